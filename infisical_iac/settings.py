@@ -1,0 +1,178 @@
+"""The settings: every key of `group_data/`, typed and checked.
+
+`group_data/all.py` holds each setting with its default and one line on it; this file says
+what values are accepted and words the refusal.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+
+from infisical_iac.errors import UserError
+
+# What pyinfra and its connectors read from the same data: not ours to check.
+_PYINFRA_KEY = re.compile(r"^(_|ssh_|docker_identifier$|local_)")
+
+
+class SettingsError(UserError):
+    """A setting is unknown, missing or has a value that can't work."""
+
+
+class Settings(BaseModel):
+    """The checked settings of one host, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    site_url: str
+    admin_email: str
+    organization: str
+
+    infisical_image: str
+    infisical_version: str
+    infisical_digest: str
+    postgres_image: str
+    redis_image: str
+    image_archives: tuple[str, ...]
+
+    http_port: int
+    infisical_memory: str
+    infisical_cpus: float
+    infisical_read_only: bool
+    postgres_memory: str
+    redis_memory: str
+    trusted_proxy_cidrs: tuple[str, ...]
+
+    docker_source: Literal["distro", "docker-ce"]
+    swap: Literal["off", "keep"]
+
+    isolation: Literal["privilege", "viewer"]
+    workspace_file: str
+
+    apt_timeout: int
+    start_timeout: int
+    minimum_free_disk_gb: float
+
+    @field_validator("site_url")
+    @classmethod
+    def _site_url_is_absolute(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{value!r} is no absolute address; write https://secrets.example.com")
+        if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+            raise ValueError(f"{value!r} has more than scheme, host and port; write only those")
+        return value.rstrip("/")
+
+    @field_validator("admin_email")
+    @classmethod
+    def _admin_email_is_an_address(cls, value: str) -> str:
+        if not value:
+            raise ValueError(
+                "is not set; put the first administrator's address in group_data/hetzner.py"
+            )
+        if not re.fullmatch(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", value):
+            raise ValueError(f"{value!r} is no e-mail address; write one such as you@example.com")
+        return value.lower()
+
+    @field_validator("organization")
+    @classmethod
+    def _organization_is_plain(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", value):
+            raise ValueError(f"{value!r} must be 1 to 64 letters, digits, spaces, dots or hyphens")
+        return value
+
+    @field_validator("infisical_version")
+    @classmethod
+    def _version_is_pinned(cls, value: str) -> str:
+        if value.startswith("latest"):
+            raise ValueError(f"{value!r} changes under your feet; pin a release such as v0.165.16")
+        if value.endswith("-postgres"):
+            raise ValueError(
+                f"{value!r} has the suffix that releases lost with v0.147.0; "
+                f"write {value.removesuffix('-postgres')!r}"
+            )
+        if not re.fullmatch(r"v\d+\.\d+\.\d+(-[a-z0-9.-]+)?", value):
+            raise ValueError(f"{value!r} is no release; write one such as v0.165.16")
+        return value
+
+    @field_validator("infisical_digest")
+    @classmethod
+    def _digest_is_complete(cls, value: str) -> str:
+        if value and not re.fullmatch(r"sha256:[0-9a-f]{64}", value):
+            raise ValueError("must be sha256: and 64 hexadecimal digits, or empty")
+        return value
+
+    @field_validator("postgres_image", "redis_image")
+    @classmethod
+    def _image_is_pinned(cls, value: str) -> str:
+        name = value.partition("@")[0].rpartition("/")[2]
+        tag = name.partition(":")[2]
+        if not re.match(r"\d", tag):
+            raise ValueError(f"{value!r} names no version; write one such as postgres:17.11")
+        return value
+
+    @field_validator("infisical_memory", "postgres_memory", "redis_memory")
+    @classmethod
+    def _memory_has_a_unit(cls, value: str) -> str:
+        if not re.fullmatch(r"\d+[mg]", value):
+            raise ValueError(f"{value!r} is no size; write megabytes or gigabytes such as 1536m")
+        return value
+
+    @field_validator("http_port")
+    @classmethod
+    def _port_is_free_to_use(cls, value: int) -> int:
+        if not 1024 <= value <= 65535:
+            raise ValueError(f"{value} is out of range; choose a port from 1024 to 65535")
+        return value
+
+    @model_validator(mode="after")
+    def _timeouts_are_positive(self) -> Self:
+        for name in ("apt_timeout", "start_timeout"):
+            if getattr(self, name) < 10:
+                raise ValueError(f"{name} is {getattr(self, name)} s; give it at least 10")
+        return self
+
+    @property
+    def infisical_reference(self) -> str:
+        """The Infisical image as Docker names it, with its digest where one is set."""
+        digest = f"@{self.infisical_digest}" if self.infisical_digest else ""
+        return f"{self.infisical_image}:{self.infisical_version}{digest}"
+
+    @property
+    def images(self) -> tuple[str, str, str]:
+        """The references of all images that the stack runs."""
+        return (self.infisical_reference, self.postgres_image, self.redis_image)
+
+
+def load(data: Mapping[str, Any]) -> Settings:
+    """Check a host's data and return its settings.
+
+    `data` is what pyinfra merged from inventory, `group_data/` and `--data`; keys of pyinfra
+    itself are passed over. Raises SettingsError, one sentence for all that is wrong.
+    """
+    values = {key: value for key, value in data.items() if not _PYINFRA_KEY.match(key)}
+    unknown = [_unknown(key) for key in sorted(values.keys() - Settings.model_fields.keys())]
+    if unknown:
+        raise SettingsError("; ".join(unknown))
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentences(error))) from None
+
+
+def _unknown(key: str) -> str:
+    close = get_close_matches(key, Settings.model_fields, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "group_data/all.py lists all of them"
+    return f"setting {key!r} is unknown: {hint}"
+
+
+def _sentences(error: ValidationError) -> Iterable[str]:
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            message = "is not set; group_data/all.py has its default"
+        yield f"setting {name!r}: {message}" if name else f"setting {message}"
