@@ -1,7 +1,10 @@
 """What concerns the SSH connection itself: its speed, and words for when it fails."""
 
 import logging
+import os
 import socket
+import sys
+from typing import Any
 
 from pyinfra import logger
 from pyinfra.api.host import Host
@@ -22,6 +25,26 @@ _REMEDIES = {
     ),
     "SSH error": "check that an SSH server answers at INFISICAL_HOST and INFISICAL_SSH_PORT",
 }
+
+
+def host_from_environment() -> tuple[str, dict[str, Any]]:
+    """The host that INFISICAL_HOST names, with its data, as a pyinfra inventory wants it.
+
+    Ends the program with one sentence if the variable isn't set.
+    """
+    advise_on_failures()
+    name = os.environ.get("INFISICAL_HOST", "").strip()
+    if not name:
+        sys.exit("INFISICAL_HOST is not set: set it to the server's name or address")
+    user = os.environ.get("INFISICAL_SSH_USER", "root")
+    data: dict[str, Any] = {"ssh_user": user, "_sudo": user != "root"}
+    if port := os.environ.get("INFISICAL_SSH_PORT"):
+        if not port.isdigit():
+            sys.exit(f"INFISICAL_SSH_PORT is {port!r}: set it to a number such as 22")
+        data["ssh_port"] = int(port)
+    if key := os.environ.get("INFISICAL_SSH_KEY"):
+        data["ssh_key"] = key
+    return (name, data)
 
 
 class _Remedy(logging.Filter):

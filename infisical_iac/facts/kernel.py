@@ -8,14 +8,18 @@ from pyinfra.api.facts import FactBase
 
 @dataclass(frozen=True)
 class KernelState:
-    """`parameters` by name, and the `swap` devices that would hold memory in clear."""
+    """`parameters` by name, `swap` devices that would hold memory in clear, and `core_limit`.
+
+    The last is the size of core dumps, in bytes, that systemd allows its services.
+    """
 
     parameters: dict[str, str]
+    core_limit: str = ""
     swap: tuple[str, ...] = ()
 
 
 class Kernel(FactBase[KernelState]):
-    """The named sysctl parameters and the active swap devices that are not encrypted.
+    """The named sysctl parameters, the core limit and the active swap that is not encrypted.
 
     Swap on a device-mapper crypt target is encrypted; zram never leaves memory.
     """
@@ -23,6 +27,7 @@ class Kernel(FactBase[KernelState]):
     def command(self, parameters: list[str]) -> str:
         return (
             f"sysctl {shlex.join(parameters)} 2>/dev/null | sed 's/ = /=/'; "
+            "systemctl show --property=DefaultLimitCORE; "
             "tail -n +2 /proc/swaps | while read -r device rest; do "
             'case "$device" in /dev/zram*) continue ;; esac; '
             'test "$(lsblk -no TYPE "$device" 2>/dev/null | head -n 1)" = crypt '
@@ -31,8 +36,10 @@ class Kernel(FactBase[KernelState]):
 
     def process(self, output: list[str]) -> KernelState:
         pairs = (line.split("=", 1) for line in output if "=" in line and line[:5] != "swap ")
+        parameters = {key.strip(): value.strip() for key, value in pairs}
         return KernelState(
-            parameters={key.strip(): value.strip() for key, value in pairs},
+            core_limit=parameters.pop("DefaultLimitCORE", ""),
+            parameters=parameters,
             swap=tuple(line[5:] for line in output if line.startswith("swap ")),
         )
 

@@ -14,6 +14,9 @@ test ! -e /etc/infisical/compose.yaml || echo deployed
 test -d /run/systemd/system && echo systemd
 if command -v cloud-init >/dev/null && cloud-init status 2>/dev/null | grep -q running
 then echo cloud-init; fi
+for clock in chrony ntpsec openntpd; do
+    test ! -e /lib/systemd/system/$clock.service || echo "clock $clock.service"
+done
 true
 """
 
@@ -23,7 +26,8 @@ class MachineState:
     """The host's distribution, architecture, rights and room.
 
     `free_disk_gb` is what Docker's file system has left; `deployed` tells whether an
-    earlier run got as far as the stack; `cloud_init` whether first-boot work still runs.
+    earlier run got as far as the stack; `cloud_init` whether first-boot work still runs;
+    `clock` is the unit that keeps the time where that isn't systemd's own.
     """
 
     os: str = ""
@@ -35,6 +39,7 @@ class MachineState:
     free_disk_gb: float = 0.0
     deployed: bool = False
     cloud_init: bool = False
+    clock: str = ""
 
 
 class Machine(FactBase[MachineState]):
@@ -56,6 +61,7 @@ class Machine(FactBase[MachineState]):
             free_disk_gb=int((*found.get("disk", ()), "0")[0]) / 1024**2,
             deployed="deployed" in found,
             cloud_init="cloud-init" in found,
+            clock=" ".join(found.get("clock", ())),
         )
 
     @staticmethod

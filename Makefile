@@ -1,0 +1,52 @@
+# `make demo` and `make test` are the two commands to begin with; `make help` lists all.
+
+PYTHON ?= python3
+STAGING_HOST ?= demo
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: help demo demo-down test check format lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/.installed ## Boot a disposable host, deploy to it, verify it
+	@$(RUN)/python -m tests.staging up --name $(STAGING_HOST)
+	@echo "==> Deploying: pyinfra -y inventory/staging.py deploy.py"
+	@$(RUN)/pyinfra -y inventory/staging.py deploy.py
+	@echo "==> Verifying: pytest tests/host --inventory inventory/staging.py"
+	@$(RUN)/pytest -q tests/host --inventory inventory/staging.py
+	@$(RUN)/python -m tests.staging status --name $(STAGING_HOST)
+
+demo-down: ## Remove every trace of the demo
+	@test ! -x $(RUN)/python || $(RUN)/python -m tests.staging down --all
+
+test: $(VENV)/.installed ## Run every test, the quick ones first
+	@$(RUN)/python -m tests.tools
+	@$(RUN)/pytest tests/unit tests/contract
+	@$(RUN)/pytest tests/e2e
+
+check: $(VENV)/.installed ## Lint, formatting and types
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+
+format: $(VENV)/.installed ## Put imports and formatting right
+	@$(RUN)/ruff check --fix .
+	@$(RUN)/ruff format .
+
+lock: $(VENV)/.installed ## Resolve the dependencies of pyproject.toml into requirements.lock
+	@$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url --group dev pyproject.toml --output-file requirements.lock
+
+clean: ## Remove the environment and what tools cached
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Debian splits venv from Python; without it the first attempt fails and is made again.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "==> Making the Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); \
+	    apt-get -qq update && apt-get -qq install --yes python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); }
+	@$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

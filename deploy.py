@@ -1,0 +1,17 @@
+"""From a bare host to a running, bootstrapped Infisical; a second run changes nothing."""
+
+from infisical_iac.deploys.base import base
+from infisical_iac.deploys.bootstrap import bootstrap
+from infisical_iac.deploys.credentials import credentials
+from infisical_iac.deploys.docker import docker
+from infisical_iac.deploys.preflight import preflight
+from infisical_iac.deploys.stack import stack
+from infisical_iac.deploys.workspace import workspace
+
+known = preflight()
+base(known)
+docker(known)
+stack(known)
+bootstrap(known)
+workspace(known)
+credentials(known)

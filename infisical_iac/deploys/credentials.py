@@ -1,0 +1,16 @@
+"""What the services log in with."""
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.operations.credentials import stored
+
+
+@deploy("Credentials")
+def credentials(known: Preflight) -> None:
+    """Keep a working client secret on the host for every service and environment."""
+    stored(
+        desired=known.workspace,
+        port=known.settings.http_port,
+        name="Store a client secret per service and environment",
+    )

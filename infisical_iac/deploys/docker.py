@@ -1,0 +1,45 @@
+"""The Docker engine and Compose, configured before the engine's first start."""
+
+import json
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.operations import apt, docker_repository, files, systemd
+
+_DAEMON = {
+    "live-restore": True,
+    "log-driver": "json-file",
+    "log-opts": {"max-size": "10m", "max-file": "5"},
+    "userland-proxy": False,
+    "no-new-privileges": True,
+    "default-ulimits": {"core": {"Name": "core", "Hard": 0, "Soft": 0}},
+}
+_CONFIG = "/etc/docker/daemon.json"
+
+
+def packages(machine: MachineState, source: str) -> list[str]:
+    """The names of the engine's and Compose's packages on `machine`, from `source`."""
+    if source == "docker-ce":
+        return ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin"]
+    if machine.os == "ubuntu":
+        return ["docker.io", "docker-compose-v2"]
+    if machine.release == "12":
+        return ["docker.io", "docker-compose"]
+    return ["docker.io", "docker-cli", "docker-compose"]
+
+
+@deploy("Docker")
+def docker(known: Preflight) -> None:
+    """Install the engine and keep it running as daemon.json says."""
+    source, timeout = known.settings.docker_source, known.settings.apt_timeout
+    config = files.File(_CONFIG, json.dumps(_DAEMON, indent=2) + "\n")
+    files.contents(files=[config], name="Configure the Docker engine")
+    if source == "docker-ce":
+        apt.packages(names=["gnupg"], name="Install GnuPG for the key's check", timeout=timeout)
+        docker_repository.present(machine=known.machine, name="Add Docker's own apt repository")
+    apt.packages(names=packages(known.machine, source), name="Install Docker", timeout=timeout)
+    systemd.running(
+        units=["docker.service"], config={"docker.service": [_CONFIG]}, name="Keep Docker running"
+    )

@@ -1,0 +1,98 @@
+"""Everything that can be known to be wrong before anything is changed."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api.exceptions import DeployError
+from pyinfra.context import host
+
+from infisical_iac.connection import without_delay
+from infisical_iac.errors import UserError
+from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.settings import Settings, load
+from infisical_iac.workspace.load import load as load_workspace
+from infisical_iac.workspace.model import Workspace
+
+SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What the steps work with: the checked settings and workspace, and the host's kind.
+
+    `admin_password` is the one that the user gave for the first administrator, or None.
+    """
+
+    settings: Settings
+    workspace: Workspace
+    machine: MachineState
+    admin_password: str | None
+
+
+class Refused(UserError):
+    """The host or a value given in the environment can't be worked with."""
+
+
+def preflight() -> Preflight:
+    """Check the settings, the workspace file, the environment and the host.
+
+    Raises pyinfra's DeployError, one sentence, with nothing changed.
+    """
+    try:
+        data: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
+        settings = load(data)
+        workspace = load_workspace(Path(settings.workspace_file))
+        password = admin_password(os.environ.get("INFISICAL_ADMIN_PASSWORD"))
+        without_delay(host)
+        machine = host.get_fact(Machine)
+        refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
+    except UserError as error:
+        raise DeployError(str(error)) from None
+    return Preflight(settings, workspace, machine, password)
+
+
+def admin_password(given: str | None) -> str | None:
+    """The password as given, or None. Raises Refused if it is weak or would be altered."""
+    if given is None:
+        return None
+    if given != given.strip():
+        raise Refused(
+            "INFISICAL_ADMIN_PASSWORD has blanks at an end, which Infisical would cut off: "
+            "remove them"
+        )
+    if not re.fullmatch(r"[!#%&()*+,./:;<=>?@\[\]^_{|}~A-Za-z0-9-]*", given):
+        raise Refused(
+            "INFISICAL_ADMIN_PASSWORD has a blank, quote, backslash, dollar sign, backquote or a "
+            "letter outside ASCII, which do not survive all shells: leave them out"
+        )
+    if len(given) < 20 or len(set(given)) < 8:
+        raise Refused(
+            "INFISICAL_ADMIN_PASSWORD is weak: give at least 20 characters, 8 of them different, "
+            "or leave it unset and one is made on the host"
+        )
+    return given
+
+
+def refuse(machine: MachineState, *, minimum_free_disk_gb: float) -> None:
+    """Raise Refused if the host is of a kind, or in a state, that can't be deployed to."""
+    if (machine.os, machine.release) not in SUPPORTED:
+        raise Refused(
+            f"the host runs {machine.os or 'an unknown system'} {machine.release}: "
+            "use Debian 12, Debian 13 or Ubuntu 24.04"
+        )
+    if not machine.root:
+        raise Refused(
+            "the host's user is not root: set INFISICAL_SSH_USER to root or to a user "
+            "that may use sudo without a password"
+        )
+    if not machine.systemd:
+        raise Refused("the host does not run systemd, which starts Docker: use a full system")
+    if not machine.deployed and machine.free_disk_gb < minimum_free_disk_gb:
+        raise Refused(
+            f"the host's disk has {machine.free_disk_gb:.1f} GB free of the "
+            f"{minimum_free_disk_gb:g} GB that setting 'minimum_free_disk_gb' asks for: "
+            "make room or use a larger disk"
+        )

@@ -1,0 +1,53 @@
+"""Infisical, PostgreSQL and Redis: keys made on the host, then the containers."""
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.operations import keys
+from infisical_iac.operations import stack as containers
+from infisical_iac.rendering import template
+from infisical_iac.settings import Settings
+
+_MEBIBYTES = {"m": 1, "g": 1024}
+
+
+def compose_file(settings: Settings, machine: MachineState) -> str:
+    """The text of compose.yaml."""
+    postgres_major = int(settings.postgres_image.rpartition(":")[2].split(".")[0].split("@")[0])
+    # The engine learnt it with version 25; Debian 12 has an older one, Ubuntu 24.04 either.
+    start_interval = (machine.os, machine.release) == ("debian", "13")
+    return template(
+        "compose.yaml",
+        settings=settings,
+        # The heap leaves a third to what Node keeps outside of it.
+        heap_mb=mebibytes(settings.infisical_memory) * 2 // 3,
+        redis_maxmemory_mb=mebibytes(settings.redis_memory) * 3 // 4,
+        # From 18 on, the official image keeps its data in a folder named after the version.
+        postgres_mount=f"/var/lib/postgresql{'/data' if postgres_major < 18 else ''}",
+        interval="30s" if start_interval else "10s",
+        start_interval=start_interval,
+    )
+
+
+def mebibytes(size: str) -> int:
+    """The mebibytes of a checked size such as `1536m` or `2g`."""
+    return int(size[:-1]) * _MEBIBYTES[size[-1]]
+
+
+@deploy("Stack")
+def stack(known: Preflight) -> None:
+    """Make the keys, then bring the containers to what the settings say."""
+    settings = known.settings
+    keys.made(
+        admin_email=settings.admin_email,
+        admin_password=known.admin_password,
+        name="Make keys and passwords on the host",
+    )
+    containers.running(
+        compose=compose_file(settings, known.machine),
+        images=settings.images,
+        archives=settings.image_archives,
+        timeout=settings.start_timeout,
+        name="Run Infisical, PostgreSQL and Redis",
+    )

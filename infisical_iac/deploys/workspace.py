@@ -1,0 +1,18 @@
+"""The inside of Infisical, from the workspace file."""
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.operations.workspace import converged
+
+
+@deploy("Workspace")
+def workspace(known: Preflight) -> None:
+    """Make everything inside Infisical as the workspace file says."""
+    converged(
+        desired=known.workspace,
+        isolation=known.settings.isolation,
+        admin_email=known.settings.admin_email,
+        port=known.settings.http_port,
+        name=f"Bring Infisical to what {known.settings.workspace_file} says",
+    )

@@ -1,0 +1,53 @@
+"""What is to be said of the keys on the host, without reading any into this program."""
+
+from dataclasses import dataclass
+
+from pyinfra.api.facts import FactBase
+
+from infisical_iac.rendering import script
+
+
+@dataclass(frozen=True)
+class KeysState:
+    """The names of keys and files by what is wrong with them.
+
+    `database` tells whether a database exists that was encrypted with these keys.
+    """
+
+    database: bool = False
+    missing: frozenset[str] = frozenset()
+    sample: frozenset[str] = frozenset()
+    malformed: frozenset[str] = frozenset()
+    open: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is to be made or repaired."""
+        return not (self.missing or self.sample or self.malformed or self.open or self.stale)
+
+
+class Keys(FactBase[KeysState]):
+    """The KeysState of `/etc/infisical`."""
+
+    def command(self) -> str:
+        return script("keys", "check")
+
+    def process(self, output: list[str]) -> KeysState:
+        pairs = [line.split(" ", 1) for line in output if " " in line]
+
+        def named(what: str) -> frozenset[str]:
+            return frozenset(name for kind, name in pairs if kind == what)
+
+        return KeysState(
+            database="database" in output,
+            missing=named("missing"),
+            sample=named("sample"),
+            malformed=named("malformed"),
+            open=named("open"),
+            stale=named("stale"),
+        )
+
+    @staticmethod
+    def default() -> KeysState:
+        return KeysState()

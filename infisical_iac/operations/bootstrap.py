@@ -1,0 +1,136 @@
+"""The instance made usable: one administrator, no sign-up, and an identity that deploys.
+
+Crash-safe: the administrator's password and later the deployer's secret are on the host
+before anything depends on them, and every step asks first whether it is still needed.
+"""
+
+from dataclasses import dataclass
+
+from pyinfra.context import host, state
+
+from infisical_iac.api import identities, instance, login
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.errors import UserError
+from infisical_iac.operations import session
+from infisical_iac.operations.remote import run, write
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
+
+ADMIN_FILE = "/etc/infisical/admin.env"
+DEPLOYER = "infisical-iac-deployer"
+_SECRET = "infisical-iac: deployer"
+_TTL, _MAX_TTL = 600, 3600
+
+
+class BootstrapError(UserError):
+    """The instance is not in this project's hands, or not in its hands alone."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    organization: str
+    admin_email: str
+    port: int
+
+
+@telling_operation
+def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
+    """Give the instance its administrator, close sign-up, and make the deployer identity.
+
+    Raises BootstrapError, with nothing changed, for an instance that somebody else set up or
+    that has more than the one administrator and organization after the bootstrap.
+    """
+    wanted = _Wanted(organization, admin_email, port)
+    api = session.api(port)
+    if not state.is_executing and not api.answers():
+        # An earlier step of this very run brings it up.
+        yield step(_bootstrap, wanted)
+        return
+    if not instance.is_initialized(api):
+        yield step(_bootstrap, wanted)
+        return
+    if instance.signup_is_open(api) or not _deployer_works(port):
+        _admin(wanted)
+        yield step(_bootstrap, wanted)
+        return
+    host.noop("the instance is bootstrapped, sign-up is closed, the deployer logs in")
+
+
+def _deployer_works(port: int) -> bool:
+    try:
+        client = session.deployer(port)
+    except session.NotBootstrapped:
+        return False
+    found = identities.find(client, identities.organization_id(client), DEPLOYER)
+    auth = identities.universal_auth(client, found.id) if found else None
+    return auth is not None and (auth.ttl, auth.max_ttl) == (_TTL, _MAX_TTL)
+
+
+def _bootstrap(wanted: _Wanted) -> None:
+    run(
+        script("bootstrap", str(wanted.port), wanted.organization),
+        doing="bootstrap Infisical",
+    )
+    admin = _admin(wanted)
+    _refuse_strangers(instance.census(admin), wanted.admin_email)
+    instance.close_signup(admin)
+    if instance.signup_is_open(session.api(wanted.port)):
+        raise BootstrapError(
+            "sign-up stays open although it was closed: look for an override of allowSignUp "
+            "in Infisical's server admin console"
+        )
+    _make_deployer(admin)
+    session.forget()
+    session.deployer(wanted.port)
+
+
+def _admin(wanted: _Wanted) -> Client:
+    found = session.read_env(ADMIN_FILE)
+    email = found.get("INFISICAL_ADMIN_EMAIL", "")
+    if email != wanted.admin_email:
+        raise BootstrapError(
+            f"setting 'admin_email' is {wanted.admin_email} but {ADMIN_FILE} on the host is for "
+            f"{email or 'nobody'}: set it back, for Infisical keeps its first administrator"
+        )
+    try:
+        return login.password(session.api(wanted.port), email, found["INFISICAL_ADMIN_PASSWORD"])
+    except ApiError as error:
+        if error.status != 400:
+            raise
+        raise BootstrapError(
+            f"the instance is set up, but {email} can't log in with the password in {ADMIN_FILE}: "
+            "if somebody else set it up, remove the stack with its volumes and run again; if the "
+            "password was changed in Infisical, put the new one into that file"
+        ) from None
+
+
+def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
+    if census.super_admins != [admin_email] or len(census.organizations) != 1:
+        admins = ", ".join(census.super_admins) or "nobody"
+        organizations = ", ".join(each.name for each in census.organizations) or "none"
+        raise BootstrapError(
+            f"there must be one super admin, {admin_email}, and one organization, but there are "
+            f"{admins} and {organizations}: somebody else bootstrapped at the same moment; "
+            "remove the stack with its volumes and run again"
+        )
+
+
+def _make_deployer(admin: Client) -> None:
+    organization = instance.own_organizations(admin)[0].id
+    found = identities.find(admin, organization, DEPLOYER)
+    deployer = found or identities.create(admin, organization, DEPLOYER, role="admin")
+    auth = identities.universal_auth(admin, deployer.id)
+    if auth is None:
+        auth = identities.attach_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
+    elif (auth.ttl, auth.max_ttl) != (_TTL, _MAX_TTL):
+        identities.patch_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
+    secret = identities.create_client_secret(admin, deployer.id, _SECRET)
+    write(
+        session.DEPLOYER_FILE,
+        f"# client secret {secret.id}\n"
+        f"INFISICAL_CLIENT_ID={auth.client_id}\nINFISICAL_CLIENT_SECRET={secret.value}\n",
+    )
+    for old in identities.client_secrets(admin, deployer.id):
+        if old.description == _SECRET and old.id != secret.id:
+            identities.revoke_client_secret(admin, deployer.id, old.id)

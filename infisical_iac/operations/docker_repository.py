@@ -1,0 +1,34 @@
+"""Docker's own apt repository, with its signing key pinned."""
+
+from pyinfra.context import host
+
+from infisical_iac.facts.files import Paths
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
+
+# Published in Docker's installation manual for Debian and Ubuntu.
+FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
+_REPOSITORY = "https://download.docker.com/linux"
+_KEY = "/etc/apt/keyrings/docker.asc"
+_LIST = "/etc/apt/sources.list.d/docker.list"
+
+
+@telling_operation
+def present(machine: MachineState) -> Commands:
+    """Trust Docker's key, if its fingerprint is the known one, for Docker's repository."""
+    states = host.get_fact(Paths, paths=[_KEY, _LIST])
+    if {_KEY, _LIST} <= states.keys():
+        host.noop("Docker's apt repository is there")
+        return
+    yield step(_add, machine)
+
+
+def _add(machine: MachineState) -> None:
+    url = f"{_REPOSITORY}/{machine.os}"
+    line = f"deb [arch={machine.architecture} signed-by={_KEY}] {url} {machine.codename} stable"
+    run(
+        script("docker-ce", f"{url}/gpg", FINGERPRINT, line),
+        doing='add Docker\'s apt repository (`docker_source = "distro"` does without it)',
+    )

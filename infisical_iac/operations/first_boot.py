@@ -1,0 +1,24 @@
+"""The work that a cloud host does by itself when it starts for the first time."""
+
+from pyinfra.context import host
+
+from infisical_iac.facts.machine import Machine
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+
+
+@telling_operation
+def finished(*, timeout: int) -> Commands:
+    """Wait until cloud-init is done, for `timeout` seconds at most."""
+    if not host.get_fact(Machine).cloud_init:
+        host.noop("no cloud-init is running")
+        return
+    yield step(_wait, timeout)
+
+
+def _wait(timeout: int) -> None:
+    # Its exit status tells of warnings in the user's own cloud-config too: only its end counts.
+    run(
+        f"timeout {timeout} cloud-init status --wait >/dev/null; test $? != 124",
+        doing=f"see cloud-init finish within {timeout} s (setting 'apt_timeout')",
+    )

@@ -1,0 +1,65 @@
+"""Keys and passwords on the host: made once, kept for ever, private."""
+
+from pyinfra.context import host
+
+from infisical_iac.errors import UserError
+from infisical_iac.facts.keys import Keys, KeysState
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
+
+# Without these, what is in the database can't be read or reached any more.
+_BOUND_TO_THE_DATABASE = frozenset({"encryption_key", "postgres_password"})
+
+
+class KeysError(UserError):
+    """A key is lost, malformed or publicly known."""
+
+
+@telling_operation
+def made(*, admin_email: str, admin_password: str | None) -> Commands:
+    """Make the keys that are missing, and repair modes and the files derived from keys.
+
+    `admin_password` is stored with `admin_email` where the host has none yet; one is made
+    if it is None. Raises KeysError where making a new key would lose data.
+    """
+    state = host.get_fact(Keys)
+    refuse(state, password_given=admin_password is not None)
+    if state.settled:
+        host.noop("keys and passwords are in place")
+        return
+    yield step(_make, admin_email, admin_password or "")
+
+
+def refuse(state: KeysState, *, password_given: bool) -> None:
+    """Raise KeysError if the keys can't be repaired by making the missing ones."""
+    for name in sorted(state.sample):
+        raise KeysError(
+            f"/etc/infisical/keys/{name} is the sample of Infisical's documentation, which "
+            "everybody knows: remove the file and, if there is one, the database made with it"
+        )
+    for name in sorted(state.malformed):
+        form = "exactly 32 characters" if name == "encryption_key" else "at least 16 characters"
+        raise KeysError(
+            f"/etc/infisical/keys/{name} must hold {form} of letters, digits and +/=._-, on one "
+            "line: restore it from the recovery kit"
+        )
+    lost = sorted(state.missing & _BOUND_TO_THE_DATABASE) if state.database else []
+    if lost:
+        raise KeysError(
+            f"/etc/infisical/keys/{lost[0]} is gone but the database made with it is there: "
+            "restore the file from the recovery kit; a new key could read nothing"
+        )
+    if state.database and "admin.env" in state.missing and not password_given:
+        raise KeysError(
+            "/etc/infisical/admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD set to "
+            "the administrator's password, and it is written again"
+        )
+
+
+def _make(admin_email: str, admin_password: str) -> None:
+    run(
+        script("keys", "make", admin_email),
+        doing="make the keys in /etc/infisical",
+        stdin=f"{admin_password}\n",
+    )

@@ -1,0 +1,79 @@
+"""The API of the current host, through its SSH connection, and the deployer's login.
+
+A login is kept for a few minutes per host, so that the steps of one run share it.
+"""
+
+import time
+from dataclasses import dataclass
+
+from pyinfra.context import host
+
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.tunnel import transport_for
+from infisical_iac.errors import UserError
+from infisical_iac.operations.remote import run
+
+DEPLOYER_FILE = "/etc/infisical/deployer.env"
+# Well under the deployer's token lifetime, which operations/bootstrap.py sets.
+_KEPT_SECONDS = 240
+
+
+class NotBootstrapped(UserError):
+    """There is no deployer on the host, or the server does not know it."""
+
+
+@dataclass(frozen=True)
+class _Login:
+    client: Client
+    until: float
+
+
+_clients: dict[tuple[str, int], Client] = {}
+_logins: dict[str, _Login] = {}
+
+
+def api(port: int) -> Client:
+    """A client without a token for the API on `port` of the current host's loopback."""
+    key = (host.name, port)
+    if key not in _clients:
+        _clients[key] = Client(f"http://127.0.0.1:{port}", transport_for(host.connector))
+    return _clients[key]
+
+
+def deployer(port: int) -> Client:
+    """A client with the deployer's token.
+
+    Raises NotBootstrapped where the host has no deployer, or one that the server refuses.
+    """
+    kept = _logins.get(host.name)
+    if kept and time.monotonic() < kept.until:
+        return kept.client
+    found = read_env(DEPLOYER_FILE)
+    try:
+        client = login.universal(
+            api(port), found["INFISICAL_CLIENT_ID"], found["INFISICAL_CLIENT_SECRET"]
+        )
+    except KeyError:
+        raise NotBootstrapped(f"{DEPLOYER_FILE} holds no credentials") from None
+    except ApiError as error:
+        if error.status != 401:
+            raise
+        raise NotBootstrapped(
+            f"the credentials in {DEPLOYER_FILE} are refused: {error.message}"
+        ) from None
+    _logins[host.name] = _Login(client, time.monotonic() + _KEPT_SECONDS)
+    return client
+
+
+def forget() -> None:
+    """Let the next `deployer` log in anew on the current host."""
+    _logins.pop(host.name, None)
+
+
+def read_env(path: str) -> dict[str, str]:
+    """The variables of an env file on the host, unseen by anybody; none if there is no file."""
+    text = run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
+    pairs = (line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

@@ -1,0 +1,94 @@
+"""The containers: their images present, their configuration checked, all of them healthy."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyinfra import logger
+from pyinfra.context import host, state
+
+from infisical_iac.errors import UserError
+from infisical_iac.facts.files import Paths
+from infisical_iac.facts.stack import Stack
+from infisical_iac.operations.files import File
+from infisical_iac.operations.remote import CommandFailed, run, write
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
+
+COMPOSE_FILE = "/etc/infisical/compose.yaml"
+_UPLOAD = "/var/tmp/infisical-iac-images.tar"
+
+
+class StackError(UserError):
+    """An image can't be had, or a container does not become healthy."""
+
+
+@telling_operation
+def running(
+    compose: str, *, images: Sequence[str], archives: Sequence[str], timeout: int
+) -> Commands:
+    """Bring the stack to what the Compose file with the text `compose` says.
+
+    Everything that can fail without harm comes first: the new file is checked by Compose and
+    all `images` are loaded from `archives` (paths on this machine) or pulled; only then is the
+    file put in place and a container touched. Raises StackError with the last log lines of
+    what is not healthy within `timeout` seconds.
+    """
+    file = File(COMPOSE_FILE, compose, mode="600")
+    in_place = file.matches(host.get_fact(Paths, paths=[COMPOSE_FILE]).get(COMPOSE_FILE))
+    stack = host.get_fact(Stack, images=list(images))
+    if in_place and stack.hashes and not stack.unsettled() and not stack.missing(images):
+        host.noop("all containers are as compose.yaml says, and healthy")
+        return
+    if missing := stack.missing(images):
+        yield step(_fetch, missing, archives)
+    if not in_place:
+        check = script("stack", "check", "{}").replace("'{}'", "{}")
+        yield step(write, file.path, file.content, mode=file.mode, check=check)
+    yield step(_up, timeout)
+
+
+def _fetch(missing: Sequence[str], archives: Sequence[str]) -> None:
+    for archive in archives:
+        _load(Path(archive))
+    present = host.get_fact(Stack, images=list(missing)).images if archives else frozenset()
+    for image in missing:
+        if image not in present:
+            _pull(image)
+
+
+def _load(archive: Path) -> None:
+    if not archive.is_file():
+        raise StackError(
+            f"setting 'image_archives': {archive} does not exist on this machine: make it with "
+            "`docker save`, or remove it from the setting"
+        )
+    size = archive.stat().st_size / 1024**2
+    logger.info(f"{host.print_prefix}Uploading {archive} ({size:.0f} MB)")
+    if not host.put_file(str(archive), _UPLOAD, print_input=state.print_input):
+        raise StackError(f"could not upload {archive} to {_UPLOAD}: is the disk full?")
+    run(
+        f"docker load --quiet --input {_UPLOAD}; status=$?; rm -f {_UPLOAD}; exit $status",
+        doing=f"load the images of {archive}",
+    )
+
+
+def _pull(image: str) -> None:
+    logger.info(f"{host.print_prefix}Pulling {image}")
+    try:
+        run(f"timeout 900 docker pull --quiet {image}", doing=f"pull the image {image}")
+    except CommandFailed as error:
+        raise StackError(
+            f"{error}; nothing was stopped: check the version in the settings and the host's way "
+            "to the registry, or name an archive that holds the image in 'image_archives'"
+        ) from None
+
+
+def _up(timeout: int) -> None:
+    run(script("stack", "up"), doing="bring the containers up")
+    unwell = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
+    if not unwell:
+        return
+    hint = ""
+    if "Read-only file system" in unwell:
+        hint = "; this image writes to its root: set infisical_read_only = False"
+    raise StackError(f"the stack does not become healthy{hint}:\n{unwell}")

@@ -1,0 +1,77 @@
+# The Compose project `infisical`, as far as the deploy has to ask and to do on the host.
+#
+#   stack.sh state <image>…        the file's hashes, the containers, the images present
+#   stack.sh check <file>          fails if Compose can't read the file
+#   stack.sh up                    brings the containers to what compose.yaml says
+#   stack.sh wait <seconds>        returns once every container is healthy; else prints which
+#                                  is not, and its last log lines without any secret
+set -u
+root=/etc/infisical
+
+compose() {
+    if docker compose version >/dev/null 2>&1; then
+        docker compose --project-name infisical --project-directory "$root" "$@"
+    else
+        docker-compose --project-name infisical --project-directory "$root" "$@"
+    fi
+}
+
+containers() {
+    docker ps --all --quiet --filter label=com.docker.compose.project=infisical
+}
+
+state() {
+    command -v docker >/dev/null || exit 0
+    test ! -e "$root/compose.yaml" ||
+        compose --file "$root/compose.yaml" config --hash='*' 2>/dev/null | sed 's/^/hash /'
+    containers | xargs --no-run-if-empty docker inspect --format '{{ "container" }} {{
+        index .Config.Labels "com.docker.compose.service" }} {{
+        index .Config.Labels "com.docker.compose.config-hash" }} {{
+        .State.Status }} {{ if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }}'
+    for image; do
+        docker image inspect --format "image $image" "$image" 2>/dev/null
+    done
+    true
+}
+
+check() {
+    compose --file "$1" config --quiet
+}
+
+up() {
+    compose --file "$root/compose.yaml" up --detach --remove-orphans 2>&1 | tail -n 5 >&2
+}
+
+# "<service> <status> <health> <restarts>" of each container.
+conditions() {
+    containers | xargs --no-run-if-empty docker inspect --format '{{
+        index .Config.Labels "com.docker.compose.service" }} {{ .State.Status }} {{
+        if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }} {{ .RestartCount }}'
+}
+
+wait() {
+    limit=$(($(date +%s) + $1))
+    while :; do
+        unwell=$(conditions | grep -v ' running healthy ' || true)
+        test -n "$unwell" || exit 0
+        # A container that stops again and again will not get well by waiting.
+        echo "$unwell" | grep -qE ' ([5-9]|[0-9]{2,})$' && break
+        test "$(date +%s)" -lt "$limit" || break
+        sleep 0.5
+    done
+    secrets=$(mktemp)
+    trap 'rm -f "$secrets"' EXIT
+    for key in "$root"/keys/*; do
+        cat "$key"
+        echo
+    done >"$secrets"
+    echo "$unwell" | while read -r service status health restarts; do
+        echo "$service is $status, health $health, restarted $restarts times"
+        containers | xargs docker inspect --format '{{
+            index .Config.Labels "com.docker.compose.service" }} {{ .Id }}' |
+            sed -n "s/^$service //p" | xargs docker logs --tail 12 2>&1 |
+            grep -vFf "$secrets" | cut -c 1-300 | sed 's/^/  /'
+    done
+}
+
+"$@"

@@ -1,0 +1,122 @@
+"""The facts: what the host prints becomes what the operations decide on."""
+
+import pytest
+
+from infisical_iac.facts.files import Paths, PathState
+from infisical_iac.facts.kernel import Kernel, KernelState
+from infisical_iac.facts.keys import Keys
+from infisical_iac.facts.machine import Machine
+from infisical_iac.facts.packages import Packages
+from infisical_iac.facts.stack import Container, Stack
+from infisical_iac.facts.units import Units
+
+_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_only_packages_that_are_configured_count_as_installed() -> None:
+    output = ["ii  curl", "rc  docker.io", "iU  containerd", "ii  git"]
+    assert Packages().process(output) == {"curl", "git"}
+
+
+def test_paths_are_read_with_blanks_in_their_names() -> None:
+    output = [
+        "600 root:root /etc/a b|regular file",
+        "755 root:root /etc|directory",
+        f"{_HASH}  /etc/a b",
+    ]
+    assert Paths().process(output) == {
+        "/etc/a b": PathState("regular file", "600", "root:root", _HASH),
+        "/etc": PathState("directory", "755", "root:root"),
+    }
+
+
+def test_a_unit_that_started_before_its_configuration_was_written_is_stale() -> None:
+    output = [
+        "Id=docker.service",
+        "LoadState=loaded",
+        "ActiveState=active",
+        "UnitFileState=enabled",
+        "ConditionResult=yes",
+        "ExecMainStartTimestamp=Wed 2026-11-25 10:00:00.500000 UTC",
+        "",
+        "Id=cron.service",
+        "LoadState=not-found",
+        "ActiveState=inactive",
+        "UnitFileState=",
+        "ConditionResult=no",
+        "ExecMainStartTimestamp=",
+        "Written=docker.service 1795600800.000000000",
+        "Written=docker.service 1795600801.000000000",
+    ]
+    units = Units().process(output)
+    assert units["docker.service"].stale
+    assert not units["cron.service"].stale
+    assert not units["cron.service"].condition
+
+
+def test_a_unit_that_started_after_its_configuration_was_written_is_not_stale() -> None:
+    output = [
+        "Id=docker.service",
+        "ActiveState=active",
+        "ExecMainStartTimestamp=Wed 2026-11-25 10:00:00.500000 UTC",
+        "Written=docker.service 1764064800.000000000",
+    ]
+    assert not Units().process(output)["docker.service"].stale
+
+
+def test_kernel_parameters_core_limit_and_swap_are_told_apart() -> None:
+    output = ["fs.suid_dumpable=0", "DefaultLimitCORE=0", "swap /dev/sda2"]
+    assert Kernel().process(output) == KernelState({"fs.suid_dumpable": "0"}, "0", ("/dev/sda2",))
+
+
+def test_the_machine_is_read_in_one_command() -> None:
+    output = ["os debian 13 trixie", "uid 0", "arch amd64", "disk 20971520", "systemd", "clock x"]
+    machine = Machine().process(output)
+    assert (machine.os, machine.release, machine.codename) == ("debian", "13", "trixie")
+    assert machine.root
+    assert machine.systemd
+    assert not machine.deployed
+    assert machine.free_disk_gb == pytest.approx(20.0)
+    assert machine.clock == "x"
+
+
+def test_an_unreadable_machine_is_no_supported_one() -> None:
+    assert Machine().process([]).os == ""
+
+
+def test_keys_are_settled_only_if_nothing_is_wrong() -> None:
+    assert Keys().process(["database"]).settled
+    for line in ("missing a", "sample a", "malformed a", "open /a", "stale a"):
+        assert not Keys().process([line]).settled
+
+
+_SETTLED = [
+    "hash infisical 111",
+    "hash redis 222",
+    "container infisical 111 running healthy",
+    "container redis 222 running healthy",
+    "image redis:8.2.3",
+]
+
+
+def test_a_stack_as_its_file_says_is_settled() -> None:
+    stack = Stack().process(_SETTLED)
+    assert stack.unsettled() == []
+    assert stack.containers["redis"] == (Container("222", "running", "healthy"),)
+    assert stack.missing(["redis:8.2.3", "postgres:17.11"]) == ["postgres:17.11"]
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "reason"),
+    [
+        (2, "container infisical 999 running healthy", "infisical: runs with another"),
+        (2, "container infisical 111 exited none", "infisical: is exited, health none"),
+        (2, "container infisical 111 running unhealthy", "is running, health unhealthy"),
+        (2, "", "infisical: has 0 containers instead of one"),
+        (1, "", "redis: is no longer in compose.yaml"),
+    ],
+)
+def test_each_drift_of_a_container_is_named(line: int, instead: str, reason: str) -> None:
+    output = [*_SETTLED[:line], instead, *_SETTLED[line + 1 :]]
+    (found,) = Stack().process(output).unsettled()
+    assert reason in found

@@ -1,0 +1,100 @@
+"""What is refused before anything is changed."""
+
+from dataclasses import replace
+
+import pytest
+
+from infisical_iac.deploys.preflight import Refused, admin_password, refuse
+from infisical_iac.facts.keys import KeysState
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.operations import keys
+
+_MACHINE = MachineState(
+    os="debian", release="13", architecture="arm64", root=True, systemd=True, free_disk_gb=30.0
+)
+
+
+@pytest.mark.parametrize(
+    ("os", "release"), [("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")]
+)
+def test_a_supported_host_is_let_through(os: str, release: str) -> None:
+    refuse(replace(_MACHINE, os=os, release=release), minimum_free_disk_gb=8.0)
+
+
+@pytest.mark.parametrize(
+    ("machine", "sentence"),
+    [
+        (replace(_MACHINE, os="fedora", release="43"), "the host runs fedora 43: use Debian 12"),
+        (replace(_MACHINE, root=False), "set INFISICAL_SSH_USER to root or to a user"),
+        (replace(_MACHINE, systemd=False), "does not run systemd"),
+        (replace(_MACHINE, free_disk_gb=2.0), "2.0 GB free of the 8 GB that setting 'minimum_"),
+    ],
+)
+def test_a_host_that_cannot_work_is_refused(machine: MachineState, sentence: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        refuse(machine, minimum_free_disk_gb=8.0)
+    assert sentence in str(refusal.value)
+
+
+def test_a_host_that_is_deployed_already_needs_no_room_for_a_first_deploy() -> None:
+    refuse(replace(_MACHINE, free_disk_gb=2.0, deployed=True), minimum_free_disk_gb=8.0)
+
+
+def test_no_password_given_means_that_one_is_made() -> None:
+    assert admin_password(None) is None
+
+
+def test_a_strong_password_is_taken_as_it_is() -> None:
+    assert admin_password("obviously-fake-Passw0rd!") == "obviously-fake-Passw0rd!"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("", "is weak: give at least 20 characters"),
+        ("short-fake", "is weak: give at least 20 characters"),
+        ("abababababababababababab", "8 of them different"),
+        (" obviously-fake-Passw0rd!", "has blanks at an end"),
+        ("obviously-fake-Passw0rd!\n", "has blanks at an end"),
+        ("obviously fake Passw0rd!", "has a blank, quote"),
+        ("obviously-fake-$HOME-0rd", "dollar sign"),
+    ],
+)
+def test_a_weak_or_fragile_password_is_refused_without_being_shown(
+    given: str, sentence: str
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        admin_password(given)
+    assert sentence in str(refusal.value)
+    assert len(given) < 9 or given.strip() not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (KeysState(sample=frozenset({"auth_secret"})), "is the sample of Infisical's"),
+        (KeysState(malformed=frozenset({"encryption_key"})), "exactly 32 characters"),
+        (
+            KeysState(database=True, missing=frozenset({"encryption_key"})),
+            "encryption_key is gone but the database",
+        ),
+        (
+            KeysState(database=True, missing=frozenset({"admin.env"})),
+            "admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD",
+        ),
+    ],
+)
+def test_a_key_that_cannot_be_made_again_stops_the_run(state: KeysState, sentence: str) -> None:
+    with pytest.raises(keys.KeysError) as refusal:
+        keys.refuse(state, password_given=False)
+    assert sentence in str(refusal.value)
+
+
+def test_keys_that_nothing_depends_on_are_made() -> None:
+    keys.refuse(
+        KeysState(missing=frozenset({"encryption_key", "admin.env"})), password_given=False
+    )
+    keys.refuse(
+        KeysState(database=True, missing=frozenset({"redis_password", "auth_secret"})),
+        password_given=False,
+    )
