@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyinfra.api.exceptions import DeployError
 from pyinfra.context import host
 
 from infisical_iac.connection import without_delay
 from infisical_iac.errors import UserError
 from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.operations.telling import Refusal
 from infisical_iac.settings import Settings, load
 from infisical_iac.workspace.load import load as load_workspace
 from infisical_iac.workspace.model import Workspace
@@ -39,7 +39,7 @@ class Refused(UserError):
 def preflight() -> Preflight:
     """Check the settings, the workspace file, the environment and the host.
 
-    Raises pyinfra's DeployError, one sentence, with nothing changed.
+    Raises Refusal, one sentence, with nothing changed.
     """
     try:
         data: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
@@ -50,7 +50,7 @@ def preflight() -> Preflight:
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
     except UserError as error:
-        raise DeployError(str(error)) from None
+        raise Refusal(str(error)) from None
     return Preflight(settings, workspace, machine, password)
 
 

@@ -39,10 +39,11 @@ def refuse(state: KeysState, *, password_given: bool) -> None:
             "everybody knows: remove the file and, if there is one, the database made with it"
         )
     for name in sorted(state.malformed):
-        form = "exactly 32 characters" if name == "encryption_key" else "at least 16 characters"
+        length = "exactly 32" if name == "encryption_key" else "at least 16"
+        signs = "._-" if name.endswith("_password") else "+/=._-"
         raise KeysError(
-            f"/etc/infisical/keys/{name} must hold {form} of letters, digits and +/=._-, on one "
-            "line: restore it from the recovery kit"
+            f"/etc/infisical/keys/{name} must hold {length} characters on one line, of letters, "
+            f"digits and {signs}: restore it from the recovery kit"
         )
     lost = sorted(state.missing & _BOUND_TO_THE_DATABASE) if state.database else []
     if lost:

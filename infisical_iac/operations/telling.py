@@ -7,7 +7,7 @@ from typing import ParamSpec
 from pyinfra import logger
 from pyinfra.api.arguments_typed import PyinfraOperation
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
-from pyinfra.api.exceptions import OperationError
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -16,6 +16,16 @@ from pyinfra.context import state
 from infisical_iac.errors import UserError
 
 P = ParamSpec("P")
+
+
+class Refusal(PyinfraError):
+    """A UserError on its way through pyinfra's command line, before anything has changed."""
+
+    # pyinfra prints where an error was raised, which says nothing to whoever can cure it.
+    # gevent sets the attribute anew, so that a plain one would not stay empty.
+    __traceback__ = property(lambda self: None, lambda self, value: None)
+
+
 Commands = Generator[PyinfraCommand, None, None]
 
 
@@ -47,7 +57,7 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
             yield from function(*args, **kwargs)
         except UserError as error:
             if not state.is_executing:
-                raise OperationError(str(error)) from None
+                raise Refusal(str(error)) from None
             yield step(_fail, error)
 
     return operation()(commands)

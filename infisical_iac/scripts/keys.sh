@@ -1,26 +1,25 @@
 # Keys and passwords, made on the host once and kept. Nothing secret is printed.
 #
 #   keys.sh check           names what is missing, wrong or stale, a line each
-#   keys.sh make <e-mail>   makes what is missing and repairs modes and derived files;
+#   keys.sh make <e-mail>   makes what is missing and repairs modes and the derived file;
 #                           the administrator's password is read from standard input,
 #                           and made here if that is empty
 #
-# A key that exists is never written again. The files in env/ follow from the keys: the
-# containers read them, so that no secret stands in compose.yaml.
+# A key that exists is never written again. The file .env follows from the keys: Compose reads
+# it beside compose.yaml, so that no secret stands in there.
 set -eu
 umask 077
 root=/etc/infisical
 keys="encryption_key auth_secret postgres_password redis_password"
-env_files="infisical postgres redis"
 
 random() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
-
-key() { cat "$root/keys/$1"; }
 
 form() {
     case $1 in
     encryption_key) echo '[A-Za-z0-9+/=._-]{32}' ;;
-    *) echo '[A-Za-z0-9+/=._-]{16,}' ;;
+    auth_secret) echo '[A-Za-z0-9+/=._-]{16,}' ;;
+    # These become a part of URLs.
+    *) echo '[A-Za-z0-9._-]{16,}' ;;
     esac
 }
 
@@ -33,16 +32,9 @@ bytes() {
 }
 
 env_file() {
-    case $1 in
-    infisical)
-        echo "ENCRYPTION_KEY=$(key encryption_key)"
-        echo "AUTH_SECRET=$(key auth_secret)"
-        echo "DB_CONNECTION_URI=postgres://infisical:$(key postgres_password)@postgres:5432/infisical"
-        echo "REDIS_URL=redis://:$(key redis_password)@redis:6379"
-        ;;
-    postgres) echo "POSTGRES_PASSWORD=$(key postgres_password)" ;;
-    redis) echo "REDIS_PASSWORD=$(key redis_password)" ;;
-    esac
+    for name in $keys; do
+        echo "$(echo "$name" | tr a-z A-Z)=$(cat "$root/keys/$name")"
+    done
 }
 
 store() {
@@ -53,9 +45,8 @@ store() {
 
 # What has to be private: the directories, then the files.
 private() {
-    echo "$root $root/keys $root/env $root/credentials"
+    echo "$root $root/keys $root/credentials $root/.env"
     for name in $keys; do echo "$root/keys/$name"; done
-    for name in $env_files; do echo "$root/env/$name.env"; done
     ls "$root/admin.env" "$root/deployer.env" "$root"/credentials/*.env 2>/dev/null || true
 }
 
@@ -78,19 +69,15 @@ check() {
         *) echo "open $path" ;;
         esac
     done
-    for name in $env_files; do
-        env_file "$name" 2>/dev/null | cmp -s - "$root/env/$name.env" || echo "stale env/$name.env"
-    done
+    env_file 2>/dev/null | cmp -s - "$root/.env" || echo "stale .env"
 }
 
 make() {
-    mkdir -p "$root/keys" "$root/env" "$root/credentials"
+    mkdir -p "$root/keys" "$root/credentials"
     for name in $keys; do
         test -s "$root/keys/$name" || random "$(bytes "$name")" | store "$root/keys/$name"
     done
-    for name in $env_files; do
-        env_file "$name" | store "$root/env/$name.env"
-    done
+    env_file | store "$root/.env"
     if ! test -s "$root/admin.env"; then
         IFS= read -r password || true
         printf 'INFISICAL_ADMIN_EMAIL=%s\nINFISICAL_ADMIN_PASSWORD=%s\n' \

@@ -1,0 +1,145 @@
+"""The HTTP client: JSON in, JSON out, bounded in time, and errors as sentences."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Self
+
+import httpx
+import stamina
+
+from infisical_iac.api.failures import ApiError, Unreachable
+
+# Its warning of each retry says nothing to people; what counts is how the last try ends.
+logging.getLogger("stamina").setLevel(logging.ERROR)
+
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_ATTEMPTS = 4
+_RETRYING_ENDS_AFTER = 60.0
+
+
+class Client:
+    """An Infisical server, seen with one token or with none.
+
+    Connections are kept open and shared by all clients that `with_token` derives; requests
+    may be made from several threads at once.
+
+    Args:
+        base_url: scheme, host and port, such as `http://127.0.0.1:8080`.
+        transport: how to get there, such as an `SSHTransport`; None connects straight.
+        token: the access token to send, if any.
+    """
+
+    def __init__(
+        self, base_url: str, transport: httpx.BaseTransport | None = None, token: str | None = None
+    ) -> None:
+        # Proxies and credentials of the environment are not for a host's loopback address.
+        self._http = httpx.Client(
+            base_url=base_url, transport=transport, timeout=_TIMEOUT, trust_env=False
+        )
+        self._token = token
+
+    def __repr__(self) -> str:
+        return f"Client({str(self._http.base_url)!r}, authorized={self._token is not None})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, those of derived clients too."""
+        self._http.close()
+
+    def with_token(self, token: str) -> "Client":
+        """The same server over the same connections, with another token."""
+        derived = object.__new__(Client)
+        derived._http, derived._token = self._http, token
+        return derived
+
+    def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Read; tried again, a bounded number of times, where a second try can help.
+
+        Raises ApiError for an answer that is no success, Unreachable for none at all.
+        """
+        return self._retry("GET", path, params=params)
+
+    def post(
+        self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None
+    ) -> dict[str, Any]:
+        """Create or act; sent once. Raises as `get` does."""
+        return self._send("POST", path, params=params, json=json)
+
+    def patch(
+        self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None
+    ) -> dict[str, Any]:
+        """Change; sent once. Raises as `get` does."""
+        return self._send("PATCH", path, params=params, json=json)
+
+    def delete(
+        self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None
+    ) -> dict[str, Any]:
+        """Delete; sent once. Raises as `get` does."""
+        return self._send("DELETE", path, params=params, json=json)
+
+    def post_again(self, path: str, *, json: Any) -> dict[str, Any]:
+        """A POST that changes nothing when repeated, such as a login; tried again as `get` is."""
+        return self._retry("POST", path, json=json)
+
+    def answers(self) -> bool:
+        """Whether the server answers at all; asked once, for whoever need not wait."""
+        try:
+            self._send("GET", "/api/status")
+        except (ApiError, Unreachable):
+            return False
+        return True
+
+    def _retry(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        # The context form: the decorator's log line would hold the request.
+        for attempt in stamina.retry_context(
+            on=_may_pass, attempts=_ATTEMPTS, timeout=_RETRYING_ENDS_AFTER, wait_max=3.0
+        ):
+            with attempt:
+                return self._send(method, path, **request)
+        raise AssertionError("stamina ends with a result or an exception")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+    ) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            response = self._http.request(method, path, params=params, json=json, headers=headers)
+        except httpx.TransportError as error:
+            raise Unreachable(
+                str(self._http.base_url), method, path, type(error).__name__
+            ) from None
+        if not response.is_success:
+            raise ApiError.of(response, method, path, sent=json)
+        return _body(response, method, path)
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, ApiError):
+        return error.status >= 500 or error.status == 429
+    return isinstance(error, Unreachable)
+
+
+def _body(response: httpx.Response, method: str, path: str) -> dict[str, Any]:
+    if not response.content:
+        return {}
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        return body
+    if body == "":
+        return {}
+    raise ApiError(
+        response.status_code, "NotInfisical", "the answer is no JSON object", method, path
+    )

@@ -1,0 +1,108 @@
+"""What can go wrong with a request, as sentences with a remedy and without any secret."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from infisical_iac.errors import UserError
+
+_LONGEST_MESSAGE = 300
+_SECRET_KEYS = {"clientSecret", "password", "secretValue", "accessToken", "token"}
+
+# Marks of an answer (its error name or a part of its message) and what to do about it; the
+# first that fits counts.
+_REMEDIES = (
+    ("temporarily locked", "wait five minutes, or clear the lock-out of the identity, first"),
+    ("TokenError", "log in again: the token has expired or was made with another AUTH_SECRET"),
+    ("exceeded max age", "log in again: this token is too old"),
+    ("has been revoked", "log in again: this token was revoked"),
+    ("plan restriction", "it needs a license of Infisical; remove the setting that asks for it"),
+    ("plan RBAC restriction", "it needs a license of Infisical; use `isolation` instead"),
+    (
+        "Invalid credentials",
+        "check them before another try: three wrong ones lock for five minutes",
+    ),
+    ("super admin", "use the first administrator's own login for it"),
+    ("ProjectMembershipNotFound", "make the deployer a member of the project with the role admin"),
+    (
+        "A project with the slug",
+        "make the deployer an admin of that project, or choose another slug",
+    ),
+    ("PermissionBoundaryError", "give the deployer the role admin in organization and project"),
+    ("PermissionDenied", "give the deployer the role admin in organization and project"),
+    ("pending-deletion", "restore that environment in Infisical or delete it for good"),
+    ("NotInfisical", "check that Infisical, and nothing else, listens there"),
+    ("Something went wrong", "read the log of Infisical; a database that is down answers so"),
+)
+
+
+class Unreachable(UserError):
+    """No answer came: refused, broken off or timed out."""
+
+    def __init__(self, server: str, method: str, path: str, reason: str) -> None:
+        super().__init__(
+            f"Infisical at {server.rstrip('/')} does not answer {method} {path} ({reason}): "
+            "check that its containers run and are healthy"
+        )
+
+
+class ApiError(UserError):
+    """An answer that is no success.
+
+    Attributes:
+        status: the HTTP status.
+        error: Infisical's name for the kind of error, such as `TokenError`.
+        message: Infisical's words, in one line, without anything secret that was sent.
+        method, path: what was asked.
+    """
+
+    def __init__(self, status: int, error: str, message: str, method: str, path: str) -> None:
+        self.status, self.error, self.message = status, error, message
+        self.method, self.path = method, path
+        marks = f"{error} {message}"
+        remedy = next((advice for mark, advice in _REMEDIES if mark in marks), "")
+        sentence = f"{method} {path} was answered {status} {error}: {message.rstrip('.')}"
+        super().__init__(f"{sentence}; {remedy}" if remedy else sentence)
+
+    @classmethod
+    def of(cls, response: httpx.Response, method: str, path: str, *, sent: Any) -> "ApiError":
+        """The error that a response tells of; `sent` is the body of the request."""
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict) or "message" not in body:
+            # Such as the error page of a proxy: not worth quoting.
+            body = {"error": response.reason_phrase, "message": "the answer does not say why"}
+        message = _one_line(body["message"])
+        for secret in _secrets(sent):
+            message = message.replace(secret, "***")
+        error = str(body.get("error", ""))
+        return cls(response.status_code, error, message[:_LONGEST_MESSAGE], method, path)
+
+
+def _one_line(message: Any) -> str:
+    if isinstance(message, list):  # a 422: one entry a complaint
+        return "; ".join(_complaint(issue) for issue in message)
+    return " ".join(str(message).split())
+
+
+def _complaint(issue: Any) -> str:
+    if not isinstance(issue, dict):
+        return str(issue)
+    place = ".".join(str(part) for part in issue.get("path", ()))
+    text = " ".join(str(issue.get("message", "")).split())
+    return f"{place}: {text}" if place else text
+
+
+def _secrets(sent: Any) -> Iterator[str]:
+    if isinstance(sent, list):
+        for item in sent:
+            yield from _secrets(item)
+    elif isinstance(sent, dict):
+        for key, value in sent.items():
+            if key in _SECRET_KEYS and isinstance(value, str) and value:
+                yield value
+            else:
+                yield from _secrets(value)

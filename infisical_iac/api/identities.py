@@ -1,0 +1,170 @@
+"""Machine identities, their universal auth and its client secrets.
+
+Names of identities are not unique, and anybody may make one. An identity is this project's
+own if its metadata say so; no other is ever touched.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.pages import all_of
+from infisical_iac.api.parallel import gather
+
+MARKER = {"key": "managed-by", "value": "infisical-iac"}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A machine identity of this project's own; `role` is its role in the organization."""
+
+    id: str
+    name: str
+    role: str
+    has_universal_auth: bool
+
+
+@dataclass(frozen=True)
+class UniversalAuth:
+    """How an identity logs in; times in seconds."""
+
+    client_id: str
+    ttl: int
+    max_ttl: int
+
+
+@dataclass(frozen=True)
+class ClientSecret:
+    """A client secret as the server lists it, without its value."""
+
+    id: str
+    description: str
+    is_lasting: bool
+
+
+@dataclass(frozen=True)
+class NewSecret:
+    """A client secret just made; its value is never to be had again."""
+
+    id: str
+    value: str = field(repr=False)
+
+
+def organization_id(client: Client) -> str:
+    """The organization of the machine identity whose token the client bears."""
+    details = client.get("/api/v1/identities/details")["identityDetails"]
+    return str(details["organization"]["id"])
+
+
+def find(client: Client, organization: str, name: str) -> Identity | None:
+    """This project's own identity of a name, the oldest should there be several."""
+    return find_all(client, organization, {name}).get(name)
+
+
+def find_all(client: Client, organization: str, names: set[str]) -> dict[str, Identity]:
+    """This project's own identities among `names`, by name."""
+    listed = all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
+    candidates = [each["identity"]["id"] for each in listed if each["identity"]["name"] in names]
+    read = gather([lambda id=id: _read(client, id) for id in candidates])  # type: ignore[misc]
+    own = [each for each in read if each is not None and _is_marked(each)]
+    own.sort(key=lambda each: (each["createdAt"], each["identity"]["id"]), reverse=True)
+    return {each["identity"]["name"]: _identity(each) for each in own}
+
+
+def _read(client: Client, id: str) -> dict[str, Any] | None:
+    try:
+        return dict(client.get(f"/api/v1/identities/{id}")["identity"])
+    except ApiError as error:
+        if error.status == 404:  # deleted since it was listed
+            return None
+        raise
+
+
+def _is_marked(read: dict[str, Any]) -> bool:
+    return any(
+        each["key"] == MARKER["key"] and each["value"] == MARKER["value"]
+        for each in read.get("metadata") or ()
+    )
+
+
+def _identity(read: dict[str, Any]) -> Identity:
+    inner = read["identity"]
+    has_universal_auth = "universal-auth" in inner["authMethods"]
+    return Identity(inner["id"], inner["name"], read["role"], has_universal_auth)
+
+
+def creation(organization: str, name: str, role: str) -> dict[str, Any]:
+    """The body of a request that creates an identity with this project's marker."""
+    return {"name": name, "organizationId": organization, "role": role, "metadata": [MARKER]}
+
+
+def create(client: Client, organization: str, name: str, role: str = "no-access") -> Identity:
+    """Create an identity; look with `find` first, for names may repeat."""
+    answer = client.post("/api/v1/identities", json=creation(organization, name, role))["identity"]
+    return Identity(answer["id"], answer["name"], role, has_universal_auth=False)
+
+
+def delete(client: Client, id: str) -> None:
+    """Delete an identity with all its credentials and memberships."""
+    client.delete(f"/api/v1/identities/{id}")
+
+
+def universal_auth_path(id: str) -> str:
+    """Where the universal auth of an identity is attached, read and changed."""
+    return f"/api/v1/auth/universal-auth/identities/{id}"
+
+
+def universal_auth(client: Client, id: str) -> UniversalAuth | None:
+    """The universal auth of an identity, None if it has none."""
+    try:
+        return _auth(client.get(universal_auth_path(id)))
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def attach_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
+    """Give an identity universal auth, which it must not have yet."""
+    body = {"accessTokenTTL": ttl, "accessTokenMaxTTL": max_ttl}
+    return _auth(client.post(universal_auth_path(id), json=body))
+
+
+def patch_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
+    """Set how long an identity's tokens live."""
+    body = {"accessTokenTTL": ttl, "accessTokenMaxTTL": max_ttl}
+    return _auth(client.patch(universal_auth_path(id), json=body))
+
+
+def _auth(answer: dict[str, Any]) -> UniversalAuth:
+    auth = answer["identityUniversalAuth"]
+    return UniversalAuth(auth["clientId"], auth["accessTokenTTL"], auth["accessTokenMaxTTL"])
+
+
+def client_secrets(client: Client, id: str) -> list[ClientSecret]:
+    """The client secrets of an identity that has universal auth, without those revoked."""
+    answer = client.get(f"{universal_auth_path(id)}/client-secrets")
+    return [
+        ClientSecret(
+            each["id"],
+            each["description"],
+            is_lasting=each["clientSecretTTL"] == 0 and each["clientSecretNumUsesLimit"] == 0,
+        )
+        for each in answer["clientSecretData"]
+        if not each["isClientSecretRevoked"]
+    ]
+
+
+def create_client_secret(client: Client, id: str, description: str) -> NewSecret:
+    """Make a client secret that neither expires nor is used up."""
+    answer = client.post(
+        f"{universal_auth_path(id)}/client-secrets",
+        json={"description": description, "ttl": 0, "numUsesLimit": 0},
+    )
+    return NewSecret(answer["clientSecretData"]["id"], answer["clientSecret"])
+
+
+def revoke_client_secret(client: Client, id: str, secret_id: str) -> None:
+    """Revoke a client secret, and with it the tokens that were issued for it."""
+    client.post(f"{universal_auth_path(id)}/client-secrets/{secret_id}/revoke", json={})

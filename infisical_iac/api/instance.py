@@ -1,0 +1,57 @@
+"""The instance as a whole: is it set up, who may sign up, who rules it."""
+
+from dataclasses import dataclass
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.pages import all_of
+
+_CONFIG = "/api/v1/admin/config"
+
+
+@dataclass(frozen=True)
+class Organization:
+    """An organization of the instance."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Census:
+    """Who is there: usernames of the super admins, and all organizations."""
+
+    super_admins: list[str]
+    organizations: list[Organization]
+
+
+def is_initialized(client: Client) -> bool:
+    """Whether the instance has its first administrator; needs no token."""
+    return bool(client.get(_CONFIG)["config"]["initialized"])
+
+
+def signup_is_open(client: Client) -> bool:
+    """Whether whoever reaches the instance may make an account; needs no token."""
+    return bool(client.get(_CONFIG)["config"]["allowSignUp"])
+
+
+def close_signup(admin_client: Client) -> None:
+    """Let nobody sign up uninvited. `admin_client` bears the administrator's own token."""
+    admin_client.patch(_CONFIG, json={"allowSignUp": False})
+
+
+def census(admin_client: Client) -> Census:
+    """Count who rules the instance. `admin_client` bears the administrator's own token."""
+    users = all_of(admin_client, "/api/v1/admin/user-management/users", "users")
+    organizations = all_of(
+        admin_client, "/api/v1/admin/organization-management/organizations", "organizations"
+    )
+    return Census(
+        super_admins=[user["username"] for user in users if user.get("superAdmin")],
+        organizations=[Organization(each["id"], each["name"]) for each in organizations],
+    )
+
+
+def own_organizations(person: Client) -> list[Organization]:
+    """The organizations that the person logged in belongs to."""
+    answer = person.get("/api/v1/organization")
+    return [Organization(each["id"], each["name"]) for each in answer["organizations"]]

@@ -1,0 +1,35 @@
+"""Lists that the server gives out in pages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from infisical_iac.api.client import Client
+
+_PAGE = 100
+_MOST_PAGES = 100
+
+
+def all_of(
+    client: Client, path: str, key: str, params: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Every item of a list, each once, in the server's order.
+
+    Args:
+        path: the list's path; it is asked with `limit` and `offset`.
+        key: where the items are in an answer, such as `identities`.
+        params: further parameters of the query.
+
+    Routes that know no pages answer with everything, again and again: the end is reached when
+    a page brings nothing new.
+    """
+    items: dict[str, dict[str, Any]] = {}
+    for _ in range(_MOST_PAGES):
+        query = {**(params or {}), "limit": _PAGE, "offset": len(items)}
+        answer = client.get(path, params=query)
+        new = {item["id"]: item for item in answer[key] if item["id"] not in items}
+        items.update(new)
+        total = answer.get("totalCount", answer.get("total"))
+        complete = len(answer[key]) < _PAGE if total is None else len(items) >= total
+        if complete or not new:
+            break
+    return list(items.values())

@@ -1,0 +1,137 @@
+"""What differs in who may do what: identities, their logins, roles and privileges."""
+
+from collections.abc import Iterator
+
+from infisical_iac.api.identities import creation, universal_auth_path
+from infisical_iac.workspace.change import Call, Change, Made
+from infisical_iac.workspace.model import Isolation, ServiceAccount
+from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, reading
+from infisical_iac.workspace.state import AccountState, Actual, PersonState, Privilege
+
+_IDENTITIES = "/api/v1/identities"
+_PRIVILEGES = "/api/v2/identity-project-additional-privilege"
+_LASTING = {"isTemporary": False}
+
+
+def admin(email: str, actual: Actual) -> Iterator[Change]:
+    """The first administrator, who would not even see the project without a membership."""
+    path = ("/api/v1/projects", _project(actual), "memberships")
+    what = f"project member {email}"
+    person: PersonState | None = actual.admin
+    if person is None:
+        invitation = {"usernames": [email], "emails": [], "roleSlugs": ["admin"]}
+        yield Change("+", what, "role admin", (Call("POST", path, invitation),))
+    elif "admin" not in person.roles:
+        detail = f"role {_listed(person.roles)} → admin"
+        body = {"roles": [{"role": "admin", "isTemporary": False}]}
+        yield Change("~", what, detail, (Call("PATCH", (*path, person.membership_id), body),))
+
+
+def account(wanted: ServiceAccount, isolation: Isolation, actual: Actual) -> Iterator[Change]:
+    """All that differs in one service's access to one environment."""
+    there = actual.accounts.get(wanted.identity)
+    id = there.identity.id if there else Made(f"identity {wanted.identity}")
+    yield from _identity(wanted, there, actual, id)
+    yield from _login(wanted, there, id)
+    yield from _membership(wanted, there, isolation, actual, id)
+    yield from _privileges(wanted, there, isolation, actual, id)
+
+
+def _project(actual: Actual) -> str:
+    return actual.project.id if actual.project else Made("project")
+
+
+def _listed(roles: tuple[str, ...]) -> str:
+    return ", ".join(roles) or "none"
+
+
+def _identity(
+    wanted: ServiceAccount, there: AccountState | None, actual: Actual, id: str
+) -> Iterator[Change]:
+    what = f"identity {wanted.identity}"
+    if there is None:
+        body = creation(actual.organization_id, wanted.identity, "no-access")
+        yield Change("+", what, calls=(Call("POST", (_IDENTITIES,), body, Made(id)),))
+    elif there.identity.role != "no-access":
+        detail = f"role in the organization {there.identity.role} → no-access"
+        yield Change("~", what, detail, (Call("PATCH", (_IDENTITIES, id), {"role": "no-access"}),))
+
+
+def _login(wanted: ServiceAccount, there: AccountState | None, id: str) -> Iterator[Change]:
+    desired = {"accessTokenTTL": wanted.ttl, "accessTokenMaxTTL": wanted.max_ttl}
+    # The whole path of the route, with the id as a part of its own.
+    path = (universal_auth_path("").rstrip("/"), id)
+    if there is None or there.auth is None:
+        call = Call("POST", path, desired)
+        yield Change("+", f"universal auth of {wanted.identity}", calls=(call,))
+        return
+    present = {"accessTokenTTL": there.auth.ttl, "accessTokenMaxTTL": there.auth.max_ttl}
+    if present != desired:
+        drift = [
+            f"{key} {present[key]} → {desired[key]}"
+            for key in desired
+            if present[key] != desired[key]
+        ]
+        call = Call("PATCH", path, desired)
+        yield Change("~", f"identity {wanted.identity}", ", ".join(drift), (call,))
+
+
+def _membership(
+    wanted: ServiceAccount,
+    there: AccountState | None,
+    isolation: Isolation,
+    actual: Actual,
+    id: str,
+) -> Iterator[Change]:
+    role = "no-access" if isolation == "privilege" else "viewer"
+    path = ("/api/v1/projects", _project(actual), "memberships/identities", id)
+    body = {"roles": [{"role": role, "isTemporary": False}]}
+    what = f"project membership of {wanted.identity}"
+    if there is None or there.roles is None:
+        yield Change("+", what, f"role {role}", (Call("POST", path, body),))
+    elif there.roles != (role,):
+        detail = f"role {_listed(there.roles)} → {role}"
+        yield Change("~", what, detail, (Call("PATCH", path, body),))
+
+
+def _privileges(
+    wanted: ServiceAccount,
+    there: AccountState | None,
+    isolation: Isolation,
+    actual: Actual,
+    id: str,
+) -> Iterator[Change]:
+    present = there.privileges if there else ()
+    # Any other privilege would widen what our identity may do.
+    own = [each for each in present if isolation == "privilege" and each.slug == PRIVILEGE]
+    for each in present:
+        if each not in own:
+            what = f"privilege {each.slug} of {wanted.identity}"
+            yield Change("-", what, calls=(Call("DELETE", (_PRIVILEGES, each.id)),))
+    if isolation == "privilege" and own:
+        yield from _drift(wanted, own[0])
+    elif isolation == "privilege":
+        body = {
+            "identityId": id,
+            "projectId": _project(actual),
+            "slug": PRIVILEGE,
+            "type": _LASTING,
+            "permissions": reading(wanted),
+        }
+        what = f"privilege {PRIVILEGE} of {wanted.identity}"
+        detail = f"{' and '.join(wanted.readable)} in {wanted.environment}"
+        yield Change("+", what, detail, (Call("POST", (_PRIVILEGES,), body),))
+
+
+def _drift(wanted: ServiceAccount, own: Privilege) -> Iterator[Change]:
+    reasons = []
+    if own.is_temporary:
+        reasons.append("temporary → lasting")
+    if not are_equal(own.permissions, reading(wanted)):
+        folders = " and ".join(wanted.readable)
+        reasons.append(f"permissions → read {folders} in {wanted.environment} only")
+    if reasons:
+        body = {"slug": PRIVILEGE, "type": _LASTING, "permissions": reading(wanted)}
+        what = f"privilege {PRIVILEGE} of {wanted.identity}"
+        call = Call("PATCH", (_PRIVILEGES, own.id), body)
+        yield Change("~", what, ", ".join(reasons), (call,))

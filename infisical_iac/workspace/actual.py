@@ -1,0 +1,160 @@
+"""Reading the actual state: a few waves of requests, those of a wave side by side."""
+
+from functools import partial
+from typing import Any
+
+from infisical_iac.api import identities
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.pages import all_of
+from infisical_iac.api.parallel import gather
+from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.state import (
+    AccountState,
+    Actual,
+    DeletedEnvironment,
+    EnvironmentState,
+    PersonState,
+    Privilege,
+    ProjectState,
+    roles_of,
+)
+
+_PRIVILEGES = "/api/v2/identity-project-additional-privilege"
+
+Json = dict[str, Any]
+
+
+def read(client: Client, *, workspace: Workspace, isolation: Isolation, admin_email: str) -> Actual:
+    """Read what is inside Infisical of what the workspace speaks of.
+
+    Args:
+        client: with the token of the deployer, an admin of organization and project.
+        isolation: with `viewer`, the privilege API is not asked for anything.
+        admin_email: the person who must be an admin of the project.
+
+    Raises ApiError or Unreachable.
+    """
+    slug = workspace.project.slug
+    first: list[Any] = gather(
+        [partial(_project, client, slug), partial(identities.organization_id, client)]
+    )
+    project, organization = first
+    names = {account.identity for account in workspace.accounts()}
+    if project is None:
+        accounts = _accounts(client, organization, names, None, isolation)
+        return Actual(organization, accounts=accounts, elsewhere=_elsewhere(client))
+    id = project["id"]
+    parts: list[Any] = gather(
+        [
+            partial(_environments, client, id, project["environments"], workspace),
+            partial(_accounts, client, organization, names, id, isolation),
+            partial(_person, client, id, admin_email),
+        ]
+    )
+    return Actual(
+        organization_id=organization,
+        project=ProjectState(id, project["name"], bool(project["hasDeleteProtection"])),
+        environments=tuple(sorted(parts[0], key=lambda each: each.position)),
+        deleted=tuple(
+            DeletedEnvironment(each["id"], each["slug"], each["name"])
+            for each in project["deletedEnvironments"]
+        ),
+        accounts=parts[1],
+        admin=parts[2],
+    )
+
+
+def _project(client: Client, slug: str) -> Json | None:
+    try:
+        return client.get(f"/api/v1/projects/slug/{slug}")
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def _elsewhere(client: Client) -> dict[str, str]:
+    projects = client.get("/api/v1/projects", params={"type": "secret-manager"})["projects"]
+    return {
+        environment["id"]: project["slug"]
+        for project in projects
+        for environment in project["environments"]
+    }
+
+
+def _environments(
+    client: Client, project: str, listed: list[Json], workspace: Workspace
+) -> list[EnvironmentState]:
+    importing = sorted({each.folder for each in workspace.services.values() if each.imports})
+    return gather([partial(_environment, client, project, each, importing) for each in listed])
+
+
+def _environment(
+    client: Client, project: str, listed: Json, importing: list[str]
+) -> EnvironmentState:
+    slug = listed["slug"]
+    detail = client.get(f"/api/v1/projects/{project}/environments/slug/{slug}")["environment"]
+    at = {"projectId": project, "environment": slug}
+    tree = client.get("/api/v2/folders", params={**at, "path": "/", "recursive": "true"})
+    folders = frozenset(each["relativePath"] for each in tree["folders"])
+    imports = {
+        folder: _imports(client, {**at, "path": folder})
+        for folder in importing
+        if folder in folders
+    }
+    return EnvironmentState(
+        listed["id"], slug, detail["name"], detail["position"], folders, imports
+    )
+
+
+def _imports(client: Client, at: Json) -> frozenset[tuple[str, str]]:
+    listed = client.get("/api/v2/secret-imports", params=at)["secretImports"]
+    return frozenset((each["importEnv"]["id"], each["importPath"]) for each in listed)
+
+
+def _accounts(
+    client: Client, organization: str, names: set[str], project: str | None, isolation: Isolation
+) -> dict[str, AccountState]:
+    own = identities.find_all(client, organization, names)
+    path = f"/api/v1/projects/{project}/memberships/identities"
+    members = {
+        each["identityId"]: roles_of(each)
+        for each in (all_of(client, path, "identityMemberships") if project else ())
+    }
+    reads = [
+        partial(_account, client, each, members.get(each.id), project, isolation)
+        for each in own.values()
+    ]
+    return dict(zip(own, gather(reads), strict=True))
+
+
+def _account(
+    client: Client,
+    identity: identities.Identity,
+    roles: tuple[str, ...] | None,
+    project: str | None,
+    isolation: Isolation,
+) -> AccountState:
+    auth = identities.universal_auth(client, identity.id) if identity.has_universal_auth else None
+    if roles is None or isolation == "viewer":
+        return AccountState(identity, auth, roles)
+    at = {"identityId": identity.id, "projectId": project}
+    listed = client.get(_PRIVILEGES, params=at)["privileges"]
+    privileges = tuple(_privilege(client, each["id"]) for each in listed)
+    return AccountState(identity, auth, roles, privileges)
+
+
+def _privilege(client: Client, id: str) -> Privilege:
+    # Only the answer for a single one tells its permissions.
+    read = client.get(f"{_PRIVILEGES}/{id}")["privilege"]
+    return Privilege(read["id"], read["slug"], read["isTemporary"], tuple(read["permissions"]))
+
+
+def _person(client: Client, project: str, email: str) -> PersonState | None:
+    listed = client.get(f"/api/v1/projects/{project}/memberships")["memberships"]
+    for each in listed:
+        user = each["user"]
+        if email.lower() in {str(user["username"]).lower(), str(user["email"]).lower()}:
+            return PersonState(each["id"], roles_of(each))
+    return None

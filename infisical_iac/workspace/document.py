@@ -1,0 +1,86 @@
+"""YAML as people write it: duplicate keys refused, and a line for every entry."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from infisical_iac.errors import UserError
+
+Place = tuple[str | int, ...]
+
+
+class WorkspaceError(UserError):
+    """The workspace file can't be what is meant, or Infisical holds something else instead."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """The data of a YAML text, and the line that each of its entries begins in."""
+
+    data: Any
+    lines: dict[Place, int]
+
+    def line(self, place: Place) -> int:
+        """The line of an entry, or of the nearest thing around it that is there."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place, 1)
+
+
+def parse(text: str, where: str) -> Document:
+    """Read a YAML text safely.
+
+    Raises WorkspaceError for what is no YAML, with the line, and for a key that is there twice,
+    of which plain YAML readers silently take the last.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        lines: dict[Place, int] = {}
+        if node is not None:
+            _note(node, (), lines, where)
+        data = loader.construct_document(node) if node is not None else None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise WorkspaceError(_sentence(error, where)) from None
+    return Document(data, lines)
+
+
+def _note(node: yaml.Node, place: Place, lines: dict[Place, int], where: str) -> None:
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _note(item, (*place, index), lines, where)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            line, inner = key.start_mark.line + 1, (*place, str(key.value))
+            if inner in lines:
+                raise WorkspaceError(
+                    f"{where}, line {line}: {named(inner)} is there a second time, after line "
+                    f"{lines[inner]}; keep one of them"
+                )
+            lines[inner] = line
+            _note(value, inner, lines, where)
+
+
+def _sentence(error: Exception, where: str) -> str:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = error.problem or error.context or "unreadable"
+        return f"{where}{line}: this is no YAML ({problem}); check quotes, colons and indentation"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"{where}: character #x{error.character:04x} is not allowed; remove it"
+    return f"{where}: this can't be read as YAML; check its values and how deep it nests"
+
+
+def named(place: Place) -> str:
+    """A place in words: `services.backend.imports[0]`."""
+    words = ""
+    for part in place:
+        if isinstance(part, int):
+            words += f"[{part}]"
+        else:
+            shown = part if part.isprintable() else repr(part)
+            words += f".{shown}" if words else shown
+    return words

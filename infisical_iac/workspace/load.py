@@ -1,0 +1,168 @@
+"""From the workspace file to the desired state, refusing what can't be meant."""
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from infisical_iac.workspace.document import Document, Place, WorkspaceError, named, parse
+from infisical_iac.workspace.model import Environment, Project, Service, Workspace
+
+_EXAMPLES = {
+    "project": "name and slug",
+    "environments": "a list of slug and name",
+    "folder": "its own folder such as `folder: /backend`",
+    "slug": "`slug: production`",
+    "name": "`name: Production`",
+}
+_KINDS = {
+    "model_type": "keys with values",
+    "dict_type": "keys with values",
+    "tuple_type": "a list",
+    "string_type": "text, in quotes if need be",
+    "int_type": "a whole number",
+}
+
+Problem = tuple[Place, str]
+
+
+def load(source: str | Path) -> Workspace:
+    """Read and check the desired state.
+
+    Args:
+        source: the path of the file, or its text as a `str`.
+
+    Raises WorkspaceError: one sentence for every problem, with the line, the place and the
+    remedy.
+    """
+    where = source.name if isinstance(source, Path) else "the workspace file"
+    document = parse(_text(source), where)
+    if not isinstance(document.data, dict):
+        raise WorkspaceError(f"{where} must begin with keys: {', '.join(Workspace.model_fields)}")
+    services = document.data.get("services")
+    if isinstance(services, dict):  # `backend:` with nothing after it lacks its folder, no more
+        document.data["services"] = {key: value or {} for key, value in services.items()}
+    try:
+        workspace = Workspace.model_validate(document.data)
+    except ValidationError as error:
+        raise _refusal(map(_problem, error.errors()), document, where) from None
+    problems = [*_repeated(workspace), *_contradictory(workspace)]
+    if problems:
+        raise _refusal(problems, document, where)
+    return workspace
+
+
+def _text(source: str | Path) -> str:
+    if isinstance(source, str):
+        return source
+    try:
+        return source.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise WorkspaceError(
+            f"there is no file {source}; check the setting 'workspace_file'"
+        ) from None
+    except OSError as error:
+        raise WorkspaceError(f"{source} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise WorkspaceError(f"{source} is not in UTF-8; save it so") from None
+
+
+def _refusal(problems: Iterable[Problem], document: Document, where: str) -> WorkspaceError:
+    sentences = []
+    for place, message in problems:
+        at = f", {named(place)}" if place else ""
+        sentences.append(f"{where}, line {document.line(place)}{at}: {message}")
+    return WorkspaceError("; ".join(sentences))
+
+
+def _problem(error: Any) -> Problem:
+    place: Place = tuple(part for part in error["loc"] if part != "[key]")
+    key = str(place[-1]) if place else ""
+    if error["type"] == "missing":
+        return place[:-1], f"has no {key!r}; add {_EXAMPLES.get(key, 'it')}"
+    if error["type"] == "extra_forbidden":
+        return place, f"this key is unknown; {_hint(key, _keys_beside(place))}"
+    if error["type"] == "too_short":
+        return place, "at least one is needed; add one"
+    if error["type"] in _KINDS:
+        return place, f"{_KINDS[error['type']]} must stand here"
+    return place, error["msg"].removeprefix("Value error, ")
+
+
+def _keys_beside(place: Place) -> Iterable[str]:
+    models: dict[Any, type[BaseModel]] = {
+        "project": Project,
+        "environments": Environment,
+        "services": Service,
+    }
+    return (models[place[0]] if len(place) > 1 else Workspace).model_fields
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there are: {', '.join(known)}" if known else "there are none yet"
+
+
+def _repeated(workspace: Workspace) -> Iterator[Problem]:
+    slugs: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for index, environment in enumerate(workspace.environments):
+        if slugs.setdefault(environment.slug, index) != index:
+            yield (
+                ("environments", index, "slug"),
+                f"the environment {environment.slug!r} is there already; remove one of them",
+            )
+        if names.setdefault(environment.name, index) != index:
+            yield (
+                ("environments", index, "name"),
+                f"another environment is named {environment.name!r}; give each its own name",
+            )
+    for index, folder in enumerate(workspace.shared_folders):
+        if folder in workspace.shared_folders[:index]:
+            yield ("shared_folders", index), f"{folder} is there already; remove one of them"
+
+
+def _contradictory(workspace: Workspace) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for name, service in workspace.services.items():
+        place: Place = ("services", name)
+        owner = owners.setdefault(service.folder, name)
+        if owner != name:
+            yield (
+                (*place, "folder"),
+                f"{service.folder} is the folder of {owner!r} already; give each service its own, "
+                "and put what both need into a shared folder",
+            )
+        if service.folder in workspace.shared_folders:
+            yield (*place, "folder"), f"{service.folder} is a shared folder; give it its own"
+        yield from _wrong_imports(service, place, workspace.shared_folders)
+    identities: dict[str, str] = {}
+    for account in workspace.accounts():
+        other = identities.setdefault(account.identity, account.credentials)
+        if other != account.credentials:
+            yield (
+                ("services", account.service),
+                f"its identity in {account.environment!r} would be named {account.identity!r} "
+                f"as that of {other!r} is; rename the service",
+            )
+        if account.ttl > account.max_ttl:
+            yield (
+                ("services", account.service),
+                f"access_token_ttl {account.ttl} is above access_token_max_ttl "
+                f"{account.max_ttl}; lower the one or raise the other",
+            )
+            break
+
+
+def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> Iterator[Problem]:
+    for index, folder in enumerate(service.imports):
+        here = (*place, "imports", index)
+        if folder not in shared:
+            yield here, f"{folder} is no entry of shared_folders; {_hint(folder, shared)}"
+        elif folder in service.imports[:index]:
+            yield here, f"{folder} is imported already; remove one of them"

@@ -1,0 +1,149 @@
+"""The desired state: what one file says should be inside Infisical."""
+
+import re
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+# How Infisical itself limits them, so that a refusal comes before the first request.
+_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_FOLDER = re.compile(r"(/[A-Za-z0-9_-]+)+")
+_LONGEST_TTL = 315_360_000
+
+
+def _slug(value: str) -> str:
+    if not _SLUG.fullmatch(value) or len(value) > 64:
+        raise ValueError(
+            f"{value!r} is no slug; write at most 64 lower-case letters and digits, "
+            "in words joined by single hyphens"
+        )
+    return value
+
+
+def _project_slug(value: str) -> str:
+    if not _SLUG.fullmatch(value) or not 5 <= len(value) <= 36:
+        raise ValueError(
+            f"{value!r} is no slug of a project; write 5 to 36 lower-case letters and digits, "
+            "in words joined by single hyphens"
+        )
+    return value
+
+
+def _display_name(value: str) -> str:
+    if not value.strip() or value != value.strip() or not value.isprintable() or len(value) > 64:
+        raise ValueError(f"{value!r} is no name; write 1 to 64 printable characters")
+    return value
+
+
+def _folder(value: str) -> str:
+    if not _FOLDER.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no folder; write an absolute path such as /backend, of letters, "
+            "digits, hyphens and underscores, with no slash at its end"
+        )
+    return value
+
+
+def _ttl(value: int) -> int:
+    if not 60 <= value <= _LONGEST_TTL:
+        raise ValueError(f"{value} is out of range; write seconds, from 60 to {_LONGEST_TTL}")
+    return value
+
+
+Isolation = Literal["privilege", "viewer"]
+
+Slug = Annotated[StrictStr, AfterValidator(_slug)]
+ProjectSlug = Annotated[StrictStr, AfterValidator(_project_slug)]
+DisplayName = Annotated[StrictStr, AfterValidator(_display_name)]
+Folder = Annotated[StrictStr, AfterValidator(_folder)]
+Seconds = Annotated[StrictInt, AfterValidator(_ttl)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Project(_Entry):
+    """The project that holds everything."""
+
+    name: DisplayName
+    slug: ProjectSlug
+
+
+class Environment(_Entry):
+    """A stage, such as production; its slug is what `NODE_ENV` says."""
+
+    slug: Slug
+    name: DisplayName
+
+
+class Service(_Entry):
+    """A program with secrets: its folder, and the shared folders that it reads too."""
+
+    folder: Folder
+    imports: tuple[Folder, ...] = ()
+    access_token_ttl: Seconds | None = None
+    access_token_max_ttl: Seconds | None = None
+
+
+class ServiceAccount(NamedTuple):
+    """What one service has in one environment; follows from the file, never written there.
+
+    Its machine identity may read `folder` and `imports` in `environment` and nothing else.
+    """
+
+    service: str
+    environment: str
+    folder: str
+    imports: tuple[str, ...]
+    ttl: int
+    max_ttl: int
+
+    @property
+    def identity(self) -> str:
+        """The name of the machine identity."""
+        return f"{self.service}-{self.environment}"
+
+    @property
+    def credentials(self) -> str:
+        """The name of the credentials, on the host and in descriptions."""
+        return f"{self.service}.{self.environment}"
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """All folders that it may read, its own first."""
+        return (self.folder, *self.imports)
+
+
+class Workspace(_Entry):
+    """The whole file; `load.load` makes one, checked."""
+
+    project: Project
+    environments: Annotated[tuple[Environment, ...], Field(min_length=1)]
+    shared_folders: tuple[Folder, ...] = ()
+    services: dict[Slug, Service] = {}
+    access_token_ttl: Seconds = 1800
+    access_token_max_ttl: Seconds = 86_400
+
+    @property
+    def folders(self) -> list[str]:
+        """Every folder that each environment has, parents before what is in them."""
+        named = {*self.shared_folders, *(service.folder for service in self.services.values())}
+        parts = {folder: folder.split("/") for folder in named}
+        parents = {"/".join(p[:n]) for p in parts.values() for n in range(2, len(p))}
+        return sorted(named | parents)
+
+    def accounts(self) -> list[ServiceAccount]:
+        """The accounts of all services, by service and then in the environments' order."""
+        return [
+            ServiceAccount(
+                name,
+                environment.slug,
+                service.folder,
+                service.imports,
+                service.access_token_ttl or self.access_token_ttl,
+                service.access_token_max_ttl or self.access_token_max_ttl,
+            )
+            for name, service in self.services.items()
+            for environment in self.environments
+        ]

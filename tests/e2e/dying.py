@@ -1,0 +1,58 @@
+"""`python -m tests.e2e.dying <point> …`: pyinfra that dies at a point, as if killed there.
+
+The process ends without any clean-up, right after the named thing has happened on the host or
+in Infisical and before anything that follows from it.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pyinfra_cli.cli import cli
+
+from infisical_iac.api import identities
+from infisical_iac.operations import bootstrap, keys, stack
+from infisical_iac.operations import workspace as workspace_operation
+from infisical_iac.workspace import client_secrets, converge
+
+KILLED = 137
+
+
+def _after(call: Callable[..., Any]) -> Callable[..., Any]:
+    def die(*args: Any, **kwargs: Any) -> None:
+        call(*args, **kwargs)
+        os._exit(KILLED)
+
+    return die
+
+
+def _after_first_change(apply: Callable[..., Any]) -> Callable[..., Any]:
+    def die(*args: Any, **kwargs: Any) -> None:
+        next(iter(apply(*args, **kwargs)))
+        os._exit(KILLED)
+
+    return die
+
+
+def _replace(module: object, name: str, with_: Callable[[Any], Any] = _after) -> None:
+    setattr(module, name, with_(getattr(module, name)))
+
+
+POINTS: dict[str, Callable[[], None]] = {
+    "keys made": lambda: _replace(keys, "_make"),
+    "images fetched": lambda: _replace(stack, "_fetch"),
+    "files uploaded": lambda: _replace(stack, "write"),
+    "containers up": lambda: _replace(stack, "_up"),
+    "bootstrap answered": lambda: _replace(bootstrap, "run"),
+    "deployer made": lambda: _replace(identities, "create"),
+    "deployer can log in": lambda: _replace(identities, "attach_universal_auth"),
+    "deployer's secret answered": lambda: _replace(identities, "create_client_secret"),
+    "project made": lambda: _replace(converge, "apply", _after_first_change),
+    "workspace made": lambda: _replace(workspace_operation, "converge"),
+    "client secret answered": lambda: _replace(client_secrets, "create"),
+}
+
+if __name__ == "__main__":
+    POINTS[sys.argv.pop(1)]()
+    cli()

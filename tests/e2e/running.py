@@ -1,0 +1,97 @@
+"""Running the deploy as a user does, and reading what it says that it did."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_MOST_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of pyinfra: its exit status and everything it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @cached_property
+    def _results(self) -> list[dict[str, Any]]:
+        results: list[dict[str, Any]] = json.loads(self.stdout)["results"]["operations"]
+        return results
+
+    @property
+    def changed(self) -> list[str]:
+        """The names of the operations that changed something, in their order."""
+        return [each["name"] for each in self._results if each["success"]]
+
+    @property
+    def unchanged(self) -> list[str]:
+        """The names of the operations that found everything as it should be."""
+        return [each["name"] for each in self._results if each["no_change"]]
+
+    @property
+    def planned(self) -> list[str]:
+        """The names of the operations that would change something."""
+        plan = json.loads(self.stdout)["plan"]
+        return [
+            each["name"]
+            for each in plan
+            if each["hosts_with_change"] or each["hosts_with_conditional_change"]
+        ]
+
+    @property
+    def sentence(self) -> str:
+        """The last line that says what went wrong."""
+        lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
+        told = [line for line in lines if not line.startswith(("-->", "[staging] Error"))]
+        errors = [line for line in lines if "pyinfra error" in line and "No hosts" not in line]
+        return (errors or told or lines)[-1]
+
+    def ok(self) -> "Run":
+        """Itself, if it succeeded; else an AssertionError with the end of what it printed."""
+        assert self.status == 0, self.stderr[-3000:]
+        return self
+
+
+def deploy(
+    staging_host: str = "",
+    *arguments: str,
+    data: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    inventory: str = "inventory/staging.py",
+    program: tuple[str, ...] = ("-m", "pyinfra"),
+    yes: bool = True,
+) -> Run:
+    """Run `pyinfra <inventory> deploy.py` on a staging host.
+
+    Args:
+        staging_host: its name; empty for an inventory that needs none.
+        arguments: further ones for pyinfra, after `--json`.
+        data: settings that differ, as with `--data`.
+        environment: variables that differ; those of the user that name a host are not passed.
+        program: what Python runs in the place of pyinfra's own command.
+        yes: whether the run applies; else it only plans.
+    """
+    given = [item for pair in (data or {}).items() for item in ("--data", "=".join(pair))]
+    kept = {name: value for name, value in os.environ.items() if "INFISICAL" not in name}
+    done = subprocess.run(
+        [
+            *(sys.executable, *program),
+            *(["--yes"] if yes else []),
+            *("--json", *arguments, *given, inventory, "deploy.py"),
+        ],
+        cwd=REPOSITORY,
+        env={**kept, "STAGING_HOST": staging_host, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=_MOST_SECONDS,
+    )
+    return Run(done.returncode, done.stdout, done.stderr)
