@@ -91,9 +91,7 @@ def test_a_key_that_cannot_be_made_again_stops_the_run(state: KeysState, sentenc
 
 
 def test_keys_that_nothing_depends_on_are_made() -> None:
-    keys.refuse(
-        KeysState(missing=frozenset({"encryption_key", "admin.env"})), password_given=False
-    )
+    keys.refuse(KeysState(missing=frozenset({"encryption_key", "admin.env"})), password_given=False)
     keys.refuse(
         KeysState(database=True, missing=frozenset({"redis_password", "auth_secret"})),
         password_given=False,

@@ -1,0 +1,87 @@
+"""Looking at a staging host past the deploy: its API, its containers, its secrets."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import paramiko
+
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
+from infisical_iac.api.tunnel import SSHTransport
+from tests.staging.host import StagingHost
+
+PORT = 8080
+
+
+@contextmanager
+def api(host: StagingHost) -> Iterator[Client]:
+    """A client without a token, through an SSH connection of its own."""
+    known = json.loads((host.directory / "host.json").read_text())
+    with paramiko.SSHClient() as ssh:
+        ssh.load_host_keys(known["known_hosts"])
+        ssh.connect("127.0.0.1", known["port"], known["user"], key_filename=known["key"])
+        transport = ssh.get_transport()
+        assert transport is not None
+        with Client(f"http://127.0.0.1:{PORT}", SSHTransport(transport)) as client:
+            yield client
+
+
+@contextmanager
+def deployer(host: StagingHost) -> Iterator[Client]:
+    """A client that is logged in as the deployer."""
+    with api(host) as client:
+        found = env_file(host, "/etc/infisical/deployer.env")
+        yield login.universal(
+            client, found["INFISICAL_CLIENT_ID"], found["INFISICAL_CLIENT_SECRET"]
+        )
+
+
+@contextmanager
+def administrator(host: StagingHost) -> Iterator[Client]:
+    """A client that is logged in as the first administrator."""
+    with api(host) as client:
+        found = env_file(host, "/etc/infisical/admin.env")
+        yield login.password(
+            client, found["INFISICAL_ADMIN_EMAIL"], found["INFISICAL_ADMIN_PASSWORD"]
+        )
+
+
+def env_file(host: StagingHost, path: str) -> dict[str, str]:
+    """The variables of an env file on the host."""
+    lines = host.run(f"cat {path}").stdout.splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
+def containers(host: StagingHost) -> dict[str, str]:
+    """The ids of the stack's containers by service, with the time of their last start."""
+    format = (
+        '{{ index .Config.Labels "com.docker.compose.service" }} {{ .Id }} {{ .State.StartedAt }}'
+    )
+    listed = host.run(
+        "docker ps --all --quiet --filter label=com.docker.compose.project=infisical | "
+        f"xargs --no-run-if-empty docker inspect --format '{format}'"
+    ).stdout.splitlines()
+    return dict(line.split(" ", 1) for line in listed)
+
+
+def secrets(host: StagingHost) -> dict[str, str]:
+    """Every secret that the deploy made on the host, by the name of its file and variable."""
+    found = {
+        name: host.run(f"cat /etc/infisical/keys/{name}").stdout.strip()
+        for name in host.run("ls /etc/infisical/keys").stdout.split()
+    }
+    for path in host.run("ls /etc/infisical/*.env /etc/infisical/credentials/*.env").stdout.split():
+        for variable, value in env_file(host, path).items():
+            if variable.endswith(("PASSWORD", "SECRET")):
+                found[f"{path} {variable}"] = value
+    return found
+
+
+def reset_stack(host: StagingHost) -> None:
+    """Take the host back to where Docker is installed, the images are there, and nothing runs."""
+    host.run(
+        "cd /etc/infisical && docker compose --progress quiet down --volumes --timeout 2 "
+        "2>/dev/null; rm -rf /etc/infisical",
+        check=False,
+    )

@@ -1,0 +1,92 @@
+"""The main promise: one run makes everything, the second changes nothing and is quick."""
+
+from pathlib import Path
+
+from tests.e2e.conftest import FirstDeploy
+from tests.e2e.looking import administrator, secrets
+from tests.e2e.running import deploy
+from tests.staging.host import StagingHost
+
+_MOST_COMMANDS = 25
+
+
+def test_a_bare_host_can_be_planned_for(first: FirstDeploy) -> None:
+    assert first.plan.status == 0, first.plan.stderr
+    assert "Docker | Install Docker" in first.plan.planned
+    assert "Stack | Run Infisical, PostgreSQL and Redis" in first.plan.planned
+    assert "Credentials | Store a client secret per service and environment" in first.plan.planned
+
+
+def test_the_first_run_makes_everything_and_nothing_that_was_not_planned(
+    first: FirstDeploy,
+) -> None:
+    changed = first.run.ok().changed
+    assert set(changed) <= set(first.plan.planned)
+    assert len(changed) >= 10
+
+
+def test_the_second_run_changes_nothing(deployed: StagingHost) -> None:
+    run = deploy(deployed.name).ok()
+    assert run.changed == []
+    assert len(run.unchanged) == 13
+
+
+def test_a_settled_host_is_planned_no_change(deployed: StagingHost) -> None:
+    run = deploy(deployed.name, yes=False)
+    assert run.status == 0
+    assert run.planned == []
+
+
+def test_the_second_run_needs_few_remote_commands(deployed: StagingHost, tmp_path: Path) -> None:
+    log = tmp_path / "commands"
+    deploy(deployed.name, program=("-m", "tests.e2e.counting", str(log))).ok()
+    commands = log.read_text().splitlines()
+    assert 5 < len(commands) <= _MOST_COMMANDS, "\n".join(commands)
+
+
+def test_there_is_one_administrator_and_one_organization(deployed: StagingHost) -> None:
+    with administrator(deployed) as client:
+        users = client.get("/api/v1/admin/user-management/users")["users"]
+        organizations = client.get("/api/v1/admin/organization-management/organizations")
+    assert [user["username"] for user in users if user["superAdmin"]] == ["admin@example.com"]
+    assert [each["name"] for each in organizations["organizations"]] == ["ChainAlign"]
+
+
+def test_nothing_printed_holds_a_secret(deployed: StagingHost, first: FirstDeploy) -> None:
+    made = secrets(deployed)
+    assert len(made) > 10
+    printed = first.run.stdout + first.run.stderr
+    assert "-->" in printed
+    assert [name for name, value in made.items() if value in printed] == []
+    assert "eyJ" not in printed, "a token was printed"
+
+
+def test_no_process_had_a_secret_among_its_arguments(
+    deployed: StagingHost, first: FirstDeploy
+) -> None:
+    arguments = "\n".join(first.processes)
+    assert "apt-get" in arguments
+    assert "docker" in arguments
+    assert [name for name, value in secrets(deployed).items() if value in arguments] == []
+
+
+def test_no_file_but_private_ones_holds_a_secret(deployed: StagingHost) -> None:
+    patterns = "\n".join(secrets(deployed).values())
+    found = deployed.run(
+        "grep --recursive --files-with-matches --fixed-strings --file=- "
+        "--exclude-dir=proc --exclude-dir=sys --exclude-dir=dev / 2>/dev/null",
+        check=False,
+        input=f"{patterns}\n",
+    ).stdout.split("\n")
+    holding = [path for path in found if path]
+    assert "/etc/infisical/keys/encryption_key" in holding
+    # Docker keeps what it gives a container at its start beside its log, for root alone.
+    strangers = [
+        path
+        for path in holding
+        if not path.startswith("/etc/infisical/")
+        and not (path.startswith("/var/lib/docker/containers/") and path.endswith("config.v2.json"))
+    ]
+    assert strangers == []
+    modes = deployed.run(f"stat --format='%a %U' {' '.join(holding)}").stdout.splitlines()
+    assert set(modes) == {"600 root"}

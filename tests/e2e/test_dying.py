@@ -1,0 +1,55 @@
+"""A run that dies at any point is taken up by the next, and nothing exists twice."""
+
+from collections import Counter
+
+import pytest
+
+from infisical_iac.api.pages import all_of
+from tests.e2e import dying
+from tests.e2e.conftest import settled
+from tests.e2e.looking import administrator, deployer, reset_stack
+from tests.e2e.running import deploy
+from tests.staging.host import StagingHost
+
+_SECRETS_PER_IDENTITY = 1
+
+
+@pytest.mark.parametrize("point", [name for name in dying.POINTS if name != "images fetched"])
+def test_the_run_after_one_that_died_completes(deployed: StagingHost, point: str) -> None:
+    reset_stack(deployed)
+    died = deploy(deployed.name, program=("-m", "tests.e2e.dying", point))
+    assert died.status == dying.KILLED, died.stderr[-2000:]
+    deploy(deployed.name).ok()
+    settled(deployed)
+    nothing_exists_twice(deployed)
+
+
+def nothing_exists_twice(host: StagingHost) -> None:
+    """Assert that there is one of everything, and no client secret that no file holds."""
+    with administrator(host) as client:
+        users = all_of(client, "/api/v1/admin/user-management/users", "users")
+        organizations = all_of(
+            client, "/api/v1/admin/organization-management/organizations", "organizations"
+        )
+    assert [user["username"] for user in users] == ["admin@example.com"]
+    assert len(organizations) == 1
+    with deployer(host) as client:
+        projects = client.get("/api/v1/projects", params={"type": "secret-manager"})["projects"]
+        listed = all_of(
+            client, "/api/v1/identities", "identities", {"orgId": organizations[0]["id"]}
+        )
+        ours = {
+            each["identity"]["id"]: each["identity"]["name"]
+            for each in listed
+            if "universal-auth" in each["identity"]["authMethods"]
+        }
+        secrets = {
+            name: client.get(f"/api/v1/auth/universal-auth/identities/{id}/client-secrets")
+            for id, name in ours.items()
+        }
+    assert [each["slug"] for each in projects] == ["chainalign"]
+    assert set(Counter(ours.values()).values()) == {1}
+    assert len(ours) == 7, "the deployer, and two services in three environments"
+    for name, answer in secrets.items():
+        valid = [s for s in answer["clientSecretData"] if not s["isClientSecretRevoked"]]
+        assert len(valid) == _SECRETS_PER_IDENTITY, name

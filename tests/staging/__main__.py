@@ -1,0 +1,85 @@
+"""The command line: `python -m tests.staging up|down|status|images`."""
+
+import argparse
+import shutil
+import sys
+
+from tests.staging import access, engine, stack
+from tests.staging.build import remove_images
+from tests.staging.host import StagingHost, remove
+from tests.staging.shell import STATE, StagingError, say
+
+
+def main() -> int:
+    """Run one command; 0 when it is done, 1 with a sentence on standard error when not."""
+    arguments = _parser().parse_args()
+    try:
+        arguments.command(arguments)
+    except StagingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def up(arguments: argparse.Namespace) -> None:
+    """Have the images of the stack, and the host up."""
+    images(arguments)
+    host = StagingHost(arguments.name, arguments.release, arguments.user)
+    host.up()
+    say(f"Staging host {host.name!r} is up: ssh -F .staging/{host.name}/ssh_config {host.name}")
+
+
+def images(_: argparse.Namespace) -> None:
+    """Have the images of the stack."""
+    engine.ensure()
+    stack.ensure()
+
+
+def down(arguments: argparse.Namespace) -> None:
+    """Remove one host, or with --all everything that staging ever made."""
+    if not arguments.all:
+        say(f"Removing the staging host {arguments.name!r}")
+        StagingHost(arguments.name).down()
+        return
+    if engine.installed():
+        # A daemon that died meanwhile still keeps volumes and images.
+        engine.ensure()
+        say("Removing all staging hosts, their volumes, and the images that were made for them")
+        remove()
+        remove_images()
+        engine.stop_if_ours()
+    shutil.rmtree(STATE, ignore_errors=True)
+    say("Nothing of staging is left but the Debian packages that were installed, such as Docker")
+
+
+def status(_: argparse.Namespace) -> None:
+    """Print what is there, one line a host."""
+    print(f"docker: {'answers' if engine.answers() else 'does not answer'}")
+    for file in sorted(STATE.glob("*/host.json")):
+        known = access.read(file.parent)
+        up = access.answers(file.parent, known.name)
+        print(
+            f"{known.name}: {'up' if up else 'down'}, Debian {known.release}, "
+            f"{known.user}@127.0.0.1:{known.port}"
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.staging", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for command in (up, down, status, images):
+        summary = (command.__doc__ or "").splitlines()[0]
+        sub = commands.add_parser(command.__name__, help=summary, description=summary)
+        sub.set_defaults(command=command)
+        if command in (up, down):
+            sub.add_argument("--name", default="demo", help="the host's name (default: demo)")
+        if command is up:
+            sub.add_argument("--release", choices=("trixie", "bookworm"), default="trixie")
+            sub.add_argument("--user", choices=("root", "deploy"), default="root")
+        if command is down:
+            sub.add_argument("--all", action="store_true", help="every trace, the daemon too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

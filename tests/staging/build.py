@@ -1,0 +1,141 @@
+"""Images that are built here once, and again when their recipe differs.
+
+The recipe's hash is kept in a label of the image, so an image that is in place costs nothing.
+"""
+
+import hashlib
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from tests.staging import engine, sources
+from tests.staging.shell import StagingError, docker, run, say
+
+RECIPES = Path(__file__).resolve().parents[1] / "images"
+RECIPE_LABEL = "infisical-iac.recipe"
+RELEASES = {"trixie": "13", "bookworm": "12"}
+_REGISTRY_SECONDS = 20
+
+
+def digest(directory: Path, *more: str) -> str:
+    """The hash of a directory's files, names and content, and of any texts besides."""
+    total = hashlib.sha256(repr(more).encode())
+    for file in sorted(path for path in directory.rglob("*") if path.is_file()):
+        if "__pycache__" not in file.parts:
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            total.update(f"{file.relative_to(directory)} {content}\n".encode())
+    return total.hexdigest()
+
+
+def image_id(tag: str) -> str:
+    """The id of a local image, or an empty text."""
+    return docker("image", "inspect", "--format", "{{.Id}}", tag, check=False)
+
+
+def recipe_of(tag: str) -> str | None:
+    """The recipe's hash in a local image's label, empty without one; None without the image."""
+    template = f'={{{{index .Config.Labels "{RECIPE_LABEL}"}}}}'
+    label = docker("image", "inspect", "--format", template, tag, check=False)
+    return label.removeprefix("=").replace("<no value>", "") if label else None
+
+
+def build(tag: str, context: Path, recipe: str, base: str) -> None:
+    """Build `context` upon the image `base`, tag it, and remove the image it replaces."""
+    old = image_id(tag)
+    # Docker's first builder is all that this needs: it is always there and leaves no cache.
+    run(
+        *("docker", "build", "--force-rm", "--tag", tag, "--build-arg", f"BASE={base}"),
+        *("--label", f"{RECIPE_LABEL}={recipe}", str(context)),
+        env={**os.environ, "DOCKER_BUILDKIT": "0"},
+        timeout=1200,
+    )
+    if old and old != image_id(tag):
+        docker("image", "rm", old, check=False)
+
+
+def adopt(official: str, tag: str) -> bool:
+    """Pull an official image and call it `tag`; False where no registry answers."""
+    present = image_id(official)
+    if not present and not (_registry_answers() and _pull(official)):
+        return False
+    docker("tag", official, tag)
+    if not present:
+        docker("image", "rm", official)
+    return True
+
+
+def remove_images() -> None:
+    """Remove every image that was built here, or given a name of ours."""
+    for family in ("staging/*", "infisical-iac/*"):
+        tags = docker("images", "--format", "{{.Repository}}:{{.Tag}}", family).split()
+        if tags:
+            docker("rmi", "--force", *tags)
+    outdated = docker("images", "--quiet", "--filter", f"label={RECIPE_LABEL}").split()
+    if outdated:
+        docker("rmi", "--force", *dict.fromkeys(outdated))
+
+
+def _pull(reference: str) -> bool:
+    say(f"Pulling {reference}")
+    return run("docker", "pull", reference, check=False, timeout=1200).returncode == 0
+
+
+@cache
+def _registry_answers() -> bool:
+    say("Asking whether an image registry answers")
+    try:
+        asked = run(
+            "docker", "manifest", "inspect", "debian:13", check=False, timeout=_REGISTRY_SECONDS
+        )
+    except StagingError:
+        return False
+    return asked.returncode == 0
+
+
+def base(release: str) -> str:
+    """The tag of the plain Debian image that all others start from, made if it is missing.
+
+    It is the official image where a registry answers, else what `mmdebstrap` makes of this
+    machine's archives. Raises StagingError where neither can be had.
+    """
+    tag = f"infisical-iac/debian:{release}"
+    if image_id(tag):
+        return tag
+    official = f"debian:{RELEASES[release]}"
+    if adopt(official, tag):
+        return tag
+    say(f"No registry answers: bootstrapping Debian {RELEASES[release]} from its packages")
+    try:
+        engine.install({"mmdebstrap": "mmdebstrap"})
+    except StagingError as error:
+        raise StagingError(
+            f"{official} can't be pulled, and Debian's packages can't take its place: {error}"
+        ) from None
+    _bootstrap(tag, release)
+    return tag
+
+
+def _bootstrap(tag: str, release: str) -> None:
+    archives, options = sources.of_this_machine(release)
+    with tempfile.TemporaryDirectory() as directory:
+        root, apt = Path(directory, "root.tar"), Path(directory, "apt.conf")
+        apt.write_text("".join(f"{option}\n" for option in options))
+        # An archive behind TLS may need the authorities that this machine trusts.
+        bundle = "/etc/ssl/certs/ca-certificates.crt"
+        copy = f"--setup-hook=mkdir -p $1/etc/ssl/certs; cp {bundle} $1/etc/ssl/certs"
+        trust = [copy] if any(line.startswith("deb https:") for line in archives) else []
+        run(
+            *(
+                "mmdebstrap",
+                "--variant=minbase",
+                f"--aptopt={apt}",
+                *trust,
+                release,
+                str(root),
+                "-",
+            ),
+            input="\n".join(archives),
+            timeout=1200,
+        )
+        docker("import", str(root), tag)

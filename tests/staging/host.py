@@ -1,0 +1,192 @@
+"""One disposable host: a container that boots systemd and is reached through sshd.
+
+Everything that is made for a host carries a label with its name, so that `down` finds it all.
+"""
+
+import subprocess
+import time
+from typing import Literal
+
+from tests.staging import access, engine
+from tests.staging.build import RECIPES, base, build, digest, recipe_of
+from tests.staging.shell import STATE, StagingError, alone, docker, run, say
+
+LABEL = "infisical-iac.staging"
+Release = Literal["trixie", "bookworm"]
+User = Literal["root", "deploy"]
+_BOOT_SECONDS = 60
+
+
+class StagingHost:
+    """A staging host of a given name, whether it is up or not.
+
+    `release` is Debian's; `user` is who logs in: root, or `deploy`, who has sudo without a
+    password while root may not log in.
+    """
+
+    def __init__(self, name: str = "demo", release: Release = "trixie", user: User = "root"):
+        self.name = name
+        self.release = release
+        self.user = user
+        self.container = f"infisical-iac-staging-{name}"
+        self.volume = f"{self.container}-docker"
+        self.directory = STATE / name
+
+    @property
+    def ssh_port(self) -> int:
+        """The port of sshd on this machine's loopback address, the same for the host's life."""
+        return access.read(self.directory).port
+
+    def up(self) -> None:
+        """Boot the host, made anew if it isn't there, and wait until sshd lets its user in.
+
+        Raises StagingError when it doesn't boot, or exists with another release or user.
+        """
+        engine.ensure()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        image = own_image("host", self.release)
+        state = docker("inspect", "--format", "{{.State.Status}}", self.container, check=False)
+        if not state or not access.exists(self.directory):
+            self._make(image)
+            return
+        known = access.read(self.directory)
+        if (known.release, known.user) != (self.release, self.user):
+            raise StagingError(
+                f"staging host {self.name!r} is {known.release} with user {known.user!r} already; "
+                f"take it down first: python -m tests.staging down --name {self.name}"
+            )
+        if state != "running":
+            say(f"Booting the staging host {self.name!r} again")
+            docker("start", self.container)
+        self._wait()
+
+    def down(self) -> None:
+        """Remove the host with its disk, its snapshots and what `.staging/` knows of it."""
+        remove(self.name)
+        access.forget(self.directory)
+
+    def reboot(self) -> None:
+        """Shut the host down in order, boot it again and wait for sshd."""
+        docker("restart", "--time", "60", self.container)
+        self._wait()
+
+    def run(
+        self, command: str, *, check: bool = True, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of bash as root, past sshd; raises StagingError if it fails."""
+        return run(
+            "docker", "exec", "-i", self.container, "bash", "-c", command, check=check, input=input
+        )
+
+    def snapshot(self, label: str) -> None:
+        """Keep the host's disk as it is now under `label`; it is shut down meanwhile."""
+        docker("stop", "--time", "60", self.container)
+        change = f"LABEL {LABEL}={self.name}"
+        docker("commit", "--change", change, self.container, self._snapshot_image(label))
+        self._copy_volume(self.volume, self._snapshot_volume(label))
+        docker("start", self.container)
+        self._wait()
+
+    def restore(self, label: str) -> None:
+        """Bring back the disk that `snapshot` kept under `label`, and boot it.
+
+        The address and all keys stay as they are. Raises StagingError without such a snapshot.
+        """
+        image = self._snapshot_image(label)
+        if recipe_of(image) is None:
+            raise StagingError(f"staging host {self.name!r} has no snapshot {label!r}")
+        docker("rm", "--force", self.container)
+        self._copy_volume(self._snapshot_volume(label), self.volume)
+        self._boot(image, self.ssh_port)
+        self._wait()
+
+    def _make(self, image: str) -> None:
+        say(f"Booting the staging host {self.name!r} (Debian {self.release}, user {self.user})")
+        remove(self.name)
+        port = access.free_port()
+        self._boot(image, port)
+        self._wait_for_systemd()
+        script = (RECIPES / "host" / "provision").read_text()
+        key = access.client_key(self.directory)
+        host_keys = self.run(f"set -- {self.user} '{key}'\n{script}").stdout
+        access.write(
+            access.Access(self.name, port, self.user, self.release), self.directory, host_keys
+        )
+        self._wait()
+
+    def _boot(self, image: str, port: int) -> None:
+        docker(
+            *("run", "--detach", "--name", self.container, "--hostname", f"staging-{self.name}"),
+            *("--label", f"{LABEL}={self.name}", "--privileged", "--cgroupns", "private"),
+            *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--stop-signal", "SIGRTMIN+3"),
+            # The inner Docker can't lay its overlays upon those of the outer one.
+            *("--volume", f"{self._have_volume(self.volume)}:/var/lib/docker"),
+            *("--publish", f"127.0.0.1:{port}:22", image, "/sbin/init"),
+        )
+
+    def _wait(self) -> None:
+        self._wait_for_systemd()
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while not access.answers(self.directory, self.name):
+            if time.monotonic() > deadline:
+                raise StagingError(
+                    f"sshd of staging host {self.name!r} lets nobody in; "
+                    f"see `docker exec {self.container} journalctl -u ssh`"
+                )
+            time.sleep(0.2)
+
+    def _wait_for_systemd(self) -> None:
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while self.run("systemctl is-system-running", check=False).stdout.strip() not in (
+            "running",
+            "degraded",
+        ):
+            if time.monotonic() > deadline:
+                raise StagingError(
+                    f"staging host {self.name!r} does not boot; see `docker logs {self.container}`"
+                )
+            time.sleep(0.2)
+
+    def _copy_volume(self, source: str, target: str) -> None:
+        copier = own_image("copier", "trixie")
+        docker(
+            *("run", "--rm", "--network", "none", "--label", f"{LABEL}={self.name}"),
+            # The inner Docker's overlays have attributes that only an administrator may read.
+            *("--cap-add", "SYS_ADMIN", "--volume", f"{source}:/from:ro"),
+            *("--volume", f"{self._have_volume(target)}:/to", copier),
+            *("rsync", "-aHAX", "--numeric-ids", "--delete", "/from/", "/to/"),
+        )
+
+    def _have_volume(self, volume: str) -> str:
+        return docker("volume", "create", "--label", f"{LABEL}={self.name}", volume)
+
+    def _snapshot_image(self, label: str) -> str:
+        return f"infisical-iac/staging-{self.name}:{label}"
+
+    def _snapshot_volume(self, label: str) -> str:
+        return f"{self.volume}-{label}"
+
+
+def own_image(name: Literal["host", "copier"], release: Release) -> str:
+    """The tag of an image of ours upon a release, built if it is missing or outdated."""
+    tag = f"infisical-iac/staging-{name}:{release}"
+    recipe = digest(RECIPES / name)
+    with alone():
+        if recipe_of(tag) != recipe:
+            plain = base(release)
+            say(f"Building the image of the staging {name}, Debian {release} (about a minute)")
+            build(tag, RECIPES / name, recipe, plain)
+    return tag
+
+
+def remove(name: str | None = None) -> None:
+    """Remove containers, volumes and snapshots of one host, or of all hosts."""
+    chosen = f"label={LABEL}={name}" if name else f"label={LABEL}"
+    for listing, removal in (
+        (("ps", "--all", "--quiet"), ("rm", "--force", "--volumes")),
+        (("volume", "ls", "--quiet"), ("volume", "rm", "--force")),
+        (("images", "--quiet"), ("rmi", "--force")),
+    ):
+        found = docker(*listing, "--filter", chosen).split()
+        if found:
+            docker(*removal, *dict.fromkeys(found))

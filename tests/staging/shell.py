@@ -1,0 +1,67 @@
+"""Running programs on this machine, and saying what happens meanwhile."""
+
+import fcntl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infisical_iac.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STATE = REPOSITORY / ".staging"
+
+
+class StagingError(UserError):
+    """The staging host can't be made or used as things are."""
+
+
+def say(message: str) -> None:
+    """Show a line of progress on standard error."""
+    print(f"==> {message}", file=sys.stderr, flush=True)
+
+
+def run(
+    *command: str,
+    check: bool = True,
+    input: str | None = None,
+    timeout: float = 600,
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and return its output as text.
+
+    Raises StagingError with the output's last lines when it fails and `check` is set, when it
+    isn't there, or when it takes more than `timeout` seconds.
+    """
+    try:
+        done = subprocess.run(
+            command, input=input, text=True, capture_output=True, timeout=timeout, env=env
+        )
+    except FileNotFoundError:
+        raise StagingError(f"{command[0]!r} is not installed; install it and try again") from None
+    except subprocess.TimeoutExpired:
+        raise StagingError(f"{_title(command)!r} took more than {timeout:g} s; try again") from None
+    if check and done.returncode:
+        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
+        raise StagingError(f"{_title(command)!r} failed with status {done.returncode}:\n{tail}")
+    return done
+
+
+def docker(*arguments: str, check: bool = True, timeout: float = 600) -> str:
+    """Run `docker` and return what it prints; with `check=False`, failure is an empty text."""
+    done = run("docker", *arguments, check=check, timeout=timeout)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other processes out of what only one may do at a time."""
+    STATE.mkdir(exist_ok=True)
+    with (STATE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _title(command: tuple[str, ...]) -> str:
+    return " ".join(command[:3])

@@ -1,0 +1,127 @@
+"""The images that the stack runs on the staging host, in one archive.
+
+PostgreSQL and Redis are the official images where a registry answers, else images of Debian's
+packages with the same contract. Infisical is the stand-in, or whatever image the archive in
+`STAGING_INFISICAL_IMAGE` holds. What was chosen is written to `.staging/images.json`.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.staging.build import RECIPES, adopt, base, build, digest, image_id, recipe_of
+from tests.staging.shell import STATE, StagingError, alone, docker, say
+
+ARCHIVE = STATE / "images.tar"
+CHOICE = STATE / "images.json"
+INFISICAL = "staging/infisical"
+STANDIN_VERSION = "v0.165.16"
+POSTGRES = "staging/postgres:17"
+REDIS = "staging/redis:8"
+
+_OFFICIAL = {POSTGRES: "postgres:17.11", REDIS: "redis:8.2.3"}
+_STANDIN = RECIPES.parent / "standin"
+
+
+def ensure() -> None:
+    """Have all images of the stack and their archive; what is in place is left alone.
+
+    Raises StagingError when an image can't be built or a given archive can't be used.
+    """
+    with alone():
+        _ensure()
+
+
+def version_of(reference: str) -> str:
+    """The version that an Infisical image's tag names, else the one the stand-in goes by."""
+    tag = reference.rpartition("/")[2].partition(":")[2]
+    return tag if re.fullmatch(r"v\d+\.\d+\.\d+", tag) else STANDIN_VERSION
+
+
+def _ensure() -> None:
+    before = _read_choice()
+    given = os.environ.get("STAGING_INFISICAL_IMAGE", "")
+    source = _stamp(Path(given)) if given else ""
+    for tag in (POSTGRES, REDIS):
+        _have_service(tag)
+    if not given:
+        version = STANDIN_VERSION
+        _have_standin(f"{INFISICAL}:{version}")
+    elif source == before.get("source") and image_id(f"{INFISICAL}:{before['infisical_version']}"):
+        version = before["infisical_version"]
+    else:
+        version = _load(Path(given))
+    tags = (f"{INFISICAL}:{version}", POSTGRES, REDIS)
+    ids = {tag: image_id(tag) for tag in tags}
+    if before.get("ids") != ids or not ARCHIVE.exists():
+        _save(tags)
+    choice = {
+        "infisical_version": version,
+        "standin": not given,
+        "postgres": POSTGRES,
+        "redis": REDIS,
+        "source": source,
+        "ids": ids,
+    }
+    CHOICE.write_text(json.dumps(choice, indent=2) + "\n")
+
+
+def _have_service(tag: str) -> None:
+    name = tag.partition("/")[2].partition(":")[0]
+    directory = RECIPES / name
+    recipe = digest(directory)
+    # An official image carries no label of ours.
+    if recipe_of(tag) in (recipe, "") or adopt(_OFFICIAL[tag], tag):
+        return
+    plain = base("trixie")
+    say(f"Building {tag} from Debian's packages")
+    build(tag, directory, recipe, plain)
+
+
+def _have_standin(tag: str) -> None:
+    recipe = digest(_STANDIN, digest(RECIPES / "infisical"))
+    if recipe_of(tag) == recipe:
+        return
+    plain = base("trixie")
+    say(f"Building {tag}: a stand-in that speaks Infisical's HTTP contract, not Infisical itself")
+    with tempfile.TemporaryDirectory() as directory:
+        context = Path(directory)
+        shutil.copytree(RECIPES / "infisical", context, dirs_exist_ok=True)
+        shutil.copytree(
+            _STANDIN, context / "standin", ignore=shutil.ignore_patterns("__pycache__", "*.md")
+        )
+        build(tag, context, recipe, plain)
+
+
+def _load(archive: Path) -> str:
+    """Load an archive of `docker save`, tag its first image as Infisical, return its version."""
+    say(f"Loading Infisical's image from {archive}")
+    loaded = re.search(r"Loaded image(?: ID)?: (\S+)", docker("load", "--input", str(archive)))
+    if not loaded:
+        raise StagingError(f"{archive} holds no image; make it with `docker save`")
+    version = version_of(loaded[1])
+    docker("tag", loaded[1], f"{INFISICAL}:{version}")
+    return version
+
+
+def _save(tags: tuple[str, ...]) -> None:
+    say(f"Saving the images in {ARCHIVE.relative_to(STATE.parent)}")
+    unfinished = ARCHIVE.with_suffix(".partial")
+    docker("save", "--output", str(unfinished), *tags)
+    unfinished.replace(ARCHIVE)
+
+
+def _stamp(archive: Path) -> str:
+    if not archive.is_file():
+        raise StagingError(f"STAGING_INFISICAL_IMAGE names {archive}, which is no file")
+    status = archive.stat()
+    return f"{archive.resolve()} {status.st_size} {status.st_mtime_ns}"
+
+
+def _read_choice() -> dict[str, Any]:
+    choice: dict[str, Any] = json.loads(CHOICE.read_text()) if CHOICE.exists() else {}
+    return choice

@@ -1,0 +1,124 @@
+"""Routes of the Infisical in memory: identities, logins, memberships, privileges."""
+
+from tests.unit.fake_state import ORGANIZATION, Json, Refused, State, one
+
+_NO_LIMITS = {"clientSecretTTL": 0, "clientSecretNumUsesLimit": 0, "isClientSecretRevoked": False}
+
+
+class Access(State):
+    """One method a route: the query or body, then what the path's pattern caught."""
+
+    def _list_identities(self, query: Json) -> Json:
+        everyone = list(self.identities.values())
+        page = everyone[int(query["offset"]) :][: int(query["limit"])]
+        listed = [{"id": f"seat-{each['id']}", "identity": each} for each in page]
+        return {"identities": listed, "totalCount": len(everyone)}
+
+    def _create_identity(self, body: Json) -> Json:
+        assert body["organizationId"] == ORGANIZATION
+        id = self._id("identity")
+        self.identities[id] = {
+            "id": id,
+            "name": body["name"],
+            "role": body["role"],
+            "metadata": body.get("metadata", []),
+        }
+        return {"identity": self.identities[id]}
+
+    def _identity(self, _: Json, id: str) -> Json:
+        if id not in self.identities:
+            raise Refused(404, "NotFound", f"Failed to find identity with id {id}")
+        found = self.identities[id]
+        methods = ["universal-auth"] if id in self.auths else []
+        inner = {"id": id, "name": found["name"], "authMethods": methods}
+        return {
+            "identity": {
+                "role": found["role"],
+                "createdAt": f"{len(id)}{id}",
+                "metadata": found["metadata"],
+                "identity": inner,
+            }
+        }
+
+    def _patch_identity(self, body: Json, id: str) -> Json:
+        self.identities[id].update(body)
+        return {"identity": self.identities[id]}
+
+    def _auth(self, _: Json, id: str) -> Json:
+        return {"identityUniversalAuth": self.auths[id]}
+
+    def _attach(self, body: Json, id: str) -> Json:
+        if id in self.auths:
+            raise Refused(400, "BadRequest", "Failed to add universal auth")
+        self.auths[id] = {"clientId": self._id("client"), **body}
+        self.secrets[id] = []
+        return self._auth({}, id)
+
+    def _patch_auth(self, body: Json, id: str) -> Json:
+        self.auths[id].update(body)
+        return self._auth({}, id)
+
+    def _secrets(self, _: Json, id: str) -> Json:
+        return {"clientSecretData": self.secrets[id]}
+
+    def _secret(self, body: Json, id: str) -> Json:
+        made = {"id": self._id("secret"), "description": body["description"], **_NO_LIMITS}
+        self.secrets[id].append(made)
+        return {"clientSecret": f"fake-value-of-{made['id']}", "clientSecretData": made}
+
+    def _revoke(self, _: Json, id: str, secret: str) -> Json:
+        self.secrets[id] = [each for each in self.secrets[id] if each["id"] != secret]
+        return {}
+
+    def _list_members(self, _: Json) -> Json:
+        listed = [
+            {"id": f"membership-{id}", "identityId": id, "roles": roles}
+            for id, roles in self.members.items()
+        ]
+        return {"identityMemberships": listed, "totalCount": len(listed)}
+
+    def _add_member(self, body: Json, id: str) -> Json:
+        if id in self.members:
+            raise Refused(400, "BadRequest", "Identity is already a member")
+        return self._set_member(body, id)
+
+    def _set_member(self, body: Json, id: str) -> Json:
+        self.members[id] = body["roles"]
+        return {"identityMembership": {"id": f"membership-{id}"}}
+
+    def _list_privileges(self, query: Json) -> Json:
+        own = [
+            {key: value for key, value in each.items() if key != "permissions"}
+            for each in self.privileges.values()
+            if each["identityId"] == query["identityId"]
+        ]
+        return {"privileges": own}
+
+    def _create_privilege(self, body: Json) -> Json:
+        id = self._id("privilege")
+        self.privileges[id] = {"id": id, **body, "isTemporary": body["type"]["isTemporary"]}
+        return self._privilege({}, id)
+
+    def _privilege(self, _: Json, id: str) -> Json:
+        return {"privilege": self.privileges[id]}
+
+    def _patch_privilege(self, body: Json, id: str) -> Json:
+        self.privileges[id].update(body, isTemporary=body["type"]["isTemporary"])
+        return self._privilege({}, id)
+
+    def _drop_privilege(self, _: Json, id: str) -> Json:
+        return {"privilege": self.privileges.pop(id)}
+
+    def _list_persons(self, _: Json) -> Json:
+        return {"memberships": self.persons}
+
+    def _add_persons(self, body: Json) -> Json:
+        for name in body["usernames"]:
+            roles = [{"role": role, "isTemporary": False} for role in body["roleSlugs"]]
+            user = {"username": name, "email": name}
+            self.persons.append({"id": self._id("seat"), "user": user, "roles": roles})
+        return {"memberships": self.persons}
+
+    def _set_person(self, body: Json, id: str) -> Json:
+        one(self.persons, "id", id)["roles"] = body["roles"]
+        return {"roles": body["roles"]}

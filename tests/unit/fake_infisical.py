@@ -1,0 +1,76 @@
+"""An Infisical in memory, as far as the workspace speaks with it."""
+
+import json
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tests.unit.fake_access import Access
+from tests.unit.fake_state import Json, Refused
+from tests.unit.fake_structure import Structure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class FakeInfisical(Structure, Access):
+    """The state, its routes, and `handle` for a `httpx.MockTransport`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[tuple[str, str, Any]] = []
+        self._lock = threading.Lock()
+        self.routes: list[tuple[str, str, Callable[..., Json]]] = [
+            ("GET", "/v1/identities/details", self._details),
+            ("GET", "/v1/projects", self._projects),
+            ("POST", "/v1/projects", self._create_project),
+            ("GET", "/v1/projects/slug/(.+)", self._project_by_slug),
+            ("PATCH", "/v1/projects/[^/]+", self._patch_project),
+            ("POST", "/v1/projects/[^/]+/environments", self._create_environment),
+            ("GET", "/v1/projects/[^/]+/environments/slug/(.+)", self._environment_by_slug),
+            ("PATCH", "/v1/projects/[^/]+/environments/([^/]+)", self._patch_environment),
+            ("POST", "/v1/projects/[^/]+/environments/([^/]+)/restore", self._restore),
+            ("GET", "/v2/folders", self._list_folders),
+            ("POST", "/v2/folders", self._create_folder),
+            ("GET", "/v2/secret-imports", self._list_imports),
+            ("POST", "/v2/secret-imports", self._create_import),
+            ("GET", "/v1/identities", self._list_identities),
+            ("POST", "/v1/identities", self._create_identity),
+            ("GET", "/v1/identities/([^/]+)", self._identity),
+            ("PATCH", "/v1/identities/([^/]+)", self._patch_identity),
+            ("GET", "/v1/auth/universal-auth/identities/([^/]+)", self._auth),
+            ("POST", "/v1/auth/universal-auth/identities/([^/]+)", self._attach),
+            ("PATCH", "/v1/auth/universal-auth/identities/([^/]+)", self._patch_auth),
+            ("GET", "/v1/auth/universal-auth/identities/([^/]+)/client-secrets", self._secrets),
+            ("POST", "/v1/auth/universal-auth/identities/([^/]+)/client-secrets", self._secret),
+            ("POST", ".+/identities/([^/]+)/client-secrets/([^/]+)/revoke", self._revoke),
+            ("GET", "/v1/projects/[^/]+/memberships/identities", self._list_members),
+            ("POST", "/v1/projects/[^/]+/memberships/identities/(.+)", self._add_member),
+            ("PATCH", "/v1/projects/[^/]+/memberships/identities/(.+)", self._set_member),
+            ("GET", "/v2/identity-project-additional-privilege", self._list_privileges),
+            ("POST", "/v2/identity-project-additional-privilege", self._create_privilege),
+            ("GET", "/v2/identity-project-additional-privilege/(.+)", self._privilege),
+            ("PATCH", "/v2/identity-project-additional-privilege/(.+)", self._patch_privilege),
+            ("DELETE", "/v2/identity-project-additional-privilege/(.+)", self._drop_privilege),
+            ("GET", "/v1/projects/[^/]+/memberships", self._list_persons),
+            ("POST", "/v1/projects/[^/]+/memberships", self._add_persons),
+            ("PATCH", "/v1/projects/[^/]+/memberships/([^/]+)", self._set_person),
+        ]
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        body = json.loads(request.content) if request.content else None
+        values = dict(request.url.params) if request.method == "GET" else body or {}
+        with self._lock:
+            sent = json.loads(request.content) if request.content else None
+            self.requests.append((request.method, request.url.path, sent))
+            for method, pattern, route in self.routes:
+                match = re.fullmatch("/api" + pattern, request.url.path)
+                if match and method == request.method:
+                    try:
+                        return httpx.Response(200, json=route(values, *match.groups()))
+                    except Refused as refused:
+                        return httpx.Response(refused.status, json=refused.body)
+        raise AssertionError(f"the fake has no {request.method} {request.url.path}")

@@ -1,0 +1,59 @@
+"""The state of the Infisical in memory. Ids are plain, such as `environment-3`."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+ORGANIZATION = "organization-1"
+
+
+class Refused(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, status: int, error: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.body = status, {"error": error, "message": message, "statusCode": status}
+
+
+class State:
+    """What is inside; tests break it by hand."""
+
+    def __init__(self) -> None:
+        self.project: Json | None = None
+        self.environments: list[Json] = []
+        self.deleted: list[Json] = []
+        self.folders: dict[str, set[str]] = {}
+        self.imports: list[Json] = []
+        self.identities: dict[str, Json] = {}
+        self.auths: dict[str, Json] = {}
+        self.secrets: dict[str, list[Json]] = {}
+        self.members: dict[str, list[Json]] = {}
+        self.privileges: dict[str, Json] = {}
+        self.persons: list[Json] = []
+        self._made = 0
+
+    def environment(self, slug: str) -> Json:
+        """The environment of a slug."""
+        return one(self.environments, "slug", slug)
+
+    def identity(self, name: str) -> Json:
+        """The first identity of a name."""
+        return one(list(self.identities.values()), "name", name)
+
+    def delete_environment(self, slug: str) -> None:
+        """Soft-delete, as the user interface does."""
+        gone = self.environment(slug)
+        self.environments.remove(gone)
+        self.deleted.append(gone)
+
+    def _id(self, kind: str) -> str:
+        self._made += 1
+        return f"{kind}-{self._made}"
+
+
+def one(items: list[Json], key: str, value: str) -> Json:
+    """The first that has the value, or a 404."""
+    for each in items:
+        if each[key] == value:
+            return each
+    raise Refused(404, "NotFound", f"there is no {key} {value}")

@@ -1,0 +1,106 @@
+"""Routes of the Infisical in memory: project, environments, folders, imports."""
+
+from tests.unit.fake_state import ORGANIZATION, Json, Refused, State, one
+
+
+class Structure(State):
+    """One method a route: the query or body, then what the path's pattern caught."""
+
+    def _details(self, _: Json) -> Json:
+        return {"identityDetails": {"organization": {"id": ORGANIZATION}}}
+
+    def _whole_project(self) -> Json:
+        keys = ("id", "slug", "name")
+        shown = sorted(self.environments, key=lambda each: each["position"])
+        return {
+            **(self.project or {}),
+            "environments": [{key: each[key] for key in keys} for each in shown],
+            "deletedEnvironments": [{key: each[key] for key in keys} for each in self.deleted],
+        }
+
+    def _projects(self, _: Json) -> Json:
+        return {"projects": [self._whole_project()] if self.project else []}
+
+    def _create_project(self, body: Json) -> Json:
+        self.project = {
+            "id": self._id("project"),
+            "name": body["projectName"],
+            "slug": body["slug"],
+            "hasDeleteProtection": body["hasDeleteProtection"],
+        }
+        return {"project": self.project}
+
+    def _project_by_slug(self, _: Json, slug: str) -> Json:
+        if self.project is None or self.project["slug"] != slug:
+            raise Refused(404, "NotFound", f"Project with slug '{slug}' not found")
+        return self._whole_project()
+
+    def _patch_project(self, body: Json) -> Json:
+        assert self.project is not None
+        self.project.update(body)
+        return {"project": self.project}
+
+    def _create_environment(self, body: Json) -> Json:
+        self._refuse_taken(body["slug"])
+        last = max((each["position"] for each in self.environments), default=0)
+        made = {"id": self._id("environment"), "position": last + 1, **body}
+        self.environments.append(made)
+        self.folders.setdefault(made["id"], set())
+        return {"environment": made}
+
+    def _refuse_taken(self, slug: str) -> None:
+        if slug in {each["slug"] for each in [*self.environments, *self.deleted]}:
+            raise Refused(400, "CreateEnvironment", "Environment with slug already exists")
+
+    def _environment_by_slug(self, _: Json, slug: str) -> Json:
+        return {"environment": self.environment(slug)}
+
+    def _patch_environment(self, body: Json, id: str) -> Json:
+        found = one(self.environments, "id", id)
+        if body.get("slug", found["slug"]) != found["slug"]:
+            self._refuse_taken(body["slug"])
+        if "position" in body:
+            others = sorted(self.environments, key=lambda each: each["position"])
+            others.remove(found)
+            others.insert(body["position"] - 1, found)
+            for position, each in enumerate(others, start=1):
+                each["position"] = position
+        found.update(body)
+        return {"environment": found}
+
+    def _restore(self, _: Json, id: str) -> Json:
+        back = one(self.deleted, "id", id)
+        self.deleted.remove(back)
+        back["position"] = max((each["position"] for each in self.environments), default=0) + 1
+        self.environments.append(back)
+        return {"environment": back}
+
+    def _list_folders(self, query: Json) -> Json:
+        paths = self.folders[self.environment(query["environment"])["id"]]
+        return {"folders": [{"id": path, "relativePath": path} for path in sorted(paths)]}
+
+    def _create_folder(self, body: Json) -> Json:
+        paths = self.folders[self.environment(body["environment"])["id"]]
+        path = f"{body['path'].rstrip('/')}/{body['name']}"
+        if path in paths:
+            raise Refused(400, "BadRequest", f"Folder with name '{body['name']}' already exists")
+        paths.add(path)
+        return {"folder": {"id": path}}
+
+    def _list_imports(self, query: Json) -> Json:
+        here = (self.environment(query["environment"])["id"], query["path"])
+        return {"secretImports": [each for each in self.imports if each["into"] == here]}
+
+    def _create_import(self, body: Json) -> Json:
+        into = self.environment(body["environment"])["id"]
+        source = self.environment(body["import"]["environment"])["id"]
+        assert {body["path"]} <= self.folders[into]
+        assert {body["import"]["path"]} <= self.folders[source]
+        made = {
+            "id": self._id("import"),
+            "into": (into, body["path"]),
+            "importPath": body["import"]["path"],
+            "importEnv": {"id": source},
+        }
+        self.imports.append(made)
+        return {"secretImport": made}

@@ -1,0 +1,167 @@
+"""Pages, side-by-side reads, the instance, identities and their client secrets."""
+
+import threading
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.api import identities, instance
+from infisical_iac.api.client import Client
+from infisical_iac.api.pages import all_of
+from infisical_iac.api.parallel import gather
+from tests.unit.fake_infisical import FakeInfisical
+from tests.unit.fake_state import ORGANIZATION
+
+
+def _list_server(
+    count: int, *, most: int = 100, knows_pages: bool = True, total: str | None = None
+) -> Client:
+    def handle(request: httpx.Request) -> httpx.Response:
+        query = request.url.params
+        items = [{"id": n} for n in range(count)]
+        if knows_pages:
+            offset = int(query["offset"])
+            items = items[offset : offset + min(int(query["limit"]), most)]
+        answer: dict[str, Any] = {"things": items}
+        return httpx.Response(200, json=answer | ({total: count} if total else {}))
+
+    return Client("http://fake", httpx.MockTransport(handle))
+
+
+@given(count=st.integers(0, 350), total=st.sampled_from([None, "totalCount", "total"]))
+def test_all_items_come_once_and_in_order(count: int, total: str | None) -> None:
+    for knows_pages in (True, False):
+        client = _list_server(count, knows_pages=knows_pages, total=total)
+        assert [each["id"] for each in all_of(client, "/api/x", "things")] == list(range(count))
+
+
+def test_a_server_that_gives_smaller_pages_than_asked_is_read_to_the_end() -> None:
+    client = _list_server(45, most=20, total="totalCount")
+    assert len(all_of(client, "/api/x", "things")) == 45
+
+
+def test_results_come_in_the_order_of_the_calls() -> None:
+    last_began = threading.Event()
+
+    def slow() -> str:
+        assert last_began.wait(5)
+        return "first"
+
+    def quick() -> str:
+        last_began.set()
+        return "second"
+
+    assert gather([slow, quick]) == ["first", "second"]
+    assert gather([]) == []
+
+
+def test_a_failure_among_calls_comes_out_as_it_is() -> None:
+    def fail() -> int:
+        raise LookupError("this one")
+
+    with pytest.raises(LookupError, match="this one"):
+        gather([lambda: 1, fail, lambda: 2])
+
+
+def _instance_server(**config: bool) -> tuple[Client, list[httpx.Request]]:
+    requests: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        if request.url.path.endswith("/users"):
+            users = [
+                {"id": "1", "username": "admin@example.com", "superAdmin": True},
+                {"id": "2", "username": "dev@example.com", "superAdmin": False},
+            ]
+            return httpx.Response(200, json={"users": users, "total": 2})
+        if request.url.path.endswith("/organizations"):
+            organizations = [{"id": "o", "name": "ChainAlign", "slug": "chainalign"}]
+            return httpx.Response(200, json={"organizations": organizations, "total": 1})
+        return httpx.Response(200, json={"config": config})
+
+    return Client("http://fake", httpx.MockTransport(handle)), requests
+
+
+def test_the_instance_tells_whether_it_is_set_up_and_open() -> None:
+    client, _ = _instance_server(initialized=True, allowSignUp=False)
+    assert instance.is_initialized(client)
+    assert not instance.signup_is_open(client)
+
+
+def test_sign_up_is_closed_with_one_patch() -> None:
+    client, requests = _instance_server(allowSignUp=True)
+    instance.close_signup(client)
+    assert [(each.method, each.url.path, each.content) for each in requests] == [
+        ("PATCH", "/api/v1/admin/config", b'{"allowSignUp":false}')
+    ]
+
+
+def test_the_census_counts_super_admins_and_organizations() -> None:
+    client, _ = _instance_server()
+    assert instance.census(client) == instance.Census(
+        super_admins=["admin@example.com"],
+        organizations=[instance.Organization("o", "ChainAlign")],
+    )
+
+
+@pytest.fixture
+def fake() -> FakeInfisical:
+    return FakeInfisical()
+
+
+@pytest.fixture
+def client(fake: FakeInfisical) -> Client:
+    return Client("http://fake", httpx.MockTransport(fake.handle), "fake-token")
+
+
+def test_a_created_identity_is_found_again_and_a_namesake_is_not(
+    fake: FakeInfisical, client: Client
+) -> None:
+    namesake = {"id": "theirs", "name": "deployer", "role": "admin", "metadata": []}
+    fake.identities["theirs"] = namesake
+    assert identities.find(client, ORGANIZATION, "deployer") is None
+    made = identities.create(client, ORGANIZATION, "deployer", "admin")
+    assert identities.find(client, ORGANIZATION, "deployer") == made
+
+
+def test_of_several_own_identities_of_one_name_the_oldest_counts(client: Client) -> None:
+    first = identities.create(client, ORGANIZATION, "deployer")
+    identities.create(client, ORGANIZATION, "deployer")
+    assert identities.find(client, ORGANIZATION, "deployer") == first
+
+
+def test_universal_auth_is_attached_changed_and_read(client: Client) -> None:
+    id = identities.create(client, ORGANIZATION, "deployer").id
+    assert identities.attach_universal_auth(client, id, 600, 3600).ttl == 600
+    identities.patch_universal_auth(client, id, 900, 3600)
+    auth = identities.universal_auth(client, id)
+    assert auth is not None
+    assert (auth.ttl, auth.max_ttl) == (900, 3600)
+    found = identities.find(client, ORGANIZATION, "deployer")
+    assert found is not None
+    assert found.has_universal_auth
+
+
+def test_an_identity_without_universal_auth_has_none() -> None:
+    def handle(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, json={"message": "Failed to find", "error": "NotFound"})
+
+    client = Client("http://fake", httpx.MockTransport(handle))
+    assert identities.universal_auth(client, "id") is None
+
+
+def test_a_client_secret_is_made_listed_and_revoked_and_its_value_never_shown(
+    fake: FakeInfisical, client: Client
+) -> None:
+    id = identities.create(client, ORGANIZATION, "deployer").id
+    identities.attach_universal_auth(client, id, 600, 3600)
+    made = identities.create_client_secret(client, id, "deployer")
+    assert fake.requests[-1][2] == {"description": "deployer", "ttl": 0, "numUsesLimit": 0}
+    assert made.value not in repr(made)
+    listed = [identities.ClientSecret(made.id, "deployer", is_lasting=True)]
+    assert identities.client_secrets(client, id) == listed
+    identities.revoke_client_secret(client, id, made.id)
+    assert identities.client_secrets(client, id) == []

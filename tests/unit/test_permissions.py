@@ -1,0 +1,64 @@
+"""When two lists of permissions grant the same."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.workspace.model import ServiceAccount
+from infisical_iac.workspace.permissions import are_equal, reading
+
+ACCOUNT = ServiceAccount("backend", "production", "/backend", ("/shared",), 1800, 86400)
+OWN, SHARED = reading(ACCOUNT)
+
+
+def _but(**changed: Any) -> list[dict[str, Any]]:
+    return [{**copy.deepcopy(OWN), **changed}, SHARED]
+
+
+def test_the_order_and_the_server_s_way_of_writing_do_not_matter() -> None:
+    written = [
+        {**SHARED, "inverted": False},
+        {
+            "inverted": False,
+            "subject": ["secrets"],
+            "action": ["readValue", "describeSecret"],
+            "conditions": {"secretPath": "/backend", "environment": {"$eq": "production"}},
+        },
+    ]
+    assert are_equal(written, reading(ACCOUNT))
+
+
+@pytest.mark.parametrize(
+    "permissions",
+    [
+        [],
+        [OWN],
+        [OWN, SHARED, SHARED],
+        _but(subject="secret-folders"),
+        _but(action=["describeSecret", "readValue", "edit"]),
+        _but(action="readValue"),
+        _but(conditions=None),
+        _but(conditions={"environment": {"$eq": "production"}}),
+        _but(conditions={**OWN["conditions"], "secretPath": {"$glob": "/**"}}),
+        _but(inverted=True),
+    ],
+)
+def test_whatever_grants_something_else_is_different(permissions: list[dict[str, Any]]) -> None:
+    assert not are_equal(permissions, reading(ACCOUNT))
+
+
+_FOLDERS = st.lists(st.sampled_from(["/a", "/b", "/c", "/d"]), min_size=1, unique=True)
+
+
+@given(first=_FOLDERS, second=_FOLDERS)
+def test_accounts_that_read_the_same_folders_have_equal_permissions(
+    first: list[str], second: list[str]
+) -> None:
+    some, others = (
+        reading(ACCOUNT._replace(folder=each[0], imports=tuple(each[1:])))
+        for each in (first, second)
+    )
+    assert are_equal(some, others) == (set(first) == set(second))
