@@ -70,23 +70,31 @@ def test_no_process_had_a_secret_among_its_arguments(
     assert [name for name, value in secrets(deployed).items() if value in arguments] == []
 
 
-def test_no_file_but_private_ones_holds_a_secret(deployed: StagingHost) -> None:
-    patterns = "\n".join(secrets(deployed).values())
-    found = deployed.run(
-        "grep --recursive --files-with-matches --fixed-strings --file=- "
-        "--exclude-dir=proc --exclude-dir=sys --exclude-dir=dev / 2>/dev/null",
-        check=False,
-        input=f"{patterns}\n",
-    ).stdout.split("\n")
-    holding = [path for path in found if path]
-    assert "/etc/infisical/keys/encryption_key" in holding
-    # Docker keeps what it gives a container at its start beside its log, for root alone.
-    strangers = [
-        path
-        for path in holding
-        if not path.startswith("/etc/infisical/")
-        and not (path.startswith("/var/lib/docker/containers/") and path.endswith("config.v2.json"))
-    ]
-    assert strangers == []
-    modes = deployed.run(f"stat --format='%a %U' {' '.join(holding)}").stdout.splitlines()
+def test_secrets_are_in_private_files_and_where_docker_keeps_what_it_gives_containers(
+    deployed: StagingHost,
+) -> None:
+    holding = _files_holding(secrets(deployed), deployed, "")
+    ours = [path for path in holding if path.startswith("/etc/infisical/")]
+    assert "/etc/infisical/keys/encryption_key" in ours
+    modes = deployed.run(f"stat --format='%a %U' {' '.join(ours)}").stdout.splitlines()
     assert set(modes) == {"600 root"}
+    engine = ("/var/lib/docker/containers/", "/var/lib/containerd/", "/run/containerd/")
+    assert [path for path in holding if path not in ours and not path.startswith(engine)] == []
+
+
+def test_a_stranger_on_the_host_finds_no_secret_in_any_file(deployed: StagingHost) -> None:
+    stranger = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
+    assert _files_holding({"public": "PRETTY_NAME="}, deployed, stranger, "/etc/os-release")
+    assert _files_holding(secrets(deployed), deployed, stranger) == []
+
+
+def _files_holding(
+    wanted: dict[str, str], host: StagingHost, prefix: str, where: str = "/"
+) -> list[str]:
+    found = host.run(
+        f"{prefix} grep --recursive --files-with-matches --fixed-strings --file=- "
+        f"--exclude-dir=proc --exclude-dir=sys --exclude-dir=dev {where} 2>/dev/null",
+        check=False,
+        input="".join(f"{value}\n" for value in wanted.values()),
+    )
+    return found.stdout.splitlines()

@@ -67,7 +67,7 @@ class StagingHost:
 
     def reboot(self) -> None:
         """Shut the host down in order, boot it again and wait for sshd."""
-        docker("restart", "--time", "60", self.container)
+        docker("restart", "-t", "60", self.container)
         self._wait()
 
     def run(
@@ -80,7 +80,7 @@ class StagingHost:
 
     def snapshot(self, label: str) -> None:
         """Keep the host's disk as it is now under `label`; it is shut down meanwhile."""
-        docker("stop", "--time", "60", self.container)
+        docker("stop", "-t", "60", self.container)
         change = f"LABEL {LABEL}={self.name}"
         docker("commit", "--change", change, self.container, self._snapshot_image(label))
         self._copy_volume(self.volume, self._snapshot_volume(label))

@@ -100,11 +100,16 @@ def _have_standin(tag: str) -> None:
 def _load(archive: Path) -> str:
     """Load an archive of `docker save`, tag its first image as Infisical, return its version."""
     say(f"Loading Infisical's image from {archive}")
-    loaded = re.search(r"Loaded image(?: ID)?: (\S+)", docker("load", "--input", str(archive)))
+    present = docker("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
+    output = docker("load", "--input", str(archive), check=False)
+    loaded = re.search(r"Loaded image(?: ID)?: (\S+)", output)
     if not loaded:
         raise StagingError(f"{archive} holds no image; make it with `docker save`")
     version = version_of(loaded[1])
-    docker("tag", loaded[1], f"{INFISICAL}:{version}")
+    tag = f"{INFISICAL}:{version}"
+    docker("tag", loaded[1], tag)
+    if loaded[1] not in (tag, *present):
+        docker("image", "rm", loaded[1], check=False)
     return version
 
 

@@ -1,0 +1,1 @@
+"""The stand-in against what a real server was seen to answer."""

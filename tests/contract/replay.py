@@ -1,0 +1,106 @@
+"""Recorded exchanges played again: placeholders are bound from answers and then insisted on."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+Document = dict[str, Any]
+
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+PLACEHOLDER = re.compile(r"(?:person-)?uuid-\d+|<[A-Za-z_]+>|<\d+ times x>")
+FORMS = {
+    "<timestamp>": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
+    "<reqId>": r"req-\S+",
+    "<jwt>": r"[\w-]+\.[\w-]+\.[\w-]+",
+    "<clientSecret>": r"[0-9a-f]{64}",
+    "<inviteToken>": r"\w+",
+}
+RANDOM = {"clientSecretPrefix": r"[0-9a-f]{4}", "slug": r"(chainalign-)[a-z]{4}"}
+
+
+class Bindings:
+    """What the placeholders of a recording stand for in this run."""
+
+    def __init__(self, site_url: str) -> None:
+        self.values: dict[str, str] = {"<SITE_URL>": site_url}
+
+    def fill(self, recorded: Any) -> Any:
+        """Return a recorded request with this run's values in it."""
+        if isinstance(recorded, dict):
+            return {key: self.fill(value) for key, value in recorded.items()}
+        if isinstance(recorded, list):
+            return [self.fill(value) for value in recorded]
+        if isinstance(recorded, str):
+            return PLACEHOLDER.sub(self._value, recorded)
+        return recorded
+
+    def _value(self, found: re.Match[str]) -> str:
+        if times := re.fullmatch(r"<(\d+) times x>", found[0]):
+            return "x" * int(times[1])
+        return self.values.get(found[0], found[0])
+
+    def differences(self, recorded: Any, actual: Any, where: str = "answer") -> list[str]:
+        """Say where an answer is not the recorded one; bind the ids that are new."""
+        if type(recorded) is not type(actual):
+            return [f"{where}: {actual!r} instead of {recorded!r}"]
+        if isinstance(recorded, dict):
+            return self._compare_fields(recorded, actual, where)
+        if isinstance(recorded, list):
+            return self._compare_items(recorded, actual, where)
+        if isinstance(recorded, str):
+            return self._compare_texts(recorded, actual, where)
+        return [] if recorded == actual else [f"{where}: {actual!r} instead of {recorded!r}"]
+
+    def _compare_fields(self, recorded: Document, actual: Document, where: str) -> list[str]:
+        missing, extra = recorded.keys() - actual.keys(), actual.keys() - recorded.keys()
+        found = [f"{where}.{name}: missing" for name in sorted(missing)]
+        found += [f"{where}.{name}: not in the recording" for name in sorted(extra)]
+        for name in recorded.keys() & actual.keys():
+            form = RANDOM.get(name)
+            if form and isinstance(recorded[name], str) and re.fullmatch(form, recorded[name]):
+                if not re.fullmatch(form, str(actual[name])):
+                    found.append(f"{where}.{name}: {actual[name]!r} has another form")
+                continue
+            found += self.differences(recorded[name], actual[name], f"{where}.{name}")
+        return found
+
+    def _compare_items(self, recorded: list[Any], actual: list[Any], where: str) -> list[str]:
+        if len(recorded) != len(actual):
+            return [f"{where}: {len(actual)} items instead of {len(recorded)}"]
+        pairs = zip(_in_order(recorded), _in_order(actual), strict=True)
+        return [
+            difference
+            for index, (one, other) in enumerate(pairs)
+            for difference in self.differences(one, other, f"{where}[{index}]")
+        ]
+
+    def _compare_texts(self, recorded: str, actual: str, where: str) -> list[str]:
+        new: list[str] = []
+        pattern, end = "", 0
+        for found in PLACEHOLDER.finditer(recorded):
+            pattern += re.escape(recorded[end : found.start()]) + self._form(found, new)
+            end = found.end()
+        pattern += re.escape(recorded[end:])
+        matched = re.fullmatch(pattern, actual, re.DOTALL)
+        if matched is None:
+            return [f"{where}: {actual[:300]!r} instead of {recorded[:300]!r}"]
+        self.values |= dict(zip(new, matched.groups(), strict=True))
+        return []
+
+    def _form(self, found: re.Match[str], new: list[str]) -> str:
+        name = found[0]
+        if name in FORMS:
+            return FORMS[name]
+        value = self._value(found)
+        if value == name and "uuid-" in name:
+            new.append(name)
+            return f"({UUID})"
+        return re.escape(value)
+
+
+def _in_order(items: list[Any]) -> list[Any]:
+    """Secrets of a batch come back in no particular order: compare them by name."""
+    if all(isinstance(item, dict) and "secretKey" in item for item in items):
+        return sorted(items, key=lambda item: str(item["secretKey"]))
+    return items

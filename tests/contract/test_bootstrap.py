@@ -1,0 +1,54 @@
+"""The first call, and what a race or a crash leaves behind."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from .world import bootstrap, log_in, ok
+
+if TYPE_CHECKING:
+    from .postgres import Postgres
+    from .services import Standin
+    from .world import World
+
+
+def test_calls_at_the_same_moment_all_succeed(standin: Standin) -> None:
+    clients = [standin.client() for _ in range(5)]
+    emails = [f"admin{number}@example.com" for number in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        answers = [ok(answer) for answer in pool.map(bootstrap, clients, emails)]
+    admin = log_in(standin, answers[0]["organization"]["id"], emails[0])
+    users = ok(admin.get("/api/v1/admin/user-management/users", params={"limit": 3}))
+    assert len(users["users"]) == 3
+    assert users["total"] == 5
+    assert all(user["superAdmin"] for user in users["users"])
+    organizations = ok(admin.get("/api/v1/admin/organization-management/organizations"))
+    slugs = {organization["slug"] for organization in organizations["organizations"]}
+    assert len(slugs) == 5
+
+
+def test_a_crash_in_between_leaves_a_user_in_the_way(
+    standin: Standin, postgres: Postgres, database: str
+) -> None:
+    ok(bootstrap(standin.client()))
+    postgres.psql(database, "UPDATE super_admin SET data = data || '{\"initialized\": false}'")
+    answer = bootstrap(standin.client())
+    assert answer.status_code == 400
+    assert answer.json()["message"] == "User already exists"
+
+
+def test_the_census_is_for_super_admins_and_shows_no_password(world: World) -> None:
+    url = "/api/v1/admin/user-management/users"
+    user = ok(world.admin.get(url))["users"][0]
+    assert user["email"] == "admin@example.com"
+    assert "passwordHash" not in user
+    assert world.deployer.get(url).status_code == 403
+
+
+def test_a_token_without_an_organization_is_refused(standin: Standin) -> None:
+    ok(bootstrap(standin.client()))
+    body = {"email": "admin@example.com", "password": "not-a-real-password"}
+    token = ok(standin.client().post("/api/v3/auth/login", json=body))["accessToken"]
+    assert standin.client(token).get("/api/v1/projects").status_code == 401
+    ok(standin.client(token).get("/api/v1/organization"))

@@ -1,0 +1,112 @@
+"""The database or Redis away, a restore, the maintenance mode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import redis
+
+from .postgres import LOCALE, Postgres
+from .services import RedisServer, wait_until
+from .world import World, ok
+
+if TYPE_CHECKING:
+    from .conftest import StartStandin
+
+
+def _can_read(world: World) -> bool:
+    answer = world.deployer.get("/api/v4/secrets", params=world.place())
+    return answer.status_code == 200
+
+
+def test_without_the_database_status_and_settings_answer_but_a_login_does_not(
+    world: World, postgres: Postgres
+) -> None:
+    client = world.standin.client()
+    ok(client.get("/api/v1/admin/config"))
+    postgres.stop()
+    try:
+        ok(client.get("/api/status"))
+        assert ok(client.get("/api/v1/admin/config"))["config"]["initialized"] is True
+        login = world.deployer_identity.login(world.standin)
+    finally:
+        postgres.start()
+    assert login.status_code == 500
+    assert login.json()["message"] == "Something went wrong"
+    wait_until(lambda: _can_read(world), "no recovery", world.standin.log, seconds=2)
+
+
+def test_without_redis_requests_hang_until_it_is_back(
+    world: World, redis_server: RedisServer
+) -> None:
+    redis_server.stop()
+    try:
+        with pytest.raises(httpx.ReadTimeout):
+            world.standin.client().get("/api/status", timeout=0.6)
+    finally:
+        redis_server.start()
+    ok(world.standin.client().get("/api/status", timeout=1))
+    assert _can_read(world)
+
+
+def test_an_emptied_redis_loses_neither_tokens_nor_logins(
+    world: World, redis_server: RedisServer
+) -> None:
+    redis.Redis.from_url(redis_server.url).flushall()
+    assert _can_read(world)
+    ok(world.deployer_identity.login(world.standin))
+
+
+def test_a_restore_needs_the_dump_and_the_encryption_key_alone(
+    world: World, postgres: Postgres, start: StartStandin
+) -> None:
+    world.write(CANARY="yellow")
+    restored = postgres.copy_by_dump(world.database, f"{world.database}_restored")
+    other = start(restored, AUTH_SECRET="another-secret-for-tests").wait()
+    old_token = world.deployer.headers["Authorization"].split()[1]
+    refused = other.client(old_token).get("/api/v4/secrets", params=world.place())
+    assert refused.status_code == 403
+    assert refused.json()["error"] == "TokenError"
+    client = world.deployer_identity.client(other)
+    secrets = ok(client.get("/api/v4/secrets", params=world.place()))["secrets"]
+    assert [s["secretValue"] for s in secrets if s["secretKey"] == "CANARY"] == ["yellow"]
+
+
+def test_values_and_client_secrets_are_not_readable_in_the_database(
+    world: World, postgres: Postgres
+) -> None:
+    world.write(CANARY="yellow-canary")
+    rows = "".join(
+        postgres.psql(world.database, f"SELECT data FROM {table}")
+        for table in ("secrets_v2", "secret_versions_v2", "identity_ua_client_secrets")
+    )
+    assert "CANARY" in rows
+    assert "yellow-canary" not in rows
+    assert world.deployer_identity.client_secret not in rows
+
+
+def test_maintenance_lets_logins_and_reads_through_and_no_writes(
+    world: World, start: StartStandin
+) -> None:
+    paused = start(world.database, MAINTENANCE_MODE="true").wait()
+    client = world.deployer_identity.client(paused)
+    ok(client.get("/api/v4/secrets", params=world.place()))
+    token = client.headers["Authorization"].split()[1]
+    ok(client.post("/api/v1/auth/token/renew", json={"accessToken": token}))
+    write = client.post("/api/v4/secrets/NEW", json={**world.place(), "secretValue": "x"})
+    assert write.status_code == 500
+    assert write.json()["message"] == "Something went wrong"
+
+
+def test_folders_need_the_collation_of_the_official_database_image(
+    world: World, postgres: Postgres
+) -> None:
+    query = {"projectId": world.project_id, "environment": "production"}
+    ok(world.deployer.get("/api/v2/folders", params=query))
+    postgres.rename_collation(world.database, LOCALE, "elsewhere")
+    answer = world.deployer.get("/api/v2/folders", params=query)
+    postgres.rename_collation(world.database, "elsewhere", LOCALE)
+    assert answer.status_code == 500
+    ok(world.deployer.get("/api/v2/folders", params=query))

@@ -1,0 +1,41 @@
+"""The comparison itself: it must find what differs."""
+
+from __future__ import annotations
+
+import pytest
+
+from .replay import Bindings
+
+ONE = "11111111-1111-4111-8111-111111111111"
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "actual"),
+    [
+        ({"a": 1}, {"a": 2}),
+        ({"a": 1}, {}),
+        ({}, {"a": 1}),
+        ({"a": 1}, {"a": "1"}),
+        ({"a": None}, {"a": ""}),
+        ([1], [1, 2]),
+        ("Environment with slug already exists", "Environment exists"),
+        ({"createdAt": "<timestamp>"}, {"createdAt": "today"}),
+        ({"id": "uuid-1"}, {"id": "not-an-id"}),
+        ({"clientSecretPrefix": "6260"}, {"clientSecretPrefix": "626"}),
+    ],
+)
+def test_a_difference_is_found(recorded: object, actual: object) -> None:
+    assert Bindings("http://here").differences(recorded, actual) != []
+
+
+def test_the_same_placeholder_must_be_the_same_id_again() -> None:
+    bound = Bindings("http://here")
+    assert bound.differences({"id": "uuid-1"}, {"id": ONE}) == []
+    assert bound.differences({"id": "uuid-1"}, {"id": OTHER}) != []
+
+
+def test_an_id_inside_a_text_is_replaced() -> None:
+    bound = Bindings("http://here")
+    assert bound.differences("no uuid-1 here", f"no {ONE} here") == []
+    assert bound.fill("/api/uuid-1") == f"/api/{ONE}"

@@ -1,0 +1,79 @@
+"""How a start fails, and how a server ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .services import free_port, wait_until
+from .world import ok
+
+if TYPE_CHECKING:
+    from .conftest import StartStandin
+
+WRONG_KEY = "fedcba9876543210fedcba9876543210"
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "AUTH_SECRET"])
+def test_a_missing_setting_ends_the_start_with_255_and_its_name(
+    start: StartStandin, database: str, name: str
+) -> None:
+    standin = start(database, **{name: None})
+    assert standin.exit_code() == 255
+    assert name in standin.log()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (WRONG_KEY, "Unsupported state or unable to authenticate data"),
+        ("too-short", "Invalid key length"),
+        (WRONG_KEY + "0123456789ab", "Invalid key length"),
+    ],
+)
+def test_another_encryption_key_ends_the_start_of_an_existing_database(
+    start: StartStandin, database: str, key: str, message: str
+) -> None:
+    start(database).wait().close()
+    standin = start(database, ENCRYPTION_KEY=key)
+    assert standin.exit_code() == 1
+    assert message in standin.log()
+    assert key not in standin.log()
+
+
+def test_an_unreachable_database_ends_the_start(start: StartStandin, database: str) -> None:
+    nowhere = f"postgresql://infisical@127.0.0.1:{free_port()}/infisical"
+    standin = start(database, DB_CONNECTION_URI=nowhere)
+    assert standin.exit_code() == 1
+    assert "Boot up migration failed" in standin.log()
+
+
+def test_without_redis_the_start_waits_with_a_shut_port(start: StartStandin, database: str) -> None:
+    standin = start(database, REDIS_URL=f"redis://127.0.0.1:{free_port()}")
+    wait_until(lambda: "ECONNREFUSED" in standin.log(), "nothing was logged", standin.log)
+    assert standin.process.poll() is None
+    assert not standin.answers()
+
+
+def test_servers_that_start_together_share_one_database(start: StartStandin, database: str) -> None:
+    both = [start(database), start(database)]
+    for standin in both:
+        standin.wait()
+        assert ok(standin.client().get("/api/status"))["standin"] is True
+
+
+def test_sigterm_ends_the_server_within_two_seconds(start: StartStandin, database: str) -> None:
+    standin = start(database).wait()
+    begun = time.monotonic()
+    standin.process.terminate()
+    assert standin.exit_code() == 0
+    assert time.monotonic() - begun < 2
+
+
+def test_sigterm_ends_a_start_that_waits_for_redis(start: StartStandin, database: str) -> None:
+    standin = start(database, REDIS_URL=f"redis://127.0.0.1:{free_port()}")
+    wait_until(lambda: "ECONNREFUSED" in standin.log(), "nothing was logged", standin.log)
+    standin.process.terminate()
+    assert standin.exit_code() == 0

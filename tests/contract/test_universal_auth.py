@@ -1,0 +1,103 @@
+"""Logins of identities: lock-outs, limits, ends."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .world import make_identity, ok
+
+if TYPE_CHECKING:
+    from .world import World
+
+LOCKED = "This identity auth method is temporarily locked, please try again later"
+
+
+def test_three_wrong_secrets_lock_the_right_one_out_too(world: World) -> None:
+    identity = world.member()
+    wrong = replace(identity, client_secret="wrong")
+    assert [wrong.login(world.standin).status_code for _ in range(3)] == [401] * 3
+    answer = identity.login(world.standin)
+    assert (answer.status_code, answer.json()["message"]) == (401, LOCKED)
+    shown = ok(world.admin.get(f"/api/v1/identities/{identity.id}"))
+    assert shown["identity"]["identity"]["activeLockoutAuthMethods"] == ["universal-auth"]
+
+
+def test_a_success_sets_the_count_of_wrong_secrets_back(world: World) -> None:
+    identity = world.member()
+    wrong = replace(identity, client_secret="wrong")
+    for _ in range(2):
+        for _ in range(2):
+            assert wrong.login(world.standin).json()["message"] == "Invalid credentials"
+        ok(identity.login(world.standin))
+
+
+def test_a_lock_out_of_one_identity_leaves_others_alone(world: World) -> None:
+    wrong = replace(world.member(), client_secret="wrong")
+    for _ in range(4):
+        wrong.login(world.standin)
+    ok(world.deployer_identity.login(world.standin))
+
+
+def test_a_secret_is_refused_after_its_last_use(world: World) -> None:
+    identity = make_identity(world.admin, world.org_id, "once", "no-access", numUsesLimit=1)
+    ok(identity.login(world.standin))
+    assert identity.login(world.standin).status_code == 401
+
+
+def test_a_secret_and_a_token_are_refused_after_their_time(world: World) -> None:
+    identity = make_identity(
+        world.admin, world.org_id, "brief", "no-access", ttl=1, accessTokenTTL=1
+    )
+    client = identity.client(world.standin)
+    ok(client.get("/api/v1/identities/details"))
+    time.sleep(1.2)
+    expired = client.get("/api/v1/identities/details")
+    assert (expired.status_code, expired.json()["error"]) == (403, "TokenError")
+    assert identity.login(world.standin).status_code == 401
+
+
+def test_a_token_is_refused_after_its_number_of_uses(world: World) -> None:
+    identity = make_identity(
+        world.admin, world.org_id, "counted", "no-access", accessTokenNumUsesLimit=2
+    )
+    client = identity.client(world.standin)
+    url = "/api/v1/identities/details"
+    assert [client.get(url).status_code for _ in range(3)] == [200, 200, 401]
+
+
+def test_a_revoked_secret_takes_its_tokens_along(world: World) -> None:
+    identity = world.member()
+    client = identity.client(world.standin)
+    auth = f"/api/v1/auth/universal-auth/identities/{identity.id}"
+    secret = f"{auth}/client-secrets/{identity.client_secret_id}"
+    assert ok(world.deployer.get(secret))["clientSecretData"]["isClientSecretRevoked"] is False
+    ok(world.deployer.post(f"{secret}/revoke", json={}))
+    assert client.get("/api/v1/identities/details").status_code == 401
+    assert identity.login(world.standin).status_code == 401
+
+
+def test_universal_auth_can_be_taken_away_and_given_again(world: World) -> None:
+    identity = world.member()
+    auth = f"/api/v1/auth/universal-auth/identities/{identity.id}"
+    removed = ok(world.admin.delete(auth))["identityUniversalAuth"]
+    assert removed["clientId"] == identity.client_id
+    assert identity.login(world.standin).status_code == 401
+    again = ok(world.admin.post(auth, json={}))["identityUniversalAuth"]
+    assert again["clientId"] != identity.client_id
+
+
+def test_identities_come_in_pages(world: World) -> None:
+    url, query = "/api/v1/identities", {"orgId": world.org_id}
+    whole = ok(world.admin.get(url, params=query))
+    page = ok(world.admin.get(url, params={**query, "limit": 1, "offset": 1}))
+    assert page["identities"] == whole["identities"][1:2]
+    assert page["totalCount"] == len(whole["identities"])
+
+
+def test_an_identity_without_a_role_may_not_make_others(world: World) -> None:
+    client = world.member().client(world.standin)
+    body = {"name": "x", "organizationId": world.org_id, "role": "admin"}
+    answer = client.post("/api/v1/identities", json=body)
+    assert (answer.status_code, answer.json()["error"]) == (403, "PermissionDenied")

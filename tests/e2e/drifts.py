@@ -1,0 +1,157 @@
+"""What may go wrong on a deployed host, and which operations repair it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from infisical_iac.api import identities, instance
+from infisical_iac.api.client import Client
+from tests.e2e.looking import administrator, deployer
+from tests.staging.host import StagingHost
+
+PACKAGES = "Base | Install the base packages"
+CONFIGURE = "Base | Configure updates, kernel and core dumps"
+KERNEL = "Base | Apply kernel parameters, turn off core dumps and swap"
+UNITS = "Base | Keep clock and security updates running"
+ENGINE_CONFIGURATION = "Docker | Configure the Docker engine"
+ENGINE_PACKAGES = "Docker | Install Docker"
+ENGINE = "Docker | Keep Docker running"
+KEYS = "Stack | Make keys and passwords on the host"
+STACK = "Stack | Run Infisical, PostgreSQL and Redis"
+BOOTSTRAP = "Bootstrap | Make the administrator and the deployer, close sign-up"
+WORKSPACE = "Workspace | Bring Infisical to what group_data/chainalign.yaml says"
+CREDENTIALS = "Credentials | Store a client secret per service and environment"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A drift: `cause` brings it about; exactly `repairs` are expected to change something.
+
+    `restarted` are the services whose containers may be others, or started anew, afterwards.
+    """
+
+    cause: Callable[[StagingHost], object]
+    repairs: tuple[str, ...]
+    restarted: tuple[str, ...] = ()
+
+
+def _shell(command: str) -> Callable[[StagingHost], object]:
+    return lambda host: host.run(command)
+
+
+def _inside(act: Callable[[Client, dict[str, Any]], object]) -> Callable[[StagingHost], object]:
+    def cause(host: StagingHost) -> None:
+        with deployer(host) as client:
+            act(client, client.get("/api/v1/projects/slug/chainalign"))
+
+    return cause
+
+
+def _environment(project: dict[str, Any], slug: str) -> str:
+    path = f"/api/v1/projects/{project['id']}/environments"
+    return next(f"{path}/{each['id']}" for each in project["environments"] if each["slug"] == slug)
+
+
+def _identity(client: Client, name: str) -> str:
+    found = identities.find(client, identities.organization_id(client), name)
+    assert found is not None
+    return found.id
+
+
+def _rename_environment(client: Client, project: dict[str, Any]) -> None:
+    client.patch(_environment(project, "staging"), json={"slug": "qa", "name": "QA"})
+
+
+def _delete_environment(client: Client, project: dict[str, Any]) -> None:
+    client.delete(_environment(project, "development"))
+
+
+def _delete_folder(client: Client, project: dict[str, Any]) -> None:
+    place = {"projectId": project["id"], "environment": "staging"}
+    listed = client.get("/api/v2/folders", params={**place, "path": "/"})["folders"]
+    folder = next(each["id"] for each in listed if each["name"] == "backend")
+    client.delete(f"/api/v2/folders/{folder}", json={**place, "path": "/"})
+
+
+def _widen_privilege(client: Client, project: dict[str, Any]) -> None:
+    path = "/api/v2/identity-project-additional-privilege"
+    identity = _identity(client, "backend-staging")
+    params = {"identityId": identity, "projectId": project["id"]}
+    (privilege,) = client.get(path, params=params)["privileges"]
+    everything = [{"subject": "secrets", "action": ["describeSecret", "readValue"]}]
+    client.patch(
+        f"{path}/{privilege['id']}", json={"slug": privilege["slug"], "permissions": everything}
+    )
+
+
+def _change_ttl(client: Client, _: dict[str, Any]) -> None:
+    identities.patch_universal_auth(client, _identity(client, "backend-production"), 7200, 86400)
+
+
+def _remove_membership(client: Client, project: dict[str, Any]) -> None:
+    identity = _identity(client, "python-service-staging")
+    client.delete(f"/api/v1/projects/{project['id']}/memberships/identities/{identity}")
+
+
+def _revoke_secret(client: Client, _: dict[str, Any]) -> None:
+    identity = _identity(client, "backend-production")
+    (secret,) = identities.client_secrets(client, identity)
+    identities.revoke_client_secret(client, identity, secret.id)
+
+
+def _open_signup(host: StagingHost) -> None:
+    with administrator(host) as client:
+        client.patch("/api/v1/admin/config", json={"allowSignUp": True})
+        assert instance.signup_is_open(client)
+
+
+DRIFTS: dict[str, Drift] = {
+    "container stopped": Drift(
+        _shell("docker stop infisical-infisical-1"), (STACK,), ("infisical",)
+    ),
+    # Infisical waits for Redis to be healthy only when it is made itself.
+    "container removed": Drift(_shell("docker rm --force infisical-redis-1"), (STACK,), ("redis",)),
+    "compose file edited": Drift(
+        _shell("sed -i 's/mem_limit: 256m/mem_limit: 512m/' /etc/infisical/compose.yaml"),
+        (STACK,),
+    ),
+    "compose file edited and applied": Drift(
+        _shell(
+            "cd /etc/infisical && sed -i 's/mem_limit: 256m/mem_limit: 250m/' compose.yaml && "
+            "docker compose --progress quiet up --detach"
+        ),
+        (STACK,),
+        ("redis", "infisical"),
+    ),
+    "key file's mode changed": Drift(
+        _shell("chmod 644 /etc/infisical/keys/encryption_key"), (KEYS,)
+    ),
+    "Docker stopped": Drift(_shell("systemctl stop docker.socket docker.service"), (ENGINE,)),
+    "Docker's configuration edited": Drift(
+        _shell("echo '{\"live-restore\": true}' > /etc/docker/daemon.json"),
+        (ENGINE_CONFIGURATION, ENGINE),
+    ),
+    "package removed": Drift(_shell("apt-get -qq purge --yes curl"), (PACKAGES,)),
+    "Compose removed": Drift(_shell("apt-get -qq purge --yes docker-compose"), (ENGINE_PACKAGES,)),
+    "update unit stopped": Drift(_shell("systemctl stop unattended-upgrades"), (UNITS,)),
+    "update configuration lost": Drift(
+        _shell("rm /etc/apt/apt.conf.d/52infisical-iac"), (CONFIGURE,)
+    ),
+    "kernel parameter changed": Drift(_shell("sysctl -qw fs.suid_dumpable=1"), (KERNEL,)),
+    "sign-up opened": Drift(_open_signup, (BOOTSTRAP,)),
+    "deployer lost": Drift(_shell("rm /etc/infisical/deployer.env"), (BOOTSTRAP,)),
+    "environment renamed": Drift(_inside(_rename_environment), (WORKSPACE,)),
+    "environment deleted": Drift(_inside(_delete_environment), (WORKSPACE,)),
+    "folder deleted": Drift(_inside(_delete_folder), (WORKSPACE,)),
+    "privilege widened": Drift(_inside(_widen_privilege), (WORKSPACE,)),
+    "TTL changed": Drift(_inside(_change_ttl), (WORKSPACE,)),
+    "membership removed": Drift(_inside(_remove_membership), (WORKSPACE,)),
+    "client secret revoked": Drift(_inside(_revoke_secret), (CREDENTIALS,)),
+    "credentials lost": Drift(
+        _shell("rm /etc/infisical/credentials/backend.staging.env"), (CREDENTIALS,)
+    ),
+    "credentials damaged": Drift(
+        _shell("sed -i 's/^INFISICAL_CLIENT_SECRET=./&x/' /etc/infisical/credentials/backend.*"),
+        (CREDENTIALS,),
+    ),
+}

@@ -1,0 +1,179 @@
+"""Mistakes: each is told in one line that names what to change, and the host stays as it is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from paramiko import RSAKey
+
+from tests.e2e.conftest import settled
+from tests.e2e.looking import api, containers, reset_stack
+from tests.e2e.running import REPOSITORY, Run, deploy
+from tests.staging.host import StagingHost
+
+_WORKSPACE = (REPOSITORY / "group_data" / "chainalign.yaml").read_text()
+
+
+def _fingerprint(host: StagingHost) -> str:
+    files = host.run(
+        "find /etc /root /home /opt /usr/local /var/lib/dpkg -type f -printf '%p %s %m %T@\\n'; "
+        "docker images --no-trunc --quiet; docker volume ls --quiet"
+    ).stdout
+    return f"{files}{containers(host)}"
+
+
+@contextmanager
+def _nothing_changes_on(host: StagingHost) -> Iterator[None]:
+    before = _fingerprint(host)
+    yield
+    assert _fingerprint(host) == before
+
+
+def _refused(run: Run) -> str:
+    assert run.status != 0
+    assert "Traceback" not in run.stderr
+    return run.sentence
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"infisical_verison": "v0.165.16"}, "'infisical_verison' is unknown: did you mean"),
+        ({"infisical_version": "latest"}, "'infisical_version': 'latest' changes under your feet"),
+        ({"infisical_version": "v0.146.0-postgres"}, "write 'v0.146.0'"),
+        ({"site_url": "secrets.example.com"}, "'site_url': 'secrets.example.com' is no absolute"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named(
+    deployed: StagingHost, data: dict[str, str], sentence: str
+) -> None:
+    with _nothing_changes_on(deployed):
+        assert sentence in _refused(deploy(deployed.name, data=data))
+
+
+@pytest.mark.parametrize(
+    ("password", "sentence"),
+    [
+        ("too-short-fake", "INFISICAL_ADMIN_PASSWORD is weak: give at least 20"),
+        ("  obviously-fake-padded-Passw0rd  ", "INFISICAL_ADMIN_PASSWORD has blanks at an end"),
+    ],
+)
+def test_a_weak_or_padded_password_is_refused_and_not_shown(
+    deployed: StagingHost, password: str, sentence: str
+) -> None:
+    with _nothing_changes_on(deployed):
+        run = deploy(deployed.name, environment={"INFISICAL_ADMIN_PASSWORD": password})
+    assert sentence in _refused(run)
+    assert password.strip() not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ("project:", "project: [", "this is no YAML"),
+        ("slug: staging", "slug: production", "the environment 'production' is there already"),
+        ("slug: chainalign", "slug: Chain Align", "'Chain Align' is no slug"),
+        ("folder: /backend", "folder: backend", "'backend' is no folder"),
+        ("folder: /backend", "imports: []", "has no 'folder'"),
+    ],
+)
+def test_a_workspace_file_that_cannot_be_meant_is_refused_with_the_line(
+    deployed: StagingHost, tmp_path: Path, before: str, after: str, sentence: str
+) -> None:
+    file = tmp_path / "workspace.yaml"
+    file.write_text(_WORKSPACE.replace(before, after, 1))
+    with _nothing_changes_on(deployed):
+        told = _refused(deploy(deployed.name, data={"workspace_file": str(file)}))
+    assert sentence in told
+    assert "workspace.yaml, line " in told
+
+
+def test_a_missing_host_is_asked_for_by_its_variable() -> None:
+    run = deploy(inventory="inventory/hetzner.py")
+    assert "INFISICAL_HOST is not set" in _refused(run)
+
+
+def test_an_unreachable_host_is_told_with_what_to_check() -> None:
+    variables = {"INFISICAL_HOST": "127.0.0.1", "INFISICAL_SSH_PORT": "9"}
+    run = deploy(inventory="inventory/hetzner.py", environment=variables)
+    _refused(run)
+    assert "check INFISICAL_HOST and INFISICAL_SSH_PORT" in run.stderr
+
+
+def test_a_wrong_ssh_key_is_told_with_what_to_check(deployed: StagingHost, tmp_path: Path) -> None:
+    key = tmp_path / "wrong"
+    RSAKey.generate(2048).write_private_key_file(str(key))
+    variables = {
+        "INFISICAL_HOST": "127.0.0.1",
+        "INFISICAL_SSH_PORT": str(deployed.ssh_port),
+        "INFISICAL_SSH_KEY": str(key),
+        "HOME": str(tmp_path),
+    }
+    with _nothing_changes_on(deployed):
+        run = deploy(inventory="inventory/hetzner.py", environment=variables)
+    _refused(run)
+    assert "check INFISICAL_SSH_USER and INFISICAL_SSH_KEY" in run.stderr
+
+
+def test_a_full_disk_is_told_before_a_first_deploy(deployed: StagingHost) -> None:
+    deployed.run("mv /etc/infisical/compose.yaml /etc/infisical/away")
+    try:
+        with _nothing_changes_on(deployed):
+            run = deploy(deployed.name, data={"minimum_free_disk_gb": "1e6"})
+    finally:
+        deployed.run("mv /etc/infisical/away /etc/infisical/compose.yaml")
+    assert "GB that setting 'minimum_free_disk_gb' asks for" in _refused(run)
+
+
+def test_a_registry_that_does_not_answer_stops_nothing(deployed: StagingHost) -> None:
+    data = {"infisical_image": "127.0.0.1:9/infisical", "image_archives": "[]"}
+    with _nothing_changes_on(deployed):
+        run = deploy(deployed.name, data=data)
+    told = _refused(run)
+    assert "could not pull the image 127.0.0.1:9/infisical:v0.165.16" in told
+    assert "nothing was stopped: check the version in the settings" in told
+    settled(deployed)
+
+
+def test_an_archive_that_is_not_there_is_named(deployed: StagingHost) -> None:
+    data = {"infisical_version": "v0.165.17", "image_archives": '["/nowhere.tar"]'}
+    with _nothing_changes_on(deployed):
+        run = deploy(deployed.name, data=data)
+    assert "'image_archives': /nowhere.tar does not exist" in _refused(run)
+
+
+def test_an_infisical_that_never_gets_well_shows_its_last_log_lines(deployed: StagingHost) -> None:
+    key = "/etc/infisical/keys/encryption_key"
+    deployed.run(f"cp -p {key} /root/kept && printf %032d 7 > {key}")
+    try:
+        run = deploy(deployed.name)
+    finally:
+        deployed.run(f"cp -p /root/kept {key} && rm /root/kept")
+    assert run.status != 0
+    assert "Traceback" not in run.stderr.replace("  Traceback", "")
+    assert "the stack does not become healthy" in run.stderr
+    assert "Unsupported state or unable to authenticate data" in run.stderr
+    assert f"{7:032d}" not in run.stderr
+    deploy(deployed.name).ok()
+    settled(deployed)
+
+
+def test_an_instance_that_somebody_else_set_up_is_left_alone(deployed: StagingHost) -> None:
+    reset_stack(deployed)
+    deploy(deployed.name, program=("-m", "tests.e2e.dying", "containers up"))
+    stranger = {
+        "email": "stranger@example.com",
+        "password": "obviously-fake-of-a-stranger",
+        "organization": "Strangers",
+    }
+    with api(deployed) as client:
+        client.post("/api/v1/admin/bootstrap", json=stranger)
+    with _nothing_changes_on(deployed):
+        planned = deploy(deployed.name, yes=False)
+        applied = deploy(deployed.name)
+    for run in (planned, applied):
+        assert "if somebody else set it up, remove the stack with its volumes" in _refused(run)
+    reset_stack(deployed)
+    deploy(deployed.name).ok()
+    settled(deployed)

@@ -1,0 +1,27 @@
+"""Each drift is found and repaired by a rerun, which touches nothing else."""
+
+import pytest
+
+from tests.e2e.conftest import settled
+from tests.e2e.drifts import DRIFTS
+from tests.e2e.looking import containers, secrets
+from tests.e2e.running import deploy
+from tests.staging.host import StagingHost
+
+
+@pytest.mark.parametrize("name", DRIFTS)
+def test_a_rerun_repairs_it_and_nothing_else(deployed: StagingHost, name: str) -> None:
+    drift = DRIFTS[name]
+    before, keys = containers(deployed), _keys(deployed)
+    drift.cause(deployed)
+    run = deploy(deployed.name).ok()
+    assert run.changed == list(drift.repairs)
+    settled(deployed)
+    after = containers(deployed)
+    touched = {service for service in before if before[service] != after.get(service)}
+    assert touched <= set(drift.restarted)
+    assert _keys(deployed) == keys
+
+
+def _keys(host: StagingHost) -> dict[str, str]:
+    return {name: value for name, value in secrets(host).items() if "/" not in name}

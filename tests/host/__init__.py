@@ -1,0 +1,1 @@
+"""Verification of a deployed host, read-only: `pytest tests/host --inventory inventory/….py`."""

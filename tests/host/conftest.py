@@ -1,0 +1,147 @@
+"""Options and fixtures of the host suite: one connection, and each thing read once."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
+from infisical_iac.api.tunnel import SSHTransport
+from infisical_iac.errors import UserError
+from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.settings import Settings
+from infisical_iac.workspace import actual
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.state import Actual
+from tests.host import containers, sockets, target
+from tests.host.connection import Connection, Host, connected
+from tests.host.logins import Login, log_in, read_credentials, succeeding
+from tests.host.secrecy import Secret
+from tests.host.stored import read_secrets
+
+_INVENTORY = "inventory/hetzner.py"
+_TARGET = pytest.StashKey[target.Target]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--inventory",
+        default=_INVENTORY,
+        metavar="FILE",
+        help=f"the inventory of the host to verify (default: {_INVENTORY})",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        config.stash[_TARGET] = target.read(config.getoption("--inventory", _INVENTORY))
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+    # The long style shows the arguments of functions, and some of those are secrets.
+    config.option.tbstyle, config.option.fulltrace = "short", False
+    config.option.showlocals = False
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    workspace = metafunc.config.stash[_TARGET].workspace
+    if "account" in metafunc.fixturenames:
+        accounts = workspace.accounts()
+        metafunc.parametrize("account", accounts, ids=[each.identity for each in accounts])
+    if "environment" in metafunc.fixturenames:
+        metafunc.parametrize("environment", [each.slug for each in workspace.environments])
+
+
+@pytest.fixture(scope="session")
+def verified(pytestconfig: pytest.Config) -> target.Target:
+    return pytestconfig.stash[_TARGET]
+
+
+@pytest.fixture(scope="session")
+def settings(verified: target.Target) -> Settings:
+    return verified.settings
+
+
+@pytest.fixture(scope="session")
+def workspace(verified: target.Target) -> Workspace:
+    return verified.workspace
+
+
+@pytest.fixture(scope="session")
+def connection(verified: target.Target) -> Iterator[Connection]:
+    try:
+        with connected(verified) as open_connection:
+            yield open_connection
+    except target.TargetError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.fixture(scope="session")
+def host(connection: Connection) -> Host:
+    """testinfra's host, as root; in the place of the fixture that testinfra brings."""
+    return connection.host
+
+
+@pytest.fixture(scope="session")
+def machine(host: Host) -> MachineState:
+    fact = Machine()
+    return fact.process(host.check_output("%s", fact.command()).splitlines())
+
+
+@pytest.fixture(scope="session")
+def inspected(connection: Connection) -> dict[str, containers.Inspected]:
+    return containers.inspect(connection)
+
+
+@pytest.fixture(scope="session")
+def running(connection: Connection) -> dict[str, containers.Running]:
+    return containers.running(connection)
+
+
+@pytest.fixture(scope="session")
+def listening(host: Host) -> list[sockets.Socket]:
+    return sockets.listening(host)
+
+
+@pytest.fixture(scope="session")
+def secrets(connection: Connection) -> dict[str, Secret]:
+    return read_secrets(connection)
+
+
+@pytest.fixture(scope="session")
+def api(connection: Connection, settings: Settings) -> Iterator[Client]:
+    transport = SSHTransport(connection.ssh) if connection.ssh else None
+    with Client(f"http://127.0.0.1:{settings.http_port}", transport) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def admin(api: Client, settings: Settings, secrets: dict[str, Secret]) -> Client:
+    password = secrets["admin.env: INFISICAL_ADMIN_PASSWORD"]
+    return succeeding(lambda: login.password(api, settings.admin_email, password.reveal()))
+
+
+@pytest.fixture(scope="session")
+def deployer(api: Client, secrets: dict[str, Secret]) -> Client:
+    id, secret = (
+        secrets[f"deployer.env: INFISICAL_CLIENT_{part}"].reveal() for part in ("ID", "SECRET")
+    )
+    return succeeding(lambda: login.universal(api, id, secret))
+
+
+@pytest.fixture(scope="session")
+def inside(deployer: Client, workspace: Workspace, settings: Settings) -> Actual:
+    """What is inside Infisical."""
+    return succeeding(
+        lambda: actual.read(
+            deployer,
+            workspace=workspace,
+            isolation=settings.isolation,
+            admin_email=settings.admin_email,
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def logins(connection: Connection, api: Client, workspace: Workspace) -> dict[str, Login]:
+    """One login of each service's identity, by its name; a wrong one is not tried again."""
+    return log_in(api, read_credentials(connection, workspace))

@@ -1,0 +1,89 @@
+"""The one connection of a run: pyinfra's own, used by testinfra and by the API's client."""
+
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import paramiko
+import testinfra  # type: ignore[import-untyped]
+from pyinfra.api.config import Config
+from pyinfra.api.exceptions import ConnectError
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State
+
+from tests.host.target import Target, TargetError
+
+# What testinfra calls a host; the package has no types.
+Host: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A host to run commands on as root.
+
+    Attributes:
+        host: testinfra's view of it.
+        ssh: the SSH connection, None for the machine that the tests run on.
+        sudo: whether the user needs sudo to be root.
+    """
+
+    host: Host
+    ssh: paramiko.Transport | None
+    sudo: bool
+
+    def quietly(self, command: str, stdin: str = "", *, as_root: bool = True) -> str:
+        """The standard output of a command, unseen by testinfra's log.
+
+        For what is or holds a secret: `stdin` and output appear nowhere. The exit status
+        does not count.
+        """
+        words = ["sudo", "sh", "-c", command] if self.sudo and as_root else ["sh", "-c", command]
+        if self.ssh is None:
+            done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=120)
+            return done.stdout
+        channel = self.ssh.open_session()
+        channel.settimeout(120)
+        channel.exec_command(shlex.join([*words[:-1], f"exec 2>/dev/null; {command}"]))
+        channel.sendall(stdin.encode())
+        channel.shutdown_write()
+        with channel.makefile("rb") as output:
+            return output.read().decode(errors="replace")
+
+
+@contextmanager
+def connected(target: Target) -> Iterator[Connection]:
+    """Connect as pyinfra does, with the inventory's user, port, key and known hosts.
+
+    Raises TargetError if the host can't be reached.
+    """
+    state = State(Inventory(([(target.name, target.data)], {})), Config())
+    reached = state.inventory.get_host(target.name)
+    reached.init(state)
+    try:
+        reached.connect(show_errors=False, raise_exceptions=True)
+    except ConnectError as error:
+        raise TargetError(f"{target.name} can't be reached: {error}") from None
+    client = getattr(reached.connector, "client", None)
+    sudo = bool(target.data.get("_sudo"))
+    try:
+        yield _local(sudo) if client is None else _remote(client, sudo)
+    finally:
+        reached.disconnect()
+
+
+def _local(sudo: bool) -> Connection:
+    return Connection(testinfra.get_host("local://", sudo=sudo), None, sudo)
+
+
+def _remote(client: paramiko.SSHClient, sudo: bool) -> Connection:
+    transport = client.get_transport()
+    assert transport is not None
+    # paramiko leaves Nagle's algorithm on, which costs about 40 ms a command.
+    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    host = testinfra.get_host("paramiko://verified", sudo=sudo)
+    host.backend.client = client
+    return Connection(host, transport, sudo)

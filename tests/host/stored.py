@@ -1,0 +1,36 @@
+"""The secrets in the files of the host."""
+
+from tests.host.connection import Connection
+from tests.host.secrecy import Secret
+
+ROOT = "/etc/infisical"
+KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
+
+_READ = """
+cd %s || exit 1
+for key in keys/*; do printf 'keys\\t%%s\\t%%s\\n' "${key#keys/}" "$(cat "$key")"; done
+for file in admin.env deployer.env credentials/*.env; do
+    sed -n "s|^\\([A-Z_]*\\)=\\(.*\\)|$file\\t\\1\\t\\2|p" "$file"
+done
+"""
+_PUBLIC = {"INFISICAL_ADMIN_EMAIL", "NODE_ENV"}
+
+
+def read_secrets(connection: Connection) -> dict[str, Secret]:
+    """All of them by file and name, such as `keys: auth_secret`.
+
+    Client ids are among them, for whoever uses them, though they are half of a login only.
+    """
+    lines = connection.quietly(_READ % ROOT).splitlines()
+    found = (line.split("\t", 2) for line in lines)
+    return {f"{file}: {name}": Secret(value) for file, name, value in found if name not in _PUBLIC}
+
+
+def confidential(secrets: dict[str, Secret]) -> list[Secret]:
+    """The values that nobody may see: all but client ids, each once."""
+    values = {
+        secret.reveal(): secret
+        for name, secret in secrets.items()
+        if not name.endswith("CLIENT_ID") and len(secret) > 0
+    }
+    return list(values.values())

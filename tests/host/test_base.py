@@ -1,0 +1,91 @@
+"""The host itself: packages, updates, clock, kernel parameters, core dumps, swap."""
+
+import pytest
+
+from infisical_iac.facts.kernel import Kernel, KernelState
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.facts.units import Units, UnitState
+from infisical_iac.settings import Settings
+from tests.host.connection import Connection, Host
+
+
+@pytest.fixture(scope="session")
+def apt_configuration(host: Host) -> str:
+    return str(host.check_output("apt-config dump"))
+
+
+@pytest.fixture(scope="session")
+def kernel(host: Host) -> KernelState:
+    fact = Kernel()
+    return fact.process(host.check_output("%s", fact.command([])).splitlines())
+
+
+@pytest.fixture(scope="session")
+def clock(host: Host, machine: MachineState) -> UnitState:
+    unit = machine.clock or "systemd-timesyncd.service"
+    fact = Units()
+    return fact.process(host.check_output("%s", fact.command([unit], {})).splitlines())[unit]
+
+
+@pytest.mark.parametrize("name", ["ca-certificates", "curl", "unattended-upgrades"])
+def test_a_base_package_is_installed(host: Host, name: str) -> None:
+    assert host.package(name).is_installed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'APT::Periodic::Update-Package-Lists "1";',
+        'APT::Periodic::Unattended-Upgrade "1";',
+        'APT::Periodic::AutocleanInterval "7";',
+    ],
+)
+def test_apt_works_through_updates_every_day(apt_configuration: str, line: str) -> None:
+    assert line in apt_configuration.splitlines()
+
+
+def test_the_origins_of_unattended_upgrades_include_security(apt_configuration: str) -> None:
+    options = ("Unattended-Upgrade::Origins-Pattern", "Unattended-Upgrade::Allowed-Origins")
+    origins = [line for line in apt_configuration.splitlines() if line.startswith(options)]
+    assert any("security" in line.lower() for line in origins)
+
+
+def test_unattended_upgrades_is_enabled_and_running(host: Host) -> None:
+    service = host.service("unattended-upgrades")
+    assert service.is_enabled
+    assert service.is_running
+
+
+@pytest.mark.parametrize("timer", ["apt-daily.timer", "apt-daily-upgrade.timer"])
+def test_a_timer_starts_apts_daily_work(host: Host, timer: str) -> None:
+    assert host.run("systemctl is-active %s", timer).stdout.strip() == "active"
+
+
+def test_the_clock_is_kept_right_at_every_boot(clock: UnitState) -> None:
+    assert clock.loaded
+    assert clock.enabled
+
+
+def test_the_clock_is_kept_right_where_the_host_owns_its_clock(clock: UnitState) -> None:
+    # A container shares the clock of the machine beneath, and systemd skips the unit.
+    assert clock.active or not clock.condition
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("/proc/sys/fs/suid_dumpable", "0"), ("/proc/sys/vm/overcommit_memory", "1")],
+)
+def test_a_kernel_parameter_is_in_effect(host: Host, path: str, value: str) -> None:
+    assert host.file(path).content_string.strip() == value
+
+
+def test_systemd_lets_its_services_dump_no_core(kernel: KernelState) -> None:
+    assert kernel.core_limit == "0"
+
+
+def test_a_login_may_dump_no_core(connection: Connection) -> None:
+    assert connection.quietly("ulimit -H -c", as_root=False).strip() == "0"
+
+
+def test_no_swap_holds_memory_in_clear(settings: Settings, kernel: KernelState) -> None:
+    assert settings.swap == "keep" or kernel.swap == ()

@@ -1,0 +1,154 @@
+"""Each container: well, confined, limited, and made from what the settings say."""
+
+import pytest
+
+from infisical_iac.deploys.stack import mebibytes
+from infisical_iac.facts.stack import Stack, StackState
+from infisical_iac.settings import Settings
+from tests.host.connection import Host
+from tests.host.containers import SERVICES, Inspected, Running
+
+PIDS = {"infisical": 512, "postgres": 256, "redis": 64}
+
+each_service = pytest.mark.parametrize("service", SERVICES)
+
+
+@pytest.fixture
+def container(inspected: dict[str, Inspected], service: str) -> Inspected:
+    return inspected[service]
+
+
+@pytest.fixture
+def kernel(running: dict[str, Running], service: str) -> Running:
+    return running[service]
+
+
+@pytest.fixture(scope="session")
+def stack(host: Host, settings: Settings) -> StackState:
+    fact = Stack()
+    command = fact.command(list(settings.images))
+    return fact.process(host.check_output("%s", command).splitlines())
+
+
+def test_the_stack_has_these_containers_and_no_other(inspected: dict[str, Inspected]) -> None:
+    assert sorted(inspected) == sorted(SERVICES)
+
+
+@each_service
+def test_it_runs_and_is_healthy(container: Inspected) -> None:
+    assert container["State"]["Status"] == "running"
+    assert container["State"]["Health"]["Status"] == "healthy"
+
+
+@each_service
+def test_it_comes_back_after_a_crash_and_a_reboot(container: Inspected) -> None:
+    assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+@each_service
+def test_it_was_made_from_the_configuration_in_place(stack: StackState, service: str) -> None:
+    [made] = stack.containers[service]
+    assert made.configuration == stack.hashes[service]
+
+
+@each_service
+def test_it_runs_the_image_of_the_settings(
+    host: Host, settings: Settings, container: Inspected, service: str
+) -> None:
+    reference = dict(zip(SERVICES, settings.images, strict=True))[service]
+    assert container["Config"]["Image"] == reference
+    image = host.check_output("docker image inspect --format '{{.Id}}' %s", reference)
+    assert container["Image"] == image
+
+
+@each_service
+def test_all_capabilities_are_dropped(container: Inspected) -> None:
+    assert container["HostConfig"]["CapDrop"] == ["ALL"]
+    assert not container["HostConfig"]["CapAdd"]
+    assert container["HostConfig"]["Privileged"] is False
+
+
+@each_service
+@pytest.mark.parametrize("capabilities", ["CapEff", "CapPrm", "CapBnd"])
+def test_no_process_has_a_capability(kernel: Running, capabilities: str) -> None:
+    masks = {number: fields[capabilities] for number, fields in kernel.processes.items()}
+    assert masks
+    assert all(int(mask, 16) == 0 for [mask] in masks.values()), masks
+
+
+@each_service
+def test_no_process_can_gain_privileges(kernel: Running) -> None:
+    flags = {number: fields["NoNewPrivs"] for number, fields in kernel.processes.items()}
+    assert flags
+    assert all(flag == ["1"] for flag in flags.values()), flags
+
+
+@each_service
+def test_no_process_runs_as_root(kernel: Running) -> None:
+    users = {number: fields["Uid"] for number, fields in kernel.processes.items()}
+    assert users
+    assert all("0" not in ids for ids in users.values()), users
+
+
+@each_service
+def test_no_process_may_dump_core(kernel: Running) -> None:
+    limits = {number: fields["core"][:2] for number, fields in kernel.processes.items()}
+    assert limits
+    assert all(limit == ["0", "0"] for limit in limits.values()), limits
+
+
+@each_service
+def test_its_root_file_system_is_read_only(
+    settings: Settings, kernel: Running, service: str
+) -> None:
+    writable = service == "infisical" and not settings.infisical_read_only
+    assert ("rw" if writable else "ro") in kernel.root
+
+
+@each_service
+def test_its_memory_is_limited(settings: Settings, kernel: Running, service: str) -> None:
+    size: str = getattr(settings, f"{service}_memory")
+    assert kernel.limits["memory.max"] == str(mebibytes(size) * 1024**2)
+
+
+@each_service
+def test_it_can_not_swap_beyond_its_memory(container: Inspected) -> None:
+    assert container["HostConfig"]["MemorySwap"] == container["HostConfig"]["Memory"]
+
+
+@each_service
+def test_the_number_of_its_processes_is_limited(kernel: Running, service: str) -> None:
+    assert kernel.limits["pids.max"] == str(PIDS[service])
+
+
+def test_the_processor_time_of_infisical_is_limited(
+    settings: Settings, running: dict[str, Running]
+) -> None:
+    quota, period = running["infisical"].limits["cpu.max"].split()
+    assert int(quota) / int(period) == pytest.approx(settings.infisical_cpus)
+
+
+@each_service
+def test_its_log_rotates(container: Inspected) -> None:
+    log = container["HostConfig"]["LogConfig"]
+    assert log["Type"] == "json-file"
+    assert log["Config"] == {"max-size": "10m", "max-file": "5"}
+
+
+@each_service
+def test_it_shares_nothing_with_the_host(container: Inspected) -> None:
+    config = container["HostConfig"]
+    shared = {name: config[name] for name in ("NetworkMode", "PidMode", "IpcMode", "UTSMode")}
+    assert "host" not in shared.values()
+    assert [each for each in container["Mounts"] if each["Type"] == "bind"] == []
+
+
+@pytest.mark.parametrize("service", ["postgres", "redis"])
+def test_its_data_are_in_the_volume_named_after_it(container: Inspected, service: str) -> None:
+    volumes = [each["Name"] for each in container["Mounts"] if each["Type"] == "volume"]
+    assert f"infisical_{service}" in volumes
+
+
+def test_infisical_keeps_nothing_outside_of_the_database(inspected: dict[str, Inspected]) -> None:
+    volumes = [each for each in inspected["infisical"]["Mounts"] if each["Type"] == "volume"]
+    assert volumes == []

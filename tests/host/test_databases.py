@@ -1,0 +1,128 @@
+"""PostgreSQL and Redis: their data where they belong, and no way in without the password."""
+
+import pytest
+
+from tests.host.connection import Connection, Host
+from tests.host.containers import Inspected
+from tests.host.secrecy import Secret
+
+_PSQL = "psql --username=infisical --dbname=infisical --no-password --tuples-only --no-align"
+
+
+def _id(inspected: dict[str, Inspected], service: str) -> str:
+    return str(inspected[service]["Id"])
+
+
+def _volume(inspected: dict[str, Inspected], service: str) -> Inspected:
+    name = f"infisical_{service}"
+    [found] = [each for each in inspected[service]["Mounts"] if each.get("Name") == name]
+    return dict(found)
+
+
+def _ask(host: Host, inspected: dict[str, Inspected], query: str) -> str:
+    postgres = _id(inspected, "postgres")
+    return str(host.check_output(f"docker exec {postgres} {_PSQL} --command=%s", query)).strip()
+
+
+def _redis(connection: Connection, inspected: dict[str, Inspected], password: Secret) -> list[str]:
+    """What Redis answers to a few questions of one who has the password."""
+    asked = (
+        "IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; redis-cli PING; "
+        "redis-cli CONFIG GET appendonly; redis-cli CONFIG GET maxmemory-policy; "
+        "redis-cli INFO persistence"
+    )
+    command = f"docker exec --interactive {_id(inspected, 'redis')} sh -c '{asked}'"
+    return connection.quietly(command, f"{password.reveal()}\n").split()
+
+
+@pytest.fixture(scope="session")
+def redis_answers(
+    connection: Connection, inspected: dict[str, Inspected], secrets: dict[str, Secret]
+) -> list[str]:
+    return _redis(connection, inspected, secrets["keys: redis_password"])
+
+
+def test_the_database_sorts_as_infisical_needs_it(
+    host: Host, inspected: dict[str, Inspected]
+) -> None:
+    query = "SELECT datcollate, datctype FROM pg_database WHERE datname = 'infisical'"
+    # The same locale has two spellings.
+    spelled = _ask(host, inspected, query).replace("UTF-8", "utf8")
+    assert spelled == "en_US.utf8|en_US.utf8"
+
+
+def test_the_database_is_in_its_volume(host: Host, inspected: dict[str, Inspected]) -> None:
+    volume = _volume(inspected, "postgres")
+    directory = _ask(host, inspected, "SHOW data_directory")
+    assert directory.startswith(volume["Destination"])
+    inside = directory.removeprefix(volume["Destination"])
+    assert host.file(f"{volume['Source']}{inside}/PG_VERSION").is_file
+
+
+def test_infisical_has_its_tables_in_the_database(
+    host: Host, inspected: dict[str, Inspected]
+) -> None:
+    query = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    assert int(_ask(host, inspected, query)) > 0
+
+
+def test_postgres_refuses_a_client_without_the_password(
+    host: Host, inspected: dict[str, Inspected]
+) -> None:
+    postgres = _id(inspected, "postgres")
+    asked = host.run(f"docker exec {postgres} {_PSQL} --host=postgres --command='SELECT 1'")
+    assert asked.rc != 0
+    assert "no password supplied" in asked.stderr
+
+
+def test_postgres_lets_a_client_with_the_password_in(
+    connection: Connection, inspected: dict[str, Inspected], secrets: dict[str, Secret]
+) -> None:
+    asked = (
+        "IFS= read -r PGPASSWORD; export PGPASSWORD; "
+        f'{_PSQL} --host=postgres --command="SELECT 6 * 7"'
+    )
+    command = f"docker exec --interactive {_id(inspected, 'postgres')} sh -c '{asked}'"
+    password = secrets["keys: postgres_password"].reveal()
+    assert connection.quietly(command, f"{password}\n").strip() == "42"
+
+
+def test_postgres_keeps_its_password_as_a_scram_hash(
+    host: Host, inspected: dict[str, Inspected]
+) -> None:
+    query = "SELECT bool_and(rolpassword LIKE 'SCRAM-SHA-256$%') FROM pg_authid WHERE rolcanlogin"
+    assert _ask(host, inspected, query) == "t"
+
+
+def test_postgres_trusts_no_other_machine(host: Host, inspected: dict[str, Inspected]) -> None:
+    query = (
+        "SELECT count(*) FROM pg_hba_file_rules WHERE type LIKE 'host%' "
+        "AND auth_method NOT IN ('scram-sha-256', 'reject') "
+        "AND address NOT IN ('127.0.0.1', '::1')"
+    )
+    assert _ask(host, inspected, query) == "0"
+
+
+def test_redis_refuses_a_client_without_the_password(
+    host: Host, inspected: dict[str, Inspected]
+) -> None:
+    answer = host.run(f"docker exec {_id(inspected, 'redis')} redis-cli PING").stdout
+    assert answer.startswith("NOAUTH")
+
+
+def test_redis_lets_a_client_with_the_password_in(redis_answers: list[str]) -> None:
+    assert redis_answers[0] == "PONG"
+
+
+def test_redis_writes_down_what_it_is_told(redis_answers: list[str]) -> None:
+    assert redis_answers[redis_answers.index("appendonly") + 1] == "yes"
+    assert "aof_last_write_status:ok" in redis_answers
+
+
+def test_redis_throws_nothing_away_for_want_of_memory(redis_answers: list[str]) -> None:
+    assert redis_answers[redis_answers.index("maxmemory-policy") + 1] == "noeviction"
+
+
+def test_what_redis_writes_is_in_its_volume(host: Host, inspected: dict[str, Inspected]) -> None:
+    source = _volume(inspected, "redis")["Source"]
+    assert host.check_output("find %s -name '*.aof'", source) != ""

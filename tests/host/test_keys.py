@@ -1,0 +1,101 @@
+"""Keys and passwords on the host: complete, well formed, and root's alone."""
+
+from typing import NamedTuple
+
+import pytest
+
+from infisical_iac.settings import Settings
+from infisical_iac.workspace.credentials import DIRECTORY, path
+from infisical_iac.workspace.model import ServiceAccount
+from tests.host.connection import Connection, Host
+from tests.host.secrecy import Secret
+from tests.host.stored import KEYS, ROOT, confidential
+
+each_key = pytest.mark.parametrize("name", KEYS)
+
+
+class Entry(NamedTuple):
+    kind: str
+    mode: str
+    owner: str
+
+
+@pytest.fixture(scope="session")
+def entries(host: Host) -> dict[str, Entry]:
+    """Everything below /etc/infisical, by path."""
+    lines = host.check_output(f"find {ROOT} -printf '%%y %%m %%u:%%g %%p\\n'").splitlines()
+    found = [line.split(" ", 3) for line in lines]
+    return {path: Entry(kind, mode, owner) for kind, mode, owner, path in found}
+
+
+@pytest.mark.parametrize("directory", [ROOT, f"{ROOT}/keys", DIRECTORY])
+def test_a_directory_is_roots_alone(entries: dict[str, Entry], directory: str) -> None:
+    assert entries[directory] == Entry("d", "700", "root:root")
+
+
+@pytest.mark.parametrize(
+    "file", [".env", "admin.env", "deployer.env", "compose.yaml", *(f"keys/{key}" for key in KEYS)]
+)
+def test_a_file_is_roots_alone(entries: dict[str, Entry], file: str) -> None:
+    assert entries[f"{ROOT}/{file}"] == Entry("f", "600", "root:root")
+
+
+def test_a_services_credentials_are_roots_alone(
+    entries: dict[str, Entry], account: ServiceAccount
+) -> None:
+    assert entries[path(account)] == Entry("f", "600", "root:root")
+
+
+def test_whatever_else_lies_there_is_roots_alone(entries: dict[str, Entry]) -> None:
+    proper = {Entry("d", "700", "root:root"), Entry("f", "600", "root:root")}
+    assert {path: entry for path, entry in entries.items() if entry not in proper} == {}
+
+
+def test_no_half_written_file_is_left(entries: dict[str, Entry]) -> None:
+    assert [path for path in entries if path.endswith(".new")] == []
+
+
+def test_an_ordinary_user_can_not_even_list_the_directory(host: Host) -> None:
+    listed = host.run(f"setpriv --reuid=65534 --regid=65534 --clear-groups ls {ROOT}")
+    assert listed.rc != 0
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("encryption_key", "[A-Za-z0-9+/=._-]{32}"),
+        ("auth_secret", "[A-Za-z0-9+/=._-]{16,}"),
+        ("postgres_password", "[A-Za-z0-9._-]{16,}"),
+        ("redis_password", "[A-Za-z0-9._-]{16,}"),
+    ],
+)
+def test_a_key_has_the_form_that_its_user_takes(
+    secrets: dict[str, Secret], name: str, form: str
+) -> None:
+    assert secrets[f"keys: {name}"].has_the_form(form)
+
+
+@each_key
+def test_a_key_is_no_sample_of_the_documentation(secrets: dict[str, Secret], name: str) -> None:
+    assert not secrets[f"keys: {name}"].has_the_form("(6c1fe4e4|5lrMXKK).*")
+
+
+def test_no_value_serves_two_purposes(secrets: dict[str, Secret]) -> None:
+    hidden = [name for name in secrets if not name.endswith("CLIENT_ID")]
+    assert len(confidential(secrets)) == len(hidden)
+
+
+def test_what_compose_reads_follows_from_the_keys(
+    connection: Connection, secrets: dict[str, Secret]
+) -> None:
+    lines = connection.quietly(f"cat {ROOT}/.env").splitlines()
+    derived = [f"{name.upper()}={secrets[f'keys: {name}'].reveal()}" for name in KEYS]
+    is_derived = lines == derived
+    assert is_derived
+
+
+def test_the_administrators_file_is_for_the_one_of_the_settings(
+    host: Host, settings: Settings
+) -> None:
+    line = f"INFISICAL_ADMIN_EMAIL={settings.admin_email}"
+    assert host.run(f"grep --quiet --line-regexp --fixed-strings %s {ROOT}/admin.env", line).rc == 0

@@ -1,0 +1,106 @@
+"""Who can reach what: on the host, between the containers, and outwards."""
+
+import pytest
+
+from infisical_iac.settings import Settings
+from tests.host.connection import Host
+from tests.host.containers import Inspected
+from tests.host.sockets import Socket
+
+EDGE, DATABASES = "infisical_edge", "infisical_databases"
+# An address that belongs to nobody: only the way to it is asked for, nothing is sent.
+ELSEWHERE = "192.0.2.1"
+
+each_database = pytest.mark.parametrize("service", ["postgres", "redis"])
+
+
+def _route(host: Host, container: Inspected, address: str) -> int:
+    command = "nsenter --target %s --net ip route get %s"
+    return int(host.run(command, str(container["State"]["Pid"]), address).rc)
+
+
+def test_nothing_but_ssh_and_a_proxy_listens_on_the_outside(
+    settings: Settings, listening: list[Socket]
+) -> None:
+    web = {80, 443} if settings.site_url.startswith("https:") else set()
+    strangers = [
+        each
+        for each in listening
+        if not each.is_loopback
+        and '"sshd"' not in each.owners
+        # Where systemd listens for SSH, as on Ubuntu.
+        and each.port not in web | {22}
+    ]
+    assert strangers == []
+
+
+def test_infisical_is_published_on_the_loopback_address_only(
+    settings: Settings, inspected: dict[str, Inspected]
+) -> None:
+    ports = inspected["infisical"]["NetworkSettings"]["Ports"]
+    published = {port: bindings for port, bindings in ports.items() if bindings}
+    expected = [{"HostIp": "127.0.0.1", "HostPort": str(settings.http_port)}]
+    assert published == {"8080/tcp": expected}
+
+
+def test_no_other_address_of_the_host_answers_for_infisical(host: Host, settings: Settings) -> None:
+    addresses = host.check_output("hostname -I").split()
+    assert addresses
+    for address in addresses:
+        shown = f"[{address}]" if ":" in address else address
+        asked = "curl --silent --output /dev/null --max-time 3 http://%s:%s/api/status"
+        assert host.run(asked, shown, str(settings.http_port)).rc != 0, address
+
+
+@each_database
+def test_a_database_publishes_no_port(inspected: dict[str, Inspected], service: str) -> None:
+    ports = inspected[service]["NetworkSettings"]["Ports"]
+    assert [port for port, bindings in ports.items() if bindings] == []
+
+
+@pytest.mark.parametrize("port", [5432, 6379, 2375, 2376])
+def test_nothing_listens_on_a_port_of_databases_or_engine(
+    listening: list[Socket], port: int
+) -> None:
+    assert [each for each in listening if each.port == port] == []
+
+
+def test_the_network_of_the_databases_is_internal(host: Host) -> None:
+    command = "docker network inspect --format '{{.Internal}}' %s"
+    assert host.check_output(command, DATABASES) == "true"
+
+
+def test_only_the_stack_is_in_the_network_of_the_databases(
+    host: Host, inspected: dict[str, Inspected]
+) -> None:
+    command = "docker network inspect --format '{{range $id, $_ := .Containers}}{{$id}} {{end}}' %s"
+    members = host.check_output(command, DATABASES).split()
+    assert sorted(members) == sorted(each["Id"] for each in inspected.values())
+
+
+@each_database
+def test_a_database_is_in_no_other_network(inspected: dict[str, Inspected], service: str) -> None:
+    assert list(inspected[service]["NetworkSettings"]["Networks"]) == [DATABASES]
+
+
+def test_infisical_is_in_both_networks(inspected: dict[str, Inspected]) -> None:
+    assert sorted(inspected["infisical"]["NetworkSettings"]["Networks"]) == [DATABASES, EDGE]
+
+
+@each_database
+def test_a_database_has_no_way_out(
+    host: Host, inspected: dict[str, Inspected], service: str
+) -> None:
+    assert _route(host, inspected[service], ELSEWHERE) != 0
+
+
+def test_infisical_has_a_way_out(host: Host, inspected: dict[str, Inspected]) -> None:
+    assert _route(host, inspected["infisical"], ELSEWHERE) == 0
+
+
+@each_database
+def test_infisical_has_a_way_to_a_database(
+    host: Host, inspected: dict[str, Inspected], service: str
+) -> None:
+    address = inspected[service]["NetworkSettings"]["Networks"][DATABASES]["IPAddress"]
+    assert _route(host, inspected["infisical"], address) == 0

@@ -1,0 +1,106 @@
+"""Who calls, and what the caller may do in an organization or a project."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from . import tokens
+from .errors import forbidden, not_found, unauthorized
+from .permissions import Permissions, Rule, permission_denied, role_rules
+from .store import Document, Store, now
+
+
+@dataclass(frozen=True)
+class Actor:
+    """The owner of a token."""
+
+    kind: str
+    id: str
+    org_id: str | None
+    token_id: str = ""
+    super_admin: bool = False
+
+
+def authenticate(store: Store, header: str | None, secret: str) -> Actor:
+    """Return the actor of an Authorization header; raise the 401 or 403 answer."""
+    claims = tokens.verify(tokens.bearer(header), secret)
+    if claims.get("authTokenType") == "identityAccessToken":
+        return _identity(store, claims)
+    user = store.get("users", claims.get("userId", ""))
+    if user is None:
+        raise not_found("User not found")
+    return Actor("user", user["id"], claims.get("organizationId"), "", user["superAdmin"])
+
+
+def _identity(store: Store, claims: dict[str, Any]) -> Actor:
+    if "exp" not in claims:
+        raise unauthorized("Identity access token exceeded max age, please re-authenticate")
+    token = store.get("identity_access_tokens", claims["identityAccessTokenId"])
+    identity = store.get("identities", claims["identityId"])
+    if token is None or identity is None:
+        raise unauthorized("Failed to authorize: token has been revoked")
+    if token["numUsesLimit"]:
+        if token["numUses"] >= token["numUsesLimit"]:
+            raise unauthorized("Unable to authenticate, the token's number of uses is exceeded")
+        store.update("identity_access_tokens", token["id"], numUses=token["numUses"] + 1)
+    return Actor("identity", identity["id"], identity["orgId"], token["id"])
+
+
+def require_org_action(store: Store, actor: Actor, action: str, subject: str) -> None:
+    """Organization level: admins may do all, members may read, others nothing."""
+    membership = store.first("org_memberships", orgId=actor.org_id, actorId=actor.id)
+    role = membership["role"] if membership else "no-access"
+    if role != "admin" and not (role == "member" and action == "read"):
+        raise permission_denied(action, subject)
+
+
+def is_live(grant: Document, at: datetime | None = None) -> bool:
+    """A permanent role or privilege, or a temporary one that has not ended."""
+    end = grant.get("temporaryAccessEndTime")
+    return not grant.get("isTemporary") or not end or (at or now()) < datetime.fromisoformat(end)
+
+
+class ProjectAccess:
+    """Permissions per actor and project, remembered for a few seconds as the real server does."""
+
+    def __init__(self, remember_seconds: float) -> None:
+        self._seconds = remember_seconds
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], tuple[float, Permissions]] = {}
+
+    def permissions(self, store: Store, actor: Actor, project_id: str) -> Permissions:
+        """Raise the 404 or 403 answer if there is no such project or membership."""
+        key = (actor.id, project_id)
+        with self._lock:
+            until, known = self._known.get(key, (0.0, None))
+        if known is not None and time.monotonic() < until:
+            return known
+        fresh = self._load(store, actor, project_id)
+        with self._lock:
+            self._known[key] = (time.monotonic() + self._seconds, fresh)
+        return fresh
+
+    def _load(self, store: Store, actor: Actor, project_id: str) -> Permissions:
+        project = store.get("projects", project_id)
+        if project is None or project["orgId"] != actor.org_id:
+            raise not_found(f"Project with ID '{project_id}' not found")
+        membership = store.first("project_memberships", projectId=project_id, actorId=actor.id)
+        if membership is None:
+            raise forbidden(
+                f"You are not a member of this project with ID {project_id}. Please assign this "
+                f"{actor.kind} to the project with the appropriate permissions, then try again.",
+                "ProjectMembershipNotFound",
+            )
+        rules = [
+            r for role in membership["roles"] if is_live(role) for r in role_rules(role["role"])
+        ]
+        for privilege in store.find(
+            "additional_privileges", projectId=project_id, actorId=actor.id
+        ):
+            if is_live(privilege):
+                rules += [Rule.of(permission) for permission in privilege["permissions"]]
+        return Permissions(rules)

@@ -1,0 +1,135 @@
+"""The application: from an HTTP request to its handler and back to an answer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .access import authenticate
+from .errors import ApiError, forbidden, something_went_wrong, unauthorized
+from .redis_gate import RedisGate
+from .web import ENDPOINTS, NOBODY, Call, Endpoint, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+    from .access import Actor
+    from .store import Document, Store
+
+BODY_LIMIT = 1024 * 1024
+WRITES_IN_MAINTENANCE = ("/api/v1/auth/universal-auth/login", "/api/v1/auth/token/renew")
+
+
+def make_app(server: Server) -> Starlette:
+    """The application with every route that has been registered."""
+
+    def endpoint_of(endpoint: Endpoint) -> Callable[[Request], Any]:
+        async def answer(request: Request) -> Response:
+            raw = await _read(request)
+            return await run_in_threadpool(_answer, server, endpoint, request, raw)
+
+        return answer
+
+    literal_first = sorted(ENDPOINTS, key=lambda endpoint: endpoint.path.count("{"))
+    return Starlette(
+        routes=[Route(e.path, endpoint_of(e), methods=[e.method]) for e in literal_first],
+        middleware=[Middleware(RedisGate, url=server.config.redis_url)],
+        exception_handlers={404: _no_route, 405: _no_route, Exception: _unexpected},
+    )
+
+
+async def _read(request: Request) -> bytes | None:
+    """The body, or None if it is too long (the rest is read and dropped)."""
+    kept = bytearray()
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= BODY_LIMIT:
+            kept += chunk
+    return bytes(kept) if size <= BODY_LIMIT else None
+
+
+def _answer(server: Server, endpoint: Endpoint, request: Request, raw: bytes | None) -> Response:
+    try:
+        _refuse_in_maintenance(server, endpoint)
+        if not endpoint.transaction:
+            return _respond(endpoint.handler(_call(server, request, raw)))
+        with server.database.transaction() as store:
+            actor = _actor(server, endpoint, store, request)
+            call = _call(server, request, raw)
+            call.actor, call.opened = actor, store
+            return _respond(endpoint.handler(call))
+    except ApiError as error:
+        return JSONResponse(error.body(), error.status)
+    except psycopg.Error:
+        return JSONResponse(something_went_wrong("DatabaseError").body(), 500)
+    except RedisError:
+        return JSONResponse(something_went_wrong().body(), 500)
+
+
+def _refuse_in_maintenance(server: Server, endpoint: Endpoint) -> None:
+    writes = endpoint.method != "GET" and endpoint.path not in WRITES_IN_MAINTENANCE
+    if server.config.maintenance and writes:
+        raise something_went_wrong()
+
+
+def _actor(server: Server, endpoint: Endpoint, store: Store, request: Request) -> Actor:
+    if not endpoint.actors:
+        return NOBODY
+    header = request.headers.get("authorization")
+    actor = authenticate(store, header, server.config.auth_secret)
+    if actor.kind not in endpoint.actors:
+        message = "You are not allowed to access this resource"
+        raise forbidden(message, f"Forbidden access to {_url(request)}")
+    if endpoint.needs_org and actor.org_id is None:
+        raise unauthorized("Invalid token, no organization was selected")
+    return actor
+
+
+def _call(server: Server, request: Request, raw: bytes | None) -> Call:
+    if raw is None:
+        raise something_went_wrong()
+    try:
+        body = json.loads(raw) if raw.strip() else {}
+    except ValueError:
+        raise something_went_wrong() from None
+    return Call(
+        server,
+        request.path_params,
+        dict(request.query_params),
+        request.headers,
+        body,
+        _url(request),
+    )
+
+
+def _respond(result: Any) -> Response:
+    return result if isinstance(result, Response) else JSONResponse(result)
+
+
+def _url(request: Request) -> str:
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"{request.url.path}{query}"
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    message = f"Route {request.method}:{_url(request)} not found"
+    body: Document = {"message": message, "error": "Not Found", "statusCode": 404}
+    return JSONResponse(body, 404)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return JSONResponse({"message": error.detail}, error.status_code)
+    return JSONResponse(something_went_wrong().body(), 500)

@@ -1,0 +1,71 @@
+"""Tokens that are handed out, and the records behind them."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from . import tokens
+from .errors import unauthorized
+
+if TYPE_CHECKING:
+    from .store import Document, Store
+
+PERSON_TOKEN_SECONDS = 10 * 24 * 3600
+
+
+def person_token(user: Document, secret: str, org_id: str | None = None) -> str:
+    """A token for a person, for one organization if it has been selected."""
+    claims = {
+        "authMethod": "email",
+        "authTokenType": "accessToken",
+        "userId": user["id"],
+        "exp": int(time.time()) + PERSON_TOKEN_SECONDS,
+    }
+    return tokens.sign(claims | ({"organizationId": org_id} if org_id else {}), secret)
+
+
+def identity_token(store: Store, auth: Document, client_secret_id: str, secret: str) -> str:
+    """A token for an identity that has logged in with universal auth."""
+    record = store.insert(
+        "identity_access_tokens",
+        {
+            "identityId": auth["identityId"],
+            "identityUAClientSecretId": client_secret_id,
+            "ttl": auth["accessTokenPeriod"] or auth["accessTokenTTL"],
+            "maxTTL": auth["accessTokenMaxTTL"],
+            "numUses": 0,
+            "numUsesLimit": auth["accessTokenNumUsesLimit"],
+        },
+    )
+    return _signed(record, int(time.time()) + record["ttl"], secret)
+
+
+def renewed_token(record: Document, secret: str) -> str:
+    """The same token with a later end; raise 401 once its greatest age is reached."""
+    born = datetime.fromisoformat(record["createdAt"]).timestamp()
+    end = int(time.time()) + record["ttl"]
+    if record["maxTTL"]:
+        end = min(end, int(born) + record["maxTTL"])
+    if end <= time.time():
+        raise unauthorized("Failed to renew access token: its max TTL has been reached")
+    return _signed(record, end, secret)
+
+
+def bootstrap_token(store: Store, identity_id: str, secret: str) -> str:
+    """The token of the first call: without an end, which this server then refuses."""
+    record = store.insert(
+        "identity_access_tokens",
+        {"identityId": identity_id, "ttl": 0, "maxTTL": 0, "numUses": 0, "numUsesLimit": 0},
+    )
+    return _signed(record, None, secret)
+
+
+def _signed(record: Document, end: int | None, secret: str) -> str:
+    claims = {
+        "authTokenType": "identityAccessToken",
+        "identityId": record["identityId"],
+        "identityAccessTokenId": record["id"],
+    }
+    return tokens.sign(claims | ({"exp": end} if end else {}), secret)

@@ -1,0 +1,57 @@
+"""The schema, brought up at every start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from .store import Store
+
+ADVISORY_LOCK = 727_201
+TABLES = (
+    "super_admin",
+    "kms_root_config",
+    "users",
+    "organizations",
+    "org_memberships",
+    "identities",
+    "identity_universal_auths",
+    "identity_ua_client_secrets",
+    "identity_access_tokens",
+    "projects",
+    "project_memberships",
+    "additional_privileges",
+    "project_environments",
+    "secret_folders",
+    "secret_imports",
+    "secret_tags",
+    "secrets_v2",
+    "secret_versions_v2",
+)
+
+
+def migrate(store: Store) -> None:
+    """Create what is missing. Servers that start together wait for each other."""
+    run = store.connection.execute
+    run("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
+    run(
+        "CREATE TABLE IF NOT EXISTS infisical_migrations (id serial PRIMARY KEY,"
+        " name text UNIQUE, batch integer, migration_time timestamptz DEFAULT now())"
+    )
+    done = {row["name"] for row in run("SELECT name FROM infisical_migrations").fetchall()}
+    for number, table in enumerate(TABLES, start=1):
+        name = f"{20260700000000 + number}_{table}.mjs"
+        if name not in done:
+            run(_create(table))
+            run("INSERT INTO infisical_migrations (name, batch) VALUES (%s, 1)", (name,))
+
+
+def _create(table: str) -> sql.Composed:
+    return sql.SQL(
+        "CREATE TABLE {table} (id text PRIMARY KEY, seq bigint GENERATED ALWAYS AS IDENTITY,"
+        " data jsonb NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),"
+        " updated_at timestamptz NOT NULL DEFAULT now());"
+        " CREATE INDEX {index} ON {table} USING gin (data jsonb_path_ops)"
+    ).format(table=sql.Identifier(table), index=sql.Identifier(f"{table}_data"))

@@ -1,0 +1,105 @@
+"""Status, instance settings and the census of an instance's people and organizations."""
+
+from __future__ import annotations
+
+from ..errors import forbidden
+from ..store import Document, now, timestamp
+from ..validation import boolean, text
+from ..web import ANYONE, MEMBERS, Call, route
+
+SHOWN = (
+    "id",
+    "initialized",
+    "allowSignUp",
+    "allowedSignUpDomain",
+    "defaultAuthOrgId",
+    "enabledLoginMethods",
+    "authConsentContent",
+    "pageFrameContent",
+)
+SHOWN_TO_ADMINS = (
+    "instanceId",
+    "trustSamlEmails",
+    "trustLdapEmails",
+    "trustOidcEmails",
+    "adminIdentityIds",
+    "fipsEnabled",
+)
+WITHOUT_DEFAULT_ORG = {
+    "defaultAuthOrgSlug": None,
+    "defaultAuthOrgAuthEnforced": None,
+    "defaultAuthOrgAuthMethod": None,
+}
+CHANGEABLE = {
+    "allowSignUp": boolean().optional(),
+    "allowedSignUpDomain": text().optional(),
+    "trustSamlEmails": boolean().optional(),
+    "trustLdapEmails": boolean().optional(),
+    "trustOidcEmails": boolean().optional(),
+}
+
+
+@route("GET", "/api/status", ANYONE, transaction=False)
+def status(call: Call) -> Document:
+    return {
+        "date": timestamp(now()),
+        "message": "Ok",
+        "emailConfigured": False,
+        "inviteOnlySignup": True,
+        "redisConfigured": True,
+        "secretScanningConfigured": False,
+        "auditLogStorageDisabled": False,
+        "maxIdentityAccessTokenTTL": 7776000,
+        "standin": True,
+    }
+
+
+@route("GET", "/api/v1/admin/config", ANYONE, transaction=False)
+def read_config(call: Call) -> Document:
+    settings = call.server.instance.settings()
+    shown = {name: settings[name] for name in SHOWN} | {
+        "isPublicSecretSharingDisabled": False,
+        "licenseServerV2Enabled": False,
+        "isCrossProjectSecretSharingEnabled": False,
+    }
+    return {"config": shown | WITHOUT_DEFAULT_ORG}
+
+
+@route("PATCH", "/api/v1/admin/config", MEMBERS)
+def change_config(call: Call) -> Document:
+    _require_super_admin(call)
+    settings = call.server.instance.change(call.store, **call.fields(CHANGEABLE))
+    shown = {name: settings[name] for name in (*SHOWN, *SHOWN_TO_ADMINS)}
+    return {"config": shown | WITHOUT_DEFAULT_ORG}
+
+
+@route("GET", "/api/v1/admin/env-overrides")
+def env_overrides(call: Call) -> Document:
+    _require_super_admin(call)
+    return {}
+
+
+@route("GET", "/api/v1/admin/user-management/users")
+def list_users(call: Call) -> Document:
+    _require_super_admin(call)
+    users = call.store.find("users")
+    hidden = {"passwordHash"}
+    shown = [{k: v for k, v in user.items() if k not in hidden} for user in users]
+    return {"users": _page(call, shown), "total": len(users)}
+
+
+@route("GET", "/api/v1/admin/organization-management/organizations")
+def list_organizations(call: Call) -> Document:
+    _require_super_admin(call)
+    organizations = call.store.find("organizations")
+    return {"organizations": _page(call, organizations), "total": len(organizations)}
+
+
+def _page(call: Call, rows: list[Document]) -> list[Document]:
+    offset, limit = int(call.query.get("offset", 0)), int(call.query.get("limit", 100))
+    return rows[offset : offset + limit]
+
+
+def _require_super_admin(call: Call) -> None:
+    if not call.actor.super_admin:
+        raise forbidden("Requires elevated super admin privileges")

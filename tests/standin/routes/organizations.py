@@ -1,0 +1,143 @@
+"""Organizations and their members."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from ..access import require_org_action
+from ..errors import not_found
+from ..validation import array, email, text
+from ..web import PEOPLE, Call, route
+
+if TYPE_CHECKING:
+    from ..store import Document, Store
+
+DEFAULTS: Document = {
+    "customerId": None,
+    "authEnforced": False,
+    "googleSsoAuthEnforced": False,
+    "scimEnabled": False,
+    "kmsDefaultKeyId": None,
+    "defaultMembershipRole": "member",
+    "enforceMfa": False,
+    "selectedMfaMethod": None,
+    "allowSecretSharingOutsideOrganization": True,
+    "shouldUseNewPrivilegeSystem": True,
+    "privilegeUpgradeInitiatedByUsername": None,
+    "privilegeUpgradeInitiatedAt": None,
+    "bypassOrgAuthEnabled": False,
+    "userTokenExpiration": None,
+    "secretsProductEnabled": True,
+    "pkiProductEnabled": True,
+    "kmsProductEnabled": True,
+    "sshProductEnabled": True,
+    "scannerProductEnabled": True,
+    "shareSecretsProductEnabled": True,
+    "maxSharedSecretLifetime": 2592000,
+    "maxSharedSecretViewLimit": None,
+    "blockDuplicateSecretSyncDestinations": False,
+    "allowCrossProjectSecretSharing": False,
+    "rootOrgId": None,
+    "parentOrgId": None,
+    "secretShareBrandConfig": None,
+}
+
+
+def create_organization(store: Store, name: str, slug: str, owner_id: str) -> Document:
+    organization = store.insert("organizations", DEFAULTS | {"name": name, "slug": slug})
+    add_member(store, organization["id"], owner_id, "admin")
+    return organization
+
+
+def add_member(
+    store: Store, org_id: str, user_id: str, role: str, invited: str | None = None
+) -> Document:
+    """Make a person a member; `invited` is the address an invitation went to."""
+    membership = {
+        "orgId": org_id,
+        "actorType": "user",
+        "actorId": user_id,
+        "role": role,
+        "roleId": None,
+        "status": "invited" if invited else "accepted",
+        "inviteEmail": invited,
+        "isActive": True,
+        "lastLoginAuthMethod": None,
+        "lastLoginTime": None,
+    }
+    return store.insert("org_memberships", membership)
+
+
+def find_or_invite(store: Store, org_id: str, address: str) -> Document:
+    """Return the person with this address, who exists and is invited from now on."""
+    user = store.first("users", username=address)
+    if user is None:
+        unverified = {"firstName": None, "lastName": None, "isEmailVerified": False}
+        account = {"superAdmin": False, "passwordHash": None}
+        user = store.insert("users", {"username": address, "email": address} | unverified | account)
+    if store.first("org_memberships", orgId=org_id, actorId=user["id"]) is None:
+        add_member(store, org_id, user["id"], "member", invited=address)
+    return user
+
+
+@route("GET", "/api/v1/organization", PEOPLE, needs_org=False)
+def list_own(call: Call) -> Document:
+    found = []
+    for membership in call.store.find("org_memberships", actorId=call.actor.id):
+        organization = call.store.get("organizations", membership["orgId"])
+        joined = {"userRole": membership["role"], "userJoinedAt": membership["createdAt"]}
+        found.append({**(organization or {}), "orgAuthMethod": "", **joined})
+    return {"organizations": found}
+
+
+@route("GET", "/api/v2/organizations/{org_id}/memberships")
+def list_members(call: Call) -> Document:
+    require_org_action(call.store, call.actor, "read", "member")
+    shown = ("id", "role", "status", "inviteEmail", "orgId", "roleId", "isActive")
+    logins = ("lastLoginAuthMethod", "lastLoginTime")
+    person = ("username", "email", "isEmailVerified", "firstName", "lastName", "id")
+    users = []
+    for member in call.store.find("org_memberships", orgId=call.path["org_id"], actorType="user"):
+        user = call.store.get("users", member["actorId"]) or {}
+        own = {name: member[name] for name in (*shown, *logins)}
+        users.append(own | {"user": {name: user[name] for name in person} | {"publicKey": None}})
+    return {"users": users}
+
+
+@route("DELETE", "/api/v2/organizations/{org_id}/memberships/{membership_id}")
+def remove_member(call: Call) -> Response:
+    require_org_action(call.store, call.actor, "delete", "member")
+    member = call.store.get("org_memberships", call.path["membership_id"])
+    if member is None or member["orgId"] != call.path["org_id"]:
+        raise not_found("Organization membership not found")
+    call.store.delete("org_memberships", member["id"])
+    for project in call.store.find("projects", orgId=member["orgId"]):
+        match = {"projectId": project["id"], "actorId": member["actorId"]}
+        call.store.delete_where("project_memberships", **match)
+        call.store.delete_where("additional_privileges", **match)
+    return Response(status_code=200)
+
+
+@route("POST", "/api/v1/invite-org/signup", PEOPLE)
+def invite(call: Call) -> Document:
+    require_org_action(call.store, call.actor, "create", "member")
+    fields = call.fields(
+        {
+            "inviteeEmails": array(email(), 1),
+            "organizationId": text(1),
+            "organizationRoleSlug": text(1).optional("member"),
+        }
+    )
+    addresses, org_id = fields["inviteeEmails"], fields["organizationId"]
+    links = []
+    for address in addresses:
+        find_or_invite(call.store, org_id, address)
+        token = secrets.token_hex(16)
+        query = f"token={token}&to={address}&organization_id={org_id}"
+        link = f"{call.server.config.site_url}/signupinvite?{query}"
+        links.append({"email": address, "link": link})
+    message = f"Send an invite link to {', '.join(addresses)}"
+    return {"message": message, "completeInviteLinks": links}

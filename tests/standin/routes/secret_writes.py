@@ -1,0 +1,133 @@
+"""Secrets, writing: one at a time and in batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import bad_request, not_found
+from ..secret_target import Target
+from ..validation import anything, array, boolean, choice, number, record, text
+from ..web import Call, route
+
+if TYPE_CHECKING:
+    from ..store import Document
+
+KEY = text(
+    1,
+    rule=(
+        lambda key: ":" not in key and "/" not in key,
+        "Secret name cannot contain colon or forward slash.",
+    ),
+)
+VALUE = text(trim=False)
+PLACE = {"projectId": text(1), "environment": text(1), "secretPath": text().optional("/")}
+EXTRAS = {
+    "secretComment": text().optional(),
+    "skipMultilineEncoding": boolean().optional(),
+    "tagIds": array(text(1)).optional(),
+    "secretMetadata": array(record({"key": text(1), "value": text().optional("")})).optional(),
+    "secretReminderNote": text(0, 1024).optional(),
+    "secretReminderRepeatDays": number().optional(),
+}
+NEW = {"secretValue": VALUE} | EXTRAS
+CHANGED = {"secretValue": VALUE.optional(), "newSecretName": KEY.optional()} | EXTRAS
+NAMED = {"secretKey": KEY}
+MODES = choice("failOnNotFound", "upsert", "ignore").optional("failOnNotFound")
+TYPE = {"type": anything().optional("shared")}
+
+
+@route("POST", "/api/v4/secrets/batch")
+def create_batch(call: Call) -> Document:
+    fields = call.fields(PLACE | {"secrets": array(record(NAMED | NEW), 1)})
+    wanted = _last_of_each(fields["secrets"])
+    target = Target(call, fields, "CreateManySecret")
+    target.require("create", list(wanted))
+    target.open()
+    if taken := target.existing(list(wanted)):
+        listed = ",".join(name for name in wanted if name in taken)
+        raise bad_request(f"Secret already exists: {listed}")
+    created = [target.create(name, secret) for name, secret in wanted.items()]
+    target.done()
+    return {"secrets": created}
+
+
+@route("PATCH", "/api/v4/secrets/batch")
+def update_batch(call: Call) -> Document:
+    each = record(NAMED | CHANGED)
+    fields = call.fields(PLACE | {"mode": MODES, "secrets": array(each, 1)})
+    wanted = _last_of_each(fields["secrets"])
+    target = Target(call, fields, "UpdateManySecret")
+    target.require("edit", list(wanted))
+    target.open()
+    existing = target.existing(list(wanted))
+    missing = [name for name in wanted if name not in existing]
+    if missing and fields["mode"] == "failOnNotFound":
+        raise not_found(f"Secret does not exist: {','.join(missing)} in path {target.path}")
+    written = [target.update(existing[n], s) for n, s in wanted.items() if n in existing]
+    if fields["mode"] == "upsert":
+        target.require("create", missing)
+        written += [target.create(n, {"secretValue": "", **wanted[n]}) for n in missing]
+    target.done()
+    return {"secrets": [secret | {"secretValueHidden": False} for secret in written]}
+
+
+@route("DELETE", "/api/v4/secrets/batch")
+def delete_batch(call: Call) -> Document:
+    fields = call.fields(PLACE | {"secrets": array(record(NAMED | TYPE), 1)})
+    wanted = _last_of_each(fields["secrets"])
+    target = Target(call, fields, "DeleteManySecret")
+    target.require("delete", list(wanted))
+    target.open()
+    existing = target.existing(list(wanted))
+    if len(existing) < len(wanted):
+        raise not_found("One or more secrets does not exist: ")
+    deleted = [target.delete(existing[name]) for name in wanted]
+    target.done()
+    return {"secrets": deleted}
+
+
+@route("POST", "/api/v4/secrets/{name}")
+def create(call: Call) -> Document:
+    target, fields = _single(call, NEW, "create", "CreateSecret")
+    name = call.path["name"]
+    if target.existing([name]):
+        raise bad_request("Secret already exists")
+    created = target.create(name, fields)
+    target.done()
+    return {"secret": created}
+
+
+@route("PATCH", "/api/v4/secrets/{name}")
+def update(call: Call) -> Document:
+    target, fields = _single(call, CHANGED, "edit", "UpdateSecret")
+    changed = target.update(_existing(target, call.path["name"]), fields)
+    target.done()
+    return {"secret": changed}
+
+
+@route("DELETE", "/api/v4/secrets/{name}")
+def delete(call: Call) -> Document:
+    target, _ = _single(call, TYPE, "delete", "DeleteSecret")
+    deleted = target.delete(_existing(target, call.path["name"]))
+    target.done()
+    return {"secret": deleted}
+
+
+def _single(call: Call, own: Document, action: str, error: str) -> tuple[Target, Document]:
+    fields = call.fields(PLACE | own)
+    target = Target(call, fields, error)
+    target.require(action, [call.path["name"]])
+    target.open()
+    return target, fields
+
+
+def _existing(target: Target, name: str) -> Document:
+    found = target.existing([name]).get(name)
+    if found is None:
+        raise not_found(f"Secret with name '{name}' not found")
+    return found
+
+
+def _last_of_each(secrets: list[Document]) -> dict[str, Document]:
+    """By name; of the same name twice the last one counts."""
+    return {secret["secretKey"]: secret for secret in secrets}

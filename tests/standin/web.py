@@ -1,0 +1,107 @@
+"""What a handler gets, and how it is registered for a route."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis import Redis
+
+from .access import Actor, ProjectAccess
+from .instance import Instance
+from .lockouts import Lockouts
+from .validation import Field, validate
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .crypto import Cipher
+    from .database import Database
+    from .permissions import Permissions
+    from .store import Store
+
+NOBODY = Actor("nobody", "", None)
+
+
+class Server:
+    """What lives as long as the process."""
+
+    def __init__(self, config: Config, database: Database, cipher: Cipher) -> None:
+        self.config = config
+        self.database = database
+        self.cipher = cipher
+        self.instance = Instance(database)
+        self.access = ProjectAccess(config.permission_cache_seconds)
+        self.lockouts = Lockouts(Redis.from_url(config.redis_url, socket_timeout=2))
+
+
+@dataclass
+class Call:
+    """One request, as a handler sees it."""
+
+    server: Server
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+    url: str
+    actor: Actor = NOBODY
+    opened: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        if self.opened is None:
+            raise RuntimeError("this route has no transaction of its own")
+        return self.opened
+
+    def fields(self, fields: Mapping[str, Field]) -> dict[str, Any]:
+        """The validated body; raises the 422 answer."""
+        return validate(self.body, fields)
+
+    def parameters(self, fields: Mapping[str, Field]) -> dict[str, Any]:
+        """The validated query; raises the 422 answer."""
+        return validate(dict(self.query), fields)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        return self.query.get(name, str(default)).lower() == "true"
+
+    def permissions(self, project_id: str | None = None) -> Permissions:
+        """What the caller may do in a project (of the path, if none is named)."""
+        project = project_id or self.path["project_id"]
+        return self.server.access.permissions(self.store, self.actor, project)
+
+
+Handler = Callable[[Call], Any]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    method: str
+    path: str
+    handler: Handler
+    actors: tuple[str, ...]
+    needs_org: bool
+    transaction: bool
+
+
+ENDPOINTS: list[Endpoint] = []
+ANYONE: tuple[str, ...] = ()
+PEOPLE = ("user",)
+MEMBERS = ("user", "identity")
+
+
+def route(
+    method: str,
+    path: str,
+    actors: tuple[str, ...] = MEMBERS,
+    *,
+    needs_org: bool = True,
+    transaction: bool = True,
+) -> Callable[[Handler], Handler]:
+    """Register a handler; it returns a document (200) or a whole response."""
+
+    def register(handler: Handler) -> Handler:
+        ENDPOINTS.append(Endpoint(method, path, handler, actors, needs_org, transaction))
+        return handler
+
+    return register
