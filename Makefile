@@ -16,7 +16,7 @@ demo: $(VENV)/.installed ## Boot a disposable host, deploy to it, verify it
 	@$(RUN)/pyinfra -y inventory/staging.py deploy.py
 	@echo "==> Verifying: pytest tests/host --inventory inventory/staging.py"
 	@$(RUN)/pytest -q tests/host --inventory inventory/staging.py
-	@$(RUN)/python -m tests.staging status --name $(STAGING_HOST)
+	@$(RUN)/python -m tests.staging summary --name $(STAGING_HOST)
 
 demo-down: ## Remove every trace of the demo
 	@test ! -x $(RUN)/python || $(RUN)/python -m tests.staging down --all

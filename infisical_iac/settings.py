@@ -108,9 +108,7 @@ class Settings(BaseModel):
     @field_validator("postgres_image", "redis_image")
     @classmethod
     def _image_is_pinned(cls, value: str) -> str:
-        name = value.partition("@")[0].rpartition("/")[2]
-        tag = name.partition(":")[2]
-        if not re.match(r"\d", tag):
+        if not re.match(r"\d", _tag(value)):
             raise ValueError(f"{value!r} names no version; write one such as postgres:17.11")
         return value
 
@@ -142,9 +140,19 @@ class Settings(BaseModel):
         return f"{self.infisical_image}:{self.infisical_version}{digest}"
 
     @property
+    def postgres_major(self) -> int:
+        """The major version of PostgreSQL, which decides where its data are."""
+        return int(re.split(r"\D", _tag(self.postgres_image), maxsplit=1)[0])
+
+    @property
     def images(self) -> tuple[str, str, str]:
         """The references of all images that the stack runs."""
         return (self.infisical_reference, self.postgres_image, self.redis_image)
+
+
+def _tag(image: str) -> str:
+    name = image.partition("@")[0].rpartition("/")[2]
+    return name.partition(":")[2]
 
 
 def load(data: Mapping[str, Any]) -> Settings:

@@ -14,7 +14,6 @@ _MEBIBYTES = {"m": 1, "g": 1024}
 
 def compose_file(settings: Settings, machine: MachineState) -> str:
     """The text of compose.yaml."""
-    postgres_major = int(settings.postgres_image.rpartition(":")[2].split(".")[0].split("@")[0])
     # The engine learnt it with version 25; Debian 12 has an older one, Ubuntu 24.04 either.
     start_interval = (machine.os, machine.release) == ("debian", "13")
     return template(
@@ -24,7 +23,7 @@ def compose_file(settings: Settings, machine: MachineState) -> str:
         heap_mb=mebibytes(settings.infisical_memory) * 2 // 3,
         redis_maxmemory_mb=mebibytes(settings.redis_memory) * 3 // 4,
         # From 18 on, the official image keeps its data in a folder named after the version.
-        postgres_mount=f"/var/lib/postgresql{'/data' if postgres_major < 18 else ''}",
+        postgres_mount=f"/var/lib/postgresql{'/data' if settings.postgres_major < 18 else ''}",
         interval="30s" if start_interval else "10s",
         start_interval=start_interval,
     )

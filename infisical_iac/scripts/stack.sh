@@ -24,10 +24,17 @@ state() {
     command -v docker >/dev/null || exit 0
     test ! -e "$root/compose.yaml" ||
         compose --file "$root/compose.yaml" config --hash='*' 2>/dev/null | sed 's/^/hash /'
-    containers | xargs --no-run-if-empty docker inspect --format '{{ "container" }} {{
-        index .Config.Labels "com.docker.compose.service" }} {{
-        index .Config.Labels "com.docker.compose.config-hash" }} {{
-        .State.Status }} {{ if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }}'
+    # A container that has just been started, with the host or with Docker, has a while to get
+    # well before it counts as a difference: longer than its health check's longest interval.
+    for attempt in $(seq 90); do
+        found=$(containers | xargs --no-run-if-empty docker inspect --format 'container {{
+            index .Config.Labels "com.docker.compose.service" }} {{
+            index .Config.Labels "com.docker.compose.config-hash" }} {{ .State.Status }} {{
+            if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }}')
+        echo "$found" | grep -q ' running starting$' || break
+        sleep 0.5
+    done
+    echo "$found"
     for image; do
         docker image inspect --format "image $image" "$image" 2>/dev/null
     done

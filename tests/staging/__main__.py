@@ -1,4 +1,4 @@
-"""The command line: `python -m tests.staging up|down|status|images`."""
+"""The command line: `python -m tests.staging up|down|status|summary|images`."""
 
 import argparse
 import shutil
@@ -8,6 +8,7 @@ from tests.staging import access, engine, stack
 from tests.staging.build import remove_images
 from tests.staging.host import StagingHost, remove
 from tests.staging.shell import STATE, StagingError, say
+from tests.staging.summary import text
 
 
 def main() -> int:
@@ -64,14 +65,19 @@ def status(_: argparse.Namespace) -> None:
         )
 
 
+def summary(arguments: argparse.Namespace) -> None:
+    """Print what is on a deployed host and what to do next."""
+    print(text(StagingHost(arguments.name)))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.staging", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for command in (up, down, status, images):
-        summary = (command.__doc__ or "").splitlines()[0]
-        sub = commands.add_parser(command.__name__, help=summary, description=summary)
+    for command in (up, down, status, summary, images):
+        line = (command.__doc__ or "").splitlines()[0]
+        sub = commands.add_parser(command.__name__, help=line, description=line)
         sub.set_defaults(command=command)
-        if command in (up, down):
+        if command in (up, down, summary):
             sub.add_argument("--name", default="demo", help="the host's name (default: demo)")
         if command is up:
             sub.add_argument("--release", choices=("trixie", "bookworm"), default="trixie")

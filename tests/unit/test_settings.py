@@ -66,7 +66,7 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
 def test_a_value_that_cannot_work_is_refused_by_name(
     values: dict[str, Any], change: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(SettingsError, match=".*") as refusal:
+    with pytest.raises(SettingsError) as refusal:
         load(values | change)
     assert sentence in str(refusal.value)
     assert "\n" not in str(refusal.value)

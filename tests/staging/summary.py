@@ -1,0 +1,45 @@
+"""What the demo ends with: the address, what was made, and the next command to type."""
+
+import json
+
+from tests.staging.host import StagingHost
+from tests.staging.shell import STATE
+
+_TEXT = """
+Infisical runs on the staging host {name!r}{note}.
+
+  reach it    ssh -F .staging/{name}/ssh_config -N -L {port}:127.0.0.1:{port} {name}
+              then open {address} as admin@example.com; the password is on the host:
+              ssh -F .staging/{name}/ssh_config {name} cat /etc/infisical/admin.env
+  made        {containers}
+              project chainalign with {environments}
+              {count} credentials in /etc/infisical/credentials: {credentials}
+
+Next: run the deploy again, which finds everything in place,
+    {rerun}
+or take everything down with `make demo-down`.
+"""
+_STANDIN = (
+    ", played by the stand-in of tests/standin: it answers as Infisical does, in its API alone "
+    "(STAGING_INFISICAL_IMAGE=archive.tar puts a real one in its place)"
+)
+
+
+def text(host: StagingHost, *, port: int = 8080) -> str:
+    """The text for a deployed host, read off that host."""
+    containers = host.run("docker ps --format '{{ .Image }} ({{ .Status }})' | sort").stdout
+    files = host.run("cd /etc/infisical/credentials && ls *.env").stdout.split()
+    environments = json.loads(host.run("cat /etc/infisical/workspace.json").stdout)
+    images = json.loads((STATE / "images.json").read_text())
+    prefix = "" if host.name == "demo" else f"STAGING_HOST={host.name} "
+    return _TEXT.format(
+        name=host.name,
+        note=_STANDIN if images["standin"] else "",
+        port=port,
+        address=f"http://127.0.0.1:{port}",
+        containers="\n              ".join(containers.splitlines()),
+        environments=", ".join(environments),
+        count=len(files),
+        credentials=", ".join(file.removesuffix(".env") for file in files),
+        rerun=f"{prefix}.venv/bin/pyinfra inventory/staging.py deploy.py",
+    )

@@ -1,0 +1,140 @@
+"""compose.yaml as it is rendered: hardened, pinned, and without any secret."""
+
+import runpy
+from typing import Any
+
+import pytest
+import yaml
+
+from infisical_iac.deploys.docker import packages
+from infisical_iac.deploys.stack import compose_file, mebibytes
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.settings import load
+
+_TRIXIE = MachineState(os="debian", release="13")
+_BOOKWORM = MachineState(os="debian", release="12")
+_NOBLE = MachineState(os="ubuntu", release="24.04")
+_SERVICES = ("infisical", "postgres", "redis")
+
+
+def _render(machine: MachineState = _TRIXIE, **changes: Any) -> dict[str, Any]:
+    module = runpy.run_path("group_data/all.py")
+    values = {key: value for key, value in module.items() if not key.startswith("__")}
+    settings = load(values | {"admin_email": "admin@example.com"} | changes)
+    rendered: dict[str, Any] = yaml.safe_load(compose_file(settings, machine))
+    return rendered
+
+
+@pytest.mark.parametrize("service", _SERVICES)
+def test_every_service_is_hardened_and_limited(service: str) -> None:
+    found = _render()["services"][service]
+    assert found["cap_drop"] == ["ALL"]
+    assert found["security_opt"] == ["no-new-privileges:true"]
+    assert found["read_only"] is True
+    assert found["restart"] == "unless-stopped"
+    assert found["ulimits"] == {"core": 0}
+    assert found["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+    assert found["mem_limit"] == found["memswap_limit"]
+    assert found["pids_limit"] > 0
+    assert "healthcheck" in found
+
+
+def test_only_infisical_is_published_and_only_on_loopback() -> None:
+    services = _render(http_port=9000)["services"]
+    assert services["infisical"]["ports"] == ["127.0.0.1:9000:8080"]
+    assert "ports" not in services["postgres"]
+    assert "ports" not in services["redis"]
+
+
+def test_the_databases_have_no_way_out() -> None:
+    rendered = _render()
+    assert rendered["networks"]["databases"] == {"internal": True}
+    assert rendered["services"]["postgres"]["networks"] == ["databases"]
+    assert rendered["services"]["redis"]["networks"] == ["databases"]
+
+
+def test_infisical_waits_for_healthy_databases() -> None:
+    healthy = {"condition": "service_healthy"}
+    depends = _render()["services"]["infisical"]["depends_on"]
+    assert depends == {"postgres": healthy, "redis": healthy}
+
+
+def test_the_hardening_list_of_infisical_is_followed() -> None:
+    environment = _render(site_url="https://s.example.com")["services"]["infisical"]["environment"]
+    assert environment["HTTPS_ENABLED"] == "true"
+    assert environment["SITE_URL"] == "https://s.example.com"
+    assert environment["CORS_ALLOWED_ORIGINS"] == '["https://s.example.com"]'
+    assert environment["TELEMETRY_ENABLED"] == "false"
+    assert environment["ALLOW_INTERNAL_IP_CONNECTIONS"] == "false"
+    assert environment["JWT_AUTH_LIFETIME"] == "15m"
+    assert environment["JWT_REFRESH_LIFETIME"] == "24h"
+    assert environment["TRUSTED_PROXY_CIDRS"] == "127.0.0.0/8,172.16.0.0/12"
+
+
+def test_cookies_are_not_marked_secure_without_tls() -> None:
+    environment = _render(site_url="http://127.0.0.1:8080")["services"]["infisical"]["environment"]
+    assert environment["HTTPS_ENABLED"] == "false"
+
+
+def test_the_heap_fits_into_the_memory_limit() -> None:
+    environment = _render(infisical_memory="3g")["services"]["infisical"]["environment"]
+    assert environment["NODE_OPTIONS"] == "--max-old-space-size=2048"
+    assert mebibytes("1536m") == 1536
+
+
+def test_every_secret_is_taken_from_the_file_beside_it() -> None:
+    environments = [_render()["services"][service]["environment"] for service in _SERVICES]
+    values = {key: value for each in environments for key, value in each.items()}
+    for name in ("ENCRYPTION_KEY", "AUTH_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
+        assert values[name] == f"${{{name}:?}}"
+    assert "${POSTGRES_PASSWORD:?}" in values["DB_CONNECTION_URI"]
+    assert "${REDIS_PASSWORD:?}" in values["REDIS_URL"]
+
+
+def test_redis_takes_its_password_on_standard_input() -> None:
+    command = _render()["services"]["redis"]["command"]
+    assert "requirepass $$REDIS_PASSWORD" in command[2]
+    assert "appendonly yes" in command[2]
+    assert "maxmemory-policy noeviction" in command[2]
+
+
+@pytest.mark.parametrize(
+    ("image", "mount"),
+    [
+        ("postgres:17.11", "postgres:/var/lib/postgresql/data"),
+        ("postgres:18.4", "postgres:/var/lib/postgresql"),
+        (f"postgres:16.9@sha256:{'a' * 64}", "postgres:/var/lib/postgresql/data"),
+    ],
+)
+def test_the_data_of_each_postgresql_is_where_its_image_keeps_it(image: str, mount: str) -> None:
+    assert _render(postgres_image=image)["services"]["postgres"]["volumes"] == [mount]
+
+
+def test_an_older_engine_is_not_given_what_it_does_not_know() -> None:
+    assert "start_interval" in _render()["services"]["infisical"]["healthcheck"]
+    for machine in (_BOOKWORM, _NOBLE):
+        assert "start_interval" not in _render(machine)["services"]["infisical"]["healthcheck"]
+
+
+def test_an_image_that_writes_to_its_root_can_be_let() -> None:
+    assert "read_only" not in _render(infisical_read_only=False)["services"]["infisical"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "source", "expected"),
+    [
+        (_TRIXIE, "distro", ["docker.io", "docker-cli", "docker-compose"]),
+        (_BOOKWORM, "distro", ["docker.io", "docker-compose"]),
+        (_NOBLE, "distro", ["docker.io", "docker-compose-v2"]),
+    ],
+)
+def test_each_distribution_names_its_packages_its_own_way(
+    machine: MachineState, source: str, expected: list[str]
+) -> None:
+    assert packages(machine, source) == expected
+
+
+@pytest.mark.parametrize("machine", [_TRIXIE, _BOOKWORM, _NOBLE])
+def test_dockers_own_repository_names_them_one_way(machine: MachineState) -> None:
+    names = packages(machine, "docker-ce")
+    assert names == ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin"]
