@@ -88,7 +88,10 @@ class Standin:
 
     def wait(self) -> Standin:
         """Return once the port answers; raise TimeoutError with the log if it does not."""
-        wait_until(self.answers, "The stand-in did not open its port", self.log)
+        message = "The stand-in did not open its port"
+        wait_until(lambda: self.answers() or self.process.poll() is not None, message, self.log)
+        if not self.answers():
+            raise RuntimeError(f"{message}: {self.log()}")
         return self
 
     def answers(self) -> bool:

@@ -16,7 +16,7 @@ from .config import Config, MissingSettings
 from .crypto import WrongKey, open_root_key
 from .database import Database
 from .instance import stored_settings
-from .migrations import migrate
+from .migrations import migrate, wait_for_turn
 from .redis_gate import wait_at_start
 from .web import Server
 
@@ -37,6 +37,7 @@ def main() -> int:
     database = Database(config.database_uri)
     try:
         with database.transaction() as store:
+            wait_for_turn(store)
             migrate(store)
             stored_settings(store)
     except psycopg.Error as error:
@@ -45,6 +46,7 @@ def main() -> int:
     wait_at_start(config.redis_url)
     try:
         with database.transaction() as store:
+            wait_for_turn(store)
             cipher = open_root_key(store, config.encryption_key)
     except WrongKey as error:
         log.error("%s", error)

@@ -58,10 +58,10 @@ def require_org_action(store: Store, actor: Actor, action: str, subject: str) ->
         raise permission_denied(action, subject)
 
 
-def is_live(grant: Document, at: datetime | None = None) -> bool:
+def is_live(grant: Document) -> bool:
     """A permanent role or privilege, or a temporary one that has not ended."""
     end = grant.get("temporaryAccessEndTime")
-    return not grant.get("isTemporary") or not end or (at or now()) < datetime.fromisoformat(end)
+    return not grant.get("isTemporary") or not end or now() < datetime.fromisoformat(end)
 
 
 class ProjectAccess:

@@ -104,14 +104,8 @@ def _call(server: Server, request: Request, raw: bytes | None) -> Call:
         body = json.loads(raw) if raw.strip() else {}
     except ValueError:
         raise something_went_wrong() from None
-    return Call(
-        server,
-        request.path_params,
-        dict(request.query_params),
-        request.headers,
-        body,
-        _url(request),
-    )
+    path, query = request.path_params, dict(request.query_params)
+    return Call(server, path, query, request.headers, body)
 
 
 def _respond(result: Any) -> Response:

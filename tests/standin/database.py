@@ -42,11 +42,6 @@ class Database:
                 if not connection.closed:
                     self._idle.put(connection)
 
-    def close(self) -> None:
-        with suppress(Empty):
-            while True:
-                self._idle.get_nowait().close()
-
     def _take(self) -> psycopg.Connection[Document]:
         with suppress(Empty):
             while True:

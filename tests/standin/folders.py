@@ -1,4 +1,4 @@
-"""Folders by path: what secrets, imports and the folder routes look up."""
+"""Environments, folders by path and their imports: what the routes look up."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ def below(store: Store, folder: Document) -> list[Document]:
     prefix = folder["path"].rstrip("/") + "/"
     inside = [f for f in everything if f["path"].startswith(prefix) and f["path"] != "/"]
     return sorted(inside, key=lambda f: (f["path"].count("/"), f["path"]))
+
+
+def imports_of(store: Store, folder: Document) -> list[Document]:
+    """The imports of a folder in their order; of two values, the later import's wins."""
+    found = store.find("secret_imports", folderId=folder["id"])
+    return sorted(found, key=lambda entry: int(entry["position"]))
 
 
 def create_folder(

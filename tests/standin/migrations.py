@@ -32,10 +32,14 @@ TABLES = (
 )
 
 
+def wait_for_turn(store: Store) -> None:
+    """Let servers that start together go one after the other, until the transaction ends."""
+    store.connection.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
+
+
 def migrate(store: Store) -> None:
-    """Create what is missing. Servers that start together wait for each other."""
+    """Create what is missing."""
     run = store.connection.execute
-    run("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
     run(
         "CREATE TABLE IF NOT EXISTS infisical_migrations (id serial PRIMARY KEY,"
         " name text UNIQUE, batch integer, migration_time timestamptz DEFAULT now())"

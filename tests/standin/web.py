@@ -44,7 +44,6 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: Any
-    url: str
     actor: Actor = NOBODY
     opened: Store | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import bad_request, not_found
-from ..folders import clean_path, find_folder
+from ..folders import clean_path, find_folder, imports_of
 from ..validation import boolean, number, record, text
 from ..web import Call, route
 
@@ -104,12 +104,6 @@ def delete(call: Call) -> Document:
         "message": "Successfully deleted secret import",
         "secretImport": _shown(call.store, entry),
     }
-
-
-def imports_of(store: Store, folder: Document) -> list[Document]:
-    """The imports of a folder in their order; of two values, the later import's wins."""
-    found = store.find("secret_imports", folderId=folder["id"])
-    return sorted(found, key=lambda entry: int(entry["position"]))
 
 
 def _place(call: Call, fields: Document, action: str) -> Document:

@@ -1,0 +1,43 @@
+"""Docker's own apt repository is trusted only with the key that is pinned."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infisical_iac.rendering import script
+from tests.staging.host import StagingHost
+
+_LINE = "deb [signed-by=/etc/apt/keyrings/docker.asc] https://repository.invalid/linux x stable"
+
+
+@pytest.fixture
+def key(deployed: StagingHost) -> Iterator[tuple[StagingHost, str]]:
+    """The host with an armoured key at /root/key.asc, and that key's fingerprint."""
+    deployed.run(
+        "apt-get -qq install --yes --no-install-recommends gnupg && export GNUPGHOME=/root/gpg && "
+        "mkdir -m 700 $GNUPGHOME && gpg --batch --quiet --passphrase '' --quick-gen-key fake && "
+        "gpg --armor --export fake > /root/key.asc"
+    )
+    lines = deployed.run("gpg --show-keys --with-colons /root/key.asc").stdout.splitlines()
+    yield deployed, next(line.split(":")[9] for line in lines if line.startswith("fpr"))
+    deployed.run(
+        "rm -rf /root/key.asc /root/gpg /root/.gnupg /etc/apt/keyrings/docker.asc "
+        "/etc/apt/sources.list.d/docker.list; apt-get -qq purge --yes gnupg"
+    )
+
+
+def test_the_pinned_key_is_taken(key: tuple[StagingHost, str]) -> None:
+    host, fingerprint = key
+    host.run(script("docker-ce", "file:///root/key.asc", fingerprint, _LINE))
+    assert host.run("cat /etc/apt/sources.list.d/docker.list").stdout == f"{_LINE}\n"
+    assert host.run("stat -c %a /etc/apt/keyrings/docker.asc").stdout == "644\n"
+
+
+def test_another_key_is_refused_and_nothing_written(key: tuple[StagingHost, str]) -> None:
+    host, fingerprint = key
+    other = "0" * len(fingerprint)
+    refused = host.run(script("docker-ce", "file:///root/key.asc", other, _LINE), check=False)
+    assert refused.returncode == 1
+    assert f"has the fingerprint {fingerprint} instead of {other}" in refused.stderr
+    written = "ls /etc/apt/keyrings/docker.asc /etc/apt/sources.list.d/docker.list"
+    assert host.run(written, check=False).returncode != 0

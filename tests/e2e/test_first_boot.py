@@ -1,0 +1,53 @@
+"""A host fresh from the cloud is still busy with itself: the deploy waits, with a bound."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.conftest import settled
+from tests.e2e.drifts import PACKAGES
+from tests.e2e.running import deploy
+from tests.staging.host import StagingHost
+
+_CLOUD_INIT = """#!/bin/sh
+if test "$2" = --wait; then
+    while test -e /run/first-boot; do sleep 0.2; done
+    exit 2
+fi
+test -e /run/first-boot && echo "status: running" || echo "status: done"
+"""
+# apt's locks are those of fcntl(2), which flock(1) does not take.
+_HOLD_LOCK = (
+    'use Fcntl; open F, "+>", "/var/lib/dpkg/lock-frontend"; '
+    'fcntl(F, F_SETLK, pack("ssx4qqi", F_WRLCK, 0, 0, 0, 0)) or die; sleep 8'
+)
+
+
+@pytest.fixture
+def booting(deployed: StagingHost) -> Iterator[StagingHost]:
+    """The host with a cloud-init that is running."""
+    script = "/usr/local/bin/cloud-init"
+    deployed.run(
+        f"cat > {script} && chmod 755 {script} && touch /run/first-boot", input=_CLOUD_INIT
+    )
+    yield deployed
+    deployed.run(f"rm -f {script} /run/first-boot")
+
+
+def test_the_deploy_waits_until_cloud_init_is_done(booting: StagingHost) -> None:
+    booting.run("(sleep 5; rm /run/first-boot) >/dev/null 2>&1 &")
+    assert deploy(booting.name).ok().changed == ["Base | Wait for cloud-init"]
+
+
+def test_a_cloud_init_that_never_ends_is_told(booting: StagingHost) -> None:
+    run = deploy(booting.name, data={"apt_timeout": "10"})
+    assert run.status != 0
+    assert "see cloud-init finish within 10 s (setting 'apt_timeout')" in run.sentence
+
+
+def test_the_deploy_waits_for_apts_lock(deployed: StagingHost) -> None:
+    deployed.run("apt-get -qq purge --yes curl")
+    deployed.run(f"perl -e '{_HOLD_LOCK}' >/dev/null 2>&1 &")
+    assert deployed.run("apt-get install --yes curl", check=False).returncode != 0
+    assert deploy(deployed.name).ok().changed == [PACKAGES]
+    settled(deployed)
