@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from pyinfra import logger
@@ -44,7 +45,15 @@ def host_from_environment() -> tuple[str, dict[str, Any]]:
         data["ssh_port"] = int(port)
     if key := os.environ.get("INFISICAL_SSH_KEY"):
         data["ssh_key"] = key
+    _have_known_hosts()
     return (name, data)
+
+
+def _have_known_hosts() -> None:
+    # pyinfra remembers a new host's key there, and fails if it can't.
+    directory = Path.home() / ".ssh"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    (directory / "known_hosts").touch(mode=0o600)
 
 
 class _Remedy(logging.Filter):

@@ -75,7 +75,7 @@ def test_a_weak_or_padded_password_is_refused_and_not_shown(
         ("slug: staging", "slug: production", "the environment 'production' is there already"),
         ("slug: chainalign", "slug: Chain Align", "'Chain Align' is no slug"),
         ("folder: /backend", "folder: backend", "'backend' is no folder"),
-        ("folder: /backend", "imports: []", "has no 'folder'"),
+        ("    folder: /backend\n", "", "has no 'folder'"),
     ],
 )
 def test_a_workspace_file_that_cannot_be_meant_is_refused_with_the_line(

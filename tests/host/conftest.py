@@ -1,6 +1,7 @@
 """Options and fixtures of the host suite: one connection, and each thing read once."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.host.logins import Login, log_in, read_credentials, succeeding
 from tests.host.secrecy import Secret
 from tests.host.stored import read_secrets
 
+_HERE = Path(__file__).resolve().parent
 _INVENTORY = "inventory/hetzner.py"
 _TARGET = pytest.StashKey[target.Target]()
 
@@ -33,13 +35,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not any(
+        Path(each.partition("::")[0]).resolve().is_relative_to(_HERE) for each in config.args
+    ):
+        return
     try:
-        config.stash[_TARGET] = target.read(config.getoption("--inventory", _INVENTORY))
+        config.stash[_TARGET] = target.read(config.getoption("--inventory"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     # The long style shows the arguments of functions, and some of those are secrets.
     config.option.tbstyle, config.option.fulltrace = "short", False
     config.option.showlocals = False
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    # Whoever runs all tests of the repository, naming none, means those that need no host.
+    return None if _TARGET in config.stash else True
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -84,7 +95,7 @@ def host(connection: Connection) -> Host:
 @pytest.fixture(scope="session")
 def machine(host: Host) -> MachineState:
     fact = Machine()
-    return fact.process(host.check_output("%s", fact.command()).splitlines())
+    return fact.process(host.check_output(fact.command()).splitlines())
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """The one connection of a run: pyinfra's own, used by testinfra and by the API's client."""
 
 import shlex
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
+from infisical_iac.connection import without_delay
 from tests.host.target import Target, TargetError
 
 # What testinfra calls a host; the package has no types.
@@ -60,13 +60,15 @@ def connected(target: Target) -> Iterator[Connection]:
 
     Raises TargetError if the host can't be reached.
     """
-    state = State(Inventory(([(target.name, target.data)], {})), Config())
+    inventory = Inventory(([(target.name, target.data)], {}))  # type: ignore[no-untyped-call]
+    state = State(inventory, Config())  # type: ignore[no-untyped-call]
     reached = state.inventory.get_host(target.name)
     reached.init(state)
     try:
         reached.connect(show_errors=False, raise_exceptions=True)
     except ConnectError as error:
         raise TargetError(f"{target.name} can't be reached: {error}") from None
+    without_delay(reached)
     client = getattr(reached.connector, "client", None)
     sudo = bool(target.data.get("_sudo"))
     try:
@@ -82,8 +84,6 @@ def _local(sudo: bool) -> Connection:
 def _remote(client: paramiko.SSHClient, sudo: bool) -> Connection:
     transport = client.get_transport()
     assert transport is not None
-    # paramiko leaves Nagle's algorithm on, which costs about 40 ms a command.
-    transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host = testinfra.get_host("paramiko://verified", sudo=sudo)
     host.backend.client = client
     return Connection(host, transport, sudo)

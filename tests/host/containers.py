@@ -11,14 +11,21 @@ Inspected = dict[str, Any]
 
 _OURS = "docker ps --all --quiet --filter label=com.docker.compose.project=infisical"
 _RUNNING = """
+# <controller> <file of version 1> <file of version 2>
+limit() { cat "$(group $1)/$([ $version = 2 ] && echo $3 || echo $2)"; }
+group() {
+    test $version = 2 && sed -n 's|^0::|/sys/fs/cgroup|p' /proc/$pid/cgroup ||
+        sed -nE "s,^[0-9]+:([^:]*\\,)?$1(\\,[^:]*)?:,/sys/fs/cgroup/$1,p" /proc/$pid/cgroup
+}
+version=$(test -e /sys/fs/cgroup/cgroup.controllers && echo 2 || echo 1)
 format='{{ index .Config.Labels "com.docker.compose.service" }} {{ .State.Pid }}'
 %s | xargs --no-run-if-empty docker inspect --format "$format" | while read -r service pid; do
-    group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$pid/cgroup)
-    for limit in memory.max pids.max cpu.max; do
-        echo "$service limit $limit $(cat $group/$limit)"
-    done
+    echo "$service limit memory $(limit memory memory.limit_in_bytes memory.max)"
+    echo "$service limit pids $(limit pids pids.max pids.max)"
+    echo "$service limit cpu" $(limit cpu cpu.cfs_quota_us cpu.max) \
+        $(test $version = 2 || limit cpu cpu.cfs_period_us '')
     sed -n "s|^[^ ]* / [^ ]* \\([^ ]*\\) .*|$service root \\1|p" /proc/$pid/mounts
-    for process in $(find $group -name cgroup.procs -exec cat {} +); do
+    for process in $(cat $(group memory)/cgroup.procs); do
         test -r /proc/$process/limits || continue
         echo "$service process $process"
         sed -n "s/^\\(Uid\\|CapEff\\|CapPrm\\|CapBnd\\|NoNewPrivs\\):\\s*/$service of \\1 /p" \
@@ -34,7 +41,8 @@ class Running:
     """What the kernel has for a container.
 
     Attributes:
-        limits: the values of its control group's files.
+        limits: those of its control group: `memory` in bytes, `pids`, and `cpu`: quota and
+            period in microseconds.
         root: the mount options of its root file system.
         processes: of each of its processes, by id, the fields of `/proc`, and `core`: the
             soft and the hard limit on core dumps.

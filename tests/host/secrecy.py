@@ -31,10 +31,6 @@ class Secret:
         """Whether the whole value matches a regular expression."""
         return re.fullmatch(pattern, self._value) is not None
 
-    def is_in(self, text: str) -> bool:
-        """Whether a text holds the value."""
-        return self._value in text
-
 
 # As nobody, `find` meets exactly what every user may read, with the modes of the directories
 # above. The patterns go to grep through a pipe: only root sees the environment of its shell.

@@ -68,7 +68,7 @@ def _print_hosts(inventory: str) -> None:
             hosts = make_inventory(inventory, cwd=str(ROOT))
         except PyinfraError as error:
             sys.exit(str(error))
-    print(json.dumps({host.name: host.data.dict() for host in hosts}))  # type: ignore[no-untyped-call]
+    print(json.dumps({host.name: host.data.dict() for host in hosts}))
 
 
 if __name__ == "__main__":

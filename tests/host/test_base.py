@@ -17,14 +17,14 @@ def apt_configuration(host: Host) -> str:
 @pytest.fixture(scope="session")
 def kernel(host: Host) -> KernelState:
     fact = Kernel()
-    return fact.process(host.check_output("%s", fact.command([])).splitlines())
+    return fact.process(host.check_output(fact.command([])).splitlines())
 
 
 @pytest.fixture(scope="session")
 def clock(host: Host, machine: MachineState) -> UnitState:
     unit = machine.clock or "systemd-timesyncd.service"
     fact = Units()
-    return fact.process(host.check_output("%s", fact.command([unit], {})).splitlines())[unit]
+    return fact.process(host.check_output(fact.command([unit], {})).splitlines())[unit]
 
 
 @pytest.mark.parametrize("name", ["ca-certificates", "curl", "unattended-upgrades"])

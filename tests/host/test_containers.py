@@ -27,7 +27,7 @@ def kernel(running: dict[str, Running], service: str) -> Running:
 def stack(host: Host, settings: Settings) -> StackState:
     fact = Stack()
     command = fact.command(list(settings.images))
-    return fact.process(host.check_output("%s", command).splitlines())
+    return fact.process(host.check_output(command).splitlines())
 
 
 def test_the_stack_has_these_containers_and_no_other(inspected: dict[str, Inspected]) -> None:
@@ -108,7 +108,7 @@ def test_its_root_file_system_is_read_only(
 @each_service
 def test_its_memory_is_limited(settings: Settings, kernel: Running, service: str) -> None:
     size: str = getattr(settings, f"{service}_memory")
-    assert kernel.limits["memory.max"] == str(mebibytes(size) * 1024**2)
+    assert kernel.limits["memory"] == str(mebibytes(size) * 1024**2)
 
 
 @each_service
@@ -118,13 +118,13 @@ def test_it_can_not_swap_beyond_its_memory(container: Inspected) -> None:
 
 @each_service
 def test_the_number_of_its_processes_is_limited(kernel: Running, service: str) -> None:
-    assert kernel.limits["pids.max"] == str(PIDS[service])
+    assert kernel.limits["pids"] == str(PIDS[service])
 
 
 def test_the_processor_time_of_infisical_is_limited(
     settings: Settings, running: dict[str, Running]
 ) -> None:
-    quota, period = running["infisical"].limits["cpu.max"].split()
+    quota, period = running["infisical"].limits["cpu"].split()
     assert int(quota) / int(period) == pytest.approx(settings.infisical_cpus)
 
 

@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 @pytest.fixture(scope="session")
 def entries(host: Host) -> dict[str, Entry]:
     """Everything below /etc/infisical, by path."""
-    lines = host.check_output(f"find {ROOT} -printf '%%y %%m %%u:%%g %%p\\n'").splitlines()
+    lines = host.check_output(f"find {ROOT} -printf '%y %m %u:%g %p\\n'").splitlines()
     found = [line.split(" ", 3) for line in lines]
     return {path: Entry(kind, mode, owner) for kind, mode, owner, path in found}
 

@@ -9,12 +9,13 @@ from typing import Literal
 
 from tests.staging import access, engine
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
-from tests.staging.shell import STATE, StagingError, alone, docker, run, say
+from tests.staging.shell import STATE, StagingError, alone, checked, docker, run, say
 
 LABEL = "infisical-iac.staging"
 Release = Literal["trixie", "bookworm"]
 User = Literal["root", "deploy"]
 _BOOT_SECONDS = 60
+_EXEC_ATTEMPTS = 4
 
 
 class StagingHost:
@@ -74,9 +75,15 @@ class StagingHost:
         self, command: str, *, check: bool = True, input: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of bash as root, past sshd; raises StagingError if it fails."""
-        return run(
-            "docker", "exec", "-i", self.container, "bash", "-c", command, check=check, input=input
-        )
+        command_line = ("docker", "exec", "-i", self.container, "bash", "-c", command)
+        done = run(*command_line, check=False, input=input)
+        for _ in range(_EXEC_ATTEMPTS):
+            # On a busy machine the engine now and then fails to start the process at all.
+            if "OCI runtime exec failed" not in done.stderr + done.stdout:
+                break
+            time.sleep(0.5)
+            done = run(*command_line, check=False, input=input)
+        return checked(done, command_line) if check else done
 
     def snapshot(self, label: str) -> None:
         """Keep the host's disk as it is now under `label`; it is shut down meanwhile."""

@@ -42,7 +42,14 @@ def run(
         raise StagingError(f"{command[0]!r} is not installed; install it and try again") from None
     except subprocess.TimeoutExpired:
         raise StagingError(f"{_title(command)!r} took more than {timeout:g} s; try again") from None
-    if check and done.returncode:
+    return checked(done, command) if check else done
+
+
+def checked(
+    done: subprocess.CompletedProcess[str], command: tuple[str, ...]
+) -> subprocess.CompletedProcess[str]:
+    """What is given, if it succeeded; else StagingError with the output's last lines."""
+    if done.returncode:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise StagingError(f"{_title(command)!r} failed with status {done.returncode}:\n{tail}")
     return done

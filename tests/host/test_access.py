@@ -1,0 +1,158 @@
+"""Each service's identity in each environment: its login, and exactly its own folders."""
+
+from functools import partial
+
+import pytest
+
+from infisical_iac.api import identities
+from infisical_iac.api.client import Client
+from infisical_iac.api.parallel import gather
+from infisical_iac.settings import Settings
+from infisical_iac.workspace.credentials import Credential, description
+from infisical_iac.workspace.model import ServiceAccount, Workspace
+from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, reading
+from infisical_iac.workspace.state import AccountState, Actual
+from tests.host.connection import Connection
+from tests.host.logins import Login, Seen, read_credentials, seen, status
+
+Place = tuple[str, str]
+
+
+@pytest.fixture(scope="session")
+def credentials(connection: Connection, workspace: Workspace) -> dict[str, Credential | None]:
+    return read_credentials(connection, workspace)
+
+
+@pytest.fixture(scope="session")
+def project(inside: Actual) -> str:
+    assert inside.project is not None
+    return inside.project.id
+
+
+@pytest.fixture(scope="session")
+def places(inside: Actual) -> list[Place]:
+    """Every folder of every environment, the roots too, whoever made them."""
+    return [
+        (environment.slug, folder)
+        for environment in inside.environments
+        for folder in ("/", *sorted(environment.folders))
+    ]
+
+
+@pytest.fixture(scope="session")
+def existing(deployer: Client, project: str, places: list[Place]) -> set[Seen]:
+    """All secrets of the project, without their values."""
+    return _seen(deployer, project, places, values=False)
+
+
+@pytest.fixture
+def login(logins: dict[str, Login], account: ServiceAccount) -> Login:
+    found = logins[account.identity]
+    if found.failure:
+        pytest.fail(found.failure, pytrace=False)
+    return found
+
+
+@pytest.fixture
+def there(inside: Actual, account: ServiceAccount) -> AccountState:
+    return inside.accounts[account.identity]
+
+
+@pytest.fixture
+def own(account: ServiceAccount, settings: Settings, places: list[Place]) -> list[Place]:
+    """Where the account may read."""
+    if settings.isolation == "viewer":
+        return places
+    return [(account.environment, folder) for folder in account.readable]
+
+
+def _seen(client: Client, project: str, places: list[Place], *, values: bool = True) -> set[Seen]:
+    calls = [partial(seen, client, project, *place, values=values) for place in places]
+    return set().union(*gather(calls))
+
+
+def _names(secrets: set[Seen]) -> set[tuple[str, str, str]]:
+    return {(each.environment, each.folder, each.key) for each in secrets}
+
+
+def test_it_logs_in_with_its_credentials_file(login: Login) -> None:
+    assert login.failure == ""
+
+
+def test_its_token_lives_as_long_as_the_workspace_file_says(
+    login: Login, account: ServiceAccount
+) -> None:
+    assert (login.ttl, login.max_ttl) == (account.ttl, account.max_ttl)
+
+
+def test_its_credentials_are_for_its_environment(
+    credentials: dict[str, Credential | None], account: ServiceAccount
+) -> None:
+    credential = credentials[account.identity]
+    assert credential is not None
+    assert credential.environment == account.environment
+
+
+def test_its_file_holds_its_only_client_secret_which_lasts(
+    deployer: Client,
+    there: AccountState,
+    credentials: dict[str, Credential | None],
+    account: ServiceAccount,
+) -> None:
+    credential = credentials[account.identity]
+    assert credential is not None
+    [listed] = identities.client_secrets(deployer, there.identity.id)
+    assert listed.id == credential.secret_id
+    assert listed.description == description(account)
+    assert listed.is_lasting
+
+
+def test_it_may_read_its_folders(login: Login, account: ServiceAccount, project: str) -> None:
+    # Without any right in the project, each of these is answered 403.
+    for folder in account.readable:
+        query = {"projectId": project, "environment": account.environment, "secretPath": folder}
+        assert status(login.client, "/api/v4/secrets", query) == 200, folder
+
+
+def test_it_sees_every_secret_of_its_folders_with_its_value(
+    login: Login, project: str, own: list[Place], existing: set[Seen]
+) -> None:
+    visible = _seen(login.client, project, own)
+    wanted = {name for name in _names(existing) if name[:2] in own}
+    assert _names({each for each in visible if each.has_value}) == wanted
+
+
+def test_it_sees_no_secret_of_any_other_folder(
+    login: Login, project: str, own: list[Place], places: list[Place]
+) -> None:
+    visible = _seen(login.client, project, places)
+    assert {name for name in _names(visible) if name[:2] not in own} == set()
+
+
+@pytest.mark.parametrize("kind", ["memberships", "memberships/identities", "tags"])
+def test_it_learns_nothing_else_of_the_project(
+    login: Login, project: str, settings: Settings, kind: str
+) -> None:
+    answered = status(login.client, f"/api/v1/projects/{project}/{kind}")
+    assert answered == (403 if settings.isolation == "privilege" else 200)
+
+
+def test_it_rules_nothing_in_the_instance(login: Login) -> None:
+    assert status(login.client, "/api/v1/admin/user-management/users") == 403
+
+
+def test_it_has_no_role_in_the_organization(there: AccountState) -> None:
+    assert there.identity.role == "no-access"
+
+
+def test_its_role_in_the_project_is_the_least(there: AccountState, settings: Settings) -> None:
+    assert there.roles == ("no-access" if settings.isolation == "privilege" else "viewer",)
+
+
+def test_its_one_privilege_is_to_read_its_folders(
+    there: AccountState, account: ServiceAccount, settings: Settings
+) -> None:
+    lasting = [each.slug for each in there.privileges if not each.is_temporary]
+    assert lasting == ([PRIVILEGE] if settings.isolation == "privilege" else [])
+    assert len(there.privileges) == len(lasting)
+    assert all(are_equal(each.permissions, reading(account)) for each in there.privileges)

@@ -1,0 +1,129 @@
+"""Infisical as it answers: set up, closed to strangers, and inside as the workspace file says."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from infisical_iac.api import identities, instance
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.operations.bootstrap import DEPLOYER
+from infisical_iac.operations.workspace import MEMORY
+from infisical_iac.settings import Settings
+from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.state import Actual, EnvironmentState
+from tests.host.connection import Connection
+from tests.host.logins import status
+
+
+@pytest.fixture(scope="session")
+def census(admin: Client) -> instance.Census:
+    return instance.census(admin)
+
+
+@pytest.fixture
+def there(inside: Actual, environment: str) -> EnvironmentState:
+    [found] = [each for each in inside.environments if each.slug == environment]
+    return found
+
+
+def test_it_answers(api: Client) -> None:
+    assert api.get("/api/status")["message"] == "Ok"
+
+
+def test_it_has_its_redis(api: Client) -> None:
+    assert api.get("/api/status")["redisConfigured"] is True
+
+
+def test_it_is_set_up(api: Client) -> None:
+    assert instance.is_initialized(api)
+
+
+def test_nobody_can_sign_up(api: Client) -> None:
+    assert not instance.signup_is_open(api)
+
+
+def test_an_unknown_identity_is_turned_away(api: Client) -> None:
+    # The database has been asked when 401 comes; without it the answer would be 500.
+    body = {"clientId": str(uuid4()), "clientSecret": "none"}
+    with pytest.raises(ApiError) as refusal:
+        api.post("/api/v1/auth/universal-auth/login", json=body)
+    assert refusal.value.status == 401
+
+
+@pytest.mark.parametrize("path", ["/api/v1/projects", "/api/v1/admin/user-management/users"])
+def test_who_has_no_token_learns_nothing(api: Client, path: str) -> None:
+    assert status(api, path) == 401
+
+
+def test_one_person_rules_it(census: instance.Census, settings: Settings) -> None:
+    assert census.super_admins == [settings.admin_email]
+
+
+def test_it_has_one_organization(census: instance.Census, settings: Settings) -> None:
+    assert [each.name for each in census.organizations] == [settings.organization]
+
+
+def test_the_deployer_is_no_ruler_of_the_instance(deployer: Client) -> None:
+    assert status(deployer, "/api/v1/admin/user-management/users") == 403
+
+
+def test_the_deployers_tokens_live_ten_minutes(deployer: Client) -> None:
+    found = identities.find(deployer, identities.organization_id(deployer), DEPLOYER)
+    assert found is not None
+    auth = identities.universal_auth(deployer, found.id)
+    assert auth is not None
+    assert (auth.ttl, auth.max_ttl) == (600, 3600)
+
+
+def test_the_project_has_its_name(inside: Actual, workspace: Workspace) -> None:
+    assert inside.project is not None
+    assert inside.project.name == workspace.project.name
+
+
+def test_the_project_is_protected_from_deletion(inside: Actual) -> None:
+    assert inside.project is not None
+    assert inside.project.is_delete_protected
+
+
+def test_the_administrator_is_an_admin_of_the_project(inside: Actual) -> None:
+    assert inside.admin is not None
+    assert "admin" in inside.admin.roles
+
+
+def test_the_environments_stand_in_their_order(inside: Actual, workspace: Workspace) -> None:
+    wanted = [each.slug for each in workspace.environments]
+    assert [each.slug for each in inside.environments if each.slug in wanted] == wanted
+
+
+def test_the_environments_have_their_names(inside: Actual, workspace: Workspace) -> None:
+    names = {each.slug: each.name for each in inside.environments}
+    wanted = {each.slug: each.name for each in workspace.environments}
+    assert {slug: names.get(slug) for slug in wanted} == wanted
+
+
+def test_an_environment_has_all_folders(there: EnvironmentState, workspace: Workspace) -> None:
+    assert set(workspace.folders) - there.folders == set()
+
+
+def test_a_services_folder_imports_what_the_service_shares(
+    there: EnvironmentState, workspace: Workspace
+) -> None:
+    for service in workspace.services.values():
+        wanted = {(there.id, source) for source in service.imports}
+        assert wanted <= there.imports.get(service.folder, frozenset()), service.folder
+
+
+def test_a_deploy_would_change_nothing_inside(
+    connection: Connection, inside: Actual, workspace: Workspace, settings: Settings
+) -> None:
+    changes = difference(
+        workspace,
+        inside,
+        isolation=settings.isolation,
+        admin_email=settings.admin_email,
+        remembered=json.loads(connection.quietly(f"cat {MEMORY}")),
+    )
+    assert [str(each) for each in changes] == []

@@ -1,0 +1,104 @@
+"""No key, password or client secret is where anybody but root could come by it."""
+
+import pytest
+
+from tests.host.connection import Connection, Host
+from tests.host.containers import SERVICES, Inspected, Running
+from tests.host.secrecy import Secret, files_holding, lines_holding, open_files_holding
+from tests.host.stored import ROOT, confidential
+
+each_service = pytest.mark.parametrize("service", SERVICES)
+
+
+@pytest.fixture(scope="session")
+def hidden(secrets: dict[str, Secret]) -> list[Secret]:
+    values = confidential(secrets)
+    assert values
+    return values
+
+
+def test_the_search_finds_what_everybody_may_read(connection: Connection) -> None:
+    # A search that finds nothing anywhere would prove nothing below.
+    everybodys = [Secret("vm.overcommit_memory = 1")]
+    found = open_files_holding(everybodys, connection, ["/etc/sysctl.d"])
+    assert found == ["/etc/sysctl.d/90-infisical-iac.conf"]
+
+
+def test_the_search_finds_the_keys_where_they_are(
+    connection: Connection, secrets: dict[str, Secret]
+) -> None:
+    key = [secrets["keys: auth_secret"]]
+    found = files_holding(key, connection, [f"{ROOT}/keys"])
+    assert found == [f"{ROOT}/keys/auth_secret"]
+
+
+def test_the_search_counts_lines(connection: Connection) -> None:
+    assert lines_holding([Secret("needle")], connection, "printf 'a needle\\nhay\\n'") == 1
+
+
+@pytest.mark.parametrize(
+    "directory",
+    ["/etc", "/var", "/root", "/home", "/tmp", "/run", "/dev/shm", "/opt", "/srv", "/usr/local"],
+)
+def test_no_file_that_everybody_may_read_holds_a_secret(
+    connection: Connection, hidden: list[Secret], directory: str
+) -> None:
+    assert open_files_holding(hidden, connection, [directory]) == []
+
+
+@pytest.mark.parametrize("directory", ["/tmp", "/var/tmp", "/dev/shm"])
+def test_no_temporary_file_holds_a_secret_whoever_may_read_it(
+    connection: Connection, hidden: list[Secret], directory: str
+) -> None:
+    assert files_holding(hidden, connection, [directory]) == []
+
+
+def test_no_history_of_a_shell_holds_a_secret(connection: Connection, hidden: list[Secret]) -> None:
+    assert files_holding(hidden, connection, ["/root/.*history", "/home/*/.*history"]) == []
+
+
+def test_no_secret_stands_in_the_compose_file(connection: Connection, hidden: list[Secret]) -> None:
+    assert files_holding(hidden, connection, [f"{ROOT}/compose.yaml"]) == []
+
+
+def test_no_process_has_a_secret_in_its_arguments(
+    connection: Connection, hidden: list[Secret]
+) -> None:
+    command = "cat /proc/[0-9]*/cmdline"
+    assert lines_holding(hidden, connection, command) == 0
+
+
+@pytest.mark.parametrize("part", ["Labels", "Cmd", "Entrypoint", "Healthcheck"])
+def test_no_container_of_the_host_shows_a_secret(
+    connection: Connection, hidden: list[Secret], part: str
+) -> None:
+    command = (
+        "docker ps --all --quiet | "
+        f"xargs --no-run-if-empty docker inspect --format '{{{{json .Config.{part}}}}}'"
+    )
+    assert lines_holding(hidden, connection, command) == 0
+
+
+@each_service
+def test_the_environment_of_a_container_is_closed_to_ordinary_users(
+    host: Host, running: dict[str, Running], service: str
+) -> None:
+    for process in running[service].processes:
+        command = "setpriv --reuid=65534 --regid=65534 --clear-groups head -c 1 /proc/%s/environ"
+        asked = host.run(command % process)
+        assert asked.rc != 0
+        assert "Permission denied" in asked.stderr
+
+
+@each_service
+def test_the_log_of_a_container_holds_no_secret(
+    connection: Connection, inspected: dict[str, Inspected], hidden: list[Secret], service: str
+) -> None:
+    assert files_holding(hidden, connection, [f"{inspected[service]['LogPath']}*"]) == []
+
+
+def test_the_journal_of_the_last_week_holds_no_secret(
+    connection: Connection, hidden: list[Secret]
+) -> None:
+    command = "journalctl --no-pager --output=export --since=-7days"
+    assert lines_holding(hidden, connection, command) == 0
