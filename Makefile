@@ -5,7 +5,7 @@ STAGING_HOST ?= demo
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help demo demo-down test check format lock clean
+.PHONY: help demo demo-down test bench check format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,9 @@ test: $(VENV)/.installed ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/pytest tests/unit tests/contract
 	@$(RUN)/pytest tests/e2e
+
+bench: $(VENV)/.installed ## Time the second run on the demo's host
+	@$(RUN)/python -m bench.settled_run
 
 check: $(VENV)/.installed ## Lint, formatting and types
 	@$(RUN)/ruff check .

@@ -9,9 +9,9 @@ from infisical_iac.deploys.stack import stack
 from infisical_iac.deploys.workspace import workspace
 
 known = preflight()
-base(known)
-docker(known)
-stack(known)
-bootstrap(known)
-workspace(known)
-credentials(known)
+base(known=known)
+docker(known=known)
+stack(known=known)
+bootstrap(known=known)
+workspace(known=known)
+credentials(known=known)

@@ -75,8 +75,10 @@ def _names(secrets: set[Seen]) -> set[tuple[str, str, str]]:
     return {(each.environment, each.folder, each.key) for each in secrets}
 
 
-def test_it_logs_in_with_its_credentials_file(login: Login) -> None:
-    assert login.failure == ""
+def test_it_logs_in_with_its_credentials_file(
+    logins: dict[str, Login], account: ServiceAccount
+) -> None:
+    assert logins[account.identity].failure == ""
 
 
 def test_its_token_lives_as_long_as_the_workspace_file_says(
