@@ -79,9 +79,8 @@ def _widen_privilege(client: Client, project: dict[str, Any]) -> None:
     params = {"identityId": identity, "projectId": project["id"]}
     (privilege,) = client.get(path, params=params)["privileges"]
     everything = [{"subject": "secrets", "action": ["describeSecret", "readValue"]}]
-    client.patch(
-        f"{path}/{privilege['id']}", json={"slug": privilege["slug"], "permissions": everything}
-    )
+    body = {"slug": privilege["slug"], "type": {"isTemporary": False}, "permissions": everything}
+    client.patch(f"{path}/{privilege['id']}", json=body)
 
 
 def _change_ttl(client: Client, _: dict[str, Any]) -> None:

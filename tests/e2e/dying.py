@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pyinfra_cli.cli import cli
-
 from infisical_iac.api import identities
 from infisical_iac.operations import bootstrap, keys, stack
 from infisical_iac.operations import workspace as workspace_operation
@@ -54,5 +52,8 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
+    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    from pyinfra_cli.cli import cli
+
     POINTS[sys.argv.pop(1)]()
     cli()
