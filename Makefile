@@ -18,8 +18,8 @@ demo: $(VENV)/.installed ## Boot a disposable host, deploy to it, verify it
 	@$(RUN)/pytest -q tests/host --inventory inventory/staging.py
 	@$(RUN)/python -m tests.staging summary --name $(STAGING_HOST)
 
-demo-down: ## Remove every trace of the demo
-	@test ! -x $(RUN)/python || $(RUN)/python -m tests.staging down --all
+demo-down: $(VENV)/.installed ## Remove every trace of the demo
+	@$(RUN)/python -m tests.staging down --all
 
 test: $(VENV)/.installed ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.tools

@@ -7,8 +7,9 @@ what values are accepted and words the refusal.
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from ipaddress import ip_network
+from math import inf
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
@@ -16,6 +17,10 @@ from infisical_iac.errors import UserError
 
 # What pyinfra and its connectors read from the same data: not ours to check.
 _PYINFRA_KEY = re.compile(r"^(_|ssh_|docker_identifier$|local_)")
+
+
+_NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
+_IMAGE = rf"{_NAME}:[A-Za-z0-9._-]+(@sha256:[0-9a-f]{{64}})?"
 
 
 class SettingsError(UserError):
@@ -59,10 +64,10 @@ class Settings(BaseModel):
     @field_validator("site_url")
     @classmethod
     def _site_url_is_absolute(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        match = re.fullmatch(r"https?://([A-Za-z0-9.-]+)(:\d{1,5})?(?P<rest>[/?#].*)?", value)
+        if not match:
             raise ValueError(f"{value!r} is no absolute address; write https://secrets.example.com")
-        if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        if match["rest"] not in (None, "/"):
             raise ValueError(f"{value!r} has more than scheme, host and port; write only those")
         return value.rstrip("/")
 
@@ -105,17 +110,44 @@ class Settings(BaseModel):
             raise ValueError("must be sha256: and 64 hexadecimal digits, or empty")
         return value
 
+    @field_validator("infisical_image")
+    @classmethod
+    def _image_has_no_tag(cls, value: str) -> str:
+        if not re.fullmatch(_NAME, value):
+            raise ValueError(
+                f"{value!r} is no image's name; write one such as infisical/infisical, "
+                "and its tag in infisical_version"
+            )
+        return value
+
+    @field_validator("trusted_proxy_cidrs")
+    @classmethod
+    def _networks_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                ip_network(each)
+            except ValueError:
+                raise ValueError(f"{each!r} is no network; write one such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("infisical_cpus", "minimum_free_disk_gb")
+    @classmethod
+    def _number_is_positive(cls, value: float) -> float:
+        if not 0 < value < inf:
+            raise ValueError(f"{value:g} must be a number above 0")
+        return value
+
     @field_validator("postgres_image", "redis_image")
     @classmethod
     def _image_is_pinned(cls, value: str) -> str:
-        if not re.match(r"\d", _tag(value)):
+        if not re.match(r"\d", _tag(value)) or not re.fullmatch(_IMAGE, value):
             raise ValueError(f"{value!r} names no version; write one such as postgres:17.11")
         return value
 
     @field_validator("infisical_memory", "postgres_memory", "redis_memory")
     @classmethod
     def _memory_has_a_unit(cls, value: str) -> str:
-        if not re.fullmatch(r"\d+[mg]", value):
+        if not re.fullmatch(r"[1-9]\d*[mg]", value):
             raise ValueError(f"{value!r} is no size; write megabytes or gigabytes such as 1536m")
         return value
 

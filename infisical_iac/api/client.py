@@ -13,6 +13,7 @@ from infisical_iac.api.failures import ApiError, Unreachable
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_IMPATIENCE = httpx.Timeout(5.0)
 _ATTEMPTS = 4
 _RETRYING_ENDS_AFTER = 60.0
 
@@ -87,10 +88,19 @@ class Client:
         return self._retry("POST", path, json=json)
 
     def answers(self) -> bool:
-        """Whether the server answers at all; asked once, for whoever need not wait."""
+        """Whether the server works, Redis and database included; asked once, without patience.
+
+        The status asks Redis; a login asks the database, which knows no such identity.
+        """
+        nobody = {"clientId": "00000000-0000-0000-0000-000000000000", "clientSecret": "none"}
         try:
-            self._send("GET", "/api/status")
-        except (ApiError, Unreachable):
+            self._send("GET", "/api/status", timeout=_IMPATIENCE)
+            self._send(
+                "POST", "/api/v1/auth/universal-auth/login", json=nobody, timeout=_IMPATIENCE
+            )
+        except ApiError as error:
+            return error.status == 401
+        except Unreachable:
             return False
         return True
 
@@ -110,10 +120,13 @@ class Client:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
+        timeout: httpx.Timeout = _TIMEOUT,
     ) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
-            response = self._http.request(method, path, params=params, json=json, headers=headers)
+            response = self._http.request(
+                method, path, params=params, json=json, headers=headers, timeout=timeout
+            )
         except httpx.TransportError as error:
             raise Unreachable(
                 str(self._http.base_url), method, path, type(error).__name__

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def preflight() -> Preflight:
         without_delay(host)
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
+        refuse_missing(settings.image_archives if not machine.deployed else ())
     except UserError as error:
         raise Refusal(str(error)) from None
     return Preflight(settings, workspace, machine, password)
@@ -74,6 +76,16 @@ def admin_password(given: str | None) -> str | None:
             "or leave it unset and one is made on the host"
         )
     return given
+
+
+def refuse_missing(archives: Iterable[str]) -> None:
+    """Raise Refused if one of the image archives is not on this machine."""
+    for archive in archives:
+        if not Path(archive).is_file():
+            raise Refused(
+                f"setting 'image_archives': {archive} does not exist on this machine: make it "
+                "with `docker save`, or remove it from the setting"
+            )
 
 
 def refuse(machine: MachineState, *, minimum_free_disk_gb: float) -> None:

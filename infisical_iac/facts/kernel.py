@@ -30,7 +30,7 @@ class Kernel(FactBase[KernelState]):
             "systemctl show --property=DefaultLimitCORE; "
             "tail -n +2 /proc/swaps | while read -r device rest; do "
             'case "$device" in /dev/zram*) continue ;; esac; '
-            'test "$(lsblk -no TYPE "$device" 2>/dev/null | head -n 1)" = crypt '
+            'lsblk --inverse --noheadings --output TYPE "$device" 2>/dev/null | grep -q crypt '
             '|| echo "swap $device"; done'
         )
 

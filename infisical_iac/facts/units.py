@@ -34,7 +34,8 @@ class Units(FactBase[dict[str, UnitState]]):
     """The state of each of `units`; `config` maps a unit to the files it reads at start."""
 
     def command(self, units: list[str], config: dict[str, list[str]]) -> str:
-        properties = "Id,LoadState,ActiveState,UnitFileState,ConditionResult,ExecMainStartTimestamp"
+        properties = "Id,LoadState,ActiveState,UnitFileState"
+        properties += ",ConditionResult,ConditionTimestamp,ExecMainStartTimestamp"
         written = "".join(
             f"stat --format='Written={unit} %.Y' -- {shlex.join(paths)} 2>/dev/null; "
             for unit, paths in config.items()
@@ -72,7 +73,8 @@ def _unit(block: dict[str, str], configured: float) -> UnitState:
         loaded=block.get("LoadState") == "loaded",
         active=block.get("ActiveState") == "active",
         enabled=block.get("UnitFileState") in ("enabled", "static"),
-        condition=block.get("ConditionResult") != "no",
+        # A unit that was never started has not met its condition either.
+        condition=block.get("ConditionResult") != "no" or not block.get("ConditionTimestamp"),
         started=_seconds(block.get("ExecMainStartTimestamp", "")),
         configured=configured,
     )

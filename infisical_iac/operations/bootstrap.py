@@ -4,6 +4,7 @@ Crash-safe: the administrator's password and later the deployer's secret are on 
 before anything depends on them, and every step asks first whether it is still needed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyinfra.context import host, state
@@ -42,6 +43,7 @@ def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
     that has more than the one administrator and organization after the bootstrap.
     """
     wanted = _Wanted(organization, admin_email, port)
+    _refuse_another_admin(session.read_env(ADMIN_FILE), admin_email)
     api = session.api(port)
     if not state.is_executing and not api.answers():
         # An earlier step of this very run brings it up.
@@ -73,28 +75,22 @@ def _bootstrap(wanted: _Wanted) -> None:
         doing="bootstrap Infisical",
     )
     admin = _admin(wanted)
-    _refuse_strangers(instance.census(admin), wanted.admin_email)
     instance.close_signup(admin)
     if instance.signup_is_open(session.api(wanted.port)):
         raise BootstrapError(
             "sign-up stays open although it was closed: look for an override of allowSignUp "
             "in Infisical's server admin console"
         )
-    _make_deployer(admin)
+    _make_deployer(admin, wanted.admin_email)
     session.forget()
     session.deployer(wanted.port)
 
 
 def _admin(wanted: _Wanted) -> Client:
-    found = session.read_env(ADMIN_FILE)
-    email = found.get("INFISICAL_ADMIN_EMAIL", "")
-    if email != wanted.admin_email:
-        raise BootstrapError(
-            f"setting 'admin_email' is {wanted.admin_email} but {ADMIN_FILE} on the host is for "
-            f"{email or 'nobody'}: set it back, for Infisical keeps its first administrator"
-        )
+    email = wanted.admin_email
+    password = session.read_env(ADMIN_FILE).get("INFISICAL_ADMIN_PASSWORD", "")
     try:
-        return login.password(session.api(wanted.port), email, found["INFISICAL_ADMIN_PASSWORD"])
+        return login.password(session.api(wanted.port), email, password)
     except ApiError as error:
         if error.status != 400:
             raise
@@ -103,6 +99,15 @@ def _admin(wanted: _Wanted) -> Client:
             "if somebody else set it up, remove the stack with its volumes and run again; if the "
             "password was changed in Infisical, put the new one into that file"
         ) from None
+
+
+def _refuse_another_admin(found: Mapping[str, str], admin_email: str) -> None:
+    email = found.get("INFISICAL_ADMIN_EMAIL", admin_email)
+    if email != admin_email:
+        raise BootstrapError(
+            f"setting 'admin_email' is {admin_email} but {ADMIN_FILE} on the host is for {email}: "
+            "set it back, for Infisical keeps its first administrator"
+        )
 
 
 def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
@@ -116,9 +121,12 @@ def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
         )
 
 
-def _make_deployer(admin: Client) -> None:
+def _make_deployer(admin: Client, admin_email: str) -> None:
     organization = instance.own_organizations(admin)[0].id
     found = identities.find(admin, organization, DEPLOYER)
+    if found is None:
+        # Later on there may be more of them, made by the administrator.
+        _refuse_strangers(instance.census(admin), admin_email)
     deployer = found or identities.create(admin, organization, DEPLOYER, role="admin")
     auth = identities.universal_auth(admin, deployer.id)
     if auth is None:

@@ -4,6 +4,7 @@ from pyinfra.context import host
 
 from infisical_iac.facts.files import Paths
 from infisical_iac.facts.machine import MachineState
+from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
@@ -19,16 +20,19 @@ _LIST = "/etc/apt/sources.list.d/docker.list"
 def present(machine: MachineState) -> Commands:
     """Trust Docker's key, if its fingerprint is the known one, for Docker's repository."""
     states = host.get_fact(Paths, paths=[_KEY, _LIST])
-    if {_KEY, _LIST} <= states.keys():
+    if _KEY in states and File(_LIST, f"{_line(machine)}\n").matches(states.get(_LIST)):
         host.noop("Docker's apt repository is there")
         return
     yield step(_add, machine)
 
 
 def _add(machine: MachineState) -> None:
-    url = f"{_REPOSITORY}/{machine.os}"
-    line = f"deb [arch={machine.architecture} signed-by={_KEY}] {url} {machine.codename} stable"
     run(
-        script("docker-ce", f"{url}/gpg", FINGERPRINT, line),
+        script("docker-ce", f"{_REPOSITORY}/{machine.os}/gpg", FINGERPRINT, _line(machine)),
         doing='add Docker\'s apt repository (`docker_source = "distro"` does without it)',
     )
+
+
+def _line(machine: MachineState) -> str:
+    source = f"{_REPOSITORY}/{machine.os} {machine.codename} stable"
+    return f"deb [arch={machine.architecture} signed-by={_KEY}] {source}"

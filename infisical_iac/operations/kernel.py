@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from pyinfra import logger
 from pyinfra.api.command import QuoteString, StringCommand
-from pyinfra.context import host
+from pyinfra.context import host, state
 
 from infisical_iac.facts.kernel import Kernel
 from infisical_iac.operations.telling import Commands, telling_operation
@@ -18,6 +19,9 @@ def settled(values: Mapping[str, str], *, path: str, swap_off: bool) -> Commands
     """
     kernel = host.get_fact(Kernel, parameters=list(values))
     swap = kernel.swap if swap_off else ()
+    if kernel.swap and not swap_off and state.is_executing:
+        kept = ", ".join(kernel.swap)
+        logger.info(f"{host.print_prefix}swap in clear is kept, as setting 'swap' says: {kept}")
     wrong = [name for name, value in values.items() if kernel.parameters.get(name) != value]
     if not wrong and not swap and kernel.core_limit == "0":
         host.noop("kernel parameters are in effect")

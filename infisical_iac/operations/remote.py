@@ -45,8 +45,8 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
     """
     new, target = shlex.quote(f"{path}.new"), shlex.quote(path)
     steps = [
-        f"umask 077; mkdir -p $(dirname {target})",
-        f"cat > {new}",
+        f"mkdir -p $(dirname {target})",
+        f"umask 077; cat > {new}",
         f"chmod {mode} {new}",
         *([check.replace("{}", new)] if check else []),
         f"sync {new}",

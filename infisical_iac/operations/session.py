@@ -67,6 +67,14 @@ def deployer(port: int) -> Client:
     return client
 
 
+def works(port: int) -> bool:
+    """Whether the API works on the current host and knows the deployer."""
+    try:
+        return api(port).answers() and bool(deployer(port))
+    except NotBootstrapped:
+        return False
+
+
 def forget() -> None:
     """Let the next `deployer` log in anew on the current host."""
     _logins.pop(host.name, None)

@@ -1,5 +1,6 @@
 """The containers: their images present, their configuration checked, all of them healthy."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,8 +65,13 @@ def _load(archive: Path) -> None:
         )
     size = archive.stat().st_size / 1024**2
     logger.info(f"{host.print_prefix}Uploading {archive} ({size:.0f} MB)")
-    if not host.put_file(str(archive), _UPLOAD, print_input=state.print_input):
-        raise StackError(f"could not upload {archive} to {_UPLOAD}: is the disk full?")
+    try:
+        host.put_file(str(archive), _UPLOAD, print_input=state.print_input)
+    except OSError as error:
+        raise StackError(
+            f"could not upload {archive} to {_UPLOAD} ({error}): make sure that the host's disk "
+            f"has {size:.0f} MB free there, and as much again for Docker"
+        ) from None
     run(
         f"docker load --quiet --input {_UPLOAD}; status=$?; rm -f {_UPLOAD}; exit $status",
         doing=f"load the images of {archive}",
@@ -75,8 +81,12 @@ def _load(archive: Path) -> None:
 def _pull(image: str) -> None:
     logger.info(f"{host.print_prefix}Pulling {image}")
     try:
-        run(f"timeout 900 docker pull --quiet {image}", doing=f"pull the image {image}")
+        run(
+            f"timeout 900 docker pull --quiet {shlex.quote(image)}", doing=f"pull the image {image}"
+        )
     except CommandFailed as error:
+        if "no space left" in str(error):
+            raise StackError(f"{error}; nothing was stopped: make room on the host") from None
         raise StackError(
             f"{error}; nothing was stopped: check the version in the settings and the host's way "
             "to the registry, or name an archive that holds the image in 'image_archives'"
@@ -84,11 +94,15 @@ def _pull(image: str) -> None:
 
 
 def _up(timeout: int) -> None:
-    run(script("stack", "up"), doing="bring the containers up")
+    failure = ""
+    try:
+        run(script("stack", "up"), doing="bring the containers up")
+    except CommandFailed as error:
+        failure, timeout = f" ({error})", 1
     unwell = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
     if not unwell:
         return
-    hint = ""
+    hint = failure
     if "Read-only file system" in unwell:
-        hint = "; this image writes to its root: set infisical_read_only = False"
+        hint += "; this image writes to its root: set infisical_read_only = False"
     raise StackError(f"the stack does not become healthy{hint}:\n{unwell}")

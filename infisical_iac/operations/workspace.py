@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.api.failures import Unreachable
 from infisical_iac.operations import session
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -30,16 +29,15 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
     Nothing that this project did not make is deleted. What was read last is kept for
     `actual`.
     """
-    try:
-        client = session.deployer(port)
-        remembered = _remembered()
-        found = read(client, workspace=desired, isolation=isolation, admin_email=admin_email)
-    except (session.NotBootstrapped, Unreachable):
-        if state.is_executing:
-            raise
+    if not state.is_executing and not session.works(port):
+        # Earlier steps of this very run bring it up.
         _latest.pop(host.name, None)
         yield step(_converge, desired, isolation, admin_email, port)
         return
+    remembered = _remembered()
+    found = read(
+        session.deployer(port), workspace=desired, isolation=isolation, admin_email=admin_email
+    )
     _latest[host.name] = found
     changes = difference(
         desired, found, isolation=isolation, admin_email=admin_email, remembered=remembered

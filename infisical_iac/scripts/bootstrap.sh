@@ -8,8 +8,8 @@ set -eu
 umask 077
 api=http://127.0.0.1:$1/api/v1/admin
 
-exec 9>/etc/infisical/bootstrap.lock
-flock --wait 120 9 || { echo "another bootstrap holds /etc/infisical/bootstrap.lock" >&2; exit 1; }
+exec 9>/etc/infisical/lock
+flock --wait 120 9 || { echo "another run holds /etc/infisical/lock" >&2; exit 1; }
 
 case $(curl --silent --show-error --fail --max-time 20 "$api/config") in
 *'"initialized":true'*) exit 0 ;;
@@ -17,12 +17,12 @@ case $(curl --silent --show-error --fail --max-time 20 "$api/config") in
 *) echo "Infisical's answer to admin/config is not understood" >&2; exit 1 ;;
 esac
 
-. /etc/infisical/admin.env
+admin() { sed -n "s/^INFISICAL_ADMIN_$1=//p" /etc/infisical/admin.env; }
 answer=$(mktemp /etc/infisical/bootstrap.XXXXXX)
 trap 'rm -f "$answer"' EXIT
 status=$(
     printf '{"email":"%s","password":"%s","organization":"%s"}' \
-        "$INFISICAL_ADMIN_EMAIL" "$INFISICAL_ADMIN_PASSWORD" "$2" |
+        "$(admin EMAIL)" "$(admin PASSWORD)" "$2" |
         curl --silent --show-error --max-time 60 --output "$answer" --write-out '%{http_code}' \
             --header 'Content-Type: application/json' --data @- "$api/bootstrap"
 )

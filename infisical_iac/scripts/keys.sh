@@ -57,7 +57,8 @@ check() {
             echo "missing $name"
         elif grep -qE '^(6c1fe4e4|5lrMXKK)' "$root/keys/$name"; then
             echo "sample $name"
-        elif ! grep -qxE "$(form "$name")" "$root/keys/$name"; then
+        elif [ "$(grep -c '' "$root/keys/$name")" != 1 ] ||
+            ! grep -qxE "$(form "$name")" "$root/keys/$name"; then
             echo "malformed $name"
         fi
     done
@@ -74,6 +75,8 @@ check() {
 
 make() {
     mkdir -p "$root/keys" "$root/credentials"
+    exec 9>"$root/lock"
+    flock --wait 120 9 || { echo "another run holds $root/lock" >&2; exit 1; }
     for name in $keys; do
         test -s "$root/keys/$name" || random "$(bytes "$name")" | store "$root/keys/$name"
     done

@@ -46,20 +46,27 @@ check() {
 }
 
 up() {
-    compose --file "$root/compose.yaml" up --detach --remove-orphans 2>&1 | tail -n 5 >&2
+    said=$(compose --file "$root/compose.yaml" up --detach --remove-orphans 2>&1)
+    status=$?
+    test $status = 0 || echo "$said" | tail -n 3 >&2
+    exit $status
 }
 
-# "<service> <status> <health> <restarts>" of each container.
+# "<service> <status> <health> <restarts>" of each container, and of each service without one.
 conditions() {
-    containers | xargs --no-run-if-empty docker inspect --format '{{
+    found=$(containers | xargs --no-run-if-empty docker inspect --format '{{
         index .Config.Labels "com.docker.compose.service" }} {{ .State.Status }} {{
-        if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }} {{ .RestartCount }}'
+        if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }} {{ .RestartCount }}')
+    echo "$found"
+    compose --file "$root/compose.yaml" config --services | while read -r service; do
+        echo "$found" | grep -q "^$service " || echo "$service absent none 0"
+    done
 }
 
 wait() {
     limit=$(($(date +%s) + $1))
     while :; do
-        unwell=$(conditions | grep -v ' running healthy ' || true)
+        unwell=$(conditions | grep . | grep -v ' running healthy ' || true)
         test -n "$unwell" || exit 0
         # A container that stops again and again will not get well by waiting.
         echo "$unwell" | grep -qE ' ([5-9]|[0-9]{2,})$' && break
@@ -71,12 +78,12 @@ wait() {
     for key in "$root"/keys/*; do
         cat "$key"
         echo
-    done >"$secrets"
+    done | grep . >"$secrets"
     echo "$unwell" | while read -r service status health restarts; do
         echo "$service is $status, health $health, restarted $restarts times"
-        containers | xargs docker inspect --format '{{
+        containers | xargs --no-run-if-empty docker inspect --format '{{
             index .Config.Labels "com.docker.compose.service" }} {{ .Id }}' |
-            sed -n "s/^$service //p" | xargs docker logs --tail 12 2>&1 |
+            sed -n "s/^$service //p" | xargs --no-run-if-empty docker logs --tail 12 2>&1 |
             grep -vFf "$secrets" | cut -c 1-300 | sed 's/^/  /'
     done
 }

@@ -110,6 +110,11 @@ DRIFTS: dict[str, Drift] = {
     ),
     # Infisical waits for Redis to be healthy only when it is made itself.
     "container removed": Drift(_shell("docker rm --force infisical-redis-1"), (STACK,), ("redis",)),
+    # Infisical's health follows the database's; Compose starts it again only if it had stopped.
+    "database stopped": Drift(_shell("docker stop infisical-postgres-1"), (STACK,), ("postgres",)),
+    "database's container removed": Drift(
+        _shell("docker rm --force infisical-postgres-1"), (STACK,), ("postgres",)
+    ),
     "compose file edited": Drift(
         _shell("sed -i 's/mem_limit: 256m/mem_limit: 512m/' /etc/infisical/compose.yaml"),
         (STACK,),

@@ -143,6 +143,12 @@ def test_an_archive_that_is_not_there_is_named(deployed: StagingHost) -> None:
     assert "'image_archives': /nowhere.tar does not exist" in _refused(run)
 
 
+def test_another_administrator_is_not_taken_for_the_first(deployed: StagingHost) -> None:
+    with _nothing_changes_on(deployed):
+        run = deploy(deployed.name, data={"admin_email": "other@example.com"})
+    assert "'admin_email' is other@example.com but /etc/infisical/admin.env" in _refused(run)
+
+
 def test_an_infisical_that_never_gets_well_shows_its_last_log_lines(deployed: StagingHost) -> None:
     key = "/etc/infisical/keys/encryption_key"
     deployed.run(f"cp -p {key} /root/kept && printf %032d 7 > {key}")

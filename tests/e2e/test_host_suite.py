@@ -1,21 +1,36 @@
 """The shipped host tests pass on what the deploy made, on every kind of host."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import settled
+from tests.e2e.looking import deployer
 from tests.e2e.running import REPOSITORY, deploy
 from tests.staging.host import StagingHost
+from tests.staging.shell import STATE
 
 _LEAST_CHECKS = 60
+_KEY = "OBVIOUSLY_FAKE"
 
 
 def _verify(host: StagingHost) -> None:
+    with deployer(host) as client:
+        project = client.get("/api/v1/projects/slug/chainalign")["id"]
+        places = [
+            {"projectId": project, "environment": environment, "secretPath": folder}
+            for environment in ("development", "staging", "production")
+            for folder in ("/", "/backend", "/python-services", "/shared")
+        ]
+        # Without secrets, whoever reads too much would see as little as whoever may not.
+        for place in places:
+            client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
     done = subprocess.run(
         f"{sys.executable} -m pytest -q tests/host --inventory inventory/staging.py".split(),
         cwd=REPOSITORY,
@@ -24,6 +39,9 @@ def _verify(host: StagingHost) -> None:
         text=True,
         timeout=300,
     )
+    with deployer(host) as client:
+        for place in places:
+            client.delete(f"/api/v4/secrets/{_KEY}", json=place)
     assert done.returncode == 0, done.stdout[-4000:]
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None
@@ -50,3 +68,28 @@ def test_debian_12_as_a_user_with_sudo(bookworm: StagingHost) -> None:
     assert len(run.changed) >= 10
     settled(bookworm)
     _verify(bookworm)
+
+
+def test_the_production_inventory_reaches_a_host_by_the_environment(
+    deployed: StagingHost, tmp_path: Path
+) -> None:
+    known = json.loads((deployed.directory / "host.json").read_text())
+    images = json.loads((STATE / "images.json").read_text())
+    variables = {
+        "INFISICAL_HOST": "127.0.0.1",
+        "INFISICAL_SSH_PORT": str(known["port"]),
+        "INFISICAL_SSH_KEY": known["key"],
+        "HOME": str(tmp_path),
+    }
+    data = {
+        "admin_email": "admin@example.com",
+        "infisical_image": "staging/infisical",
+        "infisical_version": images["infisical_version"],
+        "postgres_image": images["postgres"],
+        "redis_image": images["redis"],
+        "swap": "keep",
+    }
+    run = deploy(inventory="inventory/hetzner.py", environment=variables, data=data).ok()
+    assert run.changed == []
+    assert len(run.unchanged) == 13
+    assert "127.0.0.1" in (tmp_path / ".ssh" / "known_hosts").read_text()

@@ -45,7 +45,7 @@ class StagingHost:
         """
         engine.ensure()
         self.directory.mkdir(parents=True, exist_ok=True)
-        image = own_image("host", self.release)
+        image = host_image(self.release)
         state = docker("inspect", "--format", "{{.State.Status}}", self.container, check=False)
         if not state or not access.exists(self.directory):
             self._make(image)
@@ -62,7 +62,7 @@ class StagingHost:
         self._wait()
 
     def down(self) -> None:
-        """Remove the host with its disk, its snapshots and what `.staging/` knows of it."""
+        """Remove the host with its disk and what `.staging/` knows of it."""
         remove(self.name)
         access.forget(self.directory)
 
@@ -84,28 +84,6 @@ class StagingHost:
             time.sleep(0.5)
             done = run(*command_line, check=False, input=input)
         return checked(done, command_line) if check else done
-
-    def snapshot(self, label: str) -> None:
-        """Keep the host's disk as it is now under `label`; it is shut down meanwhile."""
-        docker("stop", "-t", "60", self.container)
-        change = f"LABEL {LABEL}={self.name}"
-        docker("commit", "--change", change, self.container, self._snapshot_image(label))
-        self._copy_volume(self.volume, self._snapshot_volume(label))
-        docker("start", self.container)
-        self._wait()
-
-    def restore(self, label: str) -> None:
-        """Bring back the disk that `snapshot` kept under `label`, and boot it.
-
-        The address and all keys stay as they are. Raises StagingError without such a snapshot.
-        """
-        image = self._snapshot_image(label)
-        if recipe_of(image) is None:
-            raise StagingError(f"staging host {self.name!r} has no snapshot {label!r}")
-        docker("rm", "--force", self.container)
-        self._copy_volume(self._snapshot_volume(label), self.volume)
-        self._boot(image, self.ssh_port)
-        self._wait()
 
     def _make(self, image: str) -> None:
         say(f"Booting the staging host {self.name!r} (Debian {self.release}, user {self.user})")
@@ -154,45 +132,28 @@ class StagingHost:
                 )
             time.sleep(0.2)
 
-    def _copy_volume(self, source: str, target: str) -> None:
-        copier = own_image("copier", "trixie")
-        docker(
-            *("run", "--rm", "--network", "none", "--label", f"{LABEL}={self.name}"),
-            # The inner Docker's overlays have attributes that only an administrator may read.
-            *("--cap-add", "SYS_ADMIN", "--volume", f"{source}:/from:ro"),
-            *("--volume", f"{self._have_volume(target)}:/to", copier),
-            *("rsync", "-aHAX", "--numeric-ids", "--delete", "/from/", "/to/"),
-        )
-
     def _have_volume(self, volume: str) -> str:
         return docker("volume", "create", "--label", f"{LABEL}={self.name}", volume)
 
-    def _snapshot_image(self, label: str) -> str:
-        return f"infisical-iac/staging-{self.name}:{label}"
 
-    def _snapshot_volume(self, label: str) -> str:
-        return f"{self.volume}-{label}"
-
-
-def own_image(name: Literal["host", "copier"], release: Release) -> str:
-    """The tag of an image of ours upon a release, built if it is missing or outdated."""
-    tag = f"infisical-iac/staging-{name}:{release}"
-    recipe = digest(RECIPES / name)
+def host_image(release: Release) -> str:
+    """The tag of the image that hosts of a release boot, built if it is missing or outdated."""
+    tag = f"infisical-iac/staging-host:{release}"
+    recipe = digest(RECIPES / "host")
     with alone():
         if recipe_of(tag) != recipe:
             plain = base(release)
-            say(f"Building the image of the staging {name}, Debian {release} (about a minute)")
-            build(tag, RECIPES / name, recipe, plain)
+            say(f"Building the image of the staging host, Debian {release} (about a minute)")
+            build(tag, RECIPES / "host", recipe, plain)
     return tag
 
 
 def remove(name: str | None = None) -> None:
-    """Remove containers, volumes and snapshots of one host, or of all hosts."""
+    """Remove the container and the volume of one host, or of all hosts."""
     chosen = f"label={LABEL}={name}" if name else f"label={LABEL}"
     for listing, removal in (
         (("ps", "--all", "--quiet"), ("rm", "--force", "--volumes")),
         (("volume", "ls", "--quiet"), ("volume", "rm", "--force")),
-        (("images", "--quiet"), ("rmi", "--force")),
     ):
         found = docker(*listing, "--filter", chosen).split()
         if found:

@@ -14,7 +14,7 @@ _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 def test_only_packages_that_are_configured_count_as_installed() -> None:
-    output = ["ii  curl", "rc  docker.io", "iU  containerd", "ii  git"]
+    output = ["ii  curl", "rc  docker.io", "iU  containerd", "hi  git"]
     assert Packages().process(output) == {"curl", "git"}
 
 
@@ -44,14 +44,21 @@ def test_a_unit_that_started_before_its_configuration_was_written_is_stale() -> 
         "ActiveState=inactive",
         "UnitFileState=",
         "ConditionResult=no",
+        "ConditionTimestamp=",
         "ExecMainStartTimestamp=",
+        "",
+        "Id=systemd-timesyncd.service",
+        "ActiveState=inactive",
+        "ConditionResult=no",
+        "ConditionTimestamp=Wed 2026-11-25 10:00:00.000000 UTC",
         "Written=docker.service 1795600800.000000000",
         "Written=docker.service 1795600801.000000000",
     ]
     units = Units().process(output)
     assert units["docker.service"].stale
     assert not units["cron.service"].stale
-    assert not units["cron.service"].condition
+    assert units["cron.service"].condition, "it was never tried"
+    assert not units["systemd-timesyncd.service"].condition
 
 
 def test_a_unit_that_started_after_its_configuration_was_written_is_not_stale() -> None:

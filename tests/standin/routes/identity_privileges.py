@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import not_found
 from ..privileges import (
-    ON_CHANGE,
     ON_CREATE,
     change_privilege,
     create_privilege,
@@ -67,7 +66,7 @@ def read_by_slug(call: Call) -> Document:
 
 @route("PATCH", PATH + "/{id}")
 def change(call: Call) -> Document:
-    fields = call.fields(ON_CHANGE)
+    fields = call.fields(ON_CREATE | {"slug": text(1)})
     changed = change_privilege(call.store, _of_path(call, "edit"), fields)
     return {"privilege": shown_privilege(changed)}
 

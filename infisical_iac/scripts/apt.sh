@@ -1,0 +1,28 @@
+# Installs packages: apt.sh <seconds> <package>…
+#
+# The seconds bound the wait for the locks of another apt, such as the daily one that a host's
+# first boot starts. A refresh of the lists that fails for another reason is tried three times:
+# mirrors fail while they are being updated.
+set -u
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
+options="--quiet=2 --option=DPkg::Lock::Timeout=$1 --option=Acquire::Retries=3"
+limit=$(($(date +%s) + $1))
+shift
+
+failures=0
+until said=$(apt-get $options --error-on=any update 2>&1); do
+    # The timeout above is dpkg's; the lock of the lists has none.
+    if echo "$said" | grep -q "/var/lib/apt/lists/lock"; then
+        test "$(date +%s)" -lt "$limit" || failures=3
+    else
+        failures=$((failures + 1))
+    fi
+    if [ "$failures" -ge 3 ]; then
+        echo "$said" >&2
+        exit 1
+    fi
+    sleep 3
+done
+
+apt-get $options --yes --no-install-recommends \
+    --option=Dpkg::Options::=--force-confdef --option=Dpkg::Options::=--force-confold install "$@"

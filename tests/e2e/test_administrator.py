@@ -1,0 +1,20 @@
+"""The first administrator may have a password of the user's own choice."""
+
+from tests.e2e.conftest import settled
+from tests.e2e.looking import administrator, env_file, reset_stack
+from tests.e2e.running import deploy
+from tests.staging.host import StagingHost
+
+_PASSWORD = "Fake;Pass|word&(x)<y>#1%~=*"
+
+
+def test_a_password_full_of_what_shells_read_is_taken_as_it_is(deployed: StagingHost) -> None:
+    reset_stack(deployed)
+    given = {"INFISICAL_ADMIN_PASSWORD": _PASSWORD}
+    run = deploy(deployed.name, "-vvv", "--debug", environment=given).ok()
+    assert _PASSWORD not in run.stdout + run.stderr
+    stored = env_file(deployed, "/etc/infisical/admin.env")
+    assert stored["INFISICAL_ADMIN_PASSWORD"] == _PASSWORD
+    with administrator(deployed) as client:
+        assert len(client.get("/api/v1/organization")["organizations"]) == 1
+    settled(deployed)
