@@ -17,10 +17,15 @@ fi
 test -e /run/first-boot && echo "status: running" || echo "status: done"
 """
 # apt's locks are those of fcntl(2), which flock(1) does not take.
-_HOLD_LOCK = (
-    'use Fcntl; open F, "+>", "/var/lib/dpkg/lock-frontend"; '
-    'fcntl(F, F_SETLK, pack("ssx4qqi", F_WRLCK, 0, 0, 0, 0)) or die; sleep 8'
-)
+_HOLD_LOCKS = """
+use Fcntl;
+$lock = pack("ssx4qqi", F_WRLCK, 0, 0, 0, 0);
+open F, "+>", "/var/lib/dpkg/lock-frontend";
+fcntl(F, F_SETLK, $lock) or die;
+open G, "+>", "/var/lib/apt/lists/lock";
+fcntl(G, F_SETLK, $lock) or die;
+sleep 8;
+"""
 
 
 @pytest.fixture
@@ -45,9 +50,12 @@ def test_a_cloud_init_that_never_ends_is_told(booting: StagingHost) -> None:
     assert "see cloud-init finish within 10 s (setting 'apt_timeout')" in run.sentence
 
 
-def test_the_deploy_waits_for_apts_lock(deployed: StagingHost) -> None:
+def test_the_deploy_waits_for_apts_locks(deployed: StagingHost) -> None:
     deployed.run("apt-get -qq purge --yes curl")
-    deployed.run(f"perl -e '{_HOLD_LOCK}' >/dev/null 2>&1 &")
-    assert deployed.run("apt-get install --yes curl", check=False).returncode != 0
+    deployed.run(f"perl -e '{_HOLD_LOCKS}' >/dev/null 2>&1 & sleep 0.5")
+    for command in ("update", "install --yes curl"):
+        refused = deployed.run(f"apt-get {command}", check=False)
+        assert refused.returncode != 0
+        assert "Could not get lock" in refused.stderr
     assert deploy(deployed.name).ok().changed == [PACKAGES]
     settled(deployed)
