@@ -34,15 +34,15 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
         _latest.pop(host.name, None)
         yield step(_converge, desired, isolation, admin_email, port)
         return
-    remembered = _remembered()
+    known = remembered()
     found = read(
         session.deployer(port), workspace=desired, isolation=isolation, admin_email=admin_email
     )
     _latest[host.name] = found
     changes = difference(
-        desired, found, isolation=isolation, admin_email=admin_email, remembered=remembered
+        desired, found, isolation=isolation, admin_email=admin_email, remembered=known
     )
-    if not changes and remember(found) == remembered:
+    if not changes and remember(found) == known:
         host.noop("the workspace is as its file says")
         return
     yield step(_converge, desired, isolation, admin_email, port)
@@ -54,25 +54,31 @@ def actual() -> Actual | None:
 
 
 def _converge(desired: Workspace, isolation: Isolation, admin_email: str, port: int) -> None:
-    remembered = _remembered()
+    known = remembered()
     found = converge(
         session.deployer(port),
         desired,
         isolation=isolation,
         admin_email=admin_email,
-        remembered=remembered,
+        remembered=known,
         tell=_tell,
     )
     _latest[host.name] = found
-    if remember(found) != remembered:
-        write(MEMORY, json.dumps(remember(found), indent=2) + "\n")
+    keep(remember(found))
 
 
 def _tell(change: Change) -> None:
     logger.info(f"{host.print_prefix}{change}")
 
 
-def _remembered() -> Mapping[str, str]:
+def keep(environments: Mapping[str, str]) -> None:
+    """Keep on the current host which environment is which, if that isn't known already."""
+    if environments != remembered():
+        write(MEMORY, json.dumps(environments, indent=2) + "\n")
+
+
+def remembered() -> Mapping[str, str]:
+    """What `keep` kept on the current host: environment slugs to ids; empty before."""
     text = run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}")
     try:
         found = json.loads(text or "{}")

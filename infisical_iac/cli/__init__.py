@@ -1,0 +1,1 @@
+"""The command line `infisical-iac`: arguments in, a call, a table out."""

@@ -1,0 +1,60 @@
+"""One host of an inventory, connected as pyinfra's own command line connects it."""
+
+# It gives the process to gevent and must do so before anything else is imported by it.
+import pyinfra_cli  # noqa: F401, I001
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyinfra.api.config import Config
+from pyinfra.api.connect import connect_all, disconnect_all
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.state import State, StateStage
+from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
+from pyinfra_cli.inventory import make_inventory
+
+from infisical_iac.connection import without_delay
+from infisical_iac.errors import UserError
+
+
+class ConnectError(UserError):
+    """The inventory names no single host that can be connected to."""
+
+
+@contextmanager
+def connected(inventory: str) -> Iterator[Host]:
+    """The only host of an inventory, connected and current for facts and commands.
+
+    Raises ConnectError if there is none, if there are several, or if it can't be reached.
+    """
+    if "@" not in inventory and not Path(inventory).is_file():
+        raise ConnectError(f"there is no inventory {inventory}: see those in inventory/")
+    state = State(check_for_changes=False)
+    config = Config()  # type: ignore[no-untyped-call]
+    with ctx_state.use(state), ctx_config.use(config):
+        try:
+            hosts = make_inventory(inventory, cwd=str(Path.cwd()))
+            state.init(hosts, config)
+        except PyinfraError as error:
+            raise ConnectError(str(error)) from None
+        with ctx_inventory.use(hosts):
+            yield from _only(state, inventory)
+
+
+def _only(state: State, inventory: str) -> Iterator[Host]:
+    names = [host.name for host in state.inventory]
+    if len(names) != 1:
+        raise ConnectError(f"{inventory} names {len(names)} hosts: give an inventory of one")
+    try:
+        state.set_stage(StateStage.Connect)
+        connect_all(state)
+        host = state.inventory.get_host(names[0])
+        without_delay(host)
+        with ctx_host.use(host):
+            yield host
+    except PyinfraError as error:
+        raise ConnectError(f"{names[0]} can't be connected to: {error}") from None
+    finally:
+        disconnect_all(state)

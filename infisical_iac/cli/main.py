@@ -1,0 +1,34 @@
+"""`infisical-iac`: the commands, and how they fail."""
+
+from typing import Any
+
+import click
+
+from infisical_iac.cli.workspace import workspace
+from infisical_iac.errors import UserError
+
+
+class _Telling(click.Group):
+    """A group whose commands fail with a sentence and exit status 1 for a UserError."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Telling, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="infisical-iac")
+def main() -> None:
+    """Run one's own Infisical, as code.
+
+    Exit status: 0 for success and for nothing to change, 2 for changes that a plan found, 1 for
+    an error, which is told in one sentence.
+
+    Shell completion: add `eval "$(_INFISICAL_IAC_COMPLETE=bash_source infisical-iac)"` to
+    ~/.bashrc; zsh_source and fish_source likewise.
+    """
+
+
+main.add_command(workspace)

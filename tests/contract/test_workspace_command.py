@@ -1,0 +1,113 @@
+"""`infisical-iac workspace` against an Infisical at a URL."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.api import identities, instance, login
+from infisical_iac.api.client import Client
+from infisical_iac.cli.main import main
+
+from .services import Standin
+
+_EMAIL = "admin@example.com"
+_PASSWORD = "obviously-fake-password"
+_FILE = Path(__file__).resolve().parents[2] / "group_data" / "chainalign.yaml"
+_COMMANDS = 44  # one project, one person, and what three environments and two services need
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def deployer(standin: Standin) -> tuple[str, str]:
+    """The client id and secret of an admin of the organization, on a new instance."""
+    with Client(standin.url) as client:
+        body = {"email": _EMAIL, "password": _PASSWORD, "organization": "ChainAlign"}
+        client.post("/api/v1/admin/bootstrap", json=body)
+        admin = login.password(client, _EMAIL, _PASSWORD)
+        organization = instance.own_organizations(admin)[0].id
+        made = identities.create(admin, organization, "deployer", role="admin")
+        auth = identities.attach_universal_auth(admin, made.id, 600, 3600)
+        return auth.client_id, identities.create_client_secret(admin, made.id, "test").value
+
+
+@pytest.fixture
+def command(
+    standin: Standin, deployer: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    """Run `infisical-iac workspace <arguments>` against the instance."""
+    monkeypatch.setenv("INFISICAL_API_URL", f"{standin.url}/api")
+    monkeypatch.setenv("INFISICAL_CLIENT_ID", deployer[0])
+    monkeypatch.setenv("INFISICAL_CLIENT_SECRET", deployer[1])
+    monkeypatch.setenv("INFISICAL_ADMIN_EMAIL", _EMAIL)
+
+    def run(*arguments: str, answer: str = "") -> Result:
+        given = ["workspace", *arguments, "--file", str(_FILE)]
+        return CliRunner().invoke(main, given, input=answer)
+
+    return run
+
+
+def test_plan_apply_and_plan_again(command: Command) -> None:
+    planned = command("plan")
+    assert planned.exit_code == 2
+    assert "+ project chainalign" in planned.output.splitlines()
+    assert "+ identity python-service-production" in planned.output.splitlines()
+    applied = command("apply", "--yes")
+    assert applied.exit_code == 0, applied.output
+    made = applied.output.splitlines()
+    assert made[:-1] == planned.output.splitlines()
+    assert made[-1] == f"{_COMMANDS} changes made."
+    settled = command("plan")
+    assert (settled.exit_code, settled.output) == (0, "Nothing to change.\n")
+    again = command("apply")
+    assert (again.exit_code, again.output) == (0, "Nothing to change.\n")
+
+
+def test_json_holds_the_same_changes(command: Command) -> None:
+    planned = json.loads(command("plan", "--json").output)["changes"]
+    assert {"kind": "+", "what": "project chainalign", "detail": ""} in planned
+    applied = json.loads(command("apply", "--yes", "--json").output)["changes"]
+    assert applied == planned
+    assert json.loads(command("plan", "--json").output) == {"changes": []}
+
+
+def test_no_to_the_question_changes_nothing(command: Command) -> None:
+    refused = command("apply", answer="n\n")
+    assert refused.exit_code == 1
+    assert "Make these changes?" in refused.output
+    assert command("plan").exit_code == 2
+
+
+def test_yes_to_the_question_makes_the_changes(command: Command) -> None:
+    assert command("apply", answer="y\n").exit_code == 0
+    assert command("plan").exit_code == 0
+
+
+def test_wrong_credentials_are_told_and_not_tried_again(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFISICAL_CLIENT_SECRET", "fake-and-wrong")
+    refused = command("plan")
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: ")
+    assert "401" in refused.output
+    assert "fake-and-wrong" not in refused.output
+
+
+def test_a_variable_that_is_missing_is_named(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("INFISICAL_ADMIN_EMAIL")
+    refused = command("plan")
+    assert refused.exit_code == 1
+    assert "INFISICAL_API_URL is set, but not INFISICAL_ADMIN_EMAIL" in refused.output
+
+
+def test_a_missing_workspace_file_is_named(command: Command) -> None:
+    refused = CliRunner().invoke(main, ["workspace", "plan", "--file", "nowhere.yaml"])
+    assert refused.exit_code == 1
+    assert "there is no file nowhere.yaml" in refused.output
