@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from infisical_iac.cli.verify import verify
 from infisical_iac.cli.workspace import workspace
 from infisical_iac.errors import UserError
 
@@ -31,4 +32,5 @@ def main() -> None:
     """
 
 
+main.add_command(verify)
 main.add_command(workspace)

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
@@ -34,7 +35,7 @@ def workspace() -> None:
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text."),
+        json_option,
         click.option(
             "--isolation",
             type=click.Choice(["privilege", "viewer"]),
@@ -45,14 +46,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(path_type=Path),
             help="The workspace file [default: the setting workspace_file]",
         ),
-        click.option(
-            *("-i", "--inventory"),
-            default="inventory/hetzner.py",
-            envvar="INFISICAL_IAC_INVENTORY",
-            show_default=True,
-            show_envvar=True,
-            help="The inventory that names the host.",
-        ),
+        inventory_option,
     ):
         command = option(command)
     return command
@@ -111,7 +105,11 @@ def apply(
     if as_json:
         _show(made, as_json=True)
     else:
-        click.echo(f"{len(made)} changes made." if made else "Nothing to change.")
+        click.echo(_count(made) if made else "Nothing to change.")
+
+
+def _count(made: Sequence[Change]) -> str:
+    return f"{len(made)} change{'s' if len(made) != 1 else ''} made."
 
 
 def _changes(reached: Reached) -> list[Change]:

@@ -1,0 +1,110 @@
+"""`infisical-iac verify`: the host tests, told as sentences."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import pytest
+from rich.console import Console
+from rich.markup import escape
+
+from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.errors import UserError
+
+_SUITE = Path(__file__).resolve().parents[2] / "tests" / "host"
+
+
+class VerifyError(UserError):
+    """The host tests could not be run."""
+
+
+@dataclass
+class Outcome:
+    """What the host tests found, as pytest reports it.
+
+    `passed` and `failed` hold, by topic, the checks as sentences; a failed one with the line
+    that says why.
+    """
+
+    passed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    failed: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in one phase of one check; pytest calls this."""
+        topic = Path(report.location[0]).stem.removeprefix("test_")
+        sentence = report.location[2].removeprefix("test_").replace("_", " ")
+        if report.failed:
+            self.failed[topic].append((sentence, _reason(report)))
+        elif report.when == "call":
+            self.passed[topic].append(sentence)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many checks passed and how many failed."""
+        return sum(map(len, self.passed.values())), sum(map(len, self.failed.values()))
+
+
+def _reason(report: pytest.TestReport) -> str:
+    lines = [line[1:].strip() for line in report.longreprtext.splitlines() if line[:1] == "E"]
+    if lines:
+        return lines[0].removeprefix("AssertionError: ")
+    return report.longreprtext.strip().splitlines()[-1]
+
+
+@click.command()
+@inventory_option
+@json_option
+@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file too.")
+@click.pass_context
+def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None) -> None:
+    """Verify the inventory's host: its effective state, the API, and who can read what.
+
+    Nothing is changed. Exit status: 0 if every check passed, 1 if one failed or none could run.
+    """
+    outcome = Outcome()
+    arguments = [
+        str(_SUITE),
+        "--inventory",
+        inventory,
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:cacheprovider",
+    ]
+    if junit:
+        arguments += ["--junit-xml", str(junit)]
+    status = pytest.main(arguments, plugins=[outcome])
+    passed, failed = outcome.counts
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not passed + failed:
+        raise VerifyError(
+            f"the host of {inventory} could not be verified: see what is printed above"
+        )
+    if as_json:
+        _print_json(outcome)
+    else:
+        _print(outcome)
+    ctx.exit(1 if failed else 0)
+
+
+def _print_json(outcome: Outcome) -> None:
+    failures = [
+        {"topic": topic, "check": sentence, "reason": reason}
+        for topic, each in outcome.failed.items()
+        for sentence, reason in each
+    ]
+    passed, failed = outcome.counts
+    click.echo(json.dumps({"passed": passed, "failed": failed, "failures": failures}, indent=2))
+
+
+def _print(outcome: Outcome) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for topic in sorted(outcome.passed.keys() | outcome.failed.keys()):
+        failed = outcome.failed.get(topic, [])
+        mark = "[red]✗[/]" if failed else "[green]✓[/]"
+        console.print(f"{mark} {topic:12} {len(outcome.passed.get(topic, [])):4} passed")
+        for sentence, reason in failed:
+            console.print(f"    [red]{escape(sentence)}[/]: {escape(reason)}")
+    passed, failures = outcome.counts
+    console.print(f"{passed} checks passed, {failures} failed.")
