@@ -40,12 +40,15 @@ class Reached:
 
 
 @contextmanager
-def reach(inventory: str, file: Path | None, isolation: Isolation | None) -> Iterator[Reached]:
+def reach(
+    inventory: str, file: Path | None, isolation: Isolation | None, *, writes: bool = False
+) -> Iterator[Reached]:
     """The Infisical at INFISICAL_API_URL if that is set, else the one on the inventory's host.
 
     Args:
         file: the workspace file; None takes the host's setting, or the shipped one.
         isolation: None takes the host's setting, or `privilege`.
+        writes: whether changes are to be made; the host is then locked against other runs.
 
     Raises a UserError if neither can be had.
     """
@@ -54,7 +57,7 @@ def reach(inventory: str, file: Path | None, isolation: Isolation | None) -> Ite
         with _at(url, file or Path("group_data/chainalign.yaml"), isolation) as reached:
             yield reached
     else:
-        with _on_host(inventory, file, isolation) as reached:
+        with _on_host(inventory, file, isolation, writes) as reached:
             yield reached
 
 
@@ -73,14 +76,18 @@ def _at(url: str, file: Path, isolation: Isolation | None) -> Iterator[Reached]:
 
 
 @contextmanager
-def _on_host(inventory: str, file: Path | None, isolation: Isolation | None) -> Iterator[Reached]:
+def _on_host(
+    inventory: str, file: Path | None, isolation: Isolation | None, writes: bool
+) -> Iterator[Reached]:
     # Importing these gives the process to gevent, which the way by URL has no need of.
     from infisical_iac.cli.connect import connected
-    from infisical_iac.operations import session, workspace
+    from infisical_iac.operations import lock, session, workspace
     from infisical_iac.settings import load as load_settings
 
     with connected(inventory) as host:
         settings = load_settings(_data(host))
+        if writes:
+            lock.take(host)
         yield Reached(
             session.deployer(settings.http_port),
             load(file or Path(settings.workspace_file)),

@@ -88,7 +88,7 @@ def apply(
     file says, 1 for an error, or for no to the question.
     """
     made: list[Change] = []
-    with reach(inventory, file, isolation) as reached:
+    with reach(inventory, file, isolation, writes=True) as reached:
         changes = _changes(reached)
         if changes and not yes:
             _show(changes, as_json=False, to_stderr=True)

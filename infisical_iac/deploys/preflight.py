@@ -12,6 +12,7 @@ from pyinfra.context import host
 from infisical_iac.connection import without_delay
 from infisical_iac.errors import UserError
 from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.operations import lock
 from infisical_iac.operations.telling import Refusal
 from infisical_iac.settings import Settings, load
 from infisical_iac.workspace.load import load as load_workspace
@@ -38,7 +39,7 @@ class Refused(UserError):
 
 
 def preflight() -> Preflight:
-    """Check the settings, the workspace file, the environment and the host.
+    """Check the settings, the workspace file, the environment and the host, and lock it.
 
     Raises Refusal, one sentence, with nothing changed.
     """
@@ -51,6 +52,7 @@ def preflight() -> Preflight:
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
         refuse_missing(settings.image_archives if not machine.deployed else ())
+        lock.take(host)
     except UserError as error:
         raise Refusal(str(error)) from None
     return Preflight(settings, workspace, machine, password)

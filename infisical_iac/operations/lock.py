@@ -1,0 +1,82 @@
+"""One run at a time on a host.
+
+The lock is held by a process on the host that ends with the connection it was started over: a
+run that dies, however it dies, leaves no lock behind.
+"""
+
+import atexit
+import getpass
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+import paramiko
+from pyinfra.api.host import Host
+
+from infisical_iac.errors import UserError
+from infisical_iac.rendering import script
+
+FILE = "/run/infisical-iac.lock"
+_WAIT_SECONDS = 5
+_ANSWER_SECONDS = 30
+
+_LetGo = Callable[[], None]
+
+_held: set[str] = set()
+
+
+class Locked(UserError):
+    """Another run is at work on the host."""
+
+
+def take(host: Host) -> None:
+    """Take the lock of `host` for the rest of this process.
+
+    Waits a few seconds for a run that is about to end. Raises Locked with who holds it.
+    """
+    if host.name in _held:
+        return
+    sudo = "sudo -n " if host.data.get("_sudo") else ""
+    command = sudo + script("lock", FILE, str(_WAIT_SECONDS))
+    client = getattr(host.connector, "client", None)
+    ask = partial(_ask_over, client.get_transport()) if client else _ask_here
+    answer, let_go = ask(command, f"{_holder()}\n")
+    atexit.register(let_go)
+    if answer.startswith("busy"):
+        raise Locked(
+            f"another run is at work on this host, {answer.removeprefix('busy').strip()}: wait for "
+            f"it to end; if it can't be running any more, `pkill -f {FILE}` on the host lets go"
+        )
+    if answer != "held":
+        raise Locked(f"the lock {FILE} can't be taken on the host: may its user use sudo?")
+    _held.add(host.name)
+
+
+def _ask_over(ssh: paramiko.Transport, command: str, holder: str) -> tuple[str, _LetGo]:
+    channel = ssh.open_session(timeout=_ANSWER_SECONDS)
+    channel.settimeout(_ANSWER_SECONDS)
+    channel.exec_command(command)
+    channel.sendall(holder.encode())
+    answer = b""
+    while not answer.endswith(b"\n") and (more := channel.recv(1024)):
+        answer += more
+    return answer.decode().strip(), channel.close
+
+
+def _ask_here(command: str, holder: str) -> tuple[str, _LetGo]:
+    local = subprocess.Popen(
+        command, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert local.stdin is not None
+    assert local.stdout is not None
+    local.stdin.write(holder)
+    local.stdin.flush()
+    return local.stdout.readline().strip(), local.stdin.close
+
+
+def _holder() -> str:
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"by {getpass.getuser()}@{socket.gethostname()} since {now}, process {os.getpid()}"
