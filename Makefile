@@ -48,8 +48,9 @@ clean: ## Remove the environment and what tools cached
 # Debian splits venv from Python; without it the first attempt fails and is made again.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@echo "==> Making the Python environment in $(VENV)"
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); \
-	    apt-get -qq update && apt-get -qq install --yes python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); apt-get -qq update && \
+	    apt-get -qq install --yes --no-install-recommends python3-venv >/dev/null && \
+	    $(PYTHON) -m venv $(VENV); }
 	@$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
