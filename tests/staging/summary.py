@@ -2,6 +2,7 @@
 
 import json
 
+from tests.staging import access
 from tests.staging.host import StagingHost
 from tests.staging.shell import STATE
 
@@ -10,7 +11,7 @@ Infisical runs on the staging host {name!r}{note}.
 
   reach it    ssh -F .staging/{name}/ssh_config -N -L {port}:127.0.0.1:{port} {name}
               then open {address} as admin@example.com; the password is on the host:
-              ssh -F .staging/{name}/ssh_config {name} cat /etc/infisical/admin.env
+              ssh -F .staging/{name}/ssh_config {name} {sudo}cat /etc/infisical/admin.env
   made        {containers}
               project chainalign with {environments}
               {count} credentials in /etc/infisical/credentials: {credentials}
@@ -34,6 +35,7 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
     prefix = "" if host.name == "demo" else f"STAGING_HOST={host.name} "
     return _TEXT.format(
         name=host.name,
+        sudo="" if access.read(host.directory).user == "root" else "sudo ",
         note=_STANDIN if images["standin"] else "",
         port=port,
         address=f"http://127.0.0.1:{port}",
