@@ -105,11 +105,6 @@ def create(client: Client, organization: str, name: str, role: str = "no-access"
     return Identity(answer["id"], answer["name"], role, has_universal_auth=False)
 
 
-def delete(client: Client, id: str) -> None:
-    """Delete an identity with all its credentials and memberships."""
-    client.delete(f"/api/v1/identities/{id}")
-
-
 def universal_auth_path(id: str) -> str:
     """Where the universal auth of an identity is attached, read and changed."""
     return f"/api/v1/auth/universal-auth/identities/{id}"

@@ -12,6 +12,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _MOST_SECONDS = 600
+_PROGRAM = Path(sys.executable).with_name("infisical-iac")
 
 
 @dataclass(frozen=True)
@@ -95,3 +96,15 @@ def deploy(
         timeout=_MOST_SECONDS,
     )
     return Run(done.returncode, done.stdout, done.stderr)
+
+
+def infisical_iac(staging_host: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `infisical-iac <arguments>` with the inventory of a staging host of that name."""
+    return subprocess.run(
+        [_PROGRAM, *arguments, "--inventory", "inventory/staging.py"],
+        cwd=REPOSITORY,
+        env={**os.environ, "STAGING_HOST": staging_host},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )

@@ -1,34 +1,18 @@
 """`infisical-iac verify` tells in sentences, JSON and JUnit XML what the host tests found."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.e2e.running import REPOSITORY
+from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
-
-_PROGRAM = Path(sys.executable).with_name("infisical-iac")
-
-
-def _verify(host: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [_PROGRAM, "verify", "--inventory", "inventory/staging.py", *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, "STAGING_HOST": host},
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
 
 
 def test_a_deployed_host_passes_and_junit_xml_is_written(
     deployed: StagingHost, tmp_path: Path
 ) -> None:
     file = tmp_path / "junit.xml"
-    done = _verify(deployed.name, "--junit", str(file))
+    done = infisical_iac(deployed.name, "verify", "--junit", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].endswith("checks passed, 0 failed.")
     assert len(ElementTree.parse(file).findall(".//testcase")) >= 60
@@ -38,8 +22,8 @@ def test_a_failed_check_is_told_as_a_sentence_with_its_reason(deployed: StagingH
     key = "/etc/infisical/keys/encryption_key"
     deployed.run(f"chmod 644 {key}")
     try:
-        told = _verify(deployed.name)
-        found = json.loads(_verify(deployed.name, "--json").stdout)
+        told = infisical_iac(deployed.name, "verify")
+        found = json.loads(infisical_iac(deployed.name, "verify", "--json").stdout)
     finally:
         deployed.run(f"chmod 600 {key}")
     assert told.returncode == 1
@@ -51,7 +35,7 @@ def test_a_failed_check_is_told_as_a_sentence_with_its_reason(deployed: StagingH
 
 
 def test_a_host_that_is_not_there_is_told() -> None:
-    done = _verify("nowhere")
+    done = infisical_iac("nowhere", "verify")
     assert done.returncode == 1
     assert "the staging host 'nowhere' is not up" in done.stderr
     assert "Traceback" not in done.stderr
