@@ -1,7 +1,7 @@
 """The HTTP client: JSON in, JSON out, bounded in time, and errors as sentences."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import httpx
@@ -63,29 +63,29 @@ class Client:
 
         Raises ApiError for an answer that is no success, Unreachable for none at all.
         """
-        return self._retry("GET", path, params=params)
+        return self._retry("GET", path, _may_pass, params=params)
 
     def post(
         self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None
     ) -> dict[str, Any]:
-        """Create or act; sent once. Raises as `get` does."""
-        return self._send("POST", path, params=params, json=json)
+        """Create or act; sent again only if it was not processed. Raises as `get` does."""
+        return self._retry("POST", path, _was_not_processed, params=params, json=json)
 
     def patch(
         self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None
     ) -> dict[str, Any]:
-        """Change; sent once. Raises as `get` does."""
-        return self._send("PATCH", path, params=params, json=json)
+        """Change; sent again only if it was not processed. Raises as `get` does."""
+        return self._retry("PATCH", path, _was_not_processed, params=params, json=json)
 
     def delete(
         self, path: str, *, params: Mapping[str, Any] | None = None, json: Any = None
     ) -> dict[str, Any]:
-        """Delete; sent once. Raises as `get` does."""
-        return self._send("DELETE", path, params=params, json=json)
+        """Delete; sent again only if it was not processed. Raises as `get` does."""
+        return self._retry("DELETE", path, _was_not_processed, params=params, json=json)
 
     def post_again(self, path: str, *, json: Any) -> dict[str, Any]:
         """A POST that changes nothing when repeated, such as a login; tried again as `get` is."""
-        return self._retry("POST", path, json=json)
+        return self._retry("POST", path, _may_pass, json=json)
 
     def answers(self) -> bool:
         """Whether the server works, Redis and database included; asked once, without patience.
@@ -104,10 +104,12 @@ class Client:
             return False
         return True
 
-    def _retry(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+    def _retry(
+        self, method: str, path: str, on: Callable[[Exception], bool | float], **request: Any
+    ) -> dict[str, Any]:
         # The context form: the decorator's log line would hold the request.
         for attempt in stamina.retry_context(
-            on=_may_pass, attempts=_ATTEMPTS, timeout=_RETRYING_ENDS_AFTER, wait_max=3.0
+            on=on, attempts=_ATTEMPTS, timeout=_RETRYING_ENDS_AFTER, wait_max=3.0
         ):
             with attempt:
                 return self._send(method, path, **request)
@@ -120,14 +122,19 @@ class Client:
         *,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
-        timeout: httpx.Timeout = _TIMEOUT,
+        timeout: httpx.Timeout | None = None,
     ) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             response = self._http.request(
-                method, path, params=params, json=json, headers=headers, timeout=timeout
+                method,
+                path,
+                params=params,
+                json=json,
+                headers=headers,
+                timeout=timeout or self._http.timeout,
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise Unreachable(
                 str(self._http.base_url), method, path, type(error).__name__
             ) from None
@@ -136,10 +143,17 @@ class Client:
         return _body(response, method, path)
 
 
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, ApiError):
-        return error.status >= 500 or error.status == 429
-    return isinstance(error, Unreachable)
+def _was_not_processed(error: Exception) -> bool | float:
+    """Whether any request may be sent again, and if the server says when: after how long."""
+    if not isinstance(error, ApiError) or error.status != 429:
+        return False
+    return True if error.retry_after is None else error.retry_after
+
+
+def _may_pass(error: Exception) -> bool | float:
+    """The same for a request that does no harm if it is processed twice."""
+    failed = error.status >= 500 if isinstance(error, ApiError) else isinstance(error, Unreachable)
+    return failed or _was_not_processed(error)
 
 
 def _body(response: httpx.Response, method: str, path: str) -> dict[str, Any]:

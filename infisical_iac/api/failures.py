@@ -1,6 +1,8 @@
 """What can go wrong with a request, as sentences with a remedy and without any secret."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -8,6 +10,7 @@ import httpx
 from infisical_iac.errors import UserError
 
 _LONGEST_MESSAGE = 300
+_LONGEST_WAIT = 30.0
 _SECRET_KEYS = {"clientSecret", "password", "secretValue", "accessToken", "token"}
 
 # Marks of an answer (its error name or a part of its message) and what to do about it; the
@@ -32,6 +35,11 @@ _REMEDIES = (
     ("PermissionBoundaryError", "give the deployer the role admin in organization and project"),
     ("PermissionDenied", "give the deployer the role admin in organization and project"),
     ("pending-deletion", "restore that environment in Infisical or delete it for good"),
+    ("RateLimitExceeded", "wait a minute, then run again: no more requests are let through now"),
+    ("Too Many Requests", "wait a minute, then run again: no more requests are let through now"),
+    ("Bad Gateway", "see whether Infisical runs behind the proxy that answered, then run again"),
+    ("Gateway Time", "see whether Infisical runs behind the proxy that answered, then run again"),
+    ("Service Unavailable", "see whether Infisical runs and is healthy, then run again"),
     ("NotInfisical", "check that Infisical, and nothing else, listens there"),
     ("Something went wrong", "read the log of Infisical; a database that is down answers so"),
 )
@@ -43,7 +51,7 @@ class Unreachable(UserError):
     def __init__(self, server: str, method: str, path: str, reason: str) -> None:
         super().__init__(
             f"Infisical at {server.rstrip('/')} does not answer {method} {path} ({reason}): "
-            "check that its containers run and are healthy"
+            "check that its containers run and are healthy, then run again"
         )
 
 
@@ -55,11 +63,20 @@ class ApiError(UserError):
         error: Infisical's name for the kind of error, such as `TokenError`.
         message: Infisical's words, in one line, without anything secret that was sent.
         method, path: what was asked.
+        retry_after: the seconds to wait that the server names, at most thirty; None without.
     """
 
-    def __init__(self, status: int, error: str, message: str, method: str, path: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        message: str,
+        method: str,
+        path: str,
+        retry_after: float | None = None,
+    ) -> None:
         self.status, self.error, self.message = status, error, message
-        self.method, self.path = method, path
+        self.method, self.path, self.retry_after = method, path, retry_after
         marks = f"{error} {message}"
         remedy = next((advice for mark, advice in _REMEDIES if mark in marks), "")
         sentence = f"{method} {path} was answered {status} {error}: {message.rstrip('.')}"
@@ -79,7 +96,20 @@ class ApiError(UserError):
         for secret in _secrets(sent):
             message = message.replace(secret, "***")
         error = str(body.get("error", ""))
-        return cls(response.status_code, error, message[:_LONGEST_MESSAGE], method, path)
+        wait = _seconds(response.headers.get("Retry-After", ""))
+        return cls(response.status_code, error, message[:_LONGEST_MESSAGE], method, path, wait)
+
+
+def _seconds(retry_after: str) -> float | None:
+    """What the header says, as seconds or as an HTTP date; None for what is neither."""
+    if retry_after.isascii() and retry_after.isdecimal():
+        seconds = float(retry_after)
+    else:
+        try:
+            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):  # no date, or one without a time zone
+            return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT)
 
 
 def _one_line(message: Any) -> str:

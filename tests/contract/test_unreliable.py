@@ -1,0 +1,222 @@
+"""The API fails in the middle of `workspace apply`: told in a sentence, and the next run is clean.
+
+Whether a request that got no answer was processed nobody can know, so both are tried.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import stamina
+from click.testing import CliRunner, Result
+
+from infisical_iac.api import client
+from infisical_iac.cli.main import main
+
+from .objects import objects
+from .unreliable import Fault, Kind, UnreliableProxy
+from .world import EMAIL, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_WORKSPACE = """
+project: {{name: {name}, slug: {name}}}
+environments: [{{slug: production, name: Production}}]
+shared_folders: [/shared]
+services: {{{name}: {{folder: /{name}, imports: [/shared]}}}}
+"""
+_MODES: dict[str, Fault] = {
+    "500": Fault(500, "write"),
+    "502 for what was done": Fault(502, "write", processed=True),
+    "503": Fault(503, "write"),
+    "no answer to what was done": Fault("hang", "write", processed=True),
+    "cut": Fault("cut", "write"),
+    "cut in the body": Fault("cut short", "write", processed=True),
+}
+_numbers = count(100)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A workspace of its own, and the command for it, on the stand-in that all cases share."""
+
+    world: World
+    name: str
+    file: Path
+
+    def run(self, *arguments: str, url: str = "") -> Result:
+        identity = self.world.deployer_identity
+        environment = {
+            "INFISICAL_API_URL": url or self.world.standin.url,
+            "INFISICAL_CLIENT_ID": identity.client_id,
+            "INFISICAL_CLIENT_SECRET": identity.client_secret,
+            "INFISICAL_ADMIN_EMAIL": EMAIL,
+        }
+        given = ["workspace", *arguments, "--file", str(self.file)]
+        return CliRunner(env=environment).invoke(main, given)
+
+    def objects(self) -> list[str]:
+        """Everything in the server that belongs to the workspace, each in words without ids."""
+        return sorted(each.replace(self.name, "case") for each in objects(self.world, self.name))
+
+
+@dataclass(frozen=True)
+class Clean:
+    """What a run without faults leaves behind, and how many requests it takes."""
+
+    objects: list[str]
+    reads: int
+    writes: int
+
+
+@pytest.fixture(scope="module")
+def proxy(world: World) -> Iterator[UnreliableProxy]:
+    with UnreliableProxy(world.standin.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def new_case(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Case]:
+    def new() -> Case:
+        name = f"case-{next(_numbers)}"
+        file = tmp_path_factory.mktemp(name) / "workspace.yaml"
+        file.write_text(_WORKSPACE.format(name=name), encoding="utf-8")
+        return Case(world, name, file)
+
+    return new
+
+
+@pytest.fixture
+def case(new_case: Callable[[], Case]) -> Case:
+    return new_case()
+
+
+@pytest.fixture(scope="module")
+def clean(new_case: Callable[[], Case], proxy: UnreliableProxy) -> Clean:
+    proxy.expect(None)
+    case = new_case()
+    assert case.run("apply", "--yes", url=proxy.url).exit_code == 0
+    return Clean(case.objects(), proxy.count("read"), proxy.count("write"))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where nothing hangs, a short timeout would strike what is only slow.
+    if "no answer" in request.node.name:
+        monkeypatch.setattr(client, "_TIMEOUT", httpx.Timeout(1.5))
+
+
+@pytest.fixture
+def without_waiting() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=4):
+        yield
+
+
+def _ends_in_one_sentence(result: Result, case: Case) -> None:
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    (sentence,) = result.stderr.splitlines()
+    assert sentence.startswith("Error: ")
+    assert "Traceback" not in result.output
+    for secret in (case.world.deployer_identity.client_secret, "Bearer", "eyJ"):
+        assert secret not in result.output
+
+
+def _is_made_up_for(case: Case, clean: Clean) -> None:
+    """The next run, without faults, leaves what a clean one leaves."""
+    again = case.run("apply", "--yes")
+    assert again.exit_code == 0, again.output
+    settled = case.run("plan")
+    assert (settled.exit_code, settled.output) == (0, "Nothing to change.\n")
+    assert case.objects() == clean.objects
+
+
+@pytest.mark.parametrize("when", ["first", "middle", "last"])
+@pytest.mark.parametrize("mode", _MODES)
+def test_a_write_that_goes_wrong_is_told_sent_once_and_made_up_for_by_the_next_run(
+    mode: str, when: str, case: Case, clean: Clean, proxy: UnreliableProxy
+) -> None:
+    nth = {"first": 1, "middle": clean.writes // 2, "last": clean.writes}[when]
+    proxy.expect(replace(_MODES[mode], at=(nth,)))
+    failed = case.run("apply", "--yes", url=proxy.url)
+    _ends_in_one_sentence(failed, case)
+    assert failed.stderr.startswith("Error: could not make ")
+    (struck,) = proxy.struck
+    assert (proxy.seen.count(struck), proxy.seen[-1]) == (1, struck)
+    _is_made_up_for(case, clean)
+
+
+def test_any_write_whose_answer_is_lost_is_found_done_by_the_next_run(
+    new_case: Callable[[], Case], clean: Clean, proxy: UnreliableProxy
+) -> None:
+    for nth in range(1, clean.writes + 1):
+        case = new_case()
+        proxy.expect(Fault("cut", "write", {nth}, processed=True))
+        _ends_in_one_sentence(case.run("apply", "--yes", url=proxy.url), case)
+        _is_made_up_for(case, clean)
+
+
+@pytest.mark.usefixtures("without_waiting")
+@pytest.mark.parametrize("mode", _MODES)
+def test_reads_that_go_wrong_now_and_then_do_no_harm(
+    mode: str, case: Case, clean: Clean, proxy: UnreliableProxy
+) -> None:
+    at = (1, clean.reads // 2, clean.reads)
+    proxy.expect(replace(_MODES[mode], kind="read", at=at))
+    applied = case.run("apply", "--yes", url=proxy.url)
+    assert applied.exit_code == 0, applied.output
+    assert len(proxy.struck) == len(at)
+    assert case.objects() == clean.objects
+
+
+@pytest.mark.usefixtures("without_waiting")
+@pytest.mark.parametrize("mode", ["503", "cut", "no answer to what was done"])
+def test_a_login_that_goes_wrong_is_tried_again(
+    mode: str, case: Case, proxy: UnreliableProxy
+) -> None:
+    proxy.expect(replace(_MODES[mode], kind="login"))
+    assert case.run("plan", url=proxy.url).exit_code == 2
+    assert proxy.count("login") == 2
+
+
+@pytest.mark.usefixtures("without_waiting")
+@pytest.mark.parametrize("when", ["first", "middle", "last"])
+@pytest.mark.parametrize("mode", ["502 for what was done", "cut"])
+def test_a_server_that_stays_away_is_told_and_the_next_run_finds_it_back(
+    mode: str, when: str, case: Case, clean: Clean, proxy: UnreliableProxy
+) -> None:
+    nth = {"first": 1, "middle": clean.reads // 2, "last": clean.reads}[when]
+    proxy.expect(replace(_MODES[mode], kind="read", at=range(nth, 1000)))
+    _ends_in_one_sentence(case.run("apply", "--yes", url=proxy.url), case)
+    _is_made_up_for(case, clean)
+
+
+@pytest.mark.parametrize("kind", ["login", "read", "write"])
+def test_too_many_requests_are_waited_out_for_reads_and_writes_alike(
+    kind: Kind, case: Case, clean: Clean, proxy: UnreliableProxy
+) -> None:
+    total = {"login": 1, "read": clean.reads, "write": clean.writes}[kind]
+    at = {1, total}
+    proxy.expect(Fault(429, kind, at))
+    began = time.monotonic()
+    applied = case.run("apply", "--yes", url=proxy.url)
+    assert applied.exit_code == 0, applied.output
+    assert time.monotonic() - began >= len(at)  # Retry-After: 1
+    assert proxy.count(kind) == total + len(at)
+    assert case.objects() == clean.objects
+
+
+@pytest.mark.parametrize("kind", ["login", "read", "write"])
+def test_a_401_is_told_and_never_tried_again(
+    kind: Kind, case: Case, proxy: UnreliableProxy
+) -> None:
+    proxy.expect(Fault(401, kind, range(1, 1000)))
+    _ends_in_one_sentence(case.run("apply", "--yes", url=proxy.url), case)
+    assert proxy.seen.count(proxy.struck[0]) == 1
