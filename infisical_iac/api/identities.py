@@ -4,7 +4,9 @@ Names of identities are not unique, and anybody may make one. An identity is thi
 own if its metadata say so; no other is ever touched.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from infisical_iac.api.client import Client
@@ -13,6 +15,7 @@ from infisical_iac.api.pages import all_of
 from infisical_iac.api.parallel import gather
 
 MARKER = {"key": "managed-by", "value": "infisical-iac"}
+DEPLOYER = "infisical-iac-deployer"
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,26 @@ def find_all(client: Client, organization: str, names: set[str]) -> dict[str, Id
     """This project's own identities among `names`, by name."""
     listed = all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
     candidates = [each["identity"]["id"] for each in listed if each["identity"]["name"] in names]
-    read = gather([lambda id=id: _read(client, id) for id in candidates])  # type: ignore[misc]
-    own = [each for each in read if each is not None and _is_marked(each)]
+    own = _marked(client, candidates)
     own.sort(key=lambda each: (each["createdAt"], each["identity"]["id"]), reverse=True)
     return {each["identity"]["name"]: _identity(each) for each in own}
+
+
+def find_members(client: Client, project: str, *, besides: set[str]) -> list[Identity]:
+    """This project's own identities that are members of a project of Infisical, by name.
+
+    An organization may have several such projects: what is no member belongs to another one,
+    as far as anybody can tell. Identities with a name among `besides` are not looked at.
+    """
+    path = f"/api/v1/projects/{project}/memberships/identities"
+    listed = [each["identity"] for each in all_of(client, path, "identityMemberships")]
+    own = _marked(client, [each["id"] for each in listed if each["name"] not in besides])
+    return sorted(map(_identity, own), key=lambda each: (each.name, each.id))
+
+
+def _marked(client: Client, ids: Iterable[str]) -> list[dict[str, Any]]:
+    read = gather([partial(_read, client, id) for id in ids])
+    return [each for each in read if each is not None and _is_marked(each)]
 
 
 def _read(client: Client, id: str) -> dict[str, Any] | None:

@@ -1,22 +1,28 @@
 """Where the inside of Infisical is reached: through a host's SSH, or at a URL."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.errors import UserError
+from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Isolation, Workspace
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
 _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "INFISICAL_ADMIN_EMAIL")
+_PASSWORD = "INFISICAL_ADMIN_PASSWORD"
+_CLIENT_ID = "INFISICAL_CLIENT_ID="
 
 
 class ReachError(UserError):
@@ -27,28 +33,50 @@ class ReachError(UserError):
 class Reached:
     """An Infisical, and what is wanted inside it.
 
-    `remembered` tells environments by the slugs they had after the last run, and `remember`
-    keeps those for the next; at a URL there is nowhere to keep them.
+    Attributes:
+        client: with the token of the deployer.
+        deployer: the deployer's client id.
+        admin: logs the administrator in, the first time it is called; raises a UserError where
+            that can't be done.
+        has_admin: whether it can be done.
+        memory: of earlier runs; empty at a URL.
+        remember: keeps a memory for the next run; None at a URL, where there is nowhere to.
+        credentials: reads the client ids in the services' credentials on the host, by path.
+        discard: removes files from the host.
+        begin: writes into the host's audit log that changes are about to be made.
+        end: writes there what was changed, and why it failed, if it did; at a URL there is none.
     """
 
     client: Client
+    deployer: str
+    admin: Callable[[], Client]
+    has_admin: bool
     desired: Workspace
     isolation: Isolation
     admin_email: str
-    remembered: Mapping[str, str]
-    remember: Callable[[Mapping[str, str]], None]
+    memory: Memory = field(default_factory=Memory)
+    remember: Callable[[Memory], None] | None = None
+    credentials: Callable[[], Mapping[str, str]] = dict
+    discard: Callable[[Sequence[str]], None] = lambda _: None
+    begin: Callable[[], None] = lambda: None
+    end: Callable[[Sequence[str], str], None] = lambda changes, reason: None
 
 
 @contextmanager
 def reach(
-    inventory: str, file: Path | None, isolation: Isolation | None, *, writes: bool = False
+    inventory: str,
+    file: Path | None,
+    isolation: Isolation | None,
+    *,
+    lock: tuple[int, bool] | None = None,
 ) -> Iterator[Reached]:
     """The Infisical at INFISICAL_API_URL if that is set, else the one on the inventory's host.
 
     Args:
         file: the workspace file; None takes the host's setting, or the shipped one.
         isolation: None takes the host's setting, or `privilege`.
-        writes: whether changes are to be made; the host is then locked against other runs.
+        lock: how many seconds to wait for the host's lock, and whether to break it; None for a
+            look, which takes none.
 
     Raises a UserError if neither can be had.
     """
@@ -57,7 +85,7 @@ def reach(
         with _at(url, file or Path("group_data/chainalign.yaml"), isolation) as reached:
             yield reached
     else:
-        with _on_host(inventory, file, isolation, writes) as reached:
+        with _on_host(inventory, file, isolation, lock) as reached:
             yield reached
 
 
@@ -69,33 +97,80 @@ def _at(url: str, file: Path, isolation: Isolation | None) -> Iterator[Reached]:
     if not url.startswith(("http://", "https://")):
         raise ReachError(f"INFISICAL_API_URL is {url!r}: write https:// and the server's name")
     id, secret, email = (os.environ[name] for name in _VARIABLES)
-    desired = load(file)
+    desired = load(file, admin_email=email)
     with Client(url.rstrip("/").removesuffix("/api")) as client:
-        authorized = login.universal(client, id, secret)
-        yield Reached(authorized, desired, isolation or "privilege", email, {}, lambda _: None)
+        yield Reached(
+            client=login.universal(client, id, secret),
+            deployer=id,
+            admin=cache(partial(_administrator, client, email)),
+            has_admin=bool(os.environ.get(_PASSWORD)),
+            desired=desired,
+            isolation=isolation or "privilege",
+            admin_email=email,
+        )
+
+
+def _administrator(client: Client, email: str) -> Client:
+    password = os.environ.get(_PASSWORD)
+    if not password:
+        raise ReachError(f"this takes the login of {email}: set {_PASSWORD} too")
+    return login.password(client, email, password)
 
 
 @contextmanager
 def _on_host(
-    inventory: str, file: Path | None, isolation: Isolation | None, writes: bool
+    inventory: str,
+    file: Path | None,
+    isolation: Isolation | None,
+    lock: tuple[int, bool] | None,
 ) -> Iterator[Reached]:
     # Importing these gives the process to gevent, which the way by URL has no need of.
     from infisical_iac.cli.connect import connected
-    from infisical_iac.operations import lock, session, workspace
+    from infisical_iac.operations import audit, session, workspace
+    from infisical_iac.operations.lock import take
     from infisical_iac.settings import load as load_settings
 
     with connected(inventory) as host:
         settings = load_settings(_data(host))
-        if writes:
-            lock.take(host)
+        if lock:
+            take(host, wait=lock[0], by_force=lock[1])
         yield Reached(
-            session.deployer(settings.http_port),
-            load(file or Path(settings.workspace_file)),
-            isolation or settings.isolation,
-            settings.admin_email,
-            workspace.remembered(),
-            workspace.keep,
+            client=session.deployer(settings.http_port),
+            deployer=session.read_env(session.DEPLOYER_FILE)["INFISICAL_CLIENT_ID"],
+            admin=cache(partial(session.administrator, settings.http_port)),
+            has_admin=True,
+            desired=load(file or Path(settings.workspace_file), admin_email=settings.admin_email),
+            isolation=isolation or settings.isolation,
+            admin_email=settings.admin_email,
+            memory=workspace.remembered(),
+            remember=workspace.keep,
+            credentials=_credentials,
+            discard=_discard,
+            begin=partial(audit.begin, "workspace"),
+            end=_end,
         )
+
+
+def _end(changes: Sequence[str], reason: str) -> None:
+    from infisical_iac.operations import audit
+
+    audit.end("workspace", changes=changes, reason=reason)
+
+
+def _credentials() -> Mapping[str, str]:
+    from infisical_iac.operations.remote import run
+
+    command = f"grep -H '^{_CLIENT_ID}' {DIRECTORY}/*.env 2>/dev/null || true"
+    lines = run(command, doing=f"read {DIRECTORY}").splitlines()
+    found = (line.partition(f":{_CLIENT_ID}") for line in lines)
+    return {path: client_id for path, _, client_id in found}
+
+
+def _discard(paths: Sequence[str]) -> None:
+    from infisical_iac.operations.remote import run
+
+    if paths:
+        run(f"rm -f -- {shlex.join(paths)}", doing="remove credentials")
 
 
 def _data(host: "Host") -> Mapping[str, object]:

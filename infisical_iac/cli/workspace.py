@@ -1,25 +1,36 @@
 """`infisical-iac workspace`: the inside of Infisical alone."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.text import Text
 
-from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.confirming import confirm
+from infisical_iac.cli.inside import Plan, look, make, recorded
+from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
 from infisical_iac.cli.reach import Reached, reach
-from infisical_iac.workspace.actual import read
+from infisical_iac.cli.showing import (
+    print_changes,
+    print_json,
+    print_notes,
+    print_rotations,
+    print_shown,
+    unnamed_notes,
+)
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.converge import converge
-from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.model import Isolation
-from infisical_iac.workspace.state import remember
 
 CHANGES = 2
-_COLORS = {"+": "green", "~": "yellow", "-": "red"}
+
+_NO_MEMORY = (
+    "at a URL only identities are pruned: which environments, folders and imports this project "
+    "made is known on its host alone"
+)
+_NO_ADMIN = (
+    "people who left the file are not looked for: that takes the administrator's login, so set "
+    "INFISICAL_ADMIN_PASSWORD too"
+)
 
 
 @click.group()
@@ -29,13 +40,20 @@ def workspace() -> None:
     The host is that of the inventory, through its SSH connection. With INFISICAL_API_URL set, it
     is the Infisical there, wherever that runs; INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET
     are then those of a machine identity that is an admin of the organization, and
-    INFISICAL_ADMIN_EMAIL names the person who shall see the project.
+    INFISICAL_ADMIN_EMAIL names the person who shall see the project. People in the file take
+    that person's INFISICAL_ADMIN_PASSWORD too.
     """
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         json_option,
+        click.option(
+            "--prune",
+            is_flag=True,
+            help="Take away what this project made and the file no longer names; at a URL, "
+            "identities alone.",
+        ),
         click.option(
             "--isolation",
             type=click.Choice(["privilege", "viewer"]),
@@ -60,89 +78,90 @@ def plan(
     inventory: str,
     file: Path | None,
     isolation: Isolation | None,
+    prune: bool,
     as_json: bool,
 ) -> None:
     """Show what `apply` would change, item by item, and change nothing.
 
-    Exit status: 0 for nothing, 2 for changes, 1 for an error.
+    What this project made and the file no longer names is told beside that, and with `--prune`
+    it is among the changes. Exit status: 0 for nothing, 2 for changes, 1 for an error.
     """
     with reach(inventory, file, isolation) as reached:
-        changes = _changes(reached)
-    _show(changes, as_json=as_json)
-    ctx.exit(CHANGES if changes else 0)
+        planned = look(reached, prune=prune)
+        notes = _notes(reached, planned, prune=prune)
+    if as_json:
+        print_json(planned.due, planned.unnamed, planned.rotate)
+    else:
+        print_changes(planned.due)
+        if not planned.due:
+            click.echo("Nothing to change.")
+        print_rotations(planned.rotate)
+    print_notes(notes)
+    ctx.exit(CHANGES if planned.due else 0)
 
 
 @workspace.command()
 @_options
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@yes_option
+@click.option(
+    "--confirm",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="The name of an environment, or of a folder such as production/backend, that may be "
+    "pruned with the secrets in it; for each its own.",
+)
+@lock_options
 def apply(
     inventory: str,
     file: Path | None,
     isolation: Isolation | None,
+    prune: bool,
     as_json: bool,
     yes: bool,
+    names: tuple[str, ...],
+    lock_timeout: int,
+    break_lock: bool,
 ) -> None:
     """Show the plan, ask, and make the changes.
 
-    Nothing that this project did not make is deleted. Exit status: 0 when everything is as the
-    file says, 1 for an error, or for no to the question.
+    Nothing that this project did not make is deleted, and without `--prune` nothing that it
+    made. Exit status: 0 when everything is as the file says, 1 for an error, or for no to the
+    question.
     """
     made: list[Change] = []
-    with reach(inventory, file, isolation, writes=True) as reached:
-        changes = _changes(reached)
-        if changes and not yes:
-            _show(changes, as_json=False, to_stderr=True)
+
+    def tell(change: Change) -> None:
+        if not as_json:
+            print_changes([change])
+        print_shown(change, stderr=as_json)
+        made.append(change)
+
+    with reach(inventory, file, isolation, lock=(lock_timeout, break_lock)) as reached:
+        planned = look(reached, prune=prune)
+        if planned.due and not yes:
+            print_changes(planned.due, stderr=True)
             click.confirm("Make these changes?", abort=True, err=True)
-        actual = converge(
-            reached.client,
-            reached.desired,
-            isolation=reached.isolation,
-            admin_email=reached.admin_email,
-            remembered=reached.remembered,
-            tell=made.append if as_json else _tell_and(made.append),
-        )
-        reached.remember(remember(actual))
+        confirm(planned.removals, names, ask=not yes)
+        with recorded(reached, planned, made):
+            make(reached, planned, tell)
+        notes = _notes(reached, planned, prune=prune)
     if as_json:
-        _show(made, as_json=True)
+        print_json(made, planned.unnamed, planned.rotate)
     else:
         click.echo(_count(made) if made else "Nothing to change.")
+        print_rotations(planned.rotate)
+    print_notes(notes)
 
 
 def _count(made: Sequence[Change]) -> str:
     return f"{len(made)} change{'s' if len(made) != 1 else ''} made."
 
 
-def _changes(reached: Reached) -> list[Change]:
-    actual = read(
-        reached.client,
-        workspace=reached.desired,
-        isolation=reached.isolation,
-        admin_email=reached.admin_email,
-    )
-    return difference(
-        reached.desired,
-        actual,
-        isolation=reached.isolation,
-        admin_email=reached.admin_email,
-        remembered=reached.remembered,
-    )
-
-
-def _tell_and(also: Callable[[Change], None]) -> Callable[[Change], None]:
-    def tell(change: Change) -> None:
-        _show([change], as_json=False)
-        also(change)
-
-    return tell
-
-
-def _show(changes: Sequence[Change], *, as_json: bool, to_stderr: bool = False) -> None:
-    if as_json:
-        items = [{"kind": c.kind, "what": c.what, "detail": c.detail} for c in changes]
-        click.echo(json.dumps({"changes": items}, indent=2, ensure_ascii=False))
-        return
-    console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
-    for change in changes:
-        console.print(Text(str(change), style=_COLORS[change.kind]))
-    if not changes:
-        console.print("Nothing to change.")
+def _notes(reached: Reached, planned: Plan, *, prune: bool) -> list[str]:
+    notes = [*planned.notes, *unnamed_notes(planned.unnamed)]
+    if prune and reached.remember is None:
+        notes.append(_NO_MEMORY)
+    if prune and not reached.has_admin:
+        notes.append(_NO_ADMIN)
+    return notes

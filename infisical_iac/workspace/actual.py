@@ -1,5 +1,6 @@
 """Reading the actual state: a few waves of requests, those of a wave side by side."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,12 +10,13 @@ from infisical_iac.api.failures import ApiError
 from infisical_iac.api.pages import all_of
 from infisical_iac.api.parallel import gather
 from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.people_actual import memberships, person, read_people
+from infisical_iac.workspace.people_check import refuse
 from infisical_iac.workspace.state import (
     AccountState,
     Actual,
     DeletedEnvironment,
     EnvironmentState,
-    PersonState,
     Privilege,
     ProjectState,
     roles_of,
@@ -25,31 +27,56 @@ _PRIVILEGES = "/api/v2/identity-project-additional-privilege"
 Json = dict[str, Any]
 
 
-def read(client: Client, *, workspace: Workspace, isolation: Isolation, admin_email: str) -> Actual:
+def read(
+    client: Client,
+    *,
+    workspace: Workspace,
+    isolation: Isolation,
+    admin_email: str,
+    admin: Callable[[], Client] | None = None,
+    leavers: bool = False,
+) -> Actual:
     """Read what is inside Infisical of what the workspace speaks of.
 
     Args:
         client: with the token of the deployer, an admin of organization and project.
         isolation: with `viewer`, the privilege API is not asked for anything.
         admin_email: the person who must be an admin of the project.
+        admin: logs that person in; called only if people are read, which are if the workspace
+            names any.
+        leavers: whether to read people even so, for those who left the file.
 
-    Raises ApiError or Unreachable.
+    Raises ApiError or Unreachable, and WorkspaceError for people who can't have their roles.
     """
+    refuse(workspace, isolation, admin_email)
     slug = workspace.project.slug
     first: list[Any] = gather(
         [partial(_project, client, slug), partial(identities.organization_id, client)]
     )
     project, organization = first
     names = {account.identity for account in workspace.accounts()}
+    asked = isolation == "privilege" and (leavers or bool(workspace.people))
+    people = partial(
+        read_people,
+        client,
+        admin,
+        organization=organization,
+        wanted=workspace.people,
+        admin_email=admin_email,
+    )
     if project is None:
-        accounts = _accounts(client, organization, names, None, isolation)
-        return Actual(organization, accounts=accounts, elsewhere=_elsewhere(client))
+        return Actual(
+            organization,
+            accounts=_accounts(client, organization, names, None, isolation),
+            people=people(listed=[]) if asked else None,
+            elsewhere=_elsewhere(client),
+        )
     id = project["id"]
     parts: list[Any] = gather(
         [
             partial(_environments, client, id, project["environments"], workspace),
             partial(_accounts, client, organization, names, id, isolation),
-            partial(_person, client, id, admin_email),
+            partial(memberships, client, id),
         ]
     )
     return Actual(
@@ -61,7 +88,8 @@ def read(client: Client, *, workspace: Workspace, isolation: Isolation, admin_em
             for each in project["deletedEnvironments"]
         ),
         accounts=parts[1],
-        admin=parts[2],
+        admin=person(parts[2], admin_email),
+        people=people(listed=parts[2]) if asked else None,
     )
 
 
@@ -149,12 +177,3 @@ def _privilege(client: Client, id: str) -> Privilege:
     # Only the answer for a single one tells its permissions.
     read = client.get(f"{_PRIVILEGES}/{id}")["privilege"]
     return Privilege(read["id"], read["slug"], read["isTemporary"], tuple(read["permissions"]))
-
-
-def _person(client: Client, project: str, email: str) -> PersonState | None:
-    listed = client.get(f"/api/v1/projects/{project}/memberships")["memberships"]
-    for each in listed:
-        user = each["user"]
-        if email.lower() in {str(user["username"]).lower(), str(user["email"]).lower()}:
-            return PersonState(each["id"], roles_of(each))
-    return None

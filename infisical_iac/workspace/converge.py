@@ -1,6 +1,7 @@
 """Reading, comparing and applying until nothing differs."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from infisical_iac.api.client import Client
 from infisical_iac.workspace.actual import read
@@ -22,6 +23,7 @@ def converge(
     admin_email: str,
     remembered: Mapping[str, str],
     tell: Callable[[Change], None],
+    admin: Callable[[], Client] | None = None,
 ) -> Actual:
     """Make the workspace so, and return the state as read when nothing differed any more.
 
@@ -29,12 +31,20 @@ def converge(
     environment that was restored.
 
     Args:
-        tell: called with each change once it is made.
+        tell: called with each change once it is made; `shown` of it is told only here.
+        admin: logs in the administrator; called only for people.
 
     Raises what `read`, `difference` and `apply` do, and WorkspaceError if it does not settle.
     """
+    administrator = cache(admin) if admin else None
     for _ in range(_MOST_PASSES + 1):
-        actual = read(client, workspace=workspace, isolation=isolation, admin_email=admin_email)
+        actual = read(
+            client,
+            workspace=workspace,
+            isolation=isolation,
+            admin_email=admin_email,
+            admin=administrator,
+        )
         changes = difference(
             workspace,
             actual,
@@ -44,7 +54,7 @@ def converge(
         )
         if not changes:
             return actual
-        for change in apply(client, changes):
+        for change in apply(client, changes, admin=administrator):
             tell(change)
     raise WorkspaceError(
         f"Infisical still differs after {_MOST_PASSES} repairs ({changes[0]}): "

@@ -6,6 +6,7 @@ from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.environments import environments
 from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.people import people
 from infisical_iac.workspace.state import Actual
 
 
@@ -34,6 +35,7 @@ def difference(
         *access.admin(admin_email, actual),
         *environments(desired, actual, remembered),
         *structure.folders(desired, actual, remembered),
+        *people(desired, admin_email, actual),
     ]
     for account in desired.accounts():
         changes += access.account(account, isolation, actual)

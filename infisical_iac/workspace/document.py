@@ -8,6 +8,7 @@ import yaml
 from infisical_iac.errors import UserError
 
 Place = tuple[str | int, ...]
+Problem = tuple[Place, str]
 
 
 class WorkspaceError(UserError):

@@ -1,14 +1,17 @@
 """From the workspace file to the desired state, refusing what can't be meant."""
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from infisical_iac.workspace.document import Document, Place, WorkspaceError, named, parse
+from infisical_iac.compatibility import WORKSPACE, Schema, moved, refusal
+from infisical_iac.workspace.document import Document, Place, Problem, WorkspaceError, named, parse
+from infisical_iac.workspace.hints import hint
 from infisical_iac.workspace.model import Environment, Project, Service, Workspace
+from infisical_iac.workspace.people_check import contradictory, unknown
+from infisical_iac.workspace.roles import ROLE, TABLE
 
 _EXAMPLES = {
     "project": "name and slug",
@@ -25,14 +28,18 @@ _KINDS = {
     "int_type": "a whole number",
 }
 
-Problem = tuple[Place, str]
+# What pydantic puts into a place beside what the file says.
+_NOT_IN_THE_FILE = {"[key]", ROLE, TABLE}
 
 
-def load(source: str | Path) -> Workspace:
+def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "") -> Workspace:
     """Read and check the desired state.
 
     Args:
         source: the path of the file, or its text as a `str`.
+        admin_email: the first administrator, who can't be less than an admin; empty if unknown.
+        schema: which version is read, and which keys of earlier ones are told by their new names.
+            A file that doesn't say its version is of the first.
 
     Raises WorkspaceError: one sentence for every problem, with the line, the place and the
     remedy.
@@ -41,14 +48,21 @@ def load(source: str | Path) -> Workspace:
     document = parse(_text(source), where)
     if not isinstance(document.data, dict):
         raise WorkspaceError(f"{where} must begin with keys: {', '.join(Workspace.model_fields)}")
+    stale = refusal(document.data.get("schema_version", 1), schema)
+    if stale:
+        raise _refusal([(("schema_version",), stale)], document, where)
     services = document.data.get("services")
     if isinstance(services, dict):  # `backend:` with nothing after it lacks its folder, no more
         document.data["services"] = {key: value or {} for key, value in services.items()}
+    if document.data.get("people", ()) is None:  # everybody in it is commented out
+        document.data["people"] = {}
     try:
         workspace = Workspace.model_validate(document.data)
     except ValidationError as error:
-        raise _refusal(map(_problem, error.errors()), document, where) from None
-    problems = [*_repeated(workspace), *_contradictory(workspace)]
+        told = (_problem(each, schema) for each in error.errors())
+        raise _refusal(told, document, where) from None
+    problems = [*_repeated(workspace), *_contradictory(workspace), *unknown(workspace)]
+    problems += contradictory(workspace, admin_email)
     if problems:
         raise _refusal(problems, document, where)
     return workspace
@@ -77,13 +91,15 @@ def _refusal(problems: Iterable[Problem], document: Document, where: str) -> Wor
     return WorkspaceError("; ".join(sentences))
 
 
-def _problem(error: Any) -> Problem:
-    place: Place = tuple(part for part in error["loc"] if part != "[key]")
+def _problem(error: Any, schema: Schema) -> Problem:
+    place: Place = tuple(part for part in error["loc"] if part not in _NOT_IN_THE_FILE)
     key = str(place[-1]) if place else ""
     if error["type"] == "missing":
         return place[:-1], f"has no {key!r}; add {_EXAMPLES.get(key, 'it')}"
+    if error["type"] == "extra_forbidden" and (became := moved(place, schema)):
+        return place, str(became)
     if error["type"] == "extra_forbidden":
-        return place, f"this key is unknown; {_hint(key, _keys_beside(place))}"
+        return place, f"this key is unknown; {hint(key, _keys_beside(place))}"
     if error["type"] == "too_short":
         return place, "at least one is needed; add one"
     if error["type"] in _KINDS:
@@ -98,14 +114,6 @@ def _keys_beside(place: Place) -> Iterable[str]:
         "services": Service,
     }
     return (models[place[0]] if len(place) > 1 else Workspace).model_fields
-
-
-def _hint(word: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = get_close_matches(word, known, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"there are: {', '.join(known)}" if known else "there are none yet"
 
 
 def _repeated(workspace: Workspace) -> Iterator[Problem]:
@@ -163,6 +171,6 @@ def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> I
     for index, folder in enumerate(service.imports):
         here = (*place, "imports", index)
         if folder not in shared:
-            yield here, f"{folder} is no entry of shared_folders; {_hint(folder, shared)}"
+            yield here, f"{folder} is no entry of shared_folders; {hint(folder, shared)}"
         elif folder in service.imports[:index]:
             yield here, f"{folder} is imported already; remove one of them"

@@ -3,7 +3,18 @@
 import re
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictInt,
+    StrictStr,
+    Tag,
+)
+
+from infisical_iac.workspace.roles import ROLE, TABLE, Email, Role, kind
 
 # How Infisical itself limits them, so that a refusal comes before the first request.
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -57,6 +68,15 @@ ProjectSlug = Annotated[StrictStr, AfterValidator(_project_slug)]
 DisplayName = Annotated[StrictStr, AfterValidator(_display_name)]
 Folder = Annotated[StrictStr, AfterValidator(_folder)]
 Seconds = Annotated[StrictInt, AfterValidator(_ttl)]
+
+# One role for the whole of it, or one for each part that is named, and none for the others.
+InEnvironment = Annotated[
+    Annotated[Role, Tag(ROLE)] | Annotated[dict[Folder, Role], Tag(TABLE)], Discriminator(kind)
+]
+Access = Annotated[
+    Annotated[Role, Tag(ROLE)] | Annotated[dict[Slug, InEnvironment], Tag(TABLE)],
+    Discriminator(kind),
+]
 
 
 class _Entry(BaseModel):
@@ -122,8 +142,10 @@ class Workspace(_Entry):
     environments: Annotated[tuple[Environment, ...], Field(min_length=1)]
     shared_folders: tuple[Folder, ...] = ()
     services: dict[Slug, Service] = {}
+    people: dict[Email, Access] = {}
     access_token_ttl: Seconds = 1800
     access_token_max_ttl: Seconds = 86_400
+    schema_version: StrictInt = 1
 
     @property
     def folders(self) -> list[str]:

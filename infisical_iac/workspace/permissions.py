@@ -34,7 +34,7 @@ def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, A
 
 
 def _canonical(permission: Mapping[str, Any]) -> str:
-    subject, actions = _listed(permission["subject"]), _listed(permission["action"])
+    subject, actions = listed(permission["subject"]), listed(permission["action"])
     conditions = {
         key: {"$eq": value} if isinstance(value, str) else value
         for key, value in (permission.get("conditions") or {}).items()
@@ -43,5 +43,6 @@ def _canonical(permission: Mapping[str, Any]) -> str:
     return json.dumps([sorted(subject), sorted(actions), conditions, inverted], sort_keys=True)
 
 
-def _listed(value: Any) -> list[str]:
+def listed(value: Any) -> list[str]:
+    """One or several, as the server writes subjects and actions, always as a list."""
     return [value] if isinstance(value, str) else list(value)

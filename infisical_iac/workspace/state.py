@@ -39,7 +39,7 @@ class DeletedEnvironment:
 
 @dataclass(frozen=True)
 class Privilege:
-    """An additional privilege of an identity in the project."""
+    """An additional privilege of an identity or a person in the project."""
 
     id: str
     slug: str
@@ -59,10 +59,29 @@ class AccountState:
 
 @dataclass(frozen=True)
 class PersonState:
-    """A person's membership of the project."""
+    """A person's membership of the project.
+
+    Attributes:
+        privileges: None while they can't be read, which takes the first administrator to be an
+            admin of the project.
+    """
 
     membership_id: str
     roles: tuple[str, ...]
+    privileges: tuple[Privilege, ...] | None = None
+
+
+@dataclass(frozen=True)
+class People:
+    """Persons other than the first administrator, by e-mail.
+
+    Attributes:
+        members: those in the project, whoever made them so.
+        usernames: what those in the organization are called there.
+    """
+
+    members: Mapping[str, PersonState]
+    usernames: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,7 @@ class Actual:
         project: None while there is none of the slug.
         accounts: our own identities among those desired, by name.
         admin: the first administrator's membership of the project, None without one.
+        people: None if nobody asked for them.
         elsewhere: while there is no project of the slug: environment id to project slug.
     """
 
@@ -82,6 +102,7 @@ class Actual:
     deleted: tuple[DeletedEnvironment, ...] = ()
     accounts: Mapping[str, AccountState] = field(default_factory=dict)
     admin: PersonState | None = None
+    people: People | None = None
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 

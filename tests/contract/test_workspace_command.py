@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from infisical_iac.api import identities, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
+from infisical_iac.cli.reach import ReachError, reach
 
 from .services import Standin
 
@@ -68,11 +69,12 @@ def test_plan_apply_and_plan_again(command: Command) -> None:
 
 
 def test_json_holds_the_same_changes(command: Command) -> None:
-    planned = json.loads(command("plan", "--json").output)["changes"]
-    assert {"kind": "+", "what": "project chainalign", "detail": ""} in planned
-    applied = json.loads(command("apply", "--yes", "--json").output)["changes"]
+    planned = json.loads(command("plan", "--json").stdout)["changes"]
+    assert {"kind": "+", "what": "project chainalign", "detail": "", "diff": ""} in planned
+    applied = json.loads(command("apply", "--yes", "--json").stdout)["changes"]
     assert applied == planned
-    assert json.loads(command("plan", "--json").output) == {"changes": []}
+    settled = json.loads(command("plan", "--json").stdout)
+    assert settled == {"changes": [], "unnamed": [], "rotate": {}}
 
 
 def test_no_to_the_question_changes_nothing(command: Command) -> None:
@@ -111,3 +113,15 @@ def test_a_missing_workspace_file_is_named(command: Command) -> None:
     refused = CliRunner().invoke(main, ["workspace", "plan", "--file", "nowhere.yaml"])
     assert refused.exit_code == 1
     assert "there is no file nowhere.yaml" in refused.output
+
+
+def test_the_administrator_is_logged_in_once_and_only_when_asked_for(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reach("", _FILE, None) as reached:
+        with pytest.raises(ReachError, match="set INFISICAL_ADMIN_PASSWORD too"):
+            reached.admin()
+        monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", _PASSWORD)
+        admin = reached.admin()
+        assert reached.admin() is admin
+        assert [each.name for each in instance.own_organizations(admin)] == ["ChainAlign"]

@@ -1,6 +1,6 @@
 """Routes of the Infisical in memory: identities, logins, memberships, privileges."""
 
-from tests.unit.fake_state import ORGANIZATION, Json, Refused, State, one
+from tests.unit.fake_state import ORGANIZATION, Json, Refused, State
 
 _NO_LIMITS = {"clientSecretTTL": 0, "clientSecretNumUsesLimit": 0, "isClientSecretRevoked": False}
 
@@ -72,8 +72,14 @@ class Access(State):
 
     def _list_members(self, _: Json) -> Json:
         listed = [
-            {"id": f"membership-{id}", "identityId": id, "roles": roles}
+            {
+                "id": f"membership-{id}",
+                "identityId": id,
+                "identity": {"id": id, "name": self.identities[id]["name"]},
+                "roles": roles,
+            }
             for id, roles in self.members.items()
+            if id in self.identities
         ]
         return {"identityMemberships": listed, "totalCount": len(listed)}
 
@@ -108,17 +114,3 @@ class Access(State):
 
     def _drop_privilege(self, _: Json, id: str) -> Json:
         return {"privilege": self.privileges.pop(id)}
-
-    def _list_persons(self, _: Json) -> Json:
-        return {"memberships": self.persons}
-
-    def _add_persons(self, body: Json) -> Json:
-        for name in body["usernames"]:
-            roles = [{"role": role, "isTemporary": False} for role in body["roleSlugs"]]
-            user = {"username": name, "email": name}
-            self.persons.append({"id": self._id("seat"), "user": user, "roles": roles})
-        return {"memberships": self.persons}
-
-    def _set_person(self, body: Json, id: str) -> Json:
-        one(self.persons, "id", id)["roles"] = body["roles"]
-        return {"roles": body["roles"]}

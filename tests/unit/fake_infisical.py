@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.unit.fake_access import Access
+from tests.unit.fake_deletions import Deletions
+from tests.unit.fake_people import People
 from tests.unit.fake_state import Json, Refused
 from tests.unit.fake_structure import Structure
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class FakeInfisical(Structure, Access):
+class FakeInfisical(Structure, Access, People, Deletions):
     """The state, its routes, and `handle` for a `httpx.MockTransport`."""
 
     def __init__(self) -> None:
@@ -54,9 +56,21 @@ class FakeInfisical(Structure, Access):
             ("GET", "/v2/identity-project-additional-privilege/(.+)", self._privilege),
             ("PATCH", "/v2/identity-project-additional-privilege/(.+)", self._patch_privilege),
             ("DELETE", "/v2/identity-project-additional-privilege/(.+)", self._drop_privilege),
+            ("GET", "/v4/secrets", self._list_secrets),
+            ("DELETE", "/v1/identities/([^/]+)", self._drop_identity),
+            ("DELETE", "/v1/projects/[^/]+/environments/([^/]+)", self._drop_environment),
+            ("DELETE", "/v2/folders/([^/]+)", self._drop_folder),
+            ("DELETE", "/v2/secret-imports/([^/]+)", self._drop_import),
             ("GET", "/v1/projects/[^/]+/memberships", self._list_persons),
             ("POST", "/v1/projects/[^/]+/memberships", self._add_persons),
             ("PATCH", "/v1/projects/[^/]+/memberships/([^/]+)", self._set_person),
+            ("DELETE", "/v1/projects/[^/]+/memberships/([^/]+)", self._drop_person),
+            ("GET", "/v2/organizations/([^/]+)/memberships", self._list_organization),
+            ("POST", "/v1/invite-org/signup", self._invite),
+            ("GET", "/v1/user-project-additional-privilege", self._list_grants),
+            ("POST", "/v1/user-project-additional-privilege", self._create_grant),
+            ("GET", "/v1/user-project-additional-privilege/(.+)", self._grant),
+            ("PATCH", "/v1/user-project-additional-privilege/(.+)", self._patch_grant),
         ]
 
     def handle(self, request: httpx.Request) -> httpx.Response:
@@ -64,6 +78,7 @@ class FakeInfisical(Structure, Access):
         body = json.loads(request.content) if request.content else None
         values = dict(request.url.params) if request.method == "GET" else body or {}
         with self._lock:
+            self.token = request.headers.get("Authorization", "").removeprefix("Bearer ")
             sent = json.loads(request.content) if request.content else None
             self.requests.append((request.method, request.url.path, sent))
             for method, pattern, route in self.routes:

@@ -30,6 +30,11 @@ class State:
         self.members: dict[str, list[Json]] = {}
         self.privileges: dict[str, Json] = {}
         self.persons: list[Json] = []
+        self.stored: dict[tuple[str, str], list[str]] = {}  # names of secrets, by place
+        self.organization: dict[str, Json] = {}
+        self.grants: dict[str, Json] = {}
+        self.has_smtp = False
+        self.token = ""  # of the request being answered
         self._made = 0
 
     def environment(self, slug: str) -> Json:
@@ -39,6 +44,11 @@ class State:
     def identity(self, name: str) -> Json:
         """The first identity of a name."""
         return one(list(self.identities.values()), "name", name)
+
+    @staticmethod
+    def folder_id(environment: str, path: str) -> str:
+        """The id of a folder in the environment of an id."""
+        return f"folder-{environment}{path.replace('/', '.')}"
 
     def delete_environment(self, slug: str) -> None:
         """Soft-delete, as the user interface does."""

@@ -76,8 +76,13 @@ class Structure(State):
         return {"environment": back}
 
     def _list_folders(self, query: Json) -> Json:
-        paths = self.folders[self.environment(query["environment"])["id"]]
-        return {"folders": [{"id": path, "relativePath": path} for path in sorted(paths)]}
+        environment = self.environment(query["environment"])["id"]
+        return {
+            "folders": [
+                {"id": self.folder_id(environment, path), "relativePath": path}
+                for path in sorted(self.folders[environment])
+            ]
+        }
 
     def _create_folder(self, body: Json) -> Json:
         paths = self.folders[self.environment(body["environment"])["id"]]

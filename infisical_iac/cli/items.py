@@ -1,0 +1,39 @@
+"""Items of a plan, and of what a run changed, as text and as JSON."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from infisical_iac.item import Item
+
+_COLORS = {"+": "green", "~": "yellow", "-": "red"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where text for people goes; lines are as long as they are."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
+    """The items as JSON holds them."""
+    return [
+        {"kind": each.kind, "what": each.what, "detail": each.detail, "diff": each.diff}
+        for each in items
+    ]
+
+
+def show(items: Iterable[Item], unknown: Iterable[str], to: Console) -> None:
+    """Print each item in a line, its diff below it, and then what can't be seen yet."""
+    for item in items:
+        to.print(Text(str(item), style=_COLORS[item.kind]))
+        for line in item.diff.splitlines():
+            to.print(Text(f"    {line}", style=_COLORS.get(line[:1].replace("@", "~"), "dim")))
+    for sentence in unknown:
+        to.print(Text(f"? {sentence}", style="cyan"))
+
+
+def count(items: Sequence[Item]) -> str:
+    """How many items, such as `1 change`."""
+    return f"{len(items)} change{'' if len(items) == 1 else 's'}"

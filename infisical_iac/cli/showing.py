@@ -1,0 +1,89 @@
+"""What is inside Infisical and differs, or is named no more, as text and as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import click
+
+from infisical_iac.cli.items import as_data, console, show
+from infisical_iac.item import Item
+from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.prune import Removal
+
+# In the order in which a sentence counts them.
+_PLURALS = {
+    "identity": "identities",
+    "credentials": "credentials",
+    "import": "imports",
+    "folder": "folders",
+    "environment": "environments",
+}
+
+
+def print_changes(changes: Iterable[Change], *, stderr: bool = False) -> None:
+    """Print each change in a line."""
+    show(_items(changes), (), console(stderr=stderr))
+
+
+def print_shown(change: Change, *, stderr: bool = False) -> None:
+    """Print what only the operator may see of a change that was made, once."""
+    if change.shown:
+        click.echo(change.shown, err=stderr)
+
+
+def print_rotations(rotate: Mapping[str, Sequence[str]]) -> None:
+    """Print which secrets people who lose access could read."""
+    for email, secrets in rotate.items():
+        click.echo(
+            f"Rotate what {email} could read:" if secrets else f"{email} could read nothing."
+        )
+        for secret in secrets:
+            click.echo(f"  {secret}")
+
+
+def print_json(
+    changes: Iterable[Change],
+    unnamed: Iterable[Removal],
+    rotate: Mapping[str, Sequence[str]],
+) -> None:
+    """Print the changes, and apart from them what stays though the file names it no more.
+
+    `rotate` holds, by e-mail, the secrets that people who lose access could read.
+    """
+    found = {
+        "changes": as_data(_items(changes)),
+        "unnamed": as_data(_items(each.change for each in unnamed)),
+        "rotate": rotate,
+    }
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print sentences that are no changes, beside the output proper."""
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
+
+
+def unnamed_notes(unnamed: Iterable[Removal]) -> list[str]:
+    """A sentence on what `--prune` would take away, if there is anything.
+
+    People are not counted: there is a sentence on each of them already.
+    """
+    kinds = [each.change.what.split()[0] for each in unnamed]
+    counts = Counter(kind for kind in kinds if kind in _PLURALS)
+    if not counts:
+        return []
+    words = [
+        f"{counts[kind]} {kind if counts[kind] == 1 else plural}"
+        for kind, plural in _PLURALS.items()
+        if counts[kind]
+    ]
+    listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    if counts.total() == 1:
+        return [f"{listed} is no longer in the file: --prune removes it"]
+    return [f"{listed} are no longer in the file: --prune removes them"]
+
+
+def _items(changes: Iterable[Change]) -> list[Item]:
+    return [Item(each.kind, each.what, each.detail) for each in changes]

@@ -1,0 +1,156 @@
+"""What differs in the persons of the project, who left the file, and what others gave them.
+
+Whoever is in the file gets an additional privilege of this project's own slug, even if it
+permits nothing: by it those who leave the file later are known. No other privilege, and nobody
+without the mark who is not in the file, is ever touched.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from infisical_iac.workspace.change import Call, Change, Made
+from infisical_iac.workspace.grants import PRIVILEGE, permissions, project_role, words
+from infisical_iac.workspace.model import Access, Workspace
+from infisical_iac.workspace.people_actual import PRIVILEGES
+from infisical_iac.workspace.permissions import are_equal
+from infisical_iac.workspace.state import Actual, People, PersonState, Privilege
+
+_INVITATIONS = "/api/v1/invite-org/signup"
+_LASTING = {"isTemporary": False}
+
+
+def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Change]:
+    """Persons to invite, to add, or to set right; the first administrator is not among them."""
+    found = actual.people or People({}, {})
+    for email, access in desired.people.items():
+        if email == admin_email.lower():
+            continue
+        there = found.members.get(email)
+        grants = permissions(access, desired)
+        if there is not None:
+            yield from _drift(email, access, grants, there, actual)
+            continue
+        if email not in found.usernames:
+            yield _invitation(email, actual)
+        username = found.usernames.get(email, email)
+        yield _joining(email, username, access, grants, actual)
+
+
+def left(desired: Workspace, actual: Actual) -> dict[str, PersonState]:
+    """Who bears this project's mark and is not in the file any more, by e-mail."""
+    members = actual.people.members if actual.people else {}
+    return {
+        email: each
+        for email, each in sorted(members.items())
+        if email not in desired.people and _own(each) is not None
+    }
+
+
+def leavers(desired: Workspace, actual: Actual) -> list[Change]:
+    """What takes the project away from those who left the file; their accounts stay."""
+    return [
+        Change(
+            "-",
+            f"person {email}",
+            "no member of the project any more",
+            (Call("DELETE", (*_path(actual), there.membership_id)),),
+        )
+        for email, there in left(desired, actual).items()
+    ]
+
+
+def kept(desired: Workspace, actual: Actual) -> list[str]:
+    """A sentence on each who left the file and is still in the project."""
+    return [
+        f"{email} left the file but still has access: "
+        "`infisical-iac workspace apply --prune` takes it away"
+        for email in left(desired, actual)
+    ]
+
+
+def notes(desired: Workspace, actual: Actual) -> list[str]:
+    """A sentence on each privilege that somebody else gave a person of the file."""
+    members = actual.people.members if actual.people else {}
+    return [
+        f"{email} has the privilege {each.slug!r} beside what the file gives: "
+        "remove it in Infisical if that is not meant"
+        for email in desired.people
+        if email in members
+        for each in members[email].privileges or ()
+        if each.slug != PRIVILEGE
+    ]
+
+
+def _own(there: PersonState) -> Privilege | None:
+    return next((each for each in there.privileges or () if each.slug == PRIVILEGE), None)
+
+
+def _path(actual: Actual) -> tuple[str, ...]:
+    project = actual.project.id if actual.project else Made("project")
+    return ("/api/v1/projects", project, "memberships")
+
+
+def _invitation(email: str, actual: Actual) -> Change:
+    """A change of its own, so that its link is shown whatever becomes of the next."""
+    body = {
+        "inviteeEmails": [email],
+        "organizationId": actual.organization_id,
+        "organizationRoleSlug": "member",
+    }
+    call = Call("POST", (_INVITATIONS,), body, by_admin=True, shows=partial(_link, email))
+    return Change("+", f"invitation of {email}", "to the organization, as a member", (call,))
+
+
+def _link(email: str, answer: Mapping[str, Any]) -> str:
+    # With SMTP the server sends the links itself and tells none.
+    links = [each["link"] for each in answer.get("completeInviteLinks") or ()]
+    return f"invitation link for {email}: {links[0]}" if links else ""
+
+
+def _joining(
+    email: str, username: str, access: Access, grants: list[dict[str, Any]], actual: Actual
+) -> Change:
+    member = Made(f"memberships {email}")
+    body = {"usernames": [username], "emails": [], "roleSlugs": [project_role(access)]}
+    calls = (
+        Call("POST", _path(actual), body, member),
+        _privilege_call(member, grants),
+    )
+    return Change("+", f"person {email}", words(access), calls)
+
+
+def _privilege_call(membership_id: str, grants: list[dict[str, Any]]) -> Call:
+    body = {
+        "projectMembershipId": membership_id,
+        "slug": PRIVILEGE,
+        "type": _LASTING,
+        "permissions": grants,
+    }
+    return Call("POST", (PRIVILEGES,), body, by_admin=True)
+
+
+def _drift(
+    email: str, access: Access, grants: list[dict[str, Any]], there: PersonState, actual: Actual
+) -> Iterator[Change]:
+    reasons: list[str] = []
+    calls: list[Call] = []
+    role = project_role(access)
+    if there.roles != (role,):
+        reasons.append(f"project role {', '.join(there.roles) or 'none'} → {role}")
+        roles = [{"role": role, "isTemporary": False}]
+        path = (*_path(actual), there.membership_id)
+        calls.append(Call("PATCH", path, {"roles": roles}))
+    own = _own(there)
+    if there.privileges is not None and own is None:
+        reasons.append(f"permissions → {words(access)}")
+        calls.append(_privilege_call(there.membership_id, grants))
+    elif own is not None and (own.is_temporary or not are_equal(own.permissions, grants)):
+        if own.is_temporary:
+            reasons.append("temporary → lasting")
+        if not are_equal(own.permissions, grants):
+            reasons.append(f"permissions → {words(access)}")
+        body = {"slug": PRIVILEGE, "type": _LASTING, "permissions": grants}
+        calls.append(Call("PATCH", (PRIVILEGES, own.id), body, by_admin=True))
+    if reasons:
+        yield Change("~", f"person {email}", ", ".join(reasons), tuple(calls))

@@ -1,0 +1,92 @@
+"""Reading who is in the project, and what the administrator alone may see of them."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.parallel import gather
+from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.state import People, PersonState, Privilege, roles_of
+
+PRIVILEGES = "/api/v1/user-project-additional-privilege"
+
+Json = dict[str, Any]
+
+
+def memberships(client: Client, project: str) -> list[Json]:
+    """The persons in the project, as the server lists them."""
+    listed: list[Json] = client.get(f"/api/v1/projects/{project}/memberships")["memberships"]
+    return listed
+
+
+def person(listed: list[Json], email: str) -> PersonState | None:
+    """One person among `memberships`, without privileges; None if not there."""
+    for each in listed:
+        if email.lower() in _names(each["user"]):
+            return PersonState(each["id"], roles_of(each))
+    return None
+
+
+def read_people(
+    client: Client,
+    admin: Callable[[], Client] | None,
+    *,
+    organization: str,
+    listed: list[Json],
+    wanted: Collection[str],
+    admin_email: str,
+) -> People:
+    """Everybody but the first administrator, with all privileges.
+
+    Args:
+        admin: logs the administrator in; called if there is anything that only he may see.
+        listed: what `memberships` told; nobody before there is a project.
+        wanted: the e-mails in the file.
+
+    Raises WorkspaceError if there is no way to the administrator's login.
+    """
+    if admin is None:
+        raise WorkspaceError("people need the administrator's login, which there is no way to here")
+    first = person(listed, admin_email)
+    others = {
+        _name(each["user"], wanted): each
+        for each in listed
+        if admin_email.lower() not in _names(each["user"])
+    }
+    able = first is not None and "admin" in first.roles
+    by_admin = admin() if able and others else None
+    states = gather([partial(_person, by_admin, each) for each in others.values()])
+    members = dict(zip(others, states, strict=True))
+    joining = not set(wanted) <= {*members, admin_email.lower()}
+    return People(members, _usernames(client, organization) if joining else {})
+
+
+def _person(by_admin: Client | None, listed: Json) -> PersonState:
+    id, privileges = listed["id"], None
+    if by_admin is not None:
+        answer = by_admin.get(PRIVILEGES, params={"projectMembershipId": id})
+        privileges = tuple(_privilege(by_admin, each["id"]) for each in answer["privileges"])
+    return PersonState(id, roles_of(listed), privileges)
+
+
+def _privilege(by_admin: Client, id: str) -> Privilege:
+    # Only the answer for a single one tells its permissions.
+    read = by_admin.get(f"{PRIVILEGES}/{id}")["privilege"]
+    return Privilege(read["id"], read["slug"], read["isTemporary"], tuple(read["permissions"]))
+
+
+def _usernames(client: Client, organization: str) -> dict[str, str]:
+    listed = client.get(f"/api/v2/organizations/{organization}/memberships")["users"]
+    users = [each["user"] for each in listed]
+    return {name: user["username"] for user in users for name in _names(user)}
+
+
+def _names(user: Json) -> list[str]:
+    """What a person may be called in the file."""
+    return [str(user[key]).lower() for key in ("email", "username") if user[key]]
+
+
+def _name(user: Json, wanted: Collection[str]) -> str:
+    names = _names(user)
+    return next((each for each in names if each in wanted), names[0])

@@ -1,0 +1,180 @@
+"""What this project made and the workspace file no longer names, and how it is taken away.
+
+An identity is this project's own by its metadata, whatever else by the host's memory of what
+runs made. Nothing else is ever named here, but as what goes along with something that holds
+it; that is then deleted only once its name was typed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from infisical_iac.api import identities
+from infisical_iac.api.client import Client
+from infisical_iac.api.identities import Identity
+from infisical_iac.api.parallel import gather
+from infisical_iac.errors import UserError
+from infisical_iac.workspace import holdings
+from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.credentials import DIRECTORY
+from infisical_iac.workspace.holdings import Holding, Import
+from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.state import AccountState, Actual
+from infisical_iac.workspace.unnamed import Unnamed, contents, unnamed
+
+
+class PruneError(UserError):
+    """Something may not be deleted, or not any more."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One thing to take away.
+
+    Attributes:
+        id: of what is taken away, the same in every reading.
+        change: what people read of it, and the requests.
+        name: what must be typed first; empty where that isn't needed.
+        holds: what goes along with it, such as `12 secrets`; the reason for the name.
+        file: the path of the file on the host that it is, if it is one.
+    """
+
+    id: str
+    change: Change
+    name: str = ""
+    holds: str = ""
+    file: str = ""
+
+
+def find(
+    client: Client,
+    desired: Workspace,
+    actual: Actual,
+    memory: Memory,
+    *,
+    deployer: str,
+    credentials: Callable[[], Mapping[str, str]],
+) -> list[Removal]:
+    """All that this project made and the file no longer names, in the order to take it away.
+
+    Args:
+        client: with the token of the deployer.
+        actual: as read just now.
+        deployer: the client id of the deployer, whose identity is never removed.
+        credentials: reads the client ids in the credentials on the host, by path; called only
+            where an identity is to be removed.
+
+    Raises ApiError or Unreachable, and what `credentials` does.
+    """
+    if actual.project is None:
+        return []
+    project = actual.project.id
+    accounts = [
+        each
+        for each in _accounts(client, desired, project)
+        if each.auth is None or each.auth.client_id != deployer
+    ]
+    found = list(_identities(accounts, credentials() if accounts else {}))
+    if memory.made:
+        held = holdings.read(client, project, actual.environments)
+        left = unnamed(desired, actual, memory, held)
+        slugs = [each.holding.environment.slug for each in left if each.folders]
+        counts = gather([partial(holdings.count_secrets, client, project, slug) for slug in slugs])
+        found += removals(project, memory, left, dict(zip(slugs, counts, strict=True)))
+    return found
+
+
+def _accounts(client: Client, desired: Workspace, project: str) -> list[AccountState]:
+    named = {account.identity for account in desired.accounts()}
+    found = identities.find_members(client, project, besides=named | {identities.DEPLOYER})
+    return gather([partial(_account, client, each) for each in found])
+
+
+def _account(client: Client, identity: Identity) -> AccountState:
+    has_auth = identity.has_universal_auth
+    return AccountState(
+        identity, identities.universal_auth(client, identity.id) if has_auth else None
+    )
+
+
+def _identities(
+    accounts: Sequence[AccountState], credentials: Mapping[str, str]
+) -> Iterator[Removal]:
+    """The identities, and before them their credentials: a file must not outlive its use."""
+    clients = {each.auth.client_id for each in accounts if each.auth}
+    for path, client_id in sorted(credentials.items()):
+        if client_id in clients:
+            name = path.removeprefix(f"{DIRECTORY}/").removesuffix(".env")
+            yield Removal(path, Change("-", f"credentials {name}"), file=path)
+    for each in accounts:
+        call = Call("DELETE", ("/api/v1/identities", each.identity.id))
+        yield Removal(each.identity.id, Change("-", f"identity {each.identity.name}", "", (call,)))
+
+
+def removals(
+    project: str,
+    memory: Memory,
+    left: Sequence[Unnamed],
+    secrets: Mapping[str, Mapping[str, int]],
+) -> list[Removal]:
+    """How to take away what leaves: imports, then folders, environments last.
+
+    Args:
+        project: the id of the project.
+        secrets: by the slug of each environment whose folders leave, how many secrets each
+            folder has.
+    """
+    found: list[Removal] = []
+    for each in left:
+        found += [_import(project, each.holding, one) for one in each.imports]
+    for each in sorted(left, key=lambda each: each.is_whole):
+        for path in each.folders:
+            slug = each.holding.environment.slug
+            holds = contents(each, path, memory.made, secrets[slug])
+            found.append(
+                _folder(project, slug, each.holding.folders[path], path, holds)
+                if path
+                else _environment(project, each.holding, holds)
+            )
+    return found
+
+
+def _import(project: str, held: Holding, gone: Import) -> Removal:
+    slug = held.environment.slug
+    body = {"projectId": project, "environment": slug, "path": gone.folder}
+    call = Call("DELETE", ("/api/v2/secret-imports", gone.id), body)
+    what = f"import of {gone.source[1]} into {gone.folder} in {slug}"
+    return Removal(gone.id, Change("-", what, "", (call,)))
+
+
+def _folder(project: str, slug: str, id: str, path: str, holds: str) -> Removal:
+    parent = path.rpartition("/")[0] or "/"
+    body = {"projectId": project, "environment": slug, "path": parent}
+    # Without force the server itself refuses should something be in it by now.
+    call = Call("DELETE", ("/api/v2/folders", id), {**body, "forceDelete": True} if holds else body)
+    change = Change("-", f"folder {path} in {slug}", f"with {holds}" if holds else "", (call,))
+    return Removal(id, change, f"{slug}{path}" if holds else "", holds)
+
+
+def _environment(project: str, held: Holding, holds: str) -> Removal:
+    id, slug = held.environment.id, held.environment.slug
+    call = Call("DELETE", ("/api/v1/projects", project, "environments", id))
+    detail = "restorable until the server's grace period ends"
+    change = Change(
+        "-", f"environment {slug}", f"with {holds}, {detail}" if holds else detail, (call,)
+    )
+    return Removal(id, change, slug if holds else "", holds)
+
+
+def still(approved: Iterable[Removal], found: Iterable[Removal]) -> list[Removal]:
+    """What was approved and, as found just now, is still to be taken away.
+
+    Raises PruneError for what came to hold something since, so that nobody typed its name.
+    """
+    names = {each.id: each.name for each in approved}
+    again = [each for each in found if each.id in names]
+    for each in again:
+        if each.name and not names[each.id]:
+            raise PruneError(f"{each.change.what} has come to hold {each.holds}: plan again")
+    return again

@@ -1,0 +1,84 @@
+"""A workspace that loses services and environments, and the command that is run for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from click.testing import CliRunner, Result
+
+from infisical_iac.cli.main import main
+
+from .world import EMAIL, World, ok
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infisical_iac.workspace.memory import Memory
+
+_STAGES = ("production", "qa")
+
+
+@dataclass
+class Case:
+    """A project of its own on the stand-in that all cases share, and the command for it."""
+
+    world: World
+    name: str
+    file: Path
+    memory: Memory | None = None
+
+    def write(self, *folders: str, environments: tuple[str, ...] = _STAGES) -> None:
+        """Let the file name a service for each folder, with the import of `/shared`."""
+        stages = [{"slug": each, "name": each.title()} for each in environments]
+        content = {
+            "project": {"name": self.name, "slug": self.name},
+            "environments": stages,
+            "shared_folders": ["/shared"],
+            "services": {
+                f"{self.name}-{each.split('/')[0]}": {"folder": f"/{each}", "imports": ["/shared"]}
+                for each in folders
+            },
+        }
+        self.file.write_text(json.dumps(content), encoding="utf-8")
+
+    def run(self, *arguments: str, answer: str = "") -> Result:
+        identity = self.world.deployer_identity
+        environment = {
+            "INFISICAL_API_URL": self.world.standin.url,
+            "INFISICAL_CLIENT_ID": identity.client_id,
+            "INFISICAL_CLIENT_SECRET": identity.client_secret,
+            "INFISICAL_ADMIN_EMAIL": EMAIL,
+        }
+        given = ["workspace", *arguments, "--file", str(self.file)]
+        return CliRunner(env=environment).invoke(main, given, input=answer)
+
+    def lines(self, *arguments: str) -> list[str]:
+        """The items of a run that must succeed, without the count at the end."""
+        ran = self.run(*arguments, "--yes")
+        assert ran.exit_code == 0, ran.output
+        return ran.stdout.splitlines()[:-1]
+
+    def project(self) -> dict[str, Any]:
+        return ok(self.world.deployer.get(f"/api/v1/projects/slug/{self.name}"))
+
+    def environments(self) -> list[str]:
+        return [each["slug"] for each in self.project()["environments"]]
+
+    def folders(self, environment: str = "qa") -> list[str]:
+        at = {"projectId": self.project()["id"], "environment": environment, "path": "/"}
+        listed = ok(self.world.deployer.get("/api/v2/folders", params={**at, "recursive": "true"}))
+        return sorted(each["relativePath"] for each in listed["folders"])
+
+    def write_secrets(self, path: str, *names: str, environment: str = "qa") -> None:
+        secrets = [{"secretKey": each, "secretValue": "fake"} for each in names]
+        at = {"projectId": self.project()["id"], "environment": environment, "secretPath": path}
+        body = {**at, "mode": "upsert", "secrets": secrets}
+        ok(self.world.deployer.patch("/api/v4/secrets/batch", json=body))
+
+    def identities(self) -> list[str]:
+        at: dict[str, str | int] = {"orgId": self.world.org_id, "limit": 1000}
+        listed = ok(self.world.deployer.get("/api/v1/identities", params=at))["identities"]
+        prefix, names = f"{self.name}-", [each["identity"]["name"] for each in listed]
+        return sorted(each.removeprefix(prefix) for each in names if each.startswith(prefix))

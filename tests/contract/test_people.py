@@ -1,0 +1,223 @@
+"""People of the workspace file, who log in to a server and find what the file gives them."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import pytest
+
+from infisical_iac.api import identities, instance, login
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.workspace import secret_names
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.apply import apply
+from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.converge import converge
+from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.people import leavers, left
+from infisical_iac.workspace.readable import readable
+from infisical_iac.workspace.state import Actual
+
+from ..standin.crypto import hash_secret
+from .postgres import Postgres
+from .services import RedisServer, Standin
+
+_ADMIN = "admin@example.com"
+_BEN = "ben@example.com"
+_PASSWORD = "obviously-fake-password"
+_HEAD = """
+project: {name: ChainAlign, slug: chainalign}
+environments:
+  - {slug: staging, name: Staging}
+  - {slug: production, name: Production}
+shared_folders: [/shared]
+services: {backend: {folder: /backend, imports: [/shared]}}
+people:
+"""
+_FILE = (
+    _HEAD
+    + """
+  ada@example.com: admin
+  ben@example.com:
+    staging: developer
+    production: {/backend: viewer}
+"""
+)
+_WITHOUT_BEN = _HEAD + "  ada@example.com: admin\n"
+
+
+@dataclass
+class Place:
+    """A server with the deployer's and the administrator's way to it."""
+
+    postgres: Postgres
+    database: str
+    anyone: Client
+    deployer: Client
+    project: str = ""
+    first: list[Change] = field(default_factory=list)
+    told: list[Change] = field(default_factory=list)
+
+    def at(self, environment: str, folder: str) -> dict[str, str]:
+        """A place of secrets, for a request."""
+        return {"projectId": self.project, "environment": environment, "secretPath": folder}
+
+    def admin(self) -> Client:
+        return login.password(self.anyone, _ADMIN, _PASSWORD)
+
+    def read(self, text: str = _FILE) -> Actual:
+        return read(
+            self.deployer,
+            workspace=load(text),
+            isolation="privilege",
+            admin_email=_ADMIN,
+            admin=self.admin,
+        )
+
+    def plan(self, text: str = _FILE) -> list[str]:
+        changes = difference(
+            load(text),
+            self.read(text),
+            isolation="privilege",
+            admin_email=_ADMIN,
+            remembered={},
+        )
+        return [str(change) for change in changes]
+
+    def settle(self, text: str = _FILE) -> list[str]:
+        """Converge; what was done, in `told` as it was told."""
+        self.told = []
+        actual = converge(
+            self.deployer,
+            load(text),
+            isolation="privilege",
+            admin_email=_ADMIN,
+            remembered={},
+            tell=self.told.append,
+            admin=self.admin,
+        )
+        self.project = actual.project.id if actual.project else ""
+        return [str(change) for change in self.told]
+
+    def accept(self, email: str) -> Client:
+        """What following the invitation's link comes to: a password, and a first login."""
+        chosen = json.dumps(
+            {"passwordHash": hash_secret(_PASSWORD, cost=4), "isEmailVerified": True}
+        )
+        self.postgres.psql(
+            self.database,
+            f"UPDATE users SET data = data || '{chosen}' WHERE data->>'username' = '{email}'",
+        )
+        return login.password(self.anyone, email, _PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
+    """A deployed workspace with a secret in each folder of each environment.
+
+    Every test leaves it as it was.
+    """
+    uri = postgres.create_database("people")
+    standin = Standin(uri, redis_server.url, STANDIN_PERMISSION_CACHE_SECONDS="0").wait()
+    with closing(standin), Client(standin.url) as anyone:
+        body = {"email": _ADMIN, "password": _PASSWORD, "organization": "ChainAlign"}
+        anyone.post("/api/v1/admin/bootstrap", json=body)
+        admin = login.password(anyone, _ADMIN, _PASSWORD)
+        organization = instance.own_organizations(admin)[0].id
+        made = identities.create(admin, organization, "deployer", role="admin")
+        auth = identities.attach_universal_auth(admin, made.id, 600, 3600)
+        secret = identities.create_client_secret(admin, made.id, "test").value
+        deployer = login.universal(anyone, auth.client_id, secret)
+        place = Place(postgres, "people", anyone, deployer)
+        place.settle()
+        place.first = place.told
+        for environment in ("staging", "production"):
+            for folder in ("/backend", "/shared"):
+                _write(deployer, place.at(environment, folder), "KEY")
+        yield place
+
+
+def _write(client: Client, at: dict[str, str], name: str) -> None:
+    client.post(f"/api/v4/secrets/{name}", json={**at, "secretValue": "fake-value"})
+
+
+def _values(client: Client, at: dict[str, str]) -> list[str]:
+    return [each["secretValue"] for each in client.get("/api/v4/secrets", params=at)["secrets"]]
+
+
+def test_people_are_invited_once_and_a_second_run_changes_nothing(place: Place) -> None:
+    (invited,) = (change for change in place.first if _BEN in change.shown)
+    assert invited.shown.startswith(f"invitation link for {_BEN}: http://127.0.0.1:")
+    assert str(invited) == f"+ invitation of {_BEN}: to the organization, as a member"
+    assert place.plan() == []
+    assert place.settle() == []
+
+
+def test_a_viewer_of_one_folder_reads_that_and_nothing_else(place: Place) -> None:
+    ben = place.accept(_BEN)
+    assert _values(ben, place.at("production", "/backend")) == ["fake-value"]
+    assert _values(ben, place.at("production", "/shared")) == []
+    with pytest.raises(ApiError, match="403 PermissionDenied"):
+        _write(ben, place.at("production", "/backend"), "NEW")
+
+
+def test_a_developer_writes_secrets_but_makes_no_folders(place: Place) -> None:
+    ben = place.accept(_BEN)
+    staging = place.at("staging", "/backend")
+    _write(ben, staging, "NEW")
+    assert _values(ben, staging) == ["fake-value", "fake-value"]
+    ben.delete("/api/v4/secrets/NEW", json=staging)
+    assert _values(ben, staging) == ["fake-value"]
+    folder = {"projectId": staging["projectId"], "environment": "staging", "name": "new"}
+    with pytest.raises(ApiError, match="403 PermissionDenied"):
+        ben.post("/api/v2/folders", json={**folder, "path": "/"})
+
+
+def test_an_admin_everywhere_rules_the_project(place: Place) -> None:
+    ada = place.accept("ada@example.com")
+    assert _values(ada, place.at("production", "/shared")) == ["fake-value"]
+    ada.patch(f"/api/v1/projects/{place.project}", json={"name": "ChainAlign"})
+
+
+def test_drifts_are_named_and_repaired(place: Place) -> None:
+    ben = place.read().people.members[_BEN]  # type: ignore[union-attr]
+    assert ben.privileges is not None
+    (mark,) = ben.privileges
+    admin, route = place.admin(), f"/api/v1/user-project-additional-privilege/{mark.id}"
+    member = f"/api/v1/projects/{place.project}/memberships/{ben.membership_id}"
+    roles = "developer in staging, viewer of /backend in production"
+
+    admin.patch(route, json={"permissions": [{"subject": "secrets", "action": ["readValue"]}]})
+    place.deployer.patch(member, json={"roles": [{"role": "viewer"}]})
+    assert place.settle() == [
+        f"~ person {_BEN}: project role viewer → no-access, permissions → {roles}"
+    ]
+    admin.delete(route)
+    assert place.settle() == [f"~ person {_BEN}: permissions → {roles}"]
+    place.deployer.delete(member)
+    assert place.settle() == [f"+ person {_BEN}: {roles}"]
+    assert place.plan() == []
+
+
+def test_who_left_loses_access_and_what_he_read_is_listed(place: Place) -> None:
+    ben = place.accept(_BEN)
+    here = place.at("production", "/backend")
+    assert place.plan(_WITHOUT_BEN) == []
+    desired, actual = load(_WITHOUT_BEN), place.read(_WITHOUT_BEN)
+    person = left(desired, actual)[_BEN]
+    assert readable(person, secret_names.read(place.deployer, actual)) == [
+        "staging /backend KEY",
+        "staging /shared KEY",
+        "production /backend KEY",
+    ]
+    (change,) = apply(place.deployer, leavers(desired, actual))
+    assert str(change) == f"- person {_BEN}: no member of the project any more"
+    with pytest.raises(ApiError, match="ProjectMembershipNotFound"):
+        _values(ben, here)
+    assert leavers(desired, place.read(_WITHOUT_BEN)) == []
+    assert place.settle() == [
+        f"+ person {_BEN}: developer in staging, viewer of /backend in production"
+    ]

@@ -1,0 +1,93 @@
+"""A deployer of a workspace that names people, against the Infisical in memory."""
+
+from typing import Any
+
+from infisical_iac.api.client import Client
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.apply import apply
+from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.converge import converge
+from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.grants import PRIVILEGE
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.state import Actual, remember
+from tests.unit.deployment import ADMIN, TEXT, Deployment
+from tests.unit.fake_people import ADMIN_TOKEN
+
+PEOPLE = (
+    TEXT
+    + """
+people:
+  ada@example.com: admin
+  ben@example.com:
+    development: developer
+    staging: viewer
+    production: {/backend: viewer, /shared: viewer}
+  cy@example.com: none
+"""
+)
+BEN = "developer in development, viewer in staging, viewer of /backend and /shared in production"
+
+
+class PeopleDeployment(Deployment):
+    """A deployer that can also log the administrator in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server.organization[ADMIN] = {"username": ADMIN, "email": ADMIN}
+        self.logins = 0
+        self.told: list[Change] = []
+
+    def admin(self) -> Client:
+        self.logins += 1
+        return self.client.with_token(ADMIN_TOKEN)
+
+    def actual(self, text: str = PEOPLE, *, leavers: bool = False) -> Actual:
+        return read(
+            self.client,
+            workspace=load(text),
+            isolation="privilege",
+            admin_email=ADMIN,
+            admin=self.admin,
+            leavers=leavers,
+        )
+
+    def plan(self, text: str = PEOPLE) -> list[Change]:
+        return difference(
+            load(text),
+            self.actual(text),
+            isolation="privilege",
+            admin_email=ADMIN,
+            remembered=self.remembered,
+        )
+
+    def settle(self, text: str = PEOPLE) -> list[str]:
+        """Converge; what was done, as people read it, and in `told` as it was told."""
+        self.told = []
+        actual = converge(
+            self.client,
+            load(text),
+            isolation="privilege",
+            admin_email=ADMIN,
+            remembered=self.remembered,
+            tell=self.told.append,
+            admin=self.admin,
+        )
+        self.remembered = remember(actual)
+        return [str(change) for change in self.told]
+
+    def make(self, changes: list[Change]) -> list[Change]:
+        return list(apply(self.client, changes, admin=self.admin))
+
+    def seat(self, email: str) -> dict[str, Any]:
+        """A person's membership of the project."""
+        return next(each for each in self.server.persons if each["user"]["email"] == email)
+
+    def mark(self, email: str) -> dict[str, Any]:
+        """The privilege that marks a person as ours."""
+        id = self.seat(email)["id"]
+        return next(
+            each
+            for each in self.server.grants.values()
+            if each["projectMembershipId"] == id and each["slug"] == PRIVILEGE
+        )

@@ -1,0 +1,69 @@
+"""A deployer on a host that remembers what it made, against the Infisical in memory."""
+
+from collections.abc import Sequence
+
+from infisical_iac.api.client import Client
+from infisical_iac.cli.inside import Plan, look, make
+from infisical_iac.cli.reach import Reached
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.model import Workspace
+from tests.unit.deployment import ADMIN, TEXT, Deployment
+
+
+def without(
+    *, services: Sequence[str] = (), environments: Sequence[str] = (), imports: bool = True
+) -> Workspace:
+    """The small workspace with less in it."""
+    whole = load(TEXT)
+    left = {name: each for name, each in whole.services.items() if name not in services}
+    if not imports:
+        left = {name: each.model_copy(update={"imports": ()}) for name, each in left.items()}
+    stay = tuple(each for each in whole.environments if each.slug not in environments)
+    return whole.model_copy(update={"services": left, "environments": stay})
+
+
+class RememberingDeployment(Deployment):
+    """Plans and applies as the command line does, with and without `--prune`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = Memory()
+        self.credentials: dict[str, str] = {}  # client ids in files on the host, by path
+
+    def plan(self, desired: Workspace, *, prune: bool = False) -> Plan:
+        return look(self.reached(desired), prune=prune)
+
+    def apply(self, desired: Workspace, *, prune: bool = False) -> list[str]:
+        """Plan and make it all; what was done, as people read it."""
+        return self.make(desired, self.plan(desired, prune=prune))
+
+    def make(self, desired: Workspace, plan: Plan) -> list[str]:
+        done: list[str] = []
+        make(self.reached(desired), plan, lambda change: done.append(str(change)))
+        return done
+
+    def reached(self, desired: Workspace) -> Reached:
+        return Reached(
+            client=self.client,
+            deployer="client-of-the-deployer",
+            admin=self._nobody,
+            has_admin=False,
+            desired=desired,
+            isolation="privilege",
+            admin_email=ADMIN,
+            memory=self.memory,
+            remember=self._remember,
+            credentials=lambda: self.credentials,
+            discard=self._discard,
+        )
+
+    def _nobody(self) -> Client:
+        raise AssertionError("nothing here takes the administrator")
+
+    def _remember(self, memory: Memory) -> None:
+        self.memory = memory
+
+    def _discard(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            del self.credentials[path]

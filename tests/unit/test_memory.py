@@ -1,0 +1,90 @@
+"""What is kept from one run to the next."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.holdings import Holding
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory, learn, made_ids, parse, render
+from infisical_iac.workspace.state import Actual, EnvironmentState, ProjectState
+from tests.unit.deployment import TEXT
+from tests.unit.remembering_deployment import RememberingDeployment
+
+_WORDS = st.text(min_size=1, max_size=8)
+
+
+@given(st.builds(Memory, st.dictionaries(_WORDS, _WORDS), st.frozensets(_WORDS)))
+def test_what_is_kept_is_read_again(memory: Memory) -> None:
+    assert parse(render(memory)) == memory
+
+
+def test_a_file_of_earlier_versions_tells_of_nothing_made() -> None:
+    old = {"development": "id-1", "environments": "id-2", "made": "id-3"}
+    assert parse(json.dumps(old)) == Memory(old)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "7", "{broken", '{"environments": {}}'])
+def test_a_file_that_says_nothing_is_an_empty_memory(text: str) -> None:
+    assert parse(text) == Memory()
+
+
+@pytest.mark.parametrize("made", ["null", '"id-1"', "7", "{}"])
+def test_what_is_no_list_of_ids_made_nothing(made: str) -> None:
+    text = f'{{"environments": {{"qa": "id-1", "uat": 7}}, "made": {made}}}'
+    assert parse(text) == Memory({"qa": "id-1"})
+
+
+def test_a_deleted_environment_is_forgotten_yet_stays_one_that_was_made() -> None:
+    memory = Memory({"qa": "id-1", "staging": "id-2"}, frozenset({"id-1"}))
+    assert memory.without({"id-1", "id-9"}) == Memory({"staging": "id-2"}, frozenset({"id-1"}))
+
+
+def _deployed() -> RememberingDeployment:
+    deployment = RememberingDeployment()
+    deployment.apply(load(TEXT))
+    return deployment
+
+
+def test_a_first_run_made_every_environment_folder_and_import() -> None:
+    deployment = _deployed()
+    server = deployment.server
+    folders = {server.folder_id(id, path) for id, paths in server.folders.items() for path in paths}
+    environments = {each["slug"]: each["id"] for each in server.environments}
+    imports = {each["id"] for each in server.imports}
+    made = frozenset(folders | imports | {*environments.values()})
+    assert deployment.memory == Memory(environments, made)
+    assert len(made) == 3 + 3 * 4 + 3
+
+
+def test_a_run_that_made_nothing_learns_nothing_and_asks_for_nothing() -> None:
+    deployment = _deployed()
+    known = deployment.memory
+    deployment.server.requests.clear()
+    actual = Actual("organization-1", ProjectState("project-1", "ChainAlign", True))
+    assert learn(deployment.client, known, actual, []) == Memory({}, known.made)
+    assert deployment.server.requests == []
+
+
+def test_what_was_there_before_was_not_made() -> None:
+    deployment = RememberingDeployment()
+    deployment.deploy()
+    server = deployment.server
+    staging = server.environment("staging")["id"]
+    server.folders[staging].remove("/services/python")
+    deployment.apply(load(TEXT))
+    assert deployment.memory.made == {server.folder_id(staging, "/services/python")}
+    assert deployment.memory.environments["staging"] == staging
+
+
+def test_what_somebody_deleted_right_after_it_was_made_has_no_id() -> None:
+    qa = EnvironmentState("id-1", "qa", "QA", 1)
+    at = {"environment": "qa", "path": "/", "projectId": "project-1"}
+    made = [
+        Change("+", "folder", "", (Call("POST", ("/api/v2/folders",), {**at, "name": name}),))
+        for name in ("one", "two")
+    ]
+    assert made_ids(made, [Holding(qa, {"/one": "id-2", "/three": "id-3"})]) == {"id-2"}

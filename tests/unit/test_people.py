@@ -1,0 +1,151 @@
+"""People of the file: invited, given their roles, kept to them, and let go."""
+
+import pytest
+
+from infisical_iac.workspace.apply import ApplyError, apply
+from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.people import notes
+from tests.unit.deployment import ADMIN, TEXT, Deployment
+from tests.unit.people_deployment import BEN, PEOPLE, PeopleDeployment
+
+LINK = "invitation link for ben@example.com: https://fake/signupinvite?to=ben@example.com"
+
+
+@pytest.fixture
+def deployed() -> PeopleDeployment:
+    deployment = PeopleDeployment()
+    deployment.settle()
+    deployment.server.requests.clear()
+    deployment.logins = 0
+    return deployment
+
+
+def test_a_first_deploy_invites_everybody_and_a_second_finds_nothing_to_do() -> None:
+    deployment = PeopleDeployment()
+    planned = [str(change) for change in deployment.plan()]
+    assert [line for line in planned if "example.com" in line and ADMIN not in line] == [
+        "+ invitation of ada@example.com: to the organization, as a member",
+        "+ person ada@example.com: admin of the project",
+        "+ invitation of ben@example.com: to the organization, as a member",
+        f"+ person ben@example.com: {BEN}",
+        "+ invitation of cy@example.com: to the organization, as a member",
+        "+ person cy@example.com: no access",
+    ]
+    assert deployment.settle() == planned
+    assert deployment.settle() == []
+
+
+def test_an_invitation_s_link_is_shown_once_and_nowhere_else() -> None:
+    deployment = PeopleDeployment()
+    assert [change.shown for change in deployment.plan() if change.shown] == []
+    deployment.settle()
+    shown = [change for change in deployment.told if LINK in change.shown]
+    assert [str(change) for change in shown] == [
+        "+ invitation of ben@example.com: to the organization, as a member"
+    ]
+    assert "signupinvite" not in repr(deployment.told)
+    deployment.settle()
+    assert [change.shown for change in deployment.told] == []
+
+
+def test_a_server_that_mails_the_links_leaves_nothing_to_show() -> None:
+    deployment = PeopleDeployment()
+    deployment.server.has_smtp = True
+    deployment.settle()
+    assert {change.shown for change in deployment.told} == {""}
+    assert deployment.settle() == []
+
+
+def test_the_link_is_told_before_anything_else_is_asked_of_the_server() -> None:
+    deployment = PeopleDeployment()
+    made = apply(deployment.client, deployment.plan(), admin=deployment.admin)
+    assert str(next(change for change in made if change.shown == LINK)).startswith("+ invitation")
+    assert deployment.server.requests[-1][:2] == ("POST", "/api/v1/invite-org/signup")
+
+
+def test_whoever_has_an_account_is_added_without_an_invitation() -> None:
+    deployment = PeopleDeployment()
+    user = {"username": "ben", "email": "Ben@example.com"}
+    deployment.server.organization["ben"] = user
+    done = deployment.settle()
+    assert f"+ person ben@example.com: {BEN}" in done
+    assert not any("invitation of ben" in line for line in done)
+    assert [each["user"]["username"] for each in deployment.server.persons][2] == "ben"
+
+
+def test_the_project_s_role_gives_nothing_and_the_privilege_everything(
+    deployed: PeopleDeployment,
+) -> None:
+    assert deployed.seat("ben@example.com")["roles"] == [
+        {"role": "no-access", "isTemporary": False}
+    ]
+    assert deployed.seat("ada@example.com")["roles"] == [{"role": "admin", "isTemporary": False}]
+    assert deployed.mark("ben@example.com")["permissions"][0] == {
+        "subject": "secrets",
+        "action": ["describeSecret", "readValue", "create", "edit", "delete"],
+        "conditions": {"environment": {"$eq": "development"}},
+    }
+
+
+def test_the_administrator_logs_in_once_a_run(deployed: PeopleDeployment) -> None:
+    deployed.settle(PEOPLE.replace("staging: viewer", "staging: developer"))
+    assert deployed.logins == 1
+
+
+def test_a_workspace_without_people_is_read_as_ever_and_nobody_logs_in() -> None:
+    plain, able = Deployment(), PeopleDeployment()
+    plain.converge()
+    able.settle(TEXT)
+    assert sorted(map(str, able.server.requests)) == sorted(map(str, plain.server.requests))
+    assert able.logins == 0
+
+
+def test_a_change_of_the_file_is_a_change_of_permissions(deployed: PeopleDeployment) -> None:
+    less = PEOPLE.replace("staging: viewer", "staging: none")
+    assert deployed.settle(less) == [
+        "~ person ben@example.com: permissions → "
+        "developer in development, viewer of /backend and /shared in production"
+    ]
+    assert deployed.settle(less) == []
+
+
+def test_a_run_that_died_half_way_is_taken_up_by_the_next() -> None:
+    planned = [change.what for change in PeopleDeployment().plan()]
+    first = planned.index("invitation of ada@example.com")
+    for died_after in range(first, planned.index("person cy@example.com") + 1):
+        deployment = PeopleDeployment()
+        made = apply(deployment.client, deployment.plan(), admin=deployment.admin)
+        for _ in range(died_after):
+            next(made)
+        deployment.settle()
+        assert deployment.plan() == []
+
+
+def test_a_privilege_of_another_s_making_is_left_alone_and_told(
+    deployed: PeopleDeployment,
+) -> None:
+    theirs = {**deployed.mark("ben@example.com"), "id": "theirs", "slug": "break-glass"}
+    deployed.server.grants["theirs"] = theirs
+    assert deployed.settle() == []
+    assert deployed.server.grants["theirs"] == theirs
+    (note,) = notes(load(PEOPLE), deployed.actual())
+    assert note.startswith("ben@example.com has the privilege 'break-glass' beside what the file")
+
+
+def test_the_first_administrator_may_be_named_as_what_he_is(deployed: PeopleDeployment) -> None:
+    assert deployed.settle(PEOPLE + f"  {ADMIN}: admin\n") == []
+    with pytest.raises(WorkspaceError, match=f"{ADMIN} is the first administrator"):
+        deployed.settle(PEOPLE + f"  {ADMIN}: viewer\n")
+
+
+def test_people_without_a_way_to_the_administrator_are_refused() -> None:
+    with pytest.raises(WorkspaceError, match="people need the administrator's login"):
+        Deployment().changes(PEOPLE)
+    with pytest.raises(ApplyError, match="takes the administrator's login"):
+        list(apply(Deployment().client, PeopleDeployment().plan()[-30:]))
+
+
+def test_people_and_an_isolation_without_privileges_exclude_each_other() -> None:
+    with pytest.raises(WorkspaceError, match="set isolation to 'privilege', or remove `people`"):
+        Deployment().changes(PEOPLE, isolation="viewer")

@@ -1,0 +1,82 @@
+"""What somebody may do to people of the file, and what the deploy then says and does."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.unit.deployment import ADMIN
+from tests.unit.people_deployment import BEN, PeopleDeployment
+
+
+@pytest.fixture
+def deployed() -> PeopleDeployment:
+    deployment = PeopleDeployment()
+    deployment.settle()
+    return deployment
+
+
+def _widen(deployed: PeopleDeployment) -> None:
+    deployed.mark("ben@example.com")["permissions"].pop(-1)
+
+
+def _replace_role(email: str, *roles: dict[str, Any]) -> Callable[[PeopleDeployment], object]:
+    return lambda deployed: deployed.seat(email).update(roles=list(roles))
+
+
+def _lose_mark(deployed: PeopleDeployment) -> None:
+    del deployed.server.grants[deployed.mark("ben@example.com")["id"]]
+
+
+def _lose_seat(deployed: PeopleDeployment) -> None:
+    deployed.server._drop_person({}, deployed.seat("ben@example.com")["id"])
+
+
+def _lose_account(deployed: PeopleDeployment) -> None:
+    _lose_seat(deployed)
+    del deployed.server.organization["ben@example.com"]
+
+
+DRIFTS: dict[str, tuple[Callable[[PeopleDeployment], object], list[str]]] = {
+    "role changed": (
+        _replace_role("ben@example.com", {"role": "developer"}),
+        ["~ person ben@example.com: project role developer → no-access"],
+    ),
+    "role added for a time": (
+        _replace_role(
+            "ben@example.com", {"role": "no-access"}, {"role": "admin", "isTemporary": True}
+        ),
+        ["~ person ben@example.com: project role admin for a time, no-access → no-access"],
+    ),
+    "admin demoted": (
+        _replace_role("ada@example.com", {"role": "viewer"}),
+        ["~ person ada@example.com: project role viewer → admin"],
+    ),
+    "privilege edited": (_widen, [f"~ person ben@example.com: permissions → {BEN}"]),
+    "privilege made temporary": (
+        lambda deployed: deployed.mark("ben@example.com").update(isTemporary=True),
+        ["~ person ben@example.com: temporary → lasting"],
+    ),
+    "privilege deleted": (_lose_mark, [f"~ person ben@example.com: permissions → {BEN}"]),
+    "membership removed": (_lose_seat, [f"+ person ben@example.com: {BEN}"]),
+    "account removed": (
+        _lose_account,
+        [
+            "+ invitation of ben@example.com: to the organization, as a member",
+            f"+ person ben@example.com: {BEN}",
+        ],
+    ),
+    "first administrator removed": (
+        lambda deployed: deployed.server.persons.remove(deployed.seat(ADMIN)),
+        [f"+ project member {ADMIN}: role admin"],
+    ),
+}
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_a_drift_is_found_named_and_repaired(deployed: PeopleDeployment, drift: str) -> None:
+    spoil, expected = DRIFTS[drift]
+    spoil(deployed)
+    assert [str(change) for change in deployed.plan()] == expected
+    assert deployed.settle() == expected
+    assert deployed.plan() == []

@@ -1,0 +1,223 @@
+"""What `--prune` takes away, and what it never does."""
+
+import pytest
+
+from infisical_iac.api import identities
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.prune import PruneError, Removal
+from tests.unit.deployment import TEXT
+from tests.unit.remembering_deployment import RememberingDeployment, without
+
+WHOLE = load(TEXT)
+NO_BACKEND = without(services=["backend"])
+NO_STAGING = without(environments=["staging"])
+STAGES = ("development", "staging", "production")
+RESTORABLE = "restorable until the server's grace period ends"
+
+
+@pytest.fixture
+def deployed() -> RememberingDeployment:
+    deployment = RememberingDeployment()
+    deployment.apply(WHOLE)
+    return deployment
+
+
+def _names(found: list[Removal]) -> list[str]:
+    return [each.name for each in found if each.name]
+
+
+def _read_only(deployment: RememberingDeployment) -> bool:
+    return {method for method, _, _ in deployment.server.requests} == {"GET"}
+
+
+def test_a_service_that_left_the_file_goes_with_its_identities_imports_and_folders(
+    deployed: RememberingDeployment,
+) -> None:
+    assert deployed.apply(NO_BACKEND, prune=True) == [
+        "- identity backend-development",
+        "- identity backend-production",
+        "- identity backend-staging",
+        *(f"- import of /shared into /backend in {stage}" for stage in STAGES),
+        *(f"- folder /backend in {stage}" for stage in STAGES),
+    ]
+    assert deployed.plan(NO_BACKEND, prune=True).due == []
+    assert deployed.plan(NO_BACKEND).unnamed == []
+
+
+def test_folders_go_from_the_inside_out(deployed: RememberingDeployment) -> None:
+    left = without(services=["python-service"])
+    done = deployed.apply(left, prune=True)
+    assert [each for each in done if each.endswith("in staging")] == [
+        "- folder /services/python in staging",
+        "- folder /services in staging",
+    ]
+
+
+def test_an_environment_goes_last_and_can_be_had_back(deployed: RememberingDeployment) -> None:
+    server, id = deployed.server, deployed.server.environment("staging")["id"]
+    assert deployed.apply(NO_STAGING, prune=True) == [
+        "- identity backend-staging",
+        "- identity python-service-staging",
+        f"- environment staging: {RESTORABLE}",
+    ]
+    assert [each["id"] for each in server.deleted] == [id]
+    assert "staging" not in deployed.memory.environments
+    assert deployed.plan(NO_STAGING, prune=True).due == []
+    back = deployed.apply(WHOLE)
+    assert back[0] == "~ environment staging: deleted → restored, with all that it held"
+    assert server.environment("staging")["id"] == id
+    assert deployed.plan(NO_STAGING).unnamed[-1].change.what == "environment staging"
+
+
+def test_an_import_that_left_the_file_goes(deployed: RememberingDeployment) -> None:
+    done = deployed.apply(without(imports=False), prune=True)
+    assert done[-3:] == [f"- import of /shared into /backend in {stage}" for stage in STAGES]
+    assert deployed.server.imports == []
+
+
+def test_without_being_asked_for_it_nothing_goes(deployed: RememberingDeployment) -> None:
+    deployed.server.requests.clear()
+    planned = deployed.plan(NO_STAGING)
+    assert (planned.due, len(planned.unnamed)) == ([], 3)
+    assert deployed.apply(NO_STAGING) == []
+    assert _read_only(deployed)
+
+
+def test_what_was_there_before_the_first_run_stays() -> None:
+    deployment = RememberingDeployment()
+    deployment.deploy()
+    assert deployment.memory == Memory()
+    done = deployment.apply(NO_STAGING, prune=True)
+    assert done == ["- identity backend-staging", "- identity python-service-staging"]
+    assert deployment.server.environment("staging")
+
+
+def test_our_folders_go_from_an_environment_that_somebody_else_made() -> None:
+    deployment = RememberingDeployment()
+    deployment.deploy()
+    server = deployment.server
+    staging = server.environment("staging")["id"]
+    server.folders[staging].remove("/services/python")
+    server.folders[staging].add("/by-hand")
+    deployment.apply(WHOLE)
+    done = deployment.apply(NO_STAGING, prune=True)
+    assert done[2:] == ["- folder /services/python in staging"]
+    assert server.folders[staging] == {"/backend", "/by-hand", "/services", "/shared"}
+
+
+def test_what_somebody_made_by_hand_stays(deployed: RememberingDeployment) -> None:
+    server = deployed.server
+    staging = server.environment("staging")["id"]
+    server.environments.append({"id": "qa", "slug": "qa", "name": "QA", "position": 9})
+    server.folders["qa"] = {"/backend"}
+    server.folders[staging].add("/by-hand")
+    by_hand = {"id": "by-hand", "into": (staging, "/by-hand"), "importPath": "/backend"}
+    server.imports.append({**by_hand, "importEnv": {"id": staging}})
+    server.identities["theirs"] = {"id": "theirs", "name": "ci", "role": "admin", "metadata": []}
+    server.members["theirs"] = [{"role": "admin"}]
+    planned = deployed.plan(NO_BACKEND, prune=True)
+    assert len(deployed.make(NO_BACKEND, planned)) == 9
+    assert server.folders["qa"] == {"/backend"}
+    assert "/by-hand" in server.folders[staging]
+    assert [each["id"] for each in server.imports] == ["by-hand"]
+    assert "theirs" in server.identities
+
+
+@pytest.mark.parametrize("name", ["backend-staging", identities.DEPLOYER])
+def test_an_identity_that_is_needed_stays_and_so_does_its_namesake(
+    deployed: RememberingDeployment, name: str
+) -> None:
+    server = deployed.server
+    server.identities["second"] = {
+        "id": "second",
+        "name": name,
+        "role": "no-access",
+        "metadata": [identities.MARKER],
+    }
+    server.members["second"] = [{"role": "no-access"}]
+    assert deployed.plan(WHOLE, prune=True).due == []
+
+
+def test_the_identity_that_is_logged_in_stays(deployed: RememberingDeployment) -> None:
+    backend = deployed.server.identity("backend-staging")["id"]
+    deployed.server.auths[backend]["clientId"] = "client-of-the-deployer"
+    done = deployed.apply(NO_STAGING, prune=True)
+    assert [each for each in done if "identity" in each] == ["- identity python-service-staging"]
+
+
+def test_an_identity_of_another_project_stays(deployed: RememberingDeployment) -> None:
+    del deployed.server.members[deployed.server.identity("backend-staging")["id"]]
+    done = deployed.apply(NO_STAGING, prune=True)
+    assert [each for each in done if "identity" in each] == ["- identity python-service-staging"]
+
+
+def test_credentials_go_before_their_identity_and_no_others_do(
+    deployed: RememberingDeployment,
+) -> None:
+    server = deployed.server
+    paths = {
+        name: f"/etc/infisical/credentials/{name.replace('-s', '.s', 1)}.env"
+        for name in ("backend-staging", "backend-production")
+    }
+    deployed.credentials = {
+        path: server.auths[server.identity(name)["id"]]["clientId"] for name, path in paths.items()
+    }
+    deployed.credentials["/etc/infisical/credentials/by-hand.env"] = "client-of-nobody"
+    done = deployed.apply(NO_STAGING, prune=True)
+    assert done[:2] == ["- credentials backend.staging", "- identity backend-staging"]
+    assert set(deployed.credentials) == {
+        paths["backend-production"],
+        "/etc/infisical/credentials/by-hand.env",
+    }
+
+
+def test_secrets_ask_for_the_name(deployed: RememberingDeployment) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    deployed.server.stored[staging, "/backend"] = ["A", "B"]
+    deployed.server.stored[staging, "/"] = ["C"]
+    (gone,) = (each for each in deployed.plan(NO_STAGING).unnamed if each.name)
+    assert (gone.name, gone.holds) == ("staging", "3 secrets")
+    assert str(gone.change) == f"- environment staging: with 3 secrets, {RESTORABLE}"
+    (folder,) = (each for each in deployed.plan(NO_BACKEND).unnamed if each.name)
+    assert (folder.name, folder.holds) == ("staging/backend", "2 secrets")
+    assert "- folder /backend in staging: with 2 secrets" in deployed.apply(NO_BACKEND, prune=True)
+    assert deployed.server.stored == {(staging, "/"): ["C"]}
+
+
+def test_a_secret_asks_for_the_name_of_the_innermost_folder_that_goes(
+    deployed: RememberingDeployment,
+) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    deployed.server.stored[staging, "/services/python"] = ["A"]
+    left = without(services=["python-service"])
+    assert _names(deployed.plan(left).unnamed) == ["staging/services/python"]
+
+
+def test_what_others_put_into_a_folder_asks_for_the_name(deployed: RememberingDeployment) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    deployed.server.folders[staging].add("/backend/by-hand")
+    deployed.server.stored[staging, "/backend/by-hand"] = ["A"]
+    by_hand = {"id": "by-hand", "into": (staging, "/backend"), "importPath": "/shared"}
+    deployed.server.imports.append({**by_hand, "importEnv": {"id": "elsewhere"}})
+    (gone,) = (each for each in deployed.plan(NO_BACKEND).unnamed if each.name)
+    assert gone.name == "staging/backend"
+    assert gone.holds == "1 secret, 1 foreign folder and 1 foreign import"
+
+
+def test_what_came_to_hold_a_secret_since_the_question_stays(
+    deployed: RememberingDeployment,
+) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    planned = deployed.plan(NO_STAGING, prune=True)
+    deployed.server.stored[staging, "/backend"] = ["A"]
+    with pytest.raises(PruneError, match="environment staging has come to hold 1 secret"):
+        deployed.make(NO_STAGING, planned)
+    assert deployed.server.environment("staging")
+
+
+def test_what_left_the_file_after_the_question_stays(deployed: RememberingDeployment) -> None:
+    planned = deployed.plan(NO_STAGING, prune=True)
+    done = deployed.make(without(environments=["staging", "development"]), planned)
+    assert done[-1].startswith("- environment staging")
+    assert not any("development" in each for each in done)

@@ -1,0 +1,26 @@
+"""Sentences beside a plan."""
+
+import pytest
+
+from infisical_iac.cli.showing import unnamed_notes
+from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.prune import Removal
+
+
+@pytest.mark.parametrize(
+    ("whats", "sentence"),
+    [
+        (["folder /a in qa"], "1 folder is no longer in the file: --prune removes it"),
+        (
+            ["environment qa", "identity a", "identity b"],
+            "2 identities and 1 environment are no longer in the file: --prune removes them",
+        ),
+        (
+            ["credentials a.qa", "identity a-qa", "import of /b into /c in qa", "folder /d in qa"],
+            "1 identity, 1 credentials, 1 import and 1 folder are no longer in the file: "
+            "--prune removes them",
+        ),
+    ],
+)
+def test_what_is_unnamed_is_counted_by_kind(whats: list[str], sentence: str) -> None:
+    assert unnamed_notes([Removal(each, Change("-", each)) for each in whats]) == [sentence]
