@@ -4,6 +4,9 @@ Change nothing here: put what differs into `group_data/<inventory>.py` (for a fi
 `group_data/hetzner.py`), or pass it once with `--data name=value`.
 """
 
+# The version of these settings, for which `group_data/<inventory>.py` was written.
+schema_version = 1
+
 # Where people and services reach Infisical: scheme, host and port, no path.
 site_url = "http://127.0.0.1:8080"
 # The first administrator's e-mail address. Required.

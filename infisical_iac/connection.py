@@ -2,6 +2,7 @@
 
 import logging
 import os
+import runpy
 import socket
 import sys
 from pathlib import Path
@@ -10,14 +11,24 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.api.host import Host
 
+# What the connection takes from the environment, by the name that pyinfra's data have for it.
+_VARIABLES = {
+    "ssh_hostname": "INFISICAL_HOST",
+    "ssh_user": "INFISICAL_SSH_USER",
+    "ssh_port": "INFISICAL_SSH_PORT",
+    "ssh_key": "INFISICAL_SSH_KEY",
+}
 _REMEDIES = {
-    "Could not resolve hostname": "check the spelling of INFISICAL_HOST",
+    "Could not resolve hostname": (
+        "check the spelling of INFISICAL_HOST, or of ssh_hostname in group_data/hetzner.py"
+    ),
     "Could not connect": (
-        "check INFISICAL_HOST and INFISICAL_SSH_PORT, that the server is up, "
-        "and that its firewall lets you in"
+        "check INFISICAL_HOST and INFISICAL_SSH_PORT (or ssh_hostname and ssh_port in "
+        "group_data/hetzner.py), that the server is up, and that its firewall lets you in"
     ),
     "Authentication error": (
-        "check INFISICAL_SSH_USER and INFISICAL_SSH_KEY, "
+        "check INFISICAL_SSH_USER and INFISICAL_SSH_KEY (or ssh_user and ssh_key in "
+        "group_data/hetzner.py), "
         "and that the key's public half is in the server's authorized_keys"
     ),
     "SSH host key error": (
@@ -28,25 +39,43 @@ _REMEDIES = {
 }
 
 
-def host_from_environment() -> tuple[str, dict[str, Any]]:
-    """The host that INFISICAL_HOST names, with its data, as a pyinfra inventory wants it.
+def production_host(file: Path) -> tuple[str, dict[str, Any]]:
+    """The production host with its data, as a pyinfra inventory wants it.
 
-    Ends the program with one sentence if the variable isn't set.
+    Args:
+        file: the group data that may name the host by `ssh_hostname`, and `ssh_user`, `ssh_port`
+            and `ssh_key`; the environment's variables win over each of them.
+
+    Ends the program with one sentence if no host is named, or if what is said of it can't be read.
     """
     advise_on_failures()
-    name = os.environ.get("INFISICAL_HOST", "").strip()
-    if not name:
-        sys.exit("INFISICAL_HOST is not set: set it to the server's name or address")
-    user = os.environ.get("INFISICAL_SSH_USER", "root")
-    data: dict[str, Any] = {"ssh_user": user, "_sudo": user != "root"}
-    if port := os.environ.get("INFISICAL_SSH_PORT"):
-        if not port.isdigit():
-            sys.exit(f"INFISICAL_SSH_PORT is {port!r}: set it to a number such as 22")
+    data = {key: value for key, value in _group_data(file).items() if key in _VARIABLES}
+    given = {key: os.environ.get(variable, "").strip() for key, variable in _VARIABLES.items()}
+    data |= {key: value for key, value in given.items() if value}
+    if not data.get("ssh_hostname"):
+        sys.exit(
+            "INFISICAL_HOST is not set: set it to the server's name or address, "
+            "or run `infisical-iac init`"
+        )
+    if port := data.get("ssh_port"):
+        if not str(port).isdigit():
+            sys.exit(
+                f"INFISICAL_SSH_PORT, or ssh_port in {file.name}, is {port!r}: "
+                "set it to a number such as 22"
+            )
         data["ssh_port"] = int(port)
-    if key := os.environ.get("INFISICAL_SSH_KEY"):
-        data["ssh_key"] = key
+    user = data.setdefault("ssh_user", "root")
     _have_known_hosts()
-    return (name, data)
+    return (data["ssh_hostname"], {**data, "_sudo": user != "root"})
+
+
+def _group_data(file: Path) -> dict[str, Any]:
+    try:
+        return runpy.run_path(str(file))
+    except FileNotFoundError:
+        return {}
+    except Exception as error:  # it is a program, which may fail in any way
+        sys.exit(f"{file} can't be read: {error}")
 
 
 def _have_known_hosts() -> None:

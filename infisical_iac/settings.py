@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
+from infisical_iac.compatibility import SETTINGS, Schema, moved, refusal
 from infisical_iac.errors import UserError
 
 # What pyinfra and its connectors read from the same data: not ours to check.
@@ -31,6 +32,8 @@ class Settings(BaseModel):
     """The checked settings of one host, immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int
 
     site_url: str
     admin_email: str
@@ -187,14 +190,22 @@ def _tag(image: str) -> str:
     return name.partition(":")[2]
 
 
-def load(data: Mapping[str, Any]) -> Settings:
+def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
     """Check a host's data and return its settings.
 
-    `data` is what pyinfra merged from inventory, `group_data/` and `--data`; keys of pyinfra
-    itself are passed over. Raises SettingsError, one sentence for all that is wrong.
+    Args:
+        data: what pyinfra merged from inventory, `group_data/` and `--data`; keys of pyinfra
+            itself are passed over.
+        schema: which version is read, and which keys of earlier ones are told by their new names.
+
+    Raises SettingsError, one sentence for all that is wrong.
     """
     values = {key: value for key, value in data.items() if not _PYINFRA_KEY.match(key)}
-    unknown = [_unknown(key) for key in sorted(values.keys() - Settings.model_fields.keys())]
+    stale = refusal(values.get("schema_version", schema.version), schema)
+    if stale:
+        raise SettingsError(f"setting 'schema_version': {stale}")
+    surplus = sorted(values.keys() - Settings.model_fields.keys())
+    unknown = [f"setting {key!r} {moved((key,), schema) or _unknown(key)}" for key in surplus]
     if unknown:
         raise SettingsError("; ".join(unknown))
     try:
@@ -206,7 +217,7 @@ def load(data: Mapping[str, Any]) -> Settings:
 def _unknown(key: str) -> str:
     close = get_close_matches(key, Settings.model_fields, n=1)
     hint = f"did you mean {close[0]!r}?" if close else "group_data/all.py lists all of them"
-    return f"setting {key!r} is unknown: {hint}"
+    return f"is unknown: {hint}"
 
 
 def _sentences(error: ValidationError) -> Iterable[str]:

@@ -1,11 +1,13 @@
-"""The production host, named by the environment.
+"""The production host, named in `group_data/hetzner.py` or by the environment, which wins.
 
-INFISICAL_HOST       its name or address (required)
-INFISICAL_SSH_USER   the user to log in as, root unless set; others need sudo
-INFISICAL_SSH_PORT   the port, 22 unless set
-INFISICAL_SSH_KEY    the private key's file; unset, the agent and ~/.ssh are asked
+INFISICAL_HOST       ssh_hostname   its name or address (required)
+INFISICAL_SSH_USER   ssh_user       the user to log in as, root unless set; others need sudo
+INFISICAL_SSH_PORT   ssh_port       the port, 22 unless set
+INFISICAL_SSH_KEY    ssh_key        the private key's file; unset, the agent and ~/.ssh are asked
 """
 
-from infisical_iac.connection import host_from_environment
+from pathlib import Path
 
-hetzner = [host_from_environment()]
+from infisical_iac.connection import production_host
+
+hetzner = [production_host(Path(__file__).resolve().parents[1] / "group_data" / "hetzner.py")]

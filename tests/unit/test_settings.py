@@ -45,6 +45,7 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
     ("change", "sentence"),
     [
         ({"infisical_verison": "v1.2.3"}, "did you mean 'infisical_version'"),
+        ({"schema_version": 2}, "'schema_version': 2 was written for a newer infisical-iac"),
         ({"colour": "red"}, "setting 'colour' is unknown: group_data/all.py lists all"),
         ({"admin_email": ""}, "'admin_email': is not set; put the first administrator's"),
         ({"admin_email": "nobody"}, "'admin_email': 'nobody' is no e-mail address"),

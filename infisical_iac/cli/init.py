@@ -1,0 +1,174 @@
+"""`infisical-iac init`: the questions of a first deploy, and the two files made of the answers."""
+
+import runpy
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from infisical_iac import starting
+from infisical_iac.errors import UserError
+from infisical_iac.starting import Answers, StartError
+from infisical_iac.starting_services import Found, Service, look, name_services
+
+_T = TypeVar("_T")
+
+
+class _Question(NamedTuple):
+    """What is asked unless an option answers it; without a default, an answer is needed."""
+
+    option: str
+    text: str
+    default: str | None = None
+
+
+_HOST = _Question("host", "The server's name or address")
+_SSH_USER = _Question("ssh_user", "The user to log in as there", "root")
+_DOMAIN = _Question("domain", "The domain of Infisical (none: through an SSH tunnel only)", "")
+_EMAIL = _Question("email", "The first administrator's e-mail address")
+_ORGANIZATION = _Question("organization", "The organization, and its project", "ChainAlign")
+_SERVICES = _Question("services", "The directory that your services are in, from here", "..")
+
+
+@click.command()
+@click.option("--host", help="The server's name or address.")
+@click.option("--ssh-user", help="The user to log in as: root, or one with sudo. [default: root]")
+@click.option("--domain", help='Where Infisical is reached by https; "": by an SSH tunnel only.')
+@click.option("--email", help="The first administrator's e-mail address.")
+@click.option("--organization", help="Its name, and its project's. [default: ChainAlign]")
+@click.option("--services", metavar="PATH", help="Where they are, from the clone. [default: ..]")
+@click.option("--yes", is_flag=True, help="Don't ask: take the defaults and all services found.")
+@click.option("--force", is_flag=True, help="Overwrite files that have been edited.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=".",
+    show_default=True,
+    help="The clone of this project to write to.",
+)
+def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
+    """Ask what a first deploy must know, and write it down, ready to be used.
+
+    Writes group_data/hetzner.py (where and for whom) and group_data/chainalign.yaml (what should
+    be inside Infisical). Services are looked for by the names of files; none of them is opened.
+
+    Exit status: 0 when both are written; 1 for an error, and then neither has changed.
+    """
+    defaults = _defaults(directory)
+    if not force:
+        _refuse_edited(directory)
+    ask = partial(_ask, given, yes)
+    answers = Answers(
+        host=ask(_HOST, starting.host),
+        ssh_user=ask(_SSH_USER, starting.ssh_user),
+        site_url=ask(_DOMAIN, partial(starting.site_url, defaults)),
+        email=ask(_EMAIL, partial(starting.setting, defaults, "admin_email")),
+        organization=ask(_ORGANIZATION, partial(starting.setting, defaults, "organization")),
+        services=_choose(ask(_SERVICES, partial(_existing, directory)), directory, yes),
+    )
+    files = starting.files(answers)
+    _write({directory / path: text for path, text in files.items()})
+    click.echo(f"Wrote {' and '.join(files)}. Run next:\n")
+    click.echo("    infisical-iac plan\n    infisical-iac apply")
+
+
+def _defaults(directory: Path) -> Mapping[str, Any]:
+    file = directory / "group_data" / "all.py"
+    if not file.is_file():
+        raise StartError(f"there is no {file}: run this in a clone of the project")
+    return {key: value for key, value in runpy.run_path(str(file)).items() if key[:2] != "__"}
+
+
+def _refuse_edited(directory: Path) -> None:
+    paths = (starting.SETTINGS_FILE, starting.WORKSPACE_FILE)
+    texts = {path: _text(directory / path) for path in paths if (directory / path).exists()}
+    if edited := starting.edited(texts):
+        raise StartError(
+            f"{' and '.join(edited)} would lose what has been written there: go on by hand, or "
+            "keep a copy and give --force"
+        )
+
+
+def _text(file: Path) -> str:
+    return file.read_text("utf-8", errors="replace")
+
+
+def _ask(
+    given: Mapping[str, str | None], yes: bool, question: _Question, check: Callable[[str], _T]
+) -> _T:
+    """What `check` makes of the option, with `yes` of the default, else of a person's answer.
+
+    Raises a UserError for an option that can't be used, or that is needed and missing.
+    """
+    answer = given[question.option]
+    if answer is None and not yes:
+        return _prompt(question.text, question.default, check)
+    option = "--" + question.option.replace("_", "-")
+    answer = question.default if answer is None else answer
+    if answer is None:
+        raise StartError(f"{option} is not given: with --yes nothing is asked, so give it")
+    try:
+        return check(answer.strip())
+    except UserError as error:
+        raise StartError(f"{option}: {error}") from None
+
+
+def _prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
+    """What `check` makes of a person's answer; a bad one is told why and asked again."""
+
+    def checked(answer: str) -> _T:
+        try:
+            return check(answer.strip())
+        except UserError as error:
+            raise click.UsageError(str(error)) from None
+
+    answer: _T = click.prompt(text, default, value_proc=checked, show_default=bool(default))
+    return answer
+
+
+def _existing(directory: Path, value: str) -> Path:
+    path = directory / Path(value).expanduser()
+    if not value or not path.is_dir():
+        raise StartError(f"there is no directory {value!r}; write the one that services are in")
+    return path.resolve()
+
+
+def _choose(path: Path, directory: Path, yes: bool) -> Sequence[Service]:
+    found = look(path, leave_out=directory)
+    services = name_services(each.path for each in found)
+    if not found:
+        click.echo(f"No services found in {path}: add them to {starting.WORKSPACE_FILE} yourself.")
+        return []
+    click.echo(f"\nServices found in {path}:\n")
+    for number, (each, service) in enumerate(zip(found, services, strict=True), start=1):
+        click.echo(_line(number, each, service))
+    click.echo()
+    if yes:
+        return services
+    chosen = _prompt(
+        "Which of them have secrets (numbers, all or none)",
+        "all",
+        partial(starting.select, count=len(found)),
+    )
+    return [services[index] for index in chosen]
+
+
+def _line(number: int, found: Found, service: Service) -> str:
+    return f"{number:4}  {service.name:24} {found.path:32} {', '.join(found.signs)}"
+
+
+def _write(files: Mapping[Path, str]) -> None:
+    """Write all files or, when one can't be written, none of them."""
+    beside = {file: file.with_name(f".{file.name}.new") for file in files}
+    try:
+        for file, text in files.items():
+            beside[file].write_text(text, "utf-8")
+        for file, new in beside.items():
+            new.replace(file)
+    except OSError as error:
+        raise StartError(f"{error.filename} can't be written: {error.strerror}") from None
+    finally:
+        for new in beside.values():
+            new.unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""What became of the keys of the configuration files, from release to release.
+
+Each file says which version of its schema it was written for. Whoever renames or removes a key
+adds it to the file's schema here, with the release, and tells why in `CHANGELOG.md` under that
+release's heading.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Renamed(NamedTuple):
+    """A key that has another name since a release.
+
+    `old` is the key's place, its parts joined by dots, where `*` stands for any one part:
+    `services.*.ttl`.
+    """
+
+    old: str
+    new: str
+    release: str
+
+    def __str__(self) -> str:
+        return f"was renamed to {self.new!r} {_since(self.release)}"
+
+
+class Removed(NamedTuple):
+    """A key that is gone since a release, and what to do instead."""
+
+    old: str
+    instead: str
+    release: str
+
+    def __str__(self) -> str:
+        return f"was removed {_since(self.release)}; {self.instead}"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What one file's keys are and were.
+
+    Args:
+        releases: the release that brought each version of the schema, the first of them for
+            version 1.
+        moved: the keys of earlier versions.
+    """
+
+    releases: tuple[str, ...]
+    moved: tuple[Renamed | Removed, ...] = ()
+
+    @property
+    def version(self) -> int:
+        """The version that this code reads."""
+        return len(self.releases)
+
+
+SETTINGS = Schema(releases=("0.1.0",))
+WORKSPACE = Schema(releases=("0.1.0",))
+
+
+def moved(place: Sequence[str | int], schema: Schema) -> Renamed | Removed | None:
+    """What became of the key at `place`, or None if it never was one."""
+    parts = [str(part) for part in place]
+    return next((each for each in schema.moved if _matches(each.old, parts)), None)
+
+
+def refusal(version: object, schema: Schema) -> str | None:
+    """Why a file of this schema version can't be read, with the remedy; None if it can.
+
+    An older version is refused with all that has changed since, for a key that kept its name may
+    have got another meaning.
+    """
+    known = schema.version
+    if type(version) is not int or version < 1:
+        return f"this is no version; write {known}"
+    if version == known:
+        return None
+    if version > known:
+        return (
+            f"{version} was written for a newer infisical-iac: upgrade it, this one reads {known}"
+        )
+    since = schema.releases[version:]
+    changes = [f"{each.old!r} {each}" for each in schema.moved if each.release in since]
+    told = "; ".join(changes) or f"see CHANGELOG.md, {', '.join(map(_quoted, since))}"
+    return f"{version} is older than {known}, which this infisical-iac reads: {told}; " + (
+        f"make these changes and write {known}"
+    )
+
+
+def _matches(pattern: str, parts: list[str]) -> bool:
+    expected = pattern.split(".")
+    return len(expected) == len(parts) and all(
+        one in ("*", other) for one, other in zip(expected, parts, strict=True)
+    )
+
+
+def _since(release: str) -> str:
+    return f"in {release} (CHANGELOG.md, {_quoted(release)})"
+
+
+def _quoted(release: str) -> str:
+    return f'"{release}"'

@@ -1,0 +1,103 @@
+"""Which services there are: looked for by the names of files, none of which is opened."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_PROJECT_FILES = {"package.json", "pyproject.toml", "requirements.txt"}
+_NOT_OURS = {"node_modules", "venv"}
+_DEPTH = 2
+_SHARED = "/shared"  # what every service reads, so that it can be the folder of none
+
+
+class Found(NamedTuple):
+    """A directory that looks like a service: its path from where was looked, and why."""
+
+    path: str
+    signs: tuple[str, ...]
+
+
+class Service(NamedTuple):
+    """A service as the workspace file names it, and the folder of its secrets."""
+
+    name: str
+    folder: str
+
+
+def look(root: Path, leave_out: Path) -> list[Found]:
+    """The services under `root`, at most two levels down, in the order of their paths.
+
+    A directory is a service if a package of Node or Python or a `.env` file stands in it; what is
+    below it is part of it. A directory without is looked into, so that `python-services/` is one
+    service if it is one package, and several if each of its directories is. `leave_out` is where
+    this project is, which is none.
+    """
+    return [
+        Found(directory.relative_to(root).as_posix(), signs)
+        for directory, signs in _look(root, leave_out.resolve(), _DEPTH)
+    ]
+
+
+def _look(parent: Path, leave_out: Path, depth: int) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    for directory in _directories(parent):
+        if directory.resolve() == leave_out:
+            continue
+        if signs := _signs(directory):
+            yield directory, signs
+        elif depth > 1:
+            yield from _look(directory, leave_out, depth - 1)
+
+
+def _directories(parent: Path) -> list[Path]:
+    return [
+        parent / entry.name
+        for entry in _entries(parent)
+        if entry.is_dir(follow_symlinks=False)
+        and not entry.name.startswith(".")
+        and entry.name not in _NOT_OURS
+        and not Path(entry, "pyvenv.cfg").exists()
+    ]
+
+
+def _signs(directory: Path) -> tuple[str, ...]:
+    return tuple(
+        entry.name
+        for entry in _entries(directory)
+        if entry.is_file() and (entry.name in _PROJECT_FILES or entry.name.startswith(".env"))
+    )
+
+
+def _entries(directory: Path) -> Sequence["os.DirEntry[str]"]:
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:  # what can't be listed holds no service that could be named
+        return []
+
+
+def name_services(paths: Iterable[str]) -> list[Service]:
+    """A service for each path, with a name and a folder that no other has."""
+    names: set[str] = set()
+    folders = {_SHARED}
+    return [
+        Service(
+            _free(slug(path.rpartition("/")[2], fallback="service"), names),
+            _free("/" + re.sub(r"[^A-Za-z0-9_/-]", "-", path), folders),
+        )
+        for path in paths
+    ]
+
+
+def slug(text: str, *, fallback: str) -> str:
+    """`text` in at most 36 lower-case letters and digits, in words joined by single hyphens."""
+    words = re.findall(r"[a-z0-9]+", text.lower())
+    return "-".join(words)[:36].rstrip("-") or fallback
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    numbered = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
+    name = next(each for each in (wanted, *numbered) if each not in taken)
+    taken.add(name)
+    return name

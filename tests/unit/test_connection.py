@@ -1,0 +1,72 @@
+"""The production host: named by the environment, else by the group data, else asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.connection import production_host
+
+_FILE = 'ssh_hostname = "203.0.113.7"\nssh_user = "deploy"\nssh_port = 2222\nadmin_email = "x"\n'
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOST", "SSH_USER", "SSH_PORT", "SSH_KEY"):
+        monkeypatch.delenv(f"INFISICAL_{name}", raising=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Group data such as `infisical-iac init` writes."""
+    path = tmp_path / "hetzner.py"
+    path.write_text(_FILE)
+    return path
+
+
+def test_the_group_data_name_the_host(file: Path) -> None:
+    assert production_host(file) == (
+        "203.0.113.7",
+        {"ssh_hostname": "203.0.113.7", "ssh_user": "deploy", "ssh_port": 2222, "_sudo": True},
+    )
+
+
+def test_each_variable_wins_over_the_group_data(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFISICAL_HOST", "other.example.com")
+    monkeypatch.setenv("INFISICAL_SSH_USER", "root")
+    monkeypatch.setenv("INFISICAL_SSH_KEY", "id")
+    assert production_host(file) == (
+        "other.example.com",
+        {
+            "ssh_hostname": "other.example.com",
+            "ssh_user": "root",
+            "ssh_port": 2222,
+            "ssh_key": "id",
+            "_sudo": False,
+        },
+    )
+
+
+def test_without_a_user_it_is_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFISICAL_HOST", "203.0.113.9")
+    name, data = production_host(tmp_path / "none.py")
+    assert (name, data["ssh_user"], data["_sudo"]) == ("203.0.113.9", "root", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "INFISICAL_HOST is not set: .* or run `infisical-iac init`"),
+        (_FILE.replace("2222", '"ssh"'), r"ssh_port in hetzner\.py, is 'ssh': set it to a number"),
+        ("ssh_hostname = 203.0.113.7", r"hetzner\.py can't be read: invalid syntax"),
+    ],
+)
+def test_a_host_that_cannot_be_reached_so_is_told_in_a_sentence(
+    file: Path, text: str, sentence: str
+) -> None:
+    file.write_text(text)
+    with pytest.raises(SystemExit, match=sentence) as ended:
+        production_host(file)
+    assert "\n" not in str(ended.value)
