@@ -5,6 +5,7 @@ from infisical_iac.deploys.bootstrap import bootstrap
 from infisical_iac.deploys.credentials import credentials
 from infisical_iac.deploys.docker import docker
 from infisical_iac.deploys.preflight import preflight
+from infisical_iac.deploys.record import record
 from infisical_iac.deploys.stack import stack
 from infisical_iac.deploys.workspace import workspace
 
@@ -15,3 +16,4 @@ stack(known=known)
 bootstrap(known=known)
 workspace(known=known)
 credentials(known=known)
+record()

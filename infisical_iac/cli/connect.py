@@ -3,10 +3,13 @@
 # It gives the process to gevent and must do so before anything else is imported by it.
 import pyinfra_cli  # noqa: F401, I001
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
+from pyinfra import logger
 from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.exceptions import PyinfraError
@@ -23,12 +26,26 @@ class ConnectError(UserError):
     """The inventory names no single host that can be connected to."""
 
 
+class _Errors(logging.Handler):
+    """Keeps the last error that was logged, as plain text."""
+
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            self.last = click.unstyle(record.getMessage()).strip()
+
+
 @contextmanager
 def connected(inventory: str) -> Iterator[Host]:
     """The only host of an inventory, connected and current for facts and commands.
 
+    pyinfra's own log is kept quiet; what it says of an error is in the error that is raised.
     Raises ConnectError if there is none, if there are several, or if it can't be reached.
     """
+    errors = _Errors()
+    logger.handlers, logger.propagate = [errors], False
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     if "@" not in inventory and not Path(inventory).is_file():
         raise ConnectError(f"there is no inventory {inventory}: see those in inventory/")
     state = State(check_for_changes=False)
@@ -40,10 +57,10 @@ def connected(inventory: str) -> Iterator[Host]:
         except PyinfraError as error:
             raise ConnectError(str(error)) from None
         with ctx_inventory.use(hosts):
-            yield from _only(state, inventory)
+            yield from _only(state, inventory, errors)
 
 
-def _only(state: State, inventory: str) -> Iterator[Host]:
+def _only(state: State, inventory: str, errors: _Errors) -> Iterator[Host]:
     names = [host.name for host in state.inventory]
     if len(names) != 1:
         raise ConnectError(f"{inventory} names {len(names)} hosts: give an inventory of one")
@@ -55,6 +72,6 @@ def _only(state: State, inventory: str) -> Iterator[Host]:
         with ctx_host.use(host):
             yield host
     except PyinfraError as error:
-        raise ConnectError(f"{names[0]} can't be connected to: {error}") from None
+        raise ConnectError(errors.last or f"{names[0]} can't be connected to: {error}") from None
     finally:
         disconnect_all(state)

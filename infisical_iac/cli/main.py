@@ -4,6 +4,13 @@ from typing import Any
 
 import click
 
+from infisical_iac.cli.apply import apply
+from infisical_iac.cli.audit import audit
+from infisical_iac.cli.destroy import destroy
+from infisical_iac.cli.drift import drift
+from infisical_iac.cli.init import init
+from infisical_iac.cli.plan import plan
+from infisical_iac.cli.status import status
 from infisical_iac.cli.verify import verify
 from infisical_iac.cli.workspace import workspace
 from infisical_iac.errors import UserError
@@ -32,5 +39,5 @@ def main() -> None:
     """
 
 
-main.add_command(verify)
-main.add_command(workspace)
+for command in (init, plan, apply, verify, status, drift, audit, workspace, destroy):
+    main.add_command(command)

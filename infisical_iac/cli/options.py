@@ -1,5 +1,8 @@
 """Options that several commands have."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 inventory_option = click.option(
@@ -11,3 +14,20 @@ inventory_option = click.option(
     help="The inventory that names the host.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+
+_lock_timeout = click.option(
+    "--lock-timeout",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Seconds to wait for another run on the host to end.",
+)
+_break_lock = click.option(
+    "--break-lock", is_flag=True, help="Take the lock from another run, which is surely gone."
+)
+
+
+def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--lock-timeout` and `--break-lock`, for commands that change the host."""
+    return _lock_timeout(_break_lock(command))

@@ -46,7 +46,7 @@ def preflight() -> Preflight:
     try:
         data: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
         settings = load(data)
-        workspace = load_workspace(Path(settings.workspace_file))
+        workspace = load_workspace(Path(settings.workspace_file), admin_email=settings.admin_email)
         password = admin_password(os.environ.get("INFISICAL_ADMIN_PASSWORD"))
         without_delay(host)
         machine = host.get_fact(Machine)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from pyinfra.api.command import StringCommand
 from pyinfra.context import host
 
 from infisical_iac.facts.packages import Packages
-from infisical_iac.operations.telling import Commands, telling_operation
+from infisical_iac.operations import journal
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
 
 
@@ -21,4 +22,7 @@ def packages(names: Sequence[str], *, timeout: int) -> Commands:
     if not missing:
         host.noop(f"packages {', '.join(names)} are installed")
         return
-    yield StringCommand(script("apt", str(timeout), *missing))
+    for name in missing:
+        journal.item("+", f"package {name}")
+    doing = f"install {', '.join(missing)}"
+    yield step(run, script("apt", str(timeout), *missing), doing=doing)

@@ -9,17 +9,15 @@ from dataclasses import dataclass
 
 from pyinfra.context import host, state
 
-from infisical_iac.api import identities, instance, login
+from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
+from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.errors import UserError
-from infisical_iac.operations import session
+from infisical_iac.operations import journal, session
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
 
-ADMIN_FILE = "/etc/infisical/admin.env"
-DEPLOYER = "infisical-iac-deployer"
 _SECRET = "infisical-iac: deployer"
 _TTL, _MAX_TTL = 600, 3600
 
@@ -43,20 +41,37 @@ def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
     that has more than the one administrator and organization after the bootstrap.
     """
     wanted = _Wanted(organization, admin_email, port)
-    _refuse_another_admin(session.read_env(ADMIN_FILE), admin_email)
+    _refuse_another_admin(session.read_env(session.ADMIN_FILE), admin_email)
     api = session.api(port)
     if not state.is_executing and not api.answers():
         # An earlier step of this very run brings it up.
+        if session.is_empty():
+            _tell_new(wanted)
+        else:
+            journal.unknown(session.UNSEEN)
         yield step(_bootstrap, wanted)
         return
     if not instance.is_initialized(api):
+        _tell_new(wanted)
         yield step(_bootstrap, wanted)
         return
-    if instance.signup_is_open(api) or not _deployer_works(port):
-        _admin(wanted)
-        yield step(_bootstrap, wanted)
+    is_open, works = instance.signup_is_open(api), _deployer_works(port)
+    if works and not is_open:
+        host.noop("the instance is bootstrapped, sign-up is closed, the deployer logs in")
         return
-    host.noop("the instance is bootstrapped, sign-up is closed, the deployer logs in")
+    session.administrator(port)
+    if is_open:
+        journal.item("~", "sign-up", "open → closed")
+    if not works:
+        journal.item("~", f"identity {DEPLOYER}", "can't log in → can")
+    yield step(_bootstrap, wanted)
+
+
+def _tell_new(wanted: _Wanted) -> None:
+    journal.item("+", f"administrator {wanted.admin_email}")
+    journal.item("+", f"organization {wanted.organization}")
+    journal.item("~", "sign-up", "open → closed")
+    journal.item("+", f"identity {DEPLOYER}")
 
 
 def _deployer_works(port: int) -> bool:
@@ -74,7 +89,7 @@ def _bootstrap(wanted: _Wanted) -> None:
         script("bootstrap", str(wanted.port), wanted.organization),
         doing="bootstrap Infisical",
     )
-    admin = _admin(wanted)
+    admin = session.administrator(wanted.port)
     instance.close_signup(admin)
     if instance.signup_is_open(session.api(wanted.port)):
         raise BootstrapError(
@@ -86,27 +101,12 @@ def _bootstrap(wanted: _Wanted) -> None:
     session.deployer(wanted.port)
 
 
-def _admin(wanted: _Wanted) -> Client:
-    email = wanted.admin_email
-    password = session.read_env(ADMIN_FILE).get("INFISICAL_ADMIN_PASSWORD", "")
-    try:
-        return login.password(session.api(wanted.port), email, password)
-    except ApiError as error:
-        if error.status != 400:
-            raise
-        raise BootstrapError(
-            f"the instance is set up, but {email} can't log in with the password in {ADMIN_FILE}: "
-            "if somebody else set it up, remove the stack with its volumes and run again; if the "
-            "password was changed in Infisical, put the new one into that file"
-        ) from None
-
-
 def _refuse_another_admin(found: Mapping[str, str], admin_email: str) -> None:
     email = found.get("INFISICAL_ADMIN_EMAIL", admin_email)
     if email != admin_email:
         raise BootstrapError(
-            f"setting 'admin_email' is {admin_email} but {ADMIN_FILE} on the host is for {email}: "
-            "set it back, for Infisical keeps its first administrator"
+            f"setting 'admin_email' is {admin_email} but {session.ADMIN_FILE} on the host is for "
+            f"{email}: set it back, for Infisical keeps its first administrator"
         )
 
 

@@ -1,9 +1,11 @@
 """The services' credentials: each client secret in its own file on the host, at once."""
 
+from collections.abc import Iterable
+
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.operations import session
+from infisical_iac.operations import journal, session
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.operations.workspace import actual
@@ -21,13 +23,27 @@ def stored(*, desired: Workspace, port: int) -> Commands:
     """
     found = actual()
     if found is None and not state.is_executing:
+        if session.is_empty():
+            _tell(plan(desired, {}, {}))
+        else:
+            journal.unknown(session.UNSEEN)
         yield step(_store, desired, port)
         return
     due = _due(desired, port)
     if not due:
         host.noop("every credential is in its file and works")
         return
+    _tell(due)
     yield step(_store, desired, port)
+
+
+def _tell(due: Iterable[Step]) -> None:
+    for each in due:
+        if each.creates:
+            journal.item("+", f"credentials {each.account.credentials}")
+        if each.orphans:
+            what = f"client secrets of {each.account.credentials} that no file holds"
+            journal.item("-", what, str(len(each.orphans)))
 
 
 def _store(desired: Workspace, port: int) -> None:

@@ -4,6 +4,7 @@ from pyinfra.context import host
 
 from infisical_iac.facts.files import Paths
 from infisical_iac.facts.machine import MachineState
+from infisical_iac.operations import journal
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -23,6 +24,7 @@ def present(machine: MachineState) -> Commands:
     if _KEY in states and File(_LIST, f"{_line(machine)}\n").matches(states.get(_LIST)):
         host.noop("Docker's apt repository is there")
         return
+    journal.item("+", "Docker's apt repository", _REPOSITORY)
     yield step(_add, machine)
 
 

@@ -6,9 +6,12 @@ from hashlib import sha256
 
 from pyinfra.context import host
 
+from infisical_iac.diffs import diff
 from infisical_iac.facts.files import Paths, PathState
-from infisical_iac.operations.remote import write
+from infisical_iac.operations import journal
+from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,15 @@ class File:
     mode: str = "644"
     check: str = ""
 
+    @property
+    def state(self) -> PathState:
+        """What `Paths` reads of this very file, owned by root."""
+        digest = sha256(self.content.encode()).hexdigest()
+        return PathState("regular file", self.mode, "root:root", digest)
+
     def matches(self, state: PathState | None) -> bool:
-        """Whether `state` is this very file, owned by root."""
-        return state == PathState(
-            "regular file", self.mode, "root:root", sha256(self.content.encode()).hexdigest()
-        )
+        """Whether `state` is that of this very file."""
+        return state == self.state
 
 
 @telling_operation
@@ -39,4 +46,27 @@ def contents(files: Sequence[File]) -> Commands:
         host.noop(f"{', '.join(file.path for file in files)} as they should be")
         return
     for file in wrong:
+        tell(file, states.get(file.path))
         yield step(write, file.path, file.content, mode=file.mode, check=file.check)
+
+
+def tell(file: File, there: PathState | None) -> None:
+    """Tell how `file` differs from what is there, with a diff that shows no secret."""
+    if there is None:
+        journal.item("+", file.path)
+        return
+    wanted = file.state
+    details = [
+        f"{what} {is_} → {should_be}"
+        for what, is_, should_be in (
+            ("kind", there.kind, wanted.kind),
+            ("mode", there.mode, wanted.mode),
+            ("owner", there.owner, wanted.owner),
+        )
+        if is_ != should_be
+    ]
+    lines = ""
+    if there.sha256 and there.sha256 != wanted.sha256:
+        text = run(script("content", file.path), doing=f"read {file.path}")
+        lines = diff(text, file.content)
+    journal.item("~", file.path, ", ".join(details), lines)

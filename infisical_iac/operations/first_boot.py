@@ -3,6 +3,7 @@
 from pyinfra.context import host
 
 from infisical_iac.facts.machine import Machine
+from infisical_iac.operations import journal
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 
@@ -13,6 +14,7 @@ def finished(*, timeout: int) -> Commands:
     if not host.get_fact(Machine).cloud_init:
         host.noop("no cloud-init is running")
         return
+    journal.item("~", "cloud-init", "running → waited for")
     yield step(_wait, timeout)
 
 

@@ -1,13 +1,17 @@
 """Kernel parameters in effect, and no swap that would keep memory in clear."""
 
+import shlex
 from collections.abc import Mapping
 
 from pyinfra import logger
-from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.context import host, state
 
 from infisical_iac.facts.kernel import Kernel
-from infisical_iac.operations.telling import Commands, telling_operation
+from infisical_iac.operations import journal
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+
+_WITHOUT_SWAP = r"sed -i.before-infisical-iac -E 's/^([^#]\S*\s+\S+\s+swap\s)/# \1/' /etc/fstab"
 
 
 @telling_operation
@@ -26,13 +30,16 @@ def settled(values: Mapping[str, str], *, path: str, swap_off: bool) -> Commands
     if not wrong and not swap and kernel.core_limit == "0":
         host.noop("kernel parameters are in effect")
         return
+    for name in wrong:
+        before = kernel.parameters.get(name, "none")
+        journal.item("~", f"kernel parameter {name}", f"{before} → {values[name]}")
     if wrong:
-        yield StringCommand("sysctl", "--quiet", "--load", QuoteString(path))
+        yield step(run, f"sysctl --quiet --load {shlex.quote(path)}", doing=f"load {path}")
     if kernel.core_limit != "0":
-        yield StringCommand("systemctl", "daemon-reexec")
+        journal.item("~", "core dumps of services", f"limit {kernel.core_limit} → 0")
+        yield step(run, "systemctl daemon-reexec", doing="let systemd read its limits again")
     for device in swap:
-        yield StringCommand("swapoff", QuoteString(device))
+        journal.item("-", f"swap on {device}")
+        yield step(run, f"swapoff {shlex.quote(device)}", doing=f"turn off swap on {device}")
     if swap:
-        yield StringCommand(
-            r"sed -i.before-infisical-iac -E 's/^([^#]\S*\s+\S+\s+swap\s)/# \1/' /etc/fstab"
-        )
+        yield step(run, _WITHOUT_SWAP, doing="take swap out of /etc/fstab")

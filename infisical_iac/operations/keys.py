@@ -4,6 +4,7 @@ from pyinfra.context import host
 
 from infisical_iac.errors import UserError
 from infisical_iac.facts.keys import Keys, KeysState
+from infisical_iac.operations import journal
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
@@ -28,7 +29,18 @@ def made(*, admin_email: str, admin_password: str | None) -> Commands:
     if state.settled:
         host.noop("keys and passwords are in place")
         return
+    for name in sorted(state.missing):
+        journal.item("+", _path(name))
+    for name in sorted(state.stale):
+        if not state.missing:
+            journal.item("~", _path(name), "another text than follows from the keys")
+    for path in sorted(state.open):
+        journal.item("~", path, "readable by others → private to root")
     yield step(_make, admin_email, admin_password or "")
+
+
+def _path(name: str) -> str:
+    return f"/etc/infisical/{name if '.' in name else f'keys/{name}'}"
 
 
 def refuse(state: KeysState, *, password_given: bool) -> None:

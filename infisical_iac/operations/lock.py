@@ -5,9 +5,7 @@ run that dies, however it dies, leaves no lock behind.
 """
 
 import atexit
-import getpass
 import os
-import socket
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,11 +14,12 @@ from functools import partial
 import paramiko
 from pyinfra.api.host import Host
 
+from infisical_iac.actor import who
 from infisical_iac.errors import UserError
 from infisical_iac.rendering import script
 
 FILE = "/run/infisical-iac.lock"
-_WAIT_SECONDS = 5
+WAIT_SECONDS = 5
 _ANSWER_SECONDS = 30
 
 _LetGo = Callable[[], None]
@@ -32,32 +31,43 @@ class Locked(UserError):
     """Another run is at work on the host."""
 
 
-def take(host: Host) -> None:
-    """Take the lock of `host` for the rest of this process.
+def take(host: Host, *, wait: int = WAIT_SECONDS, by_force: bool = False) -> None:
+    """Take the lock of `host` for the rest of this process, if this process has not.
 
-    Waits a few seconds for a run that is about to end. Raises Locked with who holds it.
+    Waits `wait` seconds for another run to end; with `by_force`, it loses the lock at once,
+    though it is not stopped. Raises Locked with who holds it.
     """
     if host.name in _held:
         return
     sudo = "sudo -n " if host.data.get("_sudo") else ""
-    command = sudo + script("lock", FILE, str(_WAIT_SECONDS))
+    command = sudo + script("lock", FILE, str(wait), *(["break"] if by_force else []))
     client = getattr(host.connector, "client", None)
-    ask = partial(_ask_over, client.get_transport()) if client else _ask_here
+    ask = (
+        partial(_ask_over, client.get_transport(), wait + _ANSWER_SECONDS) if client else _ask_here
+    )
     answer, let_go = ask(command, f"{_holder()}\n")
     atexit.register(let_go)
     if answer.startswith("busy"):
         raise Locked(
             f"another run is at work on this host, {answer.removeprefix('busy').strip()}: wait for "
-            f"it to end; if it can't be running any more, `pkill -f {FILE}` on the host lets go"
+            "it to end; if it can't be running any more, `infisical-iac apply --break-lock`, or "
+            f"`pkill -f {FILE}` on the host, lets go"
         )
     if answer != "held":
         raise Locked(f"the lock {FILE} can't be taken on the host: may its user use sudo?")
     _held.add(host.name)
 
 
-def _ask_over(ssh: paramiko.Transport, command: str, holder: str) -> tuple[str, _LetGo]:
+def spare(host: Host) -> None:
+    """Let `take` pass for `host` in this process, which is only going to look."""
+    _held.add(host.name)
+
+
+def _ask_over(
+    ssh: paramiko.Transport, seconds: int, command: str, holder: str
+) -> tuple[str, _LetGo]:
     channel = ssh.open_session(timeout=_ANSWER_SECONDS)
-    channel.settimeout(_ANSWER_SECONDS)
+    channel.settimeout(seconds)
     channel.exec_command(command)
     channel.sendall(holder.encode())
     answer = b""
@@ -79,4 +89,4 @@ def _ask_here(command: str, holder: str) -> tuple[str, _LetGo]:
 
 def _holder() -> str:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"by {getpass.getuser()}@{socket.gethostname()} since {now}, process {os.getpid()}"
+    return f"by {who()} since {now}, process {os.getpid()}"

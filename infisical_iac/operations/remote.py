@@ -20,11 +20,9 @@ def run(command: str, *, doing: str, stdin: str | None = None) -> str:
     Neither the output nor `stdin` is printed, at any verbosity. `doing` completes the
     sentence "could not …" should the command fail: CommandFailed is raised then.
     """
-    arguments: dict[str, Any] = {
-        key: value
-        for key, value in (host.current_op_global_arguments or {}).items()
-        if key in CONNECTOR_ARGUMENT_KEYS
-    }
+    # Outside of operations, such as in a plain command, the host's own data tell about sudo.
+    given: Any = host.current_op_global_arguments or host.data.dict()  # type: ignore[no-untyped-call]
+    arguments = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
     if stdin is not None:
         arguments["_stdin"] = stdin
     succeeded, output = host.run_shell_command(

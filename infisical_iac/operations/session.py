@@ -13,9 +13,12 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.tunnel import transport_for
 from infisical_iac.errors import UserError
+from infisical_iac.facts.keys import Keys
 from infisical_iac.operations.remote import run
 
+ADMIN_FILE = "/etc/infisical/admin.env"
 DEPLOYER_FILE = "/etc/infisical/deployer.env"
+UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
 # Well under the deployer's token lifetime, which operations/bootstrap.py sets.
 _KEPT_SECONDS = 240
 
@@ -67,12 +70,38 @@ def deployer(port: int) -> Client:
     return client
 
 
+def administrator(port: int) -> Client:
+    """A client with the token of the first administrator, a person; logged in anew each time.
+
+    Raises NotBootstrapped where the host has no administrator, or one that the server refuses.
+    """
+    found = read_env(ADMIN_FILE)
+    email = found.get("INFISICAL_ADMIN_EMAIL", "")
+    try:
+        return login.password(api(port), email, found["INFISICAL_ADMIN_PASSWORD"])
+    except KeyError:
+        raise NotBootstrapped(f"{ADMIN_FILE} holds no password") from None
+    except ApiError as error:
+        if error.status != 400:
+            raise
+        raise NotBootstrapped(
+            f"the instance is set up, but {email} can't log in with the password in {ADMIN_FILE}: "
+            "if somebody else set it up, remove the stack with its volumes and run again; if the "
+            "password was changed in Infisical, put the new one into that file"
+        ) from None
+
+
 def works(port: int) -> bool:
     """Whether the API works on the current host and knows the deployer."""
     try:
         return api(port).answers() and bool(deployer(port))
     except NotBootstrapped:
         return False
+
+
+def is_empty() -> bool:
+    """Whether the current host has no database yet, so that there is nothing inside Infisical."""
+    return not host.get_fact(Keys).database
 
 
 def forget() -> None:

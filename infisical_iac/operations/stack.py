@@ -4,12 +4,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
 from pyinfra import logger
 from pyinfra.context import host, state
 
 from infisical_iac.errors import UserError
-from infisical_iac.facts.files import Paths
-from infisical_iac.facts.stack import Stack
+from infisical_iac.facts.files import Paths, PathState
+from infisical_iac.facts.stack import Stack, StackState
+from infisical_iac.operations import files, journal
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import CommandFailed, run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -35,23 +37,54 @@ def running(
     what is not healthy within `timeout` seconds.
     """
     file = File(COMPOSE_FILE, compose, mode="600")
-    in_place = file.matches(host.get_fact(Paths, paths=[COMPOSE_FILE]).get(COMPOSE_FILE))
-    stack = host.get_fact(Stack, images=list(images))
-    if in_place and stack.hashes and not stack.unsettled() and not stack.missing(images):
+    there = host.get_fact(Paths, paths=[COMPOSE_FILE]).get(COMPOSE_FILE)
+    stack = host.get_fact(Stack, compose=compose, images=list(images))
+    missing = stack.missing(images)
+    if file.matches(there) and stack.hashes and not stack.unsettled() and not missing:
         host.noop("all containers are as compose.yaml says, and healthy")
         return
-    if missing := stack.missing(images):
+    _tell(file, there, stack, missing)
+    if missing:
         yield step(_fetch, missing, archives)
-    if not in_place:
+    if not file.matches(there):
         check = script("stack", "check", "{}").replace("'{}'", "{}")
         yield step(write, file.path, file.content, mode=file.mode, check=check)
     yield step(_up, timeout)
 
 
+def _tell(file: File, there: PathState | None, stack: StackState, missing: Sequence[str]) -> None:
+    if there is None and not stack.containers:
+        for image in missing:
+            journal.item("+", f"image {image}")
+        journal.item("+", file.path)
+        for service in yaml.safe_load(file.content)["services"]:
+            journal.item("+", f"container {service}")
+        return
+    if not file.matches(there):
+        files.tell(file, there)
+    if not stack.engine:
+        journal.unknown("the containers can be looked at once Docker runs")
+        return
+    for image in missing:
+        journal.item("+", f"image {image}")
+    if not stack.hashes:
+        journal.unknown(
+            "the containers can be compared with compose.yaml once Compose and the keys are there"
+        )
+        return
+    for service, reason in stack.unsettled().items():
+        if service not in stack.hashes:
+            journal.item("-", f"container {service}", reason)
+        elif service in stack.containers:
+            journal.item("~", f"container {service}", reason)
+        else:
+            journal.item("+", f"container {service}")
+
+
 def _fetch(missing: Sequence[str], archives: Sequence[str]) -> None:
     for archive in archives:
         _load(Path(archive))
-    present = host.get_fact(Stack, images=list(missing)).images if archives else frozenset()
+    present = host.get_fact(Stack, compose="", images=list(missing)).images if archives else ()
     for image in missing:
         if image not in present:
             _pull(image)

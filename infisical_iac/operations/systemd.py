@@ -1,12 +1,16 @@
 """systemd units: enabled, running, and with the configuration that is on disk."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 
-from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.context import host
 
-from infisical_iac.facts.units import Units
-from infisical_iac.operations.telling import Commands, telling_operation
+from infisical_iac.facts.units import Units, UnitState
+from infisical_iac.operations import journal
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+
+_WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with its configuration"}
 
 
 @telling_operation
@@ -21,16 +25,22 @@ def running(units: Sequence[str], *, config: Mapping[str, Sequence[str]] = {}) -
     )
     settled = True
     for unit in units:
-        state = states.get(unit)
-        verbs = []
-        if state is None or not state.enabled:
-            verbs.append("enable")
-        if state is None or (not state.active and state.condition):
-            verbs.append("start")
-        elif state.stale:
-            verbs.append("restart")
-        for verb in verbs:
+        verbs = _due(states.get(unit), will_be_stale=journal.will_change(*config.get(unit, ())))
+        if verbs:
             settled = False
-            yield StringCommand("systemctl", verb, QuoteString(unit))
+            journal.item("~", unit, " and ".join(_WORDS[verb] for verb in verbs))
+        for verb in verbs:
+            yield step(run, f"systemctl {verb} {shlex.quote(unit)}", doing=f"{verb} {unit}")
     if settled:
         host.noop(f"{', '.join(units)} enabled and running")
+
+
+def _due(state: UnitState | None, *, will_be_stale: bool) -> list[str]:
+    due = []
+    if state is None or not state.enabled:
+        due.append("enable")
+    if state is None or (not state.active and state.condition):
+        due.append("start")
+    elif state.stale or (state.active and will_be_stale):
+        due.append("restart")
+    return due

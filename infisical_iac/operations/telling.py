@@ -1,9 +1,10 @@
-"""How operations fail: one sentence in red, never a traceback."""
+"""How operations work: they look once, tell what differs, and fail with a sentence."""
 
 from collections.abc import Callable, Generator
-from functools import wraps
+from functools import partial, wraps
 from typing import ParamSpec
 
+from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api.arguments_typed import PyinfraOperation
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
@@ -11,9 +12,10 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
-from pyinfra.context import state
+from pyinfra.context import host, state
 
 from infisical_iac.errors import UserError
+from infisical_iac.operations import audit, journal
 
 P = ParamSpec("P")
 
@@ -29,36 +31,56 @@ class Refusal(PyinfraError):
 Commands = Generator[PyinfraCommand, None, None]
 
 
-def step(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> FunctionCommand:
+def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> FunctionCommand:
     """The command that calls `function` on the host; a UserError fails the operation."""
 
     def call(state: State, host: Host) -> bool:
         try:
             function(*args, **kwargs)
         except UserError as error:
-            host.log_styled(str(error), fg="red", log_func=logger.error)
-            return False
-        return True
+            failure = str(error)
+        except (SSHException, EOFError, OSError) as error:
+            failure = (
+                f"the connection to {host.name} was lost ({type(error).__name__}): run again, "
+                "and what is missing is completed"
+            )
+        else:
+            return True
+        journal.current().failure = failure
+        host.log_styled(failure, fg="red", log_func=logger.error)
+        return False
 
-    call.__name__ = function.__name__
+    call.__name__ = getattr(function, "__name__", "step")
     return FunctionCommand(call, (), {})
 
 
 def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
-    """pyinfra's `@operation()`, with a UserError told as a sentence.
+    """pyinfra's `@operation()` for a function that looks and yields what is to be done.
 
-    While pyinfra prepares, the error ends the run before anything has changed; while it
+    What it found while pyinfra prepared is not read again while the run has changed nothing.
+    While pyinfra prepares, a UserError ends the run before anything has changed; while it
     executes, the operation fails, which ends the run at this point.
     """
 
     @wraps(function)
     def commands(*args: P.args, **kwargs: P.kwargs) -> Commands:
-        try:
-            yield from function(*args, **kwargs)
-        except UserError as error:
-            if not state.is_executing:
-                raise Refusal(str(error)) from None
-            yield step(_fail, error)
+        run, name = journal.current(), str(host.current_op_hash)
+        if state.is_executing and run.holds(name):
+            found = run.looks[name]
+        else:
+            try:
+                found = run.look(name, partial(function, *args, **kwargs))
+            except UserError as error:
+                if not state.is_executing:
+                    raise Refusal(str(error)) from None
+                yield step(_fail, error)
+                return
+        if state.is_executing and found.commands and not run.changed:
+            run.changed = True
+            yield step(audit.begin)
+        yield from found.commands
+        if state.is_executing:
+            run.made += found.items
 
     return operation()(commands)
 

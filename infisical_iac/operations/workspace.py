@@ -1,22 +1,23 @@
 """What is inside Infisical, brought to what the workspace file says."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable
+from functools import partial
 
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.operations import session
+from infisical_iac.operations import journal, session
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.memory import Memory, learn, parse, render
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.state import Actual, remember
 
-# Which environment is which: so that one renamed by hand is known again by its id.
+# Which environment is which, so that one renamed by hand is known again, and what runs made.
 MEMORY = "/etc/infisical/workspace.json"
 
 _latest: dict[str, Actual] = {}
@@ -24,7 +25,7 @@ _latest: dict[str, Actual] = {}
 
 @telling_operation
 def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, port: int) -> Commands:
-    """Make project, environments, folders, imports, identities and privileges as `desired`.
+    """Make project, environments, folders, imports, identities and people as `desired`.
 
     Nothing that this project did not make is deleted. What was read last is kept for
     `actual`.
@@ -32,20 +33,44 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring it up.
         _latest.pop(host.name, None)
+        if session.is_empty():
+            _tell_all(
+                difference(
+                    desired, Actual(""), isolation=isolation, admin_email=admin_email, remembered={}
+                )
+            )
+        else:
+            journal.unknown(session.UNSEEN)
         yield step(_converge, desired, isolation, admin_email, port)
         return
     known = remembered()
     found = read(
-        session.deployer(port), workspace=desired, isolation=isolation, admin_email=admin_email
+        session.deployer(port),
+        workspace=desired,
+        isolation=isolation,
+        admin_email=admin_email,
+        admin=partial(session.administrator, port),
     )
     _latest[host.name] = found
     changes = difference(
-        desired, found, isolation=isolation, admin_email=admin_email, remembered=known
+        desired,
+        found,
+        isolation=isolation,
+        admin_email=admin_email,
+        remembered=known.environments,
     )
-    if not changes and remember(found) == known:
+    if not changes and remember(found) == known.environments:
         host.noop("the workspace is as its file says")
         return
+    _tell_all(changes)
+    if not changes:
+        journal.item("~", MEMORY, "which environment is which")
     yield step(_converge, desired, isolation, admin_email, port)
+
+
+def _tell_all(changes: Iterable[Change]) -> None:
+    for change in changes:
+        journal.item(change.kind, change.what, change.detail)
 
 
 def actual() -> Actual | None:
@@ -55,33 +80,34 @@ def actual() -> Actual | None:
 
 def _converge(desired: Workspace, isolation: Isolation, admin_email: str, port: int) -> None:
     known = remembered()
+    made: list[Change] = []
+
+    def tell(change: Change) -> None:
+        made.append(change)
+        logger.info(f"{host.print_prefix}{change}")
+        if change.shown:
+            journal.current().shown.append(change.shown)
+            logger.info(f"{host.print_prefix}{change.shown}")
+
     found = converge(
         session.deployer(port),
         desired,
         isolation=isolation,
         admin_email=admin_email,
-        remembered=known,
-        tell=_tell,
+        remembered=known.environments,
+        tell=tell,
+        admin=partial(session.administrator, port),
     )
     _latest[host.name] = found
-    keep(remember(found))
+    keep(learn(session.deployer(port), known, found, made))
 
 
-def _tell(change: Change) -> None:
-    logger.info(f"{host.print_prefix}{change}")
+def keep(memory: Memory) -> None:
+    """Keep on the current host what is known after a run, if that isn't known already."""
+    if memory != remembered():
+        write(MEMORY, render(memory))
 
 
-def keep(environments: Mapping[str, str]) -> None:
-    """Keep on the current host which environment is which, if that isn't known already."""
-    if environments != remembered():
-        write(MEMORY, json.dumps(environments, indent=2) + "\n")
-
-
-def remembered() -> Mapping[str, str]:
-    """What `keep` kept on the current host: environment slugs to ids; empty before."""
-    text = run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}")
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def remembered() -> Memory:
+    """What `keep` kept on the current host; an empty memory before."""
+    return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))

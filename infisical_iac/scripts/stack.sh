@@ -1,6 +1,7 @@
 # The Compose project `infisical`, as far as the deploy has to ask and to do on the host.
 #
-#   stack.sh state <image>…        the file's hashes, the containers, the images present
+#   stack.sh state <image>…        the hashes of the Compose file on standard input, whether the
+#                                  engine answers, the containers, the images present
 #   stack.sh check <file>          fails if Compose can't read the file
 #   stack.sh up                    brings the containers to what compose.yaml says
 #   stack.sh wait <seconds>        returns once every container is healthy; else prints which
@@ -22,8 +23,9 @@ containers() {
 
 state() {
     command -v docker >/dev/null || exit 0
-    test ! -e "$root/compose.yaml" ||
-        compose --file "$root/compose.yaml" config --hash='*' 2>/dev/null | sed 's/^/hash /'
+    compose --file - config --hash='*' 2>/dev/null | sed 's/^/hash /'
+    containers >/dev/null 2>&1 || exit 0
+    echo engine
     # A container that has just been started, with the host or with Docker, has a while to get
     # well before it counts as a difference: longer than its health check's longest interval.
     for attempt in $(seq 90); do

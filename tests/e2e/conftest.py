@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.e2e.running import Run, deploy
+from tests.e2e.running import Run, deploy, planned
 from tests.staging import engine, stack
 from tests.staging.host import StagingHost
 
@@ -17,8 +17,9 @@ NAME = "e2e"
 
 @dataclass
 class FirstDeploy:
-    """What was seen of the first deploy to a bare host."""
+    """What was seen of the first deploy to a bare host; `items` are those planned for it."""
 
+    items: tuple[int, list[str]]
     plan: Run
     run: Run
     processes: set[str] = field(default_factory=set)
@@ -44,6 +45,7 @@ def bare(images: None) -> Iterator[StagingHost]:
 @pytest.fixture(scope="session")
 def first(bare: StagingHost) -> FirstDeploy:
     """The plan for the bare host and then the first deploy, as loud as pyinfra can be."""
+    items = planned(bare.name)
     plan = deploy(bare.name, yes=False)
     done = threading.Event()
     seen: set[str] = set()
@@ -52,7 +54,7 @@ def first(bare: StagingHost) -> FirstDeploy:
     run = deploy(bare.name, "-vvv", "--debug", "--diff")
     done.set()
     watcher.join()
-    return FirstDeploy(plan, run, seen)
+    return FirstDeploy(items, plan, run, seen)
 
 
 @pytest.fixture(scope="session")

@@ -25,12 +25,17 @@ CREDENTIALS = "Credentials | Store a client secret per service and environment"
 
 @dataclass(frozen=True)
 class Drift:
-    """A drift: `cause` brings it about; exactly `repairs` are expected to change something.
+    """A drift, and what is expected of it.
 
-    `restarted` are the services whose containers may be others, or started anew, afterwards.
+    Attributes:
+        cause: brings it about.
+        plan: how the items of the plan begin, all of them.
+        repairs: exactly the operations that change something.
+        restarted: the services whose containers may be others, or started anew, afterwards.
     """
 
     cause: Callable[[StagingHost], object]
+    plan: tuple[str, ...]
     repairs: tuple[str, ...]
     restarted: tuple[str, ...] = ()
 
@@ -106,17 +111,31 @@ def _open_signup(host: StagingHost) -> None:
 
 DRIFTS: dict[str, Drift] = {
     "container stopped": Drift(
-        _shell("docker stop infisical-infisical-1"), (STACK,), ("infisical",)
+        _shell("docker stop infisical-infisical-1"),
+        ("~ container infisical: is exited",),
+        (STACK,),
+        ("infisical",),
     ),
     # Infisical waits for Redis to be healthy only when it is made itself.
-    "container removed": Drift(_shell("docker rm --force infisical-redis-1"), (STACK,), ("redis",)),
+    "container removed": Drift(
+        _shell("docker rm --force infisical-redis-1"), ("+ container redis",), (STACK,), ("redis",)
+    ),
     # Infisical's health follows the database's; Compose starts it again only if it had stopped.
-    "database stopped": Drift(_shell("docker stop infisical-postgres-1"), (STACK,), ("postgres",)),
+    "database stopped": Drift(
+        _shell("docker stop infisical-postgres-1"),
+        ("~ container postgres: is exited",),
+        (STACK,),
+        ("postgres",),
+    ),
     "database's container removed": Drift(
-        _shell("docker rm --force infisical-postgres-1"), (STACK,), ("postgres",)
+        _shell("docker rm --force infisical-postgres-1"),
+        ("+ container postgres",),
+        (STACK,),
+        ("postgres",),
     ),
     "compose file edited": Drift(
         _shell("sed -i 's/mem_limit: 256m/mem_limit: 512m/' /etc/infisical/compose.yaml"),
+        ("~ /etc/infisical/compose.yaml",),
         (STACK,),
     ),
     "compose file edited and applied": Drift(
@@ -124,38 +143,111 @@ DRIFTS: dict[str, Drift] = {
             "cd /etc/infisical && sed -i 's/mem_limit: 256m/mem_limit: 250m/' compose.yaml && "
             "docker compose --progress quiet up --detach"
         ),
+        ("~ /etc/infisical/compose.yaml", "~ container redis: runs with another configuration"),
         (STACK,),
         ("redis", "infisical"),
     ),
     "key file's mode changed": Drift(
-        _shell("chmod 644 /etc/infisical/keys/encryption_key"), (KEYS,)
+        _shell("chmod 644 /etc/infisical/keys/encryption_key"),
+        ("~ /etc/infisical/keys/encryption_key: readable by others",),
+        (KEYS,),
     ),
-    "Docker stopped": Drift(_shell("systemctl stop docker.socket docker.service"), (ENGINE,)),
+    "Docker stopped": Drift(
+        _shell("systemctl stop docker.socket docker.service"),
+        ("~ docker.service: started",),
+        (ENGINE,),
+    ),
     "Docker's configuration edited": Drift(
         _shell("echo '{\"live-restore\": true}' > /etc/docker/daemon.json"),
+        ("~ /etc/docker/daemon.json", "~ docker.service: restarted"),
         (ENGINE_CONFIGURATION, ENGINE),
     ),
-    "package removed": Drift(_shell("apt-get -qq purge --yes curl"), (PACKAGES,)),
-    "Compose removed": Drift(_shell("apt-get -qq purge --yes docker-compose"), (ENGINE_PACKAGES,)),
-    "update unit stopped": Drift(_shell("systemctl stop unattended-upgrades"), (UNITS,)),
-    "update configuration lost": Drift(
-        _shell("rm /etc/apt/apt.conf.d/52infisical-iac"), (CONFIGURE,)
+    "package removed": Drift(
+        _shell("apt-get -qq purge --yes curl"), ("+ package curl",), (PACKAGES,)
     ),
-    "kernel parameter changed": Drift(_shell("sysctl -qw fs.suid_dumpable=1"), (KERNEL,)),
-    "sign-up opened": Drift(_open_signup, (BOOTSTRAP,)),
-    "deployer lost": Drift(_shell("rm /etc/infisical/deployer.env"), (BOOTSTRAP,)),
-    "environment renamed": Drift(_inside(_rename_environment), (WORKSPACE,)),
-    "environment deleted": Drift(_inside(_delete_environment), (WORKSPACE,)),
-    "folder deleted": Drift(_inside(_delete_folder), (WORKSPACE,)),
-    "privilege widened": Drift(_inside(_widen_privilege), (WORKSPACE,)),
-    "TTL changed": Drift(_inside(_change_ttl), (WORKSPACE,)),
-    "membership removed": Drift(_inside(_remove_membership), (WORKSPACE,)),
-    "client secret revoked": Drift(_inside(_revoke_secret), (CREDENTIALS,)),
+    "Compose removed": Drift(
+        _shell("apt-get -qq purge --yes docker-compose"),
+        ("+ package docker-compose",),
+        (ENGINE_PACKAGES,),
+    ),
+    "update unit stopped": Drift(
+        _shell("systemctl stop unattended-upgrades"),
+        ("~ unattended-upgrades.service: started",),
+        (UNITS,),
+    ),
+    "update configuration lost": Drift(
+        _shell("rm /etc/apt/apt.conf.d/52infisical-iac"),
+        ("+ /etc/apt/apt.conf.d/52infisical-iac",),
+        (CONFIGURE,),
+    ),
+    "kernel parameter changed": Drift(
+        _shell("sysctl -qw fs.suid_dumpable=1"),
+        ("~ kernel parameter fs.suid_dumpable: 1 → 0",),
+        (KERNEL,),
+    ),
+    "sign-up opened": Drift(_open_signup, ("~ sign-up: open → closed",), (BOOTSTRAP,)),
+    "deployer lost": Drift(
+        _shell("rm /etc/infisical/deployer.env"),
+        ("~ identity infisical-iac-deployer: can't log in → can",),
+        (BOOTSTRAP,),
+    ),
+    "environment renamed": Drift(
+        _inside(_rename_environment),
+        ("~ environment staging: slug qa → staging, name QA → Staging",),
+        (WORKSPACE,),
+    ),
+    "environment deleted": Drift(
+        _inside(_delete_environment),
+        ("~ environment development: deleted → restored", "~ environments: order"),
+        (WORKSPACE,),
+    ),
+    "folder deleted": Drift(
+        _inside(_delete_folder),
+        ("+ folder /backend in staging", "+ import of /shared into /backend in staging"),
+        (WORKSPACE,),
+    ),
+    "privilege widened": Drift(
+        _inside(_widen_privilege),
+        (
+            "~ privilege read-own-folder of backend-staging: permissions → "
+            "read /backend and /shared in staging only",
+        ),
+        (WORKSPACE,),
+    ),
+    "TTL changed": Drift(
+        _inside(_change_ttl),
+        ("~ identity backend-production: accessTokenTTL 7200 → 1800",),
+        (WORKSPACE,),
+    ),
+    "membership removed": Drift(
+        _inside(_remove_membership),
+        (
+            "+ project membership of python-service-staging: role no-access",
+            "+ privilege read-own-folder of python-service-staging",
+        ),
+        (WORKSPACE,),
+    ),
+    "client secret revoked": Drift(
+        _inside(_revoke_secret), ("+ credentials backend.production",), (CREDENTIALS,)
+    ),
     "credentials lost": Drift(
-        _shell("rm /etc/infisical/credentials/backend.staging.env"), (CREDENTIALS,)
+        _shell("rm /etc/infisical/credentials/backend.staging.env"),
+        (
+            "+ credentials backend.staging",
+            "- client secrets of backend.staging that no file holds: 1",
+        ),
+        (CREDENTIALS,),
     ),
     "credentials damaged": Drift(
         _shell("sed -i 's/^INFISICAL_CLIENT_SECRET=./&x/' /etc/infisical/credentials/backend.*"),
+        (
+            "+ credentials backend.development",
+            "- client secrets of backend.development that no file holds: 1",
+            "+ credentials backend.staging",
+            "- client secrets of backend.staging that no file holds: 1",
+            "+ credentials backend.production",
+            "- client secrets of backend.production that no file holds: 1",
+        ),
         (CREDENTIALS,),
     ),
 }

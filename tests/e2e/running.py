@@ -12,6 +12,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _MOST_SECONDS = 600
+_RECORD = "Audit | Record what the run changed"
 _PROGRAM = Path(sys.executable).with_name("infisical-iac")
 
 
@@ -30,8 +31,12 @@ class Run:
 
     @property
     def changed(self) -> list[str]:
-        """The names of the operations that changed something, in their order."""
-        return [each["name"] for each in self._results if each["success"]]
+        """The names of the operations that changed something, in their order.
+
+        The one that writes this very thing into the audit log is left out.
+        """
+        names = [each["name"] for each in self._results if each["success"]]
+        return [name for name in names if name != _RECORD]
 
     @property
     def unchanged(self) -> list[str]:
@@ -98,13 +103,49 @@ def deploy(
     return Run(done.returncode, done.stdout, done.stderr)
 
 
-def infisical_iac(staging_host: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `infisical-iac <arguments>` with the inventory of a staging host of that name."""
+Done = subprocess.CompletedProcess[str]
+
+
+def infisical_iac(
+    staging_host: str,
+    *arguments: str,
+    program: tuple[str, ...] = (str(_PROGRAM),),
+    answer: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Done:
+    """Run `infisical-iac <arguments>` with the inventory of a staging host of that name.
+
+    Args:
+        program: what is run in the place of the command itself.
+        answer: what is typed.
+        environment: variables that differ.
+    """
     return subprocess.run(
-        [_PROGRAM, *arguments, "--inventory", "inventory/staging.py"],
+        [*program, *arguments],
         cwd=REPOSITORY,
-        env={**os.environ, "STAGING_HOST": staging_host},
+        env={**command_environment(staging_host), **(environment or {})},
+        input=answer,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=_MOST_SECONDS,
     )
+
+
+def command_environment(staging_host: str) -> dict[str, str]:
+    """The environment in which `infisical-iac` finds the inventory of a staging host."""
+    return {
+        **os.environ,
+        "STAGING_HOST": staging_host,
+        "INFISICAL_IAC_INVENTORY": "inventory/staging.py",
+    }
+
+
+def planned(staging_host: str) -> tuple[int, list[str]]:
+    """The exit status of `infisical-iac plan`, and its items as lines."""
+    done = infisical_iac(staging_host, "plan", "--json")
+    assert done.returncode in (0, 2), done.stderr
+    items = json.loads(done.stdout)["changes"]
+    return done.returncode, [
+        f"{each['kind']} {each['what']}" + (f": {each['detail']}" if each["detail"] else "")
+        for each in items
+    ]

@@ -7,7 +7,7 @@ from tests.e2e.looking import administrator, secrets
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
 
-_MOST_COMMANDS = 25
+_MOST_COMMANDS = 15
 
 
 def test_a_bare_host_can_be_planned_for(first: FirstDeploy) -> None:
@@ -15,6 +15,21 @@ def test_a_bare_host_can_be_planned_for(first: FirstDeploy) -> None:
     assert "Docker | Install Docker" in first.plan.planned
     assert "Stack | Run Infisical, PostgreSQL and Redis" in first.plan.planned
     assert "Credentials | Store a client secret per service and environment" in first.plan.planned
+
+
+def test_a_bare_host_is_planned_for_item_by_item(first: FirstDeploy) -> None:
+    status, items = first.items
+    assert status == 2
+    for expected in (
+        "+ package docker.io",
+        "+ /etc/docker/daemon.json",
+        "+ /etc/infisical/keys/encryption_key",
+        "+ container infisical",
+        "~ sign-up: open → closed",
+        "+ identity python-service-production",
+        "+ credentials backend.staging",
+    ):
+        assert expected in items
 
 
 def test_the_first_run_makes_everything_and_nothing_that_was_not_planned(
@@ -28,7 +43,7 @@ def test_the_first_run_makes_everything_and_nothing_that_was_not_planned(
 def test_the_second_run_changes_nothing(deployed: StagingHost) -> None:
     run = deploy(deployed.name).ok()
     assert run.changed == []
-    assert len(run.unchanged) == 13
+    assert len(run.unchanged) == 14
 
 
 def test_a_settled_host_is_planned_no_change(deployed: StagingHost) -> None:

@@ -1,19 +1,26 @@
-"""Each drift is found and repaired by a rerun, which touches nothing else."""
+"""Each drift is planned exactly, and repaired by a rerun, which touches nothing else."""
 
 import pytest
 
 from tests.e2e.conftest import settled
 from tests.e2e.drifts import DRIFTS
 from tests.e2e.looking import containers, secrets
-from tests.e2e.running import deploy
+from tests.e2e.running import deploy, planned
 from tests.staging.host import StagingHost
 
 
 @pytest.mark.parametrize("name", DRIFTS)
-def test_a_rerun_repairs_it_and_nothing_else(deployed: StagingHost, name: str) -> None:
+def test_the_plan_names_it_and_a_rerun_repairs_it_and_nothing_else(
+    deployed: StagingHost, name: str
+) -> None:
     drift = DRIFTS[name]
     before, keys = containers(deployed), _keys(deployed)
     drift.cause(deployed)
+    status, items = planned(deployed.name)
+    assert status == 2
+    assert len(items) == len(drift.plan), items
+    for item, beginning in zip(items, drift.plan, strict=True):
+        assert item.startswith(beginning)
     run = deploy(deployed.name).ok()
     assert run.changed == list(drift.repairs)
     settled(deployed)

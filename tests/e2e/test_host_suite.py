@@ -91,5 +91,5 @@ def test_the_production_inventory_reaches_a_host_by_the_environment(
     }
     run = deploy(inventory="inventory/hetzner.py", environment=variables, data=data).ok()
     assert run.changed == []
-    assert len(run.unchanged) == 13
+    assert len(run.unchanged) == 14
     assert "127.0.0.1" in (tmp_path / ".ssh" / "known_hosts").read_text()

@@ -7,28 +7,8 @@ from tests.e2e.drifts import DRIFTS
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 
-_PLANS = {
-    "environment renamed": [
-        "~ environment staging: slug qa → staging, name QA → Staging",
-    ],
-    "folder deleted": [
-        "+ folder /backend in staging",
-        "+ import of /shared into /backend in staging",
-    ],
-    "privilege widened": [
-        "~ privilege read-own-folder of backend-staging: "
-        "permissions → read /backend and /shared in staging only",
-    ],
-    "TTL changed": ["~ identity backend-production: accessTokenTTL 7200 → 1800"],
-    "membership removed": [
-        "+ project membership of python-service-staging: role no-access",
-        "+ privilege read-own-folder of python-service-staging: "
-        "/python-services and /shared in staging",
-    ],
-}
 
-
-@pytest.mark.parametrize("name", _PLANS)
+@pytest.mark.parametrize("name", ["environment renamed", "folder deleted"])
 def test_a_plan_names_exactly_the_drift_and_apply_repairs_it(
     deployed: StagingHost, name: str
 ) -> None:
@@ -37,10 +17,10 @@ def test_a_plan_names_exactly_the_drift_and_apply_repairs_it(
     DRIFTS[name].cause(deployed)
     planned = infisical_iac(deployed.name, "workspace", "plan")
     assert planned.returncode == 2
-    assert planned.stdout.splitlines() == _PLANS[name]
+    assert planned.stdout.splitlines() == list(DRIFTS[name].plan)
     applied = infisical_iac(deployed.name, "workspace", "apply", "--yes")
     assert applied.returncode == 0, applied.stderr
-    assert applied.stdout.splitlines()[:-1] == _PLANS[name]
+    assert applied.stdout.splitlines()[:-1] == list(DRIFTS[name].plan)
     settled(deployed)
 
 

@@ -140,7 +140,7 @@ def deployer(api: Client, secrets: dict[str, Secret]) -> Client:
 
 
 @pytest.fixture(scope="session")
-def inside(deployer: Client, workspace: Workspace, settings: Settings) -> Actual:
+def inside(deployer: Client, admin: Client, workspace: Workspace, settings: Settings) -> Actual:
     """What is inside Infisical."""
     return succeeding(
         lambda: actual.read(
@@ -148,6 +148,7 @@ def inside(deployer: Client, workspace: Workspace, settings: Settings) -> Actual
             workspace=workspace,
             isolation=settings.isolation,
             admin_email=settings.admin_email,
+            admin=lambda: admin,
         )
     )
 

@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.operations.bootstrap import DEPLOYER
+from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.operations.workspace import MEMORY
 from infisical_iac.settings import Settings
 from infisical_iac.workspace.difference import difference

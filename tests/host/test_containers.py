@@ -26,7 +26,8 @@ def kernel(running: dict[str, Running], service: str) -> Running:
 @pytest.fixture(scope="session")
 def stack(host: Host, settings: Settings) -> StackState:
     fact = Stack()
-    command = fact.command(list(settings.images))
+    compose = host.check_output("cat /etc/infisical/compose.yaml")
+    command = fact.command(compose, list(settings.images))
     return fact.process(host.check_output(command).splitlines())
 
 

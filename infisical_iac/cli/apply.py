@@ -1,0 +1,72 @@
+"""`infisical-iac apply`: the plan, the question, the run."""
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from infisical_iac.cli.items import as_data, console, count, show
+from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
+
+if TYPE_CHECKING:
+    from infisical_iac.cli.deployment import Deployment, Step
+
+
+@click.command()
+@inventory_option
+@yes_option
+@lock_options
+@json_option
+def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_json: bool) -> None:
+    """Show the plan, ask, and make the host and the inside of Infisical as declared.
+
+    Only what differs is touched; a run that was interrupted is completed by the next. Exit
+    status: 0 when everything is as declared, 1 for an error, or for no to the question.
+    """
+    from infisical_iac.cli.deployment import Lock, looked
+
+    started = time.monotonic()
+    with looked(inventory, writes=Lock(lock_timeout, break_lock)) as deployment:
+        journal = deployment.journal
+        if not deployment.settled and not (yes and as_json):
+            show(journal.planned, journal.unknown, console(stderr=as_json))
+        if not deployment.settled and not yes:
+            click.confirm("Make these changes?", abort=True, err=True)
+            started = time.monotonic()
+        steps = [] if deployment.settled else _run(deployment)
+    seconds = time.monotonic() - started
+    if as_json:
+        found = {"changes": as_data(journal.made), "seconds": round(seconds, 1)}
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        _summarize(steps, seconds)
+
+
+def _run(deployment: "Deployment") -> "list[Step]":
+    to = console(stderr=True)
+    steps = []
+    with to.status("") as status:
+        for step in deployment.run(lambda name: status.update(f"{name} …")):
+            to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
+            for sentence in step.shown:
+                to.print(Text(f"  {sentence}"))
+            steps.append(step)
+    return steps
+
+
+def _summarize(steps: "list[Step]", seconds: float) -> None:
+    made = [item for step in steps for item in step.made]
+    if not made:
+        click.echo(f"Nothing to change. {seconds:.1f} s.")
+        return
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    table.add_column("Step", no_wrap=True)
+    for column in ("Changes", "Seconds"):
+        table.add_column(column, justify="right")
+    for step in steps:
+        table.add_row(step.name, str(len(step.made)), f"{step.seconds:.1f}")
+    console().print(table)
+    click.echo(f"{count(made)} made in {seconds:.1f} s.")

@@ -1,0 +1,57 @@
+"""`infisical-iac audit`: who has changed the host, when, and what."""
+
+import json
+from dataclasses import asdict
+
+import click
+from rich.text import Text
+
+from infisical_iac.auditing import Doing, doings
+from infisical_iac.cli.items import console
+from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.errors import UserError
+
+
+class AuditError(UserError):
+    """The audit log is not as it was written."""
+
+
+@click.command()
+@inventory_option
+@json_option
+@click.option("--last", type=click.IntRange(min=1), help="Show only this many, the latest.")
+def audit(inventory: str, as_json: bool, last: int | None) -> None:
+    """Show the host's audit log: each apply, rotation, backup, restore and what it changed.
+
+    Each line holds the hash of the one before. Exit status: 0 if they fit together, 1 if the log
+    was changed since, or for an error.
+    """
+    from infisical_iac.cli.connect import connected
+    from infisical_iac.operations import audit as log
+
+    with connected(inventory):
+        found = log.read()
+    done = doings(found.entries)[-(last or 0) :]
+    if as_json:
+        data = [{"began": each.began, **asdict(each.last)} for each in done]
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        for each in done:
+            _show(each)
+        if not done:
+            click.echo("Nothing has been done yet.")
+    if found.broken_at is not None:
+        raise AuditError(
+            f"line {found.broken_at} of {log.FILE} does not follow from the one before: "
+            "somebody changed the log; look for a copy in the host's backups"
+        )
+
+
+def _show(doing: Doing) -> None:
+    last, to = doing.last, console()
+    outcome = last.outcome if doing.ended else "did not end"
+    color = {"done": "green", "failed": "red"}.get(outcome, "yellow")
+    line = Text(f"{doing.began}  {last.by}  {last.event}  ").append(outcome, style=color)
+    to.print(line.append(f"  {last.revision}" if last.revision else ""))
+    for text in (*last.changes, *([last.reason] if last.reason else [])):
+        to.print(Text(f"    {text}"))

@@ -1,0 +1,119 @@
+"""`infisical-iac drift`: the plan for machines, told to a webhook and to Prometheus."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import httpx
+
+from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.plan import CHANGES
+from infisical_iac.drift import Answer, message, metrics
+from infisical_iac.errors import UserError
+
+_ATTEMPTS = 3
+_SECONDS = 10
+
+
+class DriftError(UserError):
+    """The host could not be checked, or the answer could not be delivered."""
+
+
+@click.command()
+@inventory_option
+@json_option
+@click.option(
+    "--webhook",
+    envvar="INFISICAL_IAC_WEBHOOK",
+    show_envvar=True,
+    help="Where to POST the answer, unless all is as declared.",
+)
+@click.option(
+    "--textfile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file for node_exporter's textfile collector, such as …/infisical_iac.prom.",
+)
+@click.option("--watch", is_flag=True, help="Check again and again until interrupted.")
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=900,
+    show_default=True,
+    help="Seconds from one check to the next with --watch.",
+)
+@click.pass_context
+def drift(
+    ctx: click.Context,
+    inventory: str,
+    as_json: bool,
+    webhook: str | None,
+    textfile: Path | None,
+    watch: bool,
+    every: int,
+) -> None:
+    """Tell whether host and Infisical are as declared, to a webhook and to Prometheus.
+
+    Nothing is changed. One check is for a systemd timer or a CI job, as in examples/drift;
+    --watch makes one after another. Exit status of a check: 0 if all is as declared, 2 if
+    something has drifted, 1 for an error.
+    """
+    if watch:
+        _watch(every)
+    answer = _check(inventory)
+    click.echo(json.dumps(message(answer)) if as_json else answer.sentence)
+    if textfile:
+        _write(textfile, metrics(answer))
+    if webhook and not answer.settled:
+        _post(webhook, answer)
+    ctx.exit(1 if answer.error else 0 if answer.settled else CHANGES)
+
+
+def _check(inventory: str) -> Answer:
+    of, at = Path(inventory).stem, datetime.now(UTC)
+    try:
+        from infisical_iac.cli.deployment import looked
+
+        with looked(inventory, writes=None) as deployment:
+            found = deployment.journal
+    except UserError as error:
+        return Answer(of, at, error=str(error))
+    return Answer(of, at, [*map(str, found.planned), *(f"? {each}" for each in found.unknown)])
+
+
+def _watch(every: int) -> None:
+    # Each check in a process of its own: connections, logins and what was read end with it.
+    command = [sys.executable, *(each for each in sys.argv if each != "--watch")]
+    while True:
+        subprocess.run(command, check=False)
+        time.sleep(every)
+
+
+def _write(textfile: Path, text: str) -> None:
+    new = textfile.with_name(f"{textfile.name}.{os.getpid()}.new")
+    try:
+        new.write_text(text)
+        new.chmod(0o644)
+        new.replace(textfile)
+    except OSError as error:
+        raise DriftError(f"{textfile} can't be written: {error.strerror}") from None
+
+
+def _post(webhook: str, answer: Answer) -> None:
+    # The address may hold a token: no part of it is told.
+    reason = ""
+    for attempt in range(_ATTEMPTS):
+        time.sleep(attempt)
+        try:
+            response = httpx.post(webhook, json=message(answer), timeout=_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = type(error).__name__
+            continue
+        if response.is_success:
+            return
+        reason = f"HTTP {response.status_code}"
+    raise DriftError(f"the webhook did not take the answer ({reason}): check its address")

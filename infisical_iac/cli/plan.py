@@ -1,0 +1,34 @@
+"""`infisical-iac plan`: what a run would change."""
+
+import json
+
+import click
+
+from infisical_iac.cli.items import as_data, console, count, show
+from infisical_iac.cli.options import inventory_option, json_option
+
+CHANGES = 2
+
+
+@click.command()
+@inventory_option
+@json_option
+@click.pass_context
+def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
+    """Show what `apply` would change on the host and inside Infisical, and change nothing.
+
+    `+` is made, `~` is set right, `-` is taken away; `?` is what can't be seen before the rest
+    has been done. Exit status: 0 for nothing, 2 for changes, 1 for an error.
+    """
+    # Importing it gives the process to gevent, which other commands have no need of.
+    from infisical_iac.cli.deployment import looked
+
+    with looked(inventory, writes=None) as deployment:
+        planned, unknown = deployment.journal.planned, deployment.journal.unknown
+    if as_json:
+        found = {"changes": as_data(planned), "unknown": unknown}
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        show(planned, unknown, console())
+        click.echo(f"{count(planned)} to make." if planned or unknown else "Nothing to change.")
+    ctx.exit(0 if deployment.settled else CHANGES)

@@ -1,0 +1,123 @@
+"""What to say of a host's condition: a row for each thing, and whether it is well."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from infisical_iac.auditing import Doing
+from infisical_iac.settings import Settings
+
+_LEAST_FREE_GB = 2.0
+_LEAST_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Running:
+    """A container: the image it was made from, its status, and what its health check says."""
+
+    image: str
+    status: str
+    health: str
+
+
+@dataclass(frozen=True)
+class ConditionState:
+    """The containers by service, the disk, and the certificate.
+
+    Attributes:
+        disk_free_gb: what Docker's file system has left, of `disk_size_gb`.
+        certificate_ends: seconds since the epoch; None where none is served.
+    """
+
+    containers: dict[str, Running] = field(default_factory=dict)
+    disk_free_gb: float = 0.0
+    disk_size_gb: float = 0.0
+    certificate_ends: int | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing: its name, what is to be said of it, and whether it is well."""
+
+    name: str
+    text: str
+    ok: bool = True
+
+
+def rows(
+    condition: ConditionState,
+    settings: Settings,
+    log: Sequence[Doing],
+    pending: Sequence[str],
+    now: datetime,
+) -> list[Row]:
+    """The rows of the status.
+
+    Args:
+        log: what the audit log tells, the oldest first.
+        pending: what a run would change, a line each.
+        now: in UTC.
+    """
+    return [
+        *_containers(condition, settings),
+        _disk(condition),
+        _certificate(condition, settings, now),
+        Row("Last backup", _last(log, "backup")),
+        Row("Last apply", _last(log, "apply")),
+        _drift(pending),
+    ]
+
+
+def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:
+    wanted = dict(zip(("infisical", "postgres", "redis"), settings.images, strict=True))
+    for service, image in wanted.items():
+        there = condition.containers.get(service)
+        if there is None:
+            yield Row(service, f"no container; {image} is wanted", ok=False)
+        else:
+            yield _container(service, there, image)
+
+
+def _container(service: str, there: Running, wanted: str) -> Row:
+    version = there.image if there.image == wanted else f"{there.image}, but {wanted} is wanted"
+    how = there.health if there.status == "running" else there.status
+    ok = there.image == wanted and (there.status, there.health) == ("running", "healthy")
+    return Row(service, f"{version}: {how}", ok)
+
+
+def _disk(condition: ConditionState) -> Row:
+    free, size = condition.disk_free_gb, condition.disk_size_gb
+    enough = free >= _LEAST_FREE_GB
+    text = f"{free:.1f} of {size:.1f} GB free"
+    return Row("Disk", text if enough else f"{text}: make room before the database stops", enough)
+
+
+def _certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:
+    if not settings.site_url.startswith("https:"):
+        return Row("Certificate", f"none: {settings.site_url} is reached without TLS")
+    if condition.certificate_ends is None:
+        return Row("Certificate", f"none is served for {settings.site_url}", ok=False)
+    ends = datetime.fromtimestamp(condition.certificate_ends, UTC)
+    days = (ends - now).days
+    return Row("Certificate", f"until {ends:%Y-%m-%d}, {days} days from now", days >= _LEAST_DAYS)
+
+
+def _last(log: Sequence[Doing], event: str) -> str:
+    last = next((each for each in reversed(log) if each.last.event == event), None)
+    if last is None:
+        return "none yet"
+    told = f"{last.began} by {last.last.by}"
+    if last.last.revision:
+        told += f", revision {last.last.revision}"
+    if not last.ended:
+        return f"{told}: did not end"
+    if last.last.outcome == "failed":
+        return f"{told}: failed"
+    return f"{told}: changed {len(last.last.changes)}" if event == "apply" else told
+
+
+def _drift(pending: Sequence[str]) -> Row:
+    if not pending:
+        return Row("Drift", "none")
+    more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""
+    return Row("Drift", f"{'; '.join(pending[:3])}{more}", ok=False)

@@ -1,0 +1,80 @@
+"""The answer to "has anything drifted?", for a webhook and for Prometheus."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+_PREFIX = "infisical_iac_drift"
+_METRICS = {
+    "changes": "Changes that would bring host and Infisical to what is declared.",
+    "check_success": "Whether the last check could tell.",
+    "check_timestamp_seconds": "When the last check was made, since the epoch.",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one check found.
+
+    Attributes:
+        of: what was checked: the inventory's name.
+        at: when, in UTC.
+        changes: what would have to be changed, and `?` what could not be seen, a line each.
+        error: why the check could not tell, if it could not.
+    """
+
+    of: str
+    at: datetime
+    changes: Sequence[str] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether all is as declared."""
+        return not self.changes and not self.error
+
+    @property
+    def sentence(self) -> str:
+        """The answer in a line."""
+        if self.error:
+            return f"{self.of} could not be checked: {self.error}"
+        if self.settled:
+            return f"{self.of} is as declared"
+        return f"{self.of} has drifted: {'; '.join(self.changes)}"
+
+
+def message(answer: Answer) -> Mapping[str, Any]:
+    """The body for a webhook; chats such as Slack and Mattermost show its `text`."""
+    return {
+        "text": answer.sentence,
+        "of": answer.of,
+        "at": answer.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "changes": list(answer.changes),
+        "error": answer.error,
+    }
+
+
+def metrics(answer: Answer) -> str:
+    """The answer in Prometheus' text format, for node_exporter's textfile collector.
+
+    A check that could not tell leaves out the number of changes: it is not known.
+    """
+    values = {
+        "changes": None if answer.error else len(answer.changes),
+        "check_success": 0 if answer.error else 1,
+        "check_timestamp_seconds": int(answer.at.timestamp()),
+    }
+    lines = []
+    for name, value in values.items():
+        if value is not None:
+            lines += [
+                f"# HELP {_PREFIX}_{name} {_METRICS[name]}",
+                f"# TYPE {_PREFIX}_{name} gauge",
+                f'{_PREFIX}_{name}{{of="{_label(answer.of)}"}} {value}',
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _label(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,35 @@
+"""The audit log on the host."""
+
+import secrets
+from collections.abc import Sequence
+
+from infisical_iac.auditing import Event, Log, Outcome, now, parse, render
+from infisical_iac.operations import journal
+from infisical_iac.operations.remote import run
+from infisical_iac.rendering import script
+
+FILE = "/var/log/infisical-iac/audit.jsonl"
+
+# The process works on each host in one run.
+_RUN = secrets.token_hex(4)
+
+
+def begin(event: Event = "apply") -> None:
+    """Write that a run is about to make its first change on the current host."""
+    _append(event, "begun")
+
+
+def end(event: Event = "apply", *, changes: Sequence[str] | None = None, reason: str = "") -> None:
+    """Write what the run has changed, and why it failed if it did."""
+    made = changes if changes is not None else [str(item) for item in journal.current().made]
+    _append(event, "failed" if reason else "done", made, reason)
+
+
+def _append(event: Event, outcome: Outcome, changes: Sequence[str] = (), reason: str = "") -> None:
+    entry = now(event, outcome, _RUN, changes=changes, reason=reason)
+    run(script("audit", FILE), doing=f"append to {FILE}", stdin=f"{render(entry)}\n")
+
+
+def read() -> Log:
+    """The log of the current host; empty where nothing was written yet."""
+    return parse(run(f"cat {FILE} 2>/dev/null || true", doing=f"read {FILE}"))

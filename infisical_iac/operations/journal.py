@@ -1,0 +1,86 @@
+"""What a run would change and what it has changed, item by item.
+
+Operations tell their items while they look at the host. What they told before anything has
+changed makes up the plan, and holds until the run makes its first change.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.context import host, state
+
+from infisical_iac.item import Item, Kind
+
+
+@dataclass
+class Look:
+    """What one operation found: its items, what it could not see, and what it will run."""
+
+    items: list[Item] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    commands: list[PyinfraCommand] = field(default_factory=list)
+
+
+@dataclass
+class Journal:
+    """One run on one host.
+
+    Attributes:
+        looks: by operation, what it found.
+        made: the items of the operations that have run to their end.
+        changed: whether a command that changes something has been sent.
+        failure: the sentence that the run failed with.
+        shown: sentences for the operator's eyes alone, such as one with an invitation's link.
+    """
+
+    looks: dict[str, Look] = field(default_factory=dict)
+    made: list[Item] = field(default_factory=list)
+    changed: bool = False
+    failure: str = ""
+    shown: list[str] = field(default_factory=list)
+    current: Look = field(default_factory=Look)
+
+    @property
+    def planned(self) -> list[Item]:
+        """The items of all operations, in their order."""
+        return [item for look in self.looks.values() for item in look.items]
+
+    @property
+    def unknown(self) -> list[str]:
+        """What can't be seen yet, each sentence once."""
+        return list(dict.fromkeys(each for look in self.looks.values() for each in look.unknown))
+
+    def holds(self, operation: str) -> bool:
+        """Whether what an operation found is still what it would find."""
+        look = self.looks.get(operation)
+        return look is not None and not look.unknown and not self.changed
+
+    def look(self, operation: str, look_around: Callable[[], Iterable[PyinfraCommand]]) -> Look:
+        """Let an operation look at the host, to its end, and keep what it finds."""
+        self.current = self.looks[operation] = Look()
+        self.current.commands.extend(look_around())
+        return self.current
+
+
+_journals: dict[str, Journal] = {}
+
+
+def current() -> Journal:
+    """The journal of the current host."""
+    return _journals.setdefault(host.name, Journal())
+
+
+def item(kind: Kind, what: str, detail: str = "", diff: str = "") -> None:
+    """Tell a difference that the current operation has found."""
+    current().current.items.append(Item(kind, what, detail, diff))
+
+
+def unknown(sentence: str) -> None:
+    """Tell what the current operation can't see before earlier ones have done their work."""
+    current().current.unknown.append(sentence)
+
+
+def will_change(*whats: str) -> bool:
+    """Whether the run is still a plan in which one of `whats` changes."""
+    return not state.is_executing and any(each.what in whats for each in current().planned)

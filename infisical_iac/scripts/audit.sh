@@ -1,0 +1,13 @@
+# Appends the line on standard input, a JSON object, to the audit log: audit.sh <file>
+#
+# Each entry holds the SHA-256 of the line before it, so that a line that was changed or taken
+# away later shows.
+set -eu
+umask 077
+mkdir -p "$(dirname "$1")"
+exec 9>>"$1"
+flock --wait 30 9
+IFS= read -r entry
+previous=$(tail -n 1 "$1" | sha256sum | cut -d ' ' -f 1)
+printf '{"previous": "%s", %s\n' "$previous" "${entry#\{}" >&9
+sync "$1"
