@@ -22,6 +22,9 @@ BOOTSTRAP = "Bootstrap | Make the administrator and the deployer, close sign-up"
 WORKSPACE = "Workspace | Bring Infisical to what group_data/chainalign.yaml says"
 CREDENTIALS = "Credentials | Store a client secret per service and environment"
 
+# A file that the deploy writes and nothing else depends on.
+UPDATES = "/etc/apt/apt.conf.d/52infisical-iac"
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -176,8 +179,8 @@ DRIFTS: dict[str, Drift] = {
         (UNITS,),
     ),
     "update configuration lost": Drift(
-        _shell("rm /etc/apt/apt.conf.d/52infisical-iac"),
-        ("+ /etc/apt/apt.conf.d/52infisical-iac",),
+        _shell(f"rm {UPDATES}"),
+        (f"+ {UPDATES}",),
         (CONFIGURE,),
     ),
     "kernel parameter changed": Drift(

@@ -1,13 +1,17 @@
 """One run at a time on a host, and a run that is gone is not waited for."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from infisical_iac.operations.lock import FILE
 from infisical_iac.rendering import script
 from tests.e2e.conftest import settled
-from tests.e2e.running import deploy
+from tests.e2e.drifts import UPDATES
+from tests.e2e.running import REPOSITORY, command_environment, deploy, infisical_iac
 from tests.staging.host import StagingHost
 
 _OTHER = "by somebody@elsewhere since yesterday, process 1"
@@ -38,3 +42,41 @@ def test_the_lock_is_free_after_a_run(deployed: StagingHost) -> None:
     settled(deployed)
     deployed.run(f"flock --wait 5 {FILE} true")
     assert "since" in deployed.run(f"cat {FILE}").stdout
+
+
+def test_two_applies_at_once_take_turns(deployed: StagingHost) -> None:
+    deployed.run(f"rm {UPDATES}; docker stop infisical-infisical-1")
+    program = Path(sys.executable).with_name("infisical-iac")
+    both = [
+        subprocess.Popen(
+            [program, "apply", "--yes", "--lock-timeout", "120"],
+            cwd=REPOSITORY,
+            env=command_environment(deployed.name),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    ended = [each.communicate(timeout=300) for each in both]
+    assert [each.returncode for each in both] == [0, 0], ended
+    last = sorted(stdout.splitlines()[-1] for stdout, _ in ended)
+    assert last[0].startswith("2 changes made in ")
+    assert last[1].startswith("Nothing to change. ")
+    settled(deployed)
+
+
+def test_an_apply_that_shall_not_wait_names_the_holder_and_a_plan_needs_no_lock(
+    held: StagingHost,
+) -> None:
+    refused = infisical_iac(held.name, "apply", "--yes", "--lock-timeout", "0")
+    assert refused.returncode == 1
+    assert f"another run is at work on this host, {_OTHER}" in refused.stderr
+    assert "`infisical-iac apply --break-lock`" in refused.stderr
+    assert infisical_iac(held.name, "plan").returncode == 0
+
+
+def test_a_stale_lock_can_be_broken(held: StagingHost) -> None:
+    broken = infisical_iac(held.name, "apply", "--yes", "--break-lock")
+    assert broken.returncode == 0, broken.stderr
+    assert held.run(f"pgrep -f {FILE} | grep -vx $$", check=False).stdout.split() == []

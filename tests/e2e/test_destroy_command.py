@@ -1,0 +1,73 @@
+"""`infisical-iac destroy`: nothing without the name, a backup first, and a way back."""
+
+import json
+
+from tests.e2e.conftest import settled
+from tests.e2e.looking import deployer
+from tests.e2e.running import infisical_iac
+from tests.staging.host import StagingHost
+
+_KEY = "OBVIOUSLY_FAKE"
+_BACKUPS = "/var/backups/infisical-iac"
+
+
+def _left(host: StagingHost) -> tuple[list[str], list[str]]:
+    """The containers and the volumes that there are."""
+    containers = host.run("docker ps --all --format '{{.Names}}'").stdout.split()
+    return containers, host.run("docker volume ls --quiet").stdout.split()
+
+
+def test_another_name_than_the_hosts_does_nothing(deployed: StagingHost) -> None:
+    before = _left(deployed)
+    for arguments, answer in ((("--confirm", "production"), ""), ((), "production\n")):
+        refused = infisical_iac(deployed.name, "destroy", *arguments, answer=answer)
+        assert refused.returncode == 1
+        assert "'production' is not the host's name, staging: nothing was done" in refused.stderr
+    assert _left(deployed) == before
+    settled(deployed)
+
+
+def test_without_a_backup_nothing_is_destroyed(deployed: StagingHost) -> None:
+    deployed.run("docker stop infisical-postgres-1")
+    refused = infisical_iac(deployed.name, "destroy", "--confirm", "staging")
+    assert refused.returncode == 1
+    assert "could not take a backup first" in refused.stderr
+    assert len(_left(deployed)[0]) == 3
+    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+    settled(deployed)
+
+
+def test_the_stack_comes_back_with_its_secrets_and_goes_with_its_volumes_if_asked(
+    deployed: StagingHost,
+) -> None:
+    with deployer(deployed) as client:
+        project = client.get("/api/v1/projects/slug/chainalign")["id"]
+        place = {"projectId": project, "environment": "staging", "secretPath": "/backend"}
+        client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
+
+    destroyed = infisical_iac(deployed.name, "destroy", answer="staging\n")
+    assert destroyed.returncode == 0, destroyed.stderr
+    containers, volumes = _left(deployed)
+    assert containers == []
+    assert len(volumes) == 2
+    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+    with deployer(deployed) as client:
+        secret = client.get(f"/api/v4/secrets/{_KEY}", params=place)["secret"]
+    assert secret["secretValue"] == "fake-value"
+
+    gone = infisical_iac(deployed.name, "destroy", "--volumes", "--confirm", "staging")
+    assert gone.returncode == 0, gone.stderr
+    assert _left(deployed) == ([], [])
+    assert deployed.run("ls /etc/infisical", check=False).returncode != 0
+    backup = deployed.run(f"ls -d {_BACKUPS}/* | tail -n 1").stdout.strip()
+    assert f"A backup is in {backup} on the host" in gone.stdout
+    assert deployed.run(f"stat --format=%a {backup}").stdout.strip() == "700"
+    listed = deployed.run(f"tar --list --file {backup}/etc-infisical.tar").stdout
+    assert "etc/infisical/keys/encryption_key" in listed
+    assert deployed.run(f"head -c 5 {backup}/database.dump").stdout == "PGDMP"
+    last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
+    assert (last["event"], last["outcome"]) == ("destroy", "done")
+    assert "- volumes, keys and credentials" in last["changes"]
+
+    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+    settled(deployed)

@@ -1,0 +1,129 @@
+"""`infisical-iac drift`: what a check answers, and to whom; the CI job that is shipped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import settled
+from tests.e2e.drifts import UPDATES
+from tests.e2e.running import REPOSITORY, command_environment, infisical_iac
+from tests.e2e.webhook import Receiver, receiver
+from tests.staging.host import StagingHost
+
+_SENTENCE = f"staging has drifted: + {UPDATES}"
+
+
+@pytest.fixture
+def hook() -> Iterator[Receiver]:
+    with receiver() as found:
+        yield found
+
+
+def _apply(host: StagingHost) -> None:
+    assert infisical_iac(host.name, "apply", "--yes").returncode == 0
+
+
+@pytest.fixture
+def drifted(deployed: StagingHost) -> Iterator[StagingHost]:
+    """The host with one file less than declared."""
+    settled(deployed)
+    deployed.run(f"rm {UPDATES}")
+    yield deployed
+    _apply(deployed)
+
+
+def test_a_settled_host_is_told_to_prometheus_alone(
+    deployed: StagingHost, hook: Receiver, tmp_path: Path
+) -> None:
+    settled(deployed)
+    file = tmp_path / "infisical_iac.prom"
+    done = infisical_iac(deployed.name, "drift", "--webhook", hook.url, "--textfile", str(file))
+    assert (done.returncode, done.stdout) == (0, "staging is as declared\n")
+    assert 'infisical_iac_drift_changes{of="staging"} 0' in file.read_text().splitlines()
+    assert hook.received == []
+
+
+def test_drift_is_told_to_webhook_and_prometheus_and_nothing_is_changed(
+    drifted: StagingHost, hook: Receiver, tmp_path: Path
+) -> None:
+    file = tmp_path / "infisical_iac.prom"
+    environment = {"INFISICAL_IAC_WEBHOOK": hook.url}
+    done = infisical_iac(drifted.name, "drift", "--textfile", str(file), environment=environment)
+    assert (done.returncode, done.stdout) == (2, f"{_SENTENCE}\n")
+    assert 'infisical_iac_drift_changes{of="staging"} 1' in file.read_text().splitlines()
+    (body,) = hook.received
+    assert body["text"] == _SENTENCE
+    assert body["changes"] == [f"+ {UPDATES}"]
+    assert drifted.run(f"test -e {UPDATES}", check=False).returncode == 1
+
+
+def test_a_host_that_cannot_be_checked_is_told_too(hook: Receiver, tmp_path: Path) -> None:
+    file = tmp_path / "infisical_iac.prom"
+    done = infisical_iac("nowhere", "drift", "--webhook", hook.url, "--textfile", str(file))
+    assert done.returncode == 1
+    assert 'infisical_iac_drift_check_success{of="staging"} 0' in file.read_text().splitlines()
+    assert "staging could not be checked: the staging host" in hook.received[0]["text"]
+
+
+def test_a_webhook_that_refuses_is_an_error_that_does_not_tell_its_address(
+    drifted: StagingHost, hook: Receiver
+) -> None:
+    hook.status = 500
+    done = infisical_iac(drifted.name, "drift", "--webhook", hook.url)
+    assert done.returncode == 1
+    assert "the webhook did not take the answer (HTTP 500)" in done.stderr
+    assert "obviously-fake-token" not in done.stdout + done.stderr
+    assert len(hook.received) == 3
+
+
+def test_watching_checks_again_and_again_until_it_is_interrupted(
+    drifted: StagingHost, hook: Receiver
+) -> None:
+    program = Path(sys.executable).with_name("infisical-iac")
+    watching = subprocess.Popen(
+        [program, "drift", "--watch", "--every", "1", "--webhook", hook.url],
+        cwd=REPOSITORY,
+        env=command_environment(drifted.name),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 60
+    while len(hook.received) < 2 and time.monotonic() < end:
+        time.sleep(0.2)
+    os.killpg(watching.pid, signal.SIGINT)
+    stdout, stderr = watching.communicate(timeout=30)
+    assert [each["text"] for each in hook.received[:2]] == [_SENTENCE, _SENTENCE]
+    assert _SENTENCE in stdout
+    assert "Traceback" not in stderr
+
+
+def test_the_ci_job_fails_for_drift_alone(drifted: StagingHost, hook: Receiver) -> None:
+    job = yaml.safe_load((REPOSITORY / "examples/drift/github-actions.yaml").read_text())
+    (check,) = (each for each in job["jobs"]["drift"]["steps"] if each.get("name") == "Check")
+    environment = command_environment(drifted.name) | {"INFISICAL_IAC_WEBHOOK": hook.url}
+    program = check["run"].replace(".venv/bin", str(Path(sys.executable).parent))
+
+    def run() -> tuple[int, str]:
+        command = ["bash", "-e", "-c", program]
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120
+        )
+        return done.returncode, done.stdout
+
+    status, told = run()
+    assert status == 2
+    assert told.splitlines()[-1] == _SENTENCE
+    assert len(hook.received) == 1
+    _apply(drifted)
+    status, told = run()
+    assert status == 0
+    assert told.splitlines() == ["Nothing to change.", "staging is as declared"]

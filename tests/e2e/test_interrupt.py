@@ -1,0 +1,70 @@
+"""Ctrl-C in any step: the lock is free, the log tells of it, and the next apply completes."""
+
+import json
+import sys
+
+from tests.e2e.conftest import settled
+from tests.e2e.drifts import (
+    BOOTSTRAP,
+    CONFIGURE,
+    CREDENTIALS,
+    ENGINE,
+    ENGINE_CONFIGURATION,
+    ENGINE_PACKAGES,
+    KERNEL,
+    KEYS,
+    PACKAGES,
+    STACK,
+    UNITS,
+    WORKSPACE,
+)
+from tests.e2e.looking import reset_stack
+from tests.e2e.running import infisical_iac
+from tests.e2e.test_dying import nothing_exists_twice
+from tests.staging.host import StagingHost
+
+# In the order of the run, so that each of these finds its step still to be done.
+_STEPS = (
+    PACKAGES,
+    CONFIGURE,
+    KERNEL,
+    UNITS,
+    ENGINE_CONFIGURATION,
+    ENGINE_PACKAGES,
+    ENGINE,
+    KEYS,
+    STACK,
+    BOOTSTRAP,
+    WORKSPACE,
+    CREDENTIALS,
+)
+
+
+def _undo_every_step(host: StagingHost) -> None:
+    reset_stack(host)
+    host.run(
+        "rm /etc/apt/apt.conf.d/52infisical-iac && sysctl -qw fs.suid_dumpable=1 && "
+        "systemctl stop unattended-upgrades && "
+        "systemctl disable --now docker.socket docker.service && "
+        "echo '{}' > /etc/docker/daemon.json && apt-get -qq purge --yes curl docker-compose"
+    )
+
+
+def test_an_apply_that_is_interrupted_in_each_step_is_completed(deployed: StagingHost) -> None:
+    _undo_every_step(deployed)
+    for step in _STEPS:
+        program = (sys.executable, "-m", "tests.e2e.interrupting", step)
+        stopped = infisical_iac(deployed.name, "apply", "--yes", program=program)
+        assert stopped.returncode == 1, step + stopped.stderr
+        assert f"interrupted in '{step}'; run again" in stopped.stderr.splitlines()[-1]
+        assert "Traceback" not in stopped.stderr
+        deployed.run("flock --wait 5 /run/infisical-iac.lock true")
+    done = infisical_iac(deployed.name, "apply", "--yes")
+    assert done.returncode == 0, done.stderr
+    settled(deployed)
+    nothing_exists_twice(deployed)
+    log = json.loads(infisical_iac(deployed.name, "audit", "--json").stdout)
+    assert [each["reason"] for each in log[-len(_STEPS) - 1 : -1]] == [
+        f"interrupted in '{step}'" for step in _STEPS
+    ]
+    assert log[-1]["outcome"] == "done"

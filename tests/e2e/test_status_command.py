@@ -1,0 +1,93 @@
+"""`infisical-iac status` and `audit`: how a host is, and who made it so."""
+
+import json
+from typing import Any
+
+from tests.e2e.conftest import settled
+from tests.e2e.drifts import UPDATES
+from tests.e2e.running import infisical_iac
+from tests.staging.host import StagingHost
+
+
+def _rows(host: StagingHost) -> tuple[int, dict[str, dict[str, Any]]]:
+    done = infisical_iac(host.name, "status", "--json")
+    return done.returncode, {row["name"]: row for row in json.loads(done.stdout)}
+
+
+def test_a_settled_host_is_well(deployed: StagingHost) -> None:
+    settled(deployed)
+    status, rows = _rows(deployed)
+    assert status == 0, rows
+    assert list(rows) == [
+        *("infisical", "postgres", "redis"),
+        *("Disk", "Certificate", "Last backup", "Last apply", "Drift"),
+    ]
+    assert rows["infisical"]["text"].endswith(": healthy")
+    assert "@" in rows["Last apply"]["text"]
+    assert rows["Drift"] == {"name": "Drift", "text": "none", "ok": True}
+    told = infisical_iac(deployed.name, "status")
+    assert told.returncode == 0
+    assert told.stdout.count("✓") == len(rows)
+
+
+def test_a_container_that_stopped_is_not_well_and_the_log_tells_who_repaired_it(
+    deployed: StagingHost,
+) -> None:
+    deployed.run("docker stop infisical-infisical-1")
+    status, rows = _rows(deployed)
+    assert status == 1
+    assert not rows["infisical"]["ok"]
+    assert rows["infisical"]["text"].endswith(": exited")
+    assert rows["Drift"]["text"].startswith("~ container infisical: is exited")
+    repaired = infisical_iac(deployed.name, "apply", "--yes", "--json")
+    assert repaired.returncode == 0, repaired.stderr
+    (change,) = json.loads(repaired.stdout)["changes"]
+    assert change["what"] == "container infisical"
+    last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
+    assert (last["event"], last["outcome"]) == ("apply", "done")
+    assert last["changes"] == [f"~ container infisical: {change['detail']}"]
+    assert len(last["revision"]) >= 12
+    told = infisical_iac(deployed.name, "audit", "--last", "1").stdout.splitlines()
+    assert told[0].endswith(f"apply  done  {last['revision']}")
+    assert told[1].strip() == last["changes"][0]
+
+
+def test_a_log_that_somebody_changed_is_told(deployed: StagingHost) -> None:
+    file = "/var/log/infisical-iac/audit.jsonl"
+    deployed.run(f"cp -p {file} /tmp/kept && sed -i '1s/begun/done/' {file}")
+    try:
+        told = infisical_iac(deployed.name, "audit")
+    finally:
+        deployed.run(f"mv /tmp/kept {file}")
+    assert told.returncode == 1
+    assert f"line 2 of {file} does not follow from the one before" in told.stderr
+    assert infisical_iac(deployed.name, "audit").returncode == 0
+
+
+def test_nothing_in_the_log_is_a_secret(deployed: StagingHost) -> None:
+    from tests.e2e.looking import secrets
+
+    log = deployed.run("cat /var/log/infisical-iac/audit.jsonl").stdout
+    assert "+ package docker.io" in log
+    assert [name for name, value in secrets(deployed).items() if value in log] == []
+
+
+def test_no_to_the_question_changes_nothing(deployed: StagingHost) -> None:
+    deployed.run(f"rm {UPDATES}")
+    refused = infisical_iac(deployed.name, "apply", answer="n\n")
+    assert refused.returncode == 1
+    assert f"+ {UPDATES}" in refused.stdout
+    assert infisical_iac(deployed.name, "plan").returncode == 2
+    accepted = infisical_iac(deployed.name, "apply", answer="y\n")
+    assert accepted.returncode == 0
+    assert accepted.stdout.splitlines()[-1].startswith("1 change made in ")
+    settled(deployed)
+
+
+def test_commands_for_a_host_that_is_not_there_end_in_one_sentence() -> None:
+    for command in ("plan", "apply", "status", "audit", "destroy", "drift"):
+        done = infisical_iac("nowhere", command)
+        assert done.returncode == 1, command
+        told = (done.stdout + done.stderr).splitlines()
+        assert len(told) == 1, told
+        assert "the staging host 'nowhere' is not up" in told[0]

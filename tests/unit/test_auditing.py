@@ -1,0 +1,74 @@
+"""The audit log: what is written can be read, and what was changed afterwards shows."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.auditing import Entry, doings, now, parse, render
+from infisical_iac.rendering import script
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of two runs, as the script writes it; the second has not ended."""
+    file = tmp_path / "log" / "audit.jsonl"
+    for entry in (
+        now("apply", "begun", "one"),
+        now("apply", "done", "one", changes=["+ package curl", "~ sign-up: open → closed"]),
+        now("destroy", "begun", "two"),
+    ):
+        subprocess.run(
+            script("audit", str(file)),
+            shell=True,
+            input=f"{render(entry)}\n",
+            text=True,
+            check=True,
+        )
+    return file
+
+
+def test_entries_are_read_as_they_were_written(log: Path) -> None:
+    found = parse(log.read_text())
+    assert found.broken_at is None
+    assert [(each.event, each.outcome, each.run) for each in found.entries] == [
+        ("apply", "begun", "one"),
+        ("apply", "done", "one"),
+        ("destroy", "begun", "two"),
+    ]
+    assert found.entries[1].changes == ["+ package curl", "~ sign-up: open → closed"]
+    assert "@" in found.entries[0].by
+
+
+def test_a_log_is_private(log: Path) -> None:
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_changed_line_shows(log: Path) -> None:
+    log.write_text(log.read_text().replace("package curl", "package nothing"))
+    found = parse(log.read_text())
+    assert found.broken_at == 3, "the line after the one that was changed does not fit"
+    assert len(found.entries) == 2
+
+
+def test_a_line_that_was_taken_away_shows(log: Path) -> None:
+    first, _, third = log.read_text().splitlines(keepends=True)
+    assert parse(first + third).broken_at == 2
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[]", "{}", '{"previous": 1}'])
+def test_what_is_no_entry_shows(line: str) -> None:
+    assert parse(f"{line}\n").broken_at == 1
+
+
+def test_runs_are_told_apart_and_one_that_did_not_end_is_known(log: Path) -> None:
+    apply, destroy = doings(parse(log.read_text()).entries)
+    assert apply.ended
+    assert apply.last.outcome == "done"
+    assert not destroy.ended
+
+
+def test_an_entry_names_the_revision() -> None:
+    line = json.loads(render(Entry("now", "ada@laptop", "apply", "done", "one", "abc123")))
+    assert line["revision"] == "abc123"

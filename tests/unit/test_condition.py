@@ -1,0 +1,112 @@
+"""What `status` says of a host, and whether it calls it well."""
+
+import runpy
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from infisical_iac.auditing import Doing, Entry
+from infisical_iac.condition import ConditionState, Running, rows
+from infisical_iac.facts.condition import Condition
+from infisical_iac.settings import Settings, load
+
+_NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+_DAY = 86_400
+_OUTPUT = [
+    "container infisical infisical/infisical:v0.165.16 running healthy",
+    "container postgres postgres:17.11 running healthy",
+    "container redis redis:8.2.3 running healthy",
+    "disk 20971520 41943040",
+]
+
+
+def _settings(**changes: Any) -> Settings:
+    module = runpy.run_path("group_data/all.py")
+    values = {key: value for key, value in module.items() if not key.startswith("__")}
+    return load(values | {"admin_email": "admin@example.com"} | changes)
+
+
+def _row(name: str, condition: ConditionState, **changes: Any) -> tuple[str, bool]:
+    found = rows(condition, _settings(**changes), [], [], _NOW)
+    (row,) = (each for each in found if each.name == name)
+    return row.text, row.ok
+
+
+@pytest.fixture
+def condition() -> ConditionState:
+    return Condition().process(_OUTPUT)
+
+
+def test_a_host_where_all_is_well(condition: ConditionState) -> None:
+    assert all(row.ok for row in rows(condition, _settings(), [], [], _NOW))
+    assert _row("infisical", condition) == ("infisical/infisical:v0.165.16: healthy", True)
+    assert _row("Disk", condition) == ("20.0 of 40.0 GB free", True)
+
+
+def test_another_version_than_wanted_is_told(condition: ConditionState) -> None:
+    text, ok = _row("infisical", condition, infisical_version="v0.166.0")
+    assert text == (
+        "infisical/infisical:v0.165.16, but infisical/infisical:v0.166.0 is wanted: healthy"
+    )
+    assert not ok
+
+
+@pytest.mark.parametrize(("status", "health"), [("exited", "none"), ("running", "unhealthy")])
+def test_a_container_that_is_unwell_is_told(
+    condition: ConditionState, status: str, health: str
+) -> None:
+    redis = Running("redis:8.2.3", status, health)
+    unwell = replace(condition, containers={**condition.containers, "redis": redis})
+    text, ok = _row("redis", unwell)
+    assert not ok
+    assert text.endswith(health if status == "running" else status)
+
+
+def test_a_container_that_is_missing_is_told(condition: ConditionState) -> None:
+    assert _row("redis", ConditionState()) == ("no container; redis:8.2.3 is wanted", False)
+
+
+def test_a_full_disk_is_told(condition: ConditionState) -> None:
+    text, ok = _row("Disk", replace(condition, disk_free_gb=0.5))
+    assert not ok
+    assert text == "0.5 of 40.0 GB free: make room before the database stops"
+
+
+@pytest.mark.parametrize(("days", "ok"), [(60, True), (13, False), (-1, False)])
+def test_a_certificate_is_judged_by_its_end(condition: ConditionState, days: int, ok: bool) -> None:
+    ends = int(_NOW.timestamp()) + days * _DAY
+    seen = replace(condition, certificate_ends=ends)
+    text, well = _row("Certificate", seen, site_url="https://secrets.example.com")
+    assert well == ok
+    assert text.endswith(f"{days} days from now")
+
+
+def test_a_missing_certificate_is_told_where_one_is_needed(condition: ConditionState) -> None:
+    assert _row("Certificate", condition)[1]
+    text, ok = _row("Certificate", condition, site_url="https://secrets.example.com")
+    assert (text, ok) == ("none is served for https://secrets.example.com", False)
+
+
+def _doing(outcome: Any, event: Any = "apply") -> Doing:
+    entry = Entry("then", "ada@laptop", event, outcome, "one", "abc123", ["+ package curl"])
+    return Doing("2026-11-25T11:00:00Z", entry)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "end"), [("done", "changed 1"), ("failed", "failed"), ("begun", "did not end")]
+)
+def test_the_last_apply_is_told(condition: ConditionState, outcome: str, end: str) -> None:
+    log = [_doing("done"), _doing(outcome), _doing("done", "backup")]
+    (row,) = (
+        each for each in rows(condition, _settings(), log, [], _NOW) if each.name == "Last apply"
+    )
+    assert row.text == f"2026-11-25T11:00:00Z by ada@laptop, revision abc123: {end}"
+
+
+def test_pending_drift_is_told_and_is_not_well(condition: ConditionState) -> None:
+    pending = [f"+ package {number}" for number in range(5)]
+    drift = rows(condition, _settings(), [], pending, _NOW)[-1]
+    assert not drift.ok
+    assert drift.text == "+ package 0; + package 1; + package 2 and 2 more"
