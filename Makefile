@@ -26,8 +26,8 @@ test: $(VENV)/.installed ## Run every test, the quick ones first
 	@$(RUN)/pytest tests/unit tests/contract
 	@$(RUN)/pytest tests/e2e
 
-bench: $(VENV)/.installed ## Time the second run on the demo's host
-	@$(RUN)/python -m bench.settled_run
+bench: $(VENV)/.installed ## Measure against Ansible and a shell script, into bench/RESULTS.md
+	@$(RUN)/python -m bench
 
 check: $(VENV)/.installed ## Lint, formatting and types
 	@$(RUN)/ruff check .
@@ -38,12 +38,15 @@ format: $(VENV)/.installed ## Put imports and formatting right
 	@$(RUN)/ruff check --fix .
 	@$(RUN)/ruff format .
 
-lock: $(VENV)/.installed ## Resolve the dependencies of pyproject.toml into requirements.lock
+lock: $(VENV)/.installed ## Resolve the dependencies into requirements.lock, and Ansible's
 	@$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --group dev pyproject.toml --output-file requirements.lock
+	@$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	    --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	    bench/ansible/requirements.in --output-file bench/ansible/requirements.lock
 
 clean: ## Remove the environment and what tools cached
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) bench/.venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Debian splits venv from Python; without it the first attempt fails and is made again.
 $(VENV)/.installed: requirements.lock pyproject.toml

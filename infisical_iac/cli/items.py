@@ -1,5 +1,6 @@
 """Items of a plan, and of what a run changed, as text and as JSON."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,12 +9,16 @@ from rich.text import Text
 
 from infisical_iac.item import Item
 
+# Of tables that go into a file or a CI job's log.
+_WIDTH = 120
 _COLORS = {"+": "green", "~": "yellow", "-": "red"}
 
 
 def console(*, stderr: bool = False) -> Console:
     """Where text for people goes; lines are as long as they are."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=True)
 
 
 def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:

@@ -1,23 +1,33 @@
 """`infisical-iac`: the commands, and how they fail."""
 
+from importlib import import_module
 from typing import Any
 
 import click
 
-from infisical_iac.cli.apply import apply
-from infisical_iac.cli.audit import audit
-from infisical_iac.cli.destroy import destroy
-from infisical_iac.cli.drift import drift
-from infisical_iac.cli.init import init
-from infisical_iac.cli.plan import plan
-from infisical_iac.cli.status import status
-from infisical_iac.cli.verify import verify
-from infisical_iac.cli.workspace import workspace
 from infisical_iac.errors import UserError
 
+# In the order in which one comes to need them; each is in the module of its name.
+_COMMANDS = (
+    *("init", "plan", "apply", "verify", "status", "drift", "audit"),
+    *("workspace", "destroy"),
+)
 
-class _Telling(click.Group):
-    """A group whose commands fail with a sentence and exit status 1 for a UserError."""
+
+class _Commands(click.Group):
+    """A group that imports a command when it is asked for.
+
+    A UserError ends it with a sentence and exit status 1.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"{__package__}.{cmd_name}"), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -26,7 +36,7 @@ class _Telling(click.Group):
             raise click.ClickException(str(error)) from None
 
 
-@click.group(cls=_Telling, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="infisical-iac")
 def main() -> None:
     """Run one's own Infisical, as code.
@@ -37,7 +47,3 @@ def main() -> None:
     Shell completion: add `eval "$(_INFISICAL_IAC_COMPLETE=bash_source infisical-iac)"` to
     ~/.bashrc; zsh_source and fish_source likewise.
     """
-
-
-for command in (init, plan, apply, verify, status, drift, audit, workspace, destroy):
-    main.add_command(command)

@@ -40,7 +40,9 @@ def base(known: Preflight) -> None:
     clock = known.machine.clock
     packages = [name for name in _PACKAGES if not (clock and name == "systemd-timesyncd")]
     units = [clock or _UNITS[0], _UNITS[1]]
-    first_boot.finished(name="Wait for cloud-init", timeout=timeout)
+    first_boot.finished(
+        running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init"
+    )
     apt.packages(names=packages, name="Install the base packages", timeout=timeout)
     files.contents(files=_FILES, name="Configure updates, kernel and core dumps")
     kernel.settled(

@@ -11,7 +11,8 @@ from infisical_iac.rendering import script
 class KeysState:
     """The names of keys and files by what is wrong with them.
 
-    `database` tells whether a database exists that was encrypted with these keys.
+    `database` tells whether a database exists that was encrypted with these keys, and
+    `admin_email` for whom the administrator's password was stored; empty if there is none.
     """
 
     database: bool = False
@@ -20,6 +21,7 @@ class KeysState:
     malformed: frozenset[str] = frozenset()
     open: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
+    admin_email: str = ""
 
     @property
     def settled(self) -> bool:
@@ -46,6 +48,7 @@ class Keys(FactBase[KeysState]):
             malformed=named("malformed"),
             open=named("open"),
             stale=named("stale"),
+            admin_email="".join(named("admin")),
         )
 
     @staticmethod

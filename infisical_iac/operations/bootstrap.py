@@ -4,7 +4,6 @@ Crash-safe: the administrator's password and later the deployer's secret are on 
 before anything depends on them, and every step asks first whether it is still needed.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyinfra.context import host, state
@@ -41,7 +40,6 @@ def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
     that has more than the one administrator and organization after the bootstrap.
     """
     wanted = _Wanted(organization, admin_email, port)
-    _refuse_another_admin(session.read_env(session.ADMIN_FILE), admin_email)
     api = session.api(port)
     if not state.is_executing and not api.answers():
         # An earlier step of this very run brings it up.
@@ -99,15 +97,6 @@ def _bootstrap(wanted: _Wanted) -> None:
     _make_deployer(admin, wanted.admin_email)
     session.forget()
     session.deployer(wanted.port)
-
-
-def _refuse_another_admin(found: Mapping[str, str], admin_email: str) -> None:
-    email = found.get("INFISICAL_ADMIN_EMAIL", admin_email)
-    if email != admin_email:
-        raise BootstrapError(
-            f"setting 'admin_email' is {admin_email} but {session.ADMIN_FILE} on the host is for "
-            f"{email}: set it back, for Infisical keeps its first administrator"
-        )
 
 
 def _refuse_strangers(census: instance.Census, admin_email: str) -> None:

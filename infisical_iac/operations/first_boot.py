@@ -2,16 +2,15 @@
 
 from pyinfra.context import host
 
-from infisical_iac.facts.machine import Machine
 from infisical_iac.operations import journal
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 
 
 @telling_operation
-def finished(*, timeout: int) -> Commands:
-    """Wait until cloud-init is done, for `timeout` seconds at most."""
-    if not host.get_fact(Machine).cloud_init:
+def finished(*, running: bool, timeout: int) -> Commands:
+    """Wait until cloud-init, if it was found `running`, is done; for `timeout` seconds at most."""
+    if not running:
         host.noop("no cloud-init is running")
         return
     journal.item("~", "cloud-init", "running → waited for")

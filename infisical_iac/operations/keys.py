@@ -25,7 +25,7 @@ def made(*, admin_email: str, admin_password: str | None) -> Commands:
     if it is None. Raises KeysError where making a new key would lose data.
     """
     state = host.get_fact(Keys)
-    refuse(state, password_given=admin_password is not None)
+    refuse(state, admin_email=admin_email, password_given=admin_password is not None)
     if state.settled:
         host.noop("keys and passwords are in place")
         return
@@ -43,8 +43,13 @@ def _path(name: str) -> str:
     return f"/etc/infisical/{name if '.' in name else f'keys/{name}'}"
 
 
-def refuse(state: KeysState, *, password_given: bool) -> None:
+def refuse(state: KeysState, *, admin_email: str, password_given: bool) -> None:
     """Raise KeysError if the keys can't be repaired by making the missing ones."""
+    if state.admin_email not in ("", admin_email):
+        raise KeysError(
+            f"setting 'admin_email' is {admin_email} but /etc/infisical/admin.env on the host is "
+            f"for {state.admin_email}: set it back, for Infisical keeps its first administrator"
+        )
     for name in sorted(state.sample):
         raise KeysError(
             f"/etc/infisical/keys/{name} is the sample of Infisical's documentation, which "

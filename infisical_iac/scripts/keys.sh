@@ -1,6 +1,7 @@
 # Keys and passwords, made on the host once and kept. Nothing secret is printed.
 #
-#   keys.sh check           names what is missing, wrong or stale, a line each
+#   keys.sh check           names what is missing, wrong or stale, and the administrator, a line
+#                           each
 #   keys.sh make <e-mail>   makes what is missing and repairs modes and the derived file;
 #                           the administrator's password is read from standard input,
 #                           and made here if that is empty
@@ -63,6 +64,7 @@ check() {
         fi
     done
     test -s "$root/admin.env" || echo "missing admin.env"
+    sed -n 's/^INFISICAL_ADMIN_EMAIL=/admin /p' "$root/admin.env" 2>/dev/null || true
     for path in $(private); do
         case $(stat -c '%a %U:%G %F' "$path" 2>/dev/null || echo absent) in
         "700 root:root directory" | "600 root:root regular file") ;;

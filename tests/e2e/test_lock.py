@@ -30,7 +30,7 @@ def test_a_second_run_is_told_who_is_at_work_and_changes_nothing(held: StagingHo
     run = deploy(held.name)
     assert run.status == 1
     assert f"another run is at work on this host, {_OTHER}" in run.sentence
-    assert f"`pkill -f {FILE}` on the host lets go" in run.sentence
+    assert f"`pkill -f {FILE}` on the host, lets go" in run.sentence
 
 
 def test_the_advice_for_a_run_that_is_gone_helps(held: StagingHost) -> None:

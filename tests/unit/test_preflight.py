@@ -13,6 +13,8 @@ _MACHINE = MachineState(
     os="debian", release="13", architecture="arm64", root=True, systemd=True, free_disk_gb=30.0
 )
 
+_ADA = "ada@example.com"
+
 
 @pytest.mark.parametrize(
     ("os", "release"), [("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")]
@@ -82,17 +84,22 @@ def test_a_weak_or_fragile_password_is_refused_without_being_shown(
             KeysState(database=True, missing=frozenset({"admin.env"})),
             "admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD",
         ),
+        (KeysState(admin_email="ben@example.com"), "is for ben@example.com: set it back"),
     ],
 )
 def test_a_key_that_cannot_be_made_again_stops_the_run(state: KeysState, sentence: str) -> None:
     with pytest.raises(keys.KeysError) as refusal:
-        keys.refuse(state, password_given=False)
+        keys.refuse(state, admin_email=_ADA, password_given=False)
     assert sentence in str(refusal.value)
 
 
 def test_keys_that_nothing_depends_on_are_made() -> None:
-    keys.refuse(KeysState(missing=frozenset({"encryption_key", "admin.env"})), password_given=False)
-    keys.refuse(
-        KeysState(database=True, missing=frozenset({"redis_password", "auth_secret"})),
-        password_given=False,
-    )
+    for state in (
+        KeysState(missing=frozenset({"encryption_key", "admin.env"})),
+        KeysState(
+            database=True,
+            missing=frozenset({"redis_password", "auth_secret"}),
+            admin_email=_ADA,
+        ),
+    ):
+        keys.refuse(state, admin_email=_ADA, password_given=False)

@@ -1,0 +1,53 @@
+"""The command line: `python -m bench` measures all and writes bench/RESULTS.md."""
+
+import sys
+
+from bench import against_ansible, fresh_deploy, settled_run
+from bench.machine import machine
+from bench.measuring import HOST, REPOSITORY, in_turn, say
+from bench.report import Measured, render
+from infisical_iac.errors import UserError
+from tests.staging import engine, stack
+from tests.staging.host import StagingHost
+
+_FRESH_ROUNDS = 3
+_SETTLED_ROUNDS = 7
+_RESULTS = REPOSITORY / "bench" / "RESULTS.md"
+
+
+def main() -> int:
+    """Run the benchmark; 0 when the results are written, whatever they are, 1 on an error."""
+    try:
+        engine.ensure()
+        try:
+            text = render(_measured())
+        finally:
+            StagingHost(HOST).down()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    _RESULTS.write_text(text)
+    print(text)
+    return 0
+
+
+def _measured() -> Measured:
+    stack.ensure()
+    against_ansible.have_ansible()
+    known = machine(against_ansible.version())
+    fresh = fresh_deploy.on_fresh_hosts(_FRESH_ROUNDS)
+    say("The settled run: counting commands, and making sure that nobody finds a change")
+    counts = settled_run.remote_commands()
+    against_ansible.refuse_changes()
+    commands = {**settled_run.commands(), against_ansible.ANSIBLE: against_ansible.command()}
+    return Measured(
+        settled=in_turn(commands, _SETTLED_ROUNDS),
+        fresh=fresh,
+        held_to=(settled_run.APPLY, settled_run.PYINFRA),
+        commands=counts,
+        machine=known,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Ansible in an environment of its own, and the playbook that manages the same state."""
+
+import re
+import sys
+
+from bench.measuring import REPOSITORY, BenchError, Command, run, say
+
+ANSIBLE = "ansible-playbook playbook.yml"
+_HERE = REPOSITORY / "bench" / "ansible"
+_LOCK = _HERE / "requirements.lock"
+_ENVIRONMENT = REPOSITORY / "bench" / ".venv"
+_MARK = _ENVIRONMENT / ".installed"
+
+
+def have_ansible() -> None:
+    """Have Ansible as locked in its own environment, made if it is missing or outdated."""
+    if _MARK.exists() and _MARK.read_text() == _LOCK.read_text():
+        return
+    say("Making Ansible's environment in bench/.venv")
+    run((sys.executable, "-m", "venv", "--clear", _ENVIRONMENT))
+    quietly = ("--quiet", "--disable-pip-version-check")
+    pip = _ENVIRONMENT / "bin" / "pip"
+    run((pip, "install", *quietly, "--require-hashes", "--requirement", _LOCK), timeout=600)
+    _MARK.write_text(_LOCK.read_text())
+
+
+def command() -> Command:
+    """The command that runs the playbook."""
+    return ("env", f"ANSIBLE_CONFIG={_HERE / 'ansible.cfg'}", _playbook(), _HERE / "playbook.yml")
+
+
+def refuse_changes() -> None:
+    """Run the playbook; raises BenchError if it finds anything to change.
+
+    A playbook that changes something on the host as deployed doesn't manage the same state.
+    """
+    recap = re.search(r"changed=(\d+) +unreachable=0 +failed=0", output := run(command()))
+    if recap is None or recap[1] != "0":
+        raise BenchError(
+            "the playbook finds something to change on the host as deployed: bring "
+            f"bench/ansible/ up to the deploy\n{output[-1500:]}"
+        )
+
+
+def version() -> str:
+    """The version of ansible-core."""
+    found = re.search(r"\[core (\S+)\]", run((_playbook(), "--version")))
+    return found[1] if found else "unknown"
+
+
+def _playbook() -> str:
+    return str(_ENVIRONMENT / "bin" / "ansible-playbook")

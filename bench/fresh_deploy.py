@@ -1,0 +1,50 @@
+"""A bare host made into a running Infisical: by the deploy, and by a plain shell script."""
+
+import tempfile
+from pathlib import Path
+
+from bench.measuring import HOST, REPOSITORY, Timings, say, seconds
+from bench.settled_run import PYINFRA, commands
+from tests.staging import stack
+from tests.staging.host import StagingHost
+
+SCRIPT = "bench/shell/fresh.sh"
+
+
+def on_fresh_hosts(rounds: int) -> Timings:
+    """Time both, each on a fresh host, in at least two rounds.
+
+    The last host is left, made by the deploy.
+    """
+    timings: Timings = {PYINFRA: [], SCRIPT: []}
+    with tempfile.TemporaryDirectory() as directory:
+        compose = Path(directory) / "compose.yaml"
+        for number in range(rounds):
+            say(f"Fresh hosts, round {number + 1} of {rounds}")
+            # The first deploy writes the Compose file that the script takes; the last one makes
+            # the host on which the settled run is measured.
+            if number == 0:
+                timings[PYINFRA].append(_deployed())
+                compose.write_text(StagingHost(HOST).run("cat /etc/infisical/compose.yaml").stdout)
+            timings[SCRIPT].append(_scripted(compose))
+            if number > 0:
+                timings[PYINFRA].append(_deployed())
+    return timings
+
+
+def _deployed() -> float:
+    _fresh()
+    return seconds(commands()[PYINFRA])
+
+
+def _scripted(compose: Path) -> float:
+    host = _fresh()
+    config = host.directory / "ssh_config"
+    return seconds((REPOSITORY / SCRIPT, config, host.name, stack.ARCHIVE, compose))
+
+
+def _fresh() -> StagingHost:
+    host = StagingHost(HOST)
+    host.down()
+    host.up()
+    return host

@@ -1,0 +1,30 @@
+"""The machine that the numbers come from: what it is, never what it is called."""
+
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+_GIB = 1024**3
+
+
+def machine(ansible: str) -> dict[str, str]:
+    """What is worth knowing of this machine; `ansible` is the version of ansible-core."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "CPU": _cpu(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory / _GIB:.0f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "pyinfra": version("pyinfra"),
+        "ansible-core": ansible,
+        "load at the start": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def _cpu() -> str:
+    file = Path("/proc/cpuinfo")
+    found = re.search(r"(?m)^model name\s*: (.+)$", file.read_text() if file.exists() else "")
+    return found[1] if found else platform.machine()

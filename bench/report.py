@@ -1,0 +1,164 @@
+"""From measured numbers to bench/RESULTS.md."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+MOST_OF_ANSIBLE = 0.08
+MOST_COMMANDS = 15
+MOST_OF_SCRIPT = 1.15
+
+_TEXT = """\
+# Results of `make bench`
+
+{bars}
+
+Seconds are those of whole commands, from the start of the program to its end. What is compared
+ran in turn on one machine; a ratio is the median of the rounds' own ratios.
+
+## The settled run
+
+A second run on a host where everything is in place, over SSH to the staging host on this machine.
+
+{settled}
+
+The playbook (`bench/ansible/`) manages the same host: packages, files, kernel parameters, units,
+keys, containers, and what is inside Infisical, read from the deploy's own workspace file. It has
+to find nothing to change before it is timed. It is as quick as Ansible's own settings make it: one
+SSH connection that outlives the run, pipelining, no facts gathered. Where the two differ, the
+playbook does less: it does not look for privileges or client secrets beyond the declared ones, for
+deleted, renamed or reordered environments, for swap, nor at the form of keys, and it takes
+no lock and keeps no record.
+
+## The fresh deploy
+
+From a bare host to healthy containers, each time on a host made for it, with the images from one
+archive. The script (`bench/shell/fresh.sh`) installs and starts the same; only the deploy also
+checks what it does, and makes the administrator, the workspace and the credentials.
+
+{fresh}
+
+## Remote commands
+
+What the run asked of the host's SSH server in all its phases, the lock included; requests of
+Infisical's API go through the same connection and are not among them.
+
+{commands}
+
+## The machine
+
+{machine}
+"""
+
+Timings = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value that must not be above a limit."""
+
+    what: str
+    value: float
+    limit: float
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it isn't."""
+        return self.value <= self.limit
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured.
+
+    Attributes:
+        settled, fresh: seconds in the order of the rounds, by name; the last name of each is
+            what the others are compared with.
+        held_to: the names in `settled` that the bar on Ansible is for.
+        commands: how many remote commands, by name.
+        machine: what the machine is, by what is said of it.
+    """
+
+    settled: Timings
+    fresh: Timings
+    held_to: Sequence[str]
+    commands: Mapping[str, int]
+    machine: Mapping[str, str]
+
+    def bars(self) -> list[Bar]:
+        """Every bar with what was measured."""
+        (script,) = list(self.fresh)[-1:]
+        (ansible,) = list(self.settled)[-1:]
+        return [
+            *(
+                Bar(
+                    f"settled `{name}`, time against Ansible's",
+                    ratio(self.settled[name], self.settled[ansible]),
+                    MOST_OF_ANSIBLE,
+                )
+                for name in self.held_to
+            ),
+            *(
+                Bar(f"settled `{name}`, remote commands", count, MOST_COMMANDS)
+                for name, count in self.commands.items()
+            ),
+            *(
+                Bar(
+                    f"fresh `{name}`, time against the script's",
+                    ratio(timings, self.fresh[script]),
+                    MOST_OF_SCRIPT,
+                )
+                for name, timings in self.fresh.items()
+                if name != script
+            ),
+        ]
+
+
+def ratio(some: Sequence[float], others: Sequence[float]) -> float:
+    """The median of the ratios of what was timed in the same round."""
+    return median(one / other for one, other in zip(some, others, strict=True))
+
+
+def render(measured: Measured) -> str:
+    """The text of bench/RESULTS.md."""
+    return _TEXT.format(
+        bars=_table(("bar", "measured", "at most", "met"), _bars(measured)),
+        settled=_timings(measured.settled),
+        fresh=_timings(measured.fresh),
+        commands=_table(
+            ("run", "commands"),
+            ((f"`{name}`", str(count)) for name, count in measured.commands.items()),
+        ),
+        machine=_table(("", ""), _pairs(measured.machine)),
+    )
+
+
+def _bars(measured: Measured) -> Iterator[tuple[str, ...]]:
+    for bar in measured.bars():
+        form = "d" if isinstance(bar.limit, int) else ".3f"
+        met = "yes" if bar.is_met else "**no**"
+        yield bar.what, f"{bar.value:{form}}", f"{bar.limit}", met
+
+
+def _timings(timings: Timings) -> str:
+    last = list(timings)[-1]
+    rows = (
+        (
+            f"`{name}`",
+            f"{median(each):.2f} s",
+            f"{min(each):.2f} to {max(each):.2f} s",
+            f"{ratio(each, timings[last]):.3f}",
+        )
+        for name, each in timings.items()
+    )
+    title = f"median of {len(timings[last])}"
+    return _table(("command", title, "range", "ratio to the last"), rows)
+
+
+def _pairs(values: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+    return ((name, str(value)) for name, value in values.items())
+
+
+def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = (head, ["---"] * len(head), *rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,49 @@
+"""What bench/RESULTS.md says of numbers that were measured."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.report import Measured, ratio, render
+
+MEASURED = Measured(
+    settled={"ours": [1.0, 1.0, 1.2], "idle": [0.5, 0.5, 0.5], "playbook": [20.0, 25.0, 20.0]},
+    fresh={"deploy": [33.0, 36.0], "script": [30.0, 30.0]},
+    held_to=["ours"],
+    commands={"ours": 15},
+    machine={"CPU": "abacus", "cores": "2"},
+)
+
+
+def test_a_ratio_is_that_of_the_same_round() -> None:
+    assert ratio([1.0, 4.0, 9.0], [10.0, 20.0, 30.0]) == pytest.approx(0.2)
+
+
+def test_numbers_at_their_limits_are_within_them() -> None:
+    assert [bar.is_met for bar in MEASURED.bars()] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("worse", "which"),
+    [
+        (replace(MEASURED, settled={"ours": [1.7], "playbook": [20.0]}), 0),
+        (replace(MEASURED, commands={"ours": 16}), 1),
+        (replace(MEASURED, fresh={"deploy": [35.0], "script": [30.0]}), 2),
+    ],
+)
+def test_each_bar_is_missed_by_itself(worse: Measured, which: int) -> None:
+    assert [bar.is_met for bar in worse.bars()] == [index != which for index in range(3)]
+
+
+def test_the_results_name_the_bars_the_medians_and_the_machine() -> None:
+    lines = render(MEASURED).splitlines()
+    assert "| settled `ours`, time against Ansible's | 0.050 | 0.08 | yes |" in lines
+    assert "| settled `ours`, remote commands | 15 | 15 | yes |" in lines
+    assert "| fresh `deploy`, time against the script's | 1.150 | 1.15 | yes |" in lines
+    assert "| `playbook` | 20.00 s | 20.00 to 25.00 s | 1.000 |" in lines
+    assert "| CPU | abacus |" in lines
+
+
+def test_a_bar_that_is_missed_is_told() -> None:
+    text = render(replace(MEASURED, commands={"ours": 16}))
+    assert "| settled `ours`, remote commands | 16 | 15 | **no** |" in text
