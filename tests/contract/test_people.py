@@ -28,6 +28,7 @@ from .services import RedisServer, Standin
 _ADMIN = "admin@example.com"
 _BEN = "ben@example.com"
 _PASSWORD = "obviously-fake-password"
+_PRIVILEGES = "/api/v1/user-project-additional-privilege"
 _HEAD = """
 project: {name: ChainAlign, slug: chainalign}
 environments:
@@ -41,12 +42,13 @@ _FILE = (
     _HEAD
     + """
   ada@example.com: admin
+  cyd@example.com: none
   ben@example.com:
     staging: developer
     production: {/backend: viewer}
 """
 )
-_WITHOUT_BEN = _HEAD + "  ada@example.com: admin\n"
+_WITHOUT_BEN = _HEAD + "  ada@example.com: admin\n  cyd@example.com: none\n"
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Place:
     database: str
     anyone: Client
     deployer: Client
+    organization: str
     project: str = ""
     first: list[Change] = field(default_factory=list)
     told: list[Change] = field(default_factory=list)
@@ -111,7 +114,7 @@ class Place:
             self.database,
             f"UPDATE users SET data = data || '{chosen}' WHERE data->>'username' = '{email}'",
         )
-        return login.password(self.anyone, email, _PASSWORD)
+        return login.password(self.anyone, email, _PASSWORD, self.organization)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +134,7 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
         auth = identities.attach_universal_auth(admin, made.id, 600, 3600)
         secret = identities.create_client_secret(admin, made.id, "test").value
         deployer = login.universal(anyone, auth.client_id, secret)
-        place = Place(postgres, "people", anyone, deployer)
+        place = Place(postgres, "people", anyone, deployer, organization)
         place.settle()
         place.first = place.told
         for environment in ("staging", "production"):
@@ -176,6 +179,19 @@ def test_a_developer_writes_secrets_but_makes_no_folders(place: Place) -> None:
         ben.post("/api/v2/folders", json={**folder, "path": "/"})
 
 
+def test_somebody_without_a_role_sees_the_project_and_no_secret(place: Place) -> None:
+    cyd = place.accept("cyd@example.com")
+    assert [each["slug"] for each in cyd.get("/api/v1/projects")["projects"]] == ["chainalign"]
+    with pytest.raises(ApiError, match="403 PermissionDenied"):
+        _values(cyd, place.at("staging", "/backend"))
+
+
+def test_a_second_invitation_tells_no_link(place: Place) -> None:
+    invitation = {"inviteeEmails": [_BEN], "organizationId": place.organization}
+    answer = place.admin().post("/api/v1/invite-org/signup", json=invitation)
+    assert answer == {"message": f"Send an invite link to {_BEN}"}
+
+
 def test_an_admin_everywhere_rules_the_project(place: Place) -> None:
     ada = place.accept("ada@example.com")
     assert _values(ada, place.at("production", "/shared")) == ["fake-value"]
@@ -186,7 +202,7 @@ def test_drifts_are_named_and_repaired(place: Place) -> None:
     ben = place.read().people.members[_BEN]  # type: ignore[union-attr]
     assert ben.privileges is not None
     (mark,) = ben.privileges
-    admin, route = place.admin(), f"/api/v1/user-project-additional-privilege/{mark.id}"
+    admin, route = place.admin(), f"{_PRIVILEGES}/{mark.id}"
     member = f"/api/v1/projects/{place.project}/memberships/{ben.membership_id}"
     roles = "developer in staging, viewer of /backend in production"
 
@@ -197,6 +213,12 @@ def test_drifts_are_named_and_repaired(place: Place) -> None:
     ]
     admin.delete(route)
     assert place.settle() == [f"~ person {_BEN}: permissions → {roles}"]
+    mine = {"slug": mark.slug, "type": {"isTemporary": False}, "permissions": []}
+    wide = admin.post(
+        _PRIVILEGES, json={**mine, "slug": "x", "projectMembershipId": ben.membership_id}
+    )
+    admin.patch(f"{_PRIVILEGES}/{wide['privilege']['id']}", json=mine)
+    assert place.settle() == [f"~ person {_BEN}: a second privilege of the same name → none"]
     place.deployer.delete(member)
     assert place.settle() == [f"+ person {_BEN}: {roles}"]
     assert place.plan() == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import bad_request, not_found
+from .errors import bad_request, not_found, something_went_wrong
 from .members import TEMPORARY, duration
 from .validation import Field, anything, array, boolean, record, text
 
@@ -22,7 +22,7 @@ PERMISSION = record(
 ON_CREATE: dict[str, Field] = {
     "slug": text(1, 60),
     "type": record(TEMPORARY),
-    "permissions": array(PERMISSION, 1),
+    "permissions": array(PERMISSION),
 }
 ON_CHANGE = {name: field.optional() for name, field in ON_CREATE.items()}
 SHOWN = (
@@ -47,9 +47,14 @@ def create_privilege(store: Store, member: Document, fields: Document) -> Docume
 
 
 def change_privilege(store: Store, privilege: Document, fields: Document) -> Document:
+    """Change what `fields` name; raise the 500 answer where that is nothing, or too little."""
+    if not fields:
+        raise something_went_wrong("Update by id")
+    lasts = fields.get("type", privilege)
+    if lasts["isTemporary"] and "permissions" not in fields:
+        raise something_went_wrong()
     changes: Document = {}
-    if "slug" in fields and fields["slug"] != privilege["slug"]:
-        _refuse_taken(store, privilege, fields["slug"])
+    if "slug" in fields:  # also one that is taken
         changes["slug"] = fields["slug"]
     if "permissions" in fields:
         changes["permissions"] = _normal(fields["permissions"])
@@ -61,7 +66,7 @@ def change_privilege(store: Store, privilege: Document, fields: Document) -> Doc
 def find_privilege(store: Store, identifier: str, kind: str) -> Document:
     privilege = store.get("additional_privileges", identifier)
     if privilege is None or privilege["actorType"] != kind:
-        raise not_found(f"Additional privilege with ID '{identifier}' not found")
+        raise not_found(f"Privilege with id {identifier} not found")
     return privilege
 
 

@@ -22,6 +22,14 @@ def _extra_privilege(server: FakeInfisical) -> None:
     server.privileges["extra"] = {**_privilege(server), "id": "extra", "slug": "write-all"}
 
 
+def _renamed_privilege(server: FakeInfisical) -> None:
+    _extra_privilege(server)
+    server.privileges["extra"].update(
+        slug=_privilege(server)["slug"],
+        permissions=[{"subject": "secrets", "action": ["readValue"]}],
+    )
+
+
 def _member(server: FakeInfisical, *roles: dict[str, Any]) -> None:
     server.members[server.identity("backend-staging")["id"]] = list(roles)
 
@@ -126,6 +134,10 @@ DRIFTS: dict[str, tuple[Drift, list[str]]] = {
         ["~ privilege read-own-folder of backend-staging: temporary → lasting"],
     ),
     "privilege added": (_extra_privilege, ["- privilege write-all of backend-staging"]),
+    "privilege added by the name of ours": (
+        _renamed_privilege,
+        ["- privilege read-own-folder of backend-staging"],
+    ),
     "admin removed": (
         lambda server: server.persons.clear(),
         [f"+ project member {ADMIN}: role admin"],

@@ -71,6 +71,7 @@ class FakeInfisical(Structure, Access, People, Deletions):
             ("POST", "/v1/user-project-additional-privilege", self._create_grant),
             ("GET", "/v1/user-project-additional-privilege/(.+)", self._grant),
             ("PATCH", "/v1/user-project-additional-privilege/(.+)", self._patch_grant),
+            ("DELETE", "/v1/user-project-additional-privilege/(.+)", self._drop_grant),
         ]
 
     def handle(self, request: httpx.Request) -> httpx.Response:

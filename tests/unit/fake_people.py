@@ -51,7 +51,8 @@ class People(State):
         links = []
         for email in body["inviteeEmails"]:
             self.organization[email] = {"username": email, "email": email}
-            links.append({"email": email, "link": f"https://fake/signupinvite?to={email}"})
+            link = f"https://fake/signupinvite?to={email}&organization_id={ORGANIZATION}"
+            links.append({"email": email, "link": link})
         return {"message": "Sent", "completeInviteLinks": None if self.has_smtp else links}
 
     def _list_grants(self, query: Json) -> Json:
@@ -77,6 +78,10 @@ class People(State):
         self._require_admin()
         self.grants[id].update(body, isTemporary=body["type"]["isTemporary"])
         return self._grant({}, id)
+
+    def _drop_grant(self, _: Json, id: str) -> Json:
+        self._require_admin()
+        return {"privilege": self.grants.pop(id)}
 
     def _require_admin(self) -> None:
         admins = [each for each in self.persons if {"admin"} & {r["role"] for r in each["roles"]}]

@@ -7,9 +7,13 @@ from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.people import notes
 from tests.unit.deployment import ADMIN, TEXT, Deployment
+from tests.unit.fake_state import ORGANIZATION
 from tests.unit.people_deployment import BEN, PEOPLE, PeopleDeployment
 
-LINK = "invitation link for ben@example.com: https://fake/signupinvite?to=ben@example.com"
+LINK = (
+    "invitation link for ben@example.com: "
+    f"https://fake/signupinvite?to=ben@example.com&organization_id={ORGANIZATION}"
+)
 
 
 @pytest.fixture
@@ -47,6 +51,15 @@ def test_an_invitation_s_link_is_shown_once_and_nowhere_else() -> None:
     assert "signupinvite" not in repr(deployment.told)
     deployment.settle()
     assert [change.shown for change in deployment.told] == []
+
+
+def test_a_plus_in_an_address_outlives_the_way_through_a_browser() -> None:
+    deployment = PeopleDeployment()
+    deployment.settle(PEOPLE.replace("ben@example.com", "ben+test@example.com"))
+    (shown,) = (
+        change.shown for change in deployment.told if "ben+test" in change.what and change.shown
+    )
+    assert shown == LINK.replace("for ben@", "for ben+test@").replace("to=ben@", "to=ben%2Btest@")
 
 
 def test_a_server_that_mails_the_links_leaves_nothing_to_show() -> None:

@@ -20,6 +20,14 @@ def _widen(deployed: PeopleDeployment) -> None:
     deployed.mark("ben@example.com")["permissions"].pop(-1)
 
 
+def _rename_to_ours(deployed: PeopleDeployment) -> None:
+    own = deployed.mark("ben@example.com")
+    wide = [{"subject": "secrets", "action": ["readValue"]}]
+    # First among all, as the one that was changed last may be on the server too.
+    grants = {"wide": {**own, "id": "wide", "permissions": wide}, **deployed.server.grants}
+    deployed.server.grants = grants
+
+
 def _replace_role(email: str, *roles: dict[str, Any]) -> Callable[[PeopleDeployment], object]:
     return lambda deployed: deployed.seat(email).update(roles=list(roles))
 
@@ -56,6 +64,10 @@ DRIFTS: dict[str, tuple[Callable[[PeopleDeployment], object], list[str]]] = {
     "privilege made temporary": (
         lambda deployed: deployed.mark("ben@example.com").update(isTemporary=True),
         ["~ person ben@example.com: temporary → lasting"],
+    ),
+    "privilege added by the name of ours": (
+        _rename_to_ours,
+        ["~ person ben@example.com: a second privilege of the same name → none"],
     ),
     "privilege deleted": (_lose_mark, [f"~ person ben@example.com: permissions → {BEN}"]),
     "membership removed": (_lose_seat, [f"+ person ben@example.com: {BEN}"]),

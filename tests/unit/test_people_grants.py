@@ -63,7 +63,7 @@ def test_folders_and_imports_are_seen_by_all_and_changed_by_admins_only() -> Non
 
 @pytest.mark.parametrize("access", ["admin", "none", {}, {"staging": "none"}])
 def test_the_mark_of_whoever_needs_no_permission_permits_nothing(access: Access) -> None:
-    assert permissions(access, WORKSPACE)
+    assert permissions(access, WORKSPACE) == []
     for action in ("describeSecret", "readValue", "create", "edit", "delete"):
         assert not any(may(access, action, each, "/backend") for each in ENVIRONMENTS)
 

@@ -86,7 +86,8 @@ def find_or_invite(store: Store, org_id: str, address: str) -> Document:
 @route("GET", "/api/v1/organization", PEOPLE, needs_org=False)
 def list_own(call: Call) -> Document:
     found = []
-    for membership in call.store.find("org_memberships", actorId=call.actor.id):
+    accepted = {"actorId": call.actor.id, "status": "accepted"}
+    for membership in call.store.find("org_memberships", **accepted):
         organization = call.store.get("organizations", membership["orgId"])
         joined = {"userRole": membership["role"], "userJoinedAt": membership["createdAt"]}
         found.append({**(organization or {}), "orgAuthMethod": "", **joined})
@@ -134,10 +135,19 @@ def invite(call: Call) -> Document:
     addresses, org_id = fields["inviteeEmails"], fields["organizationId"]
     links = []
     for address in addresses:
+        if _is_member(call.store, org_id, address):
+            continue
         find_or_invite(call.store, org_id, address)
         token = secrets.token_hex(16)
         query = f"token={token}&to={address}&organization_id={org_id}"
         link = f"{call.server.config.site_url}/signupinvite?{query}"
         links.append({"email": address, "link": link})
     message = f"Send an invite link to {', '.join(addresses)}"
-    return {"message": message, "completeInviteLinks": links}
+    return {"message": message} | ({"completeInviteLinks": links} if links else {})
+
+
+def _is_member(store: Store, org_id: str, address: str) -> bool:
+    user = store.first("users", username=address)
+    return user is not None and bool(
+        store.first("org_memberships", orgId=org_id, actorId=user["id"])
+    )

@@ -22,6 +22,7 @@ def login(call: Call) -> Document:
 
 @route("POST", "/api/v3/auth/select-organization", PEOPLE, needs_org=False)
 def select_organization(call: Call) -> Document:
+    """Log in to an organization, which accepts the invitation to it."""
     org_id = call.fields({"organizationId": text(1)})["organizationId"]
     user = call.store.get("users", call.actor.id)
     membership = call.store.first("org_memberships", orgId=org_id, actorId=call.actor.id)
@@ -30,6 +31,7 @@ def select_organization(call: Call) -> Document:
     call.store.update(
         "org_memberships",
         membership["id"],
+        status="accepted",
         lastLoginAuthMethod="email",
         lastLoginTime=timestamp(now()),
     )
