@@ -143,6 +143,8 @@ def apply(
             print_changes(planned.due, stderr=True)
             click.confirm("Make these changes?", abort=True, err=True)
         confirm(planned.removals, names, ask=not yes)
+        if not as_json:
+            print_rotations(planned.rotate)  # before, since afterwards nobody can tell any more
         with recorded(reached, planned, made):
             make(reached, planned, tell)
         notes = _notes(reached, planned, prune=prune)
@@ -150,7 +152,6 @@ def apply(
         print_json(made, planned.unnamed, planned.rotate)
     else:
         click.echo(_count(made) if made else "Nothing to change.")
-        print_rotations(planned.rotate)
     print_notes(notes)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from infisical_iac.api.identities import creation, universal_auth_path
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.model import Isolation, ServiceAccount
-from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, reading
+from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, named, reading
 from infisical_iac.workspace.state import AccountState, Actual, PersonState, Privilege
 
 _IDENTITIES = "/api/v1/identities"
@@ -102,14 +102,14 @@ def _privileges(
     id: str,
 ) -> Iterator[Change]:
     present = there.privileges if there else ()
+    own = named(present, PRIVILEGE, reading(wanted)) if isolation == "privilege" else None
     # Any other privilege would widen what our identity may do.
-    own = [each for each in present if isolation == "privilege" and each.slug == PRIVILEGE]
     for each in present:
-        if each not in own:
+        if each is not own:
             what = f"privilege {each.slug} of {wanted.identity}"
             yield Change("-", what, calls=(Call("DELETE", (_PRIVILEGES, each.id)),))
     if isolation == "privilege" and own:
-        yield from _drift(wanted, own[0])
+        yield from _drift(wanted, own)
     elif isolation == "privilege":
         body = {
             "identityId": id,

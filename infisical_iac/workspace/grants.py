@@ -30,15 +30,6 @@ _ACTIONS = {
         "secret-imports": ["read", *_WRITE],
     },
 }
-# A privilege must permit something, also where it only marks its owner as ours. No environment
-# can have this slug.
-_NOTHING: list[Json] = [
-    {
-        "subject": "secrets",
-        "action": ["describeSecret"],
-        "conditions": {"environment": {"$eq": "(none)"}},
-    }
-]
 
 
 class Grant(NamedTuple):
@@ -55,16 +46,15 @@ def project_role(access: Access) -> str:
 
 
 def permissions(access: Access, workspace: Workspace) -> list[Json]:
-    """What the privilege that marks a person as ours permits; never nothing."""
+    """What the privilege that marks a person as ours permits; nothing where it only marks."""
     if access == "admin":
-        return _NOTHING
-    granted = [
+        return []
+    return [
         {"subject": subject, "action": actions, "conditions": conditions}
         for grant in _grants(access, [each.slug for each in workspace.environments])
         for conditions in _conditions(grant)
         for subject, actions in _ACTIONS[grant.role].items()
     ]
-    return granted or _NOTHING
 
 
 def words(access: Access) -> str:

@@ -8,13 +8,14 @@ without the mark who is not in the file, is ever touched.
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.grants import PRIVILEGE, permissions, project_role, words
 from infisical_iac.workspace.model import Access, Workspace
 from infisical_iac.workspace.people_actual import PRIVILEGES
-from infisical_iac.workspace.permissions import are_equal
-from infisical_iac.workspace.state import Actual, People, PersonState, Privilege
+from infisical_iac.workspace.permissions import are_equal, named
+from infisical_iac.workspace.state import Actual, People, PersonState
 
 _INVITATIONS = "/api/v1/invite-org/signup"
 _LASTING = {"isTemporary": False}
@@ -43,7 +44,7 @@ def left(desired: Workspace, actual: Actual) -> dict[str, PersonState]:
     return {
         email: each
         for email, each in sorted(members.items())
-        if email not in desired.people and _own(each) is not None
+        if email not in desired.people and _is_marked(each)
     }
 
 
@@ -82,8 +83,8 @@ def notes(desired: Workspace, actual: Actual) -> list[str]:
     ]
 
 
-def _own(there: PersonState) -> Privilege | None:
-    return next((each for each in there.privileges or () if each.slug == PRIVILEGE), None)
+def _is_marked(there: PersonState) -> bool:
+    return any(each.slug == PRIVILEGE for each in there.privileges or ())
 
 
 def _path(actual: Actual) -> tuple[str, ...]:
@@ -105,7 +106,11 @@ def _invitation(email: str, actual: Actual) -> Change:
 def _link(email: str, answer: Mapping[str, Any]) -> str:
     # With SMTP the server sends the links itself and tells none.
     links = [each["link"] for each in answer.get("completeInviteLinks") or ()]
-    return f"invitation link for {email}: {links[0]}" if links else ""
+    if not links:
+        return ""
+    # The server leaves a + in it as it is, which a browser reads as a space.
+    link = links[0].replace(f"to={email}&", f"to={quote(email, safe='@')}&")
+    return f"invitation link for {email}: {link}"
 
 
 def _joining(
@@ -141,7 +146,7 @@ def _drift(
         roles = [{"role": role, "isTemporary": False}]
         path = (*_path(actual), there.membership_id)
         calls.append(Call("PATCH", path, {"roles": roles}))
-    own = _own(there)
+    own = named(there.privileges or (), PRIVILEGE, grants)
     if there.privileges is not None and own is None:
         reasons.append(f"permissions → {words(access)}")
         calls.append(_privilege_call(there.membership_id, grants))
@@ -152,5 +157,9 @@ def _drift(
             reasons.append(f"permissions → {words(access)}")
         body = {"slug": PRIVILEGE, "type": _LASTING, "permissions": grants}
         calls.append(Call("PATCH", (PRIVILEGES, own.id), body, by_admin=True))
+    for each in there.privileges or ():
+        if each.slug == PRIVILEGE and each is not own:
+            reasons.append("a second privilege of the same name → none")
+            calls.append(Call("DELETE", (PRIVILEGES, each.id), by_admin=True))
     if reasons:
         yield Change("~", f"person {email}", ", ".join(reasons), tuple(calls))

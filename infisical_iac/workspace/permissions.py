@@ -1,10 +1,11 @@
 """What a service may do, in the server's own terms."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infisical_iac.workspace.model import ServiceAccount
+from infisical_iac.workspace.state import Privilege
 
 PRIVILEGE = "read-own-folder"
 
@@ -31,6 +32,21 @@ def reading(account: ServiceAccount) -> list[dict[str, Any]]:
 def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> bool:
     """Whether two lists of permissions grant the same, however each is written."""
     return sorted(map(_canonical, some)) == sorted(map(_canonical, others))
+
+
+def named(
+    privileges: Iterable[Privilege], slug: str, grants: Sequence[Mapping[str, Any]]
+) -> Privilege | None:
+    """The privilege of a name, if there is one.
+
+    The server lets another be renamed to a name that is taken. Of several, it is one that grants
+    just `grants` if there is such, and the first otherwise.
+    """
+    return min(
+        (each for each in privileges if each.slug == slug),
+        key=lambda each: each.is_temporary or not are_equal(each.permissions, grants),
+        default=None,
+    )
 
 
 def _canonical(permission: Mapping[str, Any]) -> str:

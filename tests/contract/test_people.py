@@ -29,6 +29,7 @@ _ADMIN = "admin@example.com"
 _BEN = "ben@example.com"
 _PASSWORD = "obviously-fake-password"
 _PRIVILEGES = "/api/v1/user-project-additional-privilege"
+_READING = {"subject": "secrets", "action": ["readValue"]}
 _HEAD = """
 project: {name: ChainAlign, slug: chainalign}
 environments:
@@ -198,6 +199,14 @@ def test_an_admin_everywhere_rules_the_project(place: Place) -> None:
     ada.patch(f"/api/v1/projects/{place.project}", json={"name": "ChainAlign"})
 
 
+def _give_a_second_of_the_name(place: Place, membership: str, slug: str) -> None:
+    admin = place.admin()
+    body = {"slug": slug, "type": {"isTemporary": False}, "permissions": [_READING]}
+    new = {**body, "slug": "second", "projectMembershipId": membership}
+    id = admin.post(_PRIVILEGES, json=new)["privilege"]["id"]
+    admin.patch(f"{_PRIVILEGES}/{id}", json=body)
+
+
 def test_drifts_are_named_and_repaired(place: Place) -> None:
     ben = place.read().people.members[_BEN]  # type: ignore[union-attr]
     assert ben.privileges is not None
@@ -206,18 +215,14 @@ def test_drifts_are_named_and_repaired(place: Place) -> None:
     member = f"/api/v1/projects/{place.project}/memberships/{ben.membership_id}"
     roles = "developer in staging, viewer of /backend in production"
 
-    admin.patch(route, json={"permissions": [{"subject": "secrets", "action": ["readValue"]}]})
+    admin.patch(route, json={"permissions": [_READING]})
     place.deployer.patch(member, json={"roles": [{"role": "viewer"}]})
     assert place.settle() == [
         f"~ person {_BEN}: project role viewer → no-access, permissions → {roles}"
     ]
     admin.delete(route)
     assert place.settle() == [f"~ person {_BEN}: permissions → {roles}"]
-    mine = {"slug": mark.slug, "type": {"isTemporary": False}, "permissions": []}
-    wide = admin.post(
-        _PRIVILEGES, json={**mine, "slug": "x", "projectMembershipId": ben.membership_id}
-    )
-    admin.patch(f"{_PRIVILEGES}/{wide['privilege']['id']}", json=mine)
+    _give_a_second_of_the_name(place, ben.membership_id, mark.slug)
     assert place.settle() == [f"~ person {_BEN}: a second privilege of the same name → none"]
     place.deployer.delete(member)
     assert place.settle() == [f"+ person {_BEN}: {roles}"]

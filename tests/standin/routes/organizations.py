@@ -109,7 +109,10 @@ def list_members(call: Call) -> Document:
 
 
 @route("DELETE", "/api/v2/organizations/{org_id}/memberships/{membership_id}")
-def remove_member(call: Call) -> Response:
+def remove_member(call: Call) -> Response | Document:
+    """Remove a person; asked for by a machine it answers as if, and nothing is done."""
+    if call.actor.kind != "user":
+        return Response(status_code=200)
     require_org_action(call.store, call.actor, "delete", "member")
     member = call.store.get("org_memberships", call.path["membership_id"])
     if member is None or member["orgId"] != call.path["org_id"]:
@@ -119,7 +122,8 @@ def remove_member(call: Call) -> Response:
         match = {"projectId": project["id"], "actorId": member["actorId"]}
         call.store.delete_where("project_memberships", **match)
         call.store.delete_where("additional_privileges", **match)
-    return Response(status_code=200)
+    own = {name: value for name, value in member.items() if name not in ("actorType", "actorId")}
+    return {"membership": own}
 
 
 @route("POST", "/api/v1/invite-org/signup", PEOPLE)
@@ -147,7 +151,5 @@ def invite(call: Call) -> Document:
 
 
 def _is_member(store: Store, org_id: str, address: str) -> bool:
-    user = store.first("users", username=address)
-    return user is not None and bool(
-        store.first("org_memberships", orgId=org_id, actorId=user["id"])
-    )
+    user = store.first("users", username=address) or {"id": None}
+    return store.first("org_memberships", orgId=org_id, actorId=user["id"]) is not None

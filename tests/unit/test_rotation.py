@@ -1,0 +1,68 @@
+"""What whoever left the file could read is told, whatever becomes of the run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from infisical_iac.cli.main import main
+from infisical_iac.cli.reach import Reached
+from infisical_iac.workspace.load import load
+from tests.unit.deployment import ADMIN, TEXT
+from tests.unit.fake_state import Json, Refused
+from tests.unit.people_deployment import PeopleDeployment
+
+_ROTATE = ["Rotate what ben@example.com could read:", "  staging /backend KEY"]
+
+
+@pytest.fixture
+def deployed(monkeypatch: pytest.MonkeyPatch) -> PeopleDeployment:
+    """A deployment with a secret, whose file names nobody any more, for the command."""
+    deployment = PeopleDeployment()
+    deployment.settle(f"{TEXT}\npeople: {{ben@example.com: viewer}}\n")
+    staging = deployment.server.environment("staging")["id"]
+    deployment.server.stored[staging, "/backend"] = ["KEY"]
+
+    @contextmanager
+    def reach(*_: object, **__: object) -> Iterator[Reached]:
+        yield Reached(
+            client=deployment.client,
+            deployer="",
+            admin=deployment.admin,
+            has_admin=True,
+            desired=load(TEXT),
+            isolation="privilege",
+            admin_email=ADMIN,
+        )
+
+    monkeypatch.setattr("infisical_iac.cli.workspace.reach", reach)
+    return deployment
+
+
+def _apply() -> Any:
+    return CliRunner().invoke(main, ["workspace", "apply", "--prune", "--yes"])
+
+
+def test_it_is_told_when_access_is_taken_away(deployed: PeopleDeployment) -> None:
+    applied = _apply()
+    assert applied.exit_code == 0
+    assert applied.stdout.splitlines() == [
+        *_ROTATE,
+        "- person ben@example.com: no member of the project any more",
+        "1 change made.",
+    ]
+
+
+def test_it_is_told_though_the_server_fails_right_after(deployed: PeopleDeployment) -> None:
+    def fail(body: Json, id: str) -> Json:
+        deployed.server._drop_person(body, id)
+        raise Refused(500, "Something", "Something went wrong")
+
+    route = ("DELETE", "/v1/projects/[^/]+/memberships/([^/]+)", fail)
+    deployed.server.routes.insert(0, route)
+    failed = _apply()
+    assert failed.exit_code == 1
+    assert failed.stdout.splitlines() == _ROTATE
+    assert _apply().stdout == "Nothing to change.\n"
