@@ -48,12 +48,15 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
 def _run(deployment: "Deployment") -> "list[Step]":
     to = console(stderr=True)
     steps = []
-    with to.status("") as status:
-        for step in deployment.run(lambda name: status.update(f"{name} …")):
-            to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
-            for sentence in step.shown:
-                to.print(Text(f"  {sentence}"))
-            steps.append(step)
+    try:
+        with to.status("") as status:
+            for step in deployment.run(lambda name: status.update(f"{name} …")):
+                to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
+                steps.append(step)
+    finally:
+        # Also of a run that fails: nobody can ask for them again.
+        for sentence in deployment.journal.shown:
+            to.print(Text(sentence))
     return steps
 
 

@@ -42,13 +42,11 @@ class Step:
     Attributes:
         made: what it changed.
         seconds: how long it took.
-        shown: sentences for the operator's eyes alone, to be printed once.
     """
 
     name: str
     made: list[Item]
     seconds: float
-    shown: list[str]
 
 
 @dataclass(frozen=True)
@@ -90,12 +88,10 @@ class Deployment:
 
     def _run(self, name: str, operation: str) -> Step | None:
         before, started = len(self.journal.made), time.monotonic()
-        self.journal.shown.clear()
         if not run_host_op(self.host.state, self.host, operation):
             raise DeployError(f"{name}: {self.journal.failure}")
         made = self.journal.made[before:]
-        seconds = time.monotonic() - started
-        return Step(name, made, seconds, list(self.journal.shown)) if made else None
+        return Step(name, made, time.monotonic() - started) if made else None
 
     def _end_in_log(self, reason: str) -> None:
         if self.journal.changed:

@@ -8,6 +8,7 @@ import click
 
 from infisical_iac.cli.confirming import confirm
 from infisical_iac.cli.inside import Plan, look, make, recorded
+from infisical_iac.cli.invite import invite
 from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.cli.showing import (
@@ -153,6 +154,9 @@ def apply(
     else:
         click.echo(_count(made) if made else "Nothing to change.")
     print_notes(notes)
+
+
+workspace.add_command(invite)
 
 
 def _count(made: Sequence[Change]) -> str:

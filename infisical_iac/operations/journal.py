@@ -31,7 +31,8 @@ class Journal:
         made: the items of the operations that have run to their end.
         changed: whether a command that changes something has been sent.
         failure: the sentence that the run failed with.
-        shown: sentences for the operator's eyes alone, such as one with an invitation's link.
+        shown: sentences for the operator's eyes alone, such as one with an invitation's link, to
+            be printed once.
     """
 
     looks: dict[str, Look] = field(default_factory=dict)

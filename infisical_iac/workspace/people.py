@@ -8,8 +8,8 @@ without the mark who is not in the file, is ever touched.
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
+from infisical_iac.workspace import invitations
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.grants import PRIVILEGE, permissions, project_role, words
 from infisical_iac.workspace.model import Access, Workspace
@@ -17,7 +17,6 @@ from infisical_iac.workspace.people_actual import PRIVILEGES
 from infisical_iac.workspace.permissions import are_equal, named
 from infisical_iac.workspace.state import Actual, People, PersonState
 
-_INVITATIONS = "/api/v1/invite-org/signup"
 _LASTING = {"isTemporary": False}
 
 
@@ -99,18 +98,14 @@ def _invitation(email: str, actual: Actual) -> Change:
         "organizationId": actual.organization_id,
         "organizationRoleSlug": "member",
     }
-    call = Call("POST", (_INVITATIONS,), body, by_admin=True, shows=partial(_link, email))
+    call = Call("POST", (invitations.PATH,), body, by_admin=True, shows=partial(_link, email))
     return Change("+", f"invitation of {email}", "to the organization, as a member", (call,))
 
 
 def _link(email: str, answer: Mapping[str, Any]) -> str:
     # With SMTP the server sends the links itself and tells none.
     links = [each["link"] for each in answer.get("completeInviteLinks") or ()]
-    if not links:
-        return ""
-    # The server leaves a + in it as it is, which a browser reads as a space.
-    link = links[0].replace(f"to={email}&", f"to={quote(email, safe='@')}&")
-    return f"invitation link for {email}: {link}"
+    return invitations.sentence(email, links[0]) if links else ""
 
 
 def _joining(

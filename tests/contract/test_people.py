@@ -16,6 +16,8 @@ from infisical_iac.workspace.apply import apply
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.invitations import renew
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.people import leavers, left
 from infisical_iac.workspace.readable import readable
@@ -158,6 +160,18 @@ def test_people_are_invited_once_and_a_second_run_changes_nothing(place: Place) 
     assert str(invited) == f"+ invitation of {_BEN}: to the organization, as a member"
     assert place.plan() == []
     assert place.settle() == []
+
+
+def test_a_lost_link_can_be_had_anew(place: Place) -> None:
+    (told,) = (change.shown for change in place.first if "cyd@" in change.shown)
+    renewed = renew(place.deployer, place.admin(), place.organization, "cyd@example.com")
+    assert renewed.startswith("invitation link for cyd@example.com: http://127.0.0.1:")
+    assert renewed != told
+
+
+def test_a_link_for_somebody_who_was_not_invited_is_refused(place: Place) -> None:
+    with pytest.raises(WorkspaceError, match=r"eve@example\.com has no open invitation"):
+        renew(place.deployer, place.admin(), place.organization, "eve@example.com")
 
 
 def test_a_viewer_of_one_folder_reads_that_and_nothing_else(place: Place) -> None:

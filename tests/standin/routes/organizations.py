@@ -142,12 +142,26 @@ def invite(call: Call) -> Document:
         if _is_member(call.store, org_id, address):
             continue
         find_or_invite(call.store, org_id, address)
-        token = secrets.token_hex(16)
-        query = f"token={token}&to={address}&organization_id={org_id}"
-        link = f"{call.server.config.site_url}/signupinvite?{query}"
-        links.append({"email": address, "link": link})
+        links.append({"email": address, "link": _link(call, org_id, address)})
     message = f"Send an invite link to {', '.join(addresses)}"
     return {"message": message} | ({"completeInviteLinks": links} if links else {})
+
+
+@route("POST", "/api/v1/invite-org/signup-resend", PEOPLE)
+def invite_again(call: Call) -> Document:
+    require_org_action(call.store, call.actor, "create", "member")
+    member = call.store.get(
+        "org_memberships", call.fields({"membershipId": text()})["membershipId"]
+    )
+    if member is None or member["status"] != "invited":
+        raise not_found("Organization membership not found")
+    address = member["inviteEmail"]
+    return {"signupToken": {"email": address, "link": _link(call, member["orgId"], address)}}
+
+
+def _link(call: Call, org_id: str, address: str) -> str:
+    query = f"token={secrets.token_hex(16)}&to={address}&organization_id={org_id}"
+    return f"{call.server.config.site_url}/signupinvite?{query}"
 
 
 def _is_member(store: Store, org_id: str, address: str) -> bool:

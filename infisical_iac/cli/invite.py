@@ -1,0 +1,28 @@
+"""`infisical-iac workspace invite`: a new link for an invitation that got lost."""
+
+from pathlib import Path
+
+import click
+
+from infisical_iac.api.identities import organization_id
+from infisical_iac.cli.options import inventory_option
+from infisical_iac.cli.reach import reach
+from infisical_iac.workspace.invitations import renew
+
+
+@click.command()
+@inventory_option
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    help="The workspace file [default: the setting workspace_file]",
+)
+@click.argument("email")
+def invite(inventory: str, file: Path | None, email: str) -> None:
+    """Print a new invitation link for EMAIL, who was invited but has not come yet.
+
+    The old link no longer works. Exit status: 0 when it is printed, 1 for an error.
+    """
+    with reach(inventory, file, None) as reached:
+        organization = organization_id(reached.client)
+        click.echo(renew(reached.client, reached.admin(), organization, email))

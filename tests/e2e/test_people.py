@@ -1,0 +1,73 @@
+"""People of the workspace file, on the inventory's host: links once, and access as declared."""
+
+import json
+from pathlib import Path
+
+from tests.e2e.conftest import settled
+from tests.e2e.looking import deployer
+from tests.e2e.running import REPOSITORY, deploy, infisical_iac
+from tests.staging.host import StagingHost
+
+_WORKSPACE = (REPOSITORY / "group_data" / "chainalign.yaml").read_text()
+_PEOPLE = "\npeople:\n  ben@example.com:\n    production: {/backend: viewer}\n"
+_KEY = "OBVIOUSLY_FAKE"
+
+
+def test_somebody_joins_by_the_deploy_and_leaves_by_prune(
+    deployed: StagingHost, tmp_path: Path
+) -> None:
+    settled(deployed)
+    file = tmp_path / "workspace.yaml"
+    file.write_text(_WORKSPACE + _PEOPLE)
+    data = {"workspace_file": str(file)}
+    joined = deploy(deployed.name, data=data).ok()
+    assert len(joined.changed) == 1
+    links = [line for line in joined.stderr.splitlines() if "invitation link for" in line]
+    assert len(links) == 1
+    again = deploy(deployed.name, data=data).ok()
+    assert again.changed == []
+    assert "invitation link" not in again.stderr
+
+    renewed = infisical_iac(deployed.name, "workspace", "invite", "ben@example.com")
+    assert renewed.returncode == 0, renewed.stderr
+    assert renewed.stdout.startswith("invitation link for ben@example.com: http")
+    token = links[0].partition("token=")[2].partition("&")[0]
+    log = deployed.run("cat /var/log/infisical-iac/audit.jsonl").stdout
+    assert "+ invitation of ben@example.com" in log
+    assert len(token) > 10
+    assert token not in log
+
+    with deployer(deployed) as client:
+        project = client.get("/api/v1/projects/slug/chainalign")["id"]
+        place = {"projectId": project, "environment": "production", "secretPath": "/backend"}
+        client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
+    pruned = infisical_iac(deployed.name, "workspace", "apply", "--prune", "--yes", "--json")
+    with deployer(deployed) as client:
+        client.delete(f"/api/v4/secrets/{_KEY}", json=place)
+    assert pruned.returncode == 0, pruned.stderr
+    found = json.loads(pruned.stdout)
+    assert [each["what"] for each in found["changes"]] == ["person ben@example.com"]
+    assert found["rotate"] == {"ben@example.com": [f"production /backend {_KEY}"]}
+    last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
+    assert (last["event"], last["outcome"]) == ("workspace", "done")
+    settled(deployed)
+
+
+def test_a_service_that_left_the_file_is_pruned_with_its_credentials(
+    deployed: StagingHost, tmp_path: Path
+) -> None:
+    file = tmp_path / "workspace.yaml"
+    file.write_text(_WORKSPACE.replace("services:\n", "services:\n  mailer: {folder: /mailer}\n"))
+    deploy(deployed.name, data={"workspace_file": str(file)}).ok()
+    credentials = "/etc/infisical/credentials"
+    assert "mailer.staging.env" in deployed.run(f"ls {credentials}").stdout.split()
+    told = infisical_iac(deployed.name, "workspace", "plan")
+    assert told.returncode == 0
+    assert "--prune removes them" in told.stderr
+    pruned = infisical_iac(deployed.name, "workspace", "apply", "--prune", "--yes")
+    assert pruned.returncode == 0, pruned.stderr
+    assert "- identity mailer-staging" in pruned.stdout.splitlines()
+    assert "- folder /mailer in production" in pruned.stdout.splitlines()
+    assert "mailer.staging.env" not in deployed.run(f"ls {credentials}").stdout.split()
+    settled(deployed)
+    assert infisical_iac(deployed.name, "workspace", "plan", "--prune").returncode == 0
