@@ -60,24 +60,34 @@ class Log:
 
 
 def parse(text: str) -> Log:
-    """Read a log, up to the first line that is no entry or does not follow the one before."""
+    """Read a log, up to the first line that does not follow the one before.
+
+    A line that was torn, by a host that went down while it was written, is passed over; the
+    next one holds its hash too. What is done to the last line can't be seen.
+    """
     entries: list[Entry] = []
     before = ""
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
-        entry = _entry(line, sha256(before.encode()).hexdigest())
-        if entry is None:
-            return Log(entries, broken_at=number)
-        entries.append(entry)
+        values = _values(line)
+        if values is not None:
+            previous = values.pop("previous", None)
+            try:
+                entry = Entry(**values)
+            except TypeError:
+                return Log(entries, broken_at=number)
+            if previous != sha256(before.encode()).hexdigest():
+                return Log(entries, broken_at=number)
+            entries.append(entry)
         before = line
     return Log(entries)
 
 
-def _entry(line: str, previous: str) -> Entry | None:
+def _values(line: str) -> dict[str, Any] | None:
     try:
-        values: dict[str, Any] = json.loads(line)
-        return Entry(**values) if values.pop("previous") == previous else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+        values = json.loads(line)
+    except ValueError:
         return None
+    return values if isinstance(values, dict) else None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from infisical_iac.auditing import Doing
+from infisical_iac.auditing import Doing, Log, doings
 from infisical_iac.settings import Settings
 
 _LEAST_FREE_GB = 2.0
@@ -27,12 +27,16 @@ class ConditionState:
     Attributes:
         disk_free_gb: what Docker's file system has left, of `disk_size_gb`.
         certificate_ends: seconds since the epoch; None where none is served.
+        engine: whether Docker answers.
+        holder: who is at work on the host, as the lock tells; empty for nobody.
     """
 
     containers: dict[str, Running] = field(default_factory=dict)
     disk_free_gb: float = 0.0
     disk_size_gb: float = 0.0
     certificate_ends: int | None = None
+    engine: bool = True
+    holder: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,30 +49,39 @@ class Row:
 
 
 def rows(
-    condition: ConditionState,
-    settings: Settings,
-    log: Sequence[Doing],
-    pending: Sequence[str],
-    now: datetime,
+    condition: ConditionState, settings: Settings, log: Log, drift: Row, now: datetime
 ) -> list[Row]:
-    """The rows of the status.
-
-    Args:
-        log: what the audit log tells, the oldest first.
-        pending: what a run would change, a line each.
-        now: in UTC.
-    """
-    return [
+    """The rows of the status; `drift` is the one that `drift` makes, and `now` is in UTC."""
+    done = doings(log.entries)
+    found = [
         *_containers(condition, settings),
         _disk(condition),
         _certificate(condition, settings, now),
-        Row("Last backup", _last(log, "backup")),
-        Row("Last apply", _last(log, "apply")),
-        _drift(pending),
+        Row("Last backup", _last(done, "backup")),
+        Row("Last apply", _last(done, "apply")),
+        drift,
     ]
+    if condition.holder:
+        found.append(Row("At work now", condition.holder))
+    if log.broken_at is not None:
+        found.append(Row("Audit log", f"line {log.broken_at} was changed", ok=False))
+    return found
+
+
+def drift(pending: Sequence[str], error: str = "") -> Row:
+    """The row on what a run would change, a line each, or on why that can't be told."""
+    if error:
+        return Row("Drift", f"can't be told: {error}", ok=False)
+    if not pending:
+        return Row("Drift", "none")
+    more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""
+    return Row("Drift", f"{'; '.join(pending[:3])}{more}", ok=False)
 
 
 def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:
+    if not condition.engine:
+        yield Row("Docker", "does not answer, so nothing is known of the containers", ok=False)
+        return
     wanted = dict(zip(("infisical", "postgres", "redis"), settings.images, strict=True))
     for service, image in wanted.items():
         there = condition.containers.get(service)
@@ -110,14 +123,7 @@ def _last(log: Sequence[Doing], event: str) -> str:
     if last.last.revision:
         told += f", revision {last.last.revision}"
     if not last.ended:
-        return f"{told}: did not end"
+        return f"{told}: has not ended"
     if last.last.outcome == "failed":
         return f"{told}: failed"
     return f"{told}: changed {len(last.last.changes)}" if event == "apply" else told
-
-
-def _drift(pending: Sequence[str]) -> Row:
-    if not pending:
-        return Row("Drift", "none")
-    more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""
-    return Row("Drift", f"{'; '.join(pending[:3])}{more}", ok=False)

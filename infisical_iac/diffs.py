@@ -1,35 +1,48 @@
-"""How two texts differ, for people to read: without anything that looks like a secret."""
+"""How two texts differ, for people to read: without anything that may be a secret."""
 
 import re
+from collections.abc import Set
 from difflib import unified_diff
 
 _MASK = "***"
-# What somebody else wrote into a file may hold secrets that this project does not know.
-_ASSIGNMENT = re.compile(
-    r"(?i)([\w-]*(?:passw|secret|token|key|credential|auth|private)[\w-]*[\"']?\s*[:=]\s*)(\S.*)"
+_WORD = re.compile(r"[^\s\"'=:,;{}\[\]()<>]+")
+# What can stand alone without giving anything away: words of configuration, sizes, small numbers.
+_HARMLESS = re.compile(
+    r"true|false|null|none|yes|no|on|off|\d{1,3}|\d{1,6}(k|m|g|kb|mb|gb|s|ms|min)"
 )
-_URL = re.compile(r"(://[^/\s:@]*:)[^@\s]+(?=@)")
-_RANDOM = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
+_BEFORE_A_NAME = re.compile(r"(^|[{,])\s*(- |export )?\s*[\"']?$")
+_AFTER_A_NAME = re.compile(r"[\"']?\s*[:=]")
+# A value of these is masked whatever it is.
+_PRIVATE = re.compile(
+    r"(?i)([\w-]*(?:pass|secret|token|key|credential|auth|private|pin)[\w-]*[\"']?\s*[:=]\s*)(\S.*)"
+)
 
 
 def diff(there: str, wanted: str) -> str:
     """The unified diff from the text that is there to the one that is wanted.
 
-    Lines that would be taken away are masked; those that would be added hold no secret anyway.
+    In lines that would be taken away, whatever the wanted text does not hold is masked, but for
+    the names that values have and what is harmless: somebody else wrote it, who may have written
+    a secret. Lines that would be added hold none.
     """
+    known = set(_WORD.findall(wanted))
     lines = unified_diff(there.splitlines(), wanted.splitlines(), lineterm="", n=1)
     return "\n".join(
-        _masked(line) if line[:1] == "-" else line
+        f"-{_masked(line[1:], known)}" if line[:1] == "-" else line
         for line in lines
         if not line.startswith(("---", "+++"))
     )
 
 
-def _masked(line: str) -> str:
-    line = _ASSIGNMENT.sub(rf"\1{_MASK}", line)
-    line = _URL.sub(rf"\1{_MASK}", line)
-    return _RANDOM.sub(lambda match: _MASK if _is_random(match[0]) else match[0], line)
+def _masked(line: str, known: Set[str]) -> str:
+    line = _PRIVATE.sub(rf"\1{_MASK}", line)
 
+    def mask(match: re.Match[str]) -> str:
+        word = match[0]
+        is_name = _BEFORE_A_NAME.search(line[: match.start()]) and _AFTER_A_NAME.match(
+            line, match.end()
+        )
+        harmless = is_name or word in known or _HARMLESS.fullmatch(word.lower())
+        return word if harmless else _MASK
 
-def _is_random(word: str) -> bool:
-    return any(sign.isdigit() for sign in word) and any(sign.isalpha() for sign in word)
+    return _WORD.sub(mask, line)

@@ -1,6 +1,5 @@
 """`infisical-iac apply`: the plan, the question, the run."""
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -8,14 +7,14 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.cli.items import as_data, console, count, show
+from infisical_iac.cli.items import as_data, console, count, print_data, show
 from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
 
 if TYPE_CHECKING:
     from infisical_iac.cli.deployment import Deployment, Step
 
 
-@click.command()
+@click.command(short_help="Make host and Infisical as declared.")
 @inventory_option
 @yes_option
 @lock_options
@@ -34,13 +33,13 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
         if not deployment.settled and not (yes and as_json):
             show(journal.planned, journal.unknown, console(stderr=as_json))
         if not deployment.settled and not yes:
+            asked = time.monotonic()
             click.confirm("Make these changes?", abort=True, err=True)
-            started = time.monotonic()
+            started += time.monotonic() - asked  # the time to think is not the run's
         steps = [] if deployment.settled else _run(deployment)
     seconds = time.monotonic() - started
     if as_json:
-        found = {"changes": as_data(journal.made), "seconds": round(seconds, 1)}
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        print_data({"changes": as_data(journal.made), "seconds": round(seconds, 1)})
     else:
         _summarize(steps, seconds)
 

@@ -1,13 +1,12 @@
 """`infisical-iac audit`: who has changed the host, when, and what."""
 
-import json
 from dataclasses import asdict
 
 import click
 from rich.text import Text
 
 from infisical_iac.auditing import Doing, doings
-from infisical_iac.cli.items import console
+from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.errors import UserError
 
@@ -16,15 +15,15 @@ class AuditError(UserError):
     """The audit log is not as it was written."""
 
 
-@click.command()
+@click.command(short_help="Show who has changed the host, when, and what.")
 @inventory_option
 @json_option
 @click.option("--last", type=click.IntRange(min=1), help="Show only this many, the latest.")
 def audit(inventory: str, as_json: bool, last: int | None) -> None:
     """Show the host's audit log: each apply, rotation, backup, restore and what it changed.
 
-    Each line holds the hash of the one before. Exit status: 0 if they fit together, 1 if the log
-    was changed since, or for an error.
+    Each line holds the hash of the one before. Exit status: 0 if they fit together, 1 if a line
+    but the last was changed or removed since, or for an error.
     """
     from infisical_iac.cli.connect import connected
     from infisical_iac.operations import audit as log
@@ -33,8 +32,7 @@ def audit(inventory: str, as_json: bool, last: int | None) -> None:
         found = log.read()
     done = doings(found.entries)[-(last or 0) :]
     if as_json:
-        data = [{"began": each.began, **asdict(each.last)} for each in done]
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        print_data([{"began": each.began, **asdict(each.last)} for each in done])
     else:
         for each in done:
             _show(each)
@@ -49,7 +47,7 @@ def audit(inventory: str, as_json: bool, last: int | None) -> None:
 
 def _show(doing: Doing) -> None:
     last, to = doing.last, console()
-    outcome = last.outcome if doing.ended else "did not end"
+    outcome = last.outcome if doing.ended else "has not ended"
     color = {"done": "green", "failed": "red"}.get(outcome, "yellow")
     line = Text(f"{doing.began}  {last.by}  {last.event}  ").append(outcome, style=color)
     to.print(line.append(f"  {last.revision}" if last.revision else ""))

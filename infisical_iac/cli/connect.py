@@ -4,11 +4,13 @@
 import pyinfra_cli  # noqa: F401, I001
 
 import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import gevent  # type: ignore[import-untyped]
 from pyinfra import logger
 from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all, disconnect_all
@@ -46,6 +48,8 @@ def connected(inventory: str) -> Iterator[Host]:
     errors = _Errors()
     logger.handlers, logger.propagate = [errors], False
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+    if not Path("group_data/all.py").is_file():
+        raise ConnectError("this is not the directory of this project: change to it")
     if "@" not in inventory and not Path(inventory).is_file():
         raise ConnectError(f"there is no inventory {inventory}: see those in inventory/")
     state = State(check_for_changes=False)
@@ -54,10 +58,24 @@ def connected(inventory: str) -> Iterator[Host]:
         try:
             hosts = make_inventory(inventory, cwd=str(Path.cwd()))
             state.init(hosts, config)
-        except PyinfraError as error:
+        except (PyinfraError, SystemExit) as error:
             raise ConnectError(str(error)) from None
-        with ctx_inventory.use(hosts):
+        except Exception as error:  # it is a program, which may fail in any way
+            raise ConnectError(f"{inventory} can't be read: {error}") from None
+        with ctx_inventory.use(hosts), _interruptible():
             yield from _only(state, inventory, errors)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C interrupt the work itself, not whatever greenlet happens to run."""
+    main = gevent.getcurrent()
+    watcher = gevent.signal_handler(signal.SIGINT, main.throw, KeyboardInterrupt)
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _only(state: State, inventory: str, errors: _Errors) -> Iterator[Host]:

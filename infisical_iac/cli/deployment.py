@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from infisical_iac.cli.connect import connected
 
 # isort: split
+from paramiko import SSHException
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.operations import run_host_op
@@ -61,6 +61,16 @@ class Deployment:
         """Whether there is nothing to change."""
         return not self.journal.planned and not self.journal.unknown
 
+    def planned(self) -> tuple[list[Item], list[str]]:
+        """What a run would change, and what can't be seen before it has.
+
+        Raises DeployError if something can't be seen and nothing is there that would help.
+        """
+        planned, unknown = self.journal.planned, self.journal.unknown
+        if unknown and not planned:
+            raise DeployError(f"nothing differs as far as can be seen, but {'; '.join(unknown)}")
+        return planned, unknown
+
     def run(self, begin: Callable[[str], None]) -> Iterator[Step]:
         """Run the steps, and yield each that has changed something once it is done.
 
@@ -97,7 +107,7 @@ class Deployment:
         if self.journal.changed:
             try:
                 audit.end(reason=reason)
-            except (UserError, OSError, EOFError):
+            except (UserError, SSHException, EOFError, OSError):
                 return  # the host may be what failed
 
 
@@ -110,19 +120,28 @@ def looked(inventory: str, *, writes: Lock | None) -> Iterator[Deployment]:
 
     Raises a UserError, with nothing changed.
     """
-    if not Path(_DEPLOY).is_file():
-        raise DeployError(f"there is no {_DEPLOY} here: change to the directory of this project")
     with connected(inventory) as host:
         if writes:
             lock.take(host, wait=writes.wait, by_force=writes.by_force)
-        else:
-            lock.spare(host)
-        state: State = host.state
-        state.set_stage(StateStage.Prepare)
-        state.check_for_changes = True
-        state.current_deploy_filename = _DEPLOY
-        try:
-            exec_file(_DEPLOY)
-        except PyinfraError as error:
-            raise DeployError(str(error)) from None
-        yield Deployment(host, journal.current())
+        yield look(host)
+
+
+def look(host: Host) -> Deployment:
+    """Let the deploy's operations look at a host that is connected; raises as `looked` does.
+
+    Takes no lock, and lets the deploy take none that is not held already.
+    """
+    lock.spare(host)
+    state: State = host.state
+    state.set_stage(StateStage.Prepare)
+    state.check_for_changes = True
+    state.current_deploy_filename = _DEPLOY
+    try:
+        exec_file(_DEPLOY)
+    except PyinfraError as error:
+        raise DeployError(str(error)) from None
+    except (SSHException, EOFError, OSError) as error:
+        raise DeployError(
+            f"the connection to {host.name} was lost ({type(error).__name__}): run again"
+        ) from None
+    return Deployment(host, journal.current())

@@ -14,7 +14,7 @@ class DestroyError(UserError):
     """The host's name was not typed, or no backup could be taken."""
 
 
-@click.command()
+@click.command(short_help="Take Infisical away, after a backup.")
 @inventory_option
 @lock_options
 @click.option("--volumes", is_flag=True, help="Delete the data, the keys and credentials too.")
@@ -31,45 +31,49 @@ def destroy(
     """Take Infisical, PostgreSQL and Redis away from the inventory's host.
 
     A backup of database and keys is taken first, on the host. Without --volumes the data and
-    the keys stay, and `apply` brings all back. Exit status: 0 when it is done, 1 for an error,
-    with the reason, or for another name than the host's.
+    the keys stay, and `apply` brings all back. Exit status: 0 when nothing is left to take away,
+    1 for an error, with the reason, or for another name than the host's.
     """
     from infisical_iac.cli.connect import connected
     from infisical_iac.operations import audit, lock
-    from infisical_iac.operations.remote import CommandFailed, run
+    from infisical_iac.operations.remote import run
     from infisical_iac.rendering import script
 
     with connected(inventory) as host:
         lock.take(host, wait=lock_timeout, by_force=break_lock)
+        if not run(script("destroy", "look"), doing="see what is there"):
+            click.echo(f"Nothing of Infisical is on {host.name}.")
+            return
         _confirm(host.name, confirm, volumes=volumes)
-        audit.begin("destroy")
-        changes = []
-        if not no_backup:
-            directory = f"{_BACKUPS}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            try:
-                run(script("destroy", "backup", directory), doing="take a backup first")
-            except CommandFailed as error:
-                audit.end("destroy", reason=str(error))
-                raise DestroyError(
-                    f"{error}; nothing was taken away: let the database run, or do without a "
-                    "backup by --no-backup"
-                ) from None
-            changes.append(f"+ {directory}")
-            click.echo(f"A backup is in {directory} on the host: copy it to a safe place.")
-        run(script("destroy", "everything" if volumes else "stack"), doing="take the stack away")
-        changes += ["- stack", *(["- volumes, keys and credentials"] if volumes else [])]
-        audit.end("destroy", changes=changes)
+        changes: list[str] = []
+        with audit.recorded("destroy", changes):
+            if not no_backup:
+                changes.append(f"+ {_back_up()}")
+            run(script("destroy", "everything" if volumes else "stack"), doing="take it away")
+            changes += ["- stack", *(["- volumes, keys and credentials"] if volumes else [])]
     kept = "Nothing is left of it." if volumes else "Data and keys are kept."
     click.echo(f"Infisical is no longer on {host.name}. {kept}")
 
 
 def _confirm(name: str, given: str | None, *, volumes: bool) -> None:
     what = "Infisical with all its data" if volumes else "Infisical, but not its data,"
-    typed = given or click.prompt(
-        f"This takes {what} away. Type the host's name, {name}",
-        err=True,
-        default="",
-        show_default=False,
-    )
+    question = f"This takes {what} away. Type the host's name, {name}"
+    typed = given or click.prompt(question, err=True, default="", show_default=False)
     if typed != name:
         raise DestroyError(f"{typed!r} is not the host's name, {name}: nothing was done")
+
+
+def _back_up() -> str:
+    from infisical_iac.operations.remote import CommandFailed, run
+    from infisical_iac.rendering import script
+
+    directory = f"{_BACKUPS}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    try:
+        run(script("destroy", "backup", directory), doing="take a backup first")
+    except CommandFailed as error:
+        raise DestroyError(
+            f"{error}; nothing was taken away: let the database run, or do without a backup by "
+            "--no-backup"
+        ) from None
+    click.echo(f"A backup is in {directory} on the host: copy it to a safe place.")
+    return directory

@@ -11,8 +11,7 @@ from pathlib import Path
 import click
 import httpx
 
-from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.cli.plan import CHANGES
+from infisical_iac.cli.options import CHANGES, inventory_option, json_option
 from infisical_iac.drift import Answer, message, metrics
 from infisical_iac.errors import UserError
 
@@ -24,7 +23,7 @@ class DriftError(UserError):
     """The host could not be checked, or the answer could not be delivered."""
 
 
-@click.command()
+@click.command(short_help="Tell a webhook and Prometheus whether anything has drifted.")
 @inventory_option
 @json_option
 @click.option(
@@ -79,10 +78,10 @@ def _check(inventory: str) -> Answer:
         from infisical_iac.cli.deployment import looked
 
         with looked(inventory, writes=None) as deployment:
-            found = deployment.journal
+            planned, unknown = deployment.planned()
     except UserError as error:
         return Answer(of, at, error=str(error))
-    return Answer(of, at, [*map(str, found.planned), *(f"? {each}" for each in found.unknown)])
+    return Answer(of, at, [*map(str, planned), *(f"? {each}" for each in unknown)])
 
 
 def _watch(every: int) -> None:
@@ -110,7 +109,7 @@ def _post(webhook: str, answer: Answer) -> None:
         time.sleep(attempt)
         try:
             response = httpx.post(webhook, json=message(answer), timeout=_SECONDS)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             reason = type(error).__name__
             continue
         if response.is_success:

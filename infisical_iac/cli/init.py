@@ -32,7 +32,7 @@ _ORGANIZATION = _Question("organization", "The organization, and its project", "
 _SERVICES = _Question("services", "The directory that your services are in, from here", "..")
 
 
-@click.command()
+@click.command(short_help="Write the settings of a first deploy.")
 @click.option("--host", help="The server's name or address.")
 @click.option("--ssh-user", help="The user to log in as: root, or one with sudo. [default: root]")
 @click.option("--domain", help='Where Infisical is reached by https; "": by an SSH tunnel only.')

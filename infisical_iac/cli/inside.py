@@ -1,11 +1,9 @@
 """What differs inside an Infisical that was reached, and making it so."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from infisical_iac.cli.reach import Reached
-from infisical_iac.errors import UserError
 from infisical_iac.workspace import apply as applying
 from infisical_iac.workspace import people, secret_names
 from infisical_iac.workspace import prune as pruning
@@ -93,25 +91,6 @@ def make(reached: Reached, plan: Plan, tell: Callable[[Change], None]) -> None:
     if plan.removals:
         now = _read(reached, leavers=True)
         _remove(reached, pruning.still(plan.removals, _unnamed(reached, now)), tell)
-
-
-@contextmanager
-def recorded(reached: Reached, plan: Plan, made: list[Change]) -> Iterator[None]:
-    """Write into the audit log, where there is one, that a plan is carried out and what came of it.
-
-    Args:
-        made: the changes that have been made, as it is when the work is done or fails.
-    """
-    if not plan.due:
-        yield
-        return
-    reached.begin()
-    try:
-        yield
-    except (UserError, KeyboardInterrupt) as error:
-        reached.end([str(each) for each in made], str(error) or "interrupted")
-        raise
-    reached.end([str(each) for each in made], "")
 
 
 def _read(reached: Reached, *, leavers: bool) -> Actual:

@@ -1,9 +1,11 @@
 """Items of a plan, and of what a run changed, as text and as JSON."""
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -29,6 +31,11 @@ def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
     ]
 
 
+def print_data(data: Any) -> None:
+    """Print data as JSON."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
 def show(items: Iterable[Item], unknown: Iterable[str], to: Console) -> None:
     """Print each item in a line, its diff below it, and then what can't be seen yet."""
     for item in items:
@@ -39,6 +46,6 @@ def show(items: Iterable[Item], unknown: Iterable[str], to: Console) -> None:
         to.print(Text(f"? {sentence}", style="cyan"))
 
 
-def count(items: Sequence[Item]) -> str:
+def count(items: Sequence[object]) -> str:
     """How many items, such as `1 change`."""
     return f"{len(items)} change{'' if len(items) == 1 else 's'}"

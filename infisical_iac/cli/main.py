@@ -7,6 +7,9 @@ import click
 
 from infisical_iac.errors import UserError
 
+# What click gives wrong options is what a plan gives for changes.
+click.UsageError.exit_code = 1
+
 # In the order in which one comes to need them; each is in the module of its name.
 _COMMANDS = (
     *("init", "plan", "apply", "verify", "status", "drift", "audit"),

@@ -5,8 +5,12 @@ from typing import Any
 
 import click
 
+# The exit status of a plan that found changes.
+CHANGES = 2
+
 inventory_option = click.option(
     *("-i", "--inventory"),
+    type=click.Path(),
     default="inventory/hetzner.py",
     envvar="INFISICAL_IAC_INVENTORY",
     show_default=True,

@@ -1,16 +1,12 @@
 """`infisical-iac plan`: what a run would change."""
 
-import json
-
 import click
 
-from infisical_iac.cli.items import as_data, console, count, show
-from infisical_iac.cli.options import inventory_option, json_option
-
-CHANGES = 2
+from infisical_iac.cli.items import as_data, console, count, print_data, show
+from infisical_iac.cli.options import CHANGES, inventory_option, json_option
 
 
-@click.command()
+@click.command(short_help="Show what a run would change.")
 @inventory_option
 @json_option
 @click.pass_context
@@ -24,11 +20,10 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     from infisical_iac.cli.deployment import looked
 
     with looked(inventory, writes=None) as deployment:
-        planned, unknown = deployment.journal.planned, deployment.journal.unknown
+        planned, unknown = deployment.planned()
     if as_json:
-        found = {"changes": as_data(planned), "unknown": unknown}
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        print_data({"changes": as_data(planned), "unknown": unknown})
     else:
         show(planned, unknown, console())
-        click.echo(f"{count(planned)} to make." if planned or unknown else "Nothing to change.")
+        click.echo(f"{count(planned)} to make." if planned else "Nothing to change.")
     ctx.exit(0 if deployment.settled else CHANGES)

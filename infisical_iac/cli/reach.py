@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -43,8 +43,8 @@ class Reached:
         remember: keeps a memory for the next run; None at a URL, where there is nowhere to.
         credentials: reads the client ids in the services' credentials on the host, by path.
         discard: removes files from the host.
-        begin: writes into the host's audit log that changes are about to be made.
-        end: writes there what was changed, and why it failed, if it did; at a URL there is none.
+        recorded: a context that writes into the host's audit log what was changed in it, taken
+            from the list when it ends; at a URL there is no such log.
     """
 
     client: Client
@@ -58,8 +58,7 @@ class Reached:
     remember: Callable[[Memory], None] | None = None
     credentials: Callable[[], Mapping[str, str]] = dict
     discard: Callable[[Sequence[str]], None] = lambda _: None
-    begin: Callable[[], None] = lambda: None
-    end: Callable[[Sequence[str], str], None] = lambda changes, reason: None
+    recorded: Callable[[Sequence[str]], AbstractContextManager[None]] = lambda _: nullcontext()
 
 
 @contextmanager
@@ -146,15 +145,8 @@ def _on_host(
             remember=workspace.keep,
             credentials=_credentials,
             discard=_discard,
-            begin=partial(audit.begin, "workspace"),
-            end=_end,
+            recorded=partial(audit.recorded, "workspace"),
         )
-
-
-def _end(changes: Sequence[str], reason: str) -> None:
-    from infisical_iac.operations import audit
-
-    audit.end("workspace", changes=changes, reason=reason)
 
 
 def _credentials() -> Mapping[str, str]:

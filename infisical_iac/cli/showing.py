@@ -1,12 +1,11 @@
 """What is inside Infisical and differs, or is named no more, as text and as JSON."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
-from infisical_iac.cli.items import as_data, console, show
+from infisical_iac.cli.items import as_data, console, print_data, show
 from infisical_iac.item import Item
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.prune import Removal
@@ -46,6 +45,7 @@ def print_json(
     changes: Iterable[Change],
     unnamed: Iterable[Removal],
     rotate: Mapping[str, Sequence[str]],
+    notes: Sequence[str],
 ) -> None:
     """Print the changes, and apart from them what stays though the file names it no more.
 
@@ -55,8 +55,9 @@ def print_json(
         "changes": as_data(_items(changes)),
         "unnamed": as_data(_items(each.change for each in unnamed)),
         "rotate": rotate,
+        "notes": notes,
     }
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    print_data(found)
 
 
 def print_notes(notes: Iterable[str]) -> None:

@@ -1,19 +1,23 @@
 """`infisical-iac status`: how the host is, on one screen."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 from rich.markup import escape
 
-from infisical_iac.cli.items import console
+from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.condition import Row, rows
+from infisical_iac.condition import Row, drift, rows
+from infisical_iac.errors import UserError
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
 
 
-@click.command()
+@click.command(short_help="Show how the host is, on one screen.")
 @inventory_option
 @json_option
 @click.pass_context
@@ -24,7 +28,7 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """
     found = _look(inventory)
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in found], indent=2, ensure_ascii=False))
+        print_data([asdict(row) for row in found])
     else:
         for row in found:
             mark = "[green]✓[/]" if row.ok else "[red]✗[/]"
@@ -33,18 +37,24 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 
 
 def _look(inventory: str) -> list[Row]:
-    from infisical_iac.auditing import doings
-    from infisical_iac.cli.deployment import looked
+    from infisical_iac.cli.connect import connected
     from infisical_iac.facts.condition import Condition
-    from infisical_iac.operations import audit
+    from infisical_iac.operations import audit, lock
     from infisical_iac.settings import load
 
-    with looked(inventory, writes=None) as deployment:
-        host, journal = deployment.host, deployment.journal
+    with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         url = urlsplit(settings.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
-        condition = host.get_fact(Condition, served_name=name)
-        log = doings(audit.read().entries)
-    pending = [*map(str, journal.planned), *(f"? {each}" for each in journal.unknown)]
-    return rows(condition, settings, log, pending, datetime.now(UTC))
+        condition = host.get_fact(Condition, served_name=name, lock=lock.FILE)
+        return rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
+
+
+def _drift(host: "Host") -> Row:
+    from infisical_iac.cli.deployment import look
+
+    try:
+        planned, unknown = look(host).planned()
+    except UserError as error:
+        return drift((), error=str(error))
+    return drift([*map(str, planned), *(f"? {each}" for each in unknown)])

@@ -1,15 +1,23 @@
 """`infisical-iac workspace`: the inside of Infisical alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
 from infisical_iac.cli.confirming import confirm
-from infisical_iac.cli.inside import Plan, look, make, recorded
+from infisical_iac.cli.inside import Plan, look, make
 from infisical_iac.cli.invite import invite
-from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
+from infisical_iac.cli.items import count
+from infisical_iac.cli.options import (
+    CHANGES,
+    inventory_option,
+    json_option,
+    lock_options,
+    yes_option,
+)
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.cli.showing import (
     print_changes,
@@ -22,8 +30,6 @@ from infisical_iac.cli.showing import (
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.model import Isolation
 
-CHANGES = 2
-
 _NO_MEMORY = (
     "at a URL only identities are pruned: which environments, folders and imports this project "
     "made is known on its host alone"
@@ -34,7 +40,7 @@ _NO_ADMIN = (
 )
 
 
-@click.group()
+@click.group(short_help="Compare and set right what is inside Infisical.")
 def workspace() -> None:
     """Compare and set right what is inside Infisical: project, environments, identities.
 
@@ -91,13 +97,13 @@ def plan(
         planned = look(reached, prune=prune)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
-        print_json(planned.due, planned.unnamed, planned.rotate)
+        print_json(planned.due, planned.unnamed, planned.rotate, notes)
     else:
         print_changes(planned.due)
         if not planned.due:
             click.echo("Nothing to change.")
         print_rotations(planned.rotate)
-    print_notes(notes)
+        print_notes(notes)
     ctx.exit(CHANGES if planned.due else 0)
 
 
@@ -131,12 +137,14 @@ def apply(
     question.
     """
     made: list[Change] = []
+    told: list[str] = []
 
     def tell(change: Change) -> None:
         if not as_json:
             print_changes([change])
         print_shown(change, stderr=as_json)
         made.append(change)
+        told.append(str(change))
 
     with reach(inventory, file, isolation, lock=(lock_timeout, break_lock)) as reached:
         planned = look(reached, prune=prune)
@@ -146,21 +154,17 @@ def apply(
         confirm(planned.removals, names, ask=not yes)
         if not as_json:
             print_rotations(planned.rotate)  # before, since afterwards nobody can tell any more
-        with recorded(reached, planned, made):
+        with reached.recorded(told) if planned.due else nullcontext():
             make(reached, planned, tell)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
-        print_json(made, planned.unnamed, planned.rotate)
+        print_json(made, planned.unnamed, planned.rotate, notes)
     else:
-        click.echo(_count(made) if made else "Nothing to change.")
-    print_notes(notes)
+        click.echo(f"{count(made)} made." if made else "Nothing to change.")
+        print_notes(notes)
 
 
 workspace.add_command(invite)
-
-
-def _count(made: Sequence[Change]) -> str:
-    return f"{len(made)} change{'s' if len(made) != 1 else ''} made."
 
 
 def _notes(reached: Reached, planned: Plan, *, prune: bool) -> list[str]:

@@ -7,15 +7,19 @@ from infisical_iac.rendering import script
 
 
 class Condition(FactBase[ConditionState]):
-    """The ConditionState; `served_name` is whose certificate to look for, empty for none."""
+    """The ConditionState; `served_name` is whose certificate to look for, empty for none.
 
-    def command(self, served_name: str) -> str:
-        return script("status", served_name)
+    `lock` is the file of the host's lock.
+    """
+
+    def command(self, served_name: str, lock: str) -> str:
+        return script("status", lock, served_name)
 
     def process(self, output: list[str]) -> ConditionState:
         containers: dict[str, Running] = {}
         free = size = 0.0
         ends = None
+        holder = ""
         for line in output:
             match line.split():
                 case ["container", service, image, status, health]:
@@ -24,7 +28,9 @@ class Condition(FactBase[ConditionState]):
                     free, size = int(left) / 1024**2, int(whole) / 1024**2
                 case ["certificate", seconds]:
                     ends = int(seconds)
-        return ConditionState(containers, free, size, ends)
+                case ["busy", *words]:
+                    holder = " ".join(words)
+        return ConditionState(containers, free, size, ends, "engine" in output, holder)
 
     @staticmethod
     def default() -> ConditionState:

@@ -1,9 +1,11 @@
 """The audit log on the host."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from infisical_iac.auditing import Event, Log, Outcome, now, parse, render
+from infisical_iac.errors import UserError
 from infisical_iac.operations import journal
 from infisical_iac.operations.remote import run
 from infisical_iac.rendering import script
@@ -23,6 +25,22 @@ def end(event: Event = "apply", *, changes: Sequence[str] | None = None, reason:
     """Write what the run has changed, and why it failed if it did."""
     made = changes if changes is not None else [str(item) for item in journal.current().made]
     _append(event, "failed" if reason else "done", made, reason)
+
+
+@contextmanager
+def recorded(event: Event, changes: Sequence[str]) -> Iterator[None]:
+    """Write that something is about to be changed, and at the end of the context what was.
+
+    Args:
+        changes: what has been changed, as it is when the work is done or fails.
+    """
+    begin(event)
+    try:
+        yield
+    except (UserError, KeyboardInterrupt) as error:
+        end(event, changes=changes, reason=str(error) or "interrupted")
+        raise
+    end(event, changes=changes)
 
 
 def _append(event: Event, outcome: Outcome, changes: Sequence[str] = (), reason: str = "") -> None:

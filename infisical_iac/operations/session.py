@@ -59,7 +59,9 @@ def deployer(port: int) -> Client:
             api(port), found["INFISICAL_CLIENT_ID"], found["INFISICAL_CLIENT_SECRET"]
         )
     except KeyError:
-        raise NotBootstrapped(f"{DEPLOYER_FILE} holds no credentials") from None
+        raise NotBootstrapped(
+            f"{DEPLOYER_FILE} holds no credentials: deploy to the host first"
+        ) from None
     except ApiError as error:
         if error.status != 401:
             raise

@@ -1,5 +1,6 @@
 # Takes the stack away.
 #
+#   destroy.sh look                 prints what there is of it, nothing if there is nothing
 #   destroy.sh backup <directory>   the database and the files of /etc/infisical, into a new
 #                                   directory that only root can read
 #   destroy.sh stack                containers and networks; data and keys stay
@@ -7,33 +8,52 @@
 set -eu
 umask 077
 root=/etc/infisical
+project=label=com.docker.compose.project=infisical
 
-containers() {
-    docker ps --all --quiet --filter label=com.docker.compose.project=infisical
+refuse() {
+    echo "$1" >&2
+    exit 1
+}
+
+look() {
+    test ! -e "$root" || echo "$root"
+    command -v docker >/dev/null || return 0
+    docker ps --all --format '{{.Names}}' --filter "$project"
+    docker volume ls --quiet --filter "$project"
 }
 
 backup() {
-    mkdir -p "$1"
-    docker exec infisical-postgres-1 pg_dump --username infisical --format custom infisical \
-        >"$1/database.dump"
-    docker exec --interactive infisical-postgres-1 pg_restore --list <"$1/database.dump" |
-        grep -q 'TABLE DATA' || { echo "the dump of the database can't be read back" >&2; exit 1; }
-    tar --create --file "$1/etc-infisical.tar" --directory / etc/infisical
-    sync "$1/database.dump" "$1/etc-infisical.tar"
+    database=$(docker ps --quiet --filter "$project" \
+        --filter label=com.docker.compose.service=postgres)
+    test -n "$database" || refuse "the database does not run"
+    rm -rf "$1.new"
+    mkdir -p "$1.new"
+    trap 'rm -rf "$1.new"' EXIT
+    docker exec "$database" pg_dump --username infisical --format custom infisical \
+        >"$1.new/database.dump"
+    listed=$(docker exec --interactive "$database" pg_restore --list <"$1.new/database.dump")
+    case $listed in
+    *"TABLE DATA"*) ;;
+    *) refuse "the dump of the database can't be read back" ;;
+    esac
+    tar --create --file "$1.new/etc-infisical.tar" --directory / etc/infisical
+    sync "$1.new/database.dump" "$1.new/etc-infisical.tar"
+    mv "$1.new" "$1"
 }
 
 stack() {
-    containers | xargs --no-run-if-empty docker stop --time 20 >/dev/null
-    containers | xargs --no-run-if-empty docker rm --force >/dev/null
-    docker network ls --quiet --filter label=com.docker.compose.project=infisical |
-        xargs --no-run-if-empty docker network rm >/dev/null
+    containers=$(docker ps --all --quiet --filter "$project")
+    test -z "$containers" || docker stop --time 20 $containers >/dev/null
+    test -z "$containers" || docker rm --force $containers >/dev/null
+    networks=$(docker network ls --quiet --filter "$project")
+    test -z "$networks" || docker network rm $networks >/dev/null
     rm -f "$root/compose.yaml"
 }
 
 everything() {
     stack
-    docker volume ls --quiet --filter label=com.docker.compose.project=infisical |
-        xargs --no-run-if-empty docker volume rm >/dev/null
+    volumes=$(docker volume ls --quiet --filter "$project")
+    test -z "$volumes" || docker volume rm $volumes >/dev/null
     rm -rf "$root"
 }
 

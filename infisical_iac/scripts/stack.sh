@@ -23,7 +23,11 @@ containers() {
 
 state() {
     command -v docker >/dev/null || exit 0
-    compose --file - config --hash='*' 2>/dev/null | sed 's/^/hash /'
+    # Compose 1.29 can't hash what it reads from its standard input.
+    wanted=$(mktemp)
+    cat >"$wanted"
+    compose --file "$wanted" config --hash='*' 2>/dev/null | sed 's/^/hash /'
+    rm -f "$wanted"
     containers >/dev/null 2>&1 || exit 0
     echo engine
     # A container that has just been started, with the host or with Docker, has a while to get

@@ -1,10 +1,13 @@
-# How the host is, a line for each thing: status.sh <name>
+# How the host is, a line for each thing: status.sh <lock file> <name>
 #
+#   engine                         Docker answers
+#   busy <who>                     who holds the lock
 #   container <service> <image> <status> <health>
 #   disk <free> <size>             of Docker's file system, in kibibytes
 #   certificate <seconds>          when the one served for <name> ends, since the epoch
 set -u
-if command -v docker >/dev/null; then
+if docker ps >/dev/null 2>&1; then
+    echo engine
     docker ps --all --quiet --filter label=com.docker.compose.project=infisical |
         xargs --no-run-if-empty docker inspect --format 'container {{
             index .Config.Labels "com.docker.compose.service" }} {{ .Config.Image }} {{
@@ -13,8 +16,9 @@ fi
 where=/var/lib/docker
 test -d "$where" || where=/var/lib
 df -Pk "$where" | awk 'NR == 2 { print "disk", $4, $2 }'
-if [ -n "$1" ]; then
-    ends=$(timeout 10 openssl s_client -connect 127.0.0.1:443 -servername "$1" </dev/null 2>/dev/null |
+test ! -e "$1" || flock --nonblock "$1" true || echo "busy $(head -n 1 "$1")"
+if [ -n "$2" ]; then
+    ends=$(timeout 10 openssl s_client -connect 127.0.0.1:443 -servername "$2" </dev/null 2>/dev/null |
         openssl x509 -noout -enddate 2>/dev/null)
     test -z "$ends" || echo "certificate $(date --date "${ends#notAfter=}" +%s)"
 fi

@@ -75,7 +75,7 @@ def _text(source: str | Path) -> str:
         return source.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise WorkspaceError(
-            f"there is no file {source}; check the setting 'workspace_file'"
+            f"there is no file {source}; check --file, or the setting 'workspace_file'"
         ) from None
     except OSError as error:
         raise WorkspaceError(f"{source} can't be read: {error.strerror}") from None

@@ -22,6 +22,8 @@ BOOTSTRAP = "Bootstrap | Make the administrator and the deployer, close sign-up"
 WORKSPACE = "Workspace | Bring Infisical to what group_data/chainalign.yaml says"
 CREDENTIALS = "Credentials | Store a client secret per service and environment"
 
+_INSIDE = "? the inside of Infisical can be looked at once it runs"
+_CONTAINERS = "? the containers can be"
 # A file that the deploy writes and nothing else depends on.
 UPDATES = "/etc/apt/apt.conf.d/52infisical-iac"
 
@@ -32,7 +34,7 @@ class Drift:
 
     Attributes:
         cause: brings it about.
-        plan: how the items of the plan begin, all of them.
+        plan: how the lines of the plan begin, all of them.
         repairs: exactly the operations that change something.
         restarted: the services whose containers may be others, or started anew, afterwards.
     """
@@ -115,24 +117,27 @@ def _open_signup(host: StagingHost) -> None:
 DRIFTS: dict[str, Drift] = {
     "container stopped": Drift(
         _shell("docker stop infisical-infisical-1"),
-        ("~ container infisical: is exited",),
+        ("~ container infisical: is exited", _INSIDE),
         (STACK,),
         ("infisical",),
     ),
     # Infisical waits for Redis to be healthy only when it is made itself.
     "container removed": Drift(
-        _shell("docker rm --force infisical-redis-1"), ("+ container redis",), (STACK,), ("redis",)
+        _shell("docker rm --force infisical-redis-1"),
+        ("+ container redis", _INSIDE),
+        (STACK,),
+        ("redis",),
     ),
     # Infisical's health follows the database's; Compose starts it again only if it had stopped.
     "database stopped": Drift(
         _shell("docker stop infisical-postgres-1"),
-        ("~ container postgres: is exited",),
+        ("~ container postgres: is exited", _INSIDE),
         (STACK,),
         ("postgres",),
     ),
     "database's container removed": Drift(
         _shell("docker rm --force infisical-postgres-1"),
-        ("+ container postgres",),
+        ("+ container postgres", _INSIDE),
         (STACK,),
         ("postgres",),
     ),
@@ -157,7 +162,7 @@ DRIFTS: dict[str, Drift] = {
     ),
     "Docker stopped": Drift(
         _shell("systemctl stop docker.socket docker.service"),
-        ("~ docker.service: started",),
+        ("~ docker.service: started", _CONTAINERS),
         (ENGINE,),
     ),
     "Docker's configuration edited": Drift(
@@ -170,7 +175,7 @@ DRIFTS: dict[str, Drift] = {
     ),
     "Compose removed": Drift(
         _shell("apt-get -qq purge --yes docker-compose"),
-        ("+ package docker-compose",),
+        ("+ package docker-compose", _CONTAINERS),
         (ENGINE_PACKAGES,),
     ),
     "update unit stopped": Drift(
@@ -191,7 +196,7 @@ DRIFTS: dict[str, Drift] = {
     "sign-up opened": Drift(_open_signup, ("~ sign-up: open → closed",), (BOOTSTRAP,)),
     "deployer lost": Drift(
         _shell("rm /etc/infisical/deployer.env"),
-        ("~ identity infisical-iac-deployer: can't log in → can",),
+        ("~ identity infisical-iac-deployer: can't log in → can", _INSIDE),
         (BOOTSTRAP,),
     ),
     "environment renamed": Drift(

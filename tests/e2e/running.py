@@ -133,19 +133,21 @@ def infisical_iac(
 
 def command_environment(staging_host: str) -> dict[str, str]:
     """The environment in which `infisical-iac` finds the inventory of a staging host."""
+    kept = {name: value for name, value in os.environ.items() if "INFISICAL" not in name}
     return {
-        **os.environ,
+        **kept,
         "STAGING_HOST": staging_host,
         "INFISICAL_IAC_INVENTORY": "inventory/staging.py",
     }
 
 
 def planned(staging_host: str) -> tuple[int, list[str]]:
-    """The exit status of `infisical-iac plan`, and its items as lines."""
+    """The exit status of `infisical-iac plan`, and its items and what is unknown as lines."""
     done = infisical_iac(staging_host, "plan", "--json")
     assert done.returncode in (0, 2), done.stderr
-    items = json.loads(done.stdout)["changes"]
-    return done.returncode, [
+    found = json.loads(done.stdout)
+    items = [
         f"{each['kind']} {each['what']}" + (f": {each['detail']}" if each["detail"] else "")
-        for each in items
+        for each in found["changes"]
     ]
+    return done.returncode, [*items, *(f"? {each}" for each in found["unknown"])]

@@ -37,6 +37,16 @@ def test_without_a_backup_nothing_is_destroyed(deployed: StagingHost) -> None:
     settled(deployed)
 
 
+def test_what_docker_does_not_let_go_is_not_called_gone(deployed: StagingHost) -> None:
+    deployed.run("systemctl stop docker.socket docker.service")
+    arguments = ("--volumes", "--no-backup", "--confirm", "staging")
+    refused = infisical_iac(deployed.name, "destroy", *arguments)
+    assert refused.returncode == 1
+    assert deployed.run("ls /etc/infisical/keys").stdout.split()
+    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+    settled(deployed)
+
+
 def test_the_stack_comes_back_with_its_secrets_and_goes_with_its_volumes_if_asked(
     deployed: StagingHost,
 ) -> None:
@@ -65,6 +75,8 @@ def test_the_stack_comes_back_with_its_secrets_and_goes_with_its_volumes_if_aske
     listed = deployed.run(f"tar --list --file {backup}/etc-infisical.tar").stdout
     assert "etc/infisical/keys/encryption_key" in listed
     assert deployed.run(f"head -c 5 {backup}/database.dump").stdout == "PGDMP"
+    again = infisical_iac(deployed.name, "destroy", "--volumes", "--confirm", "staging")
+    assert (again.returncode, again.stdout) == (0, "Nothing of Infisical is on staging.\n")
     last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (last["event"], last["outcome"]) == ("destroy", "done")
     assert "- volumes, keys and credentials" in last["changes"]

@@ -16,11 +16,11 @@ def test_the_plan_names_it_and_a_rerun_repairs_it_and_nothing_else(
     drift = DRIFTS[name]
     before, keys = containers(deployed), _keys(deployed)
     drift.cause(deployed)
-    status, items = planned(deployed.name)
+    status, lines = planned(deployed.name)
     assert status == 2
-    assert len(items) == len(drift.plan), items
-    for item, beginning in zip(items, drift.plan, strict=True):
-        assert item.startswith(beginning)
+    assert len(lines) == len(drift.plan), lines
+    for line, beginning in zip(lines, drift.plan, strict=True):
+        assert line.startswith(beginning)
     run = deploy(deployed.name).ok()
     assert run.changed == list(drift.repairs)
     settled(deployed)

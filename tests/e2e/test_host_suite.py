@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import settled
 from tests.e2e.looking import deployer
-from tests.e2e.running import REPOSITORY, deploy
+from tests.e2e.running import REPOSITORY, deploy, infisical_iac
 from tests.staging.host import StagingHost
 from tests.staging.shell import STATE
 
@@ -68,6 +68,12 @@ def test_debian_12_as_a_user_with_sudo(bookworm: StagingHost) -> None:
     assert len(run.changed) >= 10
     settled(bookworm)
     _verify(bookworm)
+    for command in ("plan", "status", "audit"):
+        done = infisical_iac(bookworm.name, command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    destroyed = infisical_iac(bookworm.name, "destroy", "--confirm", "staging")
+    assert destroyed.returncode == 0, destroyed.stderr
+    assert "A backup is in " in destroyed.stdout
 
 
 def test_the_production_inventory_reaches_a_host_by_the_environment(

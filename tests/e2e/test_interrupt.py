@@ -1,7 +1,14 @@
 """Ctrl-C in any step: the lock is free, the log tells of it, and the next apply completes."""
 
+import fcntl
 import json
+import os
+import select
+import subprocess
 import sys
+import termios
+import time
+from pathlib import Path
 
 from tests.e2e.conftest import settled
 from tests.e2e.drifts import (
@@ -19,7 +26,7 @@ from tests.e2e.drifts import (
     WORKSPACE,
 )
 from tests.e2e.looking import reset_stack
-from tests.e2e.running import infisical_iac
+from tests.e2e.running import REPOSITORY, command_environment, infisical_iac
 from tests.e2e.test_dying import nothing_exists_twice
 from tests.staging.host import StagingHost
 
@@ -68,3 +75,42 @@ def test_an_apply_that_is_interrupted_in_each_step_is_completed(deployed: Stagin
         f"interrupted in '{step}'" for step in _STEPS
     ]
     assert log[-1]["outcome"] == "done"
+
+
+def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed: StagingHost) -> None:
+    reset_stack(deployed)
+    terminal, inside = os.openpty()
+    run = subprocess.Popen(
+        [Path(sys.executable).with_name("infisical-iac"), "apply", "--yes"],
+        cwd=REPOSITORY,
+        env={**command_environment(deployed.name), "TERM": "xterm", "COLUMNS": "200"},
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(inside)
+    shown = _until(terminal, f"{STACK} …")
+    time.sleep(1)
+    os.write(terminal, b"\x03")
+    shown += _until(terminal, "what is missing is completed")
+    assert run.wait(timeout=30) == 1
+    os.close(terminal)
+    assert f"interrupted in '{STACK}'" in shown
+    assert "Traceback" not in shown
+    done = infisical_iac(deployed.name, "apply", "--yes")
+    assert done.returncode == 0, done.stderr
+    settled(deployed)
+
+
+def _until(terminal: int, sentence: str) -> str:
+    """What the terminal shows until a sentence does, for two minutes at most."""
+    shown, end = "", time.monotonic() + 120
+    while sentence not in " ".join(shown.split()) and time.monotonic() < end:
+        if select.select([terminal], [], [], 1)[0]:
+            try:
+                shown += os.read(terminal, 4096).decode(errors="replace")
+            except OSError:  # the program has ended
+                break
+    return " ".join(shown.split())

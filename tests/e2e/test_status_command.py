@@ -3,8 +3,11 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import settled
 from tests.e2e.drifts import UPDATES
+from tests.e2e.looking import secrets
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 
@@ -65,8 +68,6 @@ def test_a_log_that_somebody_changed_is_told(deployed: StagingHost) -> None:
 
 
 def test_nothing_in_the_log_is_a_secret(deployed: StagingHost) -> None:
-    from tests.e2e.looking import secrets
-
     log = deployed.run("cat /var/log/infisical-iac/audit.jsonl").stdout
     assert "+ package docker.io" in log
     assert [name for name, value in secrets(deployed).items() if value in log] == []
@@ -82,6 +83,38 @@ def test_no_to_the_question_changes_nothing(deployed: StagingHost) -> None:
     assert accepted.returncode == 0
     assert accepted.stdout.splitlines()[-1].startswith("1 change made in ")
     settled(deployed)
+
+
+def test_docker_that_does_not_run_is_told_as_such(deployed: StagingHost) -> None:
+    deployed.run("systemctl stop docker.socket docker.service")
+    status, rows = _rows(deployed)
+    assert status == 1
+    assert rows["Docker"]["text"] == "does not answer, so nothing is known of the containers"
+    assert rows["Drift"]["text"].startswith("~ docker.service: started")
+    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+    settled(deployed)
+
+
+def test_a_plan_that_cannot_be_made_is_told_among_the_rest(deployed: StagingHost) -> None:
+    key = "/etc/infisical/keys/encryption_key"
+    deployed.run(f"mv {key} /root/kept")
+    try:
+        status, rows = _rows(deployed)
+    finally:
+        deployed.run(f"mv /root/kept {key}")
+    assert status == 1
+    assert rows["infisical"]["ok"]
+    assert rows["Drift"]["text"].startswith(f"can't be told: {key} is gone")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("plan", "--nope"), ("drift", "--every", "0"), ("nope",), ("workspace", "plan", "x")],
+)
+def test_wrong_options_are_an_error_and_not_an_answer(arguments: tuple[str, ...]) -> None:
+    done = infisical_iac("nowhere", *arguments)
+    assert done.returncode == 1
+    assert "Usage: infisical-iac" in done.stderr
 
 
 def test_commands_for_a_host_that_is_not_there_end_in_one_sentence() -> None:

@@ -19,14 +19,13 @@ def log(tmp_path: Path) -> Path:
         now("apply", "done", "one", changes=["+ package curl", "~ sign-up: open → closed"]),
         now("destroy", "begun", "two"),
     ):
-        subprocess.run(
-            script("audit", str(file)),
-            shell=True,
-            input=f"{render(entry)}\n",
-            text=True,
-            check=True,
-        )
+        _append(file, entry)
     return file
+
+
+def _append(file: Path, entry: Entry) -> None:
+    command = script("audit", str(file))
+    subprocess.run(command, shell=True, input=f"{render(entry)}\n", text=True, check=True)
 
 
 def test_entries_are_read_as_they_were_written(log: Path) -> None:
@@ -57,9 +56,20 @@ def test_a_line_that_was_taken_away_shows(log: Path) -> None:
     assert parse(first + third).broken_at == 2
 
 
-@pytest.mark.parametrize("line", ["no JSON", "[]", "{}", '{"previous": 1}'])
+@pytest.mark.parametrize("line", ["{}", '{"previous": 1}'])
 def test_what_is_no_entry_shows(line: str) -> None:
     assert parse(f"{line}\n").broken_at == 1
+
+
+def test_half_a_line_is_passed_over_and_written_after(log: Path) -> None:
+    with log.open("a") as file:
+        file.write('{"previous": "half a li')
+    _append(log, now("apply", "begun", "three"))
+    found = parse(log.read_text())
+    assert found.broken_at is None
+    assert found.entries[-1].run == "three"
+    log.write_text(log.read_text().replace("half a li", "another"))
+    assert parse(log.read_text()).broken_at == 5
 
 
 def test_runs_are_told_apart_and_one_that_did_not_end_is_known(log: Path) -> None:

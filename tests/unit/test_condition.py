@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.auditing import Doing, Entry
-from infisical_iac.condition import ConditionState, Running, rows
+from infisical_iac.auditing import Entry, Log
+from infisical_iac.condition import ConditionState, Running, drift, rows
 from infisical_iac.facts.condition import Condition
 from infisical_iac.settings import Settings, load
 
@@ -19,6 +19,7 @@ _OUTPUT = [
     "container postgres postgres:17.11 running healthy",
     "container redis redis:8.2.3 running healthy",
     "disk 20971520 41943040",
+    "engine",
 ]
 
 
@@ -29,7 +30,7 @@ def _settings(**changes: Any) -> Settings:
 
 
 def _row(name: str, condition: ConditionState, **changes: Any) -> tuple[str, bool]:
-    found = rows(condition, _settings(**changes), [], [], _NOW)
+    found = rows(condition, _settings(**changes), Log([]), drift([]), _NOW)
     (row,) = (each for each in found if each.name == name)
     return row.text, row.ok
 
@@ -40,7 +41,7 @@ def condition() -> ConditionState:
 
 
 def test_a_host_where_all_is_well(condition: ConditionState) -> None:
-    assert all(row.ok for row in rows(condition, _settings(), [], [], _NOW))
+    assert all(row.ok for row in rows(condition, _settings(), Log([]), drift([]), _NOW))
     assert _row("infisical", condition) == ("infisical/infisical:v0.165.16: healthy", True)
     assert _row("Disk", condition) == ("20.0 of 40.0 GB free", True)
 
@@ -89,24 +90,43 @@ def test_a_missing_certificate_is_told_where_one_is_needed(condition: ConditionS
     assert (text, ok) == ("none is served for https://secrets.example.com", False)
 
 
-def _doing(outcome: Any, event: Any = "apply") -> Doing:
-    entry = Entry("then", "ada@laptop", event, outcome, "one", "abc123", ["+ package curl"])
-    return Doing("2026-11-25T11:00:00Z", entry)
+def _entry(outcome: Any, run: str, event: Any = "apply") -> Entry:
+    at = "2026-11-25T11:00:00Z"
+    return Entry(at, "ada@laptop", event, outcome, run, "abc123", ["+ package curl"])
 
 
 @pytest.mark.parametrize(
-    ("outcome", "end"), [("done", "changed 1"), ("failed", "failed"), ("begun", "did not end")]
+    ("outcome", "end"), [("done", "changed 1"), ("failed", "failed"), ("begun", "has not ended")]
 )
 def test_the_last_apply_is_told(condition: ConditionState, outcome: str, end: str) -> None:
-    log = [_doing("done"), _doing(outcome), _doing("done", "backup")]
-    (row,) = (
-        each for each in rows(condition, _settings(), log, [], _NOW) if each.name == "Last apply"
-    )
+    log = Log([_entry("done", "1"), _entry(outcome, "2"), _entry("done", "3", "backup")])
+    found = rows(condition, _settings(), log, drift([]), _NOW)
+    (row,) = (each for each in found if each.name == "Last apply")
     assert row.text == f"2026-11-25T11:00:00Z by ada@laptop, revision abc123: {end}"
 
 
 def test_pending_drift_is_told_and_is_not_well(condition: ConditionState) -> None:
     pending = [f"+ package {number}" for number in range(5)]
-    drift = rows(condition, _settings(), [], pending, _NOW)[-1]
-    assert not drift.ok
-    assert drift.text == "+ package 0; + package 1; + package 2 and 2 more"
+    row = rows(condition, _settings(), Log([]), drift(pending), _NOW)[-1]
+    assert not row.ok
+    assert row.text == "+ package 0; + package 1; + package 2 and 2 more"
+
+
+def test_drift_that_cannot_be_told_is_not_well() -> None:
+    row = drift([], error="a key is gone")
+    assert (row.text, row.ok) == ("can't be told: a key is gone", False)
+
+
+def test_docker_that_does_not_answer_is_told_in_the_place_of_containers() -> None:
+    condition = Condition().process(["disk 20971520 41943040"])
+    first = rows(condition, _settings(), Log([]), drift([]), _NOW)[0]
+    assert (first.name, first.ok) == ("Docker", False)
+
+
+def test_who_is_at_work_and_a_log_that_was_changed_are_told() -> None:
+    condition = Condition().process([*_OUTPUT, "busy by ada@laptop since noon, process 7"])
+    found = rows(condition, _settings(), Log([], broken_at=3), drift([]), _NOW)
+    assert [(row.name, row.text) for row in found[-2:]] == [
+        ("At work now", "by ada@laptop since noon, process 7"),
+        ("Audit log", "line 3 was changed"),
+    ]

@@ -10,8 +10,12 @@ from infisical_iac.rendering import script
 
 
 def test_what_is_added_and_taken_away_is_shown_with_a_line_around_it() -> None:
-    lines = diff("one\ntwo\nthree\nfour", "one\ntwo\n3\nfour").splitlines()
-    assert lines == ["@@ -2,3 +2,3 @@", " two", "-three", "+3", " four"]
+    lines = diff("one\ntwo\n300\nfour", "one\ntwo\n3\nfour").splitlines()
+    assert lines == ["@@ -2,3 +2,3 @@", " two", "-300", "+3", " four"]
+
+
+def test_what_only_moved_is_shown() -> None:
+    assert "***" not in diff("production\nbackend", "backend\nproduction")
 
 
 @pytest.mark.parametrize(
@@ -20,13 +24,15 @@ def test_what_is_added_and_taken_away_is_shown_with_a_line_around_it() -> None:
         ("REDIS_PASSWORD=obviously-fake", "-REDIS_PASSWORD=***"),
         ('  "authToken": "obviously-fake",', '-  "authToken": ***'),
         ("api_key: obviously-fake", "-api_key: ***"),
-        ("postgres://me:obviously-fake@host/db", "-postgres://me:***@host/db"),
-        ("x aGVsbG8gd29ybGQgMTIzNDU2Nzg5 y", "-x *** y"),
+        ('"pin": 123', '-"pin": ***'),
+        ('"proxy": "http://me:fake@ss@proxy"', '-"proxy": "***:***:***"'),
+        ('    "two fake words"', '-    "*** *** ***"'),
         ("memory: 512m", "-memory: 512m"),
-        ("a-long-name-of-words-and-no-digits", "-a-long-name-of-words-and-no-digits"),
+        ('"max-size": "50m", "live-restore": false', '-"max-size": "50m", "live-restore": false'),
+        ("port: 54321", "-port: ***"),
     ],
 )
-def test_what_looks_like_a_secret_is_masked_in_what_was_there(there: str, shown: str) -> None:
+def test_what_may_be_a_secret_is_masked_in_what_was_there(there: str, shown: str) -> None:
     assert diff(there, "").splitlines()[1] == shown
 
 
