@@ -10,12 +10,15 @@ RUN := $(VENV)/bin
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.installed ## Boot a disposable host, deploy to it, verify it
+demo: $(VENV)/.installed ## Boot a disposable host, deploy to it, verify it, migrate an example
 	@$(RUN)/python -m tests.staging up --name $(STAGING_HOST)
 	@echo "==> Deploying: pyinfra -y inventory/staging.py deploy.py"
 	@$(RUN)/pyinfra -y inventory/staging.py deploy.py
 	@echo "==> Verifying: pytest tests/host --inventory inventory/staging.py"
 	@$(RUN)/pytest -q tests/host --inventory inventory/staging.py
+	@echo "==> Migrating: the .env files of examples/chainalign/before"
+	@PATH="$(abspath $(RUN)):$$PATH" INFISICAL_IAC_INVENTORY=inventory/staging.py \
+	    sh examples/chainalign/migrate.sh .staging/$(STAGING_HOST)/migrated
 	@$(RUN)/python -m tests.staging summary --name $(STAGING_HOST)
 
 demo-down: $(VENV)/.installed ## Remove every trace of the demo

@@ -11,7 +11,7 @@ schema_version = 1
 site_url = "http://127.0.0.1:8080"
 # The first administrator's e-mail address. Required.
 admin_email = ""
-# The organization that is made inside Infisical.
+# The organization that the first run makes inside Infisical.
 organization = "ChainAlign"
 
 # The release of Infisical, pinned; set the digest too and Docker accepts no other bytes.

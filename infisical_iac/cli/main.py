@@ -1,36 +1,23 @@
 """`infisical-iac`: the commands, and how they fail."""
 
-from importlib import import_module
 from typing import Any
 
 import click
 
+from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.errors import UserError
 
 # What click gives wrong options is what a plan gives for changes.
 click.UsageError.exit_code = 1
 
-# In the order in which one comes to need them; each is in the module of its name.
 _COMMANDS = (
     *("init", "plan", "apply", "verify", "status", "drift", "audit"),
-    *("workspace", "destroy"),
+    *("workspace", "migrate", "destroy"),
 )
 
 
-class _Commands(click.Group):
-    """A group that imports a command when it is asked for.
-
-    A UserError ends it with a sentence and exit status 1.
-    """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(f"{__package__}.{cmd_name}"), cmd_name)
-        return command
+class _Telling(LazyGroup):
+    """A group whose commands fail with a sentence and exit status 1 for a UserError."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -39,7 +26,11 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from None
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Telling,
+    modules={name: name for name in _COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="infisical-iac")
 def main() -> None:
     """Run one's own Infisical, as code.

@@ -20,7 +20,8 @@ from infisical_iac.workspace.model import Isolation, Workspace
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-_VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "INFISICAL_ADMIN_EMAIL")
+_VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
+_EMAIL = "INFISICAL_ADMIN_EMAIL"
 _PASSWORD = "INFISICAL_ADMIN_PASSWORD"
 _CLIENT_ID = "INFISICAL_CLIENT_ID="
 
@@ -68,6 +69,7 @@ def reach(
     isolation: Isolation | None,
     *,
     lock: tuple[int, bool] | None = None,
+    needs_admin: bool = True,
 ) -> Iterator[Reached]:
     """The Infisical at INFISICAL_API_URL if that is set, else the one on the inventory's host.
 
@@ -76,12 +78,15 @@ def reach(
         isolation: None takes the host's setting, or `privilege`.
         lock: how many seconds to wait for the host's lock, and whether to break it; None for a
             look, which takes none.
+        needs_admin: whether INFISICAL_ADMIN_EMAIL is needed at a URL.
 
     Raises a UserError if neither can be had.
     """
     url = os.environ.get("INFISICAL_API_URL", "")
     if url:
-        with _at(url, file or Path("group_data/chainalign.yaml"), isolation) as reached:
+        with _at(
+            url, file or Path("group_data/chainalign.yaml"), isolation, needs_admin
+        ) as reached:
             yield reached
     else:
         with _on_host(inventory, file, isolation, lock) as reached:
@@ -89,13 +94,15 @@ def reach(
 
 
 @contextmanager
-def _at(url: str, file: Path, isolation: Isolation | None) -> Iterator[Reached]:
-    missing = [name for name in _VARIABLES if not os.environ.get(name)]
+def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) -> Iterator[Reached]:
+    needed = (*_VARIABLES, _EMAIL) if needs_admin else _VARIABLES
+    missing = [name for name in needed if not os.environ.get(name)]
     if missing:
         raise ReachError(f"INFISICAL_API_URL is set, but not {' and '.join(missing)}: set them too")
     if not url.startswith(("http://", "https://")):
         raise ReachError(f"INFISICAL_API_URL is {url!r}: write https:// and the server's name")
-    id, secret, email = (os.environ[name] for name in _VARIABLES)
+    id, secret = (os.environ[name] for name in _VARIABLES)
+    email = os.environ.get(_EMAIL, "")
     desired = load(file, admin_email=email)
     with Client(url.rstrip("/").removesuffix("/api")) as client:
         yield Reached(

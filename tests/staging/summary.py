@@ -30,7 +30,7 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
     """The text for a deployed host, read off that host."""
     containers = host.run("docker ps --format '{{ .Image }} ({{ .Status }})' | sort").stdout
     files = host.run("cd /etc/infisical/credentials && ls *.env").stdout.split()
-    environments = json.loads(host.run("cat /etc/infisical/workspace.json").stdout)
+    environments = json.loads(host.run("cat /etc/infisical/workspace.json").stdout)["environments"]
     images = json.loads((STATE / "images.json").read_text())
     prefix = "" if host.name == "demo" else f"STAGING_HOST={host.name} "
     return _TEXT.format(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import bad_request, not_found
@@ -95,6 +96,15 @@ def create(call: Call) -> Document:
     created = target.create(name, fields)
     target.done()
     return {"secret": created}
+
+
+@route("POST", "/api/v3/secrets/raw/{name}")
+def create_v3(call: Call) -> Document:
+    """The same for older clients, such as the Python SDK."""
+    given = {name: value for name, value in call.body.items() if value is not None}
+    body = {**given, "projectId": given.get("workspaceId")}
+    created: Document = create(replace(call, body=body))
+    return created
 
 
 @route("PATCH", "/api/v4/secrets/{name}")

@@ -1,0 +1,88 @@
+"""The search of a history, measured: `python -m bench.history_search` prints MB/s.
+
+The repository is made for it: the sources of Python's own library, each file in several versions,
+packed as git packs them. Most values are long and random, some short, some addresses of databases.
+"""
+
+import random
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.measuring import run, say
+from infisical_iac.migrate.history import search
+from infisical_iac.migrate.needles import Needles
+
+_VERSIONS = 8
+_VALUES = 200
+_LEAST = 50
+
+
+def main() -> int:
+    """Measure; 0 if the search is as quick as it has to be."""
+    values = _values(random.Random(1))
+    with tempfile.TemporaryDirectory() as directory:
+        repository = Path(directory)
+        say("Making a repository")
+        _make(repository, next(iter(values.values())))
+        say("Searching it")
+        begin = time.perf_counter()
+        searched = search(repository, Needles(values))
+        seconds = time.perf_counter() - begin
+    speed = searched.size / 1e6 / seconds
+    print(
+        f"{len(values)} values in {searched.objects:,} objects, {searched.size / 1e6:.0f} MB: "
+        f"{len(searched.hits)} found, {seconds:.1f} s, {speed:.0f} MB/s (at least {_LEAST})"
+    )
+    return 0 if speed >= _LEAST and len(searched.hits) == 1 else 1
+
+
+def _values(rng: random.Random) -> dict[str, str]:
+    def token(length: int) -> str:
+        return f"fake{rng.randbytes(length).hex()}"
+
+    makers = (
+        lambda: token(20),
+        lambda: token(16).upper(),
+        lambda: f"postgresql://app:{token(8)}@db.internal:5432/app?sslmode=require",
+        lambda: token(4),
+    )
+    return {f"KEY_{number}": makers[number % len(makers)]() for number in range(_VALUES)}
+
+
+def _make(repository: Path, leaked: str) -> None:
+    run(("git", "init", "--quiet", "--bare", repository))
+    command = ("git", "-C", repository, "fast-import", "--quiet")
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as importer:
+        assert importer.stdin is not None
+        for part in _commits(leaked):
+            importer.stdin.write(part)
+    if importer.returncode:
+        raise SystemExit("git fast-import failed")
+
+
+def _commits(leaked: str) -> Iterator[bytes]:
+    library = Path(sysconfig.get_path("stdlib"))
+    files = sorted(each for each in library.rglob("*.py") if "-packages" not in str(each))
+    for version in range(_VERSIONS):
+        yield b"commit refs/heads/main\ncommitter a <a@example.com> %d +0000\n" % (1e9 + version)
+        yield b"data 1\nx\n"
+        for file in files:
+            content = file.read_bytes() + b"\n# version %d\n" % version
+            yield _file(str(file.relative_to(library)), content)
+        if version == 1:
+            yield _file("backend/.env", f"KEY_0={leaked}\n".encode())
+        if version == 2:
+            yield b"D backend/.env\n"
+
+
+def _file(path: str, content: bytes) -> bytes:
+    return b"M 644 inline %s\ndata %d\n%s\n" % (path.encode(), len(content), content)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

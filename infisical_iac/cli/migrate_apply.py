@@ -1,0 +1,133 @@
+"""`infisical-iac migrate apply`: write what was planned, read it back, and report."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from infisical_iac.cli.migrate_showing import (
+    DIFFERENCES,
+    counted,
+    plan_argument,
+    show,
+    workspace_file_option,
+)
+from infisical_iac.cli.options import inventory_option, json_option, lock_options
+from infisical_iac.cli.reach import Reached, reach
+from infisical_iac.migrate import plan_file, report, wanted
+from infisical_iac.migrate.apply import Policy, Work
+from infisical_iac.migrate.moving import Moved, move
+from infisical_iac.migrate.plan_file import MigrationError, Plan
+from infisical_iac.migrate.secret import Secret
+
+
+@click.command()
+@plan_argument
+@inventory_option
+@workspace_file_option
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["fail", "skip", "overwrite"]),
+    default="fail",
+    show_default=True,
+    help="What becomes of keys that Infisical has with another value; `fail` writes nothing.",
+)
+@json_option
+@lock_options
+@click.pass_context
+def apply(
+    ctx: click.Context,
+    file: Path,
+    inventory: str,
+    workspace_file: Path | None,
+    on_conflict: Policy,
+    as_json: bool,
+    lock_timeout: int,
+    break_lock: bool,
+) -> None:
+    """Write into Infisical what the plan says, read it back, and prove that it is the same.
+
+    Values are read from the files again, which must not have changed since. Whatever Infisical
+    has already is not written again, so a run that died is made up for by the next one. The
+    proof goes into migration-report.html and migration-report.json beside the plan, without any
+    value.
+
+    Exit status: 0 if every value came back byte for byte, 2 if some differ or wait for an
+    approval, 1 for an error.
+    """
+    plan, key = plan_file.load(file), plan_file.load_key(file)
+    with reach(
+        inventory,
+        workspace_file,
+        None,
+        lock=(lock_timeout, break_lock),
+        needs_admin=False,
+    ) as reached:
+        if plan.project != reached.desired.project.slug:
+            raise MigrationError(
+                f"{file} was made for the project {plan.project}, and the workspace file is of "
+                f"{reached.desired.project.slug}: give the right --workspace-file, or plan again"
+            )
+        secrets = wanted.secrets(plan, file.parent / plan.root, key, reached.desired)
+        moved = _move(reached, secrets, on_conflict, quiet=as_json)
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    data = report.build(plan, moved.proofs, moved.states, key=key, at=at, note=moved.note)
+    written = report.write(data, file.parent)
+    if as_json:
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        show(_lines(plan, data))
+        click.echo(f"Report: {' and '.join(map(str, written))}")
+    if moved.note:
+        click.echo(f"Note: {moved.note}", err=True)
+    ctx.exit(0 if data["outcome"] == "proven" else DIFFERENCES)
+
+
+def _move(reached: Reached, secrets: Sequence[Secret], policy: Policy, *, quiet: bool) -> Moved:
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
+    made: list[str] = []
+    with ExitStack() as stack:
+        progress = stack.enter_context(bar)
+        task = progress.add_task("Writing", total=None)
+
+        def begin(work: Work) -> None:
+            progress.update(task, total=sum(len(each.items) for each in work.batches))
+            if work.batches:  # a run that writes nothing is none for the audit log
+                stack.enter_context(reached.recorded(made))
+
+        def tell(what: str, count: int) -> None:
+            made.append(what)
+            progress.advance(task, count)
+
+        return move(
+            reached.client,
+            reached.desired.project.slug,
+            secrets,
+            policy=policy,
+            today=datetime.now(UTC).date(),
+            begin=begin,
+            tell=tell,
+        )
+
+
+def _lines(plan: Plan, data: dict[str, Any]) -> Iterator[str]:
+    for each in data["differences"]:
+        sign = "?" if each["state"] == "pending" else "✗"
+        what = report.STATES["pending"] if each["state"] == "pending" else each["difference"]
+        place = f"{each['environment']}{each['folder']}/{each['key']}"
+        yield f"{sign} {place} ({each['file']}:{each['line']}): {what}"
+    for state, count in data["counts"].items():
+        yield f"{count} {report.STATES[state]}"
+    if data["skipped"]:
+        yield f"{len(data['skipped'])} left out by decision"
+    held = sum(each["holds"] for each in data["secrets"])
+    total = counted(len(data["secrets"]), "secret")
+    sign = "✓" if data["outcome"] == "proven" else "✗"
+    yield f"{sign} {held} of {total} read back byte for byte from {plan.project}"

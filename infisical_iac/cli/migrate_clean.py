@@ -1,0 +1,176 @@
+"""`infisical-iac migrate clean`: the old files go, once all that was in them is in Infisical."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from pyrage.x25519 import Identity, Recipient
+from rich.text import Text
+
+from infisical_iac.cli.items import console, show
+from infisical_iac.cli.options import yes_option
+from infisical_iac.item import Item
+from infisical_iac.migrate import archive, example_env, ignores, references, worktree
+from infisical_iac.migrate.archive import ArchiveError
+from infisical_iac.migrate.cleaning import Examined, Kept, Ready, Verified, delete, examine
+from infisical_iac.migrate.proven import root as proven_root
+from infisical_iac.migrate.proven import unverified, verified
+
+_UNVERIFIED = "not all of it was read back: see migration-report.html"
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """What the archive is written for and proved with; no recipients: there is to be none."""
+
+    recipients: Sequence[Recipient]
+    identities: Sequence[Identity]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    examined: Examined
+    additions: Sequence[ignores.Addition]
+    examples: Sequence[Path]
+    archive: Path | None
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.examined.ready or self.additions or self.examples)
+
+
+@click.command()
+@click.argument("plan_file", type=_file, default="migration.yaml")
+@click.option("--recipient", multiple=True, metavar="age1…", help="Who may open the archive.")
+@click.option("--recipients-file", type=_file, help="The same, one a line.")
+@click.option("--identity", type=_file, help="A recipient's private key, to try the archive with.")
+@click.option("--no-archive", is_flag=True, help="Delete without an archive.")
+@yes_option
+@click.pass_context
+def clean(
+    ctx: click.Context,
+    plan_file: Path,
+    recipient: tuple[str, ...],
+    recipients_file: Path | None,
+    identity: Path | None,
+    no_archive: bool,
+    yes: bool,
+) -> None:
+    """Delete the .env files that migrate apply has verified, after an encrypted archive of them.
+
+    Only a file that is still, byte for byte, the one that was read back from Infisical is
+    deleted, and taken out of git's index. Ignore rules and examples for the three variables are
+    added, and the places that still speak of the old files are listed.
+
+    Exit status: 0 when every verified file is gone, 2 when some are kept, 1 for an error, or for
+    no to the question.
+    """
+    keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
+    root, files = proven_root(plan_file), verified(plan_file)
+    plan = _plan(root, files, archived=not no_archive)
+    plan.examined.kept.extend(Kept(path, _UNVERIFIED) for path in unverified(plan_file))
+    _show(root, plan)
+    _show_references(root, plan_file, [each.path for each in files])
+    if plan.archive and not keys.recipients:
+        raise ArchiveError(
+            "nothing was deleted, for nobody could open the archive: add --recipient age1…, the "
+            "public key that age-keygen prints, or --no-archive"
+        )
+    kept = plan.examined.kept
+    if plan.is_empty:
+        click.echo("Nothing to do.")
+    else:
+        if not yes:
+            click.confirm("Make these changes?", abort=True, err=True)
+        kept = [*kept, *_run(root, plan, keys)]
+    ctx.exit(2 if kept else 0)
+
+
+def _keys(
+    texts: Iterable[str], file: Path | None, identity: Path | None, *, no_archive: bool
+) -> _Keys:
+    lines = [*texts, *(_lines(file) if file else [])]
+    if no_archive and (lines or identity):
+        raise ArchiveError("--no-archive needs no keys: leave it out, or the keys")
+    known = archive.identities(_lines(identity)) if identity else []
+    return _Keys(archive.recipients(lines), known)
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text("utf-8", errors="replace").splitlines()
+
+
+def _plan(root: Path, files: Sequence[Verified], *, archived: bool) -> _Plan:
+    paths = [each.path for each in files]
+    examined = examine(root, files, archived=archived)
+    inside = [path for path in paths if path not in {each.path for each in examined.kept}]
+    target = archive.path(root, datetime.now(UTC)) if archived and examined.ready else None
+    return _Plan(examined, ignores.plan(root, inside), example_env.plan(root, inside), target)
+
+
+def _show(root: Path, plan: _Plan) -> None:
+    items = [Item("~", _name(root, each.file), ", ".join(each.lines)) for each in plan.additions]
+    items += [Item("+", _name(root, each)) for each in plan.examples]
+    if plan.archive:
+        items.append(Item("+", _name(root, plan.archive), "an encrypted archive, ignored by git"))
+    for ready in plan.examined.ready:
+        items.append(Item("-", ready.file.path, _detail(ready)))
+    show(items, map(str, plan.examined.kept), console())
+
+
+def _detail(ready: Ready) -> str:
+    file = ready.file
+    whole = f"{_count(len(file.keys), 'key')} of {file.service} in {file.environment}"
+    tracked = ", tracked by git" if ready.is_tracked else ""
+    skipped = f"; not in Infisical: {', '.join(file.skipped)}" if file.skipped else ""
+    return whole + tracked + skipped
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _name(root: Path, file: Path) -> str:
+    return file.relative_to(root).as_posix()
+
+
+def _show_references(root: Path, plan_file: Path, paths: Sequence[str]) -> None:
+    resolved = plan_file.resolve()
+    own = [_name(root, resolved)] if resolved.is_relative_to(root) else []
+    found = references.search(root, paths, own)
+    to = console()
+    if found.references:
+        to.print("\nThese places still speak of the files, or load one:")
+    for each in found.references:
+        to.print(Text(f"  {each}"))
+    if found.more:
+        to.print(f"  … and more than {references.LIMIT}: change these, then run this again.")
+    for path in found.unread:
+        to.print(Text(f"  {path} was not searched: it is too large, or can't be read."))
+    to.print()
+
+
+def _run(root: Path, plan: _Plan, keys: _Keys) -> list[Kept]:
+    """Make the changes, the deletions last; returns what was kept after all."""
+    for addition in plan.additions:
+        ignores.write(addition)
+    for example in plan.examples:
+        example_env.write(example)
+    if plan.archive:
+        if worktree.top(root) and not worktree.is_ignored(plan.archive):
+            raise ArchiveError(
+                f"git would not ignore {plan.archive}, so nothing was deleted: see what "
+                f"git check-ignore -v {plan.archive.name} says"
+            )
+        contents = {each.file.path: each.data for each in plan.examined.ready}
+        archive.write(plan.archive, contents, keys.recipients, keys.identities)
+        click.echo(f"To restore: age -d -i KEY {plan.archive.name} | tar x, in {root}")
+    kept = [why for each in plan.examined.ready if (why := delete(root, each))]
+    show([], map(str, kept), console())
+    click.echo(f"Deleted {_count(len(plan.examined.ready) - len(kept), 'file')}.")
+    if any(each.is_tracked for each in plan.examined.ready):
+        click.echo("git's history still has what was tracked: commit, then run migrate history.")
+    return kept

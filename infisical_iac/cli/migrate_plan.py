@@ -1,0 +1,173 @@
+"""`infisical-iac migrate plan`: what would go where, in a file for people to review."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infisical_iac.cli.migrate_showing import DIFFERENCES, counted, show, workspace_file_option
+from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.reach import Reached, reach
+from infisical_iac.migrate import plan_file, planning, stored, worktree
+from infisical_iac.migrate.compare import Comparison, compare
+from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
+from infisical_iac.migrate.model import BLOCKING, Source
+from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationError, Plan, PlannedFinding
+from infisical_iac.migrate.said import as_said
+from infisical_iac.migrate.sources import scan_all
+from infisical_iac.migrate.worktree import WorktreeError
+
+
+@click.command()
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="PATH...",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@inventory_option
+@workspace_file_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=PLAN_FILE,
+    show_default=True,
+    help="The plan's file; the key of its hashes goes beside it.",
+)
+@click.option(
+    "--allow-literal-references",
+    "allow_literal",
+    is_flag=True,
+    help="Store values with ${...} in them, which Infisical replaces for who reads expanded.",
+)
+@json_option
+@click.pass_context
+def plan(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    inventory: str,
+    workspace_file: Path | None,
+    output: Path,
+    allow_literal: bool,
+    as_json: bool,
+) -> None:
+    """Write down what of the .env files below each PATH would go where in Infisical.
+
+    The plan has a decision for each key; change those that you don't agree with, and decide what
+    is undecided. Planned again, it keeps your decisions on what has not changed, and reads a file
+    by the grammar that you wrote. No value is in it, nor shown. Nothing is changed in Infisical.
+
+    Exit status: 0 if Infisical has everything already, 2 if something is to be written or
+    decided, 1 for an error.
+    """
+    earlier = plan_file.load(output) if output.exists() else None
+    with reach(inventory, workspace_file, None, needs_admin=False) as reached:
+        root = planning.common(paths)
+        found = _below(root, paths, scan_all(paths, reached.desired))
+        sources = as_said(found, earlier, root, reached.desired)
+        made = planning.make(
+            sources,
+            project=reached.desired.project.slug,
+            root=Path(os.path.relpath(root, output.parent)).as_posix(),
+            key=load_or_make(output.parent / KEY_FILE),
+            allow_literal=allow_literal,
+            earlier=earlier,
+        )
+        compared = _compare(reached, sources, made)
+    _write(output, plan_file.dump(made))
+    undecided = any(_undecided(made))
+    if as_json:
+        click.echo(json.dumps(_data(made, compared), indent=2, ensure_ascii=False))
+    else:
+        show(_lines(made, compared))
+        told = "decide what is marked with ?" if undecided else "review it"
+        click.echo(f"Wrote {output}; {told}, then run `infisical-iac migrate apply {output}`.")
+    if _is_exposed(output.parent / KEY_FILE):
+        click.echo(f"Note: git would add {KEY_FILE}: name it in .gitignore", err=True)
+    ctx.exit(DIFFERENCES if compared.new or compared.changed or undecided else 0)
+
+
+def _below(root: Path, paths: Sequence[Path], sources: Sequence[Source]) -> list[Source]:
+    """The sources with paths that begin in the one directory that all are in."""
+    start = paths[0] if len(paths) == 1 else Path()
+    return [
+        replace(each, path=Path(os.path.abspath(start / each.path)).relative_to(root).as_posix())
+        for each in sources
+    ]
+
+
+def _compare(reached: Reached, sources: Sequence[Source], made: Plan) -> Comparison:
+    project = stored.project_id(reached.client, made.project)
+    secrets = planning.secrets(sources, made)
+    known = {each.slug for each in reached.desired.environments}
+    environments = {each.name.environment for each in secrets} & known
+    return compare(secrets, stored.read(reached.client, project, environments))
+
+
+def _write(file: Path, text: str) -> None:
+    new = file.with_name(f".{file.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(file)  # at once: people's decisions are in the one that is there
+    except OSError as error:
+        raise MigrationError(f"{file} can't be written: {error.strerror}") from None
+
+
+def _is_exposed(key: Path) -> bool:
+    """Whether git would take the key of the hashes in; whoever has it can try values out."""
+    try:
+        return worktree.top(key.parent) is not None and not worktree.is_ignored(key)
+    except WorktreeError:
+        return False
+
+
+def _undecided(made: Plan) -> Iterator[str]:
+    for source in made.sources:
+        if source.decision == "skip":
+            continue
+        if source.decision == "undecided":
+            yield f"? {source.path}: {_told(source.findings)}"
+        for name, each in source.keys.items():
+            if each.decision == "undecided":
+                yield f"? {source.path}:{each.line} {name}: {_told(each.findings)}"
+
+
+def _told(findings: Sequence[PlannedFinding]) -> str:
+    blocking = (each for each in findings if each.kind in BLOCKING)
+    return " ".join(f"{each.message} {each.remedy}" for each in blocking)
+
+
+def _lines(made: Plan, compared: Comparison) -> Iterator[str]:
+    for source in made.sources:
+        place = f"{source.environment or '?'}{source.folder or '/?'}"
+        skipped = sum(each.decision == "skip" for each in source.keys.values())
+        left = f", {skipped} skipped" if skipped and source.decision != "skip" else ""
+        told = "skipped" if source.decision == "skip" else counted(len(source.keys), "key") + left
+        yield f"{source.path} → {place}: {told}, as {source.grammar} ({source.why})"
+    yield from (f"+ {each.name} ({each.file}:{each.line})" for each in compared.new)
+    yield from (
+        f"~ {each.name} ({each.file}:{each.line}) has another value in Infisical"
+        for each in compared.changed
+    )
+    yield from (f"  {each} is only in Infisical, and stays" for each in compared.only_there)
+    yield from _undecided(made)
+    yield (
+        f"{len(compared.new)} new, {len(compared.same)} the same, {len(compared.changed)} changed, "
+        f"{len(compared.only_there)} only in Infisical, {len(list(_undecided(made)))} to be decided"
+    )
+
+
+def _data(made: Plan, compared: Comparison) -> dict[str, Any]:
+    return {
+        "plan": made.model_dump(mode="json"),
+        "new": [str(each.name) for each in compared.new],
+        "same": [str(each.name) for each in compared.same],
+        "changed": [str(each.name) for each in compared.changed],
+        "only_in_infisical": [str(each) for each in compared.only_there],
+        "undecided": [each.removeprefix("? ") for each in _undecided(made)],
+    }

@@ -1,0 +1,159 @@
+"""`infisical-iac migrate scan`: the `.env` files of a tree, judged before anything is moved."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from infisical_iac.cli.items import console
+from infisical_iac.cli.options import json_option
+from infisical_iac.migrate import fingerprint
+from infisical_iac.migrate.findings import shown
+from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.sources import scan_all
+from infisical_iac.starting import WORKSPACE_FILE
+from infisical_iac.workspace.load import load
+
+BLOCKED = 2
+
+
+@click.command()
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="PATH...",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option(
+    "--workspace-file",
+    type=click.Path(path_type=Path),
+    default=WORKSPACE_FILE,
+    show_default=True,
+    help="What should be inside Infisical: environments and services.",
+)
+@click.option("--keys", is_flag=True, help="List each key too.")
+@json_option
+@click.pass_context
+def scan(
+    ctx: click.Context, paths: tuple[Path, ...], workspace_file: Path, keys: bool, as_json: bool
+) -> None:
+    """Find the .env files below each PATH: where they belong, and what a move would do to them.
+
+    Nothing is changed, and no value is ever shown. Where keys are listed, with --keys or --json,
+    values are told apart by their length and a hash, whose key is made in ./migration.key.
+
+    Exit status: 0 if nothing has to be decided before a move, 2 if something has, 1 for an error.
+    """
+    sources = scan_all(paths, load(workspace_file))
+    if as_json:
+        key = _key()
+        click.echo(json.dumps([_data(each, key) for each in sources], indent=2))
+    else:
+        console().print(_table(sources))
+        if keys:
+            _print_keys(sources, _key())
+        _print_findings(sources)
+    ctx.exit(BLOCKED if _blocking(sources) else 0)
+
+
+def _key() -> bytes:
+    file = Path(fingerprint.KEY_FILE)
+    key = fingerprint.load_or_make(file)
+    if _git_would_add(file):
+        click.echo(f"Note: git would add {file}: name it in .gitignore", err=True)
+    return key
+
+
+def _git_would_add(file: Path) -> bool:
+    ask = ["git", "check-ignore", "--quiet", str(file)]
+    try:
+        return subprocess.run(ask, capture_output=True, check=False).returncode == 1
+    except OSError:
+        return False
+
+
+def _blocking(sources: Sequence[Source]) -> int:
+    return sum(found.blocking for each in sources for found in each.findings)
+
+
+def _data(source: Source, key: bytes) -> dict[str, Any]:
+    names = ("path", "service", "environment", "folder", "grammar", "why")
+    return {
+        **{name: getattr(source, name) for name in names},
+        "keys": list(_keys(source, key)),
+        "findings": [asdict(each) for each in source.findings],
+    }
+
+
+def _keys(source: Source, key: bytes) -> Iterator[dict[str, Any]]:
+    for name, value in source.reading.values.items():
+        yield {
+            "key": shown(name),
+            "line": source.line(name),
+            "bytes": len(fingerprint.encoded(value)),
+            "hash": fingerprint.digest(key, value),
+        }
+
+
+def _table(sources: Sequence[Source]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("file", no_wrap=True)
+    for name in ("service", "environment", "folder", "grammar and why"):
+        table.add_column(name, overflow="fold")
+    table.add_column("keys", justify="right")
+    table.add_column("findings", justify="right")
+    for each in sources:
+        place = (each.service or "?", each.environment or "?", each.folder or "?")
+        grammar = f"{each.grammar}: {each.why}"
+        counts = (len(each.reading.values), len(each.findings))
+        table.add_row(*map(_cell, (each.path, *place, grammar, *counts)))
+    return table
+
+
+def _cell(value: object) -> Text:
+    return Text(_printable(str(value)))
+
+
+def _printable(text: str) -> str:
+    """The text without what a terminal obeys: names of files and keys are others' words."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _print_keys(sources: Sequence[Source], key: bytes) -> None:
+    for each in sources:
+        console().print(Text(f"\n{_printable(each.path)}", style="bold"))
+        table = Table(box=None)
+        for name in ("line", "key", "bytes", "hash"):
+            table.add_column(name, justify="left" if name in ("key", "hash") else "right")
+        for one in _keys(each, key):
+            table.add_row(*(_cell(one[name]) for name in ("line", "key", "bytes", "hash")))
+        console().print(table)
+
+
+def _print_findings(sources: Sequence[Source]) -> None:
+    for each in sources:
+        if each.findings:
+            console().print()
+        for found in each.findings:
+            console().print(_line(found))
+    count = _blocking(sources)
+    told = "Nothing has to be decided before the move."
+    if count:
+        told = f"{count} finding{'s' if count > 1 else ''} (✗) must be decided before the move."
+    console().print(f"\n{len(sources)} file{'' if len(sources) == 1 else 's'}. {told}")
+
+
+def _line(found: FileFinding) -> Text:
+    place = f"{found.file}:{found.line}" if found.line else found.file
+    about = f"{found.kind} {found.key}".rstrip()
+    line = Text("✗ " if found.blocking else "· ", style="red" if found.blocking else "dim")
+    line.append(_printable(place), style="bold")
+    line.append(f" {_printable(about)}: ")
+    return line.append(_printable(f"{found.message} {found.remedy}"))

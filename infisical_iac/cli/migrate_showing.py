@@ -1,0 +1,43 @@
+"""What the commands of a migration have in common: options, and lines for people."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from infisical_iac.cli.items import console
+from infisical_iac.migrate.plan_file import PLAN_FILE
+
+DIFFERENCES = 2
+
+workspace_file_option = click.option(
+    "--workspace-file",
+    type=click.Path(path_type=Path),
+    help="The workspace file [default: the setting workspace_file]",
+)
+plan_argument = click.argument(
+    "file",
+    metavar="[PLAN]",
+    default=PLAN_FILE,
+    type=click.Path(path_type=Path, dir_okay=False),
+)
+
+_STYLES = {"+": "green", "~": "yellow", "-": "red", "✗": "red", "?": "cyan", "✓": "green"}
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal obeys: names of files and keys are others' words."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def show(lines: Iterable[str], *, stderr: bool = False) -> None:
+    """Print lines, each in the color of the sign that it begins with."""
+    to = console(stderr=stderr)
+    for line in lines:
+        to.print(Text(printable(line), style=_STYLES.get(line[:1], "")))
+
+
+def counted(count: int, word: str) -> str:
+    """A number with a noun, such as `2 secrets`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"

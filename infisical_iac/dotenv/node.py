@@ -1,0 +1,93 @@
+"""The grammar of Node's own --env-file (and util.parseEnv), as of Node 20."""
+
+import re
+from collections.abc import Mapping
+
+from infisical_iac.dotenv.model import Entry, Quote
+from infisical_iac.dotenv.text import Text, after
+
+_COMMENTS = re.compile(r"(?:\n|#[^\n]*\n)*+")
+_SPACES = re.compile(r" *+")
+_REST_OF_LINE = re.compile(r"[ \t]*+(?:#|\n|\Z)")
+_QUOTES: tuple[Quote, ...] = ("'", '"', "`")
+
+
+def parse(text: Text, environ: Mapping[str, str]) -> list[Entry]:
+    """The assignments of a file. A name is whatever stands before the next equals sign."""
+    entries = []
+    # Spaces before the first name and after the last value are all that is trimmed everywhere.
+    content = text.text.rstrip(" ")
+    position = after(_SPACES, content, 0)
+    while (start := after(_COMMENTS, content, position)) < len(content):
+        equals = content.find("=", start)
+        if equals < 0:
+            if content[start:].lstrip()[:1] not in ("", "#"):
+                message = "No = follows: this line and all after it are ignored without a word."
+                text.note(start, "unreadable-line", message, "Correct or delete these lines.")
+            break
+        if equals == start:
+            message = "A line that begins with = ends the reading: all after it is ignored."
+            text.note(start, "unreadable-line", message, "Delete the line.")
+            break
+        key = _key(text, start, content[start:equals])
+        entry, position = _assignment(text, content, key, start, equals + 1)
+        if entry and key != "__proto__":
+            entries.append(entry)
+    return entries
+
+
+def _key(text: Text, start: int, written: str) -> str:
+    # A name of spaces alone makes Node read the character before them.
+    key = (written.strip(" ") or "\n").removeprefix("export ")
+    if "\n" in key:
+        message = "A line without = becomes a part of the name on the next one, which is lost so."
+        text.note(start, "glued-name", message, "Correct or delete the line.")
+    return key
+
+
+def _assignment(
+    text: Text, content: str, key: str, start: int, position: int
+) -> tuple[Entry | None, int]:
+    """The assignment whose value begins at a position, and where the next one begins."""
+    begin = after(_SPACES, content, position)
+    line_end = content.find("\n", begin)
+    for quote in _QUOTES:
+        if content.startswith(quote, begin):
+            return _quoted(text, content, key, start, begin, quote)
+    end = line_end if line_end >= 0 else len(content)
+    comment = content.find("#", begin, end)
+    value = content[begin : comment if comment >= 0 else end]
+    if comment >= 0 and not content[comment - 1].isspace():
+        message = "The value is cut at the #, which needs no space before it here."
+        text.note(start, "cut-at-hash", message, "Quote the value.", key)
+    value = value.strip(" ")
+    return text.entry(key, value, start, begin + len(value), ""), end + 1
+
+
+def _quoted(
+    text: Text, content: str, key: str, start: int, begin: int, quote: Quote
+) -> tuple[Entry | None, int]:
+    closing = content.find(quote, begin + 1)
+    if closing < 0:
+        return _unclosed(text, content, key, start, begin)
+    value = content[begin + 1 : closing]
+    if quote == '"':
+        value = value.replace("\\n", "\n")
+    if not _REST_OF_LINE.match(content, closing + 1):
+        message = "What follows the value's closing quote is ignored."
+        text.note(start, "text-after-quote", message, "Correct the quotes.", key)
+    line_end = content.find("\n", closing + 1)
+    position = line_end + 1 if line_end >= 0 else len(content)
+    return text.entry(key, value, start, closing + 1, quote), position
+
+
+def _unclosed(
+    text: Text, content: str, key: str, start: int, begin: int
+) -> tuple[Entry | None, int]:
+    line_end = content.find("\n", begin)
+    happens = "the quote is a part of it" if line_end >= 0 else "it is not read at all"
+    message = f"The value's quote is not closed: {happens}."
+    text.note(start, "unclosed-quote", message, "Close the quote.", key)
+    if line_end < 0:
+        return None, begin
+    return text.entry(key, content[begin:line_end], start, line_end, ""), line_end + 1

@@ -1,0 +1,154 @@
+"""The archive of what is about to be deleted: a tar file for age keys, opened before it counts."""
+
+import errno
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from pyrage import DecryptError, IdentityError, RecipientError, decrypt, encrypt
+from pyrage.x25519 import Identity, Recipient
+
+from infisical_iac.errors import UserError
+
+# What matches every archive, and what a run that died left of one.
+PATTERN = ".env-archive-*"
+
+
+class ArchiveError(UserError):
+    """There is no archive, or none that can be relied on: nothing may be deleted."""
+
+
+def recipients(lines: Iterable[str]) -> list[Recipient]:
+    """The public keys in lines as `age-keygen -y` writes them; `#` begins a comment.
+
+    Raises ArchiveError for a line that is none.
+    """
+    return [_recipient(text) for text in _entries(lines)]
+
+
+def identities(lines: Iterable[str]) -> list[Identity]:
+    """The private keys in lines as `age-keygen` writes them.
+
+    Raises ArchiveError for a line that is none, and if there is none.
+    """
+    found = [_identity(text) for text in _entries(lines)]
+    if not found:
+        raise ArchiveError("there is no private key in the identity file: age-keygen makes one")
+    return found
+
+
+def _entries(lines: Iterable[str]) -> list[str]:
+    return [text for line in lines if (text := line.strip()) and not text.startswith("#")]
+
+
+def _recipient(text: str) -> Recipient:
+    # Checked before it could be shown: a private key is pasted here easily.
+    if not text.startswith("age1"):
+        raise ArchiveError("a recipient is a public key of age, age1…: age-keygen -y prints it")
+    try:
+        return Recipient.from_str(text)
+    except RecipientError:
+        raise ArchiveError(f"{text!r} is no public key of age: copy all of it, age1…") from None
+
+
+def _identity(text: str) -> Identity:
+    try:
+        return Identity.from_str(text)
+    except IdentityError:
+        raise ArchiveError(
+            "the identity file has a line that is no private key of age: it takes the file that "
+            "age-keygen wrote"
+        ) from None
+
+
+def path(directory: Path, at: datetime) -> Path:
+    """Where an archive of this moment can be: beside those that are there, even in part."""
+    taken = {each.name.partition(".tar.age")[0] for each in directory.glob(PATTERN)}
+    name = f".env-archive-{at:%Y%m%dT%H%M%SZ}"
+    numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
+    free = next(each for each in (name, *numbered) if each not in taken)
+    return directory / f"{free}.tar.age"
+
+
+def write(
+    file: Path,
+    contents: Mapping[str, bytes],
+    to: Sequence[Recipient],
+    known: Sequence[Identity] = (),
+) -> None:
+    """Write the archive; once this returns, it is on disk and was read back.
+
+    It is proved twice: with a key that was made for this one proof and is then forgotten, and
+    with `known`, the recipients' own private keys, if they are given.
+
+    Args:
+        contents: what is in each file, by its path in the archive.
+
+    Raises ArchiveError if it can't be written, is there already, or doesn't give back `contents`.
+    """
+    proof = Identity.generate()
+    sealed = encrypt(_tar(contents), [*to, proof.to_public()])
+    try:
+        if file.exists():
+            raise FileExistsError(errno.EEXIST, "it is there already")
+        with _written(file.with_name(f"{file.name}.part"), sealed) as part:
+            for keys in ([proof], *([known] if known else [])):
+                _prove(part, contents, keys)
+            part.rename(file)
+        _sync(file.parent)
+    except OSError as error:
+        raise ArchiveError(f"{file} can't be written: {error.strerror}") from None
+
+
+def _tar(contents: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o600
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _untar(data: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+        files = ((member.name, tar.extractfile(member)) for member in tar)
+        return {name: file.read() for name, file in files if file is not None}
+
+
+@contextmanager
+def _written(part: Path, data: bytes) -> Iterator[Path]:
+    """A file of one's own with `data` on disk, which is gone afterwards unless it was renamed."""
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        try:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _prove(part: Path, contents: Mapping[str, bytes], keys: Sequence[Identity]) -> None:
+    try:
+        opened = decrypt(part.read_bytes(), keys)
+    except DecryptError:
+        raise ArchiveError(
+            "the archive can't be opened with the key given for it, so nothing was deleted: give "
+            "the identity of one of the recipients"
+        ) from None
+    if _untar(opened) != contents:
+        raise ArchiveError(f"{part} does not hold what was written to it: check the disk")
+
+
+def _sync(directory: Path) -> None:
+    """Make sure that a new name in the directory outlives a loss of power."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,56 @@
+"""Keys that plausible loaders read in different ways: which one counts, a person must say."""
+
+from collections.abc import Iterable, Iterator
+
+from infisical_iac.dotenv import Finding, Reading, read
+from infisical_iac.migrate.findings import shown
+
+
+def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Iterator[Finding]:
+    """A finding for each key that one of the grammars `others` reads otherwise than `reading`.
+
+    Args:
+        data: the bytes that `reading` was made from.
+    """
+    if reading.error:
+        return  # that is told already, and no key could agree
+    readings = [read(data, grammar) for grammar in others]
+    able = [each for each in readings if not each.error]
+    lines = {entry.key: entry.first_line for each in (*able, reading) for entry in each.entries}
+    values, of_others = reading.values, {each.grammar: each.values for each in able}
+    for key, line in lines.items():
+        own = values.get(key)
+        told = [
+            f"{grammar} {_told(own, other.get(key))}"
+            for grammar, other in of_others.items()
+            if other.get(key) != own
+        ]
+        if told:
+            yield Finding(
+                line,
+                "grammars-disagree",
+                shown(key),
+                f"{reading.grammar} {_length(own)}, {', '.join(told)}.",
+                "Say in the plan which grammar counts, or quote it so that all read the same.",
+            )
+    for each in readings:
+        if each.error:
+            yield Finding(
+                0,
+                "refused-by-another",
+                "",
+                f"{each.grammar}, which may read it too, refuses the file: {each.error}",
+                "Set it right if the service reads it so.",
+            )
+
+
+def _told(own: str | None, other: str | None) -> str:
+    if own is not None and other is not None and len(own) == len(other):
+        return "other ones"
+    return _length(other)
+
+
+def _length(value: str | None) -> str:
+    if value is None:
+        return "reads no such key"
+    return f"reads {len(value)} character{'' if len(value) == 1 else 's'}"

@@ -1,0 +1,133 @@
+"""What Infisical, or a process that starts with the values, would do to a file's entries."""
+
+import re
+from collections.abc import Iterator
+
+from infisical_iac.dotenv import Finding, Reading
+from infisical_iac.migrate.fingerprint import encoded
+from infisical_iac.migrate.plain import is_plain
+
+# As the server writes it: `@` and `.` too, no spaces, no defaults.
+REFERENCE = re.compile(r"\$\{[a-zA-Z0-9\-_.@]+\}")
+
+# What JavaScript's trim takes away, which is not what Python's strip does.
+_BLANKS = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+_LONGEST_NAME = 500
+_LONGEST_ENTRY = 131_072  # of `NAME=value` and a NUL, as Linux passes it to a process
+_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHOWN_NAME = re.compile(r"[\w.:/-]{1,500}")
+# With these a process is started, or they change how it starts: no loader sets them.
+_RESERVED = re.compile(r"PATH|HOME|SHELL|USER|PWD|NODE_OPTIONS|(LD_|DYLD_|PYTHON).*")
+
+
+def of_entries(reading: Reading) -> Iterator[Finding]:
+    """The findings on every entry that counts, in the file's order.
+
+    Each tells what would happen and never a value; a grammar's own are in the reading already.
+    """
+    last = {each.key: each for each in reading.entries}
+    for key, value in reading.values.items():
+        if key not in last:
+            continue
+        entry = last[key]
+        found = (*_of_name(key), *_of_value(value), *_of_use(key, value))
+        if value != entry.written:
+            found += (_RESOLVED,)
+        if len(encoded(key)) + len(encoded(value)) + 2 > _LONGEST_ENTRY:
+            found += (_LONG_VALUE,)
+        for kind, message, remedy in found:
+            yield Finding(entry.first_line, kind, shown(key), message, remedy)
+
+
+def shown(key: str) -> str:
+    """The name as it may be printed; "" for one that may be a piece of a torn value."""
+    return key if _SHOWN_NAME.fullmatch(key) else ""
+
+
+def is_bootstrap(key: str) -> bool:
+    """Whether a service needs it to reach Infisical, so that it stays where it is."""
+    return key == "NODE_ENV" or key.startswith("INFISICAL_")
+
+
+def trimmed(value: str) -> str:
+    """What Infisical makes of a value when it is written."""
+    return value.strip(_BLANKS) + ("\n" if value.endswith("\n") else "")
+
+
+_Told = tuple[str, str, str]
+
+_RESOLVED: _Told = (
+    "resolved",
+    "It refers to other names; stored is the resolved value, which the service sees today.",
+    "Change it too when one of the names that it refers to changes.",
+)
+_LONG_VALUE: _Told = (
+    "long-value",
+    "It is longer than 128 KiB: no process could be started with it.",
+    "Keep it in a file, and the file's place here.",
+)
+
+
+def _of_name(key: str) -> Iterator[_Told]:
+    if len(encoded(key)) > _LONGEST_NAME:
+        yield (
+            "long-name",
+            f"The name has {len(encoded(key))} bytes; Infisical takes {_LONGEST_NAME}.",
+            "Shorten it, in the code too.",
+        )
+    elif ":" in key or "/" in key or not shown(key):
+        yield (
+            "refused-name",
+            "Its name can't be one of a secret: it has a colon, a slash, blanks or the like.",
+            "Rename it, in the code too; if it is a piece of a value, quote the value.",
+        )
+    elif not _SHELL_NAME.fullmatch(key):
+        yield (
+            "odd-name",
+            "No shell takes the name; Infisical and the loaders do.",
+            "Rename it to letters, digits and underscores if scripts need it.",
+        )
+
+
+def _of_value(value: str) -> Iterator[_Told]:
+    kept = trimmed(value)
+    if kept != value:
+        yield (
+            "trimmed",
+            f"Infisical trims values: blanks at its ends ({len(value) - len(kept)}) would be lost.",
+            "Store it without them, or as base64 that the code decodes.",
+        )
+    if REFERENCE.search(value):
+        yield (
+            "literal-reference",
+            "It holds ${…} as text, which Infisical replaces whenever it is read expanded.",
+            "Allow it with --allow-literal-references: the loaders read it unexpanded.",
+        )
+    if "\0" in value:
+        yield "nul", "It has a NUL, which no process can be given.", "Store it as base64."
+    if not value:
+        yield "empty", "It is empty, and is stored so.", "Leave it out if the code has a default."
+
+
+def _of_use(key: str, value: str) -> Iterator[_Told]:
+    if is_bootstrap(key):
+        yield (
+            "bootstrap-key",
+            "A service reaches Infisical with it, so it can't come from there: it is not moved.",
+            "Leave it in the process's environment, or in .env.local.",
+        )
+    elif _RESERVED.fullmatch(key):
+        yield (
+            "reserved-name",
+            "It changes how processes start, so the loaders don't set it.",
+            "Set it where the process is started.",
+        )
+    elif value and is_plain(key, value):
+        yield (
+            "plain-configuration",
+            "It looks like plain configuration rather than a secret.",
+            "Keep it in the code or the compose file if nobody needs to hide it.",
+        )

@@ -1,0 +1,62 @@
+"""Values told apart without being shown: a keyed hash, whose key stays beside the plan."""
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from infisical_iac.errors import UserError
+
+KEY_FILE = "migration.key"
+
+_BYTES = 32
+_SHOWN = 12
+
+
+class KeyFileError(UserError):
+    """The key of the hashes can't be made or read."""
+
+
+def load_or_make(path: Path) -> bytes:
+    """The key in `path`, 32 bytes that only its owner can read; made if there is none.
+
+    Without the key a hash of a short secret can't be found by trying, so the key goes neither
+    into git nor to whoever reads the plan.
+
+    Raises KeyFileError if it can't be read or made, is of another size, or others can read it.
+    """
+    try:
+        if not path.exists():
+            _make(path)
+        key, mode = path.read_bytes(), path.stat().st_mode
+    except OSError as error:
+        raise KeyFileError(f"{path} can't be made or read: {error.strerror}") from None
+    if len(key) != _BYTES:
+        raise KeyFileError(f"{path} is no key of {_BYTES} bytes: remove it and plan again")
+    if mode & 0o077:
+        raise KeyFileError(f"{path} can be read by others: run `chmod 600 {path}`")
+    return key
+
+
+def _make(path: Path) -> None:
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_BYTES))
+        # A link, unlike a rename, leaves the key of another run that was quicker.
+        path.hardlink_to(new)
+    except FileExistsError:
+        pass
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def digest(key: bytes, value: str) -> str:
+    """The first 12 hex digits of the HMAC-SHA-256 of a value in UTF-8."""
+    return hmac.digest(key, encoded(value), "sha256").hex()[:_SHOWN]
+
+
+def encoded(value: str) -> bytes:
+    """A value in UTF-8, as it is compared, measured and sent."""
+    return value.encode("utf-8", errors="surrogateescape")

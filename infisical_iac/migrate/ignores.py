@@ -1,0 +1,154 @@
+"""The rules that keep `.env` files out of git and out of images."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from infisical_iac.errors import UserError
+from infisical_iac.migrate import archive, worktree
+from infisical_iac.migrate.find import SAMPLES, is_sample
+
+_COMMENT = "# .env files: their values are in Infisical"
+_HIDDEN = (".env", ".env.*", archive.PATTERN)
+_SHOWN = tuple(f"!.env*.{word}" for word in sorted(SAMPLES))
+_ANYWHERE = "**/"  # in a .dockerignore, a name alone is the one at the top
+
+
+class IgnoreError(UserError):
+    """An ignore file can't be read or written."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """The lines that a file lacks, which may not be there yet itself."""
+
+    file: Path
+    lines: Sequence[str]
+
+
+def rules(names: Iterable[str]) -> list[str]:
+    """The rules of a `.gitignore` for files of these names, the exceptions last."""
+    others = sorted({name for name in names if not any(fnmatchcase(name, r) for r in _HIDDEN)})
+    return [*_HIDDEN, *(re.sub(r"([*?\[\]\\])", r"\\\1", name) for name in others), *_SHOWN]
+
+
+def for_docker(lines: Iterable[str]) -> list[str]:
+    """The same rules as a `.dockerignore` needs them."""
+    return [re.sub(r"^(!?)", rf"\1{_ANYWHERE}", line, count=1) for line in lines]
+
+
+def missing(text: str, wanted: Sequence[str]) -> list[str]:
+    """Those of `wanted` that do not hold at the end of an ignore file.
+
+    The last rule that fits counts. So a rule above an exception which may be stronger, such as
+    `!src` below `*`, is taken as missing, and the exceptions follow whatever is added.
+    """
+    there = [line.strip() for line in text.splitlines()]
+    strong = [n for n, line in enumerate(there) if _is_exception(line, wanted)]
+    holding = there[strong[-1] + 1 if strong else 0 :]
+    hidden = [
+        rule
+        for rule in wanted
+        if not rule.startswith("!") and not any(_covers(line, rule) for line in holding)
+    ]
+    shown = [rule for rule in wanted if rule.startswith("!") and (hidden or rule not in holding)]
+    return hidden + shown
+
+
+def _is_exception(line: str, wanted: Sequence[str]) -> bool:
+    name = line[1:].rpartition("/")[2]
+    return line.startswith("!") and line not in wanted and not is_sample(name)
+
+
+def _covers(line: str, rule: str) -> bool:
+    """Whether a line such as `.env*` hides all that the rule does."""
+    if not line or line.startswith(("!", "#")):
+        return False
+    return line == rule or fnmatchcase(rule, line)
+
+
+def tail(text: str, lines: Iterable[str]) -> str:
+    """What to append to the text so that it ends in the lines, below a comment.
+
+    Line ends are those that the text has.
+    """
+    end = "\r\n" if "\r\n" in text else "\n"
+    closing = end if text and not text.endswith("\n") else ""
+    gap = end if text else ""
+    return closing + gap + "".join(f"{line}{end}" for line in (_COMMENT, *lines))
+
+
+def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
+    """What the ignore files around the files at `paths` lack; nothing is changed.
+
+    Rules belong at the top of a working tree, or at the root if that is further down. For images
+    they belong there too, and wherever a Dockerfile or a `.dockerignore` is on the way down.
+
+    Raises IgnoreError for a file that can't be read, WorktreeError if git can't be asked.
+    """
+    homes: dict[Path, list[Path]] = {root: []}
+    for path in paths:
+        homes.setdefault(_home(root, (root / path).parent), []).append(root / path)
+    additions = []
+    for home, files in homes.items():
+        wanted = rules(file.name for file in files)
+        additions.append(_addition(home / ".gitignore", wanted))
+        for file in _docker_files(home, files):
+            additions.append(_addition(file, for_docker(wanted)))
+    return [each for each in additions if each.lines]
+
+
+def _home(root: Path, directory: Path) -> Path:
+    while not directory.is_dir():  # deleted with its file
+        directory = directory.parent
+    top = worktree.top(directory)
+    return top if top is not None and top.is_relative_to(root) else root
+
+
+def _docker_files(home: Path, files: Iterable[Path]) -> list[Path]:
+    contexts = {home / ".dockerignore"}
+    for directory in {parent for file in files for parent in file.parents}:
+        if directory.is_relative_to(home):
+            contexts |= set(_contexts(directory))
+    return sorted(contexts)
+
+
+def _contexts(directory: Path) -> Iterator[Path]:
+    """Of each Dockerfile the file that docker would heed: its own one, or else the common one."""
+    for entry in directory.glob("*") if directory.is_dir() else ():
+        if entry.name.endswith(".dockerignore"):
+            yield entry
+        elif re.search(r"^(Docker|Container)file|\.(D|d)ockerfile$", entry.name):
+            yield directory / ".dockerignore"
+
+
+def _addition(file: Path, wanted: Sequence[str]) -> Addition:
+    if file.is_symlink():
+        raise IgnoreError(f"{file} is a symbolic link, which git does not read: make it a file")
+    return Addition(file, missing(_text(file), wanted))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise IgnoreError(f"{file} can't be read ({error.strerror}): see who owns it") from None
+
+
+def write(addition: Addition) -> None:
+    """Append the lines to the file, which is made if it is not there.
+
+    Raises IgnoreError if it can't be written.
+    """
+    text = tail(_text(addition.file), addition.lines)
+    try:
+        with addition.file.open("ab") as stream:
+            stream.write(text.encode())
+    except OSError as error:
+        raise IgnoreError(
+            f"{addition.file} can't be written ({error.strerror}): see who owns it"
+        ) from None

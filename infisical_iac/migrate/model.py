@@ -1,0 +1,86 @@
+"""One `.env` file, and what is to be known about it before it is moved."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from infisical_iac.dotenv import Finding, Reading
+
+# What must be decided before anything is written: as it stands, the value in Infisical would
+# differ from what the service sees today, or nobody can say what that is or where it belongs.
+BLOCKING = frozenset(
+    {
+        *("unreadable-file", "invalid-utf-8", "utf-16", "cut-at-line-end", "glued-name"),
+        *("grammars-disagree", "undefined-reference", "literal-reference", "trimmed", "nul"),
+        *("refused-name", "long-name", "long-value", "reserved-name"),
+        *("no-service", "no-environment", "same-target"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class FileFinding:
+    """What would happen to a line of a file, and the remedy; never a value.
+
+    Attributes:
+        file: the path, as in `Source`.
+        line: counted from 1; 0 if it is about the whole file.
+        kind: a slug, such as `trimmed`.
+        key: the name that it is about, or "".
+        blocking: `migrate apply` refuses unless the plan decides.
+    """
+
+    file: str
+    line: int
+    kind: str
+    key: str
+    message: str
+    remedy: str
+    blocking: bool
+
+    @classmethod
+    def of(cls, file: str, finding: Finding) -> Self:
+        """A finding of a grammar, or of this package, in its file."""
+        return cls(
+            file,
+            finding.line,
+            finding.kind,
+            finding.key,
+            finding.message,
+            finding.remedy,
+            finding.kind in BLOCKING,
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A `.env` file, where it goes, and how the service reads it today.
+
+    Attributes:
+        path: relative to the scanned root, with slashes.
+        service: its name in the workspace file, or "" if none fits.
+        environment: the slug, or "" if the workspace file has none that fits.
+        folder: the service's folder, or "".
+        grammar: one of `infisical_iac.dotenv.GRAMMARS`.
+        why: the sentence that says why this grammar.
+        sha256: of the file's bytes; "" if it can't be read.
+    """
+
+    path: str
+    service: str
+    environment: str
+    folder: str
+    grammar: str
+    why: str
+    sha256: str
+    reading: Reading = field(repr=False)
+    findings: tuple[FileFinding, ...] = ()
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Environment and folder: where its keys go."""
+        return self.environment, self.folder
+
+    def line(self, key: str) -> int:
+        """The line in which the entry that counts begins, 0 if there is none."""
+        lines = (each.first_line for each in reversed(self.reading.entries) if each.key == key)
+        return next(lines, 0)

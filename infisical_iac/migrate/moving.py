@@ -1,0 +1,73 @@
+"""A migration as a whole: compare, write what is missing, read everything back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.migrate import stored
+from infisical_iac.migrate.apply import Policy, State, Work, carry_out, prepare
+from infisical_iac.migrate.compare import compare
+from infisical_iac.migrate.readback import Proof, prove
+from infisical_iac.migrate.secret import Name, Secret, Stored
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What became of each secret, and what came back for it.
+
+    Attributes:
+        note: why something could not be checked; "" if everything was.
+    """
+
+    states: Mapping[Name, State]
+    proofs: Sequence[Proof]
+    note: str = ""
+
+
+def move(
+    client: Client,
+    project: str,
+    secrets: Sequence[Secret],
+    *,
+    policy: Policy,
+    today: date,
+    begin: Callable[[Work], None],
+    tell: Callable[[str, int], None],
+) -> Moved:
+    """Write what Infisical does not have yet, and prove that it has all of it then.
+
+    What is there already with its very value is not written again, so that a run that died is
+    made up for by the next one.
+
+    Args:
+        client: with the token of an admin of the project.
+        project: its slug.
+        policy: what becomes of keys that Infisical has with another value.
+        begin: called before the first write, with everything that is to be done.
+        tell: called after each write with what was done and how many secrets that were.
+
+    Raises MigrationError before anything is written, ApiError or Unreachable.
+    """
+    id = stored.project_id(client, project)
+    environments = sorted({each.name.environment for each in secrets})
+    there = stored.read(client, id, environments)
+    folders = {each: stored.folders(client, id, each) for each in environments}
+    work = prepare(compare(secrets, there), there, folders, policy=policy, today=today)
+    begin(work)
+    pending = carry_out(client, id, work, tell)
+    waiting: Mapping[Name, State] = dict.fromkeys(pending, "pending")
+    expanded, note = _expanded(client, id, environments)
+    proofs = prove(secrets, stored.read(client, id, environments), expanded)
+    return Moved({**work.states, **waiting}, proofs, note)
+
+
+def _expanded(
+    client: Client, project: str, environments: Sequence[str]
+) -> tuple[dict[Name, Stored] | None, str]:
+    try:
+        return stored.read(client, project, environments, expand=True), ""
+    except ApiError as error:
+        # One reference of anybody's that may not be followed spoils the whole list.
+        return None, f"how values read expanded could not be checked: {error}"

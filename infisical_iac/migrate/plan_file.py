@@ -1,0 +1,198 @@
+"""`migration.yaml`: what a migration will do, for people to review and change; no value in it."""
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError
+
+from infisical_iac.compatibility import Schema, refusal
+from infisical_iac.errors import UserError
+from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
+from infisical_iac.workspace.document import Document, Place, named, parse
+
+PLAN_FILE = "migration.yaml"
+
+FileDecision = Literal["store", "skip", "undecided"]
+Decision = Literal["store", "store-resolved", "store-literal", "skip", "undecided"]
+
+# In C, where the library is there: a plan has a line for every key.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SCHEMA = Schema(releases=("0.1.0",))
+_HEAD = """\
+# What `infisical-iac migrate apply` will do; review it and decide. No value stands in this file:
+# a value has its length in bytes and a hash, whose key is in migration.key beside it.
+#
+#   store           the value goes into Infisical
+#   store-resolved  so does what its references to other names give, which is what the app sees
+#   store-literal   so does a value with ${...} in it, which Infisical would replace if it is read
+#                   expanded; the loaders read it unexpanded
+#   skip            it stays where it is
+#   undecided       write one of the others: nothing is written as long as this stands anywhere
+#
+# `decision: skip` on a source leaves the whole file out.
+"""
+
+
+class MigrationError(UserError):
+    """A migration can't be planned, carried out or verified as things are."""
+
+
+def _relative(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"{value!r} is no path below the root; plan again")
+    return value
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlannedFinding(_Entry):
+    """What is odd about a line, and the remedy."""
+
+    line: StrictInt
+    kind: StrictStr
+    message: StrictStr
+    remedy: StrictStr
+
+
+class PlannedKey(_Entry):
+    """One key of a file: where it stands, how to tell its value again, and what becomes of it."""
+
+    line: StrictInt
+    length: StrictInt
+    digest: StrictStr
+    decision: Decision
+    findings: tuple[PlannedFinding, ...] = ()
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the value goes into Infisical."""
+        return self.decision not in ("skip", "undecided")
+
+
+class PlannedSource(_Entry):
+    """One file: where it goes, how it is read, and what becomes of each key.
+
+    Attributes:
+        path: relative to the plan's root, with slashes.
+        keys: by name, or by a label such as `line 7` for a name that can't be shown.
+    """
+
+    path: Annotated[StrictStr, AfterValidator(_relative)]
+    sha256: StrictStr
+    service: StrictStr
+    environment: StrictStr
+    folder: StrictStr
+    grammar: StrictStr
+    why: StrictStr
+    decision: FileDecision
+    findings: tuple[PlannedFinding, ...] = ()
+    keys: dict[StrictStr, PlannedKey] = {}
+
+    @property
+    def stored(self) -> dict[str, PlannedKey]:
+        """The keys that go into Infisical, by name."""
+        if self.decision != "store":
+            return {}
+        return {name: key for name, key in self.keys.items() if key.is_stored}
+
+
+class Plan(_Entry):
+    """The whole file.
+
+    Attributes:
+        project: the slug of the project that it was made for.
+        root: the directory that the sources' paths begin in, seen from the plan's own.
+    """
+
+    schema_version: StrictInt = _SCHEMA.version
+    project: StrictStr
+    root: StrictStr
+    sources: tuple[PlannedSource, ...] = ()
+
+
+def load(file: Path) -> Plan:
+    """Read a plan.
+
+    Raises MigrationError, or the WorkspaceError of a text that is no YAML, with the line and the
+    place of what can't be meant.
+    """
+    text = _text(file)
+    data = _data(text, file.name)
+    if not isinstance(data, dict):
+        raise MigrationError(f"{file} is no plan: make one with `infisical-iac migrate plan`")
+    stale = refusal(data.get("schema_version", 1), _SCHEMA)
+    if stale:
+        raise MigrationError(f"{file.name}, schema_version: {stale}")
+    try:
+        return Plan.model_validate(data)
+    except ValidationError as error:
+        document = parse(text, file.name)
+        told = "; ".join(_problem(each, document, file.name) for each in error.errors())
+        raise MigrationError(told) from None
+
+
+def dump(plan: Plan) -> str:
+    """The text of a plan, which `load` reads back the same."""
+    data = {"schema_version": plan.schema_version}
+    data |= plan.model_dump(mode="json", exclude_defaults=True)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    body = yaml.dump(
+        data,
+        Dumper=dumper,
+        sort_keys=False,
+        default_flow_style=None,  # a key without findings is one line so
+        width=110,
+        allow_unicode=True,
+    )
+    return f"{_HEAD}\n{body}"
+
+
+class _Strict(_Loader):  # type: ignore[misc, valid-type]
+    """Refuses a key that is there twice, of which YAML readers silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        if len(made) < len(node.value):
+            raise yaml.YAMLError
+        return made
+
+
+def _data(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _Strict)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return parse(text, where).data  # slower, but it can say where the mistake is
+
+
+def load_key(file: Path) -> bytes:
+    """The key of the hashes in a plan, which is beside it.
+
+    Raises a UserError if it is not there any more or can't be used.
+    """
+    path = file.parent / KEY_FILE
+    if not path.exists():
+        raise MigrationError(f"there is no {path}, with which the plan was made: plan again")
+    return load_or_make(path)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise MigrationError(
+            f"there is no {file}: make it with `infisical-iac migrate plan`"
+        ) from None
+    except OSError as error:
+        raise MigrationError(f"{file} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise MigrationError(f"{file} is not in UTF-8; save it so") from None
+
+
+def _problem(error: Any, document: Document, where: str) -> str:
+    place: Place = error["loc"]
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where}, line {document.line(place)}, {named(place)}: {message}"

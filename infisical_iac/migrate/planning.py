@@ -1,0 +1,123 @@
+"""From what a scan found to a plan that people can review."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from infisical_iac.migrate import decisions
+from infisical_iac.migrate.findings import shown
+from infisical_iac.migrate.fingerprint import digest, encoded
+from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.plan_file import Plan, PlannedFinding, PlannedKey, PlannedSource
+from infisical_iac.migrate.secret import Name, Secret
+
+
+def make(
+    sources: Iterable[Source],
+    *,
+    project: str,
+    root: str,
+    key: bytes,
+    allow_literal: bool = False,
+    earlier: Plan | None = None,
+) -> Plan:
+    """The plan for what was scanned.
+
+    Args:
+        root: the directory that the sources' paths begin in, seen from the plan's own.
+        key: of the hashes of values.
+        allow_literal: whether values with what Infisical takes for a reference are stored.
+        earlier: a plan whose decisions stay, for files and values that have not changed.
+    """
+    before = {each.path: each for each in earlier.sources} if earlier else {}
+    planned = [_source(each, key, allow_literal, before.get(each.path)) for each in sources]
+    return Plan(project=project, root=root, sources=tuple(planned))
+
+
+def common(roots: Iterable[Path]) -> Path:
+    """The directory that all of several directories are in."""
+    return Path(os.path.commonpath([os.path.abspath(each) for each in roots]))
+
+
+def secrets(sources: Iterable[Source], plan: Plan) -> list[Secret]:
+    """The values that may go into Infisical, for comparing: those that nobody decided to skip."""
+    return [
+        Secret(
+            Name(planned.environment, planned.folder, key),
+            value,
+            source.path,
+            source.line(key),
+            source.sha256,
+        )
+        for source, planned in zip(sources, plan.sources, strict=True)
+        for key, value in source.reading.values.items()
+        if planned.decision != "skip"
+        and planned.environment
+        and planned.folder
+        and planned.keys[label(source, key)].decision != "skip"
+    ]
+
+
+def label(source: Source, key: str) -> str:
+    """A key as a plan names it: a name that may be a piece of a value is its line instead."""
+    return shown(key) or f"line {source.line(key)}"
+
+
+def _source(
+    source: Source, key: bytes, allow_literal: bool, before: PlannedSource | None
+) -> PlannedSource:
+    values = source.reading.values
+    found = _by_label(source, values)
+    of_file = found.get("", [])
+    decision = decisions.of_file(of_file)
+    if before and (before.decision == "skip" or before.sha256 == source.sha256):
+        decision = decisions.kept(decision, before.decision, of_file, before.findings)
+    keys = {}
+    for name, value in values.items():
+        here = found.get(label(source, name), [])
+        fresh = PlannedKey(
+            line=source.line(name),
+            length=len(encoded(value)),
+            digest=digest(key, value),
+            decision=decisions.default(here, allow_literal=allow_literal),
+            findings=_planned(here),
+        )
+        keys[label(source, name)] = _decided(fresh, before, label(source, name))
+    return PlannedSource(
+        path=source.path,
+        sha256=source.sha256,
+        # What the scan could not tell, a person may have written down.
+        service=source.service or (before.service if before else ""),
+        environment=source.environment or (before.environment if before else ""),
+        folder=source.folder or (before.folder if before else ""),
+        grammar=source.grammar,
+        why=source.why,
+        decision=decision,
+        findings=_planned(of_file),
+        keys=keys,
+    )
+
+
+def _decided(fresh: PlannedKey, before: PlannedSource | None, name: str) -> PlannedKey:
+    earlier = before.keys.get(name) if before else None
+    if earlier is None or earlier.digest != fresh.digest:
+        return fresh
+    decision = decisions.kept(fresh.decision, earlier.decision, fresh.findings, earlier.findings)
+    return fresh.model_copy(update={"decision": decision})
+
+
+def _by_label(source: Source, values: Mapping[str, str]) -> dict[str, list[FileFinding]]:
+    """The findings by the key's label, those of the whole file under ""."""
+    hidden = {source.line(each): label(source, each) for each in values if not shown(each)}
+    found: dict[str, list[FileFinding]] = {}
+    for each in source.findings:
+        name = each.key if each.key in values else hidden.get(each.line, "")
+        found.setdefault(name, []).append(each)
+    return found
+
+
+def _planned(found: Iterable[FileFinding]) -> tuple[PlannedFinding, ...]:
+    return tuple(
+        PlannedFinding(line=each.line, kind=each.kind, message=each.message, remedy=each.remedy)
+        for each in found
+    )

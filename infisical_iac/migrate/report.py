@@ -1,0 +1,135 @@
+"""The report of a migration, for people and for machines; no value in it."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from infisical_iac.migrate.apply import State
+from infisical_iac.migrate.fingerprint import digest, encoded
+from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
+from infisical_iac.migrate.readback import Proof
+from infisical_iac.migrate.secret import Name
+from infisical_iac.rendering import template
+
+REPORT = "migration-report"
+
+STATES: Mapping[State, str] = {
+    "written": "written",
+    "overwritten": "overwritten",
+    "there": "there already",
+    "kept": "kept as Infisical has it",
+    "pending": "waiting for approval",
+}
+"""What a state means, in words that follow a number."""
+
+Outcome = Literal["proven", "pending", "differs"]
+
+
+def outcome(proofs: Sequence[Proof], states: Mapping[Name, State]) -> Outcome:
+    """What the whole comes to: `differs` if anything does, or else `pending` if anything is."""
+    waiting = {name for name, state in states.items() if state == "pending"}
+    if any(not each.holds for each in proofs if each.secret.name not in waiting):
+        return "differs"
+    return "pending" if waiting else "proven"
+
+
+def build(
+    plan: Plan,
+    proofs: Sequence[Proof],
+    states: Mapping[Name, State],
+    *,
+    key: bytes,
+    at: str,
+    note: str = "",
+) -> dict[str, Any]:
+    """The report's data.
+
+    Args:
+        key: of the hashes of values.
+        at: when the values were read back.
+        note: what could not be checked, and why.
+    """
+    secrets = [_secret(each, states[each.secret.name], key) for each in proofs]
+    waiting = {name for name, state in states.items() if state == "pending"}
+    proven = {each.secret.name for each in proofs if each.holds} - waiting
+    return {
+        "schema_version": 1,
+        "at": at,
+        "project": plan.project,
+        "root": plan.root,
+        "outcome": outcome(proofs, states),
+        "note": note,
+        "counts": dict(Counter(each["state"] for each in secrets)),
+        "differences": [each for each in secrets if not each["holds"]],
+        "secrets": secrets,
+        "skipped": list(_skipped(plan)),
+        "sources": [_source(each, proven) for each in plan.sources],
+    }
+
+
+def write(data: Mapping[str, Any], directory: Path) -> list[Path]:
+    """Write the report as JSON, and as a page that needs nothing beside itself.
+
+    Raises MigrationError if that can't be done.
+    """
+    texts = {
+        f"{REPORT}.json": json.dumps(data, indent=2, ensure_ascii=False) + "\n",
+        f"{REPORT}.html": template(f"{REPORT}.html", report=data, states=STATES),
+    }
+    try:
+        for name, text in texts.items():
+            (directory / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MigrationError(
+            f"{error.filename} can't be written ({error.strerror}); what is in Infisical is not "
+            "affected: make room, then apply again"
+        ) from None
+    return [directory / name for name in texts]
+
+
+def _secret(proof: Proof, state: State, key: bytes) -> dict[str, Any]:
+    secret = proof.secret
+    return {
+        **secret.name._asdict(),
+        "file": secret.file,
+        "line": secret.line,
+        "length": len(encoded(secret.value)),
+        "digest": digest(key, secret.value),
+        "state": state,
+        "read_back": proof.plain,
+        "difference": proof.difference,
+        "expanded": proof.expanded,
+        "is_literal": secret.is_literal,
+        "holds": proof.holds,
+    }
+
+
+def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
+    """A file, and whether it has nothing more to give: all that is stored of it is proven."""
+    keys = [*source.stored]
+    names = [Name(source.environment, source.folder, each) for each in keys]
+    return {
+        "path": source.path,
+        "sha256": source.sha256,
+        "service": source.service,
+        "environment": source.environment,
+        "verified": bool(names) and all(each in proven for each in names),
+        "keys": keys,
+        "skipped": [name for name in source.keys if name not in keys],
+    }
+
+
+def _skipped(plan: Plan) -> Iterator[dict[str, Any]]:
+    for source in plan.sources:
+        if source.decision == "skip":
+            yield {"file": source.path, "line": 0, "key": "", "kinds": _kinds(source)}
+            continue
+        for name, each in source.keys.items():
+            if each.decision == "skip":
+                yield {"file": source.path, "line": each.line, "key": name, "kinds": _kinds(each)}
+
+
+def _kinds(of: PlannedSource | PlannedKey) -> list[str]:
+    return [each.kind for each in of.findings]

@@ -1,0 +1,55 @@
+"""Which files git tracks: they are in every clone, and in its history."""
+
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from infisical_iac.migrate.find import ScanError
+
+_SECONDS = 60
+
+
+def tracked(root: Path, paths: Iterable[str]) -> set[str]:
+    """Those of `paths`, relative to `root`, that a repository tracks.
+
+    The root may be inside of a repository, be one, hold several, or have nothing to do with git.
+
+    Raises ScanError if there is a repository and git can't list it.
+    """
+    top = root.resolve()
+    by_repository: dict[Path, list[str]] = {}
+    for path in paths:
+        if repository := _repository((top / path).parent):
+            by_repository.setdefault(repository, []).append(path)
+    return {
+        path
+        for repository, inside in by_repository.items()
+        for names in [_listed(repository)]
+        for path in inside
+        if os.path.relpath(top / path, repository) in names
+    }
+
+
+def _repository(directory: Path) -> Path | None:
+    around = (directory, *directory.parents)
+    return next((each for each in around if (each / ".git").exists()), None)
+
+
+def _listed(repository: Path) -> set[str]:
+    # No hook of a repository that is merely looked at may run.
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(repository), "ls-files", "-z"]
+    try:
+        answer = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _refusal(repository, type(error).__name__) from None
+    if answer.returncode:
+        raise _refusal(repository, os.fsdecode(answer.stderr).partition("\n")[0])
+    return {os.fsdecode(name) for name in answer.stdout.split(b"\0") if name}
+
+
+def _refusal(repository: Path, reason: str) -> ScanError:
+    return ScanError(
+        f"git can't say what it tracks in {repository} ({reason}): see that `git ls-files` works "
+        "there"
+    )

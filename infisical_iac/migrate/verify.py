@@ -1,0 +1,118 @@
+"""Whether all that was planned is still there, unchanged, and read by whom it is for alone."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.parallel import gather
+from infisical_iac.migrate.fingerprint import digest
+from infisical_iac.migrate.plan_file import Plan
+from infisical_iac.migrate.secret import Name, Stored
+from infisical_iac.workspace.model import ServiceAccount, Workspace
+
+
+class Expected(NamedTuple):
+    """What a plan says of one name in Infisical: whose it is, and how to tell its value."""
+
+    service: str
+    digest: str
+
+
+class Problem(NamedTuple):
+    """What is not as it should be, and where."""
+
+    name: Name
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.what}"
+
+
+Seen = Mapping[str, Collection[Name]]
+"""What each identity, by name, was shown the value of."""
+
+
+def expected(plan: Plan) -> dict[Name, Expected]:
+    """Everything that the plan stores."""
+    return {
+        Name(source.environment, source.folder, key): Expected(source.service, each.digest)
+        for source in plan.sources
+        for key, each in source.stored.items()
+    }
+
+
+def unchanged(
+    wanted: Mapping[Name, Expected], stored: Mapping[Name, Stored], key: bytes
+) -> Iterator[Problem]:
+    """What is missing, or has another value than it was planned with.
+
+    Args:
+        key: of the hashes of values.
+    """
+    for name, each in wanted.items():
+        there = stored.get(name)
+        if there is None:
+            yield Problem(name, "is not there")
+        elif there.is_hidden:
+            yield Problem(name, "does not show its value to the deployer")
+        elif digest(key, there.value) != each.digest:
+            yield Problem(name, "has another value")
+
+
+def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) -> Iterator[Problem]:
+    """Who does not read what is theirs, and who reads what isn't.
+
+    A service reads its own folder and the shared ones that it imports, in its environment.
+
+    Args:
+        seen: by identity; one that is missing was not asked and is not judged.
+    """
+    accounts = [each for each in workspace.accounts() if each.identity in seen]
+    for name, each in wanted.items():
+        for account in accounts:
+            reads = name in seen[account.identity]
+            is_own = (account.service, account.environment) == (each.service, name.environment)
+            if is_own and not reads:
+                yield Problem(name, f"can't be read by {account.identity}, whose it is")
+            elif reads and not is_own and not _may_read(account, name):
+                yield Problem(name, f"can be read by {account.identity}, whose it is not")
+
+
+def ask(client: Client, project: str, names: Iterable[Name]) -> set[Name]:
+    """Which of some secrets a client is shown the value of.
+
+    Raises ApiError or Unreachable.
+    """
+    wanted = set(names)
+    places = sorted({each[:2] for each in wanted})
+    answers = gather([partial(_shown, client, project, *place) for place in places])
+    return wanted & {name for answer in answers for name in answer}
+
+
+def _may_read(account: ServiceAccount, name: Name) -> bool:
+    return account.environment == name.environment and any(
+        name.folder == each or name.folder.startswith(f"{each}/") for each in account.readable
+    )
+
+
+def _shown(client: Client, project: str, environment: str, folder: str) -> list[Name]:
+    query = {
+        "projectId": project,
+        "environment": environment,
+        "secretPath": folder,
+        "expandSecretReferences": "false",
+        "includeImports": "false",
+    }
+    try:
+        listed = client.get("/api/v4/secrets", params=query)["secrets"]
+    except ApiError as error:
+        if error.status not in (403, 404):  # may see none in the project, or there is no folder
+            raise
+        return []
+    return [
+        Name(environment, folder, each["secretKey"])
+        for each in listed
+        if not each["secretValueHidden"]
+    ]

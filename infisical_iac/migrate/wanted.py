@@ -1,0 +1,126 @@
+"""The values that a plan stores: read from the files again, which must not have changed."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from infisical_iac.dotenv import GRAMMARS, read
+from infisical_iac.migrate import decisions, torn
+from infisical_iac.migrate.findings import shown
+from infisical_iac.migrate.fingerprint import digest
+from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
+from infisical_iac.migrate.secret import Name, Secret
+from infisical_iac.workspace.model import Workspace
+
+_MOST_TOLD = 10
+
+
+def secrets(plan: Plan, root: Path, key: bytes, workspace: Workspace) -> list[Secret]:
+    """Every value that goes into Infisical, each name once.
+
+    Args:
+        root: the directory that the sources' paths begin in.
+        key: of the hashes of values.
+        workspace: which environments there are.
+
+    Raises MigrationError, with a sentence on each, if a file has changed or can't be read as
+    planned, something is undecided, or a decision can't be carried out.
+    """
+    sources = [each for each in plan.sources if each.decision != "skip"]
+    files = {each.path: _read(root / each.path) for each in sources}
+    _refuse(_changed(sources, files), "plan again")
+    _refuse(_misplaced(sources, workspace), "decide in the plan, then apply again")
+    found: dict[Name, Secret] = {}
+    problems: list[str] = []
+    for source in sources:
+        data = files[source.path]
+        for secret, problem in _of(source, data or b"", key):
+            if problem:
+                problems.append(problem)
+            elif secret and found.setdefault(secret.name, secret).value != secret.value:
+                first = found[secret.name]
+                problems.append(
+                    f"{secret.name.key} in {first.file}:{first.line} and {secret.file}:"
+                    f"{secret.line} are different values for one place; decide `skip` for one"
+                )
+    _refuse(problems, "nothing was written")
+    return list(found.values())
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _changed(sources: Iterable[PlannedSource], files: Mapping[str, bytes | None]) -> Iterator[str]:
+    for source in sources:
+        data = files[source.path]
+        if data is None:
+            yield f"{source.path} can't be read any more"
+        elif hashlib.sha256(data).hexdigest() != source.sha256:
+            yield f"{source.path} has changed since it was planned"
+
+
+def _misplaced(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterator[str]:
+    environments = {each.slug for each in workspace.environments}
+    for source in sources:
+        if source.decision == "undecided":
+            yield f"{source.path} is undecided: write `decision: store` or `decision: skip`"
+        elif source.service not in workspace.services:
+            yield f"{source.path} has no service that the workspace file names"
+        elif source.environment not in environments:
+            yield f"{source.path} has no environment that the workspace file names"
+        elif source.folder not in workspace.folders:
+            yield f"{source.path} has no folder that the workspace file names"
+        elif source.grammar not in GRAMMARS:
+            yield f"{source.path} has no grammar among {', '.join(GRAMMARS)}"
+
+
+def _of(source: PlannedSource, data: bytes, key: bytes) -> Iterator[tuple[Secret | None, str]]:
+    """Each value that is stored, or why it can't be."""
+    reading = torn.mended(read(data, source.grammar), data.decode(errors="replace"))
+    if reading.error:
+        yield None, f"{source.path} is refused by its grammar: {reading.error}"
+        return
+    lines = {each.key: each.first_line for each in reading.entries}
+    left = dict(source.keys)
+    for name, value in reading.values.items():
+        line = lines.get(name, 0)
+        planned = left.pop(shown(name) or f"line {line}", None)
+        if planned and planned.decision == "skip":
+            continue
+        problem = _problem(planned, name, value, key)
+        if planned is None or problem:
+            yield None, f"{shown(name) or 'a key'} in {source.path}:{line} {problem}"
+            continue
+        yield (
+            Secret(
+                Name(source.environment, source.folder, name),
+                value,
+                source.path,
+                line,
+                source.sha256,
+                is_literal=planned.decision == "store-literal",
+            ),
+            "",
+        )
+    for gone in (name for name, each in left.items() if each.decision != "skip"):
+        yield None, f"{gone} is planned, but not in {source.path}; remove it from the plan"
+
+
+def _problem(planned: PlannedKey | None, name: str, value: str, key: bytes) -> str:
+    if planned is None:
+        return "is not in the plan; plan again, and decide `skip` to leave it out"
+    if planned.digest != digest(key, value):
+        return "is read otherwise than when it was planned; plan again"
+    return decisions.refusal(planned.decision, name, value)
+
+
+def _refuse(problems: Iterable[str], remedy: str) -> None:
+    told = list(problems)
+    if told:
+        more = len(told) - _MOST_TOLD
+        shown_ones = "; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+        raise MigrationError(f"{shown_ones}: {remedy}")

@@ -1,0 +1,159 @@
+"""Files that are moved into a project of their own, and the commands that do it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from click.testing import CliRunner
+
+from infisical_iac.cli.main import main
+
+from .world import EMAIL, World, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_numbers = count(1)
+ENVIRONMENTS = ("development", "production")
+
+_PEM = "-----BEGIN FAKE KEY-----\nbm90LWEta2V5\n-----END FAKE KEY-----\n"
+FILE = f"""\
+# a comment
+DATABASE_URL=postgres://fake:fake-password@db:5432/app
+HASH='$2b$10$fakefakefakefakefake'
+JSON={{"fake": "json value"}}
+PEM="{_PEM}"
+UNICODE=fälschung–🔑
+EMPTY=
+"""
+VALUES = {
+    "/backend/DATABASE_URL": "postgres://fake:fake-password@db:5432/app",
+    "/backend/HASH": "$2b$10$fakefakefakefakefake",
+    "/backend/JSON": '{"fake": "json value"}',
+    "/backend/PEM": _PEM,
+    "/backend/UNICODE": "fälschung–🔑",
+    "/backend/EMPTY": "",
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command came to."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def shown(self) -> str:
+        """All that somebody could see."""
+        return f"{self.stdout}{self.stderr}"
+
+    @property
+    def error(self) -> str:
+        """The sentence that it failed with; "" if it did not."""
+        return self.stderr.partition("Error: ")[2]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A repository with `.env` files, and its project on a stand-in that many cases share."""
+
+    world: World
+    name: str
+    root: Path
+    services: tuple[str, ...]
+    folders_made: bool = True
+
+    @property
+    def plan_file(self) -> Path:
+        return self.root / "migration.yaml"
+
+    @property
+    def workspace_file(self) -> Path:
+        return self.root / "workspace.json"
+
+    def prepare(self) -> Case:
+        """Make project, environments and folders, and the workspace file that names them."""
+        content = {
+            "project": {"name": self.name, "slug": self.name},
+            "environments": [{"slug": each, "name": each} for each in ENVIRONMENTS],
+            "services": {each: {"folder": f"/{each}"} for each in self.services},
+        }
+        self.workspace_file.write_text(json.dumps(content), encoding="utf-8")
+        body = {"projectName": self.name, "slug": self.name, "shouldCreateDefaultEnvs": False}
+        id = ok(self.world.deployer.post("/api/v1/projects", json=body))["project"]["id"]
+        for each in ENVIRONMENTS:
+            stage = {"name": each, "slug": each}
+            ok(self.world.deployer.post(f"/api/v1/projects/{id}/environments", json=stage))
+            for service in self.services if self.folders_made else ():
+                place = {"projectId": id, "environment": each, "path": "/", "name": service}
+                ok(self.world.deployer.post("/api/v2/folders", json=place))
+        return self
+
+    def write(self, path: str, text: str) -> None:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode())
+
+    def run(self, command: str, *arguments: str, url: str = "") -> Ran:
+        target = str(self.root) if command == "plan" else str(self.plan_file)
+        output = ["--output", str(self.plan_file)] if command == "plan" else []
+        given = [target, *output, "--workspace-file", str(self.workspace_file), *arguments]
+        result = CliRunner(env=self.environment(url)).invoke(main, ["migrate", command, *given])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    def environment(self, url: str = "") -> Mapping[str, str]:
+        identity = self.world.deployer_identity
+        return {
+            "INFISICAL_API_URL": url or self.world.standin.url,
+            "INFISICAL_CLIENT_ID": identity.client_id,
+            "INFISICAL_CLIENT_SECRET": identity.client_secret,
+            "INFISICAL_ADMIN_EMAIL": EMAIL,
+        }
+
+    def decide(self, before: str, after: str) -> None:
+        """Edit the plan as a person does."""
+        text = self.plan_file.read_text(encoding="utf-8")
+        assert before in text
+        self.plan_file.write_text(text.replace(before, after), encoding="utf-8")
+
+    def place(self, environment: str, folder: str) -> dict[str, Any]:
+        project = ok(self.world.deployer.get(f"/api/v1/projects/slug/{self.name}"))["id"]
+        return {"projectId": project, "environment": environment, "secretPath": folder}
+
+    def put(self, environment: str, folder: str, **values: str) -> None:
+        """Write secrets past the commands."""
+        secrets = [{"secretKey": key, "secretValue": value} for key, value in values.items()]
+        body = {**self.place(environment, folder), "mode": "upsert", "secrets": secrets}
+        ok(self.world.deployer.patch("/api/v4/secrets/batch", json=body))
+
+    def stored(self, environment: str = "production") -> dict[str, dict[str, Any]]:
+        """What is in an environment, by folder and name."""
+        query = {**self.place(environment, "/"), "recursive": "true"}
+        query["expandSecretReferences"] = "false"
+        listed = ok(self.world.deployer.get("/api/v4/secrets", params=query))["secrets"]
+        return {f"{each['secretPath']}/{each['secretKey']}": each for each in listed}
+
+    def values(self, environment: str = "production") -> dict[str, str]:
+        return {name: each["secretValue"] for name, each in self.stored(environment).items()}
+
+
+def new(world: World, root: Path, *services: str, folders_made: bool = True) -> Case:
+    """A prepared case with a name of its own."""
+    name = f"move-{next(_numbers)}"
+    return Case(world, name, root, services or ("backend",), folders_made).prepare()
+
+
+def backend(world: World, root: Path) -> Case:
+    """A case with one file of one service, which holds VALUES."""
+    case = new(world, root)
+    case.write("backend/package.json", '{"dependencies": {"dotenv": "^17.0.0"}}')
+    case.write("backend/.env.production", FILE)
+    return case

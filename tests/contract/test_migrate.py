@@ -1,0 +1,148 @@
+"""`infisical-iac migrate` plan and apply: what goes where, and the proof that it is there."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infisical_iac.cli.reach import reach
+
+from .migrating import FILE, VALUES, Case, backend, new
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from infisical_iac.cli.reach import Reached
+
+    from .world import World
+
+
+@pytest.fixture
+def case(world: World, tmp_path: Path) -> Case:
+    return backend(world, tmp_path)
+
+
+@pytest.fixture
+def planned(case: Case) -> Case:
+    assert case.run("plan").exit_code == 2
+    return case
+
+
+def _report(case: Case) -> dict[str, Any]:
+    return dict(json.loads((case.root / "migration-report.json").read_text(encoding="utf-8")))
+
+
+def _versions(case: Case) -> set[int]:
+    return {each["version"] for each in case.stored().values()}
+
+
+def test_every_value_arrives_byte_for_byte_and_the_report_says_so(planned: Case) -> None:
+    applied = planned.run("apply")
+    assert applied.exit_code == 0, applied.shown
+    assert planned.values() == VALUES
+    report = _report(planned)
+    assert (report["outcome"], report["counts"]) == ("proven", {"written": len(VALUES)})
+    assert {each["read_back"] for each in report["secrets"]} == {"same"}
+    (source,) = report["sources"]
+    assert source["verified"] is True
+    assert source["keys"] == [name.removeprefix("/backend/") for name in VALUES]
+
+
+def test_no_value_is_shown_or_written_anywhere(case: Case) -> None:
+    shown = [case.run(*each).shown for each in (["plan"], ["plan", "--json"], ["apply"])]
+    shown += [case.run(*each).shown for each in (["apply", "--json"], ["verify"], ["plan"])]
+    written = [each.read_text(encoding="utf-8") for each in case.root.glob("migration[-.]*[!y]")]
+    assert len(written) == 3  # the plan, and the report twice
+    for value in [*filter(None, VALUES.values()), "fake-password", "bm90LWEta2V5"]:
+        for text in (*shown, *written):
+            assert value not in text
+            assert json.dumps(value)[1:-1] not in text
+
+
+def test_what_is_there_is_not_written_again(planned: Case) -> None:
+    assert planned.run("apply").exit_code == 0
+    assert planned.run("plan").exit_code == 0
+    again = planned.run("apply")
+    assert again.exit_code == 0
+    assert f"{len(VALUES)} there already" in again.stdout
+    assert _versions(planned) == {1}
+
+
+def test_each_secret_says_where_it_came_from(planned: Case) -> None:
+    planned.run("apply")
+    comment = planned.stored()["/backend/PEM"]["secretComment"]
+    assert comment.startswith("migrated from backend/.env.production:5, sha256 ")
+
+
+def test_a_conflict_fails_before_anything_is_written(planned: Case) -> None:
+    planned.put("production", "/backend", JSON="other")
+    refused = planned.run("apply")
+    assert refused.exit_code == 1
+    assert "1 key has another value in Infisical: production/backend/JSON" in refused.error
+    assert planned.values() == {"/backend/JSON": "other"}
+
+
+def test_a_conflict_is_skipped_if_asked_and_told_as_a_difference(planned: Case) -> None:
+    planned.put("production", "/backend", JSON="other")
+    skipped = planned.run("apply", "--on-conflict", "skip")
+    assert skipped.exit_code == 2
+    assert "✗ production/backend/JSON (backend/.env.production:4): it is another" in skipped.stdout
+    assert planned.values() == {**VALUES, "/backend/JSON": "other"}
+    assert _report(planned)["sources"][0]["verified"] is False
+
+
+def test_a_conflict_is_overwritten_if_asked_and_a_comment_of_a_person_stays(case: Case) -> None:
+    case.put("production", "/backend", JSON="other", MORE="fake")
+    body = {**case.place("production", "/backend"), "secretComment": "by hand"}
+    case.world.deployer.patch("/api/v4/secrets/JSON", json=body).raise_for_status()
+    case.run("plan")
+    overwritten = case.run("apply", "--on-conflict", "overwrite")
+    assert overwritten.exit_code == 0, overwritten.shown
+    assert case.values() == {**VALUES, "/backend/MORE": "fake"}
+    assert case.stored()["/backend/JSON"]["secretComment"] == "by hand"
+    assert case.stored()["/backend/JSON"]["version"] == 3
+
+
+def test_a_file_that_has_changed_is_refused(planned: Case) -> None:
+    planned.write("backend/.env.production", f"{FILE}MORE=fake\n")
+    refused = planned.run("apply")
+    assert refused.exit_code == 1
+    assert "backend/.env.production has changed since it was planned" in refused.error
+    (planned.root / "backend/.env.production").unlink()
+    assert "backend/.env.production can't be read any more" in planned.run("apply").error
+    assert planned.values() == {}
+
+
+def test_missing_folders_are_made(world: World, tmp_path: Path) -> None:
+    case = new(world, tmp_path, "backend", folders_made=False)
+    case.write("backend/.env.production", "FAKE=fake-value\n")
+    case.run("plan")
+    assert case.run("apply").exit_code == 0
+    assert case.values() == {"/backend/FAKE": "fake-value"}
+
+
+def test_what_is_written_goes_into_the_audit_log_and_a_run_that_writes_nothing_does_not(
+    planned: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[Sequence[str]] = []
+
+    @contextmanager
+    def recorded(changes: Sequence[str]) -> Iterator[None]:
+        yield
+        logged.append(changes)
+
+    @contextmanager
+    def on_host(*given: Any, **options: Any) -> Iterator[Reached]:
+        with reach(*given, **options) as reached:
+            yield replace(reached, recorded=recorded)
+
+    monkeypatch.setattr("infisical_iac.cli.migrate_apply.reach", on_host)
+    assert planned.run("apply").exit_code == 0
+    assert logged == [["+ 6 secrets in production/backend"]]
+    assert planned.run("apply").exit_code == 0
+    assert len(logged) == 1

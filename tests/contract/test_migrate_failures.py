@@ -1,0 +1,224 @@
+"""An apply that dies, a network that fails, and servers that don't keep what they are given."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import stamina
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+
+from .migrating import ENVIRONMENTS, Case, new
+from .services import wait_until
+from .unreliable import Fault, UnreliableProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .world import World
+
+_SERVICES = ("backend", "worker")
+_VALUES = {f"FAKE_{number}": f"fake-value-{number}" for number in range(3)}
+_WRITES = len(_SERVICES) * len(ENVIRONMENTS)
+_TOTAL = _WRITES * len(_VALUES)
+
+
+class Killed(BaseException):
+    """Ends an apply as a kill does: nothing of it goes on."""
+
+
+@pytest.fixture(scope="module")
+def proxy(world: World) -> Iterator[UnreliableProxy]:
+    with UnreliableProxy(world.standin.url) as running:
+        yield running
+
+
+@pytest.fixture
+def new_case(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Case]:
+    """Make a case with a plan for four folders."""
+
+    def planned() -> Case:
+        case = new(world, tmp_path_factory.mktemp("repository"), *_SERVICES)
+        for service in _SERVICES:
+            for environment in ENVIRONMENTS:
+                lines = "".join(f"{key}={value}\n" for key, value in _VALUES.items())
+                case.write(f"{service}/.env.{environment}", lines)
+        assert case.run("plan").exit_code == 2
+        return case
+
+    return planned
+
+
+@pytest.fixture
+def case(new_case: Callable[[], Case]) -> Case:
+    return new_case()
+
+
+def _is_made_up_for(case: Case) -> None:
+    """The next run ends with everything there, and nothing was written twice."""
+    again = case.run("apply")
+    assert again.exit_code == 0, again.shown
+    stored = [each for stage in ENVIRONMENTS for each in case.stored(stage).values()]
+    assert len(stored) == _TOTAL
+    assert {each["version"] for each in stored} == {1}
+    assert {each["secretValue"] for each in stored} == set(_VALUES.values())
+
+
+def test_a_kill_after_any_request_is_made_up_for_by_the_next_run(
+    new_case: Callable[[], Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Client._send
+    for nth in range(1, 100):
+        case, sent = new_case(), 0
+
+        def count(self: Client, *args: Any, _nth: int = nth, **kwargs: Any) -> dict[str, Any]:
+            nonlocal sent
+            answer = send(self, *args, **kwargs)
+            sent += 1
+            if sent == _nth:
+                raise Killed
+            return answer
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Client, "_send", count)
+            try:
+                case.run("apply")
+            except Killed:
+                finished = False
+            else:
+                finished = True
+        _is_made_up_for(case)
+        if finished:
+            break
+    assert nth > 2 + _WRITES
+
+
+def test_a_process_killed_in_the_middle_is_made_up_for(case: Case, proxy: UnreliableProxy) -> None:
+    proxy.expect(Fault("hang", "write", {2}, processed=True))
+    arguments = ["apply", str(case.plan_file), "--workspace-file", str(case.workspace_file)]
+    program = f"from infisical_iac.cli.main import main; main(['migrate', *{arguments!r}])"
+    environment = {**os.environ, **case.environment(proxy.url)}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment) as process:
+        written = 2 * len(_VALUES)
+        wait_until(lambda: len(case.stored("development")) == written, "nothing was written")
+        process.send_signal(signal.SIGKILL)
+    _is_made_up_for(case)
+
+
+@pytest.mark.parametrize("processed", [False, True])
+def test_a_write_whose_answer_is_lost_is_told_and_made_up_for(
+    processed: bool, new_case: Callable[[], Case], proxy: UnreliableProxy
+) -> None:
+    for nth in range(1, _WRITES + 1):
+        case = new_case()
+        proxy.expect(Fault("cut", "write", {nth}, processed))
+        failed = case.run("apply", url=proxy.url)
+        assert failed.exit_code == 1
+        assert "does not answer POST /api/v4/secrets/batch" in failed.error
+        assert proxy.count("write") == nth
+        _is_made_up_for(case)
+
+
+def test_reads_that_fail_now_and_then_do_no_harm(case: Case, proxy: UnreliableProxy) -> None:
+    proxy.expect(Fault(503, "read", {1, 3, 5}))
+    with stamina.set_testing(True, attempts=4):
+        assert case.run("apply", url=proxy.url).exit_code == 0
+    assert len(proxy.struck) == 3
+
+
+def _falsify(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], list[Any]]) -> None:
+    """Let a server keep something else than what it is given."""
+    send = Client._send
+
+    def falsified(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
+        if method != "GET" and path.endswith("/batch"):
+            request["json"]["secrets"] = change(request["json"]["secrets"])
+        return send(self, method, path, **request)
+
+    monkeypatch.setattr(Client, "_send", falsified)
+
+
+def _with_values(secrets: list[Any], change: Callable[[str], str]) -> list[Any]:
+    return [{**each, "secretValue": change(each["secretValue"])} for each in secrets]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda each: _with_values(each, str.rstrip), "its end is missing: 14 bytes instead of 15"),
+        (
+            lambda each: _with_values(each, lambda value: value.replace("${A}", "")),
+            "what looks like a reference was replaced: 10 bytes instead of 14",
+        ),
+        (lambda each: each[1:], "it is not there"),
+        (
+            lambda each: _with_values(each, lambda value: value.replace("l", "1")),
+            "it is another one from character 1",
+        ),
+    ],
+    ids=["trims", "expands", "drops", "replaces"],
+)
+def test_a_server_that_does_not_keep_values_is_found(
+    change: Callable[[list[Any]], list[Any]],
+    told: str,
+    case: Case,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case.write("backend/package.json", '{"dependencies": {"dotenv": "^17.0.0"}}')
+    case.write("backend/.env.production", "NEWLINE=\"with-a-newline\n\"\nREF='fake-${A}-fake'\n")
+    case.run("plan", "--allow-literal-references")
+    _falsify(monkeypatch, change)
+    applied = case.run("apply")
+    assert applied.exit_code == 2
+    assert told in applied.stdout
+    report = json.loads((case.root / "migration-report.json").read_text(encoding="utf-8"))
+    assert report["outcome"] == "differs"
+    assert told in (case.root / "migration-report.html").read_text(encoding="utf-8")
+    assert any(not each["verified"] for each in report["sources"])
+
+
+def test_what_waits_for_an_approval_is_pending_and_never_done(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Client._send
+
+    def protected(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
+        body = request.get("json") or {}
+        if path.endswith("/batch") and body["environment"] == "production":
+            return {"approval": {"id": "fake", "policyId": "fake", "status": "open"}}
+        return send(self, method, path, **request)
+
+    monkeypatch.setattr(Client, "_send", protected)
+    applied = case.run("apply")
+    assert applied.exit_code == 2
+    assert "? production/backend/FAKE_0 (backend/.env.production:1): waiting" in applied.stdout
+    report = json.loads((case.root / "migration-report.json").read_text(encoding="utf-8"))
+    assert report["outcome"] == "pending"
+    assert report["counts"] == {"written": _TOTAL // 2, "pending": _TOTAL // 2}
+    verified = {each["path"]: each["verified"] for each in report["sources"]}
+    assert verified["backend/.env.development"] is True
+    assert verified["backend/.env.production"] is False
+
+
+def test_what_can_not_be_read_expanded_is_noted(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Client._send
+
+    def refusing(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
+        if (request.get("params") or {}).get("expandSecretReferences") == "true":
+            raise ApiError(403, "PermissionDenied", "not allowed", method, path)
+        return send(self, method, path, **request)
+
+    monkeypatch.setattr(Client, "_send", refusing)
+    applied = case.run("apply")
+    assert applied.exit_code == 0
+    assert "Note: how values read expanded could not be checked" in applied.stderr
+    assert "could not be checked" in (case.root / "migration-report.html").read_text("utf-8")

@@ -1,0 +1,157 @@
+"""`infisical-iac migrate plan`: what is shown, and what people decide in the plan's file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .migrating import VALUES, Case, backend, new
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .world import World
+
+
+@pytest.fixture
+def case(world: World, tmp_path: Path) -> Case:
+    return backend(world, tmp_path)
+
+
+def _report(case: Case) -> dict[str, Any]:
+    return dict(json.loads((case.root / "migration-report.json").read_text(encoding="utf-8")))
+
+
+@pytest.fixture
+def planned(case: Case) -> Case:
+    assert case.run("plan").exit_code == 2
+    return case
+
+
+def test_a_plan_tells_new_same_changed_and_only_in_infisical(case: Case) -> None:
+    case.put("production", "/backend", HASH=VALUES["/backend/HASH"], JSON="other", MORE="fake")
+    told = json.loads(case.run("plan", "--json").stdout)
+    name = "production/backend"
+    assert told["new"] == [f"{name}/{key}" for key in ("DATABASE_URL", "PEM", "UNICODE", "EMPTY")]
+    assert told["same"] == [f"{name}/HASH"]
+    assert told["changed"] == [f"{name}/JSON"]
+    assert told["only_in_infisical"] == [f"{name}/MORE"]
+    assert "~ production/backend/JSON (backend/.env.production:4)" in case.run("plan").stdout
+
+
+def test_a_plan_without_its_key_is_refused(planned: Case) -> None:
+    (planned.root / "migration.key").unlink()
+    assert "migration.key, with which the plan was made: plan again" in planned.run("apply").error
+
+
+def test_what_infisical_would_change_is_undecided_and_can_not_be_stored(case: Case) -> None:
+    case.write("backend/.env.production", "PADDED='  padded-fake  '\nGOOD=fake-value\n")
+    planned = case.run("plan")
+    assert planned.exit_code == 2
+    assert "? backend/.env.production:1 PADDED: " in planned.stdout
+    refused = case.run("apply")
+    assert "PADDED in backend/.env.production:1 is undecided" in refused.error
+    case.decide("decision: undecided", "decision: store")
+    assert "begins or ends with blanks, which Infisical would trim" in case.run("apply").error
+    assert case.values() == {}
+
+
+def test_a_literal_reference_is_stored_if_it_is_allowed(case: Case) -> None:
+    case.write("backend/.env.production", "LITERAL='fake ${NOT_A_NAME} fake'\n")
+    case.run("plan")
+    assert "LITERAL in backend/.env.production:1 is undecided" in case.run("apply").error
+    case.run("plan", "--allow-literal-references")
+    applied = case.run("apply")
+    assert applied.exit_code == 0, applied.shown
+    assert case.values() == {"/backend/LITERAL": "fake ${NOT_A_NAME} fake"}
+    assert _report(case)["secrets"][0]["expanded"] == "differs"
+
+
+def test_a_reference_that_the_app_resolves_is_stored_resolved(case: Case) -> None:
+    case.write("backend/package.json", '{"dependencies": {"dotenv": "17", "dotenv-expand": "12"}}')
+    case.write("backend/.env.production", "HOST=fake-host\nURL=http://${HOST}/fake\n")
+    case.run("plan")
+    assert "decision: store-resolved" in case.plan_file.read_text(encoding="utf-8")
+    assert case.run("apply").exit_code == 0
+    assert case.values()["/backend/URL"] == "http://fake-host/fake"
+
+
+def test_two_files_for_one_place_need_a_decision_where_they_differ(case: Case) -> None:
+    case.write("backend/.env.production", "SAME=fake-one\nOTHER=fake-two\n")
+    case.write("backend/.env.production.local", "SAME=fake-one\nOTHER=fake-three\n")
+    assert case.run("plan").exit_code == 2
+    case.decide("decision: undecided", "decision: store")
+    refused = case.run("apply").error
+    assert "OTHER in backend/.env.production:2 and backend/.env.production.local:2 are" in refused
+
+
+def test_a_decision_stays_when_it_is_planned_again(case: Case) -> None:
+    case.write("backend/.env.production", "PADDED='  padded-fake  '\nGOOD=fake-value\n")
+    case.run("plan")
+    case.decide("decision: undecided", "decision: skip")
+    assert "0 to be decided" in case.run("plan").stdout
+    applied = case.run("apply")
+    assert applied.exit_code == 0
+    assert "1 left out by decision" in applied.stdout
+    assert case.values() == {"/backend/GOOD": "fake-value"}
+    case.write("backend/.env.production", "PADDED='  changed-fake  '\nGOOD=fake-value\n")
+    assert "1 to be decided" in case.run("plan").stdout
+
+
+def test_a_file_of_no_service_is_undecided_and_can_be_left_out(case: Case) -> None:
+    case.write("elsewhere/.env.production", "FAKE=fake-value\n")
+    assert "? elsewhere/.env.production: " in case.run("plan").stdout
+    assert "elsewhere/.env.production is undecided" in case.run("apply").error
+    case.decide("decision: undecided", "decision: skip")
+    assert case.run("apply").exit_code == 0
+    assert case.values() == VALUES
+
+
+def test_a_plan_for_another_project_is_refused(planned: Case) -> None:
+    planned.decide(f"project: {planned.name}", "project: another-one")
+    assert f"made for the project another-one, and the workspace file is of {planned.name}" in (
+        planned.run("apply").error
+    )
+
+
+def test_without_the_project_the_remedy_is_told(case: Case) -> None:
+    text = case.workspace_file.read_text(encoding="utf-8")
+    case.workspace_file.write_text(text.replace(case.name, "not-there"), encoding="utf-8")
+    refused = case.run("plan").error
+    assert "there is no project not-there in Infisical: run `infisical-iac workspace" in refused
+
+
+def test_a_grammar_written_into_the_plan_counts_when_it_is_planned_again(case: Case) -> None:
+    case.write("backend/.env.production", "GLUED=fake#value\n")
+    case.run("plan")
+    case.decide("grammar: dotenv", "grammar: compose")
+    assert "is read otherwise than when it was planned; plan again" in case.run("apply").error
+    assert "as compose (the plan says so)" in case.run("plan").stdout
+    assert case.run("apply").exit_code == 0
+    assert case.values() == {"/backend/GLUED": "fake#value"}
+    assert "as compose (the plan says so)" in case.run("plan").stdout
+
+
+def test_git_is_not_to_add_the_key_of_the_hashes(case: Case) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=case.root, check=True)
+    assert "Note: git would add migration.key" in case.run("plan").stderr
+    case.write(".gitignore", "migration.key\n")
+    assert "Note" not in case.run("plan").stderr
+    assert (case.root / "migration.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_several_directories_are_planned_together(world: World, tmp_path: Path) -> None:
+    case = new(world, tmp_path, "backend", "worker")
+    for service in case.services:
+        case.write(f"services/{service}/.env.production", "FAKE=fake-value\n")
+    worker = str(case.root / "services/worker")
+    backend = Case(world, case.name, case.root / "services/backend", case.services)
+    given = [worker, "--output", str(case.plan_file)]
+    workspace = ["--workspace-file", str(case.workspace_file)]
+    assert backend.run("plan", *given, *workspace).exit_code == 2
+    assert "root: services\n" in case.plan_file.read_text(encoding="utf-8")
+    assert case.run("apply").exit_code == 0
+    assert case.values() == {"/backend/FAKE": "fake-value", "/worker/FAKE": "fake-value"}

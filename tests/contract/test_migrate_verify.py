@@ -1,0 +1,160 @@
+"""`infisical-iac migrate verify`: unchanged, and read by its service alone."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from infisical_iac.api.client import Client
+from infisical_iac.cli.main import main
+from infisical_iac.cli.reach import reach
+from infisical_iac.operations import remote
+from infisical_iac.workspace import client_secrets, credentials
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.load import load
+
+from .migrating import ENVIRONMENTS, Case, Ran, new
+from .world import EMAIL, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from infisical_iac.cli.reach import Reached
+
+    from .world import World
+
+_numbers = count(1)
+_READ = {"subject": "secrets", "action": ["describeSecret", "readValue"]}
+
+
+@pytest.fixture
+def case(world: World, tmp_path: Path) -> Case:
+    """Two services that are deployed and have their secrets, and their credentials in files."""
+    names = tuple(f"{each}-{next(_numbers)}" for each in ("api", "web"))
+    case = new(world, tmp_path, *names)
+    for service in names:
+        for environment in ENVIRONMENTS:
+            case.write(f"{service}/.env.{environment}", f"FAKE=fake-{service}-{environment}\n")
+    given = ["workspace", "apply", "--yes", "--file", str(case.workspace_file)]
+    deployed = CliRunner(env=case.environment()).invoke(main, given)
+    assert deployed.exit_code == 0, deployed.output
+    assert case.run("plan").exit_code == 2
+    assert case.run("apply").exit_code == 0
+    for path, credential in _credentials(case).items():
+        case.write(f"credentials/{Path(path).name}", credentials.render(credential))
+    return case
+
+
+def _credentials(case: Case) -> Mapping[str, credentials.Credential]:
+    token = case.world.deployer.headers["Authorization"].split()[1]
+    with Client(case.world.standin.url, token=token) as client:
+        desired = load(case.workspace_file)
+        actual = read(client, workspace=desired, isolation="privilege", admin_email=EMAIL)
+        steps = credentials.plan(desired, client_secrets.holders(client, actual), {})
+        return {each.path: client_secrets.create(client, each) for each in steps}
+
+
+def _verify(case: Case, *arguments: str) -> Ran:
+    return case.run("verify", "--credentials", str(case.root / "credentials"), *arguments)
+
+
+def _identity(case: Case, name: str) -> str:
+    at: dict[str, str | int] = {"orgId": case.world.org_id, "limit": 1000}
+    listed = ok(case.world.deployer.get("/api/v1/identities", params=at))["identities"]
+    return next(str(each["identity"]["id"]) for each in listed if each["identity"]["name"] == name)
+
+
+def test_all_is_as_planned_though_the_files_are_gone(case: Case) -> None:
+    for file in case.root.glob("*/.env.*"):
+        file.unlink()
+    verified = _verify(case)
+    assert verified.exit_code == 0, verified.shown
+    assert verified.shown == "✓ 4 secrets, 0 problems\n"
+
+
+def test_what_changed_or_is_gone_is_told(case: Case) -> None:
+    api, web = case.services
+    case.put("production", f"/{api}", FAKE="changed-fake")
+    place = case.place("production", f"/{web}")
+    case.world.deployer.request("DELETE", "/api/v4/secrets/FAKE", json=place).raise_for_status()
+    verified = _verify(case, "--json")
+    assert verified.exit_code == 2
+    assert json.loads(verified.stdout) == {
+        "secrets": 4,
+        "problems": [
+            f"production/{api}/FAKE has another value",
+            f"production/{web}/FAKE is not there",
+            f"production/{web}/FAKE can't be read by {web}-production, whose it is",
+        ],
+        "access_checked": True,
+    }
+    assert "changed-fake" not in verified.shown
+
+
+def test_an_identity_that_reads_what_is_not_its_own_is_told(case: Case) -> None:
+    api, web = case.services
+    body = {
+        "identityId": _identity(case, f"{web}-development"),
+        "projectId": case.place("production", "/")["projectId"],
+        "slug": "too-much",
+        "type": {"isTemporary": False},
+        "permissions": [{**_READ, "conditions": {"environment": {"$eq": "production"}}}],
+    }
+    ok(case.world.deployer.post("/api/v2/identity-project-additional-privilege", json=body))
+    verified = _verify(case)
+    assert verified.exit_code == 2
+    assert f"✗ production/{api}/FAKE can be read by {web}-development, whose it is not" in (
+        verified.stdout.splitlines()
+    )
+
+
+def test_a_service_that_can_not_log_in_is_told(case: Case) -> None:
+    api, web = case.services
+    (case.root / f"credentials/{api}.production.env").unlink()
+    file = case.root / f"credentials/{web}.production.env"
+    other = credentials.parse(file.read_text(encoding="utf-8"))
+    assert other is not None
+    wrong = replace(other, client_secret="fake-and-wrong")
+    file.write_text(credentials.render(wrong), encoding="utf-8")
+    verified = _verify(case)
+    assert verified.exit_code == 2
+    assert f"{api}-production could not be asked: its credentials file is missing" in (
+        verified.stdout
+    )
+    assert f"{web}-production could not be asked: POST " in verified.stdout
+    assert "fake-and-wrong" not in verified.shown
+
+
+def test_at_a_url_without_credentials_it_says_what_was_not_checked(case: Case) -> None:
+    verified = case.run("verify")
+    assert verified.exit_code == 0
+    assert "Note: who can read them was not checked" in verified.stderr
+
+
+def test_on_a_host_the_credentials_are_read_there(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    @contextmanager
+    def on_host(*given: Any, **options: Any) -> Iterator[Reached]:
+        with reach(*given, **options) as reached:
+            yield replace(reached, remember=lambda memory: None)
+
+    def run(command: str, *, doing: str) -> str:
+        asked.append(command)
+        name = Path(command.split()[1]).name
+        return (case.root / "credentials" / name).read_text(encoding="utf-8")
+
+    monkeypatch.setattr("infisical_iac.cli.migrate_verify.reach", on_host)
+    monkeypatch.setattr(remote, "run", run)
+    verified = case.run("verify")
+    assert (verified.exit_code, verified.stderr) == (0, "")
+    assert len(asked) == len(case.services) * len(ENVIRONMENTS)

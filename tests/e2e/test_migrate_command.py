@@ -1,0 +1,115 @@
+"""`infisical-iac migrate` through the inventory: the example's files, moved, proven and cleaned."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infisical_iac import dotenv
+from tests.e2e.conftest import settled
+from tests.e2e.looking import deployer, env_file
+from tests.e2e.running import REPOSITORY, Done, infisical_iac
+from tests.staging.host import StagingHost
+
+_EXAMPLE = REPOSITORY / "examples" / "chainalign" / "before"
+
+
+@pytest.fixture
+def monorepo(tmp_path: Path) -> Path:
+    """The example, in a git repository of its own in which its .env files are tracked."""
+    root = tmp_path / "chainalign"
+    shutil.copytree(_EXAMPLE, root)
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    for arguments in (
+        ("init", "--quiet"),
+        ("add", "--force", "--all"),
+        ("commit", "-qm", "before"),
+    ):
+        subprocess.run(["git", *identity, *arguments], cwd=root, check=True)
+    return root
+
+
+@pytest.fixture
+def emptied(deployed: StagingHost) -> Iterator[StagingHost]:
+    """The host; what was moved into Infisical is taken out of it again."""
+    yield deployed
+    with deployer(deployed) as client:
+        project = client.get("/api/v1/projects/slug/chainalign")["id"]
+        for environment in ("development", "production"):
+            at = {"projectId": project, "environment": environment}
+            query = {**at, "secretPath": "/", "recursive": "true"}
+            for each in client.get("/api/v4/secrets", params=query)["secrets"]:
+                place = {**at, "secretPath": each["secretPath"]}
+                client.delete(f"/api/v4/secrets/{each['secretKey']}", json=place)
+    settled(deployed)
+
+
+def test_a_repository_is_moved_proven_and_cleaned(emptied: StagingHost, monorepo: Path) -> None:
+    plan, said = monorepo / "migration.yaml", []
+
+    def migrate(command: str, *arguments: str) -> Done:
+        done = infisical_iac(emptied.name, "migrate", command, *arguments)
+        said.append(done.stdout + done.stderr)
+        return done
+
+    assert migrate("scan", str(monorepo)).returncode == 2
+    planning = (str(monorepo), "--output", str(plan), "--allow-literal-references")
+    assert migrate("plan", *planning).returncode == 2
+    refused = migrate("apply", str(plan))
+    assert refused.returncode == 1, "there is something to decide"
+    plan.write_text(plan.read_text().replace("decision: undecided", "decision: skip"))
+    applied = migrate("apply", str(plan))
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert "secrets read back byte for byte" in applied.stdout
+    verified = migrate("verify", str(plan))
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    _is_what_the_service_sees(emptied, monorepo / "backend" / ".env.production")
+    history = migrate("history", str(monorepo), "--env-file", str(monorepo / "backend" / ".env"))
+    assert history.returncode == 2
+    cleaned = migrate("clean", str(plan), "--no-archive", "--yes")
+    assert cleaned.returncode == 2, "what was left out by decision keeps its files"
+    assert not (monorepo / "python-services" / ".env").exists()
+    assert migrate("verify", str(plan)).returncode == 0
+    _holds_no_value("\n".join(said))
+    report = json.loads((monorepo / "migration-report.json").read_text())
+    _holds_no_value(json.dumps(report) + (monorepo / "migration-report.html").read_text())
+    last = json.loads(infisical_iac(emptied.name, "audit", "--last", "1", "--json").stdout)[0]
+    assert last["outcome"] == "done"
+    assert any(change.startswith("+ ") for change in last["changes"])
+
+
+def _is_what_the_service_sees(host: StagingHost, file: Path) -> None:
+    found = env_file(host, "/etc/infisical/credentials/backend.production.env")
+    values = dotenv.read(file.read_bytes(), "dotenv").values
+    with deployer(host) as client:
+        project = client.get("/api/v1/projects/slug/chainalign")["id"]
+        login = {
+            "clientId": found["INFISICAL_CLIENT_ID"],
+            "clientSecret": found["INFISICAL_CLIENT_SECRET"],
+        }
+        token = client.post("/api/v1/auth/universal-auth/login", json=login)["accessToken"]
+        query = {
+            "projectId": project,
+            "environment": "production",
+            "secretPath": "/backend",
+            "expandSecretReferences": "false",
+        }
+        seen = client.with_token(token).get("/api/v4/secrets", params=query)["secrets"]
+    there = {each["secretKey"]: each["secretValue"] for each in seen}
+    assert len(there) > 8
+    assert there == {key: values[key] for key in there}
+
+
+def _holds_no_value(text: str) -> None:
+    names = ("backend/.env", "backend/.env.production", "python-services/.env")
+    values = {
+        value
+        for name in names
+        for value in dotenv.read((_EXAMPLE / name).read_bytes(), "dotenv").values.values()
+        if "fake" in value.lower()
+    }
+    assert len(values) > 5
+    assert [value for value in values if value in text] == []

@@ -1,0 +1,60 @@
+"""Every grammar reads what the real parser reads: the cases were made by running the parsers."""
+
+import json
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.dotenv import GRAMMARS, read
+
+_CASES = json.loads(Path(__file__).with_name("cases.json").read_text())["cases"]
+_ENVIRON = {"HOME": "/home/u"}
+
+# Bash runs a command or uses what only it knows for these, and yet has no error to report.
+_NOT_READ_SAFELY = {"heredoc", "expand_dollar_dollar", "bcrypt", "latin1"}
+
+
+def _cases(*grammars: str) -> list[Any]:
+    return [
+        pytest.param(grammar, case, id=f"{grammar}-{case['name']}")
+        for grammar in grammars
+        for case in _CASES
+    ]
+
+
+@pytest.mark.parametrize(
+    ("grammar", "case"), _cases(*(grammar for grammar in GRAMMARS if grammar != "shell"))
+)
+def test_a_file_is_read_as_the_real_parser_reads_it(grammar: str, case: dict[str, Any]) -> None:
+    reading = read(b64decode(case["input_b64"]), grammar, _ENVIRON)
+    expected = case[grammar]
+    if "__error__" in expected:
+        assert reading.error
+        assert reading.values == {}
+    else:
+        assert reading.error == ""
+        # A name that python-dotenv finds without a value sets nothing.
+        there = [(key, value) for key, value in expected.items() if value is not None]
+        assert list(reading.values.items()) == there
+
+
+@pytest.mark.parametrize(("grammar", "case"), _cases("shell"))
+def test_a_shell_file_is_read_as_bash_reads_it_or_refused(
+    grammar: str, case: dict[str, Any]
+) -> None:
+    reading = read(b64decode(case["input_b64"]), grammar, _ENVIRON)
+    expected = case[grammar]
+    if "__stderr__" in expected or case["name"] in _NOT_READ_SAFELY:
+        assert reading.error
+        assert [finding.message for finding in reading.findings][-1] == reading.error
+        assert reading.values == {}
+    else:
+        assert reading.error == ""
+        assert reading.values == expected
+
+
+def test_there_is_a_case_for_every_grammar_and_no_case_was_lost() -> None:
+    assert len({case["name"] for case in _CASES}) == 79
+    assert all(set(GRAMMARS) < set(case) for case in _CASES)

@@ -1,0 +1,80 @@
+"""What holds of every file: what was written is read back, and nothing breaks a reader."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infisical_iac.dotenv import GRAMMARS, read
+from tests.unit.dotenv.writers import WRITERS
+
+_SIGNS = "\\'\"`$#{}=:~ \t\n\r\f\xa0\ufeff\u2028\0ab1é"
+_VALUES = st.text(st.sampled_from(_SIGNS) | st.characters(exclude_categories=["Cs"]), max_size=12)
+_KEYS = st.from_regex(r"K[A-Z0-9_]{0,8}", fullmatch=True)
+
+_PARTS = [
+    *"AB=:#'\"`\\${}-+?! \n\t\r;~[]<(&|x1é\xa0\u2028\x85\0",
+    "export ", "A=", "\nB=", "\nC='", '\nC="', "\nC=`", "\\n", "\\'", '\\"', "\\0101", "\r\n",
+    "$A", "${A}", "${B:-x}", "${B:-${A}}", "${B:?e}", "${B-", "$$", "$'", "$(", "__proto__=", "1=",
+]  # fmt: skip
+_TEXTS = st.lists(st.sampled_from(_PARTS), max_size=30).map(lambda parts: "".join(parts).encode())
+_BYTES = st.binary(max_size=60) | _TEXTS | st.tuples(_TEXTS, st.binary(max_size=3)).map(b"".join)
+
+# What makes careless parsers take quadratic time or worse, if there is much of it.
+_PATTERNS = [
+    b"A=\n", b"x\n", b"#\n", b" ", b"\n", b"=", b"'", b'"', b"`", b"A='\n", b'A="\n', b"A='\\'\n",
+    b"\\'", b'\\"', b"\\\\", b"$A", b"${A}", b"${A:-x}", b"${A:-", b"${", b"${:", b"{", b"}", b"$$",
+    b"\\$", b" #", b"A=1 ", b"''", b"\0", b"\xff", b"\xe2\x80\xa8", b"\r", b"export ", b"~",
+    b"A=$A$A\n",
+]  # fmt: skip
+
+
+@pytest.fixture
+def _alarm() -> Iterator[None]:
+    """Ends a test that would never end."""
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+
+
+@pytest.mark.parametrize("grammar", GRAMMARS)
+@settings(max_examples=100, deadline=None)
+@given(values=st.dictionaries(_KEYS, _VALUES, max_size=4))
+def test_what_a_grammars_writer_writes_is_read_back_the_same(
+    grammar: str, values: dict[str, str]
+) -> None:
+    written = {key: WRITERS[grammar](value) for key, value in values.items()}
+    lines = {key: f"{key}={quoted}" for key, quoted in written.items() if quoted is not None}
+    reading = read("\n".join(lines.values()).encode(), grammar)
+
+    assert reading.error == ""
+    assert reading.values == {key: values[key] for key in lines}
+    assert [entry.raw for entry in reading.entries] == list(lines.values())
+    line = 1
+    for entry in reading.entries:
+        assert (entry.first_line, entry.last_line) == (line, line + entry.raw.count("\n"))
+        line = entry.last_line + 1
+
+
+@pytest.mark.parametrize("grammar", GRAMMARS)
+@settings(max_examples=150, deadline=None)
+@given(data=_BYTES, environ=st.dictionaries(st.sampled_from("AB"), _VALUES))
+def test_any_bytes_are_read_or_refused(grammar: str, data: bytes, environ: dict[str, str]) -> None:
+    reading = read(data, grammar, environ)
+    last_line = data.count(b"\n") + data.count(b"\r") + 1
+    assert set(reading.values) == {entry.key for entry in reading.entries}
+    assert not (reading.error and reading.entries)
+    assert not reading.error or reading.error in {each.message for each in reading.findings}
+    assert all(1 <= finding.line <= last_line for finding in reading.findings)
+    assert all(1 <= each.first_line <= each.last_line <= last_line for each in reading.entries)
+
+
+@pytest.mark.usefixtures("_alarm")
+@pytest.mark.parametrize("grammar", GRAMMARS)
+@pytest.mark.parametrize("pattern", _PATTERNS, ids=repr)
+def test_much_of_anything_is_read_or_refused_soon(grammar: str, pattern: bytes) -> None:
+    repeated = pattern * (100_000 // len(pattern))
+    for data in (repeated, b"A=" + repeated + b"}", b'A="' + repeated + b'"'):
+        assert read(data, grammar).grammar == grammar

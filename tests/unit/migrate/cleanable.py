@@ -1,0 +1,99 @@
+"""A small monorepo whose `.env` files were moved, with the report that says so."""
+
+import io
+import json
+import subprocess
+import tarfile
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pyrage import decrypt
+from pyrage.x25519 import Identity
+
+from infisical_iac.migrate.cleaning import Verified
+
+SECRET = "obviously-fake-secret"
+BACKEND, PYTHON = "backend/.env", "python-services/.env.production"
+KEY = Identity.generate()
+TO = ("--recipient", str(KEY.to_public()))
+
+
+def git(root: Path, *arguments: str) -> str:
+    """The output of a git command in `root`."""
+    author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    return subprocess.run(
+        ("git", *author, *arguments), cwd=root, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def write(root: Path, path: str, text: str = f"TOKEN={SECRET}\n") -> Path:
+    """Write a file, by default one that holds a secret."""
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text.encode())
+    return file
+
+
+def verified(root: Path, path: str, **more: Any) -> Verified:
+    """A file as it is now, as if it had been read back from Infisical."""
+    digest = sha256((root / path).read_bytes()).hexdigest()
+    return Verified(path, digest, "backend", "production", ("TOKEN",), **more)
+
+
+def report(root: Path, *files: Verified, unverified: tuple[str, ...] = ()) -> Path:
+    """Write plan and report into `root`; returns the path of the plan."""
+    sources = [
+        {
+            "path": each.path,
+            "sha256": each.sha256,
+            "service": each.service,
+            "environment": each.environment,
+            "verified": each.path not in unverified,
+            "keys": list(each.keys),
+            "skipped": list(each.skipped),
+        }
+        for each in files
+    ]
+    write(root, "migration-report.json", json.dumps({"root": ".", "sources": sources}))
+    return write(root, "migration.yaml", "schema_version: 1\n")
+
+
+def monorepo(root: Path) -> list[Verified]:
+    """A repository with a tracked `.env` file and one that was never added."""
+    git(root, "init", "--quiet")
+    write(root, BACKEND)
+    write(root, "backend/server.js", 'import "dotenv/config";\n')
+    write(root, "compose.yaml", "services:\n  backend:\n    env_file: backend/.env\n")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "All of it")
+    write(root, PYTHON, f"OTHER='{SECRET}'\r\n")
+    return [verified(root, BACKEND), verified(root, PYTHON)]
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    """What is in each file, by path; git's own are left out."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and ".git" not in path.parts
+    }
+
+
+def archived(root: Path, key: Identity) -> dict[str, bytes]:
+    """What is in all archives together, each of which can be opened."""
+    found: dict[str, bytes] = {}
+    for file in root.glob(".env-archive-*.tar.age"):
+        found |= opened(file, key)
+    return found
+
+
+def opened(file: Path, key: Identity) -> dict[str, bytes]:
+    """What the reader of an archive finds in it with his own tools."""
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(decrypt(file.read_bytes(), [key]))) as tar:
+        for member in tar:
+            stream = tar.extractfile(member)
+            assert stream is not None
+            found[member.name] = stream.read()
+    return found

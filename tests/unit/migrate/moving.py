@@ -1,0 +1,22 @@
+"""Secrets and findings for the tests of a migration."""
+
+from infisical_iac.migrate.model import FileFinding
+from infisical_iac.migrate.secret import Name, Secret
+
+
+def secret(
+    key: str = "FAKE",
+    value: str = "fake-value",
+    *,
+    environment: str = "production",
+    folder: str = "/backend",
+    is_literal: bool = False,
+) -> Secret:
+    """A value that is to be moved."""
+    name = Name(environment, folder, key)
+    return Secret(name, value, "backend/.env", 3, "0123456789abcdef" * 4, is_literal)
+
+
+def finding(kind: str, *, blocking: bool = False, key: str = "FAKE", line: int = 1) -> FileFinding:
+    """Something that a scan found."""
+    return FileFinding("backend/.env", line, kind, key, "It is odd.", "Look.", blocking)

@@ -1,0 +1,97 @@
+"""What shows only when several files are seen together."""
+
+from pathlib import Path
+
+from infisical_iac.migrate.model import FileFinding
+from infisical_iac.migrate.sources import scan
+from tests.unit.migrate.trees import WORKSPACE, plant
+
+SECRET = "obviously-fake-secret"
+
+
+def found(root: Path, files: dict[str, str], kind: str) -> list[FileFinding]:
+    """The findings of one kind in a tree of these files."""
+    sources = scan(plant(root, files), WORKSPACE)
+    return [one for each in sources for one in each.findings if one.kind == kind]
+
+
+def told(findings: list[FileFinding]) -> list[tuple[str, int, str]]:
+    return [(each.file, each.line, each.key) for each in findings]
+
+
+def test_two_files_for_the_same_place_that_differ_block(tmp_path: Path) -> None:
+    files = {
+        "backend/.env": "A=fake-one\nB=fake-same\n",
+        "backend/.env.local": "B=fake-same\nA=fake-two\n",
+        "backend/.env.production": "A=fake-three\n",
+    }
+    findings = found(tmp_path, files, "same-target")
+    assert told(findings) == [("backend/.env", 1, "A"), ("backend/.env.local", 2, "A")]
+    assert all(each.blocking for each in findings)
+    assert "backend/.env.local:2" in findings[0].message
+
+
+def test_files_without_a_place_do_not_meet_in_it(tmp_path: Path) -> None:
+    files = {"x/.env": "A=fake-one\n", "y/.env": "A=fake-two\n"}
+    assert found(tmp_path, files, "same-target") == []
+
+
+def test_the_same_value_in_two_services_may_be_shared(tmp_path: Path) -> None:
+    files = {
+        "backend/.env": f"JWT={SECRET}\nPORT=80\n",
+        "python-services/.env": f"PORT=80\nJWT={SECRET}\n",
+        "python-services/.env.production": f"JWT={SECRET}\n",
+    }
+    findings = found(tmp_path, files, "shared-candidate")
+    assert told(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 2, "JWT")]
+
+
+def test_a_key_with_another_value_in_another_service_is_told(tmp_path: Path) -> None:
+    files = {
+        "backend/.env": "DB=fake-one\nPORT=80\nNODE_ENV=a-fake-one\n",
+        "python-services/.env": "DB=fake-two\nPORT=81\nNODE_ENV=a-fake-two\n",
+    }
+    findings = found(tmp_path, files, "differs-across-services")
+    assert told(findings) == [("backend/.env", 1, "DB"), ("python-services/.env", 1, "DB")]
+    assert not any(each.blocking for each in findings)
+
+
+def test_the_same_value_under_two_keys_is_told_for_both(tmp_path: Path) -> None:
+    files = {
+        "backend/.env": f"A={SECRET}\nSHORT=fake\nON=production\n",
+        "backend/.env.local": f"B={SECRET}\nOTHER=fake\nOFF=production\n",
+        "backend/.env.production": f"C={SECRET}\n",
+    }
+    findings = found(tmp_path, files, "same-value")
+    assert told(findings) == [("backend/.env", 1, "A"), ("backend/.env.local", 1, "B")]
+    assert findings[0].message == "Has the same value as B in backend/.env.local:1."
+
+
+def test_of_many_other_places_three_are_named(tmp_path: Path) -> None:
+    files = {"backend/.env": "".join(f"K{n}={SECRET}\n" for n in range(6))}
+    findings = found(tmp_path, files, "same-value")
+    assert len(findings) == 6
+    assert findings[0].message.endswith("K3 in backend/.env:4 and 2 more.")
+
+
+def test_a_sample_that_drifted_is_told_both_ways(tmp_path: Path) -> None:
+    files = {
+        "backend/.env.example": "A=\nB=\nC=\n",
+        "backend/.env": "A=fake\nD=fake\n",
+        "backend/.env.local": "B=fake\n",
+        "python-services/.env": "E=fake\n",
+    }
+    missing = found(tmp_path, files, "missing")
+    assert told(missing) == [("backend/.env", 0, "C")]
+    assert missing[0].message == "backend/.env.example:3 names it, and no file beside it has it."
+    assert told(found(tmp_path, files, "not-in-sample")) == [("backend/.env", 2, "D")]
+
+
+def test_a_sample_of_one_environment_is_compared_with_its_own(tmp_path: Path) -> None:
+    files = {
+        "backend/.env.production.example": "A=\n",
+        "backend/.env": "B=fake\n",
+        "backend/.env.production": "C=fake\n",
+    }
+    assert told(found(tmp_path, files, "missing")) == [("backend/.env.production", 0, "A")]
+    assert told(found(tmp_path, files, "not-in-sample")) == [("backend/.env.production", 1, "C")]

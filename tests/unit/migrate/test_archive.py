@@ -1,0 +1,107 @@
+"""The archive gives back what went into it, to its recipients only, or nothing is deleted."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyrage.x25519 import Identity
+
+from infisical_iac.migrate import archive
+from infisical_iac.migrate.archive import ArchiveError
+from tests.unit.migrate.cleanable import opened
+
+_AT = datetime(2026, 11, 25, 14, 30, 5, tzinfo=UTC)
+_CONTENTS = {"backend/.env": b"TOKEN=obviously-fake-secret\n", ".env.production": b"\xff\r\n\0"}
+
+
+def test_a_recipient_gets_back_every_byte(tmp_path: Path) -> None:
+    ada, ben = Identity.generate(), Identity.generate()
+    file = archive.path(tmp_path, _AT)
+    archive.write(file, _CONTENTS, [ada.to_public(), ben.to_public()], [ben])
+    assert file.name == ".env-archive-20261125T143005Z.tar.age"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert opened(file, ada) == opened(file, ben) == _CONTENTS
+    assert b"obviously-fake-secret" not in file.read_bytes()
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@given(st.dictionaries(st.from_regex(r"[a-zé]{1,130}/\.env", fullmatch=True), st.binary()))
+def test_any_names_and_bytes_are_given_back(contents: dict[str, bytes]) -> None:
+    assert archive._untar(archive._tar(contents)) == contents
+
+
+def test_a_key_that_does_not_open_it_leaves_no_archive(tmp_path: Path) -> None:
+    recipient, other = Identity.generate().to_public(), Identity.generate()
+    with pytest.raises(ArchiveError, match="can't be opened with the key given for it"):
+        archive.write(archive.path(tmp_path, _AT), _CONTENTS, [recipient], [other])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_gives_back_something_else_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, wrong = archive._tar(_CONTENTS), archive._tar({**_CONTENTS, "backend/.env": b""})
+    assert right != wrong
+    monkeypatch.setattr(archive, "_tar", lambda _: wrong)
+    with pytest.raises(ArchiveError, match="does not hold what was written to it"):
+        archive.write(archive.path(tmp_path, _AT), _CONTENTS, [Identity.generate().to_public()])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_is_never_replaced(tmp_path: Path) -> None:
+    file = archive.path(tmp_path, _AT)
+    file.write_bytes(b"of the run before")
+    with pytest.raises(ArchiveError, match="it is there already"):
+        archive.write(file, _CONTENTS, [Identity.generate().to_public()])
+    assert file.read_bytes() == b"of the run before"
+
+
+def test_a_second_archive_of_the_same_moment_has_a_name_of_its_own(tmp_path: Path) -> None:
+    names = []
+    for part in ("", "", ".part", ""):
+        file = archive.path(tmp_path, _AT)
+        file.with_name(file.name + part).touch()
+        names.append(file.name.removeprefix(".env-archive-20261125T143005Z"))
+    assert names == [".tar.age", "-2.tar.age", "-3.tar.age", "-4.tar.age"]
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ArchiveError, match=r"can't be written: No space left on device$"):
+        archive.write(archive.path(tmp_path, _AT), _CONTENTS, [Identity.generate().to_public()])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_are_read_as_age_keygen_writes_them() -> None:
+    key = Identity.generate()
+    lines = ["# created: today", f"# public key: {key.to_public()}", "", f"{key}\n"]
+    assert [str(each) for each in archive.identities(lines)] == [str(key)]
+    assert [str(each) for each in archive.recipients(["# Ada", f" {key.to_public()} "])] == [
+        str(key.to_public())
+    ]
+
+
+def test_a_private_key_given_as_a_recipient_is_not_repeated() -> None:
+    key = str(Identity.generate())
+    with pytest.raises(ArchiveError, match="a recipient is a public key of age") as raised:
+        archive.recipients([key])
+    assert key not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["age1", "age1obviouslyfake", "ssh-ed25519 AAAA"])
+def test_what_is_no_recipient_is_refused(text: str) -> None:
+    with pytest.raises(ArchiveError, match="public key of age"):
+        archive.recipients([text])
+
+
+@pytest.mark.parametrize("lines", [[], ["# nothing"], ["AGE-SECRET-KEY-1OBVIOUSLYFAKE"]])
+def test_what_is_no_identity_is_refused(lines: list[str]) -> None:
+    with pytest.raises(ArchiveError, match="age-keygen") as raised:
+        archive.identities(lines)
+    assert "OBVIOUSLYFAKE" not in str(raised.value)

@@ -1,0 +1,199 @@
+"""`infisical-iac migrate clean`: the plan, the question, and what is left."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from pyrage.x25519 import Identity
+
+from infisical_iac.cli.migrate_clean import clean
+from infisical_iac.migrate.cleaning import Verified
+from tests.unit.migrate.cleanable import (
+    BACKEND,
+    KEY,
+    PYTHON,
+    SECRET,
+    TO,
+    archived,
+    git,
+    monorepo,
+    report,
+    snapshot,
+    verified,
+    write,
+)
+
+Clean = Callable[..., Result]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Verified]:
+    """The files of a monorepo with a report that says that they were verified."""
+    made = monorepo(tmp_path)
+    report(tmp_path, *made)
+    return made
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Clean:
+    """Run `migrate clean <arguments>` on the plan in the repository."""
+
+    def invoke(*arguments: str, answer: str = "") -> Result:
+        plan = str(tmp_path / "migration.yaml")
+        return CliRunner().invoke(clean, [plan, *arguments], input=answer)
+
+    return invoke
+
+
+def test_the_plan_is_shown_and_no_changes_nothing(
+    tmp_path: Path, files: list[Verified], run: Clean
+) -> None:
+    before = snapshot(tmp_path)
+    ran = run(*TO, answer="n\n")
+    assert ran.exit_code == 1
+    assert f"- {BACKEND}: 1 key of backend in production, tracked by git\n" in ran.output
+    assert f"- {PYTHON}: 1 key of backend in production\n" in ran.output
+    assert "~ .gitignore: .env, .env.*, .env-archive-*, " in ran.output
+    assert "~ .dockerignore: **/.env, " in ran.output
+    assert "+ backend/.env.local.example\n+ python-services/.env.local.example\n" in ran.output
+    assert "  compose.yaml:3: backend/.env\n" in ran.output
+    assert "  backend/server.js:1: dotenv/config\n" in ran.output
+    assert SECRET not in ran.output
+    assert snapshot(tmp_path) == before
+
+
+def test_yes_leaves_an_archive_that_git_ignores_and_no_file(
+    tmp_path: Path, files: list[Verified], run: Clean
+) -> None:
+    before = snapshot(tmp_path)
+    ran = run(*TO, answer="y\n")
+    assert ran.exit_code == 0, ran.output
+    assert "Deleted 2 files.\n" in ran.output
+    assert "git's history still has what was tracked" in ran.output
+    assert archived(tmp_path, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
+    assert not {BACKEND, PYTHON} & snapshot(tmp_path).keys()
+    assert git(tmp_path, "ls-files", "--deleted") == ""
+    assert ".env-archive" not in git(tmp_path, "status", "--porcelain")
+    example = (tmp_path / "backend" / ".env.local.example").read_text()
+    names = [line.partition("=")[0] for line in example.splitlines() if "=" in line]
+    assert names == ["INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV"]
+
+
+def test_a_second_run_changes_nothing(tmp_path: Path, files: list[Verified], run: Clean) -> None:
+    assert run(*TO, "--yes").exit_code == 0
+    before = snapshot(tmp_path)
+    again = run("--yes")
+    assert again.exit_code == 0, again.output
+    assert again.output.endswith("Nothing to do.\n")
+    assert "  compose.yaml:3: backend/.env\n" in again.output
+    assert snapshot(tmp_path) == before
+
+
+def test_an_example_that_is_there_stays_as_it_is(
+    tmp_path: Path, files: list[Verified], run: Clean
+) -> None:
+    own = write(tmp_path, "backend/.env.local.example", "PORT=3000\n")
+    assert run(*TO, "--yes").exit_code == 0
+    assert own.read_text() == "PORT=3000\n"
+    assert (tmp_path / "python-services" / ".env.local.example").exists()
+
+
+def test_an_example_that_cant_be_written_deletes_nothing(
+    tmp_path: Path, files: list[Verified], run: Clean
+) -> None:
+    (tmp_path / "backend" / ".env.local.example").symlink_to("nowhere")
+    ran = run(*TO, "--yes")
+    assert "backend/.env.local.example can't be written (File exists)" in str(ran.exception)
+    assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()
+
+
+def test_what_is_not_verified_or_has_changed_is_kept(
+    tmp_path: Path, files: list[Verified], run: Clean
+) -> None:
+    write(tmp_path, "other/.env")
+    report(tmp_path, *files, verified(tmp_path, "other/.env"), unverified=("other/.env",))
+    write(tmp_path, PYTHON, "OTHER=obviously-fake-other\n")
+    ran = run(*TO, "--yes")
+    assert ran.exit_code == 2
+    assert f"? {PYTHON} is kept: it has changed since it was verified" in ran.output
+    assert "? other/.env is kept: not all of it was read back" in ran.output
+    there = snapshot(tmp_path)
+    assert {PYTHON, "other/.env"} <= there.keys()
+    assert BACKEND not in there
+    assert list(archived(tmp_path, KEY)) == [BACKEND]
+
+
+def test_a_file_that_goes_to_two_places_is_verified_in_both_or_not_at_all(
+    tmp_path: Path, files: list[Verified], run: Clean
+) -> None:
+    plan = report(tmp_path, *files, files[0])
+    text = plan.with_name("migration-report.json").read_text()
+    changed = text.replace('"verified": true', '"verified": false', 1)
+    plan.with_name("migration-report.json").write_text(changed)
+    assert run(*TO, "--yes").exit_code == 2
+    assert BACKEND in snapshot(tmp_path)
+    assert PYTHON not in snapshot(tmp_path)
+
+
+def test_without_a_recipient_nothing_is_deleted(
+    tmp_path: Path, files: list[Verified], run: Clean
+) -> None:
+    before = snapshot(tmp_path)
+    ran = run("--yes")
+    assert "nobody could open the archive: add --recipient" in str(ran.exception)
+    assert snapshot(tmp_path) == before
+
+
+def test_no_archive_deletes_without_one(tmp_path: Path, files: list[Verified], run: Clean) -> None:
+    ran = run("--no-archive", "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert not {BACKEND, PYTHON} & snapshot(tmp_path).keys()
+    assert list(tmp_path.glob(".env-archive*")) == []
+
+
+def test_recipients_and_an_identity_come_from_files(
+    tmp_path: Path, files: list[Verified], run: Clean, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    keys = tmp_path_factory.mktemp("keys")
+    to = write(keys, "to", f"# Ada\n{KEY.to_public()}\n")
+    mine, wrong = write(keys, "mine", f"{KEY}\n"), write(keys, "wrong", f"{Identity.generate()}\n")
+    refused = run("--recipients-file", str(to), "--identity", str(wrong), "--yes")
+    assert "can't be opened with the key given for it" in str(refused.exception)
+    assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()
+    ran = run("--recipients-file", str(to), "--identity", str(mine), "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert set(archived(tmp_path, KEY)) == {BACKEND, PYTHON}
+
+
+def test_an_archive_that_git_would_not_ignore_is_not_made(
+    tmp_path: Path,
+    files: list[Verified],
+    run: Clean,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("infisical_iac.migrate.worktree.is_ignored", lambda _: False)
+    ran = run(*TO, "--yes")
+    assert "git would not ignore" in str(ran.exception)
+    assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()
+    assert list(tmp_path.glob(".env-archive*")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "which says what is verified, can't be read (No such file or directory)"),
+        ("[]", "is not what migrate apply writes"),
+        ('{"root": ".", "sources": []}', "is verified yet: run migrate apply"),
+        ('{"root": "gone", "sources": []}', "which was migrated, is not there"),
+    ],
+)
+def test_without_a_report_of_verified_files_nothing_happens(
+    tmp_path: Path, run: Clean, text: str | None, sentence: str
+) -> None:
+    write(tmp_path, "migration.yaml", "")
+    if text is not None:
+        write(tmp_path, "migration-report.json", text)
+    before = snapshot(tmp_path)
+    assert sentence in str(run(*TO, "--yes").exception)
+    assert snapshot(tmp_path) == before

@@ -1,0 +1,75 @@
+"""`infisical-iac migrate clean` killed at each of its changes: nothing is lost."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from infisical_iac.cli.migrate_clean import clean
+from tests.unit.migrate.cleanable import (
+    BACKEND,
+    KEY,
+    PYTHON,
+    TO,
+    archived,
+    git,
+    monorepo,
+    report,
+    snapshot,
+)
+
+# What makes a change, as Python's audit events name it.
+_CHANGES = {"os.rename", "os.remove", "subprocess.Popen"}
+_MOST_CHANGES = 80
+
+
+def _die_at(number: int, root: Path) -> None:
+    """End this process, as a kill would, right before its change of that number."""
+    left = [number]
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        writes = event == "open" and str(arguments[0]).startswith(str(root))
+        if event in _CHANGES or (writes and isinstance(arguments[2], int) and arguments[2] & 3):
+            left[0] -= 1
+            if left[0] == 0:
+                os._exit(9)
+
+    sys.addaudithook(audit)
+
+
+def _exit_status(number: int, root: Path, run: Callable[..., Result]) -> int:
+    """The exit status of a run in a process of its own that dies at that change."""
+    child = os.fork()
+    if child == 0:
+        _die_at(number, root)
+        os._exit(run(*TO, "--yes").exit_code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_death_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path: Path) -> None:
+    deaths = 0
+    for number in range(1, _MOST_CHANGES):
+        root = tmp_path / str(number)
+        root.mkdir()
+        report(root, *monorepo(root))
+        before = snapshot(root)
+
+        def run(*arguments: str, root: Path = root) -> Result:
+            return CliRunner().invoke(clean, [str(root / "migration.yaml"), *arguments])
+
+        status = _exit_status(number, root, run)
+        there = snapshot(root)
+        for path in (BACKEND, PYTHON):
+            assert there.get(path, archived(root, KEY).get(path)) == before[path]
+        assert ".env-archive" not in git(root, "status", "--porcelain")
+        if status == 0:
+            break
+        assert status == 9
+        deaths += 1
+        assert run(*TO, "--yes").exit_code == 0
+        assert not {BACKEND, PYTHON} & snapshot(root).keys()
+        assert archived(root, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
+    assert 10 < deaths < _MOST_CHANGES - 1

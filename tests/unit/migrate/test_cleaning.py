@@ -1,0 +1,142 @@
+"""Which files may be deleted, and that no other is."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.migrate.cleaning import Verified, delete, examine
+from tests.unit.migrate.cleanable import BACKEND, PYTHON, SECRET, git, monorepo, verified, write
+
+
+def _reason(root: Path, file: Verified, *, archived: bool = True) -> str:
+    """Why the file is kept, which is all that an examination says of it."""
+    ready, [kept] = examine(root, [file], archived=archived)
+    assert (ready, kept.path) == ([], file.path)
+    return kept.reason
+
+
+def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
+    ready, kept = examine(tmp_path, monorepo(tmp_path), archived=True)
+    assert kept == []
+    assert [(each.file.path, each.is_tracked) for each in ready] == [
+        (BACKEND, True),
+        (PYTHON, False),
+    ]
+    assert ready[0].data == f"TOKEN={SECRET}\n".encode()
+    assert SECRET not in repr(ready)
+
+
+def test_a_file_that_is_gone_is_no_concern(tmp_path: Path) -> None:
+    file = verified(tmp_path, write(tmp_path, "a/.env").relative_to(tmp_path).as_posix())
+    (tmp_path / "a" / ".env").unlink()
+    assert examine(tmp_path, [file], archived=True) == ([], [])
+    (tmp_path / "a").rmdir()
+    assert examine(tmp_path, [file], archived=True) == ([], [])
+
+
+def test_a_file_that_has_changed_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, ".env")
+    file = verified(tmp_path, ".env")
+    write(tmp_path, ".env", "TOKEN=obviously-fake-other\n")
+    assert "it has changed since it was verified" in _reason(tmp_path, file)
+
+
+def test_a_link_is_kept_and_so_is_what_it_points_to(tmp_path: Path) -> None:
+    target = write(tmp_path, "shared.env")
+    (tmp_path / ".env").symlink_to(target)
+    assert "it is a symbolic link" in _reason(tmp_path, verified(tmp_path, ".env"))
+    write(tmp_path, "real/.env")
+    (tmp_path / "link").symlink_to("real")
+    assert "on its way is a symbolic link" in _reason(tmp_path, verified(tmp_path, "link/.env"))
+
+
+@pytest.mark.parametrize("path", ["../.env", "a/../../.env", "/etc/infisical/.env"])
+def test_a_file_outside_the_root_is_kept(tmp_path: Path, path: str) -> None:
+    write(tmp_path, ".env")
+    (tmp_path / "root").mkdir()
+    file = Verified(path, "0" * 64, "backend", "production", ())
+    assert "is outside" in _reason(tmp_path / "root", file)
+    assert (tmp_path / ".env").exists()
+
+
+def test_a_directory_in_place_of_the_file_is_kept(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    file = Verified(".env", "0" * 64, "backend", "production", ())
+    assert "it is no plain file" in _reason(tmp_path, file)
+
+
+def test_a_directory_that_cant_be_written_to_keeps_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, ".env")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "can't be written to" in _reason(tmp_path, verified(tmp_path, ".env"))
+
+
+def test_skipped_keys_keep_a_file_unless_it_is_archived(tmp_path: Path) -> None:
+    write(tmp_path, ".env")
+    file = verified(tmp_path, ".env", skipped=("PORT",))
+    assert "PORT would be lost" in _reason(tmp_path, file, archived=False)
+    assert examine(tmp_path, [file], archived=True).kept == []
+
+
+def test_a_file_of_which_nothing_was_moved_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, ".env.local", "INFISICAL_CLIENT_ID=obviously-fake\n")
+    skipped = replace(verified(tmp_path, ".env.local"), keys=(), skipped=("INFISICAL_CLIENT_ID",))
+    assert "nothing of it is in Infisical" in _reason(tmp_path, skipped)
+
+
+def test_a_deleted_file_is_out_of_the_index_and_of_the_disk(tmp_path: Path) -> None:
+    ready, _ = examine(tmp_path, monorepo(tmp_path), archived=True)
+    assert [delete(tmp_path, each) for each in ready] == [None, None]
+    assert not (tmp_path / BACKEND).exists()
+    assert not (tmp_path / PYTHON).exists()
+    assert git(tmp_path, "ls-files", BACKEND) == ""
+    assert [delete(tmp_path, each) for each in ready] == [None, None]
+
+
+def test_a_name_with_brackets_is_no_pattern_to_git(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    write(tmp_path, ".env1")
+    git(tmp_path, "add", ".env1")
+    write(tmp_path, ".env[1]")
+    [ready], _ = examine(tmp_path, [verified(tmp_path, ".env[1]")], archived=True)
+    assert not ready.is_tracked
+    assert delete(tmp_path, ready) is None
+    assert git(tmp_path, "ls-files") == ".env1\n"
+
+
+def test_a_file_that_changes_after_the_question_is_kept(tmp_path: Path) -> None:
+    ready, _ = examine(tmp_path, monorepo(tmp_path), archived=True)
+    changed = write(tmp_path, BACKEND, "TOKEN=obviously-fake-other\n")
+    kept = delete(tmp_path, ready[0])
+    assert str(kept).startswith(f"{BACKEND} is kept: it has changed")
+    assert changed.read_text() == "TOKEN=obviously-fake-other\n"
+    assert git(tmp_path, "ls-files", BACKEND) == f"{BACKEND}\n"
+
+
+def test_what_is_only_in_the_index_keeps_its_file(tmp_path: Path) -> None:
+    files = monorepo(tmp_path)
+    write(tmp_path, BACKEND, "TOKEN=obviously-fake-staged\n")
+    git(tmp_path, "add", BACKEND)
+    write(tmp_path, BACKEND, f"TOKEN={SECRET}\nMORE={SECRET}\n")
+    ready, _ = examine(tmp_path, [verified(tmp_path, BACKEND), files[1]], archived=True)
+    kept = delete(tmp_path, ready[0])
+    assert "git won't take it out of its index" in str(kept)
+    assert (tmp_path / BACKEND).exists()
+    assert "obviously-fake-staged" in git(tmp_path, "show", f":{BACKEND}")
+
+
+def test_a_file_that_cant_be_deleted_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, ".env")
+    ready, _ = examine(tmp_path, [verified(tmp_path, ".env")], archived=True)
+
+    def refuse(path: Path, missing_ok: bool) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert "it can't be deleted (Operation not permitted)" in str(delete(tmp_path, ready[0]))

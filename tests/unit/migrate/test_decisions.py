@@ -1,0 +1,96 @@
+"""What becomes of a key: the default, and what may not be decided."""
+
+import pytest
+
+from infisical_iac.migrate import decisions
+from infisical_iac.migrate.model import FileFinding
+from infisical_iac.migrate.plan_file import Decision
+from tests.unit.migrate.moving import finding
+
+_LITERAL = finding("literal-reference", blocking=True)
+_TRIMMED = finding("trimmed", blocking=True)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "allow_literal", "decision"),
+    [
+        ([], False, "store"),
+        ([finding("empty")], False, "store"),
+        ([finding("resolved")], False, "store-resolved"),
+        ([_TRIMMED], False, "undecided"),
+        ([_LITERAL], False, "undecided"),
+        ([_LITERAL], True, "store-literal"),
+        ([_LITERAL, finding("resolved")], True, "store-literal"),
+        ([_LITERAL, _TRIMMED], True, "undecided"),
+        ([finding("bootstrap-key"), _TRIMMED], False, "skip"),
+    ],
+)
+def test_the_default_follows_from_the_findings(
+    kinds: list[FileFinding], allow_literal: bool, decision: Decision
+) -> None:
+    assert decisions.default(kinds, allow_literal=allow_literal) == decision
+
+
+def test_a_file_is_undecided_if_something_about_the_whole_of_it_blocks() -> None:
+    assert decisions.of_file([]) == decisions.of_file([finding("tracked")]) == "store"
+    assert decisions.of_file([finding("no-service", blocking=True)]) == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("fresh", "earlier", "kept"),
+    [
+        ("undecided", "store", "store"),
+        ("undecided", "skip", "skip"),
+        ("store", "skip", "skip"),
+        ("store-resolved", "store", "store-resolved"),
+        ("store", "undecided", "store"),
+    ],
+)
+def test_what_a_person_decided_stays(fresh: Decision, earlier: Decision, kept: Decision) -> None:
+    then = [_TRIMMED, finding("empty")]
+    assert decisions.kept(fresh, earlier, [_TRIMMED], then) == kept
+
+
+@pytest.mark.parametrize(("earlier", "kept"), [("store", "undecided"), ("skip", "skip")])
+def test_what_was_decided_without_knowing_of_a_finding_is_decided_anew(
+    earlier: Decision, kept: Decision
+) -> None:
+    fresh: Decision = "undecided"
+    assert decisions.kept(fresh, earlier, [_TRIMMED], []) == kept
+
+
+@pytest.mark.parametrize("decision", ["store", "store-resolved"])
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("FAKE", " padded-fake", "begins or ends with blanks"),
+        ("FAKE", "fake\n\n", "begins or ends with blanks"),
+        ("FAKE", "\u00a0fake", "begins or ends with blanks"),
+        ("FAKE", "fake \udcff", "holds bytes that are no UTF-8"),
+        ("FAKE", "x" * 900_000, "is too long for a request"),
+        ("FAKE", "fake ${OTHER}", "decide `store-literal` or `skip`"),
+        ("A:B", "fake", "has a name that Infisical does not take"),
+        ("A/B", "fake", "has a name that Infisical does not take"),
+        ("A B", "fake", "has a name that Infisical does not take"),
+    ],
+)
+def test_what_would_not_arrive_whole_is_refused(
+    decision: Decision, key: str, value: str, told: str
+) -> None:
+    refusal = decisions.refusal(decision, key, value)
+    assert told in refusal
+    assert value not in refusal
+    assert decisions.refusal("skip", key, value) == ""
+
+
+@pytest.mark.parametrize("value", ["", "fake\n", "$A ${A:-b} ${{A}} $$", "a\0b", "ü🔑", "a  b"])
+def test_what_arrives_whole_may_be_stored(value: str) -> None:
+    assert decisions.refusal("store", "FAKE", value) == ""
+
+
+def test_a_literal_reference_may_be_stored_as_such() -> None:
+    assert decisions.refusal("store-literal", "FAKE", "fake ${OTHER}") == ""
+
+
+def test_what_is_undecided_is_refused() -> None:
+    assert "write its decision into the plan" in decisions.refusal("undecided", "FAKE", "fake")

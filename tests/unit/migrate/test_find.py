@@ -1,0 +1,141 @@
+"""Which files are found, and where their names say that they belong."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.migrate.find import ScanError, environment, is_env, is_sample, walk
+from infisical_iac.migrate.services import service_of
+from infisical_iac.workspace.load import load
+
+SLUGS = ["development", "staging", "production"]
+WORKSPACE = load(
+    "project: {name: A, slug: abcde}\n"
+    "environments: [{slug: production, name: Production}]\n"
+    "services:\n"
+    "  backend: {folder: /backend}\n"
+    "  python-service: {folder: /python-services}\n"
+    "  ingest: {folder: /python-services/ingest}\n"
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".env", ".env.local", ".env.production", ".env-prod", ".env_ci", ".env~", ".env2"),
+        *(".envrc", "db.env", "prod.env", ".env.example", ".envrc.sample"),
+    ],
+)
+def test_a_name_of_an_env_file_is_known(name: str) -> None:
+    assert is_env(name)
+
+
+@pytest.mark.parametrize("name", ["env", ".environment", ".envoy.yaml", "env.py", "x.envs", ".e"])
+def test_another_name_is_none_of_an_env_file(name: str) -> None:
+    assert not is_env(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".env.example", ".env.production.sample", ".env.template", ".env.dist"),
+        *(".env.defaults", ".env-example", "example.env", ".env.example.local", ".env.EXAMPLE"),
+    ],
+)
+def test_a_sample_is_told_by_its_name(name: str) -> None:
+    assert is_sample(name)
+
+
+@pytest.mark.parametrize("name", [".env", ".env.examples", ".env.local", "example.txt"])
+def test_what_is_named_otherwise_is_no_sample(name: str) -> None:
+    assert not is_sample(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "slug"),
+    [
+        (".env", "development"),
+        ("backend/.env.local", "development"),
+        ("backend/.env.dev", "development"),
+        ("backend/.env.production", "production"),
+        ("backend/.env.production.local", "production"),
+        ("backend/.env.PROD", "production"),
+        ("backend/prod.env", "production"),
+        ("backend/backend.env", "development"),
+        ("backend/.env.staging", "staging"),
+        ("deploy/staging/.env", "staging"),
+        ("staging/.env.production", "production"),
+        ("backend/.env.test", ""),
+        ("tests/fixtures/.env", ""),
+        ("backend/.env.bak", ""),
+        ("backend/.env.test.local", ""),
+    ],
+)
+def test_the_environment_follows_from_suffix_then_directory(path: str, slug: str) -> None:
+    assert environment(path, SLUGS) == slug
+
+
+def test_words_mean_the_slug_that_the_workspace_has() -> None:
+    slugs = ["dev", "prod", "test", "qa"]
+    paths = [".env", ".env.production", ".env.test", ".env.qa", ".env.staging"]
+    assert [environment(path, slugs) for path in paths] == ["dev", "prod", "test", "qa", ""]
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        ("backend/.env", "backend"),
+        ("services/Backend/config/.env", "backend"),
+        ("python-services/.env", "python-service"),
+        ("python_services/.env", "python-service"),
+        ("python-service/.env", "python-service"),
+        ("python-services/ingest/.env", "ingest"),
+        ("python-services/other/.env", "python-service"),
+        ("frontend/.env", ""),
+        (".env", ""),
+    ],
+)
+def test_the_service_follows_from_the_directory(path: str, service: str) -> None:
+    assert service_of(path, "repository", [], WORKSPACE) == service
+
+
+def test_the_scanned_directory_may_be_the_service() -> None:
+    assert service_of("config/.env", "backend", [], WORKSPACE) == "backend"
+
+
+def test_a_container_that_reads_the_file_says_whose_it_is() -> None:
+    assert service_of("deploy/a.env", "x", ["backend", "postgres"], WORKSPACE) == "backend"
+    assert service_of("deploy/a.env", "x", ["backend", "ingest"], WORKSPACE) == ""
+    assert service_of("ingest/.env", "x", ["backend"], WORKSPACE) == "ingest"
+
+
+def test_what_others_made_is_left_out(tmp_path: Path) -> None:
+    for path in ("node_modules/a", ".git/b", "env/lib", "src", ".next/standalone"):
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / ".env").touch()
+    (tmp_path / "env" / "pyvenv.cfg").touch()
+    assert walk(tmp_path) == ["src/.env"]
+
+
+def test_a_link_to_a_directory_is_not_followed_and_a_broken_one_is_told(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / ".env").symlink_to("nowhere")
+    os.mkfifo(tmp_path / ".env.local")
+    assert walk(tmp_path) == [".env", ".env.local"]
+
+
+def test_a_directory_that_cannot_be_listed_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ScanError, match=r"closed can't be listed \(Permission denied\)"):
+        walk(tmp_path)

@@ -1,0 +1,249 @@
+"""What is told of a file's entries, one by one; and that values stay untold."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.dotenv import GRAMMARS, read
+from infisical_iac.migrate.disagreements import disagreements
+from infisical_iac.migrate.findings import of_entries, trimmed
+from infisical_iac.migrate.fingerprint import KeyFileError, digest, load_or_make
+from infisical_iac.migrate.model import BLOCKING
+from infisical_iac.migrate.plain import is_plain
+from infisical_iac.migrate.torn import mended
+
+
+def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
+    """The kinds of what is told, by key."""
+    told: dict[str, set[str]] = {}
+    for each in of_entries(read(text.encode(), grammar)):
+        told.setdefault(each.key, set()).add(each.kind)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('A="  fake"', "trimmed"),
+        ('A="fake\\n\\n"', "trimmed"),
+        ('A="\ufefffake"', "trimmed"),
+        ('A="\u00a0"', "trimmed"),
+        ("A=fa${NAME}ke", "literal-reference"),
+        ("A=${prod.db.PASSWORD}", "literal-reference"),
+        ("A=\\${user@host-1}", "literal-reference"),
+        ("A=fa\0ke", "nul"),
+        ("A=", "empty"),
+        ("A='" + "x" * 131_072 + "'", "long-value"),
+        ("INFISICAL_CLIENT_SECRET=fake", "bootstrap-key"),
+        ("NODE_ENV=production", "bootstrap-key"),
+        ("PATH=/bin", "reserved-name"),
+        ("NODE_OPTIONS=--inspect", "reserved-name"),
+        ("PYTHONPATH=src", "reserved-name"),
+        ("LD_PRELOAD=x.so", "reserved-name"),
+        ("A.B=fake", "odd-name"),
+        ("1A=fake", "odd-name"),
+        ("A" * 501 + "=fake", "long-name"),
+        ("PORT=3000", "plain-configuration"),
+    ],
+)
+def test_an_entry_is_told(text: str, kind: str) -> None:
+    assert kind in set().union(*kinds(text).values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'A="fake\\n"',
+        "A=\u200bfake",
+        'A="\x1ffake\x85"',
+        "A=$NAME",
+        "A=${NAME:-fake}",
+        "A=${ NAME }",
+        "A=${{NAME}}",
+        "A='" + "x" * 131_068 + "'",
+        "A" * 500 + "=fake",
+        "PATHS=fake-secret",
+        "HOMEPAGE=fake-secret",
+    ],
+)
+def test_what_stays_as_it_is_is_not_told(text: str) -> None:
+    assert kinds(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "grammar"), [("A/B=fake", "node-env-file"), ("A B=fake", "node-env-file")]
+)
+def test_a_name_that_cannot_be_one_of_a_secret_blocks(text: str, grammar: str) -> None:
+    found = list(of_entries(read(text.encode(), grammar)))
+    assert [each.kind for each in found if each.kind in BLOCKING] == ["refused-name"]
+
+
+def test_a_name_that_may_be_a_piece_of_a_value_is_not_shown() -> None:
+    found = list(of_entries(read(b"fake secret piece=\n", "node-env-file")))
+    assert found
+    assert {each.key for each in found} == {""}
+
+
+def test_a_reference_within_the_file_is_resolved_and_does_not_block() -> None:
+    text = "A=fake-secret\nB=x-${A}\n"
+    assert kinds(text, "dotenv-expand") == {"B": {"resolved"}}
+    assert kinds(text, "dotenv") == {"B": {"literal-reference"}}
+    assert "resolved" not in BLOCKING
+    assert "literal-reference" in BLOCKING
+
+
+def test_the_last_of_two_entries_counts() -> None:
+    found = list(of_entries(read(b"A=\nA=${B}\n", "dotenv")))
+    assert [(each.line, each.kind) for each in found] == [(2, "literal-reference")]
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        ("  padded  ", "padded"),
+        ("\nx", "x"),
+        ("x\n\n", "x\n"),
+        ("x\r\n", "x\n"),
+        ("   ", ""),
+        ("\n", "\n"),
+        ("x\u2028", "x"),
+        ("x\x85", "x\x85"),
+        ("x\x1f", "x\x1f"),
+    ],
+)
+def test_values_are_trimmed_as_the_server_trims_them(value: str, stored: str) -> None:
+    assert trimmed(value) == stored
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("PORT", "3000"),
+        ("DEBUG", "true"),
+        ("LOG_LEVEL", "info"),
+        ("DB_HOST", "db.example.com"),
+        ("DB_HOST", "10.0.0.7:5432"),
+        ("ORIGINS", "https://a.example.com,https://b.example.com"),
+        ("REDIS_URL", "redis://localhost:6379/0"),
+        ("TZ", "Europe/Berlin"),
+        ("LANG", "en_US.UTF-8"),
+        ("TIMEOUT", "30s"),
+        ("MEDIA_ROOT", "/var/lib/media"),
+    ],
+)
+def test_plain_configuration_is_told_from_secrets(key: str, value: str) -> None:
+    assert is_plain(key, value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("DB_PASSWORD", "true"),
+        ("dbPassword", "3000"),
+        ("API_KEY", "info"),
+        ("SENTRY_DSN", "https://example.com/1"),
+        ("REDIS_URL", "redis://:fake@localhost:6379/0"),
+        ("CALLBACK", "https://example.com/?token=fake"),
+        ("A", "fake-secret-1234"),
+        ("A", "12345678901234"),
+        ("A", ""),
+    ],
+)
+def test_what_may_be_a_secret_is_not_plain(key: str, value: str) -> None:
+    assert not is_plain(key, value)
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\nRkFLRSBGQUtF\nZmFrZQ==\n-----END PRIVATE KEY-----\n"
+
+
+def test_pieces_of_a_torn_key_are_no_entries() -> None:
+    text = f"A=fake\nKEY={PEM}B=fake\n"
+    whole = read(text.encode(), "dotenv")
+    assert "ZmFrZQ" in whole.values
+    reading = mended(whole, text)
+    assert list(reading.values) == ["A", "KEY", "B"]
+    assert [(each.line, each.kind) for each in reading.findings if each.kind in BLOCKING] == [
+        (2, "cut-at-line-end")
+    ]
+
+
+def test_a_key_in_quotes_is_not_torn() -> None:
+    text = f'KEY="{PEM}"\nB=fake\n'
+    reading = read(text.encode(), "dotenv")
+    assert mended(reading, text) is reading
+
+
+def test_grammars_that_disagree_are_told_by_lengths() -> None:
+    data = b"SAME=fake\nA=fake#secret\nexport\tB=fake\nC=$SAME\n"
+    found = list(disagreements(data, read(data, "dotenv"), ["python-dotenv", "compose"]))
+    assert [(each.line, each.key) for each in found] == [(2, "A"), (4, "C")]
+    assert found[0].message == (
+        "dotenv reads 4 characters, python-dotenv reads 11 characters, compose reads 11 characters."
+    )
+    assert "compose reads 4 characters" in found[1].message
+    assert "python" not in found[1].message
+
+
+def test_values_of_the_same_length_are_told_to_be_others() -> None:
+    data = b"A=xy\nB=$A\n"
+    found = list(disagreements(data, read(data, "compose"), ["python-dotenv"]))
+    assert [each.message for each in found] == [
+        "compose reads 2 characters, python-dotenv other ones."
+    ]
+
+
+def test_another_grammar_that_refuses_the_file_is_told_once() -> None:
+    data = b'A=fake\nB="fake\n'
+    found = list(disagreements(data, read(data, "dotenv"), ["compose"]))
+    assert [(each.line, each.kind) for each in found] == [(0, "refused-by-another")]
+
+
+def test_of_a_refused_file_nothing_more_is_told() -> None:
+    data = b'A=fake\nB="fake\n'
+    assert not list(disagreements(data, read(data, "compose"), ["dotenv"]))
+
+
+@given(st.text(max_size=300), st.sampled_from(GRAMMARS))
+def test_whatever_a_file_holds_is_judged_without_its_values(text: str, grammar: str) -> None:
+    secret = "Obviously-Fake-Secret-Value"
+    data = f"{text}\nA='{secret}'\n".encode(errors="replace")
+    reading = read(data, grammar)
+    others = [each for each in GRAMMARS if each != grammar]
+    told = [*of_entries(reading), *disagreements(data, reading, others)]
+    assert secret not in repr(told)
+
+
+def test_the_key_of_the_hashes_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "migration.key"
+    key = load_or_make(file)
+    assert len(key) == 32
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert load_or_make(file) == key
+    assert [each.name for each in tmp_path.iterdir()] == ["migration.key"]
+
+
+def test_a_hash_depends_on_key_and_value() -> None:
+    hashes = {digest(bytes([n]) * 32, value) for n in (1, 2) for value in ("fake", "other")}
+    assert len(hashes) == 4
+    assert all(len(each) == 12 and int(each, 16) >= 0 for each in hashes)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "reason"),
+    [(b"short", 0o600, "is no key of 32 bytes"), (b"x" * 32, 0o644, "can be read by others")],
+)
+def test_a_key_that_is_none_is_refused(
+    content: bytes, mode: int, reason: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "migration.key"
+    file.write_bytes(content)
+    file.chmod(mode)
+    with pytest.raises(KeyFileError, match=reason):
+        load_or_make(file)
+
+
+def test_a_key_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="can't be made or read: No such file"):
+        load_or_make(tmp_path / "none" / "migration.key")

@@ -1,0 +1,125 @@
+"""`infisical-iac migrate history`: what it tells, what it never tells, and its exit status."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.cli.migrate_history import history
+from infisical_iac.errors import UserError
+from tests.unit.migrate.repository import Repository
+
+_SECRET = "fake-Secret/0f9a+b1c"
+_OTHER = "fake-other-7d6e5f4c"
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    file = tmp_path / "backend.env"
+    file.write_text(f"API_KEY={_SECRET}\nOTHER_KEY={_OTHER}\nPORT=3000\n")
+    return file
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository.made(tmp_path / "app")
+    made.commit("README", "Nothing here\n")
+    return made
+
+
+@pytest.fixture
+def leaking(repository: Repository) -> Repository:
+    repository.commit("backend/.env", f"API_KEY={_SECRET}\n")
+    repository.git("rm", "--quiet", "backend/.env")
+    repository.commit("config.json", json.dumps({"key": _SECRET}).replace("/", r"\/"))
+    repository.git("hash-object", "-w", "--stdin", stdin=_SECRET.encode() + b" lost")
+    repository.git("tag", "--annotate", "--message", _SECRET, "v1")
+    return repository
+
+
+def _run(repository: Repository, env_file: Path, *more: str) -> Result:
+    arguments = [str(repository.path), "--env-file", str(env_file), *more]
+    result = CliRunner().invoke(history, arguments)
+    assert _SECRET not in result.output
+    assert _OTHER not in result.output
+    return result
+
+
+def test_nothing_found_is_a_success(repository: Repository, env_file: Path) -> None:
+    result = _run(repository, env_file)
+    assert result.exit_code == 0, result.output
+    assert "0 of 2 values found." in result.output
+    assert f"Skipped {env_file} PORT: shorter than 8 bytes" in result.output
+
+
+def test_what_is_found_is_told_by_place_label_and_form(leaking: Repository, env_file: Path) -> None:
+    result = _run(leaking, env_file)
+    assert result.exit_code == 2, result.output
+    commits = leaking.git("rev-list", "--reverse", "HEAD").split()
+    lines = [line.strip() for line in result.output.splitlines()]
+    assert f"backend/.env, in commit {commits[1][:12]} (2026-01-02), as it is" in lines
+    assert f"config.json, in commit {commits[2][:12]} (2026-01-03), JSON-escaped" in lines
+    assert any(line.startswith("file in no commit (object ") for line in lines)
+    assert any(line.startswith("message of a tag (object ") for line in lines)
+    assert "1 of 2 values found." in lines
+    assert f"{env_file} API_KEY: in history since 2026-01-02, {leaking.path}" in lines
+
+
+def test_json_says_the_same(leaking: Repository, env_file: Path) -> None:
+    result = _run(leaking, env_file, "--json")
+    assert result.exit_code == 2
+    told = json.loads(result.stdout)
+    [repository] = told["repositories"]
+    label = f"{env_file} API_KEY"
+    first = leaking.git("rev-parse", "HEAD~1")
+    [hit] = [hit for hit in repository["hits"] if hit["path"] == "backend/.env"]
+    assert hit == {
+        "label": label,
+        "form": "as it is",
+        "kind": "file",
+        "path": "backend/.env",
+        "objects": [leaking.git("rev-parse", f"{first}:backend/.env")],
+        "commits": 1,
+        "first": {"commit": first, "date": "2026-01-02"},
+        "last": {"commit": first, "date": "2026-01-02"},
+    }
+    rotation = {"label": label, "since": "2026-01-02", "repositories": [str(leaking.path)]}
+    assert told["rotate"] == [rotation]
+    assert told["searched"] == [label, f"{env_file} OTHER_KEY"]
+    assert told["skipped"] == {f"{env_file} PORT": "shorter than 8 bytes"}
+
+
+def test_filter_repo_gets_hashes_and_no_value(
+    leaking: Repository, env_file: Path, tmp_path: Path
+) -> None:
+    hashes = tmp_path / "hashes"
+    result = _run(leaking, env_file, "--filter-repo", str(hashes))
+    names = hashes.read_text().split()
+    assert leaking.git("rev-parse", "HEAD:config.json") in names
+    assert {leaking.git("cat-file", "-t", name) for name in names} == {"blob"}
+    command = f"git filter-repo --sensitive-data-removal --strip-blobs-with-ids {hashes}"
+    assert command in map(str.strip, result.output.splitlines())
+
+
+def test_a_value_in_two_repositories_is_to_be_rotated_once(
+    leaking: Repository, env_file: Path, tmp_path: Path
+) -> None:
+    leaking.git("clone", "--quiet", "--bare", ".", str(tmp_path / "copy.git"))
+    result = _run(leaking, env_file, str(tmp_path / "copy.git"), "--json")
+    [rotation] = json.loads(result.stdout)["rotate"]
+    assert rotation["repositories"] == [str(leaking.path), str(tmp_path / "copy.git")]
+
+
+def test_an_error_is_a_sentence_without_values(env_file: Path, tmp_path: Path) -> None:
+    result = _run(Repository(tmp_path), env_file)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, UserError)
+    assert _SECRET not in str(result.exception)
+
+
+def test_an_unknown_grammar_is_refused(repository: Repository, env_file: Path) -> None:
+    result = _run(repository, env_file, "--grammar", "toml")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, UserError)
+    assert str(result.exception).startswith("toml is no grammar: name one of dotenv, ")

@@ -1,0 +1,158 @@
+"""What is added to ignore files, and that git then does as they say."""
+
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.migrate import ignores
+from infisical_iac.migrate.ignores import IgnoreError, for_docker, missing, rules, tail
+from tests.unit.migrate.cleanable import git, write
+
+_RULES = rules([".env"])
+_EXCEPTIONS = [rule for rule in _RULES if rule.startswith("!")]
+
+
+def _add(root: Path, *paths: str) -> list[str]:
+    """Add what is missing; returns the paths of the files that were changed."""
+    additions = ignores.plan(root, paths)
+    for each in additions:
+        ignores.write(each)
+    return [each.file.relative_to(root).as_posix() for each in additions]
+
+
+def _ignored(root: Path, *paths: str) -> list[str]:
+    return [
+        path
+        for path in paths
+        if git(root, "ls-files", "--others", "--", path) and not _seen(root, path)
+    ]
+
+
+def _seen(root: Path, path: str) -> str:
+    return git(root, "ls-files", "--others", "--exclude-standard", "--", path)
+
+
+def test_the_rules_hide_the_files_and_show_the_samples() -> None:
+    assert _RULES == [
+        ".env",
+        ".env.*",
+        ".env-archive-*",
+        "!.env*.defaults",
+        "!.env*.dist",
+        "!.env*.example",
+        "!.env*.sample",
+        "!.env*.template",
+    ]
+    assert rules(["prod.env", ".env.local", ".env[1]"])[3:5] == [r".env\[1\]", "prod.env"]
+
+
+def test_in_a_dockerignore_they_hold_at_any_depth() -> None:
+    assert for_docker([".env", "!.env*.example"]) == ["**/.env", "!**/.env*.example"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        ("", _RULES),
+        ("node_modules\n", _RULES),
+        (".env\n.env.*\n.env-archive-*\n", _EXCEPTIONS),
+        (".env*\n!.env.example\n", _EXCEPTIONS),
+        (".env*\n!.env.production\n", _RULES),
+        ("#.env*\n", _RULES),
+        ("/.env\n.env.*.local\n", _RULES),
+        ("\n".join(_RULES), []),
+        ("\r\n".join(_RULES), []),
+        ("\n".join([*_EXCEPTIONS, ".env"]), [".env.*", ".env-archive-*", *_EXCEPTIONS]),
+    ],
+)
+def test_only_what_does_not_hold_yet_is_missing(text: str, lacks: list[str]) -> None:
+    assert missing(text, _RULES) == lacks
+
+
+def test_a_dockerignore_that_lets_directories_in_lacks_the_rules() -> None:
+    wanted = for_docker(_RULES)
+    assert missing("*\n!backend\n", wanted) == wanted
+    assert missing("*\n!backend\n" + "\n".join(wanted), wanted) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "added"),
+    [
+        ("", "#\n.env\n"),
+        ("a\n", "\n#\n.env\n"),
+        ("a", "\n\n#\n.env\n"),
+        ("a\r\nb", "\r\n\r\n#\r\n.env\r\n"),
+    ],
+)
+def test_lines_are_added_at_the_end_below_one_comment(text: str, added: str) -> None:
+    comment, *_ = tail("", []).splitlines()
+    assert tail(text, [".env"]) == added.replace("#", comment)
+    assert comment.startswith("# ")
+
+
+def test_git_ignores_the_files_and_not_the_samples(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    hidden = ["a/.env", ".env.production", ".env-archive-1.tar.age", "a/prod.env", "a/.env[1]"]
+    shown = [".env.example", "a/.env.local.example", "a/.env.sample", "a/env.js"]
+    for path in hidden + shown:
+        write(tmp_path, path)
+    _add(tmp_path, *hidden)
+    assert _ignored(tmp_path, *hidden, *shown) == hidden
+
+
+def test_a_second_run_adds_nothing(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    write(tmp_path, "a/Dockerfile", "FROM scratch\n")
+    write(tmp_path, "a/.env")
+    assert _add(tmp_path, "a/.env") == [".gitignore", ".dockerignore", "a/.dockerignore"]
+    (tmp_path / "a" / ".env").unlink()
+    assert _add(tmp_path, "a/.env") == []
+
+
+def test_images_are_kept_clean_where_they_are_built(tmp_path: Path) -> None:
+    write(tmp_path, "a/b/.env")
+    write(tmp_path, "a/web.Dockerfile", "FROM scratch\n")
+    write(tmp_path, "a/web.Dockerfile.dockerignore", "*.md\n")
+    write(tmp_path, "other/Dockerfile", "FROM scratch\n")
+    assert _add(tmp_path, "a/b/.env") == [
+        ".gitignore",
+        ".dockerignore",
+        "a/.dockerignore",
+        "a/web.Dockerfile.dockerignore",
+    ]
+
+
+def test_a_repository_below_the_root_has_rules_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, "clone/a/.env")
+    git(tmp_path / "clone", "init", "--quiet")
+    assert "clone/.gitignore" in _add(tmp_path, "clone/a/.env")
+    assert _ignored(tmp_path / "clone", "a/.env") == ["a/.env"]
+
+
+def test_nothing_is_written_above_the_root(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    write(tmp_path, "root/a/.env")
+    _add(tmp_path / "root", "a/.env")
+    assert not (tmp_path / ".gitignore").exists()
+    assert _ignored(tmp_path, "root/a/.env") == ["root/a/.env"]
+
+
+def test_bytes_and_mode_of_what_was_there_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / ".gitignore"
+    file.write_bytes(b"caf\xe9\r\n")
+    file.chmod(0o640)
+    _add(tmp_path, ".env")
+    assert file.read_bytes().startswith(b"caf\xe9\r\n\r\n# ")
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_an_ignore_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").symlink_to("elsewhere")
+    with pytest.raises(IgnoreError, match="is a symbolic link"):
+        ignores.plan(tmp_path, [".env"])
+
+
+def test_an_ignore_file_that_cant_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".dockerignore").mkdir()
+    with pytest.raises(IgnoreError, match=r"can't be read \(Is a directory\)"):
+        ignores.plan(tmp_path, [".env"])

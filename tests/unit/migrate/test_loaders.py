@@ -1,0 +1,242 @@
+"""Which grammar a file is read by, and why."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.dotenv import GRAMMARS
+from infisical_iac.migrate.loaders import Choice, Signs
+
+
+def choose(path: str, files: dict[str, str]) -> Choice:
+    """The choice for `path` in a tree of these files, by path."""
+    paths = sorted({path, *files})
+    return Signs(paths, lambda each: files.get(each, "")).choose(path)
+
+
+def node(*names: str, kind: str = "dependencies", **more: object) -> str:
+    return json.dumps({kind: dict.fromkeys(names, "*"), **more})
+
+
+@pytest.mark.parametrize(
+    ("names", "grammar"),
+    [
+        (["dotenv"], "dotenv"),
+        (["dotenv", "dotenv-expand"], "dotenv-expand"),
+        (["next", "dotenv"], "next"),
+        (["vite"], "dotenv-expand"),
+        (["@nestjs/config"], "dotenv"),
+    ],
+)
+def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> None:
+    choice = choose("backend/.env", {"backend/package.json": node(*names)})
+    assert choice.sign.grammar == grammar
+    assert choice.sign.why == f"backend/package.json depends on {choice.sign.why.split()[-1]}"
+    assert choice.sign.why.split()[-1] in names
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("requirements.txt", "flask\npython-dotenv==1.2.4 # loads .env\n"),
+        ("requirements-dev.txt", "Python_Dotenv>=1\n"),
+        ("pyproject.toml", '[project]\ndependencies = ["pydantic-settings[yaml]>=2"]\n'),
+        ("pyproject.toml", '[tool.poetry.dependencies]\npython-dotenv = "^1"\n'),
+        ("Pipfile", '[packages]\nenvirons = "*"\n'),
+    ],
+)
+def test_a_package_of_python_says_how_it_reads(name: str, text: str) -> None:
+    choice = choose("a/.env", {f"a/{name}": text})
+    assert (choice.sign.grammar, choice.others) == ("python-dotenv", ())
+    assert choice.sign.why.startswith(f"a/{name} depends on ")
+
+
+@pytest.mark.parametrize("text", ["# python-dotenv\n", "my-python-dotenv\n", "python-dotenv-x\n"])
+def test_a_similar_name_or_a_comment_says_nothing(text: str) -> None:
+    assert "nothing says" in choose(".env", {"requirements.txt": text}).sign.why
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("package-lock.json", '{"packages": {"node_modules/dotenv": {"version": "17.0.0"}}}'),
+        ("yarn.lock", "dotenv@^16.0.0:\n  version 16.0.0\n"),
+        ("yarn.lock", '"dotenv@npm:^16.0.0":\n  version: 16.0.0\n'),
+        ("pnpm-lock.yaml", "packages:\n  dotenv@16.0.0:\n    resolution: {}\n"),
+        ("pnpm-lock.yaml", "packages:\n  '/dotenv@16.0.0':\n    resolution: {}\n"),
+    ],
+)
+def test_a_lock_file_says_what_another_package_brings(name: str, text: str) -> None:
+    choice = choose("a/.env", {name: text, "a/package.json": node("express")})
+    assert choice.sign.grammar == "dotenv"
+    assert choice.sign.why == f"{name} has dotenv, which another package brings"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("uv.lock", '[[package]]\nname = "python-dotenv"\nversion = "1"\n'),
+        ("Pipfile.lock", '{"default": {"python-dotenv": {"version": "==1"}}}'),
+    ],
+)
+def test_a_lock_file_of_python_counts_too(name: str, text: str) -> None:
+    assert choose(".env", {name: text}).sign.grammar == "python-dotenv"
+
+
+def test_a_manifest_counts_before_a_lock_file_beside_it() -> None:
+    lock = '{"packages": {"node_modules/dotenv-expand": {}}}'
+    files = {"package.json": node("dotenv"), "package-lock.json": lock}
+    assert choose(".env", files).sign.grammar == "dotenv"
+    assert choose(".env", files).others == ()
+
+
+CALLS = {
+    "load_dotenv(interpolate=False)": ("python-dotenv-raw", ()),
+    "values = dotenv_values(\n    '.env',\n    interpolate = False,\n)": ("python-dotenv-raw", ()),
+    "load_dotenv()": ("python-dotenv", ()),
+    "load_dotenv(find_dotenv())": ("python-dotenv", ()),
+    "load_dotenv(find_dotenv(), interpolate=False)": ("python-dotenv-raw", ()),
+    "load_dotenv()\nload_dotenv('b', interpolate=False)": (
+        "python-dotenv-raw",
+        ("python-dotenv",),
+    ),
+}
+
+
+@pytest.mark.parametrize("text", CALLS)
+def test_code_says_whether_python_dotenv_interpolates(text: str) -> None:
+    files = {"a/requirements.txt": "python-dotenv\n", "a/src/settings.py": f"{text}\n"}
+    choice = choose("a/.env", files)
+    assert (choice.sign.grammar, choice.others) == CALLS[text]
+
+
+def test_what_node_itself_brings_shows_in_code_only() -> None:
+    files = {"a/package.json": node(), "a/src/main.mjs": "process.loadEnvFile('.env');\n"}
+    choice = choose("a/.env", files)
+    assert choice.sign.grammar == "node-env-file"
+    assert choice.sign.why == "a/src/main.mjs calls process.loadEnvFile"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "env_file: backend/.env",
+        "env_file: [./backend/.env]",
+        "env_file:\n      - path: backend/.env\n        required: false",
+        "env_file: !override [backend/.env]",
+    ],
+)
+def test_a_compose_file_that_names_it_counts_before_packages(written: str) -> None:
+    compose = f"services:\n  api:\n    image: x\n    {written}\n"
+    files = {"compose.yaml": compose, "backend/package.json": node("dotenv")}
+    choice = choose("backend/.env", files)
+    assert (choice.sign.grammar, choice.others) == ("compose", ("dotenv",))
+    assert choice.sign.why == "compose.yaml passes it to api by env_file"
+    assert choice.readers == ("api",)
+
+
+def test_compose_takes_its_own_variables_from_the_file_beside_it() -> None:
+    choice = choose(".env", {"docker-compose.yml": "services: {a: {image: '${IMAGE}'}}"})
+    assert choice.sign.grammar == "compose"
+    assert choose("a/.env", {"compose.yaml": "services: {}"}).sign.exact is False
+
+
+LINES = {
+    "source .env": "shell",
+    "set -a; . ./.env; set +a": "shell",
+    'source "$ROOT/.env"': "shell",
+    '. "$(dirname "$0")/../.env"': "shell",
+    "node --env-file=.env src/main.js": "node-env-file",
+    "exec node --watch --env-file-if-exists .env main.js": "node-env-file",
+    "docker compose --env-file .env up": "compose",
+    "uvicorn app:app --env-file .env": "python-dotenv",
+    "dotenv -f .env run -- python app.py": "python-dotenv",
+    "npx dotenv -e .env -- jest": "dotenv-expand",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_script_that_names_it_says_how_it_reads(line: str) -> None:
+    choice = choose(".env", {"scripts/dev.sh": f"#!/bin/sh\n{line}\n"})
+    assert (choice.sign.grammar, choice.others) == (LINES[line], ())
+    assert choice.sign.why.startswith("scripts/dev.sh ")
+
+
+def test_a_script_in_a_manifest_counts_like_any_other() -> None:
+    scripts = {"dev": "node --env-file=.env.local a.js", "x": 'bash -c "source .env"'}
+    files = {"a/package.json": node("dotenv", scripts=scripts)}
+    local = choose("a/.env.local", files)
+    assert (local.sign.grammar, local.others) == ("node-env-file", ("dotenv",))
+    assert choose("a/.env", {**files, "a/.env.local": ""}).sign.grammar == "shell"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("run.sh", "export $(grep -v '^#' .env | xargs)\n"),
+        ("run.sh", "env $(cat .env | xargs) ./server\n"),
+        ("run.sh", "docker run --rm --env-file .env image\n"),
+        ("api.service", "[Service]\nEnvironmentFile=-/opt/api/.env\nEnvironmentFile=.env\n"),
+        ("requirements.txt", "django-environ\n"),
+    ],
+)
+def test_a_loader_with_rules_of_its_own_leaves_every_grammar_plausible(
+    name: str, text: str
+) -> None:
+    choice = choose(".env", {name: text})
+    assert not choice.sign.exact
+    assert len(choice.others) == 7
+
+
+def test_a_script_about_another_file_says_nothing() -> None:
+    files = {"a.sh": "source other/.env\ncd x && . .venv/bin/activate\necho .env\n"}
+    assert "nothing says" in choose("b/.env", files).sign.why
+
+
+def test_an_envrc_is_run_by_direnv() -> None:
+    assert choose("a/.envrc", {"a/package.json": node("dotenv")}).sign.grammar == "shell"
+
+
+def test_the_nearest_directory_with_a_loader_counts() -> None:
+    files = {"package.json": node("dotenv-expand"), "a/package.json": node("next")}
+    assert choose("a/b/.env", files).sign.grammar == "next"
+    assert choose("c/.env", {**files, "c/package.json": node()}).sign.grammar == "dotenv-expand"
+
+
+def test_packages_below_count_where_there_is_none_above() -> None:
+    files = {"a/package.json": node("dotenv"), "b/requirements.txt": "python-dotenv"}
+    choice = choose(".env", files)
+    assert (choice.sign.grammar, choice.others) == ("dotenv", ("python-dotenv",))
+
+
+def test_two_languages_in_one_directory_are_both_plausible() -> None:
+    files = {"package.json": node("dotenv"), "requirements.txt": "python-dotenv"}
+    assert choose(".env", files).others == ("python-dotenv",)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"package.json": "{"},
+        {"package.json": "[]"},
+        {"package.json": '{"dependencies": 3}'},
+        {"compose.yaml": "services: [\n"},
+        {"compose.yaml": "services: {a: [], b: {env_file: [3, {path: 4}]}}"},
+        {"compose.yaml": "- x"},
+        {},
+    ],
+)
+def test_what_says_nothing_leaves_npm_dotenv_and_all_plausible(files: dict[str, str]) -> None:
+    choice = choose(".env", files)
+    assert choice.sign.why == "nothing says what reads it, so it is read as npm dotenv does"
+    assert len(choice.others) == 7
+
+
+_MANIFESTS = ("package.json", "pyproject.toml", "compose.yaml", "run.sh", "a.py", "a.js", "uv.lock")
+
+
+@given(st.dictionaries(st.sampled_from(_MANIFESTS), st.text(max_size=100)))
+def test_whatever_the_files_hold_there_is_a_grammar(files: dict[str, str]) -> None:
+    assert choose(".env", files).sign.grammar in GRAMMARS

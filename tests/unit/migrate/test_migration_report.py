@@ -1,0 +1,117 @@
+"""The report: what it comes to, which files have nothing more to give, and no value."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.migrate import report
+from infisical_iac.migrate.apply import State
+from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
+from infisical_iac.migrate.readback import Proof
+from infisical_iac.migrate.secret import Secret
+from tests.unit.migrate.moving import secret
+
+_KEY = b"k" * 32
+_VALUE = "fake-value"
+
+
+def _planned(decision: str = "store") -> PlannedKey:
+    return PlannedKey.model_validate(
+        {"line": 3, "length": 10, "digest": "0123456789ab", "decision": decision}
+    )
+
+
+def _plan(**keys: str) -> Plan:
+    source = PlannedSource(
+        path="<backend>/.env",
+        sha256="abc",
+        service="backend",
+        environment="production",
+        folder="/backend",
+        grammar="dotenv",
+        why="it says so",
+        decision="store",
+        keys={key: _planned(decision) for key, decision in keys.items()},
+    )
+    return Plan(project="chainalign", root="..", sources=(source,))
+
+
+def _build(proofs: list[Proof], state: State = "written", **keys: str) -> dict[str, Any]:
+    states = {each.secret.name: state for each in proofs}
+    plan = _plan(**(keys or {each.secret.name.key: "store" for each in proofs}))
+    return report.build(plan, proofs, states, key=_KEY, at="2026-11-25T15:00:00Z")
+
+
+def _differs(one: Secret) -> Proof:
+    return Proof(one, "differs", "differs", "its end is missing")
+
+
+@pytest.mark.parametrize(
+    ("proof", "state", "outcome"),
+    [
+        (Proof(secret(), "same", "same"), "written", "proven"),
+        (Proof(secret(), "same", "same"), "there", "proven"),
+        (_differs(secret()), "written", "differs"),
+        (_differs(secret()), "kept", "differs"),
+        (Proof(secret(), "missing"), "pending", "pending"),
+    ],
+)
+def test_what_it_comes_to(proof: Proof, state: State, outcome: str) -> None:
+    built = _build([proof], state)
+    assert built["outcome"] == outcome
+    assert built["sources"][0]["verified"] is (outcome == "proven")
+
+
+def test_a_difference_outweighs_what_is_pending() -> None:
+    waiting, other = secret("A"), secret("B")
+    states: dict[Any, State] = {waiting.name: "pending", other.name: "written"}
+    assert report.outcome([Proof(waiting, "missing"), _differs(other)], states) == "differs"
+
+
+def test_a_file_is_verified_if_all_that_is_stored_of_it_is_proven() -> None:
+    proofs = [Proof(secret("A"), "same", "same"), Proof(secret("B"), "same", "same")]
+    (source,) = _build(proofs, A="store", B="store-literal", C="skip")["sources"]
+    assert (source["verified"], source["keys"], source["skipped"]) == (True, ["A", "B"], ["C"])
+    (source,) = _build(proofs[:1], A="store", B="store")["sources"]
+    assert source["verified"] is False
+
+
+def test_a_file_of_which_nothing_is_stored_is_never_verified() -> None:
+    (source,) = _build([], C="skip")["sources"]
+    assert source["verified"] is False
+
+
+class _Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_both_files_are_written_without_a_value_and_the_page_needs_nothing_else(
+    tmp_path: Path,
+) -> None:
+    proofs = [Proof(secret(), "same", "same"), _differs(secret("B<script>", _VALUE))]
+    data = _build(proofs, FAKE="store", SKIPPED="skip")
+    page, told = (file.read_text("utf-8") for file in sorted(report.write(data, tmp_path)))
+    assert json.loads(told) == data
+    parser = _Text()
+    parser.feed(page)
+    assert "script" not in parser.tags
+    assert parser.links == []
+    assert "&lt;script&gt;" in page
+    assert "&lt;backend&gt;/.env" in page
+    for text in (page, told):
+        assert _VALUE not in text
+
+
+def test_a_place_that_can_not_be_written_to_is_told(tmp_path: Path) -> None:
+    with pytest.raises(MigrationError, match="can't be written"):
+        report.write(_build([]), tmp_path / "missing")

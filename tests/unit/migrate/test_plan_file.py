@@ -1,0 +1,118 @@
+"""The plan's file: read back as written, and refused with a place where it can't be meant."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.errors import UserError
+from infisical_iac.migrate.fingerprint import KEY_FILE
+from infisical_iac.migrate.plan_file import (
+    MigrationError,
+    Plan,
+    PlannedFinding,
+    PlannedKey,
+    PlannedSource,
+    dump,
+    load,
+    load_key,
+)
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
+_FINDINGS = st.lists(
+    st.builds(PlannedFinding, line=st.integers(0), kind=_TEXT, message=_TEXT, remedy=_TEXT),
+    max_size=2,
+).map(tuple)
+_KEYS = st.builds(
+    PlannedKey,
+    line=st.integers(0),
+    length=st.integers(0),
+    digest=st.from_regex(r"[0-9a-f]{12}", fullmatch=True),
+    decision=st.sampled_from(["store", "store-resolved", "store-literal", "skip", "undecided"]),
+    findings=_FINDINGS,
+)
+_SOURCES = st.builds(
+    PlannedSource,
+    path=st.sampled_from([".env", "a b/.env.production", "ü/.env", "-/.env: x"]),
+    sha256=_TEXT,
+    service=_TEXT,
+    environment=_TEXT,
+    folder=_TEXT,
+    grammar=_TEXT,
+    why=_TEXT,
+    decision=st.sampled_from(["store", "skip", "undecided"]),
+    findings=_FINDINGS,
+    keys=st.dictionaries(_TEXT, _KEYS, max_size=3),
+)
+_PLAN = """\
+schema_version: 1
+project: chainalign
+root: .
+sources:
+- path: backend/.env
+  sha256: abc
+  service: backend
+  environment: production
+  folder: /backend
+  grammar: dotenv
+  why: it says so
+  decision: store
+  keys:
+    FAKE: {line: 1, length: 4, digest: 0123456789ab, decision: store}
+"""
+
+
+@given(st.builds(Plan, project=_TEXT, root=_TEXT, sources=st.lists(_SOURCES, max_size=2)))
+def test_a_plan_is_read_back_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, plan: Plan
+) -> None:
+    file = tmp_path_factory.mktemp("plan") / "migration.yaml"
+    file.write_text(dump(plan), encoding="utf-8")
+    assert load(file) == plan
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "migration.yaml"
+
+
+def test_a_key_without_findings_is_one_line(file: Path) -> None:
+    file.write_text(_PLAN, encoding="utf-8")
+    assert _PLAN.splitlines()[-1] in dump(load(file)).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("decision: store}", "decision: maybe}", "line 14, sources[0].keys.FAKE.decision: "),
+        ("project: ", "projects: ", "line 2, projects: "),
+        ("why: it says so", "why: x\n  why: y", "line 12: sources[0].why is there a second time"),
+        ("schema_version: 1", "schema_version: 2", "was written for a newer infisical-iac"),
+        ("backend/.env", "../.env", "'../.env' is no path below the root"),
+        ("backend/.env", "/etc/passwd", "'/etc/passwd' is no path below the root"),
+        (_PLAN, "- one", "is no plan"),
+        (_PLAN, "{", "this is no YAML"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused_with_its_place(
+    before: str, after: str, told: str, file: Path
+) -> None:
+    file.write_text(_PLAN.replace(before, after), encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        load(file)
+    assert told in str(refused.value)
+
+
+def test_a_plan_that_is_missing_or_no_text_is_told(file: Path) -> None:
+    with pytest.raises(MigrationError, match="make it with `infisical-iac migrate plan`"):
+        load(file)
+    file.write_bytes(b"\xff")
+    with pytest.raises(MigrationError, match="is not in UTF-8"):
+        load(file)
+
+
+def test_a_key_that_is_gone_is_told_and_not_made(file: Path) -> None:
+    with pytest.raises(MigrationError, match="plan again"):
+        load_key(file)
+    assert not (file.parent / KEY_FILE).exists()

@@ -1,0 +1,165 @@
+"""From what a scan found to a plan, and from the plan back to the values."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.dotenv import read
+from infisical_iac.migrate import planning, wanted
+from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.plan_file import MigrationError, Plan
+from infisical_iac.migrate.secret import Secret
+from infisical_iac.workspace.load import load
+from tests.unit.migrate.moving import finding
+
+_KEY = b"k" * 32
+_PATH = "backend/.env"
+_WORKSPACE = load(
+    """
+project: {name: ChainAlign, slug: chainalign}
+environments: [{slug: production, name: Production}]
+services: {backend: {folder: /backend}}
+"""
+)
+_TEXT = "FAKE=fake-value\nOTHER='fake other'\n"
+
+Make = Callable[..., Source]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Write a file and scan it, as it were."""
+
+    def source(
+        text: str = _TEXT, *found: FileFinding, path: str = _PATH, grammar: str = "dotenv"
+    ) -> Source:
+        data = text.encode()
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+        place = ("backend", "production", "/backend")
+        sha256, reading = hashlib.sha256(data).hexdigest(), read(data, grammar)
+        return Source(path, *place, grammar, "it says so", sha256, reading, found)
+
+    return source
+
+
+def _plan(*sources: Source, earlier: Plan | None = None) -> Plan:
+    return planning.make(sources, project="chainalign", root=".", key=_KEY, earlier=earlier)
+
+
+def _wanted(plan: Plan, root: Path, key: bytes = _KEY) -> list[Secret]:
+    return wanted.secrets(plan, root, key, _WORKSPACE)
+
+
+def _refused(plan: Plan, root: Path, key: bytes = _KEY) -> str:
+    with pytest.raises(MigrationError) as refused:
+        _wanted(plan, root, key)
+    return str(refused.value)
+
+
+def _decided(plan: Plan, key: str, decision: str) -> Plan:
+    data = plan.model_dump()
+    data["sources"][0]["keys"][key]["decision"] = decision
+    return Plan.model_validate(data)
+
+
+def test_a_plan_names_keys_by_line_length_and_hash_and_has_no_value(make: Make) -> None:
+    plan = _plan(make())
+    keys = plan.sources[0].keys
+    assert [(name, each.line, each.length) for name, each in keys.items()] == [
+        ("FAKE", 1, 10),
+        ("OTHER", 2, 10),
+    ]
+    assert "fake" not in plan.model_dump_json()
+
+
+def test_what_is_planned_is_what_is_read_again(make: Make, tmp_path: Path) -> None:
+    source = make()
+    again = _wanted(_plan(source), tmp_path)
+    assert again == planning.secrets([source], _plan(source))
+    assert {each.name.key: each.value for each in again} == source.reading.values
+
+
+def test_a_finding_is_told_where_it_belongs(make: Make) -> None:
+    source = make(_TEXT, finding("trimmed", key="OTHER", blocking=True), finding("bom", key=""))
+    (planned,) = _plan(source).sources
+    assert [each.kind for each in planned.findings] == ["bom"]
+    assert (planned.keys["OTHER"].decision, planned.keys["FAKE"].decision) == ("undecided", "store")
+
+
+def test_a_name_that_may_be_a_piece_of_a_value_is_its_line(make: Make, tmp_path: Path) -> None:
+    odd = finding("glued-name", key="", line=1, blocking=True)
+    source = make("fake secret text=x\nFAKE=fake\n", odd, grammar="node-env-file")
+    plan = _plan(source)
+    assert sorted(plan.sources[0].keys) == ["FAKE", "line 1"]
+    assert "secret" not in plan.model_dump_json()
+    assert "a key in backend/.env:1 is undecided" in _refused(plan, tmp_path)
+    stored = _decided(plan, "line 1", "store")
+    assert "a key in backend/.env:1 has a name that Infisical" in _refused(stored, tmp_path)
+    skipped = _decided(plan, "line 1", "skip")
+    assert [each.name.key for each in _wanted(skipped, tmp_path)] == ["FAKE"]
+
+
+def test_a_decision_stays_as_long_as_the_value_does(make: Make) -> None:
+    blocked = finding("trimmed", key="OTHER", blocking=True)
+    earlier = _decided(_plan(make(_TEXT, blocked)), "OTHER", "skip")
+    same = _plan(make(f"# more\n{_TEXT}", blocked), earlier=earlier)
+    assert same.sources[0].keys["OTHER"].decision == "skip"
+    changed = _plan(make(_TEXT.replace("other", "another"), blocked), earlier=earlier)
+    assert changed.sources[0].keys["OTHER"].decision == "undecided"
+
+
+def test_the_same_value_from_two_files_is_stored_once(make: Make, tmp_path: Path) -> None:
+    plan = _plan(make("FAKE=fake\n"), make("FAKE=fake\n", path="backend/.env.production"))
+    (one,) = _wanted(plan, tmp_path)
+    assert one.file == _PATH
+
+
+def test_different_values_for_one_place_are_refused(make: Make, tmp_path: Path) -> None:
+    plan = _plan(make("FAKE=fake\n"), make("FAKE=other\n", path="backend/.env.production"))
+    assert "FAKE in backend/.env:1 and backend/.env.production:1 are different values" in (
+        _refused(plan, tmp_path)
+    )
+
+
+def test_what_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> None:
+    plan = _plan(make())
+    data = plan.model_dump()
+    data["sources"][0]["keys"]["MORE"] = data["sources"][0]["keys"].pop("FAKE")
+    told = _refused(Plan.model_validate(data), tmp_path)
+    assert "FAKE in backend/.env:1 is not in the plan" in told
+    assert "MORE is planned, but not in backend/.env" in told
+
+
+def test_another_key_of_the_hashes_is_noticed(make: Make, tmp_path: Path) -> None:
+    assert "is read otherwise than when it was planned" in _refused(
+        _plan(make()), tmp_path, b"x" * 32
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("decision", "undecided", "is undecided: write `decision: store` or `decision: skip`"),
+        ("service", "", "has no service that the workspace file names"),
+        ("environment", "qa", "has no environment that the workspace file names"),
+        ("folder", "/other", "has no folder that the workspace file names"),
+        ("grammar", "ini", "has no grammar among dotenv, "),
+    ],
+)
+def test_a_file_without_a_place_is_refused(
+    field: str, value: str, told: str, make: Make, tmp_path: Path
+) -> None:
+    data = _plan(make()).model_dump()
+    data["sources"][0][field] = value
+    assert told in _refused(Plan.model_validate(data), tmp_path)
+    data["sources"][0]["decision"] = "skip"
+    assert _wanted(Plan.model_validate(data), tmp_path) == []
+
+
+def test_many_problems_are_counted_and_not_all_told(make: Make, tmp_path: Path) -> None:
+    text = "".join(f"FAKE_{number}=fake\n" for number in range(30))
+    found = [finding("trimmed", key=f"FAKE_{number}", blocking=True) for number in range(30)]
+    assert "; and 20 more: nothing was written" in _refused(_plan(make(text, *found)), tmp_path)

@@ -1,0 +1,64 @@
+"""The comparison of what came back with what was sent."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.migrate.findings import trimmed
+from infisical_iac.migrate.readback import Proof, prove
+from infisical_iac.migrate.secret import Secret, Stored
+from tests.unit.migrate.moving import secret
+
+
+def _proof(one: Secret, back: str, expanded: str | None = None) -> Proof:
+    seen = {one.name: Stored(back if expanded is None else expanded)}
+    (proof,) = prove([one], {one.name: Stored(back)}, seen)
+    return proof
+
+
+@given(st.text(), st.text())
+def test_a_proof_holds_for_the_very_same_value_alone(sent: str, back: str) -> None:
+    assert _proof(secret(value=sent), sent).holds
+    assert _proof(secret(value=sent), back).holds == (sent == back)
+
+
+@pytest.mark.parametrize(
+    ("sent", "back", "told"),
+    [
+        (" fake ", "fake", "blanks at its ends were trimmed: 4 bytes instead of 6"),
+        ("a ${B} c", "a  c", "what looks like a reference was replaced: 4 bytes instead of 8"),
+        ("fake-value", "fake", "its end is missing: 4 bytes instead of 10"),
+        ("fake", "", "its end is missing: 0 bytes instead of 4"),
+        ("fake", "fuke", "it is another one from character 2 on: 4 bytes instead of 4"),
+        ("fake", "faker", "it is another one from character 5 on: 5 bytes instead of 4"),
+        ("ü", "u", "it is another one from character 1 on: 1 bytes instead of 2"),
+    ],
+)
+def test_a_difference_is_told_by_its_kind(sent: str, back: str, told: str) -> None:
+    assert _proof(secret(value=sent), back).difference == told
+
+
+@given(st.text(st.characters(codec="utf-8", categories=["Lo", "So"]), min_size=1))
+def test_no_difference_shows_anything_of_a_value(value: str) -> None:
+    for back in (trimmed(value), value[:-1], f"{value}{value}", value[::-1]):
+        assert not set(value) & set(_proof(secret(value=value), back).difference)
+
+
+def test_what_is_missing_or_hidden_does_not_hold() -> None:
+    one = secret()
+    (missing,) = prove([one], {}, {})
+    (hidden,) = prove([one], {one.name: Stored("fake-value", is_hidden=True)}, {})
+    assert (missing.plain, missing.holds) == ("missing", False)
+    assert (hidden.plain, hidden.holds) == ("hidden", False)
+
+
+def test_who_reads_expanded_must_see_the_same_unless_it_was_decided_otherwise() -> None:
+    assert not _proof(secret(value="a ${B}"), "a ${B}", "a ").holds
+    literal = _proof(secret(value="a ${B}", is_literal=True), "a ${B}", "a ")
+    assert (literal.holds, literal.expanded) == (True, "differs")
+
+
+def test_what_could_not_be_read_expanded_is_unknown() -> None:
+    one = secret()
+    (proof,) = prove([one], {one.name: Stored(one.value)}, None)
+    assert (proof.holds, proof.expanded) == (True, "unknown")

@@ -1,0 +1,196 @@
+"""Sources: where each file goes and how it is read, on trees and on the shipped example."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.migrate.find import ScanError
+from infisical_iac.migrate.model import Source
+from infisical_iac.migrate.sources import scan, scan_all
+from infisical_iac.workspace.load import load
+from tests.unit.migrate.trees import EXAMPLE, SHIPPED, WORKSPACE, git, plant
+
+
+def only(sources: list[Source]) -> Source:
+    (source,) = sources
+    return source
+
+
+def kinds(source: Source) -> set[str]:
+    return {each.kind for each in source.findings}
+
+
+def test_a_file_is_read_and_given_its_place(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        {
+            "backend/package.json": '{"dependencies": {"dotenv": "17"}}',
+            "backend/.env.production": "DB_PASSWORD='fake#secret'\n",
+            "backend/.env.example": "DB_PASSWORD=\n",
+        },
+    )
+    source = only(scan(tmp_path, WORKSPACE))
+    assert (source.path, source.service, source.environment, source.folder) == (
+        "backend/.env.production",
+        "backend",
+        "production",
+        "/backend",
+    )
+    assert source.grammar == "dotenv"
+    assert source.reading.values == {"DB_PASSWORD": "fake#secret"}
+    assert len(source.sha256) == 64
+    assert source.findings == ()
+    assert "fake#secret" not in repr(source)
+
+
+def test_a_file_that_belongs_nowhere_blocks_until_somebody_says_where(tmp_path: Path) -> None:
+    source = only(scan(plant(tmp_path, {"x/.env.test": "A=fake-secret\n"}), WORKSPACE))
+    assert (source.service, source.environment, source.folder) == ("", "", "")
+    blocking = {each.kind for each in source.findings if each.blocking}
+    assert blocking == {"no-service", "no-environment"}
+
+
+def test_a_file_that_nobody_is_known_to_read_is_told(tmp_path: Path) -> None:
+    source = only(scan(plant(tmp_path, {"backend/.env": "A=fake#secret\n"}), WORKSPACE))
+    assert {"nearest-grammar", "grammars-disagree"} <= kinds(source)
+
+
+def test_a_file_that_next_reads_in_every_mode_is_told(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/package.json": '{"dependencies": {"next": "16"}}'})
+    plant(tmp_path, {f"backend/.env{suffix}": "" for suffix in ("", ".local", ".production")})
+    told = [each.path for each in scan(tmp_path, WORKSPACE) if "every-mode" in kinds(each)]
+    assert told == ["backend/.env", "backend/.env.local"]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda file: file.symlink_to("/etc/hostname"), "link to a place outside"),
+        (lambda file: file.symlink_to("nowhere"), "No such file"),
+        (os.mkfifo, "a pipe or the like"),
+    ],
+)
+def test_what_cannot_be_read_is_told_and_blocks(
+    make: Callable[[Path], None], reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "backend").mkdir()
+    make(tmp_path / "backend" / ".env")
+    source = only(scan(tmp_path, WORKSPACE))
+    (finding,) = source.findings
+    assert (finding.kind, finding.blocking, source.sha256) == ("unreadable-file", True, "")
+    assert reason in finding.message
+    assert source.reading.error == finding.message
+
+
+def test_a_link_within_the_tree_is_read(tmp_path: Path) -> None:
+    plant(tmp_path, {"shared.txt": "A=fake-secret\n", "backend/x": ""})
+    (tmp_path / "backend" / ".env").symlink_to("../shared.txt")
+    assert only(scan(tmp_path, WORKSPACE)).reading.values == {"A": "fake-secret"}
+
+
+def test_a_file_in_another_encoding_blocks(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/requirements.txt": "python-dotenv", "backend/.env": ""})
+    (tmp_path / "backend" / ".env").write_bytes("A=fake-secret".encode("utf-16"))
+    source = only(scan(tmp_path, WORKSPACE))
+    assert [each.kind for each in source.findings if each.blocking] == ["unreadable-file"]
+
+
+def test_files_that_git_tracks_are_told_in_every_repository(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/.env": "", "backend/.env.local": "", "python-services/.env": ""})
+    plant(tmp_path, {"x/.env": ""})
+    for name in ("backend", "python-services"):
+        git(tmp_path / name, "init", "-q")
+        git(tmp_path / name, "add", ".env")
+    told = {each.path for each in scan(tmp_path, WORKSPACE) if "tracked" in kinds(each)}
+    assert told == {"backend/.env", "python-services/.env"}
+    assert "tracked" in kinds(only(scan(tmp_path / "python-services", WORKSPACE)))
+
+
+def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/.env": "", "backend/.git/config": "["})
+    with pytest.raises(ScanError, match=r"git can't say what it tracks in .*/backend"):
+        scan(tmp_path, WORKSPACE)
+
+
+def test_several_trees_are_seen_together(tmp_path: Path) -> None:
+    plant(tmp_path, {"a/backend/.env": "JWT=obviously-fake-secret\n"})
+    plant(tmp_path, {"b/python-services/.env": "JWT=obviously-fake-secret\n"})
+    sources = scan_all([tmp_path / "a", tmp_path / "b"], WORKSPACE)
+    assert [each.path for each in sources] == [
+        f"{tmp_path}/a/backend/.env",
+        f"{tmp_path}/b/python-services/.env",
+    ]
+    assert all("shared-candidate" in kinds(each) for each in sources)
+    assert all(one.file == each.path for each in sources for one in each.findings)
+
+
+def test_a_tree_within_another_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for roots in ([tmp_path, tmp_path / "a"], [tmp_path, tmp_path]):
+        with pytest.raises(ScanError, match="which is scanned too: name one of them"):
+            scan_all(roots, WORKSPACE)
+
+
+def test_a_tree_of_a_thousand_files_is_scanned_in_seconds(tmp_path: Path) -> None:
+    text = "".join(f"A{n}=obviously-fake-{n}\n" for n in range(10))
+    plant(tmp_path, {f"backend/d{n}/.env": f"{text}B=fake-{n}\n" for n in range(1000)})
+    plant(tmp_path, {f"backend/d{n}/a.py": "x = 1\n" for n in range(1000)})
+    plant(tmp_path, {f"node_modules/p{n}/.env": "" for n in range(100)})
+    plant(tmp_path, {"backend/requirements.txt": "python-dotenv\n"})
+    begun = time.monotonic()
+    assert len(scan(tmp_path, WORKSPACE)) == 1000
+    assert time.monotonic() - begun < 10
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example outside of this repository, so that git tracks nothing of it."""
+    return shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("example") / "before")
+
+
+def test_the_example_is_read_as_its_services_read_it(example: Path) -> None:
+    workspace = load(SHIPPED)
+    sources = {each.path: each for each in scan(example, workspace)}
+    assert {
+        path: (each.service, each.environment, each.grammar) for path, each in sources.items()
+    } == {
+        ".env": ("", "development", "shell"),
+        "backend/.env": ("backend", "development", "dotenv"),
+        "backend/.env.production": ("backend", "production", "dotenv"),
+        "python-services/.env": ("python-service", "development", "python-dotenv"),
+        "python-services/.env.production": ("python-service", "production", "compose"),
+    }
+    assert not any(each.reading.error for each in sources.values())
+    values = sources["backend/.env.production"].reading.values
+    assert values["JWT_PRIVATE_KEY"].count("\n") == 6
+    assert json.loads(values["GCP_SERVICE_ACCOUNT"])["type"] == "service_account"
+    assert values["ADMIN_PASSWORD_HASH"].startswith("$2b$12$")
+    assert sources["backend/.env"].reading.values["SMTP_PASSWORD"] == "fake-smtp"
+
+
+def test_the_example_has_findings_of_many_kinds(example: Path) -> None:
+    workspace = load(SHIPPED)
+    found = [one for each in scan(example, workspace) for one in each.findings]
+    assert {each.kind for each in found if each.blocking} == {
+        "no-service",
+        "literal-reference",
+        "undefined-reference",
+        "grammars-disagree",
+    }
+    assert {each.kind for each in found if not each.blocking} >= {
+        "bootstrap-key",
+        "empty",
+        "missing",
+        "not-in-sample",
+        "plain-configuration",
+        "resolved",
+        "same-value",
+        "shared-candidate",
+        "differs-across-services",
+        "cut-at-hash",
+    }

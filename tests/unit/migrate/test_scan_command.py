@@ -1,0 +1,133 @@
+"""`infisical-iac migrate scan`: what it prints, and above all what not."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.cli.migrate_scan import scan as command
+from infisical_iac.dotenv import GRAMMARS
+from infisical_iac.migrate.plain import is_plain
+from infisical_iac.migrate.sources import scan
+from infisical_iac.workspace.load import load
+from tests.unit.migrate.trees import EXAMPLE, SHIPPED, WORKSPACE_TEXT, git, plant
+
+Scan = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scan:
+    """Run `scan <arguments>` in a directory of its own, which has a workspace file."""
+    here = plant(tmp_path / "here", {"group_data/chainalign.yaml": WORKSPACE_TEXT})
+    monkeypatch.chdir(here)
+    return lambda *arguments: CliRunner().invoke(command, [str(each) for each in arguments])
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example outside of this repository, so that git tracks nothing of it."""
+    return shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("example") / "before")
+
+
+def test_nothing_found_is_nothing_to_decide(run: Scan, tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    assert "0 files. Nothing has to be decided before the move." in result.output
+
+
+def test_what_blocks_shows_in_the_exit_status(run: Scan, tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/package.json": '{"dependencies": {"dotenv": "1"}}'})
+    plant(tmp_path, {"backend/.env": "A=fake-secret\n"})
+    assert run(tmp_path).exit_code == 0
+    plant(tmp_path, {"backend/.env": "A=fake-${SECRET}\n"})
+    result = run(tmp_path)
+    assert result.exit_code == 2
+    assert "✗ backend/.env:1 literal-reference A: " in result.output
+    assert "1 finding (✗) must be decided before the move." in result.output
+
+
+def test_a_missing_workspace_file_is_an_error_in_words(run: Scan, tmp_path: Path) -> None:
+    result = run(tmp_path, "--workspace-file", "none.yaml")
+    assert result.exit_code == 1
+    assert "there is no file none.yaml" in str(result.exception)
+
+
+def test_the_key_is_made_only_where_hashes_are_shown(run: Scan, tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/.env": "A=obviously-fake-secret\n"})
+    run(tmp_path)
+    assert not Path("migration.key").exists()
+    first, second = (run(tmp_path, "--keys").output for _ in range(2))
+    assert Path("migration.key").stat().st_mode & 0o777 == 0o600
+    assert first == second
+    assert re.search(r"1 +A +21 +[0-9a-f]{12}\b", first)
+
+
+def test_a_key_that_git_would_add_is_told(run: Scan, tmp_path: Path) -> None:
+    git(Path.cwd(), "init", "-q")
+    plant(tmp_path / "tree", {"backend/.env": "A=obviously-fake-secret\n"})
+    note = "Note: git would add migration.key: name it in .gitignore"
+    assert note in run(tmp_path / "tree", "--keys").stderr
+    Path(".gitignore").write_text("migration.key\n")
+    assert note not in run(tmp_path / "tree", "--keys").stderr
+
+
+def test_what_a_terminal_obeys_is_not_printed(run: Scan, tmp_path: Path) -> None:
+    (tmp_path / "backend").mkdir()
+    (tmp_path / "backend" / ".env.\x1b[2J").write_text("A\x1b[31m=fake\n")
+    result = run(tmp_path, "--keys")
+    assert "\x1b" not in result.output
+    assert ".env.\\x1b[2J" in result.output
+
+
+@pytest.mark.parametrize("options", [[], ["--keys"], ["--json"]])
+def test_no_value_is_printed(run: Scan, example: Path, options: list[str]) -> None:
+    workspace = load(SHIPPED)
+    values = {
+        value
+        for each in scan(example, workspace)
+        for key, value in each.reading.values.items()
+        if not is_plain(key, value) and len(value) > 4
+    } - {"chainalign", "forecasts"}
+    output = run(example, *options).output
+    assert len(values) > 20
+    assert [each for each in values if each in output] == []
+    pieces = {line for each in values for line in each.split("\n") if len(line) > 12}
+    assert [each for each in pieces if each in output] == []
+
+
+def test_json_holds_what_the_table_shows(run: Scan, example: Path) -> None:
+    result = run(example, "--json")
+    found = {each["path"]: each for each in json.loads(result.stdout)}
+    source = found["backend/.env"]
+    assert source["why"] == "backend/package.json depends on dotenv"
+    assert source["grammar"] in GRAMMARS
+    key = next(each for each in source["keys"] if each["key"] == "JWT_SECRET")
+    assert (key["line"], key["bytes"]) == (9, 30)
+    same = next(each for each in source["keys"] if each["key"] == "SESSION_SECRET")
+    assert key["hash"] == same["hash"]
+    assert set(source["findings"][0]) == {
+        *("file", "line", "kind", "key", "message", "remedy", "blocking")
+    }
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["package.json", "requirements.txt", "compose.yaml", "run.sh"])
+def test_no_piece_of_a_torn_key_is_printed(run: Scan, tmp_path: Path, name: str) -> None:
+    texts = {
+        "package.json": '{"dependencies": {"dotenv": "1"}}',
+        "requirements.txt": "python-dotenv",
+        "compose.yaml": "services: {backend: {env_file: .env}}",
+        "run.sh": "source .env",
+    }
+    pieces = ["RkFLRSBGQUtFIEZBS0U", "ZmFrZSBmYWtlIGZha2U", "ZmFrZQ"]
+    body = "\n".join(f"{piece}==" for piece in pieces)
+    text = f"KEY=-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\nB=fake-secret\n"
+    plant(tmp_path, {f"backend/{name}": texts[name], "backend/.env": text})
+    for option in ("--keys", "--json"):
+        result = run(tmp_path, option)
+        assert result.exit_code == 2
+        assert [each for each in pieces if each in result.output] == []

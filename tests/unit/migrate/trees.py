@@ -1,0 +1,35 @@
+"""Trees of files to scan, and the workspace that they are scanned for."""
+
+import subprocess
+from pathlib import Path
+
+from infisical_iac.workspace.load import load
+
+WORKSPACE_TEXT = """\
+project: {name: A, slug: abcde}
+environments:
+  - {slug: development, name: Development}
+  - {slug: production, name: Production}
+services:
+  backend: {folder: /backend}
+  python-service: {folder: /python-services}
+"""
+WORKSPACE = load(WORKSPACE_TEXT)
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+EXAMPLE = _REPOSITORY / "examples" / "chainalign" / "before"
+SHIPPED = _REPOSITORY / "group_data" / "chainalign.yaml"
+
+
+def plant(root: Path, files: dict[str, str]) -> Path:
+    """Write files by path, in bytes as they are, and give back the root."""
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(text.encode())
+    return root
+
+
+def git(root: Path, *arguments: str) -> None:
+    """Run git in a directory."""
+    name = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", *name, "-C", root, *arguments], check=True, capture_output=True)
