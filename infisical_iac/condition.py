@@ -57,8 +57,8 @@ def rows(
         *_containers(condition, settings),
         _disk(condition),
         _certificate(condition, settings, now),
-        Row("Last backup", _last(done, "backup")),
-        Row("Last apply", _last(done, "apply")),
+        Row("Last backup", _last([each for each in done if _has_backup(each)])),
+        Row("Last apply", _last([each for each in done if each.last.event == "apply"])),
         drift,
     ]
     if condition.holder:
@@ -115,10 +115,16 @@ def _certificate(condition: ConditionState, settings: Settings, now: datetime) -
     return Row("Certificate", f"until {ends:%Y-%m-%d}, {days} days from now", days >= _LEAST_DAYS)
 
 
-def _last(log: Sequence[Doing], event: str) -> str:
-    last = next((each for each in reversed(log) if each.last.event == event), None)
-    if last is None:
+def _has_backup(doing: Doing) -> bool:
+    return doing.last.event == "backup" or any(
+        each.startswith("+ /var/backups/") for each in doing.last.changes
+    )
+
+
+def _last(log: Sequence[Doing]) -> str:
+    if not log:
         return "none yet"
+    last = log[-1]
     told = f"{last.began} by {last.last.by}"
     if last.last.revision:
         told += f", revision {last.last.revision}"
@@ -126,4 +132,4 @@ def _last(log: Sequence[Doing], event: str) -> str:
         return f"{told}: has not ended"
     if last.last.outcome == "failed":
         return f"{told}: failed"
-    return f"{told}: changed {len(last.last.changes)}" if event == "apply" else told
+    return f"{told}: changed {len(last.last.changes)}" if last.last.event == "apply" else told

@@ -64,6 +64,8 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
                 "set it to a number such as 22"
             )
         data["ssh_port"] = int(port)
+    if (key := data.get("ssh_key")) and not Path(key).expanduser().is_file():
+        sys.exit(f"INFISICAL_SSH_KEY, or ssh_key in {file.name}: there is no file {key}")
     user = data.setdefault("ssh_user", "root")
     _have_known_hosts()
     return (data["ssh_hostname"], {**data, "_sudo": user != "root"})

@@ -35,6 +35,11 @@ class Answer:
         return not self.changes and not self.error
 
     @property
+    def certain(self) -> list[str]:
+        """The changes without what could not be seen."""
+        return [each for each in self.changes if not each.startswith("? ")]
+
+    @property
     def sentence(self) -> str:
         """The answer in a line."""
         if self.error:
@@ -61,7 +66,7 @@ def metrics(answer: Answer) -> str:
     A check that could not tell leaves out the number of changes: it is not known.
     """
     values = {
-        "changes": None if answer.error else len(answer.changes),
+        "changes": None if answer.error else len(answer.certain),
         "check_success": 0 if answer.error else 1,
         "check_timestamp_seconds": int(answer.at.timestamp()),
     }

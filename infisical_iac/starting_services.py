@@ -32,7 +32,7 @@ def look(root: Path, leave_out: Path) -> list[Found]:
     A directory is a service if a package of Node or Python or a `.env` file stands in it; what is
     below it is part of it. A directory without is looked into, so that `python-services/` is one
     service if it is one package, and several if each of its directories is. `leave_out` is where
-    this project is, which is none.
+    this project is, which is none, and neither is another clone of it.
     """
     return [
         Found(directory.relative_to(root).as_posix(), signs)
@@ -42,7 +42,7 @@ def look(root: Path, leave_out: Path) -> list[Found]:
 
 def _look(parent: Path, leave_out: Path, depth: int) -> Iterator[tuple[Path, tuple[str, ...]]]:
     for directory in _directories(parent):
-        if directory.resolve() == leave_out:
+        if directory.resolve() == leave_out or Path(directory, "infisical_iac").is_dir():
             continue
         if signs := _signs(directory):
             yield directory, signs

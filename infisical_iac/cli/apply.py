@@ -67,7 +67,7 @@ def _summarize(steps: "list[Step]", seconds: float) -> None:
     table = Table(show_edge=False, pad_edge=False, box=None)
     table.add_column("Step", no_wrap=True)
     for column in ("Changes", "Seconds"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True, min_width=len(column))
     for step in steps:
         table.add_row(step.name, str(len(step.made)), f"{step.seconds:.1f}")
     console().print(table)

@@ -20,7 +20,7 @@ class AuditError(UserError):
 @json_option
 @click.option("--last", type=click.IntRange(min=1), help="Show only this many, the latest.")
 def audit(inventory: str, as_json: bool, last: int | None) -> None:
-    """Show the host's audit log: each apply, rotation, backup, restore and what it changed.
+    """Show the host's audit log: each run that changed something, by whom, and what it changed.
 
     Each line holds the hash of the one before. Exit status: 0 if they fit together, 1 if a line
     but the last was changed or removed since, or for an error.

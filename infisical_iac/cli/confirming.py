@@ -21,6 +21,8 @@ def confirm(removals: Iterable[Removal], names: Collection[str], *, ask: bool) -
         whats = ", ".join(f"{each.change.what} with {each.holds}" for each in missing)
         options = " ".join(f"--confirm {each.name}" for each in missing)
         raise PruneError(f"nothing was changed, for it would delete {whats}: add {options}")
+    for name in sorted(set(names) - {each.name for each in removals}):
+        raise PruneError(f"nothing was changed, for nothing named {name} is to be deleted")
     for each in missing:
         question = f"Type the name {each.name} to delete it with its {each.holds}"
         typed = click.prompt(question, default="", show_default=False, err=True)

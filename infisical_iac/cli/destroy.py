@@ -8,6 +8,11 @@ from infisical_iac.cli.options import inventory_option, lock_options
 from infisical_iac.errors import UserError
 
 _BACKUPS = "/var/backups/infisical-iac"
+_KEPT = "Data and keys are kept."
+_GONE = (
+    "Data, keys and credentials are deleted; Docker, its images, the audit log and backups, which "
+    "hold the keys, are still there."
+)
 
 
 class DestroyError(UserError):
@@ -41,8 +46,12 @@ def destroy(
 
     with connected(inventory) as host:
         lock.take(host, wait=lock_timeout, by_force=break_lock)
-        if not run(script("destroy", "look"), doing="see what is there"):
+        there = run(script("destroy", "look"), doing="see what is there")
+        if not there:
             click.echo(f"Nothing of Infisical is on {host.name}.")
+            return
+        if not volumes and "container " not in there:
+            click.echo(f"No containers are on {host.name}; --volumes deletes data and keys.")
             return
         _confirm(host.name, confirm, volumes=volumes)
         changes: list[str] = []
@@ -51,8 +60,7 @@ def destroy(
                 changes.append(f"+ {_back_up()}")
             run(script("destroy", "everything" if volumes else "stack"), doing="take it away")
             changes += ["- stack", *(["- volumes, keys and credentials"] if volumes else [])]
-    kept = "Nothing is left of it." if volumes else "Data and keys are kept."
-    click.echo(f"Infisical is no longer on {host.name}. {kept}")
+    click.echo(f"Infisical is no longer on {host.name}. {_GONE if volumes else _KEPT}")
 
 
 def _confirm(name: str, given: str | None, *, volumes: bool) -> None:

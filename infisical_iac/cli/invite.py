@@ -7,6 +7,7 @@ import click
 from infisical_iac.api.identities import organization_id
 from infisical_iac.cli.options import inventory_option
 from infisical_iac.cli.reach import reach
+from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.invitations import renew
 
 
@@ -24,5 +25,7 @@ def invite(inventory: str, file: Path | None, email: str) -> None:
     The old link no longer works. Exit status: 0 when it is printed, 1 for an error.
     """
     with reach(inventory, file, None) as reached:
+        if email.lower() not in reached.desired.people:
+            raise WorkspaceError(f"{email} is not in `people` of the workspace file: add it first")
         organization = organization_id(reached.client)
         click.echo(renew(reached.client, reached.admin(), organization, email))

@@ -66,8 +66,8 @@ def print_notes(notes: Iterable[str]) -> None:
         click.echo(f"Note: {note}", err=True)
 
 
-def unnamed_notes(unnamed: Iterable[Removal]) -> list[str]:
-    """A sentence on what `--prune` would take away, if there is anything.
+def unnamed_notes(unnamed: Sequence[Removal]) -> list[str]:
+    """Sentences on what `--prune` would take away, if there is anything.
 
     People are not counted: there is a sentence on each of them already.
     """
@@ -81,9 +81,12 @@ def unnamed_notes(unnamed: Iterable[Removal]) -> list[str]:
         if counts[kind]
     ]
     listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-    if counts.total() == 1:
-        return [f"{listed} is no longer in the file: --prune removes it"]
-    return [f"{listed} are no longer in the file: --prune removes them"]
+    one = counts.total() == 1
+    summary = f"{listed} {'is' if one else 'are'} no longer in the file: --prune removes "
+    return [
+        f"{summary}{'it' if one else 'them'}",
+        *(f"{each.change.what} still holds {each.holds}" for each in unnamed if each.holds),
+    ]
 
 
 def _items(changes: Iterable[Change]) -> list[Item]:

@@ -148,12 +148,12 @@ def apply(
 
     with reach(inventory, file, isolation, lock=(lock_timeout, break_lock)) as reached:
         planned = look(reached, prune=prune)
+        if not as_json:
+            print_rotations(planned.rotate)  # before, since afterwards nobody can tell any more
         if planned.due and not yes:
             print_changes(planned.due, stderr=True)
             click.confirm("Make these changes?", abort=True, err=True)
         confirm(planned.removals, names, ask=not yes)
-        if not as_json:
-            print_rotations(planned.rotate)  # before, since afterwards nobody can tell any more
         with reached.recorded(told) if planned.due else nullcontext():
             make(reached, planned, tell)
         notes = _notes(reached, planned, prune=prune)

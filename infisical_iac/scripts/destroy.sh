@@ -16,10 +16,10 @@ refuse() {
 }
 
 look() {
-    test ! -e "$root" || echo "$root"
+    test ! -e "$root" || echo "files $root"
     command -v docker >/dev/null || return 0
-    docker ps --all --format '{{.Names}}' --filter "$project"
-    docker volume ls --quiet --filter "$project"
+    docker ps --all --format 'container {{.Names}}' --filter "$project"
+    docker volume ls --format 'volume {{.Name}}' --filter "$project"
 }
 
 backup() {

@@ -28,7 +28,9 @@ def test_somebody_joins_by_the_deploy_and_leaves_by_prune(
     assert again.changed == []
     assert "invitation link" not in again.stderr
 
-    renewed = infisical_iac(deployed.name, "workspace", "invite", "ben@example.com")
+    renewed = infisical_iac(
+        deployed.name, "workspace", "invite", "--file", str(file), "ben@example.com"
+    )
     assert renewed.returncode == 0, renewed.stderr
     assert renewed.stdout.startswith("invitation link for ben@example.com: http")
     token = links[0].partition("token=")[2].partition("&")[0]

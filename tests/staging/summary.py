@@ -18,6 +18,9 @@ Infisical runs on the staging host {name!r}{note}.
 
 Next: run the deploy again, which finds everything in place,
     {rerun}
+try the other commands on it,
+    . .venv/bin/activate; export INFISICAL_IAC_INVENTORY=inventory/staging.py{export}
+    infisical-iac status
 or take everything down with `make demo-down`.
 """
 _STANDIN = (
@@ -43,5 +46,6 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
         environments=", ".join(environments),
         count=len(files),
         credentials=", ".join(file.removesuffix(".env") for file in files),
+        export=f" {prefix.strip()}" if prefix else "",
         rerun=f"{prefix}.venv/bin/pyinfra inventory/staging.py deploy.py",
     )

@@ -34,19 +34,27 @@ def test_the_group_data_name_the_host(file: Path) -> None:
 def test_each_variable_wins_over_the_group_data(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    key = file.with_name("id")
+    key.touch()
     monkeypatch.setenv("INFISICAL_HOST", "other.example.com")
     monkeypatch.setenv("INFISICAL_SSH_USER", "root")
-    monkeypatch.setenv("INFISICAL_SSH_KEY", "id")
+    monkeypatch.setenv("INFISICAL_SSH_KEY", str(key))
     assert production_host(file) == (
         "other.example.com",
         {
             "ssh_hostname": "other.example.com",
             "ssh_user": "root",
             "ssh_port": 2222,
-            "ssh_key": "id",
+            "ssh_key": str(key),
             "_sudo": False,
         },
     )
+
+
+def test_a_key_that_is_not_there_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFISICAL_SSH_KEY", "/nowhere/id")
+    with pytest.raises(SystemExit, match="INFISICAL_SSH_KEY, or ssh_key in .*: there is no file"):
+        production_host(file)
 
 
 def test_without_a_user_it_is_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
