@@ -15,8 +15,8 @@ from infisical_iac.item import Item
 from infisical_iac.migrate import archive, example_env, ignores, references, worktree
 from infisical_iac.migrate.archive import ArchiveError
 from infisical_iac.migrate.cleaning import Examined, Kept, Ready, Verified, delete, examine
+from infisical_iac.migrate.proven import require_recent, unverified, verified
 from infisical_iac.migrate.proven import root as proven_root
-from infisical_iac.migrate.proven import unverified, verified
 
 _UNVERIFIED = "not all of it was read back: see migration-report.html"
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -47,7 +47,11 @@ class _Plan:
 @click.option("--recipient", multiple=True, metavar="age1…", help="Who may open the archive.")
 @click.option("--recipients-file", type=_file, help="The same, one a line.")
 @click.option("--identity", type=_file, help="A recipient's private key, to try the archive with.")
-@click.option("--no-archive", is_flag=True, help="Delete without an archive.")
+@click.option(
+    "--no-archive",
+    is_flag=True,
+    help="Delete without an archive, within an hour of migrate verify.",
+)
 @yes_option
 @click.pass_context
 def clean(
@@ -79,6 +83,8 @@ def clean(
             "nothing was deleted, for nobody could open the archive: add --recipient age1…, the "
             "public key that age-keygen prints, or --no-archive"
         )
+    if no_archive and plan.examined.ready:
+        require_recent(plan_file, datetime.now(UTC))
     kept = plan.examined.kept
     if plan.is_empty:
         click.echo("Nothing to do.")

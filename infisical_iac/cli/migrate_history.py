@@ -9,11 +9,16 @@ from rich.text import Text
 
 from infisical_iac.cli.items import console
 from infisical_iac.cli.migrate_found import as_data, lines
-from infisical_iac.cli.options import json_option
+from infisical_iac.cli.migrate_showing import workspace_file_option
+from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.reach import reach
+from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.errors import UserError
-from infisical_iac.migrate import rotation
+from infisical_iac.migrate import plan_file, rotation, stored
 from infisical_iac.migrate.history import Searched, search
+from infisical_iac.migrate.known import Known, in_files, labelled, with_stored
 from infisical_iac.migrate.needles import Needles
+from infisical_iac.migrate.plan_file import PLAN_FILE
 
 _FOUND = 2
 
@@ -31,12 +36,18 @@ class HistoryError(UserError):
     type=click.Path(exists=True, file_okay=False, path_type=Path),
 )
 @click.option(
+    "--plan",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"The plan of the values to look for [default: {PLAN_FILE} here, or in a REPO]",
+)
+@inventory_option
+@workspace_file_option
+@click.option(
     "--env-file",
     "env_files",
     multiple=True,
-    required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with the values to look for; may be given again.",
+    help="Without a plan, a file with the values to look for; may be given again.",
 )
 @click.option("--grammar", default="dotenv", show_default=True, help="How to read these files.")
 @click.option(
@@ -49,6 +60,9 @@ class HistoryError(UserError):
 def history(
     ctx: click.Context,
     repositories: Sequence[Path],
+    plan: Path | None,
+    inventory: str,
+    workspace_file: Path | None,
     env_files: Sequence[Path],
     grammar: str,
     filter_repo: Path | None,
@@ -58,10 +72,19 @@ def history(
 
     Every branch, tag, stash, reflog and object that nothing refers to any more is searched, for
     each value as it is, base64, URL-encoded and JSON-escaped. Values that are short or common are
-    skipped and named. No value is ever shown. Exit status: 0 if nothing is found, 2 if something
-    is, 1 for an error.
+    skipped and named. No value is ever shown. The values are those of the plan: as the files have
+    them, or if these are gone, as Infisical has.
+
+    Exit status: 0 if nothing is found, 2 if something is, 1 for an error.
     """
-    needles = Needles(_values(env_files, grammar))
+    if plan and env_files:
+        raise HistoryError("--plan and --env-file are two ways to name values: give one of them")
+    if env_files:
+        known = Known(_values(env_files, grammar))
+    else:
+        known = _planned(plan or _plan_file(repositories), inventory, workspace_file)
+    needles = Needles(known.values)
+    needles.skipped |= known.unknown
     searched = [search(repository, needles) for repository in repositories]
     command = _written(filter_repo, searched) if filter_repo else ""
     if as_json:
@@ -73,20 +96,41 @@ def history(
     ctx.exit(_FOUND if any(each.hits for each in searched) else 0)
 
 
-def _values(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
-    from infisical_iac.dotenv import GRAMMARS, read
+def _plan_file(repositories: Sequence[Path]) -> Path:
+    places = [each / PLAN_FILE for each in (Path(), *repositories)]
+    file = next((each for each in places if each.is_file()), None)
+    if file is None:
+        raise HistoryError(
+            f"there is no {PLAN_FILE} here or in {' or '.join(map(str, repositories))}: name the "
+            "plan with --plan, or files with --env-file"
+        )
+    return file
 
+
+def _planned(file: Path, inventory: str, workspace_file: Path | None) -> Known:
+    """The plan's values; Infisical is asked only for those that no file has."""
+    plan, key = plan_file.load(file), plan_file.load_key(file)
+    known = in_files(plan, file.parent / plan.root, key)
+    if not known.moved:
+        return known
+    with reach(inventory, workspace_file, None, needs_admin=False) as reached:
+        project = stored.project_id(reached.client, plan.project)
+        environments = {each.name.environment for each in known.moved.values()}
+        return with_stored(known, stored.read(reached.client, project, environments), key)
+
+
+def _values(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
     if grammar not in GRAMMARS:
         raise HistoryError(f"{grammar} is no grammar: name one of {', '.join(GRAMMARS)}")
     values: dict[str, str] = {}
     for file in env_files:
         try:
-            reading = read(file.read_bytes(), grammar)
-        except OSError as error:
-            raise HistoryError(f"{file} can't be read: {error.strerror}") from None
-        if reading.error:
-            raise HistoryError(f"{file} can't be read by {grammar}: {reading.error}")
-        values |= {f"{file} {key}": value for key, value in reading.values.items()}
+            found, error = labelled(file.read_bytes(), grammar)
+        except OSError as failure:
+            raise HistoryError(f"{file} can't be read: {failure.strerror}") from None
+        if error:
+            raise HistoryError(f"{file} can't be read by {grammar}: {error}")
+        values |= {f"{file} {name}": value for name, value in found.items()}
     return values
 
 

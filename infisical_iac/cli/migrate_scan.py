@@ -95,7 +95,7 @@ def _data(source: Source, key: bytes) -> dict[str, Any]:
 def _keys(source: Source, key: bytes) -> Iterator[dict[str, Any]]:
     for name, value in source.reading.values.items():
         yield {
-            "key": shown(name),
+            "key": shown(name, value),
             "line": source.line(name),
             "bytes": len(fingerprint.encoded(value)),
             "hash": fingerprint.digest(key, value),

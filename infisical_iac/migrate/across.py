@@ -115,10 +115,11 @@ def _tell(
             other for other in group if (other.key != each.key if names else other is not each)
         )
         named = [
-            f"{shown(other.key)} in {other}" if names else str(other)
+            f"{shown(other.key, other.value)} in {other}" if names else str(other)
             for other in islice(others, _NAMED)
         ]
         more = len(group) - (same_key[each.key] if names else 1) - len(named)
         told = " and ".join([*named, *([f"{more} more"] if more else [])])
-        finding = Finding(each.line, kind, shown(each.key), message.format(others=told), remedy)
+        name = shown(each.key, each.value)
+        finding = Finding(each.line, kind, name, message.format(others=told), remedy)
         yield FileFinding.of(each.source.path, finding)

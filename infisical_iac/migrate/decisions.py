@@ -39,8 +39,8 @@ def of_file(findings: Collection[FileFinding]) -> FileDecision:
 def kept(fresh: _Any, earlier: _Any, found: Findings, found_then: Findings) -> _Any:
     """What a new plan says of what has not changed since an earlier plan.
 
-    What a person decided then stays, unless something was found since of which they knew
-    nothing; what was a default may have become another.
+    What a person decided then stays, also against a default to skip, unless something was found
+    since of which they knew nothing; what was a default may have become another.
 
     Args:
         found: what is found now.
@@ -49,7 +49,8 @@ def kept(fresh: _Any, earlier: _Any, found: Findings, found_then: Findings) -> _
     if earlier == "skip":
         return earlier
     known = {each.kind for each in found} <= {each.kind for each in found_then}
-    return earlier if fresh == "undecided" and known else fresh
+    was_decided = earlier != "undecided" and known
+    return earlier if fresh in ("undecided", "skip") and was_decided else fresh
 
 
 def refusal(decision: Decision, key: str, value: str) -> str:
@@ -68,7 +69,7 @@ def refusal(decision: Decision, key: str, value: str) -> str:
 
 def impossible(key: str, value: str) -> str:
     """Why Infisical can't hold a value as it is under this name; "" if it can."""
-    if not shown(key) or ":" in key or "/" in key:
+    if not shown(key, value) or ":" in key or "/" in key:
         return "has a name that Infisical does not take, or that may be a piece of a value"
     if len(encoded(key)) > _LONGEST_NAME:
         return f"has a name of more than {_LONGEST_NAME} bytes, which Infisical does not take"

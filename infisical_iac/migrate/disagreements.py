@@ -1,8 +1,9 @@
 """Keys that plausible loaders read in different ways: which one counts, a person must say."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from infisical_iac.dotenv import Finding, Reading, read
+from infisical_iac.migrate import torn
 from infisical_iac.migrate.findings import shown
 
 
@@ -14,7 +15,7 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
     """
     if reading.error:
         return  # that is told already, and no key could agree
-    readings = [read(data, grammar) for grammar in others]
+    readings = [torn.mended(read(data, grammar), data) for grammar in others]
     able = [each for each in readings if not each.error]
     lines = {entry.key: entry.first_line for each in (*able, reading) for entry in each.entries}
     values, of_others = reading.values, {each.grammar: each.values for each in able}
@@ -29,7 +30,7 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
             yield Finding(
                 line,
                 "grammars-disagree",
-                shown(key),
+                _shown(key, (values, *of_others.values())),
                 f"{reading.grammar} {_length(own)}, {', '.join(told)}.",
                 "Say in the plan which grammar counts, or quote it so that all read the same.",
             )
@@ -42,6 +43,12 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
                 f"{each.grammar}, which may read it too, refuses the file: {each.error}",
                 "Set it right if the service reads it so.",
             )
+
+
+def _shown(key: str, readings: Iterable[Mapping[str, str]]) -> str:
+    """The name as it may be printed, whichever of the readings is right."""
+    may = all(shown(key, values[key]) for values in readings if key in values)
+    return key if may else ""
 
 
 def _told(own: str | None, other: str | None) -> str:

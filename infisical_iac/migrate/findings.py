@@ -19,6 +19,8 @@ _LONGEST_NAME = 500
 _LONGEST_ENTRY = 131_072  # of `NAME=value` and a NUL, as Linux passes it to a process
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN_NAME = re.compile(r"[\w.:/-]{1,500}")
+# Base64 over several lines: of a name and a value its last line has the padding alone.
+_PIECE = re.compile(r"(?=.*[a-z0-9])[A-Za-z0-9+/]{8,}=|[\w+/-]+==")
 # With these a process is started, or they change how it starts: no loader sets them.
 _RESERVED = re.compile(r"PATH|HOME|SHELL|USER|PWD|NODE_OPTIONS|(LD_|DYLD_|PYTHON).*")
 
@@ -33,18 +35,19 @@ def of_entries(reading: Reading) -> Iterator[Finding]:
         if key not in last:
             continue
         entry = last[key]
-        found = (*_of_name(key), *_of_value(value), *_of_use(key, value))
+        found = (*_of_name(key, value), *_of_value(value), *_of_use(key, value))
         if value != entry.written:
             found += (_RESOLVED,)
         if len(encoded(key)) + len(encoded(value)) + 2 > _LONGEST_ENTRY:
             found += (_LONG_VALUE,)
         for kind, message, remedy in found:
-            yield Finding(entry.first_line, kind, shown(key), message, remedy)
+            yield Finding(entry.first_line, kind, shown(key, value), message, remedy)
 
 
-def shown(key: str) -> str:
-    """The name as it may be printed; "" for one that may be a piece of a torn value."""
-    return key if _SHOWN_NAME.fullmatch(key) else ""
+def shown(key: str, value: str) -> str:
+    """The name of a value as it may be printed; "" for one that may be a piece of a torn value."""
+    is_piece = _PIECE.fullmatch(f"{key}={value.strip(_BLANKS)}")
+    return key if _SHOWN_NAME.fullmatch(key) and not is_piece else ""
 
 
 def is_bootstrap(key: str) -> bool:
@@ -71,18 +74,18 @@ _LONG_VALUE: _Told = (
 )
 
 
-def _of_name(key: str) -> Iterator[_Told]:
+def _of_name(key: str, value: str) -> Iterator[_Told]:
     if len(encoded(key)) > _LONGEST_NAME:
         yield (
             "long-name",
             f"The name has {len(encoded(key))} bytes; Infisical takes {_LONGEST_NAME}.",
             "Shorten it, in the code too.",
         )
-    elif ":" in key or "/" in key or not shown(key):
+    elif ":" in key or "/" in key or not shown(key, value):
         yield (
             "refused-name",
-            "Its name can't be one of a secret: it has a colon, a slash, blanks or the like.",
-            "Rename it, in the code too; if it is a piece of a value, quote the value.",
+            "Its name has what none of a secret may, or it is a piece of the value before it.",
+            "Quote that value; if it is a name, rename it, in the code too.",
         )
     elif not _SHELL_NAME.fullmatch(key):
         yield (

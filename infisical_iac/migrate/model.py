@@ -9,8 +9,15 @@ from infisical_iac.dotenv import Finding, Reading
 # differ from what the service sees today, or nobody can say what that is or where it belongs.
 BLOCKING = frozenset(
     {
-        *("unreadable-file", "invalid-utf-8", "utf-16", "cut-at-line-end", "glued-name"),
-        *("grammars-disagree", "undefined-reference", "literal-reference", "trimmed", "nul"),
+        *("unreadable-file", "invalid-utf-8", "utf-16", "cut-at-line-end", "torn-value"),
+        *(
+            "glued-name",
+            "grammars-disagree",
+            "undefined-reference",
+            "literal-reference",
+            "trimmed",
+            "nul",
+        ),
         *("refused-name", "long-name", "long-value", "reserved-name"),
         *("no-service", "no-environment", "same-target"),
     }

@@ -27,7 +27,8 @@ def make(
         root: the directory that the sources' paths begin in, seen from the plan's own.
         key: of the hashes of values.
         allow_literal: whether values with what Infisical takes for a reference are stored.
-        earlier: a plan whose decisions stay, for files and values that have not changed.
+        earlier: a plan whose decisions stay, for files and values that have not changed, and
+            where it has its files go, which a person may have written.
     """
     before = {each.path: each for each in earlier.sources} if earlier else {}
     planned = [_source(each, key, allow_literal, before.get(each.path)) for each in sources]
@@ -40,7 +41,10 @@ def common(roots: Iterable[Path]) -> Path:
 
 
 def secrets(sources: Iterable[Source], plan: Plan) -> list[Secret]:
-    """The values that may go into Infisical, for comparing: those that nobody decided to skip."""
+    """The values that may go into Infisical, for comparing.
+
+    Those that somebody decided to skip may not, nor those whose name may be a piece of a value.
+    """
     return [
         Secret(
             Name(planned.environment, planned.folder, key),
@@ -55,12 +59,13 @@ def secrets(sources: Iterable[Source], plan: Plan) -> list[Secret]:
         and planned.environment
         and planned.folder
         and planned.keys[label(source, key)].decision != "skip"
+        and shown(key, value)
     ]
 
 
 def label(source: Source, key: str) -> str:
     """A key as a plan names it: a name that may be a piece of a value is its line instead."""
-    return shown(key) or f"line {source.line(key)}"
+    return shown(key, source.reading.values[key]) or f"line {source.line(key)}"
 
 
 def _source(
@@ -86,10 +91,10 @@ def _source(
     return PlannedSource(
         path=source.path,
         sha256=source.sha256,
-        # What the scan could not tell, a person may have written down.
-        service=source.service or (before.service if before else ""),
-        environment=source.environment or (before.environment if before else ""),
-        folder=source.folder or (before.folder if before else ""),
+        # What a person has written there counts for more than what the scan makes of the path.
+        service=(before.service if before else "") or source.service,
+        environment=(before.environment if before else "") or source.environment,
+        folder=(before.folder if before else "") or source.folder,
         grammar=source.grammar,
         why=source.why,
         decision=decision,
@@ -108,7 +113,9 @@ def _decided(fresh: PlannedKey, before: PlannedSource | None, name: str) -> Plan
 
 def _by_label(source: Source, values: Mapping[str, str]) -> dict[str, list[FileFinding]]:
     """The findings by the key's label, those of the whole file under ""."""
-    hidden = {source.line(each): label(source, each) for each in values if not shown(each)}
+    hidden = {
+        source.line(each): label(source, each) for each in values if not shown(each, values[each])
+    }
     found: dict[str, list[FileFinding]] = {}
     for each in source.findings:
         name = each.key if each.key in values else hidden.get(each.line, "")

@@ -1,12 +1,15 @@
 """Which files were read back from Infisical, as the report beside the plan says."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infisical_iac.migrate.cleaning import CleanError, Verified
+from infisical_iac.migrate.verified import VERIFIED_AT
 
 _NAME = "migration-report.json"
+_RECENT = timedelta(hours=1)
 
 
 class _Source(BaseModel):
@@ -26,6 +29,7 @@ class _Report(BaseModel):
 
     root: str
     sources: list[_Source]
+    verified_at: str = ""
 
 
 def verified(plan_file: Path) -> list[Verified]:
@@ -62,6 +66,19 @@ def root(plan_file: Path) -> Path:
     if not directory.is_dir():
         raise CleanError(f"{directory}, which was migrated, is not there: run this where it is")
     return directory
+
+
+def require_recent(plan_file: Path, now: datetime) -> None:
+    """Raise CleanError unless `migrate verify` found all unchanged within the last hour."""
+    try:
+        at = datetime.strptime(_read(plan_file).verified_at, VERIFIED_AT).replace(tzinfo=UTC)
+    except ValueError:
+        at = datetime.min.replace(tzinfo=UTC)
+    if not timedelta() <= now - at <= _RECENT:
+        raise CleanError(
+            "nothing was deleted, for without an archive Infisical must have been looked at within "
+            "the last hour: run `infisical-iac migrate verify` first"
+        )
 
 
 def _read(plan_file: Path) -> _Report:

@@ -11,6 +11,7 @@ from infisical_iac.migrate.fingerprint import digest, encoded
 from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
 from infisical_iac.migrate.readback import Proof
 from infisical_iac.migrate.secret import Name
+from infisical_iac.migrate.torn import TORN
 from infisical_iac.rendering import template
 
 REPORT = "migration-report"
@@ -107,7 +108,10 @@ def _secret(proof: Proof, state: State, key: bytes) -> dict[str, Any]:
 
 
 def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
-    """A file, and whether it has nothing more to give: all that is stored of it is proven."""
+    """A file, and whether it has nothing more to give: all that is stored of it is proven.
+
+    A torn value is in the file alone, whatever was decided.
+    """
     keys = [*source.stored]
     names = [Name(source.environment, source.folder, each) for each in keys]
     return {
@@ -115,10 +119,15 @@ def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
         "sha256": source.sha256,
         "service": source.service,
         "environment": source.environment,
-        "verified": bool(names) and all(each in proven for each in names),
+        "verified": bool(names) and all(each in proven for each in names) and not _is_torn(source),
         "keys": keys,
         "skipped": [name for name in source.keys if name not in keys],
     }
+
+
+def _is_torn(source: PlannedSource) -> bool:
+    of_keys = (_kinds(each) for each in source.keys.values())
+    return TORN in _kinds(source) or any(TORN in kinds for kinds in of_keys)
 
 
 def _skipped(plan: Plan) -> Iterator[dict[str, Any]]:

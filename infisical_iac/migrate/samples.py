@@ -33,10 +33,13 @@ def _between(path: str, sample: Reading, group: Sequence[Source]) -> Iterator[Fi
     for key in (each for each in lines if each not in keys):
         message = f"{path}:{lines[key]} names it, and no file beside it has it."
         remedy = "See whether the service needs it, and add it before the move."
-        yield FileFinding.of(group[0].path, Finding(0, "missing", shown(key), message, remedy))
+        found = Finding(0, "missing", shown(key, sample.values[key]), message, remedy)
+        yield FileFinding.of(group[0].path, found)
     for each in group:
-        for key in (name for name in each.reading.values if name not in lines):
+        values = each.reading.values
+        for key in (name for name in values if name not in lines):
             remedy = "Add its name there, or remove it here if nothing reads it."
             message = f"{path} doesn't name it."
-            found = Finding(each.line(key), "not-in-sample", shown(key), message, remedy)
+            name = shown(key, values[key])
+            found = Finding(each.line(key), "not-in-sample", name, message, remedy)
             yield FileFinding.of(each.path, found)

@@ -9,7 +9,7 @@ from infisical_iac.dotenv import Finding, Reading, read
 from infisical_iac.migrate import find, torn
 from infisical_iac.migrate.disagreements import disagreements
 from infisical_iac.migrate.files import content
-from infisical_iac.migrate.findings import of_entries
+from infisical_iac.migrate.findings import of_entries, shown
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.services import service_of
@@ -48,13 +48,14 @@ def source(
 
 
 def _read(data: bytes, choice: Choice) -> tuple[Reading, list[Finding]]:
-    text = data.decode(errors="replace")
-    reading = torn.mended(read(data, choice.sign.grammar), text)
+    reading = torn.mended(read(data, choice.sign.grammar), data)
+    values = reading.values
     found = [] if choice.sign.exact else [_nearest(reading.grammar)]
     for each in reading.findings:
         refuses = bool(reading.error) and each.message == reading.error
         if each.kind != "interpolated":  # what is stored of it is told with its other findings
-            found.append(replace(each, kind="unreadable-file" if refuses else each.kind))
+            kind = "unreadable-file" if refuses else each.kind
+            found.append(replace(each, kind=kind, key=shown(each.key, values.get(each.key, ""))))
     found += of_entries(reading)
     found += disagreements(data, reading, choice.others)
     return reading, found

@@ -1,34 +1,75 @@
 """Keys and certificates over several lines without quotes: only their first line is read."""
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from infisical_iac.dotenv import Entry, Reading
+from infisical_iac.dotenv import Entry, Finding, Reading
+from infisical_iac.dotenv.decoding import decode
 
-_BEGIN, _END = "-----BEGIN ", "-----END "
+TORN = "torn-value"
+"""The kind of the finding on a key, lines of which are in no entry."""
+
+_BODY = (
+    r"(?:[ \t]*+(?:[A-Za-z0-9+/]*+={0,2}+|(?:Proc-Type|DEK-Info):[^\n]*+)[ \t\r]*+\n)*+"
+    r"[ \t]*+-----END [^\n]*+(?:\n|\Z)"
+)
+# What is left of a block, and the whole ones of a chain that follow it; anything else ends it.
+_REST = re.compile(rf"{_BODY}(?:[ \t]*+-----BEGIN [^\n=]*+\n{_BODY})*+")
 
 
-def mended(reading: Reading, text: str) -> Reading:
+def mended(reading: Reading, data: bytes) -> Reading:
     """The reading without what a parser takes for entries inside of a torn value.
 
     What follows the first line of an unquoted PEM block is a piece of a secret: as the name of
-    an entry it would be shown and stored. The torn value stays, with the grammar's finding on it.
+    an entry it would be shown and stored. The torn value stays, with a finding that blocks.
+
+    Args:
+        data: the file's bytes, of which the reading is.
     """
-    lines = text.splitlines()
     torn = [each for each in reading.entries if _is_torn(each)]
-    inside = {line for each in torn for line in _inside(each, lines)}
-    if not inside:
+    if not torn:
         return reading
-    entries = tuple(each for each in reading.entries if each.first_line not in inside)
-    findings = tuple(each for each in reading.findings if each.line not in inside)
-    return replace(reading, entries=entries, findings=findings)
+    # Lines are counted in the text as its parser got it.
+    rests = _rests(torn, decode(data, reading.grammar).text)
+    inside = {line for rest in rests.values() for line in rest}
+    entries = tuple(
+        each
+        for each in reading.entries
+        if not inside.issuperset(range(each.first_line, each.last_line + 1))
+    )
+    inside.difference_update(each.first_line for each in entries)
+    findings = [each for each in reading.findings if each.line not in inside]
+    findings += [
+        _finding(each, rests[each.first_line]) for each in torn if each.first_line in rests
+    ]
+    findings.sort(key=lambda each: each.line)
+    return replace(reading, entries=entries, findings=tuple(findings))
 
 
 def _is_torn(entry: Entry) -> bool:
-    value = entry.value.lstrip("\"'`")
-    return value.startswith(_BEGIN) and _END not in value
+    # A quote that is not closed is a part of an unquoted value.
+    written = entry.written.lstrip("\"'`")
+    return not entry.quote and written.startswith("-----BEGIN") and "-----END" not in written
 
 
-def _inside(entry: Entry, lines: list[str]) -> range:
-    after = range(entry.last_line, len(lines))
-    end = next((line for line in after if lines[line].lstrip().startswith(_END)), None)
-    return range(0) if end is None else range(entry.last_line + 1, end + 2)
+def _rests(torn: Iterable[Entry], text: str) -> Mapping[int, range]:
+    """The lines of each torn value that are not read with it, by its first line."""
+    starts = [0, *(each.end() for each in re.finditer("\n", text))]
+    found = {}
+    for entry in torn:
+        after = starts[entry.last_line] if entry.last_line < len(starts) else len(text)
+        if rest := _REST.match(text, after):
+            count = len(rest[0].removesuffix("\n").split("\n"))
+            found[entry.first_line] = range(entry.last_line + 1, entry.last_line + 1 + count)
+    return found
+
+
+def _finding(entry: Entry, rest: range) -> Finding:
+    return Finding(
+        entry.first_line,
+        TORN,
+        entry.key,
+        f"Its value ends with its line: what is on lines {rest[0]} to {rest[-1]} is left out.",
+        "Quote the value and plan again; until then `migrate clean` keeps the file.",
+    )

@@ -80,7 +80,7 @@ def _misplaced(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterat
 
 def _of(source: PlannedSource, data: bytes, key: bytes) -> Iterator[tuple[Secret | None, str]]:
     """Each value that is stored, or why it can't be."""
-    reading = torn.mended(read(data, source.grammar), data.decode(errors="replace"))
+    reading = torn.mended(read(data, source.grammar), data)
     if reading.error:
         yield None, f"{source.path} is refused by its grammar: {reading.error}"
         return
@@ -88,12 +88,12 @@ def _of(source: PlannedSource, data: bytes, key: bytes) -> Iterator[tuple[Secret
     left = dict(source.keys)
     for name, value in reading.values.items():
         line = lines.get(name, 0)
-        planned = left.pop(shown(name) or f"line {line}", None)
+        planned = left.pop(shown(name, value) or f"line {line}", None)
         if planned and planned.decision == "skip":
             continue
         problem = _problem(planned, name, value, key)
         if planned is None or problem:
-            yield None, f"{shown(name) or 'a key'} in {source.path}:{line} {problem}"
+            yield None, f"{shown(name, value) or 'a key'} in {source.path}:{line} {problem}"
             continue
         yield (
             Secret(

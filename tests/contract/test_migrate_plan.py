@@ -88,6 +88,18 @@ def test_two_files_for_one_place_need_a_decision_where_they_differ(case: Case) -
     assert "OTHER in backend/.env.production:2 and backend/.env.production.local:2 are" in refused
 
 
+def test_an_environment_written_into_the_plan_stays_when_it_is_planned_again(
+    world: World, tmp_path: Path
+) -> None:
+    case = new(world, tmp_path)
+    case.write("backend/.env", "FAKE=fake-value\n")
+    case.run("plan")
+    case.decide("environment: development", "environment: production")
+    assert "backend/.env → production/backend: 1 key" in case.run("plan").stdout
+    assert case.run("apply").exit_code == 0
+    assert (case.values("development"), case.values()) == ({}, {"/backend/FAKE": "fake-value"})
+
+
 def test_a_decision_stays_when_it_is_planned_again(case: Case) -> None:
     case.write("backend/.env.production", "PADDED='  padded-fake  '\nGOOD=fake-value\n")
     case.run("plan")

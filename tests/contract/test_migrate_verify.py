@@ -151,7 +151,8 @@ def test_on_a_host_the_credentials_are_read_there(
     def run(command: str, *, doing: str) -> str:
         asked.append(command)
         name = Path(command.split()[1]).name
-        return (case.root / "credentials" / name).read_text(encoding="utf-8")
+        text = (case.root / "credentials" / name).read_text(encoding="utf-8")
+        return text.removesuffix("\n")  # as pyinfra hands the output on
 
     monkeypatch.setattr("infisical_iac.cli.migrate_verify.reach", on_host)
     monkeypatch.setattr(remote, "run", run)

@@ -41,7 +41,9 @@ def verified(root: Path, path: str, **more: Any) -> Verified:
     return Verified(path, digest, "backend", "production", ("TOKEN",), **more)
 
 
-def report(root: Path, *files: Verified, unverified: tuple[str, ...] = ()) -> Path:
+def report(
+    root: Path, *files: Verified, unverified: tuple[str, ...] = (), verified_at: str = ""
+) -> Path:
     """Write plan and report into `root`; returns the path of the plan."""
     sources = [
         {
@@ -55,7 +57,8 @@ def report(root: Path, *files: Verified, unverified: tuple[str, ...] = ()) -> Pa
         }
         for each in files
     ]
-    write(root, "migration-report.json", json.dumps({"root": ".", "sources": sources}))
+    data = {"root": ".", "sources": sources, "verified_at": verified_at}
+    write(root, "migration-report.json", json.dumps(data))
     return write(root, "migration.yaml", "schema_version: 1\n")
 
 

@@ -1,6 +1,7 @@
 """`infisical-iac migrate clean`: the plan, the question, and what is left."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from pyrage.x25519 import Identity
 
 from infisical_iac.cli.migrate_clean import clean
 from infisical_iac.migrate.cleaning import Verified
+from infisical_iac.migrate.verified import VERIFIED_AT
 from tests.unit.migrate.cleanable import (
     BACKEND,
     KEY,
@@ -145,11 +147,27 @@ def test_without_a_recipient_nothing_is_deleted(
     assert snapshot(tmp_path) == before
 
 
+def _ago(**time: int) -> str:
+    return (datetime.now(UTC) - timedelta(**time)).strftime(VERIFIED_AT)
+
+
 def test_no_archive_deletes_without_one(tmp_path: Path, files: list[Verified], run: Clean) -> None:
+    report(tmp_path, *files, verified_at=_ago(minutes=50))
     ran = run("--no-archive", "--yes")
     assert ran.exit_code == 0, ran.output
     assert not {BACKEND, PYTHON} & snapshot(tmp_path).keys()
     assert list(tmp_path.glob(".env-archive*")) == []
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", _ago(minutes=61), _ago(days=-1)])
+def test_no_archive_deletes_nothing_unless_it_was_verified_just_now(
+    at: str, tmp_path: Path, files: list[Verified], run: Clean
+) -> None:
+    report(tmp_path, *files, verified_at=at)
+    before = snapshot(tmp_path)
+    ran = run("--no-archive", "--yes")
+    assert "run `infisical-iac migrate verify` first" in str(ran.exception)
+    assert snapshot(tmp_path) == before
 
 
 def test_recipients_and_an_identity_come_from_files(

@@ -44,6 +44,8 @@ def test_a_file_is_undecided_if_something_about_the_whole_of_it_blocks() -> None
         ("store", "skip", "skip"),
         ("store-resolved", "store", "store-resolved"),
         ("store", "undecided", "store"),
+        ("skip", "store", "store"),
+        ("skip", "undecided", "skip"),
     ],
 )
 def test_what_a_person_decided_stays(fresh: Decision, earlier: Decision, kept: Decision) -> None:
@@ -57,6 +59,11 @@ def test_what_was_decided_without_knowing_of_a_finding_is_decided_anew(
 ) -> None:
     fresh: Decision = "undecided"
     assert decisions.kept(fresh, earlier, [_TRIMMED], []) == kept
+
+
+def test_a_default_to_skip_that_is_new_counts() -> None:
+    fresh: Decision = "skip"
+    assert decisions.kept(fresh, "store", [finding("bootstrap-key")], []) == "skip"
 
 
 @pytest.mark.parametrize("decision", ["store", "store-resolved"])

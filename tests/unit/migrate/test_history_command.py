@@ -8,6 +8,8 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.migrate_history import history
 from infisical_iac.errors import UserError
+from infisical_iac.migrate.fingerprint import KEY_FILE, digest, load_or_make
+from infisical_iac.migrate.plan_file import PLAN_FILE, Plan, PlannedKey, PlannedSource, dump
 from tests.unit.migrate.repository import Repository
 
 _SECRET = "fake-Secret/0f9a+b1c"
@@ -116,6 +118,40 @@ def test_an_error_is_a_sentence_without_values(env_file: Path, tmp_path: Path) -
     assert result.exit_code == 1
     assert isinstance(result.exception, UserError)
     assert _SECRET not in str(result.exception)
+
+
+def test_without_a_plan_and_files_it_is_told_how_to_name_them(repository: Repository) -> None:
+    result = CliRunner().invoke(history, [str(repository.path)])
+    assert "name the plan with --plan, or files with --env-file" in str(result.exception)
+
+
+def test_a_plan_and_files_are_not_both_taken(repository: Repository, env_file: Path) -> None:
+    result = _run(repository, env_file, "--plan", str(env_file))
+    assert "give one of them" in str(result.exception)
+
+
+def test_the_values_are_those_of_the_plan_in_the_repository(leaking: Repository) -> None:
+    root = leaking.path
+    (root / "backend").mkdir(exist_ok=True)
+    (root / "backend/.env").write_text(f"API_KEY={_SECRET}\n")
+    key = load_or_make(root / KEY_FILE)
+    planned = PlannedKey(line=1, length=1, digest=digest(key, _SECRET), decision="store")
+    place = {"service": "backend", "environment": "production", "folder": "/backend"}
+    source = PlannedSource(
+        path="backend/.env",
+        sha256="abc",
+        **place,
+        grammar="dotenv",
+        why="it says so",
+        decision="store",
+        keys={"API_KEY": planned},
+    )
+    plan = Plan(project="chainalign", root=".", sources=(source,))
+    (root / PLAN_FILE).write_text(dump(plan), encoding="utf-8")
+    result = CliRunner().invoke(history, [str(root)])
+    assert result.exit_code == 2, result.output
+    assert "backend/.env API_KEY: in history since 2026-01-02" in result.output
+    assert _SECRET not in result.output
 
 
 def test_an_unknown_grammar_is_refused(repository: Repository, env_file: Path) -> None:

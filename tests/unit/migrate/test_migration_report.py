@@ -9,7 +9,13 @@ import pytest
 
 from infisical_iac.migrate import report
 from infisical_iac.migrate.apply import State
-from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
+from infisical_iac.migrate.plan_file import (
+    MigrationError,
+    Plan,
+    PlannedFinding,
+    PlannedKey,
+    PlannedSource,
+)
 from infisical_iac.migrate.readback import Proof
 from infisical_iac.migrate.secret import Secret
 from tests.unit.migrate.moving import secret
@@ -76,6 +82,18 @@ def test_a_file_is_verified_if_all_that_is_stored_of_it_is_proven() -> None:
     (source,) = _build(proofs, A="store", B="store-literal", C="skip")["sources"]
     assert (source["verified"], source["keys"], source["skipped"]) == (True, ["A", "B"], ["C"])
     (source,) = _build(proofs[:1], A="store", B="store")["sources"]
+    assert source["verified"] is False
+
+
+@pytest.mark.parametrize("decision", ["store", "skip"])
+def test_a_file_with_a_torn_value_is_never_verified(decision: str) -> None:
+    finding = PlannedFinding(line=3, kind="torn-value", message="it is torn", remedy="quote it")
+    torn = _planned(decision).model_copy(update={"findings": (finding,)})
+    plan = _plan(A="store")
+    plan.sources[0].keys["B"] = torn
+    proofs = [Proof(secret(each), "same", "same") for each in ("A", "B")]
+    states: dict[Any, State] = {each.secret.name: "written" for each in proofs}
+    (source,) = report.build(plan, proofs, states, key=_KEY, at="")["sources"]
     assert source["verified"] is False
 
 

@@ -102,6 +102,11 @@ def test_a_name_that_may_be_a_piece_of_a_value_is_its_line(make: Make, tmp_path:
     assert [each.name.key for each in _wanted(skipped, tmp_path)] == ["FAKE"]
 
 
+def test_a_name_that_may_be_a_piece_of_a_value_is_not_compared(make: Make) -> None:
+    source = make("KEY=MIIEfakefake\nZmFrZSBmYWtlIGZha2U=\n")
+    assert [each.name.key for each in planning.secrets([source], _plan(source))] == ["KEY"]
+
+
 def test_a_decision_stays_as_long_as_the_value_does(make: Make) -> None:
     blocked = finding("trimmed", key="OTHER", blocking=True)
     earlier = _decided(_plan(make(_TEXT, blocked)), "OTHER", "skip")
@@ -109,6 +114,25 @@ def test_a_decision_stays_as_long_as_the_value_does(make: Make) -> None:
     assert same.sources[0].keys["OTHER"].decision == "skip"
     changed = _plan(make(_TEXT.replace("other", "another"), blocked), earlier=earlier)
     assert changed.sources[0].keys["OTHER"].decision == "undecided"
+
+
+@pytest.mark.parametrize("field", ["service", "environment", "folder"])
+def test_a_place_that_a_person_wrote_stays_though_the_file_changes(field: str, make: Make) -> None:
+    data = _plan(make()).model_dump()
+    data["sources"][0][field] = "written"
+    earlier = Plan.model_validate(data)
+    again = _plan(make("FAKE=changed\n"), earlier=earlier).sources[0]
+    assert getattr(again, field) == "written"
+    data["sources"][0][field] = ""
+    again = _plan(make(), earlier=Plan.model_validate(data)).sources[0]
+    assert getattr(again, field) == getattr(make(), field)
+
+
+def test_a_key_that_is_skipped_by_default_may_be_stored(make: Make) -> None:
+    source = make("NODE_ENV=test\n", finding("bootstrap-key", key="NODE_ENV"))
+    assert _plan(source).sources[0].keys["NODE_ENV"].decision == "skip"
+    earlier = _decided(_plan(source), "NODE_ENV", "store")
+    assert _plan(source, earlier=earlier).sources[0].keys["NODE_ENV"].decision == "store"
 
 
 def test_the_same_value_from_two_files_is_stored_once(make: Make, tmp_path: Path) -> None:

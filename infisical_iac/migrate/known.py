@@ -1,0 +1,123 @@
+"""The values of a plan, wherever they are today: in the files, or in Infisical alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from infisical_iac.dotenv import GRAMMARS, read
+from infisical_iac.migrate import torn
+from infisical_iac.migrate.findings import shown
+from infisical_iac.migrate.fingerprint import digest
+from infisical_iac.migrate.plan_file import Plan, PlannedSource
+from infisical_iac.migrate.secret import Name, Stored
+
+
+class Moved(NamedTuple):
+    """Where a value is that its file does not have any more, and how to tell it."""
+
+    name: Name
+    digest: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a plan's values, by labels such as `backend/.env DATABASE_URL`.
+
+    Attributes:
+        values: those that were read.
+        moved: those that Infisical alone may have.
+        unknown: those that are nowhere any more, or can't be read, and why.
+    """
+
+    values: dict[str, str] = field(default_factory=dict, repr=False)
+    moved: dict[str, Moved] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+def in_files(plan: Plan, root: Path, key: bytes) -> Known:
+    """What the files tell, each read by the grammar that the plan has for it.
+
+    Of a value that has changed there, the new one is known, and the planned one is looked for
+    as if the file were gone.
+
+    Args:
+        root: the directory that the sources' paths begin in.
+        key: of the hashes of values.
+    """
+    known = Known()
+    for source in plan.sources:
+        here, problem = _read(source, root)
+        if problem:
+            known.unknown[source.path] = problem
+        for name, value in here.items():
+            planned = source.keys.get(name)
+            is_other = planned is not None and planned.digest != digest(key, value)
+            known.values[_label(source, name, "in the file now" if is_other else "")] = value
+        _add_others(known, source)
+    return known
+
+
+def with_stored(known: Known, stored: Mapping[Name, Stored], key: bytes) -> Known:
+    """The same with what Infisical has of the values that were moved.
+
+    One that was changed there is known, and the planned one is unknown.
+    """
+    values, unknown = dict(known.values), dict(known.unknown)
+    for label, (name, planned) in known.moved.items():
+        there = stored.get(name)
+        if there is None or there.is_hidden:
+            told = "is not there" if there is None else "does not show its value"
+            unknown[label] = f"its file does not have it any more, and {name} in Infisical {told}"
+        elif digest(key, there.value) == planned:
+            values[label] = there.value
+        else:
+            values[f"{label} (in Infisical now)"] = there.value
+            unknown[label] = f"its file does not have it any more, and {name} has another value"
+    return Known(values, unknown=unknown)
+
+
+def labelled(data: bytes, grammar: str) -> tuple[dict[str, str], str]:
+    """A file's values by name, or by line where that may be a piece of a value.
+
+    Returns also why the grammar, one of GRAMMARS, refuses the whole file; "" if it doesn't.
+    """
+    reading = torn.mended(read(data, grammar), data)
+    if reading.error:
+        return {}, reading.error
+    lines = {each.key: each.first_line for each in reading.entries}
+    return {
+        shown(name, value) or f"line {lines.get(name, 0)}": value
+        for name, value in reading.values.items()
+    }, ""
+
+
+def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
+    """The values by the names that the plan has for them, or why there are none."""
+    if source.grammar not in GRAMMARS:
+        return {}, f"{source.grammar} is no grammar"
+    try:
+        data = (root / source.path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, ""
+    except OSError as error:
+        return {}, f"it can't be read: {error.strerror}"
+    values, refused = labelled(data, source.grammar)
+    return values, f"it can't be read by {source.grammar}: {refused}" if refused else ""
+
+
+def _add_others(known: Known, source: PlannedSource) -> None:
+    """Add the planned values that the file does not have."""
+    for name, planned in source.keys.items():
+        label = _label(source, name)
+        if label in known.values:
+            continue
+        if name in source.stored:
+            place = Name(source.environment, source.folder, name)
+            known.moved[label] = Moved(place, planned.digest)
+        else:
+            known.unknown[label] = "it was not moved, and its file does not have it any more"
+
+
+def _label(source: PlannedSource, name: str, more: str = "") -> str:
+    return f"{source.path} {name}" + (f" ({more})" if more else "")

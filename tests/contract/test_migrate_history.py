@@ -1,0 +1,74 @@
+"""`infisical-iac migrate history` once the files are gone: Infisical has the values."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.cli.main import main
+
+from .migrating import FILE, VALUES, Case, backend
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .world import World
+
+_FILE = "backend/.env.production"
+
+
+@pytest.fixture
+def case(world: World, tmp_path: Path) -> Case:
+    """A repository whose file was committed, moved, and deleted."""
+    case = backend(world, tmp_path)
+    for arguments in (["init", "--quiet"], ["add", _FILE], ["commit", "--quiet", "-m", "before"]):
+        author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+        subprocess.run(["git", *author, *arguments], cwd=case.root, check=True)
+    assert case.run("plan").exit_code == 2
+    assert case.run("apply").exit_code == 0
+    (case.root / _FILE).unlink()
+    return case
+
+
+def _history(case: Case, *arguments: str) -> Result:
+    given = [str(case.root), "--workspace-file", str(case.workspace_file), *arguments]
+    return CliRunner(env=case.environment()).invoke(main, ["migrate", "history", *given])
+
+
+def _clean(case: Case) -> str:
+    given = ["migrate", "clean", str(case.plan_file), "--no-archive", "--yes"]
+    return CliRunner().invoke(main, given).output
+
+
+def test_what_was_moved_is_found_in_the_history_though_the_file_is_gone(case: Case) -> None:
+    found = _history(case, "--json")
+    assert found.exit_code == 2, found.output
+    told = json.loads(found.stdout)
+    labels = [f"{_FILE} {name}" for name in ("DATABASE_URL", "HASH", "JSON", "PEM", "UNICODE")]
+    assert told["searched"] == labels
+    assert {each["label"] for each in told["rotate"]} >= {labels[0], labels[1], labels[3]}
+    assert [value for value in VALUES.values() if value and value in found.output] == []
+
+
+def test_only_what_verify_has_just_seen_is_deleted_without_an_archive(case: Case) -> None:
+    case.write(_FILE, FILE)
+    assert "run `infisical-iac migrate verify` first" in _clean(case)
+    assert case.run("verify").exit_code == 0
+    case.put("production", "/backend", HASH="changed-fake")
+    assert case.run("verify").exit_code == 2
+    assert "run `infisical-iac migrate verify` first" in _clean(case)
+    case.put("production", "/backend", HASH=VALUES["/backend/HASH"])
+    assert case.run("verify").exit_code == 0
+    assert "Deleted 1 file." in _clean(case)
+    assert not (case.root / _FILE).exists()
+
+
+def test_a_value_that_was_rotated_in_infisical_is_told_and_not_taken_for_absent(case: Case) -> None:
+    case.put("production", "/backend", DATABASE_URL="postgres://fake:rotated-fake@db:5432/app")
+    found = _history(case)
+    assert f"Skipped {_FILE} DATABASE_URL: its file does not have it any more" in found.output
+    assert "rotated-fake" not in found.output

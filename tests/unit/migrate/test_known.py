@@ -1,0 +1,85 @@
+"""The values of a plan: from the files if they have them, from Infisical if not."""
+
+from pathlib import Path
+
+from infisical_iac.migrate.fingerprint import digest
+from infisical_iac.migrate.known import Known, in_files, with_stored
+from infisical_iac.migrate.plan_file import Plan, PlannedKey, PlannedSource
+from infisical_iac.migrate.secret import Name, Stored
+
+_KEY = b"k" * 32
+_NAME = Name("production", "/backend", "TOKEN")
+_LABEL = "backend/.env TOKEN"
+
+
+def _plan(grammar: str = "compose", **skipped: str) -> Plan:
+    keys = {"TOKEN": _planned("fake-token", "store")}
+    keys |= {name: _planned(value, "skip") for name, value in skipped.items()}
+    source = PlannedSource(
+        path="backend/.env",
+        sha256="abc",
+        service="backend",
+        environment="production",
+        folder="/backend",
+        grammar=grammar,
+        why="it says so",
+        decision="store",
+        keys=keys,
+    )
+    return Plan(project="chainalign", root=".", sources=(source,))
+
+
+def _planned(value: str, decision: str) -> PlannedKey:
+    data = {"line": 1, "length": 1, "digest": digest(_KEY, value), "decision": decision}
+    return PlannedKey.model_validate(data)
+
+
+def _known(root: Path, text: str | None, plan: Plan) -> Known:
+    (root / "backend").mkdir()
+    if text is not None:
+        (root / "backend/.env").write_text(text)
+    return in_files(plan, root, _KEY)
+
+
+def test_a_file_that_is_there_is_read_by_the_plans_grammar_with_all_its_keys(
+    tmp_path: Path,
+) -> None:
+    text = "TOKEN=fake-token\nPASSPHRASE=fake#phrase\nMORE=fake-more\n"
+    known = _known(tmp_path, text, _plan(PASSPHRASE="fake#phrase"))
+    values = {"TOKEN": "fake-token", "PASSPHRASE": "fake#phrase", "MORE": "fake-more"}
+    assert known.values == {f"backend/.env {name}": each for name, each in values.items()}
+    assert (known.moved, known.unknown) == ({}, {})
+    assert "fake" not in repr(known)
+
+
+def test_what_was_moved_out_of_a_file_that_is_gone_comes_from_infisical(tmp_path: Path) -> None:
+    known = _known(tmp_path, None, _plan(PASSPHRASE="fake-phrase"))
+    assert known.values == {}
+    assert {label: each.name for label, each in known.moved.items()} == {_LABEL: _NAME}
+    assert list(known.unknown) == ["backend/.env PASSPHRASE"]
+    assert with_stored(known, {_NAME: Stored("fake-token")}, _KEY).values == {_LABEL: "fake-token"}
+
+
+def test_of_a_value_that_changed_in_the_file_both_are_searched_for(tmp_path: Path) -> None:
+    known = _known(tmp_path, "TOKEN=fake-other\n", _plan())
+    assert with_stored(known, {_NAME: Stored("fake-token")}, _KEY).values == {
+        f"{_LABEL} (in the file now)": "fake-other",
+        _LABEL: "fake-token",
+    }
+
+
+def test_a_value_that_is_nowhere_any_more_is_told(tmp_path: Path) -> None:
+    known = _known(tmp_path, None, _plan())
+    gone = with_stored(known, {}, _KEY)
+    assert (gone.values, list(gone.unknown)) == ({}, [_LABEL])
+    hidden = with_stored(known, {_NAME: Stored("", is_hidden=True)}, _KEY)
+    assert (hidden.values, list(hidden.unknown)) == ({}, [_LABEL])
+    rotated = with_stored(known, {_NAME: Stored("fake-rotated")}, _KEY)
+    assert rotated.values == {f"{_LABEL} (in Infisical now)": "fake-rotated"}
+    assert "has another value" in rotated.unknown[_LABEL]
+
+
+def test_a_file_that_its_grammar_refuses_is_told(tmp_path: Path) -> None:
+    known = _known(tmp_path, "TOKEN=$(fake)\n", _plan("shell"))
+    assert known.unknown["backend/.env"].startswith("it can't be read by shell: ")
+    assert list(known.moved) == [_LABEL]

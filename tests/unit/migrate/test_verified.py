@@ -1,0 +1,53 @@
+"""When all was found again in Infisical, as the report says."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.migrate.plan_file import MigrationError
+from infisical_iac.migrate.secret import Name
+from infisical_iac.migrate.verified import mark
+from infisical_iac.migrate.verify import Expected
+
+_AT = datetime(2026, 11, 25, 15, tzinfo=UTC)
+_NAME = Name("production", "/backend", "FAKE")
+_SECRET = {**_NAME._asdict(), "digest": "abc"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "migration-report.json"
+    file.write_text(json.dumps({"root": ".", "secrets": [_SECRET]}))
+    return file
+
+
+def _mark(file: Path, digest: str = "abc", at: datetime | None = _AT) -> object:
+    mark(file.parent, {_NAME: Expected("backend", digest)}, at)
+    return json.loads(file.read_text())["verified_at"]
+
+
+def test_a_success_is_marked_and_a_failure_takes_the_mark_away(file: Path) -> None:
+    assert _mark(file) == "2026-11-25T15:00:00Z"
+    assert json.loads(file.read_text())["secrets"] == [_SECRET]
+    assert _mark(file, at=None) == ""
+
+
+def test_what_was_not_looked_for_is_not_verified(file: Path) -> None:
+    assert _mark(file, digest="other") == ""
+    mark(file.parent, {}, _AT)
+    assert json.loads(file.read_text())["verified_at"] == ""
+
+
+def test_without_a_report_nothing_is_written(tmp_path: Path) -> None:
+    mark(tmp_path, {}, _AT)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_what_is_no_report_is_told_and_stays(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(MigrationError, match="apply again"):
+        mark(file.parent, {}, _AT)
+    assert file.read_text() == text
