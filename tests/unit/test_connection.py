@@ -53,7 +53,7 @@ def test_each_variable_wins_over_the_group_data(
 
 def test_a_key_that_is_not_there_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFISICAL_SSH_KEY", "/nowhere/id")
-    with pytest.raises(SystemExit, match="INFISICAL_SSH_KEY, or ssh_key in .*: there is no file"):
+    with pytest.raises(SystemExit, match=r"INFISICAL_SSH_KEY, or ssh_key in .*: there is no file"):
         production_host(file)
 
 
