@@ -41,7 +41,7 @@ def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
     """
     wanted = _Wanted(organization, admin_email, port)
     api = session.api(port)
-    if not state.is_executing and not api.answers():
+    if not state.is_executing and not session.answers(port):
         # An earlier step of this very run brings it up.
         if session.is_empty():
             _tell_new(wanted)

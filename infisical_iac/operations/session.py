@@ -14,10 +14,12 @@ from infisical_iac.api.failures import ApiError
 from infisical_iac.api.tunnel import transport_for
 from infisical_iac.errors import UserError
 from infisical_iac.facts.keys import Keys
+from infisical_iac.operations import journal
 from infisical_iac.operations.remote import run
 
 ADMIN_FILE = "/etc/infisical/admin.env"
 DEPLOYER_FILE = "/etc/infisical/deployer.env"
+NO_ENGINE = "the containers can be looked at once Docker runs"
 UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
 # Well under the deployer's token lifetime, which operations/bootstrap.py sets.
 _KEPT_SECONDS = 240
@@ -93,10 +95,18 @@ def administrator(port: int) -> Client:
         ) from None
 
 
+def answers(port: int) -> bool:
+    """Whether the API of the current host works, and can be counted on.
+
+    While Docker is down nobody takes what the containers print: they hang sooner or later.
+    """
+    return NO_ENGINE not in journal.current().unknown and api(port).answers()
+
+
 def works(port: int) -> bool:
     """Whether the API works on the current host and knows the deployer."""
     try:
-        return api(port).answers() and bool(deployer(port))
+        return answers(port) and bool(deployer(port))
     except NotBootstrapped:
         return False
 

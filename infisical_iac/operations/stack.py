@@ -11,7 +11,7 @@ from pyinfra.context import host, state
 from infisical_iac.errors import UserError
 from infisical_iac.facts.files import Paths, PathState
 from infisical_iac.facts.stack import Stack, StackState
-from infisical_iac.operations import files, journal
+from infisical_iac.operations import files, journal, session
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import CommandFailed, run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -63,7 +63,7 @@ def _tell(file: File, there: PathState | None, stack: StackState, missing: Seque
     if not file.matches(there):
         files.tell(file, there)
     if not stack.engine:
-        journal.unknown("the containers can be looked at once Docker runs")
+        journal.unknown(session.NO_ENGINE)
         return
     for image in missing:
         journal.item("+", f"image {image}")

@@ -162,7 +162,7 @@ DRIFTS: dict[str, Drift] = {
     ),
     "Docker stopped": Drift(
         _shell("systemctl stop docker.socket docker.service"),
-        ("~ docker.service: started", _CONTAINERS),
+        ("~ docker.service: started", _CONTAINERS, _INSIDE),
         (ENGINE,),
     ),
     "Docker's configuration edited": Drift(
