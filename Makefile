@@ -26,7 +26,8 @@ demo-down: $(VENV)/.installed ## Remove every trace of the demo
 
 test: $(VENV)/.installed ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.tools
-	@$(RUN)/pytest tests/unit tests/contract
+	@$(RUN)/python -m tests.staging images & $(RUN)/pytest tests/unit; status=$$?; wait; exit $$status
+	@$(RUN)/pytest tests/contract
 	@$(RUN)/pytest tests/e2e
 
 bench: $(VENV)/.installed ## Measure against Ansible and a shell script, into bench/RESULTS.md

@@ -2,8 +2,6 @@
 
 from collections import Counter
 
-import pytest
-
 from infisical_iac.api.pages import all_of
 from tests.e2e import dying
 from tests.e2e.conftest import settled
@@ -14,13 +12,12 @@ from tests.staging.host import StagingHost
 _SECRETS_PER_IDENTITY = 1
 
 
-@pytest.mark.parametrize("point", dying.POINTS)
-def test_the_run_after_one_that_died_completes(deployed: StagingHost, point: str) -> None:
+def test_runs_that_die_one_after_another_are_completed_by_the_next(deployed: StagingHost) -> None:
     reset_stack(deployed)
-    if point == "images fetched":
-        deployed.run("docker images --quiet | xargs docker rmi --force")
-    died = deploy(deployed.name, program=("-m", "tests.e2e.dying", point))
-    assert died.status == dying.KILLED, died.stderr[-2000:]
+    deployed.run("docker images --quiet | xargs docker rmi --force")
+    for point in dying.POINTS:  # in the order of the run, so that each finds its point ahead
+        died = deploy(deployed.name, program=("-m", "tests.e2e.dying", point))
+        assert died.status == dying.KILLED, f"{point}: {died.stderr[-2000:]}"
     deploy(deployed.name).ok()
     settled(deployed)
     nothing_exists_twice(deployed)
