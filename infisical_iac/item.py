@@ -1,6 +1,6 @@
 """One difference between what is and what should be, for people to read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["+", "~", "-"]
@@ -20,7 +20,7 @@ class Item:
     kind: Kind
     what: str
     detail: str = ""
-    diff: str = ""
+    diff: str = field(default="", kw_only=True)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.what}" + (f": {self.detail}" if self.detail else "")

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import click
 
 from infisical_iac.cli.items import as_data, console, print_data, show
-from infisical_iac.item import Item
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.prune import Removal
 
@@ -22,7 +21,7 @@ _PLURALS = {
 
 def print_changes(changes: Iterable[Change], *, stderr: bool = False) -> None:
     """Print each change in a line."""
-    show(_items(changes), (), console(stderr=stderr))
+    show(changes, (), console(stderr=stderr))
 
 
 def print_shown(change: Change, *, stderr: bool = False) -> None:
@@ -52,8 +51,8 @@ def print_json(
     `rotate` holds, by e-mail, the secrets that people who lose access could read.
     """
     found = {
-        "changes": as_data(_items(changes)),
-        "unnamed": as_data(_items(each.change for each in unnamed)),
+        "changes": as_data(changes),
+        "unnamed": as_data(each.change for each in unnamed),
         "rotate": rotate,
         "notes": notes,
     }
@@ -87,7 +86,3 @@ def unnamed_notes(unnamed: Sequence[Removal]) -> list[str]:
         f"{summary}{'it' if one else 'them'}",
         *(f"{each.change.what} still holds {each.holds}" for each in unnamed if each.holds),
     ]
-
-
-def _items(changes: Iterable[Change]) -> list[Item]:
-    return [Item(each.kind, each.what, each.detail) for each in changes]

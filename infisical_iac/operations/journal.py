@@ -74,7 +74,12 @@ def current() -> Journal:
 
 def item(kind: Kind, what: str, detail: str = "", diff: str = "") -> None:
     """Tell a difference that the current operation has found."""
-    current().current.items.append(Item(kind, what, detail, diff))
+    items([Item(kind, what, detail, diff=diff)])
+
+
+def items(found: Iterable[Item]) -> None:
+    """Tell differences that are items already."""
+    current().current.items.extend(found)
 
 
 def unknown(sentence: str) -> None:

@@ -1,6 +1,5 @@
 """What is inside Infisical, brought to what the workspace file says."""
 
-from collections.abc import Iterable
 from functools import partial
 
 from pyinfra import logger
@@ -34,7 +33,7 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
         # Earlier steps of this very run bring it up.
         _latest.pop(host.name, None)
         if session.is_empty():
-            _tell_all(
+            journal.items(
                 difference(
                     desired, Actual(""), isolation=isolation, admin_email=admin_email, remembered={}
                 )
@@ -62,15 +61,10 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
     if not changes and remember(found) == known.environments:
         host.noop("the workspace is as its file says")
         return
-    _tell_all(changes)
+    journal.items(changes)
     if not changes:
         journal.item("~", MEMORY, "which environment is which")
     yield step(_converge, desired, isolation, admin_email, port)
-
-
-def _tell_all(changes: Iterable[Change]) -> None:
-    for change in changes:
-        journal.item(change.kind, change.what, change.detail)
 
 
 def actual() -> Actual | None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from infisical_iac.item import Item
+
 
 class Made(str):
     """Stands for the id of something that an earlier change makes, such as `identity x`.
@@ -31,23 +33,14 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Change:
-    """One difference and its repair.
+class Change(Item):
+    """One difference inside Infisical and its repair.
 
     Attributes:
-        kind: `+` makes, `~` sets right, `-` takes away.
-        what: what it is about, such as `identity backend-production`.
-        detail: from what to what, where that says more.
         calls: the requests, in order.
         shown: of a change that is made: a sentence for the operator's eyes, such as one with an
             invitation's link; to be printed once and kept nowhere.
     """
 
-    kind: Literal["+", "~", "-"]
-    what: str
-    detail: str = ""
     calls: tuple[Call, ...] = field(default=(), repr=False)
     shown: str = field(default="", repr=False, compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.what}" + (f": {self.detail}" if self.detail else "")
