@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.migrate import stored
@@ -53,7 +54,7 @@ def move(
     id = stored.project_id(client, project)
     environments = sorted({each.name.environment for each in secrets})
     there = stored.read(client, id, environments)
-    folders = {each: stored.folders(client, id, each) for each in environments}
+    folders = {each: contents.folders(client, id, each) for each in environments}
     work = prepare(compare(secrets, there), there, folders, policy=policy, today=today)
     begin(work)
     pending = carry_out(client, id, work, tell)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
@@ -98,15 +99,8 @@ def _may_read(account: ServiceAccount, name: Name) -> bool:
 
 
 def _shown(client: Client, project: str, environment: str, folder: str) -> list[Name]:
-    query = {
-        "projectId": project,
-        "environment": environment,
-        "secretPath": folder,
-        "expandSecretReferences": "false",
-        "includeImports": "false",
-    }
     try:
-        listed = client.get("/api/v4/secrets", params=query)["secrets"]
+        listed = contents.secrets(client, project, environment, folder=folder)
     except ApiError as error:
         if error.status not in (403, 404):  # may see none in the project, or there is no folder
             raise

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from infisical_iac.api import identities
+from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.pages import all_of
 from infisical_iac.api.parallel import gather
 from infisical_iac.workspace.model import Isolation, Workspace
@@ -51,7 +50,7 @@ def read(
     refuse(workspace, isolation, admin_email)
     slug = workspace.project.slug
     first: list[Any] = gather(
-        [partial(_project, client, slug), partial(identities.organization_id, client)]
+        [partial(contents.project, client, slug), partial(identities.organization_id, client)]
     )
     project, organization = first
     names = {account.identity for account in workspace.accounts()}
@@ -93,15 +92,6 @@ def read(
     )
 
 
-def _project(client: Client, slug: str) -> Json | None:
-    try:
-        return client.get(f"/api/v1/projects/slug/{slug}")
-    except ApiError as error:
-        if error.status == 404:
-            return None
-        raise
-
-
 def _elsewhere(client: Client) -> dict[str, str]:
     projects = client.get("/api/v1/projects", params={"type": "secret-manager"})["projects"]
     return {
@@ -124,8 +114,7 @@ def _environment(
     slug = listed["slug"]
     detail = client.get(f"/api/v1/projects/{project}/environments/slug/{slug}")["environment"]
     at = {"projectId": project, "environment": slug}
-    tree = client.get("/api/v2/folders", params={**at, "path": "/", "recursive": "true"})
-    folders = frozenset(each["relativePath"] for each in tree["folders"])
+    folders = frozenset(contents.folders(client, project, slug))
     imports = {
         folder: _imports(client, {**at, "path": folder})
         for folder in importing

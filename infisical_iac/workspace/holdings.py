@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
 from infisical_iac.workspace.secret_names import in_environment
@@ -34,7 +35,9 @@ def read(client: Client, project: str, environments: Sequence[EnvironmentState])
 
     Raises ApiError or Unreachable.
     """
-    folders = gather([partial(_folders, client, project, each.slug) for each in environments])
+    folders = gather(
+        [partial(contents.folders, client, project, each.slug) for each in environments]
+    )
     places = [
         (environment.slug, folder)
         for environment, paths in zip(environments, folders, strict=True)
@@ -54,12 +57,6 @@ def count_secrets(client: Client, project: str, environment: str) -> Mapping[str
     Raises ApiError or Unreachable.
     """
     return Counter(folder for folder, _ in in_environment(client, project, environment))
-
-
-def _folders(client: Client, project: str, environment: str) -> dict[str, str]:
-    at = {"projectId": project, "environment": environment, "path": "/", "recursive": "true"}
-    listed = client.get("/api/v2/folders", params=at)["folders"]
-    return {each["relativePath"]: each["id"] for each in listed}
 
 
 def _imports(client: Client, project: str, environment: str, folder: str) -> list[Import]:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
 from infisical_iac.workspace.readable import Names
@@ -33,14 +34,5 @@ def in_environment(client: Client, project: str, slug: str) -> list[tuple[str, s
 
     Raises ApiError or Unreachable.
     """
-    query = {
-        "projectId": project,
-        "environment": slug,
-        "secretPath": "/",
-        "recursive": "true",
-        "viewSecretValue": "false",
-        "expandSecretReferences": "false",
-        "includeImports": "false",
-    }
-    listed = client.get("/api/v4/secrets", params=query)["secrets"]
+    listed = contents.secrets(client, project, slug, values=False)
     return sorted((each["secretPath"], each["secretKey"]) for each in listed)
