@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import httpx
 
-from infisical_iac.cli.options import CHANGES, inventory_option, json_option
+from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.drift import Answer, message, metrics
 from infisical_iac.errors import UserError
 
@@ -69,7 +69,7 @@ def drift(
         _write(textfile, metrics(answer))
     if webhook and not answer.settled:
         _post(webhook, answer)
-    ctx.exit(1 if answer.error else 0 if answer.settled else CHANGES)
+    ctx.exit(1 if answer.error else 0 if answer.settled else FOUND)
 
 
 def _check(inventory: str) -> Answer:

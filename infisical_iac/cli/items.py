@@ -46,6 +46,11 @@ def show(items: Iterable[Item], unknown: Iterable[str], to: Console) -> None:
         to.print(Text(f"? {sentence}", style="cyan"))
 
 
+def counted(number: int, what: str) -> str:
+    """A number with a noun, such as `2 secrets`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def count(items: Sequence[object]) -> str:
     """How many items, such as `1 change`."""
-    return f"{len(items)} change{'' if len(items) == 1 else 's'}"
+    return counted(len(items), "change")

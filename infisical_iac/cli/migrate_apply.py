@@ -1,6 +1,5 @@
 """`infisical-iac migrate apply`: write what was planned, read it back, and report."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -11,14 +10,9 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from infisical_iac.cli.migrate_showing import (
-    DIFFERENCES,
-    counted,
-    plan_argument,
-    show,
-    workspace_file_option,
-)
-from infisical_iac.cli.options import inventory_option, json_option, lock_options
+from infisical_iac.cli.items import counted, print_data
+from infisical_iac.cli.migrate_showing import plan_argument, show, workspace_file_option
+from infisical_iac.cli.options import FOUND, inventory_option, json_option, lock_options
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.migrate import plan_file, report, wanted
 from infisical_iac.migrate.apply import Policy, Work
@@ -80,13 +74,13 @@ def apply(
     data = report.build(plan, moved.proofs, moved.states, key=key, at=at, note=moved.note)
     written = report.write(data, file.parent)
     if as_json:
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        print_data(data)
     else:
         show(_lines(plan, data))
         click.echo(f"Report: {' and '.join(map(str, written))}")
     if moved.note:
         click.echo(f"Note: {moved.note}", err=True)
-    ctx.exit(0 if data["outcome"] == "proven" else DIFFERENCES)
+    ctx.exit(0 if data["outcome"] == "proven" else FOUND)
 
 
 def _move(reached: Reached, secrets: Sequence[Secret], policy: Policy, *, quiet: bool) -> Moved:

@@ -9,8 +9,8 @@ import click
 from pyrage.x25519 import Identity, Recipient
 from rich.text import Text
 
-from infisical_iac.cli.items import console, show
-from infisical_iac.cli.options import yes_option
+from infisical_iac.cli.items import console, counted, show
+from infisical_iac.cli.options import FOUND, yes_option
 from infisical_iac.item import Item
 from infisical_iac.migrate import archive, example_env, ignores, references, worktree
 from infisical_iac.migrate.archive import ArchiveError
@@ -92,7 +92,7 @@ def clean(
         if not yes:
             click.confirm("Make these changes?", abort=True, err=True)
         kept = [*kept, *_run(root, plan, keys)]
-    ctx.exit(2 if kept else 0)
+    ctx.exit(FOUND if kept else 0)
 
 
 def _keys(
@@ -129,14 +129,10 @@ def _show(root: Path, plan: _Plan) -> None:
 
 def _detail(ready: Ready) -> str:
     file = ready.file
-    whole = f"{_count(len(file.keys), 'key')} of {file.service} in {file.environment}"
+    whole = f"{counted(len(file.keys), 'key')} of {file.service} in {file.environment}"
     tracked = ", tracked by git" if ready.is_tracked else ""
     skipped = f"; not in Infisical: {', '.join(file.skipped)}" if file.skipped else ""
     return whole + tracked + skipped
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _name(root: Path, file: Path) -> str:
@@ -176,7 +172,7 @@ def _run(root: Path, plan: _Plan, keys: _Keys) -> list[Kept]:
         click.echo(f"To restore: age -d -i KEY {plan.archive.name} | tar x, in {root}")
     kept = [why for each in plan.examined.ready if (why := delete(root, each))]
     show([], map(str, kept), console())
-    click.echo(f"Deleted {_count(len(plan.examined.ready) - len(kept), 'file')}.")
+    click.echo(f"Deleted {counted(len(plan.examined.ready) - len(kept), 'file')}.")
     if any(each.is_tracked for each in plan.examined.ready):
         click.echo("git's history still has what was tracked: commit, then run migrate history.")
     return kept

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from infisical_iac.cli.items import counted
 from infisical_iac.migrate.gitplaces import Commit, Place
 from infisical_iac.migrate.history import Hit, Searched
 from infisical_iac.migrate.needles import Needles
@@ -20,8 +21,7 @@ def lines(searched: Sequence[Searched], needles: Needles, command: str) -> Itera
     for label, reason in needles.skipped.items():
         yield f"Skipped {label}: {reason}"
     found = rotations(searched)
-    counted = len(needles.searched)
-    yield f"{len(found)} of {counted} value{'' if counted == 1 else 's'} found."
+    yield f"{len(found)} of {counted(len(needles.searched), 'value')} found."
     if found:
         yield "To be rotated, before anything else:"
     for rotation in found:

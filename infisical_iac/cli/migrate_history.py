@@ -1,16 +1,15 @@
 """`infisical-iac migrate history`: values that git repositories still hold."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.text import Text
 
-from infisical_iac.cli.items import console
+from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.migrate_found import as_data, lines
 from infisical_iac.cli.migrate_showing import workspace_file_option
-from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.reach import reach
 from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.errors import UserError
@@ -19,8 +18,6 @@ from infisical_iac.migrate.history import Searched, search
 from infisical_iac.migrate.known import Known, in_files, labelled, with_stored
 from infisical_iac.migrate.needles import Needles
 from infisical_iac.migrate.plan_file import PLAN_FILE
-
-_FOUND = 2
 
 
 class HistoryError(UserError):
@@ -88,12 +85,12 @@ def history(
     searched = [search(repository, needles) for repository in repositories]
     command = _written(filter_repo, searched) if filter_repo else ""
     if as_json:
-        click.echo(json.dumps(as_data(searched, needles, command), indent=2, ensure_ascii=False))
+        print_data(as_data(searched, needles, command))
     else:
         to = console()
         for line in lines(searched, needles, command):
             to.print(Text(line))
-    ctx.exit(_FOUND if any(each.hits for each in searched) else 0)
+    ctx.exit(FOUND if any(each.hits for each in searched) else 0)
 
 
 def _plan_file(repositories: Sequence[Path]) -> Path:

@@ -1,6 +1,5 @@
 """`infisical-iac migrate plan`: what would go where, in a file for people to review."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,27 +8,26 @@ from typing import Any
 
 import click
 
-from infisical_iac.cli.migrate_showing import DIFFERENCES, counted, show, workspace_file_option
-from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.items import counted, print_data
+from infisical_iac.cli.migrate_showing import (
+    note_exposed,
+    paths_argument,
+    show,
+    workspace_file_option,
+)
+from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.reach import Reached, reach
-from infisical_iac.migrate import plan_file, planning, stored, worktree
+from infisical_iac.migrate import plan_file, planning, stored
 from infisical_iac.migrate.compare import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationError, Plan, PlannedFinding
 from infisical_iac.migrate.said import as_said
 from infisical_iac.migrate.sources import scan_all
-from infisical_iac.migrate.worktree import WorktreeError
 
 
 @click.command()
-@click.argument(
-    "paths",
-    nargs=-1,
-    required=True,
-    metavar="PATH...",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@paths_argument
 @inventory_option
 @workspace_file_option
 @click.option(
@@ -82,14 +80,13 @@ def plan(
     _write(output, plan_file.dump(made))
     undecided = any(_undecided(made))
     if as_json:
-        click.echo(json.dumps(_data(made, compared), indent=2, ensure_ascii=False))
+        print_data(_data(made, compared))
     else:
         show(_lines(made, compared))
         told = "decide what is marked with ?" if undecided else "review it"
         click.echo(f"Wrote {output}; {told}, then run `infisical-iac migrate apply {output}`.")
-    if _is_exposed(output.parent / KEY_FILE):
-        click.echo(f"Note: git would add {KEY_FILE}: name it in .gitignore", err=True)
-    ctx.exit(DIFFERENCES if compared.new or compared.changed or undecided else 0)
+    note_exposed(output.parent / KEY_FILE)
+    ctx.exit(FOUND if compared.new or compared.changed or undecided else 0)
 
 
 def _below(root: Path, paths: Sequence[Path], sources: Sequence[Source]) -> list[Source]:
@@ -116,14 +113,6 @@ def _write(file: Path, text: str) -> None:
         new.replace(file)  # at once: people's decisions are in the one that is there
     except OSError as error:
         raise MigrationError(f"{file} can't be written: {error.strerror}") from None
-
-
-def _is_exposed(key: Path) -> bool:
-    """Whether git would take the key of the hashes in; whoever has it can try values out."""
-    try:
-        return worktree.top(key.parent) is not None and not worktree.is_ignored(key)
-    except WorktreeError:
-        return False
 
 
 def _undecided(made: Plan) -> Iterator[str]:

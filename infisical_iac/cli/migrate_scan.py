@@ -1,7 +1,6 @@
 """`infisical-iac migrate scan`: the `.env` files of a tree, judged before anything is moved."""
 
 import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +10,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.cli.items import console
-from infisical_iac.cli.options import json_option
+from infisical_iac.cli.items import console, counted
+from infisical_iac.cli.migrate_showing import note_exposed, paths_argument, printable
+from infisical_iac.cli.options import FOUND, json_option
 from infisical_iac.migrate import fingerprint
 from infisical_iac.migrate.findings import shown
 from infisical_iac.migrate.model import FileFinding, Source
@@ -20,17 +20,9 @@ from infisical_iac.migrate.sources import scan_all
 from infisical_iac.starting import WORKSPACE_FILE
 from infisical_iac.workspace.load import load
 
-BLOCKED = 2
-
 
 @click.command()
-@click.argument(
-    "paths",
-    nargs=-1,
-    required=True,
-    metavar="PATH...",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@paths_argument
 @click.option(
     "--workspace-file",
     type=click.Path(path_type=Path),
@@ -60,23 +52,14 @@ def scan(
         if keys:
             _print_keys(sources, _key())
         _print_findings(sources)
-    ctx.exit(BLOCKED if _blocking(sources) else 0)
+    ctx.exit(FOUND if _blocking(sources) else 0)
 
 
 def _key() -> bytes:
     file = Path(fingerprint.KEY_FILE)
     key = fingerprint.load_or_make(file)
-    if _git_would_add(file):
-        click.echo(f"Note: git would add {file}: name it in .gitignore", err=True)
+    note_exposed(file)
     return key
-
-
-def _git_would_add(file: Path) -> bool:
-    ask = ["git", "check-ignore", "--quiet", str(file)]
-    try:
-        return subprocess.run(ask, capture_output=True, check=False).returncode == 1
-    except OSError:
-        return False
 
 
 def _blocking(sources: Sequence[Source]) -> int:
@@ -118,17 +101,12 @@ def _table(sources: Sequence[Source]) -> Table:
 
 
 def _cell(value: object) -> Text:
-    return Text(_printable(str(value)))
-
-
-def _printable(text: str) -> str:
-    """The text without what a terminal obeys: names of files and keys are others' words."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return Text(printable(str(value)))
 
 
 def _print_keys(sources: Sequence[Source], key: bytes) -> None:
     for each in sources:
-        console().print(Text(f"\n{_printable(each.path)}", style="bold"))
+        console().print(Text(f"\n{printable(each.path)}", style="bold"))
         table = Table(box=None)
         for name in ("line", "key", "bytes", "hash"):
             table.add_column(name, justify="left" if name in ("key", "hash") else "right")
@@ -146,14 +124,14 @@ def _print_findings(sources: Sequence[Source]) -> None:
     count = _blocking(sources)
     told = "Nothing has to be decided before the move."
     if count:
-        told = f"{count} finding{'s' if count > 1 else ''} (✗) must be decided before the move."
-    console().print(f"\n{len(sources)} file{'' if len(sources) == 1 else 's'}. {told}")
+        told = f"{counted(count, 'finding')} (✗) must be decided before the move."
+    console().print(f"\n{counted(len(sources), 'file')}. {told}")
 
 
 def _line(found: FileFinding) -> Text:
     place = f"{found.file}:{found.line}" if found.line else found.file
     about = f"{found.kind} {found.key}".rstrip()
     line = Text("✗ " if found.blocking else "· ", style="red" if found.blocking else "dim")
-    line.append(_printable(place), style="bold")
-    line.append(f" {_printable(about)}: ")
-    return line.append(_printable(f"{found.message} {found.remedy}"))
+    line.append(printable(place), style="bold")
+    line.append(f" {printable(about)}: ")
+    return line.append(printable(f"{found.message} {found.remedy}"))

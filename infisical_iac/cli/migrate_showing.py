@@ -7,14 +7,21 @@ import click
 from rich.text import Text
 
 from infisical_iac.cli.items import console
+from infisical_iac.migrate import worktree
 from infisical_iac.migrate.plan_file import PLAN_FILE
-
-DIFFERENCES = 2
+from infisical_iac.migrate.worktree import WorktreeError
 
 workspace_file_option = click.option(
     "--workspace-file",
     type=click.Path(path_type=Path),
     help="The workspace file [default: the setting workspace_file]",
+)
+paths_argument = click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="PATH...",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
 )
 plan_argument = click.argument(
     "file",
@@ -38,6 +45,11 @@ def show(lines: Iterable[str], *, stderr: bool = False) -> None:
         to.print(Text(printable(line), style=_STYLES.get(line[:1], "")))
 
 
-def counted(count: int, word: str) -> str:
-    """A number with a noun, such as `2 secrets`."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
+def note_exposed(key: Path) -> None:
+    """Tell if git would take the key of the hashes in: whoever has it can try values out."""
+    try:
+        is_exposed = worktree.top(key.parent) is not None and not worktree.is_ignored(key)
+    except WorktreeError:
+        return
+    if is_exposed:
+        click.echo(f"Note: git would add {key.name}: name it in .gitignore", err=True)

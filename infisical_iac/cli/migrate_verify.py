@@ -1,6 +1,5 @@
 """`infisical-iac migrate verify`: whether all that was moved is there, and for whom."""
 
-import json
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -9,14 +8,9 @@ import click
 
 from infisical_iac.api import login
 from infisical_iac.api.parallel import gather
-from infisical_iac.cli.migrate_showing import (
-    DIFFERENCES,
-    counted,
-    plan_argument,
-    show,
-    workspace_file_option,
-)
-from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.items import counted, print_data
+from infisical_iac.cli.migrate_showing import plan_argument, show, workspace_file_option
+from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.errors import UserError
 from infisical_iac.migrate import plan_file, stored
@@ -73,14 +67,14 @@ def verify(
     mark(file.parent, wanted, None if problems else datetime.now(UTC))
     if as_json:
         told = {"secrets": len(wanted), "problems": problems, "access_checked": is_asked}
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        print_data(told)
     else:
         show(f"✗ {each}" for each in problems)
         sign = "✗" if problems else "✓"
         show([f"{sign} {counted(len(wanted), 'secret')}, {counted(len(problems), 'problem')}"])
     if not is_asked:
         click.echo(f"Note: {_NOT_ASKED}", err=True)
-    ctx.exit(DIFFERENCES if problems else 0)
+    ctx.exit(FOUND if problems else 0)
 
 
 def _of_access(

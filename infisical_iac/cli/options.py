@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-# The exit status of a plan that found changes.
-CHANGES = 2
+# The exit status of a command that did its work and found something for people to look at.
+FOUND = 2
 
 inventory_option = click.option(
     *("-i", "--inventory"),

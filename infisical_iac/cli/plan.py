@@ -3,7 +3,7 @@
 import click
 
 from infisical_iac.cli.items import as_data, console, count, print_data, show
-from infisical_iac.cli.options import CHANGES, inventory_option, json_option
+from infisical_iac.cli.options import FOUND, inventory_option, json_option
 
 
 @click.command(short_help="Show what a run would change.")
@@ -26,4 +26,4 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     else:
         show(planned, unknown, console())
         click.echo(f"{count(planned)} to make." if planned else "Nothing to change.")
-    ctx.exit(0 if deployment.settled else CHANGES)
+    ctx.exit(0 if deployment.settled else FOUND)

@@ -1,6 +1,5 @@
 """`infisical-iac verify`: the host tests, told as sentences."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from rich.console import Console
 from rich.markup import escape
 
+from infisical_iac.cli.items import print_data
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.errors import UserError
 
@@ -95,7 +95,7 @@ def _print_json(outcome: Outcome) -> None:
         for sentence, reason in each
     ]
     passed, failed = outcome.counts
-    click.echo(json.dumps({"passed": passed, "failed": failed, "failures": failures}, indent=2))
+    print_data({"passed": passed, "failed": failed, "failures": failures})
 
 
 def _print(outcome: Outcome) -> None:

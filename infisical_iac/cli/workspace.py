@@ -12,7 +12,7 @@ from infisical_iac.cli.inside import Plan, look, make
 from infisical_iac.cli.invite import invite
 from infisical_iac.cli.items import count
 from infisical_iac.cli.options import (
-    CHANGES,
+    FOUND,
     inventory_option,
     json_option,
     lock_options,
@@ -104,7 +104,7 @@ def plan(
             click.echo("Nothing to change.")
         print_rotations(planned.rotate)
         print_notes(notes)
-    ctx.exit(CHANGES if planned.due else 0)
+    ctx.exit(FOUND if planned.due else 0)
 
 
 @workspace.command()
