@@ -8,8 +8,8 @@ from rich.text import Text
 
 from infisical_iac.cli.items import console
 from infisical_iac.migrate import worktree
+from infisical_iac.migrate.git import GitError
 from infisical_iac.migrate.plan_file import PLAN_FILE
-from infisical_iac.migrate.worktree import WorktreeError
 
 workspace_file_option = click.option(
     "--workspace-file",
@@ -49,7 +49,7 @@ def note_exposed(key: Path) -> None:
     """Tell if git would take the key of the hashes in: whoever has it can try values out."""
     try:
         is_exposed = worktree.top(key.parent) is not None and not worktree.is_ignored(key)
-    except WorktreeError:
+    except GitError:
         return
     if is_exposed:
         click.echo(f"Note: git would add {key.name}: name it in .gitignore", err=True)

@@ -1,4 +1,4 @@
-"""git, run on a repository that is only read."""
+"""git, asked about a repository in whatever environment this program was started."""
 
 import os
 import subprocess
@@ -15,17 +15,42 @@ _ELSEWHERE = {
     *("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_NAMESPACE"),
     *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE"),
 }
-# Objects as they are stored, nothing fetched, nothing written, messages that can be read.
+# Objects as they are stored, nothing fetched, nothing written.
 _AS_STORED = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
-    "LC_ALL": "C",
 }
+# No hook of a repository that is merely looked at may run.
+_NO_HOOK = ("-c", "core.fsmonitor=false")
+_SECONDS = 60
+
+
+_NO_GIT = "git is not installed: install it, or put it into PATH"
 
 
 class GitError(UserError):
     """git is not there, or can't read the repository."""
+
+
+def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A git command that has ended, whatever its exit status; undecodable bytes are kept.
+
+    Raises GitError if there is no git, or if it does not answer within a minute.
+    """
+    try:
+        return subprocess.run(
+            ("git", *_NO_HOOK, "-C", directory, *arguments),
+            env=_environment(),
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=_SECONDS,
+        )
+    except OSError:
+        raise GitError(_NO_GIT) from None
+    except subprocess.TimeoutExpired:
+        raise GitError(f"git did not answer in {directory}: see what else uses it") from None
 
 
 @contextmanager
@@ -52,18 +77,23 @@ def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[by
 def _started(
     repository: Path, arguments: tuple[str, ...], given: IO[bytes], errors: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    environment = {name: text for name, text in os.environ.items() if name not in _ELSEWHERE}
     try:
         return subprocess.Popen(
             ("git", "-C", repository, *arguments),
-            env=environment | _AS_STORED,
+            env=_environment() | _AS_STORED,
             stdin=given,
             stdout=subprocess.PIPE,
             stderr=errors,
             bufsize=1 << 20,
         )
     except FileNotFoundError:
-        raise GitError("git is not installed: install it, or put it into PATH") from None
+        raise GitError(_NO_GIT) from None
+
+
+def _environment() -> dict[str, str]:
+    """This program's own, with messages in English and no other repository to look in."""
+    kept = {name: text for name, text in os.environ.items() if name not in _ELSEWHERE}
+    return kept | {"LC_ALL": "C"}
 
 
 def _reason(errors: bytes) -> str:

@@ -86,7 +86,7 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
     Rules belong at the top of a working tree, or at the root if that is further down. For images
     they belong there too, and wherever a Dockerfile or a `.dockerignore` is on the way down.
 
-    Raises IgnoreError for a file that can't be read, WorktreeError if git can't be asked.
+    Raises IgnoreError for a file that can't be read, GitError if git can't be asked.
     """
     homes: dict[Path, list[Path]] = {root: []}
     for path in paths:

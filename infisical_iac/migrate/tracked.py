@@ -1,13 +1,11 @@
 """Which files git tracks: they are in every clone, and in its history."""
 
 import os
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from infisical_iac.migrate.find import ScanError
-
-_SECONDS = 60
+from infisical_iac.migrate.git import GitError, run
 
 
 def tracked(root: Path, paths: Iterable[str]) -> set[str]:
@@ -37,15 +35,13 @@ def _repository(directory: Path) -> Path | None:
 
 
 def _listed(repository: Path) -> set[str]:
-    # No hook of a repository that is merely looked at may run.
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(repository), "ls-files", "-z"]
     try:
-        answer = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _refusal(repository, type(error).__name__) from None
+        answer = run(repository, "ls-files", "-z")
+    except GitError as error:
+        raise _refusal(repository, str(error)) from None
     if answer.returncode:
-        raise _refusal(repository, os.fsdecode(answer.stderr).partition("\n")[0])
-    return {os.fsdecode(name) for name in answer.stdout.split(b"\0") if name}
+        raise _refusal(repository, answer.stderr.partition("\n")[0])
+    return {name for name in answer.stdout.split("\0") if name}
 
 
 def _refusal(repository: Path, reason: str) -> ScanError:

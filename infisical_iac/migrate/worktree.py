@@ -1,24 +1,19 @@
 """What git knows of a file in a working tree, and how git is told to forget it."""
 
-import os
-import subprocess
 from pathlib import Path
 
-from infisical_iac.errors import UserError
+from infisical_iac.migrate.git import GitError, run
 
-_SECONDS = 60
 _LITERAL = "--literal-pathspecs"  # a name such as .env[1] is no pattern
-# Where git would look instead of around the file.
-_ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
 
 
-class WorktreeError(UserError):
-    """git is not there, or refuses."""
+class WorktreeError(GitError):
+    """git refuses."""
 
 
 def top(directory: Path) -> Path | None:
     """The top of the working tree that a directory is in; None if it is in none."""
-    done = _git(directory, "rev-parse", "--show-toplevel")
+    done = run(directory, "rev-parse", "--show-toplevel")
     if done.returncode == 0:
         return Path(done.stdout.removesuffix("\n")).resolve()
     if "not a git repository" in done.stderr:
@@ -28,13 +23,13 @@ def top(directory: Path) -> Path | None:
 
 def is_tracked(file: Path) -> bool:
     """Whether the file is in git's index."""
-    done = _git(file.parent, _LITERAL, "ls-files", "--error-unmatch", "--", file.name)
+    done = run(file.parent, _LITERAL, "ls-files", "--error-unmatch", "--", file.name)
     return done.returncode == 0
 
 
 def is_ignored(file: Path) -> bool:
     """Whether git would leave the file out; it need not be there."""
-    return _git(file.parent, "check-ignore", "--quiet", "--", file.name).returncode == 0
+    return run(file.parent, "check-ignore", "--quiet", "--", file.name).returncode == 0
 
 
 def untrack(file: Path) -> None:
@@ -42,26 +37,9 @@ def untrack(file: Path) -> None:
 
     Raises WorktreeError if git refuses, such as for staged changes that are nowhere else.
     """
-    done = _git(file.parent, _LITERAL, "rm", "--cached", "--quiet", "--", file.name)
+    done = run(file.parent, _LITERAL, "rm", "--cached", "--quiet", "--", file.name)
     if done.returncode:
         raise WorktreeError(f"git won't take it out of its index: {_last(done.stderr)}")
-
-
-def _git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: text for name, text in os.environ.items() if name not in _ELSEWHERE}
-    try:
-        return subprocess.run(
-            ("git", "-C", directory, *arguments),
-            env=environment | {"LC_ALL": "C"},
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=_SECONDS,
-        )
-    except FileNotFoundError:
-        raise WorktreeError("git is not installed: install it, or put it into PATH") from None
-    except subprocess.TimeoutExpired:
-        raise WorktreeError(f"git did not answer in {directory}: see what else uses it") from None
 
 
 def _last(errors: str) -> str:
