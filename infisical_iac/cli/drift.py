@@ -1,7 +1,6 @@
 """`infisical-iac drift`: the plan for machines, told to a webhook and to Prometheus."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 import httpx
 
+from infisical_iac import atomic
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.drift import Answer, message, metrics
 from infisical_iac.errors import UserError
@@ -93,11 +93,8 @@ def _watch(every: int) -> None:
 
 
 def _write(textfile: Path, text: str) -> None:
-    new = textfile.with_name(f"{textfile.name}.{os.getpid()}.new")
     try:
-        new.write_text(text)
-        new.chmod(0o644)
-        new.replace(textfile)
+        atomic.write(textfile, text, mode=0o644)
     except OSError as error:
         raise DriftError(f"{textfile} can't be written: {error.strerror}") from None
 

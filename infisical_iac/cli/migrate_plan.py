@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from infisical_iac import atomic
 from infisical_iac.cli.items import counted, print_data
 from infisical_iac.cli.migrate_showing import (
     note_exposed,
@@ -107,10 +108,8 @@ def _compare(reached: Reached, sources: Sequence[Source], made: Plan) -> Compari
 
 
 def _write(file: Path, text: str) -> None:
-    new = file.with_name(f".{file.name}.new")
     try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(file)  # at once: people's decisions are in the one that is there
+        atomic.write(file, text)  # people's decisions are in the one that is there
     except OSError as error:
         raise MigrationError(f"{file} can't be written: {error.strerror}") from None
 

@@ -76,7 +76,7 @@ def write(data: Mapping[str, Any], directory: Path) -> list[Path]:
     Raises MigrationError if that can't be done.
     """
     texts = {
-        f"{REPORT}.json": json.dumps(data, indent=2, ensure_ascii=False) + "\n",
+        f"{REPORT}.json": text_of(data),
         f"{REPORT}.html": template(f"{REPORT}.html", report=data, states=STATES),
     }
     try:
@@ -88,6 +88,11 @@ def write(data: Mapping[str, Any], directory: Path) -> list[Path]:
             "affected: make room, then apply again"
         ) from None
     return [directory / name for name in texts]
+
+
+def text_of(data: Mapping[str, Any]) -> str:
+    """The report as JSON."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def _secret(proof: Proof, state: State, key: bytes) -> dict[str, Any]:

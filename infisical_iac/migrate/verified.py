@@ -6,8 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from infisical_iac import atomic
 from infisical_iac.migrate.plan_file import MigrationError
-from infisical_iac.migrate.report import REPORT
+from infisical_iac.migrate.report import REPORT, text_of
 from infisical_iac.migrate.secret import Name
 from infisical_iac.migrate.verify import Expected
 
@@ -30,9 +31,7 @@ def mark(directory: Path, wanted: Mapping[Name, Expected], at: datetime | None) 
         data = json.loads(file.read_bytes())
         is_all = all(_is_in(wanted, each) for each in data["secrets"])
         data["verified_at"] = at.strftime(VERIFIED_AT) if at and is_all else ""
-        new = file.with_name(f".{file.name}.new")
-        new.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        new.replace(file)
+        atomic.write(file, text_of(data))
     except FileNotFoundError:
         return
     except OSError as error:
