@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import paramiko
 from pyinfra import logger
 from pyinfra.api.host import Host
 
@@ -95,6 +96,15 @@ class _Remedy(logging.Filter):
                 record.msg, record.args = f"{message}: {remedy}", ()
                 break
         return True
+
+
+# What reaches whoever uses a connection that breaks.
+LOST = (paramiko.SSHException, EOFError, OSError)
+
+
+def lost(host: Host, error: Exception) -> str:
+    """What to say of a connection that broke, but for the remedy."""
+    return f"the connection to {host.name} was lost ({type(error).__name__})"
 
 
 def advise_on_failures() -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from infisical_iac.cli.connect import connected
 
 # isort: split
-from paramiko import SSHException
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.operations import run_host_op
 from pyinfra.api.state import State, StateStage
 from pyinfra_cli.util import exec_file
 
+from infisical_iac.connection import LOST, lost
 from infisical_iac.errors import UserError
 from infisical_iac.item import Item
 from infisical_iac.operations import audit, journal, lock
@@ -71,6 +71,11 @@ class Deployment:
             raise DeployError(f"nothing differs as far as can be seen, but {'; '.join(unknown)}")
         return planned, unknown
 
+    def lines(self) -> list[str]:
+        """The same, a line each. Raises DeployError as `planned` does."""
+        planned, unknown = self.planned()
+        return [*map(str, planned), *(f"? {each}" for each in unknown)]
+
     def run(self, begin: Callable[[str], None]) -> Iterator[Step]:
         """Run the steps, and yield each that has changed something once it is done.
 
@@ -107,7 +112,7 @@ class Deployment:
         if self.journal.changed:
             try:
                 audit.end(reason=reason)
-            except (UserError, SSHException, EOFError, OSError):
+            except (UserError, *LOST):
                 return  # the host may be what failed
 
 
@@ -140,8 +145,6 @@ def look(host: Host) -> Deployment:
         exec_file(_DEPLOY)
     except PyinfraError as error:
         raise DeployError(str(error)) from None
-    except (SSHException, EOFError, OSError) as error:
-        raise DeployError(
-            f"the connection to {host.name} was lost ({type(error).__name__}): run again"
-        ) from None
+    except LOST as error:
+        raise DeployError(f"{lost(host, error)}: run again") from None
     return Deployment(host, journal.current())

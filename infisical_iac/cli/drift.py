@@ -78,10 +78,9 @@ def _check(inventory: str) -> Answer:
         from infisical_iac.cli.deployment import looked
 
         with looked(inventory, writes=None) as deployment:
-            planned, unknown = deployment.planned()
+            return Answer(of, at, deployment.lines())
     except UserError as error:
         return Answer(of, at, error=str(error))
-    return Answer(of, at, [*map(str, planned), *(f"? {each}" for each in unknown)])
 
 
 def _watch(every: int) -> None:

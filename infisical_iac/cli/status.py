@@ -54,7 +54,6 @@ def _drift(host: "Host") -> Row:
     from infisical_iac.cli.deployment import look
 
     try:
-        planned, unknown = look(host).planned()
+        return drift(look(host).lines())
     except UserError as error:
         return drift((), error=str(error))
-    return drift([*map(str, planned), *(f"? {each}" for each in unknown)])

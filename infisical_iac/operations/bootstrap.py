@@ -5,6 +5,7 @@ before anything depends on them, and every step asks first whether it is still n
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from pyinfra.context import host, state
 
@@ -43,10 +44,7 @@ def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
     api = session.api(port)
     if not state.is_executing and not session.answers(port):
         # An earlier step of this very run brings it up.
-        if session.is_empty():
-            _tell_new(wanted)
-        else:
-            journal.unknown(session.UNSEEN)
+        session.tell_unseen(partial(_tell_new, wanted))
         yield step(_bootstrap, wanted)
         return
     if not instance.is_initialized(api):

@@ -23,10 +23,7 @@ def stored(*, desired: Workspace, port: int) -> Commands:
     """
     found = actual()
     if found is None and not state.is_executing:
-        if session.is_empty():
-            _tell(plan(desired, {}, {}))
-        else:
-            journal.unknown(session.UNSEEN)
+        session.tell_unseen(lambda: _tell(plan(desired, {}, {})))
         yield step(_store, desired, port)
         return
     due = _due(desired, port)

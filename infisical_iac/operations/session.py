@@ -4,6 +4,7 @@ A login is kept for a few minutes per host, so that the steps of one run share i
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyinfra.context import host
@@ -20,7 +21,7 @@ from infisical_iac.operations.remote import run
 ADMIN_FILE = "/etc/infisical/admin.env"
 DEPLOYER_FILE = "/etc/infisical/deployer.env"
 NO_ENGINE = "the containers can be looked at once Docker runs"
-UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
+_UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
 # Well under the deployer's token lifetime, which operations/bootstrap.py sets.
 _KEPT_SECONDS = 240
 
@@ -111,9 +112,16 @@ def works(port: int) -> bool:
         return False
 
 
-def is_empty() -> bool:
-    """Whether the current host has no database yet, so that there is nothing inside Infisical."""
-    return not host.get_fact(Keys).database
+def tell_unseen(if_empty: Callable[[], None]) -> None:
+    """Tell what a run would do inside an Infisical that can't be looked at yet.
+
+    Args:
+        if_empty: tells it for a host without a database, so that nothing is inside for sure.
+    """
+    if host.get_fact(Keys).database:
+        journal.unknown(_UNSEEN)
+    else:
+        if_empty()
 
 
 def forget() -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator
 from functools import partial, wraps
 from typing import ParamSpec
 
-from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api.arguments_typed import PyinfraOperation
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
@@ -14,6 +13,7 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host, state
 
+from infisical_iac.connection import LOST, lost
 from infisical_iac.errors import UserError
 from infisical_iac.operations import audit, journal
 
@@ -39,11 +39,8 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
             function(*args, **kwargs)
         except UserError as error:
             failure = str(error)
-        except (SSHException, EOFError, OSError) as error:
-            failure = (
-                f"the connection to {host.name} was lost ({type(error).__name__}): run again, "
-                "and what is missing is completed"
-            )
+        except LOST as error:
+            failure = f"{lost(host, error)}: run again, and what is missing is completed"
         else:
             return True
         journal.current().failure = failure

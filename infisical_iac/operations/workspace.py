@@ -32,14 +32,13 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring it up.
         _latest.pop(host.name, None)
-        if session.is_empty():
-            journal.items(
+        session.tell_unseen(
+            lambda: journal.items(
                 difference(
                     desired, Actual(""), isolation=isolation, admin_email=admin_email, remembered={}
                 )
             )
-        else:
-            journal.unknown(session.UNSEEN)
+        )
         yield step(_converge, desired, isolation, admin_email, port)
         return
     known = remembered()

@@ -10,7 +10,7 @@ _TEXT = """
 Infisical runs on the staging host {name!r}{note}.
 
   reach it    ssh -F .staging/{name}/ssh_config -N -L {port}:127.0.0.1:{port} {name}
-              then open {address} as admin@example.com; the password is on the host:
+              then {open}; the password of admin@example.com is on the host:
               ssh -F .staging/{name}/ssh_config {name} {sudo}cat /etc/infisical/admin.env
   made        {containers}
               project chainalign with {environments}
@@ -41,7 +41,11 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
         sudo="" if access.read(host.directory).user == "root" else "sudo ",
         note=_STANDIN if images["standin"] else "",
         port=port,
-        address=f"http://127.0.0.1:{port}",
+        open=(
+            f"ask http://127.0.0.1:{port}/api/status, for it has no pages"
+            if images["standin"]
+            else f"open http://127.0.0.1:{port}"
+        ),
         containers="\n              ".join(containers.splitlines()),
         environments=", ".join(environments),
         count=len(files),
