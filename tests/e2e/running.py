@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.staging.shell import STATE
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 _MOST_SECONDS = 600
 _RECORD = "Audit | Record what the run changed"
@@ -138,6 +140,19 @@ def command_environment(staging_host: str) -> dict[str, str]:
         **kept,
         "STAGING_HOST": staging_host,
         "INFISICAL_IAC_INVENTORY": "inventory/staging.py",
+    }
+
+
+def production_settings() -> dict[str, str]:
+    """What differs from the defaults where the production inventory has a staging host."""
+    images = json.loads((STATE / "images.json").read_text())
+    return {
+        "admin_email": "admin@example.com",
+        "infisical_image": "staging/infisical",
+        "infisical_version": images["infisical_version"],
+        "postgres_image": images["postgres"],
+        "redis_image": images["redis"],
+        "swap": "keep",
     }
 
 

@@ -1,7 +1,6 @@
 """The systemd timer that is shipped: a host that checks itself, with the unit files as they are."""
 
 import io
-import json
 import subprocess
 import sys
 import tarfile
@@ -12,9 +11,8 @@ import pytest
 
 from tests.e2e.conftest import settled
 from tests.e2e.drifts import UPDATES
-from tests.e2e.running import REPOSITORY, infisical_iac
+from tests.e2e.running import REPOSITORY, infisical_iac, production_settings
 from tests.staging.host import StagingHost
-from tests.staging.shell import STATE
 
 _HOME = "/opt/infisical-iac"
 _METRICS = "/var/lib/prometheus/node-exporter/infisical_iac.prom"
@@ -66,16 +64,7 @@ def watched(deployed: StagingHost, packages: Path) -> Iterator[StagingHost]:
 
 
 def _settings() -> str:
-    images = json.loads((STATE / "images.json").read_text())
-    values = {
-        "schema_version": 1,
-        "admin_email": "admin@example.com",
-        "infisical_image": "staging/infisical",
-        "infisical_version": images["infisical_version"],
-        "postgres_image": images["postgres"],
-        "redis_image": images["redis"],
-        "swap": "keep",
-    }
+    values = {"schema_version": 1, **production_settings()}
     return "".join(f"{name} = {value!r}\n" for name, value in values.items())
 
 

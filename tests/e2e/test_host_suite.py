@@ -12,9 +12,8 @@ import pytest
 
 from tests.e2e.conftest import settled
 from tests.e2e.looking import deployer
-from tests.e2e.running import REPOSITORY, deploy, infisical_iac
+from tests.e2e.running import REPOSITORY, deploy, infisical_iac, production_settings
 from tests.staging.host import StagingHost
-from tests.staging.shell import STATE
 
 _LEAST_CHECKS = 60
 _KEY = "OBVIOUSLY_FAKE"
@@ -80,22 +79,15 @@ def test_the_production_inventory_reaches_a_host_by_the_environment(
     deployed: StagingHost, tmp_path: Path
 ) -> None:
     known = json.loads((deployed.directory / "host.json").read_text())
-    images = json.loads((STATE / "images.json").read_text())
     variables = {
         "INFISICAL_HOST": "127.0.0.1",
         "INFISICAL_SSH_PORT": str(known["port"]),
         "INFISICAL_SSH_KEY": known["key"],
         "HOME": str(tmp_path),
     }
-    data = {
-        "admin_email": "admin@example.com",
-        "infisical_image": "staging/infisical",
-        "infisical_version": images["infisical_version"],
-        "postgres_image": images["postgres"],
-        "redis_image": images["redis"],
-        "swap": "keep",
-    }
-    run = deploy(inventory="inventory/hetzner.py", environment=variables, data=data).ok()
+    run = deploy(
+        inventory="inventory/hetzner.py", environment=variables, data=production_settings()
+    ).ok()
     assert run.changed == []
     assert len(run.unchanged) == 14
     assert "127.0.0.1" in (tmp_path / ".ssh" / "known_hosts").read_text()

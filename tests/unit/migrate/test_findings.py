@@ -1,7 +1,5 @@
 """What is told of a file's entries, one by one; and that values stay untold."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +7,8 @@ from hypothesis import strategies as st
 from infisical_iac.dotenv import GRAMMARS, read
 from infisical_iac.migrate.disagreements import disagreements
 from infisical_iac.migrate.findings import of_entries, shown, trimmed
-from infisical_iac.migrate.fingerprint import KeyFileError, digest, load_or_make
 from infisical_iac.migrate.model import BLOCKING
 from infisical_iac.migrate.plain import is_plain
-from infisical_iac.migrate.torn import mended
 
 
 def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
@@ -155,75 +151,6 @@ def test_what_may_be_a_secret_is_not_plain(key: str, value: str) -> None:
     assert not is_plain(key, value)
 
 
-PEM = "-----BEGIN PRIVATE KEY-----\nRkFLRSBGQUtF\nZmFrZQ==\n-----END PRIVATE KEY-----\n"
-
-
-def test_pieces_of_a_torn_key_are_no_entries() -> None:
-    text = f"A=fake\nKEY={PEM}B=fake\n"
-    whole = read(text.encode(), "dotenv")
-    assert "ZmFrZQ" in whole.values
-    reading = mended(whole, text.encode())
-    assert list(reading.values) == ["A", "KEY", "B"]
-    assert [(each.line, each.kind, each.key) for each in reading.findings] == [
-        (2, "cut-at-line-end", "KEY"),
-        (2, "torn-value", "KEY"),
-    ]
-    assert reading.findings[1].message.endswith("what is on lines 3 to 5 is left out.")
-    assert "torn-value" in BLOCKING
-
-
-def test_a_torn_key_without_padding_is_told_as_well() -> None:
-    data = b"KEY=-----BEGIN X-----\nRkFL\n-----END X-----"
-    reading = mended(read(data, "dotenv"), data)
-    assert (2, "unreadable-line") not in [(each.line, each.kind) for each in reading.findings]
-    assert (1, "torn-value") in [(each.line, each.kind) for each in reading.findings]
-
-
-def test_a_chain_of_certificates_is_one_torn_value() -> None:
-    block = "-----BEGIN X-----\r\n  RkFLRSBG==\r\n-----END X-----\r\n"
-    data = f"KEY={block}{block}B=fake\r\n".encode()
-    assert list(mended(read(data, "dotenv"), data).values) == ["KEY", "B"]
-
-
-def test_a_key_in_quotes_is_not_torn() -> None:
-    text = f'KEY="{PEM}"\nB=fake\n'
-    reading = read(text.encode(), "dotenv")
-    assert mended(reading, text.encode()) is reading
-
-
-@pytest.mark.parametrize("header", ["{}", '"{}"', '"{}'])
-@pytest.mark.parametrize("quoted", ['"{}"', '"\n{}"'])
-@pytest.mark.parametrize("grammar", ["dotenv", "python-dotenv", "node-env-file"])
-def test_entries_between_a_torn_value_and_another_key_stay(
-    header: str, quoted: str, grammar: str
-) -> None:
-    lines = [
-        "HEADER=" + header.format("-----BEGIN PRIVATE KEY-----"),
-        "DB=fake",
-        "EMPTY=",
-        "KEY=" + quoted.format(PEM),
-        "Z=1\n",
-    ]
-    data = "\n".join(lines).encode()
-    reading = read(data, grammar)
-    assert mended(reading, data).entries == reading.entries
-
-
-@pytest.mark.parametrize("sign", ["\f", "\x85", "\u2028", "\v", "\x1c"])
-def test_lines_are_counted_as_the_parser_counts_them(sign: str) -> None:
-    data = f"# {sign * 3} note\nKEY={PEM}B=2\nC=3\nD=4\n".encode()
-    assert list(mended(read(data, "python-dotenv"), data).values) == ["KEY", "B", "C", "D"]
-
-
-def test_a_name_glued_to_the_end_of_a_torn_key_stays_and_blocks() -> None:
-    data = f"KEY={PEM}B=fake\n".encode()
-    reading = mended(read(data, "node-env-file"), data)
-    assert sorted(reading.values.values()) == ["-----BEGIN PRIVATE KEY-----", "fake"]
-    assert (4, "refused-name", "") in [
-        (each.line, each.kind, each.key) for each in of_entries(reading)
-    ]
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -295,37 +222,3 @@ def test_whatever_a_file_holds_is_judged_without_its_values(text: str, grammar: 
     others = [each for each in GRAMMARS if each != grammar]
     told = [*of_entries(reading), *disagreements(data, reading, others)]
     assert secret not in repr(told)
-
-
-def test_the_key_of_the_hashes_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
-    file = tmp_path / "migration.key"
-    key = load_or_make(file)
-    assert len(key) == 32
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert load_or_make(file) == key
-    assert [each.name for each in tmp_path.iterdir()] == ["migration.key"]
-
-
-def test_a_hash_depends_on_key_and_value() -> None:
-    hashes = {digest(bytes([n]) * 32, value) for n in (1, 2) for value in ("fake", "other")}
-    assert len(hashes) == 4
-    assert all(len(each) == 12 and int(each, 16) >= 0 for each in hashes)
-
-
-@pytest.mark.parametrize(
-    ("content", "mode", "reason"),
-    [(b"short", 0o600, "is no key of 32 bytes"), (b"x" * 32, 0o644, "can be read by others")],
-)
-def test_a_key_that_is_none_is_refused(
-    content: bytes, mode: int, reason: str, tmp_path: Path
-) -> None:
-    file = tmp_path / "migration.key"
-    file.write_bytes(content)
-    file.chmod(mode)
-    with pytest.raises(KeyFileError, match=reason):
-        load_or_make(file)
-
-
-def test_a_key_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="can't be made or read: No such file"):
-        load_or_make(tmp_path / "none" / "migration.key")

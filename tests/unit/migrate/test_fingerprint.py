@@ -1,0 +1,41 @@
+"""Hashes that tell values apart, and the key that they are made with."""
+
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.migrate.fingerprint import KeyFileError, digest, load_or_make
+
+
+def test_the_key_of_the_hashes_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "migration.key"
+    key = load_or_make(file)
+    assert len(key) == 32
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert load_or_make(file) == key
+    assert [each.name for each in tmp_path.iterdir()] == ["migration.key"]
+
+
+def test_a_hash_depends_on_key_and_value() -> None:
+    hashes = {digest(bytes([n]) * 32, value) for n in (1, 2) for value in ("fake", "other")}
+    assert len(hashes) == 4
+    assert all(len(each) == 12 and int(each, 16) >= 0 for each in hashes)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "reason"),
+    [(b"short", 0o600, "is no key of 32 bytes"), (b"x" * 32, 0o644, "can be read by others")],
+)
+def test_a_key_that_is_none_is_refused(
+    content: bytes, mode: int, reason: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "migration.key"
+    file.write_bytes(content)
+    file.chmod(mode)
+    with pytest.raises(KeyFileError, match=reason):
+        load_or_make(file)
+
+
+def test_a_key_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="can't be made or read: No such file"):
+        load_or_make(tmp_path / "none" / "migration.key")
