@@ -1,6 +1,7 @@
 """What reading a .env file gives: its entries, what is odd about it, and what the program sees."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from infisical_iac.dotenv.order import in_order
@@ -45,7 +46,12 @@ class Reading:
     findings: tuple[Finding, ...]
     error: str = ""
 
-    @property
+    @cached_property
     def values(self) -> dict[str, str]:
         """What the program gets, in the order in which the real parser returns it."""
         return in_order(self.grammar, {entry.key: entry.value for entry in self.entries})
+
+    @cached_property
+    def lines(self) -> dict[str, int]:
+        """The line in which the entry that counts begins, by key."""
+        return {entry.key: entry.first_line for entry in self.entries}

@@ -38,10 +38,9 @@ def across(sources: Iterable[Source]) -> Iterator[FileFinding]:
 
 
 def _places(source: Source) -> Iterator[_Place]:
-    lines = {each.key: each.first_line for each in source.reading.entries}
     for key, value in source.reading.values.items():
         if not is_bootstrap(key):
-            yield _Place(source, key, value, lines.get(key, 0))
+            yield _Place(source, key, value, source.line(key))
 
 
 def _same_target(places: Sequence[_Place]) -> Iterator[FileFinding]:

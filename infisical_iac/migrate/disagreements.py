@@ -17,7 +17,7 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
         return  # that is told already, and no key could agree
     readings = [torn.mended(read(data, grammar), data) for grammar in others]
     able = [each for each in readings if not each.error]
-    lines = {entry.key: entry.first_line for each in (*able, reading) for entry in each.entries}
+    lines = {key: line for each in (*able, reading) for key, line in each.lines.items()}
     values, of_others = reading.values, {each.grammar: each.values for each in able}
     for key, line in lines.items():
         own = values.get(key)

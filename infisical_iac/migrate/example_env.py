@@ -6,7 +6,6 @@ from pathlib import Path
 from infisical_iac.errors import UserError
 
 NAME = ".env.local.example"
-VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV")
 
 _TEXT = """\
 # Copy to .env.local and fill in: with these, the service reads its secrets from Infisical.

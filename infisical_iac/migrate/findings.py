@@ -50,6 +50,11 @@ def shown(key: str, value: str) -> str:
     return key if _SHOWN_NAME.fullmatch(key) and not is_piece else ""
 
 
+def label(reading: Reading, key: str) -> str:
+    """A key as a plan names it: a name that may be a piece of a value is its line instead."""
+    return shown(key, reading.values[key]) or f"line {reading.lines[key]}"
+
+
 def is_bootstrap(key: str) -> bool:
     """Whether a service needs it to reach Infisical, so that it stays where it is."""
     return key == "NODE_ENV" or key.startswith("INFISICAL_")

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infisical_iac.dotenv import GRAMMARS, read
-from infisical_iac.migrate import torn
-from infisical_iac.migrate.findings import shown
+from infisical_iac.migrate import findings, torn
 from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.plan_file import Plan, PlannedSource
 from infisical_iac.migrate.secret import Name, Stored
@@ -85,11 +84,7 @@ def labelled(data: bytes, grammar: str) -> tuple[dict[str, str], str]:
     reading = torn.mended(read(data, grammar), data)
     if reading.error:
         return {}, reading.error
-    lines = {each.key: each.first_line for each in reading.entries}
-    return {
-        shown(name, value) or f"line {lines.get(name, 0)}": value
-        for name, value in reading.values.items()
-    }, ""
+    return {findings.label(reading, name): value for name, value in reading.values.items()}, ""
 
 
 def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:

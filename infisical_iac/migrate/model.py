@@ -89,5 +89,4 @@ class Source:
 
     def line(self, key: str) -> int:
         """The line in which the entry that counts begins, 0 if there is none."""
-        lines = (each.first_line for each in reversed(self.reading.entries) if each.key == key)
-        return next(lines, 0)
+        return self.reading.lines.get(key, 0)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from infisical_iac.migrate import decisions
-from infisical_iac.migrate.findings import shown
+from infisical_iac.migrate.findings import label, shown
 from infisical_iac.migrate.fingerprint import digest, encoded
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import Plan, PlannedFinding, PlannedKey, PlannedSource
@@ -58,14 +58,9 @@ def secrets(sources: Iterable[Source], plan: Plan) -> list[Secret]:
         if planned.decision != "skip"
         and planned.environment
         and planned.folder
-        and planned.keys[label(source, key)].decision != "skip"
+        and planned.keys[label(source.reading, key)].decision != "skip"
         and shown(key, value)
     ]
-
-
-def label(source: Source, key: str) -> str:
-    """A key as a plan names it: a name that may be a piece of a value is its line instead."""
-    return shown(key, source.reading.values[key]) or f"line {source.line(key)}"
 
 
 def _source(
@@ -79,7 +74,7 @@ def _source(
         decision = decisions.kept(decision, before.decision, of_file, before.findings)
     keys = {}
     for name, value in values.items():
-        here = found.get(label(source, name), [])
+        here = found.get(label(source.reading, name), [])
         fresh = PlannedKey(
             line=source.line(name),
             length=len(encoded(value)),
@@ -87,7 +82,7 @@ def _source(
             decision=decisions.default(here, allow_literal=allow_literal),
             findings=_planned(here),
         )
-        keys[label(source, name)] = _decided(fresh, before, label(source, name))
+        keys[label(source.reading, name)] = _decided(fresh, before, label(source.reading, name))
     return PlannedSource(
         path=source.path,
         sha256=source.sha256,
@@ -114,7 +109,9 @@ def _decided(fresh: PlannedKey, before: PlannedSource | None, name: str) -> Plan
 def _by_label(source: Source, values: Mapping[str, str]) -> dict[str, list[FileFinding]]:
     """The findings by the key's label, those of the whole file under ""."""
     hidden = {
-        source.line(each): label(source, each) for each in values if not shown(each, values[each])
+        source.line(each): label(source.reading, each)
+        for each in values
+        if not shown(each, values[each])
     }
     found: dict[str, list[FileFinding]] = {}
     for each in source.findings:

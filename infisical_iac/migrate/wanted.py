@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infisical_iac.dotenv import GRAMMARS, read
 from infisical_iac.migrate import decisions, torn
-from infisical_iac.migrate.findings import shown
+from infisical_iac.migrate.findings import label, shown
 from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
 from infisical_iac.migrate.secret import Name, Secret
@@ -84,11 +84,10 @@ def _of(source: PlannedSource, data: bytes, key: bytes) -> Iterator[tuple[Secret
     if reading.error:
         yield None, f"{source.path} is refused by its grammar: {reading.error}"
         return
-    lines = {each.key: each.first_line for each in reading.entries}
     left = dict(source.keys)
     for name, value in reading.values.items():
-        line = lines.get(name, 0)
-        planned = left.pop(shown(name, value) or f"line {line}", None)
+        line = reading.lines[name]
+        planned = left.pop(label(reading, name), None)
         if planned and planned.decision == "skip":
             continue
         problem = _problem(planned, name, value, key)

@@ -96,3 +96,10 @@ def test_what_a_shell_would_run_or_alone_knows_is_refused(text: str) -> None:
 def test_a_grammar_that_is_not_known_is_an_error() -> None:
     with pytest.raises(ValueError, match=f"'ini'.*{GRAMMARS[0]}"):
         read(b"", "ini")
+
+
+def test_values_and_lines_are_made_once_however_often_they_are_asked_for() -> None:
+    reading = read(b"A=fake\nB=fake\nA=other\n", "dotenv")
+    assert reading.values is reading.values
+    assert reading.lines is reading.lines
+    assert reading.lines == {"A": 3, "B": 2}
