@@ -84,10 +84,11 @@ def _check(inventory: str) -> Answer:
 
 
 def _watch(every: int) -> None:
-    # Each check in a process of its own: connections, logins and what was read end with it.
+    # Each check in a process of its own: connections, logins and what was read end with it. And
+    # in a session of its own: Ctrl-C is for this process, which ends the check.
     command = [sys.executable, *(each for each in sys.argv if each != "--watch")]
     while True:
-        subprocess.run(command, check=False)
+        subprocess.run(command, check=False, start_new_session=True)
         time.sleep(every)
 
 
