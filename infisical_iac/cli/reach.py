@@ -142,7 +142,7 @@ def _on_host(
             take(host, wait=lock[0], by_force=lock[1])
         yield Reached(
             client=session.deployer(settings.http_port),
-            deployer=session.read_env(session.DEPLOYER_FILE)["INFISICAL_CLIENT_ID"],
+            deployer=session.deployer_id(settings.http_port),
             admin=cache(partial(session.administrator, settings.http_port)),
             has_admin=True,
             desired=load(file or Path(settings.workspace_file), admin_email=settings.admin_email),

@@ -33,6 +33,7 @@ class NotBootstrapped(UserError):
 @dataclass(frozen=True)
 class _Login:
     client: Client
+    client_id: str
     until: float
 
 
@@ -71,8 +72,15 @@ def deployer(port: int) -> Client:
         raise NotBootstrapped(
             f"the credentials in {DEPLOYER_FILE} are refused: {error.message}"
         ) from None
-    _logins[host.name] = _Login(client, time.monotonic() + _KEPT_SECONDS)
+    until = time.monotonic() + _KEPT_SECONDS
+    _logins[host.name] = _Login(client, found["INFISICAL_CLIENT_ID"], until)
     return client
+
+
+def deployer_id(port: int) -> str:
+    """The client id that the deployer logs in with. Raises as `deployer` does."""
+    deployer(port)
+    return _logins[host.name].client_id
 
 
 def administrator(port: int) -> Client:
