@@ -8,7 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.cli.items import as_data, console, count, print_data, show
-from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
+from infisical_iac.cli.options import (
+    Lock,
+    inventory_option,
+    json_option,
+    lock_options,
+    yes_option,
+)
 
 if TYPE_CHECKING:
     from infisical_iac.cli.deployment import Deployment, Step
@@ -25,7 +31,7 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
     Only what differs is touched; a run that was interrupted is completed by the next. Exit
     status: 0 when everything is as declared, 1 for an error, or for no to the question.
     """
-    from infisical_iac.cli.deployment import Lock, looked
+    from infisical_iac.cli.deployment import looked
 
     started = time.monotonic()
     with looked(inventory, writes=Lock(lock_timeout, break_lock)) as deployment:

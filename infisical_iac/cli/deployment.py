@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from infisical_iac.cli.connect import connected
+from infisical_iac.cli.options import Lock
 
 # isort: split
 from pyinfra.api.exceptions import PyinfraError
@@ -25,14 +26,6 @@ _DEPLOY = "deploy.py"
 
 class DeployError(UserError):
     """The deploy could not be planned, or a step of it failed."""
-
-
-@dataclass(frozen=True)
-class Lock:
-    """How to take the host's lock: how many seconds to wait, and whether to break it."""
-
-    wait: int = lock.WAIT_SECONDS
-    by_force: bool = False
 
 
 @dataclass(frozen=True)

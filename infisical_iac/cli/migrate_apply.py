@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from infisical_iac.cli.items import counted, print_data
 from infisical_iac.cli.migrate_showing import plan_argument, show, workspace_file_option
-from infisical_iac.cli.options import FOUND, inventory_option, json_option, lock_options
+from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.migrate import plan_file, report, wanted
 from infisical_iac.migrate.apply import Policy, Work
@@ -60,7 +60,7 @@ def apply(
         inventory,
         workspace_file,
         None,
-        lock=(lock_timeout, break_lock),
+        lock=Lock(lock_timeout, break_lock),
         needs_admin=False,
     ) as reached:
         if plan.project != reached.desired.project.slug:

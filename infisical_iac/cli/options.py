@@ -1,7 +1,7 @@
 """Options that several commands have."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -19,6 +19,14 @@ inventory_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+
+
+class Lock(NamedTuple):
+    """How to take the host's lock: how many seconds to wait, and whether to break it."""
+
+    wait: int
+    by_force: bool
+
 
 _lock_timeout = click.option(
     "--lock-timeout",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
+from infisical_iac.cli.options import Lock
 from infisical_iac.errors import UserError
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.load import load
@@ -68,7 +69,7 @@ def reach(
     file: Path | None,
     isolation: Isolation | None,
     *,
-    lock: tuple[int, bool] | None = None,
+    lock: Lock | None = None,
     needs_admin: bool = True,
 ) -> Iterator[Reached]:
     """The Infisical at INFISICAL_API_URL if that is set, else the one on the inventory's host.
@@ -76,8 +77,7 @@ def reach(
     Args:
         file: the workspace file; None takes the host's setting, or the shipped one.
         isolation: None takes the host's setting, or `privilege`.
-        lock: how many seconds to wait for the host's lock, and whether to break it; None for a
-            look, which takes none.
+        lock: how to take the host's lock; None for a look, which takes none.
         needs_admin: whether INFISICAL_ADMIN_EMAIL is needed at a URL.
 
     Raises a UserError if neither can be had.
@@ -128,7 +128,7 @@ def _on_host(
     inventory: str,
     file: Path | None,
     isolation: Isolation | None,
-    lock: tuple[int, bool] | None,
+    lock: Lock | None,
 ) -> Iterator[Reached]:
     # Importing these gives the process to gevent, which the way by URL has no need of.
     from infisical_iac.cli.connect import connected
@@ -139,7 +139,7 @@ def _on_host(
     with connected(inventory) as host:
         settings = load_settings(_data(host))
         if lock:
-            take(host, wait=lock[0], by_force=lock[1])
+            take(host, wait=lock.wait, by_force=lock.by_force)
         yield Reached(
             client=session.deployer(settings.http_port),
             deployer=session.deployer_id(settings.http_port),

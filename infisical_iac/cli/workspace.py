@@ -13,6 +13,7 @@ from infisical_iac.cli.invite import invite
 from infisical_iac.cli.items import count
 from infisical_iac.cli.options import (
     FOUND,
+    Lock,
     inventory_option,
     json_option,
     lock_options,
@@ -146,7 +147,7 @@ def apply(
         made.append(change)
         told.append(str(change))
 
-    with reach(inventory, file, isolation, lock=(lock_timeout, break_lock)) as reached:
+    with reach(inventory, file, isolation, lock=Lock(lock_timeout, break_lock)) as reached:
         planned = look(reached, prune=prune)
         if not as_json:
             print_rotations(planned.rotate)  # before, since afterwards nobody can tell any more

@@ -19,7 +19,7 @@ from infisical_iac.errors import UserError
 from infisical_iac.rendering import script
 
 FILE = "/run/infisical-iac.lock"
-WAIT_SECONDS = 5
+_WAIT_SECONDS = 5
 _ANSWER_SECONDS = 30
 
 _LetGo = Callable[[], None]
@@ -31,7 +31,7 @@ class Locked(UserError):
     """Another run is at work on the host."""
 
 
-def take(host: Host, *, wait: int = WAIT_SECONDS, by_force: bool = False) -> None:
+def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> None:
     """Take the lock of `host` for the rest of this process, if this process has not.
 
     Waits `wait` seconds for another run to end; with `by_force`, it loses the lock at once,
