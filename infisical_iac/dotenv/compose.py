@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from infisical_iac.dotenv.compose_references import References
-from infisical_iac.dotenv.escapes import CONTROLS, escapes, unescaped
+from infisical_iac.dotenv.escapes import CONTROLS, QUOTED, escapes, unescaped
 from infisical_iac.dotenv.model import Entry, Quote
 from infisical_iac.dotenv.replacing import note_undefined
 from infisical_iac.dotenv.text import Text, after
@@ -20,10 +20,6 @@ _UP_TO_STATEMENT = re.compile(rf"(?:[{_TRIMMED}]*+#[^\n]*+)*+[{_TRIMMED}]*+")
 _EXPORT = re.compile(rf"(?:export(?=[\t\n\f\r ]){_INNER}*+)?+")
 _NAME = re.compile(r"[\w.\-\[\]\t\v\f\r \x85\xa0]*+")
 _SPACING = re.compile(rf"{_INNER}*+")
-_QUOTED: dict[Quote, re.Pattern[str]] = {
-    "'": re.compile(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL),
-    '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
-}
 # A dollar is doubled so that it is none of a reference.
 _UNESCAPE = escapes({'"': '"', "$": "$$", **CONTROLS})
 _UNESCAPE_SINGLE = escapes({"'": "'"})
@@ -82,7 +78,7 @@ def _inherited(
 def _assignment(
     text: Text, key: str, start: int, begin: int, references: References
 ) -> tuple[Entry, int]:
-    for quote, pattern in _QUOTED.items():
+    for quote, pattern in QUOTED.items():
         if text.text.startswith(quote, begin):
             quoted = pattern.match(text.text, begin)
             if not quoted:

@@ -1,6 +1,15 @@
-"""Backslashes in quotes."""
+"""Quoted values, and the backslashes in them."""
 
+import re
 from collections.abc import Callable, Mapping
+
+from infisical_iac.dotenv.model import Quote
+
+# A value in quotes that are closed; after a backslash a quote is a part of it.
+QUOTED: dict[Quote, re.Pattern[str]] = {
+    "'": re.compile(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL),
+    '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
+}
 
 # What follows a backslash in the double quotes of most languages.
 CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}

@@ -2,8 +2,8 @@
 
 import re
 
-from infisical_iac.dotenv.escapes import CONTROLS, escapes, unescaped
-from infisical_iac.dotenv.model import Entry, Quote
+from infisical_iac.dotenv.escapes import CONTROLS, QUOTED, escapes, unescaped
+from infisical_iac.dotenv.model import Entry
 from infisical_iac.dotenv.text import Text, after
 
 # White space within a line; over lines it is \s.
@@ -16,10 +16,6 @@ _REST_OF_LINE = re.compile(r"[^\n]*+")
 _TAIL = re.compile(rf"{_SPACE}*+(?:#[^\n]*+)?+(?:\n|\Z)")
 _COMMENT = re.compile(r"\s#")
 
-_QUOTED: dict[Quote, re.Pattern[str]] = {
-    "'": re.compile(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL),
-    '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
-}
 _UNESCAPE = {"'": escapes({"'": "'"}), '"': escapes({"'": "'", '"': '"', **CONTROLS})}
 
 
@@ -54,7 +50,7 @@ def _statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry | str
     if not equals:
         return key, name.end()
     begin = equals.end()
-    for quote, pattern in _QUOTED.items():
+    for quote, pattern in QUOTED.items():
         if text.text.startswith(quote, begin):
             quoted = pattern.match(text.text, begin)
             if not quoted:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, StrictStr
 from infisical_iac.compatibility import Schema, refusal
 from infisical_iac.errors import UserError
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
-from infisical_iac.workspace.document import Document, Place, named, parse
+from infisical_iac.workspace.document import Document, Place, named, parse, text_of
 
 PLAN_FILE = "migration.yaml"
 
@@ -120,7 +120,9 @@ def load(file: Path) -> Plan:
     Raises MigrationError, or the WorkspaceError of a text that is no YAML, with the line and the
     place of what can't be meant.
     """
-    text = _text(file)
+    text = text_of(
+        file, f"there is no {file}: make it with `infisical-iac migrate plan`", MigrationError
+    )
     data = _data(text, file.name)
     if not isinstance(data, dict):
         raise MigrationError(f"{file} is no plan: make one with `infisical-iac migrate plan`")
@@ -177,19 +179,6 @@ def load_key(file: Path) -> bytes:
     if not path.exists():
         raise MigrationError(f"there is no {path}, with which the plan was made: plan again")
     return load_or_make(path)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise MigrationError(
-            f"there is no {file}: make it with `infisical-iac migrate plan`"
-        ) from None
-    except OSError as error:
-        raise MigrationError(f"{file} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise MigrationError(f"{file} is not in UTF-8; save it so") from None
 
 
 def _problem(error: Any, document: Document, where: str) -> str:

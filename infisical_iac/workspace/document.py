@@ -1,6 +1,7 @@
 """YAML as people write it: duplicate keys refused, and a line for every entry."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -27,6 +28,23 @@ class Document:
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)
+
+
+def text_of(file: Path, missing: str, refusal: type[UserError] = WorkspaceError) -> str:
+    """The text of a file in UTF-8.
+
+    Args:
+        missing: the sentence if there is no such file.
+        refusal: what is raised then, and for a file that can't be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise refusal(missing) from None
+    except OSError as error:
+        raise refusal(f"{file} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise refusal(f"{file} is not in UTF-8; save it so") from None
 
 
 def parse(text: str, where: str) -> Document:

@@ -7,7 +7,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from infisical_iac.compatibility import WORKSPACE, Schema, moved, refusal
-from infisical_iac.workspace.document import Document, Place, Problem, WorkspaceError, named, parse
+from infisical_iac.workspace.document import (
+    Document,
+    Place,
+    Problem,
+    WorkspaceError,
+    named,
+    parse,
+    text_of,
+)
 from infisical_iac.workspace.hints import hint
 from infisical_iac.workspace.model import Environment, Project, Service, Workspace
 from infisical_iac.workspace.people_check import contradictory, unknown
@@ -71,16 +79,9 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
 def _text(source: str | Path) -> str:
     if isinstance(source, str):
         return source
-    try:
-        return source.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise WorkspaceError(
-            f"there is no file {source}; check --file, or the setting 'workspace_file'"
-        ) from None
-    except OSError as error:
-        raise WorkspaceError(f"{source} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise WorkspaceError(f"{source} is not in UTF-8; save it so") from None
+    return text_of(
+        source, f"there is no file {source}; check --file, or the setting 'workspace_file'"
+    )
 
 
 def _refusal(problems: Iterable[Problem], document: Document, where: str) -> WorkspaceError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from infisical_iac.api import identities, instance, login
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.workspace import secret_names
@@ -24,12 +24,11 @@ from infisical_iac.workspace.readable import readable
 from infisical_iac.workspace.state import Actual
 
 from ..standin.crypto import hash_secret
+from .first import EMAIL, PASSWORD, set_up
 from .postgres import Postgres
 from .services import RedisServer, Standin
 
-_ADMIN = "admin@example.com"
 _BEN = "ben@example.com"
-_PASSWORD = "obviously-fake-password"
 _PRIVILEGES = "/api/v1/user-project-additional-privilege"
 _READING = {"subject": "secrets", "action": ["readValue"]}
 _HEAD = """
@@ -72,14 +71,14 @@ class Place:
         return {"projectId": self.project, "environment": environment, "secretPath": folder}
 
     def admin(self) -> Client:
-        return login.password(self.anyone, _ADMIN, _PASSWORD)
+        return login.password(self.anyone, EMAIL, PASSWORD)
 
     def read(self, text: str = _FILE) -> Actual:
         return read(
             self.deployer,
             workspace=load(text),
             isolation="privilege",
-            admin_email=_ADMIN,
+            admin_email=EMAIL,
             admin=self.admin,
         )
 
@@ -88,7 +87,7 @@ class Place:
             load(text),
             self.read(text),
             isolation="privilege",
-            admin_email=_ADMIN,
+            admin_email=EMAIL,
             remembered={},
         )
         return [str(change) for change in changes]
@@ -100,7 +99,7 @@ class Place:
             self.deployer,
             load(text),
             isolation="privilege",
-            admin_email=_ADMIN,
+            admin_email=EMAIL,
             remembered={},
             tell=self.told.append,
             admin=self.admin,
@@ -111,13 +110,13 @@ class Place:
     def accept(self, email: str) -> Client:
         """What following the invitation's link comes to: a password, and a first login."""
         chosen = json.dumps(
-            {"passwordHash": hash_secret(_PASSWORD, cost=4), "isEmailVerified": True}
+            {"passwordHash": hash_secret(PASSWORD, cost=4), "isEmailVerified": True}
         )
         self.postgres.psql(
             self.database,
             f"UPDATE users SET data = data || '{chosen}' WHERE data->>'username' = '{email}'",
         )
-        return login.password(self.anyone, email, _PASSWORD, self.organization)
+        return login.password(self.anyone, email, PASSWORD, self.organization)
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +128,8 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
     uri = postgres.create_database("people")
     standin = Standin(uri, redis_server.url, STANDIN_PERMISSION_CACHE_SECONDS="0").wait()
     with closing(standin), Client(standin.url) as anyone:
-        body = {"email": _ADMIN, "password": _PASSWORD, "organization": "ChainAlign"}
-        anyone.post("/api/v1/admin/bootstrap", json=body)
-        admin = login.password(anyone, _ADMIN, _PASSWORD)
-        organization = instance.own_organizations(admin)[0].id
-        made = identities.create(admin, organization, "deployer", role="admin")
-        auth = identities.attach_universal_auth(admin, made.id, 600, 3600)
-        secret = identities.create_client_secret(admin, made.id, "test").value
-        deployer = login.universal(anyone, auth.client_id, secret)
+        organization, *credentials = set_up(anyone)
+        deployer = login.universal(anyone, *credentials)
         place = Place(postgres, "people", anyone, deployer, organization)
         place.settle()
         place.first = place.told

@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.api import identities, instance, login
+from infisical_iac.api import instance
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.cli.reach import ReachError, reach
 
+from .first import EMAIL, PASSWORD, Deployer, set_up
 from .services import Standin
 
-_EMAIL = "admin@example.com"
-_PASSWORD = "obviously-fake-password"
 _FILE = Path(__file__).resolve().parents[2] / "group_data" / "chainalign.yaml"
 _COMMANDS = 44  # one project, one person, and what three environments and two services need
 
@@ -23,27 +22,19 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture
-def deployer(standin: Standin) -> tuple[str, str]:
-    """The client id and secret of an admin of the organization, on a new instance."""
+def deployer(standin: Standin) -> Deployer:
+    """An admin of the organization, on a new instance."""
     with Client(standin.url) as client:
-        body = {"email": _EMAIL, "password": _PASSWORD, "organization": "ChainAlign"}
-        client.post("/api/v1/admin/bootstrap", json=body)
-        admin = login.password(client, _EMAIL, _PASSWORD)
-        organization = instance.own_organizations(admin)[0].id
-        made = identities.create(admin, organization, "deployer", role="admin")
-        auth = identities.attach_universal_auth(admin, made.id, 600, 3600)
-        return auth.client_id, identities.create_client_secret(admin, made.id, "test").value
+        return set_up(client)
 
 
 @pytest.fixture
-def command(
-    standin: Standin, deployer: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Command:
+def command(standin: Standin, deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run `infisical-iac workspace <arguments>` against the instance."""
     monkeypatch.setenv("INFISICAL_API_URL", f"{standin.url}/api")
-    monkeypatch.setenv("INFISICAL_CLIENT_ID", deployer[0])
-    monkeypatch.setenv("INFISICAL_CLIENT_SECRET", deployer[1])
-    monkeypatch.setenv("INFISICAL_ADMIN_EMAIL", _EMAIL)
+    monkeypatch.setenv("INFISICAL_CLIENT_ID", deployer.client_id)
+    monkeypatch.setenv("INFISICAL_CLIENT_SECRET", deployer.client_secret)
+    monkeypatch.setenv("INFISICAL_ADMIN_EMAIL", EMAIL)
 
     def run(*arguments: str, answer: str = "") -> Result:
         given = ["workspace", *arguments, "--file", str(_FILE)]
@@ -121,7 +112,7 @@ def test_the_administrator_is_logged_in_once_and_only_when_asked_for(
     with reach("", _FILE, None) as reached:
         with pytest.raises(ReachError, match="set INFISICAL_ADMIN_PASSWORD too"):
             reached.admin()
-        monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", _PASSWORD)
+        monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", PASSWORD)
         admin = reached.admin()
         assert reached.admin() is admin
         assert [each.name for each in instance.own_organizations(admin)] == ["ChainAlign"]

@@ -115,36 +115,34 @@ def test_json_holds_what_the_table_shows(run: Scan, example: Path) -> None:
     assert result.exit_code == 2
 
 
+# By the file that tells of it, what tells of a loader.
+_LOADERS = {
+    "package.json": '{"dependencies": {"dotenv": "1"}}',
+    "requirements.txt": "python-dotenv",
+    "compose.yaml": "services: {backend: {env_file: .env}}",
+    "run.sh": "source .env",
+}
+
+
 @pytest.mark.parametrize("name", ["package.json", "requirements.txt", "compose.yaml"])
 def test_no_piece_of_base64_over_several_lines_is_printed(
     run: Scan, tmp_path: Path, name: str
 ) -> None:
-    texts = {
-        "package.json": '{"dependencies": {"dotenv": "1"}}',
-        "requirements.txt": "python-dotenv",
-        "compose.yaml": "services: {backend: {env_file: .env}}",
-    }
     pieces = ["RkFLRSBGQUtFIEZBS0U", "ZmFrZSBmYWtlIGZha2U"]
     text = f"KEY=MIIEfake\n{pieces[0]}==\nB=MIIEfake\r\n{pieces[1]}=\r\n{pieces[1]}=\r\n"
-    plant(tmp_path, {f"backend/{name}": texts[name], "backend/.env": text})
+    plant(tmp_path, {f"backend/{name}": _LOADERS[name], "backend/.env": text})
     for option in ("--keys", "--json"):
         result = run(tmp_path, option)
         assert result.exit_code == 2
         assert [each for each in pieces if each in result.output] == []
 
 
-@pytest.mark.parametrize("name", ["package.json", "requirements.txt", "compose.yaml", "run.sh"])
+@pytest.mark.parametrize("name", _LOADERS)
 def test_no_piece_of_a_torn_key_is_printed(run: Scan, tmp_path: Path, name: str) -> None:
-    texts = {
-        "package.json": '{"dependencies": {"dotenv": "1"}}',
-        "requirements.txt": "python-dotenv",
-        "compose.yaml": "services: {backend: {env_file: .env}}",
-        "run.sh": "source .env",
-    }
     pieces = ["RkFLRSBGQUtFIEZBS0U", "ZmFrZSBmYWtlIGZha2U", "ZmFrZQ"]
     body = "\n".join(f"{piece}==" for piece in pieces)
     text = f"KEY=-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\nB=fake-secret\n"
-    plant(tmp_path, {f"backend/{name}": texts[name], "backend/.env": text})
+    plant(tmp_path, {f"backend/{name}": _LOADERS[name], "backend/.env": text})
     for option in ("--keys", "--json"):
         result = run(tmp_path, option)
         assert result.exit_code == 2

@@ -1,0 +1,29 @@
+"""A new instance, and the deployer that works on it."""
+
+from typing import NamedTuple
+
+from infisical_iac.api import identities, instance, login
+from infisical_iac.api.client import Client
+
+EMAIL = "admin@example.com"
+PASSWORD = "obviously-fake-password"
+
+
+class Deployer(NamedTuple):
+    """An admin of the organization, and what it logs in with."""
+
+    organization: str
+    client_id: str
+    client_secret: str
+
+
+def set_up(client: Client) -> Deployer:
+    """Bootstrap an instance that nobody has set up, and give it its deployer."""
+    body = {"email": EMAIL, "password": PASSWORD, "organization": "ChainAlign"}
+    client.post("/api/v1/admin/bootstrap", json=body)
+    admin = login.password(client, EMAIL, PASSWORD)
+    organization = instance.own_organizations(admin)[0].id
+    made = identities.create(admin, organization, "deployer", role="admin")
+    auth = identities.attach_universal_auth(admin, made.id, 600, 3600)
+    secret = identities.create_client_secret(admin, made.id, "test").value
+    return Deployer(organization, auth.client_id, secret)
