@@ -95,6 +95,8 @@ def test_watching_checks_again_and_again_until_it_is_interrupted(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # What is started in the background of a script ignores it, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     end = time.monotonic() + 60
     while len(hook.received) < 2 and time.monotonic() < end:
