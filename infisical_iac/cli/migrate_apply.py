@@ -17,6 +17,7 @@ from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.migrate import plan_file, report, wanted
 from infisical_iac.migrate.apply import Policy, Work
 from infisical_iac.migrate.moving import Moved, move
+from infisical_iac.migrate.pending import Pending
 from infisical_iac.migrate.plan_file import MigrationError, Plan
 from infisical_iac.migrate.secret import Secret
 
@@ -48,14 +49,15 @@ def apply(
     """Write into Infisical what the plan says, read it back, and prove that it is the same.
 
     Values are read from the files again, which must not have changed since. Whatever Infisical
-    has already is not written again, so a run that died is made up for by the next one. The
-    proof goes into migration-report.html and migration-report.json beside the plan, without any
-    value.
+    has already is not written again, so a run that died is made up for by the next one; nor is
+    what waits for an approval, which migration-pending.json beside the plan remembers. The proof
+    goes into migration-report.html and migration-report.json there, without any value.
 
     Exit status: 0 if every value came back byte for byte, 2 if some differ or wait for an
     approval, 1 for an error.
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
+    pending = Pending(file.parent, key)
     with reach(
         inventory,
         workspace_file,
@@ -69,7 +71,7 @@ def apply(
                 f"{reached.desired.project.slug}: give the right --workspace-file, or plan again"
             )
         secrets = wanted.secrets(plan, file.parent / plan.root, key, reached.desired)
-        moved = _move(reached, secrets, on_conflict, quiet=as_json)
+        moved = _move(reached, secrets, on_conflict, pending, quiet=as_json)
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = report.build(plan, moved.proofs, moved.states, key=key, at=at, note=moved.note)
     written = report.write(data, file.parent)
@@ -83,7 +85,9 @@ def apply(
     ctx.exit(0 if data["outcome"] == "proven" else FOUND)
 
 
-def _move(reached: Reached, secrets: Sequence[Secret], policy: Policy, *, quiet: bool) -> Moved:
+def _move(
+    reached: Reached, secrets: Sequence[Secret], policy: Policy, pending: Pending, *, quiet: bool
+) -> Moved:
     console = Console(stderr=True)
     bar = Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
     made: list[str] = []
@@ -106,6 +110,7 @@ def _move(reached: Reached, secrets: Sequence[Secret], policy: Policy, *, quiet:
             secrets,
             policy=policy,
             today=datetime.now(UTC).date(),
+            pending=pending,
             begin=begin,
             tell=tell,
         )
@@ -114,9 +119,8 @@ def _move(reached: Reached, secrets: Sequence[Secret], policy: Policy, *, quiet:
 def _lines(plan: Plan, data: dict[str, Any]) -> Iterator[str]:
     for each in data["differences"]:
         sign = "?" if each["state"] == "pending" else "✗"
-        what = report.STATES["pending"] if each["state"] == "pending" else each["difference"]
         place = f"{each['environment']}{each['folder']}/{each['key']}"
-        yield f"{sign} {place} ({each['file']}:{each['line']}): {what}"
+        yield f"{sign} {place} ({each['file']}:{each['line']}): {each['difference']}"
     for state, count in data["counts"].items():
         yield f"{count} {report.STATES[state]}"
     if data["skipped"]:

@@ -15,6 +15,7 @@ from infisical_iac.item import Item
 from infisical_iac.migrate import archive, example_env, ignores, references, worktree
 from infisical_iac.migrate.archive import ArchiveError
 from infisical_iac.migrate.cleaning import Examined, Kept, Ready, Verified, delete, examine
+from infisical_iac.migrate.plan_file import load_key
 from infisical_iac.migrate.proven import require_recent, unverified, verified
 from infisical_iac.migrate.proven import root as proven_root
 
@@ -74,7 +75,8 @@ def clean(
     """
     keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
     root, files = proven_root(plan_file), verified(plan_file)
-    plan = _plan(root, files, archived=not no_archive)
+    key = load_key(plan_file)
+    plan = _plan(root, files, key, archived=not no_archive)
     plan.examined.kept.extend(Kept(path, _UNVERIFIED) for path in unverified(plan_file))
     _show(root, plan)
     _show_references(root, plan_file, [each.path for each in files])
@@ -91,7 +93,7 @@ def clean(
     else:
         if not yes:
             click.confirm("Make these changes?", abort=True, err=True)
-        kept = [*kept, *_run(root, plan, keys)]
+        kept = [*kept, *_run(root, plan, keys, key)]
     ctx.exit(FOUND if kept else 0)
 
 
@@ -109,9 +111,9 @@ def _lines(file: Path) -> list[str]:
     return file.read_text("utf-8", errors="replace").splitlines()
 
 
-def _plan(root: Path, files: Sequence[Verified], *, archived: bool) -> _Plan:
+def _plan(root: Path, files: Sequence[Verified], key: bytes, *, archived: bool) -> _Plan:
     paths = [each.path for each in files]
-    examined = examine(root, files, archived=archived)
+    examined = examine(root, files, key, archived=archived)
     inside = [path for path in paths if path not in {each.path for each in examined.kept}]
     target = archive.path(root, datetime.now(UTC)) if archived and examined.ready else None
     return _Plan(examined, ignores.plan(root, inside), example_env.plan(root, inside), target)
@@ -155,8 +157,9 @@ def _show_references(root: Path, plan_file: Path, paths: Sequence[str]) -> None:
     to.print()
 
 
-def _run(root: Path, plan: _Plan, keys: _Keys) -> list[Kept]:
+def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[Kept]:
     """Make the changes, the deletions last; returns what was kept after all."""
+    archive.remove_unfinished(root)
     for addition in plan.additions:
         ignores.write(addition)
     for example in plan.examples:
@@ -170,7 +173,7 @@ def _run(root: Path, plan: _Plan, keys: _Keys) -> list[Kept]:
         contents = {each.file.path: each.data for each in plan.examined.ready}
         archive.write(plan.archive, contents, keys.recipients, keys.identities)
         click.echo(f"To restore: age -d -i KEY {plan.archive.name} | tar x, in {root}")
-    kept = [why for each in plan.examined.ready if (why := delete(root, each))]
+    kept = [why for each in plan.examined.ready if (why := delete(root, each, key))]
     show([], map(str, kept), console())
     click.echo(f"Deleted {counted(len(plan.examined.ready) - len(kept), 'file')}.")
     if any(each.is_tracked for each in plan.examined.ready):

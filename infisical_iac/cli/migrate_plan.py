@@ -25,6 +25,7 @@ from infisical_iac.migrate.model import BLOCKING, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationError, Plan, PlannedFinding
 from infisical_iac.migrate.said import as_said
 from infisical_iac.migrate.sources import scan_all
+from infisical_iac.migrate.trees import trees
 
 
 @click.command()
@@ -55,7 +56,7 @@ def plan(
     allow_literal: bool,
     as_json: bool,
 ) -> None:
-    """Write down what of the .env files below each PATH would go where in Infisical.
+    """Write down what of the .env files of each PATH would go where in Infisical.
 
     The plan has a decision for each key; change those that you don't agree with, and decide what
     is undecided. Planned again, it keeps your decisions on what has not changed, and reads a file
@@ -66,8 +67,9 @@ def plan(
     """
     earlier = plan_file.load(output) if output.exists() else None
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
-        root = planning.common(paths)
-        found = _below(root, paths, scan_all(paths, reached.desired))
+        roots = [each.root for each in trees(paths)]
+        root = planning.common(roots)
+        found = _below(root, roots, scan_all(paths, reached.desired))
         sources = as_said(found, earlier, root, reached.desired)
         made = planning.make(
             sources,
@@ -90,9 +92,9 @@ def plan(
     ctx.exit(FOUND if compared.new or compared.changed or undecided else 0)
 
 
-def _below(root: Path, paths: Sequence[Path], sources: Sequence[Source]) -> list[Source]:
+def _below(root: Path, roots: Sequence[Path], sources: Sequence[Source]) -> list[Source]:
     """The sources with paths that begin in the one directory that all are in."""
-    start = paths[0] if len(paths) == 1 else Path()
+    start = roots[0] if len(roots) == 1 else Path()
     return [
         replace(each, path=Path(os.path.abspath(start / each.path)).relative_to(root).as_posix())
         for each in sources

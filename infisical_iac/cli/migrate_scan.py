@@ -36,7 +36,9 @@ from infisical_iac.workspace.load import load
 def scan(
     ctx: click.Context, paths: tuple[Path, ...], workspace_file: Path, keys: bool, as_json: bool
 ) -> None:
-    """Find the .env files below each PATH: where they belong, and what a move would do to them.
+    """Find the .env files of each PATH: where they belong, and what a move would do to them.
+
+    A PATH is a directory, with all that are below it, or a single file.
 
     Nothing is changed, and no value is ever shown. Where keys are listed, with --keys or --json,
     values are told apart by their length and a hash, whose key is made in ./migration.key.
@@ -67,7 +69,7 @@ def _blocking(sources: Sequence[Source]) -> int:
 
 
 def _data(source: Source, key: bytes) -> dict[str, Any]:
-    names = ("path", "service", "environment", "folder", "grammar", "why")
+    names = ("path", "service", "environment", "folder", "grammar", "why", "layers")
     return {
         **{name: getattr(source, name) for name in names},
         "keys": list(_keys(source, key)),

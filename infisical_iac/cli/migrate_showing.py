@@ -21,7 +21,7 @@ paths_argument = click.argument(
     nargs=-1,
     required=True,
     metavar="PATH...",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
 )
 plan_argument = click.argument(
     "file",

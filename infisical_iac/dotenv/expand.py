@@ -18,19 +18,28 @@ def parse(text: Text, environ: Mapping[str, str]) -> list[Entry]:
     """The assignments, with references replaced by the environment's values or earlier ones."""
     entries = npm.parse(text, environ)
     lines = {entry.key: entry.first_line for entry in entries}
-    expansion = _Expansion(text, environ)
+    expansion = Expansion(text, environ, {})
     written = {entry.key: entry.written for entry in entries}
     for key, value in in_order("dotenv-expand", written).items():
         expansion.add(key, value, lines[key])
     return with_values(entries, expansion.values)
 
 
-class _Expansion:
-    def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
-        self.values: dict[str, str] = {}
+class Expansion:
+    """Replaces the references in values, one after the other.
+
+    `values` are those that references see besides the environment's, and where results go.
+    """
+
+    def __init__(self, text: Text, environ: Mapping[str, str], values: dict[str, str]) -> None:
+        self.values = values
         self._text, self._environ = text, environ
 
     def add(self, key: str, value: str, line: int) -> None:
+        """Put in the value that stands under a key on a line, with its references replaced.
+
+        Raises Refused if that leads to more work than that of any program.
+        """
         ours = self._environ.get(key) or value
         # What the environment has wins, and is taken as it is.
         value = self._expanded(key, value, line) if ours == value else ours

@@ -54,7 +54,7 @@ class Words:
         signs: list[str] = []
         while sign := self._text.text[word.end : word.end + 1]:
             position = word.end
-            self._text.replacing("", self._text.line(position))
+            self._text.step(position)
             if sign == "{" and not exported:
                 word.add("{", position + 1)
             elif sign == "~" and position > begin and self._text.text[position - 1] not in ":\n":
@@ -86,7 +86,7 @@ class Words:
         text = self._text.text
         word.add("", word.end + 1)
         while not text.startswith('"', word.end):
-            self._text.replacing("", self._text.line(word.end))
+            self._text.step(word.end)
             plain = _DOUBLE.match(text, word.end)
             if plain:
                 word.add(unescaped(plain[0], _UNESCAPE), plain.end())

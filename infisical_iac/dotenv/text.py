@@ -5,9 +5,11 @@ from typing import NoReturn
 
 from infisical_iac.dotenv.model import Entry, Finding, Quote
 
+# For 200,000 statements, or ten megabytes of ordinary lines, which take less than two seconds.
 _MOST_WORK = 24_000_000
-_WORK_OF_A_STATEMENT = 200
+_WORK_OF_A_STATEMENT = 120
 _WORK_OF_A_REFERENCE = 50
+_WORK_OF_A_PART = 15
 
 
 def after(pattern: re.Pattern[str], text: str, position: int) -> int:
@@ -60,6 +62,10 @@ class Text:
     def refuse(self, position: int, kind: str, message: str, remedy: str) -> NoReturn:
         """Raises Refused: the parser takes nothing from this file."""
         raise Refused(Finding(self.line(position), kind, "", message, remedy))
+
+    def step(self, position: int) -> None:
+        """Counts a part of a value, which begins at a position."""
+        self._spend(_WORK_OF_A_PART, position)
 
     def replacing(self, value: str, line: int) -> None:
         """Counts one step in replacing the references of a value.

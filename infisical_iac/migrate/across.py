@@ -24,6 +24,11 @@ class _Place(NamedTuple):
         return f"{self.source.path}:{self.line}"
 
     @property
+    def counts(self) -> bool:
+        """Whether it is the one that the loader takes, of all files that it reads together."""
+        return self.key not in self.source.overridden
+
+    @property
     def is_telling(self) -> bool:
         """Whether its value is hardly the same as another by chance."""
         return len(self.value) >= _SHORTEST and not is_plain(self.key, self.value)
@@ -44,7 +49,7 @@ def _places(source: Source) -> Iterator[_Place]:
 
 
 def _same_target(places: Sequence[_Place]) -> Iterator[FileFinding]:
-    known = (each for each in places if all(each.source.target))
+    known = (each for each in places if all(each.source.target) and each.counts)
     for group in _grouped(known, lambda each: (*each.source.target, each.key)):
         if len({each.source.path for each in group}) > 1 and _differ(group):
             yield from _tell(

@@ -1,12 +1,15 @@
 """Writing what is planned: decided as a whole first, then request by request."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from threading import Lock
 from typing import Literal
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
+from infisical_iac.api.parallel import gather
 from infisical_iac.migrate.batches import Batch, pack
 from infisical_iac.migrate.compare import Comparison
 from infisical_iac.migrate.plan_file import MigrationError
@@ -61,29 +64,37 @@ def prepare(
 
 
 def carry_out(
-    client: Client, project: str, work: Work, tell: Callable[[str, int], None]
-) -> set[Name]:
-    """Make the folders and send the requests, one after the other.
+    client: Client,
+    project: str,
+    work: Work,
+    *,
+    wait: Callable[[Sequence[Name]], None],
+    tell: Callable[[str, int], None],
+) -> None:
+    """Make the folders one after the other, then send the requests side by side.
 
     Args:
         project: the id.
+        wait: called with what is not in effect, for somebody has to approve it first.
         tell: called after each step with what was done and how many secrets that were.
 
-    Returns what waits for somebody's approval, and so is not in effect. Raises ApiError or
-    Unreachable; what was written until then is, and a next run finds it there.
+    Raises ApiError or Unreachable; what was written until then is, and a next run finds it there.
     """
-    pending: set[Name] = set()
     for environment, path in work.folders:
         _make_folder(client, project, environment, path)
         tell(f"+ folder {path} in {environment}", 0)
-    for batch in work.batches:
+    one_at_a_time = Lock()
+
+    def send(batch: Batch) -> None:
         method, route = batch.request
-        send = client.patch if method == "PATCH" else client.post
-        waits = "approval" in send(route, json=batch.body(project))
-        if waits:
-            pending.update(batch.names)
-        tell(f"{'?' if waits else '+'} {batch}", len(batch.items))
-    return pending
+        request = client.patch if method == "PATCH" else client.post
+        waits = "approval" in request(route, json=batch.body(project))
+        with one_at_a_time:
+            if waits:
+                wait(batch.names)
+            tell(f"{'?' if waits else '+'} {batch}", len(batch.items))
+
+    gather([partial(send, each) for each in work.batches])
 
 
 def _conflicts(changed: Iterable[Secret]) -> str:

@@ -16,6 +16,7 @@ from infisical_iac.errors import UserError
 
 # What matches every archive, and what a run that died left of one.
 PATTERN = ".env-archive-*"
+_UNFINISHED = ".part"
 
 
 class ArchiveError(UserError):
@@ -74,6 +75,20 @@ def path(directory: Path, at: datetime) -> Path:
     return directory / f"{free}.tar.age"
 
 
+def remove_unfinished(directory: Path) -> None:
+    """Remove what runs that died left of their archives, before which they deleted nothing.
+
+    Raises ArchiveError if one can't be removed.
+    """
+    for part in directory.glob(PATTERN + _UNFINISHED):
+        try:
+            part.unlink(missing_ok=True)
+        except OSError as error:
+            raise ArchiveError(
+                f"{part}, which a run that died left, can't be removed: {error.strerror}"
+            ) from None
+
+
 def write(
     file: Path,
     contents: Mapping[str, bytes],
@@ -95,7 +110,7 @@ def write(
     try:
         if file.exists():
             raise FileExistsError(errno.EEXIST, "it is there already")
-        with _written(file.with_name(f"{file.name}.part"), sealed) as part:
+        with _written(file.with_name(file.name + _UNFINISHED), sealed) as part:
             for keys in ([proof], *([known] if known else [])):
                 _prove(part, contents, keys)
             part.rename(file)

@@ -88,8 +88,7 @@ def size(item: Mapping[str, str]) -> int:
 def _item(secret: Secret, there: Stored | None, today: date) -> dict[str, str]:
     item = {"secretKey": secret.name.key, "secretValue": secret.value}
     if there is None or not there.comment or there.comment.startswith(_MARK):
-        origin = f"{secret.file}:{secret.line}, sha256 {secret.sha256[:16]}"
-        item["secretComment"] = f"{_MARK}{origin}, {today.isoformat()}"
+        item["secretComment"] = f"{_MARK}{secret.file}:{secret.line}, {today.isoformat()}"
     return item
 
 

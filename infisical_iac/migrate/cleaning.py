@@ -4,12 +4,12 @@ import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from infisical_iac.errors import UserError
 from infisical_iac.migrate import worktree
+from infisical_iac.migrate.fingerprint import of_bytes
 
 
 class CleanError(UserError):
@@ -22,13 +22,13 @@ class Verified:
 
     Attributes:
         path: relative to the root, with slashes.
-        sha256: of the file's bytes when it was verified.
+        digest: the keyed hash of the file's bytes when it was verified.
         keys: the names that are in Infisical.
         skipped: the names that the plan left out: with the file goes the last that has them.
     """
 
     path: str
-    sha256: str
+    digest: str
     service: str
     environment: str
     keys: tuple[str, ...]
@@ -62,16 +62,17 @@ class Examined(NamedTuple):
     kept: list[Kept]
 
 
-def examine(root: Path, files: Iterable[Verified], *, archived: bool) -> Examined:
+def examine(root: Path, files: Iterable[Verified], key: bytes, *, archived: bool) -> Examined:
     """Look at each file as it is now; nothing is changed.
 
     Args:
+        key: of the files' hashes.
         archived: whether an archive is made; without one, a file with skipped keys is kept.
     """
     found = Examined([], [])
     for file in files:
         try:
-            data = _read(root, file)
+            data = _read(root, file, key)
             _check_keys(file, archived=archived)
             found.ready.append(Ready(file, data, worktree.is_tracked(root / file.path)))
         except FileNotFoundError:
@@ -89,14 +90,14 @@ def _check_keys(file: Verified, *, archived: bool) -> None:
         raise CleanError(f"{names} would be lost without an archive: make one")
 
 
-def delete(root: Path, ready: Ready) -> Kept | None:
+def delete(root: Path, ready: Ready, key: bytes) -> Kept | None:
     """Take the file out of git's index and delete it, if it is still the one examined.
 
     Returns why it is kept, if it is; that it has gone in the meantime is no reason.
     """
     path = root / ready.file.path
     try:
-        _read(root, ready.file)
+        _read(root, ready.file, key)
         if ready.is_tracked:
             worktree.untrack(path)
         path.unlink(missing_ok=True)
@@ -109,7 +110,7 @@ def delete(root: Path, ready: Ready) -> Kept | None:
     return None
 
 
-def _read(root: Path, file: Verified) -> bytes:
+def _read(root: Path, file: Verified, key: bytes) -> bytes:
     """The bytes of the file, which are those that were verified.
 
     Raises FileNotFoundError if it is gone, and CleanError if it may not be deleted.
@@ -126,7 +127,7 @@ def _read(root: Path, file: Verified) -> bytes:
         raise
     except OSError as error:
         raise CleanError(f"it can't be read ({error.strerror}): see who owns it") from None
-    if sha256(data).hexdigest() != file.sha256:
+    if of_bytes(key, data) != file.digest:
         raise CleanError("it has changed since it was verified: plan and apply once more")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise CleanError("its directory can't be written to: see who owns that")

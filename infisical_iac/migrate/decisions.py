@@ -10,6 +10,7 @@ from infisical_iac.migrate.model import FileFinding
 from infisical_iac.migrate.plan_file import Decision, FileDecision, PlannedFinding
 
 _LONGEST_NAME = 500
+_NOT_MOVED = frozenset({"bootstrap-key", "overridden"})
 _Any = TypeVar("_Any", Decision, FileDecision)
 Findings = Collection[FileFinding] | Collection[PlannedFinding]
 
@@ -22,7 +23,7 @@ def default(findings: Collection[FileFinding], *, allow_literal: bool) -> Decisi
     """
     kinds = {each.kind for each in findings}
     blocking = {each.kind for each in findings if each.blocking}
-    if "bootstrap-key" in kinds:
+    if not kinds.isdisjoint(_NOT_MOVED):
         return "skip"
     if allow_literal and blocking == {"literal-reference"}:
         return "store-literal"

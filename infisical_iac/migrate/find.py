@@ -98,8 +98,14 @@ def environment(path: str, slugs: Sequence[str]) -> str:
         slug = _slug(word.lower(), slugs)
         if slug is not None:
             return slug
-    unknown = name.startswith(".env") and set(said) - {"local"}
+    unknown = name.startswith(".env") and set(said) - {"local", "defaults"}
     return "" if unknown else (_slug(_PLAIN[0], slugs) or "")
+
+
+def mode(environment: str) -> str:
+    """What loaders call an environment: `production` for `prod`; its own slug if that says more."""
+    group = next((group for group in _WORDS if environment in group), None)
+    return group[0] if group else environment
 
 
 def _slug(word: str, slugs: Sequence[str]) -> str | None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from infisical_iac.dotenv import GRAMMARS, read
+from infisical_iac.dotenv import GRAMMARS, Reading, read
 from infisical_iac.migrate import findings, torn
 from infisical_iac.migrate.fingerprint import digest
+from infisical_iac.migrate.layered import paths, read_in
 from infisical_iac.migrate.plan_file import Plan, PlannedSource
 from infisical_iac.migrate.secret import Name, Stored
 
@@ -82,9 +83,11 @@ def labelled(data: bytes, grammar: str) -> tuple[dict[str, str], str]:
     Returns also why the grammar, one of GRAMMARS, refuses the whole file; "" if it doesn't.
     """
     reading = torn.mended(read(data, grammar), data)
-    if reading.error:
-        return {}, reading.error
-    return {findings.label(reading, name): value for name, value in reading.values.items()}, ""
+    return _labelled(reading), reading.error
+
+
+def _labelled(reading: Reading) -> dict[str, str]:
+    return {findings.label(reading, name): value for name, value in reading.values.items()}
 
 
 def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
@@ -92,13 +95,25 @@ def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
     if source.grammar not in GRAMMARS:
         return {}, f"{source.grammar} is no grammar"
     try:
-        data = (root / source.path).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}, ""
+        contents = _contents(source, root)
     except OSError as error:
         return {}, f"it can't be read: {error.strerror}"
-    values, refused = labelled(data, source.grammar)
-    return values, f"it can't be read by {source.grammar}: {refused}" if refused else ""
+    if source.path not in contents:
+        return {}, ""
+    reading = read_in(source, contents).reading
+    refused = f"it can't be read by {source.grammar}: {reading.error}" if reading.error else ""
+    return _labelled(reading), refused
+
+
+def _contents(source: PlannedSource, root: Path) -> dict[str, bytes]:
+    """The bytes of the file and of those read with it, by path; of those that are there."""
+    contents = {}
+    for path in paths(source):
+        try:
+            contents[path] = (root / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return contents
 
 
 def _add_others(known: Known, source: PlannedSource) -> None:

@@ -19,7 +19,7 @@ BLOCKING = frozenset(
             "nul",
         ),
         *("refused-name", "long-name", "long-value", "reserved-name"),
-        *("no-service", "no-environment", "same-target"),
+        *("no-service", "no-environment", "same-target", "lacking"),
     }
 )
 
@@ -69,7 +69,10 @@ class Source:
         folder: the service's folder, or "".
         grammar: one of `infisical_iac.dotenv.GRAMMARS`.
         why: the sentence that says why this grammar.
-        sha256: of the file's bytes; "" if it can't be read.
+        data: the file's bytes; none if it can't be read.
+        loader: one of `cascades.CASCADES` if files beside it are read with it, or "".
+        layers: the names of those files, itself among them; the last one wins.
+        overridden: the keys that another file has otherwise, which counts.
     """
 
     path: str
@@ -78,9 +81,12 @@ class Source:
     folder: str
     grammar: str
     why: str
-    sha256: str
+    data: bytes = field(repr=False)
     reading: Reading = field(repr=False)
     findings: tuple[FileFinding, ...] = ()
+    loader: str = ""
+    layers: tuple[str, ...] = ()
+    overridden: frozenset[str] = frozenset()
 
     @property
     def target(self) -> tuple[str, str]:

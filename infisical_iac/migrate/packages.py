@@ -14,17 +14,22 @@ class _Package(NamedTuple):
     name: str
     grammar: str
     exact: bool = True
+    loader: str = ""
 
 
+# What reads `.env` files through Vite's own loadEnv.
+_ON_VITE = ("vite", "astro", "@sveltejs/kit")
 # In each language the first that is there is the one that reads; frameworks before libraries.
 _NODE = (
-    _Package("next", "next"),
+    _Package("next", "next", loader="next"),
     _Package("dotenv-expand", "dotenv-expand"),
     _Package("dotenv-cli", "dotenv-expand"),
-    _Package("vite", "dotenv-expand"),
-    _Package("react-scripts", "dotenv-expand"),
+    _Package("nuxt", "dotenv-expand", exact=False),  # has Vite, but reads .env alone by itself
+    *(_Package(name, "dotenv-expand", loader="vite") for name in _ON_VITE),
+    # It has releases of dotenv (10) and dotenv-expand (5) that read otherwise than today's.
+    _Package("react-scripts", "dotenv-expand", exact=False, loader="react-scripts"),
     _Package("@nestjs/config", "dotenv"),
-    _Package("dotenv-flow", "dotenv"),
+    _Package("dotenv-flow", "dotenv", loader="dotenv-flow"),
     _Package("dotenv-safe", "dotenv"),
     _Package("dotenv", "dotenv"),
     _Package("env-cmd", "dotenv", exact=False),
@@ -121,7 +126,12 @@ def _names(package: _Package, text: str) -> bool:
 
 def _locked(path: str, text: str, packages: Iterable[_Package]) -> list[Sign]:
     return [
-        Sign(each.grammar, f"{path} has {each.name}, which another package brings", each.exact)
+        Sign(
+            each.grammar,
+            f"{path} has {each.name}, which another package brings",
+            each.exact,
+            loader=each.loader,
+        )
         for each in packages
         if re.search(_LOCKED.replace("NAME", re.escape(each.name)), text)
     ]
@@ -129,4 +139,5 @@ def _locked(path: str, text: str, packages: Iterable[_Package]) -> list[Sign]:
 
 def _sign(path: str, package: _Package) -> Sign:
     own = "" if package.exact else ", which reads by rules of its own"
-    return Sign(package.grammar, f"{path} depends on {package.name}{own}", package.exact)
+    why = f"{path} depends on {package.name}{own}"
+    return Sign(package.grammar, why, package.exact, loader=package.loader)

@@ -21,7 +21,8 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SCHEMA = Schema(releases=("0.1.0",))
 _HEAD = """\
 # What `infisical-iac migrate apply` will do; review it and decide. No value stands in this file:
-# a value has its length in bytes and a hash, whose key is in migration.key beside it.
+# a value has its length in bytes and a hash, whose key is in migration.key beside it; so has a
+# file.
 #
 #   store           the value goes into Infisical
 #   store-resolved  so does what its references to other names give, which is what the app sees
@@ -42,6 +43,12 @@ def _relative(value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ValueError(f"{value!r} is no path below the root; plan again")
+    return value
+
+
+def _name(value: str) -> str:
+    if "/" in value or value in ("", ".", ".."):
+        raise ValueError(f"{value!r} is no name of a file; plan again")
     return value
 
 
@@ -78,16 +85,21 @@ class PlannedSource(_Entry):
 
     Attributes:
         path: relative to the plan's root, with slashes.
+        digest: the keyed hash of the file's bytes.
+        loader: what reads files beside it with it, or "".
+        layers: the names of those files, itself among them; the last one wins.
         keys: by name, or by a label such as `line 7` for a name that can't be shown.
     """
 
     path: Annotated[StrictStr, AfterValidator(_relative)]
-    sha256: StrictStr
+    digest: StrictStr
     service: StrictStr
     environment: StrictStr
     folder: StrictStr
     grammar: StrictStr
     why: StrictStr
+    loader: StrictStr = ""
+    layers: tuple[Annotated[StrictStr, AfterValidator(_name)], ...] = ()
     decision: FileDecision
     findings: tuple[PlannedFinding, ...] = ()
     keys: dict[StrictStr, PlannedKey] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infisical_iac.migrate import decisions
 from infisical_iac.migrate.findings import label, shown
-from infisical_iac.migrate.fingerprint import digest, encoded
+from infisical_iac.migrate.fingerprint import digest, encoded, of_bytes
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import Plan, PlannedFinding, PlannedKey, PlannedSource
 from infisical_iac.migrate.secret import Name, Secret
@@ -51,7 +51,6 @@ def secrets(sources: Iterable[Source], plan: Plan) -> list[Secret]:
             value,
             source.path,
             source.line(key),
-            source.sha256,
         )
         for source, planned in zip(sources, plan.sources, strict=True)
         for key, value in source.reading.values.items()
@@ -70,7 +69,8 @@ def _source(
     found = _by_label(source, values)
     of_file = found.get("", [])
     decision = decisions.of_file(of_file)
-    if before and (before.decision == "skip" or before.sha256 == source.sha256):
+    file_digest = of_bytes(key, source.data)
+    if before and (before.decision == "skip" or before.digest == file_digest):
         decision = decisions.kept(decision, before.decision, of_file, before.findings)
     keys = {}
     for name, value in values.items():
@@ -85,12 +85,14 @@ def _source(
         keys[label(source.reading, name)] = _decided(fresh, before, label(source.reading, name))
     return PlannedSource(
         path=source.path,
-        sha256=source.sha256,
+        digest=file_digest,
         # What a person has written there counts for more than what the scan makes of the path.
         service=(before.service if before else "") or source.service,
         environment=(before.environment if before else "") or source.environment,
         folder=(before.folder if before else "") or source.folder,
         grammar=source.grammar,
+        loader=source.loader,
+        layers=source.layers,
         why=source.why,
         decision=decision,
         findings=_planned(of_file),

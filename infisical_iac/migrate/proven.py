@@ -16,7 +16,7 @@ class _Source(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     path: str
-    sha256: str
+    digest: str
     service: str
     environment: str
     verified: bool
@@ -41,7 +41,7 @@ def verified(plan_file: Path) -> list[Verified]:
     found = [
         Verified(
             path=each.path,
-            sha256=each.sha256,
+            digest=each.digest,
             service=each.service,
             environment=each.environment,
             keys=tuple(each.keys),

@@ -121,7 +121,7 @@ def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
     names = [Name(source.environment, source.folder, each) for each in keys]
     return {
         "path": source.path,
-        "sha256": source.sha256,
+        "digest": source.digest,
         "service": source.service,
         "environment": source.environment,
         "verified": bool(names) and all(each in proven for each in names) and not _is_torn(source),

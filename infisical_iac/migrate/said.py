@@ -54,7 +54,10 @@ def _anew(source: Source, grammar: str, root: Path, workspace: Workspace) -> Sou
         source,
         grammar=grammar,
         why=SAID,
-        sha256=fresh.sha256,
+        data=fresh.data,
         reading=fresh.reading,
+        loader="",
+        layers=(),
+        overridden=frozenset(),
         findings=(*around, *inside),
     )

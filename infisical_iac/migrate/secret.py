@@ -20,7 +20,7 @@ class Secret:
     """A value that is to be in Infisical, with where it stands today.
 
     Attributes:
-        file: relative to the plan's root; its bytes have the hash `sha256`.
+        file: relative to the plan's root.
         is_literal: whether a person allowed it to hold what Infisical takes for a reference.
     """
 
@@ -28,7 +28,6 @@ class Secret:
     value: str = field(repr=False)
     file: str
     line: int
-    sha256: str
     is_literal: bool = False
 
 

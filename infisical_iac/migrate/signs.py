@@ -17,12 +17,14 @@ class Sign:
         why: the sentence that says so.
         exact: whether it reads just by that grammar; some loaders have rules of their own.
         reader: the name that a compose file gives to the container that reads it.
+        loader: one of `cascades.CASCADES` if it reads several files by mode, or "".
     """
 
     grammar: str
     why: str
     exact: bool = True
     reader: str = ""
+    loader: str = ""
 
 
 def upwards(directory: str) -> Iterator[str]:

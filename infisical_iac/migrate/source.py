@@ -1,23 +1,40 @@
 """From one `.env` file to its source."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from infisical_iac.dotenv import Finding, Reading, read
-from infisical_iac.migrate import find, torn
+from infisical_iac.dotenv import Finding, Reading
+from infisical_iac.migrate import find
 from infisical_iac.migrate.disagreements import disagreements
 from infisical_iac.migrate.files import content
 from infisical_iac.migrate.findings import of_entries, shown
+from infisical_iac.migrate.layered import Layer, Layered, overridden, paths, read_in
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.services import service_of
 from infisical_iac.workspace.model import Workspace
 
 
+class Spot(NamedTuple):
+    """A file that is to be read, as `layered.Layer` has it."""
+
+    path: str
+    environment: str
+    grammar: str
+    loader: str
+    layers: tuple[str, ...] = ()
+
+
 def source(
-    root: Path, path: str, choice: Choice, workspace: Workspace, *, is_tracked: bool
+    root: Path,
+    path: str,
+    choice: Choice,
+    workspace: Workspace,
+    *,
+    is_tracked: bool,
+    layers: tuple[str, ...] = (),
 ) -> Source:
     """A file with where it goes, how it reads, and the findings that it shows by itself.
 
@@ -25,30 +42,54 @@ def source(
         path: relative to `root`, with slashes.
         choice: the loader that reads it today.
         is_tracked: whether git tracks it.
+        layers: the names of the files that its loader reads with it, as in `cascades.layers`.
 
     A file that can't be read is a source without entries, and with a finding that blocks.
     """
     data, problem = content(root, path)
-    grammar, slugs = choice.sign.grammar, [each.slug for each in workspace.environments]
+    slugs = [each.slug for each in workspace.environments]
+    place = spot(path, choice, slugs)._replace(layers=layers)
     service = service_of(path, root.resolve().name, choice.readers, workspace)
-    read_so = Reading(grammar, (), (), problem), [_unreadable(problem)]
-    reading, found = read_so if problem else _read(data, choice)
+    layered, found = _layered(root, place, choice, data, problem)
     made = Source(
         path,
         service,
-        find.environment(path, slugs),
+        place.environment,
         workspace.services[service].folder if service else "",
-        grammar,
+        place.grammar,
         choice.sign.why,
-        "" if problem else hashlib.sha256(data).hexdigest(),
-        reading,
+        data,
+        layered.reading,
+        loader=place.loader,
+        layers=layers,
+        overridden=frozenset(layered.overridden),
     )
     found += _of_place(made, slugs, is_tracked=is_tracked)
     return replace(made, findings=tuple(FileFinding.of(path, each) for each in found))
 
 
-def _read(data: bytes, choice: Choice) -> tuple[Reading, list[Finding]]:
-    reading = torn.mended(read(data, choice.sign.grammar), data)
+def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
+    """What must be known of a file to tell which others are read with it."""
+    sign = choice.sign
+    return Spot(path, find.environment(path, slugs), sign.grammar, sign.loader)
+
+
+def _layered(
+    root: Path, place: Spot, choice: Choice, data: bytes, problem: str
+) -> tuple[Layered, list[Finding]]:
+    if problem:
+        return Layered(Reading(place.grammar, (), (), problem), {}), [_unreadable(problem)]
+    layered = read_in(place, _contents(root, place) | {place.path: data})
+    return layered, _found(layered, data, choice)
+
+
+def _contents(root: Path, file: Layer) -> dict[str, bytes]:
+    read = {path: content(root, path) for path in paths(file) if path != file.path}
+    return {path: data for path, (data, problem) in read.items() if not problem}
+
+
+def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
+    reading = layered.reading
     values = reading.values
     found = [] if choice.sign.exact else [_nearest(reading.grammar)]
     for each in reading.findings:
@@ -57,8 +98,9 @@ def _read(data: bytes, choice: Choice) -> tuple[Reading, list[Finding]]:
             kind = "unreadable-file" if refuses else each.kind
             found.append(replace(each, kind=kind, key=shown(each.key, values.get(each.key, ""))))
     found += of_entries(reading)
+    found += overridden(layered)
     found += disagreements(data, reading, choice.others)
-    return reading, found
+    return found
 
 
 def _nearest(grammar: str) -> Finding:
@@ -91,14 +133,6 @@ def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterat
             "",
             f"Its name is of none of the environments {', '.join(slugs)}.",
             "Say in the plan which it is of, or leave the file out.",
-        )
-    if made.grammar == "next" and set(find.words(made.path.rpartition("/")[2])) <= {"local"}:
-        yield Finding(
-            0,
-            "every-mode",
-            "",
-            "Next.js reads it in production too, and here it goes to one environment alone.",
-            "Add to the production file the keys that it lacks.",
         )
     if is_tracked:
         yield Finding(

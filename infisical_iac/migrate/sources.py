@@ -1,18 +1,21 @@
 """From trees to their sources: each `.env` file, and what shows when they are seen together."""
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from infisical_iac.migrate import files, find
 from infisical_iac.migrate.across import across
-from infisical_iac.migrate.loaders import Signs
+from infisical_iac.migrate.cascades import is_read, layers
+from infisical_iac.migrate.loaders import Choice, Signs
 from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.modes import of_modes
 from infisical_iac.migrate.samples import drift
-from infisical_iac.migrate.source import source
+from infisical_iac.migrate.source import source, spot
 from infisical_iac.migrate.tracked import tracked
+from infisical_iac.migrate.trees import Tree, trees
 from infisical_iac.workspace.model import Workspace
 
 __all__ = ["FileFinding", "Source", "scan", "scan_all"]
@@ -26,44 +29,52 @@ def scan(root: Path, workspace: Workspace) -> list[Source]:
     return scan_all([root], workspace)
 
 
-def scan_all(roots: Sequence[Path], workspace: Workspace) -> list[Source]:
-    """The sources of several trees; if there are more than one, paths begin with their tree's.
+def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
+    """The sources of several trees, or of single files.
 
-    Raises ScanError as `scan` does, and for a tree that is within another, whose files would be
-    there twice.
+    If there are more trees than one, as in `trees.trees`, paths begin with their tree's.
+
+    Raises ScanError as `scan` does, and for a path that is within another.
     """
-    _refuse_nested(roots)
+    found = trees(paths)
     sources: list[Source] = []
-    samples: dict[str, bytes] = {}
-    for root in roots:
-        place = "" if len(roots) == 1 else f"{root.as_posix()}/"
-        of_root, samples_of_root = _tree(root, workspace)
-        sources += [_moved(each, place) for each in of_root]
-        samples |= {f"{place}{path}": data for path, data in samples_of_root.items()}
-    return _with(sources, [*across(sources), *drift(sources, samples)])
+    for tree in found:
+        place = "" if len(found) == 1 else f"{tree.root.as_posix()}/"
+        sources += [_moved(each, place) for each in _sources(tree, workspace)]
+    return _with(sources, across(sources))
 
 
-def _refuse_nested(roots: Sequence[Path]) -> None:
-    whole = [each.resolve() for each in roots]
-    for index, (root, each) in enumerate(zip(roots, whole, strict=True)):
-        others = whole[:index] + whole[index + 1 :]
-        if outer := next((other for other in others if each.is_relative_to(other)), None):
-            raise find.ScanError(f"{root} is in {outer}, which is scanned too: name one of them")
-
-
-def _tree(root: Path, workspace: Workspace) -> tuple[list[Source], Mapping[str, bytes]]:
-    """The sources of a tree, and the bytes of its samples."""
+def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
+    """The sources of a tree, each with what the files beside it say of it."""
+    root, only = tree
     paths = find.walk(root)
-    named = [path for path in paths if find.is_env(posixpath.basename(path))]
-    samples = [path for path in named if find.is_sample(posixpath.basename(path))]
-    env_files = sorted({*named} - {*samples})
     signs = Signs(paths, partial(files.text, root))
-    in_git = tracked(root, env_files)
+    named = {path for path in paths if find.is_env(posixpath.basename(path))} | (only or set())
+    chosen = {path: signs.choose(path) for path in sorted(named)}
+    samples = [path for path in chosen if _is_sample(path, chosen[path], only or ())]
+    slugs = [each.slug for each in workspace.environments]
+    beside = layers(spot(path, chosen[path], slugs) for path in chosen if path not in samples)
+    in_git = tracked(root, beside)
     sources = [
-        source(root, path, signs.choose(path), workspace, is_tracked=path in in_git)
-        for path in env_files
+        source(
+            root,
+            path,
+            chosen[path],
+            workspace,
+            is_tracked=path in in_git,
+            layers=beside[path],
+        )
+        for path in sorted(beside)
     ]
-    return sources, {path: files.content(root, path)[0] for path in samples}
+    contents = {path: files.content(root, path)[0] for path in samples}
+    sources = _with(sources, [*of_modes(sources), *drift(sources, contents)])
+    return [each for each in sources if only is None or each.path in only]
+
+
+def _is_sample(path: str, choice: Choice, meant: Container[str]) -> bool:
+    name = posixpath.basename(path)
+    is_meant = path in meant or is_read(choice.sign.loader, name)
+    return find.is_sample(name) and not is_meant
 
 
 def _moved(each: Source, place: str) -> Source:

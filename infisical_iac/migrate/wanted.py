@@ -1,13 +1,13 @@
 """The values that a plan stores: read from the files again, which must not have changed."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from infisical_iac.dotenv import GRAMMARS, read
-from infisical_iac.migrate import decisions, torn
+from infisical_iac.dotenv import GRAMMARS, Reading
+from infisical_iac.migrate import decisions
 from infisical_iac.migrate.findings import label, shown
-from infisical_iac.migrate.fingerprint import digest
+from infisical_iac.migrate.fingerprint import KEY_FILE, digest, of_bytes
+from infisical_iac.migrate.layered import paths, read_in
 from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
 from infisical_iac.migrate.secret import Name, Secret
 from infisical_iac.workspace.model import Workspace
@@ -27,14 +27,15 @@ def secrets(plan: Plan, root: Path, key: bytes, workspace: Workspace) -> list[Se
     planned, something is undecided, or a decision can't be carried out.
     """
     sources = [each for each in plan.sources if each.decision != "skip"]
-    files = {each.path: _read(root / each.path) for each in sources}
-    _refuse(_changed(sources, files), "plan again")
+    files = {path: _read(root / path) for each in sources for path in paths(each)}
+    contents = {path: data for path, data in files.items() if data is not None}
+    _refuse(_changed(sources, files, key), "plan again")
     _refuse(_misplaced(sources, workspace), "decide in the plan, then apply again")
     found: dict[Name, Secret] = {}
     problems: list[str] = []
     for source in sources:
-        data = files[source.path]
-        for secret, problem in _of(source, data or b"", key):
+        reading = read_in(source, contents).reading
+        for secret, problem in _of(source, reading, key):
             if problem:
                 problems.append(problem)
             elif secret and found.setdefault(secret.name, secret).value != secret.value:
@@ -54,13 +55,15 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _changed(sources: Iterable[PlannedSource], files: Mapping[str, bytes | None]) -> Iterator[str]:
+def _changed(
+    sources: Iterable[PlannedSource], files: Mapping[str, bytes | None], key: bytes
+) -> Iterator[str]:
     for source in sources:
         data = files[source.path]
         if data is None:
             yield f"{source.path} can't be read any more"
-        elif hashlib.sha256(data).hexdigest() != source.sha256:
-            yield f"{source.path} has changed since it was planned"
+        elif of_bytes(key, data) != source.digest:
+            yield f"{source.path} has changed since it was planned, or {KEY_FILE} has"
 
 
 def _misplaced(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterator[str]:
@@ -78,9 +81,8 @@ def _misplaced(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterat
             yield f"{source.path} has no grammar among {', '.join(GRAMMARS)}"
 
 
-def _of(source: PlannedSource, data: bytes, key: bytes) -> Iterator[tuple[Secret | None, str]]:
+def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[Secret | None, str]]:
     """Each value that is stored, or why it can't be."""
-    reading = torn.mended(read(data, source.grammar), data)
     if reading.error:
         yield None, f"{source.path} is refused by its grammar: {reading.error}"
         return
@@ -100,7 +102,6 @@ def _of(source: PlannedSource, data: bytes, key: bytes) -> Iterator[tuple[Secret
                 value,
                 source.path,
                 line,
-                source.sha256,
                 is_literal=planned.decision == "store-literal",
             ),
             "",

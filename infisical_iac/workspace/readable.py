@@ -1,16 +1,16 @@
-"""Which secrets a person could read: what to rotate once that person has left.
+"""Which secrets somebody could read: who may, and what to rotate once a person has left.
 
 Where a condition can't be judged here, such as one on tags, the secret is named: a rotation too
 many does no harm. A permission that forbids takes nothing away for the same reason.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from infisical_iac.workspace.permissions import listed
-from infisical_iac.workspace.state import PersonState
+from infisical_iac.workspace.state import PersonState, Privilege
 
 Names = Mapping[tuple[str, str], Collection[str]]
 """Names of secrets by environment and folder."""
@@ -26,10 +26,17 @@ def readable(person: PersonState, names: Names) -> list[str]:
     Args:
         names: what there is, as `secret_names.read` tells it; the result has the same order.
     """
-    everything = any(_reads_all(role) for role in person.roles)
-    granted = [rule for each in person.privileges or () for rule in each.permissions]
+    return [" ".join(each) for each in reads(person.roles, person.privileges or (), names)]
+
+
+def reads(
+    roles: Iterable[str], privileges: Iterable[Privilege], names: Names
+) -> list[tuple[str, str, str]]:
+    """Environment, folder and name of each secret that roles and privileges let be read."""
+    everything = any(map(_reads_all, roles))
+    granted = [rule for each in privileges for rule in each.permissions]
     return [
-        f"{environment} {folder} {name}"
+        (environment, folder, name)
         for (environment, folder), here in names.items()
         for name in here
         if everything or any(_permits(rule, environment, folder, name) for rule in granted)

@@ -109,6 +109,12 @@ class Case:
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
 
+    def deploy(self) -> None:
+        """Make what the workspace file names."""
+        given = ["workspace", "apply", "--yes", "--file", str(self.workspace_file)]
+        result = CliRunner(env=self.environment()).invoke(main, given)
+        assert result.exit_code == 0, result.output
+
     def environment(self, url: str = "") -> Mapping[str, str]:
         identity = self.world.deployer_identity
         return {
@@ -149,6 +155,19 @@ def new(world: World, root: Path, *services: str, folders_made: bool = True) -> 
     """A prepared case with a name of its own."""
     name = f"move-{next(_numbers)}"
     return Case(world, name, root, services or ("backend",), folders_made).prepare()
+
+
+def deployed(world: World, root: Path) -> Case:
+    """A case of two services that are deployed and have a secret in each environment."""
+    names = tuple(f"{each}-{next(_numbers)}" for each in ("api", "web"))
+    case = new(world, root, *names)
+    for service in names:
+        for environment in ENVIRONMENTS:
+            case.write(f"{service}/.env.{environment}", f"FAKE=fake-{service}-{environment}\n")
+    case.deploy()
+    assert case.run("plan").exit_code == 2
+    assert case.run("apply").exit_code == 0
+    return case
 
 
 def backend(world: World, root: Path) -> Case:

@@ -76,7 +76,7 @@ def test_what_is_there_is_not_written_again(planned: Case) -> None:
 def test_each_secret_says_where_it_came_from(planned: Case) -> None:
     planned.run("apply")
     comment = planned.stored()["/backend/PEM"]["secretComment"]
-    assert comment.startswith("migrated from backend/.env.production:5, sha256 ")
+    assert comment.startswith("migrated from backend/.env.production:5, 20")
 
 
 def test_a_conflict_fails_before_anything_is_written(planned: Case) -> None:

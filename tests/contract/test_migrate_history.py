@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
+from infisical_iac.cli import reach
 from infisical_iac.cli.main import main
+from infisical_iac.workspace.load import load
 
 from .migrating import FILE, VALUES, Case, backend
+from .world import EMAIL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .world import World
@@ -32,6 +39,27 @@ def case(world: World, tmp_path: Path) -> Case:
     assert case.run("apply").exit_code == 0
     (case.root / _FILE).unlink()
     return case
+
+
+def _on_host(case: Case, told: list[Any]) -> Callable[..., Any]:
+    """What reaches a host through SSH, without the host; notes how it was asked."""
+
+    @contextmanager
+    def reached(inventory: str, file: Path | None, _: None, lock: object) -> Iterator[Any]:
+        told.append((inventory, file, lock))
+        identity = case.world.deployer_identity
+        with Client(case.world.standin.url) as client:
+            yield reach.Reached(
+                client=login.universal(client, identity.client_id, identity.client_secret),
+                deployer=identity.client_id,
+                admin=lambda: pytest.fail("a search needs no administrator"),
+                has_admin=True,
+                desired=load(case.workspace_file, admin_email=EMAIL),
+                isolation="privilege",
+                admin_email=EMAIL,
+            )
+
+    return reached
 
 
 def _history(case: Case, *arguments: str) -> Result:
@@ -56,6 +84,7 @@ def test_what_was_moved_is_found_in_the_history_though_the_file_is_gone(case: Ca
 
 def test_only_what_verify_has_just_seen_is_deleted_without_an_archive(case: Case) -> None:
     case.write(_FILE, FILE)
+    case.deploy()
     assert "run `infisical-iac migrate verify` first" in _clean(case)
     assert case.run("verify").exit_code == 0
     case.put("production", "/backend", HASH="changed-fake")
@@ -72,3 +101,16 @@ def test_a_value_that_was_rotated_in_infisical_is_told_and_not_taken_for_absent(
     found = _history(case)
     assert f"Skipped {_FILE} DATABASE_URL: its file does not have it any more" in found.output
     assert "rotated-fake" not in found.output
+
+
+def test_on_a_host_the_values_are_read_through_ssh_and_no_lock_is_taken(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(reach, "_on_host", _on_host(case, told))
+    given = ["migrate", "history", str(case.root), "--inventory", "a-host.py", "--json"]
+    found = CliRunner(env={"INFISICAL_API_URL": None}).invoke(main, given)
+    assert found.exit_code == 2, found.output
+    assert told == [("a-host.py", None, None)]
+    assert json.loads(found.stdout) == json.loads(_history(case, "--json").stdout)
+    assert [value for value in VALUES.values() if value and value in found.output] == []

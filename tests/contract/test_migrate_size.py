@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from itertools import product
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
-from .migrating import ENVIRONMENTS, new
+from .migrating import ENVIRONMENTS, Case, new
 from .unreliable import UnreliableProxy
 
 if TYPE_CHECKING:
@@ -50,3 +53,44 @@ def test_a_folder_too_big_for_one_request_takes_several(
     sizes = [len(each.body) for each in proxy.seen if each.kind == "write"]
     assert len(sizes) == 3
     assert max(sizes) < 900_000
+
+
+@pytest.fixture(scope="module")
+def large(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, set[str]]:
+    """A tree of 1,000 files, 50 of each service in each environment, and all of its values."""
+    services = [f"service-{number}" for number in range(10)]
+    case = new(world, tmp_path_factory.mktemp("large"), *services)
+    values: set[str] = set()
+    for service, environment, part in product(services, ENVIRONMENTS, range(50)):
+        held = {f"PART_{part}_{name}": f"fake-{uuid4()}" for name in ("TOKEN", "PASSWORD", "KEY")}
+        lines = "".join(f"{key}={value}\n" for key, value in held.items())
+        case.write(f"{service}/part-{part}/.env.{environment}", lines)
+        values.update(held.values())
+    return case, values
+
+
+def test_a_tree_of_a_thousand_files_is_planned_and_moved(
+    large: tuple[Case, set[str]], proxy: UnreliableProxy
+) -> None:
+    case, values = large
+    planned = case.run("plan")
+    assert planned.exit_code == 2
+    assert "3000 new" in planned.stdout
+    proxy.expect(None)
+    applied = case.run("apply", url=proxy.url)
+    assert applied.exit_code == 0, applied.error
+    assert "3000 of 3000 secrets read back byte for byte" in applied.stdout
+    assert proxy.count("write") == 20
+    assert {each for stage in ENVIRONMENTS for each in case.values(stage).values()} == values
+    assert case.run("plan").exit_code == 0
+
+
+def test_nothing_that_a_large_migration_shows_or_leaves_holds_a_value(
+    large: tuple[Case, set[str]],
+) -> None:
+    case, values = large
+    shown = [case.run(command, "--json").shown for command in ("plan", "apply", "verify")]
+    written = [each for each in case.root.iterdir() if each.is_file()]
+    assert {each.name for each in written} >= {"migration.yaml", "migration-report.html"}
+    for text in (*shown, *(each.read_bytes().decode(errors="replace") for each in written)):
+        assert values.isdisjoint(re.findall(r"fake-[0-9a-f-]{36}", text))

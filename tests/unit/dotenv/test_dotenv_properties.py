@@ -8,10 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS, read
-from tests.unit.dotenv.writers import WRITERS
+from infisical_iac.dotenv.model import Entry
+from tests.unit.dotenv.writers import EITHER_LINE_END, LINE_ENDS, Style, write
+
+# Of an entry: its value, how it is written, and its first and last line.
+Expected = tuple[str, str, int, int]
 
 _SIGNS = "\\'\"`$#{}=:~ \t\n\r\f\xa0\ufeff\u2028\0ab1é"
 _VALUES = st.text(st.sampled_from(_SIGNS) | st.characters(exclude_categories=["Cs"]), max_size=12)
+_SIMPLE_VALUES = st.text("ab1é./:@=\\$# ", max_size=12)
+_STYLES = st.builds(
+    Style,
+    is_quoted=st.booleans(),
+    is_exported=st.booleans(),
+    has_comment=st.booleans(),
+    above=st.lists(st.sampled_from(["", "# a comment", "#K=1", '# it\'s "one"']), max_size=2),
+)
 _KEYS = st.from_regex(r"K[A-Z0-9_]{0,8}", fullmatch=True)
 
 _PARTS = [
@@ -40,22 +52,34 @@ def _alarm() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("grammar", GRAMMARS)
-@settings(max_examples=100, deadline=None)
-@given(values=st.dictionaries(_KEYS, _VALUES, max_size=4))
+@settings(max_examples=150, deadline=None)
+@given(st.data())
 def test_what_a_grammars_writer_writes_is_read_back_the_same(
-    grammar: str, values: dict[str, str]
+    grammar: str, data: st.DataObject
 ) -> None:
-    written = {key: WRITERS[grammar](value) for key, value in values.items()}
-    lines = {key: f"{key}={quoted}" for key, quoted in written.items() if quoted is not None}
-    reading = read("\n".join(lines.values()).encode(), grammar)
+    drawn = data.draw(
+        st.dictionaries(_KEYS, st.tuples(_VALUES | _SIMPLE_VALUES, _STYLES), max_size=4)
+    )
+    line_end = data.draw(st.sampled_from(LINE_ENDS.get(grammar, EITHER_LINE_END)))
+    lines: list[str] = []
+    expected: dict[str, Expected] = {}
+    for key, (value, style) in drawn.items():
+        if written := write(grammar, key, value, style):
+            lines += style.above
+            first = 1 + sum(1 + line.count("\n") for line in lines)
+            expected[key] = value, written[0].rstrip(), first, first + written[0].count("\n")
+            lines.append(written[1])
+    reading = read("".join(line + line_end for line in lines).encode(), grammar)
 
     assert reading.error == ""
-    assert reading.values == {key: values[key] for key in lines}
-    assert [entry.raw for entry in reading.entries] == list(lines.values())
-    line = 1
-    for entry in reading.entries:
-        assert (entry.first_line, entry.last_line) == (line, line + entry.raw.count("\n"))
-        line = entry.last_line + 1
+    assert {entry.key: _told(entry) for entry in reading.entries} == expected
+    assert reading.values == {key: value for key, (value, *_) in expected.items()}
+
+
+def _told(entry: Entry) -> Expected:
+    # Whether `export` is a part of it, and what blanks follow, is each grammar's choice.
+    raw = entry.raw.removeprefix("export ").rstrip()
+    return entry.value, raw, entry.first_line, entry.last_line
 
 
 @pytest.mark.parametrize("grammar", GRAMMARS)

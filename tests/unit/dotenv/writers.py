@@ -1,6 +1,38 @@
 """Writes an assignment as each grammar needs it, for reading it back."""
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+
+# In a shell a carriage return at the end of a line is a part of the value.
+LINE_ENDS = {"shell": ["\n"]}
+EITHER_LINE_END = ["\n", "\r\n"]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an assignment is written, where its grammar can write the value so.
+
+    Attributes:
+        above: the lines before it, none of which assigns anything.
+    """
+
+    is_quoted: bool
+    is_exported: bool
+    has_comment: bool
+    above: list[str]
+
+
+def write(grammar: str, key: str, value: str, style: Style) -> tuple[str, str] | None:
+    """The assignment, and the same as a whole line; None if no quotes can hold the value."""
+    plain = None if style.is_quoted else PLAIN_WRITERS[grammar](value)
+    written = WRITERS[grammar](value) if plain is None else plain
+    if written is None:
+        return None
+    export = "export " if style.is_exported else ""
+    # After nothing at all, Compose takes a comment for the value.
+    comment = " # a comment, isn't it" if style.has_comment and written else ""
+    return f"{key}={written}", f"{export}{key}={written}{comment}"
 
 
 def _quoted(value: str, quotes: str) -> str | None:
@@ -41,6 +73,38 @@ def _shell(value: str) -> str | None:
     return None if "\0" in value else "'" + value.replace("'", "'\\''") + "'"
 
 
+def _plain(value: str, *, not_in_it: str, quotes: str) -> str | None:
+    """The value as it is, if it is on one line, begins with no quote and has no blanks to trim."""
+    padded = value.strip() != value or value.strip("\ufeff") != value
+    kept = not padded and not value.startswith(tuple(quotes))
+    return value if kept and not re.search(not_in_it, value) else None
+
+
+def _plain_npm(value: str) -> str | None:
+    return _plain(value, not_in_it=r"[\r\n#]", quotes="'\"`")
+
+
+def _plain_expanded(value: str) -> str | None:
+    return _plain_npm(value.replace("$", "\\$"))
+
+
+def _plain_python_raw(value: str) -> str | None:
+    return _plain(value, not_in_it=r"[\r\n]|\s#", quotes="'\"")
+
+
+def _plain_python(value: str) -> str | None:
+    return None if "${" in value else _plain_python_raw(value)
+
+
+def _plain_compose(value: str) -> str | None:
+    return _plain(value.replace("$", "$$"), not_in_it=r"\n| #", quotes="'\"")
+
+
+def _plain_shell(value: str) -> str | None:
+    # A backslash before the end of a line takes both away.
+    return None if re.search(r"[\n\0]", value) else re.sub(r"([^\w./:@%+,-])", r"\\\1", value)
+
+
 WRITERS: dict[str, Callable[[str], str | None]] = {
     "dotenv": _npm,
     "dotenv-expand": _expanded,
@@ -50,4 +114,14 @@ WRITERS: dict[str, Callable[[str], str | None]] = {
     "python-dotenv-raw": _python_raw,
     "compose": _compose,
     "shell": _shell,
+}
+PLAIN_WRITERS: dict[str, Callable[[str], str | None]] = {
+    "dotenv": _plain_npm,
+    "dotenv-expand": _plain_expanded,
+    "next": _plain_expanded,
+    "node-env-file": _plain_npm,
+    "python-dotenv": _plain_python,
+    "python-dotenv-raw": _plain_python_raw,
+    "compose": _plain_compose,
+    "shell": _plain_shell,
 }

@@ -4,7 +4,6 @@ import io
 import json
 import subprocess
 import tarfile
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,12 @@ from pyrage import decrypt
 from pyrage.x25519 import Identity
 
 from infisical_iac.migrate.cleaning import Verified
+from infisical_iac.migrate.fingerprint import KEY_FILE, of_bytes
 
 SECRET = "obviously-fake-secret"
 BACKEND, PYTHON = "backend/.env", "python-services/.env.production"
 KEY = Identity.generate()
+HASH_KEY = b"k" * 32
 TO = ("--recipient", str(KEY.to_public()))
 
 
@@ -37,7 +38,7 @@ def write(root: Path, path: str, text: str = f"TOKEN={SECRET}\n") -> Path:
 
 def verified(root: Path, path: str, **more: Any) -> Verified:
     """A file as it is now, as if it had been read back from Infisical."""
-    digest = sha256((root / path).read_bytes()).hexdigest()
+    digest = of_bytes(HASH_KEY, (root / path).read_bytes())
     return Verified(path, digest, "backend", "production", ("TOKEN",), **more)
 
 
@@ -48,7 +49,7 @@ def report(
     sources = [
         {
             "path": each.path,
-            "sha256": each.sha256,
+            "digest": each.digest,
             "service": each.service,
             "environment": each.environment,
             "verified": each.path not in unverified,
@@ -59,6 +60,8 @@ def report(
     ]
     data = {"root": ".", "sources": sources, "verified_at": verified_at}
     write(root, "migration-report.json", json.dumps(data))
+    (root / KEY_FILE).write_bytes(HASH_KEY)
+    (root / KEY_FILE).chmod(0o600)
     return write(root, "migration.yaml", "schema_version: 1\n")
 
 

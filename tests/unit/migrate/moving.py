@@ -14,7 +14,7 @@ def secret(
 ) -> Secret:
     """A value that is to be moved."""
     name = Name(environment, folder, key)
-    return Secret(name, value, "backend/.env", 3, "0123456789abcdef" * 4, is_literal)
+    return Secret(name, value, "backend/.env", 3, is_literal)
 
 
 def finding(kind: str, *, blocking: bool = False, key: str = "FAKE", line: int = 1) -> FileFinding:

@@ -68,6 +68,22 @@ def test_a_second_archive_of_the_same_moment_has_a_name_of_its_own(tmp_path: Pat
     assert names == [".tar.age", "-2.tar.age", "-3.tar.age", "-4.tar.age"]
 
 
+def test_what_a_run_that_died_left_of_its_archive_is_removed_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    file, env = archive.path(tmp_path, _AT), tmp_path / ".env.part"
+    for each in (file, env, tmp_path / f"{file.name}.part", tmp_path / ".env-archive-x.part"):
+        each.touch()
+    archive.remove_unfinished(tmp_path)
+    assert {*tmp_path.iterdir()} == {file, env}
+
+
+def test_what_can_not_be_removed_is_told_in_a_sentence(tmp_path: Path) -> None:
+    archive.path(tmp_path, _AT).with_suffix(".age.part").mkdir()
+    with pytest.raises(ArchiveError, match=r"age\.part, which a run that died left, can't be"):
+        archive.remove_unfinished(tmp_path)
+
+
 def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")

@@ -55,7 +55,7 @@ def test_a_folder_takes_one_request_and_the_files_are_named_in_it() -> None:
     assert one.items[0] == {
         "secretKey": "A",
         "secretValue": "fake-value",
-        "secretComment": "migrated from backend/.env:3, sha256 0123456789abcdef, 2026-11-25",
+        "secretComment": "migrated from backend/.env:3, 2026-11-25",
     }
 
 

@@ -50,7 +50,7 @@ def _exit_status(number: int, root: Path, run: Callable[..., Result]) -> int:
 
 
 def test_a_death_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path: Path) -> None:
-    deaths = 0
+    deaths = parts = 0
     for number in range(1, _MOST_CHANGES):
         root = tmp_path / str(number)
         root.mkdir()
@@ -69,7 +69,10 @@ def test_a_death_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path
             break
         assert status == 9
         deaths += 1
+        parts += any(name.endswith(".part") for name in there)
         assert run(*TO, "--yes").exit_code == 0
+        assert not [name for name in snapshot(root) if name.endswith(".part")]
         assert not {BACKEND, PYTHON} & snapshot(root).keys()
         assert archived(root, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
     assert 10 < deaths < _MOST_CHANGES - 1
+    assert parts

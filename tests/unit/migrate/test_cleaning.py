@@ -7,18 +7,27 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.migrate.cleaning import Verified, delete, examine
-from tests.unit.migrate.cleanable import BACKEND, PYTHON, SECRET, git, monorepo, verified, write
+from tests.unit.migrate.cleanable import (
+    BACKEND,
+    HASH_KEY,
+    PYTHON,
+    SECRET,
+    git,
+    monorepo,
+    verified,
+    write,
+)
 
 
 def _reason(root: Path, file: Verified, *, archived: bool = True) -> str:
     """Why the file is kept, which is all that an examination says of it."""
-    ready, [kept] = examine(root, [file], archived=archived)
+    ready, [kept] = examine(root, [file], HASH_KEY, archived=archived)
     assert (ready, kept.path) == ([], file.path)
     return kept.reason
 
 
 def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
-    ready, kept = examine(tmp_path, monorepo(tmp_path), archived=True)
+    ready, kept = examine(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
     assert kept == []
     assert [(each.file.path, each.is_tracked) for each in ready] == [
         (BACKEND, True),
@@ -31,9 +40,9 @@ def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
 def test_a_file_that_is_gone_is_no_concern(tmp_path: Path) -> None:
     file = verified(tmp_path, write(tmp_path, "a/.env").relative_to(tmp_path).as_posix())
     (tmp_path / "a" / ".env").unlink()
-    assert examine(tmp_path, [file], archived=True) == ([], [])
+    assert examine(tmp_path, [file], HASH_KEY, archived=True) == ([], [])
     (tmp_path / "a").rmdir()
-    assert examine(tmp_path, [file], archived=True) == ([], [])
+    assert examine(tmp_path, [file], HASH_KEY, archived=True) == ([], [])
 
 
 def test_a_file_that_has_changed_is_kept(tmp_path: Path) -> None:
@@ -79,7 +88,7 @@ def test_skipped_keys_keep_a_file_unless_it_is_archived(tmp_path: Path) -> None:
     write(tmp_path, ".env")
     file = verified(tmp_path, ".env", skipped=("PORT",))
     assert "PORT would be lost" in _reason(tmp_path, file, archived=False)
-    assert examine(tmp_path, [file], archived=True).kept == []
+    assert examine(tmp_path, [file], HASH_KEY, archived=True).kept == []
 
 
 def test_a_file_of_which_nothing_was_moved_is_kept(tmp_path: Path) -> None:
@@ -89,12 +98,12 @@ def test_a_file_of_which_nothing_was_moved_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_deleted_file_is_out_of_the_index_and_of_the_disk(tmp_path: Path) -> None:
-    ready, _ = examine(tmp_path, monorepo(tmp_path), archived=True)
-    assert [delete(tmp_path, each) for each in ready] == [None, None]
+    ready, _ = examine(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
+    assert [delete(tmp_path, each, HASH_KEY) for each in ready] == [None, None]
     assert not (tmp_path / BACKEND).exists()
     assert not (tmp_path / PYTHON).exists()
     assert git(tmp_path, "ls-files", BACKEND) == ""
-    assert [delete(tmp_path, each) for each in ready] == [None, None]
+    assert [delete(tmp_path, each, HASH_KEY) for each in ready] == [None, None]
 
 
 def test_a_name_with_brackets_is_no_pattern_to_git(tmp_path: Path) -> None:
@@ -102,16 +111,16 @@ def test_a_name_with_brackets_is_no_pattern_to_git(tmp_path: Path) -> None:
     write(tmp_path, ".env1")
     git(tmp_path, "add", ".env1")
     write(tmp_path, ".env[1]")
-    [ready], _ = examine(tmp_path, [verified(tmp_path, ".env[1]")], archived=True)
+    [ready], _ = examine(tmp_path, [verified(tmp_path, ".env[1]")], HASH_KEY, archived=True)
     assert not ready.is_tracked
-    assert delete(tmp_path, ready) is None
+    assert delete(tmp_path, ready, HASH_KEY) is None
     assert git(tmp_path, "ls-files") == ".env1\n"
 
 
 def test_a_file_that_changes_after_the_question_is_kept(tmp_path: Path) -> None:
-    ready, _ = examine(tmp_path, monorepo(tmp_path), archived=True)
+    ready, _ = examine(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
     changed = write(tmp_path, BACKEND, "TOKEN=obviously-fake-other\n")
-    kept = delete(tmp_path, ready[0])
+    kept = delete(tmp_path, ready[0], HASH_KEY)
     assert str(kept).startswith(f"{BACKEND} is kept: it has changed")
     assert changed.read_text() == "TOKEN=obviously-fake-other\n"
     assert git(tmp_path, "ls-files", BACKEND) == f"{BACKEND}\n"
@@ -122,8 +131,8 @@ def test_what_is_only_in_the_index_keeps_its_file(tmp_path: Path) -> None:
     write(tmp_path, BACKEND, "TOKEN=obviously-fake-staged\n")
     git(tmp_path, "add", BACKEND)
     write(tmp_path, BACKEND, f"TOKEN={SECRET}\nMORE={SECRET}\n")
-    ready, _ = examine(tmp_path, [verified(tmp_path, BACKEND), files[1]], archived=True)
-    kept = delete(tmp_path, ready[0])
+    ready, _ = examine(tmp_path, [verified(tmp_path, BACKEND), files[1]], HASH_KEY, archived=True)
+    kept = delete(tmp_path, ready[0], HASH_KEY)
     assert "git won't take it out of its index" in str(kept)
     assert (tmp_path / BACKEND).exists()
     assert "obviously-fake-staged" in git(tmp_path, "show", f":{BACKEND}")
@@ -133,10 +142,12 @@ def test_a_file_that_cant_be_deleted_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, ".env")
-    ready, _ = examine(tmp_path, [verified(tmp_path, ".env")], archived=True)
+    ready, _ = examine(tmp_path, [verified(tmp_path, ".env")], HASH_KEY, archived=True)
 
     def refuse(path: Path, missing_ok: bool) -> None:
         raise PermissionError(1, "Operation not permitted", str(path))
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    assert "it can't be deleted (Operation not permitted)" in str(delete(tmp_path, ready[0]))
+    assert "it can't be deleted (Operation not permitted)" in str(
+        delete(tmp_path, ready[0], HASH_KEY)
+    )

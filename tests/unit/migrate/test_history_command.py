@@ -139,7 +139,7 @@ def test_the_values_are_those_of_the_plan_in_the_repository(leaking: Repository)
     place = {"service": "backend", "environment": "production", "folder": "/backend"}
     source = PlannedSource(
         path="backend/.env",
-        sha256="abc",
+        digest="abc",
         **place,
         grammar="dotenv",
         why="it says so",

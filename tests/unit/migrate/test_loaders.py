@@ -28,6 +28,8 @@ def node(*names: str, kind: str = "dependencies", **more: object) -> str:
         (["next", "dotenv"], "next"),
         (["vite"], "dotenv-expand"),
         (["@nestjs/config"], "dotenv"),
+        (["astro"], "dotenv-expand"),
+        (["dotenv-flow", "dotenv"], "dotenv"),
     ],
 )
 def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> None:
@@ -35,6 +37,31 @@ def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> 
     assert choice.sign.grammar == grammar
     assert choice.sign.why == f"backend/package.json depends on {choice.sign.why.split()[-1]}"
     assert choice.sign.why.split()[-1] in names
+
+
+@pytest.mark.parametrize("name", ["react-scripts", "nuxt", "env-cmd"])
+def test_a_loader_with_rules_of_its_own_leaves_all_grammars_plausible(name: str) -> None:
+    choice = choose("a/.env", {"a/package.json": node(name)})
+    assert not choice.sign.exact
+    assert {choice.sign.grammar, *choice.others} == {*GRAMMARS}
+
+
+@pytest.mark.parametrize(
+    ("names", "loader"),
+    [
+        (["vite"], "vite"),
+        (["@sveltejs/kit", "dotenv"], "vite"),
+        (["nuxt", "vite"], ""),
+        (["dotenv", "dotenv-flow"], "dotenv-flow"),
+        (["react-scripts"], "react-scripts"),
+        (["dotenv"], ""),
+    ],
+)
+def test_a_package_says_whether_several_files_are_read(names: list[str], loader: str) -> None:
+    choice = choose("a/.env", {"a/package.json": node(*names)})
+    assert choice.sign.loader == loader
+    locked = json.dumps({"packages": {f"node_modules/{each}": {} for each in names}})
+    assert choose("a/.env", {"a/package-lock.json": locked}).sign.loader == loader
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def _planned(decision: str = "store") -> PlannedKey:
 def _plan(**keys: str) -> Plan:
     source = PlannedSource(
         path="<backend>/.env",
-        sha256="abc",
+        digest="abc",
         service="backend",
         environment="production",
         folder="/backend",

@@ -35,12 +35,14 @@ _KEYS = st.builds(
 _SOURCES = st.builds(
     PlannedSource,
     path=st.sampled_from([".env", "a b/.env.production", "ü/.env", "-/.env: x"]),
-    sha256=_TEXT,
+    digest=_TEXT,
     service=_TEXT,
     environment=_TEXT,
     folder=_TEXT,
     grammar=_TEXT,
     why=_TEXT,
+    loader=_TEXT,
+    layers=st.sampled_from([(), (".env", ".env.local")]),
     decision=st.sampled_from(["store", "skip", "undecided"]),
     findings=_FINDINGS,
     keys=st.dictionaries(_TEXT, _KEYS, max_size=3),
@@ -51,7 +53,7 @@ project: chainalign
 root: .
 sources:
 - path: backend/.env
-  sha256: abc
+  digest: abc
   service: backend
   environment: production
   folder: /backend
@@ -91,6 +93,7 @@ def test_a_key_without_findings_is_one_line(file: Path) -> None:
         ("schema_version: 1", "schema_version: 2", "was written for a newer infisical-iac"),
         ("backend/.env", "../.env", "'../.env' is no path below the root"),
         ("backend/.env", "/etc/passwd", "'/etc/passwd' is no path below the root"),
+        ("why: it", "layers: [../.env]\n  why: it", "'../.env' is no name of a file; plan again"),
         (_PLAN, "- one", "is no plan"),
         (_PLAN, "{", "this is no YAML"),
     ],

@@ -8,6 +8,7 @@ import pytest
 
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import planning, wanted
+from infisical_iac.migrate.fingerprint import of_bytes
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import MigrationError, Plan
 from infisical_iac.migrate.secret import Secret
@@ -39,14 +40,14 @@ def make(tmp_path: Path) -> Make:
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_bytes(data)
         place = ("backend", "production", "/backend")
-        sha256, reading = hashlib.sha256(data).hexdigest(), read(data, grammar)
-        return Source(path, *place, grammar, "it says so", sha256, reading, found)
+        reading = read(data, grammar)
+        return Source(path, *place, grammar, "it says so", data, reading, found)
 
     return source
 
 
-def _plan(*sources: Source, earlier: Plan | None = None) -> Plan:
-    return planning.make(sources, project="chainalign", root=".", key=_KEY, earlier=earlier)
+def _plan(*sources: Source, earlier: Plan | None = None, key: bytes = _KEY) -> Plan:
+    return planning.make(sources, project="chainalign", root=".", key=key, earlier=earlier)
 
 
 def _wanted(plan: Plan, root: Path, key: bytes = _KEY) -> list[Secret]:
@@ -73,6 +74,14 @@ def test_a_plan_names_keys_by_line_length_and_hash_and_has_no_value(make: Make) 
         ("OTHER", 2, 10),
     ]
     assert "fake" not in plan.model_dump_json()
+
+
+def test_a_file_is_told_by_a_hash_that_nobody_can_try_out_without_the_key(make: Make) -> None:
+    source = make()
+    (planned,) = _plan(source).sources
+    assert planned.digest == of_bytes(_KEY, source.data)
+    assert planned.digest != hashlib.sha256(source.data).hexdigest()
+    assert _plan(source, key=b"x" * 32).sources[0].digest != planned.digest
 
 
 def test_what_is_planned_is_what_is_read_again(make: Make, tmp_path: Path) -> None:
@@ -158,9 +167,8 @@ def test_what_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> N
 
 
 def test_another_key_of_the_hashes_is_noticed(make: Make, tmp_path: Path) -> None:
-    assert "is read otherwise than when it was planned" in _refused(
-        _plan(make()), tmp_path, b"x" * 32
-    )
+    told = _refused(_plan(make()), tmp_path, b"x" * 32)
+    assert told.startswith(f"{_PATH} has changed since it was planned, or migration.key has")
 
 
 @pytest.mark.parametrize(

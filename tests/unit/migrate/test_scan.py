@@ -43,7 +43,7 @@ def test_a_file_is_read_and_given_its_place(tmp_path: Path) -> None:
     )
     assert source.grammar == "dotenv"
     assert source.reading.values == {"DB_PASSWORD": "fake#secret"}
-    assert len(source.sha256) == 64
+    assert source.data == b"DB_PASSWORD='fake#secret'\n"
     assert source.findings == ()
     assert "fake#secret" not in repr(source)
 
@@ -58,13 +58,6 @@ def test_a_file_that_belongs_nowhere_blocks_until_somebody_says_where(tmp_path: 
 def test_a_file_that_nobody_is_known_to_read_is_told(tmp_path: Path) -> None:
     source = only(scan(plant(tmp_path, {"backend/.env": "A=fake#secret\n"}), WORKSPACE))
     assert {"nearest-grammar", "grammars-disagree"} <= kinds(source)
-
-
-def test_a_file_that_next_reads_in_every_mode_is_told(tmp_path: Path) -> None:
-    plant(tmp_path, {"backend/package.json": '{"dependencies": {"next": "16"}}'})
-    plant(tmp_path, {f"backend/.env{suffix}": "" for suffix in ("", ".local", ".production")})
-    told = [each.path for each in scan(tmp_path, WORKSPACE) if "every-mode" in kinds(each)]
-    assert told == ["backend/.env", "backend/.env.local"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +75,7 @@ def test_what_cannot_be_read_is_told_and_blocks(
     make(tmp_path / "backend" / ".env")
     source = only(scan(tmp_path, WORKSPACE))
     (finding,) = source.findings
-    assert (finding.kind, finding.blocking, source.sha256) == ("unreadable-file", True, "")
+    assert (finding.kind, finding.blocking, source.data) == ("unreadable-file", True, b"")
     assert reason in finding.message
     assert source.reading.error == finding.message
 
@@ -134,6 +127,34 @@ def test_a_tree_within_another_is_refused(tmp_path: Path) -> None:
     for roots in ([tmp_path, tmp_path / "a"], [tmp_path, tmp_path]):
         with pytest.raises(ScanError, match="which is scanned too: name one of them"):
             scan_all(roots, WORKSPACE)
+
+
+def test_a_single_file_is_read_as_it_is_in_its_tree(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/.env": "A=fake\n", "backend/.env.production": "A=$B\nB=fake\n"})
+    plant(tmp_path, {"backend/package.json": '{"dependencies": {"vite": "8"}}'})
+    git(tmp_path, "init", "-q")
+    whole = {each.path: each for each in scan(tmp_path, WORKSPACE)}
+    for path, source in whole.items():
+        assert only(scan_all([tmp_path / path], WORKSPACE)) == source
+    assert scan_all([tmp_path / path for path in whole], WORKSPACE) == list(whole.values())
+
+
+def test_a_file_outside_of_git_is_read_with_its_directory(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/.env": "A=fake\n", "backend/requirements.txt": "python-dotenv\n"})
+    source = only(scan_all([tmp_path / "backend" / ".env"], WORKSPACE))
+    assert (source.path, source.service, source.grammar) == (".env", "backend", "python-dotenv")
+
+
+def test_a_file_that_is_named_counts_whatever_its_name(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/.env.example": "A=fake\n", "backend/secrets.txt": "B=fake\n"})
+    for name in (".env.example", "secrets.txt"):
+        assert only(scan_all([tmp_path / "backend" / name], WORKSPACE)).path == name
+
+
+def test_a_file_within_a_tree_that_is_scanned_too_is_refused(tmp_path: Path) -> None:
+    plant(tmp_path, {"backend/.env": ""})
+    with pytest.raises(ScanError, match="which is scanned too: name one of them"):
+        scan_all([tmp_path, tmp_path / "backend" / ".env"], WORKSPACE)
 
 
 def test_a_tree_of_a_thousand_files_is_scanned_in_seconds(tmp_path: Path) -> None:

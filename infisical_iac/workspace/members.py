@@ -1,0 +1,133 @@
+"""Everybody who is in the project, whoever let them in, and all that they were given there."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from infisical_iac.api import identities as api
+from infisical_iac.api.client import Client
+from infisical_iac.api.pages import all_of
+from infisical_iac.api.parallel import gather
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.people_actual import memberships, person, read_people
+from infisical_iac.workspace.state import Privilege, roles_of
+
+Part = Literal["service", "deployer", "administrator", "named", "other"]
+
+_PRIVILEGES = "/api/v2/identity-project-additional-privilege"
+
+
+@dataclass(frozen=True)
+class Member:
+    """An identity or a person in the project.
+
+    Attributes:
+        part: `service` and `deployer` for this project's own identities; `administrator` for
+            the first one and for persons who rule the organization, which lets them in anywhere;
+            `named` for other persons of the workspace file.
+        privileges: None while they can't be read.
+    """
+
+    kind: Literal["identity", "person"]
+    name: str
+    part: Part
+    roles: tuple[str, ...]
+    privileges: tuple[Privilege, ...] | None = None
+
+
+def identities(
+    client: Client, organization: str, project: str, *, desired: Workspace, deployer: str
+) -> list[Member]:
+    """The identities in a project, with all privileges.
+
+    An identity that has the name of a service's but was not made by this project is `other`.
+
+    Args:
+        client: with the token of the deployer.
+        deployer: the client id that the deployer logs in with.
+
+    Raises ApiError or Unreachable.
+    """
+    names = {account.identity for account in desired.accounts()}
+    own = api.find_all(client, organization, {*names, api.DEPLOYER}).values()
+    parts: dict[str, Part] = {
+        each.id: "deployer" if each.name == api.DEPLOYER else "service" for each in own
+    }
+    path = f"/api/v1/projects/{project}/memberships/identities"
+    listed = all_of(client, path, "identityMemberships")
+    return gather([partial(_identity, client, project, each, parts, deployer) for each in listed])
+
+
+def people(
+    client: Client,
+    organization: str,
+    project: str,
+    *,
+    desired: Workspace,
+    admin: Callable[[], Client] | None = None,
+    admin_email: str = "",
+) -> list[Member]:
+    """The persons in a project, by what the workspace file calls them or else by e-mail.
+
+    Args:
+        client: with the token of the deployer.
+        admin: logs the first administrator in, who alone sees privileges of persons; None if
+            there is no way to that login. Called if there is anybody else in the project.
+        admin_email: that administrator.
+
+    Raises ApiError or Unreachable, and what `admin` does.
+    """
+    first = admin_email.lower()
+    listed = memberships(client, project)
+    found = read_people(
+        client,
+        admin or (lambda: client),
+        organization=organization,
+        listed=listed,
+        wanted=desired.people,
+        admin_email=first if admin else "",  # nobody's: then no privileges are asked for
+    )
+    seat = person(listed, first)
+    states = {**found.members, **({first: seat} if seat else {})}
+    rulers = _rulers(client, organization)
+    ruling = {each["id"] for each in listed if each["userId"] in rulers}
+
+    def part(name: str, seat: str) -> Part:
+        if seat in ruling or name == first:
+            return "administrator"
+        return "named" if name in desired.people else "other"
+
+    return [
+        Member("person", name, part(name, each.membership_id), each.roles, each.privileges)
+        for name, each in states.items()
+    ]
+
+
+def _identity(
+    client: Client,
+    project: str,
+    listed: dict[str, Any],
+    parts: Mapping[str, Part],
+    deployer: str,
+) -> Member:
+    id, roles, shown = listed["identityId"], roles_of(listed), listed["identity"]
+    part = parts.get(id, "other")
+    if part == "other" and "admin" in roles and "universal-auth" in shown["authMethods"]:
+        auth = api.universal_auth(client, id)
+        part = "deployer" if auth and auth.client_id == deployer else "other"
+    at = {"identityId": id, "projectId": project}
+    granted = client.get(_PRIVILEGES, params=at)["privileges"]
+    privileges = tuple(_privilege(client, each["id"]) for each in granted)
+    return Member("identity", shown["name"], part, roles, privileges)
+
+
+def _privilege(client: Client, id: str) -> Privilege:
+    # Only the answer for a single one tells its permissions.
+    read = client.get(f"{_PRIVILEGES}/{id}")["privilege"]
+    return Privilege(read["id"], read["slug"], read["isTemporary"], tuple(read["permissions"]))
+
+
+def _rulers(client: Client, organization: str) -> set[str]:
+    listed = client.get(f"/api/v2/organizations/{organization}/memberships")["users"]
+    return {each["user"]["id"] for each in listed if each["role"] == "admin"}

@@ -1,0 +1,100 @@
+"""An apply that is killed after any of its requests, with everything in it that an apply does."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from infisical_iac.api.client import Client
+from infisical_iac.migrate import batches
+
+from .migrating import ENVIRONMENTS, Case, new
+from .world import ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+    from .world import World
+
+_SERVICES = ("backend", "worker")
+_VALUES = {f"FAKE_{number}": f"fake-{number}-" + "x" * 300 for number in range(3)}
+_OTHER = {"FAKE_0": "other-fake", "FAKE_2": _VALUES["FAKE_2"]}
+_FOLDERS = 3  # to make
+_BATCHES = 7  # two of each new folder, and one where a key is there already
+
+
+class Killed(BaseException):
+    """Ends an apply as a kill does: nothing of it goes on."""
+
+
+def _planned(world: World, factory: pytest.TempPathFactory) -> Case:
+    """A plan for four folders, of which one is there, with a conflict and a value that is."""
+    case = new(world, factory.mktemp("repository"), *_SERVICES, folders_made=False)
+    for service in _SERVICES:
+        for environment in ENVIRONMENTS:
+            lines = "".join(f"{key}={value}\n" for key, value in _VALUES.items())
+            case.write(f"{service}/.env.{environment}", lines)
+    place = {"projectId": case.place("development", "/")["projectId"], "path": "/"}
+    folder = {**place, "environment": "development", "name": "backend"}
+    ok(case.world.deployer.post("/api/v2/folders", json=folder))
+    case.put("development", "/backend", **_OTHER)
+    assert case.run("plan").exit_code == 2
+    return case
+
+
+def _is_made_up_for(case: Case) -> None:
+    """The next run ends with everything there, and nothing was written twice."""
+    again = case.run("apply", "--on-conflict", "overwrite")
+    assert again.exit_code == 0, again.shown
+    for environment in ENVIRONMENTS:
+        stored = case.stored(environment)
+        overwritten = {"/backend/FAKE_0"} if environment == "development" else set()
+        assert {name: each["secretValue"] for name, each in stored.items()} == {
+            f"/{service}/{key}": value for service in _SERVICES for key, value in _VALUES.items()
+        }
+        assert {name for name, each in stored.items() if each["version"] != 1} == overwritten
+        assert all(stored[name]["version"] == 2 for name in overwritten)
+
+
+def test_a_kill_after_any_request_is_made_up_for_by_the_next_run(
+    world: World, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "MOST_BYTES", 2_000)  # two of these values
+    send = Client._send
+    for nth in range(1, 100):
+        case, numbers, methods = _planned(world, tmp_path_factory), count(1), list[str]()
+
+        def dying(
+            self: Client,
+            method: str,
+            *args: Any,
+            _numbers: Iterator[int] = numbers,
+            _last: int = nth,
+            _sent: list[str] = methods,
+            **options: Any,
+        ) -> dict[str, Any]:
+            number = next(_numbers)
+            if number > _last:
+                raise Killed
+            answer = send(self, method, *args, **options)
+            _sent.append(method)
+            if number == _last:
+                raise Killed
+            return answer
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Client, "_send", dying)
+            try:
+                case.run("apply", "--on-conflict", "overwrite")
+            except Killed:
+                finished = False
+            else:
+                finished = True
+        _is_made_up_for(case)
+        if finished:
+            break
+    assert finished
+    writes = [each for each in methods if each != "GET"]
+    assert len(writes) == 1 + _FOLDERS + _BATCHES  # with the login

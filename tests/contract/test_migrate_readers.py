@@ -1,0 +1,209 @@
+"""`infisical-iac migrate verify`: who else is in the project, and reads what was moved."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+
+from .migrating import ENVIRONMENTS, Case, Ran, deployed
+from .world import EMAIL, PASSWORD, make_identity, ok
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .world import World
+
+_READ = {"subject": "secrets", "action": ["describeSecret", "readValue"]}
+_OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
+_OF_PERSONS = "/api/v1/user-project-additional-privilege"
+_BEN = "ben@example.com"
+
+
+@pytest.fixture
+def case(world: World, tmp_path: Path) -> Case:
+    """Services that read their own, in a project that nobody else is in but who must."""
+    return deployed(world, tmp_path)
+
+
+def _members(case: Case) -> str:
+    return f"/api/v1/projects/{case.place('production', '/')['projectId']}/memberships"
+
+
+def _join(case: Case, name: str, role: str) -> str:
+    """Let an identity in that somebody made by hand."""
+    identity = make_identity(case.world.admin, case.world.org_id, name, "no-access")
+    body = {"roles": [{"role": role}]}
+    ok(case.world.deployer.post(f"{_members(case)}/identities/{identity.id}", json=body))
+    return identity.id
+
+
+def _join_person(case: Case, role: str) -> str:
+    body = {"usernames": [_BEN], "emails": [], "roleSlugs": [role]}
+    (member,) = ok(case.world.deployer.post(_members(case), json=body))["memberships"]
+    return str(member["id"])
+
+
+def _grant(by: Any, path: str, **to: str) -> None:
+    permission = {**_READ, "conditions": {"environment": {"$eq": "production"}}}
+    body = {"slug": "by-hand", "type": {"isTemporary": False}, "permissions": [permission], **to}
+    ok(by.post(path, json=body))
+
+
+def _problems(ran: Ran) -> list[str]:
+    found: list[str] = json.loads(ran.stdout)["problems"]
+    return found
+
+
+def test_who_must_read_is_told_and_is_no_problem(case: Case) -> None:
+    verified = case.run("verify", "--json")
+    assert verified.exit_code == 0, verified.shown
+    told = json.loads(verified.stdout)
+    assert told["access_checked"] is True
+    api, web = case.services
+    assert {(each["name"], each["part"]) for each in told["readers"]} == {
+        ("deployer", "deployer"),
+        (EMAIL, "administrator"),
+        *((f"{name}-{stage}", "service") for name in (api, web) for stage in ENVIRONMENTS),
+    }
+    (one,) = (each for each in told["readers"] if each["name"] == f"{api}-production")
+    reads = [{"environment": "production", "folder": f"/{api}", "secrets": 1}]
+    assert one == {
+        "kind": "identity",
+        "name": f"{api}-production",
+        "part": "service",
+        "checked": "roles",
+        "reads": reads,
+    }
+
+
+def test_at_a_url_without_credentials_services_are_judged_by_what_they_were_given(
+    case: Case,
+) -> None:
+    api, web = case.services
+    at: dict[str, Any] = {"orgId": case.world.org_id, "limit": 1000}
+    listed = ok(case.world.deployer.get("/api/v1/identities", params=at))["identities"]
+    ids = {each["identity"]["name"]: each["identity"]["id"] for each in listed}
+    project = str(case.place("production", "/")["projectId"])
+    identity = ids[f"{web}-development"]
+    _grant(case.world.deployer, _OF_IDENTITIES, identityId=identity, projectId=project)
+    gone = f"{_members(case)}/identities/{ids[f'{api}-development']}"
+    ok(case.world.deployer.delete(gone))
+    verified = case.run("verify")
+    assert verified.exit_code == 2
+    assert "Note: no service was asked what it sees" in verified.stderr
+    lines = verified.stdout.splitlines()
+    assert f"✗ production/{api}/FAKE can be read by {web}-development, whose it is not" in lines
+    assert f"✗ development/{api}/FAKE can't be read by {api}-development, whose it is" in lines
+
+
+def test_an_identity_that_somebody_made_by_hand_is_told_with_what_it_reads(case: Case) -> None:
+    case.put("production", f"/{case.services[0]}", ANOTHER="fake")  # none of the plan's
+    _join(case, "ci-old", "viewer")
+    _join(case, "harmless", "no-access")
+    verified = case.run("verify", "--json")
+    assert verified.exit_code == 2
+    assert _problems(verified) == [
+        f"{stage}/{service}, 1 secret, can be read by the identity ci-old, "
+        "which the workspace file does not name"
+        for stage in ENVIRONMENTS
+        for service in case.services
+    ]
+
+
+def test_a_privilege_beside_the_role_counts(case: Case) -> None:
+    id = _join(case, "ci-old", "no-access")
+    project = str(case.place("production", "/")["projectId"])
+    _grant(case.world.deployer, _OF_IDENTITIES, identityId=id, projectId=project)
+    assert [each.split(",")[0] for each in _problems(case.run("verify", "--json"))] == [
+        f"production/{service}" for service in case.services
+    ]
+
+
+def test_an_identity_with_the_name_of_a_service_is_not_taken_for_it(case: Case) -> None:
+    api, _ = case.services
+    _join(case, f"{api}-production", "viewer")
+    told = _problems(case.run("verify", "--json"))
+    assert len(told) == 4
+    assert all(
+        each.endswith(f"{api}-production, which has the name of a service's but is not its own")
+        for each in told
+    )
+
+
+def test_a_person_whom_somebody_let_in_is_told(case: Case) -> None:
+    _join_person(case, "viewer")
+    verified = case.run("verify", "--json")
+    assert len(_problems(verified)) == 4
+    assert (
+        f"can be read by the person {_BEN}, whom the workspace file does not name"
+        in verified.stdout
+    )
+    (_, note) = json.loads(verified.stdout)["notes"]
+    assert note.startswith(f"{_BEN}: judged by roles, and not by privileges: ")
+
+
+def test_with_the_administrators_login_privileges_of_persons_count(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seat = _join_person(case, "no-access")
+    _grant(case.world.admin, _OF_PERSONS, projectMembershipId=seat)
+    assert case.run("verify").exit_code == 0
+    monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", PASSWORD)
+    verified = case.run("verify")
+    assert verified.exit_code == 2
+    assert verified.stdout.count(f"can be read by the person {_BEN}") == 2
+    assert _BEN not in verified.stderr
+
+
+def test_an_administrator_who_can_not_log_in_is_noted(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _join_person(case, "no-access")
+    monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", "fake-and-wrong")
+    verified = case.run("verify")
+    assert verified.exit_code == 0
+    assert f"Note: {_BEN}: judged by roles, and not by privileges: POST " in verified.stderr
+    assert "fake-and-wrong" not in verified.shown
+
+
+def test_a_person_reads_what_the_workspace_file_gives_and_no_more(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, web = case.services
+    content = json.loads(case.workspace_file.read_text(encoding="utf-8"))
+    content["people"] = {_BEN: {"production": {f"/{api}": "viewer"}}}
+    case.workspace_file.write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", PASSWORD)
+    case.deploy()
+    assert case.run("verify").exit_code == 0
+    listed = ok(case.world.deployer.get(_members(case)))["memberships"]
+    (seat,) = (each["id"] for each in listed if each["user"]["email"] == _BEN)
+    _grant(case.world.admin, _OF_PERSONS, projectMembershipId=seat)
+    assert _problems(case.run("verify", "--json")) == [
+        f"production/{web}, 1 secret, can be read by the person {_BEN}, "
+        "beyond what the workspace file gives"
+    ]
+
+
+def test_if_nobody_can_tell_who_is_in_the_project_nothing_is_verified(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Client._send
+
+    def refusing(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
+        if path.endswith("/memberships/identities"):
+            raise ApiError(403, "PermissionDenied", "not allowed", method, path)
+        return send(self, method, path, **request)
+
+    monkeypatch.setattr(Client, "_send", refusing)
+    verified = case.run("verify")
+    assert verified.exit_code == 1
+    assert verified.stdout == "✗ 4 secrets, 0 problems\n"
+    assert "Note: who else reads could not be told: GET " in verified.stderr
+    report = json.loads((case.root / "migration-report.json").read_text(encoding="utf-8"))
+    assert report["verified_at"] == ""

@@ -1,0 +1,95 @@
+"""Who reads what was moved, told from roles and privileges, and whether that is meant."""
+
+from typing import Any
+
+import pytest
+
+from infisical_iac.migrate.readers import of_services, readers, unmeant
+from infisical_iac.migrate.secret import Name
+from infisical_iac.migrate.verify import Expected
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.members import Member, Part
+from infisical_iac.workspace.state import Privilege
+
+_WORKSPACE = load(
+    """
+project: {name: ChainAlign, slug: chainalign}
+environments: [{slug: production, name: P}]
+services: {backend: {folder: /backend}, worker: {folder: /worker}}
+people: {ben@example.com: {production: {/worker: viewer}}}
+"""
+)
+_NAMES = [Name("production", f"/{folder}", key) for folder in ("backend", "worker") for key in "AB"]
+_WANTED = {name: Expected(name.folder[1:], "") for name in _NAMES}
+_BACKEND, _WORKER = set(_NAMES[:2]), set(_NAMES[2:])
+
+
+def _member(
+    name: str, part: Part, *, role: str = "no-access", folder: str = "", person: bool = False
+) -> Member:
+    place: dict[str, Any] = {"environment": "production", "secretPath": {"$eq": folder}}
+    rule = {"subject": "secrets", "action": ["readValue"], "conditions": place}
+    granted = (Privilege("id", "any", False, (rule,)),) if folder else ()
+    return Member("person" if person else "identity", name, part, (role,), granted)
+
+
+def _told(*members: Member) -> list[str]:
+    return list(unmeant(readers(members, _WANTED, _WORKSPACE, {}), _WORKSPACE))
+
+
+def test_what_a_stranger_reads_is_summed_up_by_folder() -> None:
+    assert _told(_member("ci-old", "other", role="viewer")) == [
+        "production/backend, 2 secrets, can be read by the identity ci-old, "
+        "which the workspace file does not name",
+        "production/worker, 2 secrets, can be read by the identity ci-old, "
+        "which the workspace file does not name",
+    ]
+
+
+def test_whoever_reads_nothing_is_no_problem() -> None:
+    assert _told(_member("ci-old", "other"), _member("ben", "other", person=True)) == []
+
+
+@pytest.mark.parametrize("part", ["deployer", "administrator"])
+def test_who_must_read_everything_may(part: Part) -> None:
+    assert _told(_member("any", part, role="admin")) == []
+
+
+def test_a_person_of_the_file_may_read_what_it_gives_and_no_more() -> None:
+    name = "ben@example.com"
+    assert _told(_member(name, "named", folder="/worker", person=True)) == []
+    assert _told(_member(name, "named", folder="/backend", person=True)) == [
+        f"production/backend, 2 secrets, can be read by the person {name}, "
+        "beyond what the workspace file gives"
+    ]
+
+
+def test_privileges_that_could_not_be_read_count_as_none() -> None:
+    unseen = Member("person", "ada@example.com", "other", ("no-access",), None)
+    assert _told(unseen) == []
+
+
+def test_a_service_is_judged_by_what_it_was_shown_where_it_was_asked() -> None:
+    members = [
+        _member("backend-production", "service", folder="/worker"),
+        _member("worker-production", "service", folder="/worker"),
+    ]
+    found = readers(members, _WANTED, _WORKSPACE, {"backend-production": _BACKEND})
+    assert [each.checked for each in found] == ["login", "roles"]
+    seen = of_services(found, _WORKSPACE)
+    assert seen == {"backend-production": _BACKEND, "worker-production": _WORKER}
+
+
+def test_a_service_that_is_not_in_the_project_reads_nothing() -> None:
+    assert of_services([], _WORKSPACE) == {"backend-production": set(), "worker-production": set()}
+
+
+def test_a_reader_is_told_without_names_of_secrets() -> None:
+    (found,) = readers([_member("ci-old", "other", folder="/backend")], _WANTED, _WORKSPACE, {})
+    assert found.data == {
+        "kind": "identity",
+        "name": "ci-old",
+        "part": "other",
+        "checked": "roles",
+        "reads": [{"environment": "production", "folder": "/backend", "secrets": 2}],
+    }
