@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import against_ansible, fresh_deploy, settled_run
+from bench import against_ansible, fresh_deploy, history_search, migrate, settled_run
 from bench.machine import machine
 from bench.measuring import HOST, REPOSITORY, in_turn, say
 from bench.report import Measured, render
@@ -12,6 +12,7 @@ from tests.staging.host import StagingHost
 
 _FRESH_ROUNDS = 3
 _SETTLED_ROUNDS = 7
+_MIGRATION_ROUNDS = 3
 _RESULTS = REPOSITORY / "bench" / "RESULTS.md"
 
 
@@ -40,11 +41,17 @@ def _measured() -> Measured:
     counts = settled_run.remote_commands()
     against_ansible.refuse_changes()
     commands = {**settled_run.commands(), against_ansible.ANSIBLE: against_ansible.command()}
+    settled = in_turn(commands, _SETTLED_ROUNDS)
+    migration = migrate.measure(_MIGRATION_ROUNDS)
     return Measured(
-        settled=in_turn(commands, _SETTLED_ROUNDS),
+        settled=settled,
         fresh=fresh,
         held_to=(settled_run.APPLY, settled_run.PYINFRA),
         commands=counts,
+        migration=migration.timings,
+        writes=migration.writes,
+        on_standin=migration.on_standin,
+        search=history_search.measure(),
         machine=known,
     )
 

@@ -1,108 +1,100 @@
-"""`python -m bench.migrate`: a migration against the Python SDK that writes one by one.
+"""A migration against the Python SDK that writes one by one: `python -m bench.migrate`.
 
 Both write 1,000 secrets of 20 files into two environments of the same server, in turn and each
 into a project of its own. The migration is the whole command: it reads plan and files, compares,
 writes, reads back twice and reports. The SDK is given the values and only writes them. Both are
 timed with everything imported, from the login on.
-
-The server is a stand-in on this machine, first as it is, and then no quicker with writes than a
-real one was measured to be: 41 s for 1,000 single ones, 0.4 s for one of 1,000. What is printed
-of the second is what the bar is for.
 """
 
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import httpx
 from infisical_sdk import InfisicalSDKClient  # type: ignore[import-untyped]
 
-from bench.measuring import BenchError, say
+from bench import server
+from bench.measuring import BenchError, Timings, say
+from bench.report import FEWEST_TIMES, MOST_WRITES, times
 from tests.contract.migrating import ENVIRONMENTS, Case, Ran, new
-from tests.contract.postgres import Postgres
-from tests.contract.services import RedisServer, Standin
 from tests.contract.unreliable import UnreliableProxy
 from tests.contract.world import World, set_up
+from tests.staging import engine
 
-FEWEST_TIMES = 20
-MOST_WRITES = 20
+if TYPE_CHECKING:
+    from tests.contract.services import Standin
 
-_ROUNDS = 2
-_SECONDS_A_WRITE = 0.0406
-_SECONDS_A_SECRET = 0.00036
+APPLY, SDK = "infisical-iac migrate apply", "the Python SDK, one by one"
+
 _SERVICES = [f"service-{number}" for number in range(10)]
 _KEYS = 50
 _FILES = {"development": ".env.development", "production": ".env.production"}
 
 
-class Measured(NamedTuple):
-    """Seconds in the order of the rounds, and the write requests of a migration."""
+class Migration(NamedTuple):
+    """What was measured.
 
-    migration: Sequence[float]
-    sdk: Sequence[float]
+    Attributes:
+        timings: seconds in the order of the rounds, by name, the SDK's last.
+        writes: the write requests of the migration.
+        on_standin: whether the server was the stand-in.
+    """
+
+    timings: Timings
     writes: int
-
-    @property
-    def times(self) -> float:
-        """How many times faster the migration is: the median of the rounds' own ratios."""
-        return median(sdk / own for own, sdk in zip(self.migration, self.sdk, strict=True))
+    on_standin: bool
 
 
 def main() -> int:
-    """Measure and print; 0 if both bars are met, 1 if not."""
-    with _world() as world, UnreliableProxy(world.standin.url) as proxy:
-        say("On the stand-in as it is")
-        _show("as it is", measure(world, proxy, rounds=1))
-        say("On one that writes no quicker than a real server")
-        proxy.upstream.event_hooks = {"request": [_begun], "response": [_pace]}
-        measured = measure(world, proxy, _ROUNDS)
-    _show("as slow as a real server", measured)
+    """Measure one round and print; 0 if both bars are met, 1 if not."""
+    engine.ensure()
+    measured = measure(rounds=1)
+    faster = times(measured.timings[APPLY], measured.timings[SDK])
+    where = "the stand-in" if measured.on_standin else "a real Infisical"
+    print(f"on {where}: {faster:.1f} times faster, {measured.writes} write requests")
+    for name, rounds in measured.timings.items():
+        print(f"  {name:28} {' '.join(f'{each:.2f}' for each in rounds)} s")
     print(f"at least {FEWEST_TIMES} times and at most {MOST_WRITES} write requests are wanted")
-    return 0 if measured.times >= FEWEST_TIMES and measured.writes <= MOST_WRITES else 1
+    return 0 if faster >= FEWEST_TIMES and measured.writes <= MOST_WRITES else 1
 
 
-def measure(world: World, proxy: UnreliableProxy, rounds: int) -> Measured:
-    """Time both in turn, through a proxy. Raises BenchError if one of them fails."""
-    migration, sdk = [], []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as directory:
-            case = _tree(world, Path(directory))
-            _succeeded(case.run("plan"), 2)
-            proxy.expect(None)
-            begin = time.perf_counter()
-            _succeeded(case.run("apply", url=proxy.url), 0)
-            migration.append(time.perf_counter() - begin)
-            writes = proxy.count("write")
-        with tempfile.TemporaryDirectory() as directory:
-            case = _tree(world, Path(directory))
-            begin = time.perf_counter()
-            _write_one_by_one(case, proxy.url)
-            sdk.append(time.perf_counter() - begin)
-    return Measured(migration, sdk, writes)
+def measure(rounds: int) -> Migration:
+    """Time both in turn on a server of their own. Raises BenchError if one of them fails."""
+    timings: Timings = {APPLY: [], SDK: []}
+    with server.running() as running:
+        world = set_up(cast("Standin", running))
+        say("Migrations: counting write requests")
+        writes = _writes(world)
+        for number in range(rounds):
+            say(f"Migrations, round {number + 1} of {rounds}")
+            timings[APPLY].append(_migrated(world))
+            timings[SDK].append(_written_one_by_one(world))
+    return Migration(timings, writes, running.is_standin)
 
 
-def _show(title: str, measured: Measured) -> None:
-    print(f"{title}: {measured.times:.1f} times faster, {measured.writes} write requests")
-    for name, seconds in (("migrate apply", measured.migration), ("Python SDK", measured.sdk)):
-        rounds = " ".join(f"{each:.2f}" for each in seconds)
-        print(f"  {name:14} {median(seconds):6.2f} s   ({rounds})")
+def _writes(world: World) -> int:
+    with UnreliableProxy(world.standin.url) as proxy:
+        _migrated(world, proxy.url)
+        return proxy.count("write")
 
 
-def _begun(request: httpx.Request) -> None:
-    request.extensions["began"] = time.perf_counter()
+def _migrated(world: World, url: str = "") -> float:
+    with tempfile.TemporaryDirectory() as directory:
+        case = _tree(world, Path(directory))
+        _succeeded(case.run("plan"), 2)
+        begin = time.perf_counter()
+        _succeeded(case.run("apply", url=url), 0)
+        return time.perf_counter() - begin
 
 
-def _pace(response: httpx.Response) -> None:
-    request = response.request
-    if request.method != "GET" and "/secrets/" in request.url.path:
-        secrets = max(1, request.content.count(b'"secretKey"'))
-        taken = time.perf_counter() - request.extensions["began"]
-        time.sleep(max(0.0, _SECONDS_A_WRITE + secrets * _SECONDS_A_SECRET - taken))
+def _written_one_by_one(world: World) -> float:
+    with tempfile.TemporaryDirectory() as directory:
+        case = _tree(world, Path(directory))
+        begin = time.perf_counter()
+        _write_one_by_one(case)
+        return time.perf_counter() - begin
 
 
 def _tree(world: World, root: Path) -> Case:
@@ -120,9 +112,9 @@ def _values(service: str, environment: str) -> Mapping[str, str]:
     return {f"FAKE_{number}": f"fake-{service}-{environment}-{number:032}" for number in numbers}
 
 
-def _write_one_by_one(case: Case, url: str) -> None:
+def _write_one_by_one(case: Case) -> None:
     identity = case.world.deployer_identity
-    client: Any = InfisicalSDKClient(host=url, cache_ttl=None)
+    client: Any = InfisicalSDKClient(host=case.world.standin.url, cache_ttl=None)
     client.auth.universal_auth.login(
         client_id=identity.client_id, client_secret=identity.client_secret
     )
@@ -142,20 +134,6 @@ def _write_one_by_one(case: Case, url: str) -> None:
 def _succeeded(ran: Ran, status: int) -> None:
     if ran.exit_code != status:
         raise BenchError(f"a migration ended with {ran.exit_code}: {ran.shown[-400:]}")
-
-
-@contextmanager
-def _world() -> Iterator[World]:
-    postgres, redis = Postgres(), RedisServer()
-    try:
-        standin = Standin(postgres.create_database("bench"), redis.url)
-        try:
-            yield set_up(standin.wait())
-        finally:
-            standin.close()
-    finally:
-        redis.stop()
-        postgres.close()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,10 @@ MEASURED = Measured(
     fresh={"deploy": [33.0, 36.0], "script": [30.0, 30.0]},
     held_to=["ours"],
     commands={"ours": 15},
+    migration={"apply": [1.0, 2.0], "sdk": [20.0, 40.0]},
+    writes=20,
+    on_standin=False,
+    search=(50.0, "All of it."),
     machine={"CPU": "abacus", "cores": "2"},
 )
 
@@ -20,7 +24,7 @@ def test_a_ratio_is_that_of_the_same_round() -> None:
 
 
 def test_numbers_at_their_limits_are_within_them() -> None:
-    assert [bar.is_met for bar in MEASURED.bars()] == [True, True, True]
+    assert [bar.is_met for bar in MEASURED.bars()] == [True] * 6
 
 
 @pytest.mark.parametrize(
@@ -29,21 +33,34 @@ def test_numbers_at_their_limits_are_within_them() -> None:
         (replace(MEASURED, settled={"ours": [1.7], "playbook": [20.0]}), 0),
         (replace(MEASURED, commands={"ours": 16}), 1),
         (replace(MEASURED, fresh={"deploy": [35.0], "script": [30.0]}), 2),
+        (replace(MEASURED, migration={"apply": [1.0], "sdk": [19.0]}), 3),
+        (replace(MEASURED, writes=21), 4),
+        (replace(MEASURED, search=(49.9, "All of it.")), 5),
     ],
 )
 def test_each_bar_is_missed_by_itself(worse: Measured, which: int) -> None:
-    assert [bar.is_met for bar in worse.bars()] == [index != which for index in range(3)]
+    assert [bar.is_met for bar in worse.bars()] == [index != which for index in range(6)]
 
 
 def test_the_results_name_the_bars_the_medians_and_the_machine() -> None:
     lines = render(MEASURED).splitlines()
-    assert "| settled `ours`, time against Ansible's | 0.050 | 0.08 | yes |" in lines
-    assert "| settled `ours`, remote commands | 15 | 15 | yes |" in lines
-    assert "| fresh `deploy`, time against the script's | 1.150 | 1.15 | yes |" in lines
+    assert "| settled `ours`, time against Ansible's | 0.050 | at most 0.08 | yes |" in lines
+    assert "| settled `ours`, remote commands | 15 | at most 15 | yes |" in lines
+    assert "| fresh `deploy`, time against the script's | 1.150 | at most 1.15 | yes |" in lines
+    where = "`apply` on a real Infisical server"
+    assert f"| {where}, times faster than sdk | 20.0 | at least 20 | yes |" in lines
+    assert f"| {where}, write requests | 20 | at most 20 | yes |" in lines
+    assert "| search of a history, MB/s | 50.0 | at least 50 | yes |" in lines
     assert "| `playbook` | 20.00 s | 20.00 to 25.00 s | 1.000 |" in lines
     assert "| CPU | abacus |" in lines
 
 
 def test_a_bar_that_is_missed_is_told() -> None:
     text = render(replace(MEASURED, commands={"ours": 16}))
-    assert "| settled `ours`, remote commands | 16 | 15 | **no** |" in text
+    assert "| settled `ours`, remote commands | 16 | at most 15 | **no** |" in text
+
+
+def test_a_migration_on_the_stand_in_is_told_to_be_one() -> None:
+    text = render(replace(MEASURED, on_standin=True))
+    assert "| `apply` on the stand-in, times faster than sdk | 20.0 |" in text
+    assert "on the stand-in, which runs on this machine too" in text

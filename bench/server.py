@@ -1,0 +1,104 @@
+"""An Infisical on loopback, of the images that staging hosts run."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from bench.measuring import BenchError
+from tests.contract.services import ENCRYPTION_KEY, free_port, wait_until
+from tests.staging import stack
+from tests.staging.shell import docker
+
+_NAME = "infisical-iac-bench"
+_POSTGRES, _REDIS, _INFISICAL = (f"{_NAME}-{each}" for each in ("postgres", "redis", "infisical"))
+_PASSWORD = "not-a-real-password"
+_START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Infisical, fresh and not set up yet; `is_standin`: whether it only speaks as one.
+
+    It has of a `Standin` what setting it up takes.
+    """
+
+    url: str
+    is_standin: bool
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        """A client with a token, or with none."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def answers(self) -> bool:
+        """Whether it works by now."""
+        try:
+            with self.client() as client:
+                return client.get("/api/status").is_success
+        except httpx.RequestError:
+            return False
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server for as long as the context lasts: PostgreSQL, Redis and Infisical in containers.
+
+    Infisical is the image that STAGING_INFISICAL_IMAGE holds, or the stand-in's. Raises
+    StagingError or BenchError if it does not start.
+    """
+    stack.ensure()
+    choice = json.loads(stack.CHOICE.read_text())
+    image = f"{stack.INFISICAL}:{choice['infisical_version']}"
+    server = Server(f"http://127.0.0.1:{free_port()}", choice["standin"])
+    _remove()
+    try:
+        docker("network", "create", _NAME)
+        _start(server, image)
+        yield server
+    finally:
+        _remove()
+
+
+def _start(server: Server, image: str) -> None:
+    database = f"postgresql://infisical:{_PASSWORD}@{_POSTGRES}:5432/infisical"
+    settings = {
+        "POSTGRES_USER": "infisical",
+        "POSTGRES_PASSWORD": _PASSWORD,
+        "POSTGRES_INITDB_ARGS": "--locale=en_US.utf8 --encoding=UTF8",
+    }
+    _run(_POSTGRES, stack.POSTGRES, settings)
+    _run(_REDIS, stack.REDIS, {})
+    ready = ("exec", _POSTGRES, "psql", "-h", _POSTGRES, database, "-c", "select 1")
+    _wait(lambda: bool(docker(*ready, check=False)), "PostgreSQL")
+    settings = {
+        "DB_CONNECTION_URI": database,
+        "REDIS_URL": f"redis://{_REDIS}:6379",
+        "ENCRYPTION_KEY": ENCRYPTION_KEY,
+        "AUTH_SECRET": "bm90LWEtcmVhbC1zZWNyZXQtb2YtMzItYnl0ZXMhISE=",
+        "SITE_URL": server.url,
+        "HOST": "0.0.0.0",
+        "PORT": "8080",
+        "TELEMETRY_ENABLED": "false",
+    }
+    _run(_INFISICAL, image, settings, "--publish", f"{server.url.removeprefix('http://')}:8080")
+    _wait(server.answers, "Infisical")
+
+
+def _run(name: str, image: str, settings: dict[str, str], *options: str) -> None:
+    given = [f"--env={key}={value}" for key, value in settings.items()]
+    docker("run", "--detach", "--name", name, "--network", _NAME, *given, *options, image)
+
+
+def _wait(ready: Callable[[], bool], what: str) -> None:
+    try:
+        wait_until(ready, what, seconds=_START_SECONDS)
+    except TimeoutError:
+        raise BenchError(f"{what} did not answer within {_START_SECONDS} s: try again") from None
+
+
+def _remove() -> None:
+    docker("rm", "--force", "--volumes", _POSTGRES, _REDIS, _INFISICAL, check=False)
+    docker("network", "rm", _NAME, check=False)
