@@ -1,0 +1,49 @@
+// @ts-check
+/**
+ * One start, timed from within: `node bench/start.js loader` or `bare`, two requests by `fetch`.
+ * Takes what a service takes from its environment, and INFISICAL_DOMAIN, INFISICAL_PROJECT_ID and
+ * INFISICAL_SECRET_PATH; prints {"ms", "importMs"}: the start, and the import of loader and SDK.
+ */
+
+const { env } = process;
+
+async function loader() {
+  const begun = performance.now();
+  const { load } = await import("../index.js");
+  const imported = performance.now();
+  await load();
+  return { ms: performance.now() - imported, importMs: imported - begun };
+}
+
+async function bare() {
+  const begun = performance.now();
+  const { accessToken } = await answer("/api/v1/auth/universal-auth/login", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      clientId: env["INFISICAL_CLIENT_ID"],
+      clientSecret: env["INFISICAL_CLIENT_SECRET"],
+    }),
+  });
+  const query = new URLSearchParams({
+    workspaceId: env["INFISICAL_PROJECT_ID"] ?? "",
+    environment: env["NODE_ENV"] ?? "",
+    secretPath: env["INFISICAL_SECRET_PATH"] ?? "/",
+    include_imports: "true",
+  });
+  const headers = { authorization: `Bearer ${accessToken}` };
+  await answer(`/api/v3/secrets/raw?${query}`, { headers });
+  return { ms: performance.now() - begun, importMs: 0 };
+}
+
+/**
+ * @param {string} path
+ * @param {RequestInit} options
+ */
+async function answer(path, options) {
+  const response = await fetch(`${env["INFISICAL_DOMAIN"]}${path}`, options);
+  if (!response.ok) throw new Error(`${path} answers ${response.status}`);
+  return /** @type {any} */ (await response.json());
+}
+
+console.log(JSON.stringify(await (process.argv[2] === "bare" ? bare() : loader())));

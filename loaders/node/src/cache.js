@@ -1,0 +1,109 @@
+// @ts-check
+/** The encrypted copy of the last good start. Both languages read and write the same format. */
+
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+
+import { jsonObject } from "./json.js";
+
+/** @typedef {import("./bootstrap.js").Place} Place */
+/** @typedef {import("./merge.js").Secrets} Secrets */
+
+const VERSION = 1;
+const CIPHER = "aes-256-gcm";
+const TAG_BYTES = 16;
+const NONCE_BYTES = 12;
+
+/**
+ * The text of a cache file, sealed for this place and this client secret.
+ * @param {Secrets} secrets
+ * @param {Place} place
+ * @param {number} now seconds since 1970
+ */
+export function seal(secrets, place, now) {
+  const saved = Math.floor(now);
+  const nonce = randomBytes(NONCE_BYTES);
+  const cipher = createCipheriv(CIPHER, keyOf(place), nonce);
+  cipher.setAAD(contextOf(place, saved));
+  const plain = JSON.stringify(Object.fromEntries(secrets));
+  const sealed = Buffer.concat([cipher.update(plain, "utf8"), cipher.final(), cipher.getAuthTag()]);
+  const [first, second] = [nonce, sealed].map((bytes) => bytes.toString("base64"));
+  return `${JSON.stringify({ version: VERSION, saved, nonce: first, sealed: second })}\n`;
+}
+
+/**
+ * Open what `seal` made.
+ * @param {string} text
+ * @param {Place} place
+ * @param {number} now seconds since 1970
+ * @returns {{ secrets: Secrets, age: number } | null} null if it isn't for this place and secret
+ */
+export function open(text, place, now) {
+  const file = jsonObject(text);
+  if (file?.version !== VERSION || !Number.isSafeInteger(file.saved) || file.saved > now)
+    return null;
+  const plain = unsealed(file, place);
+  return plain && { secrets: new Map(Object.entries(plain)), age: now - file.saved };
+}
+
+/**
+ * @param {{ saved: number, nonce: unknown, sealed: unknown }} file
+ * @param {Place} place
+ */
+function unsealed(file, place) {
+  const nonce = Buffer.from(String(file.nonce), "base64");
+  const sealed = Buffer.from(String(file.sealed), "base64");
+  if (nonce.length !== NONCE_BYTES || sealed.length < TAG_BYTES) return null;
+  const decipher = createDecipheriv(CIPHER, keyOf(place), nonce, { authTagLength: TAG_BYTES });
+  decipher.setAAD(contextOf(place, file.saved));
+  decipher.setAuthTag(sealed.subarray(-TAG_BYTES));
+  try {
+    const plain = [decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final()];
+    return jsonObject(Buffer.concat(plain).toString("utf8"));
+  } catch {
+    return null;
+  }
+}
+
+/** @param {Place} place */
+const keyOf = ({ clientId, clientSecret }) =>
+  new Uint8Array(hkdfSync("sha256", clientSecret, clientId, "infisical-config cache 1", 32));
+
+/**
+ * @param {Place} place
+ * @param {number} saved
+ */
+const contextOf = ({ address, project, environment, folder }, saved) =>
+  Buffer.from([VERSION, saved, address, project, environment, folder].join("\n"));
+
+/**
+ * Put the secrets into the file, at once or not at all; nobody else may read it.
+ * @param {string} file in a directory that exists
+ * @param {Secrets} secrets
+ * @param {Place} place
+ */
+export function save(file, secrets, place) {
+  const beside = `${file}.${process.pid}.${randomBytes(4).toString("hex")}`;
+  try {
+    writeFileSync(beside, seal(secrets, place, Date.now() / 1000), { mode: 0o600, flag: "wx" });
+    renameSync(beside, file);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * What the file holds for this place.
+ * @param {string} file
+ * @param {Place} place
+ * @returns {{ secrets: Secrets, age: number } | null | undefined} undefined if there is no file,
+ *     null if it can't be used
+ */
+export function restore(file, place) {
+  try {
+    return open(readFileSync(file, "utf8"), place, Date.now() / 1000);
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === "ENOENT" ? undefined : null;
+  }
+}

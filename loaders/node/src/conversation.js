@@ -1,0 +1,79 @@
+// @ts-check
+/** The requests of one start: one deadline for all of them, one connection, bounded retries. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { failure } from "./errors.js";
+import { agentFor, exchange } from "./http.js";
+import { pauseAfter } from "./retry.js";
+
+/** @typedef {import("./http.js").Answer} Answer */
+
+export class Conversation {
+  #address;
+  #timeout;
+  #end;
+  #timer;
+  #connection;
+  #controller = new AbortController();
+
+  /**
+   * @param {string} address
+   * @param {number} timeout seconds for everything
+   * @param {{ background?: boolean }} [options] in the background, it keeps no process alive
+   */
+  constructor(address, timeout, { background = false } = {}) {
+    this.#address = address;
+    this.#timeout = timeout;
+    this.#end = performance.now() + timeout * 1000;
+    this.#timer = setTimeout(() => this.#controller.abort(), timeout * 1000);
+    if (background) this.#timer.unref();
+    const { signal } = this.#controller;
+    this.#connection = { agent: agentFor(address), signal, background };
+  }
+
+  /**
+   * Make a request, again where that is worth it: at most four times.
+   * @param {string} path
+   * @param {{ method: string, headers: Record<string, string>, body: string | undefined }} request
+   * @returns {Promise<Answer>} whatever its status is
+   * @throws {ConfigError} deadline, unreachable, not_infisical
+   */
+  async send(path, request) {
+    const url = new URL(`${this.#address}/${path.replace(/^\//, "")}`);
+    for (let attempts = 1; ; attempts += 1) {
+      const outcome = await this.#attempt(url, request);
+      const answer = outcome instanceof Error ? null : outcome;
+      const pause = pauseAfter(attempts, answer);
+      if (pause === null || pause * 1000 > this.#end - performance.now()) {
+        if (answer) return answer;
+        throw failure("unreachable", { address: this.#address }, { cause: outcome });
+      }
+      await sleep(pause * 1000, undefined, { ref: !this.#connection.background });
+    }
+  }
+
+  /**
+   * @param {URL} url
+   * @param {Parameters<typeof exchange>[1]} request
+   */
+  async #attempt(url, request) {
+    try {
+      return await exchange(url, request, this.#connection);
+    } catch (error) {
+      if (this.#controller.signal.aborted)
+        throw failure("deadline", { address: this.#address, timeout: this.#timeout });
+      const cause = /** @type {NodeJS.ErrnoException} */ (error);
+      // No HTTP, and it won't be the next time. Without its cause: that holds what was received.
+      if (cause.code?.startsWith("HPE_"))
+        throw failure("not_infisical", { address: this.#address });
+      return cause;
+    }
+  }
+
+  /** Let go of the timer and the connection, so that nothing keeps the process. */
+  close() {
+    clearTimeout(this.#timer);
+    this.#connection.agent.destroy();
+  }
+}

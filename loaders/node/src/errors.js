@@ -1,0 +1,106 @@
+// @ts-check
+/** What goes wrong at a start, in words: one sentence with what, where, and what to do. */
+
+import { writeSync } from "node:fs";
+
+/** The messages; `{names}` in braces are filled in. None of them ever holds a value. */
+export const MESSAGES = Object.freeze({
+  not_configured: "{what} is not set: {remedy}",
+  refused:
+    "{address} refused the client id and secret of {client_id}: they are wrong, used up or revoked; " +
+    "get new ones with `infisical-iac credentials show`",
+  locked:
+    "{address} has locked the login of {client_id} after too many wrong client secrets: " +
+    "put the right one in place and wait five minutes",
+  forbidden:
+    "{address} does not let this identity read {environment} {folder}: " +
+    "check its privileges with `infisical-iac workspace plan`",
+  not_found:
+    "{address} has no {environment} {folder} in project {project}: " +
+    "check NODE_ENV and .infisical.json",
+  hidden:
+    "{address} hides the values of {names} in {environment} {folder}: the identity needs readValue",
+  empty:
+    "{address} shows no secret in {environment} {folder}: this identity may read another " +
+    "environment or folder; check NODE_ENV and .infisical.json",
+  not_infisical:
+    "{address} does not answer as Infisical does: check the address in .infisical.json",
+  unreachable:
+    "{address} can't be reached: check that it runs and that this machine may connect to it",
+  deadline: "{address} did not answer within {timeout} s: check that it runs, or give more time",
+  server: "{address} answers {status}: look at its log, and start again when it is well",
+  rate_limited: "{address} asks for patience (429): start again later",
+  missing:
+    "{names} missing in {environment} {folder} of {address} and in the environment: " +
+    "add the secrets, or set the variables",
+  invalid: "{problems} in {environment} {folder} of {address}: put the values right",
+});
+
+/** 75: try again later. 77: refused. 78: something has to be put right first. */
+export const EXIT_STATUS = Object.freeze({
+  unreachable: 75,
+  deadline: 75,
+  server: 75,
+  rate_limited: 75,
+  refused: 77,
+  locked: 77,
+  forbidden: 77,
+  hidden: 77,
+  not_configured: 78,
+  not_found: 78,
+  not_infisical: 78,
+  empty: 78,
+  missing: 78,
+  invalid: 78,
+});
+
+/** @typedef {import("../index.js").ErrorCode} ErrorCode */
+
+/** A start that failed, with the exit status that a process should end with. */
+export class ConfigError extends Error {
+  /**
+   * @param {ErrorCode} code
+   * @param {string} message
+   * @param {ErrorOptions} [options]
+   */
+  constructor(code, message, options) {
+    super(message, options);
+    this.name = "ConfigError";
+    this.code = code;
+    this.exitCode = EXIT_STATUS[code];
+  }
+}
+
+/**
+ * The error of a code, its message filled in.
+ * @param {ErrorCode} code
+ * @param {Record<string, unknown>} values
+ * @param {ErrorOptions} [options]
+ */
+export function failure(code, values, options) {
+  const message = MESSAGES[code].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+  return new ConfigError(code, message, options);
+}
+
+/**
+ * Something that has to be set or put right before Infisical can be asked.
+ * @param {string} message
+ */
+export const notConfigured = (message) => new ConfigError("not_configured", message);
+
+/**
+ * Write one line to standard error.
+ * @param {string} text
+ */
+export const say = (text) => void writeSync(2, `infisical-config: ${text}\n`);
+
+/**
+ * End the process with a ConfigError's message and status; any other error is thrown again.
+ * @param {unknown} error
+ * @returns {never}
+ */
+export function exitOnError(error) {
+  if (!(error instanceof ConfigError)) throw error;
+  say(error.message);
+  process.exit(error.exitCode);
+}

@@ -1,0 +1,60 @@
+// @ts-check
+/** When the cache is written, and when a start may use it. */
+
+import { ConfigError } from "./errors.js";
+
+const TRY_LATER = 75;
+const DAY = 86400;
+
+/** @typedef {import("./merge.js").Secrets} Secrets */
+/**
+ * @typedef {object} Use
+ * @property {import("../index.js").CacheOptions} cache
+ * @property {import("./bootstrap.js").Place} place
+ * @property {(text: string) => void} warn
+ */
+
+/**
+ * Remember secrets for a later start; a file that can't be written is a warning.
+ * @param {Secrets} secrets
+ * @param {Use} use
+ */
+export async function remember(secrets, { cache: { file }, place, warn }) {
+  const { save } = await import("./cache.js");
+  try {
+    save(file, secrets, place);
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    warn(`the cache ${file} can't be written (${code}): check its directory`);
+  }
+}
+
+/**
+ * The cached secrets, where the error says that Infisical is down, and the cache is young enough.
+ * @param {unknown} error what a start without a cache ends with
+ * @param {Use} use
+ * @returns {Promise<Secrets>}
+ * @throws the error, if there is nothing to fall back on
+ */
+export async function fallBack(error, { cache: { file, maxAge = DAY }, place, warn }) {
+  if (!(error instanceof ConfigError) || error.exitCode !== TRY_LATER) throw error;
+  const { restore } = await import("./cache.js");
+  const found = restore(file, place);
+  if (found === null)
+    warn(`the cache ${file} can't be used: it is damaged, or another credential's or place's`);
+  if (!found) throw error;
+  const age = inWords(found.age);
+  if (found.age > maxAge)
+    throw new ConfigError(
+      error.code,
+      `${error.message}; the cache ${file} is ${age} old, older than ${inWords(maxAge)}`,
+    );
+  warn(`${error.message}. STARTING WITH THE CACHE ${file}, which is ${age} old`);
+  return found.secrets;
+}
+
+/** @param {number} seconds */
+function inWords(seconds) {
+  if (seconds < 120) return `${Math.floor(seconds)} s`;
+  return seconds < 7200 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
+}

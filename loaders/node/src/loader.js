@@ -1,0 +1,152 @@
+// @ts-check
+/** A start: where to go, fetch, settle with the environment, hand out. */
+
+import { bootstrap } from "./bootstrap.js";
+import { Conversation } from "./conversation.js";
+import { parseLocal } from "./envfile.js";
+import { say } from "./errors.js";
+import { fallBack, remember } from "./fallback.js";
+import { findFiles } from "./files.js";
+import { insistOn, settled } from "./merge.js";
+import { namesIn, parsed } from "./schema.js";
+import { Session } from "./session.js";
+import { view } from "./view.js";
+
+/** @typedef {import("./merge.js").Secrets} Secrets */
+/** @typedef {import("./bootstrap.js").Environ} Environ */
+/** @typedef {import("../index.js").LoadOptions & { schema?: import("./schema.js").Schema }} Options */
+
+const TIMEOUT = 20;
+
+export class Loader {
+  #environ;
+  #options;
+  #warn;
+  #local;
+  #place;
+  #session;
+  /** @type {Secrets} */
+  #secrets = new Map();
+  /** What was warned of already, for a refresh settles again. */
+  #warned = "";
+
+  /**
+   * @param {Environ} environ
+   * @param {Options} options
+   * @throws {ConfigError} not_configured
+   */
+  constructor(environ, options) {
+    this.#environ = environ;
+    this.#options = options;
+    this.#warn = options.warn ?? say;
+    const { project, local } = findFiles(options.directory ?? ".");
+    const { settings, ignored } = parseLocal(local.text ?? "");
+    if (ignored.length > 0)
+      this.#warn(
+        `${local.path}: ${ignored.join(", ")} ${ignored.length > 1 ? "are" : "is"} ignored: ` +
+          "secrets belong in Infisical",
+      );
+    this.#local = settings;
+    this.#place = bootstrap(project, settings, environ, options.environment);
+    this.#session = new Session(this.#place);
+  }
+
+  /**
+   * The secrets as Infisical has them, or as the cache has them while Infisical is down.
+   * @returns {Promise<Secrets>}
+   * @throws {ConfigError}
+   */
+  async start() {
+    const { cache } = this.#options;
+    const use = cache && { cache, place: this.#place, warn: this.#warn };
+    try {
+      this.#secrets = /** @type {Secrets} */ (await this.#fetch(false));
+      if (use) await remember(this.#secrets, use);
+      return this.#secrets;
+    } catch (error) {
+      if (use) return await fallBack(error, use);
+      throw error;
+    }
+  }
+
+  /**
+   * The secrets if they changed since the last time, else null; nothing keeps the process alive.
+   * @returns {Promise<Secrets | null>}
+   * @throws {ConfigError}
+   */
+  async poll() {
+    const { cache } = this.#options;
+    const changed = await this.#fetch(true);
+    if (changed) this.#secrets = changed;
+    // Also what has not changed is as new as this answer.
+    if (cache) await remember(this.#secrets, { cache, place: this.#place, warn: this.#warn });
+    return changed;
+  }
+
+  /** @param {boolean} background */
+  async #fetch(background) {
+    const { address } = this.#place;
+    const conversation = new Conversation(address, this.#options.timeout ?? TIMEOUT, {
+      background,
+    });
+    try {
+      return await this.#session.secrets(conversation);
+    } finally {
+      conversation.close();
+    }
+  }
+
+  /**
+   * What a service gets of these secrets: `values` by name, `config` as it is handed out.
+   * @param {Secrets} secrets
+   * @returns {{ config: any, values: Secrets }}
+   * @throws {ConfigError} missing, invalid
+   */
+  settle(secrets) {
+    const { override, required = [], schema, into } = this.#options;
+    const asked = [...required, ...namesIn(schema)];
+    const { values, withheld, notExported } = settled(secrets, this.#environ, { override, asked });
+    this.#warnOf(withheld, into ? notExported : []);
+    insistOn(required, values, this.#place);
+    const config = schema ? parsed(schema, values, this.#place) : view(values);
+    if (into) this.#export(values, notExported, into);
+    return { config, values };
+  }
+
+  /**
+   * @param {Secrets} values
+   * @param {string[]} notExported
+   * @param {Environ} into
+   */
+  #export(values, notExported, into) {
+    for (const [name, value] of values) if (!notExported.includes(name)) into[name] = value;
+    // Libraries ask for it as well, and in production it is the platform's.
+    const { NODE_ENV } = this.#local;
+    if (NODE_ENV && !this.#environ["NODE_ENV"]) into["NODE_ENV"] = NODE_ENV;
+  }
+
+  /**
+   * @param {string[]} withheld
+   * @param {string[]} notExported
+   */
+  #warnOf(withheld, notExported) {
+    const parts = [
+      withheld.length > 0 && `withheld, for they could take over a process: ${withheld.join(", ")}`,
+      notExported.length > 0 && `not set, for no environment holds them: ${notExported.join(", ")}`,
+    ];
+    const text = parts.filter(Boolean).join("; ");
+    if (text && text !== this.#warned) this.#warn(text);
+    this.#warned = text;
+  }
+}
+
+/**
+ * Load from an environment.
+ * @param {Environ} environ
+ * @param {Options} [options]
+ * @returns {Promise<any>}
+ */
+export async function loadFrom(environ, options = {}) {
+  const loader = new Loader(environ, options);
+  return loader.settle(await loader.start()).config;
+}

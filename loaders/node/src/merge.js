@@ -1,0 +1,78 @@
+// @ts-check
+/** From the server's answer to a service's values. Pure: environments come in as arguments. */
+
+import { failure } from "./errors.js";
+import { isExportable, isWithheld } from "./withheld.js";
+
+/** @typedef {import("./bootstrap.js").Place} Place */
+/** @typedef {Map<string, string>} Secrets names and values */
+/** @typedef {{ secretKey: string, secretValue: string, secretValueHidden?: boolean }} Secret */
+/** @typedef {{ secrets: Secret[], imports?: { secrets: Secret[] }[] }} Answer */
+
+/**
+ * Merge an answer as the server means it: a later import wins, own secrets win over all imports.
+ * @param {Answer} answer
+ * @param {Place} place
+ * @returns {Secrets}
+ * @throws {ConfigError} hidden, empty
+ */
+export function merged(answer, place) {
+  const imported = (answer.imports ?? []).flatMap((group) => group.secrets);
+  const hidden = [...answer.secrets, ...imported].filter((secret) => secret.secretValueHidden);
+  if (hidden.length > 0) {
+    const names = [...new Set(hidden.map((secret) => secret.secretKey))].join(", ");
+    throw failure("hidden", { ...place, names });
+  }
+  const secrets = new Map(
+    [...imported, ...answer.secrets].map((secret) => [secret.secretKey, secret.secretValue]),
+  );
+  if (secrets.size === 0) throw failure("empty", { ...place });
+  return secrets;
+}
+
+/**
+ * @typedef {object} Settled
+ * @property {Secrets} values what the service gets
+ * @property {string[]} withheld names that could take over a process
+ * @property {string[]} notExported names in `values` that no environment can hold
+ */
+
+/**
+ * Settle secrets with an environment: it wins, unless `override`; names that are asked for and that
+ * Infisical lacks are taken from it.
+ * @param {Secrets} secrets
+ * @param {import("./bootstrap.js").Environ} environ
+ * @param {{ override?: boolean | undefined, asked?: readonly string[] }} options
+ * @returns {Settled}
+ */
+export function settled(secrets, environ, { override = false, asked = [] }) {
+  /** @type {Secrets} */
+  const values = new Map();
+  const own = new Map(Object.entries(environ));
+  for (const [name, value] of secrets)
+    if (!isWithheld(name)) values.set(name, (override ? undefined : own.get(name)) ?? value);
+  for (const name of asked) {
+    const value = own.get(name);
+    if (!values.has(name) && value !== undefined) values.set(name, value);
+  }
+  return {
+    values,
+    withheld: [...secrets.keys()].filter(isWithheld).sort(),
+    notExported: [...values]
+      .filter(([name, value]) => !isExportable(name, value))
+      .map(([name]) => name)
+      .sort(),
+  };
+}
+
+/**
+ * Insist on names that have to be there, and not empty.
+ * @param {readonly string[]} required
+ * @param {Secrets} values
+ * @param {Place} place
+ * @throws {ConfigError} missing, with all of them
+ */
+export function insistOn(required, values, place) {
+  const missing = required.filter((name) => !values.get(name));
+  if (missing.length > 0) throw failure("missing", { ...place, names: missing.join(", ") });
+}

@@ -1,0 +1,64 @@
+// @ts-check
+/** What an answer of Infisical's means, if it isn't the one that was hoped for. Pure. */
+
+/** @typedef {import("../index.js").ErrorCode} ErrorCode */
+/** @typedef {{ status: number, data: any }} Answer `data`: the JSON object of the body, or null */
+
+/**
+ * Why a login failed, or null if it didn't.
+ * @param {Answer} answer
+ * @returns {ErrorCode | null}
+ */
+export function loginRefusal({ status, data }) {
+  if (status === 200) return isText(data?.accessToken) ? null : "not_infisical";
+  if (status === 401 && /\block/i.test(data?.message)) return "locked";
+  if ([400, 401, 403, 422].includes(status)) return "refused";
+  return unexpected(status);
+}
+
+/**
+ * Why a list failed, or null if it didn't.
+ * @param {Answer} answer
+ * @returns {ErrorCode | null}
+ */
+export function listRefusal({ status, data }) {
+  if (status === 200) return isList(data) ? null : "not_infisical";
+  if (status === 401 || status === 403) return "forbidden";
+  if ([400, 404, 422].includes(status)) return "not_found";
+  return unexpected(status);
+}
+
+/**
+ * Whether a list was refused for the token's sake, so that a new login may help.
+ * @param {Answer} answer
+ */
+export const tokenEnded = ({ status, data }) =>
+  status === 401 || (status === 403 && data?.error !== "PermissionDenied");
+
+/**
+ * @param {number} status
+ * @returns {ErrorCode}
+ */
+function unexpected(status) {
+  if (status === 429) return "rate_limited";
+  return status >= 500 ? "server" : "not_infisical";
+}
+
+/** @param {any} data */
+const isList = (data) =>
+  isSecrets(data?.secrets) &&
+  (data.imports === undefined ||
+    (Array.isArray(data.imports) &&
+      data.imports.every((/** @type {any} */ group) => isSecrets(group?.secrets))));
+
+/** @param {any} secrets */
+const isSecrets = (secrets) =>
+  Array.isArray(secrets) &&
+  secrets.every(
+    (secret) =>
+      isText(secret?.secretKey) &&
+      (typeof secret.secretValue === "string" || secret.secretValueHidden === true),
+  );
+
+/** @param {unknown} value */
+const isText = (value) => typeof value === "string" && value !== "";

@@ -1,0 +1,102 @@
+// @ts-check
+/** The runner: a program with the secrets in its environment, and nowhere else. */
+
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import { parseArgs } from "node:util";
+
+import { exitOnError, say } from "./errors.js";
+import { loadFrom } from "./loader.js";
+
+const USAGE = "Usage: with-secrets [--override] [--environment NAME] -- COMMAND [ARGUMENT…]";
+const WRONG_USAGE = 64;
+const NOT_EXECUTABLE = 126;
+const NOT_FOUND = 127;
+const FORWARDED = /** @type {NodeJS.Signals[]} */ ([
+  ...["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGWINCH"],
+]);
+
+/**
+ * Run the command after `--`, and end as it ends.
+ * @param {string[]} argv without the program's own name
+ */
+export async function run(argv) {
+  const { command, help, ...options } = asked(argv);
+  if (help) return void process.stdout.write(`${USAGE}\n`);
+  const environ = { ...process.env };
+  await loadFrom(process.env, { ...options, into: environ }).catch(exitOnError);
+  delete environ["INFISICAL_CLIENT_ID"];
+  delete environ["INFISICAL_CLIENT_SECRET"];
+  start(command, environ);
+}
+
+/** @param {string[]} argv */
+function asked(argv) {
+  const end = argv.indexOf("--");
+  const own = end < 0 ? argv : argv.slice(0, end);
+  const command = end < 0 ? [] : argv.slice(end + 1);
+  try {
+    const { values } = parseArgs({
+      args: own,
+      options: {
+        override: { type: "boolean", default: false },
+        environment: { type: "string" },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+    if (!values.help && !command[0]) throw new Error("no command after --");
+    return { ...values, command };
+  } catch (error) {
+    say(`${/** @type {Error} */ (error).message}\n${USAGE}`);
+    process.exit(WRONG_USAGE);
+  }
+}
+
+/**
+ * @param {string[]} command
+ * @param {NodeJS.ProcessEnv} environ
+ */
+function start([program = "", ...args], environ) {
+  /** @type {import("node:child_process").ChildProcess} */
+  let child;
+  // Listened for before there is a child, so that none is lost; they are told later, in a turn.
+  for (const signal of forwarded()) process.on(signal, () => child.kill(signal));
+  try {
+    child = spawn(program, args, { env: environ, stdio: "inherit" });
+    child.on("error", (error) => giveUp(program, error));
+    child.on("exit", end);
+  } catch (error) {
+    giveUp(program, /** @type {Error} */ (error)); // E2BIG, if the secrets are too many.
+  }
+}
+
+/**
+ * @param {string} program
+ * @param {NodeJS.ErrnoException} error
+ */
+function giveUp(program, { code }) {
+  const missing = code === "ENOENT";
+  say(`${program} ${missing ? "is not found: check its name and PATH" : `can't be run (${code})`}`);
+  process.exit(missing ? NOT_FOUND : NOT_EXECUTABLE);
+}
+
+/** At a terminal, Ctrl-C and Ctrl-\ reach the child without us; twice would mean "at once" to many. */
+function forwarded() {
+  const terminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
+  const fromKeys = ["SIGINT", "SIGQUIT"];
+  for (const signal of terminal ? fromKeys : []) process.on(signal, () => {});
+  return FORWARDED.filter((signal) => !terminal || !fromKeys.includes(signal));
+}
+
+/**
+ * End as the child did: with its exit code, or of the same signal.
+ * @param {number | null} code
+ * @param {NodeJS.Signals | null} signal
+ */
+function end(code, signal) {
+  if (signal === null) process.exit(code ?? 1);
+  process.removeAllListeners(signal);
+  // Node takes SIGUSR1 as a call for its debugger. As process 1, a signal may do nothing at all.
+  if (signal !== "SIGUSR1") process.kill(process.pid, signal);
+  setTimeout(() => process.exit(128 + constants.signals[signal]), 50);
+}

@@ -1,0 +1,106 @@
+// @ts-check
+/** The refresh in the background: ask again from time to time, tell what changed. */
+
+import { ConfigError, say } from "./errors.js";
+import { Loader } from "./loader.js";
+
+/** @typedef {import("./merge.js").Secrets} Secrets */
+/** @typedef {import("./loader.js").Options & import("../index.js").WatchOptions<any>} Options */
+
+const EVERY = 60;
+const SLOWEST = 10;
+
+/**
+ * Load once, then look for changes.
+ * @param {import("./bootstrap.js").Environ} environ
+ * @param {Options} options
+ * @returns {Promise<import("../index.js").Watch<any>>}
+ */
+export async function watchFrom(environ, options) {
+  // As it is now: with `into` it will hold values of Infisical's, which would win over later ones.
+  const loader = new Loader({ ...environ }, options);
+  return new Watcher(loader, loader.settle(await loader.start()), options);
+}
+
+class Watcher {
+  #loader;
+  #options;
+  #settled;
+  /** @type {Secrets | null} */
+  #unsettled = null;
+  #failures = 0;
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer;
+  #stopped = false;
+
+  /**
+   * @param {Loader} loader
+   * @param {ReturnType<Loader["settle"]>} settled
+   * @param {Options} options
+   */
+  constructor(loader, settled, options) {
+    this.#loader = loader;
+    this.#settled = settled;
+    this.#options = options;
+    this.#schedule();
+  }
+
+  /** The values as they are by now. */
+  get config() {
+    return this.#settled.config;
+  }
+
+  /** Ask no more. */
+  stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #schedule() {
+    if (this.#stopped) return;
+    const { every = EVERY } = this.#options;
+    const slower = Math.min(2 ** this.#failures, SLOWEST);
+    this.#timer = setTimeout(() => void this.#tick(), every * slower * 1000).unref();
+  }
+
+  async #tick() {
+    try {
+      await this.#refresh();
+      this.#failures = 0;
+    } catch (error) {
+      this.#failures += 1;
+      // A second wrong login is one step towards locking the identity.
+      if (isRefusedLogin(error)) this.stop();
+      (this.#options.onError ?? tell)(error);
+    } finally {
+      this.#schedule();
+    }
+  }
+
+  async #refresh() {
+    this.#unsettled = (await this.#loader.poll()) ?? this.#unsettled;
+    if (!this.#unsettled || this.#stopped) return;
+    const settled = this.#loader.settle(this.#unsettled);
+    this.#unsettled = null;
+    const changed = changedNames(this.#settled.values, settled.values);
+    if (changed.length === 0) return;
+    this.#settled = settled;
+    await this.#options.onChange?.(settled.config, changed);
+  }
+}
+
+/**
+ * @param {Secrets} before
+ * @param {Secrets} after
+ */
+function changedNames(before, after) {
+  const names = new Set([...before.keys(), ...after.keys()]);
+  return [...names].filter((name) => before.get(name) !== after.get(name)).sort();
+}
+
+/** @param {unknown} error */
+const isRefusedLogin = (error) =>
+  error instanceof ConfigError && (error.code === "refused" || error.code === "locked");
+
+/** @param {unknown} error */
+const tell = (error) => say(error instanceof Error ? error.message : String(error));

@@ -1,0 +1,59 @@
+// @ts-check
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { describe, test } from "node:test";
+import { inspect } from "node:util";
+
+import { ConfigError, failure } from "../src/errors.js";
+import { loadFrom } from "../src/loader.js";
+import { serve } from "./server.js";
+import { PROJECT, SECRET, directory, environFor, vectors } from "./tools.js";
+
+describe("what a server may answer", { concurrency: true }, () => {
+  for (const { name, timeout, login, list, want, requests } of vectors.answers)
+    test(name, async () => {
+      const server = await serve({ login, list });
+      const begun = performance.now();
+      const result = await loadFrom(environFor(server.address), {
+        directory: directory(),
+        timeout,
+      }).catch((error) => error);
+      const seconds = (performance.now() - begun) / 1000;
+      await server.close();
+      if (want.error) assertError(result, want.error, server.address, timeout);
+      else assert.deepEqual(Object.entries(result), Object.entries(want.values));
+      assert.deepEqual(server.requests, requests);
+      assert.ok(seconds < timeout + 3, `took ${seconds} s`);
+    });
+});
+
+test("a server that speaks no HTTP isn't Infisical, is asked once, and isn't quoted", async () => {
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections += 1;
+    socket.on("error", () => {}).write("220 value-example\r\n");
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  const environ = environFor(`http://127.0.0.1:${port}`);
+  const error = await loadFrom(environ, { directory: directory() }).catch((error) => error);
+  server.close();
+  assert.equal(error.code, "not_infisical");
+  assert.equal(connections, 1);
+  assert.doesNotMatch(inspect(error, { depth: 9 }), /rawPacket|value-example/);
+});
+
+/**
+ * @param {unknown} error
+ * @param {import("../index.js").ErrorCode} code
+ * @param {string} address
+ * @param {number} timeout
+ */
+function assertError(error, code, address, timeout) {
+  assert.ok(error instanceof ConfigError, String(error));
+  const where = { environment: "production", folder: "/backend", project: PROJECT };
+  const known = { address, ...where, client_id: "id-example", names: "A", timeout, status: 502 };
+  assert.equal(error.message, failure(code, known).message);
+  assert.ok(!`${error.stack}${JSON.stringify(error)}`.includes(SECRET));
+}

@@ -1,0 +1,106 @@
+// @ts-check
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { LOGIN, listOf, serve } from "./server.js";
+import { PROJECT, SECRET, environFor, script } from "./tools.js";
+
+const IMPORT = 'const { config } = await import("infisical-config/config.js");';
+
+/**
+ * Run a script against a server that answers so.
+ * @param {string} text
+ * @param {Parameters<typeof serve>[0]} scripts
+ */
+async function against(text, scripts) {
+  const server = await serve(scripts);
+  const result = await script(text, environFor(server.address));
+  await server.close();
+  return { ...result, ...server };
+}
+
+test("importing config.js is all that a service does", async () => {
+  const { status, stdout, stderr, requests } = await against(
+    `${IMPORT} console.log(config.A, config)`,
+    { list: [listOf({ A: "1" })] },
+  );
+  assert.deepEqual(
+    { status, stdout, stderr },
+    { status: 0, stdout: "1 Config { A }\n", stderr: "" },
+  );
+  assert.deepEqual(requests, { login: 1, list: 1 });
+});
+
+/** @type {[string, number, Parameters<typeof serve>[0]][]} */
+const FAILURES = [
+  ["is down", 75, { login: [{ status: 503, headers: { "retry-after": "600" } }] }],
+  ["refuses", 77, { login: [{ status: 401, json: { message: "Invalid credentials" } }] }],
+  ["has no such folder", 78, { login: [LOGIN], list: [{ status: 404, json: {} }] }],
+];
+for (const [what, expected, scripts] of FAILURES)
+  test(`a process whose Infisical ${what} ends at once with ${expected} and a line`, async () => {
+    const { status, stderr, address, seconds } = await against(`${IMPORT} assert.fail()`, scripts);
+    assert.equal(status, expected);
+    assert.match(stderr, /^infisical-config: .*\n$/);
+    assert.ok(stderr.startsWith(`infisical-config: ${address} `));
+    assert.ok(!stderr.includes(SECRET));
+    assert.ok(seconds < 10, `took ${seconds} s`);
+  });
+
+test("nothing set ends with 78 and says what to set", async () => {
+  const { status, stderr } = await script(IMPORT, {});
+  assert.equal(status, 78);
+  assert.match(
+    stderr,
+    /^infisical-config: INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are not/,
+  );
+});
+
+const CAUGHT =
+  'import { load } from "infisical-config"; const begun = performance.now();' +
+  "const { code } = await load({ timeout: 0.7 }).catch((error) => error);" +
+  'process.on("exit", () => console.log(code, performance.now() - begun < 4000));';
+
+for (const stall of /** @type {const} */ (["headers", "body"]))
+  test(`nothing keeps a process alive after a deadline with stalled ${stall}`, async () => {
+    const { status, stdout } = await against(CAUGHT, { list: [{ stall }] });
+    assert.deepEqual({ status, stdout }, { status: 0, stdout: "deadline true\n" });
+  });
+
+test("nothing keeps a process alive after a refusal or a good start", async () => {
+  const refused = await against(CAUGHT, { login: [{ status: 401, json: {} }] });
+  assert.equal(refused.stdout, "refused true\n");
+  const good = await against(CAUGHT, { list: [listOf({ A: "1" })] });
+  assert.equal(good.stdout, "undefined true\n");
+});
+
+test("a login that goes wrong in the middle of a refusal isn't made again", async () => {
+  const { requests, stdout } = await against(CAUGHT, {
+    login: [{ status: 401, headers: { "content-length": "100" }, stall: "body" }],
+  });
+  assert.equal(stdout, "refused true\n");
+  assert.equal(requests.login, 1);
+});
+
+test("a start needs less than 150 MB, with a thousand secrets", async () => {
+  const many = Array.from({ length: 1000 }, (_, at) => [`NAME_${at}`, "x".repeat(200)]);
+  const { stdout } = await against(
+    `${IMPORT} console.log(Object.keys(config).length, process.memoryUsage.rss() / 1e6 < 150)`,
+    { list: [listOf(Object.fromEntries(many))] },
+  );
+  assert.equal(stdout, "1000 true\n");
+});
+
+test("the file says where Infisical is, and the project that is asked", async () => {
+  const server = await serve({ list: [listOf({ A: "1" })] });
+  const { directoryWith, node, PACKAGE } = await import("./tools.js");
+  const cwd = directoryWith({
+    ".infisical.json": JSON.stringify({ workspaceId: PROJECT, domain: server.address }),
+    ".env.local": `INFISICAL_CLIENT_ID=id-example\nINFISICAL_CLIENT_SECRET=${SECRET}\n`,
+    "app.mjs": `import { config } from "${PACKAGE}config.js"; console.log(config.A);`,
+  });
+  const { stdout } = await node(["app.mjs"], { NODE_ENV: "production" }, cwd);
+  await server.close();
+  assert.equal(stdout, "1\n");
+  assert.match(String(server.bodies[1]), new RegExp(`workspaceId=${PROJECT}.*secretPath=%2F`));
+});

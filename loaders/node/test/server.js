@@ -1,0 +1,85 @@
+// @ts-check
+/** A server on loopback that answers as it is told, and counts what it is asked. */
+
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/**
+ * @typedef {object} Step one answer; `stall`, `drip` (seconds a byte) and `reset` are its failures
+ * @property {number} [status]
+ * @property {Record<string, string>} [headers]
+ * @property {unknown} [json]
+ * @property {string} [text]
+ * @property {"headers" | "body"} [stall]
+ * @property {number} [drip]
+ * @property {boolean} [reset]
+ */
+/** @typedef {Step[] | ((request: import("node:http").IncomingMessage) => Step)} Script */
+
+export const LOGIN = { status: 200, json: { accessToken: "token-example", expiresIn: 1800 } };
+
+/**
+ * A list of own secrets.
+ * @param {Record<string, string>} values
+ * @param {Record<string, string>} [headers]
+ * @returns {Step}
+ */
+export const listOf = (values, headers = {}) => ({
+  status: 200,
+  headers,
+  json: {
+    secrets: Object.entries(values).map(([secretKey, secretValue]) => ({ secretKey, secretValue })),
+    imports: [],
+  },
+});
+
+/**
+ * Serve; the answers of an array are given in turn, and its last one again and again.
+ * @param {{ login?: Script, list?: Script }} scripts
+ */
+export async function serve({ login = [LOGIN], list = [] }) {
+  const requests = { login: 0, list: 0 };
+  const bodies = /** @type {string[]} */ ([]);
+  const server = createServer(async (request, response) => {
+    const kind = request.method === "POST" ? "login" : "list";
+    const script = kind === "login" ? login : list;
+    const turn = requests[kind]++;
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    bodies.push(`${request.method} ${request.url} ${body}`);
+    const step = Array.isArray(script)
+      ? script[Math.min(turn, script.length - 1)]
+      : script(request);
+    await answer(response, step ?? { status: 599 }).catch(() => {});
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  return {
+    address: `http://127.0.0.1:${port}`,
+    requests,
+    bodies,
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+/**
+ * @param {import("node:http").ServerResponse} response
+ * @param {Step} step
+ */
+async function answer(response, { status = 200, headers = {}, json, text, stall, drip, reset }) {
+  if (reset) return void response.socket?.resetAndDestroy();
+  if (stall === "headers") return;
+  const body = text ?? (json === undefined ? "" : JSON.stringify(json));
+  response.writeHead(status, { "content-type": "application/json", ...headers });
+  if (stall === "body") return void response.write('{"secrets": [');
+  if (drip === undefined) return void response.end(body);
+  while (!response.destroyed) {
+    response.write(" ");
+    await sleep(drip * 1000);
+  }
+}

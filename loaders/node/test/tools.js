@@ -1,0 +1,94 @@
+// @ts-check
+/** What several tests need. */
+
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
+export const PROJECT = "00000000-0000-4000-8000-000000000001";
+export const SECRET = "client-secret-example";
+
+/** The cases that both languages' loaders share. */
+export const vectors = JSON.parse(
+  readFileSync(new URL("../../vectors.json", import.meta.url), "utf8"),
+);
+
+/** An empty directory. */
+export const directory = () => mkdtempSync(join(tmpdir(), "infisical-config-"));
+
+/**
+ * A directory with files in it.
+ * @param {Record<string, string | null>} files null: not there
+ */
+export function directoryWith(files) {
+  const made = directory();
+  for (const [name, text] of Object.entries(files))
+    if (text !== null) writeFileSync(join(made, name), text);
+  return made;
+}
+
+/**
+ * The environment of a service whose Infisical is at this address.
+ * @param {string} address
+ * @returns {Record<string, string>}
+ */
+export const environFor = (address) => ({
+  INFISICAL_CLIENT_ID: "id-example",
+  INFISICAL_CLIENT_SECRET: SECRET,
+  NODE_ENV: "production",
+  INFISICAL_DOMAIN: address,
+  INFISICAL_PROJECT_ID: PROJECT,
+  INFISICAL_SECRET_PATH: "/backend",
+});
+
+/**
+ * Run a program to its end.
+ * @param {string[]} command arguments of node
+ * @param {Record<string, string>} environ
+ * @param {string} [cwd]
+ * @returns {Promise<{ status: number | null, signal: string | null, stdout: string,
+ *     stderr: string, seconds: number }>}
+ */
+export function node(command, environ, cwd = PACKAGE) {
+  const begun = performance.now();
+  const env = { PATH: process.env["PATH"], HOME: process.env["HOME"], ...environ };
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      command,
+      { env, cwd, timeout: 30_000, killSignal: "SIGKILL" },
+      (_, stdout, stderr) => {
+        const { exitCode: status, signalCode: signal } = child;
+        resolve({ status, signal, stdout, stderr, seconds: (performance.now() - begun) / 1000 });
+      },
+    );
+  });
+}
+
+/**
+ * Run a script as a module of this package.
+ * @param {string} script
+ * @param {Record<string, string>} environ
+ */
+export const script = (script, environ) => node(["--input-type=module", "--eval", script], environ);
+
+/**
+ * Start the runner, and wait for the first line of its child.
+ * @param {string[]} args
+ * @param {Record<string, string>} environ
+ */
+export async function startRunner(args, environ) {
+  const env = { PATH: process.env["PATH"], ...environ };
+  const runner = spawn(process.execPath, [join(PACKAGE, "bin/with-secrets.js"), ...args], {
+    env,
+    cwd: PACKAGE,
+    stdio: ["ignore", "pipe", "ignore"],
+    timeout: 30_000,
+  });
+  await once(runner.stdout, "data");
+  return runner;
+}

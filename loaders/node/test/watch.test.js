@@ -1,0 +1,187 @@
+// @ts-check
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { watchFrom } from "../src/watcher.js";
+import { LOGIN, listOf, serve } from "./server.js";
+import { directory, environFor, script } from "./tools.js";
+
+const REFUSED = { status: 401, json: { message: "Invalid credentials" } };
+const ENDED = { status: 403, json: { error: "TokenError", message: "Token expired" } };
+const EVERY = 0.05;
+
+/**
+ * Watch a server that answers so, until that was asked or told often enough.
+ * @param {{ login?: import("./server.js").Script, list: import("./server.js").Script }} scripts
+ * @param {{ asked?: number, told?: number }} until
+ * @param {Partial<import("../src/watcher.js").Options>} options
+ */
+async function watching(scripts, until, options = {}) {
+  const server = await serve(scripts);
+  after(server.close);
+  /** @type {unknown[][]} */
+  const told = [];
+  const watch = await watchFrom(environFor(server.address), {
+    directory: directory(),
+    every: EVERY,
+    onChange: (config, names) => told.push(["change", { ...config }, names]),
+    onError: (error) => told.push(["error", /** @type {any} */ (error).code ?? error]),
+    ...options,
+  });
+  const { asked: lists = 0, told: times = 0 } = until;
+  for (let turn = 0; turn < 500; turn += 1) {
+    if (server.requests.list >= lists && told.length >= times) break;
+    await sleep(20);
+  }
+  await sleep(4 * EVERY * 1000); // Time for what should not happen.
+  watch.stop();
+  return { told, watch, ...server };
+}
+
+describe("a watch", { concurrency: true }, () => {
+  test("asks by ETag, and tells a change once, with the names", async () => {
+    /** @type {(string | undefined)[]} */
+    const tags = [];
+    const { told, watch, requests } = await watching(
+      {
+        list: ({ headers }) => {
+          const tag = headers["if-none-match"];
+          tags.push(tag);
+          if (tag === '"two"') return { status: 304 };
+          if (tag === '"one"') return listOf({ A: "2", B: "same", C: "new" }, { etag: '"two"' });
+          return listOf({ A: "1", B: "same" }, { etag: '"one"' });
+        },
+      },
+      { asked: 5 },
+    );
+    assert.deepEqual(tags.slice(0, 4), [undefined, '"one"', '"two"', '"two"']);
+    assert.deepEqual(told, [["change", { A: "2", B: "same", C: "new" }, ["A", "C"]]]);
+    assert.deepEqual({ ...watch.config }, { A: "2", B: "same", C: "new" });
+    assert.equal(requests.login, 1);
+  });
+
+  test("keeps still if the answer is another but the values are the same", async () => {
+    const { told, requests } = await watching({ list: [listOf({ A: "1" })] }, { asked: 3 });
+    assert.deepEqual(told, []);
+    assert.ok(requests.list >= 3);
+  });
+
+  test("makes the cache as new as the answer that nothing has changed", async () => {
+    const file = join(directory(), "cache");
+    /** @type {string[]} */
+    const texts = [];
+    const { told } = await watching(
+      {
+        list: ({ headers }) => {
+          if (!headers["if-none-match"]) return listOf({ A: "1" }, { etag: '"one"' });
+          texts.push(readFileSync(file, "utf8"));
+          return { status: 304 };
+        },
+      },
+      { asked: 4 },
+      { cache: { file } },
+    );
+    assert.deepEqual(told, []);
+    assert.equal(new Set(texts).size, texts.length);
+  });
+
+  test("logs in once again when the token has ended", async () => {
+    const answers = [listOf({ A: "1" }), ENDED, listOf({ A: "2" })];
+    const { told, requests } = await watching({ list: answers }, { told: 1 });
+    assert.deepEqual(told, [["change", { A: "2" }, ["A"]]]);
+    assert.equal(requests.login, 2);
+  });
+
+  test("makes one wrong login at most, and stops", async () => {
+    const scripts = { login: [LOGIN, REFUSED], list: [listOf({ A: "1" }), ENDED] };
+    const { told, requests, watch } = await watching(scripts, { told: 1 });
+    assert.deepEqual(told, [["error", "refused"]]);
+    assert.deepEqual(requests, { login: 2, list: 2 });
+    assert.deepEqual({ ...watch.config }, { A: "1" });
+  });
+
+  test("doesn't log in again where a privilege is missing", async () => {
+    const denied = { status: 403, json: { error: "PermissionDenied" } };
+    const { told, requests } = await watching({ list: [listOf({ A: "1" }), denied] }, { told: 1 });
+    assert.deepEqual(told[0], ["error", "forbidden"]);
+    assert.equal(requests.login, 1);
+  });
+
+  test("goes on after an error, more slowly", async () => {
+    const down = { status: 503, headers: { "retry-after": "600" } };
+    const answers = [listOf({ A: "1" }), down, down, listOf({ A: "2" })];
+    const begun = performance.now();
+    const { told } = await watching({ list: answers }, { told: 3 });
+    assert.deepEqual(told, [
+      ["error", "server"],
+      ["error", "server"],
+      ["change", { A: "2" }, ["A"]],
+    ]);
+    assert.ok(performance.now() - begun > (1 + 2 + 4 + 4) * EVERY * 1000);
+  });
+
+  test("keeps the old values, and goes on telling, while a required one is missing", async () => {
+    let times = 0;
+    const gone = listOf({ B: "1" }, { etag: '"gone"' });
+    const { told, watch } = await watching(
+      {
+        list: ({ headers }) =>
+          headers["if-none-match"] ? { status: 304 } : times++ ? gone : listOf({ A: "1" }),
+      },
+      { told: 2 },
+      { required: ["A"] },
+    );
+    assert.deepEqual(told.slice(0, 2), [
+      ["error", "missing"],
+      ["error", "missing"],
+    ]);
+    assert.deepEqual({ ...watch.config }, { A: "1" });
+  });
+
+  test("tells an error of onChange as an error", async () => {
+    const broken = new Error("broken");
+    const onChange = () => Promise.reject(broken);
+    const answers = [listOf({ A: "1" }), listOf({ A: "2" })];
+    const { told } = await watching({ list: answers }, { told: 1 }, { onChange });
+    assert.deepEqual(told, [["error", broken]]);
+  });
+
+  test("sets a change where the values were set, too", async () => {
+    /** @type {Record<string, string>} */
+    const into = { OWN: "own" };
+    await watching(
+      { list: [listOf({ A: "1" }), listOf({ A: "2", OWN: "x" })] },
+      { asked: 3 },
+      { into },
+    );
+    assert.deepEqual(into, { OWN: "x", A: "2" });
+  });
+
+  test("refuses to begin as a load does", async () => {
+    await assert.rejects(watching({ login: [REFUSED], list: [] }, {}), { code: "refused" });
+  });
+});
+
+const WATCH = 'import { watch } from "infisical-config"; await watch({ every: 0.01 });';
+
+test("a watch keeps no process alive", async () => {
+  const server = await serve({ list: [listOf({ A: "1" })] });
+  const { status } = await script(WATCH, environFor(server.address));
+  await server.close();
+  assert.equal(status, 0);
+});
+
+test("a look that is stalled keeps no process alive", async () => {
+  const server = await serve({ list: [listOf({ A: "1" }), { stall: "headers" }] });
+  const { status, seconds } = await script(
+    `${WATCH} setTimeout(() => {}, 1000);`,
+    environFor(server.address),
+  );
+  await server.close();
+  assert.equal(status, 0);
+  assert.equal(server.requests.list, 2);
+  assert.ok(seconds < 15, `took ${seconds} s`);
+});

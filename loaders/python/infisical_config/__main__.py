@@ -1,0 +1,78 @@
+"""`python -m infisical_config -- COMMAND`: any program, with the secrets in its environment."""
+
+from __future__ import annotations
+
+import getopt
+import os
+import signal
+import sys
+from typing import NoReturn, Unpack
+
+from .errors import ConfigError
+from .loading import load
+from .starting import Options, tell
+
+_USAGE = "python -m infisical_config [--override] [--environment NAME] -- COMMAND [ARGUMENT...]"
+_WRONG_USAGE, _NOT_EXECUTABLE, _NOT_FOUND = 64, 126, 127
+_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Become the command, or end with a status that says why not."""
+    options, command = _asked(arguments)
+    _act_on_signals_as_a_command_does()
+    try:
+        environment = child_environment(**options)
+    except ConfigError as error:
+        _end(error.exit_code, str(error))
+    _become(command, environment)
+
+
+def child_environment(**options: Unpack[Options]) -> dict[str, str]:
+    """The process's environment with the secrets, without what reads them; raises ConfigError."""
+    options["into"] = child = dict(os.environ)
+    load(**options)
+    return {name: value for name, value in child.items() if name not in _CREDENTIAL}
+
+
+def _asked(arguments: list[str]) -> tuple[Options, list[str]]:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    command = arguments[end + 1 :]
+    try:
+        given, rest = getopt.getopt(arguments[:end], "", ["override", "environment=", "help"])
+    except getopt.GetoptError as error:
+        _end(_WRONG_USAGE, f"{error.msg}; use it so: {_USAGE}")
+    said = dict(given)
+    if "--help" in said:
+        print(_USAGE)
+        sys.exit(0)
+    if rest or not command:
+        _end(_WRONG_USAGE, f"there is no command after --; use it so: {_USAGE}")
+    return {"environment": said.get("--environment"), "override": "--override" in said}, command
+
+
+def _act_on_signals_as_a_command_does() -> None:
+    """Undo what Python sets up: a command inherits what is ignored, and Ctrl-C just ends it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
+    try:
+        os.execvpe(command[0], command, environment)
+    except FileNotFoundError:
+        _end(_NOT_FOUND, f"there is no command {command[0]}: check its name and PATH")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "its name is malformed"
+        _end(_NOT_EXECUTABLE, f"{command[0]} can't be run ({why}): make it executable")
+
+
+def _end(status: int, message: str) -> NoReturn:
+    tell(message)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,40 @@
+"""A call that is waited for only so long."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+def outcome(call: Callable[[], T], seconds: float) -> Callable[[], T] | None:
+    """What gives the result of a call, or raises what it raised; None if time is over first.
+
+    The call runs in a thread, which then is left behind: nothing else ends an answer that comes
+    a byte at a time. It does not keep the process alive.
+    """
+    outcomes: list[Callable[[], T]] = []
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException as error:
+            outcomes.append(_raising(error))
+        else:
+            outcomes.append(lambda: result)
+
+    thread = threading.Thread(target=run, name="infisical-config", daemon=True)
+    thread.start()
+    thread.join(max(seconds, 0))
+    return outcomes[0] if outcomes else None
+
+
+def _raising(error: BaseException) -> Callable[[], NoReturn]:
+    def throw() -> NoReturn:
+        raise error
+
+    return throw

@@ -1,0 +1,82 @@
+"""The one error of this package, and the words for everything that can go wrong."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+Code = Literal[
+    "not_configured",
+    "refused",
+    "locked",
+    "forbidden",
+    "not_found",
+    "hidden",
+    "empty",
+    "not_infisical",
+    "unreachable",
+    "deadline",
+    "server",
+    "rate_limited",
+    "missing",
+    "invalid",
+]
+
+TRY_AGAIN_LATER: Final = 75
+REFUSED: Final = 77
+TO_BE_PUT_RIGHT: Final = 78
+
+_LATER = {"unreachable", "deadline", "server", "rate_limited"}
+_REFUSALS = {"refused", "locked", "forbidden", "hidden"}
+
+# All but `not_configured`, which has a sentence for each thing that is missing or malformed.
+TEXTS: Final[dict[Code, str]] = {
+    "refused": "{address} refused the client id and secret of {client_id}: they are wrong, used up"
+    " or revoked; get new ones with `infisical-iac credentials show`",
+    "locked": "{address} has locked the login of {client_id} after too many wrong client secrets:"
+    " put the right one in place and wait five minutes",
+    "forbidden": "{address} does not let this identity read {environment} {folder}: check its"
+    " privileges with `infisical-iac workspace plan`",
+    "not_found": "{address} has no {environment} {folder} in project {project}: check NODE_ENV and"
+    " .infisical.json",
+    "hidden": "{address} hides the values of {names} in {environment} {folder}: the identity needs"
+    " readValue",
+    "empty": "{address} shows no secret in {environment} {folder}: this identity may read another"
+    " environment or folder; check NODE_ENV and .infisical.json",
+    "not_infisical": "{address} does not answer as Infisical does: check the address in"
+    " .infisical.json",
+    "unreachable": "{address} can't be reached: check that it runs and that this machine may"
+    " connect to it",
+    "deadline": "{address} did not answer within {timeout} s: check that it runs, or give more"
+    " time",
+    "server": "{address} answers {status}: look at its log, and start again when it is well",
+    "rate_limited": "{address} asks for patience (429): start again later",
+    "missing": "{names} missing in {environment} {folder} of {address} and in the environment: add"
+    " the secrets, or set the variables",
+    "invalid": "{problems} in {environment} {folder} of {address}: put the values right",
+}
+
+
+class ConfigError(Exception):
+    """Why there is no configuration: one sentence with what, where and what to do.
+
+    It never holds a secret's value.
+
+    Attributes:
+        code: what went wrong, for programs.
+        exit_code: the status to end a process with: 75 to be tried again later, 77 refused,
+            78 to be put right by a person.
+    """
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(code, message)
+        self.code: Code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    @property
+    def exit_code(self) -> int:
+        if self.code in _LATER:
+            return TRY_AGAIN_LATER
+        return REFUSED if self.code in _REFUSALS else TO_BE_PUT_RIGHT

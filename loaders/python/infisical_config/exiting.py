@@ -1,0 +1,23 @@
+"""How a process ends that can't be given its configuration."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .errors import ConfigError
+from .starting import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """End the process where a start inside fails: one sentence, its exit status, no traceback."""
+    try:
+        yield
+    except ConfigError as error:
+        tell(str(error))
+        sys.exit(error.exit_code)

@@ -1,0 +1,56 @@
+"""When the cache is written, when it is used, and what is said about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .bootstrap import Bootstrap
+    from .cache import Cache
+
+
+def keep(
+    cache: Cache, place: Bootstrap, secrets: Mapping[str, str], warn: Callable[[str], None]
+) -> None:
+    """Write what was read; a cache that can't be written is a warning only."""
+    try:
+        cache.save(secrets, place)
+    except OSError as error:
+        warn(f"the cache {cache.file} can't be written ({error.strerror}): check its directory")
+
+
+def instead(
+    cache: Cache, place: Bootstrap, error: ConfigError, warn: Callable[[str], None]
+) -> dict[str, str]:
+    """The values of the last good start, with a loud warning.
+
+    Raises the error that the server gave when there are none, or too old ones.
+    """
+    from .sealing import Unreadable
+
+    try:
+        cached = cache.read(place)
+    except FileNotFoundError:
+        raise error from None
+    except (Unreadable, OSError):
+        warn(
+            f"the cache {cache.file} can't be used: it is damaged, or another credential's or"
+            " place's"
+        )
+        raise error from None
+    age = _words(cached.age)
+    if cached.age > cache.max_age:
+        too_old = f"the cache {cache.file} is {age} old, older than {_words(cache.max_age)}"
+        raise ConfigError(error.code, f"{error}; {too_old}")
+    warn(f"{error}. STARTING WITH THE CACHE {cache.file}, which is {age} old")
+    return cached.secrets
+
+
+def _words(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds // 60:.0f} min" if seconds < 7200 else f"{seconds // 3600:.0f} h"

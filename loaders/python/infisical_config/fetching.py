@@ -1,0 +1,150 @@
+"""Login and list: the official SDK's calls, and what its failures mean."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from infisical_sdk import InfisicalError, InfisicalSDKClient  # type: ignore[import-untyped]
+from infisical_sdk.infisical_requests import APIError  # type: ignore[import-untyped]
+
+from .deadline import outcome
+from .merge import Answer, merge
+from .retrying import PatientAdapter, Unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests import PreparedRequest
+
+    from .bootstrap import Bootstrap
+    from .errors import Code
+
+# What the SDK does with an answer that has another shape than it expects.
+_UNEXPECTED = (InfisicalError, AttributeError, KeyError, TypeError, ValueError)
+
+
+class TokenEnded(Exception):
+    """The list was refused for the token's sake, so that a new login may help."""
+
+
+class Reader:
+    """Reads the secrets of one place, as often as one likes."""
+
+    def __init__(self, place: Bootstrap) -> None:
+        self._place = place
+        self._session = _Session(place)
+
+    def read(self, timeout: float) -> dict[str, str]:
+        """The secrets as they are now: the very same mapping if the server says so.
+
+        Raises ConfigError; after `timeout` seconds at the latest.
+        """
+        session = self._session
+        session.transport.allow(timeout, time.monotonic() + timeout)
+        result = outcome(session.read, timeout)
+        if result is None:
+            self._session = _Session(self._place)  # the old one is still at work
+            raise session.transport.late()
+        return result()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.sdk.api.session.close()
+
+
+class _Session:
+    """A client of the SDK, logged in for as long as the server allows, and what it read last."""
+
+    def __init__(self, place: Bootstrap) -> None:
+        self.sdk = InfisicalSDKClient(host=place.address, cache_ttl=None)
+        self.transport = PatientAdapter(place)
+        self._place = place
+        self._logged_in = False
+        self._secrets: dict[str, str] = {}
+        http = self.sdk.api.session
+        http.auth = _as_it_is
+        http.mount("http://", self.transport)
+        http.mount("https://", self.transport)
+
+    def read(self) -> dict[str, str]:
+        if self._logged_in:
+            with suppress(TokenEnded):
+                return self._list()
+        self._login()
+        with suppress(TokenEnded):
+            return self._list()
+        raise self._place.error("forbidden")
+
+    def _login(self) -> None:
+        place, login = self._place, self.sdk.auth.universal_auth.login
+        _asked(place, _login_failure, login, place.client_id, place.client_secret)
+        self._logged_in = True
+
+    def _list(self) -> dict[str, str]:
+        place = self._place
+        try:
+            found = _asked(
+                place,
+                _list_failure,
+                self.sdk.secrets.list_secrets,
+                project_id=place.project,
+                environment_slug=place.environment,
+                secret_path=place.folder,
+                expand_secret_references=False,
+                include_imports=True,
+            )
+        except Unchanged:
+            return self._secrets
+        self._secrets = _asked(place, _list_failure, _merged, found, place)
+        self.transport.known = self.transport.seen
+        return self._secrets
+
+
+def _merged(found: Any, place: Bootstrap) -> dict[str, str]:
+    # The SDK makes objects of the own secrets alone.
+    own = [vars(each) for each in found.secrets]
+    return merge(Answer(own, [each.secrets for each in found.imports]), place)
+
+
+def _as_it_is(request: PreparedRequest) -> PreparedRequest:
+    """An authentication that keeps a `.netrc` from replacing the token."""
+    return request
+
+
+def _asked(
+    place: Bootstrap,
+    meaning: Callable[[APIError], Code | None],
+    call: Callable[..., Any],
+    *args: Any,
+    **options: Any,
+) -> Any:
+    """What a call returns.
+
+    Raises ConfigError, or TokenEnded where the meaning of a failure is None. Neither tells of the
+    SDK's error, which may quote what was sent or answered.
+    """
+    code: Code | None
+    try:
+        return call(*args, **options)
+    except APIError as error:
+        code = meaning(error)
+    except OSError:  # of requests, before anything was sent: such as for an address that is none
+        code = "unreachable"
+    except _UNEXPECTED:
+        code = "not_infisical"
+    # Out here, where the SDK's error is no context of it.
+    raise place.error(code) if code else TokenEnded
+
+
+def _login_failure(error: APIError) -> Code:
+    if error.status_code not in (400, 401, 403, 422):
+        return "not_infisical"
+    return "locked" if "temporarily locked" in str(error) else "refused"
+
+
+def _list_failure(error: APIError) -> Code | None:
+    if error.status_code in (401, 403):
+        return "forbidden" if error.response.get("error") == "PermissionDenied" else None
+    return "not_found" if error.status_code in (400, 404, 422) else "not_infisical"

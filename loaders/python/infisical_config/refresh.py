@@ -1,0 +1,130 @@
+"""A configuration that follows Infisical while the process runs."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
+
+from . import fallback
+from .errors import ConfigError
+from .loading import connect, first
+from .starting import Options, Start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .schema import M
+    from .view import Config
+
+C = TypeVar("C")
+
+_LONGEST_BACK_OFF = 10  # times the interval
+_FINAL = {"refused", "locked"}  # another try could lock the identity
+
+
+class Watch(Generic[C]):
+    """Reads the secrets again and again, in a thread that does not keep the process alive.
+
+    Attributes:
+        config: the configuration as it was last read.
+    """
+
+    config: C
+
+    def __init__(
+        self,
+        every: float,
+        on_change: Callable[[C, list[str]], object] | None,
+        on_error: Callable[[Exception], object] | None,
+        start: Start,
+    ) -> None:
+        self._every = every
+        self._on_change = on_change or (lambda config, names: None)
+        self._on_error = on_error or (lambda error: start.warn(str(error)))
+        self._start = start
+        self._place = start.place()
+        self._reader = connect(self._place)
+        self._secrets = first(self._reader, start, self._place)
+        self._values = start.values(self._secrets, self._place)
+        self.config = start.finish(self._values, self._place)
+        self._stopped = threading.Event()
+        threading.Thread(target=self._run, name="infisical-config", daemon=True).start()
+
+    def stop(self) -> None:
+        """Read no more; a request that is under way is not waited for."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopped.wait(self._every * min(2**failures, _LONGEST_BACK_OFF)):
+            try:
+                self._poll()
+                failures = 0
+            except Exception as error:  # also one of the callback: it must not end the watch
+                failures += 1
+                self._tell(error)
+        self._reader.close()
+
+    def _poll(self) -> None:
+        secrets = self._reader.read(self._start.timeout)
+        if self._stopped.is_set():
+            return
+        if self._start.cache:  # also what has not changed is as new as this answer
+            fallback.keep(self._start.cache, self._place, secrets, self._start.warn)
+        if secrets == self._secrets:
+            return
+        values = self._start.values(secrets, self._place)
+        names = sorted(
+            name
+            for name in values.keys() | self._values.keys()
+            if values.get(name) != self._values.get(name)
+        )
+        if names:
+            self.config = self._start.finish(values, self._place)
+        self._secrets, self._values = secrets, values
+        if names:
+            self._on_change(self.config, names)
+
+    def _tell(self, error: Exception) -> None:
+        if isinstance(error, ConfigError) and error.code in _FINAL:
+            self._stopped.set()
+        self._on_error(error)
+
+
+@overload
+def watch(
+    *,
+    every: float = 60,
+    on_change: Callable[[M, list[str]], object] | None = None,
+    on_error: Callable[[Exception], object] | None = None,
+    schema: type[M],
+    **options: Unpack[Options],
+) -> Watch[M]: ...
+@overload
+def watch(
+    *,
+    every: float = 60,
+    on_change: Callable[[Config, list[str]], object] | None = None,
+    on_error: Callable[[Exception], object] | None = None,
+    schema: None = None,
+    **options: Unpack[Options],
+) -> Watch[Config]: ...
+def watch(
+    *, every: float = 60, on_change: Any = None, on_error: Any = None, **options: Any
+) -> Watch[Any]:
+    """Load like `load`, then ask every so many seconds whether anything has changed.
+
+    A server that forks its workers calls it in each of them: no thread outlives a fork.
+
+    Args:
+        on_change: called in the watch's thread with the new configuration and the names whose
+            values differ, also those that are gone.
+        on_error: called with what went wrong, such as a ConfigError; a warning by default. The
+            configuration stays as it is and the next try comes later, up to ten times; after a
+            refused login there is none.
+        options: see Options and `load`. `into` gets what changes too, but nothing is removed
+            from it.
+
+    Raises ConfigError.
+    """
+    return Watch(every, on_change, on_error, Start(**options))

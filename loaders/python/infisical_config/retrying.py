@@ -1,0 +1,118 @@
+"""How the SDK's requests are sent: with patience, before a deadline, and to nobody else."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from requests.adapters import HTTPAdapter
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+    from .bootstrap import Bootstrap
+    from .errors import ConfigError
+
+_ATTEMPTS = 4
+_FIRST_PAUSE = 0.5
+_TOO_LITTLE = 0.05  # seconds in which no request could be made
+
+
+class Unchanged(Exception):
+    """The list is the one that was read last."""
+
+
+class PatientAdapter(HTTPAdapter):
+    """Repeats a request on network errors, 429 and 5xx, at most four times altogether.
+
+    What it raises are errors that the SDK lets through: the SDK's own repetition, which knows
+    neither a deadline nor a status, never sees a failure that it would repeat.
+
+    Attributes:
+        known: the ETag of the list that is known; None asks for the list as a whole.
+        seen: the ETag of the list that came last.
+    """
+
+    def __init__(self, place: Bootstrap) -> None:
+        super().__init__()
+        self._place = place
+        self._timeout = self._deadline = 0.0
+        self.known: str | None = None
+        self.seen: str | None = None
+
+    def allow(self, timeout: float, deadline: float) -> None:
+        """Send requests until a moment of the monotonic clock; the timeout is for the errors."""
+        self._timeout, self._deadline = timeout, deadline
+
+    def late(self) -> ConfigError:
+        """The error for what did not end in time."""
+        return self._place.error("deadline", timeout=f"{self._timeout:g}")
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        """The answer to a request, with its body.
+
+        Raises ConfigError when there is none that can be used, and Unchanged for a 304.
+        """
+        if self.known and request.method == "GET":
+            request.headers["If-None-Match"] = self.known
+        for attempt in range(_ATTEMPTS):
+            answer = self._once(request, *args, **options)
+            if answer is not None and answer.status_code < 500 and answer.status_code != 429:
+                return self._accepted(answer)
+            wait = pause(attempt, None if answer is None else answer.headers.get("Retry-After"))
+            if attempt + 1 == _ATTEMPTS or wait >= self._left():
+                break
+            time.sleep(wait)
+        raise self._failure(answer)
+
+    def _once(self, request: PreparedRequest, *args: Any, **options: Any) -> Response | None:
+        """What came back; None if nothing did."""
+        if self._left() < _TOO_LITTLE:
+            raise self.late()
+        try:
+            answer = super().send(request, *args, **{**options, "timeout": self._left()})
+            answer.content  # noqa: B018 - read here, where its failure is one of the request
+        except OSError:  # all of requests' errors are, and a bundle of certificates may be missing
+            return None
+        return answer
+
+    def _accepted(self, answer: Response) -> Response:
+        if answer.status_code == 304:
+            raise Unchanged
+        if 300 <= answer.status_code < 400:  # whoever that leads to must not get the secret
+            raise self._place.error("not_infisical")
+        if answer.request.method == "GET":
+            self.seen = answer.headers.get("ETag")
+        return answer
+
+    def _failure(self, answer: Response | None) -> ConfigError:
+        if answer is None:
+            late = self._left() < _TOO_LITTLE
+            return self.late() if late else self._place.error("unreachable")
+        if answer.status_code == 429:
+            return self._place.error("rate_limited")
+        return self._place.error("server", status=answer.status_code)
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
+
+
+def pause(attempt: int, retry_after: str | None) -> float:
+    """The seconds to wait after an attempt, counted from 0: what the server asks for, if it does.
+
+    Without its word 0.5, 1, 2... give or take a fifth, so that a fleet does not come back at once.
+    """
+    asked = _seconds(retry_after or "")
+    return _FIRST_PAUSE * 2**attempt * random.uniform(0.8, 1.2) if asked is None else asked
+
+
+def _seconds(retry_after: str) -> float | None:
+    if retry_after.isascii() and retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # neither seconds nor a date
+        return None

@@ -1,0 +1,103 @@
+"""The options of a start, and what it makes of secrets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from . import bootstrap, schema
+from .merge import missing, resolve
+from .view import Config
+from .withheld import fits, is_withheld
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+
+    from pydantic import BaseModel
+
+    from .bootstrap import Bootstrap
+    from .cache import Cache
+
+
+class Options(TypedDict, total=False):
+    """What a start can be asked for, besides a schema.
+
+    Attributes:
+        environment: the environment, whatever the variables say.
+        directory: where `.infisical.json` is looked for, with its parents; the working directory
+            by default.
+        timeout: the seconds that reading may take, 20 by default.
+        override: whether Infisical wins over the process's environment, not the other way round.
+        required: names that must have a value.
+        into: where to set the values as well, such as `os.environ`; and the NODE_ENV of
+            `.env.local`, where the environment has none.
+        cache: what to start from while Infisical is down.
+        warn: gets the warnings instead of standard error.
+    """
+
+    environment: str | None
+    directory: str | os.PathLike[str]
+    timeout: float
+    override: bool
+    required: Sequence[str]
+    into: MutableMapping[str, str] | None
+    cache: Cache | None
+    warn: Callable[[str], None]
+
+
+def tell(message: str) -> None:
+    """Say something to the people who read standard error."""
+    print(f"infisical-config: {message}", file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True, repr=False)
+class Start:
+    """The options of a start, and the environment that it began in."""
+
+    environment: str | None = None
+    directory: str | os.PathLike[str] = "."
+    timeout: float = 20
+    override: bool = False
+    required: Sequence[str] = ()
+    schema: type[BaseModel] | None = None
+    into: MutableMapping[str, str] | None = None
+    cache: Cache | None = None
+    warn: Callable[[str], None] = tell
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), init=False)
+
+    def place(self) -> Bootstrap:
+        """Where the secrets are; raises ConfigError."""
+        directory = Path(self.directory).absolute()
+        return bootstrap.find(self.environ, directory, self.environment, self.warn)
+
+    def values(self, secrets: Mapping[str, str], place: Bootstrap) -> dict[str, str]:
+        """The configuration's values; raises ConfigError `missing`."""
+        wanted = (*self.required, *(schema.names(self.schema) if self.schema else ()))
+        values = resolve(secrets, self.environ, override=self.override, wanted=wanted)
+        self._warn_of(secrets, values)
+        if names := missing(values, self.required):
+            raise place.error("missing", names=", ".join(names))
+        return values
+
+    def finish(self, values: Mapping[str, str], place: Bootstrap) -> Any:
+        """What the caller gets; sets the values where it wants them too."""
+        result = schema.parse(self.schema, values, place) if self.schema else Config(values)
+        if self.into is not None:
+            self.into.update({name: value for name, value in values.items() if fits(name, value)})
+            if place.node_env:  # libraries ask for it too, and in production the platform sets it
+                self.into["NODE_ENV"] = place.node_env
+        return result
+
+    def _warn_of(self, secrets: Mapping[str, str], values: Mapping[str, str]) -> None:
+        withheld = sorted(name for name in secrets if is_withheld(name))
+        unfit = sorted(name for name, value in values.items() if not fits(name, value))
+        parts = []
+        if withheld:
+            parts.append(f"withheld, for they could take over a process: {', '.join(withheld)}")
+        if unfit and self.into is not None:
+            parts.append(f"not set, for no environment holds them: {', '.join(unfit)}")
+        if parts:
+            self.warn("; ".join(parts))

@@ -1,0 +1,27 @@
+"""What the tests share: a clean environment, and a service beside a server that does well."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import service
+from tests.scripted import ScriptedServer, listing
+
+
+@pytest.fixture(autouse=True)
+def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in service.VARIABLES.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer(listed=[listing(A="value-of-a", B="value-of-b")]) as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path, server: ScriptedServer) -> Path:
+    """The directory of a service whose secrets `server` has."""
+    return service.directory(tmp_path / "service", server.address)

@@ -1,0 +1,193 @@
+"""A server on loopback that answers as it is told to, well or badly, and counts."""
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal, NamedTuple, Self
+
+Kind = Literal["login", "list"]
+Script = dict[str, Any]
+
+LOGIN: Script = {
+    "status": 200,
+    "json": {
+        "accessToken": "token-example",
+        "expiresIn": 1800,
+        "accessTokenMaxTTL": 86400,
+        "tokenType": "Bearer",
+    },
+}
+_LONGEST_STALL = 20.0
+
+# What the real server says of a secret besides, and the SDK insists on.
+_REST = {
+    "id": "00000000-0000-4000-8000-000000000002",
+    "_id": "00000000-0000-4000-8000-000000000002",
+    "workspace": "00000000-0000-4000-8000-000000000001",
+    "environment": "production",
+    "version": 1,
+    "type": "shared",
+    "secretComment": "",
+    "createdAt": "2026-11-25T00:00:00.000Z",
+    "updatedAt": "2026-11-25T00:00:00.000Z",
+}
+
+
+class Seen(NamedTuple):
+    """A request as it came in."""
+
+    kind: Kind
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def listing(**values: str) -> Script:
+    """The answer that shows these secrets."""
+    secrets = [
+        {"secretKey": name, "secretValue": value, "secretValueHidden": False}
+        for name, value in values.items()
+    ]
+    return {"status": 200, "json": {"secrets": secrets, "imports": []}}
+
+
+class ScriptedServer:
+    """Answers each kind of request with the next of its scripts; the last one is repeated.
+
+    Attributes:
+        scripts: what to answer; a function gets the request first.
+        seen: the requests so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        login: Sequence[Script] = (LOGIN,),
+        listed: Sequence[Script | Callable[[Seen], Script]] = (),
+    ) -> None:
+        self.scripts: dict[Kind, Any] = {"login": [*login], "list": [*listed]}
+        self.seen: list[Seen] = []
+        self.released = threading.Event()
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.scripted = self
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def count(self, kind: Kind) -> int:
+        """How many requests of a kind came in."""
+        return sum(each.kind == kind for each in self.seen)
+
+    def next(self, seen: Seen) -> Script:
+        """Note a request, and say how to answer it."""
+        with self._lock:
+            self.seen.append(seen)
+            scripts = self.scripts[seen.kind]
+            script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
+        return script(seen) if callable(script) else script  # type: ignore[no-any-return]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    scripted: ScriptedServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: _Server
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        kind: Kind = "login" if self.command == "POST" else "list"
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        script = self.server.scripted.next(Seen(kind, self.path, headers, body))
+        with suppress(OSError):  # the client may have given up
+            self._play(script)
+
+    do_GET = do_POST = _serve  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _play(self, script: Script) -> None:
+        if script.get("reset"):
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
+            self.close_connection = True
+        elif script.get("cut"):
+            self._head(200, {}, 1000)
+            self.wfile.write(b"{")
+            self.close_connection = True
+        elif script.get("stall") == "headers":
+            self.server.scripted.released.wait(_LONGEST_STALL)
+        elif script.get("stall") == "body":
+            self._head(200, {}, 1000)
+            self.wfile.write(b"{")
+            self.wfile.flush()
+            self.server.scripted.released.wait(_LONGEST_STALL)
+        elif "drip" in script:
+            self._drip(script.get("json", listing(A="1")["json"]), script["drip"])
+        else:
+            self._answer(script)
+
+    def _answer(self, script: Script) -> None:
+        text = script["text"] if "text" in script else json.dumps(_completed(script["json"]))
+        body = text.encode()
+        self._head(script["status"], script.get("headers", {}), len(body))
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def _head(self, status: int, headers: dict[str, str], length: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        for name, value in {"content-type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.flush()
+
+    def _drip(self, answer: Any, pause: float) -> None:
+        body = json.dumps(_completed(answer)).encode()
+        self._head(200, {}, len(body))
+        for byte in body:
+            if self.server.scripted.released.wait(pause):
+                return
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+
+
+def _completed(body: Any) -> Any:
+    if not isinstance(body, dict) or "secrets" not in body:
+        return body
+    imports = [
+        {**each, "secrets": [{**_REST, **secret} for secret in each["secrets"]]}
+        for each in body.get("imports", [])
+    ]
+    secrets = [{**_REST, **secret} for secret in body["secrets"]]
+    return {**body, "secrets": secrets, "imports": imports}
+
+
+def eventually(condition: Callable[[], object], seconds: float = 5) -> bool:
+    """Whether a condition becomes true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,47 @@
+"""A service that starts: its directory, its variables, and its process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = "00000000-0000-4000-8000-000000000001"
+CREDENTIAL = {
+    "INFISICAL_CLIENT_ID": "id-example",
+    "INFISICAL_CLIENT_SECRET": "client-secret-example",
+}
+VARIABLES = {**CREDENTIAL, "NODE_ENV": "production"}
+_PACKAGE = Path(__file__).parents[1]
+
+
+def directory(path: Path, address: str) -> Path:
+    """A service's directory, with the one file that it needs."""
+    path.mkdir(parents=True, exist_ok=True)
+    settings = {"workspaceId": PROJECT, "domain": address, "defaultSecretPath": "/backend"}
+    (path / ".infisical.json").write_text(json.dumps(settings))
+    return path
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The variables of a service's process."""
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**keep, "PYTHONPATH": str(_PACKAGE), **VARIABLES, **more}
+
+
+def command(*arguments: str) -> list[str]:
+    """A Python of the tests' own."""
+    return [sys.executable, *arguments]
+
+
+def run(cwd: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A process of the service, to its end."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )

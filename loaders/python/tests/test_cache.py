@@ -1,0 +1,133 @@
+"""Starting while Infisical is down."""
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from infisical_config import Cache, ConfigError, load
+from tests import service
+from tests.scripted import ScriptedServer, listing
+
+VALUES = {"A": "value-of-a", "B": "value-of-b"}
+DOWN = {"status": 503, "headers": {"retry-after": "600"}, "text": "down"}
+REFUSED = {"status": 401, "json": {"message": "Invalid credentials"}}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, home: Path) -> Cache:
+    """A cache that a good start has written."""
+    cache = Cache(tmp_path / "cache.json")
+    load(directory=home, cache=cache)
+    return cache
+
+
+def test_a_good_start_writes_a_file_that_only_its_owner_reads(cache: Cache, tmp_path: Path) -> None:
+    file = tmp_path / "cache.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "value-of-a" not in file.read_text()
+    assert sorted(os.listdir(tmp_path)) == ["cache.json", "service"]
+
+
+def test_a_start_while_the_server_is_down_uses_it_with_a_loud_warning(
+    cache: Cache, server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.scripts["login"] = [DOWN]
+    later = time.time() + 3 * 3600 + 60
+    monkeypatch.setattr("infisical_config.cache.time.time", lambda: later)
+    warnings: list[str] = []
+    config = load(directory=home, cache=cache, required=["A"], warn=warnings.append)
+    assert dict(config) == VALUES
+    assert warnings == [
+        f"{server.address} answers 503: look at its log, and start again when it is well."
+        f" STARTING WITH THE CACHE {cache.file}, which is 3 h old"
+    ]
+
+
+def test_a_refusal_is_no_outage(cache: Cache, server: ScriptedServer, home: Path) -> None:
+    server.scripts["login"] = [REFUSED]
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home, cache=cache)
+    assert failure.value.code == "refused"
+
+
+def test_one_that_is_too_old_is_not_used(
+    cache: Cache, server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.scripts["login"] = [DOWN]
+    later = time.time() + 25.5 * 3600
+    monkeypatch.setattr("infisical_config.cache.time.time", lambda: later)
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home, cache=cache)
+    assert failure.value.code == "server"
+    too_old = f"well; the cache {cache.file} is 25 h old, older than 24 h"
+    assert str(failure.value).endswith(too_old)
+
+
+def test_a_damaged_file_is_told_of(cache: Cache, server: ScriptedServer, home: Path) -> None:
+    server.scripts["login"] = [DOWN]
+    Path(cache.file).write_text("{}")
+    warnings: list[str] = []
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home, cache=cache, warn=warnings.append)
+    assert failure.value.code == "server"
+    assert warnings == [
+        f"the cache {cache.file} can't be used: it is damaged, or another credential's or place's"
+    ]
+
+
+def test_without_a_file_the_error_is_the_servers(
+    server: ScriptedServer, home: Path, tmp_path: Path
+) -> None:
+    server.scripts["login"] = [DOWN]
+    warnings: list[str] = []
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home, cache=Cache(tmp_path / "none"), warn=warnings.append)
+    assert (failure.value.code, warnings) == ("server", [])
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(home: Path, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "none" / "cache.json")
+    warnings: list[str] = []
+    assert load(directory=home, cache=cache, warn=warnings.append) == VALUES
+    assert len(warnings) == 1
+    assert "can't be written (No such file or directory)" in warnings[0]
+
+
+def test_a_link_in_its_place_is_replaced_and_not_followed(home: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("kept")
+    file = tmp_path / "cache.json"
+    file.symlink_to(other)
+    load(directory=home, cache=Cache(file))
+    assert other.read_text() == "kept"
+    assert not file.is_symlink()
+
+
+def test_its_values_are_those_before_the_environment_had_its_say(
+    cache: Cache, server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A", "own")
+    load(directory=home, cache=cache)
+    monkeypatch.delenv("A")
+    server.scripts["login"] = [DOWN]
+    assert load(directory=home, cache=cache, warn=lambda _: None) == VALUES
+
+
+def test_a_new_client_secret_makes_it_useless(
+    cache: Cache, server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFISICAL_CLIENT_SECRET", "another-example")
+    server.scripts["login"] = [DOWN]
+    with pytest.raises(ConfigError):
+        load(directory=home, cache=cache, warn=lambda _: None)
+
+
+def test_a_server_that_is_gone_is_an_outage(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache.json")
+    with ScriptedServer(listed=[listing(**VALUES)]) as server:
+        home = service.directory(tmp_path / "service", server.address)
+        load(directory=home, cache=cache)
+    assert load(directory=home, cache=cache, timeout=1, warn=lambda _: None) == VALUES

@@ -1,0 +1,168 @@
+"""What `load` does with its options, and with files that are odd."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_config import ConfigError, load
+from tests import service
+from tests.scripted import LOGIN, ScriptedServer, eventually, listing
+
+
+def test_a_start_asks_for_raw_values_with_imports_of_one_folder(
+    server: ScriptedServer, home: Path
+) -> None:
+    load(directory=home)
+    login, listed = server.seen
+    assert login.path == "/api/v1/auth/universal-auth/login"
+    assert listed.headers["authorization"] == "Bearer token-example"
+    path, _, query = listed.path.partition("?")
+    assert path == "/api/v3/secrets/raw"
+    assert set(query.split("&")) == {
+        f"workspaceId={service.PROJECT}",
+        "environment=production",
+        "secretPath=%2Fbackend",
+        "viewSecretValue=true",
+        "expandSecretReferences=false",
+        "recursive=false",
+        "include_imports=true",
+    }
+
+
+def test_the_file_is_found_from_a_directory_below(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "src").mkdir()
+    monkeypatch.chdir(home / "src")
+    assert load().A == "value-of-a"
+
+
+def test_nothing_is_set_unless_it_is_asked_for(home: Path) -> None:
+    before = dict(os.environ)
+    load(directory=home)
+    assert dict(os.environ) == before
+
+
+def test_values_are_set_where_the_caller_wants_them(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A", "own")
+    monkeypatch.setenv("B", "")
+    monkeypatch.delenv("B")
+    load(directory=home, into=os.environ)
+    assert (os.environ["A"], os.environ["B"]) == ("own", "value-of-b")
+    into: dict[str, str] = {}
+    load(directory=home, into=into, override=True)
+    assert into == {"A": "value-of-a", "B": "value-of-b"}
+
+
+def test_nothing_is_set_when_a_name_is_missing(home: Path) -> None:
+    into: dict[str, str] = {}
+    with pytest.raises(ConfigError, match=r"^C missing in production /backend"):
+        load(directory=home, into=into, required=["A", "C"])
+    assert into == {}
+
+
+def test_a_value_that_is_no_unicode_text_is_not_exported(
+    server: ScriptedServer, home: Path
+) -> None:
+    server.scripts["list"] = [listing(A="half of a pair: \ud83d", B="b")]
+    into: dict[str, str] = {}
+    warnings: list[str] = []
+    assert len(load(directory=home, into=into, warn=warnings.append)) == 2
+    assert into == {"B": "b"}
+    assert warnings == ["not set, for no environment holds them: A"]
+    load(directory=home, warn=warnings.append)
+    assert len(warnings) == 1
+
+
+def test_other_names_in_env_local_are_told_of_once(home: Path) -> None:
+    (home / ".env.local").write_text(
+        "NODE_ENV=production\nDATABASE_URL=x\nexport PORT=1\nno line\n"
+    )
+    warnings: list[str] = []
+    load(directory=home, warn=warnings.append)
+    file = home / ".env.local"
+    assert warnings == [f"{file}: DATABASE_URL, PORT are ignored: secrets belong in Infisical"]
+
+
+def test_a_warning_goes_to_standard_error(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / ".env.local").write_text("PORT=1\n")
+    load(directory=home)
+    file = home / ".env.local"
+    output = f"infisical-config: {file}: PORT is ignored: secrets belong in Infisical\n"
+    assert capsys.readouterr() == ("", output)
+
+
+def test_an_env_local_of_another_encoding_is_told_of(home: Path) -> None:
+    (home / ".env.local").write_text("NODE_ENV=production\n", "utf-16")
+    with pytest.raises(ConfigError, match=r"\.env\.local is no text in UTF-8: save it as UTF-8$"):
+        load(directory=home)
+
+
+def test_a_file_that_cannot_be_read_is_told_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home)
+    file = home / ".infisical.json"
+    assert str(failure.value) == f"{file} can't be read (Permission denied): let this user read it"
+
+
+def test_a_password_in_the_address_is_not_repeated(home: Path) -> None:
+    service.directory(home, "https://user:hunter2@secrets.example.com")
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home)
+    assert "'secrets.example.com'" in str(failure.value)
+    assert "hunter2" not in str(failure.value)
+
+
+def test_an_option_that_does_not_exist_is_refused(home: Path) -> None:
+    options: dict[str, Any] = {"requird": ["A"]}
+    with pytest.raises(TypeError, match="requird"):
+        load(directory=home, **options)
+
+
+def test_a_netrc_does_not_replace_the_token(
+    server: ScriptedServer, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    load(directory=home)
+    assert server.seen[1].headers["authorization"] == "Bearer token-example"
+
+
+def test_no_server_at_all_is_told_of_when_no_further_try_fits(home: Path) -> None:
+    service.directory(home, "http://127.0.0.1:1")
+    begin = time.monotonic()
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home, timeout=1)
+    assert (failure.value.code, failure.value.exit_code) == ("unreachable", 75)
+    assert time.monotonic() - begin < 1
+
+
+def _at_work() -> bool:
+    return any(thread.name == "infisical-config" for thread in threading.enumerate())
+
+
+def test_a_stalled_request_is_not_left_waiting(server: ScriptedServer, home: Path) -> None:
+    server.scripts["login"] = [{"stall": "headers"}]
+    with pytest.raises(ConfigError, match=r"did not answer within 0\.2 s"):
+        load(directory=home, timeout=0.2)
+    assert eventually(lambda: not _at_work(), 1)
+
+
+def test_nothing_is_asked_after_the_deadline(server: ScriptedServer, home: Path) -> None:
+    server.scripts["login"] = [{**LOGIN, "drip": 0.005}]
+    with pytest.raises(ConfigError, match=r"did not answer within 0\.2 s"):
+        load(directory=home, timeout=0.2)
+    assert _at_work()
+    assert eventually(lambda: not _at_work())
+    assert [seen.kind for seen in server.seen] == ["login"]

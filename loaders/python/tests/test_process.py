@@ -1,0 +1,90 @@
+"""`from infisical_config import config` in a process, and how such a process ends."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+from tests import service
+from tests.scripted import ScriptedServer
+
+CONFIG = "from infisical_config import config"
+REFUSED = {"status": 401, "json": {"message": "Invalid credentials"}}
+
+
+def test_the_first_use_loads_and_later_ones_do_not(server: ScriptedServer, home: Path) -> None:
+    code = f"""{CONFIG}
+{CONFIG} as again
+import infisical_config
+assert config is again is infisical_config.config
+print(config, config.A == "value-of-a")
+"""
+    done = service.run(home, "-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "<Config: A, B> True\n", "")
+    assert [seen.kind for seen in server.seen] == ["login", "list"]
+
+
+def test_a_refused_start_ends_the_process_with_one_line(server: ScriptedServer, home: Path) -> None:
+    server.scripts["login"] = [REFUSED]
+    done = service.run(home, "-c", CONFIG)
+    assert (done.returncode, done.stdout) == (77, "")
+    assert re.fullmatch(r"infisical-config: http\S+ refused the client id .*\n", done.stderr)
+    assert server.count("login") == 1
+
+
+def test_a_load_within_exit_on_error_ends_the_process_with_one_line(
+    server: ScriptedServer, home: Path
+) -> None:
+    server.scripts["login"] = [REFUSED]
+    code = "from infisical_config import exit_on_error, load\nwith exit_on_error(): load()"
+    done = service.run(home, "-c", code)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (77, "", 1)
+
+
+def test_a_service_that_is_not_configured_is_told_so(tmp_path: Path) -> None:
+    done = service.run(tmp_path, "-c", CONFIG)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr == (
+        "infisical-config: the project and the address of Infisical are not set: put workspaceId"
+        " and domain into .infisical.json, or set INFISICAL_PROJECT_ID and INFISICAL_DOMAIN\n"
+    )
+
+
+def test_a_process_can_end_at_once_while_the_server_still_drips(
+    server: ScriptedServer, home: Path
+) -> None:
+    server.scripts["list"] = [{"drip": 0.05}]
+    code = """
+import infisical_config.fetching, sys, time
+begin = time.monotonic()
+try:
+    infisical_config.load(timeout=0.5)
+except infisical_config.ConfigError as error:
+    print(error.code, 0.5 <= time.monotonic() - begin < 1, time.time())
+"""
+    done = service.run(home, "-c", code)
+    ended = time.time()
+    code, in_time, failed = done.stdout.split()
+    assert (code, in_time, done.returncode) == ("deadline", "True", 0)
+    assert ended - float(failed) < 0.5
+
+
+def test_a_watch_does_not_keep_the_process_alive(server: ScriptedServer, home: Path) -> None:
+    code = "from infisical_config import watch; watch(every=0.01, on_change=print)"
+    done = service.run(home, "-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_start_is_small_and_needs_neither_pydantic_nor_cryptography(home: Path) -> None:
+    code = """
+import json, resource, sys
+sys.modules["pydantic"] = sys.modules["cryptography"] = None
+import infisical_config
+light = not sys.modules.keys() & {"infisical_sdk", "requests", "urllib3", "ssl", "http.client"}
+infisical_config.load()
+print(json.dumps([light, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
+"""
+    done = service.run(home, "-c", code)
+    light, megabytes = json.loads(done.stdout)
+    assert light
+    assert megabytes < 150

@@ -1,0 +1,135 @@
+"""`python -m infisical_config -- COMMAND`."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_config.__main__ import child_environment, main
+from tests import service
+from tests.scripted import ScriptedServer, eventually, listing
+
+RUNNER = ("-m", "infisical_config")
+
+
+def test_the_commands_own_status_is_kept(home: Path) -> None:
+    done = service.run(home, *RUNNER, "--", "sh", "-c", 'echo "$A $NODE_ENV"; exit 7')
+    assert (done.returncode, done.stdout, done.stderr) == (7, "value-of-a production\n", "")
+
+
+def test_a_command_that_dies_of_a_signal_is_seen_to_die_of_it(home: Path) -> None:
+    done = service.run(home, *RUNNER, "--", "sh", "-c", "kill -KILL $$")
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_command(number: signal.Signals, home: Path) -> None:
+    script = f"trap 'exit 3' {number.name[3:]}; echo ready; while :; do sleep 0.02; done"
+    with subprocess.Popen(
+        service.command(*RUNNER, "--", "sh", "-c", script),
+        cwd=home,
+        env=service.environment(),
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        assert process.wait(5) == 3
+
+
+def test_ctrl_c_while_it_loads_just_ends_it(server: ScriptedServer, home: Path) -> None:
+    server.scripts["login"] = [{"stall": "headers"}]
+    with subprocess.Popen(
+        service.command(*RUNNER, "--", "true"),
+        cwd=home,
+        env=service.environment(),
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert eventually(lambda: server.seen)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=5)[1] == b""
+    assert process.returncode == -signal.SIGINT
+
+
+def test_another_environment_can_be_named_and_no_signal_is_ignored(
+    server: ScriptedServer, home: Path
+) -> None:
+    grep = ("grep", "SigIgn", "/proc/self/status")
+    done = service.run(home, *RUNNER, "--environment", "staging", "--", *grep)
+    assert "environment=staging" in server.seen[1].path
+    assert int(done.stdout.split()[1], 16) & 1 << (signal.SIGPIPE - 1) == 0
+
+
+def test_a_command_that_is_not_there(home: Path) -> None:
+    done = service.run(home, *RUNNER, "--", "no-such-command")
+    assert (done.returncode, done.stdout) == (127, "")
+    assert done.stderr == (
+        "infisical-config: there is no command no-such-command: check its name and PATH\n"
+    )
+
+
+def test_a_command_that_cannot_be_run(home: Path) -> None:
+    (home / "script").write_text("")
+    done = service.run(home, *RUNNER, "--", "./script")
+    assert done.returncode == 126
+    assert "./script can't be run (Permission denied)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--",), ("--nonsense", "--", "true"), ("echo", "--", "true"), ("echo",)]
+)
+def test_wrong_usage_is_told_of_before_anything_is_asked(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    output, told = capsys.readouterr()
+    assert (end.value.code, output, len(told.splitlines())) == (64, "", 1)
+    assert "[--override] [--environment NAME] -- COMMAND" in told
+
+
+def test_help_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("python -m infisical_config [--override]")
+
+
+def test_a_failed_start_has_its_own_status_and_runs_nothing(
+    server: ScriptedServer, home: Path
+) -> None:
+    server.scripts["list"] = [listing()]
+    done = service.run(home, *RUNNER, "--", "echo", "started")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "shows no secret in production /backend" in done.stderr
+
+
+def test_the_command_gets_the_environment_and_the_secrets_without_the_credential(
+    server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.scripts["list"] = [listing(A="infisical", B="b", PATH="x", LD_PRELOAD="x", N="\0")]
+    monkeypatch.setenv("A", "own")
+    warnings: list[str] = []
+    child = child_environment(directory=home, warn=warnings.append)
+    own = {name: value for name, value in os.environ.items() if name not in service.CREDENTIAL}
+    assert child == {**own, "A": "own", "B": "b"}
+    assert warnings == [
+        "withheld, for they could take over a process: LD_PRELOAD, PATH; "
+        "not set, for no environment holds them: N"
+    ]
+
+
+def test_the_command_gets_the_node_env_of_env_local_where_the_environment_has_none(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / ".env.local").write_text("NODE_ENV=development\n")
+    assert child_environment(directory=home)["NODE_ENV"] == "production"
+    monkeypatch.delenv("NODE_ENV")
+    assert child_environment(directory=home)["NODE_ENV"] == "development"
+
+
+def test_infisical_wins_with_override(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A", "own")
+    assert child_environment(directory=home, override=True)["A"] == "value-of-a"

@@ -1,0 +1,77 @@
+"""Typed configurations with pydantic."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import AliasChoices, BaseModel, Field, Json, field_validator, model_validator
+
+from infisical_config import ConfigError, load
+from tests.scripted import ScriptedServer, listing
+
+
+class Settings(BaseModel):
+    """What a service wants."""
+
+    database_url: str = Field(alias="DATABASE_URL")
+    port: int = Field(8000, validation_alias=AliasChoices("APP_PORT", "PORT"))
+    A: str = "default"
+
+
+def test_the_parsed_model_comes_back(server: ScriptedServer, home: Path) -> None:
+    server.scripts["list"] = [listing(DATABASE_URL="postgres://", PORT="80")]
+    settings = load(directory=home, schema=Settings)
+    assert settings == Settings(DATABASE_URL="postgres://", PORT=80)
+    assert settings.port == 80
+
+
+def test_what_infisical_lacks_is_taken_from_the_environment(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://own")
+    monkeypatch.setenv("APP_PORT", "81")
+    settings = load(directory=home, schema=Settings)
+    assert (settings.database_url, settings.port) == ("postgres://own", 81)
+    assert settings.A == "value-of-a"
+
+
+class Strict(BaseModel):
+    """Whose validators quote what they were given."""
+
+    PORT: int
+    A: str
+    MAP: Json[dict[str, int]]
+    GONE: str
+
+    @field_validator("A")
+    @classmethod
+    def _quotes(cls, value: str) -> str:
+        raise ValueError(f"{value} is wrong")
+
+
+def test_an_error_names_fields_and_kinds_and_no_value(server: ScriptedServer, home: Path) -> None:
+    server.scripts["list"] = [listing(PORT="leak-1", A="leak-2", MAP='{"leak-3": "leak-4"}')]
+    into: dict[str, str] = {}
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home, schema=Strict, into=into)
+    assert failure.value.code == "invalid"
+    assert str(failure.value) == (
+        "PORT (int_parsing), A (value_error), MAP (int_parsing), GONE (missing) in production"
+        f" /backend of {server.address}: put the values right"
+    )
+    assert failure.value.__context__ is None
+    assert into == {}
+
+
+class Whole(BaseModel):
+    """Which no field is to blame for."""
+
+    A: str
+
+    @model_validator(mode="after")
+    def _never(self) -> "Whole":
+        raise ValueError(self.A)
+
+
+def test_an_error_of_the_whole_is_told_as_such(home: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^the whole \(value_error\) in production"):
+        load(directory=home, schema=Whole)

@@ -1,0 +1,58 @@
+"""A configuration can be read, and neither changed nor seen."""
+
+import copy
+import json
+import pickle
+
+import pytest
+
+from infisical_config import Config
+
+VALUE = "value-never-shown"
+CONFIG = Config({"TOKEN": VALUE, "keys": "k"})
+
+
+def test_values_are_read_by_name_and_as_attributes() -> None:
+    assert CONFIG["TOKEN"] == CONFIG.TOKEN == CONFIG.get("TOKEN") == VALUE
+    assert CONFIG["keys"] == "k"
+    assert {**CONFIG} == {"TOKEN": VALUE, "keys": "k"}
+
+
+def test_a_name_that_is_not_there_is_told_of() -> None:
+    with pytest.raises(KeyError, match="MISSING"):
+        CONFIG["MISSING"]
+    with pytest.raises(AttributeError, match="the configuration has no MISSING"):
+        CONFIG.MISSING  # noqa: B018
+    assert not hasattr(CONFIG, "MISSING")
+
+
+@pytest.mark.parametrize("show", [repr, str, format, ascii, lambda it: f"{it!r} {it}"])
+def test_printing_shows_names_only(show: object) -> None:
+    assert callable(show)
+    assert "TOKEN" in show(CONFIG)
+    assert VALUE not in show(CONFIG)
+
+
+@pytest.mark.parametrize("dump", [json.dumps, pickle.dumps, copy.deepcopy, vars])
+def test_it_is_not_written_out_as_a_whole(dump: object) -> None:
+    assert callable(dump)
+    with pytest.raises(TypeError) as failure:
+        dump(CONFIG)
+    assert VALUE not in str(failure.value)
+
+
+def test_it_does_not_change() -> None:
+    with pytest.raises(AttributeError, match="read-only: TOKEN can't be set"):
+        CONFIG.TOKEN = "other"
+    with pytest.raises(AttributeError, match="read-only: TOKEN can't be removed"):
+        del CONFIG.TOKEN
+    with pytest.raises(TypeError):
+        CONFIG["TOKEN"] = "other"  # type: ignore[operator]
+    assert CONFIG.TOKEN == VALUE
+
+
+def test_it_is_made_of_a_copy() -> None:
+    values = {"A": "1"}
+    config = Config(values)
+    values["A"] = "2"
+    assert config.A == "1"

@@ -1,0 +1,18 @@
+"""The cases that both loaders share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VECTORS: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "vectors.json").read_text("utf-8")
+)
+
+
+def cases(group: str) -> pytest.MarkDecorator:
+    """A test for each case of a group, named as the case is."""
+    return pytest.mark.parametrize(
+        "case", [pytest.param(case, id=case["name"]) for case in VECTORS[group]]
+    )
