@@ -1,11 +1,12 @@
 """What to say of a host's condition: a row for each thing, and whether it is well."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from infisical_iac.auditing import Doing, Log, doings
 from infisical_iac.settings import Settings
+from infisical_iac.workspace.expiry import Term, until
 
 _LEAST_FREE_GB = 2.0
 _LEAST_DAYS = 14
@@ -28,6 +29,7 @@ class ConditionState:
         disk_free_gb: what Docker's file system has left, of `disk_size_gb`.
         certificate_ends: seconds since the epoch; None where none is served.
         engine: whether Docker answers.
+        credentials: the lives of those client secrets that end, by the name of their file.
         holder: who is at work on the host, as the lock tells; empty for nobody.
     """
 
@@ -37,6 +39,7 @@ class ConditionState:
     certificate_ends: int | None = None
     engine: bool = True
     holder: str = ""
+    credentials: Mapping[str, Term] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def rows(
         *_containers(condition, settings),
         _disk(condition),
         _certificate(condition, settings, now),
+        *_credentials(condition, now),
         Row("Last backup", _last([each for each in done if _has_backup(each)])),
         Row("Last apply", _last([each for each in done if each.last.event == "apply"])),
         drift,
@@ -113,6 +117,17 @@ def _certificate(condition: ConditionState, settings: Settings, now: datetime) -
     ends = datetime.fromtimestamp(condition.certificate_ends, UTC)
     days = (ends - now).days
     return Row("Certificate", f"until {ends:%Y-%m-%d}, {days} days from now", days >= _LEAST_DAYS)
+
+
+def _credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
+    """The ones that end soon, or the one that ends first; nothing if none ends."""
+    terms = sorted(condition.credentials.items(), key=lambda each: each[1].ends)
+    near = [each for each in terms if each[1].is_near_its_end(now)]
+    told = [f"{name} {until(term, now)}" for name, term in near or terms[:1]]
+    if near:
+        told[-1] += ": `infisical-iac credentials rotate`"
+    if told:
+        yield Row("Credentials", "; ".join(told), not near)
 
 
 def _has_backup(doing: Doing) -> bool:

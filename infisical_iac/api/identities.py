@@ -6,6 +6,7 @@ own if its metadata say so; no other is ever touched.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -39,19 +40,48 @@ class UniversalAuth:
 
 @dataclass(frozen=True)
 class ClientSecret:
-    """A client secret as the server lists it, without its value."""
+    """A client secret as the server lists it, without its value.
+
+    Attributes:
+        changed: when the server last wrote to it, which it does at each login.
+        uses: how many logins there were, of `uses_limit` if that is not 0.
+        ttl: how many seconds it lives; 0 for ever.
+    """
 
     id: str
     description: str
-    is_lasting: bool
+    created: datetime
+    changed: datetime
+    uses: int = 0
+    uses_limit: int = 0
+    ttl: int = 0
+
+    @property
+    def used(self) -> datetime | None:
+        """When it was last logged in with; None if never."""
+        return self.changed if self.uses else None
+
+    @property
+    def ends(self) -> datetime | None:
+        """When it expires; None if never."""
+        return self.created + timedelta(seconds=self.ttl) if self.ttl else None
+
+    def works(self, now: datetime) -> bool:
+        """Whether any number of logins succeed at a moment."""
+        return self.uses_limit == 0 and (self.ends is None or now < self.ends)
 
 
 @dataclass(frozen=True)
 class NewSecret:
-    """A client secret just made; its value is never to be had again."""
+    """A client secret just made, as listed; its value is never to be had again."""
 
-    id: str
+    listed: ClientSecret
     value: str = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.listed.id
 
 
 def organization_id(client: Client) -> str:
@@ -160,23 +190,29 @@ def client_secrets(client: Client, id: str) -> list[ClientSecret]:
     """The client secrets of an identity that has universal auth, without those revoked."""
     answer = client.get(f"{universal_auth_path(id)}/client-secrets")
     return [
-        ClientSecret(
-            each["id"],
-            each["description"],
-            is_lasting=each["clientSecretTTL"] == 0 and each["clientSecretNumUsesLimit"] == 0,
-        )
-        for each in answer["clientSecretData"]
-        if not each["isClientSecretRevoked"]
+        _listed(each) for each in answer["clientSecretData"] if not each["isClientSecretRevoked"]
     ]
 
 
-def create_client_secret(client: Client, id: str, description: str) -> NewSecret:
-    """Make a client secret that neither expires nor is used up."""
+def _listed(data: dict[str, Any]) -> ClientSecret:
+    return ClientSecret(
+        data["id"],
+        data["description"],
+        datetime.fromisoformat(data["createdAt"]),
+        datetime.fromisoformat(data["updatedAt"]),
+        data["clientSecretNumUses"],
+        data["clientSecretNumUsesLimit"],
+        data["clientSecretTTL"],
+    )
+
+
+def create_client_secret(client: Client, id: str, description: str, *, ttl: int = 0) -> NewSecret:
+    """Make a client secret that is never used up, and lives for `ttl` seconds; 0 for ever."""
     answer = client.post(
         f"{universal_auth_path(id)}/client-secrets",
-        json={"description": description, "ttl": 0, "numUsesLimit": 0},
+        json={"description": description, "ttl": ttl, "numUsesLimit": 0},
     )
-    return NewSecret(answer["clientSecretData"]["id"], answer["clientSecret"])
+    return NewSecret(_listed(answer["clientSecretData"]), answer["clientSecret"])
 
 
 def revoke_client_secret(client: Client, id: str, secret_id: str) -> None:

@@ -1,9 +1,12 @@
 """How the host and the stack on it are at this moment."""
 
+from datetime import datetime
+
 from pyinfra.api.facts import FactBase
 
 from infisical_iac.condition import ConditionState, Running
 from infisical_iac.rendering import script
+from infisical_iac.workspace.expiry import Term
 
 
 class Condition(FactBase[ConditionState]):
@@ -20,6 +23,7 @@ class Condition(FactBase[ConditionState]):
         free = size = 0.0
         ends = None
         holder = ""
+        terms: dict[str, Term] = {}
         for line in output:
             match line.split():
                 case ["container", service, image, status, health]:
@@ -28,9 +32,11 @@ class Condition(FactBase[ConditionState]):
                     free, size = int(left) / 1024**2, int(whole) / 1024**2
                 case ["certificate", seconds]:
                     ends = int(seconds)
+                case ["credentials", name, made, end]:
+                    terms[name] = Term(datetime.fromisoformat(made), datetime.fromisoformat(end))
                 case ["busy", *words]:
                     holder = " ".join(words)
-        return ConditionState(containers, free, size, ends, "engine" in output, holder)
+        return ConditionState(containers, free, size, ends, "engine" in output, holder, terms)
 
     @staticmethod
     def default() -> ConditionState:

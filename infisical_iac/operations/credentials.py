@@ -1,6 +1,8 @@
 """The services' credentials: each client secret in its own file on the host, at once."""
 
+import shlex
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from pyinfra import logger
 from pyinfra.context import host, state
@@ -10,17 +12,21 @@ from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.operations.workspace import actual
 from infisical_iac.workspace import client_secrets
-from infisical_iac.workspace.credentials import DIRECTORY, Step, plan, render
+from infisical_iac.workspace.credential_store import Store
+from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan, render
 from infisical_iac.workspace.model import Workspace
+
+_notes: dict[str, list[str]] = {}
 
 
 @telling_operation
 def stored(*, desired: Workspace, port: int) -> Commands:
     """Keep one working client secret per service and environment, in its file.
 
-    One that was lost or revoked is replaced; those that no file holds, such as a died run
-    leaves behind, are revoked, after the new one is stored.
+    One that was lost, revoked or has ended is replaced; those that nothing holds, such as a died
+    run leaves behind or a rotation replaced, are revoked, after the new one is stored.
     """
+    _notes.pop(host.name, None)
     found = actual()
     if found is None and not state.is_executing:
         session.tell_unseen(lambda: _tell(plan(desired, {}, {})))
@@ -32,6 +38,24 @@ def stored(*, desired: Workspace, port: int) -> Commands:
         return
     _tell(due)
     yield step(_store, desired, port)
+
+
+def warnings() -> list[str]:
+    """Sentences on the current host's credentials, as looked at last in this run.
+
+    They are no changes: they tell what ends soon, and rotations that did not come to their end.
+    """
+    return _notes.get(host.name, [])
+
+
+def store() -> Store:
+    """The files on the current host. Its functions raise CommandFailed."""
+    return Store(
+        f"{DIRECTORY} on {host.name}",
+        _files,
+        lambda name, text: write(f"{DIRECTORY}/{name}.env", text),
+        lambda name: _remove(f"{DIRECTORY}/{name}.env"),
+    )
 
 
 def _tell(due: Iterable[Step]) -> None:
@@ -56,20 +80,26 @@ def _store(desired: Workspace, port: int) -> None:
 def _due(desired: Workspace, port: int) -> list[Step]:
     found = actual()
     holders = client_secrets.holders(session.deployer(port), found) if found else {}
-    return [due for due in plan(desired, holders, _files()) if not due.is_settled]
+    steps = plan(desired, holders, _files())
+    _notes[host.name] = notes(steps, datetime.now(UTC))
+    return [due for due in steps if not due.is_settled]
 
 
-def _files() -> dict[str, str | None]:
+def _files() -> dict[str, str]:
     command = (
         f"for file in {DIRECTORY}/*.env; do test -f $file || continue; "
-        "echo $file; sed 's/^/ /' $file; done"
+        "basename $file .env; sed 's/^/ /' $file; echo; done"
     )
-    files: dict[str, str | None] = {}
-    path = ""
+    files: dict[str, str] = {}
+    name = ""
     for line in run(command, doing=f"read {DIRECTORY}").splitlines():
         if line.startswith(" "):
-            files[path] = f"{files[path] or ''}{line[1:]}\n"
-        else:
-            path = line
-            files[path] = ""
+            files[name] += f"{line[1:]}\n"
+        elif line:
+            name = line
+            files[name] = ""
     return files
+
+
+def _remove(path: str) -> None:
+    run(f"rm -f -- {shlex.quote(path)}", doing=f"remove {path}")

@@ -4,6 +4,7 @@
 #   busy <who>                     who holds the lock
 #   container <service> <image> <status> <health>
 #   disk <free> <size>             of Docker's file system, in kibibytes
+#   credentials <name> <made> <ends>   of a client secret that ends
 #   certificate <seconds>          when the one served for <name> ends, since the epoch
 set -u
 if docker ps >/dev/null 2>&1; then
@@ -17,6 +18,10 @@ where=/var/lib/docker
 test -d "$where" || where=/var/lib
 df -Pk "$where" | awk 'NR == 2 { print "disk", $4, $2 }'
 test ! -e "$1" || flock --nonblock "$1" true || echo "busy $(head -n 1 "$1")"
+for file in /etc/infisical/credentials/*.env; do
+    name=$(basename "$file" .env)
+    sed -n "s/^# ends \([0-9TZ:-]*\), made \([0-9TZ:-]*\)\$/credentials $name \2 \1/p" "$file" 2>/dev/null
+done
 if [ -n "$2" ]; then
     ends=$(timeout 10 openssl s_client -connect 127.0.0.1:443 -servername "$2" </dev/null 2>/dev/null |
         openssl x509 -noout -enddate 2>/dev/null)

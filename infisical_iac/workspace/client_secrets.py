@@ -1,12 +1,19 @@
-"""The requests behind the credentials: listing, making and revoking client secrets."""
+"""The requests behind the credentials: listing, making, proving and revoking client secrets."""
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import partial
 
-from infisical_iac.api import identities
+from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.identities import UniversalAuth
 from infisical_iac.api.parallel import gather
-from infisical_iac.workspace.credentials import Credential, Holder, Step, description
+from infisical_iac.workspace.credential_file import Credential, Replaced
+from infisical_iac.workspace.credentials import Holder, Step, description
 from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.expiry import Term
+from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import AccountState, Actual
 
 
@@ -19,8 +26,24 @@ def holders(client: Client, actual: Actual) -> dict[str, Holder]:
 
 def _holder(client: Client, account: AccountState) -> Holder:
     assert account.auth is not None
-    id = account.identity.id
-    return Holder(id, account.auth.client_id, identities.client_secrets(client, id))
+    return _read(client, account.identity.id, account.auth)
+
+
+def find_holders(client: Client, desired: Workspace) -> dict[str, Holder]:
+    """The same, where nothing else of the workspace was read."""
+    names = {account.identity for account in desired.accounts()}
+    found = identities.find_all(client, identities.organization_id(client), names)
+    read = gather([partial(_find, client, each.id) for each in found.values()])
+    return {name: holder for name, holder in zip(found, read, strict=True) if holder is not None}
+
+
+def _find(client: Client, id: str) -> Holder | None:
+    auth = identities.universal_auth(client, id)
+    return _read(client, id, auth) if auth else None
+
+
+def _read(client: Client, id: str, auth: UniversalAuth) -> Holder:
+    return Holder(id, auth.client_id, identities.client_secrets(client, id))
 
 
 def create(client: Client, step: Step) -> Credential:
@@ -28,19 +51,51 @@ def create(client: Client, step: Step) -> Credential:
 
     Raises WorkspaceError while the identity is not there yet.
     """
+    account = step.account
     if step.holder is None:
         raise WorkspaceError(
-            f"the identity {step.account.identity!r} is not in Infisical yet; "
+            f"the identity {account.identity!r} is not in Infisical yet; "
             "let the workspace be deployed first"
         )
     made = identities.create_client_secret(
-        client, step.holder.identity_id, description(step.account)
+        client, step.holder.identity_id, description(account), ttl=account.client_secret_ttl
     )
-    return Credential(step.account.environment, step.holder.client_id, made.id, made.value)
+    ends = made.listed.ends
+    return Credential(
+        account.environment,
+        step.holder.client_id,
+        made.id,
+        made.value,
+        Term(_whole(made.listed.created), _whole(ends)) if ends else None,
+        Replaced(step.spared) if step.spared else None,
+    )
+
+
+def _whole(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(microsecond=0)
+
+
+def prove(client: Client, credential: Credential) -> None:
+    """Log in with a credential, once. Raises WorkspaceError if that is refused."""
+    try:
+        login.universal(client.with_token(""), credential.client_id, credential.client_secret)
+    except ApiError as error:
+        if error.status != 401:
+            raise
+        raise WorkspaceError(
+            f"the new client secret does not log in, and the one before stays: {error.message}"
+        ) from None
 
 
 def revoke_orphans(client: Client, step: Step) -> None:
-    """Revoke the client secrets that no file holds any more."""
-    for secret_id in step.orphans:
-        if step.holder is not None:
-            identities.revoke_client_secret(client, step.holder.identity_id, secret_id)
+    """Revoke the client secrets that nothing holds any more."""
+    if step.holder is not None:
+        revoke(client, step.holder, step.orphans)
+
+
+def revoke(client: Client, holder: Holder, ids: Iterable[str]) -> None:
+    """Revoke those of the client secrets that are still listed."""
+    listed = {each.id for each in holder.secrets}
+    for secret_id in ids:
+        if secret_id in listed:
+            identities.revoke_client_secret(client, holder.identity_id, secret_id)

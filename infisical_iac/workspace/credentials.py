@@ -1,31 +1,17 @@
-"""The credentials that a service reads on the host: their file, and when a new one is due."""
+"""The credentials of services: when a new client secret is due, and which ones are revoked."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from infisical_iac.api.identities import ClientSecret
+from infisical_iac.workspace.credential_file import Credential as Credential
+from infisical_iac.workspace.credential_file import parse as parse
+from infisical_iac.workspace.credential_file import render as render
+from infisical_iac.workspace.expiry import until
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 
 DIRECTORY = "/etc/infisical/credentials"
-
-_FILE = re.compile(
-    r"# client secret (?P<secret_id>[A-Za-z0-9-]+) sha256 (?P<digest>[0-9a-f]{16})\n"
-    r"INFISICAL_CLIENT_ID=(?P<client_id>[A-Za-z0-9-]+)\n"
-    r"INFISICAL_CLIENT_SECRET=(?P<client_secret>[A-Za-z0-9._~+/=-]+)\n"
-    r"NODE_ENV=(?P<environment>[a-z0-9-]+)\n"
-)
-
-
-@dataclass(frozen=True)
-class Credential:
-    """What is in the file of one service and environment."""
-
-    environment: str
-    client_id: str
-    secret_id: str
-    client_secret: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -45,13 +31,17 @@ class Step:
         account: whose credentials they are.
         holder: the identity; None while it is still to be made.
         creates: whether a new client secret is to be made and its file written.
-        orphans: ids of client secrets that no file holds, to be revoked after the file.
+        orphans: ids of client secrets that nothing holds, to be revoked after the file.
+        spared: ids of client secrets that are no longer in the file, but elsewhere still.
+        held: what is in the file, if it is the right thing and works.
     """
 
     account: ServiceAccount
     holder: Holder | None
     creates: bool
     orphans: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
+    held: Credential | None = None
 
     @property
     def path(self) -> str:
@@ -81,61 +71,74 @@ def description(account: ServiceAccount) -> str:
     return f"infisical-iac: {account.credentials}"
 
 
-def render(credential: Credential) -> str:
-    """The file's content."""
-    digest = sha256(credential.client_secret.encode()).hexdigest()[:16]
-    return (
-        f"# client secret {credential.secret_id} sha256 {digest}\n"
-        f"INFISICAL_CLIENT_ID={credential.client_id}\n"
-        f"INFISICAL_CLIENT_SECRET={credential.client_secret}\n"
-        f"NODE_ENV={credential.environment}\n"
-    )
-
-
-def parse(text: str) -> Credential | None:
-    """The credential in a file's content; None unless it is exactly as `render` wrote it."""
-    match = _FILE.fullmatch(text)
-    if match is None:
-        return None
-    credential = Credential(
-        match["environment"], match["client_id"], match["secret_id"], match["client_secret"]
-    )
-    return credential if render(credential) == text else None
-
-
 def plan(
-    desired: Workspace, holders: Mapping[str, Holder], files: Mapping[str, str | None]
+    desired: Workspace,
+    holders: Mapping[str, Holder],
+    files: Mapping[str, str],
+    now: datetime | None = None,
 ) -> list[Step]:
     """What is due for every service in every environment, settled or not.
 
     Args:
         holders: identity name to identity; one that is missing is taken as still to be made.
-        files: path to content, None or missing where there is no file.
+        files: name of the credentials to the content of their file.
+        now: the moment that it is for; None for this one.
     """
+    now = now or datetime.now(UTC)
     return [
-        _step(account, holders.get(account.identity), files.get(path(account)))
+        _step(account, holders.get(account.identity), files.get(account.credentials, ""), now)
         for account in desired.accounts()
     ]
 
 
-def _step(account: ServiceAccount, holder: Holder | None, text: str | None) -> Step:
+def _step(account: ServiceAccount, holder: Holder | None, text: str, now: datetime) -> Step:
     if holder is None:
         return Step(account, None, creates=True)
-    kept = _kept(account, holder, parse(text) if text is not None else None)
-    orphans = tuple(
-        each.id
-        for each in holder.secrets
-        if each.description == description(account) and each.id != kept
-    )
-    return Step(account, holder, creates=kept is None, orphans=orphans)
+    held = _held(account, holder, parse(text), now)
+    others = [each for each in ours(account, holder) if not held or each.id != held.secret_id]
+    spared: tuple[str, ...] = ()
+    if held is None and account.target:  # it may be there, though it is lost here
+        spared = tuple(each.id for each in others if each.works(now))
+    elif held and held.replaced and held.replaced.is_kept(now):
+        spared = tuple(each.id for each in others if each.id in held.replaced.ids)
+    orphans = tuple(each.id for each in others if each.id not in spared)
+    return Step(account, holder, held is None, orphans, spared, held)
 
 
-def _kept(account: ServiceAccount, holder: Holder, held: Credential | None) -> str | None:
-    """The id of the client secret in the file, if it is the right one and still works."""
+def ours(account: ServiceAccount, holder: Holder) -> list[ClientSecret]:
+    """The client secrets that this project made for an account."""
+    return [each for each in holder.secrets if each.description == description(account)]
+
+
+def _held(
+    account: ServiceAccount, holder: Holder, found: Credential | None, now: datetime
+) -> Credential | None:
+    """What is in the file, if it is the right client secret and still works."""
     fits = (
-        held is not None
-        and held.environment == account.environment
-        and held.client_id == holder.client_id
-        and any(each.id == held.secret_id and each.is_lasting for each in holder.secrets)
+        found is not None
+        and found.environment == account.environment
+        and found.client_id == holder.client_id
+        and any(each.id == found.secret_id and each.works(now) for each in holder.secrets)
     )
-    return held.secret_id if held is not None and fits else None
+    return found if fits else None
+
+
+def notes(steps: Sequence[Step], now: datetime) -> list[str]:
+    """Sentences on what a person should do about credentials that work."""
+    told = []
+    for step in steps:
+        name, service = step.account.credentials, step.account.service
+        where = f"{service} --env {step.account.environment}"
+        if step.held is None:
+            continue
+        if step.held.is_undelivered:
+            told.append(
+                f"credentials {name} were replaced, but not delivered to the end: run "
+                f"`infisical-iac credentials {'push' if step.account.target else 'rotate'} {where}`"
+            )
+        elif (term := step.held.term) and term.is_near_its_end(now):
+            told.append(
+                f"credentials {name}: the client secret {until(term, now)}: run "
+                f"`infisical-iac credentials rotate {where}`"
+            )
+    return told

@@ -20,6 +20,7 @@ from infisical_iac.workspace.hints import hint
 from infisical_iac.workspace.model import Environment, Project, Service, Workspace
 from infisical_iac.workspace.people_check import contradictory, unknown
 from infisical_iac.workspace.roles import ROLE, TABLE
+from infisical_iac.workspace.targets import DokployTarget, FileTarget, Target
 
 _EXAMPLES = {
     "project": "name and slug",
@@ -27,6 +28,9 @@ _EXAMPLES = {
     "folder": "its own folder such as `folder: /backend`",
     "slug": "`slug: production`",
     "name": "`name: Production`",
+    "url": "the address of Dokploy such as `url: https://dokploy.example.com`",
+    "host": "a host as ssh takes it such as `host: deploy@app-1.example.com`",
+    "path": "the file's whole path such as `path: /srv/backend/credentials.env`",
 }
 _KINDS = {
     "model_type": "keys with values",
@@ -70,7 +74,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         told = (_problem(each, schema) for each in error.errors())
         raise _refusal(told, document, where) from None
     problems = [*_repeated(workspace), *_contradictory(workspace), *unknown(workspace)]
-    problems += contradictory(workspace, admin_email)
+    problems += [*contradictory(workspace, admin_email), *_undeliverable(workspace)]
     if problems:
         raise _refusal(problems, document, where)
     return workspace
@@ -109,12 +113,24 @@ def _problem(error: Any, schema: Schema) -> Problem:
 
 
 def _keys_beside(place: Place) -> Iterable[str]:
-    models: dict[Any, type[BaseModel]] = {
-        "project": Project,
-        "environments": Environment,
-        "services": Service,
-    }
-    return (models[place[0]] if len(place) > 1 else Workspace).model_fields
+    return _model_of(place).model_fields
+
+
+def _model_of(place: Place) -> type[BaseModel]:
+    match place:
+        case ["services", _, "deliver", _, "dokploy", _]:
+            return DokployTarget
+        case ["services", _, "deliver", _, "file", _]:
+            return FileTarget
+        case ["services", _, "deliver", _, _]:
+            return Target
+        case ["services", _, _]:
+            return Service
+        case ["environments", _, _]:
+            return Environment
+        case ["project", _]:
+            return Project
+    return Workspace
 
 
 def _repeated(workspace: Workspace) -> Iterator[Problem]:
@@ -175,3 +191,16 @@ def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> I
             yield here, f"{folder} is no entry of shared_folders; {hint(folder, shared)}"
         elif folder in service.imports[:index]:
             yield here, f"{folder} is imported already; remove one of them"
+
+
+def _undeliverable(workspace: Workspace) -> Iterator[Problem]:
+    slugs = [environment.slug for environment in workspace.environments]
+    owners: dict[Target, str] = {}
+    for name, service in workspace.services.items():
+        for slug, target in service.deliver.items():
+            place: Place = ("services", name, "deliver", slug)
+            owner = owners.setdefault(target, f"{name}.{slug}")
+            if slug not in slugs:
+                yield place, f"{slug!r} is no environment; {hint(slug, slugs)}"
+            elif owner != f"{name}.{slug}":
+                yield place, f"{target} takes the credentials of {owner} already; name another one"

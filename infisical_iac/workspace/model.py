@@ -15,11 +15,13 @@ from pydantic import (
 )
 
 from infisical_iac.workspace.roles import ROLE, TABLE, Email, Role, kind
+from infisical_iac.workspace.targets import Target
 
 # How Infisical itself limits them, so that a refusal comes before the first request.
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FOLDER = re.compile(r"(/[A-Za-z0-9_-]+)+")
 _LONGEST_TTL = 315_360_000
+_A_DAY = 86_400
 
 
 def _slug(value: str) -> str:
@@ -61,6 +63,15 @@ def _ttl(value: int) -> int:
     return value
 
 
+def _life(value: int) -> int:
+    if value != 0 and not _A_DAY <= value <= _LONGEST_TTL:
+        raise ValueError(
+            f"{value} is out of range; write seconds, from {_A_DAY} (a day) to {_LONGEST_TTL}, or "
+            "0 for ever"
+        )
+    return value
+
+
 Isolation = Literal["privilege", "viewer"]
 
 Slug = Annotated[StrictStr, AfterValidator(_slug)]
@@ -68,6 +79,7 @@ ProjectSlug = Annotated[StrictStr, AfterValidator(_project_slug)]
 DisplayName = Annotated[StrictStr, AfterValidator(_display_name)]
 Folder = Annotated[StrictStr, AfterValidator(_folder)]
 Seconds = Annotated[StrictInt, AfterValidator(_ttl)]
+Life = Annotated[StrictInt, AfterValidator(_life)]
 
 # One role for the whole of it, or one for each part that is named, and none for the others.
 InEnvironment = Annotated[
@@ -98,12 +110,17 @@ class Environment(_Entry):
 
 
 class Service(_Entry):
-    """A program with secrets: its folder, and the shared folders that it reads too."""
+    """A program with secrets: its folder, and the shared folders that it reads too.
+
+    `deliver` says by environment where its credentials go, beside the host.
+    """
 
     folder: Folder
     imports: tuple[Folder, ...] = ()
     access_token_ttl: Seconds | None = None
     access_token_max_ttl: Seconds | None = None
+    client_secret_ttl: Life | None = None
+    deliver: dict[Slug, Target] = {}
 
 
 class ServiceAccount(NamedTuple):
@@ -118,6 +135,8 @@ class ServiceAccount(NamedTuple):
     imports: tuple[str, ...]
     ttl: int
     max_ttl: int
+    client_secret_ttl: int = 0
+    target: Target | None = None
 
     @property
     def identity(self) -> str:
@@ -145,6 +164,7 @@ class Workspace(_Entry):
     people: dict[Email, Access] = {}
     access_token_ttl: Seconds = 1800
     access_token_max_ttl: Seconds = 86_400
+    client_secret_ttl: Life = 0
     schema_version: StrictInt = 1
 
     @property
@@ -165,7 +185,13 @@ class Workspace(_Entry):
                 service.imports,
                 service.access_token_ttl or self.access_token_ttl,
                 service.access_token_max_ttl or self.access_token_max_ttl,
+                _first(service.client_secret_ttl, self.client_secret_ttl),
+                service.deliver.get(environment.slug),
             )
             for name, service in self.services.items()
             for environment in self.environments
         ]
+
+
+def _first(own: int | None, of_all: int) -> int:
+    return of_all if own is None else own

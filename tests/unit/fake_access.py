@@ -2,7 +2,12 @@
 
 from tests.unit.fake_state import ORGANIZATION, Json, Refused, State
 
-_NO_LIMITS = {"clientSecretTTL": 0, "clientSecretNumUsesLimit": 0, "isClientSecretRevoked": False}
+_NEW = {
+    "createdAt": "2026-11-25T12:00:00.000Z",
+    "updatedAt": "2026-11-25T12:00:00.000Z",
+    "clientSecretNumUses": 0,
+    "isClientSecretRevoked": False,
+}
 
 
 class Access(State):
@@ -62,7 +67,8 @@ class Access(State):
         return {"clientSecretData": self.secrets[id]}
 
     def _secret(self, body: Json, id: str) -> Json:
-        made = {"id": self._id("secret"), "description": body["description"], **_NO_LIMITS}
+        limits = {"clientSecretTTL": body["ttl"], "clientSecretNumUsesLimit": body["numUsesLimit"]}
+        made = {"id": self._id("secret"), "description": body["description"], **limits, **_NEW}
         self.secrets[id].append(made)
         return {"clientSecret": f"fake-value-of-{made['id']}", "clientSecretData": made}
 

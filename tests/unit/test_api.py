@@ -161,7 +161,7 @@ def test_a_client_secret_is_made_listed_and_revoked_and_its_value_never_shown(
     made = identities.create_client_secret(client, id, "deployer")
     assert fake.requests[-1][2] == {"description": "deployer", "ttl": 0, "numUsesLimit": 0}
     assert made.value not in repr(made)
-    listed = [identities.ClientSecret(made.id, "deployer", is_lasting=True)]
-    assert identities.client_secrets(client, id) == listed
+    assert identities.client_secrets(client, id) == [made.listed]
+    assert (made.listed.ends, made.listed.uses_limit) == (None, 0)
     identities.revoke_client_secret(client, id, made.id)
     assert identities.client_secrets(client, id) == []

@@ -1,8 +1,10 @@
 """What `status` says of a host, and whether it calls it well."""
 
 import runpy
+import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from infisical_iac.auditing import Entry, Log
 from infisical_iac.condition import ConditionState, Running, drift, rows
 from infisical_iac.facts.condition import Condition
 from infisical_iac.settings import Settings, load
+from infisical_iac.workspace.credential_file import Credential, render
+from infisical_iac.workspace.expiry import Term
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _DAY = 86_400
@@ -130,3 +134,41 @@ def test_who_is_at_work_and_a_log_that_was_changed_are_told() -> None:
         ("At work now", "by ada@laptop since noon, process 7"),
         ("Audit log", "line 3 was changed"),
     ]
+
+
+def test_credentials_that_do_not_end_are_not_spoken_of(condition: ConditionState) -> None:
+    names = [each.name for each in rows(condition, _settings(), Log([]), drift([]), _NOW)]
+    assert "Credentials" not in names
+
+
+@pytest.mark.parametrize(
+    ("days", "text", "ok"),
+    [
+        (60, "backend.production ends 2027-01-24, 60 days from now", True),
+        (14, "backend.production ends 2026-12-09, 14 days from now: rotate", False),
+        (1, "backend.production ends 2026-11-26, 1 day from now: rotate", False),
+        (-1, "backend.production has ended on 2026-11-24: rotate", False),
+    ],
+)
+def test_credentials_are_judged_by_their_end(
+    condition: ConditionState, days: int, text: str, ok: bool
+) -> None:
+    term = Term(_NOW - timedelta(days=90), _NOW + timedelta(days=days))
+    later = Term(term.begins, term.ends + timedelta(days=200))
+    terms = {"backend.staging": later, "backend.production": term}
+    told = text.replace(": rotate", ": `infisical-iac credentials rotate`")
+    assert _row("Credentials", replace(condition, credentials=terms)) == (told, ok)
+
+
+def test_a_short_life_is_told_of_in_its_last_quarter(condition: ConditionState) -> None:
+    term = Term(_NOW - timedelta(days=5), _NOW + timedelta(days=3))
+    assert _row("Credentials", replace(condition, credentials={"a.b": term}))[1]
+
+
+def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
+    term = Term(_NOW, _NOW + timedelta(days=90))
+    text = render(Credential("production", "client-1", "secret-1", "fake-secret", term))
+    (tmp_path / "backend.production.env").write_text(text)
+    shell = Condition().command("", "none").replace("/etc/infisical/credentials", str(tmp_path))
+    ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert Condition().process(ran.stdout.splitlines()).credentials == {"backend.production": term}

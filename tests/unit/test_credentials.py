@@ -1,5 +1,8 @@
 """When a service gets a new client secret, and which old ones are revoked."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import httpx
 import pytest
 from hypothesis import given
@@ -8,32 +11,55 @@ from hypothesis import strategies as st
 from infisical_iac.api.identities import ClientSecret
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.credentials import Credential, Holder, parse, path, plan, render
+from infisical_iac.workspace.credential_file import Credential, Replaced, parse, render
+from infisical_iac.workspace.credentials import Holder, Step, notes, path, plan
 from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.expiry import Term
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 
-DESIRED = load(
+_FILE = (
     "project: {name: ChainAlign, slug: chainalign}\n"
     "environments: [{slug: production, name: Production}]\n"
     "services: {backend: {folder: /backend}}\n"
+)
+DESIRED = load(_FILE)
+DELIVERED = load(
+    _FILE.replace(
+        "/backend}", "/backend, deliver: {production: {file: {host: app-1, path: /srv/env}}}}"
+    )
 )
 (ACCOUNT,) = DESIRED.accounts()
 HELD = Credential("production", "client-1", "secret-1", "fake-secret")
 TEXT_HELD = render(HELD)
 OURS = "infisical-iac: backend.production"
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+DAY = 86_400
 
 
-def _secret(id: str, description: str = OURS, *, is_lasting: bool = True) -> ClientSecret:
-    return ClientSecret(id, description, is_lasting)
+def _secret(id: str, description: str = OURS, *, ttl: int = 0, limit: int = 0) -> ClientSecret:
+    made = NOW - timedelta(days=10)
+    return ClientSecret(id, description, made, made, uses_limit=limit, ttl=ttl)
+
+
+def _step(
+    text: str, *secrets: ClientSecret, client_id: str = "client-1", delivered: bool = False
+) -> Step:
+    holder = Holder("identity-1", client_id, secrets)
+    desired = DELIVERED if delivered else DESIRED
+    (step,) = plan(desired, {"backend-production": holder}, {"backend.production": text}, NOW)
+    return step
 
 
 def _plan(
-    text: str | None, *secrets: ClientSecret, client_id: str = "client-1"
+    text: str, *secrets: ClientSecret, client_id: str = "client-1"
 ) -> tuple[bool, tuple[str, ...]]:
-    holder = Holder("identity-1", client_id, secrets)
-    (step,) = plan(DESIRED, {"backend-production": holder}, {path(ACCOUNT): text})
+    step = _step(text, *secrets, client_id=client_id)
     return step.creates, step.orphans
+
+
+def _replacing(until: datetime | None) -> str:
+    return render(replace(HELD, replaced=Replaced(("secret-0",), until)))
 
 
 def test_the_file_has_a_fixed_form() -> None:
@@ -50,8 +76,8 @@ def test_an_intact_file_whose_secret_is_listed_is_kept() -> None:
     assert _plan(TEXT_HELD, _secret("secret-1")) == (False, ())
 
 
-@pytest.mark.parametrize("text", [None, "", TEXT_HELD[:-1], TEXT_HELD + "X=1\n"])
-def test_a_lost_or_damaged_file_is_replaced_and_its_secret_revoked(text: str | None) -> None:
+@pytest.mark.parametrize("text", ["", TEXT_HELD[:-1], TEXT_HELD + "X=1\n"])
+def test_a_lost_or_damaged_file_is_replaced_and_its_secret_revoked(text: str) -> None:
     assert _plan(text, _secret("secret-1")) == (True, ("secret-1",))
 
 
@@ -73,8 +99,48 @@ def test_a_secret_that_was_revoked_in_infisical_is_replaced() -> None:
     assert _plan(TEXT_HELD) == (True, ())
 
 
-def test_a_secret_that_expires_or_is_used_up_is_replaced() -> None:
-    assert _plan(TEXT_HELD, _secret("secret-1", is_lasting=False)) == (True, ("secret-1",))
+def test_a_secret_that_has_ended_or_is_used_up_is_replaced() -> None:
+    assert _plan(TEXT_HELD, _secret("secret-1", ttl=10 * DAY)) == (True, ("secret-1",))
+    assert _plan(TEXT_HELD, _secret("secret-1", limit=5)) == (True, ("secret-1",))
+
+
+def test_a_secret_that_will_end_is_kept_until_then() -> None:
+    assert _plan(TEXT_HELD, _secret("secret-1", ttl=11 * DAY)) == (False, ())
+
+
+@pytest.mark.parametrize("until", [None, NOW + timedelta(seconds=1)])
+def test_what_a_rotation_replaced_is_kept_until_its_time_has_come(until: datetime | None) -> None:
+    secrets = (_secret("secret-0"), _secret("secret-1"), _secret("stray"))
+    step = _step(_replacing(until), *secrets)
+    assert (step.creates, step.orphans, step.spared) == (False, ("stray",), ("secret-0",))
+
+
+def test_what_a_rotation_replaced_is_revoked_afterwards() -> None:
+    secrets = (_secret("secret-0"), _secret("secret-1"))
+    assert _plan(_replacing(NOW), *secrets) == (False, ("secret-0",))
+
+
+def test_what_was_delivered_stays_when_its_file_is_lost() -> None:
+    secrets = (_secret("secret-0", ttl=DAY), _secret("secret-1"))
+    step = _step("", *secrets, delivered=True)
+    assert (step.creates, step.orphans, step.spared) == (True, ("secret-0",), ("secret-1",))
+
+
+def test_a_person_is_told_of_an_end_that_is_near() -> None:
+    term = Term(NOW - timedelta(days=80), NOW + timedelta(days=10))
+    step = _step(render(replace(HELD, term=term)), _secret("secret-1"))
+    assert notes([step], NOW) == [
+        "credentials backend.production: the client secret ends 2026-12-05, 10 days from now: run "
+        "`infisical-iac credentials rotate backend --env production`"
+    ]
+    assert notes([step], NOW - timedelta(days=5)) == []
+
+
+@pytest.mark.parametrize(("delivered", "command"), [(True, "push"), (False, "rotate")])
+def test_a_person_is_told_of_a_rotation_that_has_no_end(delivered: bool, command: str) -> None:
+    step = _step(_replacing(None), _secret("secret-1"), delivered=delivered)
+    (told,) = notes([step], NOW)
+    assert told.endswith(f"run `infisical-iac credentials {command} backend --env production`")
 
 
 def test_what_an_interrupted_run_made_is_revoked_and_what_others_made_is_kept() -> None:
@@ -95,26 +161,32 @@ def test_an_identity_still_to_be_made_shows_in_the_plan_and_yields_no_secret() -
 def test_a_second_run_keeps_every_file_and_a_lost_one_leaves_no_stray_secret() -> None:
     deployment = Deployment()
     deployment.deploy()
-    files: dict[str, str | None] = {}
+    files: dict[str, str] = {}
     assert len(_run(deployment, files)) == 6
     assert _run(deployment, files) == []
-    lost = "/etc/infisical/credentials/backend.staging.env"
+    lost = "backend.staging"
     before = files.pop(lost)
     assert _run(deployment, files) == [lost]
     assert files[lost] != before
     assert all(len(secrets) == 1 for secrets in deployment.server.secrets.values())
 
 
-def _run(deployment: Deployment, files: dict[str, str | None]) -> list[str]:
+def _run(deployment: Deployment, files: dict[str, str]) -> list[str]:
     desired = load(TEXT)
     actual = read(deployment.client, workspace=desired, isolation="privilege", admin_email=ADMIN)
     steps = plan(desired, client_secrets.holders(deployment.client, actual), files)
     due = [step for step in steps if not step.is_settled]
     for step in due:
         if step.creates:
-            files[step.path] = render(client_secrets.create(deployment.client, step))
+            made = client_secrets.create(deployment.client, step)
+            files[step.account.credentials] = render(made)
         client_secrets.revoke_orphans(deployment.client, step)
-    return [step.path for step in due]
+    return [step.account.credentials for step in due]
+
+
+def test_a_time_that_no_calendar_has_is_no_credential() -> None:
+    ends = "# ends 2026-02-30T00:00:00Z, made 2026-01-01T00:00:00Z\n"
+    assert parse(TEXT_HELD.replace("INFISICAL_CLIENT_ID", f"{ends}INFISICAL_CLIENT_ID")) is None
 
 
 def test_no_value_shows_in_a_credential() -> None:
@@ -125,15 +197,29 @@ _IDS = st.text("abcdef0123456789-", min_size=1, max_size=36)
 _VALUES = st.text("abcXYZ019._~+/=-", min_size=1, max_size=64)
 
 
+_TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)).map(
+    lambda time: time.replace(tzinfo=UTC, microsecond=0)
+)
+_REPLACED = st.builds(
+    Replaced, st.lists(_IDS, min_size=1, max_size=3).map(tuple), st.none() | _TIMES
+)
+
+
 @given(
     environment=st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True),
     ids=st.tuples(_IDS, _IDS),
     value=_VALUES,
+    term=st.none() | st.builds(Term, _TIMES, _TIMES),
+    replaced=st.none() | _REPLACED,
 )
 def test_what_is_rendered_is_parsed_back(
-    environment: str, ids: tuple[str, str], value: str
+    environment: str,
+    ids: tuple[str, str],
+    value: str,
+    term: Term | None,
+    replaced: Replaced | None,
 ) -> None:
-    credential = Credential(environment, *ids, value)
+    credential = Credential(environment, *ids, value, term, replaced)
     assert parse(render(credential)) == credential
 
 

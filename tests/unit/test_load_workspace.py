@@ -51,12 +51,67 @@ def test_a_service_may_have_its_own_token_times() -> None:
     assert times == {("a", 900, 86400), ("b", 600, 7200)}
 
 
+def test_a_service_may_have_its_own_life_of_client_secrets() -> None:
+    workspace = load(
+        HEAD
+        + "client_secret_ttl: 7776000\n"
+        + "services:\n  a: {folder: /a}\n  b: {folder: /b, client_secret_ttl: 0}\n"
+    )
+    lives = {(each.service, each.client_secret_ttl) for each in workspace.accounts()}
+    assert lives == {("a", 7_776_000), ("b", 0)}
+
+
+def test_a_service_says_by_environment_where_its_credentials_go() -> None:
+    workspace = load(
+        DELIVERED
+        + "      production: {dokploy: {url: https://dokploy.example.com/api/, application: x-1}}\n"
+        + "      staging: {file: {host: deploy@app-1, path: /srv/a/credentials.env}}\n"
+    )
+    assert {each.environment: str(each.target) for each in workspace.accounts()} == {
+        "production": "application x-1 of Dokploy at https://dokploy.example.com",
+        "staging": "/srv/a/credentials.env on deploy@app-1",
+    }
+
+
 def test_parents_of_folders_come_before_them() -> None:
     folders = load(HEAD + "services: {a: {folder: /x/y/z}}").folders
     assert folders == ["/shared", "/x", "/x/y", "/x/y/z"]
 
 
+DELIVERED = HEAD + "services:\n  a:\n    folder: /a\n    deliver:\n"
+DOKPLOY = DELIVERED + "      production: {dokploy: "
+FILE = DELIVERED + "      production: {file: "
+
 MISTAKES = {
+    HEAD + "client_secret_ttl: 3600": (
+        "line 6, client_secret_ttl: 3600 is out of range; write seconds, from 86400 (a day)"
+    ),
+    DELIVERED + "      prod: {file: {host: a, path: /b}}": (
+        "line 10, services.a.deliver.prod: 'prod' is no environment; there are: staging, production"
+    ),
+    DELIVERED + "      production: {}": (
+        "services.a.deliver.production: either dokploy or file must stand here"
+    ),
+    DELIVERED + "      production: {dokply: {}}": "unknown; did you mean 'dokploy'?",
+    DOKPLOY + "{url: 'https://a.example', aplication: x}}": "unknown; did you mean 'application'?",
+    DOKPLOY + "{application: x}}": "has no 'url'; add the address of Dokploy such as",
+    DOKPLOY + "{url: 'https://a.example'}}": (
+        "services.a.deliver.production.dokploy: either an application or a compose must stand here"
+    ),
+    DOKPLOY + "{url: 'https://a.example', application: x, compose: y}}": (
+        "either an application or a compose must stand here"
+    ),
+    DOKPLOY + "{url: 'http://a.example', compose: y}}": "'http://a.example' is no address of a",
+    DOKPLOY + "{url: 'https://u@a.example', compose: y}}": "is no address of a Dokploy",
+    DOKPLOY + "{url: 'https://a.example', compose: a/b}}": "'a/b' is no id",
+    FILE + "{host: -oProxyCommand=x, path: /b}}": "'-oProxyCommand=x' is no host",
+    FILE + "{host: a, path: b}}": "'b' is no file; write its whole path",
+    FILE + "{host: a, path: /a/../b}}": "'/a/../b' is no file",
+    FILE + "{hst: a, path: /b}}": "unknown; did you mean 'host'?",
+    FILE
+    + "{host: a, path: /b}}\n  b: {folder: /b, deliver: {staging: {file: {host: a, path: /b}}}}": (
+        "services.b.deliver.staging: /b on a takes the credentials of a.production already"
+    ),
     "project: [": "line 1: this is no YAML",
     "a: 1\n b: 2": "line 2: this is no YAML",
     "a: !!python/object:os.system {}": "line 1: this is no YAML",

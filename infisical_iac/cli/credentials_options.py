@@ -1,0 +1,80 @@
+"""Options and arguments of `infisical-iac credentials`."""
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infisical_iac.cli.credentials_reach import CredentialsError
+from infisical_iac.cli.options import inventory_option
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_PRODUCTION = "production"
+
+
+def _span(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
+    match = re.fullmatch(r"(0)|([0-9]{1,4})([mhd])", value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no span of time: write such as 90m, 24h, 7d, or 0")
+    return timedelta() if match[1] else timedelta(**{_UNITS[match[3]]: int(match[2])})
+
+
+service_argument = click.argument("service")
+environment_option = click.option(
+    *("--env", "--environment", "environment"),
+    required=True,
+    metavar="ENVIRONMENT",
+    help="The environment's slug, such as production.",
+)
+deploy_option = click.option(
+    "--deploy", is_flag=True, help="Let Dokploy deploy the service once it has them."
+)
+overlap_option = click.option(
+    "--overlap",
+    callback=_span,
+    default="24h",
+    metavar="SPAN",
+    show_default=True,
+    help="How long the old client secret goes on working; 0 revokes it at once.",
+)
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where Infisical, the workspace file and the credentials' files are."""
+    for option in (
+        click.option(
+            "--credentials",
+            "where",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="At a URL: the directory of the credentials' files.",
+        ),
+        click.option(
+            "--file",
+            type=click.Path(path_type=Path),
+            help="The workspace file [default: the setting workspace_file]",
+        ),
+        inventory_option,
+    ):
+        command = option(command)
+    return command
+
+
+def may_show(name: str, environment: str, *, yes: bool) -> None:
+    """Return if credentials may be printed, and warn if a terminal shows them.
+
+    Raises CredentialsError for those of the environment `production` without `yes`.
+    """
+    if environment == _PRODUCTION and not yes:
+        raise CredentialsError(
+            f"{name} are credentials of production, which belong on no other machine: give --yes "
+            "if you mean it"
+        )
+    if sys.stdout.isatty():
+        click.echo(
+            "Warning: this terminal shows a client secret, and may keep it; send it into a file",
+            err=True,
+        )

@@ -1,0 +1,104 @@
+"""`infisical-iac credentials push`: what is in the files, to where the services run."""
+
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from infisical_iac.cli.credentials_deliver import Delivery, delivery
+from infisical_iac.cli.credentials_options import (
+    deploy_option,
+    may_show,
+    overlap_option,
+    place_options,
+)
+from infisical_iac.cli.credentials_reach import CredentialsError, Kept, keep
+from infisical_iac.cli.items import print_data
+from infisical_iac.cli.options import Lock, lock_options, yes_option
+from infisical_iac.workspace.credential_file import Credential, variables
+from infisical_iac.workspace.credentials import Step
+from infisical_iac.workspace.rotation import Rotation
+
+
+@click.command(short_help="Deliver credentials to where services run.")
+@click.argument("service", required=False)
+@click.option(
+    *("--env", "--environment", "environment"),
+    metavar="ENVIRONMENT",
+    help="One environment's alone [default: all]",
+)
+@click.option(
+    "--to",
+    type=click.Choice(["targets", "json"]),
+    default="targets",
+    show_default=True,
+    help="`json` prints them, for a platform of another kind, and delivers nothing.",
+)
+@deploy_option
+@overlap_option
+@place_options
+@yes_option
+@lock_options
+def push(
+    service: str | None,
+    environment: str | None,
+    to: str,
+    deploy: bool,
+    overlap: timedelta,
+    inventory: str,
+    file: Path | None,
+    where: Path | None,
+    yes: bool,
+    lock_timeout: int,
+    break_lock: bool,
+) -> None:
+    """Deliver credentials to where `deliver` in the workspace file says; of SERVICE, or of all.
+
+    Where they are already, nothing is written and nothing deployed. Dokploy's key is read from
+    DOKPLOY_API_KEY.
+    """
+    if to == "json":
+        with keep(inventory, file, where) as kept:
+            _print(kept, kept.some(service, environment), yes=yes)
+        return
+    with keep(inventory, file, where, lock=Lock(lock_timeout, break_lock)) as kept:
+        _deliver(kept, kept.some(service, environment), deploy, overlap)
+
+
+def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
+    for step in steps:
+        may_show(step.account.credentials, step.account.environment, yes=yes)
+    print_data({each.account.credentials: variables(kept.held(each)) for each in steps})
+
+
+def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
+    told: list[str] = []
+
+    def tell(change: str) -> None:
+        click.echo(change)
+        told.append(change)
+
+    ways = [
+        (step, kept.held(step), delivery(step.account, deploys=deploy, tell=tell))
+        for step in steps
+        if step.account.target
+    ]
+    if not ways:
+        raise CredentialsError(
+            "none of these has a target: say in the workspace file, under `deliver` of the "
+            "service, where they go"
+        )
+    due = [each for each in ways if _is_due(*each)]
+    with kept.recorded(told) if due else nullcontext():
+        for step, held, way in due:
+            rotation = Rotation(kept.reached.client, kept.store, way.deliver, overlap, tell)
+            way.deliver(held)
+            if held.is_undelivered:
+                rotation.end(step, held)
+    if not told:
+        click.echo("Nothing to deliver.")
+
+
+def _is_due(step: Step, held: Credential, way: Delivery) -> bool:
+    return way.is_due(held) or held.is_undelivered

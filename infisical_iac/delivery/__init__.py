@@ -1,0 +1,1 @@
+"""How a service's credentials get to where the service runs."""

@@ -1,0 +1,7 @@
+"""What can go wrong on the way to where a service runs."""
+
+from infisical_iac.errors import UserError
+
+
+class DeliveryError(UserError):
+    """Credentials could not be delivered; where they should go, nothing or all was changed."""

@@ -1,0 +1,121 @@
+"""The file with the credentials of one service in one environment.
+
+Its comments hold all that a later run has to know of them, so that a run may die anywhere.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from infisical_iac.workspace.expiry import Term
+
+FIRST_WORDS = "# client secret "
+
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_UNDELIVERED = "it is delivered"
+_ID = "[A-Za-z0-9-]+"
+_FILE = re.compile(
+    rf"# client secret (?P<secret_id>{_ID}) sha256 (?P<digest>[0-9a-f]{{16}})\n"
+    rf"(# ends (?P<ends>{_TIME}), made (?P<begins>{_TIME})\n)?"
+    rf"(# replaces (?P<replaced>{_ID}( {_ID})*) until (?P<until>{_TIME}|{_UNDELIVERED})\n)?"
+    rf"INFISICAL_CLIENT_ID=(?P<client_id>{_ID})\n"
+    r"INFISICAL_CLIENT_SECRET=(?P<client_secret>[A-Za-z0-9._~+/=-]+)\n"
+    r"NODE_ENV=(?P<environment>[a-z0-9-]+)\n"
+)
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """Client secrets that go on working while services take up the new one.
+
+    Attributes:
+        until: when they are to be revoked; None before the new one is delivered.
+    """
+
+    ids: tuple[str, ...]
+    until: datetime | None = None
+
+    def is_kept(self, now: datetime) -> bool:
+        """Whether they may not be revoked yet."""
+        return self.until is None or now < self.until
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What is in the file.
+
+    Attributes:
+        term: the life of the client secret; None if it does not expire.
+        replaced: the client secrets in whose place it comes.
+    """
+
+    environment: str
+    client_id: str
+    secret_id: str
+    client_secret: str = field(repr=False)
+    term: Term | None = None
+    replaced: Replaced | None = None
+
+    @property
+    def is_undelivered(self) -> bool:
+        """Whether a rotation to it has not come to its end."""
+        return self.replaced is not None and self.replaced.until is None
+
+    @property
+    def settled(self) -> "Credential":
+        """The same, without what concerns its rotation alone."""
+        return replace(self, replaced=None)
+
+
+def variables(credential: Credential) -> dict[str, str]:
+    """The three variables that a service starts with."""
+    return {
+        "INFISICAL_CLIENT_ID": credential.client_id,
+        "INFISICAL_CLIENT_SECRET": credential.client_secret,
+        "NODE_ENV": credential.environment,
+    }
+
+
+def render(credential: Credential) -> str:
+    """The file's content, which every parser of env files reads alike."""
+    digest = sha256(credential.client_secret.encode()).hexdigest()[:16]
+    lines = [f"{FIRST_WORDS}{credential.secret_id} sha256 {digest}"]
+    if term := credential.term:
+        lines.append(f"# ends {term.ends:{_FORMAT}}, made {term.begins:{_FORMAT}}")
+    if replaced := credential.replaced:
+        when = f"{replaced.until:{_FORMAT}}" if replaced.until else _UNDELIVERED
+        lines.append(f"# replaces {' '.join(replaced.ids)} until {when}")
+    lines += (f"{name}={value}" for name, value in variables(credential).items())
+    return "".join(f"{line}\n" for line in lines)
+
+
+def parse(text: str) -> Credential | None:
+    """The credential in a file's content; None unless it is exactly as `render` wrote it."""
+    match = _FILE.fullmatch(text)
+    if match is None:
+        return None
+    found = match.groupdict()
+    try:
+        credential = Credential(
+            found["environment"],
+            found["client_id"],
+            found["secret_id"],
+            found["client_secret"],
+            Term(_time(found["begins"]), _time(found["ends"])) if found["ends"] else None,
+            _replaced(found["replaced"], found["until"]),
+        )
+    except ValueError:  # such as the thirtieth of February
+        return None
+    return credential if render(credential) == text else None
+
+
+def _replaced(ids: str | None, until: str) -> Replaced | None:
+    if ids is None:
+        return None
+    return Replaced(tuple(ids.split(" ")), None if until == _UNDELIVERED else _time(until))
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)

@@ -1,0 +1,105 @@
+"""Where a service's credentials go, as the workspace file says it."""
+
+import re
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StrictStr, model_validator
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_HOST = re.compile(r"([a-z_][a-z0-9_-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?")
+_PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    if not secure or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError(
+            f"{value!r} is no address of a Dokploy; write https:// and its name, since the key of "
+            "its API and the credentials go there"
+        )
+    return value.rstrip("/").removesuffix("/api")
+
+
+def _id(value: str) -> str:
+    if not _ID.fullmatch(value):
+        raise ValueError(f"{value!r} is no id; copy it from the end of the address in Dokploy")
+    return value
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError(f"{value!r} is no host; write it as ssh takes it, such as deploy@db-1")
+    return value
+
+
+def _path(value: str) -> str:
+    if not _PATH.fullmatch(value) or ".." in value.split("/"):
+        raise ValueError(f"{value!r} is no file; write its whole path such as /srv/app/secrets.env")
+    return value
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DokployTarget(_Entry):
+    """The variables of an application or of a compose service in Dokploy, by its id."""
+
+    url: Annotated[StrictStr, AfterValidator(_url)]
+    application: Annotated[StrictStr, AfterValidator(_id)] | None = None
+    compose: Annotated[StrictStr, AfterValidator(_id)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.application is None) == (self.compose is None):
+            raise ValueError("either an application or a compose must stand here, by its id")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """`application` or `compose`."""
+        return "application" if self.application else "compose"
+
+    @property
+    def id(self) -> str:
+        """The id of the application or the compose."""
+        return self.application or self.compose or ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id} of Dokploy at {self.url}"
+
+
+class FileTarget(_Entry):
+    """A file of its own on a host that `ssh` reaches."""
+
+    host: Annotated[StrictStr, AfterValidator(_host)]
+    path: Annotated[StrictStr, AfterValidator(_path)]
+
+    def __str__(self) -> str:
+        return f"{self.path} on {self.host}"
+
+
+class Target(_Entry):
+    """One place; what is not given is None."""
+
+    dokploy: DokployTarget | None = None
+    file: FileTarget | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.dokploy is None) == (self.file is None):
+            raise ValueError("either dokploy or file must stand here")
+        return self
+
+    @property
+    def place(self) -> DokployTarget | FileTarget:
+        """The one that is given."""
+        place = self.dokploy or self.file
+        assert place is not None
+        return place
+
+    def __str__(self) -> str:
+        return str(self.place)

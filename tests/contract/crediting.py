@@ -1,0 +1,121 @@
+"""A workspace on the stand-in whose credentials are kept in a directory, and the command for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from click.testing import CliRunner, Result
+
+from infisical_iac.api.client import Client
+from infisical_iac.cli.main import main
+from infisical_iac.workspace.credential_file import Credential, parse
+
+from .world import EMAIL, World, ok
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_numbers = count(1)
+ENVIRONMENTS = ("development", "production")
+
+
+@dataclass
+class Case:
+    """A project with one service in two environments.
+
+    Attributes:
+        deliver: what the file says under `deliver` of the service.
+        variables: of the environment that the command runs in.
+    """
+
+    world: World
+    root: Path
+    deliver: dict[str, Any] = field(default_factory=dict)
+    ttl: int = 0
+    variables: dict[str, str] = field(default_factory=dict)
+    service: str = field(default_factory=lambda: f"backend-{next(_numbers)}")
+
+    @property
+    def directory(self) -> Path:
+        return self.root / "credentials"
+
+    def deploy(self) -> None:
+        """Make the workspace as its file says."""
+        self.write()
+        ran = self.invoke("workspace", "apply", "--yes")
+        assert ran.exit_code == 0, ran.output
+
+    def write(self) -> None:
+        """Write the workspace file."""
+        service = {"folder": "/backend", "deliver": self.deliver, "client_secret_ttl": self.ttl}
+        content = {
+            "project": {"name": self.service, "slug": self.service},
+            "environments": [{"slug": each, "name": each.title()} for each in ENVIRONMENTS],
+            "services": {self.service: service},
+        }
+        (self.root / "workspace.json").write_text(json.dumps(content), encoding="utf-8")
+
+    def invoke(self, *arguments: str, answer: str = "") -> Result:
+        identity = self.world.deployer_identity
+        environment = {
+            "INFISICAL_API_URL": self.world.standin.url,
+            "INFISICAL_CLIENT_ID": identity.client_id,
+            "INFISICAL_CLIENT_SECRET": identity.client_secret,
+            "INFISICAL_ADMIN_EMAIL": EMAIL,
+            **self.variables,
+        }
+        given = [*arguments, "--file", str(self.root / "workspace.json")]
+        return CliRunner(env=environment).invoke(main, given, input=answer)
+
+    def run(self, *arguments: str, answer: str = "") -> Result:
+        """`infisical-iac credentials …`"""
+        where = ("--credentials", str(self.directory))
+        return self.invoke("credentials", *arguments, *where, answer=answer)
+
+    def rotate(self, *options: str) -> Result:
+        """Rotate what the service has in production, which must succeed."""
+        ran = self.run("rotate", self.service, "--env", "production", *options)
+        assert ran.exit_code == 0, ran.output
+        return ran
+
+    def held(self, environment: str = "production") -> Credential:
+        """What is in the file."""
+        file = self.directory / f"{self.service}.{environment}.env"
+        found = parse(file.read_text(encoding="utf-8"))
+        assert found is not None
+        return found
+
+    def logs_in(self, credential: Credential) -> bool:
+        """Whether it works, asked once."""
+        body = {"clientId": credential.client_id, "clientSecret": credential.client_secret}
+        with self.world.standin.client() as client:
+            answer = client.post("/api/v1/auth/universal-auth/login", json=body)
+        return answer.status_code == 200
+
+    def listed(self, environment: str = "production") -> list[str]:
+        """The ids of the client secrets that the server lists."""
+        at: dict[str, str | int] = {"orgId": self.world.org_id, "limit": 1000}
+        found = ok(self.world.deployer.get("/api/v1/identities", params=at))["identities"]
+        name = f"{self.service}-{environment}"
+        (id,) = (each["identity"]["id"] for each in found if each["identity"]["name"] == name)
+        url = f"/api/v1/auth/universal-auth/identities/{id}/client-secrets"
+        return [each["id"] for each in ok(self.world.deployer.get(url))["clientSecretData"]]
+
+    def overview(self, environment: str = "production") -> dict[str, Any]:
+        """What `list --json` says."""
+        ran = self.run("list", "--json")
+        assert ran.exit_code == 0, ran.output
+        rows = json.loads(ran.stdout)["credentials"]
+        (row,) = (each for each in rows if each["environment"] == environment)
+        return dict(row)
+
+    def client(self) -> Client:
+        """With the token of the deployer."""
+        identity = self.world.deployer_identity
+        with self.world.standin.client() as client:
+            body = {"clientId": identity.client_id, "clientSecret": identity.client_secret}
+            token = ok(client.post("/api/v1/auth/universal-auth/login", json=body))["accessToken"]
+        return Client(self.world.standin.url, token=token)

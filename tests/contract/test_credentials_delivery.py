@@ -1,0 +1,192 @@
+"""Credentials that are delivered, and rotations that die on the way."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infisical_iac.cli.credentials_deliver import Delivery
+from infisical_iac.delivery.dokploy import Dokploy as Courier
+from infisical_iac.dotenv.reading import read
+from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace.credential_file import Credential, render
+from infisical_iac.workspace.credential_store import Store, directory
+from infisical_iac.workspace.credentials import plan
+from infisical_iac.workspace.load import load
+from tests.dokploy.server import ID, KEY, Dokploy, serving
+
+from .crediting import Case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .world import World
+
+OTHERS = "PORT=8080\n"
+
+
+@pytest.fixture
+def dokploy() -> Iterator[Dokploy]:
+    """An application with a variable of its own."""
+    with serving(Dokploy("application", {"env": OTHERS})) as server:
+        yield server
+
+
+@pytest.fixture
+def case(world: World, tmp_path: Path, dokploy: Dokploy) -> Case:
+    """A service with credentials, which are in the application already."""
+    target = {"dokploy": {"url": dokploy.url, "application": ID}}
+    made = Case(world, tmp_path, {"production": target}, variables={"DOKPLOY_API_KEY": KEY})
+    made.deploy()
+    made.rotate("--deploy")
+    dokploy.requests.clear()
+    return made
+
+
+def _delivered(dokploy: Dokploy) -> Credential:
+    values = read(dokploy.service["env"].encode(), "dotenv").values
+    assert values["PORT"] == "8080"
+    return Credential(
+        values["NODE_ENV"], values["INFISICAL_CLIENT_ID"], "", values["INFISICAL_CLIENT_SECRET"]
+    )
+
+
+def test_a_rotation_delivers_and_deploys(case: Case, dokploy: Dokploy) -> None:
+    old = _delivered(dokploy)
+    case.rotate("--deploy")
+    assert dokploy.changes == ["saveEnvironment", "deploy"]
+    assert _delivered(dokploy).client_secret == case.held().client_secret
+    assert case.logs_in(old)
+
+
+def test_what_is_there_is_not_pushed_again(case: Case, dokploy: Dokploy) -> None:
+    pushed = case.run("push", "--deploy")
+    assert (pushed.exit_code, pushed.stdout) == (0, "Nothing to deliver.\n")
+    assert dokploy.changes == []
+    dokploy.service["env"] = OTHERS
+    pushed = case.run("push", case.service, "--env", "production")
+    assert pushed.exit_code == 0
+    assert dokploy.changes == ["saveEnvironment"]
+    assert case.logs_in(_delivered(dokploy))
+
+
+def test_nothing_is_made_where_the_way_is_not_free(case: Case, dokploy: Dokploy) -> None:
+    before = case.listed()
+    dokploy.broken = 500
+    refused = case.run("rotate", case.service, "--env", "production")
+    assert refused.exit_code == 1
+    assert "look into its log" in refused.stderr
+    case.variables = {"DOKPLOY_API_KEY": ""}
+    refused = case.run("rotate", case.service, "--env", "production")
+    assert "DOKPLOY_API_KEY is not set" in refused.stderr
+    assert case.listed() == before
+
+
+def test_a_service_without_a_target_is_told(case: Case) -> None:
+    refused = case.run("push", "--env", "development")
+    assert refused.exit_code == 1
+    assert "none of these has a target" in refused.stderr
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+def _dies_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    original: Callable[..., Any] = getattr(owner, name)
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
+        raise Killed
+
+    monkeypatch.setattr(owner, name, die)
+
+
+def _dies_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def dying(where: Path) -> Store:
+        store, writes = directory(where), iter(range(1, 10))
+
+        def write(name: str, text: str) -> None:
+            store.write(name, text)
+            if next(writes) == number:
+                raise Killed
+
+        return Store(store.place, store.read, write, store.remove)
+
+    monkeypatch.setattr("infisical_iac.cli.credentials_reach.directory", dying)
+
+
+DEATHS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "client secret answered": lambda patch: _dies_after(patch, client_secrets, "create"),
+    "client secret proven": lambda patch: _dies_after(patch, client_secrets, "prove"),
+    "file written": lambda patch: _dies_after_write(patch, 1),
+    "delivered": lambda patch: _dies_after(patch, Courier, "deliver"),
+    "deployed": lambda patch: _dies_after(patch, Delivery, "deliver"),
+    "old one revoked": lambda patch: _dies_after(patch, client_secrets, "revoke"),
+    "end written": lambda patch: _dies_after_write(patch, 2),
+}
+
+
+@pytest.mark.parametrize(
+    ("death", "overlap"),
+    [
+        *((death, "0") for death in DEATHS),
+        *((death, "1h") for death in DEATHS if death != "old one revoked"),
+    ],
+)
+def test_a_rotation_that_dies_is_completed_by_the_next(
+    case: Case, dokploy: Dokploy, death: str, overlap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        DEATHS[death](patch)
+        with pytest.raises(Killed):
+            case.rotate("--overlap", overlap, "--deploy")
+    assert case.logs_in(_delivered(dokploy))
+    assert case.logs_in(case.held())
+    _apply(case)
+    assert case.logs_in(_delivered(dokploy))
+    assert case.logs_in(case.held())
+    case.rotate("--overlap", "0")
+    assert _delivered(dokploy).client_secret == case.held().client_secret
+    assert case.listed() == [case.held().secret_id]
+    assert case.logs_in(case.held())
+
+
+def _apply(case: Case, now: datetime | None = None) -> None:
+    """What the deploy does for credentials."""
+    client, store = case.client(), directory(case.directory)
+    desired = load(case.root / "workspace.json")
+    holders = client_secrets.find_holders(client, desired)
+    for step in plan(desired, holders, store.read(), now):
+        if step.creates:
+            made = client_secrets.create(client, step)
+            store.write(step.account.credentials, render(made))
+        client_secrets.revoke_orphans(client, step)
+
+
+def test_an_apply_revokes_the_old_one_once_its_time_has_come(case: Case, dokploy: Dokploy) -> None:
+    old = _delivered(dokploy)
+    case.rotate("--overlap", "1h")
+    _apply(case, datetime.now(UTC) + timedelta(minutes=59))
+    assert case.logs_in(old)
+    _apply(case, datetime.now(UTC) + timedelta(minutes=61))
+    assert case.listed() == [case.held().secret_id]
+    assert not case.logs_in(old)
+
+
+def test_a_lost_file_takes_nothing_from_the_service_before_the_new_one_is_delivered(
+    case: Case, dokploy: Dokploy
+) -> None:
+    (case.directory / f"{case.service}.production.env").unlink()
+    _apply(case)
+    assert case.logs_in(_delivered(dokploy))
+    told = case.run("list").stderr
+    assert f"`infisical-iac credentials push {case.service} --env production`" in told
+    pushed = case.run("push", case.service, "--env", "production", "--overlap", "0", "--deploy")
+    assert pushed.exit_code == 0
+    assert dokploy.changes == ["saveEnvironment", "deploy"]
+    assert _delivered(dokploy).client_secret == case.held().client_secret
+    assert case.listed() == [case.held().secret_id]

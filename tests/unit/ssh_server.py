@@ -1,0 +1,87 @@
+"""An SSH server on loopback that runs what it is asked to, for `ssh` itself to speak with."""
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import paramiko
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+
+_SECONDS = 20
+
+
+class _Anybody(paramiko.ServerInterface):
+    """Lets one key in, and runs commands."""
+
+    def __init__(self, key: paramiko.PKey) -> None:
+        self._key = key
+        self.command = b""
+        self.asked = threading.Event()
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        known = key.asbytes() == self._key.asbytes()
+        return AUTH_SUCCESSFUL if known else AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self.command = command
+        self.asked.set()
+        return True
+
+
+@contextmanager
+def ssh_server(home: Path) -> Iterator[int]:
+    """Serve until the end of the context, on the port that is given back.
+
+    Args:
+        home: gets `ssh`, a program that speaks as the one user there is and knows the server.
+    """
+    host_key, user_key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        user_key.write_private_key_file(str(home / "key"))
+        known = f"[127.0.0.1]:{port} {host_key.get_name()} {host_key.get_base64()}\n"
+        (home / "known_hosts").write_text(known)
+        options = f"-F none -i {home}/key -o UserKnownHostsFile={home}/known_hosts"
+        program = home / "ssh"
+        program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh {options} "$@"\n')
+        program.chmod(0o755)
+        serving = threading.Thread(target=_serve, args=(listener, host_key, user_key), daemon=True)
+        serving.start()
+        yield port
+
+
+def _serve(listener: socket.socket, host_key: paramiko.PKey, user_key: paramiko.PKey) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # closed
+            return
+        with paramiko.Transport(connection) as transport:
+            transport.add_server_key(host_key)
+            asked = _Anybody(user_key)
+            try:
+                transport.start_server(server=asked)
+            except (paramiko.SSHException, EOFError):
+                continue
+            channel = transport.accept(_SECONDS)
+            if channel is not None and asked.asked.wait(_SECONDS):
+                _run(channel, asked.command)
+                transport.join(_SECONDS)  # the client goes once it has all
+
+
+def _run(channel: paramiko.Channel, command: bytes) -> None:
+    given = channel.makefile("rb").read()
+    ran = subprocess.run(["/bin/sh", "-c", command], input=given, capture_output=True, timeout=20)
+    channel.sendall(ran.stdout)
+    channel.sendall_stderr(ran.stderr)
+    channel.send_exit_status(ran.returncode)
+    channel.close()

@@ -1,0 +1,54 @@
+"""The files with credentials, on a host and in a directory."""
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from infisical_iac.operations import credentials, remote
+from infisical_iac.workspace.credential_store import Store, StoreError, directory
+
+
+@pytest.fixture(params=["directory", "host"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Both kinds of them, the host being this machine."""
+    where = tmp_path / "credentials"
+    if request.param == "directory":
+        return directory(where)
+
+    def run(command: str, *, doing: str, stdin: str | None = None) -> str:
+        ran = subprocess.run(["sh", "-c", command], input=stdin, capture_output=True, text=True)
+        assert ran.returncode == 0, doing
+        return ran.stdout.removesuffix("\n")
+
+    monkeypatch.setattr(credentials, "DIRECTORY", str(where))
+    monkeypatch.setattr(credentials, "host", SimpleNamespace(name="host"))
+    monkeypatch.setattr(credentials, "run", run)
+    monkeypatch.setattr(remote, "run", run)
+    return credentials.store()
+
+
+def test_what_is_written_is_read_back_and_removed(store: Store, tmp_path: Path) -> None:
+    assert dict(store.read()) == {}
+    store.write("a.production", "A=1\n")
+    store.write("b.production", "# two\nB=2\n")
+    store.write("a.production", "A=3\n")
+    assert dict(store.read()) == {"a.production": "A=3\n", "b.production": "# two\nB=2\n"}
+    files = list((tmp_path / "credentials").iterdir())
+    assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
+    store.remove("a.production")
+    store.remove("a.production")
+    assert list(store.read()) == ["b.production"]
+
+
+def test_a_file_without_a_line_end_does_not_hide_the_next(store: Store, tmp_path: Path) -> None:
+    store.write("a.production", "A=1")
+    store.write("b.production", "B=2\n")
+    assert store.read()["b.production"] == "B=2\n"
+
+
+def test_a_directory_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="can't be used"):
+        directory(tmp_path / "file").write("a.production", "A=1\n")

@@ -1,0 +1,38 @@
+"""What is given away on standard output, and how long ago something was."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+
+from infisical_iac.cli.credentials_options import may_show
+from infisical_iac.workspace.overview import ago
+
+
+class _Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    may_show("backend.development", "development", yes=False)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stdout", _Terminal())
+    may_show("backend.development", "development", yes=False)
+    assert "this terminal shows a client secret" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (timedelta(seconds=-5), "just now"),
+        (timedelta(seconds=59), "just now"),
+        (timedelta(minutes=1), "1 minute ago"),
+        (timedelta(hours=23, minutes=59), "23 hours ago"),
+        (timedelta(days=400), "400 days ago"),
+    ],
+)
+def test_a_time_that_is_past_is_told_in_its_largest_unit(span: timedelta, text: str) -> None:
+    assert ago(span) == text

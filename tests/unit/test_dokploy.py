@@ -1,0 +1,130 @@
+"""Credentials into an application and a compose service of Dokploy."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infisical_iac.delivery.dokploy import Dokploy as Courier
+from infisical_iac.delivery.failures import DeliveryError
+from infisical_iac.workspace.credential_file import Credential
+from infisical_iac.workspace.targets import DokployTarget
+from tests.dokploy.server import ID, KEY, Dokploy, serving
+
+HELD = Credential("production", "client-1", "secret-1", "fake-secret")
+OTHERS = '# others\nDATABASE_HOST="db # 1"\nPORT=8080'
+OURS = (
+    "INFISICAL_CLIENT_ID='client-1'\nINFISICAL_CLIENT_SECRET='fake-secret'\nNODE_ENV='production'\n"
+)
+
+
+@pytest.fixture(params=["application", "compose"])
+def dokploy(request: pytest.FixtureRequest) -> Iterator[Dokploy]:
+    """A service of each kind with variables of its own."""
+    with serving(Dokploy(request.param, {"env": OTHERS})) as server:
+        yield server
+
+
+@pytest.fixture
+def application() -> Iterator[Dokploy]:
+    """An application with texts of its own for the build."""
+    service: dict[str, Any] = {"env": OTHERS, "buildArgs": "A=1", "buildSecrets": "B=2"}
+    with serving(Dokploy("application", service)) as server:
+        yield server
+
+
+def _courier(dokploy: Dokploy, key: str = KEY, id: str = ID) -> Courier:
+    return Courier(DokployTarget.model_validate({"url": dokploy.url, dokploy.kind: id}), key)
+
+
+def test_the_variables_are_set_and_the_others_stay_byte_for_byte(dokploy: Dokploy) -> None:
+    courier = _courier(dokploy)
+    assert courier.differs(HELD)
+    courier.deliver(HELD)
+    assert dokploy.service["env"] == f"{OTHERS}\n{OURS}"
+    assert not courier.differs(HELD)
+    courier.deploy()
+    assert dokploy.changes == ["saveEnvironment", "deploy"]
+
+
+def test_a_service_without_variables_gets_them(dokploy: Dokploy) -> None:
+    dokploy.service["env"] = None
+    _courier(dokploy).deliver(HELD)
+    assert dokploy.service["env"] == OURS
+
+
+def test_an_application_keeps_its_build_texts_and_puts_no_file_into_its_image(
+    application: Dokploy,
+) -> None:
+    _courier(application).deliver(HELD)
+    kept = {key: application.service[key] for key in ("buildArgs", "buildSecrets")}
+    assert kept == {"buildArgs": "A=1", "buildSecrets": "B=2"}
+    assert application.service["createEnvFile"] is False
+
+
+def test_an_application_that_would_put_them_into_its_image_is_not_settled(
+    application: Dokploy,
+) -> None:
+    courier = _courier(application)
+    courier.deliver(HELD)
+    application.service["createEnvFile"] = True
+    assert courier.differs(HELD)
+
+
+def test_a_compose_service_whose_variables_reach_no_container_is_refused() -> None:
+    with (
+        serving(Dokploy("compose", {"createEnvFile": False})) as server,
+        pytest.raises(DeliveryError, match="environment file turned off"),
+    ):
+        _courier(server).check()
+
+
+def test_a_service_that_does_not_show_its_variables_is_left_alone(dokploy: Dokploy) -> None:
+    del dokploy.service["env"]
+    with pytest.raises(DeliveryError, match="does not show its variables"):
+        _courier(dokploy).deliver(HELD)
+    assert dokploy.changes == []
+
+
+def test_variables_that_can_not_be_added_to_are_told_before_anything_is_made(
+    dokploy: Dokploy,
+) -> None:
+    dokploy.service["env"] = "PASSWORD=hunter\nKEY:"
+    with pytest.raises(DeliveryError, match="a line that is not finished") as refused:
+        _courier(dokploy).check()
+    assert "hunter" not in str(refused.value)
+
+
+def test_what_was_not_kept_is_told(dokploy: Dokploy) -> None:
+    dokploy.forgets = True
+    with pytest.raises(DeliveryError, match="did not keep what was saved"):
+        _courier(dokploy).deliver(HELD)
+
+
+def test_a_wrong_key_and_a_wrong_id_are_told_apart(dokploy: Dokploy) -> None:
+    with pytest.raises(DeliveryError, match="refuses the key in DOKPLOY_API_KEY") as refused:
+        _courier(dokploy, key="another-fake-key").check()
+    assert "another-fake-key" not in str(refused.value)
+    with pytest.raises(DeliveryError, match=f"has no {dokploy.kind} elsewhere: copy its id"):
+        _courier(dokploy, id="elsewhere").check()
+
+
+def test_without_a_key_nothing_is_asked(dokploy: Dokploy) -> None:
+    with pytest.raises(DeliveryError, match="DOKPLOY_API_KEY is not set"):
+        _courier(dokploy, key="")
+    assert dokploy.requests == []
+
+
+@pytest.mark.parametrize("status", [302, 403, 500])
+def test_no_word_of_an_answer_is_in_an_error(dokploy: Dokploy, status: int) -> None:
+    dokploy.broken = status
+    with pytest.raises(DeliveryError) as failed:
+        _courier(dokploy).check()
+    assert dokploy.url in str(failed.value)
+    assert "DATABASE_HOST" not in str(failed.value)
+
+
+def test_a_server_that_does_not_answer_is_told() -> None:
+    gone = Dokploy(url="http://127.0.0.1:1")
+    with pytest.raises(DeliveryError, match=r"does not answer \(ConnectError\)"):
+        _courier(gone).check()

@@ -1,0 +1,85 @@
+"""Credentials into a file on another host, through ssh."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.delivery.failures import DeliveryError
+from infisical_iac.delivery.remote_file import RemoteFile
+from infisical_iac.workspace.credential_file import Credential, Replaced, parse
+from infisical_iac.workspace.targets import FileTarget
+from tests.unit.ssh_server import ssh_server
+
+HELD = Credential(
+    "production", "client-1", "secret-1", "fake-secret", replaced=Replaced(("secret-0",))
+)
+
+
+@pytest.fixture
+def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """An SSH server that `ssh` reaches, and is known there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
+    with ssh_server(home) as port:
+        yield port
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the file is to be."""
+    where = tmp_path / "service"
+    where.mkdir()
+    return where / "credentials.env"
+
+
+def _courier(port: int, file: Path) -> RemoteFile:
+    return RemoteFile(FileTarget(host=f"deploy@127.0.0.1:{port}", path=str(file)))
+
+
+def test_the_file_is_written_whole_for_its_user_alone(port: int, file: Path) -> None:
+    courier = _courier(port, file)
+    courier.check()
+    assert courier.differs(HELD)
+    courier.deliver(HELD)
+    assert parse(file.read_text()) == HELD.settled
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in file.parent.iterdir()] == ["credentials.env"]
+    assert not courier.differs(HELD)
+
+
+def test_a_file_that_others_may_read_is_written_anew(port: int, file: Path) -> None:
+    courier = _courier(port, file)
+    courier.deliver(HELD)
+    file.chmod(0o644)
+    assert courier.differs(HELD)
+    courier.deliver(HELD)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_of_somebody_else_is_left_alone(port: int, file: Path) -> None:
+    file.write_text("PASSWORD=hunter\n")
+    with pytest.raises(DeliveryError, match="holds something else") as refused:
+        _courier(port, file).deliver(HELD)
+    assert "hunter" not in str(refused.value)
+    assert file.read_text() == "PASSWORD=hunter\n"
+
+
+def test_a_directory_that_is_not_there_is_told(port: int, file: Path) -> None:
+    file.parent.rmdir()
+    with pytest.raises(DeliveryError, match="its directory is not there"):
+        _courier(port, file).check()
+
+
+def test_a_host_whose_key_is_not_known_gets_nothing(port: int, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "home" / "known_hosts").unlink()
+    with pytest.raises(DeliveryError, match="Host key verification failed"):
+        _courier(port, file).deliver(HELD)
+    assert not file.exists()
+
+
+def test_a_host_that_does_not_answer_is_told(port: int, file: Path) -> None:
+    with pytest.raises(DeliveryError, match=r"can't be written: .*refused"):
+        _courier(1, file).check()
