@@ -43,7 +43,7 @@ class Answers:
 def files(answers: Answers) -> dict[str, str]:
     """The text of each file, by its path in the repository."""
     organization = answers.organization or "ChainAlign"
-    project = {"name": _scalar(organization), "slug": project_slug(organization)}
+    project = {"name": _scalar(organization), "slug": _scalar(project_slug(organization))}
     services = [(_scalar(each.name), each.folder) for each in answers.services]
     return {
         SETTINGS_FILE: template(

@@ -1,15 +1,17 @@
 """`infisical-iac init`: the questions of a first deploy, and the two files made of the answers."""
 
 import runpy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from infisical_iac import starting
+from infisical_iac import local_file, starting
 from infisical_iac.errors import UserError
+from infisical_iac.local_file import LocalFile
 from infisical_iac.starting import Answers, StartError
 from infisical_iac.starting_services import Found, Service, look, name_services
 
@@ -51,10 +53,11 @@ _SERVICES = _Question("services", "The directory that your services are in, from
 def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
     """Ask what a first deploy must know, and write it down, ready to be used.
 
-    Writes group_data/hetzner.py (where and for whom) and group_data/chainalign.yaml (what should
-    be inside Infisical). Services are looked for by the names of files; none of them is opened.
+    Writes group_data/hetzner.py (where and for whom), group_data/chainalign.yaml (what should be
+    inside Infisical), and into each service's directory .infisical.json (by which it finds its
+    secrets). Services are looked for by the names of files; no file of theirs is opened but that.
 
-    Exit status: 0 when both are written; 1 for an error, and then neither has changed.
+    Exit status: 0 when all are written; 1 for an error, and then none has changed.
     """
     defaults = _defaults(directory)
     if not force:
@@ -66,10 +69,16 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
         site_url=ask(_DOMAIN, partial(starting.site_url, defaults)),
         email=ask(_EMAIL, partial(starting.setting, defaults, "admin_email")),
         organization=ask(_ORGANIZATION, partial(starting.setting, defaults, "organization")),
-        services=_choose(ask(_SERVICES, partial(_existing, directory)), directory, yes),
     )
-    files = starting.files(answers)
-    _write({directory / path: text for path, text in files.items()})
+    homes = _choose(ask(_SERVICES, partial(_existing, directory)), directory, yes)
+    files = starting.files(replace(answers, services=list(homes)))
+    local = _local_files(homes, answers.site_url)
+    _write({directory / path: text for path, text in files.items()} | local)
+    if local:
+        click.echo(
+            f"Wrote {local_file.NAME} for {' and '.join(each.name for each in homes)}; after the "
+            "deploy, `infisical-iac check --fix` adds the project's id."
+        )
     click.echo(f"Wrote {' and '.join(files)}. Run next:\n")
     click.echo("    infisical-iac plan\n    infisical-iac apply")
 
@@ -135,24 +144,37 @@ def _existing(directory: Path, value: str) -> Path:
     return path.resolve()
 
 
-def _choose(path: Path, directory: Path, yes: bool) -> Sequence[Service]:
+def _choose(path: Path, directory: Path, yes: bool) -> Mapping[Service, Path]:
+    """The services below `path` that are wanted, each with its directory."""
     found = look(path, leave_out=directory)
     services = name_services(each.path for each in found)
     if not found:
         click.echo(f"No services found in {path}: add them to {starting.WORKSPACE_FILE} yourself.")
-        return []
+        return {}
     click.echo(f"\nServices found in {path}:\n")
     for number, (each, service) in enumerate(zip(found, services, strict=True), start=1):
         click.echo(_line(number, each, service))
     click.echo()
+    homes = {service: path / each.path for service, each in zip(services, found, strict=True)}
     if yes:
-        return services
+        return homes
     chosen = _prompt(
         "Which of them have secrets (numbers, all or none)",
         "all",
         partial(starting.select, count=len(found)),
     )
-    return [services[index] for index in chosen]
+    return {services[index]: homes[services[index]] for index in chosen}
+
+
+def _local_files(homes: Mapping[Service, Path], site_url: str) -> dict[Path, str]:
+    """The text of each service's `.infisical.json`; the project's id is not known before a deploy.
+
+    Raises LocalFileError for one that is there and can't be read.
+    """
+    return {
+        home / local_file.NAME: local_file.text(home, LocalFile("", site_url, service.folder))
+        for service, home in homes.items()
+    }
 
 
 def _line(number: int, found: Found, service: Service) -> str:

@@ -12,7 +12,7 @@ click.UsageError.exit_code = 1
 
 _COMMANDS = (
     *("init", "plan", "apply", "verify", "status", "drift", "audit"),
-    *("workspace", "credentials", "migrate", "destroy"),
+    *("workspace", "credentials", "migrate", "check", "destroy"),
 )
 
 

@@ -10,11 +10,12 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from infisical_iac.check.completing import complete
 from infisical_iac.cli.items import counted, print_data
 from infisical_iac.cli.migrate_showing import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
 from infisical_iac.cli.reach import Reached, reach
-from infisical_iac.migrate import plan_file, report, wanted
+from infisical_iac.migrate import plan_file, report, stored, wanted
 from infisical_iac.migrate.apply import Policy, Work
 from infisical_iac.migrate.moving import Moved, move
 from infisical_iac.migrate.pending import Pending
@@ -51,7 +52,8 @@ def apply(
     Values are read from the files again, which must not have changed since. Whatever Infisical
     has already is not written again, so a run that died is made up for by the next one; nor is
     what waits for an approval, which migration-pending.json beside the plan remembers. The proof
-    goes into migration-report.html and migration-report.json there, without any value.
+    goes into migration-report.html and migration-report.json there, without any value. Once all
+    is proven, the .infisical.json of each service gets what it lacks.
 
     Exit status: 0 if every value came back byte for byte, 2 if some differ or wait for an
     approval, 1 for an error.
@@ -72,17 +74,22 @@ def apply(
             )
         secrets = wanted.secrets(plan, file.parent / plan.root, key, reached.desired)
         moved = _move(reached, secrets, on_conflict, pending, quiet=as_json)
+        project = stored.project_id(reached.client, plan.project)
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = report.build(plan, moved.proofs, moved.states, key=key, at=at, note=moved.note)
     written = report.write(data, file.parent)
+    proven = data["outcome"] == "proven"
+    if proven:
+        root = file.parent / plan.root
+        written += complete(root, reached.desired, project, reached.address)
     if as_json:
         print_data(data)
     else:
         show(_lines(plan, data))
-        click.echo(f"Report: {' and '.join(map(str, written))}")
+        click.echo(f"Wrote {', '.join(map(str, written))}.")
     if moved.note:
         click.echo(f"Note: {moved.note}", err=True)
-    ctx.exit(0 if data["outcome"] == "proven" else FOUND)
+    ctx.exit(0 if proven else FOUND)
 
 
 def _move(

@@ -37,6 +37,7 @@ class Reached:
 
     Attributes:
         client: with the token of the deployer.
+        address: where services reach it.
         deployer: the deployer's client id.
         admin: logs the administrator in, the first time it is called; raises a UserError where
             that can't be done.
@@ -50,6 +51,7 @@ class Reached:
     """
 
     client: Client
+    address: str
     deployer: str
     admin: Callable[[], Client]
     has_admin: bool
@@ -104,9 +106,11 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
     id, secret = (os.environ[name] for name in _VARIABLES)
     email = os.environ.get(_EMAIL, "")
     desired = load(file, admin_email=email)
-    with Client(url.rstrip("/").removesuffix("/api")) as client:
+    address = url.rstrip("/").removesuffix("/api")
+    with Client(address) as client:
         yield Reached(
             client=login.universal(client, id, secret),
+            address=address,
             deployer=id,
             admin=cache(partial(_administrator, client, email)),
             has_admin=bool(os.environ.get(_PASSWORD)),
@@ -142,6 +146,7 @@ def _on_host(
             take(host, wait=lock.wait, by_force=lock.by_force)
         yield Reached(
             client=session.deployer(settings.http_port),
+            address=settings.site_url,
             deployer=session.deployer_id(settings.http_port),
             admin=cache(partial(session.administrator, settings.http_port)),
             has_admin=True,

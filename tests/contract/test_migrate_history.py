@@ -51,6 +51,7 @@ def _on_host(case: Case, told: list[Any]) -> Callable[..., Any]:
         with Client(case.world.standin.url) as client:
             yield reach.Reached(
                 client=login.universal(client, identity.client_id, identity.client_secret),
+                address=case.world.standin.url,
                 deployer=identity.client_id,
                 admin=lambda: pytest.fail("a search needs no administrator"),
                 has_admin=True,

@@ -46,6 +46,7 @@ class RememberingDeployment(Deployment):
     def reached(self, desired: Workspace) -> Reached:
         return Reached(
             client=self.client,
+            address="http://127.0.0.1:8080",
             deployer="client-of-the-deployer",
             admin=self._nobody,
             has_admin=False,

@@ -29,6 +29,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> PeopleDeployment:
     def reach(*_: object, **__: object) -> Iterator[Reached]:
         yield Reached(
             client=deployment.client,
+            address="http://127.0.0.1:8080",
             deployer="",
             admin=deployment.admin,
             has_admin=True,

@@ -1,0 +1,107 @@
+"""Whether `.env` files stay out of git and out of images, whoever writes one."""
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence, Set
+from pathlib import Path
+
+from infisical_iac.check.finding import Finding
+from infisical_iac.migrate import files, ignores, worktree
+from infisical_iac.migrate.find import is_env, is_sample
+from infisical_iac.migrate.git import GitError, run
+from infisical_iac.migrate.signs import Text, upwards
+from infisical_iac.migrate.tracked import tracked
+
+_RULES = (".env", ".env.*")
+_NAMES = (".env", ".env.local", ".env.production")
+_DOCKERFILE = re.compile(r"(Docker|Container)file(\.(?!.*ignore$).*)?|.*\.[Dd]ockerfile")
+_RULE = re.compile(r"(.*?):\d*:(.*)\t")  # as `git check-ignore -v` says which rule decides
+_OWN_EXCLUDES = re.compile(r"(.*/)?\.git/info/exclude")
+
+
+def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[Finding]:
+    """The `.env` files that git tracks, and the names of some that it would take in.
+
+    Args:
+        homes: the directories of the services; each must be covered, and the root.
+
+    Raises GitError or ScanError if git can't be asked.
+    """
+    env_files = [path for path in paths if _is_secret(path)]
+    for path in sorted(tracked(root, env_files)):
+        message = "Git tracks it. Move what is in it, then `git rm --cached` it."
+        yield Finding("tracked", path, "", message)
+    wanted = {posixpath.join(home, name) for home in {"", *homes} for name in _NAMES}
+    if left := sorted(wanted - ignored(root, wanted)):
+        message = f"Git would take in {', '.join(left)}. Add {' and '.join(_RULES)} to it."
+        yield Finding("not-ignored", ".gitignore", "", message)
+
+
+def ignored(root: Path, paths: Iterable[str]) -> set[str]:
+    """Those of `paths`, there or not, that the repository's own rules keep out of git.
+
+    What one person has told git to ignore, on this machine alone, doesn't count. Without a
+    repository the `.gitignore` at the root is taken for all.
+    """
+    asked = sorted(set(paths))
+    if worktree.top(root) is None:
+        text = files.text(root, ".gitignore")
+        return set() if ignores.missing(text, _RULES) else {p for p in asked if _is_secret(p)}
+    query = ("-c", "core.excludesFile=", "check-ignore", "-v", "-n", "--no-index", "--")
+    found = run(root, *query, *asked) if asked else None
+    if found and found.returncode not in (0, 1):
+        raise GitError(f"git can't tell what it ignores in {root}: {found.stderr.strip()}")
+    answers = map(_RULE.match, found.stdout.split("\n") if found else ())
+    return {
+        path for path, rule in zip(asked, answers, strict=False) if rule and _hides(*rule.groups())
+    }
+
+
+def _hides(source: str, rule: str) -> bool:
+    return bool(rule) and not rule.startswith("!") and not _OWN_EXCLUDES.fullmatch(source)
+
+
+def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterator[Finding]:
+    """The ignore files of Docker that would let an `.env` file into an image of a service.
+
+    A `.dockerignore` in a directory above does too, where the image is built from there.
+
+    Args:
+        homes: the directories of the services; what is built beside them is left out.
+    """
+    homes = set(homes)
+    for path in paths:
+        directory = posixpath.dirname(path)
+        if not is_dockerfile(path) or not _is_near(directory, homes):
+            continue
+        above = [posixpath.join(each, ".dockerignore") for each in upwards(directory)]
+        own = f"{path}.dockerignore"
+        there = [each for each in [own, *above] if each in paths]
+        if not any(_covers(text(each), posixpath.dirname(each), homes) for each in there):
+            lines = " and ".join(ignores.for_docker(_RULES))
+            message = f"An image built with {path} takes in .env files. Add {lines} at its end."
+            yield Finding("not-ignored", there[0] if there else above[0], "", message)
+
+
+def is_dockerfile(path: str) -> bool:
+    """Whether an image is built with the file."""
+    return bool(_DOCKERFILE.fullmatch(posixpath.basename(path)))
+
+
+def _covers(text: str, directory: str, homes: Set[str]) -> bool:
+    anywhere = ignores.missing(text, ignores.for_docker(_RULES))
+    inside = f"{directory}/" if directory else ""
+    is_deep = any(home != directory and home.startswith(inside) for home in homes)
+    return not anywhere or (not is_deep and not ignores.missing(text, _RULES))
+
+
+def _is_near(directory: str, homes: Set[str]) -> bool:
+    """Whether a directory is in one of the services', or around one."""
+    return not homes.isdisjoint(upwards(directory)) or any(
+        directory in upwards(home) for home in homes
+    )
+
+
+def _is_secret(path: str) -> bool:
+    name = posixpath.basename(path)
+    return is_env(name) and not is_sample(name)

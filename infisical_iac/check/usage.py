@@ -1,0 +1,92 @@
+"""What the code of a service needs, could use, and speaks of."""
+
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from infisical_iac.check import javascript, python_code
+from infisical_iac.check.reads import Reads
+from infisical_iac.migrate.find import is_env
+from infisical_iac.migrate.signs import Text
+
+_LANGUAGES = (javascript, python_code)
+_WORD = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
+_LITERAL = re.compile(r"[\"'`]([A-Z][A-Z0-9_]*)[\"'`]")
+_TEST = re.compile(
+    r"(.*/)?(tests?|__tests__|e2e|spec|__mocks__)/.*|(.*/)?(test_[^/]*|[^/]*_test|conftest)\.py"
+    r"|.*\.(test|spec)\.[^/.]+"
+)
+# Made from the code, or of others; and words for people, which are no code.
+_NO_CODE = re.compile(
+    r"(.*/)?(dist|build|coverage|vendor)/.*|.*\.min\.js|.*\.map|.*\.(lock|md|rst|adoc|svg|log)"
+    r"|(.*/)?(package-lock\.json|pnpm-lock\.yaml|LICENSE.*|CHANGELOG.*|README.*|\.[^/]*ignore)"
+    r"|(.*/)?(migration(-report)?\.\w+|\.infisical(-check)?\.\w+)"
+)
+
+
+@dataclass
+class Usage:
+    """The keys that matter to a service, by what it does with them.
+
+    Attributes:
+        needed: with the place of the first read that has no default.
+        read: all that its code reads.
+        used: that too, and what files name that are neither JavaScript nor Python.
+        dynamic: the places that read keys of which the code does not show the name.
+        unread: the paths of code that can't be read, with the reason.
+    """
+
+    needed: dict[str, str] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    dynamic: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def optional(self) -> set[str]:
+        """The keys that code reads, and can do without."""
+        return self.read - self.needed.keys()
+
+    def note(self, path: str, reads: Reads) -> None:
+        """Take in what a file reads; what tests read need not be there."""
+        for key, line, is_optional in reads.found:
+            if not is_optional and not is_test(path):
+                self.needed.setdefault(key, f"{path}:{line}")
+            self.read.add(key)
+            self.used.add(key)
+        if not is_test(path):
+            self.dynamic += (f"{path}:{line}" for line in reads.dynamic)
+        if reads.error:
+            self.unread[path] = reads.error
+
+
+def usage(paths: Iterable[str], text: Text) -> Usage:
+    """What the files of one service need and use."""
+    found = Usage()
+    paths = [path for path in paths if is_code(path)]
+    for language in _LANGUAGES:
+        texts = {path: text(path) for path in paths if path.endswith(language.ENDINGS)}
+        for path, reads in sorted(language.read(texts).items()):
+            found.note(path, reads)
+        if found.dynamic:
+            found.used |= {key for each in texts.values() for key in _LITERAL.findall(each)}
+    found.used |= mentioned(paths, text)
+    return found
+
+
+def mentioned(paths: Iterable[str], text: Text) -> set[str]:
+    """The words in files of other languages: whether they are keys, nobody can tell here."""
+    endings = tuple(end for language in _LANGUAGES for end in language.ENDINGS)
+    others = (path for path in paths if is_code(path) and not path.endswith(endings))
+    return {word for path in others for word in _WORD.findall(text(path))}
+
+
+def is_code(path: str) -> bool:
+    """Whether what a file says of keys counts."""
+    return not _NO_CODE.fullmatch(path) and not is_env(posixpath.basename(path))
+
+
+def is_test(path: str) -> bool:
+    """Whether a file is of tests, which run with keys of their own."""
+    return bool(_TEST.fullmatch(path))

@@ -1,0 +1,130 @@
+"""`infisical-iac check`: whether a repository of services keeps its secrets in Infisical alone."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+
+from infisical_iac.api import contents
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.parallel import gather
+from infisical_iac.check import exceptions, keys
+from infisical_iac.check.completing import complete
+from infisical_iac.check.finding import Finding
+from infisical_iac.check.repository import Repository, look
+from infisical_iac.cli.check_showing import print_json, print_text
+from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.reach import Reached, reach
+from infisical_iac.errors import UserError
+from infisical_iac.starting import WORKSPACE_FILE
+from infisical_iac.workspace import secret_names
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.readable import Names
+
+
+class CheckError(UserError):
+    """Infisical does not have what the workspace file names."""
+
+
+@dataclass(frozen=True)
+class _Inside:
+    """What Infisical has: the project's id, and names of secrets by environment and folder."""
+
+    project_id: str
+    names: Names
+
+
+@click.command(short_help="Check a repository of services: no secret in it, no key missing.")
+@click.argument(
+    "repository",
+    metavar="[REPO]",
+    default=".",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@inventory_option
+@click.option(
+    "--workspace-file",
+    type=click.Path(path_type=Path),
+    help=f"The workspace file [default: the setting workspace_file, or {WORKSPACE_FILE}]",
+)
+@click.option("--offline", is_flag=True, help="Don't ask Infisical: check the files alone.")
+@click.option("--fix", is_flag=True, help="Write what each .infisical.json lacks, then check.")
+@json_option
+@click.pass_context
+def check(
+    ctx: click.Context,
+    repository: Path,
+    inventory: str,
+    workspace_file: Path | None,
+    offline: bool,
+    fix: bool,
+    as_json: bool,
+) -> None:
+    """Check that a repository of services has no secret, and Infisical every key, none too many.
+
+    Looked at are `.env` files and ignore rules, each service's loader and .infisical.json, and
+    the keys that code reads, in every environment. Of Infisical only names are read. What is
+    accepted stands in REPO/.infisical-check.yaml, each with a reason.
+
+    Exit status: 0 if all is well, 2 if something was found, 1 for an error.
+    """
+    if offline and fix:
+        raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")
+    if offline:
+        workspace, inside = load(workspace_file or Path(WORKSPACE_FILE)), None
+    else:
+        with reach(inventory, workspace_file, None, needs_admin=False) as reached:
+            workspace, inside, address = reached.desired, _inside(reached), reached.address
+        if fix and (written := complete(repository, workspace, inside.project_id, address)):
+            click.echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
+    looked = look(repository, workspace)
+    judged = exceptions.judge(_findings(looked, inside), looked.exceptions(), exceptions.NAME)
+    show = print_json if as_json else print_text
+    show(looked, judged, is_compared=inside is not None)
+    ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
+
+
+def _findings(looked: Repository, inside: _Inside | None) -> list[Finding]:
+    found = [*looked.files(), *looked.starts(inside.project_id if inside else "")]
+    held = looked.held
+    for name, (usage, _) in held.items():
+        found += (_dynamic(name, place) for place in usage.dynamic)
+        found += (Finding("not-checked", path, "", why, True) for path, why in usage.unread.items())
+    absent = (name for name in looked.workspace.services if name not in held)
+    found += (Finding("not-checked", name, "", "The service is not here.", True) for name in absent)
+    if inside:
+        found += keys.missing(held, inside.names, looked.workspace)
+        found += keys.left_over(held, looked.elsewhere(), inside.names, looked.workspace)
+    return found
+
+
+def _dynamic(service: str, place: str) -> Finding:
+    message = f"{service} reads keys whose names are only known when it runs: not checked."
+    return Finding("dynamic-read", place, "", message, is_note=True)
+
+
+def _inside(reached: Reached) -> _Inside:
+    """What Infisical has of the workspace file. Raises CheckError if it isn't all there."""
+    slug = reached.desired.project.slug
+    project = contents.project(reached.client, slug)
+    if project is None:
+        raise CheckError(f"there is no project {slug} in Infisical: run `workspace apply` first")
+    id, slugs = str(project["id"]), [each.slug for each in reached.desired.environments]
+    listed = gather([partial(_in_environment, reached, id, each) for each in slugs])
+    names: dict[tuple[str, str], list[str]] = {}
+    for environment, secrets in zip(slugs, listed, strict=True):
+        for folder, name in secrets:
+            names.setdefault((environment, folder), []).append(name)
+    return _Inside(id, names)
+
+
+def _in_environment(reached: Reached, project: str, slug: str) -> list[tuple[str, str]]:
+    try:
+        return secret_names.in_environment(reached.client, project, slug)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        raise CheckError(
+            f"there is no environment {slug} in Infisical: run `workspace apply` first"
+        ) from None

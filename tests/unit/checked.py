@@ -1,0 +1,54 @@
+"""Repositories of services to be checked, and the workspace that they are checked against."""
+
+import subprocess
+from pathlib import Path
+
+from infisical_iac.check.finding import Finding
+from infisical_iac.check.repository import Repository, look
+from infisical_iac.workspace.load import load
+
+WORKSPACE = load("""\
+project: {name: A, slug: abcde}
+environments:
+  - {slug: development, name: Development}
+  - {slug: production, name: Production}
+shared_folders: [/shared]
+services:
+  backend: {folder: /backend, imports: [/shared]}
+  python-service: {folder: /python-services, imports: [/shared]}
+""")
+LOCAL_FILE = """\
+{"workspaceId": "fake-id", "domain": "https://secrets.example.com", "defaultSecretPath": "/backend"}
+"""
+IGNORE = ".env\n.env.*\n!.env.example\n!.env.local.example\n"
+# One service, in which nothing is to be found.
+GOOD = {
+    ".gitignore": IGNORE,
+    "backend/.infisical.json": LOCAL_FILE,
+    "backend/package.json": '{"dependencies": {"infisical-config": "0.1.0"}}',
+    "backend/Dockerfile": "FROM node:24\nCOPY . .\n",
+    "backend/.dockerignore": ".env\n.env.*\n",
+    "backend/.env.example": "PORT=3000\nDATABASE_URL=\n",
+}
+
+
+def plant(root: Path, files: dict[str, str], *, git: bool = True) -> Repository:
+    """A repository with these files, looked at; git has them staged."""
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    if git:
+        for command in (("init", "--quiet"), ("add", ".")):
+            subprocess.run(["git", "-C", root, *command], check=True, capture_output=True)
+    return look(root, WORKSPACE)
+
+
+def found(repository: Repository, project_id: str = "") -> list[Finding]:
+    """All that is found without Infisical, notes left out."""
+    findings = [*repository.files(), *repository.starts(project_id)]
+    return [each for each in findings if not each.is_note]
+
+
+def told(findings: list[Finding]) -> list[tuple[str, str]]:
+    """Kind and place of each finding."""
+    return [(each.kind, each.place) for each in findings]

@@ -1,0 +1,113 @@
+"""The keys that code reads, compared with the names that Infisical has."""
+
+from pathlib import Path
+
+from infisical_iac.check import keys
+from infisical_iac.check.finding import Finding
+from infisical_iac.workspace.readable import Names
+from tests.unit.checked import GOOD, WORKSPACE, plant
+
+_PYTHON = {"python-services/app.py": "import os\nTOKEN = os.environ['TOKEN']\n"}
+_COMPOSE = """\
+services:
+  backend:
+    build: backend
+    environment: {REGION: eu, DATABASE_URL: "${DATABASE_URL}"}
+"""
+
+
+def _names(development: dict[str, list[str]], production: dict[str, list[str]]) -> Names:
+    both = {"development": development, "production": production}
+    return {(slug, folder): names for slug, each in both.items() for folder, names in each.items()}
+
+
+def _missing(root: Path, files: dict[str, str], names: Names) -> list[Finding]:
+    return list(keys.missing(plant(root, GOOD | files, git=False).held, names, WORKSPACE))
+
+
+def _left_over(root: Path, files: dict[str, str], names: Names) -> list[Finding]:
+    repository = plant(root, GOOD | files, git=False)
+    return list(keys.left_over(repository.held, repository.elsewhere(), names, WORKSPACE))
+
+
+def _reads(*names: str) -> dict[str, str]:
+    return {"backend/src/app.js": "".join(f"use(process.env.{name});\n" for name in names)}
+
+
+def test_a_key_must_be_in_every_environment(tmp_path: Path) -> None:
+    names = _names({"/backend": ["A", "B"]}, {"/backend": ["A"]})
+    [finding] = _missing(tmp_path, _reads("A", "B"), names)
+    assert (finding.kind, finding.place, finding.key) == (
+        "missing-key",
+        "backend/src/app.js:2",
+        "B",
+    )
+    assert finding.message.startswith("backend reads B, which is not in production.")
+
+
+def test_what_a_service_imports_counts_as_its_own(tmp_path: Path) -> None:
+    names = _names({"/shared": ["A"]}, {"/backend": ["A"]})
+    assert _missing(tmp_path, _reads("A"), names) == []
+
+
+def test_what_another_service_has_does_not_count(tmp_path: Path) -> None:
+    names = _names({"/python-services": ["A"]}, {"/python-services": ["A"]})
+    assert [each.key for each in _missing(tmp_path, _reads("A"), names)] == ["A"]
+
+
+def test_what_platform_image_and_compose_file_give_need_not_be_there(tmp_path: Path) -> None:
+    image = "FROM node:24\nENV CACHE=/tmp \\\n    LEVEL=3\n"
+    files = {"backend/Dockerfile": image, "compose.yaml": _COMPOSE}
+    read = _reads("NODE_ENV", "INFISICAL_DOMAIN", "CACHE", "LEVEL", "REGION", "DATABASE_URL")
+    assert [each.key for each in _missing(tmp_path, files | read, {})] == ["DATABASE_URL"]
+
+
+def test_what_code_or_tests_can_do_without_is_a_note(tmp_path: Path) -> None:
+    files = {
+        "backend/src/app.js": "use(process.env.LEVEL ?? 3);",
+        "backend/test/app.test.js": "use(process.env.TEST_URL);",
+    }
+    [note] = _missing(tmp_path, files, {})
+    assert note.is_note
+    assert note.message.startswith("backend reads LEVEL, TEST_URL too")
+
+
+def test_a_secret_that_no_code_uses_is_left_over(tmp_path: Path) -> None:
+    names = _names({"/backend": ["A", "OLD"]}, {"/backend": ["A"]})
+    [finding] = _left_over(tmp_path, _reads("A"), names)
+    assert (finding.kind, finding.place, finding.is_note) == ("left-over", "/backend/OLD", False)
+    assert finding.message.startswith("It is in development, and no code of backend uses it.")
+
+
+def test_a_shared_secret_is_in_use_if_one_importer_reads_it(tmp_path: Path) -> None:
+    names = _names({"/shared": ["TOKEN", "OLD"]}, {})
+    found = _left_over(tmp_path, _reads("A") | _PYTHON, names)
+    assert [each.place for each in found] == ["/shared/OLD"]
+
+
+def test_a_folder_is_left_out_if_one_of_its_readers_is_not_here(tmp_path: Path) -> None:
+    [note] = _left_over(tmp_path, _reads("A"), _names({"/shared": ["OLD"]}, {}))
+    assert (note.kind, note.place, note.is_note) == ("not-checked", "/shared", True)
+    assert "python-service is not here" in note.message
+
+
+def test_what_is_in_a_folder_that_no_service_reads_is_left_over(tmp_path: Path) -> None:
+    [finding] = _left_over(tmp_path, _reads("A"), _names({"/": ["STRAY"]}, {}))
+    assert (finding.place, finding.is_note) == ("/STRAY", False)
+
+
+def test_other_languages_and_files_at_the_top_use_what_they_name(tmp_path: Path) -> None:
+    files = {
+        "backend/schema.prisma": 'url = env("DATABASE_URL")',
+        "scripts/seed.js": "use(process.env.SEED);",
+        "README.md": "OLD is no more.",
+        "backend/src/app.js": "// OLD is no more",
+    }
+    names = _names({"/backend": ["DATABASE_URL", "SEED", "OLD"]}, {})
+    assert [each.key for each in _left_over(tmp_path, files, names)] == ["OLD"]
+
+
+def test_code_that_reads_what_only_it_knows_leaves_it_at_a_note(tmp_path: Path) -> None:
+    code = {"backend/src/app.js": "for (const n of ['A']) use(process.env[n]);"}
+    [note] = _left_over(tmp_path, code, _names({"/backend": ["A", "OLD"]}, {}))
+    assert (note.place, note.is_note) == ("/backend/OLD", True)

@@ -1,0 +1,191 @@
+"""Which keys code reads, as it is written in JavaScript, TypeScript and Python."""
+
+import time
+from textwrap import dedent
+
+import pytest
+
+from infisical_iac.check import javascript, python_code
+from infisical_iac.check.reads import Read, Reads
+
+
+def _javascript(code: str, **others: str) -> Reads:
+    texts = {
+        "src/app.ts": dedent(code),
+        **{f"src/{name}.js": text for name, text in others.items()},
+    }
+    return javascript.read(texts)["src/app.ts"]
+
+
+def _python(code: str, **others: str) -> Reads:
+    texts = {
+        "src/app.py": dedent(code),
+        **{f"src/{name}.py": text for name, text in others.items()},
+    }
+    return python_code.read(texts)["src/app.py"]
+
+
+def _needed(reads: Reads) -> set[str]:
+    return {each.key for each in reads.found if not each.is_optional}
+
+
+def _optional(reads: Reads) -> set[str]:
+    return {each.key for each in reads.found if each.is_optional} - _needed(reads)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "connect(process.env.KEY);",
+        "connect(process.env.KEY!);",
+        "connect(process.env['KEY']);",
+        "connect(process.env?.[`KEY`]);",
+        "connect(import.meta.env.KEY);",
+        "connect(`a ${process.env.KEY} b`);",
+        "const { KEY } = process.env;",
+        "const {\n  KEY: renamed,\n} = process.env;",
+        "if (!process.env.KEY) throw new Error('no KEY');",
+        "import { config } from 'infisical-config/config.js';\nconnect(config.KEY);",
+        "import { config as c } from 'infisical-config/config.js';\nconst { KEY } = config;",
+        "import { load } from 'infisical-config';\nawait load({ required: ['KEY'] });",
+        "import { load } from 'infisical-config';\nconst s = await load();\nf(s.KEY);",
+        "import { load } from 'infisical-config';\nconst { KEY } = await load();",
+        "const needed = (name: string) => process.env[name];\nneeded('KEY');",
+        "function needed(name) {\n  const v = process.env[name];\n  return v;\n}\nneeded('KEY');",
+        "const schema = z.object({ KEY: z.string().min(1) }).parse(process.env);",
+    ],
+)
+def test_javascript_that_needs_a_key(code: str) -> None:
+    assert (_needed(_javascript(code)), _optional(_javascript(code))) == ({"KEY"}, set())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "listen(process.env.KEY ?? 3000);",
+        "listen(Number(process.env.KEY) || 3000);",
+        "process.env.KEY && start();",
+        "start(process.env.KEY ? 'a' : 'b');",
+        "const { KEY = 'a' } = process.env;",
+        "z.object({ KEY: z.coerce\n  .number()\n  .default(3) }).parse(process.env);",
+        "const get = (name, or) => process.env[name] ?? or;\nget('KEY', 'a');",
+    ],
+)
+def test_javascript_that_can_do_without_a_key(code: str) -> None:
+    assert (_needed(_javascript(code)), _optional(_javascript(code))) == (set(), {"KEY"})
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "// process.env.KEY",
+        "/* process.env.KEY\n process.env.KEY */",
+        "throw new Error('set process.env.KEY first');",
+        "process.env.KEY = 'a';",
+        "delete process.env.KEY;",
+        "import.meta.env.PROD;",
+        "const config = { KEY: 1 };\nstart(config.KEY);",
+        "const { KEY } = settings;",
+        "my_process.env.KEY;",
+    ],
+)
+def test_javascript_that_reads_nothing(code: str) -> None:
+    assert _javascript(code).found == []
+
+
+def test_an_own_module_that_exports_the_loaders_secrets_is_followed() -> None:
+    config = "import { load } from 'infisical-config';\nexport const config = await load();"
+    code = "import { config } from './config.js';\nconnect(config.KEY, config.port);"
+    assert _javascript(code, config=config).found == [Read("KEY", 2)]
+    assert _javascript(code, config="export const config = { KEY: 1 };").found == []
+
+
+def test_a_helper_of_another_file_is_followed() -> None:
+    helper = "export function needed(name) { return process.env[name]; }"
+    code = "import { needed as must } from './helper.js';\n\nmust('KEY');"
+    assert _javascript(code, helper=helper) == Reads([Read("KEY", 3)])
+
+
+def test_javascript_that_reads_what_only_it_knows_is_told_by_line() -> None:
+    code = "\nfor (const name of names) use(process.env[name]);\nparse(process.env);"
+    assert _javascript(code).dynamic == [2, 3]
+    assert _javascript("spawn('a', { env: { ...process.env } });").dynamic == []
+
+
+@pytest.mark.parametrize("opening", ["/*", "`", "'", "process.env[", "import {", "const a = ("])
+def test_the_time_to_read_javascript_grows_with_its_length_alone(opening: str) -> None:
+    begun = time.perf_counter()
+    assert _javascript(opening * 20_000).found == []
+    assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nx = os.environ['KEY']",
+        "import os\nx = os.environ.get('KEY')",
+        "import os\nx = os.getenv('KEY')",
+        "from os import environ as e\nx = e['KEY']",
+        "from os import getenv\nx = getenv('KEY')",
+        "from infisical_config import config\nx = config.KEY",
+        "from infisical_config import config as c\nx = c['KEY']",
+        "import infisical_config\nx = infisical_config.config.KEY",
+        "from infisical_config import load\nload(required=['KEY'])",
+        "from infisical_config import load\ns = load()\nx = s['KEY']",
+        "import os\ndef needed(name: str) -> str:\n    return os.environ[name]\nneeded('KEY')",
+        "class Settings(BaseSettings):\n    key: str",
+        "class Settings(BaseSettings):\n    x: str = Field(..., validation_alias='KEY')",
+        "from infisical_config import load\nclass S(BaseModel):\n    KEY: str\nload(schema=S)",
+    ],
+)
+def test_python_that_needs_a_key(code: str) -> None:
+    assert (_needed(_python(code)), _optional(_python(code))) == ({"KEY"}, set())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nx = os.environ.get('KEY', 'a')",
+        "import os\nx = os.getenv('KEY') or 'a'",
+        "import os\nif 'KEY' in os.environ:\n    pass",
+        "import os\nos.environ.setdefault('KEY', 'a')",
+        "from infisical_config import config\nx = config.get('KEY', 'a')",
+        "class Settings(BaseSettings):\n    key: int = 3",
+        "class Settings(BaseSettings):\n    key: int = Field(default=3)",
+    ],
+)
+def test_python_that_can_do_without_a_key(code: str) -> None:
+    assert (_needed(_python(code)), _optional(_python(code))) == (set(), {"KEY"})
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "# os.environ['KEY']",
+        "import os\nos.environ['KEY'] = 'a'",
+        "import os\ndel os.environ['KEY']",
+        "x = 'os.environ[\"KEY\"]'",
+        "config = object()\nx = config.KEY",
+        "from settings import config\nx = config.KEY",
+    ],
+)
+def test_python_that_reads_nothing(code: str) -> None:
+    assert _python(code).found == []
+
+
+def test_settings_of_pydantic_have_their_prefix() -> None:
+    code = """\
+        class Settings(BaseSettings):
+            model_config = SettingsConfigDict(env_prefix="app_")
+            db_url: str
+            kind: ClassVar[str] = "a"
+    """
+    assert _python(code).found == [Read("APP_DB_URL", 3)]
+
+
+def test_python_that_reads_what_only_it_knows_is_told_by_line() -> None:
+    assert _python("import os\nfor n in names:\n    os.environ[n]").dynamic == [3]
+
+
+def test_a_file_that_is_no_python_says_so_and_nothing_else() -> None:
+    assert _python("print os.environ['KEY']") == Reads(error="It can't be read as Python.")

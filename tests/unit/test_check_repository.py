@@ -1,0 +1,204 @@
+"""What `infisical-iac check` finds in the files of a repository, without Infisical."""
+
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.check.repository import look
+from tests.unit.checked import GOOD, IGNORE, LOCAL_FILE, WORKSPACE, found, plant, told
+
+
+def test_a_repository_with_all_in_place_has_nothing_to_be_found(tmp_path: Path) -> None:
+    assert found(plant(tmp_path, GOOD)) == []
+
+
+def test_a_secret_is_told_by_its_line_and_never_shown(tmp_path: Path) -> None:
+    plant(tmp_path, GOOD)
+    (tmp_path / "backend/.env").write_text("PORT=3000\nDB_PASSWORD=fake-hunter2\n")
+    [finding] = found(plant(tmp_path, {}))
+    assert (finding.kind, finding.place, finding.key) == (
+        "secret-in-file",
+        "backend/.env:2",
+        "DB_PASSWORD",
+    )
+    assert "hunter2" not in str(finding)
+
+
+def test_a_value_that_looks_real_counts_in_a_sample_too(tmp_path: Path) -> None:
+    sample = "API_KEY=<your key>\nDB_PASSWORD=fake-hunter2-in-a-sample\n"
+    repository = plant(tmp_path, GOOD | {"backend/.env.example": sample})
+    assert told(found(repository)) == [("secret-in-file", "backend/.env.example:2")]
+
+
+def test_what_git_tracks_is_told_even_if_nothing_in_it_is_secret(tmp_path: Path) -> None:
+    files = GOOD | {".gitignore": "", "backend/.env": "PORT=3000\n"}
+    plant(tmp_path, files)
+    repository = plant(tmp_path, {".gitignore": IGNORE})
+    assert told(found(repository)) == [("tracked", "backend/.env")]
+
+
+class TestEnvLocal:
+    """`.env.local`: ignored by git, with the three variables, and with nothing else."""
+
+    THREE = "INFISICAL_CLIENT_ID=fake\nINFISICAL_CLIENT_SECRET=fake-secret\nNODE_ENV=development\n"
+
+    def test_with_the_three_variables_all_is_well(self, tmp_path: Path) -> None:
+        assert found(plant(tmp_path, GOOD | {"backend/.env.local": self.THREE})) == []
+
+    def test_anything_else_in_it_is_named(self, tmp_path: Path) -> None:
+        text = f"{self.THREE}JWT_SECRET=fake-jwt\nLOG_LEVEL=debug\n"
+        repository = plant(tmp_path, GOOD | {"backend/.env.local": text})
+        both = [(each.place, each.is_note) for each in repository.files()]
+        assert both == [("backend/.env.local:4", False), ("backend/.env.local:5", True)]
+
+    def test_the_client_secret_counts_where_git_does_not_ignore_it(self, tmp_path: Path) -> None:
+        files = {".gitignore": ".env\n", "backend/.env.local": self.THREE}
+        kinds = told(found(plant(tmp_path, GOOD | files)))
+        assert ("secret-in-file", "backend/.env.local:2") in kinds
+        assert ("tracked", "backend/.env.local") in kinds
+
+
+@pytest.mark.parametrize(
+    ("files", "taken_in"),
+    [
+        ({".gitignore": ""}, ".env, .env.local, .env.production, backend/.env"),
+        ({".gitignore": ".env\n"}, ".env.local, .env.production, backend/.env.local"),
+        ({"backend/.gitignore": "!.env.production\n"}, "backend/.env.production."),
+    ],
+)
+def test_names_that_git_would_take_in_are_told(
+    tmp_path: Path, files: dict[str, str], taken_in: str
+) -> None:
+    [finding] = found(plant(tmp_path, GOOD | files))
+    assert (finding.kind, finding.place) == ("not-ignored", ".gitignore")
+    assert finding.message.startswith(f"Git would take in {taken_in}")
+
+
+def test_rules_may_stand_in_the_directory_of_the_service(tmp_path: Path) -> None:
+    files = {".gitignore": "/.env\n/.env.*\n", "backend/.gitignore": ".env*\n!.env.example\n"}
+    assert found(plant(tmp_path, GOOD | files)) == []
+
+
+def test_what_only_this_machine_ignores_does_not_count(tmp_path: Path) -> None:
+    plant(tmp_path, GOOD | {".gitignore": ""})
+    (tmp_path / ".git/info/exclude").write_text(IGNORE)
+    assert told(found(plant(tmp_path, {}))) == [("not-ignored", ".gitignore")]
+
+
+def test_without_git_the_rules_are_read_at_the_root(tmp_path: Path) -> None:
+    assert found(plant(tmp_path, GOOD, git=False)) == []
+    repository = plant(tmp_path, {".gitignore": ".env\n"}, git=False)
+    assert told(found(repository)) == [("not-ignored", ".gitignore")]
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({"backend/.dockerignore": "node_modules\n"}, "backend/.dockerignore"),
+        ({"backend/.dockerignore": ".env\n.env.*\n!.env.production\n"}, "backend/.dockerignore"),
+        ({"Dockerfile": "COPY . .\n", ".dockerignore": ".env\n.env.*\n"}, ".dockerignore"),
+        ({"backend/Dockerfile.dockerignore": "dist\n"}, "backend/Dockerfile.dockerignore"),
+    ],
+)
+def test_an_image_that_would_take_in_env_files_is_told(
+    tmp_path: Path, files: dict[str, str], place: str
+) -> None:
+    if "Dockerfile" not in files:
+        files = {"backend/.dockerignore": "", **files}
+    assert told(found(plant(tmp_path, GOOD | files))) == [("not-ignored", place)]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"backend/.dockerignore": "", ".dockerignore": "**/.env\n**/.env.*\n"},
+        {"backend/.dockerignore": "**/.env*\n"},
+    ],
+)
+def test_rules_for_images_may_be_stronger_or_in_a_directory_above(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    assert found(plant(tmp_path, GOOD | files)) == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"backend/package.json": '{"scripts": {"start": "with-secrets -- node a.js"}}'},
+        {"backend/Dockerfile": 'CMD ["python", "-m", "infisical_config", "--", "uvicorn", "a"]'},
+        {"backend/Procfile": "web: infisical run --env=production -- npm start"},
+        {"compose.yaml": "services: {api: {build: backend, command: [with-secrets, --, a]}}"},
+        {"backend/requirements.txt": "fastapi\ninfisical-config[cache]==0.1.0\n"},
+        {"backend/pyproject.toml": '[project]\ndependencies = ["infisical-config>=0.1"]\n'},
+        {"package.json": '{"dependencies": {"infisical-config": "file:loaders/node"}}'},
+        {"backend/src/config.js": 'export { config } from "infisical-config/config.js";'},
+        {"backend/settings.py": "from infisical_config import config\n"},
+    ],
+)
+def test_a_service_may_depend_on_the_loader_or_be_started_by_a_runner(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    assert found(plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)) == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"backend/package.json": '{"devDependencies": {"infisical-config": "1"}}'},
+        {"backend/requirements.txt": "# infisical-config\nfastapi\n"},
+        {"backend/src/config.js": "// import 'infisical-config'"},
+        {"backend/Dockerfile": "# CMD with-secrets -- node a.js\nCMD node a.js\n"},
+        {"compose.yaml": "services: {db: {image: db, command: [with-secrets, --, a]}}"},
+    ],
+)
+def test_a_service_that_starts_without_a_loader_is_told(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    repository = plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)
+    assert told(found(repository)) == [("no-loader", "backend")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LOCAL_FILE.replace("/backend", "/shared"), "Its defaultSecretPath is /shared, not /backe"),
+        (LOCAL_FILE.replace("fake-id", "other-id"), "Its workspaceId is not the project's."),
+        (LOCAL_FILE.replace("fake-id", ""), "Its workspaceId is missing."),
+        (LOCAL_FILE.replace("https://", ""), "It has no domain that begins with https://."),
+        ("{", "It is no JSON"),
+        ('{"workspaceId": 1}', "It has a workspaceId that is no string"),
+    ],
+)
+def test_a_local_file_that_leads_elsewhere_is_told(tmp_path: Path, text: str, message: str) -> None:
+    repository = plant(tmp_path, GOOD | {"backend/.infisical.json": text})
+    [finding] = found(repository, "fake-id")
+    assert finding.place == "backend/.infisical.json"
+    assert finding.message.startswith(message)
+
+
+def test_a_service_without_a_local_file_is_told(tmp_path: Path) -> None:
+    files = {path: text for path, text in GOOD.items() if "infisical.json" not in path}
+    assert told(found(plant(tmp_path, files))) == [("no-local-file", "backend/.infisical.json")]
+
+
+def test_a_local_file_says_which_service_a_directory_of_another_name_is(tmp_path: Path) -> None:
+    files = {path.replace("backend", "api"): text for path, text in GOOD.items()}
+    repository = plant(tmp_path, files)
+    assert repository.services == {"backend": ["api"]}
+    assert found(repository) == []
+
+
+def test_the_example_has_all_kinds_of_findings_before_the_move_and_none_after() -> None:
+    example = Path(__file__).resolve().parents[2] / "examples" / "chainalign"
+    assert {each.kind for each in found(look(example / "before", WORKSPACE))} >= {
+        *("secret-in-file", "not-ignored", "no-loader", "no-local-file")
+    }
+    assert found(look(example / "after", WORKSPACE)) == []
+
+
+def test_an_image_of_something_else_is_left_out(tmp_path: Path) -> None:
+    assert found(plant(tmp_path, GOOD | {"images/db/Dockerfile": "FROM scratch\n"})) == []
+
+
+def test_a_repository_without_any_service_is_told(tmp_path: Path) -> None:
+    assert told(found(plant(tmp_path, {".gitignore": IGNORE}))) == [("no-service", ".")]
