@@ -4,13 +4,15 @@ PYTHON ?= python3
 STAGING_HOST ?= demo
 VENV := .venv
 RUN := $(VENV)/bin
+NODE_LOADER := loaders/node
+NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
 
 .PHONY: help demo demo-down test bench check format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.installed ## Boot a disposable host, deploy to it, verify it, migrate an example
+demo: $(VENV)/.installed ## Boot a disposable host, deploy, verify, migrate an example and start it
 	@$(RUN)/python -m tests.staging up --name $(STAGING_HOST)
 	@echo "==> Deploying: pyinfra -y inventory/staging.py deploy.py"
 	@$(RUN)/pyinfra -y inventory/staging.py deploy.py
@@ -19,24 +21,30 @@ demo: $(VENV)/.installed ## Boot a disposable host, deploy to it, verify it, mig
 	@echo "==> Migrating: the .env files of examples/chainalign/before"
 	@PATH="$(abspath $(RUN)):$$PATH" INFISICAL_IAC_INVENTORY=inventory/staging.py \
 	    sh examples/chainalign/migrate.sh .staging/$(STAGING_HOST)/migrated
+	@echo "==> Starting: the services of examples/chainalign/after, with three variables each"
+	@$(RUN)/python -m tests.example --host $(STAGING_HOST)
 	@$(RUN)/python -m tests.staging summary --name $(STAGING_HOST)
 
 demo-down: $(VENV)/.installed ## Remove every trace of the demo
 	@$(RUN)/python -m tests.staging down --all
 
-test: $(VENV)/.installed ## Run every test, the quick ones first
+test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/python -m tests.staging images & $(RUN)/pytest tests/unit; status=$$?; wait; exit $$status
+	@npm test --silent --prefix $(NODE_LOADER)
+	@$(RUN)/pytest loaders/python/tests
 	@$(RUN)/pytest tests/contract
 	@$(RUN)/pytest tests/e2e
 
-bench: $(VENV)/.installed ## Measure against Ansible and a shell script, into bench/RESULTS.md
+bench: $(VENV)/.installed ## Measure against Ansible, a shell script and the SDK, into bench/RESULTS.md
 	@$(RUN)/python -m bench
 
-check: $(VENV)/.installed ## Lint, formatting and types
+check: $(VENV)/.installed $(NODE_MODULES) ## Lint, formatting and types
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
+	@$(RUN)/mypy --config-file loaders/python/pyproject.toml loaders/python
+	@npm run check --silent --prefix $(NODE_LOADER)
 
 format: $(VENV)/.installed ## Put imports and formatting right
 	@$(RUN)/ruff check --fix .
@@ -51,6 +59,11 @@ lock: $(VENV)/.installed ## Resolve the dependencies into requirements.lock, and
 
 clean: ## Remove the environment and what tools cached
 	@rm -rf $(VENV) bench/.venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(NODE_MODULES): $(NODE_LOADER)/package-lock.json | $(VENV)/.installed
+	@$(RUN)/python -m tests.tools
+	@cd $(NODE_LOADER) && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 # Debian splits venv from Python; without it the first attempt fails and is made again.
 $(VENV)/.installed: requirements.lock pyproject.toml

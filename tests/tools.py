@@ -1,4 +1,4 @@
-"""`python -m tests.tools`: install the servers that the tests start on this machine."""
+"""`python -m tests.tools`: install the programs that the tests start on this machine."""
 
 import os
 import shutil
@@ -6,11 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-_PACKAGES = {"postgresql": "/usr/lib/postgresql", "redis-server": "redis-server"}
+_PACKAGES = {
+    "postgresql": "/usr/lib/postgresql",
+    "redis-server": "redis-server",
+    "nodejs": "node",
+    "npm": "npm",
+}
 
 
 def missing() -> list[str]:
-    """The Debian packages that the contract tests need and this machine lacks."""
+    """The Debian packages that the tests need and this machine lacks."""
     return [
         package
         for package, sign in _PACKAGES.items()
@@ -24,7 +29,7 @@ def main() -> None:
     if not packages:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        sys.exit(f"install {' and '.join(packages)} first: the contract tests start them")
+        sys.exit(f"install {' and '.join(packages)} first: the tests start them")
     print(f"==> Installing {' and '.join(packages)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):

@@ -1,0 +1,1 @@
+"""The services of examples/chainalign/after, started for real."""

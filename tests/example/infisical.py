@@ -1,0 +1,89 @@
+"""The Infisical of a staging host as the services see it, and as whoever runs it does."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from tests.e2e.looking import PORT, deployer
+from tests.staging import access
+from tests.staging.host import StagingHost
+
+ENVIRONMENT = "development"
+_MOST_SECONDS = 60
+
+
+class Infisical:
+    """The Infisical of `host`, which this machine reaches at `address`."""
+
+    def __init__(self, host: StagingHost, address: str):
+        self.host = host
+        self.address = address
+        with deployer(host) as client:
+            self.project: str = client.get("/api/v1/projects/slug/chainalign")["id"]
+
+    def store(self, folder: str, **secrets: str) -> None:
+        """Put secrets into a folder, in the place of those of the same names."""
+        listed = [{"secretKey": name, "secretValue": value} for name, value in secrets.items()]
+        body = {**self._place(folder), "mode": "upsert", "secrets": listed}
+        with deployer(self.host) as client:
+            client.patch("/api/v4/secrets/batch", json=body)
+
+    def remove(self, folder: str, name: str) -> None:
+        """Take a secret out of a folder; nothing if it isn't there."""
+        with deployer(self.host) as client:
+            _delete(client, name, self._place(folder))
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """A time in which it does not run."""
+        compose = "cd /etc/infisical && docker compose --progress quiet"
+        self.host.run(f"{compose} stop --timeout 5 infisical")
+        try:
+            yield
+        finally:
+            self.host.run(f"{compose} start infisical")
+            _wait(self.address)
+
+    def _place(self, folder: str) -> dict[str, str]:
+        return {"projectId": self.project, "environment": ENVIRONMENT, "secretPath": folder}
+
+
+@contextmanager
+def reached(host: StagingHost) -> Iterator[Infisical]:
+    """The Infisical of a host, through a tunnel to a port of this machine."""
+    port = access.free_port()
+    forward = f"127.0.0.1:{port}:127.0.0.1:{PORT}"
+    config = str(host.directory / "ssh_config")
+    tunnel = subprocess.Popen(["ssh", "-F", config, "-N", "-L", forward, host.name])
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait(address)
+        yield Infisical(host, address)
+    finally:
+        tunnel.terminate()
+        tunnel.wait(timeout=10)
+
+
+def _delete(client: Client, name: str, place: dict[str, str]) -> None:
+    try:
+        client.delete(f"/api/v4/secrets/{name}", json=place)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+
+
+def _wait(address: str) -> None:
+    end = time.monotonic() + _MOST_SECONDS
+    while time.monotonic() < end:
+        try:
+            if httpx.get(f"{address}/api/status", timeout=5).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"{address} did not answer within {_MOST_SECONDS} s")

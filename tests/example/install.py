@@ -1,0 +1,76 @@
+"""A copy of the services with everything that they need installed, the loaders included.
+
+It is made once for each state of the sources, below `.staging/`.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from tests.staging.shell import STATE
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+AFTER = REPOSITORY / "examples" / "chainalign" / "after"
+LOADERS = REPOSITORY / "loaders"
+_MADE = ("node_modules", "vendor", ".venv", "__pycache__", ".pytest_cache")
+_MOST_SECONDS = 300
+
+
+def installed() -> Path:
+    """The directory of the copy, which is installed first if the sources have changed."""
+    directory = STATE / "example"
+    mark = directory / ".installed"
+    now = _digest()
+    if not mark.exists() or mark.read_text() != now:
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.copytree(AFTER, directory, ignore=shutil.ignore_patterns(*_MADE))
+        _node(directory / "backend")
+        _python(directory / "python-services")
+        mark.write_text(now)
+    return directory
+
+
+def _node(service: Path) -> None:
+    vendor = service / "vendor"
+    vendor.mkdir()
+    _run(service, "npm", "pack", "--silent", LOADERS / "node", "--pack-destination", vendor)
+    _run(service, "npm", "ci", "--silent", "--omit=dev", "--no-audit", "--no-fund")
+
+
+def _python(service: Path) -> None:
+    quiet = ("--quiet", "--disable-pip-version-check")
+    without = ("--no-deps", "--no-build-isolation")
+    wheel = (sys.executable, "-m", "pip", "wheel", *quiet, *without, "--wheel-dir", "vendor")
+    _run(service, *wheel, LOADERS / "python")
+    _run(service, sys.executable, "-m", "venv", ".venv")
+    install = (service / ".venv" / "bin" / "pip", "install", *quiet)
+    _run(service, *install, "--require-hashes", "--requirement", "requirements.lock")
+    _run(service, *install, "--no-deps", *(service / "vendor").glob("*.whl"))
+
+
+def _run(directory: Path, *command: str | Path) -> None:
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=_MOST_SECONDS,
+    )
+    assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def _digest() -> str:
+    digest = sha256(sys.version.encode())
+    for path in _sources():
+        digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    for root in (AFTER, LOADERS):
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and set(_MADE).isdisjoint(path.parts):
+                yield path

@@ -1,0 +1,82 @@
+"""Both services with their database, in the development environment of a staging host."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infisical_iac import local_file
+from infisical_iac.local_file import LocalFile
+from tests.contract.postgres import Postgres
+from tests.e2e.running import infisical_iac
+from tests.example.infisical import ENVIRONMENT, Infisical, reached
+from tests.example.install import installed
+from tests.example.service import Service
+from tests.staging.access import free_port
+from tests.staging.host import StagingHost
+
+
+class World:
+    """What the example runs in: an Infisical, the GraphQL server and the HTTP service."""
+
+    def __init__(self, infisical: Infisical):
+        directory = installed()
+        node, python = ("node", "src/main.js"), (".venv/bin/python", "app.py")
+        self.infisical = infisical
+        self.backend = Service(directory / "backend", node, free_port())
+        self.forecasts = Service(directory / "python-services", python, free_port())
+
+    def sign_tokens_with(self, secret: str) -> None:
+        """Store what both services sign and check tokens with, in the folder that they share."""
+        self.infisical.store("/shared", JWT_SECRET=secret)
+
+    def join(self, name: str) -> str:
+        """Join at the backend; the token that it signs."""
+        query = "mutation($name: String!) { join(name: $name) { token } }"
+        token: str = self.backend.graphql(query, name=name)["join"]["token"]
+        return token
+
+
+@contextmanager
+def world(host: StagingHost) -> Iterator[World]:
+    """The services' world on a deployed host; neither of them has been started yet."""
+    database = Postgres()
+    try:
+        with reached(host) as infisical:
+            made = World(infisical)
+            _store(made, database)
+            _settle(made.backend, "backend", "/backend", infisical)
+            _settle(made.forecasts, "python-service", "/python-services", infisical)
+            yield made
+            made.backend.stop()
+            made.forecasts.stop()
+    finally:
+        database.close()
+
+
+def _store(made: World, database: Postgres) -> None:
+    for folder in ("/backend", "/python-services"):
+        made.infisical.remove(folder, "JWT_SECRET")
+    made.sign_tokens_with("fake-first-jwt-secret")
+    made.infisical.store(
+        "/backend",
+        PORT=str(made.backend.port),
+        DATABASE_URL=database.create_database("chainalign"),
+        MAIL_GREETING="Hello ${name}, welcome to ChainAlign",
+    )
+    made.infisical.store(
+        "/python-services",
+        PORT=str(made.forecasts.port),
+        DATABASE_URL=database.create_database("forecasts"),
+        FORECAST_OPTIONS='{"model": "demand-v2", "horizon": 28}',
+    )
+
+
+def _settle(service: Service, name: str, folder: str, infisical: Infisical) -> None:
+    """Give a service its three variables, and the file that says where Infisical is."""
+    place = LocalFile(infisical.project, infisical.address, folder)
+    local_file.write(service.directory, place)
+    show = ("credentials", "show", name, "--env", ENVIRONMENT)
+    shown = infisical_iac(infisical.host.name, *show)
+    assert shown.returncode == 0, shown.stderr
+    file = service.directory / ".env.local"
+    file.touch(mode=0o600)
+    file.write_text(shown.stdout)
