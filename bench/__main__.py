@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import against_ansible, fresh_deploy, history_search, migrate, settled_run
+from bench import against_ansible, fresh_deploy, history_search, migrate, settled_run, starts
 from bench.machine import machine
 from bench.measuring import HOST, REPOSITORY, in_turn, say
 from bench.report import Measured, render
@@ -13,6 +13,7 @@ from tests.staging.host import StagingHost
 _FRESH_ROUNDS = 3
 _SETTLED_ROUNDS = 7
 _MIGRATION_ROUNDS = 3
+_START_ROUNDS = 15
 _RESULTS = REPOSITORY / "bench" / "RESULTS.md"
 
 
@@ -43,6 +44,7 @@ def _measured() -> Measured:
     commands = {**settled_run.commands(), against_ansible.ANSIBLE: against_ansible.command()}
     settled = in_turn(commands, _SETTLED_ROUNDS)
     migration = migrate.measure(_MIGRATION_ROUNDS)
+    started = starts.measure(_START_ROUNDS)
     return Measured(
         settled=settled,
         fresh=fresh,
@@ -51,6 +53,8 @@ def _measured() -> Measured:
         migration=migration.timings,
         writes=migration.writes,
         on_standin=migration.on_standin,
+        starts=started.timings,
+        imports={name: started.imports[name] for name in starts.PAIRS},
         search=history_search.measure(),
         machine=known,
     )

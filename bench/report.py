@@ -10,6 +10,7 @@ MOST_OF_SCRIPT = 1.15
 FEWEST_TIMES = 20
 MOST_WRITES = 20
 SLOWEST_SEARCH = 50
+MOST_OF_BARE = 1.5
 
 _TEXT = """\
 # Results of `make bench`
@@ -58,6 +59,14 @@ the stand-in is a fifth of what it is with Infisical: the bar is for Infisical.
 
 {migration}
 
+## The start of a service
+
+From the first request to the values of 50 secrets, each in a process of its own, on the same kind
+of server. The two bare requests log in and list the same, by what the runtime itself brings along.
+Importing the loader with the official SDK is apart from that: {imports}.
+
+{starts}
+
 ## The search of a history
 
 {search}
@@ -99,6 +108,8 @@ class Measured:
         migration: seconds as in `settled`, compared with the last.
         writes: how many write requests the migration takes.
         on_standin: whether its server was the stand-in.
+        starts: seconds as in `settled`, of each loader and then of what it is compared with.
+        imports: seconds that each loader's import takes.
         search: the search of a history: MB/s, and what was searched in a sentence.
         machine: what the machine is, by what is said of it.
     """
@@ -110,6 +121,8 @@ class Measured:
     migration: Timings
     writes: int
     on_standin: bool
+    starts: Timings
+    imports: Timings
     search: tuple[float, str]
     machine: Mapping[str, str]
 
@@ -140,6 +153,11 @@ class Measured:
                 if name != script
             ),
             *self._of_migration(),
+            *(
+                Bar(f"start by `{loader}`, time against {bare}", ratio(some, others), MOST_OF_BARE)
+                for (loader, some), (bare, others) in pairs(self.starts)
+            ),
+            Bar("search of a history, MB/s", self.search[0], SLOWEST_SEARCH, is_least=True),
         ]
 
     def _of_migration(self) -> Iterator[Bar]:
@@ -150,7 +168,11 @@ class Measured:
                 faster = times(timings, self.migration[sdk])
                 yield Bar(f"{what}, times faster than {sdk}", faster, FEWEST_TIMES, is_least=True)
                 yield Bar(f"{what}, write requests", self.writes, MOST_WRITES)
-        yield Bar("search of a history, MB/s", self.search[0], SLOWEST_SEARCH, is_least=True)
+
+
+def pairs(starts: Timings) -> Iterator[tuple[tuple[str, Sequence[float]], ...]]:
+    """Each loader with what it is compared with, by name and seconds."""
+    return zip(*[iter(starts.items())] * 2, strict=True)
 
 
 def ratio(some: Sequence[float], others: Sequence[float]) -> float:
@@ -176,6 +198,10 @@ def render(measured: Measured) -> str:
         server=_SERVERS[measured.on_standin],
         writes=measured.writes,
         migration=_timings(measured.migration),
+        starts="\n\n".join(_timings(dict(each)) for each in pairs(measured.starts)),
+        imports=", ".join(
+            f"{median(each):.2f} s for `{name}`" for name, each in measured.imports.items()
+        ),
         search=measured.search[1],
         machine=_table(("", ""), _pairs(measured.machine)),
     )

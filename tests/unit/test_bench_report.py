@@ -14,6 +14,8 @@ MEASURED = Measured(
     migration={"apply": [1.0, 2.0], "sdk": [20.0, 40.0]},
     writes=20,
     on_standin=False,
+    starts={"loader": [0.15, 0.3], "bare": [0.1, 0.2]},
+    imports={"loader": [0.2, 0.4]},
     search=(50.0, "All of it."),
     machine={"CPU": "abacus", "cores": "2"},
 )
@@ -24,7 +26,7 @@ def test_a_ratio_is_that_of_the_same_round() -> None:
 
 
 def test_numbers_at_their_limits_are_within_them() -> None:
-    assert [bar.is_met for bar in MEASURED.bars()] == [True] * 6
+    assert [bar.is_met for bar in MEASURED.bars()] == [True] * 7
 
 
 @pytest.mark.parametrize(
@@ -35,11 +37,12 @@ def test_numbers_at_their_limits_are_within_them() -> None:
         (replace(MEASURED, fresh={"deploy": [35.0], "script": [30.0]}), 2),
         (replace(MEASURED, migration={"apply": [1.0], "sdk": [19.0]}), 3),
         (replace(MEASURED, writes=21), 4),
-        (replace(MEASURED, search=(49.9, "All of it.")), 5),
+        (replace(MEASURED, starts={"loader": [0.16], "bare": [0.1]}), 5),
+        (replace(MEASURED, search=(49.9, "All of it.")), 6),
     ],
 )
 def test_each_bar_is_missed_by_itself(worse: Measured, which: int) -> None:
-    assert [bar.is_met for bar in worse.bars()] == [index != which for index in range(6)]
+    assert [bar.is_met for bar in worse.bars()] == [index != which for index in range(7)]
 
 
 def test_the_results_name_the_bars_the_medians_and_the_machine() -> None:
@@ -50,6 +53,11 @@ def test_the_results_name_the_bars_the_medians_and_the_machine() -> None:
     where = "`apply` on a real Infisical server"
     assert f"| {where}, times faster than sdk | 20.0 | at least 20 | yes |" in lines
     assert f"| {where}, write requests | 20 | at most 20 | yes |" in lines
+    assert "| start by `loader`, time against bare | 1.500 | at most 1.5 | yes |" in lines
+    assert (
+        "Importing the loader with the official SDK is apart from that: 0.30 s for `loader`."
+        in lines
+    )
     assert "| search of a history, MB/s | 50.0 | at least 50 | yes |" in lines
     assert "| `playbook` | 20.00 s | 20.00 to 25.00 s | 1.000 |" in lines
     assert "| CPU | abacus |" in lines

@@ -1,0 +1,112 @@
+"""A service's start through each loader against two bare requests: `python -m bench.starts`.
+
+The bare ones log in and list the same secrets, from the same runtime, by what that brings along:
+`fetch` and `http.client`. Each start is a process of its own, in turn with the others; what is
+timed is from the first request to the values, so that the import of the loader and the official
+SDK stands apart.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from bench import server
+from bench.measuring import REPOSITORY, BenchError, Timings, say
+from bench.report import MOST_OF_BARE, ratio
+from infisical_iac import local_file
+from infisical_iac.local_file import LocalFile
+from tests.contract.world import World, set_up
+from tests.staging import engine
+
+if TYPE_CHECKING:
+    from tests.contract.services import Standin
+
+PAIRS = {
+    "loaders/node": "two requests by fetch",
+    "loaders/python": "two requests by http.client",
+}
+_SECRETS = 50
+_NODE = ("node", str(REPOSITORY / "loaders" / "node" / "bench" / "start.js"))
+_PYTHON = (sys.executable, str(REPOSITORY / "loaders" / "python" / "bench" / "start.py"))
+_COMMANDS = {
+    "loaders/node": (*_NODE, "loader"),
+    "two requests by fetch": (*_NODE, "bare"),
+    "loaders/python": (*_PYTHON, "loader"),
+    "two requests by http.client": (*_PYTHON, "bare"),
+}
+
+
+class Starts(NamedTuple):
+    """Seconds in the order of the rounds, by name: of the starts, and of the imports before."""
+
+    timings: Timings
+    imports: Timings
+
+
+def main() -> int:
+    """Measure and print; 0 if both loaders are as quick as they have to be, 1 if not."""
+    engine.ensure()
+    starts = measure(rounds=9)
+    ratios = {name: ratio(starts.timings[name], starts.timings[PAIRS[name]]) for name in PAIRS}
+    for name, found in ratios.items():
+        took, imported = median(starts.timings[name]), median(starts.imports[name])
+        print(
+            f"{name}: {took * 1000:.0f} ms, {found:.2f} of {PAIRS[name]}; import {imported:.2f} s"
+        )
+    return 0 if max(ratios.values()) <= MOST_OF_BARE else 1
+
+
+def measure(rounds: int) -> Starts:
+    """Time each kind of start once a round, on a server of their own.
+
+    Raises BenchError if one fails.
+    """
+    with server.running() as running:
+        return _in_turn(set_up(cast("Standin", running)), rounds)
+
+
+def _in_turn(world: World, rounds: int) -> Starts:
+    world.folder("/", "service")
+    values = {f"FAKE_{number}": f"fake-value-{number:032}" for number in range(_SECRETS)}
+    world.write("/service", **values)
+    starts = Starts({name: [] for name in _COMMANDS}, {name: [] for name in _COMMANDS})
+    with tempfile.TemporaryDirectory() as directory:
+        place = LocalFile(world.project_id, world.standin.url, "/service")
+        local_file.write(Path(directory), place)
+        for number in range(rounds):
+            say(f"Starts, round {number + 1} of {rounds}")
+            for name in _COMMANDS:
+                told = _start(name, world, Path(directory))
+                starts.timings[name].append(told["ms"] / 1000)
+                starts.imports[name].append(told["import_ms"] / 1000)
+    return starts
+
+
+def _start(name: str, world: World, directory: Path) -> dict[str, float]:
+    identity = world.deployer_identity
+    variables = {
+        "INFISICAL_CLIENT_ID": identity.client_id,
+        "INFISICAL_CLIENT_SECRET": identity.client_secret,
+        "NODE_ENV": "production",
+    }
+    done = subprocess.run(
+        _COMMANDS[name],
+        cwd=directory,
+        env={**os.environ, **variables, "PYTHONPATH": str(REPOSITORY / "loaders" / "python")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.returncode:
+        raise BenchError(f"a start by {name} failed: {done.stderr[-400:]}")
+    told: dict[str, float] = json.loads(done.stdout)
+    return told
+
+
+if __name__ == "__main__":
+    sys.exit(main())

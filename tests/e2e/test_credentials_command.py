@@ -1,0 +1,101 @@
+"""`infisical-iac credentials` and `check` on the inventory's host."""
+
+import json
+import shutil
+from pathlib import Path
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from tests.e2e.conftest import settled
+from tests.e2e.looking import api, env_file
+from tests.e2e.running import REPOSITORY, Done, infisical_iac, planned
+from tests.staging.host import StagingHost
+
+_FILE = "/etc/infisical/credentials/backend.development.env"
+_NAMES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV")
+
+
+def _credentials(host: StagingHost, command: str, *arguments: str) -> Done:
+    done = infisical_iac(host.name, "credentials", command, *arguments)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def _logs_in(host: StagingHost, variables: dict[str, str]) -> bool:
+    with api(host) as client:
+        return _answers(client, variables)
+
+
+def _answers(client: Client, variables: dict[str, str]) -> bool:
+    login = {
+        "clientId": variables["INFISICAL_CLIENT_ID"],
+        "clientSecret": variables["INFISICAL_CLIENT_SECRET"],
+    }
+    try:
+        return bool(client.post("/api/v1/auth/universal-auth/login", json=login)["accessToken"])
+    except ApiError as error:
+        assert error.status == 401
+        return False
+
+
+def test_all_are_listed_and_one_is_shown_as_its_file_has_it(deployed: StagingHost) -> None:
+    listed = json.loads(_credentials(deployed, "list", "--json").stdout)
+    assert len(listed) == 6
+    shown = _credentials(deployed, "show", "backend", "--env", "development")
+    assert shown.returncode == 0, shown.stderr
+    lines = (line.split("=", 1) for line in shown.stdout.splitlines() if line[0] != "#")
+    assert dict(lines) == env_file(deployed, _FILE)
+    refused = _credentials(deployed, "show", "backend", "--env", "production")
+    assert refused.returncode == 1
+    assert not any(name in refused.stdout for name in _NAMES)
+
+
+def test_a_rotation_keeps_the_old_one_for_its_overlap_and_ends_it_then(
+    deployed: StagingHost,
+) -> None:
+    old = env_file(deployed, _FILE)
+    rotated = _credentials(deployed, "rotate", "backend", "--env", "development")
+    assert rotated.returncode == 0, rotated.stderr
+    new = env_file(deployed, _FILE)
+    assert new["INFISICAL_CLIENT_SECRET"] != old["INFISICAL_CLIENT_SECRET"]
+    assert _logs_in(deployed, old)
+    assert _logs_in(deployed, new)
+    settled(deployed)
+    again = _credentials(deployed, "rotate", "backend", "--env", "development", "--overlap", "0")
+    assert again.returncode == 0, again.stderr
+    last = env_file(deployed, _FILE)
+    assert [_logs_in(deployed, each) for each in (new, last)] == [False, True]
+    settled(deployed)
+    done = json.loads(infisical_iac(deployed.name, "audit", "--last", "9", "--json").stdout)
+    assert any(each["event"] == "credentials" for each in done)
+
+
+def test_what_is_revoked_no_longer_logs_in_and_the_next_run_makes_a_new_one(
+    deployed: StagingHost,
+) -> None:
+    old = env_file(deployed, _FILE)
+    revoked = _credentials(deployed, "revoke", "backend", "--env", "development", "--yes")
+    assert revoked.returncode == 0, revoked.stderr
+    assert not _logs_in(deployed, old)
+    assert planned(deployed.name) == (2, ["+ credentials backend.development"])
+    applied = infisical_iac(deployed.name, "apply", "--yes")
+    assert applied.returncode == 0, applied.stderr
+    assert _logs_in(deployed, env_file(deployed, _FILE))
+
+
+def test_check_completes_a_repository_and_names_what_infisical_lacks(
+    deployed: StagingHost, tmp_path: Path
+) -> None:
+    repository = tmp_path / "chainalign"
+    made = shutil.ignore_patterns("node_modules", "vendor", ".venv")
+    shutil.copytree(REPOSITORY / "examples/chainalign/after", repository, ignore=made)
+    local = repository / "backend" / ".infisical.json"
+    local.write_text('{"defaultSecretPath": "/backend"}')
+    checked = infisical_iac(deployed.name, "check", str(repository), "--fix", "--json")
+    assert checked.returncode == 2, checked.stderr
+    written = json.loads(local.read_text())
+    assert len(written["workspaceId"]) == 36
+    assert written["domain"].startswith("http")
+    told = checked.stdout
+    assert "DATABASE_URL" in told
+    assert "production" in told
