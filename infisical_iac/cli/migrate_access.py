@@ -122,7 +122,7 @@ def _ask(
     """What a service sees, or why that can't be told."""
     credential = credentials.parse(text)
     if credential is None:
-        return "its credentials file is missing or malformed"
+        return "its credentials file is missing, malformed, or can't be read"
     nobody = reached.client.with_token("")
     try:
         client = login.universal(nobody, credential.client_id, credential.client_secret)
@@ -138,5 +138,7 @@ def _credentials(account: ServiceAccount, directory: Path | None) -> str:
         path = credentials.path(account)
         # What it returns has lost the end of its last line.
         return run(f"cat {path} 2>/dev/null || true", doing=f"read {path}") + "\n"
-    file = directory / f"{account.credentials}.env"
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+    try:
+        return (directory / f"{account.credentials}.env").read_text("utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -13,18 +13,20 @@ from infisical_iac.dotenv.text import Refused, Text
 _GRAMMAR = "dotenv-expand"
 
 
-def merged(files: Sequence[bytes], place: int) -> Reading:
+def merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> Reading:
     """One of several files, with references replaced by what any of them has, also further down.
 
     Args:
         files: their bytes; a later one wins.
         place: which of them is read. What a later one has otherwise stays as it is written.
+        parser: the grammar by which they are read before references are replaced.
     """
-    readings = [read(data, "dotenv") for data in files]
+    readings = [read(data, parser) for data in files]
     own = replace(readings[place], grammar=_GRAMMAR)
     owners = {key: index for index, each in enumerate(readings) for key in each.values}
     written = in_order(
-        _GRAMMAR, {entry.key: entry.written for each in readings for entry in each.entries}
+        _GRAMMAR,
+        {key: value for each in readings for key, value in in_order(parser, each.values).items()},
     )
     of_own, of_others = Text(""), Text("")
     values = dict(written)

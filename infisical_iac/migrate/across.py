@@ -10,6 +10,9 @@ from infisical_iac.migrate.findings import is_bootstrap, shown
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plain import is_plain
 
+KINDS = frozenset({"same-target", "same-value", "shared-candidate", "differs-across-services"})
+"""Of the findings."""
+
 _SHORTEST = 8  # of values that are the same for a reason
 _NAMED = 3  # of the other places
 

@@ -19,6 +19,7 @@ class Cascade(NamedTuple):
     """A loader's files, of which a later one wins, and its modes; without any it has all.
 
     `grammar` is the one by which it reads: a file that is read by another is read alone.
+    `parser` is the one before references are replaced, where files are read together.
     """
 
     title: str
@@ -26,6 +27,7 @@ class Cascade(NamedTuple):
     files: tuple[str, ...]
     merging: Merging
     modes: tuple[str, ...] = ()
+    parser: str = "dotenv"
 
 
 _MODE_FIRST = (".env", ".env.{mode}", ".env.local", ".env.{mode}.local")
@@ -38,6 +40,7 @@ CASCADES: Mapping[str, Cascade] = {
         "react-scripts", "dotenv-expand", _MODE_FIRST, "in-turn", _OF_NODE_ENV
     ),
     "vite": Cascade("Vite", "dotenv-expand", _LOCAL_FIRST, "together"),
+    "vite-8": Cascade("Vite", "dotenv-expand", _LOCAL_FIRST, "together", parser="node-env-file"),
     "dotenv-flow": Cascade("dotenv-flow", "dotenv", (".env.defaults", *_LOCAL_FIRST), "as-written"),
 }
 

@@ -41,14 +41,16 @@ def kept(fresh: _Any, earlier: _Any, found: Findings, found_then: Findings) -> _
     """What a new plan says of what has not changed since an earlier plan.
 
     What a person decided then stays, also against a default to skip, unless something was found
-    since of which they knew nothing; what was a default may have become another.
+    since of which they knew nothing; what was a default, to skip among them, may have become
+    another.
 
     Args:
         found: what is found now.
         found_then: what was in the earlier plan.
     """
     if earlier == "skip":
-        return earlier
+        was_default = not _NOT_MOVED.isdisjoint(each.kind for each in found_then)
+        return fresh if was_default else earlier
     known = {each.kind for each in found} <= {each.kind for each in found_then}
     was_decided = earlier != "undecided" and known
     return earlier if fresh in ("undecided", "skip") and was_decided else fresh

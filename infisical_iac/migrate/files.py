@@ -1,5 +1,6 @@
 """Files of a tree that others wrote: read with care, and never outside of it."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -10,7 +11,8 @@ def content(root: Path, path: str) -> tuple[bytes, str]:
     """The bytes of a file under `root`, or why they can't be read; one of both is empty."""
     file = root / path
     try:
-        if not file.resolve(strict=True).is_relative_to(root.resolve()):
+        # Path.resolve raises no OSError for a link that leads to itself, before Python 3.13.
+        if not Path(os.path.realpath(file, strict=True)).is_relative_to(root.resolve()):
             return b"", "It is a link to a place outside of what is scanned."
         if not stat.S_ISREG(file.stat().st_mode):
             return b"", "It is no regular file, but a pipe or the like."

@@ -45,15 +45,15 @@ def read_in(file: Layer, contents: Mapping[str, bytes]) -> Layered:
     there = {path: contents[path] for path in paths(file) if path in contents}
     place = list(there).index(file.path)
     above = dict([*there.items()][place + 1 :])
-    alone = read(there[file.path], file.grammar)
+    alone = _alone(file, there[file.path])
     found = cascade(file)
     if found is None or found.merging == "as-written":
         reading = alone
     elif found.merging == "together":
-        reading = merged([*there.values()], place)
+        reading = merged([*there.values()], place, found.parser)
     else:
         reading = _in_turn(there[file.path], [*above.values()], file.grammar)
-    overridden = _overridden(alone, above)
+    overridden = _overridden(alone, {path: _alone(file, each) for path, each in above.items()})
     whole = _with_own(reading, alone, overridden)
     return Layered(torn.mended(whole, there[file.path]), overridden)
 
@@ -68,12 +68,19 @@ def _in_turn(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
     return replace(reading, entries=tuple(entries)) if environ else reading
 
 
-def _overridden(alone: Reading, above: Mapping[str, bytes]) -> dict[str, str]:
+def _alone(file: Read, data: bytes) -> Reading:
+    """A file as its loader reads it where no other is beside it."""
+    found = cascade(file)
+    together = found is not None and found.merging == "together"
+    return merged([data], 0, found.parser) if found and together else read(data, file.grammar)
+
+
+def _overridden(alone: Reading, above: Mapping[str, Reading]) -> dict[str, str]:
     """The name of the file that counts for each key, if something else is written there."""
     own = _written(alone)
     found: dict[str, str] = {}
-    for path, data in above.items():
-        for key, written in _written(read(data, alone.grammar)).items():
+    for path, reading in above.items():
+        for key, written in _written(reading).items():
             if key in own:
                 found[key] = posixpath.basename(path) if written != own[key] else ""
     return {key: name for key, name in found.items() if name}

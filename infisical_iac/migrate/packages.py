@@ -3,7 +3,7 @@
 import json
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from infisical_iac.migrate import code
@@ -17,15 +17,16 @@ class _Package(NamedTuple):
     loader: str = ""
 
 
-# What reads `.env` files through Vite's own loadEnv.
-_ON_VITE = ("vite", "astro", "@sveltejs/kit")
+# What reads `.env` files through Vite's own loadEnv, each with its last release, if that tells,
+# before Vite 8: since then Vite reads with Node's own parser, and npm dotenv before.
+_ON_VITE = {"vite": 7, "astro": 6, "@sveltejs/kit": None}
 # In each language the first that is there is the one that reads; frameworks before libraries.
 _NODE = (
     _Package("next", "next", loader="next"),
     _Package("dotenv-expand", "dotenv-expand"),
     _Package("dotenv-cli", "dotenv-expand"),
     _Package("nuxt", "dotenv-expand", exact=False),  # has Vite, but reads .env alone by itself
-    *(_Package(name, "dotenv-expand", loader="vite") for name in _ON_VITE),
+    *(_Package(name, "dotenv-expand", loader="vite-8") for name in _ON_VITE),
     # It has releases of dotenv (10) and dotenv-expand (5) that read otherwise than today's.
     _Package("react-scripts", "dotenv-expand", exact=False, loader="react-scripts"),
     _Package("@nestjs/config", "dotenv"),
@@ -99,19 +100,31 @@ def _by_place(signs: dict[str, list[Sign]]) -> dict[str, list[Sign]]:
 
 
 def _node(path: str, text: str) -> list[Sign]:
-    names = _dependencies(text)
-    if names & _WITH_DOTENV:
-        names -= {"dotenv"}
-    return [_sign(path, each) for each in _NODE if each.name in names]
+    wanted = _dependencies(text)
+    if wanted.keys() & _WITH_DOTENV:
+        wanted.pop("dotenv", None)
+    return [_sign(path, _released(each, wanted)) for each in _NODE if each.name in wanted]
 
 
-def _dependencies(text: str) -> set[str]:
+def _released(package: _Package, wanted: Mapping[str, str]) -> _Package:
+    """A package as the release reads that is wanted, or today's if that isn't told."""
+    if package.loader != "vite-8":
+        return package
+    last = _ON_VITE[package.name]
+    release = re.search(r"\d{1,9}", wanted[package.name])
+    is_old = last is not None and release is not None and int(release[0]) <= last
+    return package._replace(loader="vite") if is_old else package
+
+
+def _dependencies(text: str) -> dict[str, str]:
+    """The names of packages with the releases that are wanted."""
     try:
         data: Any = json.loads(text)
         kinds = ("dependencies", "devDependencies", "optionalDependencies")
-        return {name for kind in kinds for name in data.get(kind) or ()}
+        found = [each for kind in kinds for each in (data.get(kind) or {}).items()]
+        return {name: str(wanted) for name, wanted in found}
     except (ValueError, AttributeError, TypeError, RecursionError):
-        return set()  # what npm can't read either names no loader
+        return {}  # what npm can't read either names no loader
 
 
 def _python(path: str, text: str) -> list[Sign]:
@@ -139,5 +152,7 @@ def _locked(path: str, text: str, packages: Iterable[_Package]) -> list[Sign]:
 
 def _sign(path: str, package: _Package) -> Sign:
     own = "" if package.exact else ", which reads by rules of its own"
+    if package.loader == "vite-8":
+        own = ", which has Node's own parser read before it replaces references"
     why = f"{path} depends on {package.name}{own}"
     return Sign(package.grammar, why, package.exact, loader=package.loader)

@@ -8,7 +8,13 @@ from infisical_iac.migrate import decisions
 from infisical_iac.migrate.findings import label, shown
 from infisical_iac.migrate.fingerprint import digest, encoded, of_bytes
 from infisical_iac.migrate.model import FileFinding, Source
-from infisical_iac.migrate.plan_file import Plan, PlannedFinding, PlannedKey, PlannedSource
+from infisical_iac.migrate.plan_file import (
+    MigrationError,
+    Plan,
+    PlannedFinding,
+    PlannedKey,
+    PlannedSource,
+)
 from infisical_iac.migrate.secret import Name, Secret
 
 
@@ -29,7 +35,13 @@ def make(
         allow_literal: whether values with what Infisical takes for a reference are stored.
         earlier: a plan whose decisions stay, for files and values that have not changed, and
             where it has its files go, which a person may have written.
+
+    Raises MigrationError for a path that no text can hold.
     """
+    sources = list(sources)
+    for each in sources:
+        if any("\ud800" <= character <= "\udfff" for character in each.path):
+            raise MigrationError(f"{each.path!a} is no UTF-8: rename it, then plan again")
     before = {each.path: each for each in earlier.sources} if earlier else {}
     planned = [_source(each, key, allow_literal, before.get(each.path)) for each in sources]
     return Plan(project=project, root=root, sources=tuple(planned))

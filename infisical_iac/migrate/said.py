@@ -1,30 +1,27 @@
 """A grammar that a person wrote into a plan, in place of the one that was found."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from infisical_iac.dotenv import GRAMMARS
+from infisical_iac.migrate.across import KINDS, across
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import Source
 from infisical_iac.migrate.plan_file import Plan
 from infisical_iac.migrate.signs import Sign
 from infisical_iac.migrate.source import source as read_source
+from infisical_iac.migrate.sources import with_findings
 from infisical_iac.workspace.model import Workspace
 
 SAID = "the plan says so"
 
-# Findings on where a file is and what is in others, whatever its grammar.
-_AROUND = frozenset(
-    {
-        *("no-service", "no-environment", "tracked", "missing", "not-in-sample"),
-        *("same-target", "same-value", "shared-candidate", "differs-across-services"),
-    }
-)
+# Findings on where a file is, whatever its grammar.
+_AROUND = frozenset({"no-service", "no-environment", "tracked", "missing", "not-in-sample"})
 
 
 def as_said(
-    sources: Iterable[Source], earlier: Plan | None, root: Path, workspace: Workspace
+    sources: Sequence[Source], earlier: Plan | None, root: Path, workspace: Workspace
 ) -> list[Source]:
     """The sources, of which those are read anew whose grammar was changed in an earlier plan.
 
@@ -40,7 +37,14 @@ def as_said(
         if said and said.grammar != source.grammar and said.why in (source.why, SAID):
             source = _anew(source, said.grammar, root, workspace)
         made.append(source)
-    return made
+    return _seen_together(made) if made != list(sources) else made
+
+
+def _seen_together(sources: Sequence[Source]) -> list[Source]:
+    """The sources with what across all of them is found by now."""
+    own = (tuple(one for one in each.findings if one.kind not in KINDS) for each in sources)
+    alone = [replace(each, findings=found) for each, found in zip(sources, own, strict=True)]
+    return with_findings(alone, across(alone))
 
 
 def _anew(source: Source, grammar: str, root: Path, workspace: Workspace) -> Source:

@@ -41,7 +41,7 @@ def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
     for tree in found:
         place = "" if len(found) == 1 else f"{tree.root.as_posix()}/"
         sources += [_moved(each, place) for each in _sources(tree, workspace)]
-    return _with(sources, across(sources))
+    return with_findings(sources, across(sources))
 
 
 def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
@@ -67,7 +67,7 @@ def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
         for path in sorted(beside)
     ]
     contents = {path: files.content(root, path)[0] for path in samples}
-    sources = _with(sources, [*of_modes(sources), *drift(sources, contents)])
+    sources = with_findings(sources, [*of_modes(sources), *drift(sources, contents)])
     return [each for each in sources if only is None or each.path in only]
 
 
@@ -82,7 +82,7 @@ def _moved(each: Source, place: str) -> Source:
     return replace(each, path=f"{place}{each.path}", findings=found)
 
 
-def _with(sources: Sequence[Source], found: Iterable[FileFinding]) -> list[Source]:
+def with_findings(sources: Sequence[Source], found: Iterable[FileFinding]) -> list[Source]:
     """The sources with more findings, each with its own in the order of lines."""
     more: dict[str, list[FileFinding]] = {}
     for each in found:

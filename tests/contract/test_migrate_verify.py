@@ -117,6 +117,14 @@ def test_a_service_that_can_not_log_in_is_told(case: Case) -> None:
     assert "fake-and-wrong" not in verified.shown
 
 
+def test_credentials_that_are_no_text_are_told_like_missing_ones(case: Case) -> None:
+    api, _ = case.services
+    (case.root / f"credentials/{api}.production.env").write_bytes(b"\xff\xfe")
+    told = _verify(case)
+    assert told.exit_code == 2
+    assert f"{api}-production could not be asked: its credentials file is missing" in told.stdout
+
+
 def test_on_a_host_the_credentials_are_read_there(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:

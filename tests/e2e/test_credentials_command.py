@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from infisical_iac.api.client import Client
+from infisical_iac.api import login
 from infisical_iac.api.failures import ApiError
 from tests.e2e.conftest import settled
 from tests.e2e.looking import api, env_file
@@ -23,24 +23,20 @@ def _credentials(host: StagingHost, command: str, *arguments: str) -> Done:
 
 def _logs_in(host: StagingHost, variables: dict[str, str]) -> bool:
     with api(host) as client:
-        return _answers(client, variables)
-
-
-def _answers(client: Client, variables: dict[str, str]) -> bool:
-    login = {
-        "clientId": variables["INFISICAL_CLIENT_ID"],
-        "clientSecret": variables["INFISICAL_CLIENT_SECRET"],
-    }
-    try:
-        return bool(client.post("/api/v1/auth/universal-auth/login", json=login)["accessToken"])
-    except ApiError as error:
-        assert error.status == 401
-        return False
+        try:
+            login.universal(
+                client, variables["INFISICAL_CLIENT_ID"], variables["INFISICAL_CLIENT_SECRET"]
+            )
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            return False
+    return True
 
 
 def test_all_are_listed_and_one_is_shown_as_its_file_has_it(deployed: StagingHost) -> None:
     listed = json.loads(_credentials(deployed, "list", "--json").stdout)
-    assert len(listed) == 6
+    assert len(listed["credentials"]) == 6
     shown = _credentials(deployed, "show", "backend", "--env", "development")
     assert shown.returncode == 0, shown.stderr
     lines = (line.split("=", 1) for line in shown.stdout.splitlines() if line[0] != "#")
@@ -67,7 +63,7 @@ def test_a_rotation_keeps_the_old_one_for_its_overlap_and_ends_it_then(
     assert [_logs_in(deployed, each) for each in (new, last)] == [False, True]
     settled(deployed)
     done = json.loads(infisical_iac(deployed.name, "audit", "--last", "9", "--json").stdout)
-    assert any(each["event"] == "credentials" for each in done)
+    assert any(each["event"] == "rotation" for each in done)
 
 
 def test_what_is_revoked_no_longer_logs_in_and_the_next_run_makes_a_new_one(

@@ -78,9 +78,7 @@ def list_all(call: Call) -> Document:
     require_org_action(call.store, call.actor, "read", "identity")
     identities = call.store.find("identities", orgId=call.query.get("orgId", call.actor.org_id))
     identities.sort(key=lambda identity: identity["name"].lower())
-    offset, limit = int(call.query.get("offset", 0)), int(call.query.get("limit", 100))
-    page = identities[offset : offset + limit]
-    shown = [_membership(call.store, identity) for identity in page]
+    shown = [_membership(call.store, identity) for identity in identities]
     return {"identities": shown, "totalCount": len(identities)}
 
 

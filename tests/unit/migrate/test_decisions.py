@@ -101,3 +101,12 @@ def test_a_literal_reference_may_be_stored_as_such() -> None:
 
 def test_what_is_undecided_is_refused() -> None:
     assert "write its decision into the plan" in decisions.refusal("undecided", "FAKE", "fake")
+
+
+@pytest.mark.parametrize("kind", ["overridden", "bootstrap-key"])
+def test_what_was_skipped_for_a_reason_that_is_gone_is_not_skipped_any_more(kind: str) -> None:
+    store: Decision = "store"
+    undecided: Decision = "undecided"
+    assert decisions.kept(store, "skip", [], [finding(kind)]) == "store"
+    then = [finding(kind), _TRIMMED]
+    assert decisions.kept(undecided, "skip", [_TRIMMED], then) == "undecided"

@@ -35,8 +35,8 @@ def node(*names: str, kind: str = "dependencies", **more: object) -> str:
 def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> None:
     choice = choose("backend/.env", {"backend/package.json": node(*names)})
     assert choice.sign.grammar == grammar
-    assert choice.sign.why == f"backend/package.json depends on {choice.sign.why.split()[-1]}"
-    assert choice.sign.why.split()[-1] in names
+    why = choice.sign.why.partition(",")[0]
+    assert why in [f"backend/package.json depends on {each}" for each in names]
 
 
 @pytest.mark.parametrize("name", ["react-scripts", "nuxt", "env-cmd"])
@@ -49,8 +49,8 @@ def test_a_loader_with_rules_of_its_own_leaves_all_grammars_plausible(name: str)
 @pytest.mark.parametrize(
     ("names", "loader"),
     [
-        (["vite"], "vite"),
-        (["@sveltejs/kit", "dotenv"], "vite"),
+        (["vite"], "vite-8"),
+        (["@sveltejs/kit", "dotenv"], "vite-8"),
         (["nuxt", "vite"], ""),
         (["dotenv", "dotenv-flow"], "dotenv-flow"),
         (["react-scripts"], "react-scripts"),

@@ -204,3 +204,33 @@ def test_a_name_that_nothing_defines_is_told_at_its_line(tmp_path: Path) -> None
         ".env": [(2, "B")],
         ".env.local": [(1, "C")],
     }
+
+
+@pytest.mark.parametrize(
+    ("package", "wanted", "values"),
+    [
+        ("vite", "^7.3.0", ["${A:-d}", "d", 'a\\"b']),
+        ("vite", "~8.0.1", ["d", "d", "a\\"]),
+        ("vite", "latest", ["d", "d", "a\\"]),
+        ("astro", "6.4.8", ["${A:-d}", "d", 'a\\"b']),
+        ("astro", ">=7", ["d", "d", "a\\"]),
+    ],
+)
+def test_vite_reads_with_the_parser_of_node_since_its_8(
+    tmp_path: Path, package: str, wanted: str, values: list[str]
+) -> None:
+    tree(tmp_path, package, {".env": 'C=$B\nB=${A:-d}\nX="a\\"b"\n'})
+    plant(tmp_path, {"backend/package.json": json.dumps({"dependencies": {package: wanted}})})
+    (source,) = scan(tmp_path, WORKSPACE)
+    assert list(source.reading.values.values()) == values
+
+
+def test_what_a_file_that_is_gone_had_overridden_is_stored_again(tmp_path: Path) -> None:
+    both = {".env": "HOST=fake-base\n", ".env.local": "HOST=fake-mine\n"}
+    earlier = planned(scanned(tmp_path, "vite", both))
+    assert earlier.sources[0].keys["HOST"].decision == "skip"
+    (tmp_path / "backend/.env.local").unlink()
+    again = planning.make(
+        scan(tmp_path, WORKSPACE), project="abcde", root=".", key=KEY, earlier=earlier
+    )
+    assert again.sources[0].keys["HOST"].decision == "store"

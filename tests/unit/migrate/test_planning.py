@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,9 @@ def test_many_problems_are_counted_and_not_all_told(make: Make, tmp_path: Path) 
     text = "".join(f"FAKE_{number}=fake\n" for number in range(30))
     found = [finding("trimmed", key=f"FAKE_{number}", blocking=True) for number in range(30)]
     assert "; and 20 more: nothing was written" in _refused(_plan(make(text, *found)), tmp_path)
+
+
+def test_a_file_whose_name_is_no_utf_8_is_refused_with_the_remedy(make: Make) -> None:
+    source = replace(make(), path="backend/\udcff.env")
+    with pytest.raises(MigrationError, match=r"udcff.env' is no UTF-8: rename it"):
+        planning.make([source], project="chainalign", root=".", key=_KEY)

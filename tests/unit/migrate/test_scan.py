@@ -65,6 +65,7 @@ def test_a_file_that_nobody_is_known_to_read_is_told(tmp_path: Path) -> None:
     [
         (lambda file: file.symlink_to("/etc/hostname"), "link to a place outside"),
         (lambda file: file.symlink_to("nowhere"), "No such file"),
+        (lambda file: file.symlink_to(file.name), "Too many levels of symbolic links"),
         (os.mkfifo, "a pipe or the like"),
     ],
 )
