@@ -14,6 +14,11 @@ _IMPORT = re.compile(
     r"|\{(?P<required>[^{}]*)\}\s*=\s*(?:await\s+import|require)\(\s*"
     r"[\"'](?P<from>[^\"'\s]+)[\"']"
 )
+# `const env = process.env`, and `import { env } from "node:process"`.
+_ALIAS = re.compile(
+    rf"\b(?:const|let|var)\s+({NAME})\s*(?::[^=\n]+)?=\s*(?:process|import\.meta)\.env\s*(?=[;,\n]|$)"
+)
+_PROCESS = ("process", "node:process")
 _LOADED = re.compile(rf"\b(?:const|let|var)\s+({NAME})\s*(?::[^=\n]+)?=\s*await\s+load\(")
 _FUNCTION = re.compile(
     rf"\bfunction\s+(?P<name>{NAME})\s*\(\s*(?P<first>{NAME})\b"
@@ -56,14 +61,17 @@ def uses_loader(code: str) -> bool:
 
 
 def secrets(path: str, code: str, loading: Collection[str]) -> set[str]:
-    """The names by which a file has secrets.
+    """The names by which a file has secrets, or the environment.
 
     Args:
         loading: the paths of files that use the loader, and may export what it gives.
     """
-    names = set(_LOADED.findall(code)) | ({"config"} if uses_loader(code) else set())
+    names = {*_LOADED.findall(code), *_ALIAS.findall(code)}
+    if uses_loader(code):
+        names.add("config")
     for each in imports(code):
-        if _resolved(path, each.module, loading):
+        is_environment = each.module in _PROCESS and each.name == "env"
+        if is_environment or _resolved(path, each.module, loading):
             names.add(each.local)
     return names
 

@@ -10,6 +10,7 @@ _TOKENS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_CODE = re.compile(r"[{}=+;]")
 _BLANK = re.compile(r"[^\n]")
 
 
@@ -23,5 +24,8 @@ def code(text: str) -> str:
 
 def _kept(found: re.Match[str]) -> str:
     token = found[0]
-    is_sentence = found["string"] is not None and any(map(str.isspace, token))
+    # With these in it, it is code between two apostrophes, as in JSX: <p>Don't {…} it's</p>.
+    is_sentence = (
+        found["string"] is not None and re.search(r"\s", token) and not _CODE.search(token)
+    )
     return _BLANK.sub(" ", token) if found["comment"] is not None or is_sentence else token

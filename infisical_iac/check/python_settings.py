@@ -12,12 +12,17 @@ _ALIASES = ("validation_alias", "alias", "env")
 def fields(nodes: Sequence[ast.AST], names: Names) -> Iterator[Read]:
     """What the settings of a file read: of `BaseSettings`, and of `load(schema=…)`."""
     schemas = set(_schemas(nodes, names))
+    prefixes: dict[str, str] = {}  # by the name of each class of settings
     for node in nodes:
-        if isinstance(node, ast.ClassDef):
-            if any(_last(base).endswith("BaseSettings") for base in node.bases):
-                yield from _of_class(node, of_environment=True)
-            elif node.name in schemas:
-                yield from _of_class(node, of_environment=False)
+        if not isinstance(node, ast.ClassDef):
+            continue
+        bases = [each for each in map(_last, node.bases) if each]
+        inherited = next((prefixes[each] for each in bases if each in prefixes), "")
+        if any(each in prefixes or each.endswith("BaseSettings") for each in bases):
+            prefixes[node.name] = prefix = _prefix(node) or inherited
+            yield from _of_class(node, prefix)
+        elif node.name in schemas:
+            yield from _of_class(node)
 
 
 def _schemas(nodes: Sequence[ast.AST], names: Names) -> Iterator[str]:
@@ -27,8 +32,7 @@ def _schemas(nodes: Sequence[ast.AST], names: Names) -> Iterator[str]:
             yield from (each.id for each in given if isinstance(each, ast.Name))
 
 
-def _of_class(node: ast.ClassDef, *, of_environment: bool) -> Iterator[Read]:
-    prefix = _prefix(node)
+def _of_class(node: ast.ClassDef, prefix: str | None = None) -> Iterator[Read]:
     for each in node.body:
         if not isinstance(each, ast.AnnAssign) or not isinstance(each.target, ast.Name):
             continue
@@ -39,7 +43,7 @@ def _of_class(node: ast.ClassDef, *, of_environment: bool) -> Iterator[Read]:
             or "ClassVar" in ast.dump(each.annotation)
         ):
             continue
-        key = f"{prefix}{name}".upper() if of_environment else name
+        key = name if prefix is None else f"{prefix}{name}".upper()
         yield Read(_alias(each.value) or key, each.lineno, not _is_needed(each.value))
 
 

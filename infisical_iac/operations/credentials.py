@@ -89,6 +89,8 @@ def _files() -> dict[str, str]:
     command = (
         f"for file in {DIRECTORY}/*.env; do test -f $file || continue; "
         "basename $file .env; sed 's/^/ /' $file; echo; done"
+        # What no credential holds: such a byte, or line end, would hide the files behind it.
+        " | LC_ALL=C tr -c '\\n -~' '?'"
     )
     files: dict[str, str] = {}
     name = ""

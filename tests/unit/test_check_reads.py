@@ -41,6 +41,10 @@ def _optional(reads: Reads) -> set[str]:
         "connect(process.env['KEY']);",
         "connect(process.env?.[`KEY`]);",
         "connect(import.meta.env.KEY);",
+        "const env = process.env;\nconnect(env.KEY);",
+        "import { env } from 'node:process';\nconnect(env.KEY);",
+        "const Hint = () => <p>Don't use {process.env.KEY}, it's old</p>;",
+        'const x = a.replace(/"/g, \'\') + process.env.KEY + " ";',
         "connect(`a ${process.env.KEY} b`);",
         "const { KEY } = process.env;",
         "const {\n  KEY: renamed,\n} = process.env;",
@@ -181,6 +185,17 @@ def test_settings_of_pydantic_have_their_prefix() -> None:
             kind: ClassVar[str] = "a"
     """
     assert _python(code).found == [Read("APP_DB_URL", 3)]
+
+
+def test_settings_inherit_what_makes_them_settings_and_the_prefix() -> None:
+    code = """\
+        class Settings(BaseSettings):
+            model_config = SettingsConfigDict(env_prefix="app_")
+
+        class Production(Settings):
+            db_url: str
+    """
+    assert _python(code).found == [Read("APP_DB_URL", 5)]
 
 
 def test_python_that_reads_what_only_it_knows_is_told_by_line() -> None:

@@ -15,6 +15,7 @@ import { jsonObject } from "./json.js";
  */
 /** @typedef {Record<string, string | undefined>} Environ */
 
+const ADDRESS = /^https?:\/\/[^/@?#\s]+(\/[^@?#\s]*)?$/;
 const KEYS = /** @type {const} */ (["workspaceId", "domain", "defaultSecretPath"]);
 
 /**
@@ -75,10 +76,12 @@ function fileSettings({ path, text }) {
 
 /** @param {string} address */
 function origin(address) {
-  if (!/^https?:\/\/./.test(address) || !URL.canParse(address))
+  if (!ADDRESS.test(address) || !URL.canParse(address)) {
+    const shown = address.replace(/^.*@/s, ""); // What stands before it may be a password.
     throw notConfigured(
-      `the address of Infisical is '${address}': write https:// and the server's name`,
+      `the address of Infisical is '${shown}': write https:// and the server's name`,
     );
+  }
   return address.replace(/\/+$/, "").replace(/\/api$/, "");
 }
 

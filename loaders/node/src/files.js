@@ -40,9 +40,11 @@ export function findFiles(directory) {
  */
 function read(path) {
   try {
-    return { path, text: readFileSync(path, "utf8") };
+    return { path, text: new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)) };
   } catch (error) {
     const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (code === "ERR_ENCODING_INVALID_ENCODED_DATA")
+      throw notConfigured(`${path} is no text in UTF-8: save it as UTF-8`);
     if (code === "ENOENT" || code === "ENOTDIR") return { path, text: null };
     throw notConfigured(`${path} can't be read (${code}): check its owner and its mode`);
   }

@@ -42,7 +42,11 @@ export async function exchange(url, { method, headers, body }, { agent, signal, 
   const sent = request(url, { method, headers, agent, signal });
   if (background) sent.on("socket", (socket) => socket.unref());
   sent.end(body);
-  const [response] = /** @type {[http.IncomingMessage]} */ (await once(sent, "response"));
+  // Without a response, as after "101 Switching Protocols", it may close and tell nobody.
+  const closed = once(sent, "close").then(() => Promise.reject(new Error("no response")));
+  const [response] = /** @type {[http.IncomingMessage]} */ (
+    await Promise.race([once(sent, "response"), closed])
+  );
   sent.on("error", () => {}); // What happens from here on shows in the body.
   const status = response.statusCode ?? 0;
   return { status, headers: response.headers, body: await bodyOf(response, status) };

@@ -32,7 +32,8 @@ export function parsed(schema, values, place) {
  * @param {import("./merge.js").Secrets} values
  */
 function problem({ path, code }, values) {
-  const name = path.map(String).join(".") || "the whole";
+  // The rest of the path is inside the value, and may be of it.
+  const name = path.length > 0 ? String(path[0]) : "the whole";
   const absent = path.length === 1 && !values.has(String(path[0]));
   return `${name} (${absent ? "missing" : code})`;
 }

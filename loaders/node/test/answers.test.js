@@ -44,6 +44,20 @@ test("a server that speaks no HTTP isn't Infisical, is asked once, and isn't quo
   assert.doesNotMatch(inspect(error, { depth: 9 }), /rawPacket|value-example/);
 });
 
+test("a server that switches protocols ends a start, and not the process without a word", async () => {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  const environ = environFor(`http://127.0.0.1:${port}`);
+  const options = { directory: directory(), timeout: 1 };
+  const error = await loadFrom(environ, options).catch((error) => error);
+  server.close();
+  assert.equal(error.code, "unreachable");
+});
+
 /**
  * @param {unknown} error
  * @param {import("../index.js").ErrorCode} code

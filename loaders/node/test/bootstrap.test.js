@@ -1,6 +1,6 @@
 // @ts-check
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
@@ -47,6 +47,12 @@ test("a file that can't be read is told", () => {
   assert.throws(() => findFiles(top), /\.infisical\.json can't be read \(EISDIR\)/);
 });
 
+test("a file that is no UTF-8 is told", () => {
+  const top = directoryWith({});
+  writeFileSync(join(top, ".env.local"), Buffer.from([0x41, 0x3d, 0xff]));
+  assert.throws(() => findFiles(top), /\.env\.local is no text in UTF-8: save it as UTF-8/);
+});
+
 test("other names in .env.local are told once, without their values", async () => {
   const directory = directoryWith({
     ".env.local": "DATABASE_URL=postgres://example\nPORT=1\nPORT=2\n",
@@ -59,4 +65,9 @@ test("other names in .env.local are told once, without their values", async () =
   assert.deepEqual(warnings, [
     `${path}: DATABASE_URL, PORT are ignored: secrets belong in Infisical`,
   ]);
+});
+
+test("a line in the middle of a key in .env.local isn't told", () => {
+  const { ignored } = parseLocal('KEY="-----BEGIN\nc2VjcmV0LWV4YW1wbGU==\n-----END"\n');
+  assert.deepEqual(ignored, ["KEY", "1 of another form"]);
 });

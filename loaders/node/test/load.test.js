@@ -117,6 +117,15 @@ describe("a load", () => {
     assert.doesNotMatch(inspect(error, { depth: 9 }), /value-example/);
   });
 
+  test("tells no name that is inside a value", async () => {
+    const issue = { code: "custom", path: ["DATABASE_URL", "value-example"] };
+    const schema = { safeParse: () => ({ success: false, error: { issues: [issue] } }) };
+    await assert.rejects(
+      load({ schema: /** @type {any} */ (schema) }),
+      /^ConfigError: DATABASE_URL \(custom\) in /,
+    );
+  });
+
   test("needs no zod: any safeParse will do", async () => {
     class Settings {
       port = 80;

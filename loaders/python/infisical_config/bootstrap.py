@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from os.path import isfile
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from . import envfile
 from .errors import TEXTS, Code, ConfigError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _FILE = ".infisical.json"
 _ENV_FILE = ".env.local"
 _KEYS = ("workspaceId", "domain", "defaultSecretPath")
-_ORIGIN = re.compile(r"https?://[^/@\s]+(/[^@\s]*)?")
+_ORIGIN = re.compile(r"https?://[^/@?#\s]+(/[^@?#\s]*)?")
 _PROJECT = ("the project", "workspaceId", "INFISICAL_PROJECT_ID")
 _ADDRESS = ("the address of Infisical", "domain", "INFISICAL_DOMAIN")
 
@@ -116,7 +117,7 @@ def _env_file(file: Path, warn: Callable[[str], None]) -> dict[str, str]:
         variables = envfile.parse(_bytes(file).decode())
     except UnicodeDecodeError:
         raise _wrong(f"{file} is no text in UTF-8: save it as UTF-8") from None
-    if others := [name for name in variables if not _belongs(name)]:
+    if others := envfile.told([name for name in variables if not _belongs(name)]):
         verb = "is" if len(others) == 1 else "are"
         warn(f"{file}: {', '.join(others)} {verb} ignored: secrets belong in Infisical")
     return {name: value for name, value in variables.items() if value and _belongs(name)}
@@ -137,6 +138,14 @@ def _origin(address: str) -> str:
     return address.rstrip("/").removesuffix("/api").rstrip("/")
 
 
+def _is_address(text: str) -> bool:
+    try:
+        urlsplit(text).port  # noqa: B018 - raises for brackets and ports that are none
+    except ValueError:
+        return False
+    return bool(_ORIGIN.fullmatch(text))
+
+
 def _checked(found: Bootstrap) -> Bootstrap:
     credential = {
         "INFISICAL_CLIENT_ID": found.client_id,
@@ -153,7 +162,7 @@ def _checked(found: Bootstrap) -> Bootstrap:
         names = " and ".join(name for _, _, name in absent)
         whats = [what for what, _, _ in absent]
         raise _not_set(whats, f"put {keys} into .infisical.json, or set {names}")
-    if not _ORIGIN.fullmatch(found.address):
+    if not _is_address(found.address):
         shown = found.address.rpartition("@")[2]  # what stands before it may be a password
         raise _wrong(f"the address of Infisical is '{shown}': write https:// and the server's name")
     return found

@@ -21,6 +21,8 @@ def keep(
         cache.save(secrets, place)
     except OSError as error:
         warn(f"the cache {cache.file} can't be written ({error.strerror}): check its directory")
+    except UnicodeError:  # the key is made of it
+        warn(f"the cache {cache.file} can't be written: the client secret is no text in UTF-8")
 
 
 def instead(

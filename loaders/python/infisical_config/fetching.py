@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .errors import Code
 
 # What the SDK does with an answer that has another shape than it expects.
-_UNEXPECTED = (InfisicalError, AttributeError, KeyError, TypeError, ValueError)
+_UNEXPECTED = (InfisicalError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 
 class TokenEnded(Exception):

@@ -6,6 +6,8 @@ import random
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import BadStatusLine, RemoteDisconnected
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
     from .bootstrap import Bootstrap
-    from .errors import ConfigError
+    from .errors import Code, ConfigError
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.5
@@ -40,6 +42,7 @@ class PatientAdapter(HTTPAdapter):
         super().__init__()
         self._place = place
         self._timeout = self._deadline = 0.0
+        self._refused: Code | None = None
         self.known: str | None = None
         self.seen: str | None = None
 
@@ -48,7 +51,9 @@ class PatientAdapter(HTTPAdapter):
         self._timeout, self._deadline = timeout, deadline
 
     def late(self) -> ConfigError:
-        """The error for what did not end in time."""
+        """The error for what did not end in time, unless its status said enough."""
+        if self._refused:
+            return self._place.error(self._refused)
         return self._place.error("deadline", timeout=f"{self._timeout:g}")
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
@@ -70,13 +75,22 @@ class PatientAdapter(HTTPAdapter):
 
     def _once(self, request: PreparedRequest, *args: Any, **options: Any) -> Response | None:
         """What came back; None if nothing did."""
+        self._refused = None
         if self._left() < _TOO_LITTLE:
             raise self.late()
         try:
             answer = super().send(request, *args, **{**options, "timeout": self._left()})
-            answer.content  # noqa: B018 - read here, where its failure is one of the request
-        except OSError:  # all of requests' errors are, and a bundle of certificates may be missing
+        except OSError as error:  # as all of requests' are; certificates may be missing, too
+            if _is_no_http(error):
+                raise self._place.error("not_infisical") from None
             return None
+        self._refused = _refusal(answer)
+        try:
+            answer.content  # noqa: B018 - read here, where its failure is one of the request
+        except OSError:
+            if self._refused is None:
+                return None
+            answer.raw = BytesIO(b"{}")
         return answer
 
     def _accepted(self, answer: Response) -> Response:
@@ -98,6 +112,23 @@ class PatientAdapter(HTTPAdapter):
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
+
+
+def _refusal(answer: Response) -> Code | None:
+    """What an answer means that is final by its status alone, whatever becomes of its body.
+
+    Trying a wrong secret again would lock the identity.
+    """
+    if not 400 <= answer.status_code < 500 or answer.status_code == 429:
+        return None
+    return "refused" if answer.request.method == "POST" else "forbidden"
+
+
+def _is_no_http(error: BaseException) -> bool:
+    """Whether a server answered in another protocol, which it will do the next time as well."""
+    reasons = [each for each in error.args if isinstance(each, BaseException)]
+    is_other = isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected)
+    return is_other or any(map(_is_no_http, reasons))
 
 
 def pause(attempt: int, retry_after: str | None) -> float:

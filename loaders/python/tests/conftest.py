@@ -1,5 +1,6 @@
 """What the tests share: a clean environment, and a service beside a server that does well."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 
 from tests import service
 from tests.scripted import ScriptedServer, listing
+
+
+# What is started in the background of a script ignores it, and so would the services here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -132,13 +132,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             self.close_connection = True
         elif script.get("cut"):
-            self._head(200, {}, 1000)
+            self._head(script.get("status", 200), {}, 1000)
             self.wfile.write(b"{")
             self.close_connection = True
         elif script.get("stall") == "headers":
             self.server.scripted.released.wait(_LONGEST_STALL)
         elif script.get("stall") == "body":
-            self._head(200, {}, 1000)
+            self._head(script.get("status", 200), {}, 1000)
             self.wfile.write(b"{")
             self.wfile.flush()
             self.server.scripted.released.wait(_LONGEST_STALL)

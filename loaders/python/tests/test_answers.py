@@ -1,9 +1,12 @@
 """What a start makes of every answer, how often it asks, and how long it takes."""
 
 import importlib
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +26,29 @@ _CUT = {
     "want": {"error": "unreachable"},
     "requests": {"login": 1, "list": 4},
 }
-CASES = [*VECTORS["answers"], _CUT]
+_CUT_REFUSAL = {
+    "name": "a refused login that is cut off is not made again",
+    "timeout": 20,
+    "login": [{"status": 401, "cut": True}],
+    "list": [],
+    "want": {"error": "refused"},
+    "requests": {"login": 1, "list": 0},
+}
+_STALLED_REFUSAL = {
+    **_CUT_REFUSAL,
+    "name": "a refused login that stalls is no reason to try again later",
+    "timeout": 1,
+    "login": [{"status": 401, "stall": "body"}],
+}
+_NESTED = {
+    "name": "a list that is nested too deep",
+    "timeout": 20,
+    "login": [LOGIN],
+    "list": [{"status": 200, "text": "[" * 200_000}],
+    "want": {"error": "not_infisical"},
+    "requests": {"login": 1, "list": 1},
+}
+CASES = [*VECTORS["answers"], _CUT, _CUT_REFUSAL, _STALLED_REFUSAL, _NESTED]
 
 
 class Outcome(NamedTuple):
@@ -86,3 +111,25 @@ def test_a_start(case: dict[str, Any], outcomes: dict[str, Future[Outcome]]) -> 
         status=502,
         timeout=f"{case['timeout']:g}",
     )
+
+
+def test_a_server_that_speaks_no_http_is_asked_once(tmp_path: Path) -> None:
+    connections = 0
+
+    def serve(listener: socket.socket) -> None:
+        nonlocal connections
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connections += 1
+                with connection:
+                    connection.sendall(b"220 value-example\r\n")
+                    connection.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ConfigError) as failure:
+            load(directory=service.directory(tmp_path, address))
+    assert (failure.value.code, connections) == ("not_infisical", 1)
+    assert "value-example" not in repr(failure.value)

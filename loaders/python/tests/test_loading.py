@@ -90,6 +90,15 @@ def test_other_names_in_env_local_are_told_of_once(home: Path) -> None:
     assert warnings == [f"{file}: DATABASE_URL, PORT are ignored: secrets belong in Infisical"]
 
 
+def test_a_line_amid_a_key_in_env_local_is_not_told(home: Path) -> None:
+    (home / ".env.local").write_text('KEY="-----BEGIN\nc2VjcmV0LWV4YW1wbGU==\n-----END"\n')
+    warnings: list[str] = []
+    load(directory=home, warn=warnings.append)
+    file = home / ".env.local"
+    told = "KEY, 1 of another form are ignored: secrets belong in Infisical"
+    assert warnings == [f"{file}: {told}"]
+
+
 def test_a_warning_goes_to_standard_error(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / ".env.local").write_text("PORT=1\n")
     load(directory=home)

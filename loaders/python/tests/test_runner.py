@@ -33,10 +33,13 @@ def test_a_signal_reaches_the_command(number: signal.Signals, home: Path) -> Non
         env=service.environment(),
         stdout=subprocess.PIPE,
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        process.send_signal(number)
-        assert process.wait(5) == 3
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            process.send_signal(number)
+            assert process.wait(5) == 3
+        finally:
+            process.kill()
 
 
 def test_ctrl_c_while_it_loads_just_ends_it(server: ScriptedServer, home: Path) -> None:
@@ -47,9 +50,12 @@ def test_ctrl_c_while_it_loads_just_ends_it(server: ScriptedServer, home: Path) 
         env=service.environment(),
         stderr=subprocess.PIPE,
     ) as process:
-        assert eventually(lambda: server.seen)
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=5)[1] == b""
+        try:
+            assert eventually(lambda: server.seen)
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=5)[1] == b""
+        finally:
+            process.kill()
     assert process.returncode == -signal.SIGINT
 
 

@@ -125,7 +125,7 @@ def test_errors_in_a_row_are_asked_for_less_and_less(watched: Watched, vault: Va
 def test_a_list_that_stalls_is_given_up_and_asked_for_anew(
     home: Path, vault: Vault, server: ScriptedServer
 ) -> None:
-    watched = Watched(home, timeout=0.5)
+    watched = Watched(home, timeout=2)
     vault.broken = [{"stall": "body"}]
     vault.values = {"A": "new"}
     assert eventually(lambda: watched.changes)

@@ -6,7 +6,7 @@ from infisical_config import Cache, exit_on_error, load
 from pydantic import BaseModel, Json
 
 # From this file, which is encrypted and ignored by git, the service starts while Infisical is down.
-_CACHE = Path(__file__).with_name(".config-cache")
+_CACHE = Path(__file__).parent / "cache" / "config"
 
 
 class ForecastOptions(BaseModel):

@@ -1,0 +1,15 @@
+"""Which variables a service has without Infisical."""
+
+import pytest
+
+from infisical_iac.check.platform import is_given
+
+
+@pytest.mark.parametrize("key", ["PORT", "GITHUB_SHA", "GITHUB_TOKEN", "INFISICAL_CLIENT_SECRET"])
+def test_what_the_platform_gives_need_not_be_in_infisical(key: str) -> None:
+    assert is_given(key)
+
+
+@pytest.mark.parametrize("key", ["SSH_PRIVATE_KEY", "DOCKER_PASSWORD", "GITHUB_CLIENT_SECRET"])
+def test_a_secret_of_ours_does_not_come_from_the_platform_for_its_first_word(key: str) -> None:
+    assert not is_given(key)
