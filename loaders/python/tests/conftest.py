@@ -9,7 +9,6 @@ import pytest
 from tests import service
 from tests.scripted import ScriptedServer, listing
 
-
 # What is started in the background of a script ignores it, and so would the services here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
