@@ -30,11 +30,11 @@ demo-down: $(VENV)/.installed ## Remove every trace of the demo
 
 test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.tools
-	@$(RUN)/python -m tests.staging images & $(RUN)/pytest tests/unit; status=$$?; wait; exit $$status
+	@$(RUN)/python -m tests.staging images & $(RUN)/pytest -n 2 tests/unit; status=$$?; wait; exit $$status
 	@npm test --silent --prefix $(NODE_LOADER)
 	@$(RUN)/pytest loaders/python/tests
-	@$(RUN)/pytest tests/contract
-	@$(RUN)/pytest tests/e2e
+	@$(RUN)/pytest -n 2 tests/contract
+	@$(RUN)/pytest -n 2 --dist loadfile tests/e2e
 
 bench: $(VENV)/.installed ## Measure against Ansible, a shell script and the SDK, into bench/RESULTS.md
 	@$(RUN)/python -m bench

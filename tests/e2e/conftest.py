@@ -1,5 +1,6 @@
-"""One staging host for the whole session, deployed once; every test leaves it settled."""
+"""One staging host for each worker, deployed once; every test leaves it settled."""
 
+import fcntl
 import json
 import threading
 import time
@@ -11,8 +12,7 @@ import pytest
 from tests.e2e.running import Run, deploy, planned
 from tests.staging import engine, stack
 from tests.staging.host import StagingHost
-
-NAME = "e2e"
+from tests.staging.shell import STATE
 
 
 @dataclass
@@ -32,10 +32,19 @@ def images() -> None:
     stack.ensure()
 
 
+@pytest.fixture(autouse=True)
+def kernel(request: pytest.FixtureRequest) -> Iterator[None]:
+    """This machine's kernel, which all hosts share: a test marked `kernel` changes it alone."""
+    is_alone = request.node.get_closest_marker("kernel") is not None
+    with (STATE / "kernel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        yield
+
+
 @pytest.fixture(scope="session")
-def bare(images: None) -> Iterator[StagingHost]:
+def bare(images: None, worker_id: str) -> Iterator[StagingHost]:
     """A host with nothing on it, before `first` deploys to it."""
-    host = StagingHost(NAME)
+    host = StagingHost(f"e2e-{worker_id}")
     host.down()
     host.up()
     yield host

@@ -10,6 +10,8 @@ import termios
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import settled
 from tests.e2e.drifts import (
     BOOTSTRAP,
@@ -57,6 +59,7 @@ def _undo_every_step(host: StagingHost) -> None:
     )
 
 
+@pytest.mark.kernel
 def test_an_apply_that_is_interrupted_in_each_step_is_completed(deployed: StagingHost) -> None:
     _undo_every_step(deployed)
     for step in _STEPS:
