@@ -56,7 +56,9 @@ def test_the_time_may_be_given_as_a_date(naps: list[float]) -> None:
     assert naps[1] == 0
 
 
-@pytest.mark.parametrize("far", ["3600", "9" * 400, _date(days=2)])
+@pytest.mark.parametrize(
+    "far", ["3600", "9" * 400, _date(days=2)], ids=["an hour", "a number", "a date"]
+)
 def test_no_server_makes_anybody_wait_longer_than_half_a_minute(
     far: str, naps: list[float]
 ) -> None:
