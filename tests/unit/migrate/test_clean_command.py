@@ -159,7 +159,11 @@ def test_no_archive_deletes_without_one(tmp_path: Path, files: list[Verified], r
     assert list(tmp_path.glob(".env-archive*")) == []
 
 
-@pytest.mark.parametrize("at", ["", "yesterday", _ago(minutes=61), _ago(days=-1)])
+@pytest.mark.parametrize(
+    "at",
+    ["", "yesterday", _ago(minutes=61), _ago(days=-1)],
+    ids=["never", "no date", "too long ago", "in the future"],
+)
 def test_no_archive_deletes_nothing_unless_it_was_verified_just_now(
     at: str, tmp_path: Path, files: list[Verified], run: Clean
 ) -> None:
