@@ -70,14 +70,15 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
         email=ask(_EMAIL, partial(starting.setting, defaults, "admin_email")),
         organization=ask(_ORGANIZATION, partial(starting.setting, defaults, "organization")),
     )
-    homes = _choose(ask(_SERVICES, partial(_existing, directory)), directory, yes)
+    services = ask(_SERVICES, partial(_existing, directory))
+    homes = _choose(services, directory, yes)
     files = starting.files(replace(answers, services=list(homes)))
     local = _local_files(homes, answers.site_url)
     _write({directory / path: text for path, text in files.items()} | local)
     if local:
         click.echo(
             f"Wrote {local_file.NAME} for {' and '.join(each.name for each in homes)}; after the "
-            "deploy, `infisical-iac check --fix` adds the project's id."
+            f"deploy, `infisical-iac check {services} --fix` adds the project's id."
         )
     click.echo(f"Wrote {' and '.join(files)}. Run next:\n")
     click.echo("    infisical-iac plan\n    infisical-iac apply")

@@ -36,8 +36,9 @@ def walk(root: Path) -> list[str]:
     """The paths of all files under `root`, relative to it, with slashes, sorted.
 
     Left out is what others made: version control, installed packages, virtual environments and
-    caches. Links to directories are not followed. An `.env` file counts whatever it is, so that
-    a pipe or a broken link is told rather than missed.
+    caches; and a clone of this project, with its examples. Links to directories are not
+    followed. An `.env` file counts whatever it is, so that a pipe or a broken link is told
+    rather than missed.
 
     Raises ScanError for a directory that can't be listed: it may hold what is searched for.
     """
@@ -51,10 +52,14 @@ def _walk(root: Path) -> Iterator[str]:
         for entry in _entries(root, directory):
             path = f"{directory}{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _NOT_OURS and not Path(entry, "pyvenv.cfg").exists():
+                if entry.name not in _NOT_OURS and not _is_foreign(Path(entry)):
                     waiting.append(f"{path}/")
             elif entry.is_file(follow_symlinks=False) or is_env(entry.name):
                 yield path
+
+
+def _is_foreign(directory: Path) -> bool:
+    return Path(directory, "pyvenv.cfg").exists() or Path(directory, "infisical_iac").is_dir()
 
 
 def _entries(root: Path, directory: str) -> Sequence["os.DirEntry[str]"]:

@@ -84,7 +84,7 @@ def _text(source: str | Path) -> str:
     if isinstance(source, str):
         return source
     return text_of(
-        source, f"there is no file {source}; check --file, or the setting 'workspace_file'"
+        source, f"there is no file {source}; check its option, or the setting 'workspace_file'"
     )
 
 

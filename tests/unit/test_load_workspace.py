@@ -206,7 +206,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_a_missing_file_is_named_with_the_setting_to_check(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="check --file, or the setting 'workspace_file'"):
+    with pytest.raises(WorkspaceError, match="check its option, or the setting 'workspace_file'"):
         load(tmp_path / "none.yaml")
 
 

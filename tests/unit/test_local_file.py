@@ -55,7 +55,7 @@ def test_init_writes_what_is_known_before_a_deploy_and_says_what_adds_the_rest(
     assert ran.exit_code == 0, ran.output
     known = parse((tmp_path / "backend" / NAME).read_text())
     assert known == LocalFile("", "https://secrets.example.com", "/backend")
-    assert "Wrote .infisical.json for backend; after the deploy, `infisical-iac check --fix`" in (
+    assert "Wrote .infisical.json for backend; after the deploy, `infisical-iac check /" in (
         ran.output
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.workspace.grants import permissions, project_role, words
@@ -109,7 +109,6 @@ def _validator() -> Any:
     return jsonschema.Draft202012Validator(body["properties"]["permissions"])
 
 
-@settings(deadline=None)
 @given(access=_ACCESS)
 def test_every_permission_has_the_shape_that_the_server_demands(access: Any) -> None:
     _validator().validate(permissions(access, WORKSPACE))

@@ -82,7 +82,7 @@ _PEOPLE = st.dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(before=_PEOPLE, after=_PEOPLE)
 def test_any_people_become_any_others_and_whoever_left_can_be_let_go(
     before: dict[str, Any], after: dict[str, Any]

@@ -80,7 +80,7 @@ def test_a_drift_is_found_named_and_repaired_in_one_pass(deployed: Deployment, d
     assert deployed.changes() == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(drifts=st.lists(st.sampled_from(sorted(DRIFTS)), unique=True, min_size=2))
 def test_drifts_that_come_together_are_repaired_too(drifts: list[str]) -> None:
     deployment = Deployment()

@@ -52,7 +52,7 @@ def _alarm() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("grammar", GRAMMARS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_what_a_grammars_writer_writes_is_read_back_the_same(
     grammar: str, data: st.DataObject
@@ -83,7 +83,7 @@ def _told(entry: Entry) -> Expected:
 
 
 @pytest.mark.parametrize("grammar", GRAMMARS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=_BYTES, environ=st.dictionaries(st.sampled_from("AB"), _VALUES))
 def test_any_bytes_are_read_or_refused(grammar: str, data: bytes, environ: dict[str, str]) -> None:
     reading = read(data, grammar, environ)

@@ -33,7 +33,7 @@ def _sent(batch: Batch) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(_SECRETS)
 def test_every_secret_is_in_one_request_of_its_folder_that_is_not_too_long(
     secrets: list[Secret],

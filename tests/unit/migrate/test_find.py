@@ -139,3 +139,11 @@ def test_a_directory_that_cannot_be_listed_is_no_empty_one(
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(ScanError, match=r"closed can't be listed \(Permission denied\)"):
         walk(tmp_path)
+
+
+def test_a_clone_of_this_project_beside_the_services_is_left_out(tmp_path: Path) -> None:
+    for path in ("iac/infisical_iac/x.py", "iac/examples/.env", "backend/.env"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert walk(tmp_path) == ["backend/.env"]
+    assert "examples/.env" in walk(tmp_path / "iac")

@@ -1,0 +1,7 @@
+"""What all pure tests share."""
+
+from hypothesis import settings
+
+# How long an example takes is for benchmarks to say: here another process may have the processor.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
