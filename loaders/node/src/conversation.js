@@ -34,13 +34,13 @@ export class Conversation {
 
   /**
    * Make a request, again where that is worth it: at most four times.
-   * @param {string} path
+   * @param {string} path with a `/` at its beginning
    * @param {{ method: string, headers: Record<string, string>, body: string | undefined }} request
    * @returns {Promise<Answer>} whatever its status is
    * @throws {ConfigError} deadline, unreachable, not_infisical
    */
   async send(path, request) {
-    const url = new URL(`${this.#address}/${path.replace(/^\//, "")}`);
+    const url = new URL(this.#address + path);
     for (let attempts = 1; ; attempts += 1) {
       const outcome = await this.#attempt(url, request);
       const answer = outcome instanceof Error ? null : outcome;

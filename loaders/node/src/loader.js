@@ -25,6 +25,8 @@ export class Loader {
   #local;
   #place;
   #session;
+  /** @type {import("./fallback.js").Use | undefined} */
+  #use;
   /** @type {Secrets} */
   #secrets = new Map();
   /** What was warned of already, for a refresh settles again. */
@@ -49,6 +51,8 @@ export class Loader {
     this.#local = settings;
     this.#place = bootstrap(project, settings, environ, options.environment);
     this.#session = new Session(this.#place);
+    const { cache } = options;
+    this.#use = cache && { cache, place: this.#place, warn: this.#warn };
   }
 
   /**
@@ -57,14 +61,12 @@ export class Loader {
    * @throws {ConfigError}
    */
   async start() {
-    const { cache } = this.#options;
-    const use = cache && { cache, place: this.#place, warn: this.#warn };
     try {
       this.#secrets = /** @type {Secrets} */ (await this.#fetch(false));
-      if (use) await remember(this.#secrets, use);
+      if (this.#use) await remember(this.#secrets, this.#use);
       return this.#secrets;
     } catch (error) {
-      if (use) return await fallBack(error, use);
+      if (this.#use) return await fallBack(error, this.#use);
       throw error;
     }
   }
@@ -75,11 +77,10 @@ export class Loader {
    * @throws {ConfigError}
    */
   async poll() {
-    const { cache } = this.#options;
     const changed = await this.#fetch(true);
     if (changed) this.#secrets = changed;
     // Also what has not changed is as new as this answer.
-    if (cache) await remember(this.#secrets, { cache, place: this.#place, warn: this.#warn });
+    if (this.#use) await remember(this.#secrets, this.#use);
     return changed;
   }
 

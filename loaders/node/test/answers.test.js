@@ -30,33 +30,38 @@ describe("what a server may answer", { concurrency: true }, () => {
 
 test("a server that speaks no HTTP isn't Infisical, is asked once, and isn't quoted", async () => {
   let connections = 0;
-  const server = createServer((socket) => {
+  const error = await errorFrom((socket) => {
     connections += 1;
-    socket.on("error", () => {}).write("220 value-example\r\n");
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  const environ = environFor(`http://127.0.0.1:${port}`);
-  const error = await loadFrom(environ, { directory: directory() }).catch((error) => error);
-  server.close();
+    socket.write("220 value-example\r\n");
+  });
   assert.equal(error.code, "not_infisical");
   assert.equal(connections, 1);
   assert.doesNotMatch(inspect(error, { depth: 9 }), /rawPacket|value-example/);
 });
 
 test("a server that switches protocols ends a start, and not the process without a word", async () => {
-  const server = createServer((socket) => {
-    socket.on("error", () => {});
-    socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
-  }).listen(0, "127.0.0.1");
+  const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+  const error = await errorFrom((socket) => void socket.write(switching), { timeout: 1 });
+  assert.equal(error.code, "unreachable");
+});
+
+/**
+ * What a start ends with whose server says this to whoever connects.
+ * @param {(socket: import("node:net").Socket) => void} say
+ * @param {import("../src/loader.js").Options} options
+ */
+async function errorFrom(say, options = {}) {
+  const server = createServer((socket) => say(socket.on("error", () => {})));
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   const environ = environFor(`http://127.0.0.1:${port}`);
-  const options = { directory: directory(), timeout: 1 };
-  const error = await loadFrom(environ, options).catch((error) => error);
+  const result = await loadFrom(environ, { directory: directory(), ...options }).catch(
+    (error) => error,
+  );
   server.close();
-  assert.equal(error.code, "unreachable");
-});
+  return result;
+}
 
 /**
  * @param {unknown} error

@@ -6,10 +6,8 @@ import { describe, test } from "node:test";
 
 import { open, seal } from "../src/cache.js";
 import { loadFrom } from "../src/loader.js";
-import { LOGIN, listOf, serve } from "./server.js";
+import { DOWN, LOGIN, listOf, serve } from "./server.js";
 import { directory, environFor, vectors } from "./tools.js";
-
-const DOWN = { status: 503, headers: { "retry-after": "600" } };
 
 describe("the file that both languages read", () => {
   for (const { name, file, now, maxAge, want, ...place } of vectors.cache)

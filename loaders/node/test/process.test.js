@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { LOGIN, listOf, serve } from "./server.js";
-import { PROJECT, SECRET, environFor, script } from "./tools.js";
+import { DOWN, LOGIN, REFUSED, listOf, serve } from "./server.js";
+import { PACKAGE, PROJECT, SECRET, directoryWith, environFor, node, script } from "./tools.js";
 
 const IMPORT = 'const { config } = await import("infisical-config/config.js");';
 
@@ -33,8 +33,8 @@ test("importing config.js is all that a service does", async () => {
 
 /** @type {[string, number, Parameters<typeof serve>[0]][]} */
 const FAILURES = [
-  ["is down", 75, { login: [{ status: 503, headers: { "retry-after": "600" } }] }],
-  ["refuses", 77, { login: [{ status: 401, json: { message: "Invalid credentials" } }] }],
+  ["is down", 75, { login: [DOWN] }],
+  ["refuses", 77, { login: [REFUSED] }],
   ["has no such folder", 78, { login: [LOGIN], list: [{ status: 404, json: {} }] }],
 ];
 for (const [what, expected, scripts] of FAILURES)
@@ -93,7 +93,6 @@ test("a start needs less than 150 MB, with a thousand secrets", async () => {
 
 test("the file says where Infisical is, and the project that is asked", async () => {
   const server = await serve({ list: [listOf({ A: "1" })] });
-  const { directoryWith, node, PACKAGE } = await import("./tools.js");
   const cwd = directoryWith({
     ".infisical.json": JSON.stringify({ workspaceId: PROJECT, domain: server.address }),
     ".env.local": `INFISICAL_CLIENT_ID=id-example\nINFISICAL_CLIENT_SECRET=${SECRET}\n`,

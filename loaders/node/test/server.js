@@ -18,6 +18,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** @typedef {Step[] | ((request: import("node:http").IncomingMessage) => Step)} Script */
 
 export const LOGIN = { status: 200, json: { accessToken: "token-example", expiresIn: 1800 } };
+export const REFUSED = { status: 401, json: { message: "Invalid credentials" } };
+/** Down for longer than any start waits. */
+export const DOWN = { status: 503, headers: { "retry-after": "600" } };
 
 /**
  * A list of own secrets.

@@ -6,10 +6,9 @@ import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { watchFrom } from "../src/watcher.js";
-import { LOGIN, listOf, serve } from "./server.js";
+import { DOWN, LOGIN, REFUSED, listOf, serve } from "./server.js";
 import { directory, environFor, script } from "./tools.js";
 
-const REFUSED = { status: 401, json: { message: "Invalid credentials" } };
 const ENDED = { status: 403, json: { error: "TokenError", message: "Token expired" } };
 const EVERY = 0.05;
 
@@ -111,8 +110,7 @@ describe("a watch", { concurrency: true }, () => {
   });
 
   test("goes on after an error, more slowly", async () => {
-    const down = { status: 503, headers: { "retry-after": "600" } };
-    const answers = [listOf({ A: "1" }), down, down, listOf({ A: "2" })];
+    const answers = [listOf({ A: "1" }), DOWN, DOWN, listOf({ A: "2" })];
     const begun = performance.now();
     const { told } = await watching({ list: answers }, { told: 3 });
     assert.deepEqual(told, [

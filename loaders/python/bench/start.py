@@ -2,7 +2,7 @@
 
     INFISICAL_CLIENT_ID=... INFISICAL_CLIENT_SECRET=... NODE_ENV=... python start.py MODE
 
-in a directory with `.infisical.json`. MODE is `loader`, `bare` (http.client) or `requests`.
+in a directory with `.infisical.json`. MODE is `loader`, or `bare` (http.client).
 Prints {"ms": ..., "import_ms": ...}: the start, and apart from it what was imported for it.
 """
 
@@ -50,20 +50,6 @@ def bare() -> Callable[[], int]:
     return start
 
 
-def with_requests() -> Callable[[], int]:
-    """The two requests with the library that the SDK uses."""
-    import requests
-
-    def start() -> int:
-        address, credential, query = _asked()
-        with requests.Session() as session:
-            token = session.post(address + LOGIN, json=credential).json()["accessToken"]
-            headers = {"Authorization": f"Bearer {token}"}
-            return len(session.get(address + LIST, params=query, headers=headers).json()["secrets"])
-
-    return start
-
-
 def _asked() -> tuple[str, dict[str, str], dict[str, str]]:
     file: dict[str, Any] = json.loads(Path(".infisical.json").read_text("utf-8"))
     credential = {
@@ -83,7 +69,7 @@ def _asked() -> tuple[str, dict[str, str], dict[str, str]]:
 def main(mode: str) -> None:
     """Print the measurement of one mode."""
     begin = time.perf_counter()
-    start = {"loader": loader, "bare": bare, "requests": with_requests}[mode]()
+    start = {"loader": loader, "bare": bare}[mode]()
     imported = time.perf_counter()
     if not start():
         sys.exit("no secret came: this measures nothing")

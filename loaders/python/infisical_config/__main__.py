@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import NoReturn, Unpack
 
-from .errors import ConfigError
+from .exiting import exit_on_error
 from .loading import load
 from .starting import Options, tell
 
@@ -21,10 +21,8 @@ def main(arguments: list[str]) -> NoReturn:
     """Become the command, or end with a status that says why not."""
     options, command = _asked(arguments)
     _act_on_signals_as_a_command_does()
-    try:
+    with exit_on_error():
         environment = child_environment(**options)
-    except ConfigError as error:
-        _end(error.exit_code, str(error))
     _become(command, environment)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +41,7 @@ class Reader:
         Raises ConfigError; after `timeout` seconds at the latest.
         """
         session = self._session
-        session.transport.allow(timeout, time.monotonic() + timeout)
+        session.transport.allow(timeout)
         result = outcome(session.read, timeout)
         if result is None:
             self._session = _Session(self._place)  # the old one is still at work

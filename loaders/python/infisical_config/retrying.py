@@ -46,9 +46,9 @@ class PatientAdapter(HTTPAdapter):
         self.known: str | None = None
         self.seen: str | None = None
 
-    def allow(self, timeout: float, deadline: float) -> None:
-        """Send requests until a moment of the monotonic clock; the timeout is for the errors."""
-        self._timeout, self._deadline = timeout, deadline
+    def allow(self, timeout: float) -> None:
+        """Send requests for that many seconds from now."""
+        self._timeout, self._deadline = timeout, time.monotonic() + timeout
 
     def late(self) -> ConfigError:
         """The error for what did not end in time, unless its status said enough."""

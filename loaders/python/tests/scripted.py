@@ -22,6 +22,8 @@ LOGIN: Script = {
         "tokenType": "Bearer",
     },
 }
+REFUSED: Script = {"status": 401, "json": {"message": "Invalid credentials"}}
+DOWN: Script = {"status": 503, "headers": {"retry-after": "600"}, "text": "down"}
 _LONGEST_STALL = 20.0
 
 # What the real server says of a secret besides, and the SDK insists on.

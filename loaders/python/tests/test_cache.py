@@ -9,11 +9,9 @@ import pytest
 
 from infisical_config import Cache, ConfigError, load
 from tests import service
-from tests.scripted import ScriptedServer, listing
+from tests.scripted import DOWN, REFUSED, ScriptedServer, listing
 
 VALUES = {"A": "value-of-a", "B": "value-of-b"}
-DOWN = {"status": 503, "headers": {"retry-after": "600"}, "text": "down"}
-REFUSED = {"status": 401, "json": {"message": "Invalid credentials"}}
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 
 from tests import service
-from tests.scripted import ScriptedServer
+from tests.scripted import REFUSED, ScriptedServer
 
 CONFIG = "from infisical_config import config"
-REFUSED = {"status": 401, "json": {"message": "Invalid credentials"}}
 
 
 def test_the_first_use_loads_and_later_ones_do_not(server: ScriptedServer, home: Path) -> None:

@@ -10,14 +10,12 @@ import pytest
 from pydantic import BaseModel
 
 from infisical_config import Cache, Config, ConfigError, Watch, watch
-from tests.scripted import LOGIN, ScriptedServer, eventually
+from tests.scripted import LOGIN, REFUSED, ScriptedServer, eventually
 from tests.vault import Vault
 
 FORBIDDEN = {"status": 403, "json": {"message": "Your token has expired", "error": "TokenError"}}
 DENIED = {"status": 403, "json": {"message": "not allowed", "error": "PermissionDenied"}}
 UNAUTHORIZED = {"status": 401, "json": {"message": "Token missing"}}
-REFUSED = {"status": 401, "json": {"message": "Invalid credentials"}}
-DOWN = {"status": 503, "headers": {"retry-after": "600"}, "text": "down"}
 NOT_FOUND = {"status": 404, "json": {"message": "no such folder"}}
 
 
