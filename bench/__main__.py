@@ -5,7 +5,7 @@ import sys
 from bench import against_ansible, fresh_deploy, history_search, migrate, settled_run, starts
 from bench.machine import machine
 from bench.measuring import HOST, REPOSITORY, in_turn, say
-from bench.report import Measured, render
+from bench.report import Measured, pairs, render
 from infisical_iac.errors import UserError
 from tests.staging import engine, stack
 from tests.staging.host import StagingHost
@@ -54,7 +54,7 @@ def _measured() -> Measured:
         writes=migration.writes,
         on_standin=migration.on_standin,
         starts=started.timings,
-        imports={name: started.imports[name] for name in starts.PAIRS},
+        imports={name: started.imports[name] for (name, _), _ in pairs(started.timings)},
         search=history_search.measure(),
         machine=known,
     )

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from infisical_sdk import InfisicalSDKClient  # type: ignore[import-untyped]
 
@@ -20,11 +20,8 @@ from bench.measuring import BenchError, Timings, say
 from bench.report import FEWEST_TIMES, MOST_WRITES, times
 from tests.contract.migrating import ENVIRONMENTS, Case, Ran, new
 from tests.contract.unreliable import UnreliableProxy
-from tests.contract.world import World, set_up
+from tests.contract.world import World
 from tests.staging import engine
-
-if TYPE_CHECKING:
-    from tests.contract.services import Standin
 
 APPLY, SDK = "infisical-iac migrate apply", "the Python SDK, one by one"
 
@@ -64,7 +61,7 @@ def measure(rounds: int) -> Migration:
     """Time both in turn on a server of their own. Raises BenchError if one of them fails."""
     timings: Timings = {APPLY: [], SDK: []}
     with server.running() as running:
-        world = set_up(cast("Standin", running))
+        world = running.world()
         say("Migrations: counting write requests")
         writes = _writes(world)
         for number in range(rounds):

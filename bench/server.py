@@ -4,13 +4,18 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import httpx
 
 from bench.measuring import BenchError
 from tests.contract.services import ENCRYPTION_KEY, free_port, wait_until
+from tests.contract.world import World, set_up
 from tests.staging import stack
 from tests.staging.shell import docker
+
+if TYPE_CHECKING:
+    from tests.contract.services import Standin
 
 _NAME = "infisical-iac-bench"
 _POSTGRES, _REDIS, _INFISICAL = (f"{_NAME}-{each}" for each in ("postgres", "redis", "infisical"))
@@ -20,10 +25,7 @@ _START_SECONDS = 120
 
 @dataclass(frozen=True)
 class Server:
-    """A running Infisical, fresh and not set up yet; `is_standin`: whether it only speaks as one.
-
-    It has of a `Standin` what setting it up takes.
-    """
+    """A running Infisical that is fresh; `is_standin`: whether it only speaks as one."""
 
     url: str
     is_standin: bool
@@ -32,6 +34,10 @@ class Server:
         """A client with a token, or with none."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def world(self) -> World:
+        """What the contract's tests start from, set up on this server."""
+        return set_up(cast("Standin", self))  # of which it has all that this takes
 
     def answers(self) -> bool:
         """Whether it works by now."""
