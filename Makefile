@@ -13,6 +13,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/.installed ## Boot a disposable host, deploy, verify, migrate an example and start it
+	@$(RUN)/python -m tests.tools
 	@$(RUN)/python -m tests.staging up --name $(STAGING_HOST)
 	@echo "==> Deploying: pyinfra -y inventory/staging.py deploy.py"
 	@$(RUN)/pyinfra -y inventory/staging.py deploy.py

@@ -49,7 +49,7 @@ class RedisServer:
             )
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-        wait_until(lambda: _port_open(self.port), "Redis did not open its port")
+        wait_until(lambda: port_open(self.port), "Redis did not open its port")
 
     def stop(self) -> None:
         if self._process is not None:
@@ -95,7 +95,7 @@ class Standin:
         return self
 
     def answers(self) -> bool:
-        return self.process.poll() is None and _port_open(self.port)
+        return self.process.poll() is None and port_open(self.port)
 
     def exit_code(self) -> int:
         return self.process.wait(timeout=20)
@@ -113,7 +113,8 @@ class Standin:
         self._home.cleanup()
 
 
-def _port_open(port: int) -> bool:
+def port_open(port: int) -> bool:
+    """Whether something listens on a port of the loopback address."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

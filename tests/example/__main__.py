@@ -17,7 +17,7 @@ def main() -> int:
             _start(made)
             _rotate(made)
             _outage(made)
-    except (StagingError, AssertionError) as error:
+    except (StagingError, AssertionError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -28,7 +28,7 @@ def _start(made: World) -> None:
         _must(service.start() is None, service.output)
         print(f"  {service.directory.name} runs with three variables, on port {service.port}")
     token = made.join("Ada")
-    print('  backend       mutation { join(name: "Ada") }  signed a token, stored the member')
+    print('  backend          mutation { join(name: "Ada") }  signed a token, stored the member')
     _print_forecast(made, token)
 
 
@@ -47,17 +47,16 @@ def _outage(made: World) -> None:
         print("  Infisical is stopped: what runs goes on; both services are started again")
         _print_forecast(made, made.join("Ada"))
         status = made.backend.restart()
-        print(
-            f"  backend       (without a cache) exit status {status}: {_last(made.backend.output)}"
-        )
+        told = f"exit status {status}: {_last(made.backend.output)}"
+        print(f"  backend          (without a cache) {told}")
         _must(made.forecasts.restart() is None, made.forecasts.output)
-        print(f"  forecasts     (with one) {made.forecasts.output.splitlines()[0]}")
+        print(f"  python-services  (with one) {made.forecasts.output.splitlines()[0]}")
     print("  Infisical runs again")
 
 
 def _print_forecast(made: World, token: str) -> None:
     answer = made.forecasts.get("/forecast", token)
-    print(f"  forecasts     GET /forecast  {answer.status_code} {answer.text}")
+    print(f"  python-services  GET /forecast  {answer.status_code} {answer.text}")
 
 
 def _last(text: str) -> str:

@@ -1,19 +1,17 @@
 """The Infisical of a staging host as the services see it, and as whoever runs it does."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
-
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
+from tests.contract.services import wait_until
 from tests.e2e.looking import PORT, deployer
 from tests.staging import access
 from tests.staging.host import StagingHost
 
-ENVIRONMENT = "development"
+# The migration's example fills the two others, and takes another value there for a conflict.
+ENVIRONMENT = "staging"
 _MOST_SECONDS = 60
 
 
@@ -23,6 +21,7 @@ class Infisical:
     def __init__(self, host: StagingHost, address: str):
         self.host = host
         self.address = address
+        self._stored: set[tuple[str, str]] = set()
         with deployer(host) as client:
             self.project: str = client.get("/api/v1/projects/slug/chainalign")["id"]
 
@@ -32,11 +31,14 @@ class Infisical:
         body = {**self._place(folder), "mode": "upsert", "secrets": listed}
         with deployer(self.host) as client:
             client.patch("/api/v4/secrets/batch", json=body)
+        self._stored |= {(folder, name) for name in secrets}
 
-    def remove(self, folder: str, name: str) -> None:
-        """Take a secret out of a folder; nothing if it isn't there."""
+    def clear(self) -> None:
+        """Take out of it all that was stored."""
         with deployer(self.host) as client:
-            _delete(client, name, self._place(folder))
+            for folder, name in self._stored:
+                client.delete(f"/api/v4/secrets/{name}", json=self._place(folder))
+        self._stored.clear()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
@@ -69,21 +71,6 @@ def reached(host: StagingHost) -> Iterator[Infisical]:
         tunnel.wait(timeout=10)
 
 
-def _delete(client: Client, name: str, place: dict[str, str]) -> None:
-    try:
-        client.delete(f"/api/v4/secrets/{name}", json=place)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-
-
 def _wait(address: str) -> None:
-    end = time.monotonic() + _MOST_SECONDS
-    while time.monotonic() < end:
-        try:
-            if httpx.get(f"{address}/api/status", timeout=5).is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.2)
-    raise AssertionError(f"{address} did not answer within {_MOST_SECONDS} s")
+    with Client(address) as client:
+        wait_until(client.answers, f"{address} did not answer", seconds=_MOST_SECONDS)

@@ -4,15 +4,12 @@ It is made once for each state of the sources, below `.staging/`.
 """
 
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
-from tests.staging.shell import STATE
+from tests.staging.build import digest
+from tests.staging.shell import REPOSITORY, STATE, run
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 AFTER = REPOSITORY / "examples" / "chainalign" / "after"
 LOADERS = REPOSITORY / "loaders"
 _MADE = ("node_modules", "vendor", ".venv", "__pycache__", ".pytest_cache")
@@ -23,7 +20,7 @@ def installed() -> Path:
     """The directory of the copy, which is installed first if the sources have changed."""
     directory = STATE / "example"
     mark = directory / ".installed"
-    now = _digest()
+    now = digest(LOADERS, digest(AFTER, sys.version, without=_MADE), without=_MADE)
     if not mark.exists() or mark.read_text() != now:
         shutil.rmtree(directory, ignore_errors=True)
         shutil.copytree(AFTER, directory, ignore=shutil.ignore_patterns(*_MADE))
@@ -52,25 +49,4 @@ def _python(service: Path) -> None:
 
 
 def _run(directory: Path, *command: str | Path) -> None:
-    done = subprocess.run(
-        list(map(str, command)),
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=_MOST_SECONDS,
-    )
-    assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-
-
-def _digest() -> str:
-    digest = sha256(sys.version.encode())
-    for path in _sources():
-        digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _sources() -> Iterator[Path]:
-    for root in (AFTER, LOADERS):
-        for path in sorted(root.rglob("*")):
-            if path.is_file() and set(_MADE).isdisjoint(path.parts):
-                yield path
+    run(*map(str, command), cwd=directory, timeout=_MOST_SECONDS)

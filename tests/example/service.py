@@ -1,13 +1,13 @@
 """One service of the example as a process: started, asked, stopped."""
 
 import os
-import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.contract.services import port_open, wait_until
 
 _START_SECONDS = 30
 
@@ -34,23 +34,24 @@ class Service:
     def start(self) -> int | None:
         """Start it and wait: None once it listens, or its exit status if it ends before."""
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._process = process = subprocess.Popen(
                 self._command,
                 cwd=self.directory,
                 env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
                 stdout=log,
                 stderr=log,
             )
-        end = time.monotonic() + _START_SECONDS
-        while time.monotonic() < end:
-            status = self._process.poll()
-            if status is not None:
-                return status
-            if _listens(self.port):
-                return None
-            time.sleep(0.05)
-        self.stop()
-        raise AssertionError(f"{self.directory.name} did not start: {self.output[-2000:]}")
+        try:
+            wait_until(
+                lambda: process.poll() is not None or port_open(self.port),
+                f"{self.directory.name} did not start",
+                lambda: self.output[-2000:],
+                _START_SECONDS,
+            )
+        except TimeoutError:
+            self.stop()
+            raise
+        return process.poll()
 
     def stop(self) -> int | None:
         """Ask it to end; its exit status, None if it was never started."""
@@ -69,22 +70,16 @@ class Service:
 
     def get(self, path: str, token: str = "") -> httpx.Response:
         """The answer to a GET, with a token if one is given."""
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=10)
+        return self._ask("GET", path, token)
 
     def graphql(self, query: str, token: str = "", **variables: str) -> Any:
         """The data of a GraphQL answer that has no errors."""
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        answer = httpx.post(
-            f"http://127.0.0.1:{self.port}/",
-            json={"query": query, "variables": variables},
-            headers=headers,
-            timeout=10,
-        ).json()
+        body = {"query": query, "variables": variables}
+        answer = self._ask("POST", "/", token, json=body).json()
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    def _ask(self, method: str, path: str, token: str, json: Any = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = f"http://127.0.0.1:{self.port}{path}"
+        return httpx.request(method, url, json=json, headers=headers, timeout=10)

@@ -1,7 +1,7 @@
-"""Both services with their database, in the development environment of a staging host."""
+"""Both services with their database, in the staging environment of a staging host."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from infisical_iac import local_file
 from infisical_iac.local_file import LocalFile
@@ -37,24 +37,25 @@ class World:
 
 @contextmanager
 def world(host: StagingHost) -> Iterator[World]:
-    """The services' world on a deployed host; neither of them has been started yet."""
-    database = Postgres()
-    try:
-        with reached(host) as infisical:
-            made = World(infisical)
-            _store(made, database)
-            _settle(made.backend, "backend", "/backend", infisical)
-            _settle(made.forecasts, "python-service", "/python-services", infisical)
-            yield made
-            made.backend.stop()
-            made.forecasts.stop()
-    finally:
-        database.close()
+    """The services' world on a deployed host; neither of them has been started yet.
+
+    Once it is left, nothing of it runs any more, and Infisical is as it was.
+    """
+    with ExitStack() as left:
+        database = Postgres()
+        left.callback(database.close)
+        infisical = left.enter_context(reached(host))
+        made = World(infisical)
+        left.callback(infisical.clear)
+        _store(made, database)
+        _settle(made.backend, "backend", "/backend", infisical)
+        _settle(made.forecasts, "python-service", "/python-services", infisical)
+        left.callback(made.backend.stop)
+        left.callback(made.forecasts.stop)
+        yield made
 
 
 def _store(made: World, database: Postgres) -> None:
-    for folder in ("/backend", "/python-services"):
-        made.infisical.remove(folder, "JWT_SECRET")
     made.sign_tokens_with("fake-first-jwt-secret")
     made.infisical.store(
         "/backend",

@@ -6,6 +6,7 @@ The recipe's hash is kept in a label of the image, so an image that is in place 
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -18,11 +19,14 @@ RELEASES = {"trixie": "13", "bookworm": "12"}
 _REGISTRY_SECONDS = 20
 
 
-def digest(directory: Path, *more: str) -> str:
-    """The hash of a directory's files, names and content, and of any texts besides."""
+def digest(directory: Path, *more: str, without: Sequence[str] = ("__pycache__",)) -> str:
+    """The hash of a directory's files, names and content, and of any texts besides.
+
+    `without` are names of files and directories that don't count.
+    """
     total = hashlib.sha256(repr(more).encode())
     for file in sorted(path for path in directory.rglob("*") if path.is_file()):
-        if "__pycache__" not in file.parts:
+        if set(without).isdisjoint(file.parts):
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             total.update(f"{file.relative_to(directory)} {content}\n".encode())
     return total.hexdigest()

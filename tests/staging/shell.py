@@ -28,6 +28,7 @@ def run(
     input: str | None = None,
     timeout: float = 600,
     env: dict[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return its output as text.
 
@@ -36,7 +37,7 @@ def run(
     """
     try:
         done = subprocess.run(
-            command, input=input, text=True, capture_output=True, timeout=timeout, env=env
+            command, input=input, text=True, capture_output=True, timeout=timeout, env=env, cwd=cwd
         )
     except FileNotFoundError:
         raise StagingError(f"{command[0]!r} is not installed; install it and try again") from None
