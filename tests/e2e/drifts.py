@@ -37,12 +37,14 @@ class Drift:
         plan: how the lines of the plan begin, all of them.
         repairs: exactly the operations that change something.
         restarted: the services whose containers may be others, or started anew, afterwards.
+        is_of_kernel: whether it is in the kernel, which all hosts of this machine share.
     """
 
     cause: Callable[[StagingHost], object]
     plan: tuple[str, ...]
     repairs: tuple[str, ...]
     restarted: tuple[str, ...] = ()
+    is_of_kernel: bool = False
 
 
 def _shell(command: str) -> Callable[[StagingHost], object]:
@@ -192,6 +194,7 @@ DRIFTS: dict[str, Drift] = {
         _shell("sysctl -qw fs.suid_dumpable=1"),
         ("~ kernel parameter fs.suid_dumpable: 1 → 0",),
         (KERNEL,),
+        is_of_kernel=True,
     ),
     "sign-up opened": Drift(_open_signup, ("~ sign-up: open → closed",), (BOOTSTRAP,)),
     "deployer lost": Drift(

@@ -8,12 +8,13 @@ from tests.e2e.looking import containers, secrets
 from tests.e2e.running import deploy, planned
 from tests.staging.host import StagingHost
 
-_KERNEL = "kernel parameter changed"
-
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.kernel] if name == _KERNEL else []) for name in DRIFTS],
+    [
+        pytest.param(name, marks=[pytest.mark.kernel] if drift.is_of_kernel else [])
+        for name, drift in DRIFTS.items()
+    ],
 )
 def test_the_plan_names_it_and_a_rerun_repairs_it_and_nothing_else(
     deployed: StagingHost, name: str
