@@ -104,14 +104,19 @@ def find_all(client: Client, organization: str, names: set[str]) -> dict[str, Id
     return {each["identity"]["name"]: _identity(each) for each in own}
 
 
+def memberships(client: Client, project: str) -> list[dict[str, Any]]:
+    """The identities in a project of Infisical, as the server lists them."""
+    path = f"/api/v1/projects/{project}/memberships/identities"
+    return all_of(client, path, "identityMemberships")
+
+
 def find_members(client: Client, project: str, *, besides: set[str]) -> list[Identity]:
     """This project's own identities that are members of a project of Infisical, by name.
 
     An organization may have several such projects: what is no member belongs to another one,
     as far as anybody can tell. Identities with a name among `besides` are not looked at.
     """
-    path = f"/api/v1/projects/{project}/memberships/identities"
-    listed = [each["identity"] for each in all_of(client, path, "identityMemberships")]
+    listed = [each["identity"] for each in memberships(client, project)]
     own = _marked(client, [each["id"] for each in listed if each["name"] not in besides])
     return sorted(map(_identity, own), key=lambda each: (each.name, each.id))
 

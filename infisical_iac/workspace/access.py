@@ -6,10 +6,10 @@ from infisical_iac.api.identities import creation, universal_auth_path
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.model import Isolation, ServiceAccount
 from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, named, reading
+from infisical_iac.workspace.privileges import OF_IDENTITIES
 from infisical_iac.workspace.state import AccountState, Actual, PersonState, Privilege
 
 _IDENTITIES = "/api/v1/identities"
-_PRIVILEGES = "/api/v2/identity-project-additional-privilege"
 _LASTING = {"isTemporary": False}
 
 
@@ -107,7 +107,7 @@ def _privileges(
     for each in present:
         if each is not own:
             what = f"privilege {each.slug} of {wanted.identity}"
-            yield Change("-", what, calls=(Call("DELETE", (_PRIVILEGES, each.id)),))
+            yield Change("-", what, calls=(Call("DELETE", (OF_IDENTITIES, each.id)),))
     if isolation == "privilege" and own:
         yield from _drift(wanted, own)
     elif isolation == "privilege":
@@ -120,7 +120,7 @@ def _privileges(
         }
         what = f"privilege {PRIVILEGE} of {wanted.identity}"
         detail = f"{' and '.join(wanted.readable)} in {wanted.environment}"
-        yield Change("+", what, detail, (Call("POST", (_PRIVILEGES,), body),))
+        yield Change("+", what, detail, (Call("POST", (OF_IDENTITIES,), body),))
 
 
 def _drift(wanted: ServiceAccount, own: Privilege) -> Iterator[Change]:
@@ -133,5 +133,5 @@ def _drift(wanted: ServiceAccount, own: Privilege) -> Iterator[Change]:
     if reasons:
         body = {"slug": PRIVILEGE, "type": _LASTING, "permissions": reading(wanted)}
         what = f"privilege {PRIVILEGE} of {wanted.identity}"
-        call = Call("PATCH", (_PRIVILEGES, own.id), body)
+        call = Call("PATCH", (OF_IDENTITIES, own.id), body)
         yield Change("~", what, ", ".join(reasons), (call,))

@@ -6,8 +6,8 @@ from typing import Any
 
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.pages import all_of
 from infisical_iac.api.parallel import gather
+from infisical_iac.workspace import privileges
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.people_actual import memberships, person, read_people
 from infisical_iac.workspace.people_check import refuse
@@ -16,12 +16,9 @@ from infisical_iac.workspace.state import (
     Actual,
     DeletedEnvironment,
     EnvironmentState,
-    Privilege,
     ProjectState,
     roles_of,
 )
-
-_PRIVILEGES = "/api/v2/identity-project-additional-privilege"
 
 Json = dict[str, Any]
 
@@ -134,10 +131,9 @@ def _accounts(
     client: Client, organization: str, names: set[str], project: str | None, isolation: Isolation
 ) -> dict[str, AccountState]:
     own = identities.find_all(client, organization, names)
-    path = f"/api/v1/projects/{project}/memberships/identities"
     members = {
         each["identityId"]: roles_of(each)
-        for each in (all_of(client, path, "identityMemberships") if project else ())
+        for each in (identities.memberships(client, project) if project else ())
     }
     reads = [
         partial(_account, client, each, members.get(each.id), project, isolation)
@@ -157,12 +153,5 @@ def _account(
     if roles is None or isolation == "viewer":
         return AccountState(identity, auth, roles)
     at = {"identityId": identity.id, "projectId": project}
-    listed = client.get(_PRIVILEGES, params=at)["privileges"]
-    privileges = tuple(_privilege(client, each["id"]) for each in listed)
-    return AccountState(identity, auth, roles, privileges)
-
-
-def _privilege(client: Client, id: str) -> Privilege:
-    # Only the answer for a single one tells its permissions.
-    read = client.get(f"{_PRIVILEGES}/{id}")["privilege"]
-    return Privilege(read["id"], read["slug"], read["isTemporary"], tuple(read["permissions"]))
+    held = privileges.read(client, privileges.OF_IDENTITIES, at)
+    return AccountState(identity, auth, roles, held)

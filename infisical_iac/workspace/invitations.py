@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from infisical_iac.api.client import Client
 from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.people_actual import in_organization
 
 PATH = "/api/v1/invite-org/signup"
 
@@ -29,7 +30,7 @@ def renew(client: Client, admin: Client, organization: str, email: str) -> str:
     Returns the sentence with the link; where the server has SMTP, it sends the link itself and
     the sentence says so. Raises WorkspaceError for somebody without an open invitation.
     """
-    listed = client.get(f"/api/v2/organizations/{organization}/memberships")["users"]
+    listed = in_organization(client, organization)
     open_ones = {_address(each): each["id"] for each in listed if each["status"] == "invited"}
     if email.lower() not in open_ones:
         known = ", ".join(sorted(open_ones)) or "nobody"

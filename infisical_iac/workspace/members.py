@@ -7,15 +7,13 @@ from typing import Any, Literal
 
 from infisical_iac.api import identities as api
 from infisical_iac.api.client import Client
-from infisical_iac.api.pages import all_of
 from infisical_iac.api.parallel import gather
+from infisical_iac.workspace import privileges
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.people_actual import memberships, person, read_people
+from infisical_iac.workspace.people_actual import in_organization, memberships, person, read_people
 from infisical_iac.workspace.state import Privilege, roles_of
 
 Part = Literal["service", "deployer", "administrator", "named", "other"]
-
-_PRIVILEGES = "/api/v2/identity-project-additional-privilege"
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,7 @@ def identities(
     parts: dict[str, Part] = {
         each.id: "deployer" if each.name == api.DEPLOYER else "service" for each in own
     }
-    path = f"/api/v1/projects/{project}/memberships/identities"
-    listed = all_of(client, path, "identityMemberships")
+    listed = api.memberships(client, project)
     return gather([partial(_identity, client, project, each, parts, deployer) for each in listed])
 
 
@@ -117,17 +114,10 @@ def _identity(
         auth = api.universal_auth(client, id)
         part = "deployer" if auth and auth.client_id == deployer else "other"
     at = {"identityId": id, "projectId": project}
-    granted = client.get(_PRIVILEGES, params=at)["privileges"]
-    privileges = tuple(_privilege(client, each["id"]) for each in granted)
-    return Member("identity", shown["name"], part, roles, privileges)
-
-
-def _privilege(client: Client, id: str) -> Privilege:
-    # Only the answer for a single one tells its permissions.
-    read = client.get(f"{_PRIVILEGES}/{id}")["privilege"]
-    return Privilege(read["id"], read["slug"], read["isTemporary"], tuple(read["permissions"]))
+    held = privileges.read(client, privileges.OF_IDENTITIES, at)
+    return Member("identity", shown["name"], part, roles, held)
 
 
 def _rulers(client: Client, organization: str) -> set[str]:
-    listed = client.get(f"/api/v2/organizations/{organization}/memberships")["users"]
+    listed = in_organization(client, organization)
     return {each["user"]["id"] for each in listed if each["role"] == "admin"}

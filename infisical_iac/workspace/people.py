@@ -13,8 +13,8 @@ from infisical_iac.workspace import invitations
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.grants import PRIVILEGE, permissions, project_role, words
 from infisical_iac.workspace.model import Access, Workspace
-from infisical_iac.workspace.people_actual import PRIVILEGES
 from infisical_iac.workspace.permissions import are_equal, named
+from infisical_iac.workspace.privileges import OF_PERSONS
 from infisical_iac.workspace.state import Actual, People, PersonState
 
 _LASTING = {"isTemporary": False}
@@ -127,7 +127,7 @@ def _privilege_call(membership_id: str, grants: list[dict[str, Any]]) -> Call:
         "type": _LASTING,
         "permissions": grants,
     }
-    return Call("POST", (PRIVILEGES,), body, by_admin=True)
+    return Call("POST", (OF_PERSONS,), body, by_admin=True)
 
 
 def _drift(
@@ -151,10 +151,10 @@ def _drift(
         if not are_equal(own.permissions, grants):
             reasons.append(f"permissions → {words(access)}")
         body = {"slug": PRIVILEGE, "type": _LASTING, "permissions": grants}
-        calls.append(Call("PATCH", (PRIVILEGES, own.id), body, by_admin=True))
+        calls.append(Call("PATCH", (OF_PERSONS, own.id), body, by_admin=True))
     for each in there.privileges or ():
         if each.slug == PRIVILEGE and each is not own:
             reasons.append("a second privilege of the same name → none")
-            calls.append(Call("DELETE", (PRIVILEGES, each.id), by_admin=True))
+            calls.append(Call("DELETE", (OF_PERSONS, each.id), by_admin=True))
     if reasons:
         yield Change("~", f"person {email}", ", ".join(reasons), tuple(calls))

@@ -6,10 +6,9 @@ from typing import Any
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
+from infisical_iac.workspace import privileges
 from infisical_iac.workspace.document import WorkspaceError
-from infisical_iac.workspace.state import People, PersonState, Privilege, roles_of
-
-PRIVILEGES = "/api/v1/user-project-additional-privilege"
+from infisical_iac.workspace.state import People, PersonState, roles_of
 
 Json = dict[str, Any]
 
@@ -17,6 +16,12 @@ Json = dict[str, Any]
 def memberships(client: Client, project: str) -> list[Json]:
     """The persons in the project, as the server lists them."""
     listed: list[Json] = client.get(f"/api/v1/projects/{project}/memberships")["memberships"]
+    return listed
+
+
+def in_organization(client: Client, organization: str) -> list[Json]:
+    """The persons in the organization, as the server lists them."""
+    listed: list[Json] = client.get(f"/api/v2/organizations/{organization}/memberships")["users"]
     return listed
 
 
@@ -63,22 +68,15 @@ def read_people(
 
 
 def _person(by_admin: Client | None, listed: Json) -> PersonState:
-    id, privileges = listed["id"], None
+    id, held = listed["id"], None
     if by_admin is not None:
-        answer = by_admin.get(PRIVILEGES, params={"projectMembershipId": id})
-        privileges = tuple(_privilege(by_admin, each["id"]) for each in answer["privileges"])
-    return PersonState(id, roles_of(listed), privileges)
-
-
-def _privilege(by_admin: Client, id: str) -> Privilege:
-    # Only the answer for a single one tells its permissions.
-    read = by_admin.get(f"{PRIVILEGES}/{id}")["privilege"]
-    return Privilege(read["id"], read["slug"], read["isTemporary"], tuple(read["permissions"]))
+        at = {"projectMembershipId": id}
+        held = privileges.read(by_admin, privileges.OF_PERSONS, at)
+    return PersonState(id, roles_of(listed), held)
 
 
 def _usernames(client: Client, organization: str) -> dict[str, str]:
-    listed = client.get(f"/api/v2/organizations/{organization}/memberships")["users"]
-    users = [each["user"] for each in listed]
+    users = [each["user"] for each in in_organization(client, organization)]
     return {name: user["username"] for user in users for name in _names(user)}
 
 
