@@ -5,13 +5,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import yaml
-
+from infisical_iac.migrate import compose_files
 from infisical_iac.migrate.services import service_of
 from infisical_iac.migrate.signs import Text
 from infisical_iac.workspace.model import Workspace
 
-_NAME = re.compile(r"(docker-)?compose([.-][^/]*)?\.ya?ml")
 _DOCKER_ENV = re.compile(r"(?m)^\s*ENV\s+((?:.*\\\n)*.*)")
 _ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w*)(?:=(\S*)|\s+(\S+))")
 
@@ -34,11 +32,9 @@ class Started(NamedTuple):
 
 def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
     """What the compose files among `paths` start."""
-    for path in paths:
-        directory, name = posixpath.split(path)
-        if _NAME.fullmatch(name):
-            for service, data in _services(text(path)):
-                yield _started(service, data, directory)
+    for path in compose_files.among(paths):
+        for service, data in compose_files.services(text(path)):
+            yield _started(service, data, posixpath.dirname(path))
 
 
 def belongs(started: Started, service: str, homes: Sequence[str], workspace: Workspace) -> bool:
@@ -54,21 +50,10 @@ def set_in_image(dockerfile: str) -> set[str]:
     return {each[1] for line in lines for each in _ASSIGNED.finditer(line)}
 
 
-def _services(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return  # with tags of compose's own, or none that compose could read either
-    services = data.get("services") if isinstance(data, dict) else None
-    for name, service in services.items() if isinstance(services, dict) else ():
-        if isinstance(service, dict):
-            yield str(name), service
-
-
 def _started(name: str, data: dict[str, Any], directory: str) -> Started:
     build = data.get("build")
     context = build.get("context", ".") if isinstance(build, dict) else build
-    place = posixpath.normpath(posixpath.join(directory, context)) if context else None
+    place = posixpath.normpath(posixpath.join(directory, str(context))) if context else None
     words = [data.get("entrypoint"), data.get("command")]
     return Started(
         name,

@@ -2,7 +2,6 @@
 
 import posixpath
 from collections.abc import Iterator, Sequence, Set
-from functools import partial
 from pathlib import Path
 
 from infisical_iac.check.finding import Finding
@@ -12,20 +11,21 @@ from infisical_iac.migrate import files
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.findings import is_bootstrap, shown
 from infisical_iac.migrate.loaders import Signs
+from infisical_iac.migrate.signs import Text
 
 _MOVE = "Move it to Infisical: `infisical-iac migrate plan`."
 _REWRITE = "Leave the value empty, and rotate it if it is or was in use."
 _IGNORED = "The loaders ignore it: secrets belong in Infisical."
 
 
-def findings(root: Path, paths: Sequence[str], ignored: Set[str]) -> Iterator[Finding]:
+def findings(root: Path, paths: Sequence[str], text: Text, ignored: Set[str]) -> Iterator[Finding]:
     """The values in the `.env` files among `paths` that should be nowhere but in Infisical.
 
     Args:
         ignored: those of the paths that git ignores. Such a `.env.local` may hold what a
             service reaches Infisical with, and nothing else.
     """
-    signs = Signs(paths, partial(files.text, root))
+    signs = Signs(paths, text)
     for path in paths:
         if is_env(posixpath.basename(path)):
             data, problem = files.content(root, path)

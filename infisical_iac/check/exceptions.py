@@ -1,7 +1,6 @@
 """`.infisical-check.yaml`: what a repository accepts, each with the reason."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -65,5 +64,7 @@ def _fits(pattern: str, finding: Finding) -> bool:
 
 
 def _unused(patterns: Sequence[str], where: str) -> Iterable[Finding]:
-    note = Finding("unused-exception", where, "", "", is_note=True)
-    return (replace(note, message=f"{each} fits no finding: delete it.") for each in patterns)
+    return (
+        Finding("unused-exception", where, "", f"{each} fits no finding: delete it.", is_note=True)
+        for each in patterns
+    )

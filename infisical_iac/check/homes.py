@@ -36,7 +36,7 @@ class Homes:
 
     def service(self, path: str) -> str:
         """The service that a file belongs to, "" for none."""
-        return self._above(posixpath.join(posixpath.dirname(path), "-"), self.by_directory)
+        return self._above(path, self.by_directory)
 
     def _named(self, directory: str) -> str:
         """The service that is named as just this directory; its own name counts, no parent's."""

@@ -14,7 +14,6 @@ from infisical_iac.migrate.tracked import tracked
 
 _RULES = (".env", ".env.*")
 _NAMES = (".env", ".env.local", ".env.production")
-_DOCKERFILE = re.compile(r"(Docker|Container)file(\.(?!.*ignore$).*)?|.*\.[Dd]ockerfile")
 _RULE = re.compile(r"(.*?):\d*:(.*)\t")  # as `git check-ignore -v` says which rule decides
 _OWN_EXCLUDES = re.compile(r"(.*/)?\.git/info/exclude")
 
@@ -71,8 +70,8 @@ def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterato
     """
     homes = set(homes)
     for path in paths:
-        directory = posixpath.dirname(path)
-        if not is_dockerfile(path) or not _is_near(directory, homes):
+        directory, name = posixpath.split(path)
+        if not ignores.is_dockerfile(name) or not _is_near(directory, homes):
             continue
         above = [posixpath.join(each, ".dockerignore") for each in upwards(directory)]
         own = f"{path}.dockerignore"
@@ -81,11 +80,6 @@ def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterato
             lines = " and ".join(ignores.for_docker(_RULES))
             message = f"An image built with {path} takes in .env files. Add {lines} at its end."
             yield Finding("not-ignored", there[0] if there else above[0], "", message)
-
-
-def is_dockerfile(path: str) -> bool:
-    """Whether an image is built with the file."""
-    return bool(_DOCKERFILE.fullmatch(posixpath.basename(path)))
 
 
 def _covers(text: str, directory: str, homes: Set[str]) -> bool:

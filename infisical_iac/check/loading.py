@@ -9,17 +9,16 @@ from typing import Any
 from infisical_iac.check import javascript
 from infisical_iac.check.compose import Started
 from infisical_iac.check.finding import Finding
-from infisical_iac.check.javascript_names import uses_loader
+from infisical_iac.check.javascript_names import PACKAGE, uses_loader
 from infisical_iac.check.javascript_text import code
 from infisical_iac.local_file import NAME, LocalFileError, parse
+from infisical_iac.migrate.packages import is_python, without_comments
 from infisical_iac.migrate.signs import Text, upwards
 
 _REMEDY = "`infisical-iac check --fix` sets it right."
-_PACKAGE = "infisical-config"
 _RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
 _IMPORTED = re.compile(r"(?m)^\s*(?:from|import)\s+infisical_config\b")
 _PYTHON = re.compile(r"(?i)(?<![\w./-])infisical[-_.]config(?![\w-])")
-_MANIFEST = re.compile(r"requirements[^/]*\.(txt|in)|pyproject\.toml|Pipfile|setup\.(cfg|py)")
 _STARTING = re.compile(
     r"(Docker|Container|Proc)file([.-].*)?|.*\.([Dd]ockerfile|sh|service|mk)|[Mm]akefile|[Jj]ustfile"
 )
@@ -32,7 +31,7 @@ def has_loader(paths: Iterable[str], text: Text, containers: Iterable[Started]) 
         paths: of the service's files and the manifests above them.
         containers: those that compose files start for it.
     """
-    commands = (each.command.replace(",", " ") for each in containers)
+    commands = (each.command for each in containers)
     return any(map(_RUNNER.search, commands)) or any(_shows(path, text) for path in paths)
 
 
@@ -40,10 +39,11 @@ def _shows(path: str, text: Text) -> bool:
     name = posixpath.basename(path)
     if name == "package.json":
         return _in_package(text(path))
-    if _MANIFEST.fullmatch(name):
-        return bool(_PYTHON.search(re.sub(r"(?m)(^|\s)#.*", "", text(path))))
+    if is_python(name):
+        return bool(_PYTHON.search(without_comments(text(path))))
     if name.endswith(javascript.ENDINGS):
-        return uses_loader(code(text(path)))
+        # Of the text as it stands first: to blank it takes its time, and brings no name in.
+        return uses_loader(text(path)) and uses_loader(code(text(path)))
     if name.endswith(".py"):
         return bool(_IMPORTED.search(text(path)))
     return bool(_STARTING.fullmatch(name)) and _runs(text(path))
@@ -60,7 +60,7 @@ def _in_package(text: str) -> bool:
         data: Any = json.loads(text)
         needed = {*(data.get("dependencies") or ()), *(data.get("optionalDependencies") or ())}
         scripts = (data.get("scripts") or {}).values()
-        return _PACKAGE in needed or any(_RUNNER.search(str(each)) for each in scripts)
+        return PACKAGE in needed or any(_RUNNER.search(str(each)) for each in scripts)
     except (ValueError, AttributeError, TypeError, RecursionError):
         return False  # what npm can't read either depends on nothing
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from warnings import catch_warnings
 
-from infisical_iac.check.python_names import Names
+from infisical_iac.check.python_names import Names, last
 from infisical_iac.check.python_settings import fields
 from infisical_iac.check.reads import Read, Reads
 
@@ -95,8 +95,12 @@ class _File:
 
     def _in_call(self, node: ast.Call) -> Iterator[tuple[ast.expr, bool]]:
         names, called = self._names, node.func
-        looks = isinstance(called, ast.Attribute) and called.attr in _LOOKS
-        if (looks and names.holds(called.value)) or names.is_getenv(called):  # type: ignore[attr-defined]
+        looks = (
+            isinstance(called, ast.Attribute)
+            and called.attr in _LOOKS
+            and names.holds(called.value)
+        )
+        if looks or names.is_getenv(called):
             has_second = len(node.args) > 1 or bool(node.keywords)
             yield from ((key, has_second or self._has_default(node)) for key in node.args[:1])
         elif names.is_load(called):
@@ -134,8 +138,6 @@ class _File:
 
 def _asked(node: ast.AST, helpers: set[str]) -> Iterator[Read]:
     if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        name = node.func.id if isinstance(node.func, ast.Name) else name
         key = node.args[0].value
-        if name in helpers and isinstance(key, str):
+        if last(node.func) in helpers and isinstance(key, str):
             yield Read(key, node.lineno, len(node.args) > 1 or bool(node.keywords))

@@ -79,6 +79,13 @@ class Names:
                 self.configs.add(name)
 
 
+def last(node: ast.expr) -> str:
+    """The last word of an expression: `Field` of `pydantic.Field`; "" if it ends in none."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def _named(node: ast.expr, names: Collection[str]) -> bool:
     return isinstance(node, ast.Name) and node.id in names
 

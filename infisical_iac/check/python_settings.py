@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator, Sequence
 
-from infisical_iac.check.python_names import Names
+from infisical_iac.check.python_names import Names, last
 from infisical_iac.check.reads import Read
 
 _ALIASES = ("validation_alias", "alias", "env")
@@ -16,7 +16,7 @@ def fields(nodes: Sequence[ast.AST], names: Names) -> Iterator[Read]:
     for node in nodes:
         if not isinstance(node, ast.ClassDef):
             continue
-        bases = [each for each in map(_last, node.bases) if each]
+        bases = [each for each in map(last, node.bases) if each]
         inherited = next((prefixes[each] for each in bases if each in prefixes), "")
         if any(each in prefixes or each.endswith("BaseSettings") for each in bases):
             prefixes[node.name] = prefix = _prefix(node) or inherited
@@ -51,7 +51,7 @@ def _prefix(node: ast.ClassDef) -> str:
     for each in ast.walk(node):
         if isinstance(each, ast.keyword) and each.arg == "env_prefix":
             return _string(each.value)
-        if isinstance(each, ast.Assign) and _last(each.targets[0]) == "env_prefix":
+        if isinstance(each, ast.Assign) and last(each.targets[0]) == "env_prefix":
             return _string(each.value)
     return ""
 
@@ -66,17 +66,11 @@ def _is_needed(value: ast.expr | None) -> bool:
     """Whether a field has no default: `x: str`, `x: str = ...`, `x: str = Field(...)`."""
     if value is None or (isinstance(value, ast.Constant) and value.value is ...):
         return True
-    if not isinstance(value, ast.Call) or _last(value.func) != "Field":
+    if not isinstance(value, ast.Call) or last(value.func) != "Field":
         return False
     if value.args:
         return _is_needed(value.args[0])
     return not {each.arg for each in value.keywords} & {"default", "default_factory"}
-
-
-def _last(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _string(node: ast.expr) -> str:

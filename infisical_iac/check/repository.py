@@ -10,8 +10,9 @@ from infisical_iac.check import compose, env_files, exceptions, ignoring, loadin
 from infisical_iac.check.finding import Finding
 from infisical_iac.check.homes import Homes
 from infisical_iac.check.keys import Held
-from infisical_iac.check.usage import mentioned, usage
+from infisical_iac.check.usage import usage
 from infisical_iac.migrate import files, find
+from infisical_iac.migrate.ignores import is_dockerfile
 from infisical_iac.migrate.signs import upwards
 from infisical_iac.workspace.model import Workspace
 
@@ -35,7 +36,7 @@ class Repository:
         for path in self.paths:
             self._by_service.setdefault(self.homes.service(path), []).append(path)
 
-    @property
+    @cached_property
     def services(self) -> dict[str, list[str]]:
         """The directories of each service that is here, in the order of the workspace file."""
         found = {
@@ -55,7 +56,7 @@ class Repository:
         """
         homes = [home for each in self.services.values() for home in each]
         ignored = ignoring.ignored(self.root, filter(env_files.is_local, self.paths))
-        yield from env_files.findings(self.root, self.paths, ignored)
+        yield from env_files.findings(self.root, self.paths, self.text, ignored)
         yield from ignoring.in_git(self.root, self.paths, homes)
         yield from ignoring.in_images(self.paths, self.text, homes)
 
@@ -73,10 +74,7 @@ class Repository:
             yield Finding("no-service", ".", "", message)
         for name, homes in self.services.items():
             mine = [*self._by_service.get(name, ()), *self._above(homes)]
-            containers = [
-                c for c in self._containers if compose.belongs(c, name, homes, self.workspace)
-            ]
-            if not loading.has_loader(mine, self.text, containers):
+            if not loading.has_loader(mine, self.text, self._started(name, homes)):
                 message = (
                     f"{name} has no infisical-config, and is not started by with-secrets or "
                     "another runner: see loaders/README.md."
@@ -95,8 +93,7 @@ class Repository:
 
     def elsewhere(self) -> set[str]:
         """The words of files that are no service's; what code among them reads may be any."""
-        others = self._by_service.get("", [])
-        return mentioned(others, self.text) | usage(others, self.text).used
+        return usage(self._by_service.get("", ()), self.text).used
 
     def _above(self, homes: list[str]) -> Iterator[str]:
         up = {each for home in homes for each in upwards(home) if each != home}
@@ -108,12 +105,14 @@ class Repository:
 
     def _given(self, name: str, homes: list[str]) -> set[str]:
         mine = self._by_service.get(name, ())
-        images = (path for path in mine if ignoring.is_dockerfile(path))
+        images = (path for path in mine if is_dockerfile(posixpath.basename(path)))
         given = {key for path in images for key in compose.set_in_image(self.text(path))}
-        for each in self._containers:
-            if compose.belongs(each, name, homes, self.workspace):
-                given |= each.given
-        return given
+        return given.union(*(each.given for each in self._started(name, homes)))
+
+    def _started(self, name: str, homes: list[str]) -> list[compose.Started]:
+        return [
+            each for each in self._containers if compose.belongs(each, name, homes, self.workspace)
+        ]
 
 
 def look(root: Path, workspace: Workspace) -> Repository:

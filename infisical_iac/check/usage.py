@@ -50,12 +50,13 @@ class Usage:
 
     def note(self, path: str, reads: Reads) -> None:
         """Take in what a file reads; what tests read need not be there."""
+        counts = not is_test(path)
         for key, line, is_optional in reads.found:
-            if not is_optional and not is_test(path):
+            if counts and not is_optional:
                 self.needed.setdefault(key, f"{path}:{line}")
             self.read.add(key)
             self.used.add(key)
-        if not is_test(path):
+        if counts:
             self.dynamic += (f"{path}:{line}" for line in reads.dynamic)
         if reads.error:
             self.unread[path] = reads.error
@@ -71,14 +72,14 @@ def usage(paths: Iterable[str], text: Text) -> Usage:
             found.note(path, reads)
         if found.dynamic:
             found.used |= {key for each in texts.values() for key in _LITERAL.findall(each)}
-    found.used |= mentioned(paths, text)
+    found.used |= _mentioned(paths, text)
     return found
 
 
-def mentioned(paths: Iterable[str], text: Text) -> set[str]:
+def _mentioned(paths: Iterable[str], text: Text) -> set[str]:
     """The words in files of other languages: whether they are keys, nobody can tell here."""
     endings = tuple(end for language in _LANGUAGES for end in language.ENDINGS)
-    others = (path for path in paths if is_code(path) and not path.endswith(endings))
+    others = (path for path in paths if not path.endswith(endings))
     return {word for path in others for word in _WORD.findall(text(path))}
 
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import click
 
-from infisical_iac.api import contents
-from infisical_iac.api.failures import ApiError
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.client import Client
 from infisical_iac.check import exceptions, keys
 from infisical_iac.check.completing import complete
 from infisical_iac.check.finding import Finding
@@ -16,15 +14,11 @@ from infisical_iac.check.repository import Repository, look
 from infisical_iac.cli.check_showing import print_json, print_text
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.reach import Reached, reach
-from infisical_iac.errors import UserError
+from infisical_iac.migrate import stored
 from infisical_iac.starting import WORKSPACE_FILE
 from infisical_iac.workspace import secret_names
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.readable import Names
-
-
-class CheckError(UserError):
-    """Infisical does not have what the workspace file names."""
 
 
 @dataclass(frozen=True)
@@ -105,26 +99,13 @@ def _dynamic(service: str, place: str) -> Finding:
 
 
 def _inside(reached: Reached) -> _Inside:
-    """What Infisical has of the workspace file. Raises CheckError if it isn't all there."""
-    slug = reached.desired.project.slug
-    project = contents.project(reached.client, slug)
-    if project is None:
-        raise CheckError(f"there is no project {slug} in Infisical: run `workspace apply` first")
-    id, slugs = str(project["id"]), [each.slug for each in reached.desired.environments]
-    listed = gather([partial(_in_environment, reached, id, each) for each in slugs])
-    names: dict[tuple[str, str], list[str]] = {}
-    for environment, secrets in zip(slugs, listed, strict=True):
-        for folder, name in secrets:
-            names.setdefault((environment, folder), []).append(name)
-    return _Inside(id, names)
+    """What Infisical has of the workspace file. Raises MigrationError if it isn't all there."""
+    project = stored.project_id(reached.client, reached.desired.project.slug)
+    slugs = [each.slug for each in reached.desired.environments]
+    listed = partial(_in_environment, reached.client, project)
+    return _Inside(project, secret_names.collect(slugs, listed))
 
 
-def _in_environment(reached: Reached, project: str, slug: str) -> list[tuple[str, str]]:
-    try:
-        return secret_names.in_environment(reached.client, project, slug)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        raise CheckError(
-            f"there is no environment {slug} in Infisical: run `workspace apply` first"
-        ) from None
+def _in_environment(client: Client, project: str, slug: str) -> list[tuple[str, str]]:
+    with stored.asking(slug):
+        return secret_names.in_environment(client, project, slug)

@@ -1,4 +1,4 @@
-"""`infisical-iac init`: the questions of a first deploy, and the two files made of the answers."""
+"""`infisical-iac init`: the questions of a first deploy, and the files made of the answers."""
 
 import runpy
 from collections.abc import Callable, Mapping

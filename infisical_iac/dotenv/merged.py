@@ -25,8 +25,7 @@ def merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> Readin
     own = replace(readings[place], grammar=_GRAMMAR)
     owners = {key: index for index, each in enumerate(readings) for key in each.values}
     written = in_order(
-        _GRAMMAR,
-        {key: value for each in readings for key, value in in_order(parser, each.values).items()},
+        _GRAMMAR, {key: value for each in readings for key, value in each.values.items()}
     )
     of_own, of_others = Text(""), Text("")
     values = dict(written)

@@ -29,7 +29,7 @@ _Loader.add_multi_constructor("!", _plain)
 
 def signs(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Sign]]:
     """The files that `env_file:` names, each with the service that it is passed to."""
-    for path in _files(paths):
+    for path in among(paths):
         directory = posixpath.dirname(path)
         for service, name, raw in _env_files(text(path)):
             named = posixpath.normpath(posixpath.join(directory, name))
@@ -40,27 +40,35 @@ def signs(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Sign]]:
 
 def beside(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Sign]]:
     """The `.env` files that stand beside a compose file which has variables."""
-    for path in _files(paths):
+    for path in among(paths):
         if "${" in text(path):
             why = f"{path} beside it takes its own variables from it"
             yield posixpath.join(posixpath.dirname(path), ".env"), Sign("compose", why)
 
 
-def _files(paths: Iterable[str]) -> Iterator[str]:
+def among(paths: Iterable[str]) -> Iterator[str]:
+    """Those of the paths that are compose files."""
     return (path for path in paths if _NAME.fullmatch(posixpath.basename(path)))
+
+
+def services(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The services of a compose file, each with its name; none of what compose can't read."""
+    try:
+        data = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    found = data.get("services") if isinstance(data, dict) else None
+    for name, service in found.items() if isinstance(found, dict) else ():
+        if isinstance(service, dict):
+            yield str(name), service
 
 
 def _env_files(text: str) -> Iterator[tuple[str, str, bool]]:
     """The service, the path as written and whether it is read raw, of each `env_file`."""
-    try:
-        data = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return  # what compose can't read either passes nothing
-    services = data.get("services") if isinstance(data, dict) else None
-    for name, service in services.items() if isinstance(services, dict) else ():
-        given = service.get("env_file") if isinstance(service, dict) else None
+    for name, service in services(text):
+        given = service.get("env_file")
         for each in given if isinstance(given, list) else [given]:
             path = each.get("path") if isinstance(each, dict) else each
             raw = isinstance(each, dict) and each.get("format") == "raw"
             if isinstance(path, str):
-                yield str(name), path, raw
+                yield name, path, raw

@@ -13,6 +13,8 @@ from infisical_iac.migrate.find import SAMPLES, is_sample
 _COMMENT = "# .env files: their values are in Infisical"
 _HIDDEN = (".env", ".env.*", archive.PATTERN)
 _SHOWN = tuple(f"!.env*.{word}" for word in sorted(SAMPLES))
+_DOCKERFILE = re.compile(r"^(Docker|Container)file|\.(D|d)ockerfile$")
+_DOCKERIGNORE = ".dockerignore"
 _ANYWHERE = "**/"  # in a .dockerignore, a name alone is the one at the top
 
 
@@ -118,10 +120,15 @@ def _docker_files(home: Path, files: Iterable[Path]) -> list[Path]:
 def _contexts(directory: Path) -> Iterator[Path]:
     """Of each Dockerfile the file that docker would heed: its own one, or else the common one."""
     for entry in directory.glob("*") if directory.is_dir() else ():
-        if entry.name.endswith(".dockerignore"):
+        if entry.name.endswith(_DOCKERIGNORE):
             yield entry
-        elif re.search(r"^(Docker|Container)file|\.(D|d)ockerfile$", entry.name):
-            yield directory / ".dockerignore"
+        elif is_dockerfile(entry.name):
+            yield directory / _DOCKERIGNORE
+
+
+def is_dockerfile(name: str) -> bool:
+    """Whether an image is built with a file of this name."""
+    return not name.endswith(_DOCKERIGNORE) and bool(_DOCKERFILE.search(name))
 
 
 def _addition(file: Path, wanted: Sequence[str]) -> Addition:

@@ -64,7 +64,7 @@ def by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Sign]]:
     """
     paths = list(paths)
     of_node = {path: _node(path, text(path)) for path in paths if _is(path, ("package.json",))}
-    of_python = {path: _python(path, text(path)) for path in paths if _is_python(path)}
+    of_python = {path: _python(path, text(path)) for path in paths if is_python(path)}
     places = {posixpath.dirname(path) for path in (*of_node, *of_python)}
     said = code.by_directory(paths, places, text)
     signs: dict[str, list[Sign]] = {}
@@ -87,7 +87,8 @@ def _is(path: str, names: tuple[str, ...]) -> bool:
     return posixpath.basename(path) in names
 
 
-def _is_python(path: str) -> bool:
+def is_python(path: str) -> bool:
+    """Whether a file names the packages that a program in Python depends on."""
     return bool(_PYTHON_MANIFEST.fullmatch(posixpath.basename(path)))
 
 
@@ -128,8 +129,13 @@ def _dependencies(text: str) -> dict[str, str]:
 
 
 def _python(path: str, text: str) -> list[Sign]:
-    without_comments = re.sub(r"(?m)(^|\s)#.*", "", text)
-    return [_sign(path, each) for each in _PYTHON if _names(each, without_comments)]
+    named = without_comments(text)
+    return [_sign(path, each) for each in _PYTHON if _names(each, named)]
+
+
+def without_comments(text: str) -> str:
+    """A manifest of Python without what it says to people."""
+    return re.sub(r"(?m)(^|\s)#.*", "", text)
 
 
 def _names(package: _Package, text: str) -> bool:

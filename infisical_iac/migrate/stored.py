@@ -1,6 +1,7 @@
 """What Infisical has, read for comparing: values as they are stored, or as they are expanded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from infisical_iac.api import contents
@@ -44,8 +45,15 @@ def read(
 
 
 def _list(client: Client, project: str, environment: str, expand: bool) -> list[Json]:
-    try:
+    with asking(environment):
         return contents.secrets(client, project, environment, expand=expand)
+
+
+@contextmanager
+def asking(environment: str) -> Iterator[None]:
+    """Raises MigrationError where a request within is told that the environment isn't there."""
+    try:
+        yield
     except ApiError as error:
         if error.status != 404:
             raise

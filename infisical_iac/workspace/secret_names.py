@@ -1,5 +1,6 @@
 """The names of all secrets, and never a value."""
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from infisical_iac.api import contents
@@ -21,7 +22,16 @@ def read(client: Client, actual: Actual) -> Names:
         return {}
     id = actual.project.id
     slugs = [each.slug for each in actual.environments]
-    found = gather([partial(in_environment, client, id, slug) for slug in slugs])
+    return collect(slugs, partial(in_environment, client, id))
+
+
+def collect(slugs: Sequence[str], listed: Callable[[str], Iterable[tuple[str, str]]]) -> Names:
+    """The names by environment and folder, of environments that are read side by side.
+
+    Args:
+        listed: folder and name of each secret of an environment, as `in_environment` tells them.
+    """
+    found = gather([partial(listed, slug) for slug in slugs])
     names: dict[tuple[str, str], list[str]] = {}
     for slug, secrets in zip(slugs, found, strict=True):
         for folder, name in secrets:

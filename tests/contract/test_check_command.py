@@ -6,9 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
-
-from infisical_iac.cli.main import main
 
 from .migrating import ENVIRONMENTS, Case, Ran, new
 
@@ -36,12 +33,9 @@ def case(world: World, tmp_path: Path) -> Case:
     return case
 
 
-def _check(case: Case, *arguments: str, **environment: str | None) -> Ran:
-    given = ["check", str(case.root), "--workspace-file", str(case.workspace_file), *arguments]
-    result = CliRunner(env={**case.environment(), **environment}).invoke(main, given)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Ran(result.exit_code, result.stdout, result.stderr)
+def _check(case: Case, *arguments: str, url: str = "") -> Ran:
+    given = (str(case.root), "--workspace-file", str(case.workspace_file), *arguments)
+    return case.invoke("check", *given, url=url)
 
 
 def test_all_is_well(case: Case) -> None:
@@ -102,7 +96,7 @@ def test_fix_writes_what_leads_to_the_project_and_keeps_the_rest(case: Case) -> 
 
 def test_offline_says_that_keys_were_not_compared(case: Case) -> None:
     case.write("backend/more.js", "use(process.env.MAIL_KEY);\n")
-    ran = _check(case, "--offline", INFISICAL_API_URL="http://127.0.0.1:9")
+    ran = _check(case, "--offline", url="http://127.0.0.1:9")
     assert ran.exit_code == 0
     assert "? Keys were not compared with Infisical: leave out --offline" in ran.stdout
     assert (

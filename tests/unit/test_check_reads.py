@@ -25,12 +25,10 @@ def _python(code: str, **others: str) -> Reads:
     return python_code.read(texts)["src/app.py"]
 
 
-def _needed(reads: Reads) -> set[str]:
-    return {each.key for each in reads.found if not each.is_optional}
-
-
-def _optional(reads: Reads) -> set[str]:
-    return {each.key for each in reads.found if each.is_optional} - _needed(reads)
+def _keys(reads: Reads) -> tuple[set[str], set[str]]:
+    """Those that the code needs, and those that it can do without."""
+    needed = {each.key for each in reads.found if not each.is_optional}
+    return needed, {each.key for each in reads.found} - needed
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,7 @@ def _optional(reads: Reads) -> set[str]:
     ],
 )
 def test_javascript_that_needs_a_key(code: str) -> None:
-    assert (_needed(_javascript(code)), _optional(_javascript(code))) == ({"KEY"}, set())
+    assert _keys(_javascript(code)) == ({"KEY"}, set())
 
 
 @pytest.mark.parametrize(
@@ -76,7 +74,7 @@ def test_javascript_that_needs_a_key(code: str) -> None:
     ],
 )
 def test_javascript_that_can_do_without_a_key(code: str) -> None:
-    assert (_needed(_javascript(code)), _optional(_javascript(code))) == (set(), {"KEY"})
+    assert _keys(_javascript(code)) == (set(), {"KEY"})
 
 
 @pytest.mark.parametrize(
@@ -143,7 +141,7 @@ def test_the_time_to_read_javascript_grows_with_its_length_alone(opening: str) -
     ],
 )
 def test_python_that_needs_a_key(code: str) -> None:
-    assert (_needed(_python(code)), _optional(_python(code))) == ({"KEY"}, set())
+    assert _keys(_python(code)) == ({"KEY"}, set())
 
 
 @pytest.mark.parametrize(
@@ -159,7 +157,7 @@ def test_python_that_needs_a_key(code: str) -> None:
     ],
 )
 def test_python_that_can_do_without_a_key(code: str) -> None:
-    assert (_needed(_python(code)), _optional(_python(code))) == (set(), {"KEY"})
+    assert _keys(_python(code)) == (set(), {"KEY"})
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,10 @@ def test_rules_for_images_may_be_stronger_or_in_a_directory_above(
         {"backend/Dockerfile": 'CMD ["python", "-m", "infisical_config", "--", "uvicorn", "a"]'},
         {"backend/Procfile": "web: infisical run --env=production -- npm start"},
         {"compose.yaml": "services: {api: {build: backend, command: [with-secrets, --, a]}}"},
+        {
+            "compose.yaml": "services: {db: {build: 3, ports: !override []}, "
+            "api: {build: backend, command: [with-secrets, --, a]}}"
+        },
         {"backend/requirements.txt": "fastapi\ninfisical-config[cache]==0.1.0\n"},
         {"backend/pyproject.toml": '[project]\ndependencies = ["infisical-config>=0.1"]\n'},
         {"package.json": '{"dependencies": {"infisical-config": "file:loaders/node"}}'},

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.migrate import ignores
-from infisical_iac.migrate.ignores import IgnoreError, for_docker, missing, rules, tail
+from infisical_iac.migrate.ignores import (
+    IgnoreError,
+    for_docker,
+    is_dockerfile,
+    missing,
+    rules,
+    tail,
+)
 from tests.unit.migrate.cleanable import git, write
 
 _RULES = rules([".env"])
@@ -156,3 +163,17 @@ def test_an_ignore_file_that_cant_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").mkdir()
     with pytest.raises(IgnoreError, match=r"can't be read \(Is a directory\)"):
         ignores.plan(tmp_path, [".env"])
+
+
+@pytest.mark.parametrize(
+    ("name", "builds"),
+    [
+        *(
+            (each, True)
+            for each in ("Dockerfile", "Dockerfile-prod", "Dockerfile.dev", "a.dockerfile")
+        ),
+        *((each, False) for each in ("Dockerfile.dockerignore", ".dockerignore", "my-Dockerfile")),
+    ],
+)
+def test_an_image_is_built_with_a_file_of_such_a_name(name: str, builds: bool) -> None:
+    assert is_dockerfile(name) == builds
