@@ -29,6 +29,10 @@ class Cascade(NamedTuple):
     modes: tuple[str, ...] = ()
     parser: str = "dotenv"
 
+    def names(self, mode: str) -> list[str]:
+        """The names of its files in a mode, of which a later one wins."""
+        return [each.format(mode=mode) for each in self.files]
+
 
 _MODE_FIRST = (".env", ".env.{mode}", ".env.local", ".env.{mode}.local")
 _LOCAL_FIRST = (".env", ".env.local", ".env.{mode}", ".env.{mode}.local")
@@ -116,7 +120,5 @@ def _layers(file: Read, group: Iterable[Read]) -> tuple[str, ...]:
         if cascade(each) == found
         if posixpath.basename(each.path) != LOCAL or each.environment == file.environment
     }
-    of_mode = mode(file)
-    names = [name.format(mode=of_mode) for name in found.files]
-    read = tuple(name for name in names if name in there)
+    read = tuple(name for name in found.names(mode(file)) if name in there)
     return read if posixpath.basename(file.path) in read else ()

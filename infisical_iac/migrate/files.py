@@ -2,7 +2,11 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+
+Content = Callable[[str], tuple[bytes, str]]
+"""What `content` tells of a path under one root."""
 
 _LONGEST_TEXT = 8 << 20
 

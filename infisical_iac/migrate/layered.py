@@ -47,7 +47,7 @@ def read_in(file: Layer, contents: Mapping[str, bytes]) -> Layered:
     above = dict([*there.items()][place + 1 :])
     alone = _alone(file, there[file.path])
     found = cascade(file)
-    if found is None or found.merging == "as-written":
+    if found is None or found.merging == "as-written" or len(there) == 1:
         reading = alone
     elif found.merging == "together":
         reading = merged([*there.values()], place, found.parser)

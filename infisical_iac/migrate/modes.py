@@ -76,7 +76,7 @@ def _every_mode(source: Source, found: Cascade) -> FileFinding:
 
 def _unread(source: Source, found: Cascade) -> Iterator[FileFinding]:
     name, mode = posixpath.basename(source.path), cascades.mode(source)
-    if name not in [each.format(mode=mode) for each in found.files]:
+    if name not in found.names(mode):
         yield _told(
             source,
             "unread",

@@ -51,7 +51,7 @@ def move(
 
     Args:
         client: with the token of an admin of the project.
-        project: its slug.
+        project: its id.
         policy: what becomes of keys that Infisical has with another value.
         pending: what waits for an approval; what this run has to ask for is added.
         begin: called before the first write, with everything that is to be done.
@@ -59,25 +59,24 @@ def move(
 
     Raises MigrationError before anything is written, ApiError or Unreachable.
     """
-    id = stored.project_id(client, project)
     environments = sorted({each.name.environment for each in secrets})
-    there = stored.read(client, id, environments)
-    folders = {each: contents.folders(client, id, each) for each in environments}
-    pending.forget(id, compare(secrets, there).same)
-    due = [each for each in secrets if not pending.since(id, each)]
+    there = stored.read(client, project, environments)
+    folders = {each: contents.folders(client, project, each) for each in environments}
+    pending.forget(project, compare(secrets, there).same)
+    due = [each for each in secrets if not pending.since(project, each)]
     work = prepare(compare(due, there), there, folders, policy=policy, today=today)
     begin(work)
     by_name = {each.name: each for each in due}
     carry_out(
         client,
-        id,
+        project,
         work,
-        wait=lambda names: pending.note(id, [by_name[each] for each in names]),
+        wait=lambda names: pending.note(project, [by_name[each] for each in names]),
         tell=tell,
     )
-    expanded, unseen = _expanded(client, id, environments)
-    proofs = prove(secrets, stored.read(client, id, environments), expanded)
-    waiting = {each.name: since for each in secrets if (since := pending.since(id, each))}
+    expanded, unseen = _expanded(client, project, environments)
+    proofs = prove(secrets, stored.read(client, project, environments), expanded)
+    waiting = {each.name: since for each in secrets if (since := pending.since(project, each))}
     states: Mapping[Name, State] = {**work.states, **dict.fromkeys(waiting, "pending")}
     notes = [unseen, _UNTOLD.format(pending.file) if len(due) < len(secrets) else ""]
     return Moved(states, [_dated(each, waiting) for each in proofs], "; ".join(filter(None, notes)))

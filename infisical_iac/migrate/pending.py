@@ -5,7 +5,7 @@ own. A value is told by its keyed hash, as in the plan.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,18 @@ from infisical_iac.migrate.secret import Secret
 PENDING_FILE = "migration-pending.json"
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class Pending:
     """The approvals that were asked for, in `migration-pending.json` in a directory.
 
     Args:
         key: of the hashes of values.
-        now: tells the time that is noted.
 
     Raises MigrationError if the file can't be read, and so do the methods that write it.
     """
 
-    def __init__(self, directory: Path, key: bytes, now: Callable[[], str] = _now) -> None:
+    def __init__(self, directory: Path, key: bytes) -> None:
         self.file = directory / PENDING_FILE
-        self._key, self._now = key, now
+        self._key = key
         self._since: dict[str, str] = self._read()
 
     def since(self, project: str, secret: Secret) -> str:
@@ -43,7 +38,7 @@ class Pending:
 
     def note(self, project: str, secrets: Iterable[Secret]) -> None:
         """Remember, before anything else is done, that these were asked for now."""
-        at = self._now()
+        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._write({**self._since, **{self._told(project, each): at for each in secrets}})
 
     def forget(self, project: str, secrets: Iterable[Secret]) -> None:

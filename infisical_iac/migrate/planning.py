@@ -86,7 +86,8 @@ def _source(
         decision = decisions.kept(decision, before.decision, of_file, before.findings)
     keys = {}
     for name, value in values.items():
-        here = found.get(label(source.reading, name), [])
+        named = label(source.reading, name)
+        here = found.get(named, [])
         fresh = PlannedKey(
             line=source.line(name),
             length=len(encoded(value)),
@@ -94,7 +95,7 @@ def _source(
             decision=decisions.default(here, allow_literal=allow_literal),
             findings=_planned(here),
         )
-        keys[label(source.reading, name)] = _decided(fresh, before, label(source.reading, name))
+        keys[named] = _decided(fresh, before, named)
     return PlannedSource(
         path=source.path,
         digest=file_digest,

@@ -60,11 +60,11 @@ def readers(
         names.setdefault((name.environment, name.folder), []).append(name.key)
     found = []
     for each in members:
-        granted = _named(reads(each.roles, each.privileges or (), names))
         if each.part == "service" and each.name in seen:
             shown = frozenset(seen[each.name])
             found.append(Reader(each, shown, shown, "login"))
         else:
+            granted = _named(reads(each.roles, each.privileges or (), names))
             found.append(Reader(each, granted, _meant(each, granted, workspace, names), "roles"))
     return found
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from infisical_iac.dotenv import GRAMMARS
+from infisical_iac.migrate import files
 from infisical_iac.migrate.across import KINDS, across
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import Source
@@ -51,7 +53,8 @@ def _anew(source: Source, grammar: str, root: Path, workspace: Workspace) -> Sou
     if grammar not in GRAMMARS:
         return source
     choice = Choice(Sign(grammar, SAID), others=(), readers=())
-    fresh = read_source(root, source.path, choice, workspace, is_tracked=False)
+    content = partial(files.content, root)
+    fresh = read_source(root, source.path, choice, workspace, content=content, is_tracked=False)
     around = (each for each in source.findings if each.kind in _AROUND)
     inside = (each for each in fresh.findings if each.kind not in _AROUND)
     return replace(

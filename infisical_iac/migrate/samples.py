@@ -29,7 +29,7 @@ def drift(sources: Sequence[Source], samples: Mapping[str, bytes]) -> Iterator[F
 
 def _between(path: str, sample: Reading, group: Sequence[Source]) -> Iterator[FileFinding]:
     keys = {key for each in group for key in each.reading.values}
-    lines = {entry.key: entry.first_line for entry in sample.entries}
+    lines = sample.lines
     for key in (each for each in lines if each not in keys):
         message = f"{path}:{lines[key]} names it, and no file beside it has it."
         remedy = "See whether the service needs it, and add it before the move."

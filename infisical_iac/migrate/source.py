@@ -8,7 +8,7 @@ from typing import NamedTuple
 from infisical_iac.dotenv import Finding, Reading
 from infisical_iac.migrate import find
 from infisical_iac.migrate.disagreements import disagreements
-from infisical_iac.migrate.files import content
+from infisical_iac.migrate.files import Content
 from infisical_iac.migrate.findings import of_entries, shown
 from infisical_iac.migrate.layered import Layer, Layered, overridden, paths, read_in
 from infisical_iac.migrate.loaders import Choice
@@ -33,6 +33,7 @@ def source(
     choice: Choice,
     workspace: Workspace,
     *,
+    content: Content,
     is_tracked: bool,
     layers: tuple[str, ...] = (),
 ) -> Source:
@@ -41,16 +42,17 @@ def source(
     Args:
         path: relative to `root`, with slashes.
         choice: the loader that reads it today.
+        content: gives the bytes of files under `root`.
         is_tracked: whether git tracks it.
         layers: the names of the files that its loader reads with it, as in `cascades.layers`.
 
     A file that can't be read is a source without entries, and with a finding that blocks.
     """
-    data, problem = content(root, path)
+    data, problem = content(path)
     slugs = [each.slug for each in workspace.environments]
     place = spot(path, choice, slugs)._replace(layers=layers)
     service = service_of(path, root.resolve().name, choice.readers, workspace)
-    layered, found = _layered(root, place, choice, data, problem)
+    layered, found = _layered(content, place, choice, data, problem)
     made = Source(
         path,
         service,
@@ -75,16 +77,16 @@ def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
 
 
 def _layered(
-    root: Path, place: Spot, choice: Choice, data: bytes, problem: str
+    content: Content, place: Spot, choice: Choice, data: bytes, problem: str
 ) -> tuple[Layered, list[Finding]]:
     if problem:
         return Layered(Reading(place.grammar, (), (), problem), {}), [_unreadable(problem)]
-    layered = read_in(place, _contents(root, place) | {place.path: data})
+    layered = read_in(place, _contents(content, place) | {place.path: data})
     return layered, _found(layered, data, choice)
 
 
-def _contents(root: Path, file: Layer) -> dict[str, bytes]:
-    read = {path: content(root, path) for path in paths(file) if path != file.path}
+def _contents(content: Content, file: Layer) -> dict[str, bytes]:
+    read = {path: content(path) for path in paths(file) if path != file.path}
     return {path: data for path, (data, problem) in read.items() if not problem}
 
 

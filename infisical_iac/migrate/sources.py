@@ -3,7 +3,7 @@
 import posixpath
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from infisical_iac.migrate import files, find
@@ -55,18 +55,20 @@ def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
     slugs = [each.slug for each in workspace.environments]
     beside = layers(spot(path, chosen[path], slugs) for path in chosen if path not in samples)
     in_git = tracked(root, beside)
+    content = cache(partial(files.content, root))
     sources = [
         source(
             root,
             path,
             chosen[path],
             workspace,
+            content=content,
             is_tracked=path in in_git,
             layers=beside[path],
         )
         for path in sorted(beside)
     ]
-    contents = {path: files.content(root, path)[0] for path in samples}
+    contents = {path: content(path)[0] for path in samples}
     sources = with_findings(sources, [*of_modes(sources), *drift(sources, contents)])
     return [each for each in sources if only is None or each.path in only]
 

@@ -18,7 +18,7 @@ def tracked(root: Path, paths: Iterable[str]) -> set[str]:
     top = root.resolve()
     by_repository: dict[Path, list[str]] = {}
     for path in paths:
-        if repository := _repository((top / path).parent):
+        if repository := repository_of((top / path).parent):
             by_repository.setdefault(repository, []).append(path)
     return {
         path
@@ -29,7 +29,8 @@ def tracked(root: Path, paths: Iterable[str]) -> set[str]:
     }
 
 
-def _repository(directory: Path) -> Path | None:
+def repository_of(directory: Path) -> Path | None:
+    """The top of the repository that a directory is in, told without git; None if it is in none."""
     around = (directory, *directory.parents)
     return next((each for each in around if (each / ".git").exists()), None)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infisical_iac.migrate.find import ScanError
+from infisical_iac.migrate.tracked import repository_of
 
 
 class Tree(NamedTuple):
@@ -29,14 +30,10 @@ def trees(paths: Sequence[Path]) -> list[Tree]:
             found[path] = Tree(path)
             continue
         file = path.parent.resolve() / path.name
-        root = _around(file)
+        root = repository_of(file.parent) or file.parent
         others = found[root].only if root in found else None
         found[root] = Tree(root, (others or frozenset()) | {file.relative_to(root).as_posix()})
     return list(found.values())
-
-
-def _around(file: Path) -> Path:
-    return next((each for each in file.parents if (each / ".git").exists()), file.parent)
 
 
 def _refuse_nested(paths: Iterable[Path]) -> None:

@@ -27,7 +27,7 @@ def secrets(plan: Plan, root: Path, key: bytes, workspace: Workspace) -> list[Se
     planned, something is undecided, or a decision can't be carried out.
     """
     sources = [each for each in plan.sources if each.decision != "skip"]
-    files = {path: _read(root / path) for each in sources for path in paths(each)}
+    files = {path: _read(root / path) for path in {p for each in sources for p in paths(each)}}
     contents = {path: data for path, data in files.items() if data is not None}
     _refuse(_changed(sources, files, key), "plan again")
     _refuse(_misplaced(sources, workspace), "decide in the plan, then apply again")
