@@ -37,12 +37,11 @@ class Delivery:
         """Deliver it if something else is there. Raises DeliveryError."""
         if self.courier is None:
             return
-        is_due = self.courier.differs(credential)
-        if is_due:
-            self.courier.deliver(credential)
+        is_new = self.courier.deliver(credential)
+        if is_new:
             self.tell(f"~ {self.account.target}: credentials {self.account.credentials}")
         # A run that died in between may have delivered and not deployed.
-        if self.deploys and self.courier.deploys and (is_due or credential.is_undelivered):
+        if self.deploys and self.courier.deploys and (is_new or credential.is_undelivered):
             self.courier.deploy()
             self.tell(f"~ {self.account.target}: is being deployed")
 

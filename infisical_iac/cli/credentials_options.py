@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from infisical_iac.cli.credentials_reach import CredentialsError
-from infisical_iac.cli.options import inventory_option
+from infisical_iac.cli.options import inventory_option, workspace_file_option
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _PRODUCTION = "production"
@@ -52,11 +52,7 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(file_okay=False, path_type=Path),
             help="At a URL: the directory of the credentials' files.",
         ),
-        click.option(
-            "--file",
-            type=click.Path(path_type=Path),
-            help="The workspace file [default: the setting workspace_file]",
-        ),
+        workspace_file_option,
         inventory_option,
     ):
         command = option(command)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from infisical_iac.cli.credentials_deliver import Delivery, delivery
+from infisical_iac.cli.credentials_deliver import delivery
 from infisical_iac.cli.credentials_options import (
     deploy_option,
     may_show,
@@ -16,7 +16,7 @@ from infisical_iac.cli.credentials_options import (
 from infisical_iac.cli.credentials_reach import CredentialsError, Kept, keep
 from infisical_iac.cli.items import print_data
 from infisical_iac.cli.options import Lock, lock_options, yes_option
-from infisical_iac.workspace.credential_file import Credential, variables
+from infisical_iac.workspace.credential_file import variables
 from infisical_iac.workspace.credentials import Step
 from infisical_iac.workspace.rotation import Rotation
 
@@ -73,14 +73,8 @@ def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
 
 
 def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
-    told: list[str] = []
-
-    def tell(change: str) -> None:
-        click.echo(change)
-        told.append(change)
-
     ways = [
-        (step, kept.held(step), delivery(step.account, deploys=deploy, tell=tell))
+        (step, kept.held(step), delivery(step.account, deploys=deploy, tell=kept.tell))
         for step in steps
         if step.account.target
     ]
@@ -89,16 +83,12 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
             "none of these has a target: say in the workspace file, under `deliver` of the "
             "service, where they go"
         )
-    due = [each for each in ways if _is_due(*each)]
-    with kept.recorded(told) if due else nullcontext():
+    due = [(step, held, way) for step, held, way in ways if way.is_due(held) or held.is_undelivered]
+    with kept.recorded() if due else nullcontext():
         for step, held, way in due:
-            rotation = Rotation(kept.reached.client, kept.store, way.deliver, overlap, tell)
+            rotation = Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell)
             way.deliver(held)
             if held.is_undelivered:
                 rotation.end(step, held)
-    if not told:
+    if not kept.told:
         click.echo("Nothing to deliver.")
-
-
-def _is_due(step: Step, held: Credential, way: Delivery) -> bool:
-    return way.is_due(held) or held.is_undelivered

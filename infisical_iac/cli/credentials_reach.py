@@ -1,10 +1,12 @@
 """The credentials of an Infisical that was reached, and where their files are."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+import click
 
 from infisical_iac.cli.options import Lock
 from infisical_iac.cli.reach import Reached, reach
@@ -28,6 +30,7 @@ class Kept:
         place: where the files are; None at a URL where no directory was given.
         files: their content by name; None likewise.
         steps: what is due for each service in each environment.
+        told: the changes that were made since.
     """
 
     reached: Reached
@@ -35,6 +38,7 @@ class Kept:
     files: dict[str, str] | None
     steps: Sequence[Step]
     now: datetime
+    told: list[str] = field(default_factory=list)
 
     @property
     def store(self) -> Store:
@@ -75,16 +79,14 @@ class Kept:
             )
         return step.held
 
-    @contextmanager
-    def recorded(self, told: Sequence[str]) -> Iterator[None]:
-        """Write into the host's audit log what was changed; at a URL there is none."""
-        if self.reached.remember is None:
-            yield
-            return
-        from infisical_iac.operations import audit
+    def tell(self, change: str) -> None:
+        """Print a change that was made, and keep it for `recorded`."""
+        click.echo(change)
+        self.told.append(change)
 
-        with audit.recorded("rotation", told):
-            yield
+    def recorded(self) -> AbstractContextManager[None]:
+        """A context that writes into the host's audit log what is told until its end."""
+        return self.reached.recorded("rotation", self.told)
 
 
 @contextmanager

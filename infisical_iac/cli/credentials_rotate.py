@@ -45,20 +45,14 @@ def rotate(
     have been started anew. The next apply, or rotation, after it revokes the old one. A
     rotation that was interrupted is completed by the next.
     """
-    told: list[str] = []
-
-    def tell(change: str) -> None:
-        click.echo(change)
-        told.append(change)
-
     with keep(inventory, file, where, lock=Lock(lock_timeout, break_lock)) as kept:
         step = kept.one(service, environment)
-        way = delivery(step.account, deploys=deploy, tell=tell)
+        way = delivery(step.account, deploys=deploy, tell=kept.tell)
         way.check()
         if step.held and step.held.is_undelivered:
             click.echo("Completing the rotation that was begun.")
-        with kept.recorded(told):
-            Rotation(kept.reached.client, kept.store, way.deliver, overlap, tell).run(step)
+        with kept.recorded():
+            Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell).run(step)
 
 
 @click.command(short_help="Revoke all client secrets of a service, at once.")
@@ -82,7 +76,6 @@ def revoke(
     Those that others made for its identity too; its file is removed. The next apply makes new
     ones: to end a service for good, take it out of the workspace file.
     """
-    told: list[str] = []
     with keep(inventory, file, where, lock=Lock(lock_timeout, break_lock)) as kept:
         step = kept.one(service, environment)
         name = step.account.credentials
@@ -96,14 +89,14 @@ def revoke(
             question = f"Type {name} to revoke its {count}, which stops what runs with them"
             if click.prompt(question, default="", show_default=False, err=True) != name:
                 raise CredentialsError(f"that is not {name}: nothing was changed")
-        with kept.recorded(told):
+        with kept.recorded():
             if step.holder:
                 client_secrets.revoke(
                     kept.reached.client, step.holder, [each.id for each in secrets]
                 )
-            told.append(f"- client secrets of {name}: {len(secrets)}")
+            kept.told.append(f"- client secrets of {name}: {len(secrets)}")
             kept.store.remove(name)
-            told.append(f"- credentials {name}")
+            kept.told.append(f"- credentials {name}")
     click.echo(f"{count} of {name} revoked; the next apply makes a new one.")
     if step.account.target:
         click.echo(f"{step.account.target} keeps one that no longer works.")

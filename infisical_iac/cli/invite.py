@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from infisical_iac.api.identities import organization_id
-from infisical_iac.cli.options import inventory_option
+from infisical_iac.cli.options import inventory_option, workspace_file_option
 from infisical_iac.cli.reach import reach
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.invitations import renew
@@ -13,11 +13,7 @@ from infisical_iac.workspace.invitations import renew
 
 @click.command()
 @inventory_option
-@click.option(
-    "--file",
-    type=click.Path(path_type=Path),
-    help="The workspace file [default: the setting workspace_file]",
-)
+@workspace_file_option
 @click.argument("email")
 def invite(inventory: str, file: Path | None, email: str) -> None:
     """Print a new invitation link for EMAIL, who was invited but has not come yet.

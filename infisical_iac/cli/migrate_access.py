@@ -15,7 +15,7 @@ from infisical_iac.migrate import verify as verifying
 from infisical_iac.migrate.readers import of_services, readers, unmeant
 from infisical_iac.migrate.secret import Name
 from infisical_iac.migrate.verify import Expected, Seen
-from infisical_iac.workspace import credentials, members
+from infisical_iac.workspace import credential_file, credentials, members
 from infisical_iac.workspace.members import Member
 from infisical_iac.workspace.model import ServiceAccount
 
@@ -120,7 +120,7 @@ def _ask(
     reached: Reached, project: str, wanted: Mapping[Name, Expected], text: str
 ) -> set[Name] | str:
     """What a service sees, or why that can't be told."""
-    credential = credentials.parse(text)
+    credential = credential_file.parse(text)
     if credential is None:
         return "its credentials file is missing, malformed, or can't be read"
     nobody = reached.client.with_token("")

@@ -59,7 +59,7 @@ def apply(
     approval, 1 for an error.
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
-    pending = Pending(file.parent, key)
+    pending, root = Pending(file.parent, key), file.parent / plan.root
     with reach(
         inventory,
         workspace_file,
@@ -72,15 +72,14 @@ def apply(
                 f"{file} was made for the project {plan.project}, and the workspace file is of "
                 f"{reached.desired.project.slug}: give the right --workspace-file, or plan again"
             )
-        secrets = wanted.secrets(plan, file.parent / plan.root, key, reached.desired)
-        moved = _move(reached, secrets, on_conflict, pending, quiet=as_json)
+        secrets = wanted.secrets(plan, root, key, reached.desired)
         project = stored.project_id(reached.client, plan.project)
+        moved = _move(reached, project, secrets, on_conflict, pending, quiet=as_json)
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = report.build(plan, moved.proofs, moved.states, key=key, at=at, note=moved.note)
     written = report.write(data, file.parent)
     proven = data["outcome"] == "proven"
     if proven:
-        root = file.parent / plan.root
         written += complete(root, reached.desired, project, reached.address)
     if as_json:
         print_data(data)
@@ -93,7 +92,13 @@ def apply(
 
 
 def _move(
-    reached: Reached, secrets: Sequence[Secret], policy: Policy, pending: Pending, *, quiet: bool
+    reached: Reached,
+    project: str,
+    secrets: Sequence[Secret],
+    policy: Policy,
+    pending: Pending,
+    *,
+    quiet: bool,
 ) -> Moved:
     console = Console(stderr=True)
     bar = Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
@@ -105,7 +110,7 @@ def _move(
         def begin(work: Work) -> None:
             progress.update(task, total=sum(len(each.items) for each in work.batches))
             if work.batches:  # a run that writes nothing is none for the audit log
-                stack.enter_context(reached.recorded(made))
+                stack.enter_context(reached.recorded("workspace", made))
 
         def tell(what: str, count: int) -> None:
             made.append(what)
@@ -113,7 +118,7 @@ def _move(
 
         return move(
             reached.client,
-            reached.desired.project.slug,
+            project,
             secrets,
             policy=policy,
             today=datetime.now(UTC).date(),

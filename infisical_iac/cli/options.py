@@ -1,6 +1,7 @@
 """Options that several commands have."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -16,6 +17,11 @@ inventory_option = click.option(
     show_default=True,
     show_envvar=True,
     help="The inventory that names the host.",
+)
+workspace_file_option = click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    help="The workspace file [default: the setting workspace_file]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")

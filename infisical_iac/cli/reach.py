@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
+from infisical_iac.auditing import Event
 from infisical_iac.cli.options import Lock
 from infisical_iac.errors import UserError
 from infisical_iac.workspace.credentials import DIRECTORY
@@ -25,6 +26,8 @@ _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _EMAIL = "INFISICAL_ADMIN_EMAIL"
 _PASSWORD = "INFISICAL_ADMIN_PASSWORD"
 _CLIENT_ID = "INFISICAL_CLIENT_ID="
+
+Recorded = Callable[[Event, Sequence[str]], AbstractContextManager[None]]
 
 
 class ReachError(UserError):
@@ -46,8 +49,8 @@ class Reached:
         remember: keeps a memory for the next run; None at a URL, where there is nowhere to.
         credentials: reads the client ids in the services' credentials on the host, by path.
         discard: removes files from the host.
-        recorded: a context that writes into the host's audit log what was changed in it, taken
-            from the list when it ends; at a URL there is no such log.
+        recorded: a context that writes an event into the host's audit log, with what was changed
+            in it, taken from the list when it ends; at a URL there is no such log.
     """
 
     client: Client
@@ -62,7 +65,7 @@ class Reached:
     remember: Callable[[Memory], None] | None = None
     credentials: Callable[[], Mapping[str, str]] = dict
     discard: Callable[[Sequence[str]], None] = lambda _: None
-    recorded: Callable[[Sequence[str]], AbstractContextManager[None]] = lambda _: nullcontext()
+    recorded: Recorded = lambda *_: nullcontext()
 
 
 @contextmanager
@@ -157,7 +160,7 @@ def _on_host(
             remember=workspace.keep,
             credentials=_credentials,
             discard=_discard,
-            recorded=partial(audit.recorded, "workspace"),
+            recorded=audit.recorded,
         )
 
 

@@ -17,6 +17,7 @@ from infisical_iac.cli.options import (
     inventory_option,
     json_option,
     lock_options,
+    workspace_file_option,
     yes_option,
 )
 from infisical_iac.cli.reach import Reached, reach
@@ -67,11 +68,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["privilege", "viewer"]),
             help="How an identity is kept to its folder [default: the setting]",
         ),
-        click.option(
-            "--file",
-            type=click.Path(path_type=Path),
-            help="The workspace file [default: the setting workspace_file]",
-        ),
+        workspace_file_option,
         inventory_option,
     ):
         command = option(command)
@@ -155,7 +152,7 @@ def apply(
             print_changes(planned.due, stderr=True)
             click.confirm("Make these changes?", abort=True, err=True)
         confirm(planned.removals, names, ask=not yes)
-        with reached.recorded(told) if planned.due else nullcontext():
+        with reached.recorded("workspace", told) if planned.due else nullcontext():
             make(reached, planned, tell)
         notes = _notes(reached, planned, prune=prune)
     if as_json:

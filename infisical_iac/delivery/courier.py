@@ -24,8 +24,8 @@ class Courier(Protocol):
     def differs(self, credential: Credential) -> bool:
         """Whether something else than the credential is there."""
 
-    def deliver(self, credential: Credential) -> None:
-        """Deliver it, and read it back."""
+    def deliver(self, credential: Credential) -> bool:
+        """Deliver it if it differs, and read it back; whether it did."""
 
     def deploy(self) -> None:
         """Let the service start anew."""

@@ -40,21 +40,26 @@ class Dokploy:
     def differs(self, credential: Credential) -> bool:
         """Whether there is something to deliver."""
         found = self._read()
-        return self._wanted(found, credential) != found["env"] or self._leaks(found)
+        return not self._has(found, self._wanted(found, credential))
 
-    def deliver(self, credential: Credential) -> None:
-        """Set the three variables, keep all others, and see that they are there."""
+    def deliver(self, credential: Credential) -> bool:
+        """Set the three variables, keep all others, and see that they are there.
+
+        Does nothing if they are there already; returns whether they were not.
+        """
         found = self._read()
         text = self._wanted(found, credential)
+        if self._has(found, text):
+            return False
         body: dict[str, Any] = {self._id_key: self._target.id, "env": text}
         if self._target.application:
             # It asks for all of them. The file would be copied into the image that is built.
             body |= {"buildArgs": found["buildArgs"] or "", "createEnvFile": False}
             body |= {"buildSecrets": found["buildSecrets"] or ""}
         self._send("POST", "saveEnvironment", json=body)
-        now = self._read()
-        if now["env"] != text or self._leaks(now):
+        if not self._has(self._read(), text):
             raise DeliveryError(f"{self._target} did not keep what was saved: push again")
+        return True
 
     def deploy(self) -> None:
         """Let Dokploy deploy the service, without waiting for it."""
@@ -90,8 +95,10 @@ class Dokploy:
         except TextError as error:
             raise DeliveryError(f"{self._target}: {error}") from None
 
-    def _leaks(self, found: dict[str, Any]) -> bool:
-        return bool(self._target.application and found["createEnvFile"])
+    def _has(self, found: dict[str, Any], text: str) -> bool:
+        """Whether it keeps the text, and not in an image too."""
+        leaks = self._target.application and found["createEnvFile"]
+        return found["env"] == text and not leaks
 
     def _send(self, method: str, action: str, **request: Any) -> httpx.Response:
         try:

@@ -33,9 +33,13 @@ class RemoteFile:
         text = render(credential.settled)
         return self._look() != f"600 {sha256(text.encode()).hexdigest()}"
 
-    def deliver(self, credential: Credential) -> None:
-        """Put the file in its place in one step, for its user alone, and see that it is there."""
-        self._look()
+    def deliver(self, credential: Credential) -> bool:
+        """Put the file in its place in one step, for its user alone, and see that it is there.
+
+        Does nothing if it is there already; returns whether it was not.
+        """
+        if not self.differs(credential):
+            return False
         path = shlex.quote(self._target.path)
         new = shlex.quote(f"{self._target.path}.new")
         self._run(
@@ -45,6 +49,7 @@ class RemoteFile:
         )
         if self.differs(credential):
             raise DeliveryError(f"{self._target} is not what was written: push again")
+        return True
 
     def deploy(self) -> None:
         """Do nothing: who reads the file is not known."""

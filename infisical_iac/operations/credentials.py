@@ -12,8 +12,9 @@ from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.operations.workspace import actual
 from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace.credential_file import render
 from infisical_iac.workspace.credential_store import Store
-from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan, render
+from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan
 from infisical_iac.workspace.model import Workspace
 
 _notes: dict[str, list[str]] = {}
@@ -63,8 +64,7 @@ def _tell(due: Iterable[Step]) -> None:
         if each.creates:
             journal.item("+", f"credentials {each.account.credentials}")
         if each.orphans:
-            what = f"client secrets of {each.account.credentials} that no file holds"
-            journal.item("-", what, str(len(each.orphans)))
+            journal.items([each.revocation])
 
 
 def _store(desired: Workspace, port: int) -> None:

@@ -14,19 +14,17 @@ from infisical_iac.workspace.credentials import Holder, Step, description
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.expiry import Term
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.state import AccountState, Actual
+from infisical_iac.workspace.state import Actual
 
 
 def holders(client: Client, actual: Actual) -> dict[str, Holder]:
     """Our identities that can log in, by name, with their client secrets; read side by side."""
-    able = {name: each for name, each in actual.accounts.items() if each.auth is not None}
-    read = gather([partial(_holder, client, each) for each in able.values()])
-    return dict(zip(able, read, strict=True))
-
-
-def _holder(client: Client, account: AccountState) -> Holder:
-    assert account.auth is not None
-    return _read(client, account.identity.id, account.auth)
+    able = {
+        name: partial(_read, client, each.identity.id, each.auth)
+        for name, each in actual.accounts.items()
+        if each.auth is not None
+    }
+    return dict(zip(able, gather(list(able.values())), strict=True))
 
 
 def find_holders(client: Client, desired: Workspace) -> dict[str, Holder]:

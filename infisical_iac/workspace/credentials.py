@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from infisical_iac.api.identities import ClientSecret
-from infisical_iac.workspace.credential_file import Credential as Credential
-from infisical_iac.workspace.credential_file import parse as parse
-from infisical_iac.workspace.credential_file import render as render
+from infisical_iac.item import Item
+from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.expiry import until
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 
@@ -53,11 +52,17 @@ class Step:
         """Whether there is nothing to do."""
         return not self.creates and not self.orphans
 
+    @property
+    def revocation(self) -> Item:
+        """The end of its orphans, for people to read."""
+        what = f"client secrets of {self.account.credentials} that no file holds"
+        return Item("-", what, str(len(self.orphans)))
+
     def __str__(self) -> str:
         name = self.account.credentials
         parts = [f"+ credentials {name}"] if self.creates else []
         if self.orphans:
-            parts.append(f"- client secrets of {name} that no file holds: {len(self.orphans)}")
+            parts.append(str(self.revocation))
         return ", ".join(parts) or f"= credentials {name}"
 
 

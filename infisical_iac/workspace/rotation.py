@@ -41,8 +41,7 @@ class Rotation:
             held = self._renew(step)
         if step.orphans:
             client_secrets.revoke_orphans(self.client, step)
-            what = f"client secrets of {step.account.credentials} that no file holds"
-            self.tell(f"- {what}: {len(step.orphans)}")
+            self.tell(str(step.revocation))
         self.deliver(held)
         self.end(step, held)
 

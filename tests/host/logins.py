@@ -10,7 +10,8 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
 from infisical_iac.errors import UserError
-from infisical_iac.workspace.credentials import Credential, parse, path
+from infisical_iac.workspace.credential_file import Credential, parse
+from infisical_iac.workspace.credentials import path
 from infisical_iac.workspace.model import Workspace
 from tests.host.connection import Connection
 

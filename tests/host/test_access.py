@@ -9,7 +9,8 @@ from infisical_iac.api import identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
 from infisical_iac.settings import Settings
-from infisical_iac.workspace.credentials import Credential, description
+from infisical_iac.workspace.credential_file import Credential
+from infisical_iac.workspace.credentials import description
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, reading
 from infisical_iac.workspace.state import AccountState, Actual

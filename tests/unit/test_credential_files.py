@@ -48,6 +48,26 @@ def test_a_file_without_a_line_end_does_not_hide_the_next(store: Store, tmp_path
     assert store.read()["b.production"] == "B=2\n"
 
 
+def test_files_are_told_by_name_with_their_lines(store: Store, tmp_path: Path) -> None:
+    where = tmp_path / "credentials"
+    where.mkdir()
+    (where / "backend.staging.env").write_text("A=1\nB=2\n")
+    (where / "web.staging.env").write_text("C=3\n")
+    assert store.read() == {"backend.staging": "A=1\nB=2\n", "web.staging": "C=3\n"}
+
+
+@pytest.mark.parametrize("odd", [b"\xff", b"\0", b"\x0c", b"\r", "\u2028".encode()])
+def test_a_damaged_file_hides_no_other(store: Store, tmp_path: Path, odd: bytes) -> None:
+    where = tmp_path / "credentials"
+    where.mkdir()
+    (where / "backend.staging.env").write_bytes(b"A=1\n" + odd + b"B=2\n")
+    (where / "web.staging.env").write_text("C=3\n")
+    found = store.read()
+    assert found["web.staging"] == "C=3\n"
+    assert found["backend.staging"] not in ("A=1\nB=2\n", "")
+    assert len(found) == 2
+
+
 def test_a_directory_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="can't be used"):
