@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner, Result
 
+from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.workspace.credential_file import Credential, parse
 
-from .world import EMAIL, World, ok
+from .world import World, ok
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,14 +60,7 @@ class Case:
         (self.root / "workspace.json").write_text(json.dumps(content), encoding="utf-8")
 
     def invoke(self, *arguments: str, answer: str = "") -> Result:
-        identity = self.world.deployer_identity
-        environment = {
-            "INFISICAL_API_URL": self.world.standin.url,
-            "INFISICAL_CLIENT_ID": identity.client_id,
-            "INFISICAL_CLIENT_SECRET": identity.client_secret,
-            "INFISICAL_ADMIN_EMAIL": EMAIL,
-            **self.variables,
-        }
+        environment = {**self.world.variables(), **self.variables}
         given = [*arguments, "--file", str(self.root / "workspace.json")]
         return CliRunner(env=environment).invoke(main, given, input=answer)
 
@@ -114,8 +108,5 @@ class Case:
 
     def client(self) -> Client:
         """With the token of the deployer."""
-        identity = self.world.deployer_identity
-        with self.world.standin.client() as client:
-            body = {"clientId": identity.client_id, "clientSecret": identity.client_secret}
-            token = ok(client.post("/api/v1/auth/universal-auth/login", json=body))["accessToken"]
-        return Client(self.world.standin.url, token=token)
+        identity, anyone = self.world.deployer_identity, Client(self.world.standin.url)
+        return login.universal(anyone, identity.client_id, identity.client_secret)

@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
 from infisical_iac.cli.main import main
 
-from .world import EMAIL, World, ok
+from .world import World, ok
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    import httpx
+    import pytest
 
 _numbers = count(1)
 ENVIRONMENTS = ("development", "production")
+OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
 
 _PEM = "-----BEGIN FAKE KEY-----\nbm90LWEta2V5\n-----END FAKE KEY-----\n"
 FILE = f"""\
@@ -104,7 +110,11 @@ class Case:
         target = str(self.root) if command == "plan" else str(self.plan_file)
         output = ["--output", str(self.plan_file)] if command == "plan" else []
         given = [target, *output, "--workspace-file", str(self.workspace_file), *arguments]
-        result = CliRunner(env=self.environment(url)).invoke(main, ["migrate", command, *given])
+        return self.invoke("migrate", command, *given, url=url)
+
+    def invoke(self, *arguments: str, url: str = "") -> Ran:
+        """Any command, asking the stand-in or what is at a URL."""
+        result = CliRunner(env=self.environment(url)).invoke(main, arguments)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
@@ -116,13 +126,7 @@ class Case:
         assert result.exit_code == 0, result.output
 
     def environment(self, url: str = "") -> Mapping[str, str]:
-        identity = self.world.deployer_identity
-        return {
-            "INFISICAL_API_URL": url or self.world.standin.url,
-            "INFISICAL_CLIENT_ID": identity.client_id,
-            "INFISICAL_CLIENT_SECRET": identity.client_secret,
-            "INFISICAL_ADMIN_EMAIL": EMAIL,
-        }
+        return self.world.variables(url)
 
     def decide(self, before: str, after: str) -> None:
         """Edit the plan as a person does."""
@@ -133,6 +137,12 @@ class Case:
     def place(self, environment: str, folder: str) -> dict[str, Any]:
         project = ok(self.world.deployer.get(f"/api/v1/projects/slug/{self.name}"))["id"]
         return {"projectId": project, "environment": environment, "secretPath": folder}
+
+    def identities(self) -> dict[str, str]:
+        """The ids of all identities, by name."""
+        at: dict[str, str | int] = {"orgId": self.world.org_id, "limit": 1000}
+        listed = ok(self.world.deployer.get("/api/v1/identities", params=at))["identities"]
+        return {each["identity"]["name"]: each["identity"]["id"] for each in listed}
 
     def put(self, environment: str, folder: str, **values: str) -> None:
         """Write secrets past the commands."""
@@ -168,6 +178,31 @@ def deployed(world: World, root: Path) -> Case:
     assert case.run("plan").exit_code == 2
     assert case.run("apply").exit_code == 0
     return case
+
+
+def grant(by: httpx.Client, path: str, **to: str) -> None:
+    """Let somebody read all of production, past the commands."""
+    permission = {
+        "subject": "secrets",
+        "action": ["describeSecret", "readValue"],
+        "conditions": {"environment": {"$eq": "production"}},
+    }
+    body = {"slug": "by-hand", "type": {"isTemporary": False}, "permissions": [permission], **to}
+    ok(by.post(path, json=body))
+
+
+def refuse(
+    monkeypatch: pytest.MonkeyPatch, is_refused: Callable[[str, Mapping[str, Any]], bool]
+) -> None:
+    """Let the server refuse what it is told by the path and the options of a request."""
+    send = Client._send
+
+    def refusing(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
+        if is_refused(path, request):
+            raise ApiError(403, "PermissionDenied", "not allowed", method, path)
+        return send(self, method, path, **request)
+
+    monkeypatch.setattr(Client, "_send", refusing)
 
 
 def backend(world: World, root: Path) -> Case:

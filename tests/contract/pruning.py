@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
 
-from .world import EMAIL, World, ok
+from .world import World, ok
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,15 +44,8 @@ class Case:
         self.file.write_text(json.dumps(content), encoding="utf-8")
 
     def run(self, *arguments: str, answer: str = "") -> Result:
-        identity = self.world.deployer_identity
-        environment = {
-            "INFISICAL_API_URL": self.world.standin.url,
-            "INFISICAL_CLIENT_ID": identity.client_id,
-            "INFISICAL_CLIENT_SECRET": identity.client_secret,
-            "INFISICAL_ADMIN_EMAIL": EMAIL,
-        }
         given = ["workspace", *arguments, "--file", str(self.file)]
-        return CliRunner(env=environment).invoke(main, given, input=answer)
+        return CliRunner(env=self.world.variables()).invoke(main, given, input=answer)
 
     def lines(self, *arguments: str) -> list[str]:
         """The items of a run that must succeed, without the count at the end."""

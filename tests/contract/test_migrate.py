@@ -132,7 +132,7 @@ def test_what_is_written_goes_into_the_audit_log_and_a_run_that_writes_nothing_d
     logged: list[Sequence[str]] = []
 
     @contextmanager
-    def recorded(changes: Sequence[str]) -> Iterator[None]:
+    def recorded(event: str, changes: Sequence[str]) -> Iterator[None]:
         yield
         logged.append(changes)
 

@@ -13,9 +13,8 @@ import pytest
 import stamina
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 
-from .migrating import ENVIRONMENTS, Case, new
+from .migrating import ENVIRONMENTS, Case, new, refuse
 from .services import wait_until
 from .unreliable import Fault, UnreliableProxy
 
@@ -180,14 +179,10 @@ def test_a_server_that_expands_what_is_read_unexpanded_is_found(
 def test_what_can_not_be_read_expanded_is_noted(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send = Client._send
-
-    def refusing(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
-        if (request.get("params") or {}).get("expandSecretReferences") == "true":
-            raise ApiError(403, "PermissionDenied", "not allowed", method, path)
-        return send(self, method, path, **request)
-
-    monkeypatch.setattr(Client, "_send", refusing)
+    refuse(
+        monkeypatch,
+        lambda _, request: (request.get("params") or {}).get("expandSecretReferences") == "true",
+    )
     applied = case.run("apply")
     assert applied.exit_code == 0
     assert "Note: how values read expanded could not be checked" in applied.stderr

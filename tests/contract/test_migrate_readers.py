@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
-
-from .migrating import ENVIRONMENTS, Case, Ran, deployed
+from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deployed, grant, refuse
 from .world import EMAIL, PASSWORD, make_identity, ok
 
 if TYPE_CHECKING:
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
 
     from .world import World
 
-_READ = {"subject": "secrets", "action": ["describeSecret", "readValue"]}
-_OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
 _OF_PERSONS = "/api/v1/user-project-additional-privilege"
 _BEN = "ben@example.com"
 
@@ -46,12 +41,6 @@ def _join_person(case: Case, role: str) -> str:
     body = {"usernames": [_BEN], "emails": [], "roleSlugs": [role]}
     (member,) = ok(case.world.deployer.post(_members(case), json=body))["memberships"]
     return str(member["id"])
-
-
-def _grant(by: Any, path: str, **to: str) -> None:
-    permission = {**_READ, "conditions": {"environment": {"$eq": "production"}}}
-    body = {"slug": "by-hand", "type": {"isTemporary": False}, "permissions": [permission], **to}
-    ok(by.post(path, json=body))
 
 
 def _problems(ran: Ran) -> list[str]:
@@ -85,12 +74,10 @@ def test_at_a_url_without_credentials_services_are_judged_by_what_they_were_give
     case: Case,
 ) -> None:
     api, web = case.services
-    at: dict[str, Any] = {"orgId": case.world.org_id, "limit": 1000}
-    listed = ok(case.world.deployer.get("/api/v1/identities", params=at))["identities"]
-    ids = {each["identity"]["name"]: each["identity"]["id"] for each in listed}
+    ids = case.identities()
     project = str(case.place("production", "/")["projectId"])
     identity = ids[f"{web}-development"]
-    _grant(case.world.deployer, _OF_IDENTITIES, identityId=identity, projectId=project)
+    grant(case.world.deployer, OF_IDENTITIES, identityId=identity, projectId=project)
     gone = f"{_members(case)}/identities/{ids[f'{api}-development']}"
     ok(case.world.deployer.delete(gone))
     verified = case.run("verify")
@@ -118,7 +105,7 @@ def test_an_identity_that_somebody_made_by_hand_is_told_with_what_it_reads(case:
 def test_a_privilege_beside_the_role_counts(case: Case) -> None:
     id = _join(case, "ci-old", "no-access")
     project = str(case.place("production", "/")["projectId"])
-    _grant(case.world.deployer, _OF_IDENTITIES, identityId=id, projectId=project)
+    grant(case.world.deployer, OF_IDENTITIES, identityId=id, projectId=project)
     assert [each.split(",")[0] for each in _problems(case.run("verify", "--json"))] == [
         f"production/{service}" for service in case.services
     ]
@@ -151,7 +138,7 @@ def test_with_the_administrators_login_privileges_of_persons_count(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seat = _join_person(case, "no-access")
-    _grant(case.world.admin, _OF_PERSONS, projectMembershipId=seat)
+    grant(case.world.admin, _OF_PERSONS, projectMembershipId=seat)
     assert case.run("verify").exit_code == 0
     monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", PASSWORD)
     verified = case.run("verify")
@@ -183,7 +170,7 @@ def test_a_person_reads_what_the_workspace_file_gives_and_no_more(
     assert case.run("verify").exit_code == 0
     listed = ok(case.world.deployer.get(_members(case)))["memberships"]
     (seat,) = (each["id"] for each in listed if each["user"]["email"] == _BEN)
-    _grant(case.world.admin, _OF_PERSONS, projectMembershipId=seat)
+    grant(case.world.admin, _OF_PERSONS, projectMembershipId=seat)
     assert _problems(case.run("verify", "--json")) == [
         f"production/{web}, 1 secret, can be read by the person {_BEN}, "
         "beyond what the workspace file gives"
@@ -193,14 +180,7 @@ def test_a_person_reads_what_the_workspace_file_gives_and_no_more(
 def test_if_nobody_can_tell_who_is_in_the_project_nothing_is_verified(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send = Client._send
-
-    def refusing(self: Client, method: str, path: str, **request: Any) -> dict[str, Any]:
-        if path.endswith("/memberships/identities"):
-            raise ApiError(403, "PermissionDenied", "not allowed", method, path)
-        return send(self, method, path, **request)
-
-    monkeypatch.setattr(Client, "_send", refusing)
+    refuse(monkeypatch, lambda path, _: path.endswith("/memberships/identities"))
     verified = case.run("verify")
     assert verified.exit_code == 1
     assert verified.stdout == "✗ 4 secrets, 0 problems\n"

@@ -13,12 +13,12 @@ import pytest
 from infisical_iac.api.client import Client
 from infisical_iac.cli.reach import reach
 from infisical_iac.operations import remote
-from infisical_iac.workspace import client_secrets, credentials
+from infisical_iac.workspace import client_secrets, credential_file, credentials
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.load import load
 
-from .migrating import ENVIRONMENTS, Case, Ran, deployed
-from .world import EMAIL, ok
+from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deployed, grant
+from .world import EMAIL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,19 +27,17 @@ if TYPE_CHECKING:
 
     from .world import World
 
-_READ = {"subject": "secrets", "action": ["describeSecret", "readValue"]}
-
 
 @pytest.fixture
 def case(world: World, tmp_path: Path) -> Case:
     """Two services that are deployed and have their secrets, and their credentials in files."""
     case = deployed(world, tmp_path)
     for path, credential in _credentials(case).items():
-        case.write(f"credentials/{Path(path).name}", credentials.render(credential))
+        case.write(f"credentials/{Path(path).name}", credential_file.render(credential))
     return case
 
 
-def _credentials(case: Case) -> Mapping[str, credentials.Credential]:
+def _credentials(case: Case) -> Mapping[str, credential_file.Credential]:
     token = case.world.deployer.headers["Authorization"].split()[1]
     with Client(case.world.standin.url, token=token) as client:
         desired = load(case.workspace_file)
@@ -50,12 +48,6 @@ def _credentials(case: Case) -> Mapping[str, credentials.Credential]:
 
 def _verify(case: Case, *arguments: str) -> Ran:
     return case.run("verify", "--credentials", str(case.root / "credentials"), *arguments)
-
-
-def _identity(case: Case, name: str) -> str:
-    at: dict[str, str | int] = {"orgId": case.world.org_id, "limit": 1000}
-    listed = ok(case.world.deployer.get("/api/v1/identities", params=at))["identities"]
-    return next(str(each["identity"]["id"]) for each in listed if each["identity"]["name"] == name)
 
 
 def test_all_is_as_planned_though_the_files_are_gone(case: Case) -> None:
@@ -85,14 +77,9 @@ def test_what_changed_or_is_gone_is_told(case: Case) -> None:
 
 def test_an_identity_that_reads_what_is_not_its_own_is_told(case: Case) -> None:
     api, web = case.services
-    body = {
-        "identityId": _identity(case, f"{web}-development"),
-        "projectId": case.place("production", "/")["projectId"],
-        "slug": "too-much",
-        "type": {"isTemporary": False},
-        "permissions": [{**_READ, "conditions": {"environment": {"$eq": "production"}}}],
-    }
-    ok(case.world.deployer.post("/api/v2/identity-project-additional-privilege", json=body))
+    identity = case.identities()[f"{web}-development"]
+    project = str(case.place("production", "/")["projectId"])
+    grant(case.world.deployer, OF_IDENTITIES, identityId=identity, projectId=project)
     verified = _verify(case)
     assert verified.exit_code == 2
     assert f"✗ production/{api}/FAKE can be read by {web}-development, whose it is not" in (
@@ -104,10 +91,10 @@ def test_a_service_that_can_not_log_in_is_told(case: Case) -> None:
     api, web = case.services
     (case.root / f"credentials/{api}.production.env").unlink()
     file = case.root / f"credentials/{web}.production.env"
-    other = credentials.parse(file.read_text(encoding="utf-8"))
+    other = credential_file.parse(file.read_text(encoding="utf-8"))
     assert other is not None
     wrong = replace(other, client_secret="fake-and-wrong")
-    file.write_text(credentials.render(wrong), encoding="utf-8")
+    file.write_text(credential_file.render(wrong), encoding="utf-8")
     verified = _verify(case)
     assert verified.exit_code == 2
     assert f"{api}-production could not be asked: its credentials file is missing" in (

@@ -20,11 +20,12 @@ from infisical_iac.cli.main import main
 
 from .objects import objects
 from .unreliable import Fault, Kind, UnreliableProxy
-from .world import EMAIL, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from .world import World
 
 _WORKSPACE = """
 project: {{name: {name}, slug: {name}}}
@@ -52,15 +53,8 @@ class Case:
     file: Path
 
     def run(self, *arguments: str, url: str = "") -> Result:
-        identity = self.world.deployer_identity
-        environment = {
-            "INFISICAL_API_URL": url or self.world.standin.url,
-            "INFISICAL_CLIENT_ID": identity.client_id,
-            "INFISICAL_CLIENT_SECRET": identity.client_secret,
-            "INFISICAL_ADMIN_EMAIL": EMAIL,
-        }
         given = ["workspace", *arguments, "--file", str(self.file)]
-        return CliRunner(env=environment).invoke(main, given)
+        return CliRunner(env=self.world.variables(url)).invoke(main, given)
 
     def objects(self) -> list[str]:
         """Everything in the server that belongs to the workspace, each in words without ids."""

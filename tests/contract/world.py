@@ -47,6 +47,15 @@ class World:
     def place(self, environment: str = "production", path: str = "/") -> Document:
         return {"projectId": self.project_id, "environment": environment, "secretPath": path}
 
+    def variables(self, url: str = "") -> dict[str, str]:
+        """The environment of a command that reaches it, at another address if need be."""
+        return {
+            "INFISICAL_API_URL": url or self.standin.url,
+            "INFISICAL_CLIENT_ID": self.deployer_identity.client_id,
+            "INFISICAL_CLIENT_SECRET": self.deployer_identity.client_secret,
+            "INFISICAL_ADMIN_EMAIL": EMAIL,
+        }
+
     def member(self, role: str = "no-access", **auth: Any) -> Identity:
         """A new identity that is a member of the project."""
         identity = make_identity(self.admin, self.org_id, "service", "no-access", **auth)
