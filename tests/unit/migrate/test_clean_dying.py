@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,10 @@ from tests.unit.migrate.cleanable import (
 _CHANGES = {"os.rename", "os.remove", "subprocess.Popen"}
 _MOST_CHANGES = 80
 
+# Whose processes come of one without threads: those of a test's worker are no place to fork in.
+_PROCESSES = get_context("forkserver")
+_PROCESSES.set_forkserver_preload([__name__])
+
 
 def _die_at(number: int, root: Path) -> None:
     """End this process, as a kill would, right before its change of that number."""
@@ -40,13 +44,21 @@ def _die_at(number: int, root: Path) -> None:
     sys.addaudithook(audit)
 
 
-def _exit_status(number: int, root: Path, run: Callable[..., Result]) -> int:
+def _clean(root: Path, recipient: tuple[str, ...] = TO) -> Result:
+    return CliRunner().invoke(clean, [str(root / "migration.yaml"), *recipient, "--yes"])
+
+
+def _clean_and_die(number: int, root: Path, recipient: tuple[str, ...]) -> None:
+    _die_at(number, root)
+    os._exit(_clean(root, recipient).exit_code)
+
+
+def _exit_status(number: int, root: Path) -> int | None:
     """The exit status of a run in a process of its own that dies at that change."""
-    child = os.fork()
-    if child == 0:
-        _die_at(number, root)
-        os._exit(run(*TO, "--yes").exit_code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    child = _PROCESSES.Process(target=_clean_and_die, args=(number, root, TO))
+    child.start()
+    child.join(60)
+    return child.exitcode
 
 
 def test_a_death_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path: Path) -> None:
@@ -56,11 +68,7 @@ def test_a_death_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path
         root.mkdir()
         report(root, *monorepo(root))
         before = snapshot(root)
-
-        def run(*arguments: str, root: Path = root) -> Result:
-            return CliRunner().invoke(clean, [str(root / "migration.yaml"), *arguments])
-
-        status = _exit_status(number, root, run)
+        status = _exit_status(number, root)
         there = snapshot(root)
         for path in (BACKEND, PYTHON):
             assert there.get(path, archived(root, KEY).get(path)) == before[path]
@@ -70,7 +78,7 @@ def test_a_death_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path
         assert status == 9
         deaths += 1
         parts += any(name.endswith(".part") for name in there)
-        assert run(*TO, "--yes").exit_code == 0
+        assert _clean(root).exit_code == 0
         assert not [name for name in snapshot(root) if name.endswith(".part")]
         assert not {BACKEND, PYTHON} & snapshot(root).keys()
         assert archived(root, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
