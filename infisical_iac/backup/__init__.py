@@ -1,0 +1,43 @@
+"""Backups of the database, made on the host by a timer into repositories of restic.
+
+A snapshot holds these files, at its root:
+
+    manifest.json      what it is, as below
+    database.dump      `pg_dump --format custom` of the database `infisical`, uncompressed, because
+                       restic compresses and finds what it has already
+    workspace.json     what the deploy remembers of its own things, where it has written that
+    encryption_key     only with the setting `backup_with_encryption_key`
+
+The manifest, whose counts were made in the same transaction's snapshot as the dump:
+
+    format             1
+    at                 when the dump was begun, in UTC, such as `2026-11-25T02:30:11Z`
+    host               the host's name
+    revision           the commit of this project that changed the host last; may be empty
+    infisical          `version`, `image` (its reference), `id` (of the image) and `digest` (where
+                       it was pulled from, with its digest; empty for one that was loaded); all
+                       empty where there is no container
+    postgresql         `version` and `image`
+    encryption_key     the fingerprint of the key that the database needs: the first 16 hexadecimal
+                       digits of the SHA-256 of `infisical-iac encryption key ` and the key
+    migrations         how many rows `infisical_migrations` has
+    rows               how many rows each table has, but for those with none
+    dump               `sha256`, `bytes`, and `tables`: how many of them it holds data of
+
+A snapshot has the tags `infisical-iac` and `version=`, `bytes=`, `secrets=`, `migrations=`, `key=`
+(the fingerprint), so that a list needs nothing but the repository's index. Neither the dump nor the
+manifest holds a key; the dump's secrets are encrypted with the encryption key.
+
+On the host:
+
+    /usr/local/lib/infisical-iac/backup*.sh   what systemd's `infisical-backup.service` runs
+    /etc/infisical/backup/backup.conf         targets, retention; `<target>.conf` where each is
+    /etc/infisical/backup/<target>.env        what S3 asks for
+    /etc/infisical/backup/ssh_key             what SFTP asks for, made on the host
+    /etc/infisical/keys/restic_password       the password of all repositories, made on the host
+    /var/lib/infisical-backup/last.json       how the last run went (record.py reads it)
+    /var/lib/infisical-backup/metrics.prom    the same for Prometheus
+    /var/lib/infisical-backup/work            the snapshot's files, while a run lasts
+    /usr/local/lib/infisical-iac/drill*.sh    what systemd's `infisical-drill.service` runs
+    /var/lib/infisical-drill                  compose.yaml of drills, and last.json and metrics.prom
+"""

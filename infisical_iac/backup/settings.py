@@ -1,0 +1,54 @@
+"""The settings of backups and drills, checked as all others are."""
+
+import re
+from collections import Counter
+
+from pydantic import BaseModel, field_validator
+
+from infisical_iac.backup.target import Keep, Target
+
+# The address may hold a token; none of these has a meaning to the shell's or curl's quotes.
+_WEBHOOK = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/?&=%:@!$*+,;-]*)?"
+
+
+class BackupSettings(BaseModel):
+    """What is backed up where, when, and for how long it stays."""
+
+    backup_targets: tuple[Target, ...]
+    backup_schedule: str
+    backup_random_delay: int
+    backup_keep: Keep
+    backup_with_encryption_key: bool
+    backup_webhook: str
+    drill_schedule: str
+
+    @field_validator("backup_targets")
+    @classmethod
+    def _targets_have_names_of_their_own(cls, value: tuple[Target, ...]) -> tuple[Target, ...]:
+        if not value:
+            raise ValueError("is empty; write at least one target, as group_data/all.py has it")
+        for name, number in Counter(each.name for each in value).items():
+            if number > 1:
+                raise ValueError(f"has {number} targets named {name!r}; give each its own name")
+        return value
+
+    @field_validator("backup_schedule", "drill_schedule")
+    @classmethod
+    def _schedule_is_one_line(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*", value):
+            raise ValueError(f"{value!r} is no OnCalendar; write one such as *-*-* 02:30:00")
+        return value
+
+    @field_validator("backup_random_delay")
+    @classmethod
+    def _delay_leaves_one_a_day(cls, value: int) -> int:
+        if not 0 <= value <= 3600:
+            raise ValueError(f"{value} is out of range; choose 0 to 3600 seconds")
+        return value
+
+    @field_validator("backup_webhook")
+    @classmethod
+    def _webhook_is_an_address(cls, value: str) -> str:
+        if value and not re.fullmatch(_WEBHOOK, value):
+            raise ValueError("is no address; write one such as https://hooks.example.com/…")
+        return value

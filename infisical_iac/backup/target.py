@@ -1,0 +1,129 @@
+"""Where backups go, as the settings name it."""
+
+import re
+import shlex
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+DIRECTORY = "/etc/infisical/backup"
+
+_PATH = r"/[A-Za-z0-9._/@+-]+"
+_SFTP = r"sftp:(?P<login>[A-Za-z0-9._-]+@[A-Za-z0-9.-]+):/?[A-Za-z0-9._/@+-]+"
+_S3 = r"s3:https?://[A-Za-z0-9.-]+(:\d{1,5})?/[A-Za-z0-9._/-]+"
+_KEY = r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]{64,}={0,2}"
+# What is emptied, replaced or searched by others.
+_TAKEN = (
+    *("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/tmp"),
+    *("/var/cache", "/var/lib/docker", "/var/lib/infisical-backup"),
+)
+
+Kind = Literal["directory", "sftp", "s3"]
+
+
+class Target(BaseModel):
+    """One repository of restic.
+
+    Attributes:
+        name: what messages and the host's files call it.
+        repository: a directory on the host, `sftp:user@host:path` or `s3:https://host/bucket`.
+        host_key: of SFTP, the server's public key, such as `ssh-ed25519 AAAA…`.
+        port: of SFTP.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    repository: str
+    host_key: str = ""
+    port: int = 22
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_plain(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", value):
+            raise ValueError(f"{value!r} must be 1 to 32 small letters, digits and hyphens")
+        # The host's files of a target lie beside these.
+        if value in ("backup", "webhook"):
+            raise ValueError(f"{value!r} is taken: choose another name")
+        return value
+
+    @field_validator("repository")
+    @classmethod
+    def _repository_is_one_of_three(cls, value: str) -> str:
+        if not re.fullmatch(rf"{_PATH}|{_SFTP}|{_S3}", value) or ".." in value:
+            raise ValueError(
+                f"{value!r} is no place for a repository: write a directory such as "
+                "/var/backups/infisical, sftp:user@host:path or s3:https://host/bucket"
+            )
+        if any(f"{value}/".startswith(f"{each}/") for each in _TAKEN):
+            raise ValueError(
+                f"{value!r} is no safe place: write a directory such as /var/backups/infisical"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _sftp_is_complete(self) -> Self:
+        if self.kind == "sftp" and not re.fullmatch(_KEY, self.host_key):
+            raise ValueError(
+                f"target {self.name!r} needs host_key, the line that `ssh-keyscan -t ed25519 "
+                "<host>` prints without the host's name, compared with what the provider publishes"
+            )
+        if self.kind != "sftp" and (self.host_key or self.port != 22):
+            raise ValueError(f"target {self.name!r} is no SFTP: remove host_key and port")
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"target {self.name!r} has port {self.port}: choose 1 to 65535")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of place it is."""
+        scheme = self.repository.partition(":")[0]
+        return "sftp" if scheme == "sftp" else "s3" if scheme == "s3" else "directory"
+
+    @property
+    def known_host(self) -> str:
+        """The line of known_hosts for its server, which goes by the target's name."""
+        return f"{self.name} {self.host_key}\n"
+
+    @property
+    def ssh(self) -> str:
+        """The command that reaches its server, and no other."""
+        login = re.fullmatch(_SFTP, self.repository)
+        assert login
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": "20",
+            "GlobalKnownHostsFile": "/dev/null",
+            "HostKeyAlias": self.name,
+            "IdentitiesOnly": "yes",
+            "ServerAliveInterval": "15",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": f"{DIRECTORY}/known_hosts",
+        }
+        given = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        key = ("-i", f"{DIRECTORY}/ssh_key")
+        return shlex.join(
+            ["ssh", "-F", "none", *key, "-p", str(self.port), *given, login["login"], "-s", "sftp"]
+        )
+
+
+class Keep(BaseModel):
+    """How many snapshots stay: the last one of so many days, weeks and months."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+
+    @model_validator(mode="after")
+    def _something_stays(self) -> Self:
+        if min(self.numbers.values()) < 0 or not any(self.numbers.values()):
+            raise ValueError("must keep at least one, in numbers of 0 or more")
+        return self
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers by the period."""
+        return {"daily": self.daily, "weekly": self.weekly, "monthly": self.monthly}

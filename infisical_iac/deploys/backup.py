@@ -1,0 +1,88 @@
+"""Backups and their drills: what restic, which the base has, needs, and the timers."""
+
+import shlex
+from collections.abc import Collection, Iterator
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.backup.target import DIRECTORY, Target
+from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.deploys.stack import compose_file
+from infisical_iac.operations import audit, systemd
+from infisical_iac.operations import backup as backups
+from infisical_iac.operations.files import File
+from infisical_iac.rendering import script_file, template
+from infisical_iac.settings import Settings
+
+DRILL = "/var/lib/infisical-drill/compose.yaml"
+SCRIPTS = "/usr/local/lib/infisical-iac"
+_PARTS = (
+    *("backup", "backup-dump", "backup-target", "reporting"),
+    *("drill", "drill-look", "snapshot"),
+)
+_TIMERS = ("infisical-backup.timer", "infisical-drill.timer")
+
+
+def configuration(settings: Settings) -> Iterator[File]:
+    """The files that the scripts on the host read."""
+    targets = settings.backup_targets
+    keep = [f"--keep-{period} {number}" for period, number in settings.backup_keep.numbers.items()]
+    yield _variables(
+        "backup.conf",
+        TARGETS=" ".join(each.name for each in targets),
+        KEEP=" ".join(keep),
+        WITH_ENCRYPTION_KEY=str(settings.backup_with_encryption_key).lower(),
+        AUDIT=audit.FILE,
+    )
+    for target in targets:
+        yield _target(target)
+    known = [each.known_host for each in targets if each.kind == "sftp"]
+    if known:
+        yield File(f"{DIRECTORY}/known_hosts", "".join(known), mode="600")
+
+
+def _target(target: Target) -> File:
+    ssh = {"SSH": target.ssh} if target.kind == "sftp" else {}
+    return _variables(f"{target.name}.conf", REPOSITORY=target.repository, **ssh)
+
+
+def _variables(name: str, **values: str) -> File:
+    text = "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
+    return File(f"{DIRECTORY}/{name}", text, mode="600")
+
+
+def programs(settings: Settings) -> Iterator[File]:
+    """The scripts, and the units that run them."""
+    for part in _PARTS:
+        yield File(f"{SCRIPTS}/{part}.sh", script_file(part))
+    for what in ("backup", "drill"):
+        for kind in (".timer", ".service", "-failed.service"):
+            unit = f"infisical-{what}{kind}"
+            text = template(unit, settings=settings, script=f"{SCRIPTS}/{what}.sh")
+            yield File(f"{systemd.DIRECTORY}/{unit}", text)
+
+
+@deploy("Backup")
+def backup(known: Preflight, coming: Collection[str] = ()) -> None:
+    """Have the host back itself up, and prove it by drills, as the settings say.
+
+    Args:
+        coming: files with what targets log in with that an earlier step brings.
+    """
+    settings = known.settings
+    backups.kept(
+        targets=settings.backup_targets,
+        webhook=settings.backup_webhook,
+        schedules={
+            "backup_schedule": settings.backup_schedule,
+            "drill_schedule": settings.drill_schedule,
+        },
+        configuration=[
+            *configuration(settings),
+            *programs(settings),
+            File(DRILL, compose_file(settings, known.machine, drill=True), mode="600"),
+        ],
+        timers=_TIMERS,
+        coming=coming,
+        name="Configure backups and drills with their timers",
+    )

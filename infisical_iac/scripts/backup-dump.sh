@@ -1,0 +1,120 @@
+# Makes the files of a snapshot: backup-dump.sh <directory>
+#
+# Dump and counts are of one moment: the transaction that counts lends its snapshot to pg_dump.
+# What the files hold is told in infisical_iac/backup/__init__.py.
+set -eu
+umask 077
+root=/etc/infisical
+into=$1
+# An upgrade makes a snapshot too, where backups may not be set up yet.
+test ! -e "$root/backup/backup.conf" || . "$root/backup/backup.conf"
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+container() {
+    docker ps --all --quiet --filter label=com.docker.compose.project=infisical \
+        --filter "label=com.docker.compose.service=$1"
+}
+
+in_database() { docker exec --interactive --env PGAPPNAME=infisical-backup "$database" "$@"; }
+
+sql() {
+    in_database psql --no-psqlrc --username infisical --dbname infisical \
+        --quiet --tuples-only --no-align --set ON_ERROR_STOP=1
+}
+
+check_room() {
+    needed=$(($(echo "SELECT pg_database_size('infisical')" | sql) / 1024 + 65536))
+    free=$(df -Pk "$into" | awk 'NR == 2 { print $4 }')
+    test "$free" -gt "$needed" || fail \
+        "the dump may take $((needed / 1024)) MB and $into has $((free / 1024)) MB free: make room"
+}
+
+# Standard output is the dump; counts and the marks that all is done go to standard error, and are
+# kept in memory, for the disk may be full.
+dump() {
+    said=$(sql 2>&1 >"$into/database.dump" <<'SQL' || true
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SELECT pg_export_snapshot() AS snapshot \gset
+\setenv SNAPSHOT :snapshot
+\! pg_dump --username infisical --format custom --compress 0 --lock-wait-timeout 120000 --snapshot "$SNAPSHOT" infisical && echo dumped >&2
+\o | cat >&2
+SELECT format('SELECT ''rows %1$s '' || count(*) FROM %1$I HAVING count(*) > 0', relname)
+FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
+\gexec
+SELECT 'server ' || split_part(current_setting('server_version'), ' ', 1);
+SELECT 'counted';
+SQL
+    )
+    marks=$(echo "$said" | grep -cxE 'dumped|counted' || true)
+    test "$marks" = 2 || fail "the database could not be dumped: $(echo "$said" |
+        grep -vE '^(rows|server|dumped|counted)' | tail -n 1)"
+}
+
+# The list tells what is in it, reading it to the end that it is whole.
+check_dump() {
+    in_database pg_restore --list <"$into/database.dump" >"$into/listed" &&
+        in_database pg_restore --file /dev/null <"$into/database.dump" ||
+        fail "the dump of the database can't be read back"
+    tables=$(grep -c ' TABLE DATA ' "$into/listed") || fail "the dump holds no table"
+}
+
+counted() { echo "$said" | sed -n "s/^$1 //p"; }
+of() { docker inspect --format "$1" "$2" 2>/dev/null || true; }
+
+manifest() {
+    infisical=$(container infisical)
+    image=$(of '{{.Config.Image}}' "$infisical")
+    id=$(of '{{.Image}}' "$infisical")
+    version=${image##*:}
+    test "$image" = "${image%@*}" || version=$(echo "${image%@*}" | sed 's/.*://')
+    rows=$(counted rows | sed 's/\(.*\) \(.*\)/"\1": \2/' | paste -s -d , | sed 's/,/, /g')
+    fingerprint=$({
+        printf 'infisical-iac encryption key '
+        tr -d '\n' <"$root/keys/encryption_key"
+    } | sha256sum | cut -c 1-16)
+    bytes=$(stat -c %s "$into/database.dump")
+    migrations=$(counted "rows infisical_migrations")
+    secrets=$(counted "rows secrets_v2")
+    cat >"$into/manifest.json" <<END
+{
+  "format": 1,
+  "at": "$at",
+  "host": "$(hostname)",
+  "revision": "$(sed -n 's/.*"revision": "\([^"]*\)".*/\1/p' "${AUDIT-}" 2>/dev/null | tail -n 1)",
+  "infisical": {
+    "version": "$version",
+    "image": "$image",
+    "id": "$id",
+    "digest": "$(of '{{join .RepoDigests " "}}' "$id" | cut -d ' ' -f 1)"
+  },
+  "postgresql": {"version": "$(counted server)", "image": "$(of '{{.Config.Image}}' "$database")"},
+  "encryption_key": "$fingerprint",
+  "migrations": ${migrations:-0},
+  "rows": {$rows},
+  "dump": {
+    "sha256": "$(sha256sum "$into/database.dump" | cut -d ' ' -f 1)",
+    "bytes": $bytes,
+    "tables": $tables
+  }
+}
+END
+    echo "infisical-iac,version=$version,bytes=$bytes,secrets=${secrets:-0},migrations=${migrations:-0},key=$fingerprint" \
+        >"$into/tags"
+}
+
+database=$(container postgres)
+test "$(of '{{.State.Status}}' "$database")" = running || fail \
+    "the database does not run: \`infisical-iac apply\` brings it back"
+at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+check_room
+dump
+check_dump
+manifest
+mkdir "$into/snapshot"
+mv "$into/database.dump" "$into/manifest.json" "$into/snapshot/"
+test ! -e "$root/workspace.json" || cp "$root/workspace.json" "$into/snapshot/"
+test "${WITH_ENCRYPTION_KEY-false}" = false || cp "$root/keys/encryption_key" "$into/snapshot/"

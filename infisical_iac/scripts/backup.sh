@@ -1,0 +1,154 @@
+# Backups of Infisical's database, run by systemd's infisical-backup.service:
+#
+#   backup.sh run      makes a snapshot of the database and saves it in every target; one that
+#                      fails does not keep the others from theirs; does nothing, and succeeds,
+#                      while a restore or an upgrade is under way
+#   backup.sh ended    takes away what a run left that was killed, and records that it was
+#   backup.sh failed   tells the journal and the webhook what failed
+#   backup.sh list     of each target, "target <name>" and "snapshots <JSON>" or "error <reason>"
+#
+# Dump and repositories are the work of backup-dump.sh and backup-target.sh.
+set -eu
+umask 077
+here=$(dirname "$0")
+root=/etc/infisical/backup
+state=/var/lib/infisical-backup
+work=$state/work
+metrics=infisical_backup
+. "$root/backup.conf"
+. "$here/reporting.sh"
+
+# What is known of a target: its last success ("success", "snapshot", "added", "snapshots") and the
+# "error" of the last run.
+known() { sed -n "s/^$2 //p" "$state/targets/$1" 2>/dev/null || true; }
+
+save() {
+    attempt backup-target.sh save "$1" "$work"
+    {
+        if grep -q '^snapshot ' "$work/said"; then
+            echo "success $(date +%s)"
+            cat "$work/said"
+        else
+            grep -v '^error ' "$state/targets/$1" 2>/dev/null || true
+        fi
+        echo "error $reason"
+    } | store "$state/targets/$1"
+}
+
+clear() {
+    mkdir -p "$work" "$state/targets"
+    find "$work" -mindepth 1 -delete
+}
+
+# What a killed run leaves in the database would hold its locks for ever.
+end_sessions() {
+    database=$(docker ps --quiet --filter label=com.docker.compose.project=infisical \
+        --filter label=com.docker.compose.service=postgres 2>/dev/null || true)
+    timeout 30 docker exec --env PGAPPNAME=infisical-backup-end "$database" \
+        psql --no-psqlrc --username infisical --dbname infisical --command "
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE application_name = 'infisical-backup'" >/dev/null 2>&1 || true
+}
+
+run() {
+    exec 9>"$state/lock"
+    # A drill may be reading what is about to be thinned out.
+    flock --wait 7200 9 || { echo "a drill has been reading a snapshot for 2 hours" >&2; exit 1; }
+    # They take this lock before they begin, and leave a file until they have ended.
+    for other in restore upgrade; do
+        test ! -e "/var/lib/infisical-$other/state" || {
+            echo "no backup is made, for the $other that is under way would be half in it"
+            exit 0
+        }
+    done
+    clear
+    test ! -e "$state/running" || end_sessions
+    date +%s >"$state/running"
+    bytes=0
+    attempt backup-dump.sh "$work"
+    error=$reason
+    if [ -z "$error" ]; then
+        bytes=$(stat -c %s "$work/snapshot/database.dump")
+        for target in $TARGETS; do
+            save "$target"
+        done
+    fi
+    clear
+    record
+}
+
+ended() {
+    test -e "$state/running" || exit 0
+    clear
+    end_sessions
+    bytes=0
+    error="the run was ended before it was done (${EXIT_CODE-} ${EXIT_STATUS-})"
+    record || true
+}
+
+# Returns 1 if anything failed.
+record() {
+    began=$(cat "$state/running")
+    now=$(date +%s)
+    failure=$error
+    for target in $TARGETS; do
+        reason=$(test -n "$error" || known "$target" error)
+        test -z "$reason" || failure="${failure:+$failure; }$target: $reason"
+    done
+    last_json | store "$state/last.json"
+    measured | publish
+    rm -f "$state/running"
+    test -z "$failure"
+}
+
+last_json() {
+    comma=
+    printf '{"began": "%s", "ended": "%s", "failure": "%s", "bytes": %s, "targets": [' \
+        "$(utc "$began")" "$(utc "$now")" "$failure" "$bytes"
+    for target in $TARGETS; do
+        added=$(known "$target" added) snapshots=$(known "$target" snapshots)
+        printf '%s\n  {"name": "%s", "success": "%s", "snapshot": "%s", "added": %s, "snapshots": %s, "error": "%s"}' \
+            "$comma" "$target" "$(utc "$(known "$target" success)")" \
+            "$(known "$target" snapshot)" "${added:-0}" "${snapshots:-0}" \
+            "$(test -n "$error" || known "$target" error)"
+        comma=,
+    done
+    printf '\n]}\n'
+}
+
+# One metric of all targets, from what is known of each by the name $3.
+of_targets() {
+    metric "$1" "$2"
+    for target in $TARGETS; do
+        value=$(known "$target" "$3")
+        test -z "$value" || echo "infisical_backup_$1{target=\"$target\"} $value"
+    done
+}
+
+measured() {
+    metric run_timestamp_seconds "When the last run ended, since the epoch."
+    echo "infisical_backup_run_timestamp_seconds $now"
+    metric run_success "Whether the last run succeeded in every target."
+    echo "infisical_backup_run_success $(test -n "$failure" && echo 0 || echo 1)"
+    metric run_duration_seconds "How long the last run took."
+    echo "infisical_backup_run_duration_seconds $((now - began))"
+    metric dump_bytes "The size of the last run's dump, 0 if it made none."
+    echo "infisical_backup_dump_bytes $bytes"
+    of_targets success_timestamp_seconds "When the last snapshot was saved, since the epoch." success
+    of_targets added_bytes "What the last snapshot added to the repository." added
+    of_targets snapshots "How many snapshots the repository has." snapshots
+}
+
+failed() { alarm "The backup of Infisical"; }
+
+list() {
+    work=$(mktemp --directory)
+    trap 'rm -rf "$work"' EXIT
+    for target in $TARGETS; do
+        echo "target $target"
+        attempt backup-target.sh list "$target" 2>/dev/null
+        test -z "$reason" && sed 's/^/snapshots /' "$work/said" || echo "error $reason"
+    done
+}
+
+"$@"

@@ -1,0 +1,65 @@
+# How a run of a timer is told; backup.sh and drill.sh read it in, and set before
+#
+#   $here      where the scripts are
+#   $state     the directory of last.json and metrics.prom, each written whole, and of `running`,
+#              which is there while a run is
+#   $work      a directory for what a run needs
+#   $metrics   what the names of the metrics begin with
+
+# Where node_exporter, as Debian and Ubuntu package it, looks for files with metrics.
+collector=/var/lib/prometheus/node-exporter
+
+# Text that can stand in JSON and in a line of the journal.
+plain() {
+    LC_ALL=C tr '\n\t"\\' "  '/" | LC_ALL=C tr -cd '[:print:]' | sed 's/ *$//' | cut -c 1-400
+}
+
+utc() { test -z "$1" || date --utc --date "@$1" +%Y-%m-%dT%H:%M:%SZ; }
+
+store() {
+    cat >"$1.new"
+    sync "$1.new"
+    mv -f "$1.new" "$1"
+}
+
+# Runs a script; what it prints is in $work/said then, and the reason of its failure in $reason.
+# Its errors are kept in memory, for the disk may be full.
+attempt() {
+    script=$1
+    shift
+    if errors=$(sh "$here/$script" "$@" 2>&1 >"$work/said"); then
+        reason=
+    else
+        reason=$(echo "$errors" | tail -n 1 | plain)
+        reason=${reason:-it ended without a reason}
+    fi
+    test -z "$errors" || echo "$errors" >&2
+}
+
+metric() {
+    printf '# HELP %s_%s %s\n# TYPE %s_%s gauge\n' "$metrics" "$1" "$2" "$metrics" "$1"
+}
+
+# Takes the metrics on standard input to where they are looked for.
+publish() {
+    store "$state/metrics.prom"
+    if [ -d "$collector" ]; then
+        store "$collector/$metrics.prom" <"$state/metrics.prom"
+        chmod 644 "$collector/$metrics.prom"
+    fi
+}
+
+# Tells the journal and the webhook that what $1 names has failed.
+alarm() {
+    reason="the run did not come to its end"
+    test -e "$state/running" ||
+        reason=$(sed -n 's/.*"failure": *"\([^"]*\)".*/\1/p' "$state/last.json" 2>/dev/null || true)
+    text="$1 on $(hostname) failed: $reason"
+    echo "<3>$text" >&2
+    webhook=/etc/infisical/backup/webhook
+    test -s "$webhook" || exit 0
+    printf '{"text": "%s", "of": "%s", "at": "%s", "error": "%s"}\n' \
+        "$text" "$(hostname)" "$(utc "$(date +%s)")" "$reason" |
+        curl --config "$webhook" --silent --show-error --fail --output /dev/null \
+            --max-time 20 --retry 3 --header 'Content-Type: application/json' --data-binary @-
+}

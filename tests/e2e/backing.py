@@ -1,0 +1,152 @@
+"""What the tests of backups share: settings of their own, a run, and places to save to."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from infisical_iac.backup import record
+from infisical_iac.backup.record import Record
+from infisical_iac.backup.target import Target
+from tests.e2e.running import Done, infisical_iac
+from tests.staging.access import free_port
+from tests.staging.host import StagingHost
+
+STATE = "/var/lib/infisical-backup"
+UNIT = "infisical-backup.service"
+LOCAL = {"name": "local", "repository": "/var/backups/infisical"}
+_RESTIC = "RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password restic"
+_SECONDS = 60
+
+
+def inventory(directory: Path, **settings: Any) -> str:
+    """An inventory of the staging host with settings that differ."""
+    file = directory / "inventory.py"
+    file.write_text(
+        "import runpy\n"
+        "[(name, data)] = runpy.run_path('inventory/staging.py')['staging']\n"
+        f"staging = [(name, {{**data, **{settings!r}}})]\n"
+    )
+    return str(file)
+
+
+def now(host: StagingHost) -> tuple[Done, dict[str, Any]]:
+    """`backup now`, and the JSON that it printed."""
+    done = infisical_iac(host.name, "backup", "now", "--json")
+    return done, json.loads(done.stdout or "{}")
+
+
+def ran(host: StagingHost) -> Record:
+    """How the run went that the timer starts, once it has come to its end."""
+    # Which counts its starts anew, too.
+    host.run(f"systemctl reset-failed {UNIT}; systemctl start {UNIT}", check=False)
+    return last(host)
+
+
+def last(host: StagingHost) -> Record:
+    """How the last run went."""
+    return record.parse(host.run(f"cat {STATE}/last.json").stdout)
+
+
+def judged(host: StagingHost) -> tuple[str, bool]:
+    """What a status would say of the backups, and whether it would call them well."""
+    now = datetime.now(UTC)
+    return record.judged(last(host), [Target(**LOCAL)], since=now, now=now)
+
+
+def last_backup(host: StagingHost, *arguments: str) -> tuple[str, bool]:
+    """What the status says of the backups, and whether it calls them well."""
+    rows = json.loads(infisical_iac(host.name, "status", "--json", *arguments).stdout)
+    (row,) = (each for each in rows if each["name"] == "Last backup")
+    return row["text"], row["ok"]
+
+
+def restic(host: StagingHost, command: str, repository: str = LOCAL["repository"]) -> str:
+    """What restic prints on the host."""
+    return host.run(f"{_RESTIC} --repo {repository} {command}").stdout
+
+
+def sql(host: StagingHost, statement: str, *, check: bool = True) -> str:
+    """What the database answers."""
+    command = "docker exec -i infisical-postgres-1 psql -X -U infisical -Atq -v ON_ERROR_STOP=1"
+    return host.run(command, input=statement, check=check).stdout.strip()
+
+
+def sessions(host: StagingHost) -> str:
+    """How many sessions of backups the database has."""
+    return sql(
+        host,
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'infisical-backup%'",
+    )
+
+
+def work_files(host: StagingHost) -> list[str]:
+    """The files that are left of a run."""
+    return host.run(f"find {STATE}/work -type f").stdout.split()
+
+
+def until(host: StagingHost, condition: str) -> None:
+    """Wait until a command of the shell succeeds on the host, a minute at most."""
+    host.run(f"for n in $(seq {_SECONDS * 20}); do {condition} && exit; sleep 0.05; done; exit 1")
+
+
+@contextmanager
+def watched(host: StagingHost) -> Iterator[list[str]]:
+    """Collect the arguments of the host's processes in the context; they are there at its end."""
+    host.run(
+        "touch /root/watching; (while test -e /root/watching; do cat /proc/[0-9]*/cmdline; "
+        "sleep 0.05; done 2>/dev/null | tr '\\0' ' ' >/root/seen &)"
+    )
+    seen: list[str] = []
+    yield seen
+    host.run("rm /root/watching; sleep 0.5")
+    seen.append(host.run("cat /root/seen; rm /root/seen").stdout)
+
+
+def forget_backups(host: StagingHost) -> None:
+    """Take away all that was ever backed up on the host, and what it remembers of that."""
+    host.run(
+        f"rm -rf /var/backups/infisical* {STATE}/* /var/cache/infisical-backup/* "
+        "/etc/infisical/backup/ssh_key*"
+    )
+
+
+def gateway(host: StagingHost) -> str:
+    """This machine's address, as the host sees it."""
+    return host.run("ip route show default").stdout.split()[2]
+
+
+@contextmanager
+def s3_server(address: str) -> Iterator[str]:
+    """The URL of an S3 server on this machine, until the end of the context."""
+    port = free_port()
+    program = Path(sys.executable).with_name("moto_server")
+    with subprocess.Popen(
+        [program, "-H", address, "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        url = f"http://{address}:{port}"
+        try:
+            _answers(url)
+            yield url
+        finally:
+            server.terminate()
+
+
+def _answers(url: str) -> None:
+    for _ in range(_SECONDS * 4):
+        try:
+            httpx.get(url, timeout=5)
+        except httpx.HTTPError:
+            time.sleep(0.25)
+        else:
+            return
+    raise AssertionError(f"{url} does not answer")

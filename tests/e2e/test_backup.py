@@ -1,0 +1,202 @@
+"""`infisical-iac backup` and the host's timer: what is saved, where, and who could read it."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.rendering import script
+from tests.e2e import backing
+from tests.e2e.backing import LOCAL, STATE, inventory, last_backup, now, restic, sql
+from tests.e2e.conftest import settled
+from tests.e2e.looking import secrets
+from tests.e2e.running import deploy, infisical_iac
+from tests.staging.host import StagingHost
+
+_ACCESS = {
+    "INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID": "obviously-fake-id",
+    "INFISICAL_BACKUP_BUCKET_SECRET_ACCESS_KEY": "obviously/fake+secret",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def host(deployed: StagingHost) -> Iterator[StagingHost]:
+    """The host without any backup, before and after these tests."""
+    backing.forget_backups(deployed)
+    yield deployed
+    backing.forget_backups(deployed)
+    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+
+
+def _snapshots(host: StagingHost) -> dict[str, int]:
+    listed = json.loads(infisical_iac(host.name, "backup", "list", "--json").stdout)
+    return {each["name"]: len(each["snapshots"]) for each in listed}
+
+
+def test_a_backup_is_made_listed_and_told(host: StagingHost) -> None:
+    assert last_backup(host) == ("none yet", True)
+    done, made = now(host)
+    assert done.returncode == 0, done.stderr
+    (saved,) = made["saved"]
+    assert (saved["name"], saved["snapshots"], made["failure"]) == ("local", 1, "")
+    (target,) = json.loads(infisical_iac(host.name, "backup", "list", "--json").stdout)
+    (snapshot,) = target["snapshots"]
+    assert snapshot["id"] == saved["snapshot"]
+    assert snapshot["bytes"] == made["bytes"]
+    assert str(snapshot["secrets"]) == sql(host, "SELECT count(*) FROM secrets_v2")
+    text, ok = last_backup(host)
+    assert ok
+    assert text.endswith("kB to local (on this host only)")
+    entry = json.loads(infisical_iac(host.name, "audit", "--last", "1", "--json").stdout)[0]
+    assert (entry["event"], entry["outcome"]) == ("backup", "done")
+    assert entry["changes"] == [f"+ snapshot {saved['snapshot']} in local"]
+    settled(host)
+
+
+def test_a_restore_waits_for_a_backup_and_no_backup_is_made_during_it(host: StagingHost) -> None:
+    held = f"flock {STATE}/lock sh -c 'sleep 2; touch /root/let-go'"
+    host.run(f"({held} >/dev/null 2>&1 &); until ! flock -n {STATE}/lock true; do sleep 0.1; done")
+    host.run(f"{script('restore', 'begin', '20261125T180000Z')} && rm /root/let-go")
+    before = host.run(f"cat {STATE}/last.json").stdout
+    try:
+        host.run("systemctl start infisical-backup.service")
+        refused, _ = now(host)
+    finally:
+        host.run(f"{script('restore', 'back')} && {script('restore', 'forget')}")
+    assert host.run(f"cat {STATE}/last.json").stdout == before
+    assert "no backup is made" in host.run("journalctl --unit infisical-backup").stdout
+    assert refused.returncode == 1
+    assert "`infisical-iac restore --undo` brings the old data back" in refused.stderr
+    assert last_backup(host)[1]
+
+
+def test_the_metrics_are_such_as_prometheus_takes(host: StagingHost) -> None:
+    lines = host.run(f"cat {backing.STATE}/metrics.prom").stdout.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert values["infisical_backup_run_success"] == "1"
+    assert values['infisical_backup_snapshots{target="local"}'] == "1"
+    assert int(values['infisical_backup_success_timestamp_seconds{target="local"}']) > 1.7e9
+
+
+def test_the_manifest_tells_what_is_in_the_snapshot(host: StagingHost) -> None:
+    manifest = json.loads(restic(host, "dump latest manifest.json"))
+    dumped = restic(host, "dump latest database.dump | sha256sum").split()[0]
+    key = host.run("cat /etc/infisical/keys/encryption_key").stdout.strip()
+    fingerprint = hashlib.sha256(f"infisical-iac encryption key {key}".encode()).hexdigest()[:16]
+    assert manifest["dump"]["sha256"] == dumped
+    assert manifest["encryption_key"] == fingerprint
+    assert manifest["infisical"]["version"].startswith("v")
+    assert manifest["infisical"]["id"].startswith("sha256:")
+    assert str(manifest["migrations"]) == sql(host, "SELECT count(*) FROM infisical_migrations")
+
+
+def test_dump_and_counts_are_of_one_moment_though_others_write(host: StagingHost) -> None:
+    sql(host, "CREATE TABLE moving (id int); INSERT INTO moving VALUES (0)")
+    write = "INSERT INTO moving VALUES (1); SELECT pg_sleep(0.01);\n"
+    host.run(
+        f"for n in $(seq 1500); do echo '{write}'; done | (docker exec -i infisical-postgres-1 "
+        "psql -X -U infisical -q -o /dev/null >/dev/null 2>&1 &)"
+    )
+    assert now(host)[0].returncode == 0
+    counted = json.loads(restic(host, "dump latest manifest.json"))["rows"]["moving"]
+    sql(host, "CREATE DATABASE restored")
+    restic(
+        host,
+        "dump latest database.dump | docker exec -i infisical-postgres-1 "
+        "pg_restore --username infisical --no-owner --dbname restored",
+    )
+    restored = sql(host, "\\c restored\nSELECT count(*) FROM moving")
+    backed_up = int(sql(host, "SELECT count(*) FROM moving"))
+    sql(host, "DROP DATABASE restored")
+    sql(host, "DROP TABLE moving")
+    assert int(restored) == counted
+    assert 1 < counted < backed_up
+
+
+def test_no_snapshot_holds_a_key_unless_the_setting_says_so(
+    host: StagingHost, tmp_path: Path
+) -> None:
+    assert _held(host) == []
+    own = inventory(tmp_path, backup_with_encryption_key=True)
+    assert infisical_iac(host.name, "apply", "--yes", "-i", own).returncode == 0
+    assert now(host)[0].returncode == 0
+    assert _held(host) == ["encryption_key"]
+
+
+def _held(host: StagingHost) -> list[str]:
+    """The secrets of the host that the files of the last snapshot hold."""
+    restic(host, "restore latest --target /root/restored")
+    files = host.run("find /root/restored -type f -exec cat {} + | base64; rm -r /root/restored")
+    held = base64.b64decode(files.stdout)
+    return [name for name, value in secrets(host).items() if value.encode() in held]
+
+
+def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: Path) -> None:
+    host_key = " ".join(host.run("cat /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[:2])
+    box = {"name": "box", "repository": "sftp:root@127.0.0.1:/var/backups/infisical-box"}
+    address = backing.gateway(host)
+    with backing.s3_server(address) as url:
+        bucket = {"name": "bucket", "repository": f"s3:{url}/backups/infisical"}
+        targets = (LOCAL, {**box, "host_key": host_key}, bucket)
+        own = inventory(tmp_path, backup_targets=targets)
+        refused = infisical_iac(host.name, "plan", "-i", own)
+        assert refused.returncode == 1
+        assert "set INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID and" in refused.stderr
+
+        run = deploy(host.name, "-vvv", "--debug", inventory=own, environment=_ACCESS).ok()
+        public = host.run("cat /etc/infisical/backup/ssh_key.pub").stdout.strip()
+        assert public in run.stdout + run.stderr
+        host.run("cat >> /root/.ssh/authorized_keys", input=f"{public}\n")
+        assert deploy(host.name, inventory=own).ok().changed == []
+
+        with backing.watched(host) as arguments:
+            done, made = now(host)
+        assert done.returncode == 0, done.stderr
+        assert [each["name"] for each in made["saved"]] == ["local", "box", "bucket"]
+        assert _snapshots(host)["box"] == _snapshots(host)["bucket"] == 1
+        assert last_backup(host, "-i", own)[0].endswith("to local, box, bucket")
+        seen = run.stdout + run.stderr + host.run("journalctl --no-pager --output=cat").stdout
+        assert "restic --option sftp.command=ssh" in arguments[0]
+        seen += arguments[0]
+        hidden = {**secrets(host), **_ACCESS}
+        assert [name for name, value in hidden.items() if value in seen] == []
+
+        _another_host_key_is_refused(host, tmp_path, box)
+    _a_target_that_is_away_keeps_the_others_from_nothing(host, tmp_path, bucket)
+    assert infisical_iac(host.name, "apply", "--yes").returncode == 0
+    assert host.run("ls /etc/infisical/backup/*.env", check=False).stdout == ""
+    settled(host)
+
+
+def _another_host_key_is_refused(host: StagingHost, tmp_path: Path, box: dict[str, str]) -> None:
+    other = {**box, "host_key": f"ssh-ed25519 {'A' * 68}"}
+    own = inventory(tmp_path, backup_targets=(LOCAL, other))
+    assert infisical_iac(host.name, "apply", "--yes", "-i", own).returncode == 0
+    done, made = now(host)
+    assert done.returncode == 1
+    assert [each["name"] for each in made["saved"]] == ["local"]
+    assert "box: " in done.stderr
+
+
+def _a_target_that_is_away_keeps_the_others_from_nothing(
+    host: StagingHost, tmp_path: Path, bucket: dict[str, str]
+) -> None:
+    own = inventory(tmp_path, backup_targets=(bucket, LOCAL))
+    applied = infisical_iac(host.name, "apply", "--yes", "-i", own, environment=_ACCESS)
+    assert applied.returncode == 0, applied.stderr
+    host.run("echo ANSWER_SECONDS=15 >> /etc/infisical/backup/backup.conf")
+    done, made = now(host)
+    assert done.returncode == 1
+    assert [each["name"] for each in made["saved"]] == ["local"]
+    assert "bucket: the repository s3:" in done.stderr
+    assert "is not to be had: no answer within 15 s" in done.stderr
+    text, ok = last_backup(host, "-i", own)
+    assert not ok
+    assert "bucket: the repository s3:" in text
+    listed = infisical_iac(host.name, "backup", "list")
+    assert listed.returncode == 1
+    assert "not every target can be read: bucket: " in listed.stderr
+    assert "local" in listed.stdout

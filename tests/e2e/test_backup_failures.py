@@ -1,0 +1,224 @@
+"""Backups that fail: loud, nothing left behind, the service up, and the next one succeeds."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import backing
+from tests.e2e.backing import STATE, UNIT, inventory, last_backup, now, sql, until
+from tests.e2e.conftest import settled
+from tests.e2e.looking import api
+from tests.e2e.running import infisical_iac
+from tests.e2e.webhook import receiver
+from tests.staging.host import StagingHost
+
+_PASSWORD = "RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password"
+# A text that PostgreSQL keeps compressed: its dump is far larger than the database.
+_FILLER = "CREATE TABLE filler AS SELECT repeat('x', 100000000) AS text"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def host(deployed: StagingHost) -> Iterator[StagingHost]:
+    """The host with one good backup, and without any after these tests."""
+    backing.forget_backups(deployed)
+    assert backing.ran(deployed).failure == ""
+    yield deployed
+    backing.forget_backups(deployed)
+    settled(deployed)
+
+
+@pytest.fixture(autouse=True)
+def _well_afterwards(host: StagingHost) -> Iterator[None]:
+    """Whatever a test does to backups: the service is up, and the next backup succeeds."""
+    yield
+    with api(host) as client:
+        assert client.answers()
+    assert backing.ran(host).failure == ""
+    assert backing.judged(host)[1]
+    assert backing.work_files(host) == []
+    assert backing.sessions(host) == "0"
+
+
+def _fails(host: StagingHost, reason: str) -> None:
+    """Assert that a backup fails with a reason, which the status tells, and leaves no files."""
+    assert reason in backing.ran(host).failure
+    _is_told(host, reason)
+
+
+def _is_told(host: StagingHost, reason: str) -> None:
+    text, ok = backing.judged(host)
+    assert not ok
+    assert reason in text
+    assert "; last success 20" in text
+    assert backing.work_files(host) == []
+
+
+def test_a_database_that_is_down_is_told_and_the_journal_and_a_webhook_hear_of_it(
+    host: StagingHost, tmp_path: Path
+) -> None:
+    with receiver(backing.gateway(host)) as webhook:
+        own = inventory(tmp_path, backup_webhook=webhook.url)
+        applied = infisical_iac(host.name, "apply", "--yes", "-i", own)
+        assert applied.returncode == 0
+        assert webhook.url not in applied.stdout + applied.stderr
+        host.run("docker stop infisical-postgres-1")
+        done, _ = now(host)
+        assert done.returncode == 1
+        assert "the database does not run" in done.stderr
+        assert last_backup(host)[1] is False
+        _is_told(host, "the database does not run")
+        until(host, "! systemctl is-active --quiet infisical-backup-failed")
+        (message,) = webhook.received
+    assert message["text"].startswith("The backup of Infisical on staging-")
+    assert message["error"] == "the database does not run: `infisical-iac apply` brings it back"
+    journal = host.run("journalctl --output=cat --priority=err").stdout
+    assert message["text"] in journal
+    assert webhook.url not in host.run("journalctl --output=cat").stdout
+    assert infisical_iac(host.name, "apply", "--yes").returncode == 0
+
+
+def test_a_disk_without_room_is_told_before_the_dump(host: StagingHost) -> None:
+    host.run(f"mount -t tmpfs -o size=1m tmpfs {STATE}/work")
+    try:
+        _fails(host, "MB free: make room")
+    finally:
+        host.run(f"umount {STATE}/work")
+
+
+def test_a_disk_that_gets_full_during_the_dump_is_told(host: StagingHost) -> None:
+    sql(host, _FILLER)
+    host.run(f"mount -t tmpfs -o size=90m tmpfs {STATE}/work")
+    try:
+        _fails(host, "the database could not be dumped")
+    finally:
+        host.run(f"umount {STATE}/work")
+        sql(host, "DROP TABLE filler")
+
+
+def test_a_repository_that_is_in_use_keeps_its_old_snapshots_and_takes_the_new_one(
+    host: StagingHost,
+) -> None:
+    restic = f"{_PASSWORD} restic --repo {backing.LOCAL['repository']}"
+    host.run(f"(sleep 300 | {restic} backup --stdin >/dev/null 2>&1 & echo $! >/root/user)")
+    until(host, f"ls {backing.LOCAL['repository']}/locks | grep -q .")
+    found = backing.ran(host)
+    assert found.targets[0].success is not None
+    assert found.targets[0].success >= found.began
+    _is_told(host, "the snapshot is made, but old ones can't be removed: ")
+    # Its lock stays behind, and counts no more.
+    host.run("pkill --signal KILL --exact restic; pkill --exact --full 'sleep 300'; true")
+
+
+def test_a_repository_that_is_gone_is_not_made_anew(host: StagingHost) -> None:
+    place = backing.LOCAL["repository"]
+    host.run(f"mv {place} {place}-away")
+    try:
+        _fails(host, f"the repository {place}, which has backups, is not to be had")
+        assert host.run(f"ls {place}", check=False).returncode != 0
+    finally:
+        host.run(f"rm -rf {place}; mv {place}-away {place}")
+
+
+def test_another_password_than_the_repositorys_is_told(host: StagingHost) -> None:
+    key = "/etc/infisical/keys/restic_password"
+    host.run(f"cp -p {key} /root/kept && echo obviously-fake-password > {key}")
+    try:
+        _fails(host, "has another password than /etc/infisical/keys/restic_password")
+    finally:
+        host.run(f"mv /root/kept {key}")
+
+
+def test_a_lost_password_is_not_made_anew(host: StagingHost) -> None:
+    host.run("mv /etc/infisical/keys/restic_password /root/kept")
+    try:
+        refused = infisical_iac(host.name, "plan")
+    finally:
+        host.run("mv /root/kept /etc/infisical/keys/restic_password")
+    assert refused.returncode == 1
+    assert "restic_password is gone but backups made with it are there" in refused.stderr
+
+
+def _start(host: StagingHost) -> None:
+    host.run(f"systemctl start --no-block {UNIT}")
+
+
+def _kill(host: StagingHost, whom: str = "all") -> None:
+    host.run(f"systemctl kill --kill-whom={whom} --signal=KILL {UNIT}")
+    until(host, f"systemctl is-failed --quiet {UNIT}")
+
+
+@pytest.mark.parametrize("whom", ["main", "all"])
+def test_a_run_that_is_killed_while_it_dumps(host: StagingHost, whom: str) -> None:
+    # The dump waits for the lock of another session.
+    lock = "BEGIN; LOCK TABLE secrets_v2; SELECT pg_sleep(60);"
+    host.run(
+        f"echo '{lock}' | (PGAPPNAME=locking docker exec -i -e PGAPPNAME=locking "
+        "infisical-postgres-1 psql -X -U infisical >/dev/null 2>&1 &)"
+    )
+    _start(host)
+    until(host, "docker exec infisical-postgres-1 pgrep pg_dump >/dev/null")
+    _kill(host, whom)
+    sql(
+        host,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'locking'",
+    )
+    _is_told(host, "the run was ended before it was done (killed KILL)")
+    assert backing.sessions(host) == "0"
+
+
+def test_a_run_that_is_killed_while_it_sends_a_large_dump(host: StagingHost) -> None:
+    sql(host, _FILLER)
+    _start(host)
+    until(host, f"test -s {STATE}/work/database.dump")
+    _kill(host)
+    sql(host, "DROP TABLE filler")
+    _is_told(host, "the run was ended before it was done (killed KILL)")
+    assert backing.sessions(host) == "0"
+
+
+def test_a_run_that_is_killed_while_it_saves(host: StagingHost) -> None:
+    _start(host)
+    until(host, "pgrep --full 'resti[c] .*backup' >/dev/null")
+    _kill(host)
+    _is_told(host, "the run was ended before it was done (killed KILL)")
+
+
+def test_a_restic_that_is_killed(host: StagingHost) -> None:
+    _start(host)
+    until(host, "pkill --signal KILL --full 'resti[c] .*backup'")
+    until(host, f"systemctl is-failed --quiet {UNIT}")
+    _is_told(host, "local: ")
+
+
+def test_a_schedule_that_systemd_does_not_understand_changes_nothing(
+    host: StagingHost, tmp_path: Path
+) -> None:
+    own = inventory(tmp_path, backup_schedule="every now and then")
+    refused = infisical_iac(host.name, "apply", "--yes", "-i", own)
+    assert refused.returncode == 1
+    assert "systemd does not understand 'every now and then'" in refused.stderr
+
+
+def test_each_drift_of_the_backups_is_repaired(host: StagingHost, tmp_path: Path) -> None:
+    host.run(
+        "systemctl disable --now infisical-backup.timer; rm /usr/local/lib/infisical-iac/backup.sh;"
+        "chmod 644 /etc/infisical/backup/local.conf; "
+        "echo '# edited' >> /etc/systemd/system/infisical-backup.service"
+    )
+    planned = json.loads(infisical_iac(host.name, "plan", "--json").stdout)["changes"]
+    assert [(each["kind"], each["what"]) for each in planned] == [
+        ("~", "/etc/infisical/backup/local.conf"),
+        ("+", "/usr/local/lib/infisical-iac/backup.sh"),
+        ("~", "/etc/systemd/system/infisical-backup.service"),
+        ("~", "infisical-backup.timer"),
+    ]
+    assert infisical_iac(host.name, "apply", "--yes").returncode == 0
+    shown = host.run(f"systemctl show --property=NeedDaemonReload --value {UNIT}").stdout
+    assert shown.strip() == "no"
+    own = inventory(tmp_path, backup_schedule="*-*-* 04:00:00")
+    assert infisical_iac(host.name, "apply", "--yes", "-i", own).returncode == 0
+    timers = host.run("systemctl list-timers --no-pager infisical-backup.timer").stdout
+    assert " 04:" in timers
+    assert infisical_iac(host.name, "apply", "--yes").returncode == 0

@@ -1,0 +1,143 @@
+"""Where backups may go, what logs in there, and the files that tell the host."""
+
+import runpy
+from typing import Any
+
+import pytest
+
+from infisical_iac.backup.credentials import CredentialsError, given, refuse_missing
+from infisical_iac.backup.target import Target
+from infisical_iac.deploys.backup import configuration, programs
+from infisical_iac.settings import Settings, SettingsError, load
+
+_KEY = f"ssh-ed25519 {'A' * 68}"
+_LOCAL = {"name": "local", "repository": "/var/backups/infisical"}
+_BOX = {
+    "name": "box",
+    "repository": "sftp:u1@u1.example.com:backups",
+    "host_key": _KEY,
+    "port": 23,
+}
+_BUCKET = {"name": "my-bucket", "repository": "s3:https://s3.example.com/bucket/infisical"}
+_ID, _SECRET = (
+    f"INFISICAL_BACKUP_MY_BUCKET_{part}" for part in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+)
+
+
+def _settings(**changes: Any) -> Settings:
+    module = runpy.run_path("group_data/all.py")
+    values = {key: value for key, value in module.items() if not key.startswith("__")}
+    return load(values | {"admin_email": "admin@example.com"} | changes)
+
+
+def _files(**changes: Any) -> dict[str, str]:
+    settings = _settings(**changes)
+    return {
+        each.path.rpartition("/")[2]: each.content
+        for each in (*configuration(settings), *programs(settings))
+    }
+
+
+def test_three_kinds_of_targets_are_told_apart() -> None:
+    settings = _settings(backup_targets=(_LOCAL, _BOX, _BUCKET))
+    assert [each.kind for each in settings.backup_targets] == ["directory", "sftp", "s3"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"backup_targets": ()}, "'backup_targets': is empty"),
+        ({"backup_targets": (_LOCAL, _LOCAL)}, "has 2 targets named 'local'"),
+        ({"backup_targets": ({**_LOCAL, "name": "A b"},)}, "'A b' must be 1 to 32 small letters"),
+        ({"backup_targets": ({**_LOCAL, "name": "backup"},)}, "'backup' is taken"),
+        ({"backup_targets": ({**_LOCAL, "repository": "backups"},)}, "'backups' is no place for"),
+        ({"backup_targets": ({**_LOCAL, "repository": "/etc/x"},)}, "'/etc/x' is no safe place"),
+        ({"backup_targets": ({**_LOCAL, "repository": "/a/../etc"},)}, "is no place for"),
+        ({"backup_targets": ({**_LOCAL, "repository": "ftp://x/y"},)}, "is no place for"),
+        ({"backup_targets": ({**_LOCAL, "host_key": _KEY},)}, "target 'local' is no SFTP"),
+        ({"backup_targets": ({**_BOX, "host_key": ""},)}, "target 'box' needs host_key"),
+        ({"backup_targets": ({**_BOX, "host_key": f"{_KEY} x\ny"},)}, "needs host_key"),
+        ({"backup_targets": ({**_BOX, "port": 0},)}, "target 'box' has port 0"),
+        ({"backup_targets": ({**_BUCKET, "repository": "s3:bucket"},)}, "is no place for"),
+        ({"backup_schedule": "daily\n[Service]"}, "'backup_schedule':"),
+        ({"drill_schedule": "monthly; reboot"}, "'drill_schedule':"),
+        ({"backup_random_delay": 7200}, "'backup_random_delay': 7200 is out of range"),
+        ({"backup_keep": {}}, "'backup_keep': must keep at least one"),
+        ({"backup_keep": {"daily": -1, "weekly": 2}}, "'backup_keep': must keep at least one"),
+        ({"backup_keep": {"hourly": 1}}, "'backup_keep.hourly'"),
+        ({"backup_webhook": "hooks.example.com"}, "'backup_webhook': is no address"),
+        ({"backup_webhook": 'https://x.example/"a'}, "'backup_webhook': is no address"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_by_name(
+    change: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        _settings(**change)
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_webhooks_address_is_in_no_refusal_and_in_no_file_that_is_shown() -> None:
+    address = "https://hooks.example.com/obviously-fake-token"
+    with pytest.raises(SettingsError) as refusal:
+        _settings(backup_webhook=f"{address} ")
+    assert address not in str(refusal.value)
+    assert address not in "".join(_files(backup_webhook=address).values())
+
+
+def test_the_files_say_what_the_settings_say() -> None:
+    files = _files(
+        backup_targets=(_LOCAL, _BOX, _BUCKET),
+        backup_keep={"daily": 3},
+        backup_schedule="hourly",
+        backup_random_delay=5,
+    )
+    assert "TARGETS='local box my-bucket'\n" in files["backup.conf"]
+    assert "KEEP='--keep-daily 3 --keep-weekly 0 --keep-monthly 0'\n" in files["backup.conf"]
+    assert "WITH_ENCRYPTION_KEY=false\n" in files["backup.conf"]
+    assert files["local.conf"] == "REPOSITORY=/var/backups/infisical\n"
+    assert files["known_hosts"] == f"box {_KEY}\n"
+    timer = files["infisical-backup.timer"].splitlines()
+    assert "OnCalendar=hourly" in timer
+    assert "RandomizedDelaySec=5" in timer
+
+
+def test_sftp_reaches_the_server_with_that_key_and_no_other() -> None:
+    ssh = Target.model_validate(_BOX).ssh
+    assert ssh.endswith(" u1@u1.example.com -s sftp")
+    for part in ("-p 23", "StrictHostKeyChecking=yes", "HostKeyAlias=box", "-F none"):
+        assert part in ssh
+
+
+def test_the_environment_brings_what_s3_asks_for() -> None:
+    targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup_targets
+    files = given(targets, {_ID: "obviously-fake-id", _SECRET: "obviously/fake+secret"})
+    assert files == {
+        "/etc/infisical/backup/my-bucket.env": (
+            "AWS_ACCESS_KEY_ID=obviously-fake-id\nAWS_SECRET_ACCESS_KEY=obviously/fake+secret\n"
+        )
+    }
+    assert given(targets, {}) == {}
+    refuse_missing(targets, files)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {_ID: "obviously-fake-id"},
+        {_SECRET: "obviously-fake-secret"},
+        {_ID: "obviously-fake-id", _SECRET: "obviously-fake $(secret)"},
+    ],
+)
+def test_half_of_it_or_what_a_shell_would_run_is_refused(environment: dict[str, str]) -> None:
+    targets = _settings(backup_targets=(_BUCKET,)).backup_targets
+    with pytest.raises(CredentialsError) as refusal:
+        given(targets, environment)
+    assert "obviously-fake" not in str(refusal.value)
+
+
+def test_an_s3_target_without_it_is_refused_with_the_variables_to_set() -> None:
+    targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup_targets
+    with pytest.raises(CredentialsError, match=f"{_ID} and {_SECRET} for one run"):
+        refuse_missing(targets, [])
