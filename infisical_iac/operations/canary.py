@@ -1,0 +1,37 @@
+"""The canary, kept where it must be."""
+
+from pyinfra.context import host, state
+
+from infisical_iac.operations import journal, session
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.workspace import canary
+from infisical_iac.workspace.apply import apply
+from infisical_iac.workspace.canary import Canary, CanaryError
+
+
+@telling_operation
+def kept(*, admin_email: str, port: int) -> Commands:
+    """Keep the canary as it must be, for upgrades, restores and drills to read.
+
+    Raises CanaryError for one that can't be read: no text is put over what may be decrypted with
+    the right key.
+    """
+    if not state.is_executing and not session.works(port):
+        # Earlier steps of this very run bring Infisical up.
+        session.tell_unseen(lambda: journal.items(canary.due(Canary(), admin_email)))
+        yield step(_keep, admin_email, port)
+        return
+    due = canary.due(canary.look(session.deployer(port), admin_email), admin_email)
+    if not due:
+        host.noop("the canary lives")
+        return
+    journal.items(due)
+    yield step(_keep, admin_email, port)
+
+
+def _keep(admin_email: str, port: int) -> None:
+    client = session.deployer(port)
+    for _ in apply(client, canary.due(canary.look(client, admin_email), admin_email)):
+        pass
+    if not canary.lives(client):
+        raise CanaryError("the canary was made, and is not there: run again")

@@ -1,0 +1,153 @@
+"""The canary: a secret that everybody may know, by which a store proves that it can decrypt.
+
+It has a project of its own, so that it is there before anybody has stored a secret, and nothing
+that concerns the project of the workspace file concerns it.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from infisical_iac.api import contents
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.parallel import gather
+from infisical_iac.errors import UserError
+from infisical_iac.workspace.change import Call, Change, Made
+from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.model import Environment, Project, Workspace
+from infisical_iac.workspace.people_actual import memberships, person
+from infisical_iac.workspace.state import (
+    Actual,
+    DeletedEnvironment,
+    EnvironmentState,
+    ProjectState,
+)
+
+SLUG, ENVIRONMENT, FOLDER = "infisical-iac-canary", "prod", "/"
+SECRET, VALUE = "CANARY", "alive"
+NONE = "There is no canary yet, as on hosts that an older release deployed: it was not read."
+
+_DESCRIPTION = (
+    "Holds one public text, by which infisical-iac proves after upgrades and restores that secrets "
+    "can be decrypted. What is changed here is undone by the next deploy."
+)
+_PLACE = Workspace(
+    project=Project(name="Canary of infisical-iac", slug=SLUG),
+    environments=(Environment(slug=ENVIRONMENT, name="Production"),),
+)
+_WHAT = f"the secret {SECRET} of the project {SLUG}"
+
+Json = dict[str, Any]
+
+
+class CanaryError(UserError):
+    """The canary is not as it was made, or can't be read."""
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What is there: its project as the workspace knows projects, and the text, None if missing."""
+
+    place: Actual = field(default_factory=partial(Actual, ""))
+    text: str | None = None
+
+
+def look(client: Client, admin_email: str) -> Canary:
+    """What is there of the canary.
+
+    Args:
+        client: with the token of the deployer.
+        admin_email: the person who must be an admin of its project, to read it where no deployer
+            can log in.
+
+    Raises CanaryError if it can't be read.
+    """
+    try:
+        project = contents.project(client, SLUG)
+        if project is None:
+            return Canary()
+        reads: list[Any] = gather(
+            [partial(_text, client, project), partial(memberships, client, project["id"])]
+        )
+    except ApiError as error:
+        raise _unreadable(error) from None
+    place = Actual(
+        "",
+        ProjectState(project["id"], project["name"], bool(project["hasDeleteProtection"])),
+        tuple(
+            EnvironmentState(each["id"], each["slug"], each["name"], position)
+            for position, each in enumerate(project["environments"])
+        ),
+        tuple(
+            DeletedEnvironment(each["id"], each["slug"], each["name"])
+            for each in project["deletedEnvironments"]
+        ),
+        admin=person(reads[1], admin_email),
+    )
+    return Canary(place, reads[0])
+
+
+def due(found: Canary, admin_email: str) -> list[Change]:
+    """The one change that makes the canary so, or none."""
+    parts = [
+        *difference(
+            _PLACE, found.place, isolation="viewer", admin_email=admin_email, remembered={}
+        ),
+        *([_secret(found)] if found.text != VALUE else []),
+    ]
+    if not parts:
+        return []
+    calls = tuple(map(_described, (call for part in parts for call in part.calls)))
+    detail = "; ".join(f"{part.what}: {part.detail}".removesuffix(": ") for part in parts)
+    return [Change("+" if found.place.project is None else "~", "canary", detail, calls)]
+
+
+def lives(client: Client) -> bool:
+    """Whether there is a canary, which is as it was made.
+
+    Raises CanaryError for one that is not, or that can't be read.
+    """
+    try:
+        project = contents.project(client, SLUG)
+        text = _text(client, project) if project else None
+    except ApiError as error:
+        raise _unreadable(error) from None
+    if text not in (None, VALUE):
+        raise CanaryError(
+            f"the canary was altered, for {_WHAT} is not {VALUE!r}: if somebody has changed it, "
+            "set it back in Infisical; else secrets are not decrypted to what they were"
+        )
+    return text is not None
+
+
+def _unreadable(error: ApiError) -> CanaryError:
+    return CanaryError(f"the canary, {_WHAT}, can't be read: {error.message}")
+
+
+def _text(client: Client, project: Json) -> str | None:
+    if ENVIRONMENT not in {each["slug"] for each in project["environments"]}:
+        return None
+    listed = contents.secrets(client, project["id"], ENVIRONMENT, folder=FOLDER)
+    return next((each["secretValue"] for each in listed if each["secretKey"] == SECRET), None)
+
+
+def _secret(found: Canary) -> Change:
+    body = {
+        "projectId": found.place.project.id if found.place.project else Made("project"),
+        "environment": ENVIRONMENT,
+        "secretPath": FOLDER,
+        # An environment that is restored has one already.
+        "mode": "upsert",
+        "secrets": [{"secretKey": SECRET, "secretValue": VALUE}],
+    }
+    call = Call("PATCH", ("/api/v4/secrets/batch",), body)
+    if found.text is None:
+        return Change("+", f"secret {SECRET}", calls=(call,))
+    return Change("~", f"secret {SECRET}", f"altered → {VALUE}", (call,))
+
+
+def _described(call: Call) -> Call:
+    if call.makes != "project" or call.body is None:
+        return call
+    return replace(call, body={**call.body, "projectDescription": _DESCRIPTION})

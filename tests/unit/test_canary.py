@@ -1,0 +1,156 @@
+"""The canary: made, repaired, and read by whoever needs proof."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+import stamina
+
+from infisical_iac.api.client import Client
+from infisical_iac.workspace import canary
+from infisical_iac.workspace.apply import apply
+from infisical_iac.workspace.canary import Canary, CanaryError
+from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.load import load
+from tests.unit.deployment import ADMIN, TEXT
+from tests.unit.fake_infisical import FakeInfisical
+from tests.unit.fake_state import Json, Refused
+
+_ALL = (
+    f"+ canary: project {canary.SLUG}; project member {ADMIN}: role admin; environment prod; "
+    "secret CANARY"
+)
+
+
+class Server(FakeInfisical):
+    """An Infisical in memory that has a text for the canary, or breaks when it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: str | None = None
+        self.broken = False
+        self.client = Client("http://fake", httpx.MockTransport(self.handle), "token")
+        self.routes.insert(0, ("GET", "/v4/secrets", self._read))
+        self.routes.insert(0, ("PATCH", "/v4/secrets/batch", self._write))
+
+    def _read(self, query: Json) -> Json:
+        self.environment(query["environment"])
+        if self.broken:
+            raise Refused(500, "InternalServerError", "unable to authenticate data")
+        listed = [{"secretKey": "OTHER", "secretValue": "obviously-fake"}]
+        if self.text is not None:
+            listed.append({"secretKey": canary.SECRET, "secretValue": self.text})
+        return {"secrets": listed}
+
+    def _write(self, body: Json) -> Json:
+        self.environment(body["environment"])
+        assert (body["mode"], body["secretPath"]) == ("upsert", "/")
+        (secret,) = body["secrets"]
+        assert secret["secretKey"] == canary.SECRET
+        self.text = secret["secretValue"]
+        return {}
+
+    def keep(self) -> list[str]:
+        """Set the canary right; what was done, as people read it."""
+        return [str(change) for change in apply(self.client, self.due())]
+
+    def due(self) -> list[Change]:
+        return canary.due(canary.look(self.client, ADMIN), ADMIN)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def kept(server: Server) -> Server:
+    server.keep()
+    server.requests.clear()
+    return server
+
+
+def test_it_is_made_at_once_and_left_alone_then(server: Server) -> None:
+    assert canary.lives(server.client) is False
+    assert [str(change) for change in canary.due(Canary(), ADMIN)] == [_ALL]
+    assert server.keep() == [_ALL]
+    assert server.project is not None
+    assert server.project["hasDeleteProtection"] is True
+    assert canary.lives(server.client) is True
+    assert server.keep() == []
+
+
+def test_its_project_says_what_it_is_for(server: Server) -> None:
+    server.keep()
+    (body,) = [sent for method, path, sent in server.requests if path == "/api/v1/projects"]
+    assert body["projectName"] == "Canary of infisical-iac"
+    assert "prove" in body["projectDescription"]
+
+
+def test_a_settled_one_takes_three_requests_that_change_nothing(kept: Server) -> None:
+    assert kept.due() == []
+    assert [method for method, _, _ in kept.requests] == ["GET", "GET", "GET"]
+
+
+def _lose_text(server: Server) -> None:
+    server.text = None
+
+
+def _alter_text(server: Server) -> None:
+    server.text = "dead"
+
+
+def _lose_admin(server: Server) -> None:
+    server.persons.clear()
+
+
+def _rename(server: Server) -> None:
+    assert server.project is not None
+    server.project["name"] = "scratch"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_lose_text, "~ canary: secret CANARY"),
+        (_alter_text, "~ canary: secret CANARY: altered → alive"),
+        (_lose_admin, f"~ canary: project member {ADMIN}: role admin"),
+        (
+            _rename,
+            f"~ canary: project {canary.SLUG}: name scratch → Canary of infisical-iac",
+        ),
+        (
+            lambda server: server.delete_environment("prod"),
+            "~ canary: environment prod: deleted → restored, with all that it held; secret CANARY",
+        ),
+    ],
+)
+def test_what_is_missing_or_altered_is_one_item_and_repaired(
+    kept: Server, spoil: Callable[[Server], None], told: str
+) -> None:
+    spoil(kept)
+    assert kept.keep() == [told]
+    assert kept.keep() == []
+    assert canary.lives(kept.client)
+
+
+def test_one_that_was_altered_is_told_without_its_text(kept: Server) -> None:
+    kept.text = "obviously-fake"
+    with pytest.raises(CanaryError, match="is not 'alive'") as told:
+        canary.lives(kept.client)
+    assert "obviously-fake" not in str(told.value)
+
+
+def test_one_that_cannot_be_read_is_told_and_not_written_over(kept: Server) -> None:
+    kept.broken = True
+    with stamina.set_testing(True), pytest.raises(CanaryError, match="can't be read: unable to"):
+        kept.keep()
+    with stamina.set_testing(True), pytest.raises(CanaryError, match="can't be read: unable to"):
+        canary.lives(kept.client)
+    assert {method for method, _, _ in kept.requests} == {"GET"}
+
+
+def test_a_workspace_file_can_not_take_its_project() -> None:
+    with pytest.raises(WorkspaceError, match="is the canary's; give yours another slug"):
+        load(TEXT.replace("slug: chainalign", f"slug: {canary.SLUG}"))
