@@ -1,0 +1,165 @@
+"""`infisical-iac recovery-kit`: a host's keys in one encrypted file, for the day it is gone."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infisical_iac import actor, atomic
+from infisical_iac.cli.items import print_data
+from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
+from infisical_iac.recovery import record, sheet
+from infisical_iac.recovery.kit import Kit, KitError, Versions, check
+from infisical_iac.recovery.recipients import Identity, Recipient, identities, parse, parse_lines
+from infisical_iac.recovery.sealing import seal
+from infisical_iac.recovery.sheet import read
+
+if TYPE_CHECKING:
+    from infisical_iac.operations.recovery import Found
+    from infisical_iac.settings import Settings
+
+_LINES_ON_A_PAGE = 66
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    recipients: list[Recipient]
+    known: list[Identity]
+    output: Path
+    force: bool
+
+
+@click.command("recovery-kit", short_help="Write all keys into one encrypted file.")
+@inventory_option
+@lock_options
+@json_option
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    metavar="KEY|@FILE",
+    help="A public key of age, or of SSH, or a file of them; the setting recovery_recipients.",
+)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--force", is_flag=True, help="Replace the file.")
+@click.option(
+    "--identity",
+    type=click.Path(path_type=Path),
+    help="A recipient's private key, to prove that it opens the kit.",
+)
+def recovery_kit(
+    inventory: str,
+    lock_timeout: int,
+    break_lock: bool,
+    as_json: bool,
+    recipients: tuple[str, ...],
+    output: Path,
+    force: bool,
+    identity: Path | None,
+) -> None:
+    """Write what a new host needs to read the backups into one file: keys, passwords, credentials.
+
+    It is encrypted for the recipients before it is written, and can be printed. Keep it away from
+    the host and its backups. Exit status: 0 when it is written and was read back, 1 for an error.
+    """
+    wanted = _Wanted(
+        [key for each in recipients for key in _recipients(each)],
+        identities(read(identity)) if identity else [],
+        output,
+        force,
+    )
+    _refuse_existing(wanted)
+    kit, text = _make(inventory, Lock(lock_timeout, break_lock), wanted)
+    if as_json:
+        print_data(
+            {
+                "file": str(output),
+                "kit": sheet.fingerprint(text),
+                "recipients": kit.recipients,
+                "files": sorted(kit.files),
+                "lines": len(text.splitlines()),
+            }
+        )
+    else:
+        _tell(kit, text, wanted)
+
+
+def _recipients(given: str) -> list[Recipient]:
+    if not given.startswith("@"):
+        return [parse(given)]
+    return parse_lines(read(Path(given[1:])).splitlines())
+
+
+def _refuse_existing(wanted: _Wanted) -> None:
+    if wanted.output.exists() and not wanted.force:
+        raise KitError(f"{wanted.output} is there already: name another file, or give --force")
+
+
+def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str]:
+    from infisical_iac.cli.connect import connected
+    from infisical_iac.operations import audit, lock, recovery
+    from infisical_iac.settings import load
+
+    with connected(inventory) as host:
+        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+        to = wanted.recipients or [parse(each) for each in settings.recovery_recipients]
+        if not to:
+            raise KitError(
+                "nobody is named who could open the kit: give --recipient, or set "
+                "recovery_recipients in group_data/hetzner.py"
+            )
+        lock.take(host, wait=taking.wait, by_force=taking.by_force)
+        changes: list[str] = []
+        with audit.recorded("recovery-kit", changes):
+            kit = _kit(recovery.read(), settings, to)
+            text = seal(kit, to, wanted.known)
+            _write(text, wanted)
+            recovery.remember(record.of(kit, sheet.fingerprint(text)))
+            changes += [f"recipient {each}" for each in kit.recipients]
+    return kit, text
+
+
+def _kit(found: "Found", settings: "Settings", to: list[Recipient]) -> Kit:
+    kit = Kit(
+        at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        by=actor.who(),
+        host=found.values.get("host", ""),
+        site_url=settings.site_url,
+        versions=Versions(
+            infisical=settings.infisical_reference,
+            postgres=settings.postgres_image,
+            redis=settings.redis_image,
+            infisical_id=found.values.get("infisical_id", ""),
+            migrations=int(found.values.get("migrations", 0)),
+            revision=actor.revision(),
+        ),
+        backup_targets=tuple(each.model_dump() for each in settings.backup_targets),
+        workspace=sha256(read(Path(settings.workspace_file)).encode()).hexdigest(),
+        recipients=tuple(each.name for each in to),
+        files=found.files,
+    )
+    check(kit)
+    return kit
+
+
+def _write(text: str, wanted: _Wanted) -> None:
+    _refuse_existing(wanted)
+    try:
+        atomic.write(wanted.output, text, mode=0o600)
+        there = wanted.output.read_text()
+    except OSError as error:
+        raise KitError(f"{wanted.output} can't be written: {error.strerror}") from None
+    if there != text:
+        raise KitError(f"{wanted.output} does not hold what was written to it: check the disk")
+
+
+def _tell(kit: Kit, text: str, wanted: _Wanted) -> None:
+    lines = len(text.splitlines())
+    proven = ", opened with the identity given" if wanted.known else ""
+    click.echo(f"{wanted.output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")
+    click.echo(f"It was read back{proven}; its sum begins with {sheet.fingerprint(text)}.")
+    pages = "a page" if lines <= _LINES_ON_A_PAGE else f"{-(-lines // _LINES_ON_A_PAGE)} pages"
+    click.echo(f"Its {lines} lines fit on {pages}. Keep copies away from the host and its backups.")

@@ -1,0 +1,191 @@
+"""`infisical-iac restore`: a snapshot onto the same host or a bare one."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from infisical_iac.cli import restore_drill
+from infisical_iac.cli.items import console, count, show
+from infisical_iac.cli.options import lock_options, yes_option
+from infisical_iac.errors import UserError
+from infisical_iac.recovery import record, sheet
+from infisical_iac.recovery.kit import Kit, KitError
+from infisical_iac.recovery.recipients import identities
+from infisical_iac.recovery.sealing import open_sheet
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+    from infisical_iac.cli.deployment import Deployment
+    from infisical_iac.operations.restore import Source
+    from infisical_iac.settings import Settings
+
+_UNDO = "`infisical-iac restore --undo` brings the old data back"
+
+
+class RestoreFailed(UserError):
+    """A restore did not come to its end; the text says what the host is like now."""
+
+
+@click.command(short_help="Restore a snapshot, onto this host or a bare one.")
+@click.option(
+    "-i",
+    "--inventory",
+    "--to",
+    "inventory",
+    type=click.Path(),
+    default="inventory/hetzner.py",
+    show_default=True,
+    envvar="INFISICAL_IAC_INVENTORY",
+    show_envvar=True,
+    help="The inventory that names the host to restore onto.",
+)
+@yes_option
+@lock_options
+@click.option("--snapshot", default="latest", show_default=True, help="Which; see `backup list`.")
+@click.option("--from", "target", help="The backup target to take it from, if not any.")
+@click.option("--kit", type=click.Path(path_type=Path), help="The recovery kit's file.")
+@click.option("--identity", type=click.Path(path_type=Path), help="The key that opens the kit.")
+@click.option(
+    "--replace-keys", is_flag=True, help="Let the kit's keys take the place of the host's."
+)
+@click.option("--undo", is_flag=True, help="Bring back what a restore that died moved aside.")
+@click.option("--drill", is_flag=True, help="Only prove that a snapshot can be restored.")
+def restore(
+    inventory: str,
+    yes: bool,
+    lock_timeout: int,
+    break_lock: bool,
+    snapshot: str,
+    target: str | None,
+    kit: Path | None,
+    identity: Path | None,
+    replace_keys: bool,
+    undo: bool,
+    drill: bool,
+) -> None:
+    """Restore Infisical from a snapshot, with the keys on the host or in a recovery kit.
+
+    The snapshot is loaded beside the old data and compared with its manifest; then they change
+    places, and people and machines must get in. If anything fails, the old data come back. What
+    was there stays aside afterwards. Exit status: 0 when the restored state is proven, 1 for an
+    error, with what the host is like now.
+
+    With --drill the host does as its timer has it do each month: it loads the snapshot beside what
+    runs, starts Infisical on it without any way out, reads what is inside, and takes it all away.
+    """
+    if drill:
+        if kit or identity or replace_keys or undo:
+            raise click.UsageError(
+                "--drill uses the host's keys and changes nothing: it goes with "
+                "--snapshot and --from alone"
+            )
+        restore_drill.run(inventory, snapshot, target)
+        return
+    from infisical_iac.cli.connect import connected
+    from infisical_iac.operations import lock
+    from infisical_iac.settings import load
+
+    opened = _opened(kit, identity)
+    with connected(inventory) as host:
+        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+        lock.take(host, wait=lock_timeout, by_force=break_lock)
+        _undo(settings, asked=undo)
+        if not undo:
+            source = _source(settings, snapshot, target, opened, replace_keys)
+            _restore(host, source, settings, yes=yes)
+            _remember(kit, opened)
+
+
+def _opened(kit: Path | None, identity: Path | None) -> Kit | None:
+    if kit is None:
+        return None
+    if identity is None:
+        raise KitError("a kit is opened with a private key: give its file with --identity")
+    return open_sheet(sheet.read(kit), identities(sheet.read(identity)))
+
+
+def _source(
+    settings: "Settings", snapshot: str, target: str | None, kit: Kit | None, replace_keys: bool
+) -> "Source":
+    from infisical_iac.operations.restore import Source
+
+    targets = [each for each in settings.backup_targets if target in (None, each.name)]
+    if not targets:
+        names = ", ".join(each.name for each in settings.backup_targets)
+        raise RestoreFailed(f"there is no backup target {target!r}: the settings have {names}")
+    return Source(snapshot, targets, dict(kit.files) if kit else {}, replace_keys)
+
+
+def _undo(settings: "Settings", *, asked: bool) -> None:
+    from infisical_iac.operations import audit
+    from infisical_iac.operations import restore as restoring
+
+    began = restoring.unfinished()
+    if not began:
+        if asked:
+            click.echo("There is nothing to undo: no restore is under way.")
+        return
+    with audit.recorded("restore", [f"undone: the restore {began}"]):
+        now = restoring.go_back(admin_email=settings.admin_email, timeout=settings.start_timeout)
+    click.echo(f"The restore {began} had not ended. {now}", err=not asked)
+
+
+def _restore(host: "Host", source: "Source", settings: "Settings", *, yes: bool) -> None:
+    from infisical_iac.cli.deployment import DeployError, look
+    from infisical_iac.deploys.restore import restoring
+
+    deployment = look(host, lambda: restoring(source))
+    show(deployment.journal.planned, deployment.journal.unknown, console())
+    if not yes:
+        click.confirm("Restore, and move aside what is there?", abort=True, err=True)
+    started = time.monotonic()
+    try:
+        _run(deployment)
+    except DeployError as error:
+        raise RestoreFailed(f"{error}. {_after_failure(settings)}") from None
+    except Exception:  # whatever it is, the old data come back
+        click.echo(_after_failure(settings), err=True)
+        raise
+    made = count(deployment.journal.made)
+    click.echo(f"Restored, with {made}, in {time.monotonic() - started:.1f} s.")
+
+
+def _run(deployment: "Deployment") -> None:
+    to = console(stderr=True)
+    try:
+        with to.status("") as status:
+            for step in deployment.run(
+                lambda name: status.update(f"{name} …"), remedy="the restore ends here"
+            ):
+                to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
+    finally:
+        for sentence in deployment.journal.shown:
+            to.print(Text(sentence))
+
+
+def _after_failure(settings: "Settings") -> str:
+    """Bring the old data back if the restore has not ended, and tell what is so now."""
+    from infisical_iac.connection import LOST
+    from infisical_iac.operations import proof
+    from infisical_iac.operations import restore as restoring
+
+    if proof.succeeded():
+        return "The restored data are proven and serve; `infisical-iac apply` does the rest."
+    try:
+        if not restoring.unfinished():
+            return "The data were not touched."
+        return restoring.go_back(admin_email=settings.admin_email, timeout=settings.start_timeout)
+    except (UserError, *LOST) as error:
+        return f"The old data could not be brought back ({error}): {_UNDO}"
+
+
+def _remember(kit: Path | None, opened: Kit | None) -> None:
+    """Let the host know of the kit that it was restored with, so that it asks for none."""
+    from infisical_iac.operations import recovery
+
+    if kit and opened:
+        recovery.remember(record.of(opened, sheet.fingerprint(sheet.read(kit))))

@@ -1,0 +1,72 @@
+"""The steps of a restore: a deploy in which the database comes from a snapshot."""
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.deploys.backup import backup
+from infisical_iac.deploys.base import base
+from infisical_iac.deploys.bootstrap import bootstrap
+from infisical_iac.deploys.canary import canary
+from infisical_iac.deploys.docker import docker
+from infisical_iac.deploys.preflight import Preflight, preflight
+from infisical_iac.deploys.record import record
+from infisical_iac.deploys.stack import compose_file
+from infisical_iac.deploys.workspace import workspace
+from infisical_iac.operations import journal, proof, restore
+from infisical_iac.operations import stack as containers
+from infisical_iac.operations.restore import Source
+
+
+def restoring(source: Source) -> None:
+    """Bring the host up from what `source` names; the last steps are those of the deploy.
+
+    Services' credentials are left to a later deploy: it ends those that no file on the host has,
+    and a service may hold them.
+    """
+    journal.current().event = "restore"
+    known = preflight(restoring=True)
+    base(known=known)
+    docker(known=known)
+    place(known=known, source=source)
+    backup(known=known, coming=[f"{restore.KEYS}/{path}" for path in source.files])
+    exchange(known=known, source=source)
+    bootstrap(known=known)
+    workspace(known=known)
+    canary(known=known)
+    record()
+
+
+@deploy("Keys")
+def place(known: Preflight, source: Source) -> None:
+    """Begin, and have the keys that the snapshot needs."""
+    restore.placed(
+        source=source, admin_email=known.settings.admin_email, name="Put the kit's keys in place"
+    )
+
+
+@deploy("Restore")
+def exchange(known: Preflight, source: Source) -> None:
+    """Load the snapshot, let it take the place of the data, and prove it."""
+    settings = known.settings
+    compose = compose_file(settings, known.machine)
+    containers.fetched(
+        images=settings.images, archives=settings.image_archives, name="Fetch the images"
+    )
+    restore.restored(
+        source=source,
+        settings=settings,
+        compose=compose,
+        project=known.workspace.project.slug,
+        name="Restore the database",
+    )
+    containers.running(
+        compose=compose,
+        images=settings.images,
+        archives=settings.image_archives,
+        timeout=settings.start_timeout,
+        name="Run Infisical, PostgreSQL and Redis",
+    )
+    proof.proven(
+        desired=known.workspace,
+        port=settings.http_port,
+        name="Prove that people and machines get in",
+    )

@@ -1,0 +1,66 @@
+"""What the current host gives for a recovery kit, and what it remembers of the last one."""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from infisical_iac.condition import Row
+from infisical_iac.operations.remote import run, write
+from infisical_iac.recovery import record
+from infisical_iac.recovery.kit import KitError
+from infisical_iac.recovery.record import Record
+from infisical_iac.rendering import script
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files for a kit, by path, and what else the host says, by name."""
+
+    files: dict[str, str]
+    values: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"Found({sorted(self.files)}, {self.values})"
+
+
+def read() -> Found:
+    """Read what a kit of the current host holds; it is in this process's memory alone.
+
+    Raises KitError for a file that is no text.
+    """
+    files, values = {}, {}
+    for kind, name, value in _lines(run(script("recovery", "contents"), doing="read the keys")):
+        if kind == "value":
+            values[name] = value
+            continue
+        try:
+            files[name] = base64.b64decode(value).decode()
+        except ValueError:
+            raise KitError(
+                f"/etc/infisical/{name} holds something that is no text: see what it is"
+            ) from None
+    return Found(files, values)
+
+
+def remember(made: Record) -> None:
+    """Keep a record on the current host."""
+    write(record.FILE, record.render(made))
+
+
+def row() -> Row | None:
+    """What to say of the kit of the current host; None where there are no keys."""
+    known, now = None, {}
+    text = run(script("recovery", "fingerprints"), doing="read what is known of the recovery kit")
+    for kind, name, value in _lines(text):
+        if kind == "record":
+            known = record.parse(f"{name} {value}")
+        else:
+            now[name] = value
+    return record.row(known, now) if now else None
+
+
+def _lines(text: str) -> Iterator[tuple[str, str, str]]:
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        name, _, value = rest.partition(" ")
+        yield kind, name, value

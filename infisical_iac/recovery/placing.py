@@ -1,0 +1,59 @@
+"""Which files of a kit go onto a host, and which of the host's own stay."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from infisical_iac.errors import UserError
+from infisical_iac.recovery.kit import ESSENTIAL
+
+# With another one, neither the data nor the backups on the host could be read any more.
+_BOUND = ("keys/encryption_key", "keys/restic_password")
+
+
+class PlacingError(UserError):
+    """The keys that a restore needs are missing, or are others than the host's."""
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What is to be done with files of /etc/infisical, by path.
+
+    Attributes:
+        put: the text of those to be written.
+        aside: those of the host that are moved aside before.
+    """
+
+    put: Mapping[str, str] = field(default_factory=dict, repr=False)
+    aside: tuple[str, ...] = ()
+
+
+def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) -> Placing:
+    """What of a kit's files goes onto the host: all that it lacks.
+
+    Of files that both have, the host's stays, for it may be newer; with `replace`, the kit's takes
+    its place.
+
+    Args:
+        kit: the text of each file in the kit, by path; none where no kit is given.
+        host: the same of the host.
+
+    Raises PlacingError for a host that has other keys than the kit, and where a key is in neither.
+    """
+    differing = sorted(path for path, text in kit.items() if host.get(path, text) != text)
+    bound = [path for path in _BOUND if path in differing]
+    if bound and not replace:
+        raise PlacingError(
+            f"the host has another {' and another '.join(bound)} than the kit: without --kit the "
+            "host's own keys count, as after `keys rotate`; --replace-keys moves them aside, "
+            "together with the host's data"
+        )
+    missing = [path for path in ESSENTIAL if path not in kit and path not in host]
+    if missing:
+        raise PlacingError(
+            f"the host has no /etc/infisical/{missing[0]}: give the recovery kit that has it, "
+            "with --kit and --identity"
+        )
+    put = {path: text for path, text in kit.items() if path not in host}
+    if replace:
+        put |= {path: kit[path] for path in differing}
+    return Placing(put, tuple(path for path in differing if path in put))

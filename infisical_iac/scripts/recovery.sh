@@ -1,0 +1,57 @@
+# What a recovery kit is made of.
+#
+#   recovery.sh contents       "file <path> <content in base64>" of each file, and "value <name>
+#                              <value>" of what else is asked of the host
+#   recovery.sh fingerprints   "record <JSON>" of the last kit, if there is one, and "file <path>
+#                              <fingerprint>" of each file, so that nothing secret is printed
+set -eu
+root=/etc/infisical
+project=label=com.docker.compose.project=infisical
+
+paths() {
+    cd "$root" 2>/dev/null || return 0
+    for path in keys/* admin.env deployer.env credentials/*.env backup/*.env backup/ssh_key \
+        backup/ssh_key.pub; do
+        case $path in
+        *.new | *.next | *.old) ;;
+        *) test ! -f "$path" || echo "$path" ;;
+        esac
+    done
+}
+
+container() {
+    docker ps --all --quiet --filter "$project" \
+        --filter "label=com.docker.compose.service=$1" 2>/dev/null | head -n 1
+}
+
+values() {
+    echo "value host $(hostname)"
+    command -v docker >/dev/null || return 0
+    id=$(docker inspect --format '{{ .Image }}' "$(container infisical)" 2>/dev/null) &&
+        echo "value infisical_id $id"
+    migrations=$(timeout 20 docker exec "$(container postgres)" psql --no-psqlrc \
+        --username infisical --dbname infisical --tuples-only --no-align \
+        --command 'SELECT count(*) FROM infisical_migrations' 2>/dev/null) &&
+        echo "value migrations $migrations"
+    true
+}
+
+contents() {
+    paths | while IFS= read -r path; do
+        echo "file $path $(base64 --wrap 0 "$root/$path")"
+    done
+    values
+}
+
+fingerprints() {
+    test ! -e "$root/recovery-kit.json" || echo "record $(tr '\n' ' ' <"$root/recovery-kit.json")"
+    key=$(cat "$root/keys/encryption_key" 2>/dev/null || true)
+    paths | while IFS= read -r path; do
+        echo "file $path $({
+            printf 'infisical-iac %s %s\n' "$path" "$key"
+            cat "$root/$path"
+        } | sha256sum | cut -c 1-16)"
+    done
+}
+
+"$@"

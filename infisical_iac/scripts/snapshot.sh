@@ -1,0 +1,148 @@
+# A snapshot fetched and loaded, beside whatever runs, in a directory of its own:
+#
+#   snapshot.sh fetch <directory> <target> <snapshot>   its files, into `fetched` there, checked
+#                                                       against its manifest; prints "key
+#                                                       <fingerprint>" of this host's key and the
+#                                                       manifest
+#   snapshot.sh load <directory> <project> <seconds>    the dump, into a new database of a Compose
+#                                                       project, by `compose.yaml` there; it is
+#                                                       stopped then; prints "<table> <rows>"
+#   snapshot.sh serve <directory> <project> <seconds>   Redis and Infisical, on what was loaded;
+#                                                       prints the address of Infisical
+#   snapshot.sh clean <directory> <project>             takes away all that the project has, and
+#                                                       what was fetched
+set -eu
+umask 077
+root=/etc/infisical
+here=$2
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+compose() {
+    set -- --project-directory "$root" --file "$here/compose.yaml" --project-name "$project" "$@"
+    if docker compose version >/dev/null 2>&1; then
+        docker compose "$@"
+    else
+        docker-compose "$@"
+    fi
+}
+
+fetch() {
+    rm -rf "$here/fetched"
+    mkdir -p "$here/fetched"
+    sh /usr/local/lib/infisical-iac/backup-target.sh fetch "$1" "$2" "$here/fetched"
+    cd "$here/fetched"
+    test -s manifest.json && test -s database.dump ||
+        fail "the snapshot has no manifest.json or database.dump: it is none of this project"
+    of_dump() { sed -n "s/.*\"$1\": \"\\{0,1\\}\\([0-9a-f]*\\).*/\\1/p" manifest.json | tail -n 1; }
+    bytes=$(stat --format %s database.dump)
+    test "$bytes" = "$(of_dump bytes)" ||
+        fail "the dump is truncated: it has $bytes of the $(of_dump bytes) bytes in its manifest"
+    test "$(sha256sum database.dump | cut -d ' ' -f 1)" = "$(of_dump sha256)" ||
+        fail "the dump was altered: its SHA-256 is another than in its manifest"
+    echo "key $({
+        printf 'infisical-iac encryption key '
+        tr -d '\n' <"$root/keys/encryption_key"
+    } | sha256sum | cut -c 1-16)"
+    cat manifest.json
+}
+
+check_room() {
+    needed=$(($(stat --format %s "$here/fetched/database.dump") / 1024 * 3 + 262144))
+    free=$(df -Pk "$(docker info --format '{{ .DockerRootDir }}')" | awk 'NR == 2 { print $4 }')
+    test "$free" -gt "$needed" || fail "the snapshot may take $((needed / 1024)) MB beside the data, \
+and Docker's disk has $((free / 1024)) MB free: make room"
+}
+
+of() { docker inspect --format "{{ .State.$1 }}" "$container"; }
+
+# Why the container is not well, by what it said last; without any secret.
+why() {
+    secrets=$(mktemp)
+    for key in "$root"/keys/*; do
+        cat "$key"
+        echo
+    done | grep . >"$secrets"
+    said=$(docker logs --tail 50 "$container" 2>&1 | grep -vFf "$secrets" || true)
+    rm -f "$secrets"
+    case $said in
+    *"unable to authenticate data"* | *"Invalid key length"*)
+        echo "the encryption key of the host is not the one that its secrets are encrypted with"
+        ;;
+    *) echo "$said" | grep . | tail -n 1 ;;
+    esac
+}
+
+await() {
+    container=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project" \
+        --filter "label=com.docker.compose.service=$1")
+    until [ "$(of Health.Status)" = healthy ]; do
+        test "$(of Status)" != exited || fail "$1 does not start on the snapshot: $(why)"
+        test "$(date +%s)" -lt "$limit" ||
+            fail "$1 does not get healthy on the snapshot within $seconds s: $(why)"
+        sleep 0.5
+    done
+}
+
+# Starts services and waits for each, so many seconds in all: start <seconds> <service>…
+start() {
+    seconds=$1 limit=$(($(date +%s) + $1))
+    shift
+    said=$(compose up --detach --no-deps "$@" 2>&1) || fail "$(echo "$said" | tail -n 1)"
+    for service; do
+        await "$service"
+    done
+}
+
+load() {
+    project=$1
+    check_room
+    remove
+    start "$2" postgres
+    said=$(docker exec --interactive "$container" pg_restore --username infisical \
+        --dbname infisical --exit-on-error --single-transaction 2>&1 <"$here/fetched/database.dump") ||
+        fail "the dump can't be loaded: $(echo "$said" | tail -n 1)"
+    docker exec --interactive "$container" psql --no-psqlrc --username infisical --dbname infisical \
+        --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 <<'SQL'
+ANALYZE;
+SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', relname)
+FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
+\gexec
+SQL
+    docker stop --time 60 "$container" >/dev/null
+    docker rm "$container" >/dev/null
+}
+
+serve() {
+    project=$1
+    start "$2" postgres redis
+    start "$2" infisical
+    docker inspect --format '{{ range .NetworkSettings.Networks }}{{ println .IPAddress }}{{ end }}' \
+        "$container" | head -n 1
+}
+
+remove() {
+    found=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project")
+    test -z "$found" || docker rm --force --volumes $found >/dev/null
+    for kind in network volume; do
+        found=$(docker $kind ls --quiet --filter "label=com.docker.compose.project=$project")
+        test -z "$found" || docker $kind rm $found >/dev/null
+    done
+}
+
+clean() {
+    project=$1
+    rm -rf "$here/fetched"
+    ! command -v docker >/dev/null || remove
+}
+
+mkdir -p "$here"
+exec 9>>"$here/lock"
+# What was started over a connection that is gone may be at work still.
+flock --wait 600 9 || fail "another run is at work on the host in $here: wait for its end"
+command=$1
+shift 2
+"$command" "$@"

@@ -1,0 +1,70 @@
+"""`python -m tests.e2e.dying_script <script> <line> …`: infisical-iac that dies at a line.
+
+The script at work on the host is killed right after the line of it that ends so, and the process
+here with it.
+"""
+
+import os
+import sys
+from typing import Any
+
+KILLED = 137
+_LAST_WORDS = "it dies here"
+
+
+def program(script: str, line: str) -> tuple[str, ...]:
+    """What runs `infisical-iac` so that it dies there."""
+    return (sys.executable, "-m", "tests.e2e.dying_script", script, line)
+
+
+def replace(module: object, name: str, with_: Any) -> None:
+    """Put something else in the place of what a module has by a name."""
+    assert hasattr(module, name), f"{module} has no {name}"
+    setattr(module, name, with_)
+
+
+def die_at(script: str, line: str) -> None:
+    """Let this process die when the script on the host has come to the end of a line of it."""
+    from infisical_iac import rendering
+    from infisical_iac.operations import (
+        changeover,
+        repositories,
+        restore,
+        rotation,
+        snapshot,
+        stack,
+    )
+    from infisical_iac.operations.remote import CommandFailed, run
+
+    original = rendering._text
+    killing = _killing(original(script), line)
+    replace(rendering, "_text", lambda name: killing if name == script else original(name))
+
+    def die(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return run(*args, **kwargs)
+        except CommandFailed as error:
+            if _LAST_WORDS in str(error):
+                os._exit(KILLED)
+            raise
+
+    for module in (changeover, repositories, restore, rotation, snapshot, stack):
+        replace(module, "run", die)
+
+
+def _killing(text: str, line: str) -> str:
+    lines = text.splitlines()
+    (number,) = (number for number, each in enumerate(lines) if each.endswith(line))
+    # `continue` would go on before it.
+    last = lines[number].removesuffix(" && continue")
+    dying = [last, f"echo {_LAST_WORDS} >&2", "kill -9 $$"]
+    return "\n".join([*lines[:number], *dying, *lines[number + 1 :]])
+
+
+if __name__ == "__main__":
+    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    import pyinfra_cli  # noqa: F401, I001
+    from infisical_iac.cli.main import main
+
+    die_at(sys.argv.pop(1), sys.argv.pop(1))
+    main()

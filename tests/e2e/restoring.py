@@ -1,0 +1,127 @@
+"""What the tests of restores share: a second place for backups, a kit, and what must come back."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyrage.x25519 import Identity
+
+from infisical_iac.api import contents, login
+from tests.e2e import looking
+from tests.e2e.backing import inventory
+from tests.e2e.running import PROGRAM, Done, infisical_iac
+from tests.staging.host import StagingHost
+
+REPOSITORY = "/srv/backups"
+
+
+@dataclass(frozen=True)
+class World:
+    """A host with backups on another one, and a recovery kit beside neither.
+
+    Attributes:
+        directory: where the kit, its identity and the inventory are.
+        inventory: the one that names the host and its backup target.
+    """
+
+    host: StagingHost
+    store: StagingHost
+    directory: Path
+    inventory: str
+
+    @property
+    def kit(self) -> tuple[str, ...]:
+        """The options that give a restore the kit."""
+        return ("--kit", str(self.directory / "kit.txt"), "--identity", str(self._identity))
+
+    @property
+    def _identity(self) -> Path:
+        return self.directory / "identity.txt"
+
+    def run(self, *arguments: str, program: tuple[str, ...] = ()) -> Done:
+        """Run `infisical-iac <arguments>`."""
+        given = (*arguments, "-i", self.inventory)
+        return infisical_iac(self.host.name, *given, program=program or PROGRAM)
+
+    def ok(self, *arguments: str) -> Done:
+        """The same, which must succeed."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def deploy(self) -> None:
+        """Deploy, and let the store know the host's SSH key."""
+        self.ok("apply", "--yes")
+        key = self.host.run("cat /etc/infisical/backup/ssh_key.pub").stdout
+        self.store.run("cat >>/root/.ssh/authorized_keys", input=key)
+
+    def make_kit(self) -> None:
+        """Write a recovery kit for a new identity."""
+        identity = Identity.generate()
+        self._identity.write_text(f"{identity}\n")
+        self.ok(
+            *("recovery-kit", "--recipient", str(identity.to_public()), "--force"),
+            *("--output", str(self.directory / "kit.txt"), "--identity", str(self._identity)),
+        )
+
+    def wipe(self) -> None:
+        """Put a new host in the place of the one that there was."""
+        self.host.down()
+        self.host.up()
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows of the status, by name."""
+        done = self.run("status", "--json")
+        return {row["name"]: row for row in json.loads(done.stdout)}
+
+
+def world(host: StagingHost, store: StagingHost, directory: Path) -> World:
+    """A world with an inventory, in which nothing was done yet."""
+    address = store.run("hostname --ip-address").stdout.split()[0]
+    key = store.run("cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub").stdout.strip()
+    target = {
+        "name": "store",
+        "repository": f"sftp:root@{address}:{REPOSITORY}",
+        "host_key": key,
+    }
+    return World(host, store, directory, inventory(directory, backup_targets=[target]))
+
+
+def read_as(host: StagingHost, credentials: dict[str, str], folder: str) -> dict[str, str]:
+    """The secrets of a folder, as a service reads them that logs in with its credentials."""
+    with looking.deployer(host) as client:
+        project = contents.project(client, looking.PROJECT)
+    assert project is not None
+    with looking.api(host) as client:
+        service = login.universal(
+            client, credentials["INFISICAL_CLIENT_ID"], credentials["INFISICAL_CLIENT_SECRET"]
+        )
+        listed = contents.secrets(service, project["id"], credentials["NODE_ENV"], folder=folder)
+    return {each["secretKey"]: each["secretValue"] for each in listed}
+
+
+def files(host: StagingHost) -> dict[str, str]:
+    """The SHA-256 of everything that a kit must bring back, by path."""
+    command = (
+        "cd /etc/infisical && sha256sum keys/* admin.env deployer.env credentials/*.env "
+        "backup/ssh_key"
+    )
+    lines = host.run(command).stdout.splitlines()
+    return {path: digest for digest, path in (line.split() for line in lines)}
+
+
+@contextmanager
+def altered(store: StagingHost, change: str, repository: str = REPOSITORY) -> Iterator[None]:
+    """Change a repository's largest pack, $pack, in the context."""
+    store.run(
+        f"cp -a {repository} /srv/kept; "
+        f"pack=$(find {repository}/data -type f | xargs ls -S | head -n 1); "
+        f"chmod u+w $pack; {change}"
+    )
+    try:
+        yield
+    finally:
+        store.run(f"rm -rf {repository}; mv /srv/kept {repository}")

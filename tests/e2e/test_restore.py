@@ -1,0 +1,236 @@
+"""`infisical-iac recovery-kit` and `restore`: a host that is gone comes back, and none is lost."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.api import identities
+from infisical_iac.rendering import script
+from tests.e2e import dying_script, looking, restoring
+from tests.e2e.backing import sql
+from tests.e2e.dying_script import KILLED
+from tests.e2e.restoring import World, read_as
+from tests.e2e.running import infisical_iac
+from tests.staging.host import StagingHost
+
+_CREDENTIALS = "/etc/infisical/credentials"
+_BACKEND = f"{_CREDENTIALS}/backend.production.env"
+_SECRETS = {"API_TOKEN": "obviously-fake-token"}
+# By the file of its credentials, the folder of a service and what it reads there.
+_SERVICES = {
+    _BACKEND: ("/backend", _SECRETS),
+    f"{_CREDENTIALS}/python-service.production.env": (
+        "/python-services",
+        {"MODEL_KEY": "obviously-fake-key"},
+    ),
+}
+_DYING = dying_script.program("restore", 'put_aside "$(cat "$kept/volume")"')
+_MARK = "CREATE TABLE IF NOT EXISTS lived (id int); TRUNCATE lived; INSERT INTO lived VALUES (1)"
+
+
+@pytest.fixture(scope="module")
+def world(deployed: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The host with a secret, whose snapshot is on another host, and a kit."""
+    store = StagingHost(f"{deployed.name}-store")
+    store.down()
+    store.up()
+    made = restoring.world(deployed, store, tmp_path_factory.mktemp("restore"))
+    made.deploy()
+    for folder, secrets in _SERVICES.values():
+        looking.write_secrets(deployed, folder, secrets)
+    made.make_kit()
+    made.ok("backup", "now")
+    yield made
+    store.down()
+    looking.reset_stack(deployed)
+    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+
+
+def test_the_status_asks_for_a_kit_only_while_one_is_due(world: World) -> None:
+    assert world.rows()["Recovery kit"]["ok"]
+    record = "/etc/infisical/recovery-kit.json"
+    world.host.run(f"mv {record} /root/kept")
+    row = world.rows()["Recovery kit"]
+    world.host.run(f"mv /root/kept {record}")
+    assert (row["ok"], row["text"]) == (
+        False,
+        "none has been made: see `infisical-iac recovery-kit --help`",
+    )
+
+
+def test_a_kit_shows_no_secret_and_is_not_replaced_by_itself(world: World) -> None:
+    file = world.directory / "kit.txt"
+    text = file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    record = world.host.run("cat /etc/infisical/recovery-kit.json").stdout
+    log = world.host.run("cat /var/log/infisical-iac/audit.jsonl").stdout
+    for name, value in looking.secrets(world.host).items():
+        assert value not in text + record + log, name
+    refused = world.run("recovery-kit", "--recipient", "age1x", "--output", str(file))
+    assert refused.returncode == 1
+    assert file.read_text() == text
+
+
+def test_a_host_that_is_gone_comes_back_from_kit_and_repository(world: World) -> None:
+    before = restoring.files(world.host)
+    credentials = {path: looking.env_file(world.host, path) for path in _SERVICES}
+    world.wipe()
+    done = world.ok("restore", "--yes", *world.kit)
+    assert "that can be read, and the canary." in done.stderr
+    assert "6 of 6 log in" in done.stderr
+    assert "nobody can tell what that is" in done.stderr
+    assert restoring.files(world.host) == before
+    for path, (folder, secrets) in _SERVICES.items():
+        assert looking.env_file(world.host, path) == credentials[path]
+        assert read_as(world.host, credentials[path], folder) == secrets
+    assert world.run("plan").returncode == 0
+    world.ok("verify")
+    rows = world.rows()
+    assert [name for name, row in rows.items() if not row["ok"]] == []
+    entry = json.loads(world.ok("audit", "--last", "1", "--json").stdout)[0]
+    assert (entry["event"], entry["outcome"]) == ("restore", "done")
+    assert "+ database infisical: latest snapshot of store" in entry["changes"]
+    for value in looking.secrets(world.host).values():
+        assert value not in done.stdout + done.stderr + json.dumps(entry)
+
+
+def test_what_was_revoked_since_is_told_and_the_old_data_stay_aside(world: World) -> None:
+    id = _secret_id(world.host)
+    _revoke(world.host, id)
+    looking.write_secrets(world.host, "/backend", {"NEWER": "obviously-fake"})
+    # The snapshot is of before them.
+    for key in ("database", "restic"):
+        world.ok("keys", "rotate", key)
+    assert "keys/postgres_password, keys/restic_password" in world.rows()["Recovery kit"]["text"]
+    world.make_kit()
+    died = world.run("restore", "--yes", program=_DYING)
+    assert died.returncode == KILLED
+    done = world.ok("restore", "--yes")
+    assert "had not ended. The old data are back and serve." in done.stderr
+    assert f"client secret {id} of identity backend-production" in done.stderr
+    assert read_as(world.host, looking.env_file(world.host, _BACKEND), "/backend") == _SECRETS
+    (volume,) = _aside(world.host)
+    assert f"docker volume rm {volume}" in done.stderr
+    world.host.run(f"docker volume rm {volume} && rm -r /var/lib/infisical-restore/aside")
+    assert world.run("plan").returncode == 0
+
+
+def _secret_id(host: StagingHost) -> str:
+    return host.run(f"sed -n 's/^# client secret \\([^ ]*\\).*/\\1/p' {_BACKEND}").stdout.strip()
+
+
+def _revoke(host: StagingHost, id: str) -> None:
+    with looking.deployer(host) as client:
+        organization = identities.organization_id(client)
+        identity = identities.find(client, organization, "backend-production")
+        assert identity is not None
+        identities.revoke_client_secret(client, identity.id, id)
+
+
+def _aside(host: StagingHost) -> list[str]:
+    return host.run(
+        "docker volume ls --quiet --filter name=infisical_postgres_before"
+    ).stdout.split()
+
+
+@pytest.fixture
+def living(world: World) -> Iterator[World]:
+    """The world with data that are in no snapshot, which must still be there afterwards."""
+    sql(world.host, _MARK)
+    up = looking.containers(world.host)
+    yield world
+    assert sql(world.host, "SELECT count(*) FROM lived") == "1"
+    assert looking.containers(world.host).keys() == up.keys()
+    assert _aside(world.host) == []
+    assert world.host.run("ls /var/lib/infisical-restore/aside || true").stdout == ""
+    assert restoring.files(world.host)
+    assert world.run("plan").returncode == 0
+    sql(world.host, "DROP TABLE lived")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("rm $pack", "a pack of it is missing: /"),
+        ("truncate -s 3000 $pack", "a pack of it is truncated: /"),
+        ("printf X | dd of=$pack bs=1 seek=5000 conv=notrunc", "a pack of it was altered: /"),
+    ],
+)
+def test_a_damaged_snapshot_is_named(world: World, change: str, named: str) -> None:
+    command = script("snapshot", "fetch", "/root/damaged", "store", "latest")
+    with restoring.altered(world.store, change):
+        done = world.host.run(command, check=False)
+    assert done.returncode == 1
+    assert f"the snapshot can't be read, for {named}" in done.stderr
+
+
+def test_a_repository_that_is_gone_is_named_and_nothing_is_touched(living: World) -> None:
+    started = looking.containers(living.host)
+    with restoring.altered(living.store, f"rm -r {restoring.REPOSITORY}"):
+        done = living.run("restore", "--yes")
+    assert done.returncode == 1
+    assert "no snapshot can be had: store: " in done.stderr
+    assert "The data were not touched." in done.stderr
+    assert looking.containers(living.host) == started
+
+
+def test_a_host_with_other_keys_is_not_restored_unless_told_so(living: World) -> None:
+    key = "/etc/infisical/keys/encryption_key"
+    kept = living.host.run(f"cat {key}").stdout
+    living.host.run(f"printf 0123456789abcdef0123456789abcdef >{key}")
+    try:
+        refused = living.run("restore", "--yes", *living.kit)
+        wrong = living.run("restore", "--yes")
+    finally:
+        living.host.run(f"cat >{key}", input=kept)
+    assert "the host has another keys/encryption_key than the kit" in refused.stderr
+    assert "needs the encryption key with fingerprint" in wrong.stderr
+    assert wrong.returncode == refused.returncode == 1
+
+
+def test_a_restore_that_does_not_prove_itself_goes_back(living: World, tmp_path: Path) -> None:
+    file = "/etc/infisical/admin.env"
+    living.host.run(f"cp -p {file} /root/kept && sed -i 's/PASSWORD=./&x/' {file}")
+    try:
+        done = living.run("restore", "--yes")
+    finally:
+        living.host.run(f"mv /root/kept {file}")
+    assert done.returncode == 1
+    assert "the administrator can't log in" in done.stderr
+    assert "The old data are back and serve." in done.stderr
+
+
+def test_a_restore_that_is_killed_is_undone_by_the_command_it_names(living: World) -> None:
+    died = living.run(
+        "restore", "--yes", program=dying_script.program("snapshot", 'start "$2" postgres')
+    )
+    assert died.returncode == KILLED
+    told = living.run("plan").stderr
+    assert "`infisical-iac restore --undo` brings the old data back" in told
+    assert "The data were not touched." in living.ok("restore", "--undo").stdout
+
+
+def test_the_way_back_is_taken_up_too(living: World) -> None:
+    living.run("restore", "--yes", program=_DYING)
+    died = living.run("restore", "--undo", program=dying_script.program("restore", "enter back"))
+    assert died.returncode == KILLED
+    assert "The old data are back and serve." in living.ok("restore", "--undo").stdout
+
+
+def test_a_deployed_host_becomes_the_one_in_the_kit(world: World) -> None:
+    before = restoring.files(world.host)
+    looking.reset_stack(world.host)
+    world.ok("apply", "--yes")
+    refused = world.run("restore", "--yes", *world.kit)
+    assert "--replace-keys moves them aside, together with the host's data" in refused.stderr
+    own = restoring.files(world.host)
+    failed = world.run("restore", "--yes", "--replace-keys", "--snapshot", "0ddba11", *world.kit)
+    assert "no matching ID found" in failed.stderr
+    assert "The data were not touched." in failed.stderr
+    assert restoring.files(world.host) == own
+    world.ok("restore", "--yes", "--replace-keys", *world.kit)
+    assert restoring.files(world.host) == before
+    assert read_as(world.host, looking.env_file(world.host, _BACKEND), "/backend") == _SECRETS
+    assert world.run("plan").returncode == 0

@@ -1,0 +1,145 @@
+"""A host in a directory, with a Docker that is played, for the scripts that run on hosts."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from infisical_iac.rendering import script
+
+MAIN = "infisical_postgres"
+_PLACES = ("/etc/infisical", "/var/lib/infisical-", "/var/backups/infisical-iac")
+# All by which the scripts have an effect.
+_TOOLS = ("cat", "cp", "docker", "find", "ln", "mkdir", "mv", "rm")
+
+# Does what its name says, and keeps what the host is like then, as if it died there.
+_TOOL = """#!/bin/sh
+{program} "$@"
+status=$?
+number=$(ls "$MOMENTS" | wc -l)
+/bin/mkdir -p "$MOMENTS/$number"
+/bin/cp -a "$HOST/." "$MOMENTS/$number" 2>"$MOMENTS.errors" || true
+exit $status
+"""
+_DOCKER = """#!/bin/sh
+for last; do :; done
+case "$1 $2" in
+volume*) test ! -e "$HOST/silent" || exit 1 ;;
+esac
+case "$1 $2" in
+"volume ls")
+    case $last in
+    name=*) pattern=${last#name=} ;;
+    *) pattern="^${last##*=}_.*" ;;
+    esac
+    ls "$HOST/volumes" | grep -x -e "$pattern" || true
+    ;;
+"volume create") /bin/mkdir -p "$HOST/volumes/$last/_data" ;;
+"volume inspect") test -d "$HOST/volumes/$last" && echo "$HOST/volumes/$last/_data" ;;
+"volume rm")
+    shift 2
+    for name; do /bin/rm -r "$HOST/volumes/$name"; done
+    ;;
+"ps "*) echo container ;;
+"exec container") echo 42 ;;
+exec*) exit 1 ;;
+logs*) echo "a line of its log" ;;
+esac
+"""
+
+
+class PlayedHost:
+    """What the scripts find in the places that they know, below `directory`.
+
+    With `programs` beside it, in which the tools are that the scripts call.
+    """
+
+    def __init__(self, directory: Path, programs: Path) -> None:
+        self.directory = directory
+        self._programs = programs
+
+    def write(self, path: str, text: str) -> None:
+        """Put a file at an absolute path of the host."""
+        file = self._file(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def read(self, path: str) -> str | None:
+        """A file's text, None where there is none."""
+        file = self._file(path)
+        return file.read_text() if file.exists() else None
+
+    def remove(self, path: str) -> None:
+        """Take a file away."""
+        self._file(path).unlink()
+
+    def _file(self, path: str) -> Path:
+        return self.directory / path.removeprefix("/")
+
+    def volume(self, name: str, **files: str) -> None:
+        """Make a volume that holds files."""
+        for file, text in files.items():
+            self.write(f"/volumes/{name}/_data/{file}", text)
+
+    def volumes(self) -> dict[str, dict[str, str]]:
+        """The files of each volume, by its name."""
+        return {
+            each.name: {file.name: file.read_text() for file in (each / "_data").glob("*")}
+            for each in (self.directory / "volumes").iterdir()
+        }
+
+    def run(
+        self, *step: str, stdin: str = "", moments: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script with its arguments; `moments` gets what the host is like in between."""
+        command = script(*step)
+        for place in _PLACES:
+            command = command.replace(place, f"{self.directory}{place}")
+        seen = f"{self._programs}/seen:" if moments else ""
+        return subprocess.run(
+            ["sh", "-c", command],
+            env={
+                "PATH": f"{seen}{self._programs}:{os.environ['PATH']}",
+                "HOST": str(self.directory),
+                "MOMENTS": str(moments),
+            },
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def ok(self, *steps: Sequence[str]) -> None:
+        """Run scripts, all of which must succeed."""
+        for step in steps:
+            done = self.run(*step)
+            assert done.returncode == 0, (step, done.stderr)
+
+    def deaths(self, *steps: Sequence[str]) -> list["PlayedHost"]:
+        """What the host would be like had it died in scripts, after each of their effects."""
+        moments = self.directory.with_name(f"{self.directory.name}-moments")
+        moments.mkdir()
+        for step in steps:
+            done = self.run(*step, moments=moments)
+            assert done.returncode == 0, (step, done.stderr)
+        found = sorted(moments.iterdir(), key=lambda each: int(each.name))
+        return [PlayedHost(each, self._programs) for each in found]
+
+
+def played(directory: Path) -> PlayedHost:
+    """A host with nothing on it but tools."""
+    (directory / "host" / "volumes").mkdir(parents=True)
+    programs = directory / "programs"
+    (programs / "seen").mkdir(parents=True)
+    _program(programs / "docker", _DOCKER)
+    for tool in ("sync", "systemctl"):
+        _program(programs / tool, "#!/bin/sh\n")
+    for tool in _TOOLS:
+        real = programs / "docker" if tool == "docker" else f"/bin/{tool}"
+        _program(programs / "seen" / tool, _TOOL.format(program=real))
+    return PlayedHost(directory / "host", programs)
+
+
+def _program(file: Path, text: str) -> None:
+    file.write_text(text)
+    file.chmod(0o755)

@@ -1,0 +1,23 @@
+"""`infisical-iac restore --drill`: what makes no sense is refused before the host is asked."""
+
+import pytest
+from click.testing import CliRunner
+
+from infisical_iac.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--kit", "kit.txt"), "--drill uses the host's keys and changes nothing"),
+        (("--undo",), "--drill uses the host's keys and changes nothing"),
+        (("--snapshot", "newest"), "'newest' is no snapshot: `infisical-iac backup list` tells"),
+        (("--snapshot", "1a2b; reboot"), "'1a2b; reboot' is no snapshot"),
+    ],
+)
+def test_an_option_that_is_not_for_drills_is_refused(
+    options: tuple[str, ...], sentence: str
+) -> None:
+    done = CliRunner().invoke(main, ["restore", "--drill", *options])
+    assert done.exit_code == 1
+    assert sentence in done.output

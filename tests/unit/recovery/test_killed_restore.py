@@ -1,0 +1,105 @@
+"""restore.sh killed after each of its effects: what was there before comes back."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.played_host import MAIN, PlayedHost, played
+
+_STATE = "/var/lib/infisical-restore/state"
+_STAMP = "20261125T101112Z"
+_KEPT = f"/var/lib/infisical-restore/aside/{_STAMP}/files"
+_NEW = "infisical-restore_postgres"
+_KEY = "/etc/infisical/keys/encryption_key"
+_FILES = {"/etc/infisical/compose.yaml": "old", "/etc/infisical/workspace.json": "old", _KEY: "old"}
+_BEGIN, _ASIDE = ("restore", "begin", _STAMP), ("restore", "aside", "keys/encryption_key")
+_SWAP, _END = ("restore", "swap", _NEW), ("restore", "end")
+_BACK, _FORGET = ("restore", "back"), ("restore", "forget")
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> PlayedHost:
+    """A host with a kit's key and no data, on which a snapshot is loaded."""
+    made = played(tmp_path)
+    made.write(_KEY, "new")
+    made.write("/var/lib/infisical-restore/fetched/workspace.json", "new")
+    made.volume(_NEW, base="new")
+    return made
+
+
+@pytest.fixture
+def host(bare: PlayedHost) -> PlayedHost:
+    """The same with data."""
+    for path, text in _FILES.items():
+        bare.write(path, text)
+    bare.volume(MAIN, base="old")
+    bare.volume("infisical_redis", queue="old")
+    return bare
+
+
+@pytest.fixture
+def swapped(host: PlayedHost) -> PlayedHost:
+    """The same with the key and the new data in place."""
+    host.ok(_BEGIN, _ASIDE)
+    host.write(_KEY, "new")
+    host.ok(_SWAP)
+    host.write("/etc/infisical/compose.yaml", "new")
+    return host
+
+
+def _undo(host: PlayedHost) -> None:
+    if host.read(_STATE):
+        host.ok(_BACK, _FORGET)
+    assert host.read(_STATE) is None
+    assert host.read(f"{_KEPT}/keys/encryption_key") is None
+
+
+def _is_as_before(host: PlayedHost) -> None:
+    volumes = host.volumes()
+    assert volumes[MAIN] == {"base": "old"}
+    assert volumes.keys() - {_NEW} == {MAIN, "infisical_redis"}
+    assert {path: host.read(path) for path in _FILES} == _FILES
+
+
+def test_a_restore_that_is_killed_is_undone(host: PlayedHost) -> None:
+    deaths = host.deaths(_BEGIN, _ASIDE, _SWAP)
+    assert deaths[-1].volumes()[MAIN] == {"base": "new"}
+    for each in deaths:
+        _undo(each)
+        _is_as_before(each)
+
+
+def test_a_restore_onto_a_bare_host_that_is_killed_is_undone(bare: PlayedHost) -> None:
+    for each in bare.deaths(_BEGIN, _SWAP):
+        _undo(each)
+        assert each.volumes().keys() - {_NEW} == set()
+        assert each.read("/etc/infisical/workspace.json") is None
+
+
+def test_a_way_back_that_is_killed_is_gone_to_its_end(swapped: PlayedHost) -> None:
+    for each in swapped.deaths(_BACK, _FORGET):
+        _undo(each)
+        _is_as_before(each)
+        log = each.read(f"/var/lib/infisical-restore/failed-{_STAMP}.log") or ""
+        assert "a line of its log" in log
+
+
+def test_what_was_undone_is_not_forgotten_before_the_old_data_serve(swapped: PlayedHost) -> None:
+    swapped.ok(_BACK)
+    assert swapped.read(_STATE) == f"{_STAMP} back\n"
+    _is_as_before(swapped)
+
+
+def test_a_docker_that_does_not_answer_is_no_volume_that_is_gone(swapped: PlayedHost) -> None:
+    swapped.write("/silent", "")
+    assert swapped.run(*_BACK).returncode == 1
+    swapped.remove("/silent")
+    _undo(swapped)
+    _is_as_before(swapped)
+
+
+def test_the_old_data_stay_aside_at_the_end(swapped: PlayedHost) -> None:
+    volume = f"{MAIN}_before_{_STAMP}"
+    assert swapped.run(*_END).stdout == f"volume {volume}\n"
+    assert swapped.volumes()[volume] == {"base": "old"}
+    assert swapped.read(f"{_KEPT}/keys/encryption_key") == "old"

@@ -1,0 +1,97 @@
+"""A snapshot is restored only where its key, its versions and its rows fit."""
+
+import json
+from typing import Any
+
+import pytest
+
+from infisical_iac.recovery import manifest
+from infisical_iac.recovery.manifest import ManifestError, refuse, refuse_difference
+from infisical_iac.settings import Settings
+
+_FOUND: dict[str, Any] = {
+    "format": 1,
+    "at": "2026-11-25T02:30:11Z",
+    "host": "secrets",
+    "infisical": {"version": "v0.165.16"},
+    "postgresql": {"version": "17.6 (Debian 17.6-1)"},
+    "encryption_key": "0123456789abcdef",
+    "rows": {"secrets_v2": 3000, "users": 2},
+}
+
+
+def _parsed(**values: Any) -> manifest.Manifest:
+    return manifest.parse(json.dumps({**_FOUND, **values}))
+
+
+def _settings(**values: Any) -> Settings:
+    fitting = {"infisical_version": "v0.165.16", "postgres_image": "postgres:17.11"}
+    return Settings.model_construct(None, **{**fitting, **values})
+
+
+def test_what_fits_is_not_refused() -> None:
+    refuse(_parsed(), key="0123456789abcdef", settings=_settings())
+    newer = _settings(infisical_version="v0.166.2", postgres_image="postgres:18.1")
+    refuse(_parsed(), key="0123456789abcdef", settings=newer)
+
+
+def test_a_host_without_a_container_leaves_versions_open() -> None:
+    refuse(
+        _parsed(infisical={"version": ""}, postgresql={"version": ""}),
+        key="0123456789abcdef",
+        settings=_settings(),
+    )
+
+
+def test_another_encryption_key_is_named_by_its_fingerprint() -> None:
+    with pytest.raises(ManifestError, match=r"fingerprint 0123456789abcdef, .* has ffff: give the"):
+        refuse(_parsed(), key="ffff", settings=_settings())
+
+
+@pytest.mark.parametrize(
+    ("version", "older"),
+    [("v0.165.16", "v0.165.9"), ("v0.166.0", "v0.165.16"), ("v1.0.0", "v0.165.16")],
+)
+def test_an_older_infisical_than_the_snapshots_is_refused(version: str, older: str) -> None:
+    found = _parsed(infisical={"version": version})
+    with pytest.raises(ManifestError, match=f"set infisical_version to {version}"):
+        refuse(found, key=found.key, settings=_settings(infisical_version=older))
+
+
+def test_an_older_postgresql_than_the_snapshots_is_refused() -> None:
+    found = _parsed(postgresql={"version": "18.1"})
+    with pytest.raises(ManifestError, match="set postgres_image to one of version 18"):
+        refuse(found, key=found.key, settings=_settings())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "rows": 3}'])
+def test_what_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(ManifestError, match="can't be read"):
+        manifest.parse(text)
+
+
+def test_a_manifest_of_another_format_is_refused() -> None:
+    with pytest.raises(ManifestError, match="format 2, and this version"):
+        _parsed(format=2)
+
+
+def test_the_same_rows_are_not_refused() -> None:
+    refuse_difference(_parsed(), {"users": 2, "secrets_v2": 3000})
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        ({"secrets_v2": 2999, "users": 2}, "secrets_v2 2999 instead of 3000"),
+        ({"users": 2}, "secrets_v2 0 instead of 3000"),
+        ({"secrets_v2": 3000, "users": 2, "strangers": 1}, "strangers 1 instead of 0"),
+    ],
+)
+def test_other_rows_than_the_manifest_says_are_named(rows: dict[str, int], named: str) -> None:
+    with pytest.raises(ManifestError, match=named):
+        refuse_difference(_parsed(), rows)
+
+
+def test_many_differences_are_counted() -> None:
+    with pytest.raises(ManifestError, match="and 4 more"):
+        refuse_difference(_parsed(rows={}), {f"table_{number}": 1 for number in range(7)})

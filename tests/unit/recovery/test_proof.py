@@ -1,0 +1,79 @@
+"""What a restore reads before it counts as one: the canary, and every folder."""
+
+import httpx
+import pytest
+
+from infisical_iac.api.client import Client
+from infisical_iac.operations import proof
+from infisical_iac.operations.restore import Restored, RestoreError
+from infisical_iac.recovery.manifest import Manifest
+from infisical_iac.workspace import canary
+from infisical_iac.workspace.canary import CanaryError
+from infisical_iac.workspace.load import load
+from tests.unit.deployment import TEXT
+
+_MANIFEST = Manifest("2026-11-25T02:30:11Z", "secrets", "v0.165.16", "17.11", "0123", {})
+
+
+class World:
+    """A restored server with a canary and one secret in each folder."""
+
+    def __init__(self) -> None:
+        self.canary: str | None = canary.VALUE
+        self.broken = ""
+        self.seconds: set[float] = set()
+
+    def contents(self) -> list[str]:
+        """What the proof says of it."""
+        client = Client("http://fake", httpx.MockTransport(self._answer))
+        return proof._contents(client, load(TEXT))
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        path, asked = request.url.path, request.url.params
+        if path.endswith(canary.SLUG):
+            if self.canary is None:
+                return httpx.Response(404, json={"error": "NotFound", "message": "not found"})
+            return httpx.Response(200, json={"id": "canary", "environments": [{"slug": "prod"}]})
+        if "/slug/" in path:
+            return httpx.Response(200, json={"id": "1", "environments": []})
+        if asked["projectId"] == "canary":
+            found = {"secretKey": canary.SECRET, "secretValue": self.canary}
+            return httpx.Response(200, json={"secrets": [found]})
+        self.seconds.add(request.extensions["timeout"]["read"])
+        if asked["secretPath"] == self.broken:
+            broken = {"error": "BadRequest", "message": "unable to authenticate data"}
+            return httpx.Response(400, json=broken)
+        return httpx.Response(200, json={"secrets": [{"secretKey": "A", "secretValue": "x"}]})
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(proof, "latest", lambda: Restored(_MANIFEST, None))
+    return World()
+
+
+def test_canary_and_folders_are_read_with_time_for_large_ones(world: World) -> None:
+    assert world.contents() == [
+        "Restored: the snapshot of 2026-11-25T02:30:11Z, with 15 secrets in 15 folders that can "
+        "be read, and the canary."
+    ]
+    assert world.seconds == {600.0}
+
+
+def test_a_snapshot_without_a_canary_is_told_of_and_counts(world: World) -> None:
+    world.canary = None
+    told = world.contents()
+    assert told[0].endswith("in 15 folders that can be read.")
+    assert told[1:] == [canary.NONE]
+
+
+def test_a_canary_that_was_altered_proves_nothing(world: World) -> None:
+    world.canary = "garbled"
+    with pytest.raises(CanaryError, match="the canary was altered"):
+        world.contents()
+
+
+def test_a_folder_that_cannot_be_read_is_named(world: World) -> None:
+    world.broken = "/backend"
+    with pytest.raises(RestoreError, match="secrets of /backend in development can't be read"):
+        world.contents()

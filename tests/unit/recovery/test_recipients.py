@@ -1,0 +1,89 @@
+"""Keys of age and SSH are told apart, and what is none is refused without being shown."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pyrage.x25519 import Identity
+
+from infisical_iac.recovery.recipients import RecipientError, identities, parse, parse_lines
+
+
+def ssh_key(directory: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
+    """A new SSH key's private file; the public one is beside it."""
+    file = directory / "id"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "ada@laptop", "-f", str(file)],
+        check=True,
+    )
+    return file
+
+
+def test_a_key_of_age_goes_by_itself() -> None:
+    public = str(Identity.generate().to_public())
+    assert (parse(f" {public}\n").name, parse(public).stanza) == (public, "X25519")
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+def test_an_ssh_key_goes_by_the_fingerprint_that_ssh_has_for_it(tmp_path: Path, kind: str) -> None:
+    public = ssh_key(tmp_path, kind=kind).with_suffix(".pub")
+    told = subprocess.run(
+        ["ssh-keygen", "-l", "-f", str(public)], check=True, capture_output=True, text=True
+    ).stdout
+    recipient = parse(public.read_text())
+    assert recipient.name == f"ssh-{kind} {told.split()[1]}"
+    assert recipient.stanza == f"ssh-{kind}"
+
+
+def test_a_file_of_keys_may_have_comments_and_empty_lines() -> None:
+    public = str(Identity.generate().to_public())
+    assert [each.name for each in parse_lines(["# of Ada", "", f"{public}\n"])] == [public]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "a recipient is a public key"),
+        pytest.param(str(Identity.generate()), "a recipient is a public key", id="private"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", "a recipient is a public key"),
+        ("ecdsa-sha2-nistp256 AAAA", "a recipient is a public key"),
+        ("ssh-ed25519", "a recipient is a public key"),
+        ("ssh-ed25519 AAAA", "no complete public key"),
+        ("ssh-ed25519 not!base64", "no complete public key"),
+        ("age1notakey", "no complete public key"),
+    ],
+)
+def test_what_is_no_public_key_is_refused_unseen(text: str, reason: str) -> None:
+    with pytest.raises(RecipientError, match=reason) as refused:
+        parse(text)
+    assert "SECRET" not in str(refused.value)
+
+
+def test_identities_are_read_of_age_and_of_ssh(tmp_path: Path) -> None:
+    private = ssh_key(tmp_path).read_text()
+    assert len(identities(f"# public key: age1…\n{Identity.generate()}\n{private}")) == 2
+
+
+def test_an_identity_with_a_passphrase_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(RecipientError, match="has a passphrase: make a copy"):
+        identities(ssh_key(tmp_path, passphrase="fake-passphrase").read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "holds no private key"),
+        ("age1public", "holds no private key"),
+        ("AGE-SECRET-KEY-1FAKE", "that age can't use"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nfake\n-----END RSA PRIVATE KEY-----", "can't use"),
+    ],
+)
+def test_what_is_no_private_key_is_refused_unseen(text: str, reason: str) -> None:
+    with pytest.raises(RecipientError, match=reason) as refused:
+        identities(text)
+    assert "FAKE" not in str(refused.value)
+
+
+def test_an_identity_that_age_has_no_use_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipientError, match="that age can't use"):
+        identities(ssh_key(tmp_path, kind="ecdsa").read_text())

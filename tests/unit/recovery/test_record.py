@@ -1,0 +1,81 @@
+"""The host knows whether its last kit is still what it holds, without any secret."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.recovery import record
+from infisical_iac.rendering import script_file
+from tests.unit.recovery.kits import FILES, kit
+
+_RECORD = record.of(kit(), "0123456789abcdef")
+
+
+def test_a_record_is_given_back_and_holds_no_secret() -> None:
+    assert record.parse(record.render(_RECORD)) == _RECORD
+    assert "fake-" not in record.render(_RECORD)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"at": "now"}', '{"unknown": 1}'])
+def test_another_text_is_no_record(text: str) -> None:
+    assert record.parse(text) is None
+
+
+def test_a_host_without_a_kit_is_not_well() -> None:
+    row = record.row(None, _RECORD.files)
+    assert (row.ok, row.text) == (
+        False,
+        "none has been made: see `infisical-iac recovery-kit --help`",
+    )
+
+
+def test_a_kit_that_holds_everything_is_well() -> None:
+    row = record.row(_RECORD, _RECORD.files)
+    assert (row.ok, row.text) == (True, "made 2026-11-25T14:00:00Z")
+
+
+@pytest.mark.parametrize("path", ["keys/restic_password", "deployer.env", "backup/storage.env"])
+def test_what_changed_or_came_since_is_named(path: str) -> None:
+    row = record.row(_RECORD, {**_RECORD.files, path: "another"})
+    assert not row.ok
+    assert row.text.endswith(f"but changed since: {path}: make a new one")
+
+
+def test_a_changed_encryption_key_is_named_alone() -> None:
+    row = record.row(_RECORD, dict.fromkeys(_RECORD.files, "another"))
+    assert "changed since: keys/encryption_key: make" in row.text
+
+
+def test_many_changes_are_counted() -> None:
+    added = {f"backup/target-{number}.env": "new" for number in range(5)}
+    row = record.row(_RECORD, {**_RECORD.files, **added})
+    assert "backup/target-0.env, backup/target-1.env, backup/target-2.env and 2 more" in row.text
+
+
+def test_a_renewed_credential_of_a_service_is_told_and_asks_for_no_kit() -> None:
+    path = "credentials/backend.production.env"
+    row = record.row(_RECORD, {**_RECORD.files, path: "another"})
+    assert (row.ok, row.text) == (True, f"made 2026-11-25T14:00:00Z; newer since: {path}")
+
+
+def test_what_is_gone_asks_for_no_kit() -> None:
+    files = {path: each for path, each in _RECORD.files.items() if path != "deployer.env"}
+    assert record.row(_RECORD, files).ok
+
+
+def test_the_host_makes_the_same_fingerprints(tmp_path: Path) -> None:
+    for path, text in FILES.items():
+        file = tmp_path / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    (tmp_path / "keys" / "encryption_key.new").write_text("half")
+    text = script_file("recovery").replace("root=/etc/infisical", f"root='{tmp_path}'")
+    done = subprocess.run(
+        ["sh", "-c", text, "recovery.sh", "fingerprints"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    told = dict(line.removeprefix("file ").split() for line in done.stdout.splitlines())
+    assert told == _RECORD.files

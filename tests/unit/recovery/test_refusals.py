@@ -1,0 +1,34 @@
+"""What stands in the way is told before anything is done: bad recipients, a restore half done."""
+
+import runpy
+from typing import Any
+
+import pytest
+from pyrage.x25519 import Identity
+
+from infisical_iac.facts.machine import Machine
+from infisical_iac.settings import SettingsError, load
+
+
+def _values(*recipients: str) -> dict[str, Any]:
+    module = runpy.run_path("group_data/all.py")
+    defaults = {key: value for key, value in module.items() if not key.startswith("__")}
+    return {**defaults, "admin_email": "admin@example.com", "recovery_recipients": recipients}
+
+
+def test_public_keys_are_recipients() -> None:
+    public = str(Identity.generate().to_public())
+    assert load(_values(public)).recovery_recipients == (public,)
+
+
+def test_a_private_key_among_the_settings_is_refused_unseen() -> None:
+    with pytest.raises(SettingsError, match=r"'recovery_recipients'.* is a public key") as refused:
+        load(_values(str(Identity.generate())))
+    assert "AGE-SECRET" not in str(refused.value)
+
+
+def test_a_restore_that_has_not_ended_is_seen() -> None:
+    assert Machine().process(["restoring 20261125T180000Z data"]).restoring == (
+        "20261125T180000Z data"
+    )
+    assert Machine().process(["systemd"]).restoring == ""
