@@ -1,0 +1,229 @@
+# A drill, run by systemd's infisical-drill.service: a snapshot is restored into a Compose project of
+# its own beside the live one, which is never touched, and what is inside is read.
+#
+#   drill.sh run <seconds>   does it, with so many seconds for each container to get healthy; the
+#                            file `request` may name a snapshot and a target, else it is the
+#                            latest of the first target that has it whole
+#   drill.sh ended           takes away what a run left that was killed, and records that it was
+#   drill.sh failed          tells the journal and the webhook what failed
+#
+# The work is done by backup-target.sh, snapshot.sh and drill-look.sh.
+set -eu
+umask 077
+here=$(dirname "$0")
+state=/var/lib/infisical-drill
+work=$state/work
+metrics=infisical_drill
+project=infisical-drill
+manifest=$state/fetched/manifest.json
+. /etc/infisical/backup/backup.conf
+. "$here/reporting.sh"
+
+target='' snapshot='' away='' error='' looked=''
+
+# A restore or a change of version comes first.
+busy() { test -e /var/lib/infisical-restore/state || test -e /var/lib/infisical-upgrade/state; }
+
+put_off() {
+    clear
+    rm -f "$state/running"
+    echo "The drill is put off, for a restore or a change of version is at work."
+    exit 0
+}
+
+clear() {
+    mkdir -p "$work"
+    find "$work" -mindepth 1 -delete
+    attempt snapshot.sh clean "$state" "$project"
+    find "$work" -mindepth 1 -delete
+}
+
+# What the snapshot's manifest says, by a filter of jq.
+told() { jq --raw-output "$1 // \"\"" "$manifest"; }
+
+# Sets the snapshot, and how large its tags say that its dump is.
+pick() {
+    snapshot='' bytes=0
+    read -r snapshot bytes <<END || true
+$(jq --raw-output --arg id "$wanted" '
+        map(select($id == "latest" or (.id | startswith($id)))) | last // empty
+        | (.tags | map(select(startswith("bytes=")) | .[6:]) | first // 0) as $bytes
+        | "\(.short_id) \($bytes)"' "$work/said")
+END
+}
+
+# What serves needs the disk more.
+has_room() {
+    needed=$((bytes / 1024 + 262144))
+    free=$(df -Pk "$state" | awk 'NR == 2 { print $4 }')
+    reason="the snapshot may take $((needed / 1024)) MB in $state, which has $((free / 1024)) MB free: \
+make room"
+    test "$free" -gt "$needed"
+}
+
+fetch() {
+    attempt backup-target.sh list "$1"
+    test -z "$reason" || return
+    pick
+    reason="there is no snapshot"
+    test "$wanted" = latest || reason="$reason $wanted"
+    test -n "$snapshot" && has_room || return
+    attempt snapshot.sh fetch "$state" "$1" "$snapshot"
+}
+
+# A backup would thin out what is being read.
+fetched() {
+    exec 8>>/var/lib/infisical-backup/lock
+    reason="a backup has been at work for 2 hours: wait for its end"
+    flock --wait 7200 8 || return
+    for target in ${only:-$TARGETS}; do
+        fetch "$target"
+        test -n "$reason" || break
+        away="${away:+$away; }$target: $reason"
+        target=
+    done
+    exec 8>&-
+    test -z "$target" || return 0
+    reason=$away away=
+    return 1
+}
+
+fits() {
+    key=$(sed -n 's/^key //p' "$work/said")
+    reason="the snapshot has format $(told .format), and this version of infisical-iac reads 1"
+    test "$(told .format)" = 1 || return
+    reason="the snapshot needs the encryption key with fingerprint $(told .encryption_key), and \
+/etc/infisical/keys/encryption_key has $key"
+    test "$(told .encryption_key)" = "$key"
+}
+
+is_here() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# Sets the image of the snapshot's version.
+chosen() {
+    for INFISICAL_IMAGE in "$(told .infisical.id)" "$(told .infisical.digest)"; do
+        test -z "$INFISICAL_IMAGE" || ! is_here "$INFISICAL_IMAGE" || return 0
+    done
+    version=$(told .infisical.version)
+    live=$(docker ps --all --quiet --filter label=com.docker.compose.project=infisical \
+        --filter label=com.docker.compose.service=infisical)
+    case $(docker inspect --format '{{ .Config.Image }}' "$live" 2>/dev/null)@ in
+    *":$version@"*) INFISICAL_IMAGE=$(docker inspect --format '{{ .Image }}' "$live") ;;
+    *)
+        reason="the snapshot is of Infisical $version, whose image $(told .infisical.image) is not \
+on this host"
+        return 1
+        ;;
+    esac
+}
+
+# How the rows that were loaded differ from those in the manifest.
+difference() {
+    jq --null-input --raw-output --slurpfile manifest "$manifest" --rawfile loaded "$work/said" '
+        $manifest[0].rows as $told
+        | ($loaded / "\n" | map(select(. != "") / " " | {(.[0]): (.[1] | tonumber)}) | add) as $is
+        | [$told + $is | keys[] | select($told[.] != $is[.])
+            | "\(.) \($is[.] // 0) instead of \($told[.] // 0)"]
+        | .[:3] + (if length > 3 then ["\(length - 3) more"] else [] end) | join(", ")'
+}
+
+loaded() {
+    # So that no token of the drill is worth anything to the live instance, and that a rotation of
+    # the host's passwords is nothing to the drill.
+    for name in AUTH_SECRET POSTGRES_PASSWORD REDIS_PASSWORD; do
+        export "$name=$(od -An -v -tx1 -N 32 /dev/urandom | tr -d ' \n')"
+    done
+    export INFISICAL_IMAGE
+    attempt snapshot.sh load "$state" "$project" "$seconds"
+    test -z "$reason" || return
+    wrong=$(difference)
+    reason="the restored database has other numbers of rows than the snapshot's manifest: $wrong"
+    test -z "$wrong"
+}
+
+served() {
+    attempt snapshot.sh serve "$state" "$project" "$seconds"
+    test -z "$reason" || return
+    attempt drill-look.sh "http://$(cat "$work/said"):8080" "$work"
+    looked=$(cat "$work/said")
+    test -z "$reason"
+}
+
+run() {
+    seconds=$1 wanted=latest only=
+    # One that nobody waits for any more does not count.
+    test -z "$(find "$state" -name request -mmin -5)" || read -r wanted only <"$state/request"
+    rm -f "$state/request"
+    clear
+    for attempts in $(seq 120); do
+        busy || break
+        sleep 5
+    done
+    ! busy || put_off
+    date +%s >"$state/running"
+    if fetched && fits && chosen && loaded && served; then
+        error=${away:+$away; but the snapshot of $target is good}
+    else
+        error=${away:+$away; }${target:+$target: }$reason
+    fi
+    ! { test -n "$error" && busy; } || put_off
+    keep
+    clear
+    test -z "$reason" || error="${error:+$error; }the drill can't be taken away: $reason"
+    record
+}
+
+ended() {
+    test -e "$state/running" || exit 0
+    error="the drill was ended before it was done (${EXIT_CODE-} ${EXIT_STATUS-})"
+    clear
+    record || true
+}
+
+# Keeps what is known of the snapshot, of which the files are about to go.
+keep() { at=$(told .at 2>/dev/null || true) version=$(told .infisical.version 2>/dev/null || true); }
+
+found() { echo "$looked" | sed -n "s/^$1 //p"; }
+number() { found "$1" | grep . || echo 0; }
+
+# Returns 1 if anything failed.
+record() {
+    began=$(cat "$state/running")
+    now=$(date +%s)
+    failure=$(echo "$error" | plain)
+    success=$(jq --raw-output '.success // ""' "$state/last.json" 2>/dev/null || true)
+    test -n "$failure" || success=$(utc "$now")
+    last_json | store "$state/last.json"
+    measured | publish
+    rm -f "$state/running"
+    test -z "$failure" || return 1
+    echo "The drill proved snapshot $snapshot of $target, made at $at: $(found secrets) \
+secret$(test "$(found secrets)" = 1 || echo s) in $(found folders) folders read \
+as $(found login), canary $(found canary), in $((now - began)) s"
+}
+
+last_json() {
+    jq --null-input --compact-output --arg began "$(utc "$began")" --arg ended "$(utc "$now")" \
+        --arg failure "$failure" --arg success "$success" --arg target "$target" \
+        --arg snapshot "$snapshot" --arg at "${at-}" --arg version "${version-}" \
+        --arg login "$(found login)" --arg canary "$(found canary)" \
+        --argjson folders "$(number folders)" --argjson secrets "$(number secrets)" '$ARGS.named'
+}
+
+measured() {
+    metric run_timestamp_seconds "When the last drill ended, since the epoch."
+    echo "infisical_drill_run_timestamp_seconds $now"
+    metric run_success "Whether the last drill proved its snapshot."
+    echo "infisical_drill_run_success $(test -n "$failure" && echo 0 || echo 1)"
+    metric run_duration_seconds "How long the last drill took."
+    echo "infisical_drill_run_duration_seconds $((now - began))"
+    metric secrets "How many secrets the last drill decrypted."
+    echo "infisical_drill_secrets $(number secrets)"
+    metric success_timestamp_seconds "When a drill last proved a snapshot, since the epoch."
+    test -z "$success" ||
+        echo "infisical_drill_success_timestamp_seconds $(date --date "$success" +%s)"
+}
+
+failed() { alarm "The drill of Infisical's backups"; }
+
+"$@"

@@ -1,0 +1,80 @@
+"""What the tests of drills share: snapshots that are not what they should be, and what is left."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.e2e.backing import LOCAL
+from tests.e2e.running import Done, infisical_iac
+from tests.staging.host import StagingHost
+
+STATE = "/var/lib/infisical-drill"
+UNIT = "infisical-drill.service"
+_RESTIC = (
+    "RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password "
+    f"restic --repo {LOCAL['repository']} --json"
+)
+
+
+def drill(host: StagingHost, *arguments: str) -> Done:
+    """`restore --drill`."""
+    return infisical_iac(host.name, "restore", "--drill", *arguments)
+
+
+def last_drill(host: StagingHost) -> tuple[str, bool]:
+    """What the status says of the drills, and whether it calls them well."""
+    rows = json.loads(infisical_iac(host.name, "status", "--json").stdout)
+    (row,) = (each for each in rows if each["name"] == "Last drill")
+    return row["text"], row["ok"]
+
+
+def record(host: StagingHost) -> dict[str, Any]:
+    """How the last drill went, as the host has it."""
+    found: dict[str, Any] = json.loads(host.run(f"cat {STATE}/last.json").stdout)
+    return found
+
+
+def look(host: StagingHost) -> tuple[str, str]:
+    """What drill-look.sh prints of the live instance, and its last line of errors."""
+    done = host.run(
+        "sh /usr/local/lib/infisical-iac/drill-look.sh http://127.0.0.1:8080 $(mktemp -d)",
+        check=False,
+    )
+    return done.stdout, "".join(done.stderr.splitlines()[-1:])
+
+
+def says(change: str) -> str:
+    """The command that changes a snapshot's manifest by a filter of jq."""
+    return f"jq '{change}' manifest.json >changed && mv changed manifest.json"
+
+
+def altered_snapshot(host: StagingHost, change: str) -> str:
+    """The id of a copy of the latest snapshot, whose files a command of the shell has changed."""
+    said = host.run(
+        f"rm -rf /root/altered; {_RESTIC} restore latest --target /root/altered >/dev/null && "
+        f"cd /root/altered && {change} && "
+        f"{_RESTIC} backup --tag infisical-iac --time '2026-01-01 00:00:00' . | "
+        "grep -o '\"snapshot_id\":\"[0-9a-f]*' | cut -d '\"' -f 4; rm -rf /root/altered"
+    )
+    return said.stdout.strip()[:8]
+
+
+def left(host: StagingHost) -> str:
+    """All that Docker and the disk still have of a drill."""
+    label = "--filter label=com.docker.compose.project=infisical-drill --quiet"
+    return host.run(
+        f"docker ps --all {label}; docker volume ls {label}; docker network ls {label}; "
+        f"find {STATE}/work {STATE}/fetched {STATE}/request {STATE}/running -type f 2>/dev/null; "
+        "true"
+    ).stdout
+
+
+@contextmanager
+def changed(host: StagingHost, file: str, change: str) -> Iterator[None]:
+    """A file on the host that a command of the shell has changed, in the context."""
+    host.run(f"cp -p {file} /root/kept && {change}")
+    try:
+        yield
+    finally:
+        host.run(f"cat /root/kept >{file} && rm /root/kept")

@@ -1,0 +1,245 @@
+"""`infisical-iac restore --drill` and its timer: proof, each fault by its name, nothing touched."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from infisical_iac.api import contents
+from infisical_iac.workspace import canary
+from tests.e2e import backing, drilling, looking, restoring
+from tests.e2e.backing import LOCAL, sql, until
+from tests.e2e.conftest import settled
+from tests.e2e.drilling import STATE, UNIT, altered_snapshot, changed, drill, last_drill, left, look
+from tests.e2e.running import infisical_iac
+from tests.staging.host import StagingHost
+
+_VALUE = "obviously-fake-value"
+_RESTORE = "/var/lib/infisical-restore/state"
+_SCRATCH = "docker ps --quiet --filter name=infisical-drill-{}-1 | grep -q ."
+
+
+@pytest.fixture(scope="module")
+def host(deployed: StagingHost) -> Iterator[StagingHost]:
+    """The host with a secret and no backup; without that after the tests."""
+    backing.forget_backups(deployed)
+    deployed.run(f"rm -f {STATE}/last.json")
+    looking.write_secrets(deployed, "/backend", {"DRILLED": _VALUE})
+    yield deployed
+    with looking.deployer(deployed) as client:
+        project = contents.project(client, "chainalign")
+        assert project is not None
+        place = {"projectId": project["id"], "environment": "production", "secretPath": "/backend"}
+        client.delete("/api/v4/secrets/DRILLED", json=place)
+    backing.forget_backups(deployed)
+    deployed.run(f"rm -f {STATE}/last.json")
+    settled(deployed)
+
+
+@pytest.fixture(autouse=True)
+def untouched(host: StagingHost) -> Iterator[None]:
+    """The live instance runs on, and nothing of a drill is left."""
+    before = looking.containers(host)
+    yield
+    assert looking.containers(host) == before
+    assert left(host) == ""
+
+
+def _fails(host: StagingHost, reason: str, *arguments: str) -> None:
+    """Assert that a drill fails with a reason, in one sentence."""
+    done = drill(host, *arguments)
+    assert done.returncode == 1
+    assert f"Error: the drill failed: {reason}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_a_snapshot_there_is_nothing_to_prove(host: StagingHost) -> None:
+    backing.restic(host, "init")
+    _fails(host, "local: there is no snapshot")
+    text, ok = last_drill(host)
+    assert not ok
+    assert text.endswith(": local: there is no snapshot; there is none yet")
+
+
+def test_a_drill_reads_every_folder_of_the_latest_snapshot_and_nobody_hears_a_secret(
+    host: StagingHost,
+) -> None:
+    assert backing.now(host)[0].returncode == 0
+    host.run(f"echo 'latest local' >{STATE}/request; systemctl start --no-block {UNIT}")
+    with backing.watched(host) as arguments:
+        until(host, _SCRATCH.format("infisical"))
+        ports = host.run("docker ps --filter name=infisical-drill --format '{{ .Ports }}'").stdout
+        networks = host.run(
+            "docker network ls --quiet --filter name=infisical-drill | "
+            "xargs docker network inspect --format '{{ .Internal }}'"
+        ).stdout.split()
+        busy = drill(host)
+        until(host, f"! systemctl is-active --quiet {UNIT} && ! test -e {STATE}/running")
+    assert ("->" in ports, networks) == (False, ["true", "true"])
+    assert "a drill is at work already" in busy.stderr
+    text, ok = last_drill(host)
+    assert (ok, "read as deployer, the canary lives" in text) == (True, True)
+    journal = host.run(f"journalctl --output=cat --unit {UNIT} --no-pager").stdout
+    assert journal.count("The drill proved snapshot ") == 1
+    metrics = host.run(f"cat {STATE}/metrics.prom").stdout
+    assert "infisical_drill_run_success 1\n" in metrics
+    count = sql(host, "SELECT count(*) FROM secrets_v2")
+    assert f"infisical_drill_secrets {count}\n" in metrics
+    seen = journal + arguments[0] + text
+    hidden = {**looking.secrets(host), "secret": _VALUE}
+    assert "infisical-drill" in seen
+    assert [name for name, value in hidden.items() if value in seen] == []
+    assert "eyJ" not in seen
+
+
+def test_a_flipped_byte_is_found_and_told(host: StagingHost) -> None:
+    change = "printf X | dd of=$pack bs=1 seek=5000 conv=notrunc"
+    with restoring.altered(host, change, LOCAL["repository"]):
+        _fails(host, "local: the snapshot can't be read, for a pack of it was altered: /")
+    until(host, "! systemctl is-active --quiet infisical-drill-failed")
+    loud = host.run("journalctl --output=cat --priority=err --no-pager").stdout
+    assert "The drill of Infisical's backups on staging-" in loud
+    entry = json.loads(infisical_iac(host.name, "audit", "--last", "1", "--json").stdout)[0]
+    assert (entry["event"], entry["outcome"]) == ("drill", "failed")
+    assert "infisical_drill_run_success 0\n" in host.run(f"cat {STATE}/metrics.prom").stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("truncate -s 3000 database.dump", "the dump is truncated: it has 3000 of the "),
+        (
+            "printf X | dd of=database.dump bs=1 seek=5000 conv=notrunc 2>/dev/null",
+            "the dump was altered: its SHA-256 is another than in its manifest",
+        ),
+        (
+            drilling.says(".rows.projects = 77"),
+            "the restored database has other numbers of rows than the snapshot's manifest: "
+            "projects 2 instead of 77",
+        ),
+        (
+            drilling.says('.infisical = {version: "v9.9.9", image: "infisical/infisical:v9.9.9"}'),
+            "the snapshot is of Infisical v9.9.9, whose image infisical/infisical:v9.9.9 is not on "
+            "this host",
+        ),
+        (
+            drilling.says('.encryption_key = "0123456789abcdef"'),
+            "the snapshot needs the encryption key with fingerprint 0123456789abcdef, and "
+            "/etc/infisical/keys/encryption_key has ",
+        ),
+    ],
+)
+def test_a_snapshot_that_is_not_what_its_manifest_says_is_named(
+    host: StagingHost, change: str, reason: str
+) -> None:
+    _fails(host, f"local: {reason}", "--snapshot", altered_snapshot(host, change))
+
+
+def test_a_disk_without_room_is_told(host: StagingHost) -> None:
+    host.run(
+        f"cp {STATE}/compose.yaml /root/ && mount -t tmpfs -o size=64k tmpfs {STATE} && "
+        f"cp /root/compose.yaml {STATE}/"
+    )
+    try:
+        _fails(host, f"local: the snapshot may take 256 MB in {STATE}, which has 0 MB free: make")
+    finally:
+        host.run(f"umount {STATE}")
+
+
+def test_a_key_that_the_secrets_are_not_encrypted_with_is_named(host: StagingHost) -> None:
+    file = "/etc/infisical/.env"
+    change = (
+        f"sed -i 's/^ENCRYPTION_KEY=..../&/; s/^ENCRYPTION_KEY=..../ENCRYPTION_KEY=0000/' {file}"
+    )
+    with changed(host, file, change):
+        _fails(
+            host,
+            "local: infisical does not start on the snapshot: the encryption key of the host is "
+            "not the one that its secrets are encrypted with",
+        )
+
+
+def test_a_container_that_never_gets_healthy_is_named(host: StagingHost) -> None:
+    file = f"{STATE}/compose.yaml"
+    dropin = f"/run/systemd/system/{UNIT}.d"
+    script = "/usr/local/lib/infisical-iac/drill.sh"
+    host.run(
+        f"mkdir -p {dropin}; printf '[Service]\\nExecStart=\\nExecStart=sh {script} run 3\\n' "
+        f">{dropin}/bound.conf; systemctl daemon-reload"
+    )
+    try:
+        with changed(host, file, f"sed -i 's/pg_isready/pg_never/' {file}"):
+            _fails(host, "local: postgres does not get healthy on the snapshot within 3 s: ")
+            _a_restore_that_begins_meanwhile_comes_first(host)
+    finally:
+        host.run(f"rm -r {dropin}; systemctl daemon-reload")
+
+
+def _a_restore_that_begins_meanwhile_comes_first(host: StagingHost) -> None:
+    before = host.run(f"cat {STATE}/last.json").stdout
+    host.run(f"systemctl start --no-block {UNIT}")
+    until(host, _SCRATCH.format("postgres"))
+    host.run(f"mkdir -p $(dirname {_RESTORE}); echo 20261125T000000Z begun >{_RESTORE}")
+    until(host, f"! systemctl is-active {UNIT} | grep -q activating")
+    host.run(f"rm {_RESTORE}")
+    assert host.run(f"systemctl is-failed {UNIT}", check=False).stdout == "inactive\n"
+    assert host.run(f"cat {STATE}/last.json").stdout == before
+
+
+def test_a_drill_waits_for_a_restore_and_one_that_is_killed_leaves_nothing(
+    host: StagingHost,
+) -> None:
+    host.run(f"mkdir -p $(dirname {_RESTORE}); echo 20261125T000000Z data >{_RESTORE}")
+    refused = drill(host)
+    assert "no drill is made, for a restore has not ended on the host" in refused.stderr
+    host.run(f"systemctl start --no-block {UNIT}")
+    until(host, f"systemctl is-active {UNIT} | grep -q activating")
+    assert host.run(f"sleep 1; ls {STATE}/running", check=False).returncode != 0
+    host.run(f"rm {_RESTORE}")
+    until(host, _SCRATCH.format("postgres"))
+    host.run(f"systemctl kill --kill-whom=all --signal=KILL {UNIT}")
+    until(host, f"systemctl is-failed --quiet {UNIT}")
+    assert drilling.record(host)["failure"] == (
+        "the drill was ended before it was done (killed KILL)"
+    )
+
+
+def test_the_next_target_is_taken_and_an_older_snapshot_is_read_as_the_administrator(
+    host: StagingHost,
+) -> None:
+    conf, deployer = "/etc/infisical/backup/backup.conf", "/etc/infisical/deployer.env"
+    host.run(
+        "sed 's/=.*/=\\/nowhere/' /etc/infisical/backup/local.conf >/etc/infisical/backup/gone.conf"
+    )
+    try:
+        with changed(host, conf, f"sed -i 's/^TARGETS=.*/TARGETS=\"gone local\"/' {conf}"):
+            host.run(f"cp -p {deployer} /root/newer; sed -i 's/SECRET=./&x/' {deployer}")
+            done = drill(host)
+    finally:
+        host.run(f"mv /root/newer {deployer}; rm /etc/infisical/backup/gone.conf")
+    assert done.returncode == 1
+    assert "the drill failed: gone: repository does not exist: " in done.stderr
+    assert "; but the snapshot of local is good" in done.stderr
+    record = drilling.record(host)
+    assert (record["login"], record["target"]) == ("administrator", "local")
+
+
+def test_what_is_inside_is_told_from_what_can_be_read(host: StagingHost) -> None:
+    assert "canary alive\n" in look(host)[0]
+    looking.set_canary(host, "dead")
+    assert look(host)[1] == "the canary was altered: it does not say what every deploy has it say"
+    looking.set_canary(host, None)
+    assert "canary none\n" in look(host)[0]
+    looking.set_canary(host, canary.VALUE)
+    assert "canary alive\n" in look(host)[0]
+
+
+def test_a_secret_that_can_not_be_decrypted_is_told_by_its_folder(host: StagingHost) -> None:
+    sql(host, "CREATE TABLE kept AS SELECT * FROM secrets_v2")
+    sql(host, f'UPDATE secrets_v2 SET data = data || \'{{"value": "{"A" * 64}"}}\'')
+    try:
+        reason = look(host)[1]
+    finally:
+        sql(host, "UPDATE secrets_v2 SET data = kept.data FROM kept WHERE kept.id = secrets_v2.id")
+        sql(host, "DROP TABLE kept")
+    assert "can't be read: 500 " in reason
