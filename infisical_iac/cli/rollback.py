@@ -1,0 +1,192 @@
+"""`infisical-iac rollback`: back to a release that was kept."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infisical_iac.cli.options import inventory_option, json_option, lock_options
+from infisical_iac.cli.rollback_list import show
+from infisical_iac.upgrade.path import (
+    Images,
+    UpgradeError,
+    port_of,
+    refuse_older_postgres,
+)
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+    from infisical_iac.facts.machine import MachineState
+    from infisical_iac.operations.changeover import Change
+    from infisical_iac.settings import Settings
+    from infisical_iac.upgrade.release import Release, Unfinished
+
+
+@click.command(short_help="Go back to a release that an upgrade kept.")
+@click.argument("release", required=False)
+@inventory_option
+@json_option
+@lock_options
+@click.option("--list", "only_list", is_flag=True, help="List the releases, and change nothing.")
+@click.option("--keep-data", is_flag=True, help="Take its version, but keep the data of today.")
+@click.option("--confirm", metavar="RELEASE", help="The release's name, so that it isn't asked.")
+def rollback(
+    release: str | None,
+    inventory: str,
+    as_json: bool,
+    lock_timeout: int,
+    break_lock: bool,
+    only_list: bool,
+    keep_data: bool,
+    confirm: str | None,
+) -> None:
+    """Go back to RELEASE, or to the newest: its version of Infisical with its data of that time.
+
+    What runs now is kept as a release first, and serves again if the other does not prove itself.
+    Everything written since RELEASE was made is not in its data: its name must be typed. Exit
+    status: 0 when the release serves, 1 for an error, with what serves now.
+    """
+    if as_json and not only_list:
+        raise click.UsageError("--json goes with --list")
+    from infisical_iac.cli.connect import connected
+    from infisical_iac.facts.machine import Machine
+    from infisical_iac.operations import changeover, lock
+    from infisical_iac.operations.changeover import Change
+    from infisical_iac.settings import load
+    from infisical_iac.upgrade.release import choose
+
+    with connected(inventory) as host:
+        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+        if only_list:
+            show(changeover.releases(), as_json=as_json)
+            return
+        lock.take(host, wait=lock_timeout, by_force=break_lock)
+        project = _project(settings)
+        machine = host.get_fact(Machine)
+        _end_rotation(machine, settings, project)
+        _recover(_unfinished(machine), settings, project)
+        chosen = choose(changeover.releases(), release)
+        was = _refuse(host, chosen, settings, keep_data=keep_data)
+        _confirm(chosen, confirm, keep_data=keep_data)
+        change = Change(was, _fetched(chosen, settings), None if keep_data else chosen)
+        told = _go(chosen, change, settings, project)
+    for sentence in told:
+        click.echo(sentence)
+
+
+def _project(settings: "Settings") -> str:
+    from infisical_iac.workspace.load import load
+
+    return load(Path(settings.workspace_file), admin_email=settings.admin_email).project.slug
+
+
+def _unfinished(machine: "MachineState") -> "Unfinished | None":
+    from infisical_iac.upgrade.release import unfinished
+
+    if machine.restoring:
+        raise UpgradeError(
+            "a restore has not ended on the host: `infisical-iac restore --undo` brings the old "
+            "data back"
+        )
+    return unfinished(machine.upgrading)
+
+
+def _end_rotation(machine: "MachineState", settings: "Settings", project: str) -> None:
+    """End a rotation that was interrupted, unless it is of the backups' password alone."""
+    from infisical_iac.operations import audit, rotation
+    from infisical_iac.rotation.state import unfinished
+
+    found = unfinished(machine.rotating)
+    if found and found.key.name != "restic":
+        with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
+            how = rotation.recover(found, settings, project)
+        click.echo(f"A rotation had not ended. {how}", err=True)
+
+
+def _recover(unfinished: "Unfinished | None", settings: "Settings", project: str) -> None:
+    """End a change of version that was interrupted, before another is begun."""
+    from infisical_iac.operations import audit, changeover
+
+    if unfinished:
+        with audit.recorded("rollback", [f"~ {unfinished.release}: ended"]):
+            how = changeover.recover(unfinished, settings, project)
+        click.echo(f"A change of version had not ended. {how}", err=True)
+
+
+def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data: bool) -> Images:
+    """What runs now. Raises UpgradeError where there is no way from it to the release."""
+    from infisical_iac.facts.upgrade import Upgrades
+    from infisical_iac.operations import upgrade
+    from infisical_iac.operations.remote import run
+    from infisical_iac.rendering import script
+    from infisical_iac.upgrade.release import refuse_other_schema
+
+    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
+    if was is None:
+        raise UpgradeError("there is no database on the host: `infisical-iac restore` brings one")
+    if keep_data:
+        now = run(script("releases", "migrations"), doing="count the migrations")
+        refuse_other_schema(release, int(now))
+        refuse_older_postgres(was, release.runs, "go back without --keep-data")
+    upgrade.refuse_room([], settings)
+    return was
+
+
+def _fetched(release: "Release", settings: "Settings") -> str:
+    """The release's Compose file, once its images are on the host by the names in it."""
+    from infisical_iac.operations import stack
+    from infisical_iac.operations.remote import run
+    from infisical_iac.rendering import script
+    from infisical_iac.upgrade import RELEASES
+
+    gone = run(script("releases", "reset", release.name), doing="find its images").splitlines()
+    if gone:
+        stack.fetch(gone, settings.image_archives)
+    path = f"{RELEASES}/{release.name}/compose.yaml"
+    text = run(f"cat {path}", doing=f"read {path}")
+    return f"{text}\n"
+
+
+def _confirm(release: "Release", given: str | None, *, keep_data: bool) -> None:
+    assert release.manifest
+    lost = "" if keep_data else f", without anything written since {release.manifest.at}"
+    question = (
+        f"This goes back to Infisical {release.manifest.infisical}{lost}. Type the release's name, "
+        f"{release.name}"
+    )
+    typed = given or click.prompt(question, err=True, default="", show_default=False)
+    if typed != release.name:
+        raise UpgradeError(f"{typed!r} is not the release's name, {release.name}: nothing was done")
+
+
+def _go(release: "Release", change: "Change", settings: "Settings", project: str) -> list[str]:
+    from infisical_iac.operations import audit, changeover
+
+    with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
+        told = changeover.made(change, settings, project)
+    return [
+        *told,
+        f"Infisical {change.wanted.version} serves, as of {release.name}.",
+        *_settings(change.wanted, settings),
+        *_port(port_of(change.compose), settings.http_port),
+    ]
+
+
+def _port(serves: int, wanted: int) -> list[str]:
+    if serves == wanted:
+        return []
+    return [f"It is on port {serves} again: the next apply moves it to {wanted}, the http_port."]
+
+
+def _settings(runs: Images, settings: "Settings") -> list[str]:
+    """Which settings must follow, or the next apply changes the version again."""
+    wanted = {
+        "infisical_version": (runs.version, settings.infisical_version),
+        "infisical_digest": (runs.infisical.partition("@")[2], settings.infisical_digest),
+        "postgres_image": (runs.postgres, settings.postgres_image),
+    }
+    due = [f'{name} = "{is_}"' for name, (is_, was) in wanted.items() if is_ != was]
+    if not due:
+        return []
+    return [f"Set {' and '.join(due)} in group_data/, or the next apply upgrades again."]

@@ -1,0 +1,48 @@
+"""The releases that `infisical-iac rollback` can go back to."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+from rich.table import Table
+
+from infisical_iac.backup.record import size
+from infisical_iac.cli.items import console, print_data
+from infisical_iac.upgrade.release import Release
+
+
+def show(releases: Iterable[Release], *, as_json: bool) -> None:
+    """Print the releases that are whole, as a table or as JSON."""
+    found = list(_data(releases))
+    if as_json:
+        print_data(found)
+    elif found:
+        console().print(_table(found))
+    else:
+        click.echo("No release is kept on the host: the first upgrade makes one.")
+
+
+def _data(releases: Iterable[Release]) -> Iterator[dict[str, Any]]:
+    for each in releases:
+        if each.manifest:
+            yield {
+                "release": each.name,
+                "at": each.manifest.at,
+                "infisical": each.manifest.infisical,
+                "postgresql": each.manifest.postgres,
+                "migrations": each.migrations,
+                "bytes": each.bytes,
+                "images": each.images,
+            }
+
+
+def _table(found: Iterable[dict[str, Any]]) -> Table:
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for column in ("Release", "At", "Infisical", "PostgreSQL"):
+        table.add_column(column, no_wrap=True)
+    for column in ("Migrations", "Size"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in found:
+        names = ("release", "at", "infisical", "postgresql", "migrations")
+        table.add_row(*(str(row[name]) for name in names), size(row["bytes"]))
+    return table

@@ -1,0 +1,94 @@
+"""The change of a version that the settings ask for, with a way back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyinfra.context import host
+
+from infisical_iac.facts.upgrade import UpgradeState
+from infisical_iac.operations import changeover, gate, journal, stack
+from infisical_iac.operations.changeover import Change, ChangeFailed
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
+from infisical_iac.settings import Settings
+from infisical_iac.upgrade import RELEASES, path
+from infisical_iac.upgrade.known import IMAGE_KIB
+from infisical_iac.upgrade.path import Images, Room
+from infisical_iac.upgrade.release import Unfinished
+
+_CHANGE = "unfinished change of version"
+
+
+@telling_operation
+def ended(unfinished: Unfinished | None, *, settings: Settings, project: str) -> Commands:
+    """End a change of version that was interrupted: completed if it is well, else undone."""
+    if unfinished is None:
+        host.noop("no change of version is under way")
+        return
+    how = "completed if it is well, else undone" if unfinished.phase == "swapped" else "undone"
+    journal.item("~", _CHANGE, f"{unfinished.release}, {how}")
+    yield step(_recover, unfinished, settings, project)
+
+
+def _recover(unfinished: Unfinished, settings: Settings, project: str) -> None:
+    journal.current().shown.append(changeover.recover(unfinished, settings, project))
+
+
+@telling_operation
+def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
+    """Bring data that an older version used to the one that `compose` names.
+
+    Where there are no data, or no version changes, it does nothing: that is `running`'s. Raises
+    UpgradeError, with nothing touched, for a change that can't be made, CanaryError where secrets
+    can't be decrypted before it already, and ChangeFailed for one that was undone.
+    """
+    if journal.will_change(_CHANGE):
+        journal.unknown("whether a version changes can be seen once the last change has ended")
+        return
+    there, wanted = stack.look(compose, settings.images), path.images_of(compose)
+    found = there.upgrade
+    changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
+    if not found.was or not changes:
+        host.noop("no version changes")
+        return
+    path.refuse(found.was, wanted)
+    missing = there.stack.missing(settings.images)
+    refuse_room(missing, settings)
+    if there.file:
+        gate.refuse(stack.published_port())
+    for what, change in changes.items():
+        journal.item("~", what, change + _failed(found, wanted))
+    if missing:
+        yield step(stack.fetch, missing, settings.image_archives)
+    yield step(_change, Change(found.was, compose), settings, project)
+
+
+def _failed(found: UpgradeState, wanted: Images) -> str:
+    last = found.failed.get(wanted.infisical)
+    return f", which failed at {last.at}: see {RELEASES}/{last.release}" if last else ""
+
+
+def refuse_room(missing: Sequence[str], settings: Settings) -> None:
+    """Raise UpgradeError if a change that needs the `missing` images does not fit."""
+    said = run(script("releases", "room"), doing="see how much room there is").split()
+    docker, releases, shared, data = map(int, said)
+    room = Room(docker, releases, bool(shared), data)
+    path.refuse_room(room, images=_size(missing, settings))
+
+
+def _size(missing: Sequence[str], settings: Settings) -> int:
+    """The KiB that the missing images take, at most: an archive is uploaded, then unpacked."""
+    if missing and settings.image_archives:
+        archives = map(Path, settings.image_archives)
+        # One that is not there is told by what would upload it.
+        return 2 * sum(each.stat().st_size for each in archives if each.is_file()) // 1024
+    return IMAGE_KIB if missing else 0
+
+
+def _change(change: Change, settings: Settings, project: str) -> None:
+    try:
+        journal.current().shown += changeover.made(change, settings, project)
+    except ChangeFailed:
+        journal.current().remedy = "the next run tries it again, unless the setting is changed back"
+        raise

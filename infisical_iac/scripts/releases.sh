@@ -1,0 +1,120 @@
+# What the host has run, and the releases that it keeps:
+#
+#   releases.sh look <image>        "database" if there is one, "image <service> <reference> <id>" of
+#                                   what runs or ran last, "wanted <id>" of <image>, and "failed
+#                                   <release> <time> <image>" of changes of version that failed
+#   releases.sh room                what is free and used, for path.py's Room
+#   releases.sh migrations          how many the database has had
+#   releases.sh make <release>      makes one of what runs, but for its dump
+#   releases.sh list                for release.py
+#   releases.sh reset <release>     gives its images their names back; prints those that are gone
+#   releases.sh forget <release>…   removes them
+#   releases.sh drop <image>…       removes images, but for those that a container has
+#
+# What a release is, infisical_iac/upgrade/__init__.py says.
+set -eu
+umask 077
+root=/etc/infisical
+releases=/var/backups/infisical-iac/upgrades
+kept=infisical-iac/kept
+main=infisical_postgres
+project=com.docker.compose.project=infisical
+
+store() {
+    cat >"$1.new"
+    sync "$1.new"
+    mv -f "$1.new" "$1"
+}
+
+id_of() { docker image inspect --format '{{ .Id }}' "$1" 2>/dev/null || true; }
+
+of_containers() {
+    docker ps --all --quiet --filter "label=$project" 2>/dev/null |
+        xargs --no-run-if-empty docker inspect --format '{{
+        index .Config.Labels "com.docker.compose.service" }} {{ .Config.Image }} {{ .Image }}'
+}
+
+of_file() {
+    awk '/^  [a-z]+:$/ { service = $1; sub(":", "", service) }
+         /^    image: / { print service, $2 }' "$root/compose.yaml" 2>/dev/null |
+        while read -r service reference; do echo "$service $reference $(id_of "$reference")"; done
+}
+
+# "<service> <reference> <id>" of what runs, else of what compose.yaml says that ran.
+images() { { of_containers; of_file; } | awk '!seen[$1]++'; }
+
+look() {
+    command -v docker >/dev/null || return 0
+    ! docker volume inspect "$main" >/dev/null 2>&1 || echo database
+    images | sed 's/^/image /'
+    echo "wanted $(id_of "$1")"
+    for file in "$releases"/*/failed; do
+        test ! -e "$file" || echo "failed $(basename "$(dirname "$file")") $(cat "$file")"
+    done
+}
+
+room() {
+    where=$releases
+    until [ -d "$where" ]; do where=$(dirname "$where"); done
+    df -Pk "$(docker info --format '{{ .DockerRootDir }}')" "$where" | awk 'NR > 1 { free[NR] = $4; name[NR] = $6 }
+        END { print free[2], free[3], (name[2] == name[3]) }'
+    du -sk --exclude=pg_wal "$(docker volume inspect --format '{{ .Mountpoint }}' "$main")" | cut -f 1
+}
+
+migrations() {
+    # Compose 1.29 gives containers other names than Compose 2.
+    database=$(docker ps --quiet --filter "label=$project" \
+        --filter label=com.docker.compose.service=postgres)
+    docker exec "$database" psql --no-psqlrc --username infisical --dbname infisical \
+        --tuples-only --no-align --command "SELECT count(*) FROM infisical_migrations"
+}
+
+make() {
+    mkdir -p "$releases/$1"
+    cp --preserve "$root/compose.yaml" "$releases/$1/"
+    test ! -e "$root/workspace.json" || cp --preserve "$root/workspace.json" "$releases/$1/"
+    images | store "$releases/$1/images"
+    while read -r service reference id; do
+        test -z "$id" || docker tag "$id" "$kept:$1-$service"
+    done <"$releases/$1/images"
+}
+
+list() {
+    for directory in "$releases"/*/; do
+        name=$(basename "$directory")
+        test -s "$directory/images" || continue
+        echo "release $name"
+        sed "s/^/image $name /" "$directory/images"
+        test ! -s "$directory/snapshot/manifest.json" ||
+            echo "manifest $name $(tr '\n' ' ' <"$directory/snapshot/manifest.json")"
+    done
+}
+
+# A reference with a digest can't name anything else.
+reset() {
+    test -s "$releases/$1/images" || return 0
+    while read -r service reference id; do
+        if [ -z "$(id_of "$id")" ]; then
+            test -n "$(id_of "$reference")" || echo "$reference"
+        elif [ "${reference#*@}" = "$reference" ]; then
+            docker tag "$id" "$reference"
+        fi
+    done <"$releases/$1/images"
+}
+
+forget() {
+    for name; do
+        docker image ls --format '{{ .Repository }}:{{ .Tag }}' "$kept" | grep -F ":$name-" |
+            xargs --no-run-if-empty docker image rm >/dev/null
+        rm -rf "${releases:?}/$name"
+    done
+}
+
+drop() {
+    used=$(of_containers)
+    for image; do
+        echo "$used" | grep -qF " $image " || docker image rm "$image" >/dev/null 2>&1 || true
+    done
+}
+
+"$@"

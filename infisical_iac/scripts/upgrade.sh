@@ -1,0 +1,107 @@
+# A change of version, in steps of which each can be killed and undone:
+#
+#   upgrade.sh begin <release> <image>   what runs has been made a release; <image> is what it is to
+#                                   be changed to; phase begun
+#   upgrade.sh pause                stops Infisical, so that nobody writes; phase paused
+#   upgrade.sh take <release>       the dump that snapshot.sh loads is to be this release's; prints
+#                                   its manifest
+#   upgrade.sh swap <volume> [data] the data of this Docker volume and the new compose.yaml take
+#                                   the place of the old ones; all is stopped then; with `data`,
+#                                   Redis and what the deploy remembers follow; phase swapped
+#   upgrade.sh back                 undoes all since `begin`; the containers stay stopped; phase
+#                                   backing, then back
+#   upgrade.sh end                  drops the old data if the new ones have been proven, and the
+#                                   dump if the old ones are back
+#
+# In the directory below are `state`, the new compose.yaml, and `fetched` for snapshot.sh; releases
+# are as infisical_iac/upgrade/__init__.py says.
+. ./data.sh
+releases=/var/backups/infisical-iac/upgrades
+
+current() {
+    read -r release phase target <"$here/state" || fail "no change of version is at work"
+    of_release="$releases/$release"
+    old="${main}_before_${release%%-*}"
+}
+
+enter() {
+    phase=$1
+    echo "$release $phase $target" | store "$here/state"
+}
+
+begin() {
+    test ! -e "$here/state" || fail "another change of version has not ended"
+    without_backups
+    release=$1 target=$2
+    enter begun
+}
+
+pause() {
+    current
+    enter paused
+    found=$(docker ps --quiet --filter "label=$project" \
+        --filter label=com.docker.compose.service=infisical)
+    test -z "$found" || docker stop $found >/dev/null
+}
+
+take() {
+    rm -rf "$here/fetched"
+    ln -s "$releases/$1/snapshot" "$here/fetched"
+    of_dump() { sed -n "s/.*\"$1\": \"\\{0,1\\}\\([0-9a-f]*\\).*/\\1/p" "$here/fetched/manifest.json" | tail -n 1; }
+    test "$(sha256sum <"$here/fetched/database.dump" | cut -d ' ' -f 1)" = "$(of_dump sha256)" ||
+        fail "the dump of $1 was altered: its SHA-256 is another than in its manifest"
+    cat "$here/fetched/manifest.json"
+}
+
+swap() {
+    current
+    enter swapping
+    stop
+    put_aside "$old"
+    move "$1" "$main"
+    if [ "${2-}" = data ]; then
+        empty_redis
+        remember
+    fi
+    store "$root/compose.yaml" <"$here/compose.yaml"
+    enter swapped
+}
+
+back() {
+    current
+    case $phase in
+    # The disk may be full of the dump.
+    begun | paused) rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
+    back) ;;
+    *)
+        enter backing
+        keep_logs "$of_release/failed.log" || true
+        stop
+        take_back "$old"
+        ;;
+    esac
+    if [ -s "$of_release/images" ]; then
+        store "$root/compose.yaml" <"$of_release/compose.yaml"
+        test ! -e "$of_release/workspace.json" ||
+            store "$root/workspace.json" <"$of_release/workspace.json"
+    fi
+    echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $target" | store "$of_release/failed" || true
+    enter back
+}
+
+end() {
+    current
+    case $phase in
+    swapped | proven)
+        enter proven
+        ! there "$old" || docker volume rm "$old" >/dev/null
+        ;;
+    back) rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
+    *) fail "the change of version is $phase, and has no end yet" ;;
+    esac
+    rm -rf "$here/fetched" "$here/compose.yaml" "$of_release/listed" "$of_release/tags"
+    rm -f "$here/state"
+}
+
+alone /var/lib/infisical-upgrade
+"$@"

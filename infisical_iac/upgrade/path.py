@@ -1,0 +1,143 @@
+"""Whether a change of version is one, and whether it may be made."""
+
+import re
+from typing import NamedTuple
+
+import yaml
+
+from infisical_iac.errors import UserError
+from infisical_iac.upgrade.known import BROKEN, CROSSINGS, FIRST, Numbers
+
+_ROLLBACK = "`infisical-iac rollback` goes back to a release that was kept"
+# What a new database and a dump need beside their data.
+_SPARE_KIB = 256 * 1024
+
+
+class UpgradeError(UserError):
+    """The change of version can't be made; nothing was touched."""
+
+
+class Images(NamedTuple):
+    """The references of the images that data are used with."""
+
+    infisical: str
+    postgres: str
+
+    @property
+    def version(self) -> str:
+        """Infisical's version, such as `v0.165.16`."""
+        return _tag(self.infisical)
+
+    @property
+    def major(self) -> int:
+        """PostgreSQL's major version."""
+        return _numbers(_tag(self.postgres))[0]
+
+
+class Room(NamedTuple):
+    """What is free and what is used, in KiB.
+
+    `docker` is free where Docker keeps its volumes, `releases` where dumps go, which may be the
+    same file system; `data` is what the database takes.
+    """
+
+    docker: int
+    releases: int
+    shared: bool
+    data: int
+
+
+def images_of(compose: str) -> Images:
+    """The images in the text of a Compose file of this project."""
+    services: dict[str, dict[str, str]] = yaml.safe_load(compose)["services"]
+    return Images(services["infisical"]["image"], services["postgres"]["image"])
+
+
+def port_of(compose: str) -> int:
+    """The port of the host's loopback that such a file publishes the API on."""
+    (published,) = yaml.safe_load(compose)["services"]["infisical"]["ports"]
+    return int(published.split(":")[-2])
+
+
+def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
+    """What changes its version, each with from what to what; empty for no change that matters.
+
+    A minor version of PostgreSQL reads the data of another, and Redis holds nothing that is
+    missed: they are no change.
+
+    Args:
+        same_bytes: whether the wanted image of Infisical is the one that runs, by another name.
+    """
+    found = {}
+    if was.infisical != wanted.infisical and not same_bytes:
+        same = was.version == wanted.version
+        old, new = (each.infisical if same else each.version for each in (was, wanted))
+        found["Infisical"] = f"{old} → {new}"
+    if was.major != wanted.major:
+        found["PostgreSQL"] = f"{was.major} → {wanted.major}, by dump and restore"
+    return found
+
+
+def refuse(was: Images, wanted: Images) -> None:
+    """Raise UpgradeError for a change that would break the data, or can't be undone by itself."""
+    old, new = _numbers(was.version), _numbers(wanted.version)
+    change = f"Infisical can't be changed from {was.version} to {wanted.version}"
+    if new < old:
+        raise UpgradeError(
+            f"{change}: an older release can't use the database of a newer one; {_ROLLBACK}"
+        )
+    refuse_older_postgres(was, wanted, _ROLLBACK)
+    if new == old:
+        return
+    for broken in BROKEN:
+        if new[: len(broken.version)] == broken.version:
+            raise UpgradeError(f"{change}: {broken.reason}")
+    for crossing in CROSSINGS:
+        if old < crossing.version <= new:
+            raise UpgradeError(f"{change}: {crossing.reason}")
+    if new < FIRST:
+        raise UpgradeError(
+            f"{change}: releases before v0.111.0 do not migrate the database by themselves; take a "
+            "later one"
+        )
+
+
+def refuse_older_postgres(was: Images, wanted: Images, instead: str) -> None:
+    """Raise UpgradeError if a dump would go to an older major version of PostgreSQL.
+
+    Args:
+        instead: what can be done.
+    """
+    if wanted.major < was.major:
+        raise UpgradeError(
+            f"PostgreSQL can't be changed from {was.major} to {wanted.major}: an older one may not "
+            f"read the dump of a newer one; {instead}"
+        )
+
+
+def refuse_room(room: Room, *, images: int) -> None:
+    """Raise UpgradeError if dump, new database and images don't fit.
+
+    Args:
+        images: the KiB that the images which are not on the host yet will take.
+    """
+    volumes, dump = room.data + _SPARE_KIB + images, room.data + _SPARE_KIB
+    places = (
+        [("the host's disk", room.docker, volumes + dump)]
+        if room.shared
+        else [("Docker's disk", room.docker, volumes), ("/var/backups", room.releases, dump)]
+    )
+    for name, free, needed in places:
+        if free < needed:
+            raise UpgradeError(
+                f"the change of version may take {needed // 1024} MB for images, a dump and a new "
+                f"database beside the old one, and {name} has {free // 1024} MB free: make room"
+            )
+
+
+def _tag(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
+def _numbers(version: str) -> Numbers:
+    return tuple(int(number) for number in re.findall(r"\d+", version.partition("-")[0]))

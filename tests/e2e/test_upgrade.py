@@ -1,0 +1,159 @@
+"""Changes of version: one that works, those that fail, those that are killed, and rollbacks."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infisical_iac.upgrade import RELEASES
+from tests.e2e import dying_script, looking, upgrading
+from tests.e2e.backing import sql
+from tests.e2e.dying_script import KILLED
+from tests.e2e.running import infisical_iac
+from tests.e2e.upgrading import ADDS, BREAKS, FAILS, SLEEPS, STATE_FILE, WAS, Upgrading
+from tests.staging.host import StagingHost
+
+_SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
+_POSTGRES = "SELECT current_setting('server_version_num')::int / 10000"
+_POINTS = [("snapshot", 'start "$2" postgres'), ("upgrade", 'put_aside "$old"')]
+_ADDED = "SELECT count(*) FROM secrets_v2 WHERE origin = 'typed'"
+
+
+@pytest.fixture(scope="module")
+def world(deployed: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgrading]:
+    """The host with an older PostgreSQL and secrets, and images of later releases on it."""
+    looking.reset_stack(deployed)
+    older = upgrading.have_older_postgres(deployed)
+    made = Upgrading(deployed, tmp_path_factory.mktemp("upgrade"), older)
+    made.ok(WAS, "apply", "--yes")
+    upgrading.make_later(deployed)
+    looking.write_secrets(deployed, "/backend", _SECRETS)
+    yield made
+    looking.reset_stack(deployed)
+    upgrading.forget_releases(deployed)
+    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+
+
+def test_an_upgrade_that_is_killed_loses_nothing(world: Upgrading) -> None:
+    for point in _POINTS:
+        died = world.run(ADDS, "apply", "--yes", program=dying_script.program(*point))
+        assert died.returncode == KILLED, f"{point}: {died.stderr}"
+    assert "~ unfinished change of version: 20" in world.run(ADDS, "plan").stdout
+    done = world.ok(WAS, "apply", "--yes")
+    assert f"Infisical {WAS} serves again, as it did." in done.stderr
+    assert upgrading.secrets(world.host) == _SECRETS
+    world.settled(WAS)
+    assert world.releases() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        (BREAKS, "the secrets can't be read"),
+        (FAILS, "Boot up migration failed"),
+        (SLEEPS, "infisical is running, health starting"),
+    ],
+)
+def test_a_version_that_does_not_work_gives_way_to_the_old_one(
+    world: Upgrading, version: str, reason: str
+) -> None:
+    if version == FAILS:
+        _dies_on_the_way_back(world)
+    timeout = 20 if version == SLEEPS else 300
+    done = world.run(version, "apply", "--yes", start_timeout=timeout)
+    assert done.returncode == 1
+    assert f"Infisical {version} was given up and {WAS} serves again with all data" in done.stderr
+    assert reason in done.stderr
+    assert upgrading.secrets(world.host) == _SECRETS
+    assert upgrading.version(world.host) == WAS
+    assert f"{WAS} → {version}, which failed at 20" in world.run(version, "plan").stdout
+    assert f"staging/infisical:{version}" in world.logs()
+    for value in looking.secrets(world.host).values():
+        assert value not in world.logs() + done.stderr
+    world.settled(WAS)
+
+
+def _dies_on_the_way_back(world: Upgrading) -> None:
+    """The next run goes it to its end."""
+    program = dying_script.program("upgrade", "enter back")
+    died = world.run(FAILS, "apply", "--yes", program=program)
+    assert died.returncode == KILLED, died.stderr
+
+
+def test_a_disk_that_fills_up_leaves_the_old_version(world: Upgrading) -> None:
+    fill = f"dd if=/dev/zero of={RELEASES}/fill bs=1M"
+    world.host.run(
+        f"mount -t tmpfs -o size=400m tmpfs {RELEASES}; (for n in $(seq 1200); do "
+        f"test -e {STATE_FILE} && {{ {fill}; exit; }}; sleep 0.05; done) >/dev/null 2>&1 &"
+    )
+    try:
+        done = world.run(ADDS, "apply", "--yes")
+    finally:
+        world.host.run(f"umount {RELEASES}")
+    assert done.returncode == 1
+    assert "has 0 MB free: make room" in done.stderr
+    assert upgrading.secrets(world.host) == _SECRETS
+    world.settled(WAS)
+
+
+def test_an_upgrade_that_is_killed_late_is_completed(world: Upgrading) -> None:
+    for phase in ("swapped", "proven"):
+        program = dying_script.program("upgrade", f"enter {phase}")
+        died = world.run(ADDS, "apply", "--yes", program=program)
+        assert died.returncode == KILLED, f"{phase}: {died.stderr}"
+    done = world.ok(ADDS, "apply", "--yes")
+    assert f"Infisical {ADDS} serves." in done.stderr
+    assert upgrading.secrets(world.host) == _SECRETS
+    assert sql(world.host, _ADDED) == str(len(_SECRETS) + 1), "the canary is one too"
+    assert sql(world.host, _POSTGRES) == "17"
+    world.settled(ADDS)
+    assert [name.partition("-")[2] for name in world.releases()] == [WAS]
+
+
+def test_a_canary_that_was_altered_stops_an_upgrade_before_it_begins(world: Upgrading) -> None:
+    looking.set_canary(world.host, "dead")
+    done = world.run(BREAKS, "apply", "--yes", postgres_image=upgrading.NEWER)
+    looking.set_canary(world.host, "alive")
+    assert done.returncode == 1
+    assert "the canary was altered" in done.stderr
+    world.settled(ADDS)
+
+
+def test_an_older_version_is_refused_with_the_way_to_it(world: Upgrading) -> None:
+    done = world.run(WAS, "plan")
+    assert done.returncode == 1
+    assert "`infisical-iac rollback` goes back to a release" in done.stderr
+
+
+def test_a_rollback_takes_its_data_and_can_be_taken_back(world: Upgrading) -> None:
+    since = {"SINCE": "obviously-fake"}
+    looking.write_secrets(world.host, "/backend", since)
+    # The release is of before it, and gets today's password.
+    world.ok(ADDS, "keys", "rotate", "database")
+    (old,) = world.releases()
+    assert "is not the release's name" in world.run(ADDS, "rollback", answer="yes\n").stderr
+    assert "without --keep-data" in world.run(ADDS, "rollback", "--keep-data").stderr
+    program = dying_script.program("upgrade", 'put_aside "$old"')
+    died = world.run(ADDS, "rollback", "--confirm", old, program=program)
+    assert died.returncode == KILLED
+    done = world.run(ADDS, "rollback", answer=f"{old}\n", http_port=8090)
+    assert f"Infisical {ADDS} serves again, as it did." in done.stderr
+    assert "It is on port 8080 again: the next apply moves it to 8090" in done.stdout
+    due = f'Set infisical_version = "{WAS}" and postgres_image = "{world.older}"'
+    assert due in done.stdout
+    assert upgrading.secrets(world.host) == _SECRETS
+    assert sql(world.host, _POSTGRES) == "15"
+    plan = world.run(WAS, "plan").stdout
+    assert plan.startswith("~ /var/lib/infisical-drill/compose.yaml"), "drills follow the settings"
+    assert "\n1 change to make." in plan
+    world.ok(WAS, "rollback", "--confirm", world.releases()[0], keep_releases=1)
+    assert upgrading.secrets(world.host) == {**_SECRETS, **since}
+    world.settled(ADDS)
+    _only_one_release_is_left(world, old)
+
+
+def _only_one_release_is_left(world: Upgrading, gone: str) -> None:
+    (kept,) = world.releases()
+    images = world.host.run("docker images --format '{{.Tag}}' infisical-iac/kept").stdout.split()
+    assert {image.rpartition("-")[0] for image in images} >= {kept}
+    assert gone not in "".join(images)
+    assert gone not in world.host.run(f"ls {RELEASES}").stdout

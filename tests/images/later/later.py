@@ -1,0 +1,31 @@
+"""The stand-in as a later release of it would be, with one more migration: later.py <migration>."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.standin.store import Store
+
+MIGRATIONS = {
+    "adds": "ALTER TABLE secrets_v2 ADD COLUMN origin text NOT NULL DEFAULT 'typed'",
+    "breaks": "ALTER TABLE secrets_v2 RENAME COLUMN data TO document",
+    "fails": "ALTER TABLE secrets_v2 DROP COLUMN data; ALTER TABLE nowhere ADD COLUMN origin text",
+}
+
+
+def migrate(store: Store) -> None:
+    """The migrations of this release."""
+    import_module("standin.migrations").migrate(store)
+    run, name = store.connection.execute, f"20261100000000_{sys.argv[1]}.mjs"
+    if not run("SELECT FROM infisical_migrations WHERE name = %s", (name,)).fetchall():
+        run(MIGRATIONS[sys.argv[1]])
+        run("INSERT INTO infisical_migrations (name, batch) VALUES (%s, 2)", (name,))
+
+
+if __name__ == "__main__":
+    server = import_module("standin.__main__")
+    vars(server)["migrate"] = migrate
+    sys.exit(server.main())

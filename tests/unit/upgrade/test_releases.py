@@ -1,0 +1,111 @@
+"""The releases that a host keeps: read, chosen, and let go of."""
+
+import json
+
+import pytest
+
+from infisical_iac.upgrade.path import UpgradeError
+from infisical_iac.upgrade.release import (
+    Release,
+    Unfinished,
+    choose,
+    parse,
+    refuse_other_schema,
+    surplus,
+    unfinished,
+)
+
+_MANIFEST = json.dumps(
+    {
+        "format": 1,
+        "at": "2026-11-25T18:00:00Z",
+        "host": "vault",
+        "infisical": {"version": "v0.165.16"},
+        "postgresql": {"version": "17.11"},
+        "encryption_key": "0123456789abcdef",
+        "rows": {"infisical_migrations": 473},
+        "dump": {"sha256": "00", "bytes": 6000, "tables": 700},
+    }
+)
+
+
+def _lines(name: str, version: str, *, whole: bool = True) -> list[str]:
+    return [
+        f"release {name}",
+        f"image {name} infisical infisical/infisical:{version} sha256:{version}",
+        f"image {name} postgres postgres:17.11 sha256:postgres",
+        f"image {name} redis redis:8.2.3 sha256:redis",
+        *([f"manifest {name} {_MANIFEST}"] if whole else []),
+    ]
+
+
+def _releases() -> list[Release]:
+    return parse(
+        [
+            *_lines("20261101T000000Z-v0.163.0", "v0.163.0"),
+            *_lines("20261110T000000Z-v0.164.0", "v0.164.0", whole=False),
+            *_lines("20261120T000000Z-v0.165.0", "v0.165.0"),
+        ]
+    )
+
+
+def test_releases_are_read_with_the_newest_first() -> None:
+    newest, failed, _ = _releases()
+    assert newest.name == "20261120T000000Z-v0.165.0"
+    assert newest.images["infisical"] == "infisical/infisical:v0.165.0"
+    assert newest.ids["redis"] == "sha256:redis"
+    assert (newest.runs.version, newest.runs.major) == ("v0.165.0", 17)
+    assert (newest.migrations, newest.bytes) == (473, 6000)
+    assert (failed.manifest, failed.migrations) == (None, 0)
+
+
+def test_a_manifest_that_cannot_be_read_makes_no_release_to_go_back_to() -> None:
+    (found,) = parse([*_lines("a", "v1.0.0", whole=False), "manifest a {}"])
+    assert found.manifest is None
+
+
+def test_the_newest_whole_release_is_chosen_unless_another_is_named() -> None:
+    assert choose(_releases(), None).name == "20261120T000000Z-v0.165.0"
+    assert choose(_releases(), "20261101T000000Z-v0.163.0").name.endswith("v0.163.0")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("20261110T000000Z-v0.164.0", "rollback --list"), ("nothing", "no release 'nothing' is kept")],
+)
+def test_what_is_no_whole_release_cannot_be_chosen(name: str, reason: str) -> None:
+    with pytest.raises(UpgradeError, match=reason):
+        choose(_releases(), name)
+
+
+def test_a_host_without_a_release_says_so() -> None:
+    with pytest.raises(UpgradeError, match="no release is kept on the host"):
+        choose([], None)
+
+
+def test_data_of_another_schema_are_not_kept_for_a_release() -> None:
+    release = _releases()[0]
+    refuse_other_schema(release, 473)
+    with pytest.raises(UpgradeError, match=r"474 migrations .* 473: .* without --keep-data"):
+        refuse_other_schema(release, 474)
+
+
+def test_the_oldest_releases_go_with_the_images_that_no_other_has() -> None:
+    found = surplus(_releases(), 1, needed={"infisical/infisical:v0.166.0"})
+    assert found.releases == ["20261101T000000Z-v0.163.0"]
+    assert found.images == ["infisical/infisical:v0.163.0"]
+
+
+def test_an_image_that_is_in_use_stays() -> None:
+    found = surplus(_releases(), 1, needed={"infisical/infisical:v0.163.0"})
+    assert found.images == []
+
+
+def test_failed_changes_take_no_release_its_place() -> None:
+    assert surplus(_releases(), 2, needed=set()).releases == []
+
+
+def test_a_change_that_has_not_ended_is_known_from_the_hosts_state() -> None:
+    state = "20261125T180000Z-v0.165.16 paused infisical/infisical:v0.166.0"
+    assert unfinished(state) == Unfinished(*state.split())
+    assert unfinished("") is None
