@@ -1,0 +1,116 @@
+"""`infisical-iac keys rotate`: a new key in the place of an old one, in the right order."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infisical_iac.cli.options import inventory_option, lock_options, yes_option
+from infisical_iac.rotation.known import KEYS, Key, RotationError, named, refuse_encryption_key
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+    from infisical_iac.facts.machine import MachineState
+    from infisical_iac.settings import Settings
+
+
+@click.command(short_help="Replace a key by a new one.")
+@click.argument("key", type=click.Choice([each.name for each in KEYS]))
+@inventory_option
+@lock_options
+@yes_option
+def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: bool) -> None:
+    """Make a new KEY on the host, let everything use it, and end the old one.
+
+    If Infisical does not work with the new one, the old one comes back by itself. A rotation that
+    was interrupted is ended first. Only a new auth-secret is asked for, after telling what ends
+    with the old one. Exit status: 0 when the new key is in use and the old one is not, 1 for an
+    error, with which is in use.
+    """
+    from infisical_iac.cli.connect import connected
+    from infisical_iac.facts.machine import Machine
+    from infisical_iac.operations import lock
+    from infisical_iac.settings import load
+    from infisical_iac.workspace.load import load as load_workspace
+
+    wanted = named(key)
+    with connected(inventory) as host:
+        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+        lock.take(host, wait=lock_timeout, by_force=break_lock)
+        _refuse(host.get_fact(Machine))
+        if wanted.name == "encryption-key":
+            raise _no_new_encryption_key(host, settings)
+        path = Path(settings.workspace_file)
+        project = load_workspace(path, admin_email=settings.admin_email).project.slug
+        if not _completed(wanted, settings, project):
+            _confirm(wanted, yes=yes)
+            _go(wanted, settings, project)
+        _tell_kit(wanted)
+
+
+def _refuse(machine: "MachineState") -> None:
+    if machine.restoring:
+        raise RotationError(
+            "a restore has not ended on the host: `infisical-iac restore --undo` brings the old "
+            "data back"
+        )
+    if machine.upgrading:
+        raise RotationError(
+            "a change of version has not ended on the host: `infisical-iac apply` ends it"
+        )
+    if not machine.deployed:
+        raise RotationError("there is no Infisical on the host: `infisical-iac apply` deploys it")
+
+
+def _no_new_encryption_key(host: "Host", settings: "Settings") -> RotationError:
+    from infisical_iac.facts.upgrade import Upgrades
+    from infisical_iac.operations.remote import run
+    from infisical_iac.rendering import script
+
+    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
+    replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")
+    version = was.version if was else settings.infisical_version
+    return refuse_encryption_key(version=version, replaces=bool(replaces))
+
+
+def _completed(wanted: Key, settings: "Settings", project: str) -> bool:
+    """End a rotation that was interrupted; whether that has given the wanted key its successor."""
+    from pyinfra.context import host
+
+    from infisical_iac.facts.machine import Machine
+    from infisical_iac.operations import audit, rotation
+    from infisical_iac.rotation.state import unfinished
+
+    found = unfinished(host.get_fact(Machine).rotating)
+    if found is None:
+        return False
+    with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
+        how = rotation.recover(found, settings, project)
+    click.echo(f"A rotation had not ended. {how}", err=True)
+    return found.ends_new and found.key == wanted
+
+
+def _confirm(wanted: Key, *, yes: bool) -> None:
+    if wanted.ends and not yes:
+        click.echo(wanted.ends, err=True)
+        click.confirm("Make a new one?", abort=True, err=True)
+
+
+def _go(wanted: Key, settings: "Settings", project: str) -> None:
+    from infisical_iac.operations import audit, rotation
+
+    with audit.recorded("keys", [f"~ key {wanted.name}: replaced by a new one"]):
+        told = rotation.made(wanted, settings, project)
+    for sentence in (*told, f"The new {wanted.name} key is in use, and the old one is no more."):
+        click.echo(sentence)
+
+
+def _tell_kit(wanted: Key) -> None:
+    from infisical_iac.operations import recovery
+
+    row = recovery.row()
+    if row and not row.ok:
+        click.echo(f"{row.name}: {row.text}.")
+        if wanted.name == "restic":
+            click.echo("Until then nothing that is kept off the host opens the backups.")

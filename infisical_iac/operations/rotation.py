@@ -1,0 +1,130 @@
+"""A new key in the place of an old one; the old one comes back if the new one does not work."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyinfra.context import host
+
+from infisical_iac.errors import UserError
+from infisical_iac.facts.deployment import COMPOSE_FILE
+from infisical_iac.operations import gate, journal, repositories, session, stack
+from infisical_iac.operations.gate import Before
+from infisical_iac.operations.remote import run, write
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
+from infisical_iac.rotation.known import Key, RotationError
+from infisical_iac.rotation.state import Unfinished, unfinished
+from infisical_iac.settings import Settings
+
+
+@telling_operation
+def ended(state: str, *, compose: str, settings: Settings, project: str) -> Commands:
+    """End a rotation that was interrupted: completed if it is well, else undone.
+
+    A backup target that does not answer leaves the rest of the run to go on; the rotation is then
+    ended by a later one.
+
+    Args:
+        state: what the host says of it, empty if there is none.
+        compose: the text of the Compose file, for a host that has none any more.
+    """
+    found = unfinished(state)
+    if found is None:
+        host.noop("no rotation is under way")
+        return
+    journal.item("~", "unfinished rotation", f"{found.key.name}, {found.told}")
+    yield step(_recover, found, compose, settings, project)
+
+
+def _recover(found: Unfinished, compose: str, settings: Settings, project: str) -> None:
+    if not run(f"test ! -e {COMPOSE_FILE} || echo there", doing="see what is deployed"):
+        write(COMPOSE_FILE, compose)
+    try:
+        journal.current().shown.append(recover(found, settings, project))
+    except RotationError as error:
+        if found.key.name != "restic":
+            raise
+        journal.current().shown.append(str(error))
+
+
+def made(key: Key, settings: Settings, project: str) -> list[str]:
+    """Replace a key, and return what is to be said of it.
+
+    Raises RotationError, with the old key in its place and at work, or with how it comes to.
+
+    Args:
+        project: the slug of the project whose secrets are read before and after.
+    """
+    if key.name == "restic":
+        return repositories.made(key)
+    before = gate.before(settings, project, stack.published_port())
+    _step("prepare", key.file, doing="make the next key")
+    with _or_back(key, settings):
+        told = _complete(key, settings, project, before)
+    _step("end", doing="end the old key")
+    return told
+
+
+def recover(found: Unfinished, settings: Settings, project: str) -> str:
+    """End a rotation that was interrupted, and return how. Raises RotationError if it can't be."""
+    key = found.key
+    if key.name == "restic":
+        return repositories.recover(found)
+    if found.way == "complete":
+        # What could be read before is not known any more, but the deployer must get in.
+        with _or_back(key, settings):
+            _complete(key, settings, project, Before({}, public=False))
+    elif found.way == "go back":
+        _go_back(key, settings, "it was interrupted")
+    _step("end", doing="end the rotation")
+    return (
+        f"The new {key.name} key is in use."
+        if found.ends_new
+        else f"The {key.name} key is the old one."
+    )
+
+
+def _complete(key: Key, settings: Settings, project: str, before: Before | None) -> list[str]:
+    """Put the new key in place; the containers that know the old one are made anew."""
+    _step("switch", doing="put the new key in place")
+    _use(key, settings)
+    port = stack.published_port()
+    return gate.passed(settings, project, before, port=port, same_data=True)
+
+
+def _use(key: Key, settings: Settings) -> None:
+    """Bring everything that has the key to the one that is in its place."""
+    run(script("keys", "derive"), doing="write /etc/infisical/.env")
+    if key.name == "database":
+        _step("alter", doing="give PostgreSQL its password")
+    session.forget()
+    stack.up(settings.start_timeout)
+
+
+@contextmanager
+def _or_back(key: Key, settings: Settings) -> Iterator[None]:
+    """Go back if the context fails, and raise RotationError with what is in use then."""
+    try:
+        yield
+    except (UserError, KeyboardInterrupt) as error:
+        reason = str(error) or "it was interrupted"
+        _go_back(key, settings, reason)
+        _step("end", doing="end the rotation")
+        raise RotationError(
+            f"the new {key.name} key was given up, and the old one is in use again: {reason}"
+        ) from None
+
+
+def _go_back(key: Key, settings: Settings, reason: str) -> None:
+    try:
+        _step("back", doing="bring the old key back")
+        _use(key, settings)
+    except UserError as error:
+        raise RotationError(
+            f"the old {key.name} key could not be brought back to work ({error}); it is not lost, "
+            f"and `infisical-iac apply` tries again. What came before: {reason}"
+        ) from None
+
+
+def _step(name: str, *arguments: str, doing: str) -> str:
+    return run(script("rotation", name, *arguments), doing=doing)

@@ -1,0 +1,167 @@
+# A key of the host and its successor, in steps of which each can be killed and undone:
+#
+#   rotation.sh list            "key <file> <seconds>" of each key, when it was made, since the epoch
+#   rotation.sh targets         "target <name>" of each backup target, and "other <file>" of what the
+#                               host remembers of repositories that are none any more
+#   rotation.sh replaces        whether Infisical's database has a place for a second encryption key
+#   rotation.sh prepare <key>   makes the next one, beside the one in use; phase prepared
+#   rotation.sh switch          the next one takes its place, the old one stays beside it; phase
+#                               switched
+#   rotation.sh alter           gives PostgreSQL the password that is in its place
+#   rotation.sh back            the old one takes its place again; phase back
+#   rotation.sh end             forgets whichever is not in its place
+#
+# `state` in the directory below has the key and the phase. In /etc/infisical/keys are <key>.next
+# before the switch and <key>.old after it; <key> itself is whole at every moment.
+set -eu
+umask 077
+root=/etc/infisical
+here=/var/lib/infisical-rotation
+backups=/var/lib/infisical-backup
+project=com.docker.compose.project=infisical
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+store() {
+    cat >"$1.new"
+    sync "$1.new"
+    mv -f "$1.new" "$1"
+    sync "$(dirname "$1")"
+}
+
+random() { od -An -v -tx1 -N 32 /dev/urandom | tr -d ' \n'; }
+
+list() {
+    for file in "$root"/keys/*; do
+        case $file in
+        *.new | *.next | *.old | */'*') ;;
+        *) echo "key $(basename "$file") $(stat --format %Y "$file")" ;;
+        esac
+    done
+}
+
+targets() {
+    test -e "$root/backup/backup.conf" || exit 0
+    . "$root/backup/backup.conf"
+    known=
+    for target in $TARGETS; do
+        echo "target $target"
+        . "$root/backup/$target.conf"
+        known="$known $(echo "$REPOSITORY" | sha256sum | cut -c 1-16) "
+    done
+    for file in "$backups"/repositories/*; do
+        test ! -e "$file" || case $known in
+        *" $(basename "$file") "*) ;;
+        *) echo "other $file" ;;
+        esac
+    done
+}
+
+running() {
+    docker ps --quiet --filter "label=$project" --filter label=com.docker.compose.service=postgres
+}
+
+replaces() {
+    docker exec "$(running)" psql --no-psqlrc --username infisical --dbname infisical \
+        --tuples-only --no-align --command "SELECT DISTINCT 'yes' FROM information_schema.columns
+            WHERE table_name = 'kms_root_config' AND column_name IN ('kekLabel', 'supersededAt')"
+}
+
+current() {
+    read -r key phase <"$here/state" || fail "no rotation is at work"
+    place="$root/keys/$key"
+}
+
+enter() {
+    phase=$1
+    echo "$key $phase" | store "$here/state"
+}
+
+prepare() {
+    test ! -e "$here/state" || fail "another rotation has not ended"
+    # A backup that is at work would lose its database, or lock its repository.
+    test ! -d "$backups" || flock --wait 600 "$backups/lock" true ||
+        fail "a backup, or a drill that reads one, has been at work for 10 minutes: wait for its \
+end, or end it with \`systemctl stop infisical-backup infisical-drill\`"
+    key=$1
+    enter prepared
+    random | store "$root/keys/$key.next"
+}
+
+switch() {
+    current
+    enter switching
+    if [ -e "$place.next" ]; then
+        store "$place.old" <"$place"
+        mv -f "$place.next" "$place"
+        sync "$root/keys"
+    fi
+    enter switched
+}
+
+compose() {
+    set -- --project-name infisical --project-directory "$root" "$@"
+    if docker compose version >/dev/null 2>&1; then
+        docker compose "$@"
+    else
+        docker-compose "$@"
+    fi
+}
+
+# The password goes by standard input, and what psql makes of it is no more than its verifier, so
+# that neither arguments nor PostgreSQL's log and its list of sessions ever have it.
+alter() {
+    current
+    if [ -z "$(running)" ]; then
+        said=$(compose --file "$root/compose.yaml" up --detach postgres 2>&1) ||
+            fail "the database does not start: $(echo "$said" | tail -n 1)"
+    fi
+    database=$(running)
+    for attempt in $(seq 240); do
+        docker exec "$database" pg_isready --quiet --username infisical --host 127.0.0.1 && break
+        sleep 0.5
+    done
+    said=$(printf '%s\n%s\n' "$(cat "$place")" "$(cat "$place")" |
+        docker exec --interactive "$database" psql --no-psqlrc --quiet --username infisical \
+            --dbname infisical --command '\password infisical' 2>&1) ||
+        fail "PostgreSQL takes no new password: $(echo "$said" | tail -n 1)"
+    said=$(echo "$(cat "$place")" | docker exec --interactive "$database" sh -c '
+        IFS= read -r PGPASSWORD; export PGPASSWORD
+        psql --no-psqlrc --username infisical --dbname infisical --host postgres --command "SELECT 1"
+        ' 2>&1) || fail "PostgreSQL does not know its new password: $(echo "$said" | tail -n 1)"
+}
+
+back() {
+    current
+    enter backing
+    test ! -e "$place.old" || mv -f "$place.old" "$place"
+    sync "$root/keys"
+    enter back
+}
+
+end() {
+    current
+    case $phase in
+    prepared | back | proven) ;;
+    switched)
+        enter proven
+        ;;
+    *) fail "the rotation is $phase, and has no end yet" ;;
+    esac
+    rm -f "$place".next* "$place".old*
+    rm -f "$here/state"
+}
+
+case $1 in
+list | targets | replaces) ;;
+*)
+    mkdir -p "$here"
+    exec 9>>"$here/lock"
+    # What was started over a connection that is gone may be at work still.
+    flock --wait 600 9 || fail "another run is at work on the host in $here: wait for its end"
+    ;;
+esac
+"$@"

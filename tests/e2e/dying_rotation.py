@@ -1,0 +1,64 @@
+"""`python -m tests.e2e.dying_rotation <point> …`: infisical-iac whose rotation dies there.
+
+The script at work on the host is killed right after a line of it, and the process here with it.
+`unwell` is no death: Infisical does not pass the gate with the new key; it can come before a point.
+"""
+
+import sys
+from typing import Any
+
+from tests.e2e.dying_script import die_at, replace
+
+UNWELL = "unwell"
+
+# By the point, the script and the end of a line of it after which it dies. The service goes on with
+# the old key. tests/unit/rotation has it die after every line of rotation.sh.
+EARLY = {
+    "next written": ("rotation", 'store "$root/keys/$key.next"'),
+    "in its place": ("rotation", 'mv -f "$place.next" "$place"'),
+    "derived": ("keys", '"$@"'),
+}
+# What comes once PostgreSQL has the new password.
+LATE = {
+    "altered": ("rotation", 'not know its new password: $(echo "$said" | tail -n 1)"'),
+    "up": ("stack", "up --detach --remove-orphans 2>&1)"),
+    "proven": ("rotation", "        enter proven"),
+    "old forgotten": ("rotation", 'rm -f "$place".next* "$place".old*'),
+}
+BACK = {
+    "about to go back": ("rotation", "    enter backing"),
+    "back": ("rotation", "    enter back"),
+}
+# Of the repositories' password.
+RESTIC = {
+    "let in": ("backup-target", 'key add --new-password-file "$1" || fail "$reason"'),
+    "in its place": EARLY["in its place"],
+    "put out": ("backup-target", 'restic_within 60 key remove "$id" && continue'),
+}
+
+
+POINTS = {**EARLY, **LATE, **BACK, **RESTIC}
+
+
+def program(*points: str) -> tuple[str, ...]:
+    """What runs `infisical-iac` so that it dies there."""
+    return (sys.executable, "-m", "tests.e2e.dying_rotation", ",".join(points))
+
+
+def _be_unwell() -> None:
+    from infisical_iac.operations import gate
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise gate.GateError("it is made to fail")
+
+    replace(gate, "passed", fail)
+
+
+if __name__ == "__main__":
+    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    import pyinfra_cli  # noqa: F401, I001
+    from infisical_iac.cli.main import main
+
+    for each in sys.argv.pop(1).split(","):
+        _be_unwell() if each == UNWELL else die_at(*POINTS[each])
+    main()

@@ -1,0 +1,67 @@
+"""What `infisical-iac keys rotate` refuses, and when it looks at the host."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from infisical_iac import settings
+from infisical_iac.cli.main import main
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.operations import lock
+
+
+class _Data(dict[str, object]):
+    """The data of an inventory, which pyinfra lets be asked for so."""
+
+    def dict(self) -> "_Data":
+        return self
+
+
+class _Host:
+    """Notes what is done to it, in order."""
+
+    def __init__(self, state: MachineState) -> None:
+        self.state = state
+        self.done: list[str] = []
+
+    @property
+    def data(self) -> dict[str, object]:
+        return _Data()
+
+    def get_fact(self, fact: type) -> MachineState:
+        self.done.append(f"read {fact.__name__}")
+        return self.state
+
+    def lock(self, *_: object, **__: object) -> None:
+        self.done.append("lock")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (MachineState(deployed=True, restoring="20261125T000000Z data"), "restore --undo` brings"),
+        (MachineState(deployed=True, upgrading="a swapped b"), "`infisical-iac apply` ends it"),
+        (MachineState(), "there is no Infisical on the host"),
+    ],
+)
+def test_a_host_is_looked_at_once_nobody_else_can_change_it(
+    monkeypatch: pytest.MonkeyPatch, state: MachineState, reason: str
+) -> None:
+    host = _Host(state)
+
+    @contextmanager
+    def connected(_: str) -> Iterator[_Host]:
+        yield host
+
+    # The module itself has pyinfra patch the whole process.
+    module = SimpleNamespace(connected=connected)
+    monkeypatch.setitem(sys.modules, "infisical_iac.cli.connect", module)
+    monkeypatch.setattr(settings, "load", lambda _: None)
+    monkeypatch.setattr(lock, "take", host.lock)
+    done = CliRunner().invoke(main, ["keys", "rotate", "redis"])
+    assert (done.exit_code, host.done) == (1, ["lock", "read Machine"])
+    assert reason in done.output

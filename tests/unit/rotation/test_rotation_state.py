@@ -1,0 +1,78 @@
+"""What is decided of an unfinished rotation, of targets, and of the encryption key."""
+
+import pytest
+
+from infisical_iac.rotation.known import KEYS, RotationError, named, refuse_encryption_key
+from infisical_iac.rotation.state import Way, targets, unfinished
+
+
+def test_a_host_without_a_rotation_has_none_to_end() -> None:
+    assert unfinished("") is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "way", "new"),
+    [
+        ("prepared", "undo", False),
+        ("switching", "complete", True),
+        ("switched", "complete", True),
+        ("backing", "go back", False),
+        ("back", "go back", False),
+        ("proven", "forget", True),
+    ],
+)
+def test_how_a_rotation_is_ended_follows_from_how_far_it_got(
+    phase: str, way: Way, new: bool
+) -> None:
+    found = unfinished(f"postgres_password {phase}")
+    assert found
+    assert (found.key, found.way, found.ends_new) == (named("database"), way, new)
+
+
+@pytest.mark.parametrize(
+    "state", ["postgres_password", "other switched", "auth_secret odd", "a b c"]
+)
+def test_a_state_that_nobody_wrote_is_refused(state: str) -> None:
+    with pytest.raises(RotationError, match="which this version does not know"):
+        unfinished(state)
+
+
+def test_the_password_of_repositories_is_never_taken_back_once_it_is_in_place() -> None:
+    told = {phase: unfinished(f"restic_password {phase}") for phase in ("prepared", "switching")}
+    assert [found.told for found in told.values() if found] == ["undone", "completed"]
+
+
+def test_the_targets_are_read() -> None:
+    assert targets(["target local", "target box"]) == ["local", "box"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([], "backups are not set up"),
+        (["target local", "other /var/lib/x/0123"], "by removing /var/lib/x/0123 on the host"),
+    ],
+)
+def test_a_host_whose_repositories_are_not_all_targets_is_refused(
+    lines: list[str], reason: str
+) -> None:
+    with pytest.raises(RotationError, match=reason):
+        targets(lines)
+
+
+def test_only_the_auth_secret_ends_something_else() -> None:
+    assert [key.name for key in KEYS if key.ends] == ["auth-secret"]
+
+
+@pytest.mark.parametrize(
+    ("replaces", "reason"),
+    [
+        (False, "v0.165.16 can't replace its encryption key"),
+        (True, "v0.165.16 replaces its .* itself"),
+    ],
+)
+def test_the_encryption_key_is_refused_with_what_the_server_can(
+    replaces: bool, reason: str
+) -> None:
+    with pytest.raises(RotationError, match=reason):
+        raise refuse_encryption_key(version="v0.165.16", replaces=replaces)
