@@ -36,7 +36,7 @@ def main() -> int:
 def _measured() -> Measured:
     stack.ensure()
     against_ansible.have_ansible()
-    known = machine(against_ansible.version())
+    known = machine(**{"ansible-core": against_ansible.version()})
     fresh = fresh_deploy.on_fresh_hosts(_FRESH_ROUNDS)
     say("The settled run: counting commands, and making sure that nobody finds a change")
     counts = settled_run.remote_commands()

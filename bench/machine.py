@@ -9,8 +9,8 @@ from pathlib import Path
 _GIB = 1024**3
 
 
-def machine(ansible: str) -> dict[str, str]:
-    """What is worth knowing of this machine; `ansible` is the version of ansible-core."""
+def machine(**versions: str) -> dict[str, str]:
+    """What is worth knowing of this machine, with the `versions` of what is compared."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "CPU": _cpu(),
@@ -19,7 +19,7 @@ def machine(ansible: str) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "pyinfra": version("pyinfra"),
-        "ansible-core": ansible,
+        **versions,
         "load at the start": f"{os.getloadavg()[0]:.1f}",
     }
 

@@ -1,6 +1,6 @@
 """From measured numbers to bench/RESULTS.md."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -188,10 +188,10 @@ def times(some: Sequence[float], others: Sequence[float]) -> float:
 def render(measured: Measured) -> str:
     """The text of bench/RESULTS.md."""
     return _TEXT.format(
-        bars=_table(("bar", "measured", "wanted", "met"), _bars(measured)),
+        bars=table(("bar", "measured", "wanted", "met"), _bars(measured)),
         settled=_timings(measured.settled),
         fresh=_timings(measured.fresh),
-        commands=_table(
+        commands=table(
             ("run", "commands"),
             ((f"`{name}`", str(count)) for name, count in measured.commands.items()),
         ),
@@ -203,7 +203,7 @@ def render(measured: Measured) -> str:
             f"{median(each):.2f} s for `{name}`" for name, each in measured.imports.items()
         ),
         search=measured.search[1],
-        machine=_table(("", ""), _pairs(measured.machine)),
+        machine=table(("", ""), _pairs(measured.machine)),
     )
 
 
@@ -227,13 +227,14 @@ def _timings(timings: Timings) -> str:
         for name, each in timings.items()
     )
     title = f"median of {len(timings[last])}"
-    return _table(("command", title, "range", "ratio to the last"), rows)
+    return table(("command", title, "range", "ratio to the last"), rows)
 
 
 def _pairs(values: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
     return ((name, str(value)) for name, value in values.items())
 
 
-def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
+def table(head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table of Markdown."""
     lines = (head, ["---"] * len(head), *rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,46 @@
+"""A large Infisical: obviously fake secrets in many folders, written through the API."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+
+from infisical_iac.api import contents
+from infisical_iac.api.client import Client
+from infisical_iac.api.parallel import gather
+
+PROJECT = "chainalign"
+ENVIRONMENT = "production"
+# As many as a large service might have.
+IN_FOLDER = 1000
+_IN_REQUEST = 500
+
+
+def fill(login: Callable[[], AbstractContextManager[Client]], secrets: int) -> None:
+    """Write so many secrets, a thousand to a folder of its own.
+
+    Args:
+        login: gives a client whose token may write to the project, and lasts for one folder.
+        secrets: how many; a multiple of IN_FOLDER.
+
+    Raises ApiError or Unreachable.
+    """
+    for number in range(secrets // IN_FOLDER):
+        with login() as client:
+            _folder(client, f"bench-{number:03}")
+
+
+def _folder(client: Client, name: str) -> None:
+    project = contents.project(client, PROJECT)
+    assert project is not None
+    at = {"projectId": project["id"], "environment": ENVIRONMENT}
+    client.post("/api/v2/folders", json={**at, "name": name, "path": "/"})
+    here = {**at, "secretPath": f"/{name}"}
+    gather([partial(_write, client, here, begin) for begin in range(0, IN_FOLDER, _IN_REQUEST)])
+
+
+def _write(client: Client, at: dict[str, str], begin: int) -> None:
+    secrets = [
+        {"secretKey": f"FAKE_{number}", "secretValue": f"obviously-fake-value-{number:032}"}
+        for number in range(begin, begin + _IN_REQUEST)
+    ]
+    client.post("/api/v4/secrets/batch", json={**at, "secrets": secrets})

@@ -1,0 +1,96 @@
+"""What a host goes through meanwhile: how long Infisical takes to answer, and how much disk."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bench.filling import ENVIRONMENT, PROJECT
+from bench.measuring import BenchError
+from infisical_iac.api import contents
+from tests.e2e import looking
+from tests.staging.host import StagingHost
+
+_RATE = 10
+_MOST_SECONDS = 3600
+# All that backups, restores and drills write to, and the volumes of the databases.
+_PLACES = (
+    "/var/lib/docker/volumes /var/lib/infisical-* /var/backups/infisical* /var/cache/infisical-*"
+)
+
+
+@dataclass
+class Latency:
+    """How long each request took that was asked meanwhile, in seconds; filled at the end."""
+
+    seconds: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Disk:
+    """MB that were taken before, and at most meanwhile; filled at the end."""
+
+    before: float = 0.0
+    peak: float = 0.0
+
+
+@contextmanager
+def asked(host: StagingHost) -> Iterator[Latency]:
+    """Let the host itself read a thousand secrets, ten times a second, for as long as it lasts.
+
+    Each is a request as a loader makes it when a service starts, over a connection that is kept.
+    Raises BenchError at the end if any was not answered by 200.
+    """
+    url, token = _request(host)
+    host.run(
+        "cat >/root/asking && (curl --config /root/asking 2>/root/asked &)",
+        input=f'url = "{url}"\nrate = "{_RATE}/s"\nheader = "Authorization: Bearer {token}"\n'
+        'output = "/dev/null"\nsilent\nwrite-out = "%{stderr}%{http_code} %{time_total}\\n"\n',
+    )
+    latency = Latency()
+    try:
+        yield latency
+    finally:
+        host.run("pkill --exact curl; rm /root/asking", check=False)
+    answers = [line.split() for line in host.run("cat /root/asked").stdout.splitlines()]
+    failed = [status for status, _ in answers if status != "200"]
+    if failed:
+        raise BenchError(f"{len(failed)} of {len(answers)} requests failed, with {failed[0]}")
+    latency.seconds = [float(seconds) for _, seconds in answers]
+
+
+def _request(host: StagingHost) -> tuple[str, str]:
+    """A URL with a part that curl counts, and the deployer's token."""
+    with looking.deployer(host) as client:
+        project = contents.project(client, PROJECT)
+        assert project is not None
+        variables = looking.env_file(host, "/etc/infisical/deployer.env")
+        login = {
+            "clientId": variables["INFISICAL_CLIENT_ID"],
+            "clientSecret": variables["INFISICAL_CLIENT_SECRET"],
+        }
+        token = client.post("/api/v1/auth/universal-auth/login", json=login)["accessToken"]
+    query = (
+        f"projectId={project['id']}&environment={ENVIRONMENT}&secretPath=/bench-000"
+        f"&n=[1-{_RATE * _MOST_SECONDS}]"
+    )
+    return f"http://127.0.0.1:{looking.PORT}/api/v4/secrets?{query}", token
+
+
+@contextmanager
+def filling_disk(host: StagingHost) -> Iterator[Disk]:
+    """Look at the disk twice a second for as long as it lasts."""
+    measure = f"du --summarize --total --block-size=1K {_PLACES} 2>/dev/null | tail -n 1 | cut -f 1"
+    disk = Disk(before=_megabytes(host.run(measure).stdout))
+    host.run(
+        f"touch /root/looking; (while test -e /root/looking; do {measure}; sleep 0.5; done "
+        ">/root/looked 2>/dev/null &)"
+    )
+    try:
+        yield disk
+    finally:
+        host.run("rm /root/looking; sleep 1")
+    disk.peak = max(map(_megabytes, host.run("cat /root/looked").stdout.split()))
+
+
+def _megabytes(kibibytes: str) -> float:
+    return int(kibibytes) * 1024 / 1e6
