@@ -35,10 +35,11 @@ test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
 	@npm test --silent --prefix $(NODE_LOADER)
 	@$(RUN)/pytest loaders/python/tests
 	@$(RUN)/pytest -n 2 tests/contract
-	@$(RUN)/pytest -n 2 --dist loadfile tests/e2e
+	@$(RUN)/pytest -n 3 --dist loadfile tests/e2e
 
-bench: $(VENV)/.installed ## Measure against Ansible, a shell script and the SDK, into bench/RESULTS.md
+bench: $(VENV)/.installed ## Measure against Ansible, a shell script and the SDK, and large backups, into bench/*.md
 	@$(RUN)/python -m bench
+	@$(RUN)/python -m bench.backups
 
 check: $(VENV)/.installed $(NODE_MODULES) ## Lint, formatting and types
 	@$(RUN)/ruff check .

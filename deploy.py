@@ -1,7 +1,9 @@
 """From a bare host to a running, bootstrapped Infisical; a second run changes nothing."""
 
+from infisical_iac.deploys.backup import backup
 from infisical_iac.deploys.base import base
 from infisical_iac.deploys.bootstrap import bootstrap
+from infisical_iac.deploys.canary import canary
 from infisical_iac.deploys.credentials import credentials
 from infisical_iac.deploys.docker import docker
 from infisical_iac.deploys.preflight import preflight
@@ -15,5 +17,7 @@ docker(known=known)
 stack(known=known)
 bootstrap(known=known)
 workspace(known=known)
+canary(known=known)
 credentials(known=known)
+backup(known=known)
 record()

@@ -23,6 +23,8 @@ postgres_image = "postgres:17.11"
 redis_image = "redis:8.2.3"
 # Image archives on this machine (made by `docker save`) for hosts without a registry.
 image_archives: tuple[str, ...] = ()
+# How many releases stay on the host to go back to, each with its data of that time.
+keep_releases = 3
 
 # The port on the host's loopback address; nothing else is published.
 http_port = 8080
@@ -45,6 +47,25 @@ swap = "off"
 isolation = "privilege"
 # What should be inside Infisical: project, environments, services.
 workspace_file = "group_data/chainalign.yaml"
+
+# Where backups go: directories on the host, `sftp:user@host:path` (with host_key, and port) or
+# `s3:https://host/bucket`; see docs/backup.md.
+backup_targets = ({"name": "local", "repository": "/var/backups/infisical"},)
+# When, as systemd's OnCalendar and at least daily; then seconds of a random delay.
+backup_schedule = "*-*-* 02:30:00"
+backup_random_delay = 1800
+# How many daily, weekly and monthly snapshots stay.
+backup_keep = {"daily": 7, "weekly": 5, "monthly": 12}
+# True puts the key that decrypts all secrets beside them: whoever has the repository and its
+# password reads everything.
+backup_with_encryption_key = False
+# Where a failed backup or drill is posted, as JSON with a `text`; empty for nowhere.
+backup_webhook = ""
+# When the latest snapshot is restored in a drill, at least monthly; the random delay counts too.
+drill_schedule = "*-*-01 04:30:00"
+
+# Who can open recovery kits: public keys of age or SSH; `--recipient` wins.
+recovery_recipients: tuple[str, ...] = ()
 
 # Seconds: for apt's locks and cloud-init; for the stack to become healthy.
 apt_timeout = 300

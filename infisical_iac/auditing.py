@@ -9,7 +9,18 @@ from typing import Any, Literal
 
 from infisical_iac.actor import revision, who
 
-Event = Literal["apply", "workspace", "rotation", "backup", "restore", "destroy"]
+Event = Literal[
+    "apply",
+    "workspace",
+    "rotation",
+    "keys",
+    "backup",
+    "drill",
+    "recovery-kit",
+    "restore",
+    "rollback",
+    "destroy",
+]
 Outcome = Literal["begun", "done", "failed"]
 
 

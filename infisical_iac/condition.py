@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from infisical_iac.auditing import Doing, Log, doings
+from infisical_iac.backup import record
+from infisical_iac.recovery import drills
 from infisical_iac.settings import Settings
 from infisical_iac.workspace.expiry import Term, until
 
@@ -31,6 +33,10 @@ class ConditionState:
         engine: whether Docker answers.
         credentials: the lives of those client secrets that end, by the name of their file.
         holder: who is at work on the host, as the lock tells; empty for nobody.
+        backups_since: since when there should be backups, in seconds since the epoch; None where
+            they are not set up.
+        backups: how the last backup went, as the host has it; empty before the first.
+        drills_since, drills: the same of drills.
     """
 
     containers: dict[str, Running] = field(default_factory=dict)
@@ -40,6 +46,10 @@ class ConditionState:
     engine: bool = True
     holder: str = ""
     credentials: Mapping[str, Term] = field(default_factory=dict)
+    backups_since: int | None = None
+    backups: str = ""
+    drills_since: int | None = None
+    drills: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,8 @@ def rows(
         _disk(condition),
         _certificate(condition, settings, now),
         *_credentials(condition, now),
-        Row("Last backup", _last([each for each in done if _has_backup(each)])),
+        _backup(condition, settings, now),
+        _drill(condition, now),
         Row("Last apply", _last([each for each in done if each.last.event == "apply"])),
         drift,
     ]
@@ -130,10 +141,31 @@ def _credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
         yield Row("Credentials", "; ".join(told), not near)
 
 
-def _has_backup(doing: Doing) -> bool:
-    return doing.last.event == "backup" or any(
-        each.startswith("+ /var/backups/") for each in doing.last.changes
-    )
+def _backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
+    since = condition.backups_since
+    try:
+        text, ok = record.judged(
+            record.parse(condition.backups) if condition.backups else None,
+            settings.backup_targets,
+            since=None if since is None else datetime.fromtimestamp(since, UTC),
+            now=now,
+        )
+    except ValueError as error:
+        return Row("Last backup", f"its record can't be read: {error}", ok=False)
+    return Row("Last backup", text, ok)
+
+
+def _drill(condition: ConditionState, now: datetime) -> Row:
+    since = condition.drills_since
+    try:
+        text, ok = drills.judged(
+            drills.parse(condition.drills) if condition.drills else None,
+            since=None if since is None else datetime.fromtimestamp(since, UTC),
+            now=now,
+        )
+    except ValueError as error:
+        return Row("Last drill", f"its record can't be read: {error}", ok=False)
+    return Row("Last drill", text, ok)
 
 
 def _last(log: Sequence[Doing]) -> str:

@@ -1,5 +1,6 @@
 """The shell scripts that run on the host, and the templates that become files there."""
 
+import re
 import shlex
 from functools import cache
 from pathlib import Path
@@ -15,10 +16,24 @@ def script(name: str, *arguments: str) -> str:
     return shlex.join(["sh", "-c", _text(name), f"{name}.sh", *arguments])
 
 
+def script_file(name: str) -> str:
+    """The text of `scripts/<name>.sh`, for a file on the host."""
+    return (_SCRIPTS / f"{name}.sh").read_text()
+
+
 @cache
 def _text(name: str) -> str:
-    lines = (_SCRIPTS / f"{name}.sh").read_text().splitlines()
-    return "\n".join(line for line in lines if line and not line.startswith("#"))
+    lines = script_file(name).splitlines()
+    return "\n".join(_line(line) for line in lines if line and not line.startswith("#"))
+
+
+def _line(line: str) -> str:
+    """A line of a script; for one that reads the script beside it, that one's text.
+
+    On the host there is none beside it, for it comes as an argument.
+    """
+    beside = re.fullmatch(r"\. \./([a-z-]+)\.sh", line)
+    return _text(beside[1]) if beside else line
 
 
 def template(name: str, **values: object) -> str:

@@ -11,10 +11,12 @@ from ipaddress import ip_network
 from math import inf
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 
+from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.compatibility import SETTINGS, Schema, moved, refusal
 from infisical_iac.errors import UserError
+from infisical_iac.recovery.settings import RecoverySettings
 
 # What pyinfra and its connectors read from the same data: not ours to check.
 _PYINFRA_KEY = re.compile(r"^(_|ssh_|docker_identifier$|local_)")
@@ -28,8 +30,8 @@ class SettingsError(UserError):
     """A setting is unknown, missing or has a value that can't work."""
 
 
-class Settings(BaseModel):
-    """The checked settings of one host, immutable."""
+class Settings(BackupSettings, RecoverySettings):
+    """The checked settings of one host, immutable; those of backups and kits are elsewhere."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,6 +47,7 @@ class Settings(BaseModel):
     postgres_image: str
     redis_image: str
     image_archives: tuple[str, ...]
+    keep_releases: int
 
     http_port: int
     infisical_memory: str
@@ -152,6 +155,13 @@ class Settings(BaseModel):
     def _memory_has_a_unit(cls, value: str) -> str:
         if not re.fullmatch(r"[1-9]\d*[mg]", value):
             raise ValueError(f"{value!r} is no size; write megabytes or gigabytes such as 1536m")
+        return value
+
+    @field_validator("keep_releases")
+    @classmethod
+    def _one_release_is_kept(cls, value: int) -> int:
+        if value < 1:
+            raise ValueError(f"{value} leaves nothing to go back to; keep at least 1")
         return value
 
     @field_validator("http_port")

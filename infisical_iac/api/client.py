@@ -13,6 +13,8 @@ from infisical_iac.api.failures import ApiError, Unreachable
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+# What a folder with many thousand secrets takes, with each of them decrypted.
+_PATIENCE = httpx.Timeout(600.0, connect=10.0)
 _IMPATIENCE = httpx.Timeout(5.0)
 _ATTEMPTS = 4
 _RETRYING_ENDS_AFTER = 60.0
@@ -34,10 +36,8 @@ class Client:
         self, base_url: str, transport: httpx.BaseTransport | None = None, token: str | None = None
     ) -> None:
         # Proxies and credentials of the environment are not for a host's loopback address.
-        self._http = httpx.Client(
-            base_url=base_url, transport=transport, timeout=_TIMEOUT, trust_env=False
-        )
-        self._token = token
+        self._http = httpx.Client(base_url=base_url, transport=transport, trust_env=False)
+        self._token, self._timeout = token, _TIMEOUT
 
     def __repr__(self) -> str:
         return f"Client({str(self._http.base_url)!r}, authorized={self._token is not None})"
@@ -54,8 +54,15 @@ class Client:
 
     def with_token(self, token: str) -> "Client":
         """The same server over the same connections, with another token."""
+        return self._derived(token, self._timeout)
+
+    def patient(self) -> "Client":
+        """The same server with the same token, which may take ten minutes for an answer."""
+        return self._derived(self._token, _PATIENCE)
+
+    def _derived(self, token: str | None, timeout: httpx.Timeout) -> "Client":
         derived = object.__new__(Client)
-        derived._http, derived._token = self._http, token
+        derived._http, derived._token, derived._timeout = self._http, token, timeout
         return derived
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -132,7 +139,7 @@ class Client:
                 params=params,
                 json=json,
                 headers=headers,
-                timeout=timeout or self._http.timeout,
+                timeout=timeout or self._timeout,
             )
         except httpx.RequestError as error:
             raise Unreachable(

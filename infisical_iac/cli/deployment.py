@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from infisical_iac.cli.connect import connected
 from infisical_iac.cli.options import Lock
@@ -22,6 +23,7 @@ from infisical_iac.operations import audit, journal, lock
 from infisical_iac.operations.journal import Journal
 
 _DEPLOY = "deploy.py"
+_AGAIN = "run again, and what is missing is completed"
 
 
 class DeployError(UserError):
@@ -69,11 +71,12 @@ class Deployment:
         planned, unknown = self.planned()
         return [*map(str, planned), *(f"? {each}" for each in unknown)]
 
-    def run(self, begin: Callable[[str], None]) -> Iterator[Step]:
+    def run(self, begin: Callable[[str], None], remedy: str = _AGAIN) -> Iterator[Step]:
         """Run the steps, and yield each that has changed something once it is done.
 
         Args:
             begin: called with the name of each step before it.
+            remedy: what helps if one fails.
 
         What the host was like when it was looked at is not read again until a step has changed
         something. Raises DeployError for a step that fails; that, and an interruption, is
@@ -92,7 +95,7 @@ class Deployment:
         except (DeployError, KeyboardInterrupt) as error:
             reason = str(error) or f"interrupted in {name!r}"
             self._end_in_log(reason)
-            raise DeployError(f"{reason}; run again, and what is missing is completed") from None
+            raise DeployError(f"{reason}; {self.journal.remedy or remedy}") from None
 
     def _run(self, name: str, operation: str) -> Step | None:
         before, started = len(self.journal.made), time.monotonic()
@@ -124,18 +127,21 @@ def looked(inventory: str, *, writes: Lock | None) -> Iterator[Deployment]:
         yield look(host)
 
 
-def look(host: Host) -> Deployment:
+def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
     """Let the deploy's operations look at a host that is connected; raises as `looked` does.
 
     Takes no lock, and lets the deploy take none that is not held already.
+
+    Args:
+        steps: calls the operations; None for those of deploy.py.
     """
     lock.spare(host)
     state: State = host.state
     state.set_stage(StateStage.Prepare)
     state.check_for_changes = True
-    state.current_deploy_filename = _DEPLOY
+    state.current_deploy_filename = _DEPLOY if steps is None else None
     try:
-        exec_file(_DEPLOY)
+        (steps or partial(exec_file, _DEPLOY))()
     except PyinfraError as error:
         raise DeployError(str(error)) from None
     except LOST as error:

@@ -10,7 +10,8 @@ class LazyGroup(click.Group):
     """A group whose commands are functions, each in a module of this package.
 
     Args:
-        modules: by the command's name, the module; the function has the command's name.
+        modules: by the command's name, the module; the function has the command's name, with
+            underscores.
     """
 
     def __init__(self, *args: Any, modules: dict[str, str], **kwargs: Any) -> None:
@@ -26,5 +27,5 @@ class LazyGroup(click.Group):
         if cmd_name not in self._modules:
             return None
         module = import_module(f"{__package__}.{self._modules[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command

@@ -12,7 +12,8 @@ click.UsageError.exit_code = 1
 
 _COMMANDS = (
     *("init", "plan", "apply", "verify", "status", "drift", "audit"),
-    *("workspace", "credentials", "migrate", "check", "destroy"),
+    *("workspace", "credentials", "keys", "migrate", "check"),
+    *("backup", "recovery-kit", "restore", "rollback", "destroy"),
 )
 
 
@@ -28,7 +29,7 @@ class _Telling(LazyGroup):
 
 @click.group(
     cls=_Telling,
-    modules={name: name for name in _COMMANDS},
+    modules={name: name.replace("-", "_") for name in _COMMANDS},
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="infisical-iac")

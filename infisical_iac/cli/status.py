@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
-    """Show versions, health, disk, certificate, the last backup and apply, and pending drift.
+    """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
+    and the recovery kit.
 
     Nothing is changed. Exit status: 0 if all is well, 1 if something is not or for an error.
     """
@@ -39,7 +40,7 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 def _look(inventory: str) -> list[Row]:
     from infisical_iac.cli.connect import connected
     from infisical_iac.facts.condition import Condition
-    from infisical_iac.operations import audit, lock
+    from infisical_iac.operations import audit, lock, recovery
     from infisical_iac.settings import load
 
     with connected(inventory) as host:
@@ -47,7 +48,9 @@ def _look(inventory: str) -> list[Row]:
         url = urlsplit(settings.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
         condition = host.get_fact(Condition, served_name=name, lock=lock.FILE)
-        return rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
+        found = rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
+        kit = recovery.row()
+        return [*found, *([kit] if kit else [])]
 
 
 def _drift(host: "Host") -> Row:

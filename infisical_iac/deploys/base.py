@@ -5,8 +5,9 @@ from pyinfra.api.deploy import deploy
 from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.operations import apt, files, first_boot, kernel, systemd
 
-_PACKAGES = ("ca-certificates", "curl", "unattended-upgrades", "systemd-timesyncd")
-_UNITS = ("systemd-timesyncd.service", "unattended-upgrades.service")
+_TIMESYNCD = "systemd-timesyncd"
+_PACKAGES = ("ca-certificates", "curl", "jq", "restic", "unattended-upgrades", _TIMESYNCD)
+_UNITS = (f"{_TIMESYNCD}.service", "unattended-upgrades.service")
 _SYSCTL = "/etc/sysctl.d/90-infisical-iac.conf"
 _PARAMETERS = {
     # A program that changed its rights leaves no core dump.
@@ -33,17 +34,24 @@ _FILES = (
 )
 
 
+def packages(known: Preflight) -> list[str]:
+    """What the host needs beside Docker, its backups' programs among it."""
+    names = [name for name in _PACKAGES if not (known.machine.clock and name == _TIMESYNCD)]
+    if any(target.kind == "sftp" for target in known.settings.backup_targets):
+        names.append("openssh-client")
+    return names
+
+
 @deploy("Base")
 def base(known: Preflight) -> None:
     """Wait for the first boot's own work, then bring the host to its base state."""
     timeout = known.settings.apt_timeout
     clock = known.machine.clock
-    packages = [name for name in _PACKAGES if not (clock and name == "systemd-timesyncd")]
     units = [clock or _UNITS[0], _UNITS[1]]
     first_boot.finished(
         running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init"
     )
-    apt.packages(names=packages, name="Install the base packages", timeout=timeout)
+    apt.packages(names=packages(known), name="Install the base packages", timeout=timeout)
     files.contents(files=_FILES, name="Configure updates, kernel and core dumps")
     kernel.settled(
         values=_PARAMETERS,

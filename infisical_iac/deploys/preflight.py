@@ -38,8 +38,11 @@ class Refused(UserError):
     """The host or a value given in the environment can't be worked with."""
 
 
-def preflight() -> Preflight:
+def preflight(*, restoring: bool = False) -> Preflight:
     """Check the settings, the workspace file, the environment and the host, and lock it.
+
+    Args:
+        restoring: whether this is a restore, which alone may go on while one is under way.
 
     Raises Refusal, one sentence, with nothing changed.
     """
@@ -51,6 +54,17 @@ def preflight() -> Preflight:
         without_delay(host)
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
+        if machine.restoring and not restoring:
+            raise Refused(
+                f"a restore, {machine.restoring.split()[0]}, has not ended on the host: "
+                "`infisical-iac restore --undo` brings the old data back, and a new "
+                "`infisical-iac restore` does so first"
+            )
+        if machine.upgrading and restoring:
+            raise Refused(
+                f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
+                "`infisical-iac apply` ends it"
+            )
         refuse_missing(settings.image_archives if not machine.deployed else ())
         lock.take(host)
     except UserError as error:

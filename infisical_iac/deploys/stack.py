@@ -4,21 +4,28 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.facts.machine import MachineState
-from infisical_iac.operations import keys
+from infisical_iac.operations import keys, rotation, upgrade
 from infisical_iac.operations import stack as containers
 from infisical_iac.rendering import template
 from infisical_iac.settings import Settings
+from infisical_iac.upgrade.release import unfinished
 
 _MEBIBYTES = {"m": 1, "g": 1024}
 
 
-def compose_file(settings: Settings, machine: MachineState) -> str:
-    """The text of compose.yaml."""
+def compose_file(settings: Settings, machine: MachineState, *, drill: bool = False) -> str:
+    """The text of compose.yaml, or, for a `drill`, of what runs beside it without any way out.
+
+    A drill says with the variable INFISICAL_IMAGE which image it takes.
+    """
     # The engine learnt it with version 25; Debian 12 has an older one, Ubuntu 24.04 either.
     start_interval = (machine.os, machine.release) == ("debian", "13")
     return template(
         "compose.yaml",
         settings=settings,
+        drill=drill,
+        image="${INFISICAL_IMAGE:?}" if drill else settings.infisical_reference,
+        cpus=settings.infisical_cpus / (2 if drill else 1),
         # The heap leaves a third to what Node keeps outside of it.
         heap_mb=mebibytes(settings.infisical_memory) * 2 // 3,
         redis_maxmemory_mb=mebibytes(settings.redis_memory) * 3 // 4,
@@ -43,8 +50,23 @@ def stack(known: Preflight) -> None:
         admin_password=known.admin_password,
         name="Make keys and passwords on the host",
     )
+    compose, project = compose_file(settings, known.machine), known.workspace.project.slug
+    rotation.ended(
+        state=known.machine.rotating,
+        compose=compose,
+        settings=settings,
+        project=project,
+        name="End a rotation that was interrupted",
+    )
+    upgrade.ended(
+        unfinished=unfinished(known.machine.upgrading),
+        settings=settings,
+        project=project,
+        name="End a change of version that was interrupted",
+    )
+    upgrade.upgraded(compose=compose, settings=settings, project=project, name="Change the version")
     containers.running(
-        compose=compose_file(settings, known.machine),
+        compose=compose,
         images=settings.images,
         archives=settings.image_archives,
         timeout=settings.start_timeout,

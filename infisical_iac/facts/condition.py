@@ -22,7 +22,8 @@ class Condition(FactBase[ConditionState]):
         containers: dict[str, Running] = {}
         free = size = 0.0
         ends = None
-        holder = ""
+        holder = backups = drills = ""
+        since = drilling = None
         terms: dict[str, Term] = {}
         for line in output:
             match line.split():
@@ -34,9 +35,16 @@ class Condition(FactBase[ConditionState]):
                     ends = int(seconds)
                 case ["credentials", name, made, end]:
                     terms[name] = Term(datetime.fromisoformat(made), datetime.fromisoformat(end))
+                case ["backups", seconds, *words]:
+                    since, backups = int(seconds), " ".join(words)
+                case ["drills", seconds, *words]:
+                    drilling, drills = int(seconds), " ".join(words)
                 case ["busy", *words]:
                     holder = " ".join(words)
-        return ConditionState(containers, free, size, ends, "engine" in output, holder, terms)
+        return ConditionState(
+            *(containers, free, size, ends, "engine" in output, holder, terms),
+            *(since, backups, drilling, drills),
+        )
 
     @staticmethod
     def default() -> ConditionState:

@@ -20,11 +20,7 @@ class Paths(FactBase[dict[str, PathState]]):
     """The state of those of `paths` that exist."""
 
     def command(self, paths: list[str]) -> str:
-        listed = shlex.join(paths)
-        return (
-            f"stat --format='%a %U:%G %n|%F' -- {listed} 2>/dev/null; "
-            f"sha256sum -- {listed} 2>/dev/null; true"
-        )
+        return reading(shlex.join(paths))
 
     def process(self, output: list[str]) -> dict[str, PathState]:
         hashes, states = {}, {}
@@ -44,3 +40,11 @@ class Paths(FactBase[dict[str, PathState]]):
     @staticmethod
     def default() -> dict[str, PathState]:
         return {}
+
+
+def reading(paths: str) -> str:
+    """The command whose output `Paths` understands; `paths` are words of the shell."""
+    return (
+        f"stat --format='%a %U:%G %n|%F' -- {paths} 2>/dev/null; "
+        f"sha256sum -- {paths} 2>/dev/null; true"
+    )

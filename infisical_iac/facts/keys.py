@@ -11,11 +11,13 @@ from infisical_iac.rendering import script
 class KeysState:
     """The names of keys and files by what is wrong with them.
 
-    `database` tells whether a database exists that was encrypted with these keys, and
+    `database` tells whether a database exists that was encrypted with these keys, `repositories`
+    whether backups were made with their password, and
     `admin_email` for whom the administrator's password was stored; empty if there is none.
     """
 
     database: bool = False
+    repositories: bool = False
     missing: frozenset[str] = frozenset()
     sample: frozenset[str] = frozenset()
     malformed: frozenset[str] = frozenset()
@@ -43,6 +45,7 @@ class Keys(FactBase[KeysState]):
 
         return KeysState(
             database="database" in output,
+            repositories="repositories" in output,
             missing=named("missing"),
             sample=named("sample"),
             malformed=named("malformed"),

@@ -11,6 +11,9 @@ echo "arch $(dpkg --print-architecture 2>/dev/null)"
 where=/var/lib; test ! -d /var/lib/docker || where=/var/lib/docker
 echo "disk $(df -Pk $where | awk 'NR == 2 { print $4 }')"
 test ! -e /etc/infisical/compose.yaml || echo deployed
+state=/var/lib/infisical-restore/state; test ! -e $state || echo "restoring $(cat $state)"
+state=/var/lib/infisical-upgrade/state; test ! -e $state || echo "upgrading $(cat $state)"
+state=/var/lib/infisical-rotation/state; test ! -e $state || echo "rotating $(cat $state)"
 test -d /run/systemd/system && echo systemd
 if command -v cloud-init >/dev/null && cloud-init status 2>/dev/null | grep -q running
 then echo cloud-init; fi
@@ -27,6 +30,8 @@ class MachineState:
 
     `free_disk_gb` is what Docker's file system has left; `deployed` tells whether an
     earlier run got as far as the stack; `cloud_init` whether first-boot work still runs;
+    `restoring`, `upgrading` and `rotating` what a restore, a change of version or a rotation of a
+    key that has not ended says of itself;
     `clock` is the unit that keeps the time where that isn't systemd's own.
     """
 
@@ -40,6 +45,9 @@ class MachineState:
     deployed: bool = False
     cloud_init: bool = False
     clock: str = ""
+    restoring: str = ""
+    upgrading: str = ""
+    rotating: str = ""
 
 
 class Machine(FactBase[MachineState]):
@@ -62,6 +70,9 @@ class Machine(FactBase[MachineState]):
             deployed="deployed" in found,
             cloud_init="cloud-init" in found,
             clock=" ".join(found.get("clock", ())),
+            restoring=" ".join(found.get("restoring", ())),
+            upgrading=" ".join(found.get("upgrading", ())),
+            rotating=" ".join(found.get("rotating", ())),
         )
 
     @staticmethod

@@ -14,13 +14,15 @@ class UnitState:
     `started` is when its main process started and `configured` when the newest of its
     configuration files was written, both in seconds since the epoch, 0.0 if never.
     `condition` is False where systemd itself skips the unit, as it does for time
-    synchronization in a container.
+    synchronization in a container. `outdated` tells that its files were changed since systemd read
+    them.
     """
 
     loaded: bool
     active: bool
     enabled: bool
     condition: bool = True
+    outdated: bool = False
     started: float = 0.0
     configured: float = 0.0
 
@@ -34,7 +36,7 @@ class Units(FactBase[dict[str, UnitState]]):
     """The state of each of `units`; `config` maps a unit to the files it reads at start."""
 
     def command(self, units: list[str], config: dict[str, list[str]]) -> str:
-        properties = "Id,LoadState,ActiveState,UnitFileState"
+        properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload"
         properties += ",ConditionResult,ConditionTimestamp,ExecMainStartTimestamp"
         written = "".join(
             f"stat --format='Written={unit} %.Y' -- {shlex.join(paths)} 2>/dev/null; "
@@ -75,6 +77,7 @@ def _unit(block: dict[str, str], configured: float) -> UnitState:
         enabled=block.get("UnitFileState") in ("enabled", "static"),
         # A unit that was never started has not met its condition either.
         condition=block.get("ConditionResult") != "no" or not block.get("ConditionTimestamp"),
+        outdated=block.get("NeedDaemonReload") == "yes",
         started=_seconds(block.get("ExecMainStartTimestamp", "")),
         configured=configured,
     )

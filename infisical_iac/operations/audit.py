@@ -16,15 +16,21 @@ FILE = "/var/log/infisical-iac/audit.jsonl"
 _RUN = secrets.token_hex(4)
 
 
-def begin(event: Event = "apply") -> None:
-    """Write that a run is about to make its first change on the current host."""
-    _append(event, "begun")
+def begin(event: Event | None = None) -> None:
+    """Write that a run is about to make its first change on the current host.
+
+    Args:
+        event: what is done; None takes the journal's.
+    """
+    _append(event or journal.current().event, "begun")
 
 
-def end(event: Event = "apply", *, changes: Sequence[str] | None = None, reason: str = "") -> None:
+def end(
+    event: Event | None = None, *, changes: Sequence[str] | None = None, reason: str = ""
+) -> None:
     """Write what the run has changed, and why it failed if it did."""
     made = changes if changes is not None else [str(item) for item in journal.current().made]
-    _append(event, "failed" if reason else "done", made, reason)
+    _append(event or journal.current().event, "failed" if reason else "done", made, reason)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Configuration files, owned whole: read together, written one by one, each atomically."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -41,10 +41,19 @@ class File:
 def contents(files: Sequence[File]) -> Commands:
     """Make `files` what they should be."""
     states = host.get_fact(Paths, paths=[file.path for file in files])
-    wrong = [file for file in files if not file.matches(states.get(file.path))]
+    wrong = differing(files, states)
     if not wrong:
         host.noop(f"{', '.join(file.path for file in files)} as they should be")
-        return
+    yield from written(wrong, states)
+
+
+def differing(files: Sequence[File], states: Mapping[str, PathState]) -> list[File]:
+    """Those of `files` that are not as they should be, by what is at their paths."""
+    return [file for file in files if not file.matches(states.get(file.path))]
+
+
+def written(wrong: Sequence[File], states: Mapping[str, PathState]) -> Commands:
+    """Tell how each file that is `wrong` differs, and write it."""
     for file in wrong:
         tell(file, states.get(file.path))
         yield step(write, file.path, file.content, mode=file.mode, check=file.check)

@@ -6,10 +6,12 @@ changed makes up the plan, and holds until the run makes its first change.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import host, state
 
+from infisical_iac.auditing import Event
 from infisical_iac.item import Item, Kind
 
 
@@ -28,17 +30,23 @@ class Journal:
 
     Attributes:
         looks: by operation, what it found.
+        facts: what several operations look at, as read last.
         made: the items of the operations that have run to their end.
         changed: whether a command that changes something has been sent.
         failure: the sentence that the run failed with.
+        remedy: what helps then, if that is not to run again.
+        event: what the audit log calls it.
         shown: sentences for the operator's eyes alone, such as one with an invitation's link, to
             be printed once.
     """
 
     looks: dict[str, Look] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     made: list[Item] = field(default_factory=list)
     changed: bool = False
     failure: str = ""
+    remedy: str = ""
+    event: Event = "apply"
     shown: list[str] = field(default_factory=list)
     current: Look = field(default_factory=Look)
 

@@ -68,6 +68,12 @@ def refuse(state: KeysState, *, admin_email: str, password_given: bool) -> None:
             f"/etc/infisical/keys/{lost[0]} is gone but the database made with it is there: "
             "restore the file from the recovery kit; a new key could read nothing"
         )
+    if state.repositories and "restic_password" in state.missing:
+        raise KeysError(
+            "/etc/infisical/keys/restic_password is gone but backups made with it are there: "
+            "restore the file from the recovery kit; if nobody has it any more, move the "
+            "repositories away and remove /var/lib/infisical-backup on the host"
+        )
     if state.database and "admin.env" in state.missing and not password_given:
         raise KeysError(
             "/etc/infisical/admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD set to "

@@ -38,12 +38,13 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
     """Put `content` at `path` in one atomic step; a reader sees the old file or the new one.
 
     The new file is made with umask 077 beside the old one and flushed to the disk before it
-    takes its place. `check` is a command in which `{}` stands for the new file; where it
-    fails, the old file stays. Raises CommandFailed.
+    takes its place. Folders that are missing are made, private for a private file. `check` is a
+    command in which `{}` stands for the new file; where it fails, the old file stays. Raises
+    CommandFailed.
     """
     new, target = shlex.quote(f"{path}.new"), shlex.quote(path)
     steps = [
-        f"mkdir -p $(dirname {target})",
+        f"(umask {'077' if mode == '600' else '022'}; mkdir -p $(dirname {target}))",
         f"umask 077; cat > {new}",
         f"chmod {mode} {new}",
         *([check.replace("{}", new)] if check else []),

@@ -126,7 +126,7 @@ def tell_unseen(if_empty: Callable[[], None]) -> None:
     Args:
         if_empty: tells it for a host without a database, so that nothing is inside for sure.
     """
-    if host.get_fact(Keys).database:
+    if host.get_fact(Keys).database or journal.current().event == "restore":
         journal.unknown(_UNSEEN)
     else:
         if_empty()

@@ -9,20 +9,31 @@ from pyinfra import logger
 from pyinfra.context import host, state
 
 from infisical_iac.errors import UserError
-from infisical_iac.facts.files import Paths, PathState
+from infisical_iac.facts.deployment import COMPOSE_FILE, Deployment, DeploymentState
+from infisical_iac.facts.files import PathState
 from infisical_iac.facts.stack import Stack, StackState
 from infisical_iac.operations import files, journal, session
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import CommandFailed, run, write
-from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.operations.telling import Commands, shared, step, telling_operation
 from infisical_iac.rendering import script
+from infisical_iac.upgrade.path import port_of
 
-COMPOSE_FILE = "/etc/infisical/compose.yaml"
 _UPLOAD = "/var/tmp/infisical-iac-images.tar"
 
 
 class StackError(UserError):
     """An image can't be had, or a container does not become healthy."""
+
+
+@telling_operation
+def fetched(images: Sequence[str], archives: Sequence[str]) -> Commands:
+    """Have `images` on the host, of `archives` or pulled, as `running` has them; told there."""
+    missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
+    if not missing:
+        host.noop("all images are on the host")
+        return
+    yield step(fetch, missing, archives)
 
 
 @telling_operation
@@ -37,19 +48,24 @@ def running(
     what is not healthy within `timeout` seconds.
     """
     file = File(COMPOSE_FILE, compose, mode="600")
-    there = host.get_fact(Paths, paths=[COMPOSE_FILE]).get(COMPOSE_FILE)
-    stack = host.get_fact(Stack, compose=compose, images=list(images))
+    found = look(compose, images)
+    there, stack = found.file, found.stack
     missing = stack.missing(images)
     if file.matches(there) and stack.hashes and not stack.unsettled() and not missing:
         host.noop("all containers are as compose.yaml says, and healthy")
         return
     _tell(file, there, stack, missing)
     if missing:
-        yield step(_fetch, missing, archives)
+        yield step(fetch, missing, archives)
     if not file.matches(there):
         check = script("stack", "check", "{}").replace("'{}'", "{}")
         yield step(write, file.path, file.content, mode=file.mode, check=check)
-    yield step(_up, timeout)
+    yield step(up, timeout)
+
+
+def look(compose: str, images: Sequence[str]) -> DeploymentState:
+    """What is deployed, beside the Compose file with the text `compose`; for operations."""
+    return shared(Deployment, compose=compose, images=list(images))
 
 
 def _tell(file: File, there: PathState | None, stack: StackState, missing: Sequence[str]) -> None:
@@ -81,7 +97,8 @@ def _tell(file: File, there: PathState | None, stack: StackState, missing: Seque
             journal.item("+", f"container {service}")
 
 
-def _fetch(missing: Sequence[str], archives: Sequence[str]) -> None:
+def fetch(missing: Sequence[str], archives: Sequence[str]) -> None:
+    """Load images from archives, or pull them. Raises StackError, with no container touched."""
     for archive in archives:
         _load(Path(archive))
     present = host.get_fact(Stack, compose="", images=list(missing)).images if archives else ()
@@ -126,7 +143,11 @@ def _pull(image: str) -> None:
         ) from None
 
 
-def _up(timeout: int) -> None:
+def up(timeout: int) -> None:
+    """Bring the containers to what compose.yaml on the host says, and wait until all are healthy.
+
+    Raises StackError with the last log lines of those that are not within `timeout` seconds.
+    """
     failure = ""
     try:
         run(script("stack", "up"), doing="bring the containers up")
@@ -139,3 +160,8 @@ def _up(timeout: int) -> None:
     if "Read-only file system" in unwell:
         hint += "; this image writes to its root: set infisical_read_only = False"
     raise StackError(f"the stack does not become healthy{hint}:\n{unwell}")
+
+
+def published_port() -> int:
+    """Where the stack on the current host publishes the API, whatever the settings say."""
+    return port_of(run(f"cat {COMPOSE_FILE}", doing=f"read {COMPOSE_FILE}"))

@@ -10,6 +10,8 @@ from infisical_iac.operations import journal
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 
+DIRECTORY = "/etc/systemd/system"
+
 _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with its configuration"}
 
 
@@ -23,16 +25,25 @@ def running(units: Sequence[str], *, config: Mapping[str, Sequence[str]] = {}) -
     states = host.get_fact(
         Units, units=list(units), config={unit: list(paths) for unit, paths in config.items()}
     )
-    settled = True
+    commands = [*brought_up(units, states, config=config)]
+    if not commands:
+        host.noop(f"{', '.join(units)} enabled and running")
+    yield from commands
+
+
+def brought_up(
+    units: Sequence[str],
+    states: Mapping[str, UnitState],
+    *,
+    config: Mapping[str, Sequence[str]] = {},
+) -> Commands:
+    """Tell and do what `running` does, by the `states` of the units."""
     for unit in units:
         verbs = _due(states.get(unit), will_be_stale=journal.will_change(*config.get(unit, ())))
         if verbs:
-            settled = False
             journal.item("~", unit, " and ".join(_WORDS[verb] for verb in verbs))
         for verb in verbs:
             yield step(run, f"systemctl {verb} {shlex.quote(unit)}", doing=f"{verb} {unit}")
-    if settled:
-        host.noop(f"{', '.join(units)} enabled and running")
 
 
 def _due(state: UnitState | None, *, will_be_stale: bool) -> list[str]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Generator
 from functools import partial, wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from pyinfra import logger
 from pyinfra.api.arguments_typed import PyinfraOperation
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
@@ -18,6 +19,7 @@ from infisical_iac.errors import UserError
 from infisical_iac.operations import audit, journal
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Refusal(PyinfraError):
@@ -49,6 +51,15 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
 
     call.__name__ = getattr(function, "__name__", "step")
     return FunctionCommand(call, (), {})
+
+
+def shared(fact: type[FactBase[T]], **arguments: Any) -> T:
+    """A fact that several operations look at: read once until the run makes its first change."""
+    run, key = journal.current(), f"{fact.__name__} {arguments}"
+    if run.changed or key not in run.facts:
+        run.facts[key] = host.get_fact(fact, **arguments)
+    found: T = run.facts[key]
+    return found
 
 
 def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:

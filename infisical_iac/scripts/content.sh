@@ -6,7 +6,8 @@ secrets() {
     for key in "$root"/keys/*; do
         test ! -f "$key" || { cat "$key"; echo; }
     done
-    sed -n 's/^[A-Z_]*\(PASSWORD\|SECRET\)=//p' "$root"/*.env "$root"/credentials/*.env 2>/dev/null
+    sed -n 's/^[A-Z_]*\(PASSWORD\|SECRET\|KEY\)=//p' \
+        "$root"/*.env "$root"/credentials/*.env "$root"/backup/*.env 2>/dev/null
 }
 
 test -f "$1" || exit 0

@@ -42,6 +42,9 @@ backup() {
 }
 
 stack() {
+    # There is nothing to back up until the next deploy, which starts it again.
+    systemctl disable --quiet --now infisical-backup.timer infisical-drill.timer 2>/dev/null || true
+    systemctl stop infisical-backup.service infisical-drill.service 2>/dev/null || true
     containers=$(docker ps --all --quiet --filter "$project")
     test -z "$containers" || docker stop --time 20 $containers >/dev/null
     test -z "$containers" || docker rm --force $containers >/dev/null
@@ -52,9 +55,19 @@ stack() {
 
 everything() {
     stack
-    volumes=$(docker volume ls --quiet --filter "$project")
-    test -z "$volumes" || docker volume rm $volumes >/dev/null
-    rm -rf "$root"
+    # A restore, a change of version or a drill that was killed has a copy of the data.
+    for name in infisical infisical-restore infisical-upgrade infisical-drill; do
+        of=label=com.docker.compose.project=$name
+        containers=$(docker ps --all --quiet --filter "$of")
+        test -z "$containers" || docker rm --force $containers >/dev/null
+        for kind in network volume; do
+            found=$(docker $kind ls --quiet --filter "$of")
+            test -z "$found" || docker $kind rm $found >/dev/null
+        done
+    done
+    # What it remembers of the repositories goes with their password.
+    rm -rf "$root" /var/lib/infisical-backup /var/lib/infisical-drill /var/lib/infisical-restore \
+        /var/lib/infisical-upgrade /var/lib/infisical-rotation
 }
 
 "$@"

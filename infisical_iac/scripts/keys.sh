@@ -5,13 +5,15 @@
 #   keys.sh make <e-mail>   makes what is missing and repairs modes and the derived file;
 #                           the administrator's password is read from standard input,
 #                           and made here if that is empty
+#   keys.sh derive          writes the derived file
 #
-# A key that exists is never written again. The file .env follows from the keys: Compose reads
-# it beside compose.yaml, so that no secret stands in there.
+# A key that exists is never written again, but by rotation.sh. The file .env follows from the stack's keys: Compose
+# reads it beside compose.yaml, so that no secret stands in there.
 set -eu
 umask 077
 root=/etc/infisical
-keys="encryption_key auth_secret postgres_password redis_password"
+stack_keys="encryption_key auth_secret postgres_password redis_password"
+keys="$stack_keys restic_password"
 
 random() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
 
@@ -19,7 +21,7 @@ form() {
     case $1 in
     encryption_key) echo '[A-Za-z0-9+/=._-]{32}' ;;
     auth_secret) echo '[A-Za-z0-9+/=._-]{16,}' ;;
-    # These become a part of URLs.
+    # Most of these become a part of URLs.
     *) echo '[A-Za-z0-9._-]{16,}' ;;
     esac
 }
@@ -33,7 +35,7 @@ bytes() {
 }
 
 env_file() {
-    for name in $keys; do
+    for name in $stack_keys; do
         echo "$(echo "$name" | tr a-z A-Z)=$(cat "$root/keys/$name")"
     done
 }
@@ -46,13 +48,14 @@ store() {
 
 # What has to be private: the directories, then the files.
 private() {
-    echo "$root $root/keys $root/credentials $root/.env"
+    echo "$root $root/keys $root/credentials $root/backup $root/.env"
     for name in $keys; do echo "$root/keys/$name"; done
     ls "$root/admin.env" "$root/deployer.env" "$root"/credentials/*.env 2>/dev/null || true
 }
 
 check() {
     test ! -d /var/lib/docker/volumes/infisical_postgres || echo "database"
+    test ! -d /var/lib/infisical-backup/repositories || echo "repositories"
     for name in $keys; do
         if ! test -s "$root/keys/$name"; then
             echo "missing $name"
@@ -75,14 +78,16 @@ check() {
     env_file 2>/dev/null | cmp -s - "$root/.env" || echo "stale .env"
 }
 
+derive() { env_file | store "$root/.env"; }
+
 make() {
-    mkdir -p "$root/keys" "$root/credentials"
+    mkdir -p "$root/keys" "$root/credentials" "$root/backup"
     exec 9>"$root/lock"
     flock --wait 120 9 || { echo "another run holds $root/lock" >&2; exit 1; }
     for name in $keys; do
         test -s "$root/keys/$name" || random "$(bytes "$name")" | store "$root/keys/$name"
     done
-    env_file | store "$root/.env"
+    derive
     if ! test -s "$root/admin.env"; then
         IFS= read -r password || true
         printf 'INFISICAL_ADMIN_EMAIL=%s\nINFISICAL_ADMIN_PASSWORD=%s\n' \

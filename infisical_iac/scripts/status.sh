@@ -6,6 +6,8 @@
 #   disk <free> <size>             of Docker's file system, in kibibytes
 #   credentials <name> <made> <ends>   of a client secret that ends
 #   certificate <seconds>          when the one served for <name> ends, since the epoch
+#   backups <seconds> <JSON>       since when there should be any; how the last run went, if one did
+#   drills <seconds> <JSON>        the same of drills
 set -u
 if docker ps >/dev/null 2>&1; then
     echo engine
@@ -27,4 +29,9 @@ if [ -n "$2" ]; then
         openssl x509 -noout -enddate 2>/dev/null)
     test -z "$ends" || echo "certificate $(date --date "${ends#notAfter=}" +%s)"
 fi
+password=/etc/infisical/keys/restic_password
+test ! -e $password || echo "backups $(stat -c %Y $password)" \
+    "$(cat /var/lib/infisical-backup/last.json 2>/dev/null | tr '\n' ' ')"
+timer=/etc/systemd/system/infisical-drill.timer
+test ! -e $timer || echo "drills $(stat -c %Y $timer) $(cat /var/lib/infisical-drill/last.json 2>/dev/null)"
 true

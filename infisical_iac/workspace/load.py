@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from infisical_iac.compatibility import WORKSPACE, Schema, moved, refusal
+from infisical_iac.workspace import canary
 from infisical_iac.workspace.document import (
     Document,
     Place,
@@ -73,8 +74,9 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
     except ValidationError as error:
         told = (_problem(each, schema) for each in error.errors())
         raise _refusal(told, document, where) from None
-    problems = [*_repeated(workspace), *_contradictory(workspace), *unknown(workspace)]
-    problems += [*contradictory(workspace, admin_email), *_undeliverable(workspace)]
+    problems = [*_reserved(workspace), *_repeated(workspace), *_contradictory(workspace)]
+    problems += [*unknown(workspace), *contradictory(workspace, admin_email)]
+    problems += [*_undeliverable(workspace)]
     if problems:
         raise _refusal(problems, document, where)
     return workspace
@@ -131,6 +133,11 @@ def _model_of(place: Place) -> type[BaseModel]:
         case ["project", _]:
             return Project
     return Workspace
+
+
+def _reserved(workspace: Workspace) -> Iterator[Problem]:
+    if workspace.project.slug == canary.SLUG:
+        yield ("project", "slug"), f"{canary.SLUG} is the canary's; give yours another slug"
 
 
 def _repeated(workspace: Workspace) -> Iterator[Problem]:

@@ -21,11 +21,15 @@ STACK = "Stack | Run Infisical, PostgreSQL and Redis"
 BOOTSTRAP = "Bootstrap | Make the administrator and the deployer, close sign-up"
 WORKSPACE = "Workspace | Bring Infisical to what group_data/chainalign.yaml says"
 CREDENTIALS = "Credentials | Store a client secret per service and environment"
+CANARY = "Canary | Keep a canary among the secrets"
+BACKUP = "Backup | Configure backups and drills with their timers"
 
 _INSIDE = "? the inside of Infisical can be looked at once it runs"
 _CONTAINERS = "? the containers can be"
 # A file that the deploy writes and nothing else depends on.
 UPDATES = "/etc/apt/apt.conf.d/52infisical-iac"
+BACKUP_TIMER = "infisical-backup.timer"
+DRILL_TIMER = "infisical-drill.timer"
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,12 @@ def _revoke_secret(client: Client, _: dict[str, Any]) -> None:
     identity = _identity(client, "backend-production")
     (secret,) = identities.client_secrets(client, identity)
     identities.revoke_client_secret(client, identity, secret.id)
+
+
+def _alter_canary(client: Client, _: dict[str, Any]) -> None:
+    project = client.get("/api/v1/projects/slug/infisical-iac-canary")["id"]
+    place = {"projectId": project, "environment": "prod", "secretPath": "/"}
+    client.patch("/api/v4/secrets/CANARY", json={**place, "secretValue": "dead"})
 
 
 def _open_signup(host: StagingHost) -> None:
@@ -238,6 +248,9 @@ DRIFTS: dict[str, Drift] = {
         ),
         (WORKSPACE,),
     ),
+    "canary altered": Drift(
+        _inside(_alter_canary), ("~ canary: secret CANARY: altered → alive",), (CANARY,)
+    ),
     "client secret revoked": Drift(
         _inside(_revoke_secret), ("+ credentials backend.production",), (CREDENTIALS,)
     ),
@@ -260,5 +273,33 @@ DRIFTS: dict[str, Drift] = {
             "- client secrets of backend.production that no file holds: 1",
         ),
         (CREDENTIALS,),
+    ),
+    "restic removed": Drift(
+        _shell("apt-get -qq purge --yes restic"), ("+ package restic",), (PACKAGES,)
+    ),
+    "backup timers stopped": Drift(
+        _shell(f"systemctl disable --now --quiet {BACKUP_TIMER} {DRILL_TIMER}"),
+        (f"~ {BACKUP_TIMER}: enabled and started", f"~ {DRILL_TIMER}: enabled and started"),
+        (BACKUP,),
+    ),
+    "backup timer's unit edited": Drift(
+        _shell(f"echo OnCalendar=yearly >> /etc/systemd/system/{BACKUP_TIMER}"),
+        (f"~ /etc/systemd/system/{BACKUP_TIMER}",),
+        (BACKUP,),
+    ),
+    "backup script edited": Drift(
+        _shell("echo exit >> /usr/local/lib/infisical-iac/backup.sh"),
+        ("~ /usr/local/lib/infisical-iac/backup.sh",),
+        (BACKUP,),
+    ),
+    "backup configuration lost": Drift(
+        _shell("rm -r /etc/infisical/backup"),
+        ("+ /etc/infisical/backup/backup.conf", "+ /etc/infisical/backup/local.conf"),
+        (BACKUP,),
+    ),
+    "backup credentials left over": Drift(
+        _shell("touch /etc/infisical/backup/gone.env"),
+        ("- /etc/infisical/backup/gone.env: no target needs it",),
+        (BACKUP,),
     ),
 }

@@ -39,9 +39,9 @@ def _replace(module: object, name: str, with_: Callable[[Any], Any] = _after) ->
 
 POINTS: dict[str, Callable[[], None]] = {
     "keys made": lambda: _replace(keys, "_make"),
-    "images fetched": lambda: _replace(stack, "_fetch"),
+    "images fetched": lambda: _replace(stack, "fetch"),
     "files uploaded": lambda: _replace(stack, "write"),
-    "containers up": lambda: _replace(stack, "_up"),
+    "containers up": lambda: _replace(stack, "up"),
     "bootstrap answered": lambda: _replace(bootstrap, "run"),
     "deployer made": lambda: _replace(identities, "create"),
     "deployer can log in": lambda: _replace(identities, "attach_universal_auth"),

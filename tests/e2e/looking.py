@@ -1,17 +1,20 @@
 """Looking at a staging host past the deploy: its API, its containers, its secrets."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePath
 
 import paramiko
 
-from infisical_iac.api import login
+from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
+from infisical_iac.workspace import canary
 from tests.staging.host import StagingHost
 
 PORT = 8080
+PROJECT = "chainalign"
 
 
 @contextmanager
@@ -47,6 +50,29 @@ def administrator(host: StagingHost) -> Iterator[Client]:
         )
 
 
+def write_secrets(host: StagingHost, folder: str, secrets: Mapping[str, str]) -> None:
+    """Store obviously fake secrets in a folder of production."""
+    with deployer(host) as client:
+        project = contents.project(client, PROJECT)
+        assert project is not None
+        where = {"projectId": project["id"], "environment": "production", "secretPath": folder}
+        for name, value in secrets.items():
+            client.post(f"/api/v4/secrets/{name}", json={**where, "secretValue": value})
+
+
+def set_canary(host: StagingHost, text: str | None) -> None:
+    """Have the canary say another text or its own, or none for None: it is gone then."""
+    with deployer(host) as client:
+        project = contents.project(client, canary.SLUG)
+        assert project is not None
+        path = f"/api/v4/secrets/{canary.SECRET}"
+        place = {"projectId": project["id"], "environment": canary.ENVIRONMENT, "secretPath": "/"}
+        if contents.secrets(client, project["id"], canary.ENVIRONMENT, folder=canary.FOLDER):
+            client.delete(path, json=place)
+        if text is not None:
+            client.post(path, json={**place, "secretValue": text})
+
+
 def env_file(host: StagingHost, path: str) -> dict[str, str]:
     """The variables of an env file on the host."""
     lines = host.run(f"cat {path}").stdout.splitlines()
@@ -67,14 +93,15 @@ def containers(host: StagingHost) -> dict[str, str]:
 
 def secrets(host: StagingHost) -> dict[str, str]:
     """Every secret that the deploy made on the host, by the name of its file and variable."""
-    found = {
-        name: host.run(f"cat /etc/infisical/keys/{name}").stdout.strip()
-        for name in host.run("ls /etc/infisical/keys").stdout.split()
-    }
-    for path in host.run("ls /etc/infisical/*.env /etc/infisical/credentials/*.env").stdout.split():
-        for variable, value in env_file(host, path).items():
-            if variable.endswith(("PASSWORD", "SECRET")):
-                found[f"{path} {variable}"] = value
+    files = "/etc/infisical/keys/* /etc/infisical/*.env /etc/infisical/credentials/*.env"
+    found = {}
+    for line in host.run(f"grep --with-filename . {files}").stdout.splitlines():
+        path, _, text = line.partition(":")
+        variable, _, value = text.partition("=")
+        if path.startswith("/etc/infisical/keys/"):
+            found[PurePath(path).name] = text.strip()
+        elif variable.endswith(("PASSWORD", "SECRET")):
+            found[f"{path} {variable}"] = value
     return found
 
 
@@ -82,6 +109,6 @@ def reset_stack(host: StagingHost) -> None:
     """Take the host back to where Docker is installed, the images are there, and nothing runs."""
     host.run(
         "cd /etc/infisical && docker compose --progress quiet down --volumes --timeout 2 "
-        "2>/dev/null; rm -rf /etc/infisical",
+        "2>/dev/null; rm -rf /etc/infisical /var/lib/infisical-backup /var/backups/infisical",
         check=False,
     )

@@ -15,7 +15,7 @@ from tests.staging.shell import STATE
 REPOSITORY = Path(__file__).resolve().parents[2]
 _MOST_SECONDS = 600
 _RECORD = "Audit | Record what the run changed"
-_PROGRAM = Path(sys.executable).with_name("infisical-iac")
+PROGRAM = (str(Path(sys.executable).with_name("infisical-iac")),)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ Done = subprocess.CompletedProcess[str]
 def infisical_iac(
     staging_host: str,
     *arguments: str,
-    program: tuple[str, ...] = (str(_PROGRAM),),
+    program: tuple[str, ...] = PROGRAM,
     answer: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> Done:

@@ -27,6 +27,8 @@ def test_a_bare_host_is_planned_for_item_by_item(first: FirstDeploy) -> None:
         "+ container infisical",
         "~ sign-up: open → closed",
         "+ identity python-service-production",
+        "+ canary: project infisical-iac-canary; project member admin@example.com: role admin; "
+        "environment prod; secret CANARY",
         "+ credentials backend.staging",
     ):
         assert expected in items
@@ -43,7 +45,7 @@ def test_the_first_run_makes_everything_and_nothing_that_was_not_planned(
 def test_the_second_run_changes_nothing(deployed: StagingHost) -> None:
     run = deploy(deployed.name).ok()
     assert run.changed == []
-    assert len(run.unchanged) == 14
+    assert len(run.unchanged) == 19
 
 
 def test_a_settled_host_is_planned_no_change(deployed: StagingHost) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyrage
 import pytest
 
 from tests.e2e.conftest import settled
@@ -62,13 +63,15 @@ def bookworm() -> Iterator[StagingHost]:
     host.down()
 
 
-def test_debian_12_as_a_user_with_sudo(bookworm: StagingHost) -> None:
+def test_debian_12_as_a_user_with_sudo(bookworm: StagingHost, tmp_path: Path) -> None:
     run = deploy(bookworm.name).ok()
     assert len(run.changed) >= 10
     settled(bookworm)
     _verify(bookworm)
-    for command in ("plan", "status", "audit"):
-        done = infisical_iac(bookworm.name, command)
+    recipient = str(pyrage.x25519.Identity.generate().to_public())
+    kit = ("recovery-kit", "--recipient", recipient, "--output", str(tmp_path / "kit"))
+    for command in (("backup", "now"), kit, ("plan",), ("status",), ("audit",)):
+        done = infisical_iac(bookworm.name, *command)
         assert done.returncode == 0, done.stdout + done.stderr
     destroyed = infisical_iac(bookworm.name, "destroy", "--confirm", "staging")
     assert destroyed.returncode == 0, destroyed.stderr
@@ -89,5 +92,5 @@ def test_the_production_inventory_reaches_a_host_by_the_environment(
         inventory="inventory/hetzner.py", environment=variables, data=production_settings()
     ).ok()
     assert run.changed == []
-    assert len(run.unchanged) == 14
+    assert len(run.unchanged) == 19
     assert "127.0.0.1" in (tmp_path / ".ssh" / "known_hosts").read_text()

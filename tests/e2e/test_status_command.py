@@ -1,8 +1,10 @@
 """`infisical-iac status` and `audit`: how a host is, and who made it so."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 
 from tests.e2e.conftest import settled
@@ -17,13 +19,21 @@ def _rows(host: StagingHost) -> tuple[int, dict[str, dict[str, Any]]]:
     return done.returncode, {row["name"]: row for row in json.loads(done.stdout)}
 
 
-def test_a_settled_host_is_well(deployed: StagingHost) -> None:
+def test_a_settled_host_is_well_once_it_has_a_recovery_kit(
+    deployed: StagingHost, tmp_path: Path
+) -> None:
     settled(deployed)
+    status, rows = _rows(deployed)
+    assert (status, [name for name, row in rows.items() if not row["ok"]]) == (1, ["Recovery kit"])
+    recipient = str(pyrage.x25519.Identity.generate().to_public())
+    kit = ("--recipient", recipient, "--output", str(tmp_path / "kit"))
+    assert infisical_iac(deployed.name, "recovery-kit", *kit).returncode == 0
     status, rows = _rows(deployed)
     assert status == 0, rows
     assert list(rows) == [
         *("infisical", "postgres", "redis"),
-        *("Disk", "Certificate", "Last backup", "Last apply", "Drift"),
+        *("Disk", "Certificate", "Last backup", "Last drill", "Last apply", "Drift"),
+        "Recovery kit",
     ]
     assert rows["infisical"]["text"].endswith(": healthy")
     assert "@" in rows["Last apply"]["text"]

@@ -1,4 +1,4 @@
-"""A webhook's receiver on this machine's loopback address."""
+"""A webhook's receiver on this machine."""
 
 import json
 import threading
@@ -19,8 +19,8 @@ class Receiver:
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """A receiver that listens until the end of the context."""
+def receiver(address: str = "127.0.0.1") -> Iterator[Receiver]:
+    """A receiver that listens at an address of this machine until the end of the context."""
     found = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -33,8 +33,8 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.url = f"http://127.0.0.1:{server.server_port}/hook/obviously-fake-token"
+    with HTTPServer((address, 0), Handler) as server:
+        found.url = f"http://{address}:{server.server_port}/hook/obviously-fake-token"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield found

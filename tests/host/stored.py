@@ -4,7 +4,9 @@ from tests.host.connection import Connection
 from tests.host.secrecy import Secret
 
 ROOT = "/etc/infisical"
-KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
+# What the containers start with; and what the repositories of backups are encrypted with.
+STACK_KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
+KEYS = (*STACK_KEYS, "restic_password")
 
 _READ = """
 cd %s || exit 1

@@ -9,7 +9,7 @@ from infisical_iac.workspace.credentials import DIRECTORY, path
 from infisical_iac.workspace.model import ServiceAccount
 from tests.host.connection import Connection, Host
 from tests.host.secrecy import Secret
-from tests.host.stored import KEYS, ROOT, confidential
+from tests.host.stored import KEYS, ROOT, STACK_KEYS, confidential
 
 each_key = pytest.mark.parametrize("name", KEYS)
 
@@ -51,8 +51,8 @@ def test_whatever_else_lies_there_is_roots_alone(entries: dict[str, Entry]) -> N
     assert {path: entry for path, entry in entries.items() if entry not in proper} == {}
 
 
-def test_no_half_written_file_is_left(entries: dict[str, Entry]) -> None:
-    assert [path for path in entries if path.endswith(".new")] == []
+def test_no_half_written_file_and_no_key_of_a_rotation_is_left(entries: dict[str, Entry]) -> None:
+    assert [path for path in entries if path.endswith((".new", ".next", ".old"))] == []
 
 
 def test_an_ordinary_user_can_not_even_list_the_directory(host: Host) -> None:
@@ -67,6 +67,7 @@ def test_an_ordinary_user_can_not_even_list_the_directory(host: Host) -> None:
         ("auth_secret", "[A-Za-z0-9+/=._-]{16,}"),
         ("postgres_password", "[A-Za-z0-9._-]{16,}"),
         ("redis_password", "[A-Za-z0-9._-]{16,}"),
+        ("restic_password", "[A-Za-z0-9._-]{16,}"),
     ],
 )
 def test_a_key_has_the_form_that_its_user_takes(
@@ -89,7 +90,7 @@ def test_what_compose_reads_follows_from_the_keys(
     connection: Connection, secrets: dict[str, Secret]
 ) -> None:
     lines = connection.quietly(f"cat {ROOT}/.env").splitlines()
-    derived = [f"{name.upper()}={secrets[f'keys: {name}'].reveal()}" for name in KEYS]
+    derived = [f"{name.upper()}={secrets[f'keys: {name}'].reveal()}" for name in STACK_KEYS]
     is_derived = lines == derived
     assert is_derived
 

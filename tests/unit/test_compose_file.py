@@ -10,6 +10,7 @@ from infisical_iac.deploys.docker import packages
 from infisical_iac.deploys.stack import compose_file, mebibytes
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.settings import load
+from infisical_iac.upgrade.path import port_of
 
 _TRIXIE = MachineState(os="debian", release="13")
 _BOOKWORM = MachineState(os="debian", release="12")
@@ -17,11 +18,13 @@ _NOBLE = MachineState(os="ubuntu", release="24.04")
 _SERVICES = ("infisical", "postgres", "redis")
 
 
-def _render(machine: MachineState = _TRIXIE, **changes: Any) -> dict[str, Any]:
+def _render(
+    machine: MachineState = _TRIXIE, *, drill: bool = False, **changes: Any
+) -> dict[str, Any]:
     module = runpy.run_path("group_data/all.py")
     values = {key: value for key, value in module.items() if not key.startswith("__")}
     settings = load(values | {"admin_email": "admin@example.com"} | changes)
-    rendered: dict[str, Any] = yaml.safe_load(compose_file(settings, machine))
+    rendered: dict[str, Any] = yaml.safe_load(compose_file(settings, machine, drill=drill))
     return rendered
 
 
@@ -51,6 +54,32 @@ def test_the_databases_have_no_way_out() -> None:
     assert rendered["networks"]["databases"] == {"internal": True}
     assert rendered["services"]["postgres"]["networks"] == ["databases"]
     assert rendered["services"]["redis"]["networks"] == ["databases"]
+
+
+def test_a_drill_has_no_way_out_and_no_port() -> None:
+    drill = _render(drill=True)
+    assert drill["networks"] == {"edge": {"internal": True}, "databases": {"internal": True}}
+    assert [name for name, each in drill["services"].items() if "ports" in each] == []
+
+
+def test_a_drill_steps_back_behind_what_serves() -> None:
+    for service in _render(drill=True, infisical_cpus=3.0)["services"].values():
+        assert (service["cpus"], service["cpu_shares"], service["oom_score_adj"]) == (1.5, 64, 900)
+        assert service["restart"] == "no"
+    assert _render()["services"]["infisical"]["cpus"] == 2.0
+
+
+def test_but_for_that_a_drill_runs_what_serves() -> None:
+    live, drill = _render()["services"], _render(drill=True)["services"]
+    differing = {"ports", "restart", "cpus", "cpu_shares", "oom_score_adj"}
+    for service in _SERVICES:
+        differ = {
+            key
+            for key in live[service].keys() | drill[service].keys()
+            if live[service].get(key) != drill[service].get(key)
+        }
+        assert differ <= differing | ({"image"} if service == "infisical" else set())
+    assert drill["infisical"]["image"] == "${INFISICAL_IMAGE:?}"
 
 
 def test_infisical_waits_for_healthy_databases() -> None:
@@ -138,3 +167,7 @@ def test_each_distribution_names_its_packages_its_own_way(
 def test_dockers_own_repository_names_them_one_way(machine: MachineState) -> None:
     names = packages(machine, "docker-ce")
     assert names == ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin"]
+
+
+def test_its_port_is_found_again_in_it() -> None:
+    assert port_of(yaml.safe_dump(_render(http_port=8090))) == 8090

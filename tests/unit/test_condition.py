@@ -24,6 +24,8 @@ _OUTPUT = [
     "container redis redis:8.2.3 running healthy",
     "disk 20971520 41943040",
     "engine",
+    "backups 1795600800 ",
+    "drills 1795600800 ",
 ]
 
 
@@ -119,6 +121,35 @@ def test_pending_drift_is_told_and_is_not_well(condition: ConditionState) -> Non
 def test_drift_that_cannot_be_told_is_not_well() -> None:
     row = drift([], error="a key is gone")
     assert (row.text, row.ok) == ("can't be told: a key is gone", False)
+
+
+def test_backups_are_told_as_the_host_recorded_them(condition: ConditionState) -> None:
+    assert _row("Last backup", condition) == ("none yet", True)
+    recorded = Condition().process(
+        [
+            'backups 1795600800 {"began": "2026-11-25T02:31:00Z", "ended": "2026-11-25T02:31:07Z", '
+            '"failure": "local: no space  left", "bytes": 0, "targets": [ ]}'
+        ]
+    )
+    text, ok = _row("Last backup", recorded)
+    assert not ok
+    assert text.startswith("failed at 2026-11-25T02:31:07Z: local: no space")
+    text, ok = _row("Last backup", replace(condition, backups="{"))
+    assert not ok
+    assert text.startswith("its record can't be read")
+
+
+def test_backups_that_are_not_set_up_are_not_well(condition: ConditionState) -> None:
+    assert not _row("Last backup", replace(condition, backups_since=None))[1]
+
+
+def test_drills_are_told_as_the_host_recorded_them(condition: ConditionState) -> None:
+    none_yet = ("none yet: `infisical-iac restore --drill` makes one", True)
+    assert _row("Last drill", condition) == none_yet
+    text, ok = _row("Last drill", replace(condition, drills="{}"))
+    assert not ok
+    assert text.startswith("its record can't be read: no record of a drill")
+    assert not _row("Last drill", replace(condition, drills_since=None))[1]
 
 
 def test_docker_that_does_not_answer_is_told_in_the_place_of_containers() -> None:

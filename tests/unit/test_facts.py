@@ -1,7 +1,11 @@
 """The facts: what the host prints becomes what the operations decide on."""
 
+from dataclasses import replace
+
 import pytest
 
+from infisical_iac.facts.backup import Backup
+from infisical_iac.facts.deployment import Deployment
 from infisical_iac.facts.files import Paths, PathState
 from infisical_iac.facts.kernel import Kernel, KernelState
 from infisical_iac.facts.keys import Keys
@@ -9,6 +13,7 @@ from infisical_iac.facts.machine import Machine
 from infisical_iac.facts.packages import Packages
 from infisical_iac.facts.stack import Container, Stack
 from infisical_iac.facts.units import Units
+from infisical_iac.upgrade.path import Images
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -38,6 +43,7 @@ def test_a_unit_that_started_before_its_configuration_was_written_is_stale() -> 
         "UnitFileState=enabled",
         "ConditionResult=yes",
         "ExecMainStartTimestamp=Wed 2026-11-25 10:00:00.500000 UTC",
+        "NeedDaemonReload=yes",
         "",
         "Id=cron.service",
         "LoadState=not-found",
@@ -56,6 +62,8 @@ def test_a_unit_that_started_before_its_configuration_was_written_is_stale() -> 
     ]
     units = Units().process(output)
     assert units["docker.service"].stale
+    assert units["docker.service"].outdated
+    assert not units["cron.service"].outdated
     assert not units["cron.service"].stale
     assert units["cron.service"].condition, "it was never tried"
     assert not units["systemd-timesyncd.service"].condition
@@ -97,6 +105,33 @@ def test_keys_are_settled_only_if_nothing_is_wrong() -> None:
         assert not Keys().process([line]).settled
 
 
+def test_what_backups_need_is_read_in_one_command() -> None:
+    output = [
+        "600 root:root /etc/infisical/backup/bucket.env|regular file",
+        "644 root:root /etc/infisical/backup/webhook|regular file",
+        "600 root:root /etc/infisical/backup/backup.conf|regular file",
+        f"{_HASH}  /etc/infisical/backup/bucket.env",
+        "units:",
+        "Id=infisical-backup.timer",
+        "ActiveState=active",
+        "UnitFileState=enabled",
+        "",
+        "Id=infisical-backup.service",
+        "UnitFileState=static",
+    ]
+    state = Backup().process(output)
+    assert state.private == {
+        "/etc/infisical/backup/bucket.env": PathState("regular file", "600", "root:root", _HASH),
+        "/etc/infisical/backup/webhook": PathState("regular file", "644", "root:root"),
+    }
+    assert state.files.keys() == {"/etc/infisical/backup/backup.conf"}
+    assert state.units["infisical-backup.timer"].active
+    assert not state.units["infisical-backup.service"].active
+    assert state.no_schedules == ()
+    refused = Backup().process(["no schedule every now", *output])
+    assert refused == replace(state, no_schedules=("every now",))
+
+
 _SETTLED = [
     "hash infisical 111",
     "hash redis 222",
@@ -136,3 +171,22 @@ def test_each_drift_of_a_container_is_named(
 ) -> None:
     output = [*_SETTLED[:line], instead, *_SETTLED[line + 1 :]]
     assert Stack().process(output).unsettled() == reason
+
+
+def test_what_is_deployed_is_read_in_one_command() -> None:
+    output = [
+        "600 root:root /etc/infisical/compose.yaml|regular file",
+        f"{_HASH}  /etc/infisical/compose.yaml",
+        "next:",
+        "database",
+        "image infisical infisical/infisical:v1.2.3 sha256:1",
+        "image postgres postgres:17.11 sha256:2",
+        "wanted sha256:1",
+        "next:",
+        *_SETTLED,
+    ]
+    state = Deployment().process(output)
+    assert state.file == PathState("regular file", "600", "root:root", _HASH)
+    assert state.upgrade.was == Images("infisical/infisical:v1.2.3", "postgres:17.11")
+    assert state.stack == Stack().process(_SETTLED)
+    assert Deployment().process(["next:", "next:", *_SETTLED]).file is None

@@ -84,6 +84,10 @@ def test_a_weak_or_fragile_password_is_refused_without_being_shown(
             KeysState(database=True, missing=frozenset({"admin.env"})),
             "admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD",
         ),
+        (
+            KeysState(repositories=True, missing=frozenset({"restic_password"})),
+            "restic_password is gone but backups made with it are there",
+        ),
         (KeysState(admin_email="ben@example.com"), "is for ben@example.com: set it back"),
     ],
 )

@@ -8,8 +8,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from infisical_iac.workspace import client_secrets, credentials
+from infisical_iac.workspace import canary, client_secrets, credentials
 from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.drifts import DRIFTS
@@ -30,7 +31,9 @@ def _recorded() -> list[tuple[str, str, Any]]:
     holders = client_secrets.holders(deployment.client, actual)
     for step in credentials.plan(desired, holders, {}):
         client_secrets.revoke_orphans(deployment.client, step)
-    return deployment.server.requests
+    calls = [call for change in canary.due(Canary(), ADMIN) for call in change.calls]
+    made = [(call.method, "/".join(call.path), call.body) for call in calls]
+    return [*deployment.server.requests, *made]
 
 
 @pytest.fixture(scope="module")

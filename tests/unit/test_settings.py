@@ -56,6 +56,7 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"site_url": "secrets.example.com"}, "'site_url': 'secrets.example.com' is no absolute"),
         ({"site_url": "https://x.example/a"}, "has more than scheme, host and port"),
         ({"postgres_image": "postgres"}, "'postgres_image': 'postgres' names no version"),
+        ({"keep_releases": 0}, "'keep_releases': 0 leaves nothing to go back to"),
         ({"redis_image": "redis:alpine"}, "'redis_image': 'redis:alpine' names no version"),
         ({"site_url": "https://exa mple.com"}, "'https://exa mple.com' is no absolute address"),
         ({"site_url": "https://a$b.example.com"}, "is no absolute address"),

@@ -1,0 +1,15 @@
+"""The scripts that ask the database, on hosts where Compose gives its container another name."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.played_host import played
+
+
+@pytest.mark.parametrize("step", [("releases", "migrations"), ("rotation", "replaces")])
+def test_the_database_is_found_whatever_its_container_is_called(
+    tmp_path: Path, step: tuple[str, ...]
+) -> None:
+    done = played(tmp_path).run(*step)
+    assert (done.returncode, done.stdout) == (0, "42\n")

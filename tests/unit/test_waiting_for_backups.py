@@ -1,0 +1,37 @@
+"""What changes data or keys waits for a backup, and for a drill that reads one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.played_host import played
+
+_FLOCK = """#!/bin/sh
+case "$*" in
+"--wait 600 9") ;;
+*) exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        ("restore", "begin", "20261125T101112Z"),
+        ("upgrade", "begin", "20261125T101112Z-v0.165.16", "infisical:v0.166.2"),
+        ("rotation", "prepare", "redis_password"),
+    ],
+)
+def test_a_backup_or_drill_that_does_not_end_is_named_with_the_way_to_end_it(
+    tmp_path: Path, step: tuple[str, ...]
+) -> None:
+    host = played(tmp_path)
+    (tmp_path / "programs" / "flock").write_text(_FLOCK)
+    (tmp_path / "programs" / "flock").chmod(0o755)
+    host.write("/var/lib/infisical-backup/lock", "")
+    done = host.run(*step)
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "or end it with `systemctl stop infisical-backup infisical-drill`\n"
+    )
+    assert host.read(f"/var/lib/infisical-{step[0]}/state") is None
