@@ -158,8 +158,10 @@ def _aside(kept: Sequence[str]) -> list[str]:
     found = dict(line.split(" ", 1) for line in kept)
     if "volume" not in found:
         return []
+    volume = found["volume"]
+    files = f"{DIRECTORY}/aside/{volume.rpartition('_')[2]}"
     return [
-        f"The old data are in the Docker volume {found['volume']} of {host.name}, and replaced "
-        f"files in {DIRECTORY}/aside. Once nobody needs them: "
-        f"docker volume rm {found['volume']} && rm -r {DIRECTORY}/aside"
+        f"The old data are on the host {host.name}, in the Docker volume {volume}, and replaced "
+        f"files in {files}. Once nobody needs them, there: "
+        f"docker volume rm {volume} && rm -rf {files}"
     ]

@@ -1,5 +1,7 @@
 """What a restore reads before it counts as one: the canary, and every folder."""
 
+from types import SimpleNamespace
+
 import httpx
 import pytest
 
@@ -77,3 +79,14 @@ def test_a_folder_that_cannot_be_read_is_named(world: World) -> None:
     world.broken = "/backend"
     with pytest.raises(RestoreError, match="secrets of /backend in development can't be read"):
         world.contents()
+
+
+def test_what_was_put_aside_goes_by_the_command_without_that_of_another_restore(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proof, "host", SimpleNamespace(name="secrets"))
+    (told,) = proof._aside(["volume infisical_postgres_before_20261125T180000Z"])
+    assert told.endswith(
+        "docker volume rm infisical_postgres_before_20261125T180000Z && "
+        "rm -rf /var/lib/infisical-restore/aside/20261125T180000Z"
+    )
