@@ -20,6 +20,7 @@ from tests.staging.access import free_port
 from tests.staging.host import StagingHost
 
 STATE = "/var/lib/infisical-backup"
+WORK = f"{STATE}/work"
 UNIT = "infisical-backup.service"
 LOCAL = {"name": "local", "repository": "/var/backups/infisical"}
 _RESTIC = "RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password restic"
@@ -89,7 +90,7 @@ def sessions(host: StagingHost) -> str:
 
 def work_files(host: StagingHost) -> list[str]:
     """The files that are left of a run."""
-    return host.run(f"find {STATE}/work -type f").stdout.split()
+    return host.run(f"find {WORK} -type f").stdout.split()
 
 
 def until(host: StagingHost, condition: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import backing
-from tests.e2e.backing import STATE, UNIT, inventory, last_backup, now, sql, until
+from tests.e2e.backing import UNIT, WORK, inventory, last_backup, now, sql, until
 from tests.e2e.conftest import settled
 from tests.e2e.looking import api
 from tests.e2e.running import infisical_iac
@@ -80,20 +80,20 @@ def test_a_database_that_is_down_is_told_and_the_journal_and_a_webhook_hear_of_i
 
 
 def test_a_disk_without_room_is_told_before_the_dump(host: StagingHost) -> None:
-    host.run(f"mount -t tmpfs -o size=1m tmpfs {STATE}/work")
+    host.run(f"mount -t tmpfs -o size=1m tmpfs {WORK}")
     try:
         _fails(host, "MB free: make room")
     finally:
-        host.run(f"umount {STATE}/work")
+        host.run(f"umount {WORK}")
 
 
 def test_a_disk_that_gets_full_during_the_dump_is_told(host: StagingHost) -> None:
     sql(host, _FILLER)
-    host.run(f"mount -t tmpfs -o size=90m tmpfs {STATE}/work")
+    host.run(f"mount -t tmpfs -o size=90m tmpfs {WORK}")
     try:
         _fails(host, "the database could not be dumped")
     finally:
-        host.run(f"umount {STATE}/work")
+        host.run(f"umount {WORK}")
         sql(host, "DROP TABLE filler")
 
 
@@ -171,7 +171,7 @@ def test_a_run_that_is_killed_while_it_dumps(host: StagingHost, whom: str) -> No
 def test_a_run_that_is_killed_while_it_sends_a_large_dump(host: StagingHost) -> None:
     sql(host, _FILLER)
     _start(host)
-    until(host, f"test -s {STATE}/work/database.dump")
+    until(host, f"test -s {WORK}/database.dump")
     _kill(host)
     sql(host, "DROP TABLE filler")
     _is_told(host, "the run was ended before it was done (killed KILL)")
