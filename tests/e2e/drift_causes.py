@@ -1,0 +1,87 @@
+"""How things go wrong on a deployed host: by a command of the shell, or inside Infisical."""
+
+from collections.abc import Callable
+from typing import Any
+
+from infisical_iac.api import identities, instance
+from infisical_iac.api.client import Client
+from tests.e2e.looking import administrator, deployer
+from tests.staging.host import StagingHost
+
+
+def shell(command: str) -> Callable[[StagingHost], object]:
+    """A cause that is a command of the shell on the host."""
+    return lambda host: host.run(command)
+
+
+def inside(act: Callable[[Client, dict[str, Any]], object]) -> Callable[[StagingHost], object]:
+    """A cause inside the project, through the API with the deployer's token."""
+
+    def cause(host: StagingHost) -> None:
+        with deployer(host) as client:
+            act(client, client.get("/api/v1/projects/slug/chainalign"))
+
+    return cause
+
+
+def _environment(project: dict[str, Any], slug: str) -> str:
+    path = f"/api/v1/projects/{project['id']}/environments"
+    return next(f"{path}/{each['id']}" for each in project["environments"] if each["slug"] == slug)
+
+
+def _identity(client: Client, name: str) -> str:
+    found = identities.find(client, identities.organization_id(client), name)
+    assert found is not None
+    return found.id
+
+
+def rename_environment(client: Client, project: dict[str, Any]) -> None:
+    client.patch(_environment(project, "staging"), json={"slug": "qa", "name": "QA"})
+
+
+def delete_environment(client: Client, project: dict[str, Any]) -> None:
+    client.delete(_environment(project, "development"))
+
+
+def delete_folder(client: Client, project: dict[str, Any]) -> None:
+    place = {"projectId": project["id"], "environment": "staging"}
+    listed = client.get("/api/v2/folders", params={**place, "path": "/"})["folders"]
+    folder = next(each["id"] for each in listed if each["name"] == "backend")
+    client.delete(f"/api/v2/folders/{folder}", json={**place, "path": "/"})
+
+
+def widen_privilege(client: Client, project: dict[str, Any]) -> None:
+    path = "/api/v2/identity-project-additional-privilege"
+    identity = _identity(client, "backend-staging")
+    params = {"identityId": identity, "projectId": project["id"]}
+    (privilege,) = client.get(path, params=params)["privileges"]
+    everything = [{"subject": "secrets", "action": ["describeSecret", "readValue"]}]
+    body = {"slug": privilege["slug"], "type": {"isTemporary": False}, "permissions": everything}
+    client.patch(f"{path}/{privilege['id']}", json=body)
+
+
+def change_ttl(client: Client, _: dict[str, Any]) -> None:
+    identities.patch_universal_auth(client, _identity(client, "backend-production"), 7200, 86400)
+
+
+def remove_membership(client: Client, project: dict[str, Any]) -> None:
+    identity = _identity(client, "python-service-staging")
+    client.delete(f"/api/v1/projects/{project['id']}/memberships/identities/{identity}")
+
+
+def revoke_secret(client: Client, _: dict[str, Any]) -> None:
+    identity = _identity(client, "backend-production")
+    (secret,) = identities.client_secrets(client, identity)
+    identities.revoke_client_secret(client, identity, secret.id)
+
+
+def alter_canary(client: Client, _: dict[str, Any]) -> None:
+    project = client.get("/api/v1/projects/slug/infisical-iac-canary")["id"]
+    place = {"projectId": project, "environment": "prod", "secretPath": "/"}
+    client.patch("/api/v4/secrets/CANARY", json={**place, "secretValue": "dead"})
+
+
+def open_signup(host: StagingHost) -> None:
+    with administrator(host) as client:
+        client.patch("/api/v1/admin/config", json={"allowSignUp": True})
+        assert instance.signup_is_open(client)
