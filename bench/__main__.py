@@ -4,33 +4,20 @@ import sys
 
 from bench import against_ansible, fresh_deploy, history_search, migrate, settled_run, starts
 from bench.machine import machine
-from bench.measuring import HOST, REPOSITORY, in_turn, say
+from bench.measuring import in_turn, say
 from bench.report import Measured, pairs, render
-from infisical_iac.errors import UserError
-from tests.staging import engine, stack
-from tests.staging.host import StagingHost
+from bench.results import written
+from tests.staging import stack
 
 _FRESH_ROUNDS = 3
 _SETTLED_ROUNDS = 7
 _MIGRATION_ROUNDS = 3
 _START_ROUNDS = 15
-_RESULTS = REPOSITORY / "bench" / "RESULTS.md"
 
 
 def main() -> int:
     """Run the benchmark; 0 when the results are written, whatever they are, 1 on an error."""
-    try:
-        engine.ensure()
-        try:
-            text = render(_measured())
-        finally:
-            StagingHost(HOST).down()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    _RESULTS.write_text(text)
-    print(text)
-    return 0
+    return written("RESULTS.md", lambda: render(_measured()))
 
 
 def _measured() -> Measured:

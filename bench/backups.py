@@ -8,38 +8,23 @@ from functools import partial
 from bench.backups_report import BACKUP, DRILL, QUIET, RESTORE, Measured, render
 from bench.filling import fill
 from bench.machine import machine
-from bench.measuring import HOST, REPOSITORY, Command, program, say, seconds
+from bench.measuring import HOST, Command, program, say, seconds
+from bench.results import written
 from bench.settled_run import INVENTORY, PYINFRA, commands
 from bench.watching import asked, filling_disk
-from infisical_iac.errors import UserError
 from tests.e2e import looking
-from tests.staging import engine, stack
+from tests.e2e.backing import restic
+from tests.staging import stack
 from tests.staging.host import StagingHost
 
 _SECRETS = 100_000
 _ROUNDS = 3
 _QUIET_SECONDS = 60
-_RESTIC = (
-    "RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password restic --repo /var/backups/infisical"
-)
-_RESULTS = REPOSITORY / "bench" / "BACKUPS.md"
 
 
 def main() -> int:
     """Run the benchmark; 0 when the results are written, whatever they are, 1 on an error."""
-    host = StagingHost(HOST)
-    try:
-        engine.ensure()
-        try:
-            text = render(_measured(host))
-        finally:
-            host.down()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    _RESULTS.write_text(text)
-    print(text)
-    return 0
+    return written("BACKUPS.md", lambda: render(_measured(StagingHost(HOST))))
 
 
 def _measured(host: StagingHost) -> Measured:
@@ -59,8 +44,8 @@ def _measured(host: StagingHost) -> Measured:
     for number in range(_ROUNDS):
         say(f"Round {number + 1} of {_ROUNDS}")
         _round(host, measured)
-    manifest = host.run(f"{_RESTIC} dump latest manifest.json").stdout
-    measured.dump = json.loads(manifest)["dump"]["bytes"] / 1e6
+    manifest = json.loads(restic(host, "dump latest manifest.json"))
+    measured.dump = manifest["dump"]["bytes"] / 1e6
     return measured
 
 
