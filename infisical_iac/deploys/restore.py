@@ -9,7 +9,7 @@ from infisical_iac.deploys.canary import canary
 from infisical_iac.deploys.docker import docker
 from infisical_iac.deploys.preflight import Preflight, preflight
 from infisical_iac.deploys.record import record
-from infisical_iac.deploys.stack import compose_file
+from infisical_iac.deploys.stack import compose_file, run_containers
 from infisical_iac.deploys.workspace import workspace
 from infisical_iac.operations import journal, proof, restore
 from infisical_iac.operations import stack as containers
@@ -58,13 +58,7 @@ def exchange(known: Preflight, source: Source) -> None:
         project=known.workspace.project.slug,
         name="Restore the database",
     )
-    containers.running(
-        compose=compose,
-        images=settings.images,
-        archives=settings.image_archives,
-        timeout=settings.start_timeout,
-        name="Run Infisical, PostgreSQL and Redis",
-    )
+    run_containers(settings, compose)
     proof.proven(
         desired=known.workspace,
         port=settings.http_port,

@@ -41,6 +41,17 @@ def mebibytes(size: str) -> int:
     return int(size[:-1]) * _MEBIBYTES[size[-1]]
 
 
+def run_containers(settings: Settings, compose: str) -> None:
+    """Bring the containers to what `compose`, the text of compose.yaml, says."""
+    containers.running(
+        compose=compose,
+        images=settings.images,
+        archives=settings.image_archives,
+        timeout=settings.start_timeout,
+        name="Run Infisical, PostgreSQL and Redis",
+    )
+
+
 @deploy("Stack")
 def stack(known: Preflight) -> None:
     """Make the keys, then bring the containers to what the settings say."""
@@ -65,10 +76,4 @@ def stack(known: Preflight) -> None:
         name="End a change of version that was interrupted",
     )
     upgrade.upgraded(compose=compose, settings=settings, project=project, name="Change the version")
-    containers.running(
-        compose=compose,
-        images=settings.images,
-        archives=settings.image_archives,
-        timeout=settings.start_timeout,
-        name="Run Infisical, PostgreSQL and Redis",
-    )
+    run_containers(settings, compose)
