@@ -119,6 +119,14 @@ def forget_backups(host: StagingHost) -> None:
     )
 
 
+def without_backups(host: StagingHost) -> Iterator[StagingHost]:
+    """The host without any backup, before what uses it and after; for a fixture."""
+    forget_backups(host)
+    yield host
+    forget_backups(host)
+    assert infisical_iac(host.name, "apply", "--yes").returncode == 0
+
+
 def gateway(host: StagingHost) -> str:
     """This machine's address, as the host sees it."""
     return host.run("ip route show default").stdout.split()[2]

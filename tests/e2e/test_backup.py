@@ -25,10 +25,7 @@ _ACCESS = {
 @pytest.fixture(scope="module", autouse=True)
 def host(deployed: StagingHost) -> Iterator[StagingHost]:
     """The host without any backup, before and after these tests."""
-    backing.forget_backups(deployed)
-    yield deployed
-    backing.forget_backups(deployed)
-    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+    yield from backing.without_backups(deployed)
 
 
 def _snapshots(host: StagingHost) -> dict[str, int]:

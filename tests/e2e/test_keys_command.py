@@ -24,10 +24,7 @@ _REDIS = "docker exec -i infisical-redis-1 sh -c"
 @pytest.fixture(scope="module", autouse=True)
 def host(deployed: StagingHost) -> Iterator[StagingHost]:
     """The host without any backup, before and after these tests."""
-    backing.forget_backups(deployed)
-    yield deployed
-    backing.forget_backups(deployed)
-    assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
+    yield from backing.without_backups(deployed)
 
 
 def _key(host: StagingHost, file: str) -> str:
