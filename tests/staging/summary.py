@@ -21,6 +21,7 @@ Next: run the deploy again, which finds everything in place,
 try the other commands on it,
     . .venv/bin/activate; export INFISICAL_IAC_INVENTORY=inventory/staging.py{export}
     infisical-iac status
+    infisical-iac backup now && infisical-iac restore --drill
 or take everything down with `make demo-down`.
 """
 _STANDIN = (
