@@ -1,20 +1,6 @@
 # What the scripts share that let other data of PostgreSQL take the place of those that are there.
-set -eu
-umask 077
-root=/etc/infisical
+. ./basics.sh
 main=infisical_postgres
-project=com.docker.compose.project=infisical
-
-fail() {
-    echo "$1" >&2
-    exit 1
-}
-
-store() {
-    cat >"$1.new"
-    sync "$1.new"
-    mv -f "$1.new" "$1"
-}
 
 # Runs the rest alone, in the directory $1. What was started over a connection that is gone may be
 # at work still.

@@ -9,13 +9,9 @@
 #
 # A key that exists is never written again, but by rotation.sh. The file .env follows from the stack's keys: Compose
 # reads it beside compose.yaml, so that no secret stands in there.
-set -eu
-umask 077
-root=/etc/infisical
+. ./basics.sh
 stack_keys="encryption_key auth_secret postgres_password redis_password"
 keys="$stack_keys restic_password"
-
-random() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
 
 form() {
     case $1 in
@@ -38,12 +34,6 @@ env_file() {
     for name in $stack_keys; do
         echo "$(echo "$name" | tr a-z A-Z)=$(cat "$root/keys/$name")"
     done
-}
-
-store() {
-    cat >"$1.new"
-    sync "$1.new"
-    mv -f "$1.new" "$1"
 }
 
 # What has to be private: the directories, then the files.

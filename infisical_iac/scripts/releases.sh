@@ -12,19 +12,10 @@
 #   releases.sh drop <image>…       removes images, but for those that a container has
 #
 # What a release is, infisical_iac/upgrade/__init__.py says.
-set -eu
-umask 077
-root=/etc/infisical
+. ./basics.sh
 releases=/var/backups/infisical-iac/upgrades
 kept=infisical-iac/kept
 main=infisical_postgres
-project=com.docker.compose.project=infisical
-
-store() {
-    cat >"$1.new"
-    sync "$1.new"
-    mv -f "$1.new" "$1"
-}
 
 id_of() { docker image inspect --format '{{ .Id }}' "$1" 2>/dev/null || true; }
 

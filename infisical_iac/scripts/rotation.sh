@@ -13,26 +13,9 @@
 #
 # `state` in the directory below has the key and the phase. In /etc/infisical/keys are <key>.next
 # before the switch and <key>.old after it; <key> itself is whole at every moment.
-set -eu
-umask 077
-root=/etc/infisical
+. ./basics.sh
 here=/var/lib/infisical-rotation
 backups=/var/lib/infisical-backup
-project=com.docker.compose.project=infisical
-
-fail() {
-    echo "$1" >&2
-    exit 1
-}
-
-store() {
-    cat >"$1.new"
-    sync "$1.new"
-    mv -f "$1.new" "$1"
-    sync "$(dirname "$1")"
-}
-
-random() { od -An -v -tx1 -N 32 /dev/urandom | tr -d ' \n'; }
 
 list() {
     for file in "$root"/keys/*; do
@@ -88,7 +71,7 @@ prepare() {
 end, or end it with \`systemctl stop infisical-backup infisical-drill\`"
     key=$1
     enter prepared
-    random | store "$root/keys/$key.next"
+    random 32 | store "$root/keys/$key.next"
 }
 
 switch() {

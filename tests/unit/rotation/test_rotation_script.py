@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script_file
+from infisical_iac import rendering
 from infisical_iac.rotation.state import unfinished
 from tests.unit.played_host import played
 
 _OLD = "obviously-fake-password"
-_TEXT = script_file("rotation")
+_TEXT = rendering._text("rotation")
 _STEPS = ("prepare redis_password", "switch", "end")
 
 
