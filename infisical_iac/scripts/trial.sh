@@ -1,0 +1,66 @@
+# A change that the host takes back by itself unless it is told to keep it.
+#
+#   trial.sh arm <what> <seconds>   standard input has the commands that bring back what was; the
+#                                   host runs them after so many seconds, and at its next boot
+#   trial.sh keep <what>            the change stays; an error if it was taken back already
+#   trial.sh back <what>            takes it back now, if that hasn't been done
+set -eu
+umask 077
+state=/var/lib/infisical-trial
+name=infisical-trial-$2
+commands=$state/$2
+service=/etc/systemd/system/$name.service
+wanted=/etc/systemd/system/multi-user.target.wants/$name.service
+
+# The first to move the commands away has decided: they are run then, or never.
+unit() {
+    cat <<END
+[Unit]
+Description=Bring back what $1 was before a change that was not proven
+ConditionPathExists=|$commands
+ConditionPathExists=|$commands.back
+
+[Service]
+Type=oneshot
+ExecStart=-/bin/mv -f $commands $commands.back
+ExecStart=/bin/sh -e $commands.back
+ExecStart=/bin/rm -f $commands.back $service $wanted
+
+[Install]
+WantedBy=multi-user.target
+END
+}
+
+arm() {
+    test ! -e "$commands" || back "$1"
+    mkdir -p "$state"
+    cat >"$commands.new"
+    unit "$1" >"$service"
+    chmod 644 "$service"
+    systemctl daemon-reload
+    systemctl --quiet enable "$name.service"
+    sync "$commands.new" "$service"
+    mv -f "$commands.new" "$commands"
+    systemd-run --quiet --unit "$name.service" --on-active "$2" --timer-property AccuracySec=1s
+}
+
+keep() {
+    if ! mv "$commands" "$commands.kept" 2>/dev/null; then
+        echo "the host has taken it back already" >&2
+        exit 1
+    fi
+    forget
+}
+
+back() {
+    systemctl start "$name.service"
+    forget
+}
+
+forget() {
+    systemctl stop "$name.timer" 2>/dev/null || true
+    rm -f "$commands.kept" "$service" "$wanted"
+    systemctl daemon-reload
+}
+
+"$@"

@@ -1,0 +1,142 @@
+"""A change that is undone unless it is proven: who decides, and in which order."""
+
+import subprocess
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from infisical_iac.operations import trial
+from infisical_iac.operations.remote import CommandFailed
+from infisical_iac.operations.trial import TrialError, mark, tried
+from tests.unit.played_host import PlayedHost, played
+
+_UNIT = "/etc/systemd/system/infisical-trial-door.service"
+_COMMANDS = mark("door")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> PlayedHost:
+    """A host whose systemd does nothing but tell what it was asked for."""
+    found = played(tmp_path)
+    for program in ("systemctl", "systemd-run"):
+        file = tmp_path / "programs" / program
+        file.write_text('#!/bin/sh\necho "$(basename "$0") $*" >>"$HOST/told"\n')
+        file.chmod(0o755)
+    (found.directory / "etc/systemd/system").mkdir(parents=True)
+    return found
+
+
+def _arm(host: PlayedHost, commands: str) -> None:
+    done = host.run("trial", "arm", "door", "60", stdin=commands)
+    assert done.returncode == 0, done.stderr
+
+
+def _fire(host: PlayedHost) -> None:
+    """Do what systemd would do with the unit."""
+    for line in (host.read(_UNIT) or "").splitlines():
+        if line.startswith("ExecStart="):
+            command = line.removeprefix("ExecStart=")
+            done = subprocess.run(command.removeprefix("-").split(), capture_output=True)
+            assert done.returncode == 0 or command.startswith("-")
+
+
+def test_the_way_back_is_there_before_the_change_and_private(host: PlayedHost) -> None:
+    _arm(host, "true\n")
+    file = host.directory / _COMMANDS[1:]
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("true\n", 0o600)
+    last = (host.read("/told") or "").splitlines()[-2:]
+    assert last[0] == "systemctl --quiet enable infisical-trial-door.service"
+    assert last[1].startswith(
+        "systemd-run --quiet --unit infisical-trial-door.service --on-active 60"
+    )
+
+
+def test_the_host_takes_it_back_and_forgets_it(host: PlayedHost) -> None:
+    _arm(host, f"echo old >{host.directory}/door\n")
+    _fire(host)
+    assert host.read("/door") == "old\n"
+    assert host.read(_COMMANDS) is None
+    assert host.read(_UNIT) is None
+
+
+def test_a_way_back_that_was_interrupted_is_gone_again(host: PlayedHost) -> None:
+    _arm(host, f"test -e {host.directory}/ready; echo old >{host.directory}/door\n")
+    with pytest.raises(AssertionError):
+        _fire(host)
+    host.write("/ready", "")
+    _fire(host)
+    assert host.read("/door") == "old\n"
+    assert host.read(_UNIT) is None
+
+
+def test_what_is_kept_is_not_taken_back(host: PlayedHost) -> None:
+    _arm(host, f"echo old >{host.directory}/door\n")
+    host.ok(("trial", "keep", "door"))
+    assert (host.read(_COMMANDS), host.read(_UNIT), host.read("/door")) == (None, None, None)
+
+
+def test_what_was_taken_back_can_not_be_kept(host: PlayedHost) -> None:
+    _arm(host, "true\n")
+    _fire(host)
+    done = host.run("trial", "keep", "door")
+    assert (done.returncode, done.stderr) == (1, "the host has taken it back already\n")
+
+
+def test_a_trial_that_was_left_is_taken_back_before_the_next(host: PlayedHost) -> None:
+    _arm(host, "true\n")
+    _arm(host, "true\n")
+    told = (host.read("/told") or "").splitlines()
+    assert told.count("systemctl start infisical-trial-door.service") == 1
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of the host, in order, with `proof` for the second connection."""
+    order: list[str] = []
+
+    def run(command: str, *, doing: str, stdin: str | None = None) -> str:
+        order.append(doing.split()[0])
+        return ""
+
+    monkeypatch.setattr(trial, "run", run)
+    monkeypatch.setattr(trial, "alive", lambda _: order.append("proof"))
+    return order
+
+
+def test_a_change_is_kept_once_it_is_proven(asked: list[str]) -> None:
+    tried("door", lambda: asked.append("change"), back="true\n")
+    assert asked == ["prepare", "change", "proof", "keep"]
+
+
+def test_a_change_that_fails_is_taken_back_at_once(asked: list[str]) -> None:
+    def change() -> None:
+        raise CommandFailed("could not change it: no reason given")
+
+    with pytest.raises(TrialError, match="no reason given; the door is as it was before"):
+        tried("door", change, back="true\n")
+    assert asked == ["prepare", "bring"]
+
+
+def test_a_change_without_a_new_connection_is_taken_back_at_once(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alive(_: object) -> None:
+        raise TrialError("no new connection can be made to staging")
+
+    monkeypatch.setattr(trial, "alive", alive)
+    with pytest.raises(TrialError, match="to staging; the door is as it was before"):
+        tried("door", lambda: None, back="true\n")
+    assert asked == ["prepare", "bring"]
+
+
+@pytest.mark.parametrize("error", [EOFError(), OSError(), paramiko.SSHException()])
+def test_a_change_that_cuts_the_connection_is_left_to_the_host(
+    asked: list[str], error: Exception
+) -> None:
+    def change() -> None:
+        raise error
+
+    with pytest.raises(TrialError, match="the host brings back what was within 60 s"):
+        tried("door", change, back="true\n")
+    assert asked == ["prepare"]
