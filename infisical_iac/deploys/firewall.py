@@ -1,0 +1,23 @@
+"""The firewall on the host itself, up before anything of Docker is."""
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.firewall.rules import openings
+from infisical_iac.operations import firewall as operation
+
+# Where nothing says another one.
+_SSH_PORT = 22
+
+
+@deploy("Firewall")
+def firewall(known: Preflight) -> None:
+    """Drop what the settings don't let in, or take the firewall away that did."""
+    if known.settings.firewall == "off":
+        operation.removed(name="Leave the host's firewall to others")
+        return
+    operation.kept(
+        openings=openings(known.settings, *(known.machine.ssh_ports or (_SSH_PORT,))),
+        machine=known.machine,
+        name="Drop what the settings don't let in",
+    )

@@ -1,0 +1,94 @@
+"""The host's firewall: one table of nftables, loaded on trial, and again at every boot."""
+
+import shlex
+from collections.abc import Sequence
+
+from pyinfra.context import host
+
+from infisical_iac.facts.firewall import Firewall, FirewallState
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.firewall.nftables import EMPTY, TABLE, FirewallError, changes, refuse, ruleset
+from infisical_iac.firewall.rules import Opening
+from infisical_iac.operations import files, journal, systemd
+from infisical_iac.operations.files import File
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.operations.trial import mark, tried
+from infisical_iac.rendering import template
+
+DIRECTORY = "/etc/infisical-iac"
+FILE = f"{DIRECTORY}/firewall.nft"
+UNIT = "infisical-firewall.service"
+_WHAT = "firewall"
+_UNIT_FILE = f"{systemd.DIRECTORY}/{UNIT}"
+
+
+@telling_operation
+def kept(openings: Sequence[Opening], *, machine: MachineState) -> Commands:
+    """Let in what is among `openings` and nothing else, now and from the next boot's beginning.
+
+    What other programs have in tables of their own stays. Raises FirewallError, with nothing
+    changed, where that would lock out whoever is connected, or break what Docker does in a Swarm.
+    """
+    refuse(openings, client=machine.ssh_client, uplinks=machine.uplinks, is_in_swarm=machine.swarm)
+    text = ruleset(openings)
+    there = _look(text)
+    if there.installed and not there.wanted.startswith("table "):
+        reason = there.wanted.partition("\n")[0] or "it gives no reason"
+        raise FirewallError(f"the host's nft can't load the firewall: {reason}")
+    if there.actual != there.wanted or not there.installed or there.on_trial:
+        journal.item(
+            "~" if there.actual else "+",
+            f"firewall, table {TABLE}",
+            "on trial → proven" if there.on_trial else "",
+            changes(there.actual, there.wanted),
+        )
+        yield step(_load, text, there.actual)
+    wanted = [
+        File(FILE, text, check="nft --check -f {}"),
+        File(_UNIT_FILE, template(UNIT, path=FILE)),
+    ]
+    wrong = files.differing(wanted, there.files)
+    yield from files.written(wrong, there.files)
+    if wanted[1] in wrong or any(each.outdated for each in there.units.values()):
+        yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
+    yield from systemd.brought_up([UNIT], there.units)
+    if not journal.current().current.items:
+        host.noop("the firewall is loaded, and will be at boot")
+
+
+@telling_operation
+def removed() -> Commands:
+    """Take this project's firewall away; what other programs filter stays."""
+    there = _look(EMPTY)
+    if there.actual:
+        journal.item("-", f"firewall, table {TABLE}")
+        yield step(run, f"nft delete table {TABLE}", doing="take the firewall away")
+    if there.files:
+        for path in there.files:
+            journal.item("-", path)
+        yield step(run, _WITHOUT_UNIT, doing="keep the firewall from being loaded at boot")
+    if not there.actual and not there.files:
+        host.noop("there is no firewall of this project")
+
+
+_WITHOUT_UNIT = (
+    f"systemctl --quiet disable --now {UNIT}; rm -f {FILE} {_UNIT_FILE}; systemctl daemon-reload"
+)
+
+
+def _look(text: str) -> FirewallState:
+    return host.get_fact(
+        Firewall, ruleset=text, paths=[FILE, _UNIT_FILE], unit=UNIT, mark=mark(_WHAT)
+    )
+
+
+def _load(text: str, before: str) -> None:
+    """Load a ruleset in one step, on trial; `before` is the listing of the table that was there."""
+    # What is there let this very connection in. A listing that nft can't read, for what somebody
+    # else put into the table, has the file of the last run in its place, and that an open door.
+    back = (
+        f"printf %s {shlex.quote(EMPTY + before)} | nft -f - || nft -f {FILE} || "
+        f"printf %s {shlex.quote(EMPTY)} | nft -f -\n"
+    )
+    tried(_WHAT, lambda: run("nft -f -", doing="load the firewall", stdin=text), back=back)

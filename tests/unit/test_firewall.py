@@ -1,0 +1,127 @@
+"""What the firewall opens, by the settings, and when it is refused."""
+
+import runpy
+from typing import Any
+
+import pytest
+
+from infisical_iac.facts.files import PathState
+from infisical_iac.facts.firewall import Firewall, FirewallState
+from infisical_iac.firewall import nftables
+from infisical_iac.firewall.nftables import FirewallError, changes, refuse, ruleset
+from infisical_iac.firewall.rules import Opening, openings
+from infisical_iac.firewall.settings import EVERYBODY
+from infisical_iac.settings import Settings, load
+
+_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def _settings(**changed: Any) -> Settings:
+    module = runpy.run_path("group_data/all.py")
+    defaults = {key: value for key, value in module.items() if not key.startswith("__")}
+    return load({**defaults, "admin_email": "admin@example.com", "ingress": "caddy", **changed})
+
+
+def test_ssh_the_web_and_a_ping_are_open_to_everybody_by_default() -> None:
+    assert openings(_settings(), 22) == (
+        Opening("tcp", (22,), EVERYBODY, "SSH", limited=True),
+        Opening("icmp", (), EVERYBODY, "ping"),
+        Opening("tcp", (80, 443), EVERYBODY, "HTTP and HTTPS"),
+        Opening("udp", (443,), EVERYBODY, "HTTP/3"),
+    )
+
+
+def test_without_an_ingress_there_is_no_web() -> None:
+    described = [each.description for each in openings(_settings(ingress="none"), 22)]
+    assert described == ["SSH", "ping"]
+
+
+def test_what_is_allowed_beside_comes_last() -> None:
+    port = {"port": 51820, "protocol": "udp", "networks": ("203.0.113.0/24",)}
+    last = openings(_settings(allowed_ports=(port,)), 22)[-1]
+    assert last == Opening("udp", (51820,), ("203.0.113.0/24",), "allowed_ports")
+
+
+def test_networks_within_others_are_left_out_and_versions_kept_apart() -> None:
+    networks = ("10.1.0.0/16", "2001:db8::/32", "10.0.0.0/8", "2001:db8:1::/48")
+    [ssh, *_] = openings(_settings(ssh_networks=networks), 22)
+    assert (ssh.ipv4, ssh.ipv6) == (("10.0.0.0/8",), ("2001:db8::/32",))
+
+
+@pytest.mark.parametrize(
+    ("address", "is_admitted"),
+    [
+        ("10.9.9.9", True),
+        ("11.0.0.1", False),
+        ("fe80::1%eth0", True),
+        ("2001:db8::1", False),
+    ],
+)
+def test_an_address_is_admitted_by_its_network(address: str, is_admitted: bool) -> None:
+    [ssh, *_] = openings(_settings(ssh_networks=("10.0.0.0/8", "fe80::/10")), 22)
+    assert ssh.admits(address) is is_admitted
+
+
+def test_ssh_of_any_port_is_limited_and_never_opened_for_containers() -> None:
+    rules = [line.strip() for line in ruleset(openings(_settings(), 22, 2222)).splitlines()]
+    assert "tcp dport { 22, 2222 } goto ssh" in rules
+    assert [rule for rule in rules if "ct status dnat" in rule and "22" in rule] == []
+
+
+def test_the_own_address_must_be_among_the_networks_of_ssh() -> None:
+    opened = openings(_settings(ssh_networks=("10.0.0.0/8",)), 22)
+    refuse(opened, client="10.0.0.1", uplinks=["eth0"])
+    with pytest.raises(FirewallError, match=r"'ssh_networks' does not have 203\.0\.113\.9, which"):
+        refuse(opened, client="203.0.113.9", uplinks=["eth0"])
+
+
+@pytest.mark.parametrize("client", ["", "127.0.0.1", "::1"])
+def test_whoever_is_on_the_host_is_not_locked_out(client: str) -> None:
+    refuse(openings(_settings(ssh_networks=("10.0.0.0/8",)), 22), client=client, uplinks=[])
+
+
+@pytest.mark.parametrize("name", ["br-lan", "docker0"])
+def test_an_uplink_that_looks_like_a_bridge_of_dockers_is_refused(name: str) -> None:
+    with pytest.raises(FirewallError, match=f"the host's way out is the interface {name}"):
+        refuse(openings(_settings(), 22), client="", uplinks=["eth0", name])
+
+
+def test_a_host_in_a_swarm_is_refused() -> None:
+    with pytest.raises(FirewallError, match=r'in a Swarm, as Dokploy has it, .* firewall = "off"'):
+        refuse(openings(_settings(), 22), client="", uplinks=["eth0"], is_in_swarm=True)
+
+
+def test_a_bridge_of_ones_own_may_be_the_uplink() -> None:
+    refuse(openings(_settings(), 22), client="", uplinks=["br0", "vmbr0"])
+
+
+def test_a_change_is_shown_rule_by_rule_without_comments_of_others() -> None:
+    actual = 'table {\n\taccept comment "obviously fake"\n\tdrop\n}'
+    assert changes(actual, "table {\n\tdrop\n\tlog\n}") == "-    accept\n+    log"
+
+
+def test_no_change_is_shown_of_what_is_the_same() -> None:
+    assert changes("table {\n}", "table {\n}") == ""
+
+
+def test_the_host_is_read_section_by_section() -> None:
+    output = [
+        *("installed", "actual:", "table inet infisical {", "}", "wanted:", "table x {", "}"),
+        *("files:", "644 root:root /etc/a|regular file", f"{_HASH}  /etc/a", "units:"),
+        *("Id=a.service", "LoadState=loaded", "ActiveState=active", "UnitFileState=enabled"),
+    ]
+    state = Firewall().process(output)
+    assert state.actual == "table inet infisical {\n}"
+    assert state.wanted == "table x {\n}"
+    assert (state.installed, state.on_trial) == (True, False)
+    assert state.files == {"/etc/a": PathState("regular file", "644", "root:root", _HASH)}
+    assert state.units["a.service"].enabled
+
+
+def test_a_change_that_was_not_proven_is_seen() -> None:
+    output = ["installed", "trial", "actual:", "wanted:", "files:", "units:"]
+    assert Firewall().process(output) == FirewallState(on_trial=True, installed=True)
+
+
+def test_taking_it_away_names_no_other_table() -> None:
+    assert nftables.EMPTY == "table inet infisical\ndelete table inet infisical\n"
