@@ -1,0 +1,112 @@
+"""Who gets in: only what is meant to be open answers, and no wrong setting locks anybody out."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.operations.trial import mark
+from tests.e2e import backing, wrong_firewall
+from tests.e2e.beside import HOST4, HOST6, answering
+from tests.e2e.conftest import settled
+from tests.e2e.drift import FIREWALL
+from tests.e2e.running import Run, deploy
+from tests.staging import access
+from tests.staging.host import StagingHost
+
+_PUBLISHED, _OF_HOST = 6000, 6001
+_PORTS = (22, 80, 111, 443, 2376, 2377, 5432, 6379, 8080, _PUBLISHED, _OF_HOST)
+_TABLE = "nft --stateless --terse list table inet infisical"
+_SSH = {f"{HOST4}:22", f"{HOST6}:22"}
+
+
+@pytest.fixture(scope="module")
+def careless(deployed: StagingHost) -> Iterator[StagingHost]:
+    """The host with two containers of somebody else, one published to all, one on its network."""
+    run = "docker run --detach --restart always --entrypoint redis-server"
+    serve = "--protected-mode no --bind 0.0.0.0 ::"
+    image = deployed.run("docker images staging/redis --quiet").stdout.split()[0]
+    deployed.run(
+        f"{run} --name published --publish {_PUBLISHED}:6379 {image} {serve.replace(' ::', '')} && "
+        f"{run} --name of-host --network host {image} {serve} --port {_OF_HOST}"
+    )
+    yield deployed
+    deployed.run("docker rm --force published of-host")
+
+
+def _they_run(host: StagingHost) -> None:
+    host.run(
+        "for n in $(seq 120); do test $(docker ps --quiet --filter name=published "
+        "--filter name=of-host | wc -l) = 2 && exit 0; sleep 0.5; done; docker ps; exit 1"
+    )
+
+
+def test_from_another_network_ssh_alone_answers_after_a_restart_of_docker_and_a_reboot(
+    careless: StagingHost,
+) -> None:
+    rules = careless.run(_TABLE).stdout
+    careless.run("nft delete table inet infisical")
+    open_to_all = {f"{HOST4}:{port}" for port in (_PUBLISHED, _OF_HOST)} | {f"{HOST6}:{_OF_HOST}"}
+    assert answering(careless, _PORTS) == _SSH | open_to_all
+    careless.run("nft -f -", input=rules)
+    assert answering(careless, _PORTS) == _SSH
+    careless.run("systemctl restart docker")
+    _they_run(careless)
+    assert answering(careless, _PORTS) == _SSH
+    careless.reboot()
+    _they_run(careless)
+    assert careless.run(_TABLE).stdout == rules
+    assert answering(careless, _PORTS) == _SSH
+
+
+def _lock_out(host: StagingHost, end: str) -> Run:
+    return deploy(host.name, program=("-m", "tests.e2e.wrong_firewall", end))
+
+
+def test_a_firewall_that_would_lock_out_is_taken_back_and_told(deployed: StagingHost) -> None:
+    before = deployed.run(_TABLE).stdout
+    run = _lock_out(deployed, "proof")
+    assert run.status != 0
+    assert "no new connection can be made to staging" in run.sentence
+    assert "the firewall is as it was before" in run.sentence
+    assert deployed.run(_TABLE).stdout == before
+    settled(deployed)
+
+
+def test_a_run_that_dies_after_it_has_locked_out_is_undone_by_the_host(
+    deployed: StagingHost,
+) -> None:
+    before = deployed.run(_TABLE).stdout
+    assert _lock_out(deployed, "death").status == wrong_firewall.KILLED
+    assert "dport 2222" in deployed.run(_TABLE).stdout
+    assert not access.answers(deployed.directory, deployed.name)
+    end = time.monotonic() + 60
+    while not access.answers(deployed.directory, deployed.name):
+        assert time.monotonic() < end, "the host does not let anybody in again"
+    assert deployed.run(_TABLE).stdout == before
+    assert deployed.run(f"test -e {mark('firewall')}", check=False).returncode == 1
+    settled(deployed)
+
+
+def test_networks_without_the_own_address_are_refused_before_anything_changes(
+    deployed: StagingHost, tmp_path: Path
+) -> None:
+    elsewhere = backing.inventory(tmp_path, ssh_networks=("203.0.113.0/24",))
+    run = deploy(deployed.name, inventory=elsewhere)
+    assert run.status != 0
+    assert "setting 'ssh_networks' does not have" in run.sentence
+    settled(deployed)
+
+
+def test_a_firewall_that_is_turned_off_is_taken_away_and_nothing_of_others(
+    deployed: StagingHost,
+) -> None:
+    tables = deployed.run("nft list tables").stdout.splitlines()
+    off = deploy(deployed.name, data={"firewall": "off"}).ok()
+    assert off.changed == ["Firewall | Leave the host's firewall to others"]
+    left = deployed.run("nft list tables; ls /etc/infisical-iac").stdout.splitlines()
+    assert left == [each for each in tables if each != "table inet infisical"]
+    assert deploy(deployed.name).ok().changed == [FIREWALL]
+    assert sorted(deployed.run("nft list tables").stdout.splitlines()) == sorted(tables)
+    settled(deployed)

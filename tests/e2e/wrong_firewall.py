@@ -1,0 +1,44 @@
+"""`python -m tests.e2e.wrong_firewall <end> …`: pyinfra with a firewall that locks it out.
+
+It opens another port for SSH. With `proof` it goes on to the proof, which fails; with `death` it
+dies before that, as if killed, and the host waits for SECONDS alone.
+"""
+
+import os
+import sys
+
+from infisical_iac.deploys import firewall
+from infisical_iac.firewall.rules import Opening, openings
+from infisical_iac.operations import trial
+from infisical_iac.settings import Settings
+
+KILLED = 137
+SECONDS = 8
+_WRONG_PORT = 2222
+
+
+def _wrong(settings: Settings, *_: int) -> tuple[Opening, ...]:
+    return openings(settings, _WRONG_PORT)
+
+
+def _die(*_: object) -> None:
+    os._exit(KILLED)
+
+
+def lock_out(end: str) -> None:
+    """Let this process load the wrong firewall, and come to such an end."""
+    vars(firewall)["openings"] = _wrong
+    # One attempt says it all, and takes ten seconds.
+    vars(trial)["_ATTEMPTS"] = 1
+    if end == "death":
+        vars(trial)["alive"] = _die
+        assert trial.tried.__kwdefaults__ is not None
+        trial.tried.__kwdefaults__["seconds"] = SECONDS
+
+
+if __name__ == "__main__":
+    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    from pyinfra_cli.cli import cli
+
+    lock_out(sys.argv.pop(1))
+    cli()

@@ -1,0 +1,178 @@
+"""fail2ban of this machine with the rendered files, in a host's network namespace of its own."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infisical_iac.banning.rules import DIRECTORY, KNOWN
+from infisical_iac.deploys.watch import bans
+from infisical_iac.facts.watch import Watch, WatchState
+from infisical_iac.operations.watch import LOG
+from tests.unit.settings_of import settings_of
+
+# From the ranges that are for documentation; the host's are the first of each.
+HOST, ATTACKER, NEIGHBOUR, FRIEND = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
+HOST6, ATTACKER6, NEIGHBOUR6 = ("2001:db8::1", "2001:db8::2", "2001:db8::3")
+_PORT = 443
+_SERVE = (
+    "import socket, threading\n"
+    f"server = socket.create_server(('::', {_PORT}), family=socket.AF_INET6, dualstack_ipv6=True)\n"
+    "print('serving', flush=True)\n"
+    "while True: server.accept()[0].close()\n"
+)
+_REACH = (
+    "import socket, sys\n"
+    "try: socket.create_connection((sys.argv[2], int(sys.argv[3])), 2, (sys.argv[1], 0)).close()\n"
+    "except OSError: sys.exit(1)\n"
+)
+# The journal of SSH, as far as the script asks for it.
+_JOURNALCTL = """#!/bin/sh
+for each; do
+    case $each in --grep=*) grep -E -e "${each#--grep=}" %s ;; esac
+done
+"""
+
+
+class BanningHost:
+    """A host with a server and fail2ban, and an outside from where it is asked."""
+
+    def __init__(self, home: Path) -> None:
+        self._names = (f"iacban{os.getpid()}-host", f"iacban{os.getpid()}-outside")
+        self._home, self.log, self.journal = home, home / "access.log", home / "journal"
+        self._server: subprocess.Popen[str] | None = None
+
+    def up(self) -> None:
+        host, outside = self._names
+        for name in self._names:
+            _run("ip", "netns", "add", name)
+        _run(*f"ip link add eth0 netns {host} type veth peer name eth0 netns {outside}".split())
+        for name, addresses in (
+            (host, (HOST, HOST6)),
+            (outside, (ATTACKER, NEIGHBOUR, FRIEND, ATTACKER6, NEIGHBOUR6)),
+        ):
+            for interface in ("lo", "eth0"):
+                _run("ip", "-n", name, "link", "set", interface, "up")
+            for each in addresses:
+                length = "64" if ":" in each else "24"
+                command = ("address", "add", f"{each}/{length}", "dev", "eth0", "nodad")
+                _run("ip", "-n", name, *(command if ":" in each else command[:-1]))
+        self._server = subprocess.Popen(
+            self._within(host, "python3", "-c", _SERVE), stdout=subprocess.PIPE, text=True
+        )
+        assert self._server.stdout is not None
+        assert self._server.stdout.readline() == "serving\n"
+
+    def down(self) -> None:
+        self.client("stop")
+        if self._server is not None:
+            self._server.kill()
+            self._server.communicate()
+        for name in self._names:
+            subprocess.run(["ip", "netns", "delete", name], check=False)
+
+    def configure(self, **changes: object) -> None:
+        """Lay fail2ban's files out, as a deploy with these settings does, and start it."""
+        there = self._home / "fail2ban"
+        shutil.copytree(DIRECTORY, there)
+        shutil.rmtree(there / "jail.d")
+        script = self._home / "has-logged-in.sh"
+        places = {LOG: str(self.log), KNOWN: str(script)}
+        for each in bans(settings_of(**changes)):
+            text = each.content
+            for old, new in places.items():
+                text = text.replace(old, new)
+            path = each.path.replace(DIRECTORY, str(there))
+            file = script if each.path == KNOWN else Path(path)
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+        names = {"socket": "sock", "pidfile": "pid", "dbfile": "db", "logtarget": "said"}
+        lines = [f"{key} = {self._home / name}" for key, name in names.items()]
+        (there / "fail2ban.local").write_text("\n".join(["[Definition]", *lines, ""]))
+        programs = self._home / "programs"
+        programs.mkdir()
+        (programs / "journalctl").write_text(_JOURNALCTL % self.journal)
+        (programs / "journalctl").chmod(0o755)
+        self.journal.touch()
+        self.log.touch()
+        self.start()
+
+    def start(self) -> None:
+        done = self._client("-b", "start")
+        assert done.returncode == 0, done.stderr + self.said()
+
+    def client(self, *words: str) -> str:
+        """What fail2ban answers."""
+        return self._client(*words).stdout
+
+    def _client(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = ("fail2ban-client", "-c", str(self._home / "fail2ban"), *words)
+        path = f"{self._home / 'programs'}:{os.environ['PATH']}"
+        return subprocess.run(
+            self._within(self._names[0], *command),
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def said(self) -> str:
+        said = self._home / "said"
+        return said.read_text() if said.exists() else ""
+
+    def nft(self, *words: str) -> str:
+        """Run nft on the host."""
+        return _run(*self._within(self._names[0], "nft", *words))
+
+    def logged(self, *lines: str) -> None:
+        """Have Caddy write lines."""
+        with self.log.open("a") as log:
+            log.writelines(f"{each}\n" for each in lines)
+
+    def reaches(self, source: str) -> bool:
+        """Whether the outside gets a connection from one of its addresses."""
+        command = ("python3", "-c", _REACH, source, HOST6 if ":" in source else HOST, str(_PORT))
+        return subprocess.run(self._within(self._names[1], *command), timeout=60).returncode == 0
+
+    def bans(self, *sources: str) -> bool:
+        """Whether all of these addresses are banned before long."""
+        return within(10, lambda: not any(self.reaches(each) for each in sources))
+
+    def looked(self) -> WatchState:
+        """What the deploy's look sees of it."""
+        command = Watch().command([], [], {})
+        config = f"fail2ban-client -c {self._home / 'fail2ban'}"
+        text = command.replace("fail2ban-client", config).replace("systemctl", "true")
+        return Watch().process(_run(*self._within(self._names[0], "sh", "-c", text)).splitlines())
+
+    def _within(self, name: str, *command: str) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", name, *command)
+
+
+@contextmanager
+def banning(home: Path, **changes: object) -> Iterator[BanningHost]:
+    """A host at work with these settings."""
+    host = BanningHost(home)
+    try:
+        host.up()
+        host.configure(**changes)
+        yield host
+    finally:
+        host.down()
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Whether a condition comes true in time."""
+    end = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return met
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout
