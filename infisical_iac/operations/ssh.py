@@ -1,0 +1,94 @@
+"""sshd, changed so that nobody is locked out: a new connection must prove it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyinfra.context import host
+
+from infisical_iac.facts.files import PathState
+from infisical_iac.facts.hardening import Hardening
+from infisical_iac.hardening import ssh
+from infisical_iac.hardening.ssh import DROP_IN
+from infisical_iac.operations import files, journal
+from infisical_iac.operations.files import File
+from infisical_iac.operations.remote import run, write
+from infisical_iac.operations.telling import Commands, shared, step, telling_operation
+from infisical_iac.operations.trial import tried
+
+
+@telling_operation
+def hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
+    """Have sshd let keys in alone, by modern algorithms, and forward to the host alone.
+
+    Where somebody else than root deploys, root can't log in at all.
+
+    Args:
+        alone: whether nobody but this project manages the host; else root gets in by a key where
+            root did before.
+        look: the arguments of the fact `Hardening`.
+
+    Raises SshError if the run itself came in by another way than a key, or if another file of
+    sshd's overrules ours.
+    """
+    there = shared(Hardening, **look)
+    if not there.sshd.there:
+        host.noop("OpenSSH's server is not installed")
+        return
+    method = _method(host.connector)
+    root_logs_in = root_keeps_way_in(
+        there.sshd.options.get("permitrootlogin", ""),
+        method=method,
+        by_sudo=bool(host.data.get("_sudo")),
+        alone=alone,
+    )
+    options = ssh.wanted(there.sshd.supported, root_logs_in=root_logs_in)
+    file = File(DROP_IN, ssh.drop_in(options))
+    before = there.files.get(DROP_IN)
+    if file.matches(before):
+        ssh.refuse_overruled(options, there.sshd.options)
+        if not there.sshd.stale:
+            host.noop("sshd is hardened")
+            return
+        journal.item("~", "sshd", "reads its configuration again")
+    else:
+        files.tell(file, before)
+    ssh.refuse_without_key(method, authorized=there.sshd.authorized)
+    yield step(_change, file, options, before)
+
+
+def root_keeps_way_in(permitted: str, *, method: str, by_sudo: bool, alone: bool) -> bool:
+    """Whether root gets in by a key.
+
+    Args:
+        permitted: what sshd takes for PermitRootLogin now.
+        method: how this connection was let in; empty on the machine itself.
+        by_sudo: whether somebody else than root deploys.
+        alone: whether nobody but this project manages the host.
+    """
+    # Who runs on the machine itself may be root there, whoever logs in from elsewhere; and a
+    # Dokploy that has several servers logs in to them, as root.
+    return not by_sudo if method and alone else permitted != "no"
+
+
+def _method(connector: Any) -> str:
+    """How the connection was let in, as RFC 4252 calls it; empty where there is none."""
+    client = getattr(connector, "client", None)
+    transport = client.get_transport() if client else None
+    return str(transport.auth_handler.auth_method) if transport else ""
+
+
+def _change(file: File, options: Mapping[str, str], before: PathState | None) -> None:
+    text = None
+    if before:
+        # Its last line break is lost on the way.
+        text = run(f"cat {DROP_IN}", doing=f"read {DROP_IN}") + "\n"
+    tried("sshd", lambda: _make(file, options), back=ssh.way_back(text))
+
+
+def _make(file: File, options: Mapping[str, str]) -> None:
+    write(file.path, file.content, mode=file.mode)
+    run("sshd -t", doing="have sshd accept its configuration")
+    printed = run("sshd -T", doing="read what sshd makes of its configuration").splitlines()
+    found = ssh.parse(f"option {line}" for line in printed)
+    ssh.refuse_overruled(options, found.options)
+    run(ssh.RELOAD, doing="let sshd read its configuration")

@@ -1,0 +1,84 @@
+# The maintenance window, run by systemd's infisical-maintenance.service:
+#
+#   maintenance.sh run [reboot]   upgrades Docker's packages, then, with `reboot`, reboots the host
+#                                 if an update asked for it; waits two hours for what it must not
+#                                 disturb
+#   maintenance.sh failed         tells the journal and the webhook what failed
+set -eu
+here=$(dirname "$0")
+state=/var/lib/infisical-maintenance
+work=$state/work
+metrics=infisical_maintenance
+project=label=com.docker.compose.project=infisical
+. "$here/reporting.sh"
+
+# Nothing begins any more while the two locks are held: no run of infisical-iac, whose lock names
+# its holder as lock.sh does, and neither a backup nor the part of a drill that reads one.
+hold() {
+    exec 8>>/run/infisical-iac.lock 9>>/var/lib/infisical-backup/lock
+    reason="a run of infisical-iac has been at work for 2 hours"
+    flock --wait 7200 8 || return
+    printf "by the host's maintenance since %s\npid %s\n" "$(date)" $$ >/run/infisical-iac.lock
+    reason="a backup has been at work for 2 hours"
+    flock --wait 7200 9 || return
+    for attempts in $(seq 240); do
+        under_way || return 0
+        sleep 30
+    done
+    return 1
+}
+
+under_way() {
+    for each in restore upgrade rotation; do
+        reason="a change of what serves, $each, has not ended: run \`infisical-iac apply\`"
+        test ! -e "/var/lib/infisical-$each/state" || return 0
+    done
+    reason="a drill has been at work for 2 hours"
+    case $(systemctl show --property=ActiveState --value infisical-drill.service) in
+    *activating) return 0 ;;
+    esac
+    return 1
+}
+
+# What is held back by hand stays as it is.
+packages() {
+    dpkg-query --show --showformat '${db:Status-Abbrev} ${Package}\n' \
+        'docker*' containerd containerd.io runc 2>/dev/null | sed -n 's/^ii  *//p'
+}
+
+well() {
+    docker info >/dev/null 2>&1 || return 1
+    for container in $(docker ps --all --quiet --filter "$project"); do
+        test "$(docker inspect --format '{{ .State.Health.Status }}' "$container")" = healthy ||
+            return 1
+    done
+}
+
+upgraded() {
+    attempt apt.sh 600 $(packages)
+    test -z "$reason" || return
+    reason="the containers are not well 5 minutes after Docker's upgrade"
+    for attempts in $(seq 60); do
+        ! well || return 0
+        sleep 5
+    done
+    return 1
+}
+
+run() {
+    mkdir -p "$work"
+    : >"$state/running"
+    ! { hold && upgraded; } || reason=
+    printf '{"ended": "%s", "failure": "%s"}\n' "$(utc "$(date +%s)")" "$(echo "$reason" | plain)" |
+        store "$state/last.json"
+    rm -f "$state/running"
+    test -z "$reason" || exit 1
+    test "${1-}" = reboot && test -e /run/reboot-required || exit 0
+    asking=$(cat /run/reboot-required.pkgs 2>/dev/null | xargs)
+    echo "The host reboots, as an update of $asking asks"
+    systemctl reboot
+}
+
+failed() { alarm "The host's maintenance"; }
+
+"$@"

@@ -1,0 +1,77 @@
+"""The hardening in effect: nobody is locked out, Docker has its window, and lynis is content."""
+
+import pytest
+
+from infisical_iac.hardening import ssh
+from infisical_iac.hardening.ssh import DROP_IN
+from tests.e2e.conftest import settled
+from tests.e2e.looking import containers
+from tests.e2e.running import REPOSITORY, deploy
+from tests.staging.host import Release, StagingHost, host_image
+from tests.staging.shell import run
+
+WAIVERS = REPOSITORY / "tests" / "lynis" / "waivers.prf"
+LEAST_INDEX = 80
+
+
+def test_a_configuration_that_lets_nobody_in_is_taken_back_and_the_reason_told(
+    deployed: StagingHost,
+) -> None:
+    before = deployed.run(f"cat {DROP_IN}").stdout
+    assert "PasswordAuthentication no" in before
+    failed = deploy(deployed.name, program=("-m", "tests.e2e.locking_out_ssh"))
+    assert failed.status == 1
+    assert "no new connection can be made" in failed.sentence
+    assert "the sshd is as it was before" in failed.sentence
+    assert deployed.run(f"cat {DROP_IN}").stdout == before
+    settled(deployed)
+
+
+def test_a_file_that_overrules_ours_is_refused_by_name(deployed: StagingHost) -> None:
+    file = "/etc/ssh/sshd_config.d/00-a.conf"
+    deployed.run(f"echo 'PasswordAuthentication yes' > {file}")
+    refused = deploy(deployed.name)
+    deployed.run(f"rm {file}")
+    assert refused.status == 1
+    assert "sshd would take PasswordAuthentication yes from another file" in refused.sentence
+    settled(deployed)
+
+
+@pytest.mark.parametrize("release", ["trixie", "bookworm"])
+def test_the_opensshs_of_both_debians_understand_every_option(release: Release) -> None:
+    queries = "; ".join(f"ssh -Q {kind} | sed 's/^/{kind} /'" for kind in ssh.QUERIES)
+    options = ssh.wanted(
+        ssh.parse(_inside(release, queries).splitlines()).supported, root_logs_in=True
+    )
+    assert {"KexAlgorithms", "Ciphers", "MACs"} <= options.keys()
+    prepare = f"ssh-keygen -A >/dev/null; mkdir -p /run/sshd; cat > {DROP_IN}; sshd -t && sshd -T"
+    printed = _inside(release, prepare, ssh.drop_in(options)).splitlines()
+    effective = ssh.parse(f"option {line}" for line in printed).options
+    ssh.refuse_overruled(options, effective)
+
+
+def _inside(release: Release, command: str, stdin: str = "") -> str:
+    container = ("docker", "run", "--rm", "--interactive", "--network", "none")
+    return run(*container, host_image(release), "sh", "-ec", command, input=stdin).stdout
+
+
+def test_the_maintenance_window_leaves_the_containers_running(deployed: StagingHost) -> None:
+    before = containers(deployed)
+    deployed.run("systemctl start infisical-maintenance.service")
+    last = deployed.run("cat /var/lib/infisical-maintenance/last.json").stdout
+    assert '"failure": ""' in last
+    assert containers(deployed) == before
+    settled(deployed)
+
+
+def test_lynis_rates_the_host_at_least_80_with_the_waivers(deployed: StagingHost) -> None:
+    install = "apt-get -qq install --yes --no-install-recommends lynis"
+    deployed.run(f"export DEBIAN_FRONTEND=noninteractive; apt-get -qq update; {install}")
+    deployed.run("cat > /etc/lynis/custom.prf", input=WAIVERS.read_text())
+    deployed.run("lynis audit system --quick --quiet --no-colors")
+    report = deployed.run("cat /var/log/lynis-report.dat").stdout.splitlines()
+    deployed.run("apt-get -qq purge --yes lynis; rm -f /var/log/lynis*; rm -rf /etc/lynis")
+    # What it depends on stays, with a directory of cron's that a run has to tighten.
+    deploy(deployed.name).ok()
+    found = dict(line.split("=", 1) for line in report if "=" in line)
+    assert int(found["hardening_index"]) >= LEAST_INDEX, "\n".join(report)

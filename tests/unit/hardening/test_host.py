@@ -1,0 +1,53 @@
+"""What is written and tightened on the host."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.facts.files import PathState
+from infisical_iac.hardening import host, kernel
+
+
+def test_a_mode_loses_what_it_gives_too_many_and_gains_nothing() -> None:
+    states = {
+        "/etc/crontab": PathState("regular file", "644", "root:root"),
+        "/etc/cron.d": PathState("directory", "500", "root:root"),
+        "/etc/cron.daily": PathState("directory", "2755", "root:root"),
+        "/etc/sudoers.d": PathState("directory", "1750", "root:root"),
+    }
+    assert host.loose(states) == {"/etc/crontab": "600", "/etc/cron.daily": "2700"}
+
+
+def test_what_is_not_there_is_not_made() -> None:
+    assert host.loose({}) == {}
+
+
+def test_no_parameter_takes_dockers_forwarding_away() -> None:
+    assert [name for name in kernel.PARAMETERS if "forward" in name] == []
+
+
+def test_a_module_is_kept_out_even_if_it_is_asked_for_by_name() -> None:
+    lines = kernel.modules().splitlines()
+    assert "install dccp /bin/false" in lines
+    assert "blacklist dccp" in lines
+
+
+def test_a_shell_of_a_person_makes_private_files_and_ends_when_it_is_left(tmp_path: Path) -> None:
+    profile = tmp_path / "profile.sh"
+    profile.write_text(host.SHELLS)
+    done = subprocess.run(
+        ["bash", "-c", f". {profile}; umask; echo $TMOUT; TMOUT=0; echo not reached"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == ["0027", "1800"]
+    assert "readonly" in done.stderr
+
+
+@pytest.mark.parametrize("line", host.AUDIT_RULES.splitlines()[1:])
+def test_a_rule_of_auditd_watches_writes_and_names_why(line: str) -> None:
+    flag, path, permissions, kinds, key, name = line.split()
+    assert (flag, permissions, kinds, key) == ("-w", "-p", "wa", "-k")
+    assert path.startswith("/")
+    assert name.isalpha()

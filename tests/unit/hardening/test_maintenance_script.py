@@ -1,0 +1,146 @@
+"""The maintenance window on a played host: what it waits for, upgrades, and reboots for."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.rendering import script_file
+
+_PROGRAMS = {
+    "dpkg-query": "printf 'ii  docker.io\\nhi  runc\\nun  docker-ce\\nii  containerd\\n'",
+    "docker": 'case $1 in ps) echo c1 ;; inspect) cat "$HOST/health" ;; esac',
+    "systemctl": 'echo "$@" >>"$HOST/systemctl"; cat "$HOST/drill" 2>/dev/null || true',
+    "sleep": ":",
+    "flock": 'test "$3" != "$(cat "$HOST/locked" 2>/dev/null)"',
+    "hostname": "echo played",
+}
+_APT = 'echo "$@" >>"$HOST/apt"; test ! -e "$HOST/broken" || { echo "E: no mirror" >&2; exit 1; }'
+
+Window = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A host whose containers are healthy."""
+    for directory in ("run", "var/lib/infisical-backup", "programs"):
+        (tmp_path / directory).mkdir(parents=True)
+    for part in ("maintenance", "reporting"):
+        text = script_file(part).replace("/var/lib/", f"{tmp_path}/var/lib/")
+        (tmp_path / f"{part}.sh").write_text(text.replace("/run/", f"{tmp_path}/run/"))
+    (tmp_path / "apt.sh").write_text(_APT)
+    (tmp_path / "health").write_text("healthy\n")
+    for name, text in _PROGRAMS.items():
+        (tmp_path / "programs" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "programs" / name).chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def window(host: Path) -> Window:
+    """Opens the window on the host."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", host / "maintenance.sh", "run", *arguments],
+            env={"HOST": str(host), "PATH": f"{host}/programs:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def _failure(host: Path) -> str:
+    last = json.loads((host / "var/lib/infisical-maintenance/last.json").read_text())
+    return str(last["failure"])
+
+
+def test_dockers_packages_are_upgraded_but_for_those_held_back(host: Path, window: Window) -> None:
+    assert window("reboot").returncode == 0
+    assert (host / "apt").read_text() == "600 docker.io containerd\n"
+    assert _failure(host) == ""
+
+
+def _reboots(host: Path) -> bool:
+    log = host / "systemctl"
+    return log.exists() and "reboot" in log.read_text().splitlines()
+
+
+def test_the_host_reboots_only_if_an_update_asks_and_the_setting_lets_it(
+    host: Path, window: Window
+) -> None:
+    window("reboot")
+    assert not _reboots(host)
+    (host / "run/reboot-required").touch()
+    (host / "run/reboot-required.pkgs").write_text("linux-image-amd64\n")
+    window()
+    assert not _reboots(host)
+    done = window("reboot")
+    assert _reboots(host)
+    assert "as an update of linux-image-amd64 asks" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("restore", "a change of what serves, restore, has not ended"),
+        ("upgrade", "a change of what serves, upgrade, has not ended"),
+        ("rotation", "a change of what serves, rotation, has not ended"),
+    ],
+)
+def test_nothing_is_done_while_what_serves_is_being_changed(
+    host: Path, window: Window, what: str, reason: str
+) -> None:
+    (host / f"var/lib/infisical-{what}").mkdir()
+    (host / f"var/lib/infisical-{what}/state").touch()
+    (host / "run/reboot-required").touch()
+    assert window("reboot").returncode == 1
+    assert _failure(host).startswith(reason)
+    assert not (host / "apt").exists()
+    assert not _reboots(host)
+
+
+def test_nothing_is_done_while_a_drill_is_at_work(host: Path, window: Window) -> None:
+    (host / "drill").write_text("activating\n")
+    assert window().returncode == 1
+    assert _failure(host) == "a drill has been at work for 2 hours"
+
+
+@pytest.mark.parametrize(
+    ("lock", "reason"),
+    [
+        ("8", "a run of infisical-iac has been at work for 2 hours"),
+        ("9", "a backup has been at work for 2 hours"),
+    ],
+)
+def test_nothing_is_done_while_a_run_or_a_backup_holds_its_lock(
+    host: Path, window: Window, lock: str, reason: str
+) -> None:
+    (host / "locked").write_text(f"{lock}\n")
+    assert window().returncode == 1
+    assert _failure(host) == reason
+    assert not (host / "apt").exists()
+
+
+def test_a_run_that_comes_meanwhile_is_told_who_is_at_work(host: Path, window: Window) -> None:
+    window()
+    assert (host / "run/infisical-iac.lock").read_text().startswith("by the host's maintenance")
+
+
+def test_a_failed_upgrade_and_sick_containers_keep_the_host_from_rebooting(
+    host: Path, window: Window
+) -> None:
+    (host / "run/reboot-required").touch()
+    (host / "broken").touch()
+    assert window("reboot").returncode == 1
+    assert _failure(host) == "E: no mirror"
+    (host / "broken").unlink()
+    (host / "health").write_text("starting\n")
+    assert window("reboot").returncode == 1
+    assert _failure(host) == "the containers are not well 5 minutes after Docker's upgrade"
+    assert not _reboots(host)

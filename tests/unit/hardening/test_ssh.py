@@ -1,0 +1,135 @@
+"""What sshd is told, and what is made of what it says."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.facts.hardening import Hardening
+from infisical_iac.hardening import ssh
+from infisical_iac.hardening.ssh import DROP_IN, SshError
+
+_OF_DEBIAN_12 = {
+    "kex": [
+        "diffie-hellman-group1-sha1",
+        "curve25519-sha256",
+        "sntrup761x25519-sha512@openssh.com",
+    ],
+    "cipher": ["3des-cbc", "aes256-ctr", "aes256-gcm@openssh.com"],
+    "mac": ["hmac-md5", "hmac-sha2-256-etm@openssh.com"],
+}
+
+
+def test_algorithms_are_those_that_are_modern_and_there_the_best_first() -> None:
+    options = ssh.wanted(_OF_DEBIAN_12, root_logs_in=True)
+    assert options["KexAlgorithms"] == "sntrup761x25519-sha512@openssh.com,curve25519-sha256"
+    assert options["Ciphers"] == "aes256-gcm@openssh.com,aes256-ctr"
+    assert options["MACs"] == "hmac-sha2-256-etm@openssh.com"
+
+
+def test_without_any_known_algorithm_sshd_keeps_its_own() -> None:
+    assert "Ciphers" not in ssh.wanted({"cipher": ["rot13"]}, root_logs_in=True)
+
+
+def test_root_gets_in_by_a_key_only_where_root_deploys() -> None:
+    assert ssh.wanted({}, root_logs_in=True)["PermitRootLogin"] == "prohibit-password"
+    assert ssh.wanted({}, root_logs_in=False)["PermitRootLogin"] == "no"
+
+
+def test_the_api_can_be_reached_through_the_connection_and_nothing_else() -> None:
+    options = ssh.wanted({}, root_logs_in=True)
+    assert options["AllowTcpForwarding"] == "local"
+    assert options["PermitOpen"].split() == ["127.0.0.1:*", "localhost:*", "[::1]:*"]
+
+
+def test_what_sshd_prints_of_the_same_options_is_no_reason_to_refuse() -> None:
+    options = ssh.wanted(_OF_DEBIAN_12, root_logs_in=True)
+    printed = {name.lower(): value for name, value in options.items()}
+    ssh.refuse_overruled(options, printed | {"permitrootlogin": "without-password"})
+
+
+def test_an_option_that_another_file_overrules_is_told_with_its_value() -> None:
+    options = {"PasswordAuthentication": "no", "StrictModes": "yes", "MaxAuthTries": "4"}
+    effective = {"passwordauthentication": "yes", "strictmodes": "yes", "maxauthtries": "6"}
+    with pytest.raises(SshError) as refusal:
+        ssh.refuse_overruled(options, effective)
+    beginning = "sshd would take PasswordAuthentication yes, MaxAuthTries 6 from another file"
+    assert str(refusal.value).startswith(beginning)
+
+
+def test_an_option_that_an_older_sshd_does_not_print_can_not_be_judged() -> None:
+    effective = {"passwordauthentication": "no"}
+    ssh.refuse_overruled({"PasswordAuthentication": "no", "DebianBanner": "no"}, effective)
+
+
+def test_a_configuration_that_sshd_can_not_read_is_told() -> None:
+    with pytest.raises(SshError, match="sshd does not understand its configuration"):
+        ssh.refuse_overruled({"PasswordAuthentication": "no"}, {})
+
+
+def test_who_came_in_by_a_password_is_not_locked_out() -> None:
+    with pytest.raises(SshError, match=r"let in by password, .*: log in with a key"):
+        ssh.refuse_without_key("password", authorized=True)
+
+
+def test_who_sits_at_the_machine_needs_a_key_in_place() -> None:
+    with pytest.raises(SshError, match=r"nobody has a key .*: put one into ~/.ssh/authorized_keys"):
+        ssh.refuse_without_key("", authorized=False)
+    ssh.refuse_without_key("", authorized=True)
+
+
+def test_who_came_in_by_a_key_can_come_again() -> None:
+    ssh.refuse_without_key("publickey", authorized=False)
+
+
+@pytest.mark.parametrize("before", [None, "MaxAuthTries 6\n# it's $HOME\n"])
+def test_the_way_back_restores_the_very_file_and_can_be_repeated(
+    tmp_path: Path, before: str | None
+) -> None:
+    file = tmp_path / "drop-in.conf"
+    file.write_text("the change")
+    (tmp_path / "systemctl").write_text('#!/bin/sh\necho "$@" >>"$(dirname "$0")/said"\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    commands = ssh.way_back(before).replace(DROP_IN, str(file))
+    for _ in range(2):
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        subprocess.run(["sh", "-ec", commands], check=True, env=environment)
+        assert (file.read_text() if file.exists() else None) == before
+    assert (tmp_path / "said").read_text() == "try-reload-or-restart ssh.service\n" * 2
+
+
+def test_the_host_is_looked_at_in_one_command() -> None:
+    output = [
+        "no schedule",
+        f"644 root:root {DROP_IN}|regular file",
+        f"{'a' * 64}  {DROP_IN}",
+        "units:",
+        "Id=infisical-maintenance.timer",
+        "ActiveState=active",
+        "UnitFileState=enabled",
+        "sshd:",
+        "sshd",
+        "option passwordauthentication no",
+        "option permitopen 127.0.0.1:* localhost:*",
+        "kex curve25519-sha256",
+        "kex mlkem768x25519-sha256",
+        "stale",
+        "authorized",
+    ]
+    found = Hardening().process(output)
+    assert not found.understood
+    assert found.files[DROP_IN].sha256 == "a" * 64
+    assert found.units["infisical-maintenance.timer"].active
+    assert found.sshd.there
+    assert found.sshd.stale
+    assert found.sshd.authorized
+    assert found.sshd.options["permitopen"] == "127.0.0.1:* localhost:*"
+    assert found.sshd.supported == {"kex": ["curve25519-sha256", "mlkem768x25519-sha256"]}
+
+
+def test_a_host_without_sshd_has_nothing_to_harden_there() -> None:
+    found = Hardening().process(["units:", "sshd:"])
+    assert found.understood
+    assert not found.sshd.there
+    assert not found.sshd.stale
