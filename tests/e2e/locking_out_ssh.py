@@ -1,0 +1,18 @@
+"""`python -m tests.e2e.locking_out_ssh …`: pyinfra whose hardening of SSH would let nobody in."""
+
+from infisical_iac.hardening import ssh
+
+_wanted = ssh.wanted
+
+
+def _locking_out(*args: object, **kwargs: object) -> dict[str, str]:
+    options: dict[str, str] = _wanted(*args, **kwargs)  # type: ignore[arg-type]
+    return {**options, "AuthorizedKeysFile": "/nowhere"}
+
+
+if __name__ == "__main__":
+    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    from pyinfra_cli.cli import cli
+
+    ssh.wanted = _locking_out
+    cli()
