@@ -47,7 +47,7 @@ def _look(inventory: str) -> list[Row]:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         url = urlsplit(settings.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
-        condition = host.get_fact(Condition, served_name=name, lock=lock.FILE)
+        condition = host.get_fact(Condition, served_name=name, port=url.port or 443, lock=lock.FILE)
         found = rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
         kit = recovery.row()
         return [*found, *([kit] if kit else [])]

@@ -1,0 +1,39 @@
+"""The Caddyfile, and how it is known which one Caddy runs with."""
+
+from functools import partial
+from hashlib import sha256
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from infisical_iac.ingress import paths
+from infisical_iac.ingress.settings import DIRECTORIES, INTERNAL
+from infisical_iac.rendering import template
+from infisical_iac.settings import Settings
+
+# On the host's loopback address, where Caddy answers with the revision that it runs with.
+REVISION_PORT = 2019
+
+
+class Caddyfile(NamedTuple):
+    """A text and its revision: a hash of the text and of the certificate that it names."""
+
+    text: str
+    revision: str
+
+
+def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
+    """The Caddyfile; `certificate` is the text of the settings' own one, empty for none."""
+    url = urlsplit(settings.site_url)
+    render = partial(
+        template,
+        "Caddyfile",
+        settings=settings,
+        host=url.hostname,
+        site=url.netloc.lower(),
+        directory=DIRECTORIES.get(settings.acme_ca, settings.acme_ca),
+        is_internal=settings.acme_ca == INTERNAL,
+        revision_port=REVISION_PORT,
+        paths=paths,
+    )
+    revision = sha256(f"{render(revision='')}{certificate}".encode()).hexdigest()[:32]
+    return Caddyfile(render(revision=revision), revision)

@@ -1,0 +1,88 @@
+"""The settings of the way in, checked as all others are."""
+
+import re
+from ipaddress import ip_network
+from typing import Literal, Self
+
+from pydantic import BaseModel, field_validator, model_validator
+
+_IMAGE = r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*:\d[A-Za-z0-9._-]*"
+_DIGEST = r"(@sha256:[0-9a-f]{64})?"
+_EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
+_DIRECTORY = r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+
+# What Let's Encrypt calls its directories; "internal" is Caddy's own authority.
+DIRECTORIES = {
+    "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
+    "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+}
+INTERNAL = "internal"
+
+
+class IngressSettings(BaseModel):
+    """What stands between the outside and Infisical, with which certificate, and for whom."""
+
+    ingress: Literal["caddy", "traefik", "none"]
+    caddy_image: str
+    acme_email: str
+    acme_ca: str
+    tls_certificate: str
+    tls_key: str
+    ui_networks: tuple[str, ...]
+    machine_networks: tuple[str, ...]
+    traefik_network: str
+    traefik_entrypoint: str
+    traefik_resolver: str
+
+    @field_validator("caddy_image")
+    @classmethod
+    def _caddy_is_pinned(cls, value: str) -> str:
+        if not re.fullmatch(_IMAGE + _DIGEST, value):
+            raise ValueError(f"{value!r} names no version; write one such as caddy:2.10.2")
+        return value
+
+    @field_validator("acme_email")
+    @classmethod
+    def _acme_email_is_an_address(cls, value: str) -> str:
+        if value and not re.fullmatch(_EMAIL, value):
+            raise ValueError(f"{value!r} is no e-mail address; write one, or leave it empty")
+        return value
+
+    @field_validator("acme_ca")
+    @classmethod
+    def _authority_is_known(cls, value: str) -> str:
+        if value not in (*DIRECTORIES, INTERNAL) and not re.fullmatch(_DIRECTORY, value):
+            raise ValueError(
+                f"{value!r} is no authority; write {', '.join(DIRECTORIES)}, {INTERNAL}, or the "
+                "https address of an ACME directory"
+            )
+        return value
+
+    @field_validator("ui_networks", "machine_networks")
+    @classmethod
+    def _allowed_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_network(each) for each in value)
+
+    @field_validator("traefik_network", "traefik_entrypoint", "traefik_resolver")
+    @classmethod
+    def _traefik_knows_the_name(cls, value: str) -> str:
+        if not re.fullmatch(_NAME, value):
+            raise ValueError(f"{value!r} is no name; write the one that Traefik has")
+        return value
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            given, missing = ("tls_certificate", "tls_key")
+            if self.tls_key:
+                given, missing = missing, given
+            raise ValueError(f"{given} is set without {missing}; set both, or neither")
+        return self
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is no network; write one such as 10.0.0.0/8") from None

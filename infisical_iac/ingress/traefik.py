@@ -1,0 +1,104 @@
+"""The labels by which the Traefik of Dokploy finds Infisical, with the rules that Caddy has too."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from infisical_iac.ingress import paths
+from infisical_iac.settings import Settings
+
+# What Traefik's entry point for http is called wherever Dokploy set it up.
+_HTTP = "web"
+# Where Infisical sees its proxy: Caddy on the loopback, through Docker's bridges; Traefik in an
+# overlay, of which dokploy-network is one.
+_PROXIES = {"caddy": ("127.0.0.0/8", "172.16.0.0/12"), "traefik": ("10.0.0.0/8",), "none": ()}
+_MOST_BODY = 2_000_000
+# Calls a minute from one address to the paths that log in, and how many at once.
+_LOGINS, _BURST = 60, 30
+_RESPONSE_HEADERS = {
+    "contenttypenosniff": "true",
+    "referrerpolicy": "no-referrer",
+    "stsseconds": "31536000",
+}
+
+
+def labels(settings: Settings) -> dict[str, str]:
+    """The labels of Infisical's container. Routers and middlewares are all named after it."""
+    return dict(
+        (
+            ("traefik.enable", "true"),
+            ("traefik.docker.network", settings.traefik_network),
+            ("traefik.http.services.infisical.loadbalancer.server.port", "8080"),
+            *_middlewares(settings),
+            *_routers(settings),
+        )
+    )
+
+
+def trusted(settings: Settings) -> tuple[str, ...]:
+    """The networks whose X-Forwarded-For Infisical believes: those that its proxy is in."""
+    return tuple(dict.fromkeys((*settings.trusted_proxy_cidrs, *_PROXIES[settings.ingress])))
+
+
+def _middlewares(settings: Settings) -> Iterator[tuple[str, str]]:
+    at = "traefik.http.middlewares.infisical"
+    yield f"{at}-https.redirectscheme.scheme", "https"
+    yield f"{at}-https.redirectscheme.permanent", "true"
+    yield f"{at}-nobody.ipallowlist.sourcerange", "127.0.0.1/32"
+    yield f"{at}-body.buffering.maxrequestbodybytes", str(_MOST_BODY)
+    yield f"{at}-logins.ratelimit.average", str(_LOGINS)
+    yield f"{at}-logins.ratelimit.period", "1m"
+    yield f"{at}-logins.ratelimit.burst", str(_BURST)
+    for name, value in _RESPONSE_HEADERS.items():
+        yield f"{at}-headers.headers.{name}", value
+    for header in paths.FORGEABLE:
+        yield f"{at}-headers.headers.customrequestheaders.{header}", ""
+    for name, networks in (
+        ("people", settings.ui_networks),
+        ("machines", settings.machine_networks),
+        ("readers", _readers(settings)),
+    ):
+        if networks:
+            yield f"{at}-{name}.ipallowlist.sourcerange", ",".join(dict.fromkeys(networks))
+
+
+def _readers(settings: Settings) -> tuple[str, ...]:
+    """From where the paths of secrets may be read: people read by the same ones as services."""
+    both = settings.ui_networks and settings.machine_networks
+    return (*settings.machine_networks, *settings.ui_networks) if both else ()
+
+
+def _routers(settings: Settings) -> Iterator[tuple[str, str]]:
+    host = f"Host(`{urlsplit(settings.site_url).hostname}`)"
+    at = "traefik.http.routers.infisical"
+    yield f"{at}-http.rule", host
+    yield f"{at}-http.entrypoints", _HTTP
+    yield f"{at}-http.middlewares", "infisical-https"
+    yield f"{at}-http.service", "infisical"
+    chosen = list(_chosen(bool(settings.ui_networks), bool(settings.machine_networks)))
+    for place, (name, condition, middlewares) in enumerate(chosen):
+        router = f"{at}-{name}"
+        used = (f"infisical-{each}" for each in ("headers", *middlewares, "body"))
+        yield f"{router}.rule", f"{host} && {condition}" if condition else host
+        yield f"{router}.priority", str(1000 - place)
+        yield f"{router}.entrypoints", settings.traefik_entrypoint
+        yield f"{router}.tls.certresolver", settings.traefik_resolver
+        yield f"{router}.middlewares", ",".join(used)
+        yield f"{router}.service", "infisical"
+
+
+def _chosen(ui: bool, machines: bool) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Name, condition and own middlewares of each router, in the order in which they are asked."""
+    reads = f"(Method(`GET`) || Method(`HEAD`)) && PathRegexp(`{paths.SECRETS}`)"
+    has_token = f"HeaderRegexp(`Authorization`, `{paths.identity_token()}`)"
+    people = ("people",) if ui else ()
+    yield "closed", f"PathRegexp(`{paths.CLOSED}`)", ("nobody",)
+    yield "status", f"PathRegexp(`{paths.STATUS}`)", ()
+    logs_in = ("machines", "logins") if machines else ("logins",)
+    yield "identities", f"PathRegexp(`{paths.IDENTITIES}`)", logs_in
+    if machines:
+        yield "services", f"{has_token} && {reads}", ("machines",)
+        yield "tokens", has_token, ("machines", *people)
+    if ui:
+        yield "reads", reads, ("readers",) if machines else ()
+    yield "logins", f"PathRegexp(`{paths.LOGINS}`)", (*people, "logins")
+    yield "all", "", people

@@ -1,0 +1,110 @@
+# The way in, as far as the deploy has to ask and to do on the host.
+#
+#   ingress.sh holders              who but our Caddy holds the ports 80 and 443, and Docker's
+#                                   networks: "web<port> <who>", "networks <name>…"
+#   ingress.sh look <name> <port>   the revision that Caddy runs with, "none" where it tells none,
+#                                   "stopped" where it does not run; and the certificate that is
+#                                   served for the name at the port of the loopback address
+#   ingress.sh take <image>         checks the files of ingress.new with Caddy's image, puts them
+#                                   in the place of the old ones, and has Caddy use them
+#   ingress.sh await <name> <port> <seconds>   returns once a certificate is served; else prints
+#                                   what Caddy says of it
+set -u
+umask 077
+root=/etc/infisical
+revision=http://127.0.0.1:2019/
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+tells_revision() { curl --silent --fail --max-time 2 --output /dev/null "$revision" 2>/dev/null; }
+
+caddy() {
+    docker ps --quiet --all --filter label=com.docker.compose.project=infisical \
+        --filter label=com.docker.compose.service=caddy "$@" 2>/dev/null
+}
+
+running() { caddy --filter status=running; }
+
+holders() {
+    # Ours is known by its process; with Docker stopped, by telling its revision.
+    ours=$(running | xargs --no-run-if-empty docker inspect --format 'pid={{ .State.Pid }},')
+    test -n "$ours" || ours=$(tells_revision && echo '"caddy"')
+    for port in 80 443; do
+        who=$(docker ps --filter "publish=$port/tcp" --format 'container {{ .Names }}' 2>/dev/null |
+            head -n 1)
+        test -n "$who" || who=$(ss --no-header --listening --tcp --numeric --processes \
+            "sport = :$port" 2>/dev/null | grep -vF "${ours:-nobody of ours}" |
+            sed 's/.*users:(("\([^"]*\)".*/\1/' | head -n 1)
+        test -z "$who" || echo "web$port $who"
+    done
+    echo "networks" $(docker network ls --format '{{ .Name }}' 2>/dev/null)
+}
+
+look() {
+    # One that has just been started needs a moment.
+    for attempt in $(seq 10); do
+        told=$(curl --silent --fail --max-time 2 "$revision")
+        test -z "$told" || break
+        told=none
+        test -n "$(running)" || { told=stopped; break; }
+        sleep 0.5
+    done
+    echo "revision $told"
+    certificate "$1" "$2"
+}
+
+certificate() {
+    timeout 10 openssl s_client -connect "127.0.0.1:$2" -servername "$1" </dev/null 2>/dev/null |
+        openssl x509 2>/dev/null
+}
+
+take() {
+    new=$root/ingress.new here=$root/ingress old=$root/ingress.old
+    said=$(docker run --rm --network none --read-only --cap-drop ALL \
+        --security-opt no-new-privileges --volume "$new:/etc/caddy:ro" --tmpfs /data \
+        --tmpfs /config --tmpfs /run/caddy --tmpfs /var/log/infisical-access \
+        "$1" caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile 2>&1) || {
+        rm -rf "$new"
+        fail "Caddy refuses it ($(echo "$said" | tail -n 1)); the old one goes on serving"
+    }
+    mkdir -p "$here"
+    rm -rf "$old"
+    cp -a "$here" "$old"
+    move "$new" "$here"
+    if ! tells_revision; then
+        # With an old file that it can't use, it starts again and again.
+        caddy | xargs --no-run-if-empty docker restart >/dev/null
+    elif ! said=$(docker exec "$(caddy)" caddy reload --config /etc/caddy/Caddyfile \
+        --adapter caddyfile --address unix//run/caddy/admin.sock 2>&1); then
+        move "$old" "$here"
+        fail "Caddy can't use it ($(echo "$said" | tail -n 1)); the old one goes on serving"
+    fi
+    rm -rf "$old"
+}
+
+# The files of one directory take the place of those of another.
+move() {
+    sync "$1"/*
+    mv -f "$1"/* "$2/"
+    test -e "$2/Caddyfile" || fail "$2/Caddyfile is not there"
+    grep -q /etc/caddy/tls "$2/Caddyfile" || rm -f "$2/tls.crt" "$2/tls.key"
+    rm -rf "$1"
+}
+
+await() {
+    end=$(($(date +%s) + $3))
+    until certificate "$1" "$2" | grep -q .; do
+        if test "$(date +%s)" -ge "$end"; then
+            docker logs --since 10m "$(caddy)" 2>&1 | grep -E 'ERROR|"level":"error"' | tail -n 1 |
+                cut -c 1-500
+            exit 0
+        fi
+        sleep 0.5
+    done
+    echo served
+}
+
+"$@"

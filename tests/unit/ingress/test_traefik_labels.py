@@ -1,0 +1,145 @@
+"""The labels for Dokploy's Traefik: every rule that Caddy has, in the order that makes it hold."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from infisical_iac.deploys.stack import compose_file
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.ingress import traefik
+from tests.unit.settings_of import NAME, settings_of
+
+_MACHINE = MachineState(os="debian", release="13")
+_ROUTER = "traefik.http.routers.infisical-"
+_ALLOWED = {"ui_networks": ("10.1.0.0/16",), "machine_networks": ("10.2.0.0/16",)}
+
+
+def _labels(**changes: Any) -> dict[str, str]:
+    return traefik.labels(settings_of(ingress="traefik", **changes))
+
+
+def _ways(labels: dict[str, str]) -> list[str]:
+    """The names of the routers for https, in the order in which Traefik asks them."""
+    priorities = {
+        name.split(".")[3].removeprefix("infisical-"): int(value)
+        for name, value in labels.items()
+        if name.startswith(_ROUTER) and name.endswith(".priority")
+    }
+    assert len(set(priorities.values())) == len(priorities)
+    return sorted(priorities, key=lambda each: -priorities[each])
+
+
+def _asked(labels: dict[str, str], path: str, *, method: str = "GET", token: str = "") -> str:
+    """The middlewares of the router that Traefik chooses for a request."""
+    for way in _ways(labels):
+        rule = labels[f"{_ROUTER}{way}.rule"].removeprefix(f"Host(`{NAME}`)").removeprefix(" && ")
+        patterns = re.findall(r"(PathRegexp|HeaderRegexp)\((?:`Authorization`, )?`(.*?)`\)", rule)
+        subjects = {"PathRegexp": path, "HeaderRegexp": token}
+        if all(re.search(pattern, subjects[kind]) for kind, pattern in patterns) and (
+            "Method(" not in rule or f"Method(`{method}`)" in rule
+        ):
+            return labels[f"{_ROUTER}{way}.middlewares"]
+    raise AssertionError(path)
+
+
+def test_each_way_leads_to_infisical_by_dokploys_entry_point_and_resolver() -> None:
+    labels = _labels(**_ALLOWED, traefik_entrypoint="https", traefik_resolver="le")
+    assert labels["traefik.enable"] == "true"
+    assert labels["traefik.docker.network"] == "dokploy-network"
+    assert labels["traefik.http.services.infisical.loadbalancer.server.port"] == "8080"
+    for way in _ways(labels):
+        assert labels[f"{_ROUTER}{way}.rule"].startswith(f"Host(`{NAME}`)")
+        assert labels[f"{_ROUTER}{way}.entrypoints"] == "https"
+        assert labels[f"{_ROUTER}{way}.tls.certresolver"] == "le"
+        assert labels[f"{_ROUTER}{way}.service"] == "infisical"
+        used = labels[f"{_ROUTER}{way}.middlewares"].split(",")
+        assert (used[0], used[-1]) == ("infisical-headers", "infisical-body")
+    assert labels[f"{_ROUTER}http.middlewares"] == "infisical-https"
+    assert labels[f"{_ROUTER}http.entrypoints"] == "web"
+
+
+def test_every_middleware_that_is_used_is_defined() -> None:
+    for changes in ({}, {"ui_networks": ("10.1.0.0/16",)}, _ALLOWED):
+        labels = _labels(**changes)
+        used = {
+            each
+            for name, value in labels.items()
+            if name.endswith(".middlewares")
+            for each in value.split(",")
+        }
+        defined = {
+            name.split(".")[3] for name in labels if name.startswith("traefik.http.middlewares.")
+        }
+        assert used == defined
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/admin/bootstrap", "/API/v1//admin/signup;x", "/api/v3/signup/email/verify"]
+)
+def test_what_makes_accounts_is_closed_to_everybody(path: str) -> None:
+    labels = _labels(**_ALLOWED)
+    assert "infisical-nobody" in _asked(labels, path, method="POST")
+    nobody = "traefik.http.middlewares.infisical-nobody.ipallowlist.sourcerange"
+    assert labels[nobody] == "127.0.0.1/32"
+
+
+_TOKEN = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJpZGVudGl0eUlkIjoiZmFrZSJ9.fake"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "token", "expected"),
+    [
+        ("/login", "GET", "", "people"),
+        ("/api/v1/projects", "GET", "", "people"),
+        ("/api/v3/auth/login", "POST", "", "people,logins"),
+        ("/api/v1/admin/config", "GET", "", "people,logins"),
+        ("/api/status", "GET", "", ""),
+        ("/api/v1/auth/universal-auth/login", "POST", "", "machines,logins"),
+        ("/api/v3/secrets/raw", "GET", _TOKEN, "machines"),
+        ("/api/v3/secrets/raw", "GET", "", "readers"),
+        ("/api/v3/secrets/raw", "POST", _TOKEN, "machines,people"),
+        ("/api/v3/secrets/raw", "POST", "", "people"),
+        ("/api/v1/projects", "GET", _TOKEN, "machines,people"),
+    ],
+)
+def test_each_request_meets_the_rules_that_are_for_it(
+    path: str, method: str, token: str, expected: str
+) -> None:
+    asked = _asked(_labels(**_ALLOWED), path, method=method, token=token)
+    own = [each.removeprefix("infisical-") for each in asked.split(",")][1:-1]
+    assert ",".join(own) == expected
+
+
+def test_without_networks_only_the_number_of_logins_is_limited() -> None:
+    labels = _labels()
+    assert _ways(labels) == ["closed", "status", "identities", "logins", "all"]
+    assert [name for name in labels if "ipallowlist" in name and "nobody" not in name] == []
+
+
+def test_a_forged_address_is_dropped() -> None:
+    headers = "traefik.http.middlewares.infisical-headers.headers.customrequestheaders."
+    labels = _labels()
+    assert labels[f"{headers}CF-Connecting-IP"] == labels[f"{headers}True-Client-IP"] == ""
+
+
+def test_the_compose_file_joins_dokploys_network_and_makes_nothing_of_it() -> None:
+    rendered = yaml.safe_load(compose_file(settings_of(ingress="traefik"), _MACHINE))
+    infisical = rendered["services"]["infisical"]
+    assert sorted(rendered["services"]) == ["infisical", "postgres", "redis"]
+    assert infisical["networks"] == ["edge", "databases", "proxy"]
+    assert rendered["networks"]["proxy"] == {"name": "dokploy-network", "external": True}
+    assert infisical["ports"] == ["127.0.0.1:8080:8080"]
+    assert infisical["environment"]["TRUSTED_PROXY_CIDRS"].endswith(",10.0.0.0/8")
+    # Compose would take a single dollar sign for a variable.
+    for name, value in traefik.labels(settings_of(ingress="traefik")).items():
+        assert infisical["labels"][name] == value.replace("$", "$$")
+
+
+def test_a_drill_joins_nothing_and_runs_no_ingress() -> None:
+    for kind in ("traefik", "caddy"):
+        rendered = yaml.safe_load(compose_file(settings_of(ingress=kind), _MACHINE, drill=True))
+        assert sorted(rendered["services"]) == ["infisical", "postgres", "redis"]
+        assert sorted(rendered["networks"]) == ["databases", "edge"]
+        assert "labels" not in rendered["services"]["infisical"]
