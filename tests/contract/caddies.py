@@ -1,0 +1,212 @@
+"""Debian's Caddy with the Caddyfile as it is rendered, in front of a server that tells all."""
+
+from __future__ import annotations
+
+import http.client
+import runpy
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from infisical_iac.ingress.caddyfile import Caddyfile, caddyfile
+from infisical_iac.settings import Settings, load
+
+from .services import MissingProgram, free_port, port_open, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "secrets.example.com"
+# What a part of the rendered text is replaced by, so that it fits a directory of this machine.
+_PLACES = {
+    "unix//run/caddy/admin.sock": "unix/{home}/admin.sock",
+    "/etc/caddy/tls": "{home}/tls",
+    "/var/log/infisical-access": "{home}/log",
+    "127.0.0.1:2019": "127.0.0.1:{revision}",
+    "{\n\tadmin": "{{\n\thttp_port {http}\n\tadmin",
+}
+
+
+class Answer(NamedTuple):
+    """What came back; names of headers in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def token(*claims: str) -> dict[str, str]:
+    """The header with a token of these claims, each `"name":value`."""
+    payload = urlsafe_b64encode(f"{{{','.join(claims)}}}".encode()).decode().rstrip("=")
+    return {"Authorization": f"Bearer eyJhbGciOiJIUzI1NiJ9.{payload}.obviously-fake"}
+
+
+MACHINE = token('"identityId":"00000000-fake"', '"iat":1')
+
+
+class Caddy:
+    """One Caddy in a process of its own; its files are in `home`."""
+
+    def __init__(self, home: Path, upstream_port: int, **changes: Any) -> None:
+        program = shutil.which("caddy")
+        if program is None:
+            raise MissingProgram("caddy was not found: install the Debian package caddy")
+        self.home, self.port, self.http = home, free_port(), free_port()
+        self._revision, self._upstream, self._program = free_port(), upstream_port, program
+        (home / "log").mkdir()
+        self.settings = self._settings(changes)
+        self.config = home / "Caddyfile"
+        self._environment = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
+        self._process: subprocess.Popen[bytes] | None = None
+        # What its certificate is trusted by: its own authority, as long as nothing else is said.
+        self.trust = home / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+
+    def _settings(self, changes: dict[str, Any]) -> Settings:
+        module = runpy.run_path("group_data/all.py")
+        defaults = {key: value for key, value in module.items() if not key.startswith("__")}
+        chosen = {
+            "admin_email": "admin@example.com",
+            "site_url": f"https://{NAME}:{self.port}",
+            "http_port": self._upstream,
+            "acme_ca": "internal",
+        }
+        return load(defaults | chosen | changes)
+
+    def write(self, certificate: str = "", /, *edits: tuple[str, str], **changes: Any) -> Caddyfile:
+        """Render the Caddyfile into `config`, with `edits` made to its text."""
+        if changes:
+            self.settings = self._settings(changes)
+        rendered = caddyfile(self.settings, certificate)
+        text = rendered.text
+        places = {
+            "home": str(self.home),
+            "revision": str(self._revision),
+            "http": str(self.http),
+        }
+        replaced = [(old, new.format(**places)) for old, new in _PLACES.items()]
+        for old, new in (*replaced, *edits):
+            assert old in text or old.startswith("/etc/caddy"), old
+            text = text.replace(old, new)
+        self.config.write_text(text)
+        return rendered
+
+    def start(self) -> Caddy:
+        """Run it, and return once it answers."""
+        with (self.home / "stderr").open("wb") as log:
+            self._process = subprocess.Popen(
+                [self._program, "run", "--config", self.config, "--adapter", "caddyfile"],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(lambda: port_open(self._revision), "Caddy did not start", self.said)
+        wait_until(self.is_trusted, "Caddy has no certificate", self.said)
+        return self
+
+    def is_trusted(self) -> bool:
+        """Whether it serves a certificate that its own authority vouches for."""
+        try:
+            self.tls().close()
+        except (OSError, ssl.SSLError):
+            return False
+        return True
+
+    def said(self) -> str:
+        return (self.home / "stderr").read_text()
+
+    def validate(self) -> subprocess.CompletedProcess[str]:
+        """What `caddy validate` says of the file."""
+        return self._run("validate")
+
+    def reload(self) -> None:
+        """Have it use the file as it is now."""
+        done = self._run("reload", "--address", f"unix/{self.home}/admin.sock")
+        assert done.returncode == 0, done.stderr
+
+    def _run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self._program, command, "--config", self.config, "--adapter", "caddyfile", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def revision(self) -> str:
+        """The revision that it says it runs with."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._revision, timeout=10)
+        connection.request("GET", "/", headers={"Host": f"127.0.0.1:{self._revision}"})
+        return connection.getresponse().read().decode()
+
+    def connection(self, source: str = "127.0.0.1") -> http.client.HTTPConnection:
+        """A connection of TLS to it, from an address of the loopback."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.sock = self.tls(source)
+        return connection
+
+    def tls(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
+        """A socket of TLS whose certificate is verified against what `trust` names."""
+        context = ssl.create_default_context(cafile=str(self.trust))
+        context.set_alpn_protocols(["http/1.1"])
+        plain = socket.create_connection(("127.0.0.1", self.port), 10, (source, 0))
+        plain.settimeout(30)
+        return context.wrap_socket(plain, server_hostname=NAME)
+
+    def served(self) -> str:
+        """The certificate that it serves, in PEM."""
+        with self.tls() as open_socket:
+            return ssl.DER_cert_to_PEM_cert(open_socket.getpeercert(binary_form=True) or b"")
+
+    def ask(
+        self,
+        target: str,
+        method: str = "GET",
+        *,
+        source: str = "127.0.0.1",
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Answer:
+        """One request, whose target is sent as it is."""
+        connection = self.connection(source)
+        try:
+            return ask(connection, target, method, headers=headers, body=body)
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(timeout=20)
+            self._process = None
+
+
+def ask(
+    connection: http.client.HTTPConnection,
+    target: str,
+    method: str = "GET",
+    *,
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+) -> Answer:
+    """One request on a connection, whose target is sent as it is."""
+    connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+    for name, value in {"Host": f"{NAME}:{connection.port}", **(headers or {})}.items():
+        connection.putheader(name, value)
+    if body:
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders()
+    with suppress(OSError):  # whoever refuses a body does not read it to its end
+        connection.send(body)
+    response = connection.getresponse()
+    found = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, found, response.read())
+
+
+# Starts one: the text of its own certificate, edits of the Caddyfile, and settings that differ.
+StartCaddy = Callable[..., Caddy]

@@ -1,0 +1,78 @@
+"""The rendered Caddyfile in a real Caddy: changed, broken, and with Infisical away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .caddies import MACHINE, NAME, Caddy, StartCaddy, ask
+from .upstream import SIZE, STATUS, Upstream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_reload_drops_no_open_connection(start_caddy: StartCaddy, upstream: Upstream) -> None:
+    caddy = start_caddy()
+    before = caddy.revision()
+    kept, slow = caddy.connection(), caddy.connection()
+    assert ask(kept, STATUS).status == 200
+    slow.putrequest("GET", "/slow", skip_host=True)
+    slow.putheader("Host", NAME)
+    slow.endheaders()
+    response = slow.getresponse()
+    first = response.read(500)
+    rendered = caddy.write(ui_networks=("127.0.0.1/32",))
+    caddy.reload()
+    assert caddy.revision() == rendered.revision != before
+    upstream.release.set()
+    assert len(first + response.read()) > SIZE
+    assert caddy.ask(STATUS, source="127.0.0.4").status == 200
+    assert caddy.ask("/login", source="127.0.0.4").status == 403
+
+
+def test_a_file_that_is_broken_is_refused_before_it_takes_effect(start_caddy: StartCaddy) -> None:
+    caddy = start_caddy()
+    assert caddy.validate().returncode == 0
+    before = caddy.revision()
+    caddy.write("", ("reverse_proxy", "reverse_prosy"))
+    done = caddy.validate()
+    assert done.returncode != 0
+    assert "unrecognized directive: reverse_prosy" in done.stderr
+    assert caddy.revision() == before
+    assert caddy.ask(STATUS).status == 200
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"acme_ca": "letsencrypt", "acme_email": "a@example.com"},
+        {"acme_ca": "letsencrypt-staging"},
+        {"acme_ca": "https://ca.example.com/directory"},
+        {"site_url": "https://Secrets.example.com"},
+        {"site_url": "https://192.0.2.1"},
+        {"ui_networks": ("10.0.0.0/8", "fd00::/8"), "machine_networks": ("192.0.2.7/32",)},
+    ],
+)
+def test_caddy_takes_what_any_settings_make(
+    tmp_path: Path, upstream: Upstream, changes: dict[str, Any]
+) -> None:
+    caddy = Caddy(tmp_path, upstream.port)
+    caddy.write(**changes)
+    done = caddy.validate()
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_fails_is_told_without_the_token(start_caddy: StartCaddy, upstream: Upstream) -> None:
+    nobody = Upstream()
+    nobody.close()
+    caddy = start_caddy(http_port=nobody.port)
+    # Asked by another name, it is told in Caddy's own log.
+    headers = {**MACHINE, "Host": NAME}
+    answer = caddy.ask("/api/v4/secrets?token=obviously-fake-query", headers=headers)
+    assert answer.status == 502
+    assert "server" not in answer.headers
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert '"status": 502' in caddy.said()
+    assert "obviously-fake" not in caddy.said()

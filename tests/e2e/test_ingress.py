@@ -1,0 +1,235 @@
+"""The way in on one host: Caddy, its drifts and failures, and none at all."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.rendering import script
+from tests.browser.visit import visit
+from tests.e2e.conftest import settled
+from tests.e2e.looking import containers, write_secrets
+from tests.e2e.running import Run, deploy, infisical_iac, planned
+from tests.e2e.suite import host_suite
+from tests.e2e.visiting import elsewhere, is_kept_out, logged_in, read_by_service
+from tests.e2e.web import ask
+from tests.staging import ingress
+from tests.staging.host import StagingHost
+
+FILES = "Stack | Configure the way in"
+STACK = "Stack | Run Infisical, PostgreSQL and Redis"
+WATCH = "Watch | Keep the access log rotated, and ban who fails to log in"
+SERVE = "Ingress | Serve a certificate for the site's address"
+NOBODY = "00000000-0000-0000-0000-000000000000"
+ROTATION = "infisical-access-log.timer"
+CADDYFILE = "/etc/infisical/ingress/Caddyfile"
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[StagingHost]:
+    """A host that is reached by https, through Caddy with a certificate of its own authority."""
+    one = StagingHost("e2e-ingress")
+    one.down()
+    one.up()
+    ingress.choose(one, "caddy")
+    deploy(one.name).ok()
+    yield one
+    one.down()
+
+
+def test_it_serves_https_from_the_first_deploy_on_and_nobody_makes_accounts(
+    host: StagingHost,
+) -> None:
+    settled(host)
+    status, body = ask(host, "/api/status")
+    assert (status, '"message":"Ok"' in body) == (200, True)
+    for path in ("/api/v1/admin/bootstrap", "/api/v1/admin/signup", "/api/v3/signup/email/signup"):
+        assert ask(host, path, "--data", "{}")[0] == 404
+
+
+def test_the_host_suite_is_green(host: StagingHost) -> None:
+    done = host_suite(host.name)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "skipped" not in done.stdout
+
+
+def test_the_access_log_tells_who_read_which_environment_and_nothing_that_was_read(
+    host: StagingHost,
+) -> None:
+    write_secrets(host, "/python-services", {"READ_FROM_OUTSIDE": "obviously-fake-value"})
+    hidden = read_by_service(host, "python-service")
+    assert "obviously-fake-value" in hidden
+    asked = ("audit", "access", "--identity", "python-service-production", "--since", "1h")
+    done = infisical_iac(host.name, *asked, "--status", "200", "--json")
+    assert done.returncode == 0, done.stderr
+    [read] = json.loads(done.stdout)
+    assert read["at"].startswith(time.strftime("%Y-%m-%dT", time.gmtime()))
+    assert (read["who"], read["proven"]) == ("python-service-production", True)
+    assert (read["project"], read["environment"], read["folder"]) == (
+        *("chainalign", "production"),
+        "/python-services",
+    )
+    log = host.run("cat /var/log/infisical-access/*").stdout
+    said = host.run("docker logs infisical-caddy-1 2>&1").stdout
+    assert [each for each in hidden if each in log + said + done.stdout] == []
+
+
+def test_failed_logins_close_the_door_to_their_address_alone_and_it_stays_closed(
+    host: StagingHost,
+) -> None:
+    with elsewhere() as address:
+        for _ in range(20):
+            assert logged_in(host, NOBODY, "none", "--interface", address)[0] in (401, 0)
+        assert is_kept_out(host, address)
+        assert ask(host, "/api/status")[0] == 200
+        host.run("nft delete table inet f2b-table; systemctl disable --now -q " + ROTATION)
+        assert planned(host.name)[1] == [
+            f"~ {ROTATION}: enabled and started",
+            "~ fail2ban.service: restarted, for nftables lets 1 banned in",
+        ]
+        assert deploy(host.name).ok().changed == [WATCH]
+        assert is_kept_out(host, address)
+        settled(host)
+    host.run("fail2ban-client unban --all")
+
+
+def test_a_browser_that_trusts_the_authority_takes_the_certificate(host: StagingHost) -> None:
+    name = ingress.name(host)
+    seen = visit(f"https://{name}", ingress.address(host), ingress.root(host))
+    assert (seen.state, seen.names) == ("secure", (name,))
+
+
+# One that does not tell a revision, as nobody would who writes a Caddyfile.
+_OTHER = (
+    "echo ':80' > /etc/infisical/ingress/mine; docker exec infisical-caddy-1 caddy reload "
+    "--config /etc/caddy/mine --adapter caddyfile --address unix//run/caddy/admin.sock; "
+    "rm /etc/infisical/ingress/mine"
+)
+
+
+@pytest.mark.parametrize(
+    ("cause", "plan", "repairs", "restarted"),
+    [
+        (
+            "docker rm --force infisical-caddy-1",
+            ["+ container caddy", "+ certificate of "],
+            [STACK],
+            True,
+        ),
+        (f"echo '# mine' >> {CADDYFILE}", [f"~ {CADDYFILE}"], [FILES], False),
+        (f"chmod 644 {CADDYFILE}", [f"~ {CADDYFILE}: mode 644 → 600"], [FILES], False),
+        (
+            _OTHER,
+            ["~ Caddy: runs with another Caddyfile", "+ certificate of "],
+            [FILES],
+            True,
+        ),
+        (
+            f"echo 'broken {{' > {CADDYFILE}; docker restart infisical-caddy-1; sleep 1",
+            [f"~ {CADDYFILE}", "~ container caddy: is ", "+ certificate of "],
+            [FILES],
+            True,
+        ),
+    ],
+    ids=["container gone", "file edited", "file readable", "another in effect", "cannot start"],
+)
+def test_a_drift_is_planned_and_repaired(
+    host: StagingHost, cause: str, plan: list[str], repairs: list[str], restarted: bool
+) -> None:
+    before = containers(host)
+    host.run(cause)
+    status, lines = planned(host.name)
+    assert status == 2
+    assert len(lines) == len(plan), lines
+    for line, beginning in zip(lines, plan, strict=True):
+        assert line.startswith(beginning)
+    # By the time that it is asked for, the certificate may be there again.
+    assert [each for each in deploy(host.name).ok().changed if each != SERVE] == repairs
+    settled(host)
+    assert ask(host, "/api/status")[0] == 200
+    after = containers(host)
+    touched = {service for service in before if before[service] != after.get(service)}
+    assert touched == ({"caddy"} if restarted else set())
+
+
+def test_a_file_that_caddy_refuses_leaves_the_old_one_serving(host: StagingHost) -> None:
+    before = containers(host)
+    host.run(
+        "mkdir /etc/infisical/ingress.new; echo 'nonsense {' > /etc/infisical/ingress.new/Caddyfile"
+    )
+    done = host.run(script("ingress", "take", "staging/caddy:2"), check=False)
+    assert done.returncode == 1
+    assert "Caddy refuses it (Error: " in done.stderr
+    assert done.stderr.endswith("; the old one goes on serving\n")
+    assert host.run("ls -d /etc/infisical/ingress*").stdout == "/etc/infisical/ingress\n"
+    assert containers(host) == before
+    settled(host)
+
+
+def _certificate(host: StagingHost, directory: Path) -> dict[str, str]:
+    """A certificate of one's own for the host's name, and its key; the settings that name them."""
+    certificate, key, name = directory / "own.crt", directory / "own.key", ingress.name(host)
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-subj", "/CN=obviously-fake", "-addext", f"subjectAltName=DNS:{name}"),
+            *("-days", "90", "-out", str(certificate), "-keyout", str(key)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return {"tls_certificate": str(certificate), "tls_key": str(key)}
+
+
+def test_ones_own_certificate_is_served_replaced_and_taken_away(
+    host: StagingHost, tmp_path: Path
+) -> None:
+    before = containers(host)
+    for _ in range(2):
+        own = _certificate(host, tmp_path)
+        run = deploy(host.name, "-vvv", "--debug", "--diff", data=own).ok()
+        assert FILES in run.changed
+        assert deploy(host.name, data=own).ok().changed == []
+        assert ask(host, "/api/status", trust=tmp_path / "own.crt")[0] == 200
+        private = (tmp_path / "own.key").read_text().splitlines()[1]
+        assert private not in run.stdout + run.stderr
+        assert host.run("stat --format=%a /etc/infisical/ingress/tls.key").stdout == "600\n"
+    deploy(host.name).ok()
+    settled(host)
+    assert ask(host, "/api/status")[0] == 200
+    assert host.run("ls /etc/infisical/ingress").stdout == "Caddyfile\n"
+    assert containers(host) == before
+
+
+@pytest.fixture
+def of_kind(host: StagingHost) -> Iterator[Callable[[str], Run]]:
+    """Deploy with another kind of ingress; afterwards it is Caddy again."""
+
+    def change(kind: str) -> Run:
+        return deploy(host.name, data={"ingress": kind})
+
+    yield change
+    deploy(host.name).ok()
+    settled(host)
+
+
+def test_another_kind_takes_caddy_away_and_brings_it_back_with_its_authority(
+    host: StagingHost, of_kind: Callable[[str], Run]
+) -> None:
+    authority, before = ingress.root(host).read_text(), containers(host)
+    of_kind("none").ok()
+    assert of_kind("none").ok().changed == []
+    del before["caddy"]
+    assert containers(host) == before
+    assert ask(host, "/api/status", trust=host.directory / "root.crt")[0] == 0
+    host.run("systemd-run --unit=other python3 -m http.server 80")
+    refused = of_kind("caddy")
+    host.run("systemctl stop other")
+    assert refused.status != 0
+    assert "port 80 of the host is held by python3: stop it" in refused.sentence
+    of_kind("caddy").ok()
+    assert ingress.root(host).read_text() == authority
+    assert ask(host, "/api/status")[0] == 200

@@ -1,0 +1,119 @@
+"""Caddy: well, confined, and running with the Caddyfile that the settings make."""
+
+import pytest
+
+from infisical_iac.deploys.stack import mebibytes
+from infisical_iac.facts.stack import Stack
+from infisical_iac.ingress import certificate
+from infisical_iac.ingress.caddyfile import REVISION_PORT, caddyfile
+from infisical_iac.operations.ingress import CADDYFILE, DIRECTORY, LOGS
+from infisical_iac.settings import Settings
+from tests.host.connection import Host
+from tests.host.containers import Inspected, Running
+from tests.host.sockets import Socket
+
+_NET_BIND_SERVICE = 1 << 10
+
+
+@pytest.fixture
+def caddy(inspected: dict[str, Inspected]) -> Inspected:
+    return inspected["caddy"]
+
+
+@pytest.fixture
+def kernel(running: dict[str, Running]) -> Running:
+    return running["caddy"]
+
+
+def _revision(host: Host) -> str:
+    return str(
+        host.check_output("curl --silent --max-time 5 http://127.0.0.1:%s", str(REVISION_PORT))
+    )
+
+
+def test_it_runs_and_is_healthy(caddy: Inspected) -> None:
+    assert (caddy["State"]["Status"], caddy["State"]["Health"]["Status"]) == ("running", "healthy")
+
+
+def test_it_comes_back_after_a_crash_and_a_reboot(caddy: Inspected) -> None:
+    assert caddy["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+def test_it_runs_the_image_of_the_settings(settings: Settings, caddy: Inspected) -> None:
+    assert caddy["Config"]["Image"] == settings.caddy_image
+
+
+def test_it_was_made_from_the_configuration_in_place(host: Host, settings: Settings) -> None:
+    compose = host.check_output("cat /etc/infisical/compose.yaml")
+    fact = Stack()
+    found = fact.process(
+        host.check_output(fact.command(compose, list(settings.images))).splitlines()
+    )
+    assert [each.configuration for each in found.containers["caddy"]] == [found.hashes["caddy"]]
+
+
+def test_it_runs_with_what_the_settings_make(host: Host, settings: Settings) -> None:
+    own = certificate.own(settings)
+    wanted = caddyfile(settings, own.certificate if own else "")
+    assert host.check_output("cat %s", CADDYFILE) == wanted.text.strip()
+    assert _revision(host) == wanted.revision
+
+
+def test_nobody_can_change_it_by_way_of_the_network(host: Host, caddy: Inspected) -> None:
+    # Where Caddy is administered by default, all that is had is the revision.
+    asked = f"http://127.0.0.1:{REVISION_PORT}/config/"
+    assert host.check_output("curl --silent --max-time 5 %s", asked) == _revision(host)
+    assert host.check_output("docker exec %s ls /run/caddy", caddy["Id"]) == "admin.sock"
+
+
+def test_it_may_take_low_ports_and_nothing_else(kernel: Running) -> None:
+    for fields in kernel.processes.values():
+        masks = {int(fields[each][0], 16) for each in ("CapEff", "CapPrm", "CapBnd")}
+        assert masks == {_NET_BIND_SERVICE}
+        assert fields["NoNewPrivs"] == ["1"]
+        assert fields["core"][:2] == ["0", "0"]
+    assert kernel.processes
+
+
+def test_its_root_file_system_is_read_only(kernel: Running) -> None:
+    assert "ro" in kernel.root
+
+
+def test_its_memory_and_the_number_of_its_processes_are_limited(kernel: Running) -> None:
+    assert kernel.limits["memory"] == str(mebibytes("256m") * 1024**2)
+    assert kernel.limits["pids"] == "128"
+
+
+def test_its_log_rotates(caddy: Inspected) -> None:
+    assert caddy["HostConfig"]["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
+
+
+def test_of_the_host_it_shares_the_network_its_files_and_its_access_log(caddy: Inspected) -> None:
+    config = caddy["HostConfig"]
+    assert config["NetworkMode"] == "host"
+    assert "host" not in (config["PidMode"], config["IpcMode"], config["UTSMode"])
+    bound = {each["Source"]: each["RW"] for each in caddy["Mounts"] if each["Type"] == "bind"}
+    assert bound == {DIRECTORY: False, LOGS: True}
+    volumes = {each.get("Name") for each in caddy["Mounts"] if each["Type"] == "volume"}
+    assert "infisical_caddy" in volumes
+
+
+def test_only_root_reads_the_key_and_the_access_log(host: Host, settings: Settings) -> None:
+    files = host.check_output("find %s %s -printf '%%m %%u %%p\n'", DIRECTORY, LOGS).splitlines()
+    assert files
+    assert {line.split()[1] for line in files} == {"root"}
+    modes = {line.split()[2]: line.split()[0] for line in files}
+    assert modes[LOGS] == "750"
+    own = {f"{DIRECTORY}/tls.key": "600"} if settings.tls_key else {}
+    assert {path: mode for path, mode in modes.items() if path.endswith(".key")} == own
+
+
+def test_it_alone_holds_the_ports_of_the_web(listening: list[Socket]) -> None:
+    owners = {each.port: each.owners for each in listening if each.port in (80, 443)}
+    assert sorted(owners) == [80, 443]
+    assert all('"caddy"' in each for each in owners.values())
+
+
+def test_the_newest_http_is_offered(host: Host) -> None:
+    udp = host.check_output("ss --no-header --listening --udp --numeric --processes")
+    assert [line for line in udp.splitlines() if ":443 " in line and '"caddy"' in line]
