@@ -7,6 +7,7 @@ from rich.text import Text
 
 from infisical_iac.auditing import Doing, doings
 from infisical_iac.cli.items import console, print_data
+from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.errors import UserError
 
@@ -15,16 +16,25 @@ class AuditError(UserError):
     """The audit log is not as it was written."""
 
 
-@click.command(short_help="Show who has changed the host, when, and what.")
+@click.group(
+    cls=LazyGroup,
+    modules={"access": "audit_access"},
+    invoke_without_command=True,
+    short_help="Show who has changed the host, or read a secret, when.",
+)
 @inventory_option
 @json_option
 @click.option("--last", type=click.IntRange(min=1), help="Show only this many, the latest.")
-def audit(inventory: str, as_json: bool, last: int | None) -> None:
-    """Show the host's audit log: each run that changed something, by whom, and what it changed.
+@click.pass_context
+def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -> None:
+    """Show the host's audit log: each run that changed something, by whom, and what it changed;
+    with `access`, who has asked Infisical for what.
 
     Each line holds the hash of the one before. Exit status: 0 if they fit together, 1 if a line
     but the last was changed or removed since, or for an error.
     """
+    if ctx.invoked_subcommand:
+        return
     from infisical_iac.cli.connect import connected
     from infisical_iac.operations import audit as log
 

@@ -1,0 +1,1 @@
+"""The access log: who asked Infisical for what, written by the proxy without any secret."""

@@ -1,0 +1,89 @@
+"""What the access log says of one request, with names for ids."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+UNFINISHED = "unfinished"
+# What Infisical answers nobody whose token it has not checked.
+_CHECKED = re.compile(
+    r"/api/v\d+/(secrets|folders|secret-imports|dynamic-secrets|projects|workspace|identities)([/;]|$)"
+)
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PROJECT = ("projectId", "workspaceId", "workspaceSlug")
+
+
+@dataclass(frozen=True)
+class Known:
+    """Names by id: of machine identities, of persons (their addresses), and of projects."""
+
+    identities: Mapping[str, str] = field(default_factory=dict)
+    people: Mapping[str, str] = field(default_factory=dict)
+    projects: Mapping[str, str] = field(default_factory=dict)
+
+    def ids(self, identity: str | None, person: str | None) -> list[str]:
+        """The ids of all that have one of the names; an id names whom nobody knows any more."""
+        asked = [(self.identities, identity), (self.people, person)]
+        return [
+            id
+            for names, wanted in asked
+            if wanted is not None
+            for id in ([wanted] if _ID.fullmatch(wanted) else names)
+            if wanted in (id, names.get(id))
+        ]
+
+
+@dataclass(frozen=True)
+class Access:
+    """One request.
+
+    Attributes:
+        at: when, in UTC, such as `2026-11-25T14:20:00Z`.
+        who: the name of the identity or person whose token came with it, their id where nobody
+            knows it any more, or empty.
+        proven: whether Infisical has checked that token; else anybody may have written it.
+        project: its slug, or its id where nobody knows it; empty if the request's body names it.
+        environment: its slug; empty if the request's body names it.
+        folder: likewise.
+    """
+
+    at: str
+    who: str
+    proven: bool
+    method: str
+    path: str
+    project: str
+    environment: str
+    folder: str
+    status: int
+    address: str
+
+
+def parse(lines: Iterable[str], known: Known) -> list[Access]:
+    """The requests that `access.sh` printed, in the order of the log, but for its last word."""
+    return [_access(json.loads(line), known) for line in lines if line != UNFINISHED]
+
+
+def _access(line: Mapping[str, object], known: Known) -> Access:
+    uri, who, method = (str(line[each]) for each in ("uri", "who", "method"))
+    status = int(str(line["status"]))
+    found = line["query"]
+    query = {k: unquote(str(v)) for k, v in found.items()} if isinstance(found, dict) else {}
+    path = re.split("[?&]", uri, maxsplit=1)[0]
+    at = datetime.fromtimestamp(float(str(line["at"])), UTC)
+    project = next((query[key] for key in _PROJECT if key in query), "")
+    return Access(
+        at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        who=known.identities.get(who) or known.people.get(who) or who,
+        proven=bool(who) and status < 400 and method != "OPTIONS" and bool(_CHECKED.match(path)),
+        method=method,
+        path=path,
+        project=known.projects.get(project, project),
+        environment=query.get("environment", ""),
+        folder=query.get("secretPath", ""),
+        status=status,
+        address=str(line["address"]),
+    )

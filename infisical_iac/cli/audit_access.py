@@ -1,0 +1,125 @@
+"""`infisical-iac audit access`: who has asked Infisical for what, by the proxy's log."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from infisical_iac.accesslog.access import UNFINISHED, Access, Known, parse
+from infisical_iac.accesslog.asking import AskingError, moment, statuses
+from infisical_iac.cli.items import console, print_data
+from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.errors import UserError
+from infisical_iac.settings import Settings
+
+_MOST, _WIDEST = 1000, 1000
+_COLUMNS = (
+    *("Time", "Who", "Method", "Path", "Project", "Environment", "Folder", "Status"),
+    "Address",
+)
+
+
+@click.command(short_help="Show who has asked Infisical for what.")
+@inventory_option
+@click.option("--identity", help="Only a machine identity: its name, such as backend-production.")
+@click.option("--person", help="Only a person: the e-mail address.")
+@click.option("--environment", help="Only an environment: its slug.", default="")
+@click.option("--since", help="30m, 12h, 7d, 2w ago, or a date.", default="1d", show_default=True)
+@click.option("--status", help="Only answers with 200, 4xx, or 401,403.", default="")
+@click.option(
+    "--last",
+    type=click.IntRange(1, 100_000),
+    default=_MOST,
+    show_default=True,
+    help="Show at most this many, the latest.",
+)
+@json_option
+def access(
+    inventory: str,
+    identity: str | None,
+    person: str | None,
+    environment: str,
+    since: str,
+    status: str,
+    last: int,
+    as_json: bool,
+) -> None:
+    """Show who has asked Infisical for what, and when: which environment was read by whom.
+
+    A name with a question mark is what the caller says of himself: Infisical did not check it, or
+    did not believe it. Environment and folder are known of reads; a write names them in its body,
+    which no log has. Exit status: 0, or 1 for an error.
+    """
+    from infisical_iac.cli.connect import connected
+    from infisical_iac.settings import load
+
+    begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
+    with connected(inventory) as host:
+        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+        if settings.ingress != "caddy":
+            raise AskingError(
+                f"there is no access log: setting 'ingress' is {settings.ingress!r}, and only "
+                "Caddy writes one here; the log of your own proxy may tell"
+            )
+        known = _known(settings, is_needed=bool(identity or person))
+        ids = known.ids(identity, person)
+        if (identity or person) and not ids:
+            raise AskingError(f"Infisical knows no {identity or person}: check the spelling")
+        lines = _read(begin, last, ids, environment, wanted)
+    found = parse(lines, known)
+    if as_json:
+        print_data([asdict(each) for each in found])
+    else:
+        show(found)
+    if UNFINISHED in lines:
+        raise AskingError("the log is too long to be read in four minutes: give a later --since")
+    if len(found) == last:
+        click.echo(f"Note: only the latest {last} are shown: --last takes more.", err=True)
+
+
+def _known(settings: Settings, *, is_needed: bool) -> Known:
+    from infisical_iac.operations import session
+    from infisical_iac.workspace import known
+
+    try:
+        return known.read(session.deployer(settings.http_port))
+    except UserError as error:
+        if is_needed:
+            raise
+        click.echo(f"Note: ids are shown without names, for {error}", err=True)
+        return Known()
+
+
+def _read(
+    since: datetime, last: int, ids: Sequence[str], environment: str, wanted: str
+) -> list[str]:
+    from infisical_iac.operations.remote import run
+    from infisical_iac.operations.watch import DIRECTORY
+    from infisical_iac.rendering import script
+
+    text = f"environment={environment}" if environment else ""
+    asked = (text, ",".join(ids), environment, wanted)
+    command = script("access", DIRECTORY, str(int(since.timestamp())), str(last), *asked)
+    return run(command, doing="read the access log").splitlines()
+
+
+def show(found: Sequence[Access]) -> None:
+    """Print a line for each request."""
+    if not found:
+        click.echo("Nobody has asked.")
+        return
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for column in _COLUMNS:
+        table.add_column(column, no_wrap=True)
+    for each in found:
+        who = f"{each.who}{'' if each.proven or not each.who else '?'}"
+        place = (each.project, each.environment, each.folder)
+        cells = (each.at, who, each.method, each.path, *place, str(each.status), each.address)
+        table.add_row(*map(Text, cells))
+    # A line is as long as it is: a name that is cut off answers no question.
+    to = console()
+    to.width = _WIDEST
+    to.print(table)

@@ -1,0 +1,33 @@
+# Prints what the access log says of the requests that are asked for, the latest, as JSON:
+#
+#   access.sh <directory> <since> <at most> <text> <ids> <environment> <statuses>
+#
+# since in seconds of the epoch; a text that a line has to hold, ids of identities and persons
+# divided by commas, an environment, and statuses as a regular expression: each may be empty. The
+# last line is "unfinished" where that takes more than four minutes.
+set -eu
+test -d "$1" || exit 0
+cd "$1"
+since=$2
+
+lines() {
+    ls -tr access.log* | while read -r file; do
+        test "$(stat --format=%Y "$file")" -lt "$since" || zcat --force "$file" || true
+    done
+}
+
+lines | grep --fixed-strings --text -e "$4" | { timeout 240 jq --raw-input --compact-output \
+    --argjson since "$since" --arg ids "$5" --arg environment "$6" --arg statuses "$7" '
+    def claims: gsub("-"; "+") | gsub("_"; "/") | (try (@base64d | fromjson) catch null)
+        | if type == "object" then . else {} end;
+    fromjson? | objects | select(.ts >= $since) | .request as $request
+    | ((.user_id // "") | claims) as $claims
+    | ($claims.identityId // $claims.userId // "" | tostring) as $who
+    | ($request.uri | [scan("[?&]([A-Za-z]+)=([^?&]*)")] | map({key: .[0], value: .[1]})
+        | from_entries) as $query
+    | select($ids == "" or ($who != "" and ($ids | split(",") | index($who))))
+    | select($environment == "" or $query.environment == $environment)
+    | select($statuses == "" or (.status | tostring | test("^(" + $statuses + ")$")))
+    | {at: .ts, who: $who, method: $request.method, uri: $request.uri, query: $query,
+       status: .status, address: $request.remote_ip}
+' || echo unfinished; } | tail --lines="$3"

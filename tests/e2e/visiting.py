@@ -1,0 +1,62 @@
+"""Visitors of a staging host's address: a service that reads, and somebody who guesses."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infisical_iac.api import contents
+from tests.e2e.looking import PROJECT, deployer, env_file
+from tests.e2e.web import ask
+from tests.staging.host import StagingHost
+
+LOGIN = "/api/v1/auth/universal-auth/login"
+# Of the network of Docker's bridge, far from the addresses that it hands out.
+_ELSEWHERE = "172.17.255.77"
+
+
+@contextmanager
+def elsewhere() -> Iterator[str]:
+    """Another address of this machine, from which staging hosts can be asked."""
+    address = ("address", "{}", f"{_ELSEWHERE}/32", "dev", "docker0")
+    subprocess.run(["ip", *(each.format("replace") for each in address)], check=True)
+    try:
+        yield _ELSEWHERE
+    finally:
+        subprocess.run(["ip", *(each.format("delete") for each in address)], check=True)
+
+
+def logged_in(host: StagingHost, client_id: str, secret: str, *options: str) -> tuple[int, str]:
+    """The status of a login from outside, and the token."""
+    body = json.dumps({"clientId": client_id, "clientSecret": secret})
+    content = ("--header", "Content-Type: application/json", "--data", body)
+    status, text = ask(host, LOGIN, *content, *options)
+    return status, json.loads(text)["accessToken"] if status == 200 else ""
+
+
+def read_by_service(host: StagingHost, service: str) -> set[str]:
+    """Read production as a service does, from outside; return all that nobody else may see."""
+    found = env_file(host, f"/etc/infisical/credentials/{service}.production.env")
+    secret = found["INFISICAL_CLIENT_SECRET"]
+    status, token = logged_in(host, found["INFISICAL_CLIENT_ID"], secret)
+    assert status == 200
+    with deployer(host) as client:
+        project = contents.project(client, PROJECT)
+    assert project is not None
+    place = f"projectId={project['id']}&environment=production&secretPath=%2Fpython-services"
+    bearer = ("--header", f"Authorization: Bearer {token}")
+    status, body = ask(host, f"/api/v4/secrets?{place}", *bearer)
+    assert status == 200
+    values = {each["secretValue"] for each in json.loads(body)["secrets"]}
+    return {secret, token, token.rpartition(".")[2], *values}
+
+
+def is_kept_out(host: StagingHost, address: str) -> bool:
+    """Whether nothing answers to an address, before long."""
+    end = time.monotonic() + 20
+    while ask(host, "/api/status", "--interface", address)[0] != 0:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.5)
+    return True

@@ -1,0 +1,40 @@
+"""Lines of the access log as Caddy 2.6 and 2.11 write them."""
+
+import json
+from base64 import urlsafe_b64encode
+from typing import Any
+
+AT = 1795672001.5
+
+
+def claims(**values: Any) -> str:
+    """The middle of a token."""
+    return urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def line(
+    uri: str,
+    *,
+    status: int = 200,
+    at: float = AT,
+    user: str = "",
+    address: str = "203.0.113.9",
+    method: str = "GET",
+    newer: bool = False,
+) -> str:
+    """A line, as a `newer` Caddy writes it or as Debian's."""
+    client = {"client_ip": address} if newer else {}
+    request = {"remote_ip": address, **client, "proto": "HTTP/2.0", "method": method, "uri": uri}
+    logged = {
+        "level": "info",
+        "ts": at,
+        "logger": "http.log.access.log0",
+        "msg": "handled request",
+        "request": request,
+        **({"bytes_read": 0} if newer else {}),
+        "user_id": user,
+        "duration": 0.0002,
+        "size": 2,
+        "status": status,
+    }
+    return json.dumps(logged, separators=(",", ":"))

@@ -1,0 +1,43 @@
+"""What the access log may be asked."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from infisical_iac.accesslog.asking import AskingError, moment, statuses
+
+_NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("30m", datetime(2026, 11, 26, 11, 30, tzinfo=UTC)),
+        ("12h", datetime(2026, 11, 26, tzinfo=UTC)),
+        ("7d", datetime(2026, 11, 19, 12, tzinfo=UTC)),
+        ("2w", datetime(2026, 11, 12, 12, tzinfo=UTC)),
+        ("2026-11-25", datetime(2026, 11, 25, tzinfo=UTC)),
+        ("2026-11-25T10:00:00+02:00", datetime(2026, 11, 25, 8, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_a_while_ago_or_a_date(text: str, expected: datetime) -> None:
+    assert moment(text, _NOW) == expected
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "yesterday", "-7d", "123456d", "2026-13-01"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(AskingError, match=f"--since '{text}' is no time: write 30m"):
+        moment(text, _NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("", ""), ("200", "200"), ("4xx", "4.."), ("401,5xx", "401|5..")]
+)
+def test_statuses_are_a_regular_expression(text: str, expected: str) -> None:
+    assert statuses(text) == expected
+
+
+@pytest.mark.parametrize("text", ["x", "40x", "600", "200,", "200|.*", "2000"])
+def test_what_is_no_status_is_refused(text: str) -> None:
+    with pytest.raises(AskingError, match="is no status: write 200, 4xx"):
+        statuses(text)

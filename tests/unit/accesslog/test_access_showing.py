@@ -1,0 +1,40 @@
+"""The table of `audit access`."""
+
+import pytest
+
+from infisical_iac.accesslog.access import Access
+from infisical_iac.cli.audit_access import show
+
+_READ = Access(
+    at="2026-11-26T06:26:48Z",
+    who="a-service-with-a-rather-long-name-production",
+    proven=True,
+    method="GET",
+    path="/api/v4/secrets/A_SECRET_WITH_A_RATHER_LONG_NAME_[red]",
+    project="chainalign",
+    environment="production",
+    folder="/python-services/and/folders/below",
+    status=200,
+    address="2001:db8:1234:5678:9abc:def0:1234:5678",
+)
+
+
+def test_no_cell_is_cut_off_however_long_a_line_gets(capsys: pytest.CaptureFixture[str]) -> None:
+    show([_READ])
+    [_, line] = capsys.readouterr().out.splitlines()
+    cells = (_READ.at, _READ.who, _READ.method, _READ.path, _READ.project, _READ.environment)
+    assert line.split() == [*cells, _READ.folder, "200", _READ.address]
+
+
+def test_who_was_not_checked_has_a_question_mark(capsys: pytest.CaptureFixture[str]) -> None:
+    claimed = Access(**{**vars(_READ), "who": "somebody", "proven": False, "status": 403})
+    nobody = Access(**{**vars(_READ), "who": "", "proven": False})
+    show([claimed, nobody])
+    [_, first, second] = capsys.readouterr().out.splitlines()
+    assert first.split()[1] == "somebody?"
+    assert second.split()[1] == "GET"
+
+
+def test_nobody_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    show([])
+    assert capsys.readouterr().out == "Nobody has asked.\n"
