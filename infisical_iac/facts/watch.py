@@ -1,0 +1,85 @@
+"""What the host has to log who asks Infisical, and to ban who asks too often."""
+
+import json
+import re
+import shlex
+from ast import literal_eval
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from pyinfra.api.facts import FactBase
+
+from infisical_iac.facts.files import Paths, PathState, reading
+from infisical_iac.facts.units import Units, UnitState
+
+_BANS, _UNITS = "bans:", "units:"
+_PROMPT = "fail2ban> "
+
+
+@dataclass(frozen=True)
+class WatchState:
+    """The files and units that were asked for, by path and name, and what fail2ban does.
+
+    Attributes:
+        jails: those at work.
+        unenforced: the addresses that are banned, as fail2ban has it, and that nftables lets in.
+    """
+
+    files: dict[str, PathState] = field(default_factory=dict)
+    units: dict[str, UnitState] = field(default_factory=dict)
+    jails: frozenset[str] = frozenset()
+    unenforced: frozenset[str] = frozenset()
+
+
+class Watch(FactBase[WatchState]):
+    """The WatchState; `config` maps a unit to the files that it reads at its start."""
+
+    def command(self, paths: list[str], units: list[str], config: dict[str, list[str]]) -> str:
+        return (
+            f"{reading(shlex.join(paths))}; echo {_BANS}; "
+            "printf 'status\\nbanned\\n' | timeout 20 fail2ban-client -i 2>/dev/null; echo; "
+            "nft --json list table inet f2b-table 2>/dev/null; "
+            f"echo; echo {_UNITS}; {Units().command(units, config)}"
+        )
+
+    def process(self, output: list[str]) -> WatchState:
+        bans, units = output.index(_BANS), output.index(_UNITS)
+        told = output[bans + 1 : units]
+        return WatchState(
+            Paths().process(output[:bans]),
+            Units().process(output[units + 1 :]),
+            _jails(told),
+            _banned(told) - _enforced(told),
+        )
+
+    @staticmethod
+    def default() -> WatchState:
+        return WatchState()
+
+
+def _jails(output: Iterable[str]) -> frozenset[str]:
+    for line in output:
+        if found := re.search(r"Jail list:\s*(\S.*)", line):
+            return frozenset(re.split(r",\s*", found[1].strip()))
+    return frozenset()
+
+
+def _banned(output: Iterable[str]) -> frozenset[str]:
+    for line in output:
+        if line.startswith(f"{_PROMPT}["):
+            by_jail = literal_eval(line.removeprefix(_PROMPT))
+            return _addresses(each for jail in by_jail for some in jail.values() for each in some)
+    return frozenset()
+
+
+def _enforced(output: Iterable[str]) -> frozenset[str]:
+    for line in output:
+        if line.startswith('{"nftables"'):
+            sets = [each["set"] for each in json.loads(line)["nftables"] if "set" in each]
+            return _addresses(each for one in sets for each in one.get("elem", ()))
+    return frozenset()
+
+
+def _addresses(found: Iterable[str]) -> frozenset[str]:
+    return frozenset(str(ip_address(each)) for each in found)

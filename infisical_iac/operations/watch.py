@@ -1,0 +1,106 @@
+"""Who asks Infisical is logged and rotated, and who asks too often is banned."""
+
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import PurePath
+
+from pyinfra.context import host
+
+from infisical_iac.banning import rules
+from infisical_iac.facts.watch import Watch, WatchState
+from infisical_iac.operations import files, journal, systemd
+from infisical_iac.operations.files import File
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+
+DIRECTORY = "/var/log/infisical-access"
+LOG = f"{DIRECTORY}/access.log"
+TIMER = "infisical-access-log.timer"
+FAIL2BAN = "fail2ban.service"
+
+
+@telling_operation
+def kept(
+    rotation: Sequence[File], bans: Sequence[File], jails: Collection[str], *, has_log: bool
+) -> Commands:
+    """Keep the `rotation` of the access log by a timer, and fail2ban at work.
+
+    Args:
+        rotation: the files of the rotation, units among them.
+        bans: all that fail2ban reads of this project's; none leaves fail2ban to its own, but for
+            files that this project has written with other settings, which are taken away.
+        jails: those that have to be at work; fail2ban's own and others' are left alone.
+        has_log: whether something writes the log.
+    """
+    wanted = [each.path for each in bans]
+    mine = dict.fromkeys((*wanted, *rules.all_paths()))
+    there = host.get_fact(
+        Watch,
+        paths=[*(each.path for each in rotation), *mine, LOG],
+        units=[*(PurePath(each.path).name for each in rotation if systemd.is_unit(each)), FAIL2BAN],
+        config={FAIL2BAN: wanted},
+    )
+    surplus = [path for path in mine if path not in wanted and path in there.files]
+    commands = [
+        *(_log(there) if has_log else ()),
+        *_rotated(rotation, there),
+        *_banning(bans, surplus, jails, there),
+    ]
+    if not commands:
+        host.noop("the access log is rotated, and fail2ban bans as it should")
+    yield from commands
+
+
+def _log(there: WatchState) -> Commands:
+    if LOG not in there.files:
+        journal.item("+", LOG)
+        # fail2ban does not start for a log that is missing.
+        yield step(
+            run,
+            f"(umask 027; mkdir -p {DIRECTORY}; umask 077; touch {LOG})",
+            doing=f"make {LOG}",
+        )
+
+
+def _rotated(rotation: Sequence[File], there: WatchState) -> Commands:
+    wrong = files.differing(rotation, there.files)
+    yield from files.written(wrong, there.files)
+    outdated = any(there.units[each].outdated for each in there.units if each != FAIL2BAN)
+    if outdated or any(map(systemd.is_unit, wrong)):
+        yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
+    yield from systemd.brought_up([TIMER], there.units)
+
+
+def _banning(
+    bans: Sequence[File], surplus: Sequence[str], jails: Collection[str], there: WatchState
+) -> Commands:
+    wrong = files.differing(bans, there.files)
+    yield from files.written(wrong, there.files)
+    for path in surplus:
+        journal.item("-", path, "the settings don't ask for it")
+        yield step(run, f"rm -f {shlex.quote(path)}", doing=f"remove {path}")
+    state = there.units.get(FAIL2BAN)
+    if not bans:
+        if surplus:
+            yield step(run, f"systemctl try-restart {FAIL2BAN}", doing=f"restart {FAIL2BAN}")
+        return
+    if state is None or not state.enabled:
+        journal.item("~", FAIL2BAN, "enabled")
+        yield step(run, f"systemctl enable {FAIL2BAN}", doing=f"enable {FAIL2BAN}")
+    reason = "; ".join(_reasons(bool(wrong or surplus), jails, there))
+    if reason:
+        journal.item("~", FAIL2BAN, f"restarted, for {reason}")
+        yield step(run, f"systemctl restart {FAIL2BAN}", doing=f"restart {FAIL2BAN}")
+
+
+def _reasons(changed: bool, jails: Collection[str], there: WatchState) -> Iterator[str]:
+    state = there.units.get(FAIL2BAN)
+    if state is None or not state.active:
+        yield "it does not run"
+        return
+    if changed or state.stale:
+        yield "its configuration is another one"
+    if missing := sorted(set(jails) - there.jails):
+        yield f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not at work"
+    if there.unenforced:
+        yield f"nftables lets {len(there.unenforced)} banned in"

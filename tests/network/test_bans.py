@@ -1,0 +1,93 @@
+"""Bans by the real fail2ban in a real kernel: who is kept out, and who never is."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.network.banning import (
+    ATTACKER,
+    ATTACKER6,
+    FRIEND,
+    NEIGHBOUR,
+    NEIGHBOUR6,
+    BanningHost,
+    banning,
+    within,
+)
+from tests.unit.accesslog.lines import line
+
+_LOGIN = "/api/v1/auth/universal-auth/login"
+_ATTEMPTS, _CALLS = 4, 20
+# A table as the firewall's own, which must not care.
+_FIREWALL = "table inet infisical { chain input { type filter hook input priority 0; }; }"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[BanningHost]:
+    changes = {"login_attempts": _ATTEMPTS, "login_calls": _CALLS}
+    with banning(tmp_path, machine_networks=(f"{FRIEND}/32",), **changes) as host:
+        yield host
+
+
+def _logins(address: str, *, times: int = _ATTEMPTS, status: int = 401) -> list[str]:
+    return [line(_LOGIN, address=address, status=status, at=time.time()) for _ in range(times)]
+
+
+def test_an_address_whose_logins_fail_is_kept_out_and_no_other(host: BanningHost) -> None:
+    host.logged(*_logins(ATTACKER), *_logins(ATTACKER6), *_logins(NEIGHBOUR, times=_ATTEMPTS - 1))
+    assert host.bans(ATTACKER, ATTACKER6), host.said()
+    assert host.reaches(NEIGHBOUR)
+    assert host.reaches(NEIGHBOUR6)
+
+
+def test_an_address_that_calls_too_often_is_kept_out(host: BanningHost) -> None:
+    host.logged(*_logins(NEIGHBOUR, times=_CALLS - 1, status=200))
+    host.logged(*_logins(ATTACKER, times=_CALLS, status=200))
+    assert host.bans(ATTACKER), host.said()
+    assert host.reaches(NEIGHBOUR)
+
+
+def test_an_allowed_network_and_who_has_logged_in_by_ssh_are_never_banned(
+    host: BanningHost,
+) -> None:
+    host.journal.write_text(f"Accepted publickey for root from {NEIGHBOUR} port 50000 ssh2: x\n")
+    host.logged(*_logins(FRIEND, times=30), *_logins(NEIGHBOUR, times=30), *_logins(ATTACKER))
+    assert host.bans(ATTACKER), host.said()
+    assert host.reaches(FRIEND)
+    assert host.reaches(NEIGHBOUR)
+
+
+def test_a_name_of_a_login_that_was_refused_is_no_login(host: BanningHost) -> None:
+    host.journal.write_text(
+        f"Invalid user Accepted publickey for root from {ATTACKER} port 1 from {ATTACKER} port 2\n"
+    )
+    host.logged(*_logins(ATTACKER))
+    assert host.bans(ATTACKER), host.said()
+
+
+def test_bans_outlive_a_restart_and_stand_beside_the_firewall(host: BanningHost) -> None:
+    host.nft(_FIREWALL)
+    host.logged(*_logins(ATTACKER))
+    assert host.bans(ATTACKER), host.said()
+    host.nft("delete table inet infisical; " + _FIREWALL)
+    assert not host.reaches(ATTACKER)
+    host.client("stop")
+    assert host.reaches(ATTACKER)
+    host.start()
+    assert host.bans(ATTACKER), host.said()
+    assert "table inet infisical" in host.nft("list", "ruleset")
+
+
+def test_a_ban_that_somebody_took_out_of_nftables_is_seen_and_comes_back(
+    host: BanningHost,
+) -> None:
+    host.logged(*_logins(ATTACKER), *_logins(ATTACKER6))
+    assert host.bans(ATTACKER, ATTACKER6), host.said()
+    assert within(5, lambda: not host.looked().unenforced)
+    assert host.looked().jails == {"sshd", "infisical-login", "infisical-calls"}
+    host.nft("delete table inet f2b-table")
+    assert host.looked().unenforced == {ATTACKER, ATTACKER6}
+    host.client("restart")
+    assert host.bans(ATTACKER, ATTACKER6), host.said()
