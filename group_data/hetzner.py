@@ -7,6 +7,7 @@ schema_version = 1
 # ssh_user = "root"
 
 # site_url = "https://secrets.example.com"
+# ingress = "caddy"
 # admin_email = "you@example.com"
 # organization = "ChainAlign"
 # infisical_version = "v0.165.16"

@@ -5,6 +5,7 @@ import os
 import runpy
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import paramiko
 from pyinfra import logger
 from pyinfra.api.host import Host
 
+from infisical_iac.errors import UserError
+
 # What the connection takes from the environment, by the name that pyinfra's data have for it.
 _VARIABLES = {
     "ssh_hostname": "INFISICAL_HOST",
     "ssh_user": "INFISICAL_SSH_USER",
     "ssh_port": "INFISICAL_SSH_PORT",
     "ssh_key": "INFISICAL_SSH_KEY",
+    "data_volume": "INFISICAL_DATA_VOLUME",
 }
 _REMEDIES = {
     "Could not resolve hostname": (
@@ -47,17 +51,35 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
         file: the group data that may name the host by `ssh_hostname`, and `ssh_user`, `ssh_port`
             and `ssh_key`; the environment's variables win over each of them.
 
-    Ends the program with one sentence if no host is named, or if what is said of it can't be read.
+    Where neither names a host, it is the server that `infisical-iac server` made, asked for with
+    the token in HCLOUD_TOKEN. Ends the program with one sentence if no host is named, or if what
+    is said of it can't be read.
     """
     advise_on_failures()
-    data = {key: value for key, value in _group_data(file).items() if key in _VARIABLES}
-    given = {key: os.environ.get(variable, "").strip() for key, variable in _VARIABLES.items()}
-    data |= {key: value for key, value in given.items() if value}
+    data = given(file)
+    if not data.get("ssh_hostname") and os.environ.get("HCLOUD_TOKEN"):
+        data = _found(_group_data(file)) | data
     if not data.get("ssh_hostname"):
         sys.exit(
-            "INFISICAL_HOST is not set: set it to the server's name or address, "
-            "or run `infisical-iac init`"
+            "INFISICAL_HOST is not set: set it to the server's name or address, or HCLOUD_TOKEN "
+            "for one that `infisical-iac server create` made, or run `infisical-iac init`"
         )
+    if (key := data.get("ssh_key")) and not Path(key).expanduser().is_file():
+        sys.exit(f"INFISICAL_SSH_KEY, or ssh_key in {file.name}: there is no file {key}")
+    user = data.setdefault("ssh_user", "root")
+    _have_known_hosts()
+    data |= _verified(file.parent.parent, data["ssh_hostname"], data.get("ssh_port", 22))
+    return (data["ssh_hostname"], {**data, "_sudo": user != "root"})
+
+
+def given(file: Path) -> dict[str, Any]:
+    """What the group data in `file` and the environment, which wins, say of the connection.
+
+    Ends the program with one sentence for a file that can't be read or a port that is none.
+    """
+    data = {key: value for key, value in _group_data(file).items() if key in _VARIABLES}
+    variables = {key: os.environ.get(name, "").strip() for key, name in _VARIABLES.items()}
+    data |= {key: value for key, value in variables.items() if value}
     if port := data.get("ssh_port"):
         if not str(port).isdigit():
             sys.exit(
@@ -65,11 +87,26 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
                 "set it to a number such as 22"
             )
         data["ssh_port"] = int(port)
-    if (key := data.get("ssh_key")) and not Path(key).expanduser().is_file():
-        sys.exit(f"INFISICAL_SSH_KEY, or ssh_key in {file.name}: there is no file {key}")
-    user = data.setdefault("ssh_user", "root")
-    _have_known_hosts()
-    return (data["ssh_hostname"], {**data, "_sudo": user != "root"})
+    return data
+
+
+def _found(settings: Mapping[str, Any]) -> dict[str, Any]:
+    # The library takes a while to load, which whoever names a host has no need of.
+    from infisical_iac.hetzner import finding
+
+    try:
+        return finding.production(settings.get("server_name", ""))
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def _verified(project: Path, address: str, port: int) -> dict[str, Any]:
+    """For a host whose key the project itself keeps: no other key will do."""
+    kept = project / ".infisical-iac" / "known_hosts"
+    name = address if port == 22 else f"[{address}]:{port}"
+    if not kept.is_file() or paramiko.HostKeys(str(kept)).lookup(name) is None:
+        return {}
+    return {"ssh_known_hosts_file": str(kept), "ssh_strict_host_key_checking": "yes"}
 
 
 def _group_data(file: Path) -> dict[str, Any]:

@@ -12,7 +12,8 @@ _FILE = 'ssh_hostname = "203.0.113.7"\nssh_user = "deploy"\nssh_port = 2222\nadm
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("HOST", "SSH_USER", "SSH_PORT", "SSH_KEY"):
+    monkeypatch.delenv("HCLOUD_TOKEN", raising=False)
+    for name in ("HOST", "SSH_USER", "SSH_PORT", "SSH_KEY", "DATA_VOLUME"):
         monkeypatch.delenv(f"INFISICAL_{name}", raising=False)
 
 

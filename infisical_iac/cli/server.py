@@ -1,0 +1,18 @@
+"""`infisical-iac server`: the server at Hetzner Cloud, and what belongs to it."""
+
+import click
+
+from infisical_iac.cli.lazily import LazyGroup
+
+
+@click.group(
+    cls=LazyGroup,
+    modules={name: f"server_{name}" for name in ("plan", "create", "list", "replace", "destroy")},
+    short_help="Make, replace and destroy the server at Hetzner Cloud.",
+)
+def server() -> None:
+    """Make the server at Hetzner Cloud with all that belongs to it, replace it, destroy it.
+
+    The token is read from HCLOUD_TOKEN, the settings are those whose names begin with `server_`.
+    What was not made here, and so has no label managed-by=infisical-iac, is never changed.
+    """

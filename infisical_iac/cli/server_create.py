@@ -1,0 +1,37 @@
+"""`infisical-iac server create`: the server and all that belongs to it, made or completed."""
+
+import click
+
+from infisical_iac.cli.options import yes_option
+from infisical_iac.cli.server_showing import make_all, show_plan, timeout_option
+
+
+@click.command(short_help="Make the server and all that belongs to it.")
+@timeout_option
+@yes_option
+def create(timeout: int, yes: bool) -> None:
+    """Make at Hetzner Cloud what the settings say: SSH keys, firewall, addresses, volume, server,
+    reverse DNS and DNS records, after showing each with its price.
+
+    It comes back once the server lets in by SSH, verified by the host key that it was given, has
+    ended its first boot, and has made itself a host key that never left it. What is there already
+    stays, and what a run that failed left undone is completed. Exit status: 0 when everything is
+    there, 1 for an error, or for no to the question.
+    """
+    from infisical_iac.hetzner import session
+
+    found = session.begun()
+    changes = found.changes(timeout=timeout)
+    if not changes:
+        click.echo("Nothing to change.")
+        return
+    show_plan(found, changes, stderr=True)
+    if not yes:
+        click.confirm("Make these changes?", abort=True, err=True)
+    make_all(changes)
+    want, have = found.want, found.have
+    click.echo(f"The server {want.name} is up at {have.address}.")
+    if have.volume:
+        click.echo("Put into group_data/hetzner.py, so that its data are on the volume:\n")
+        click.echo(f'    data_volume = "{have.volume.linux_device}"\n')
+    click.echo("Run next:\n\n    infisical-iac plan\n    infisical-iac apply")

@@ -1,0 +1,31 @@
+"""`infisical-iac server list`: what this project has at Hetzner Cloud."""
+
+import click
+from rich.table import Table
+
+from infisical_iac.cli.items import console, print_data
+from infisical_iac.cli.options import json_option
+
+
+@click.command(short_help="List the servers and volumes at Hetzner Cloud.")
+@json_option
+def list(as_json: bool) -> None:
+    """List the servers that were made here, and the volumes, those that no server has included.
+
+    Exit status: 0, also for none; 1 for an error.
+    """
+    from infisical_iac.hetzner import api, listing
+
+    rows = listing.rows(api.client())
+    if as_json:
+        print_data([row._asdict() for row in rows])
+        return
+    if not rows:
+        click.echo(f"Nothing at Hetzner Cloud has the label {api.SELECTOR}.")
+        return
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for column in listing.Row._fields:
+        table.add_column(column.capitalize(), no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)

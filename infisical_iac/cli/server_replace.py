@@ -1,0 +1,54 @@
+"""`infisical-iac server replace`: another server in the place of this one, with all its data."""
+
+import click
+
+from infisical_iac.cli.items import console
+from infisical_iac.cli.options import yes_option
+from infisical_iac.cli.server_showing import make_all, timeout_option
+
+
+@click.command(short_help="Move to a new server: volume, addresses and all.")
+@click.option("--undo", is_flag=True, help="Go back to the old server, while it has its address.")
+@click.option("--fresh", is_flag=True, help="Also where the new server would be as the old one is.")
+@timeout_option
+@yes_option
+def replace(undo: bool, fresh: bool, timeout: int, yes: bool) -> None:
+    """Make a server as the settings say now, such as a bigger one, and let it take over.
+
+    The old server is stopped, its volume moves to the new one, which is deployed to and proven at
+    an address of its own; then the addresses move, and once Infisical is well there, the old
+    server is deleted. What a run that failed left undone is taken up by the next, and until the
+    addresses have moved, --undo goes back. Exit status: 0 when the new server has taken over, 1
+    for an error, or for no to the question.
+    """
+    from infisical_iac.hetzner import moving, replacing
+    from infisical_iac.hetzner.hands import Hands
+    from infisical_iac.hetzner.replacement import TITLES
+
+    now = moving.look(timeout=timeout)
+    want, to = now.session.want, console(stderr=True)
+    hands = Hands(now.device, timeout=timeout)
+
+    def tell(what: str) -> None:
+        to.print(f"[green]✓[/] {what}")
+
+    if undo:
+        if not yes:
+            click.confirm(f"Go back to the old server of {want.name}?", abort=True, err=True)
+        replacing.undo(hands, tell, timeout=timeout)
+        return
+    if not fresh and replacing.pointless(now):
+        click.echo(
+            f"The server {want.name} is as the settings say; --fresh replaces it all the same."
+        )
+        return
+    for title in TITLES.values():
+        to.print(f"  {title}", markup=False)
+    price = now.session.prices.server(want.type, want.location)
+    to.print(f"The new server: {want.type} in {want.location} with {want.image}, {price}, net.")
+    to.print("Infisical is away from when the old one is stopped until the new one has started.")
+    if not yes:
+        click.confirm(f"Replace {want.name}?", abort=True, err=True)
+    session = replacing.replace(hands, tell, timeout=timeout)
+    make_all(session.changes(timeout=timeout))
+    click.echo(f"The server {want.name} is a new one, at {session.have.address}.")

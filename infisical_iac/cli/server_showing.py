@@ -1,0 +1,54 @@
+"""How the commands for the server tell what they are going to do, and do it."""
+
+from collections.abc import Sequence
+
+import click
+
+from infisical_iac.cli.items import console, show
+from infisical_iac.hetzner import session
+from infisical_iac.hetzner.change import Change
+from infisical_iac.hetzner.costs import monthly
+from infisical_iac.hetzner.session import Session
+
+timeout_option = click.option(
+    "--timeout",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="Seconds to wait for a new server to be up.",
+)
+
+
+def show_plan(found: Session, changes: Sequence[Change], *, stderr: bool = False) -> None:
+    """Print each change, what differs without being changed, and what everything costs."""
+    to = console(stderr=stderr)
+    show([each.item for each in changes], (), to)
+    for note in notes(found):
+        to.print(f"! {note}", markup=False)
+    to.print(f"All of it: {monthly(found.want, found.prices)}, net, traffic beyond it apart.")
+
+
+def notes(found: Session) -> list[str]:
+    """What of a server is not as the settings say and can't be changed in place."""
+    server, want = found.have.server, found.want
+    if server is None:
+        return []
+    there = {
+        "server_type": (server.server_type and server.server_type.name, want.type),
+        "server_location": (server.location and server.location.name, want.location),
+    }
+    return [
+        f"setting {name!r}: the server {want.name} has {is_}, not {should}: "
+        "`infisical-iac server replace` moves to one that has"
+        for name, (is_, should) in there.items()
+        if is_ and is_ != should
+    ]
+
+
+def make_all(changes: Sequence[Change]) -> None:
+    """Make the changes in their order, telling each that is made."""
+    to = console(stderr=True)
+    for change in changes:
+        with to.status(f"{change.item.what} …"):
+            session.make(change)
+        to.print(f"[green]✓[/] {change.item.what}")

@@ -1,0 +1,95 @@
+"""What differs of the firewall, which is the host's own once more in front of it."""
+
+from collections.abc import Callable
+
+from hcloud.firewalls import FirewallResource, FirewallRule
+
+from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.change import Changes, change
+from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac.hetzner.firewall import differ, rules
+from infisical_iac.hetzner.have import Have
+from infisical_iac.hetzner.wanted import Wanted
+
+# Whether one can log in to the server at this moment, by a new connection.
+Alive = Callable[[], bool]
+
+
+def firewall(want: Wanted, have: Have, alive: Alive) -> Changes:
+    """The firewall, with the rules that are wanted, or none where the setting is off."""
+    what, wanted = f"firewall {want.name}", rules(want.openings)
+    wall = have.firewall
+    if wall is None:
+        if wanted:
+            yield change("+", what, _opens(wanted), lambda: _make_wall(want, have))
+    elif not wanted:
+        yield change("-", what, "setting 'firewall' is off", lambda: remove_wall(have))
+    elif differ(wanted, there := wall.rules or []):
+
+        def to(rules: list[FirewallRule]) -> None:
+            ended(*wall.set_rules(rules))
+
+        yield change(
+            "~", what, _opens(wanted), lambda: _tried(lambda: to(wanted), lambda: to(there), alive)
+        )
+
+
+def _tried(make: Callable[[], None], undo: Callable[[], None], alive: Alive) -> None:
+    """Make a change, and undo it if it ends that one can log in. Raises HetznerError then."""
+    was_alive = alive()
+    make()
+    if was_alive and not alive():
+        undo()
+        raise HetznerError(
+            "with these rules nobody could log in from here any more, so those of before are back: "
+            "have your own network in the setting 'ssh_networks'"
+        )
+
+
+def _make_wall(want: Wanted, have: Have) -> None:
+    made = have.client.firewalls.create(
+        want.name,
+        rules=rules(want.openings),
+        labels=LABELS,  # type: ignore[arg-type]  # the library's annotation is wrong
+    )
+    ended(*(made.actions or []))
+    have.firewall = made.firewall
+
+
+def _opens(wanted: list[FirewallRule]) -> str:
+    each = (f"{rule.protocol} {rule.port}" if rule.port else str(rule.protocol) for rule in wanted)
+    return "lets in " + ", ".join(dict.fromkeys(each))
+
+
+def guards(have: Have) -> bool:
+    """Whether the firewall is applied to the server."""
+    assert have.firewall is not None
+    assert have.server is not None
+    return any(
+        each.server is not None and each.server.id == have.server.id
+        for each in have.firewall.applied_to or []
+    )
+
+
+def apply_wall(have: Have, alive: Alive) -> None:
+    """Apply the firewall to the server."""
+    assert have.firewall is not None
+    wall, on = have.firewall, [_on(have)]
+    _tried(
+        lambda: ended(*wall.apply_to_resources(on)),
+        lambda: ended(*wall.remove_from_resources(on)),
+        alive,
+    )
+
+
+def _on(have: Have) -> FirewallResource:
+    return FirewallResource(type=FirewallResource.TYPE_SERVER, server=have.server)
+
+
+def remove_wall(have: Have) -> None:
+    """Take the firewall off the server, and delete it; the API refuses if others have it too."""
+    assert have.firewall is not None
+    if have.server is not None and guards(have):
+        ended(*have.firewall.remove_from_resources([_on(have)]))
+    have.firewall.delete()
+    have.firewall = None

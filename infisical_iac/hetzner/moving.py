@@ -1,0 +1,104 @@
+"""How far the replacement of a server has come."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from hcloud.servers import BoundServer
+from hcloud.volumes import BoundVolume
+
+from infisical_iac.hetzner.api import ended
+from infisical_iac.hetzner.failures import HetznerError, told
+from infisical_iac.hetzner.first_contact import Login
+from infisical_iac.hetzner.have import server_address
+from infisical_iac.hetzner.replacement import Place
+from infisical_iac.hetzner.session import Session, begun, is_ready
+
+# Upon a new server that was seen to do the work.
+PROVEN = {"infisical-iac-proven": "yes"}
+
+
+class Doing(Protocol):
+    """What `hands.Hands` does on servers."""
+
+    def check(self, login: Login) -> None: ...
+    def release(self, login: Login) -> None: ...
+    def look(self, login: Login) -> None: ...
+    def wait(self, login: Login) -> str: ...
+    def apply(self, login: Login) -> None: ...
+    def prove(self, login: Login) -> None: ...
+
+
+@dataclass
+class Replacement:
+    """A replacement as far as it has come: looked at anew for each stage."""
+
+    session: Session
+    new: BoundServer | None
+    timeout: float
+
+    @property
+    def old(self) -> BoundServer | None:
+        """The server that is replaced."""
+        return self.session.have.server
+
+    @property
+    def device(self) -> str:
+        """Where the volume is on a server."""
+        volume = self.session.have.volume
+        return str(volume.linux_device) if volume else ""
+
+    def place(self) -> Place:
+        """Where things are."""
+        have, new = self.session.have, self.new
+        labels = (new.labels or {}) if new else {}
+        return Place(
+            old=self.old is not None,
+            new=new is not None,
+            ready=is_ready(labels),
+            proven=PROVEN.items() <= labels.items(),
+            volume=self._whose(_holder(have.volume)),
+            addresses=tuple(self._whose(each.assignee_id) for each in have.addresses.values()),
+            running=bool(new and new.status == "running"),
+            old_running=bool(self.old and self.old.status == "running"),
+        )
+
+    def _whose(self, id: int | None) -> Literal["old", "new", "none"]:
+        if self.old and id == self.old.id:
+            return "old"
+        return "new" if self.new and id == self.new.id else "none"
+
+    def assign_to(self, server: BoundServer) -> None:
+        """Give a server, which is off, each address that nobody has."""
+        for each in self.session.have.addresses.values():
+            if each.assignee_id is None:
+                ended(each.assign(int(server.id or 0), "server"))
+
+    def temporary(self) -> Login:
+        """How to log in to the new server as long as it has no address but its own."""
+        assert self.new is not None
+        return self.session.login(server_address(self.new))
+
+    def final(self) -> Login:
+        """How to log in to whichever server has the address."""
+        return self.session.login(self.session.have.address)
+
+
+def _holder(volume: BoundVolume | None) -> int | None:
+    return volume.server.id if volume and volume.server else None
+
+
+def look(*, timeout: float) -> Replacement:
+    """Look how far it has come. Raises a UserError for what can't be replaced."""
+    session = begun()
+    if session.have.volume is None:
+        raise HetznerError(
+            f"{session.want.name} has no volume, so there is nothing that could move: back up, "
+            "make a new server with one, and restore there"
+        )
+    if len(session.have.addresses) < len(session.want.versions):
+        raise HetznerError(
+            f"{session.want.name} is not complete: run `infisical-iac server create` first"
+        )
+    with told("look at the new server"):
+        new = session.have.client.servers.get_by_name(f"{session.want.name}-next")
+    return Replacement(session, new, timeout)

@@ -1,0 +1,109 @@
+"""What differs of what a server is made with: keys, placement group, volume."""
+
+from hcloud.locations import Location
+
+from infisical_iac.hetzner import have as names
+from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.change import Changes, change
+from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac.hetzner.have import Have
+from infisical_iac.hetzner.prices import Prices
+from infisical_iac.hetzner.wanted import PublicKey, Wanted
+
+
+def key_of(key: PublicKey, have: Have) -> object | None:
+    """The key at Hetzner Cloud, whoever brought it there."""
+    for each in have.keys:
+        if key.text and " ".join(str(each.public_key).split()[:2]) == key.text:
+            return each
+        if not key.text and each.name == key.name:
+            return each
+    return None
+
+
+def keys(want: Wanted, have: Have) -> Changes:
+    """The SSH keys. Raises HetznerError for none, and for one that is not to be had."""
+    if not want.keys and have.server is None:
+        raise HetznerError(
+            "setting 'server_ssh_keys' is empty: nobody could log in; put the path of your public "
+            "key there, such as ~/.ssh/id_ed25519.pub"
+        )
+    for key in want.keys:
+        if have.server is not None or key_of(key, have):
+            continue
+        if not key.text:
+            raise HetznerError(
+                f"setting 'server_ssh_keys': no key named {key.name} is at Hetzner Cloud; write "
+                "the path of a public key, such as ~/.ssh/id_ed25519.pub"
+            )
+
+        def make(key: PublicKey = key) -> None:
+            taken = {each.name for each in have.keys}
+            name = next(
+                each
+                for each in (f"{want.name}-{key.name}", *(f"{key.name}-{n}" for n in range(99)))
+                if each not in taken
+            )
+            have.keys.append(have.client.ssh_keys.create(name, key.text, labels=LABELS))
+
+        yield change("+", f"SSH key {key.name}", "", make)
+
+
+def group(want: Wanted, have: Have) -> Changes:
+    """The placement group."""
+    if want.group and have.group is None:
+
+        def make() -> None:
+            made = have.client.placement_groups.create(want.group, type="spread", labels=LABELS)
+            ended(made.action)
+            have.group = made.placement_group
+
+        yield change("+", f"placement group {want.group}", "spread", make)
+
+
+def volume(want: Wanted, have: Have, prices: Prices) -> Changes:
+    """The volume, its size and protection. Raises HetznerError for one that can't serve."""
+    name = names.volume_name(want)
+    if not want.volume_gb:
+        return
+    if have.volume is None:
+        if have.server is not None:
+            raise HetznerError(
+                f"the server {want.name} is there without a volume: back up, make a new server "
+                "with one, and restore there, or set server_volume_gb to 0"
+            )
+        detail = f"{want.volume_gb} GB, {prices.volume(want.volume_gb)}"
+        yield change("+", f"volume {name}", detail, lambda: _make_volume(want, have))
+    else:
+        size, place = int(have.volume.size or 0), have.volume.location
+        if place and place.name != want.location:
+            raise HetznerError(
+                f"the volume {name} is in {place.name}, and can't leave it: set server_location to "
+                f"{place.name}"
+            )
+        if size < want.volume_gb:
+            bigger = have.volume
+            detail = f"{size} → {want.volume_gb} GB, {prices.volume(want.volume_gb)}"
+            yield change(
+                "~", f"volume {name}", detail, lambda: ended(bigger.resize(want.volume_gb))
+            )
+    protection = have.volume.protection if have.volume else None
+    if not (protection and protection["delete"]):
+        yield change("~", f"volume {name}", "protected from deletion", lambda: _protect(have))
+
+
+def _make_volume(want: Wanted, have: Have) -> None:
+    # Without a file system: the deploy makes it, and knows by that that it is its own.
+    made = have.client.volumes.create(
+        size=want.volume_gb,
+        name=names.volume_name(want),
+        labels=LABELS,  # type: ignore[arg-type]  # the library's annotation is wrong
+        location=Location(name=want.location),
+    )
+    ended(made.action, then=made.next_actions)
+    have.volume = made.volume
+
+
+def _protect(have: Have) -> None:
+    assert have.volume is not None
+    ended(have.volume.change_protection(delete=True))

@@ -1,0 +1,103 @@
+"""What differs of the server itself."""
+
+from collections.abc import Callable
+
+from hcloud.images import Image
+from hcloud.locations import Location
+from hcloud.server_types import ServerType
+from hcloud.servers import ServerCreatePublicNetwork
+
+from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.change import Changes, change
+from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac.hetzner.firewall_changes import Alive, apply_wall, guards
+from infisical_iac.hetzner.have import Have
+from infisical_iac.hetzner.parts_changes import key_of
+from infisical_iac.hetzner.prices import Prices
+from infisical_iac.hetzner.wanted import Wanted
+
+# Gets what cloud-init is told, once the addresses are known; remembers the host's key first.
+UserData = Callable[[str], str]
+
+
+def server(want: Wanted, have: Have, prices: Prices, user_data: UserData, alive: Alive) -> Changes:
+    """The server, and what belongs on it. Raises HetznerError for a volume that another has."""
+    if have.server is None:
+        detail = f"{want.type} in {want.location} with {want.image}"
+        price = prices.server(want.type, want.location)
+        yield change(
+            "+",
+            f"server {want.name}",
+            f"{detail}, {price}",
+            lambda: _make_server(want, have, user_data),
+        )
+        return
+    attached = have.volume.server if have.volume else None
+    if have.volume and attached and attached.id != have.server.id:
+        raise HetznerError(
+            f"the volume {have.volume.name} is attached to another server: a `server replace` has "
+            "not ended, or somebody moved it; run `infisical-iac server replace`, or detach it"
+        )
+    if have.volume and attached is None and want.volume_gb:
+        volume, server = have.volume, have.server
+        yield change(
+            "~",
+            f"volume {volume.name}",
+            f"attached to {want.name}",
+            lambda: ended(volume.attach(server, automount=False)),
+        )
+    # One that is missing is made just before.
+    if want.openings and not (have.firewall and guards(have)):
+        yield change(
+            "~", f"firewall {want.name}", f"applied to {want.name}", lambda: apply_wall(have, alive)
+        )
+    if have.server.status == "off":
+        off = have.server
+        yield change("~", f"server {want.name}", "off → running", lambda: ended(off.power_on()))
+
+
+def make_server(want: Wanted, have: Have, *, name: str, user_data: str, own: bool) -> None:
+    """Make a server and wait until it runs.
+
+    Args:
+        own: whether with the addresses and the volume; else with addresses that go when it goes.
+    """
+    addresses = have.addresses if own else {}
+    made = have.client.servers.create(
+        name=name,
+        server_type=ServerType(name=want.type),
+        image=Image(name=want.image),
+        ssh_keys=[key_of(key, have) for key in want.keys],  # type: ignore[misc]
+        volumes=[have.volume] if own and have.volume and want.volume_gb else [],
+        automount=False if own and have.volume and want.volume_gb else None,
+        firewalls=[have.firewall] if have.firewall else [],
+        placement_group=have.group,
+        user_data=user_data,
+        labels=LABELS,
+        location=Location(name=want.location),
+        public_net=ServerCreatePublicNetwork(
+            enable_ipv4=want.ipv4,
+            enable_ipv6=want.ipv6,
+            ipv4=addresses.get("ipv4"),
+            ipv6=addresses.get("ipv6"),
+        ),
+    )
+    have.server = made.server
+    ended(made.action, then=made.next_actions)
+
+
+def _make_server(want: Wanted, have: Have, user_data: UserData) -> None:
+    make_server(want, have, name=want.name, user_data=user_data(have.address), own=True)
+
+
+def backups(want: Wanted, have: Have, prices: Prices) -> Changes:
+    """The backups of the server's own disk."""
+    if want.backups and not (have.server and have.server.backup_window):
+
+        def make() -> None:
+            assert have.server is not None
+            ended(have.server.enable_backup())
+
+        yield change(
+            "+", f"backups of {want.name}", str(prices.backups(want.type, want.location)), make
+        )

@@ -1,0 +1,1 @@
+"""Hetzner Cloud's API, played on loopback, and the commands that work with it."""

@@ -1,0 +1,126 @@
+"""What a server is once it has booted: an sshd with the host key that its user data brought."""
+
+import io
+import json
+import socket
+import threading
+from dataclasses import dataclass, field
+
+import paramiko
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+
+from infisical_iac.hetzner import host_key
+
+_SECONDS = 20
+
+
+@dataclass
+class Booted:
+    """A server that has booted.
+
+    Attributes:
+        lets_in: the public key that it accepts.
+        commands: the last words of each that was run, in order.
+        failing: last words of a command that fails.
+        answers: what a command prints, by its last words.
+        is_shut: whether a firewall lets no new connection through.
+    """
+
+    address: str
+    port: int
+    key: paramiko.PKey
+    lets_in: paramiko.PKey
+    commands: list[str] = field(default_factory=list)
+    failing: str = ""
+    answers: dict[str, str] = field(default_factory=dict)
+    is_shut: bool = False
+    next_key: paramiko.PKey | None = None
+
+    def __post_init__(self) -> None:
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        self._listener = socket.create_server((self.address, self.port), family=family)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def off(self) -> None:
+        """Answer no more."""
+        # Closed alone, it would go on listening until whoever waits for a connection has one.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def public(self) -> str:
+        """Its host key at this moment, as OpenSSH writes it."""
+        return f"{self.key.get_name()} {self.key.get_base64()}"
+
+    def run(self, command: str) -> tuple[int, str]:
+        """The exit status and output of a command."""
+        words = " ".join(command.split()[-2:])
+        self.commands.append(words)
+        if self.failing and words.endswith(self.failing):
+            return 1, ""
+        if words.endswith("host-key.sh new"):
+            self.next_key = self.next_key or generated()
+            return 0, f"{self.next_key.get_name()} {self.next_key.get_base64()}\n"
+        if words.endswith("host-key.sh use") and self.next_key:
+            self.key = self.next_key
+        return 0, self.answers.get(words, "")
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            threading.Thread(target=self._speak, args=(connection,), daemon=True).start()
+
+    def _speak(self, connection: socket.socket) -> None:
+        if self.is_shut:
+            connection.close()
+            return
+        with paramiko.Transport(connection) as transport:
+            transport.add_server_key(self.key)
+            try:
+                transport.start_server(server=_Server(self))
+            except (paramiko.SSHException, EOFError, OSError):
+                return
+            transport.join(_SECONDS)
+
+
+class _Server(paramiko.ServerInterface):
+    def __init__(self, booted: Booted) -> None:
+        self._booted = booted
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        known = username == "root" and key.asbytes() == self._booted.lets_in.asbytes()
+        return AUTH_SUCCESSFUL if known else AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        def answer() -> None:
+            channel.makefile("rb").read()  # to its end, which comes once the client may listen
+            status, text = self._booted.run(command.decode())
+            channel.sendall(text.encode())
+            channel.send_exit_status(status)
+            channel.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        return True
+
+
+def generated() -> paramiko.PKey:
+    """A new host key."""
+    return _read(host_key.made().private)
+
+
+def key_in(user_data: str) -> paramiko.PKey:
+    """The host key that a server's user data bring."""
+    told = json.loads(user_data.removeprefix("#cloud-config\n"))
+    return _read(told["ssh_keys"]["ed25519_private"])
+
+
+def _read(private: str) -> paramiko.PKey:
+    return paramiko.Ed25519Key.from_private_key(io.StringIO(private))

@@ -1,0 +1,187 @@
+"""The resources of one project at Hetzner Cloud, and what requests do to them."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from tests.hcloud.shapes import LOCATIONS, TYPES, Data, Refused, named, pricing, rules, server_type
+
+KINDS = ("servers", "volumes", "primary_ips", "firewalls", "placement_groups", "ssh_keys", "zones")
+
+
+@dataclass
+class Cloud:
+    """What is there.
+
+    Attributes:
+        slow: how often an action is asked for before it has ended.
+        failing: commands of actions that fail, each once.
+        limits: how many of a kind there may be.
+        boot: called with each new server and its user data.
+        addresses: of the IPv4 kind, in the order in which they are given out.
+        network: of the IPv6 kind, with the place of its number.
+    """
+
+    slow: int = 0
+    failing: set[str] = field(default_factory=set)
+    limits: dict[str, int] = field(default_factory=dict)
+    boot: Callable[[Data, str], None] = lambda *_: None
+    addresses: list[str] = field(default_factory=list)
+    network: str = "2001:db8:0:{}::/64"
+    kinds: dict[str, dict[int, Data]] = field(default_factory=lambda: {k: {} for k in KINDS})
+    actions: dict[int, Data] = field(default_factory=dict)
+    rrsets: dict[tuple[str, str], Data] = field(default_factory=dict)
+    _ids: Any = field(default_factory=lambda: count(1001))
+
+    def only(self, kind: str) -> Data:
+        """The one resource of a kind that there is."""
+        (found,) = self.kinds[kind].values()
+        return found
+
+    def add(self, kind: str, **given: Any) -> Data:
+        """Put a resource there past the API."""
+        id = next(self._ids)
+        made = self.kinds[kind][id] = {**named(id, given), **given}
+        return made
+
+    def action(self, command: str, *resources: Data) -> Data:
+        """An action that has begun."""
+        id = next(self._ids)
+        fails = command in self.failing
+        self.failing.discard(command)
+        self.actions[id] = {
+            "id": id,
+            "command": command,
+            "status": "running",
+            "progress": 0,
+            "started": "2026-11-26T05:00:00+00:00",
+            "finished": None,
+            "error": None,
+            "resources": [{"id": each["id"], "type": "server"} for each in resources],
+            "left": self.slow,
+            "fails": fails,
+        }
+        return self.shown(id)
+
+    def shown(self, id: int) -> Data:
+        """An action as it is at this moment; that it is asked for brings it on."""
+        found = self.actions.get(id)
+        if found is None:
+            raise Refused(404, "not_found")
+        if found["left"] > 0:
+            found["left"] -= 1
+        elif found["fails"]:
+            error = {"code": "action_failed", "message": "Action failed"}
+            found |= {"status": "error", "progress": 100, "error": error}
+        else:
+            found |= {"status": "success", "progress": 100}
+        return {key: value for key, value in found.items() if key not in ("left", "fails")}
+
+    def create(self, kind: str, given: Data) -> tuple[int, Data]:
+        """Answer a POST to a collection."""
+        if len(self.kinds[kind]) >= self.limits.get(kind, 99):
+            raise Refused(403, "resource_limit_exceeded")
+        if any(each["name"] == given["name"] for each in self.kinds[kind].values()):
+            raise Refused(409, "uniqueness_error", "name is already used")
+        made: tuple[int, Data] = getattr(self, f"_create_{kind}")(given)
+        return made
+
+    def _create_ssh_keys(self, given: Data) -> tuple[int, Data]:
+        there = self.kinds["ssh_keys"].values()
+        if any(each["public_key"] == given["public_key"] for each in there):
+            raise Refused(409, "uniqueness_error", "SSH key with the same fingerprint exists")
+        mark = hashlib.md5(given["public_key"].encode()).hexdigest()
+        return 201, {"ssh_key": self.add("ssh_keys", fingerprint=mark, **given)}
+
+    def _create_firewalls(self, given: Data) -> tuple[int, Data]:
+        made = self.add("firewalls", **{**given, "rules": rules(given["rules"]), "applied_to": []})
+        return 201, {"firewall": made, "actions": []}
+
+    def _create_placement_groups(self, given: Data) -> tuple[int, Data]:
+        made = self.add("placement_groups", **given, servers=[])
+        return 201, {"placement_group": made, "action": self.action("create_placement_group")}
+
+    def _create_primary_ips(self, given: Data) -> tuple[int, Data]:
+        location = LOCATIONS[given["location"]]
+        made = self._address(**{**given, "location": location})
+        return 201, {"primary_ip": made, "action": self.action("create_primary_ip")}
+
+    def _address(self, **given: Any) -> Data:
+        number = len(self.kinds["primary_ips"]) + 1
+        is_ipv4 = given["type"] == "ipv4"
+        ip = self.addresses.pop(0) if is_ipv4 else self.network.format(number)
+        more = {"ip": ip, "dns_ptr": [], "blocked": False, "protection": {"delete": False}}
+        return self.add(
+            "primary_ips", **{"assignee_id": None, "assignee_type": "server", **more, **given}
+        )
+
+    def _create_volumes(self, given: Data) -> tuple[int, Data]:
+        if given["size"] < 10:
+            raise Refused(422, "invalid_input", "size is too small")
+        made = self.add("volumes", **{**given, "location": LOCATIONS[given["location"]]})
+        made |= {"server": None, "status": "available", "format": None}
+        made |= {"protection": {"delete": False}}
+        made |= {"linux_device": f"/dev/disk/by-id/scsi-0HC_Volume_{made['id']}"}
+        return 201, {"volume": made, "action": self.action("create_volume"), "next_actions": []}
+
+    def _create_servers(self, given: Data) -> tuple[int, Data]:
+        if given["server_type"] not in TYPES or given["location"] not in LOCATIONS:
+            raise Refused(422, "invalid_input", "invalid input in field 'server_type'")
+        made = self.add("servers", name=given["name"], labels=given["labels"])
+        made |= {"status": "initializing", "locked": False, "backup_window": None, "volumes": []}
+        made |= {"server_type": server_type(given["server_type"]), "private_net": []}
+        made |= {"location": LOCATIONS[given["location"]], "public_net": {"firewalls": []}}
+        for version in ("ipv4", "ipv6"):
+            self._connect(made, version, given["public_net"])
+        for id in given.get("volumes", []):
+            self.kinds["volumes"][id]["server"] = made["id"]
+        for each in given.get("firewalls", []):
+            self.guard(self.kinds["firewalls"][each["firewall"]], made)
+        if group := given.get("placement_group"):
+            self.kinds["placement_groups"][group]["servers"].append(made["id"])
+        made["status"] = "running"
+        self.boot(self.seen("servers", made), given.get("user_data", ""))
+        return 201, {
+            "server": self.seen("servers", made),
+            "action": self.action("create_server", made),
+            "next_actions": [self.action("start_server", made)],
+            "root_password": None,
+        }
+
+    def _connect(self, server: Data, version: str, net: Data) -> None:
+        if not net[f"enable_{version}"]:
+            return
+        if id := net.get(version):
+            address = self.kinds["primary_ips"][id]
+            if address["assignee_id"]:
+                raise Refused(409, "primary_ip_assigned")
+        else:
+            address = self._address(
+                type=version,
+                name=f"primary_ip-{next(self._ids)}",
+                auto_delete=True,
+                location=server["location"],
+            )
+        address["assignee_id"] = server["id"]
+
+    def guard(self, wall: Data, server: Data) -> None:
+        """Let a firewall guard a server."""
+        wall["applied_to"].append({"type": "server", "server": {"id": server["id"]}})
+
+    def seen(self, kind: str, found: Data) -> Data:
+        """A resource as it is shown: a server with what belongs to it."""
+        if kind != "servers":
+            return found
+        mine = [e for e in self.kinds["primary_ips"].values() if e["assignee_id"] == found["id"]]
+        net: Data = {"ipv4": None, "ipv6": None, "floating_ips": [], "firewalls": []}
+        for each in mine:
+            ip = {"id": each["id"], "ip": each["ip"], "blocked": False, "dns_ptr": ""}
+            net[each["type"]] = ip if each["type"] == "ipv4" else {**ip, "dns_ptr": []}
+        volumes = [e["id"] for e in self.kinds["volumes"].values() if e["server"] == found["id"]]
+        return {**found, "public_net": net, "volumes": volumes}
+
+    def pricing(self) -> Data:
+        """The prices."""
+        return pricing()

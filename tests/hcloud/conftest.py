@@ -1,0 +1,15 @@
+"""A world of its own for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hcloud.world import World, made
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world with nothing of ours at Hetzner Cloud yet."""
+    with made(tmp_path / "clone", monkeypatch) as world:
+        yield world

@@ -1,0 +1,246 @@
+"""`server plan` and `server create`: what is made, in which order, and what is left alone."""
+
+import json
+
+import pytest
+
+from tests.hcloud.shapes import Refused
+from tests.hcloud.world import ZONE, World
+
+
+def test_a_plan_names_each_thing_with_its_price_and_makes_nothing(world: World) -> None:
+    done = world.run("plan")
+    assert done.exit_code == 2, done.output
+    for line in (
+        "+ SSH key operator",
+        "+ firewall infisical: lets in tcp 22",
+        "+ placement group apart: spread",
+        "+ primary IP infisical-ipv4: 0.50 EUR a month (0.0008 an hour)",
+        "+ volume infisical-data: 20 GB, 0.88 EUR a month (0.0012 an hour)",
+        "~ volume infisical-data: protected from deletion",
+        "+ server infisical: cx33 in nbg1 with debian-13, 5.49 EUR a month (0.0088 an hour)",
+        "+ backups of infisical: 1.10 EUR a month (0.0018 an hour)",
+        "~ reverse DNS of the ipv4 address: secrets.example.com",
+        "+ record secrets A in example.com",
+        "~ server infisical: waited for, then known by a host key of its own",
+        "All of it: 7.97 EUR a month",
+        "11 changes to make.",
+    ):
+        assert line.replace("tcp 22", f"tcp {world.port}") in done.output
+    assert world.api.changes == []
+
+
+def test_a_plan_as_json_holds_items_and_prices(world: World) -> None:
+    found = json.loads(world.run("plan", "--json").output)
+    assert found["monthly"] == "7.97"
+    assert {"kind": "+", "what": "SSH key operator", "detail": "", "diff": ""} in found["changes"]
+
+
+def test_everything_is_made_and_a_second_run_changes_nothing(world: World) -> None:
+    said = world.ok("create", "--yes")
+    cloud = world.cloud
+    server, volume, wall = (cloud.only(kind) for kind in ("servers", "volumes", "firewalls"))
+    address = cloud.only("primary_ips")
+    assert server["labels"] == {"managed-by": "infisical-iac", "infisical-iac-ready": "yes"}
+    assert server["backup_window"]
+    assert (volume["server"], volume["protection"]) == (server["id"], {"delete": True})
+    assert [each["server"]["id"] for each in wall["applied_to"]] == [server["id"]]
+    assert address["assignee_id"] == server["id"]
+    assert not address["auto_delete"]
+    assert address["dns_ptr"] == [{"ip": "127.0.0.2", "dns_ptr": f"secrets.{ZONE}"}]
+    assert cloud.rrsets["secrets", "A"]["records"] == [{"value": "127.0.0.2"}]
+    assert cloud.only("placement_groups")["servers"] == [server["id"]]
+    assert f'data_volume = "{volume["linux_device"]}"' in said
+
+    before = len(world.api.changes)
+    assert world.ok("create", "--yes") == "Nothing to change.\n"
+    assert world.run("plan").exit_code == 0
+    assert len(world.api.changes) == before
+
+
+def test_no_to_the_question_makes_nothing(world: World) -> None:
+    assert world.run("create", answer="n\n").exit_code == 1
+    assert world.api.changes == []
+
+
+def test_the_server_is_known_by_a_key_that_was_never_in_its_user_data(world: World) -> None:
+    brought = []
+    world.cloud.boot = lambda server, data: (brought.append(data), world.boot(server, data))[0]  # type: ignore[func-returns-value]
+    world.ok("create", "--yes")
+    (booted,) = world.booted.values()
+    assert world.known_hosts == [f"[127.0.0.2]:{world.port} {booted.public()}"]
+    assert booted.public() not in brought[0]
+
+
+def test_a_server_with_another_host_key_is_not_spoken_to(world: World) -> None:
+    def someone_else(server: dict[str, object], user_data: str) -> None:
+        from infisical_iac.hetzner import host_key
+
+        other = host_key.user_data(host_key.made(), ssh_port=22)
+        world.boot(server, other)
+
+    world.cloud.boot = someone_else
+    sentence = world.refused("create", "--yes")
+    assert "answers with another host key than the one in .infisical-iac/known_hosts" in sentence
+    (booted,) = world.booted.values()
+    assert booted.commands == []
+
+
+def test_a_private_host_key_is_stored_nowhere(world: World) -> None:
+    done = world.run("create", "--yes")
+    kept = [
+        each for each in world.directory.rglob("*") if each.is_file() and each.name != "operator"
+    ]
+    assert "PRIVATE KEY" not in done.output + "".join(each.read_text() for each in kept)
+
+
+def test_a_server_that_lets_nobody_in_is_given_up_and_taken_up_again(world: World) -> None:
+    world.cloud.boot = lambda *_: None
+    sentence = world.refused("create", "--yes", "--timeout", "1")
+    assert f"[127.0.0.2]:{world.port} lets nobody in after 1 s" in sentence
+    server = world.cloud.only("servers")
+    # It did boot, only late: with the key that is known already.
+    assert len(world.known_hosts) == 1
+    assert "infisical-iac-ready" not in server["labels"]
+    assert "waited for" in world.run("plan").output
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("servers", "infisical"),
+        ("firewalls", "infisical"),
+        ("volumes", "infisical-data"),
+        ("primary_ips", "infisical-ipv4"),
+    ],
+)
+def test_what_somebody_else_made_is_refused_and_left_alone(
+    world: World, kind: str, name: str
+) -> None:
+    world.cloud.add(kind, name=name, assignee_id=None, applied_to=[])
+    sentence = world.refused("create", "--yes")
+    assert f"{name} is not one that infisical-iac made, and is left alone" in sentence
+    assert world.api.changes == []
+
+
+def test_records_of_somebody_else_are_refused(world: World) -> None:
+    world.cloud.rrsets["secrets", "A"] = {"name": "secrets", "type": "A", "labels": {}}
+    assert "record secrets A in example.com is not one" in world.refused("create", "--yes")
+
+
+def test_a_key_that_is_there_already_is_used(world: World) -> None:
+    kind, text, _ = (world.directory / "operator.pub").read_text().split()
+    there = world.cloud.add("ssh_keys", name="laptop", public_key=f"{kind} {text} me", labels={})
+    world.ok("create", "--yes")
+    assert world.cloud.only("ssh_keys") == there
+
+
+def test_a_server_may_have_ipv6_alone(world: World) -> None:
+    world.cloud.network = "::/64"  # whose first address is the loopback's
+    world.set("server_ipv4 = False\nserver_ipv6 = True\n")
+    assert "is up at ::1." in world.ok("create", "--yes")
+    (booted,) = world.booted.values()
+    assert world.known_hosts == [f"[::1]:{world.port} {booted.public()}"]
+    assert world.cloud.rrsets["secrets", "AAAA"]["records"] == [{"value": "::1"}]
+    assert world.run("plan").exit_code == 0
+
+
+def test_a_volume_grows_with_its_setting(world: World) -> None:
+    world.ok("create", "--yes")
+    world.set("server_volume_gb = 50\n")
+    assert "~ volume infisical-data: 20 → 50 GB" in world.run("plan").output
+    world.ok("create", "--yes")
+    assert world.cloud.only("volumes")["size"] == 50
+
+
+def test_another_type_is_a_matter_of_replacing(world: World) -> None:
+    world.ok("create", "--yes")
+    world.set('server_type = "cx43"\n')
+    said = world.run("plan").output
+    assert "the server infisical has cx33, not cx43: `infisical-iac server replace`" in said
+
+
+def test_actions_that_take_time_are_waited_for(world: World) -> None:
+    world.cloud.slow = 3
+    world.ok("create", "--yes")
+    assert len(world.slept) >= 3
+
+
+def test_an_action_that_fails_is_told_and_tried_again_by_the_next_run(world: World) -> None:
+    world.cloud.failing.add("enable_backup")
+    sentence = world.refused("create", "--yes")
+    assert "bring about backups of infisical: Hetzner Cloud began and failed" in sentence
+    world.cloud.only("servers")["backup_window"] = None
+    world.ok("create", "--yes")
+    assert world.cloud.only("servers")["backup_window"]
+
+
+def test_a_rate_limit_is_waited_for(world: World) -> None:
+    world.api.troubles = [Refused(429, "rate_limit_exceeded")] * 3
+    world.ok("create", "--yes")
+    assert len(world.slept) >= 3
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [
+        ([Refused(429, "rate_limit_exceeded")] * 6, "used up its requests of this hour"),
+        ([Refused(403, "forbidden")], "the token may not do this"),
+        ([Refused(403, "token_readonly")], "the token may only read"),
+        ([Refused(503, "unavailable")], "Hetzner Cloud has trouble"),
+        ([Refused(418, "teapot", "short and stout")], "short and stout (teapot)"),
+    ],
+)
+def test_what_the_api_refuses_is_told_in_a_sentence(
+    world: World, trouble: list[Refused], sentence: str
+) -> None:
+    world.api.troubles = trouble
+    assert sentence in world.refused("create", "--yes")
+
+
+def test_a_limit_of_the_project_is_told(world: World) -> None:
+    world.cloud.limits["servers"] = 0
+    sentence = world.refused("create", "--yes")
+    assert sentence.startswith("could not bring about server infisical: the project's limit")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("server_ssh_keys = ()\n", "'server_ssh_keys' is empty: nobody could log in"),
+        ('server_ssh_keys = ("none.pub",)\n', "none.pub is no public key of SSH"),
+        ('server_ssh_keys = ("nobody",)\n', "no key named nobody is at Hetzner Cloud"),
+        ('server_type = "cx99"\n', "Hetzner Cloud has no cx99: choose one of cx23, cx33, cx43"),
+        ('server_location = "mars"\n', "cx33 is not sold in mars: choose one of fsn1"),
+        ('server_dns_zone = "example.org"\n', "secrets.example.com is no name in example.org"),
+        ('site_url = "https://a.other.org"\nserver_dns_zone = "other.org"\n', "no zone other.org"),
+    ],
+)
+def test_settings_that_cannot_work_are_told_before_anything_is_made(
+    world: World, settings: str, sentence: str
+) -> None:
+    world.set(settings)
+    assert sentence in world.refused("create", "--yes")
+    assert world.api.changes == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"HCLOUD_TOKEN": ""}, "HCLOUD_TOKEN is not set"),
+        ({"HCLOUD_TOKEN": "a b"}, "HCLOUD_TOKEN has blanks"),
+        ({"HCLOUD_TOKEN": "wrong"}, "HCLOUD_TOKEN is no valid token"),
+        ({"HCLOUD_ENDPOINT": "http://127.0.0.1:9"}, "the API of Hetzner Cloud can't be reached"),
+    ],
+)
+def test_a_token_or_an_api_that_is_no_use_is_told(
+    world: World, environment: dict[str, str], sentence: str
+) -> None:
+    assert sentence in world.refused("plan", **environment)
+
+
+def test_the_token_is_never_shown(world: World) -> None:
+    world.api.troubles = [Refused(500, "server_error")]
+    from tests.hcloud.server import TOKEN
+
+    assert TOKEN not in world.run("plan").output + world.run("create", "--yes").output

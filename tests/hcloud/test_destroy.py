@@ -1,0 +1,97 @@
+"""`server destroy` and `server list`: the data stay unless it is said that they go."""
+
+from tests.hcloud.world import World
+
+
+def test_the_volume_stays_and_the_next_create_has_it_again(world: World) -> None:
+    world.ok("create", "--yes")
+    volume = world.cloud.only("volumes")
+    said = world.ok("destroy", answer="infisical\n")
+    assert "the volume infisical-data with its data is kept" in said
+    left = {kind for kind, found in world.cloud.kinds.items() if found}
+    assert left == {"volumes", "zones"}
+    assert volume["protection"] == {"delete": True}
+    assert (world.cloud.rrsets, world.known_hosts) == ({}, [])
+    assert "Nothing of infisical is at Hetzner Cloud; the volume" in world.ok("destroy")
+    world.ok("create", "--yes")
+    assert world.cloud.only("volumes") == volume
+    assert volume["server"] == world.cloud.only("servers")["id"]
+
+
+def test_with_data_nothing_stays(world: World) -> None:
+    world.ok("create", "--yes")
+    said = world.ok("destroy", "--with-data", "--confirm", "infisical")
+    assert "- volume infisical-data: 20 GB, with all data" in said
+    assert {kind for kind, found in world.cloud.kinds.items() if found} == {"zones"}
+
+
+def test_another_name_deletes_nothing(world: World) -> None:
+    world.ok("create", "--yes")
+    before = len(world.api.changes)
+    sentence = world.refused("destroy", "--with-data", answer="other\n")
+    assert sentence == "'other' is not the server's name, infisical: nothing was done"
+    assert len(world.api.changes) == before
+
+
+def test_a_volume_that_is_protected_after_all_is_told(world: World) -> None:
+    world.ok("create", "--yes")
+    world.cloud.failing.add("change_protection")
+    sentence = world.refused("destroy", "--with-data", "--confirm", "infisical")
+    assert "bring about volume infisical-data: Hetzner Cloud began and failed" in sentence
+
+
+def test_what_somebody_else_made_is_not_destroyed(world: World) -> None:
+    world.cloud.add("servers", name="infisical", labels={"of": "somebody"})
+    assert "is not one that infisical-iac made" in world.refused("destroy")
+    assert world.api.changes == []
+
+
+def test_keys_and_groups_of_somebody_else_stay(world: World) -> None:
+    world.cloud.add("ssh_keys", name="theirs", public_key="ssh-ed25519 AAAA")
+    world.cloud.add("placement_groups", name="apart", servers=[])
+    world.ok("create", "--yes")
+    world.ok("destroy", "--confirm", "infisical")
+    assert [each["name"] for each in world.cloud.kinds["ssh_keys"].values()] == ["theirs"]
+    assert world.cloud.only("placement_groups")["name"] == "apart"
+
+
+def test_a_destroy_that_dies_is_ended_by_the_next(world: World) -> None:
+    world.ok("create", "--yes")
+    world.api.dies_after = len(world.api.changes) + 2
+    world.refused("destroy", "--confirm", "infisical")
+    world.api.dies_after = None
+    world.ok("destroy", "--confirm", "infisical")
+    assert {kind for kind, found in world.cloud.kinds.items() if found} == {"volumes", "zones"}
+
+
+def test_a_list_shows_servers_and_the_volumes_that_none_has(world: World) -> None:
+    assert "Nothing at Hetzner Cloud has the label" in world.ok("list")
+    world.ok("create", "--yes")
+    world.cloud.add("servers", name="somebody-elses")
+    said = world.ok("list")
+    assert "somebody-elses" not in said
+    assert "infisical       cx33   nbg1   running    127.0.0.2" in said
+    world.ok("destroy", "--confirm", "infisical")
+    assert "no server" in world.ok("list")
+
+
+def test_a_list_has_all_pages(world: World) -> None:
+    world.api.per_page = 2
+    for number in range(5):
+        labels = {"managed-by": "infisical-iac"}
+        world.cloud.add(
+            *("volumes",),
+            name=f"v{number}",
+            labels=labels,
+            size=10,
+            server=None,
+            status="available",
+        )
+    assert all(f"v{number}" in world.ok("list") for number in range(5))
+
+
+def test_a_server_without_a_volume_is_said_to_take_its_disk_along(world: World) -> None:
+    world.set("server_volume_gb = 0\n")
+    world.ok("create", "--yes")
+    done = world.run("destroy", answer="no\n")
+    assert "deletes the server and what is on its own disk, for it has no volume" in done.output

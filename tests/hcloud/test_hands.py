@@ -1,0 +1,135 @@
+"""What a replacement does on servers: over SSH, and by this project's own commands."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.hetzner import hands, known_hosts
+from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac.hetzner.first_contact import Login
+from infisical_iac.hetzner.hands import Hands
+from tests.hcloud.booted import Booted
+from tests.hcloud.world import World
+
+_DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
+_WELL = ("infisical", "postgres", "redis", "caddy", "Drift")
+
+# Tells with what it was called, and ends as the file beside it says.
+_PROGRAM = """#!/bin/sh
+{ echo "$*"; env | grep -E "^INFISICAL_" | sort; } >"$0.called"
+cat "$0.said" 2>/dev/null
+exit "$(cat "$0.status" 2>/dev/null || echo 0)"
+"""
+
+
+@pytest.fixture
+def server(world: World) -> Booted:
+    """A server that has been made."""
+    world.ok("create", "--yes")
+    (booted,) = world.booted.values()
+    return booted
+
+
+@pytest.fixture
+def login(world: World, server: Booted) -> Login:
+    """How to log in to it."""
+    return Login(server.address, server.port, str(world.directory / "operator"), known_hosts.FILE)
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program in the place of `infisical-iac`."""
+    file = tmp_path / "infisical-iac"
+    file.write_text(_PROGRAM)
+    file.chmod(0o755)
+    monkeypatch.setattr(hands, "_PROGRAM", file)
+    return file
+
+
+def _beside(file: Path, name: str) -> Path:
+    return file.with_name(f"{file.name}.{name}")
+
+
+def _status(program: Path, *unwell: str, without: str = "") -> None:
+    rows = [
+        {"name": name, "text": "", "ok": name not in unwell} for name in _WELL if name != without
+    ]
+    rows.append({"name": "Last backup", "text": "none yet", "ok": False})
+    _beside(program, "said").write_text(json.dumps(rows))
+    _beside(program, "status").write_text("1")
+
+
+def test_the_server_itself_lets_go_of_the_volume(server: Booted, login: Login) -> None:
+    Hands(_DEVICE, timeout=5).release(login)
+    assert server.commands[-1] == "volume.sh release"
+    server.failing = "volume.sh release"
+    with pytest.raises(HetznerError, match="stop Infisical on"):
+        Hands(_DEVICE, timeout=5).release(login)
+
+
+def test_data_on_the_servers_own_disk_are_seen_before_anything_is_begun(
+    server: Booted, login: Login
+) -> None:
+    Hands(_DEVICE, timeout=5).check(login)
+    server.failing = "volume.sh ours"
+    with pytest.raises(HetznerError, match="see that the data of"):
+        Hands(_DEVICE, timeout=5).check(login)
+
+
+@pytest.mark.parametrize("said", ["blank\n", "absent\n"])
+def test_no_deploy_begins_anew_on_a_volume_with_nothing_on_it(
+    server: Booted, login: Login, said: str
+) -> None:
+    server.answers[f"look {_DEVICE}"] = "holds ext4\nuuid u-1\nmarked\n"
+    Hands(_DEVICE, timeout=5).look(login)
+    server.answers[f"look {_DEVICE}"] = said
+    with pytest.raises(HetznerError, match=f"is {said.strip()}: .* server replace --undo"):
+        Hands(_DEVICE, timeout=5).look(login)
+
+
+def test_the_deploy_is_told_the_server_and_its_device(program: Path, login: Login) -> None:
+    Hands(_DEVICE, timeout=5).apply(login)
+    called = _beside(program, "called").read_text().splitlines()
+    assert called[0] == "apply --yes"
+    assert {
+        f"INFISICAL_DATA_VOLUME={_DEVICE}",
+        f"INFISICAL_HOST={login.address}",
+        f"INFISICAL_SSH_PORT={login.port}",
+        "INFISICAL_IAC_INVENTORY=inventory/hetzner.py",
+    } <= {*called}
+
+
+def test_a_deploy_that_fails_or_never_ends_is_told(
+    program: Path, login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _beside(program, "status").write_text("1")
+    with pytest.raises(HetznerError, match=r"the deploy to .* failed: .* --undo"):
+        Hands(_DEVICE, timeout=5).apply(login)
+    program.write_text("#!/bin/sh\nexec sleep 30\n")
+    monkeypatch.setattr(hands, "_APPLY_SECONDS", 0.2)
+    with pytest.raises(HetznerError, match=r"`infisical-iac apply` on .* has not ended"):
+        Hands(_DEVICE, timeout=5).apply(login)
+
+
+def test_what_does_the_work_must_be_well_and_a_backup_may_be_to_come(
+    program: Path, login: Login
+) -> None:
+    _status(program)
+    Hands(_DEVICE, timeout=5).prove(login)
+    assert _beside(program, "called").read_text().startswith("status --json\n")
+    _status(program, without="caddy")
+    Hands(_DEVICE, timeout=5).prove(login)
+
+
+@pytest.mark.parametrize("name", _WELL)
+def test_one_that_is_unwell_ends_the_proof(program: Path, login: Login, name: str) -> None:
+    _status(program, name)
+    with pytest.raises(HetznerError, match=rf"not well on .* \({name}\)"):
+        Hands(_DEVICE, timeout=5).prove(login)
+
+
+def test_a_status_that_says_nothing_proves_nothing(program: Path, login: Login) -> None:
+    _beside(program, "said").write_text("Error: the connection was lost\n")
+    with pytest.raises(HetznerError, match=r"\(infisical, postgres, redis, Drift\)"):
+        Hands(_DEVICE, timeout=5).prove(login)

@@ -1,0 +1,27 @@
+"""A `server create` that dies after any of its requests is completed by the next one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.hcloud.world import made
+
+
+def test_a_create_that_dies_after_any_change_is_completed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for deaths in range(1, 40):
+        with (
+            monkeypatch.context() as patch,
+            made(tmp_path / str(deaths), patch) as world,
+        ):
+            world.api.dies_after = deaths
+            if world.run("create", "--yes").exit_code == 0:
+                break
+            world.api.dies_after = None
+            world.ok("create", "--yes")
+            assert world.run("plan").exit_code == 0
+            counts = {kind: len(found) for kind, found in world.cloud.kinds.items()}
+            assert set(counts.values()) == {1}, (deaths, counts)
+            assert len(world.known_hosts) == 1
+    assert 10 <= deaths < 39

@@ -1,0 +1,178 @@
+"""`server replace`: the volume moves, then the addresses, and the old server goes last."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac.hetzner.first_contact import Login
+from tests.hcloud.shapes import Data
+from tests.hcloud.world import World, made
+
+
+@dataclass
+class Played:
+    """What is done on servers, told and not done; each looks whether its time has come.
+
+    Attributes:
+        did: what was done, with who had the volume and the first address then.
+        unwell: whether Infisical is not well on the new server.
+        elsewhere: whether the data of the old server are on its own disk.
+    """
+
+    world: World
+    did: list[tuple[str, str, str]] = field(default_factory=list)
+    unwell: bool = False
+    elsewhere: bool = False
+
+    def _told(self, what: str) -> None:
+        cloud = self.world.cloud
+        names = {id: each["name"] for id, each in cloud.kinds["servers"].items()}
+        (volume,) = cloud.kinds["volumes"].values()
+        first = next(e for e in cloud.kinds["primary_ips"].values() if e["labels"])
+        has = (names.get(volume["server"], ""), names.get(first["assignee_id"], ""))
+        self.did.append((what, *has))
+
+    def check(self, login: Login) -> None:
+        self._told("check")
+        if self.elsewhere:
+            raise HetznerError("the data are on the host's own disk")
+
+    def look(self, login: Login) -> None:
+        self._told("look")
+
+    def release(self, login: Login) -> None:
+        self._told("release")
+
+    def wait(self, login: Login) -> str:
+        self._told("wait")
+        return [*self.world.booted.values()][-1].public()
+
+    def apply(self, login: Login) -> None:
+        self._told("apply")
+
+    def prove(self, login: Login) -> None:
+        self._told("prove")
+        if self.unwell:
+            raise HetznerError("Infisical is not well there (postgres)")
+
+
+def _grown(world: World, monkeypatch: pytest.MonkeyPatch) -> Played:
+    """A server is there, and the settings want a bigger one."""
+    played = Played(world)
+    monkeypatch.setattr("infisical_iac.hetzner.hands.Hands", lambda device, timeout: played)
+    world.ok("create", "--yes")
+    world.set('server_type = "cx43"\n')
+    return played
+
+
+def _type(server: Data) -> str:
+    return str(server["server_type"]["name"])
+
+
+def test_everything_moves_in_an_order_in_which_nothing_can_be_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = _grown(world, monkeypatch)
+    volume, address = world.cloud.only("volumes"), world.cloud.only("primary_ips")
+    old = world.cloud.only("servers")["id"]
+    said = world.ok("replace", "--yes")
+    assert played.did == [
+        ("check", "infisical", "infisical"),
+        ("release", "infisical", "infisical"),
+        ("look", "infisical-next", "infisical"),
+        ("apply", "infisical-next", "infisical"),
+        ("prove", "infisical-next", "infisical"),
+        ("wait", "infisical-next", "infisical-next"),
+        ("prove", "infisical-next", "infisical-next"),
+    ]
+    server = world.cloud.only("servers")
+    assert (server["name"], _type(server)) == ("infisical", "cx43")
+    assert server["id"] != old
+    assert volume["server"] == address["assignee_id"] == server["id"]
+    assert [*world.cloud.kinds["primary_ips"]] == [address["id"]]
+    assert server["backup_window"]
+    assert len(world.known_hosts) == 1
+    assert "The server infisical is a new one, at 127.0.0.2." in said
+    assert world.run("plan").exit_code == 0
+    assert "as the settings say" in world.ok("replace", "--yes")
+
+
+def test_a_replacement_that_dies_after_any_change_is_ended_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for deaths in range(1, 60):
+        with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
+            played = _grown(world, patch)
+            world.api.dies_after = len(world.api.changes) + deaths
+            if world.run("replace", "--yes").exit_code == 0:
+                break
+            world.api.dies_after = None
+            world.ok("replace", "--yes")
+            world.ok("create", "--yes")
+            server = world.cloud.only("servers")
+            assert (server["name"], _type(server)) == ("infisical", "cx43"), deaths
+            assert world.cloud.only("volumes")["server"] == server["id"]
+            assert world.cloud.only("primary_ips")["assignee_id"] == server["id"]
+            # The old one went only when the new one was proven where people find it.
+            assert ("prove", "infisical-next", "infisical-next") in played.did
+    assert 12 <= deaths < 59
+
+
+def test_until_the_addresses_move_there_is_a_way_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = _grown(world, monkeypatch)
+    old = world.cloud.only("servers")["id"]
+    played.unwell = True
+    assert "Infisical is not well there" in world.refused("replace", "--yes")
+    assert len(world.cloud.kinds["servers"]) == 2
+    assert "a replacement of infisical has not ended" in world.refused("destroy")
+    played.unwell = False
+    played.did.clear()
+    world.ok("replace", "--undo", "--yes")
+    assert [what for what, *_ in played.did] == ["release", "wait", "apply", "prove"]
+    assert world.cloud.only("servers")["id"] == old
+    assert world.cloud.only("volumes")["server"] == old
+    assert len(world.known_hosts) <= 2
+
+
+def test_an_undo_that_dies_after_any_change_is_ended_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for deaths in range(1, 20):
+        with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
+            played = _grown(world, patch)
+            old = world.cloud.only("servers")["id"]
+            played.unwell = True
+            world.refused("replace", "--yes")
+            played.unwell = False
+            world.api.dies_after = len(world.api.changes) + deaths
+            if world.run("replace", "--undo", "--yes").exit_code == 0:
+                break
+            world.api.dies_after = None
+            if len(world.cloud.kinds["servers"]) == 2:
+                world.ok("replace", "--undo", "--yes")
+            assert world.cloud.only("servers")["id"] == old
+            assert world.cloud.only("volumes")["server"] == old
+    assert 3 <= deaths < 19
+
+
+def test_nothing_is_replaced_without_need_or_volume(world: World) -> None:
+    assert "has no volume" in world.refused("replace", "--yes")
+    world.ok("create", "--yes")
+    before = len(world.api.changes)
+    assert "the settings say" in world.ok("replace", "--yes")
+    assert "no replacement is under way" in world.refused("replace", "--undo", "--yes")
+    assert len(world.api.changes) == before
+
+
+def test_a_server_whose_data_are_not_on_the_volume_is_not_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = _grown(world, monkeypatch)
+    played.elsewhere = True
+    before = len(world.api.changes)
+    assert "on the host's own disk" in world.refused("replace", "--yes")
+    assert len(world.api.changes) == before
