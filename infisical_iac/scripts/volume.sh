@@ -1,0 +1,174 @@
+# The block device that holds what must outlive the host: data, keys, backups, logs.
+#
+#   volume.sh look <device>     what the device is, what of the host lies on it, and what is in the way
+#   volume.sh format <device>   makes a file system, if there is nothing at all on the device
+#   volume.sh grow <device>     lets a mounted file system have all of a device that became larger
+#   volume.sh mount <uuid>      mounts it and binds each directory to its place; what is there
+#                               already and not on the volume yet moves onto it first
+#   volume.sh ours              fails if the host has an Infisical that is not on a volume
+#   volume.sh release           the reverse of mount, with Docker stopped, so that it can be detached
+#
+# On the host it is a file, run by infisical-data.service before Docker starts.
+set -eu
+umask 077
+mount=/mnt/infisical-data
+mark=$mount/.infisical-iac
+docker_volumes=/var/lib/docker/volumes
+label=infisical-data
+lock=/run/infisical-iac.lock
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+# "<directory on the volume> <its place on the host>"
+places() {
+    echo "etc /etc/infisical
+volumes $docker_volumes
+backups /var/backups/infisical
+saved /var/backups/infisical-iac
+log /var/log/infisical-iac
+access /var/log/infisical-access"
+    for name in backup drill restore upgrade rotation access-log; do
+        echo "state-$name /var/lib/infisical-$name"
+    done
+}
+
+uuid_of() { blkid -p -s UUID -o value "$1" 2>/dev/null || true; }
+source_of() { findmnt --noheadings --first-only --output SOURCE --mountpoint "$1" 2>/dev/null || true; }
+is_empty() { test -z "$(ls -A "$1" 2>/dev/null)"; }
+
+# Whether a place has what the volume has for it, and not the host's own disk.
+is_bound() { test -d "$2" && test -d "$mount/$1" && test "$2" -ef "$mount/$1"; }
+
+# Tells of a device that has at least a group of blocks more than its file system takes.
+larger() {
+    taken=$(dumpe2fs -h "$1" 2>/dev/null |
+        awk -F : '/^Block count/ { count = $2 } /^Block size/ { printf "%.0f", count * $2 }')
+    there=$(blockdev --getsize64 "$1")
+    test "$there" -lt $((${taken:-$there} + 134217728)) ||
+        echo "larger $((taken >> 20)) $((there >> 20))"
+}
+
+grow() { resize2fs "$1" >/dev/null; }
+
+look() {
+    if ! test -b "$1"; then
+        echo absent
+    elif blkid -p "$1" >/dev/null 2>&1; then
+        echo "holds $(blkid -p -s TYPE -o value "$1" || echo partitions)"
+        echo "uuid $(uuid_of "$1")"
+        larger "$1"
+    else
+        # blkid says nothing of what it does not know: only nothing but zeros is nothing.
+        cmp -s -n 1048576 "$1" /dev/zero && echo blank || echo "holds something"
+    fi
+    from=$(source_of $mount)
+    test -z "$from" || echo "mounted $(uuid_of "${from%%\[*}")"
+    places | while read -r name place; do
+        ! is_bound "$name" "$place" || echo "bound $place"
+    done
+    test ! -e $mark || echo marked
+    is_bound volumes $docker_volumes || for each in "$docker_volumes"/*/; do
+        test ! -d "$each" || echo "volume $(basename "$each")"
+    done
+}
+
+format() {
+    test -b "$1" || fail "there is no device $1"
+    test "$(look "$1" | head -n 1)" = blank || fail "there is something on $1: it is not formatted"
+    mkfs.ext4 -q -m 1 -L "$label" "$1"
+}
+
+# What a place of the host has moves to the volume, which then has it alone.
+move() {
+    is_empty "$2" && return 0
+    if is_empty "$mount/$1"; then
+        rm -rf "$mount/$1.new"
+        cp -a "$2" "$mount/$1.new"
+        sync -f "$mount/$1.new"
+        rmdir "$mount/$1"
+        mv "$mount/$1.new" "$mount/$1"
+    elif diff -rq --no-dereference "$2" "$mount/$1" 2>/dev/null | grep -qv "^Only in $mount"; then
+        case $1 in
+        # Each host begins a log, timers that ran without the volume tell how it went, and Docker
+        # begins a list of volumes: those of the volume go on.
+        log | access | state-*) return 0 ;;
+        volumes) ! ls -d "$2"/*/ >/dev/null 2>&1 && return 0 ;;
+        esac
+        fail "both the volume and the host's own disk have something for $2: look which is right, \
+and move the other away"
+    fi
+    # What was copied, now or by a run that died then: no key stays where nobody sees it.
+    find "$2" -mindepth 1 -delete
+}
+
+adopt() {
+    test ! -e $mark || return 0
+    test -z "$(ls -A $mount | grep -vx lost+found)" ||
+        fail "the file system is not empty and was not made here: it is left alone"
+    touch $mark
+}
+
+mount_all() {
+    from=$(source_of $mount)
+    if test -z "$from"; then
+        mkdir -p $mount
+        is_empty $mount || fail "$mount has files in it: move them away"
+        # After a boot the device may come late.
+        for attempt in $(seq 90); do
+            device=$(blkid -U "$1" 2>/dev/null || true)
+            test -z "$device" || break
+            sleep 1
+        done
+        test -n "$device" || fail "the data volume with UUID $1 is not attached to this host"
+        mount -o noatime,nodev,nosuid "$device" $mount
+    elif [ "$(uuid_of "$from")" != "$1" ]; then
+        fail "another file system is mounted at $mount"
+    fi
+    chmod 700 $mount
+    adopt
+    places | while read -r name place; do
+        ! is_bound "$name" "$place" || continue
+        mkdir -p "$mount/$name" "$place"
+        move "$name" "$place"
+        mount --bind "$mount/$name" "$place"
+    done
+}
+
+ours() {
+    is_bound etc /etc/infisical || is_empty /etc/infisical ||
+        fail "the Infisical on this host has its data on the host's own disk, not on a volume: \
+make a recovery kit and a backup, and restore to a server with a volume"
+}
+
+release() {
+    ours
+    # Neither a run of infisical-iac nor the host's maintenance may be at work.
+    exec 8>>$lock
+    flock --nonblock 8 || fail "the host is busy ($(head -n 1 $lock)): run again when that has ended"
+    for what in backup drill access-log; do
+        systemctl stop "infisical-$what.timer" "infisical-$what.service" 2>/dev/null || true
+    done
+    if systemctl --quiet is-active docker.service; then
+        # With live-restore, they would outlive the engine.
+        containers=$(docker ps --quiet)
+        test -z "$containers" || docker stop $containers >/dev/null
+    fi
+    systemctl stop docker.socket docker.service 2>/dev/null || true
+    places | while read -r name place; do
+        while is_bound "$name" "$place"; do
+            # fail2ban has the log open for a moment now and then.
+            umount "$place" 2>/dev/null || { sleep 1 && umount "$place"; }
+        done
+    done
+    sync
+    test -z "$(source_of $mount)" || umount $mount
+    systemctl stop infisical-data.service 2>/dev/null || true
+}
+
+case $1 in
+mount) mount_all "$2" ;;
+*) "$@" ;;
+esac

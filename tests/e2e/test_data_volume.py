@@ -1,0 +1,97 @@
+"""Data on a volume: they move to another host with it, whose deploy goes on where they were."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from infisical_iac.rendering import script
+from tests.e2e.looking import PROJECT, deployer, env_file, write_secrets
+from tests.e2e.running import REPOSITORY, deploy
+from tests.staging.host import StagingHost
+
+_SECRET = {"OBVIOUSLY_FAKE": "fake-value"}
+_HOST_TESTS = "tests/host/test_volume.py"
+_KEYS = "cd /etc/infisical/keys && sha256sum *"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A host that was deployed to with a volume, and another one without anything."""
+
+    old: StagingHost
+    new: StagingHost
+    device: str
+
+    def deploy(self, host: StagingHost) -> list[str]:
+        """Deploy with the volume; what changed."""
+        return deploy(host.name, data={"data_volume": self.device}).ok().changed
+
+
+@pytest.fixture(scope="module")
+def hosts(images: None, worker_id: str) -> Iterator[Moved]:
+    """Two bare hosts, and a blank block device that either can have."""
+    old, new = (StagingHost(f"volume-{worker_id}-{name}") for name in ("old", "new"))
+    for host in (old, new):
+        host.down()
+        host.up()
+    old.run("truncate --size 1G /srv/volume.img")
+    device = old.run("losetup --find --show /srv/volume.img").stdout.strip()
+    for host in (old, new):
+        host.run(f"test -b {device} || mknod {device} b 7 {device.removeprefix('/dev/loop')}")
+    yield Moved(old, new, device)
+    for host in (old, new):
+        host.run(script("volume", "release"), check=False)
+    old.run(f"losetup --detach {device}", check=False)
+    for host in (old, new):
+        host.down()
+
+
+def test_a_volume_moves_to_another_host_with_everything_on_it(hosts: Moved) -> None:
+    old, new = hosts.old, hosts.new
+    assert "Data volume | Keep the data on the data volume" in hosts.deploy(old)
+    assert hosts.deploy(old) == []
+    write_secrets(old, "/backend", _SECRET)
+    keys = old.run(_KEYS).stdout
+    administrator = env_file(old, "/etc/infisical/admin.env")
+
+    old.run(script("volume", "release"))
+    assert old.run("ls -A /etc/infisical /var/lib/docker/volumes | grep -v :").stdout.split() == []
+    assert old.run("systemctl is-active docker.service", check=False).stdout == "inactive\n"
+
+    assert "Stack | Make keys and passwords on the host" not in hosts.deploy(new)
+    assert new.run(_KEYS).stdout == keys
+    assert env_file(new, "/etc/infisical/admin.env") == administrator
+    with deployer(new) as client:
+        project = client.get(f"/api/v1/projects/slug/{PROJECT}")["id"]
+        place = {"projectId": project, "environment": "production", "secretPath": "/backend"}
+        found = client.get("/api/v4/secrets/OBVIOUSLY_FAKE", params=place)["secret"]
+    assert found["secretValue"] == _SECRET["OBVIOUSLY_FAKE"]
+    assert hosts.deploy(new) == []
+
+
+def test_the_host_tests_see_it_on_the_volume(hosts: Moved) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m pytest -q {_HOST_TESTS} --inventory inventory/staging.py".split(),
+        cwd=REPOSITORY,
+        env=os.environ | {"STAGING_HOST": hosts.new.name, "INFISICAL_DATA_VOLUME": hosts.device},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_host_without_its_volume_is_not_deployed_to(hosts: Moved) -> None:
+    run = deploy(hosts.new.name, yes=False)
+    assert run.status == 1
+    assert "data are on a volume with UUID" in run.sentence
+
+
+def test_a_place_that_is_no_longer_on_the_volume_is_put_back(hosts: Moved) -> None:
+    hosts.new.run("umount /var/lib/infisical-upgrade && systemctl disable --quiet infisical-data")
+    assert hosts.deploy(hosts.new) == ["Data volume | Keep the data on the data volume"]
+    assert hosts.deploy(hosts.new) == []

@@ -1,0 +1,63 @@
+"""The data are on the volume that the settings name, whatever directory is asked."""
+
+import pytest
+
+from infisical_iac.facts.files import PathState
+from infisical_iac.facts.volume import DataVolume, Volume
+from infisical_iac.operations.volume import UNIT, configuration
+from infisical_iac.settings import Settings
+from infisical_iac.volume.state import PLACES
+from tests.host.connection import Host
+
+_DOCKER = "docker.service"
+_PATHS = [file.path for file in configuration("")]
+
+
+@pytest.fixture(scope="session")
+def found(host: Host, settings: Settings) -> DataVolume:
+    fact = Volume()
+    device = settings.data_volume or "/dev/null"
+    return fact.process(host.check_output(fact.command(device, _PATHS, [UNIT])).splitlines())
+
+
+@pytest.fixture(scope="session")
+def is_on(settings: Settings) -> bool:
+    return bool(settings.data_volume)
+
+
+def test_every_place_is_on_the_volume_or_none(found: DataVolume, is_on: bool) -> None:
+    assert found.volume.bound == (frozenset(PLACES) if is_on else frozenset())
+
+
+def test_what_is_mounted_is_the_volume_of_the_settings(found: DataVolume, is_on: bool) -> None:
+    volume = found.volume
+    assert volume.mounted == (volume.uuid if is_on else "")
+    assert bool(volume.uuid) is is_on
+
+
+def test_its_file_system_takes_all_of_it(found: DataVolume) -> None:
+    assert found.volume.larger is None
+
+
+def test_what_mounts_it_is_enabled_and_done(found: DataVolume, is_on: bool) -> None:
+    unit = found.units[UNIT]
+    assert (unit.enabled, unit.active, unit.outdated) == (is_on, is_on, False)
+
+
+def test_the_files_of_its_mounting_are_roots(found: DataVolume, is_on: bool) -> None:
+    assert set(found.files) == (set(_PATHS) if is_on else set())
+    assert all(_is_roots(each) for each in found.files.values())
+
+
+def _is_roots(file: PathState) -> bool:
+    return (file.owner, file.mode) == ("root:root", "644")
+
+
+def test_docker_does_not_start_without_it(host: Host, is_on: bool) -> None:
+    required = host.check_output("systemctl show --property=Requires --value %s", _DOCKER).split()
+    assert (UNIT in required) is is_on
+
+
+def test_nobody_but_root_sees_what_is_on_it(host: Host, is_on: bool) -> None:
+    if is_on:
+        assert host.file("/mnt/infisical-data").mode == 0o700

@@ -1,0 +1,103 @@
+"""volume.sh on a real block device: formatted, mounted, and what was on the disk moved."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.volume.state import PLACES
+from tests.unit.volume_host import VolumeHost, needs_a_device, volume_host
+
+pytestmark = needs_a_device
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[VolumeHost]:
+    """A host with a blank device."""
+    with volume_host(tmp_path) as host:
+        yield host
+
+
+def test_a_blank_device_is_formatted_and_bound_to_every_place(host: VolumeHost) -> None:
+    assert host.ok(host.command("look", host.device)) == "blank\n"
+    host.ok(host.command("format", host.device))
+    said = host.ok(host.mount, host.mount, host.command("look", host.device))
+    assert "holds ext4" in said
+    assert {line.removeprefix(f"bound {host.directory}") for line in said.splitlines()} >= {*PLACES}
+    assert "marked" in said
+
+
+def test_what_is_on_a_device_is_never_formatted(host: VolumeHost) -> None:
+    for fill in (
+        f"mkswap {host.device} >/dev/null",
+        f"mkfs.ext4 -q -F {host.device}",
+        f"wipefs --all --quiet {host.device}; printf '\\n' | dd of={host.device} status=none",
+    ):
+        host.ok(fill)
+        before = host.ok(f"sha256sum {host.device}")
+        assert host.ok(host.command("look", host.device)).startswith("holds ")
+        refused = host.run(host.command("format", host.device))
+        assert "it is not formatted" in refused.stderr
+        assert host.ok(f"sha256sum {host.device}") == before
+
+
+def test_a_device_that_is_not_there_is_told(host: VolumeHost) -> None:
+    assert host.ok(host.command("look", "/dev/none")) == "absent\n"
+
+
+def test_what_was_on_the_disk_moves_and_leaves_no_second_copy(host: VolumeHost) -> None:
+    host.ok(host.command("format", host.device))
+    said = host.ok(
+        "mkdir -p $H/etc/infisical/keys; echo fake > $H/etc/infisical/keys/encryption_key",
+        host.mount,
+        "cat $H/etc/infisical/keys/encryption_key",
+        "umount $H/etc/infisical; ls -A $H/etc/infisical",
+    )
+    assert said == "fake\n"
+    again = host.ok(host.mount, "cat $H/etc/infisical/keys/encryption_key")
+    assert again == "fake\n"
+
+
+def test_two_versions_of_the_keys_are_never_mixed(host: VolumeHost) -> None:
+    host.ok(host.command("format", host.device), "true")
+    host.ok(host.mount, "echo volume > $H/etc/infisical/key")
+    refused = host.run("mkdir -p $H/etc/infisical; echo disk > $H/etc/infisical/key", host.mount)
+    assert refused.returncode == 1
+    assert "both the volume and the host's own disk have something" in refused.stderr
+    assert (host.directory / "etc/infisical/key").read_text() == "disk\n"
+
+
+def test_a_move_that_died_before_its_end_is_ended(host: VolumeHost) -> None:
+    host.ok(host.command("format", host.device))
+    host.ok(host.mount, "echo key > $H/etc/infisical/key; echo two > $H/etc/infisical/two")
+    # It was copied, and half of what was copied deleted.
+    said = host.ok("echo key > $H/etc/infisical/key", host.mount, "cat $H/etc/infisical/*")
+    assert said == "key\ntwo\n"
+    assert not (host.directory / "etc/infisical/key").exists()
+
+
+def test_a_file_system_of_somebody_else_is_left_alone(host: VolumeHost) -> None:
+    host.ok(f"mkfs.ext4 -q {host.device}; mount {host.device} /mnt; touch /mnt/theirs")
+    refused = host.run(host.mount)
+    assert "is not empty and was not made here" in refused.stderr
+
+
+def test_a_host_without_the_volume_for_a_while_does_not_keep_it_away(host: VolumeHost) -> None:
+    host.ok(host.command("format", host.device))
+    state, log = "$H/var/lib/infisical-backup", "$H/var/log/infisical-access"
+    host.ok(host.mount, f"echo volume > {state}/last.json; touch {log}/old")
+    # A timer went off in between, and told of its failure where nobody looks for it.
+    host.ok(f"mkdir -p {state}; echo disk > {state}/last.json; touch {log}/new")
+    assert host.ok(host.mount, f"cat {state}/last.json; ls {log}") == "volume\nold\n"
+
+
+def test_a_device_that_became_larger_is_told_and_used(host: VolumeHost) -> None:
+    host.ok(host.command("format", host.device))
+    assert "larger" not in host.ok(host.command("look", host.device))
+    with (host.directory / "device.img").open("r+b") as file:
+        file.truncate(512 * 1024**2)
+    host.ok(f"losetup --set-capacity {host.device}")
+    assert "larger 64 512\n" in host.ok(host.command("look", host.device))
+    # Not mounted, for a kernel asks for a capability that few containers have.
+    host.ok(host.command("grow", host.device))
+    assert "larger" not in host.ok(host.mount, host.command("look", host.device))

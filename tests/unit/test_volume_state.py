@@ -1,0 +1,67 @@
+"""What stands in the way of a data volume is told before anything is changed."""
+
+import pytest
+
+from infisical_iac.facts.volume import parse
+from infisical_iac.volume.state import PLACES, VolumeError, VolumeState, refuse
+
+_DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
+_BLANK = VolumeState(present=True)
+_OURS = VolumeState(True, "ext4", "u-1", "u-1", frozenset(PLACES))
+
+
+def test_what_the_script_prints_is_read() -> None:
+    lines = ["holds ext4", "uuid u-1", "mounted u-1", "bound /etc/infisical", "marked", "volume x"]
+    found = parse(lines)
+    assert found == VolumeState(True, "ext4", "u-1", "u-1", frozenset({"/etc/infisical"}), ("x",))
+    assert "/var/lib/docker/volumes" in found.unbound
+    assert parse(["holds ext4", "uuid u-1", "larger 20480 40960"]).larger == (20480, 40960)
+    assert parse(["absent"]) == VolumeState()
+    assert parse(["blank"]) == _BLANK
+    assert parse(["holds something"]).holds == "something"
+
+
+@pytest.mark.parametrize(
+    ("device", "state", "of_host", "deployed"),
+    [
+        ("", VolumeState(), "", True),
+        (_DEVICE, _BLANK, "", False),
+        (_DEVICE, _OURS, "u-1", True),
+        (_DEVICE, VolumeState(True, "ext4", "u-1"), "", False),
+        (_DEVICE, VolumeState(True, "ext4", "u-1"), "u-1", True),
+    ],
+)
+def test_what_can_be_worked_with_is_not_refused(
+    device: str, state: VolumeState, of_host: str, deployed: bool
+) -> None:
+    refuse(device, state, of_host=of_host, deployed=deployed)
+
+
+@pytest.mark.parametrize(
+    ("device", "state", "of_host", "deployed", "sentence"),
+    [
+        ("", VolumeState(), "u-1", False, "on a volume with UUID u-1, but setting 'data_volume'"),
+        (_DEVICE, VolumeState(), "u-1", True, "there is no block device"),
+        (_DEVICE, _BLANK, "u-1", False, "is not the volume that the host's data are on"),
+        (_DEVICE, _OURS, "u-2", True, "is not the volume that the host's data are on"),
+        (_DEVICE, VolumeState(True, "something"), "", False, "holds something, which is left"),
+        (_DEVICE, VolumeState(True, "LVM2_member"), "", False, "holds LVM2_member, which"),
+        (_DEVICE, VolumeState(True, "ext4", "u-1", "u-2"), "", True, "another volume, with UUID"),
+        (_DEVICE, _BLANK, "", True, "has an Infisical on its own disk already"),
+        (_DEVICE, VolumeState(True, docker_volumes=("a", "b")), "", False, "would hide (a, b)"),
+    ],
+)
+def test_what_would_lose_or_hide_data_is_refused(
+    device: str, state: VolumeState, of_host: str, deployed: bool, sentence: str
+) -> None:
+    with pytest.raises(VolumeError) as refusal:
+        refuse(device, state, of_host=of_host, deployed=deployed)
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_empty_volume_that_would_be_left_empty_is_told_before_a_first_deploy() -> None:
+    with pytest.raises(VolumeError, match=f"{_DEVICE} with nothing on it, but setting"):
+        refuse("", VolumeState(), of_host="", deployed=False, spare=_DEVICE)
+    refuse("", VolumeState(), of_host="", deployed=True, spare=_DEVICE)
+    refuse(_DEVICE, _BLANK, of_host="", deployed=False, spare=_DEVICE)

@@ -1,0 +1,76 @@
+"""A host in a directory with a real block device, for volume.sh: its mounts are its own."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.rendering import script
+
+needs_a_device = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("mkfs.ext4"),
+    reason="only root may attach and mount a block device",
+)
+_PLACES = (
+    *("/mnt/infisical-data", "/etc/infisical", "/var/lib/docker", "/var/lib/infisical-"),
+    *("/var/backups/infisical", "/var/log/infisical-", "/run/infisical-iac.lock"),
+)
+
+
+class VolumeHost:
+    """A host in a directory, with a device; each `run` has its mounts to itself."""
+
+    def __init__(self, directory: Path, device: str) -> None:
+        self.directory = directory
+        self.device = device
+        programs = directory / "programs"
+        programs.mkdir()
+        (directory / "run").mkdir()
+        (programs / "systemctl").write_text("#!/bin/sh\nexit 1\n")
+        (programs / "systemctl").chmod(0o755)
+
+    def command(self, *arguments: str) -> str:
+        """A call of the script, with its places below the directory."""
+        command = script("volume", *arguments)
+        for place in _PLACES:
+            command = command.replace(place, f"{self.directory}{place}")
+        return command
+
+    def run(self, *commands: str) -> subprocess.CompletedProcess[str]:
+        """Run commands one after the other, until one fails, among the same mounts."""
+        path = f"{self.directory}/programs:{os.environ['PATH']}"
+        return subprocess.run(
+            ["unshare", "--mount", "sh", "-ec", "\n".join(commands)],
+            env={"PATH": path, "H": str(self.directory)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def ok(self, *commands: str) -> str:
+        """The output of commands that must succeed."""
+        done = self.run(*commands)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @property
+    def mount(self) -> str:
+        """What mounts the device."""
+        uuid = self.ok(f"blkid -p -s UUID -o value {self.device}").strip()
+        return self.command("mount", uuid)
+
+
+@contextmanager
+def volume_host(directory: Path) -> Iterator[VolumeHost]:
+    """A host with a blank device."""
+    image = directory / "device.img"
+    with image.open("wb") as file:
+        file.truncate(64 * 1024**2)
+    attach = ["losetup", "--find", "--show", str(image)]
+    device = subprocess.run(attach, capture_output=True, text=True, check=True).stdout.strip()
+    yield VolumeHost(directory, device)
+    subprocess.run(["losetup", "--detach", device], check=True)
