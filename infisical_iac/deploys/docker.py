@@ -5,10 +5,12 @@ import json
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.engine import not_ours
 from infisical_iac.facts.machine import MachineState
-from infisical_iac.operations import apt, docker_repository, files, systemd
+from infisical_iac.operations import apt, docker_repository, engine, files, systemd
 
-_DAEMON = {
+# How our engine is configured; each container has by itself what it can have.
+DAEMON = {
     "live-restore": True,
     "log-driver": "json-file",
     "log-opts": {"max-size": "10m", "max-file": "5"},
@@ -32,9 +34,12 @@ def packages(machine: MachineState, source: str) -> list[str]:
 
 @deploy("Docker")
 def docker(known: Preflight) -> None:
-    """Install the engine and keep it running as daemon.json says."""
+    """Install the engine and keep it running as daemon.json says; leave alone one of others."""
+    if why := not_ours(known.settings, known.machine):
+        engine.left(why=why, name="Leave the engine as it is")
+        return
     source, timeout = known.settings.docker_source, known.settings.apt_timeout
-    config = files.File(_CONFIG, json.dumps(_DAEMON, indent=2) + "\n")
+    config = files.File(_CONFIG, json.dumps(DAEMON, indent=2) + "\n")
     files.contents(files=[config], name="Configure the Docker engine")
     if source == "docker-ce":
         apt.packages(names=["gnupg"], name="Install GnuPG for the key's check", timeout=timeout)

@@ -1,60 +1,28 @@
-"""The Docker engine as it runs, not as its files say."""
+"""The Docker engine as it runs, not as its files say, whoever has set it up."""
 
-import json
 from typing import Any
 
-import pytest
-
-from infisical_iac.facts.units import Units, UnitState
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.settings import Settings
 from tests.host.connection import Host
 
 
-@pytest.fixture(scope="session")
-def info(host: Host) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(host.check_output("docker info --format '{{json .}}'"))
-    return found
-
-
-@pytest.fixture(scope="session")
-def engine(host: Host) -> UnitState:
-    fact, unit = Units(), "docker.service"
-    command = fact.command([unit], {unit: ["/etc/docker/daemon.json"]})
-    return fact.process(host.check_output(command).splitlines())[unit]
-
-
-def test_the_engine_is_enabled_and_running(engine: UnitState) -> None:
-    assert engine.enabled
-    assert engine.active
-
-
-def test_the_engine_was_started_with_the_configuration_on_disk(engine: UnitState) -> None:
-    assert not engine.stale
-
-
-def test_containers_survive_a_restart_of_the_engine(info: dict[str, Any]) -> None:
-    assert info["LiveRestoreEnabled"] is True
+def test_the_engine_is_enabled_and_running(host: Host) -> None:
+    unit = host.service("docker")
+    assert unit.is_enabled
+    assert unit.is_running
 
 
 def test_system_calls_are_filtered_for_every_container(info: dict[str, Any]) -> None:
     assert any(each.split(",")[0] == "name=seccomp" for each in info["SecurityOptions"])
 
 
-def test_no_container_may_gain_privileges(info: dict[str, Any]) -> None:
-    # Engines before version 23 hold to it without telling.
-    tells = int(info["ServerVersion"].split(".")[0]) >= 23
-    assert not tells or "name=no-new-privileges" in info["SecurityOptions"]
-
-
-def test_logs_go_to_files_that_rotate(info: dict[str, Any]) -> None:
-    assert info["LoggingDriver"] == "json-file"
-
-
-def test_the_engine_is_in_no_swarm(info: dict[str, Any]) -> None:
-    assert info["Swarm"]["LocalNodeState"] == "inactive"
-
-
-def test_no_proxy_process_stands_before_a_container(host: Host) -> None:
-    assert host.process.filter(comm="docker-proxy") == []
+def test_the_engine_is_in_no_swarm_but_where_the_settings_leave_room_for_one(
+    info: dict[str, Any], machine: MachineState, settings: Settings
+) -> None:
+    is_in_swarm = info["Swarm"]["LocalNodeState"] != "inactive"
+    assert is_in_swarm == machine.swarm
+    assert not is_in_swarm or (settings.ingress != "caddy" and settings.firewall == "off")
 
 
 def test_compose_is_usable(host: Host) -> None:

@@ -1,0 +1,58 @@
+"""The Docker engine as this project sets it up, which it does not where Dokploy has it.
+
+What an engine of somebody else's does not give to all containers, each has by itself:
+test_containers.py looks at it.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from infisical_iac.engine import not_ours
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.facts.units import Units, UnitState
+from infisical_iac.settings import Settings
+from tests.host.connection import Host
+
+
+@pytest.fixture(autouse=True)
+def ours(settings: Settings, machine: MachineState) -> None:
+    """Where the engine is left as it is, there is nothing to see."""
+    if why := not_ours(settings, machine):
+        pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def engine(host: Host) -> UnitState:
+    fact, unit = Units(), "docker.service"
+    command = fact.command([unit], {unit: ["/etc/docker/daemon.json"]})
+    return fact.process(host.check_output(command).splitlines())[unit]
+
+
+def test_the_engine_was_started_with_the_configuration_on_disk(engine: UnitState) -> None:
+    assert not engine.stale
+
+
+def test_containers_survive_a_restart_of_the_engine(info: dict[str, Any]) -> None:
+    assert info["LiveRestoreEnabled"] is True
+
+
+def test_no_container_may_gain_privileges(info: dict[str, Any]) -> None:
+    # Engines before version 23 hold to it without telling.
+    tells = int(info["ServerVersion"].split(".")[0]) >= 23
+    assert not tells or "name=no-new-privileges" in info["SecurityOptions"]
+
+
+def test_logs_go_to_files_that_rotate(info: dict[str, Any]) -> None:
+    assert info["LoggingDriver"] == "json-file"
+
+
+def test_no_proxy_process_stands_before_a_container(host: Host) -> None:
+    assert host.process.filter(comm="docker-proxy") == []
+
+
+def test_the_engine_limits_what_a_container_may_dump(host: Host) -> None:
+    # CIS 2.8.
+    limits = json.loads(host.check_output("cat /etc/docker/daemon.json"))["default-ulimits"]
+    assert limits["core"] == {"Name": "core", "Hard": 0, "Soft": 0}

@@ -1,0 +1,164 @@
+"""An engine that is not ours: how it is known, what it must have, and what is left alone."""
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infisical_iac import engine
+from infisical_iac.deploys.docker import DAEMON
+from infisical_iac.deploys.hardening import without_window
+from infisical_iac.deploys.stack import compose_file
+from infisical_iac.engine import EngineRefused, not_ours
+from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.operations.ssh import root_keeps_way_in
+from tests.unit.settings_of import settings_of
+
+_BARE = MachineState(os="debian", release="13")
+_SWARM = MachineState(os="debian", release="13", swarm=True, engine="28.5.0", compose=True)
+_TRAEFIK = {"ingress": "traefik", "firewall": "off"}
+
+
+def _look(host: Path, docker: str) -> MachineState:
+    """What the look at a machine finds with Docker's files below `host`, and this for a Docker."""
+    program = host / "programs" / "docker"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{docker}\n")
+    program.chmod(0o755)
+    command = Machine().command().replace("/var/lib/docker", f"{host}/lib")
+    done = subprocess.run(
+        ["sh", "-c", command.replace("/etc/docker/", f"{host}/etc/")],
+        env={"PATH": f"{program.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return Machine().process(done.stdout.splitlines())
+
+
+def _join(data: Path) -> None:
+    (data / "swarm").mkdir(parents=True)
+    (data / "swarm" / "docker-state.json").write_text("{}")
+
+
+_ANSWERS = 'case "$1 $2" in "version --format") echo 28.5.0 ;; esac'
+
+
+def test_a_docker_in_a_swarm_is_known_with_its_version_and_compose(tmp_path: Path) -> None:
+    _join(tmp_path / "lib")
+    machine = _look(tmp_path, _ANSWERS)
+    assert (machine.swarm, machine.engine, machine.compose) == (True, "28.5.0", True)
+
+
+def test_it_is_known_while_it_does_not_answer(tmp_path: Path) -> None:
+    _join(tmp_path / "lib")
+    machine = _look(tmp_path, "exit 1")
+    assert (machine.swarm, machine.engine, machine.compose) == (True, "", False)
+
+
+def test_it_is_known_where_it_keeps_its_data_elsewhere(tmp_path: Path) -> None:
+    _join(tmp_path / "elsewhere")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/daemon.json").write_text(
+        f'{{"debug": false, "data-root": "{tmp_path}/elsewhere"}}'
+    )
+    assert _look(tmp_path, _ANSWERS).swarm
+
+
+def test_a_docker_that_left_its_swarm_is_in_none(tmp_path: Path) -> None:
+    (tmp_path / "lib/swarm").mkdir(parents=True)
+    machine = _look(tmp_path, _ANSWERS)
+    assert (machine.swarm, machine.engine) == (False, "28.5.0")
+
+
+@pytest.mark.parametrize(
+    ("ingress", "machine", "why"),
+    [
+        ("caddy", _BARE, ""),
+        ("none", _BARE, ""),
+        ("none", _SWARM, "Docker on the host is in a Swarm, and so left as it is"),
+        ("traefik", _SWARM, "Docker on the host is in a Swarm, and so left as it is"),
+        ("traefik", _BARE, "Docker on the host is Dokploy's (setting 'ingress'), and so left as"),
+    ],
+)
+def test_the_engine_of_a_swarm_and_of_dokploy_is_not_ours(
+    ingress: str, machine: MachineState, why: str
+) -> None:
+    told = not_ours(settings_of(ingress=ingress), machine)
+    assert told.startswith(why)
+    assert bool(told) is bool(why)
+
+
+@pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "28.5.0", "29.4.2"])
+def test_an_engine_that_infisical_runs_on_is_taken_as_it_is(version: str) -> None:
+    engine.refuse(settings_of(**_TRAEFIK), replace(_SWARM, engine=version))
+
+
+@pytest.mark.parametrize(
+    ("lacking", "sentence"),
+    [
+        ({"engine": "", "compose": False}, "but it does not answer: see `systemctl status docker`"),
+        ({"engine": "20.10.24+dfsg1"}, r"is version 20\.10\.24\+dfsg1: upgrade it to 25 or newer"),
+        ({"compose": False}, "`docker compose` is missing: install the plugin"),
+    ],
+)
+def test_an_engine_that_lacks_something_is_not_mended_but_told(
+    lacking: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(EngineRefused, match=sentence) as refusal:
+        engine.refuse(settings_of(**_TRAEFIK), replace(_SWARM, **lacking))
+    assert str(refusal.value).startswith("Docker on the host is in a Swarm, and so left as it is")
+
+
+def test_the_volumes_of_a_swarms_engine_are_moved_to_no_data_volume() -> None:
+    with pytest.raises(EngineRefused, match=r"'data_volume': .* leave the setting empty"):
+        engine.refuse(settings_of(**_TRAEFIK, data_volume="/dev/sdb"), _SWARM)
+
+
+def test_an_engine_of_our_own_is_not_judged() -> None:
+    engine.refuse(settings_of(data_volume="/dev/sdb"), _BARE)
+
+
+@pytest.mark.parametrize("drill", [False, True])
+def test_each_container_has_by_itself_what_our_engine_would_give_it(drill: bool) -> None:
+    services = yaml.safe_load(compose_file(settings_of(**_TRAEFIK), _SWARM, drill=drill))[
+        "services"
+    ]
+    for service in services.values():
+        logging = service["logging"]
+        assert logging == {"driver": DAEMON["log-driver"], "options": DAEMON["log-opts"]}
+        assert ("no-new-privileges:true" in service["security_opt"]) is DAEMON["no-new-privileges"]
+        assert set(service["ulimits"].items()) == {("core", 0)}
+    assert set(DAEMON) == {
+        *("log-driver", "log-opts", "no-new-privileges", "default-ulimits"),
+        # Of the engine itself: a Swarm forbids the first; the second saves a process for each port.
+        *("live-restore", "userland-proxy"),
+    }
+
+
+def test_there_is_no_window_in_which_engine_or_host_would_be_restarted() -> None:
+    assert "Docker on the host is in a Swarm" in without_window(settings_of(), _SWARM)
+    assert without_window(settings_of(), _BARE) == ""
+    assert "is empty" in without_window(settings_of(maintenance_window=""), _BARE)
+
+
+@pytest.mark.parametrize(
+    ("permitted", "method", "by_sudo", "alone", "keeps"),
+    [
+        ("without-password", "publickey", False, True, True),
+        ("without-password", "publickey", True, True, False),
+        ("without-password", "publickey", True, False, True),
+        ("no", "publickey", True, False, False),
+        ("yes", "", False, True, True),
+        ("no", "", False, True, False),
+    ],
+)
+def test_root_keeps_its_way_in_where_root_deploys_or_somebody_else_manages_the_host(
+    permitted: str, method: str, by_sudo: bool, alone: bool, keeps: bool
+) -> None:
+    found = root_keeps_way_in(permitted, method=method, by_sudo=by_sudo, alone=alone)
+    assert found is keeps
