@@ -10,8 +10,8 @@ from infisical_iac.cli.rollback_list import show
 from infisical_iac.upgrade.path import (
     Images,
     UpgradeError,
-    port_of,
     refuse_older_postgres,
+    way_in,
 )
 
 if TYPE_CHECKING:
@@ -162,31 +162,13 @@ def _confirm(release: "Release", given: str | None, *, keep_data: bool) -> None:
 
 def _go(release: "Release", change: "Change", settings: "Settings", project: str) -> list[str]:
     from infisical_iac.operations import audit, changeover
+    from infisical_iac.upgrade.following import differing, moved
 
     with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
         told = changeover.made(change, settings, project)
     return [
         *told,
         f"Infisical {change.wanted.version} serves, as of {release.name}.",
-        *_settings(change.wanted, settings),
-        *_port(port_of(change.compose), settings.http_port),
+        *differing(change.wanted, settings),
+        *moved(way_in(change.compose), settings),
     ]
-
-
-def _port(serves: int, wanted: int) -> list[str]:
-    if serves == wanted:
-        return []
-    return [f"It is on port {serves} again: the next apply moves it to {wanted}, the http_port."]
-
-
-def _settings(runs: Images, settings: "Settings") -> list[str]:
-    """Which settings must follow, or the next apply changes the version again."""
-    wanted = {
-        "infisical_version": (runs.version, settings.infisical_version),
-        "infisical_digest": (runs.infisical.partition("@")[2], settings.infisical_digest),
-        "postgres_image": (runs.postgres, settings.postgres_image),
-    }
-    due = [f'{name} = "{is_}"' for name, (is_, was) in wanted.items() if is_ != was]
-    if not due:
-        return []
-    return [f"Set {' and '.join(due)} in group_data/, or the next apply upgrades again."]

@@ -14,7 +14,7 @@ from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade import RELEASES, path
 from infisical_iac.upgrade.known import IMAGE_KIB
-from infisical_iac.upgrade.path import Images, Room
+from infisical_iac.upgrade.path import Disk, Images, Room
 from infisical_iac.upgrade.release import Unfinished
 
 _CHANGE = "unfinished change of version"
@@ -72,9 +72,9 @@ def _failed(found: UpgradeState, wanted: Images) -> str:
 def refuse_room(missing: Sequence[str], settings: Settings) -> None:
     """Raise UpgradeError if a change that needs the `missing` images does not fit."""
     said = run(script("releases", "room"), doing="see how much room there is").split()
-    docker, releases, shared, data = map(int, said)
-    room = Room(docker, releases, bool(shared), data)
-    path.refuse_room(room, images=_size(missing, settings))
+    *disks, data = map(int, said)
+    images, volumes, releases = map(Disk, disks[::2], disks[1::2])
+    path.refuse_room(Room(images, volumes, releases, data), images=_size(missing, settings))
 
 
 def _size(missing: Sequence[str], settings: Settings) -> int:

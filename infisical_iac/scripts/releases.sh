@@ -3,7 +3,8 @@
 #   releases.sh look <image>        "database" if there is one, "image <service> <reference> <id>" of
 #                                   what runs or ran last, "wanted <id>" of <image>, and "failed
 #                                   <release> <time> <image>" of changes of version that failed
-#   releases.sh room                what is free and used, for path.py's Room
+#   releases.sh room                "<device> <free KiB>" of Docker's images, of its volumes, which may
+#                                   be on a data volume, and of releases; then what the database takes
 #   releases.sh migrations          how many the database has had
 #   releases.sh make <release>      makes one of what runs, but for its dump
 #   releases.sh list                for release.py
@@ -47,9 +48,11 @@ look() {
 room() {
     where=$releases
     until [ -d "$where" ]; do where=$(dirname "$where"); done
-    df -Pk "$(docker info --format '{{ .DockerRootDir }}')" "$where" | awk 'NR > 1 { free[NR] = $4; name[NR] = $6 }
-        END { print free[2], free[3], (name[2] == name[3]) }'
-    du -sk --exclude=pg_wal "$(docker volume inspect --format '{{ .Mountpoint }}' "$main")" | cut -f 1
+    data=$(docker volume inspect --format '{{ .Mountpoint }}' "$main")
+    for place in "$(docker info --format '{{ .DockerRootDir }}')" "$data" "$where"; do
+        echo "$(stat --format %d "$place") $(df -Pk "$place" | awk 'NR == 2 { print $4 }')"
+    done
+    du -sk --exclude=pg_wal "$data" | cut -f 1
 }
 
 migrations() {

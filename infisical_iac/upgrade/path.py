@@ -34,16 +34,30 @@ class Images(NamedTuple):
         return _numbers(_tag(self.postgres))[0]
 
 
-class Room(NamedTuple):
-    """What is free and what is used, in KiB.
+class WayIn(NamedTuple):
+    """How Infisical is reached: the kind of its ingress, and its port on the loopback address."""
 
-    `docker` is free where Docker keeps its volumes, `releases` where dumps go, which may be the
-    same file system; `data` is what the database takes.
+    ingress: str
+    port: int
+
+
+class Disk(NamedTuple):
+    """A file system: the number of its device, and the KiB that are free."""
+
+    device: int
+    free: int
+
+
+class Room(NamedTuple):
+    """Where things go, which may all be one file system, and what the database takes, in KiB.
+
+    `images` is where Docker unpacks images, `volumes` where it keeps data, which may be a data
+    volume, `releases` where dumps go.
     """
 
-    docker: int
-    releases: int
-    shared: bool
+    images: Disk
+    volumes: Disk
+    releases: Disk
     data: int
 
 
@@ -57,6 +71,13 @@ def port_of(compose: str) -> int:
     """The port of the host's loopback that such a file publishes the API on."""
     (published,) = yaml.safe_load(compose)["services"]["infisical"]["ports"]
     return int(published.split(":")[-2])
+
+
+def way_in(compose: str) -> WayIn:
+    """The way in that such a file was made for."""
+    services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
+    outside = "traefik" if "labels" in services["infisical"] else "none"
+    return WayIn("caddy" if "caddy" in services else outside, port_of(compose))
 
 
 def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
@@ -121,17 +142,22 @@ def refuse_room(room: Room, *, images: int) -> None:
     Args:
         images: the KiB that the images which are not on the host yet will take.
     """
-    volumes, dump = room.data + _SPARE_KIB + images, room.data + _SPARE_KIB
-    places = (
-        [("the host's disk", room.docker, volumes + dump)]
-        if room.shared
-        else [("Docker's disk", room.docker, volumes), ("/var/backups", room.releases, dump)]
+    new = room.data + _SPARE_KIB
+    parts = (
+        ("Docker's images", room.images, images),
+        ("Docker's volumes", room.volumes, new),
+        ("/var/backups", room.releases, new),
     )
-    for name, free, needed in places:
+    for device in dict.fromkeys(disk.device for _, disk, _ in parts):
+        here = [each for each in parts if each[1].device == device]
+        needed = sum(part for *_, part in here)
+        free = min(disk.free for _, disk, _ in here)
         if free < needed:
+            names = " and ".join(name for name, *_ in here)
+            where = "the host's disk" if len(here) == len(parts) else f"the disk of {names}"
             raise UpgradeError(
                 f"the change of version may take {needed // 1024} MB for images, a dump and a new "
-                f"database beside the old one, and {name} has {free // 1024} MB free: make room"
+                f"database beside the old one, and {where} has {free // 1024} MB free: make room"
             )
 
 

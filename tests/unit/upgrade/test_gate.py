@@ -143,6 +143,18 @@ def test_a_public_address_that_did_not_answer_before_is_not_asked_for(world: Wor
     )
 
 
+def test_a_public_address_that_is_to_be_led_to_in_another_way_is_not_asked_for(
+    world: World,
+) -> None:
+    then = gate.before(_PUBLIC, "chainalign", _PORT, same_way=False)
+    world.public = False
+    told = passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
+    assert told[0] == (
+        "https://secrets.example.com is to be led to in another way than before: it was not asked "
+        "for."
+    )
+
+
 def test_older_data_need_not_have_the_secrets_of_today(world: World) -> None:
     today = Before({"b": Secret("production:/", "NEW", 1, "00")}, public=False)
     assert passed(_settings(), "chainalign", today, port=_PORT, same_data=False) == []

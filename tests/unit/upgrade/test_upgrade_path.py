@@ -2,7 +2,10 @@
 
 import pytest
 
+from infisical_iac.deploys.stack import compose_file
+from infisical_iac.facts.machine import MachineState
 from infisical_iac.upgrade.path import (
+    Disk,
     Images,
     Room,
     UpgradeError,
@@ -12,7 +15,9 @@ from infisical_iac.upgrade.path import (
     refuse,
     refuse_older_postgres,
     refuse_room,
+    way_in,
 )
+from tests.unit.settings_of import settings_of
 
 _MIB = 1024
 
@@ -29,6 +34,13 @@ def test_the_images_of_a_compose_file_are_read() -> None:
 def test_the_port_of_a_compose_file_is_read() -> None:
     compose = 'services:\n  infisical: {ports: ["127.0.0.1:8090:8080"]}\n'
     assert port_of(compose) == 8090
+
+
+@pytest.mark.parametrize("kind", ["caddy", "traefik", "none"])
+def test_the_way_in_of_a_compose_file_is_read(kind: str) -> None:
+    chosen = settings_of(ingress=kind, http_port=9000)
+    compose = compose_file(chosen, MachineState(os="debian", release="13"))
+    assert way_in(compose) == (kind, 9000)
 
 
 def test_a_registry_with_a_port_and_a_digest_are_no_version() -> None:
@@ -102,13 +114,28 @@ def test_todays_data_are_not_kept_for_an_older_postgresql() -> None:
 def test_a_change_needs_room_for_dump_database_and_images() -> None:
     data, images = 1000 * _MIB, 500 * _MIB
     enough = 2 * (data + 256 * _MIB) + images
-    refuse_room(Room(enough, enough, shared=True, data=data), images=images)
+    refuse_room(_room(enough, data=data), images=images)
     with pytest.raises(UpgradeError, match=r"3012 MB .* the host's disk has 3011 MB free"):
-        refuse_room(Room(enough - 1, enough - 1, shared=True, data=data), images=images)
+        refuse_room(_room(enough - 1, data=data), images=images)
 
 
-def test_each_of_two_disks_needs_its_own_part() -> None:
-    volumes, dump = 1256 * _MIB, 1256 * _MIB
-    refuse_room(Room(volumes, dump, shared=False, data=1000 * _MIB), images=0)
-    with pytest.raises(UpgradeError, match="/var/backups has 1255 MB free"):
-        refuse_room(Room(volumes, dump - 1, shared=False, data=1000 * _MIB), images=0)
+def _room(free: int, *, data: int) -> Room:
+    """Everything on one disk, which got fuller while it was looked at."""
+    return Room(Disk(1, free + 4), Disk(1, free), Disk(1, free + 2), data)
+
+
+def test_each_disk_needs_its_own_part() -> None:
+    part, plenty = 1256 * _MIB, 9999 * _MIB
+    for images, volumes, releases, told in (
+        (Disk(1, 499 * _MIB), Disk(2, plenty), Disk(3, plenty), "of Docker's images has 499 MB"),
+        (Disk(1, plenty), Disk(2, part - 1), Disk(1, plenty), "of Docker's volumes has 1255 MB"),
+        (Disk(1, plenty), Disk(1, plenty), Disk(2, part - 1), "of /var/backups has 1255 MB free"),
+        (
+            *(Disk(1, plenty), Disk(2, 2 * part - 1), Disk(2, 2 * part - 1)),
+            "of Docker's volumes and /var/backups has 2511 MB free",
+        ),
+    ):
+        with pytest.raises(UpgradeError, match=f"the disk {told}"):
+            refuse_room(Room(images, volumes, releases, 1000 * _MIB), images=500 * _MIB)
+    just_enough = Room(Disk(1, 500 * _MIB), Disk(2, part), Disk(3, part), 1000 * _MIB)
+    refuse_room(just_enough, images=500 * _MIB)

@@ -1,0 +1,31 @@
+"""`releases.sh room` looks at the disks that images, data and releases really are on."""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.unit.played_host import played
+
+_DOCKER = """#!/bin/sh
+case $1 in
+info) echo "{images}" ;;
+volume) echo "{data}" ;;
+esac
+"""
+
+
+def test_data_on_a_volume_of_their_own_are_measured_there(tmp_path: Path) -> None:
+    host = played(tmp_path)
+    # Another file system than that of the test's directory, as a data volume is.
+    with TemporaryDirectory(dir="/dev/shm") as data:
+        docker = tmp_path / "programs" / "docker"
+        docker.write_text(_DOCKER.format(images=tmp_path, data=data))
+        (Path(data) / "base").write_bytes(bytes(300 * 1024))
+        (Path(data) / "pg_wal").mkdir()
+        (Path(data) / "pg_wal" / "segment").write_bytes(bytes(900 * 1024))
+        said = [int(each) for each in host.run("releases", "room").stdout.split()]
+        devices = [os.stat(each).st_dev for each in (tmp_path, data, tmp_path)]
+        assert devices[0] != devices[1]
+        assert said[0:6:2] == devices
+        assert all(free > 0 for free in said[1:6:2])
+        assert 300 <= said[6] < 400
