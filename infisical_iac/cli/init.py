@@ -1,41 +1,24 @@
 """`infisical-iac init`: the questions of a first deploy, and the files made of the answers."""
 
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import click
 
 from infisical_iac import local_file, starting
-from infisical_iac.errors import UserError
+from infisical_iac.cli import init_questions as questions
 from infisical_iac.local_file import LocalFile
 from infisical_iac.starting import Answers, StartError
 from infisical_iac.starting_services import Found, Service, look, name_services
 
-_T = TypeVar("_T")
-
-
-class _Question(NamedTuple):
-    """What is asked unless an option answers it; without a default, an answer is needed."""
-
-    option: str
-    text: str
-    default: str | None = None
-
-
-_HOST = _Question("host", "The server's name or address")
-_SSH_USER = _Question("ssh_user", "The user to log in as there", "root")
-_DOMAIN = _Question("domain", "The domain of Infisical (none: through an SSH tunnel only)", "")
-_EMAIL = _Question("email", "The first administrator's e-mail address")
-_ORGANIZATION = _Question("organization", "The organization, and its project", "ChainAlign")
-_SERVICES = _Question("services", "The directory that your services are in, from here", "..")
-
 
 @click.command(short_help="Write the settings of a first deploy.")
-@click.option("--host", help="The server's name or address.")
+@click.option("--host", help=f"Its name or address; {starting.NEW}: one made at Hetzner Cloud.")
+@click.option("--ssh-key", metavar="FILE", help="Your public key, for a new server.")
 @click.option("--ssh-user", help="The user to log in as: root, or one with sudo. [default: root]")
 @click.option("--domain", help='Where Infisical is reached by https; "": by an SSH tunnel only.')
 @click.option("--email", help="The first administrator's e-mail address.")
@@ -62,15 +45,19 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
     defaults = _defaults(directory)
     if not force:
         _refuse_edited(directory)
-    ask = partial(_ask, given, yes)
+    ask = partial(questions.ask, given, yes)
+    host = ask(questions.HOST, starting.host)
+    is_new = host == starting.NEW
+    setting = partial(starting.setting, defaults)
     answers = Answers(
-        host=ask(_HOST, starting.host),
-        ssh_user=ask(_SSH_USER, starting.ssh_user),
-        site_url=ask(_DOMAIN, partial(starting.site_url, defaults)),
-        email=ask(_EMAIL, partial(starting.setting, defaults, "admin_email")),
-        organization=ask(_ORGANIZATION, partial(starting.setting, defaults, "organization")),
+        host="" if is_new else host,
+        ssh_key=ask(questions.SSH_KEY, starting.public_key) if is_new else "",
+        ssh_user="" if is_new else ask(questions.SSH_USER, starting.ssh_user),
+        site_url=ask(questions.DOMAIN, partial(starting.site_url, defaults)),
+        email=ask(questions.EMAIL, partial(setting, "admin_email")),
+        organization=ask(questions.ORGANIZATION, partial(setting, "organization")),
     )
-    services = ask(_SERVICES, partial(_existing, directory))
+    services = ask(questions.SERVICES, partial(_existing, directory))
     homes = _choose(services, directory, yes)
     files = starting.files(replace(answers, services=list(homes)))
     local = _local_files(homes, answers.site_url)
@@ -81,6 +68,8 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
             f"deploy, `infisical-iac check {services} --fix` adds the project's id."
         )
     click.echo(f"Wrote {' and '.join(files)}. Run next:\n")
+    if is_new:
+        click.echo("    export HCLOUD_TOKEN=…\n    infisical-iac server create")
     click.echo("    infisical-iac plan\n    infisical-iac apply")
 
 
@@ -105,39 +94,6 @@ def _text(file: Path) -> str:
     return file.read_text("utf-8", errors="replace")
 
 
-def _ask(
-    given: Mapping[str, str | None], yes: bool, question: _Question, check: Callable[[str], _T]
-) -> _T:
-    """What `check` makes of the option, with `yes` of the default, else of a person's answer.
-
-    Raises a UserError for an option that can't be used, or that is needed and missing.
-    """
-    answer = given[question.option]
-    if answer is None and not yes:
-        return _prompt(question.text, question.default, check)
-    option = "--" + question.option.replace("_", "-")
-    answer = question.default if answer is None else answer
-    if answer is None:
-        raise StartError(f"{option} is not given: with --yes nothing is asked, so give it")
-    try:
-        return check(answer.strip())
-    except UserError as error:
-        raise StartError(f"{option}: {error}") from None
-
-
-def _prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
-    """What `check` makes of a person's answer; a bad one is told why and asked again."""
-
-    def checked(answer: str) -> _T:
-        try:
-            return check(answer.strip())
-        except UserError as error:
-            raise click.UsageError(str(error)) from None
-
-    answer: _T = click.prompt(text, default, value_proc=checked, show_default=bool(default))
-    return answer
-
-
 def _existing(directory: Path, value: str) -> Path:
     path = directory / Path(value).expanduser()
     if not value or not path.is_dir():
@@ -159,7 +115,7 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[Service, Path]:
     homes = {service: path / each.path for service, each in zip(services, found, strict=True)}
     if yes:
         return homes
-    chosen = _prompt(
+    chosen = questions.prompt(
         "Which of them have secrets (numbers, all or none)",
         "all",
         partial(starting.select, count=len(found)),

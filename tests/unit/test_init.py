@@ -80,7 +80,7 @@ def test_options_answer_every_question(init: Init, clone: Path) -> None:
     data = _data(clone)
     assert (data["ssh_hostname"], data["ssh_user"]) == ("203.0.113.7", "deploy")
     checked = settings.load(data)
-    assert checked.site_url == "https://Secrets.example.com"
+    assert (checked.site_url, checked.ingress) == ("https://Secrets.example.com", "caddy")
     assert (checked.admin_email, checked.organization) == ("ada@example.com", "ACME")
     project = load(clone / "group_data" / "chainalign.yaml").project
     assert (project.name, project.slug) == ("ACME", "acme-project")
@@ -91,10 +91,28 @@ def test_with_yes_what_is_not_given_gets_its_default(init: Init, clone: Path) ->
     ran = init(*_NEEDED, "--yes")
     assert ran.exit_code == 0, ran.output
     checked = settings.load(_data(clone))
-    assert checked.site_url == "http://127.0.0.1:8080"
+    assert (checked.site_url, checked.ingress) == ("http://127.0.0.1:8080", "none")
     assert checked.organization == "ChainAlign"
     assert load(clone / "group_data" / "chainalign.yaml").project.slug == "chainalign"
     assert ran.output.endswith("    infisical-iac plan\n    infisical-iac apply\n")
+
+
+def test_a_server_that_is_yet_to_be_made_needs_a_public_key(
+    init: Init, clone: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "id.pub"
+    key.write_text("ssh-ed25519 AAAA me\n")
+    missing = init("--host", "new", "--ssh-key", "none.pub", "--email", "ada@example.com", "--yes")
+    assert "--ssh-key: 'none.pub' is no public key's file" in missing.output
+    private = str(key.with_suffix(""))
+    ran = init(answers=("new", "none.pub", private, str(key), "", "ada@example.com", "", "", "all"))
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.count("is no public key's file") == 2
+    checked = settings.load(_data(clone))
+    assert checked.server_ssh_keys == (str(key),)
+    assert checked.ingress == "none"
+    assert "ssh_hostname" not in _data(clone)
+    assert "    infisical-iac server create\n    infisical-iac plan\n" in ran.output
 
 
 def test_a_bad_answer_is_asked_again(init: Init, clone: Path) -> None:
