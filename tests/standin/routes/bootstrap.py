@@ -19,7 +19,6 @@ from .organizations import create_organization
 if TYPE_CHECKING:
     from ..store import Document, Store
 
-PASSWORD_COST = 12
 FIELDS = {"email": email(), "password": text(1), "organization": text(1)}
 
 
@@ -30,7 +29,7 @@ def bootstrap(call: Call) -> Document:
     database = call.server.database
     with database.transaction() as store:
         _refuse_second_time(store, fields["email"])
-    password_hash = hash_secret(fields["password"], PASSWORD_COST)
+    password_hash = hash_secret(fields["password"])
     with database.transaction() as store:
         user = store.insert("users", admin_user(fields["email"], password_hash))
     with database.transaction() as store:

@@ -1,0 +1,34 @@
+"""Whom a browser trusts: a home directory with certificate authorities of one's own.
+
+Chromium on Linux takes them from the NSS database below its user's home directory.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.staging.shell import StagingError, run
+
+
+@contextmanager
+def home(authority: Path | None) -> Iterator[Path]:
+    """A home directory for one browser; `authority`, a PEM file, is trusted in it, if given.
+
+    Raises StagingError when the file is no certificate.
+    """
+    with tempfile.TemporaryDirectory(prefix="browser-") as directory:
+        if authority:
+            _trust(Path(directory), authority)
+        yield Path(directory)
+
+
+def _trust(directory: Path, authority: Path) -> None:
+    if not authority.is_file():
+        raise StagingError(f"the authority's certificate {authority} is not there")
+    database = directory / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    certutil = ("certutil", "-d", f"sql:{database}")
+    run(*certutil, "-N", "--empty-password")
+    # C: trusted to vouch for servers; not for mail, not for code.
+    run(*certutil, "-A", "-n", "authority", "-t", "C,,", "-i", str(authority))

@@ -1,0 +1,97 @@
+"""What outsiders see of the rendered Caddyfile before the stand-in: a browser, and a scanner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.visit import visit
+from tests.staging.shell import StagingError, run
+from tests.tls.scan import CERTIFICATE, Finding, accepted, graver, scan
+
+from .caddies import NAME, Caddy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .world import World
+
+LOOPBACK = "127.0.0.1"
+# One of each kind of check.
+LOOKED_AT = {
+    "TLS1_3",
+    "cipherlist_3DES_IDEA",
+    "FS",
+    "cipher_order",
+    "cert_trust",
+    "HSTS_time",
+    "BREACH",
+}
+
+
+@pytest.fixture(scope="module")
+def caddy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caddy]:
+    server = Caddy(tmp_path_factory.mktemp("caddy"), world.standin.port)
+    server.write()
+    yield server.start()
+    server.stop()
+
+
+def test_chromium_takes_the_certificate_and_shows_the_page(caddy: Caddy, tmp_path: Path) -> None:
+    picture = tmp_path / "page.png"
+    seen = visit(caddy.settings.site_url, LOOPBACK, caddy.trust, picture)
+    assert (seen.state, seen.names, seen.protocol) == ("secure", (NAME,), "TLS 1.3")
+    assert (seen.page, seen.complaints) == ("stand-in", ())
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < 150_000
+
+
+def test_chromium_refuses_the_page_where_the_authority_is_unknown(caddy: Caddy) -> None:
+    with pytest.raises(StagingError, match="ERR_CERT_AUTHORITY_INVALID"):
+        visit(caddy.settings.site_url, LOOPBACK, authority=None)
+
+
+def test_testssl_finds_nothing_above_low_with_a_certificate_as_public_ones_are(
+    world: World, tmp_path: Path
+) -> None:
+    own = _certificate(tmp_path)
+    server = Caddy(tmp_path, world.standin.port, **own)
+    server.write(Path(own["tls_certificate"]).read_text())
+    server.trust = tmp_path / "authority.crt"
+    server.start()
+    try:
+        findings = scan(server.settings.site_url, LOOPBACK, server.trust)
+    finally:
+        server.stop()
+    assert {each.id for each in findings} >= LOOKED_AT
+    assert _surprises(findings, accepted(internal=False)) == []
+
+
+def test_testssl_finds_of_the_own_authority_s_certificate_what_is_accepted(caddy: Caddy) -> None:
+    findings = scan(caddy.settings.site_url, LOOPBACK, caddy.trust, [CERTIFICATE])
+    assert _surprises(findings, accepted(internal=True)) == []
+
+
+def _surprises(findings: Iterable[Finding], reasons: dict[str, str]) -> list[Finding | str]:
+    """What is above LOW and not accepted, and what is accepted and not found."""
+    graves = graver(findings)
+    unneeded = reasons.keys() - {each.id for each in graves}
+    return [*(each for each in graves if each.id not in reasons), *sorted(unneeded)]
+
+
+def _certificate(directory: Path) -> dict[str, str]:
+    """The settings for a certificate that lasts three months and names a list of revoked ones."""
+    made = ("openssl", "req", "-x509", "-noenc", "-newkey", "ec", "-pkeyopt", "group:P-256")
+    authority, authority_key = directory / "authority.crt", directory / "authority.key"
+    leaf, key = directory / "tls.crt", directory / "tls.key"
+    run(*made, "-subj", "/CN=fake", "-out", str(authority), "-keyout", str(authority_key))
+    run(
+        *(*made, "-CA", str(authority), "-CAkey", str(authority_key), "-subj", f"/CN={NAME}"),
+        *("-days", "89", "-out", str(leaf), "-keyout", str(key)),
+        *("-addext", f"subjectAltName=DNS:{NAME}", "-addext", "basicConstraints=CA:FALSE"),
+        *("-addext", "keyUsage=digitalSignature", "-addext", "extendedKeyUsage=serverAuth"),
+        *("-addext", "crlDistributionPoints=URI:http://crl.example.com/"),
+    )
+    return {"tls_certificate": str(leaf), "tls_key": str(key)}

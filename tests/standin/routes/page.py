@@ -1,0 +1,26 @@
+"""The one page for people: what this server is, where Infisical would let them sign in."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from string import Template
+
+from starlette.responses import HTMLResponse
+
+from ..web import ANYONE, Call, route
+
+PAGE = Template((Path(__file__).resolve().parent.parent / "page.html").read_text("utf-8"))
+# No script, nothing from elsewhere, nowhere in a frame.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+
+
+@route("GET", "/", ANYONE, transaction=False)
+def page(call: Call) -> HTMLResponse:
+    settings = call.server.instance.settings()
+    text = PAGE.substitute(
+        address=escape(call.server.config.site_url),
+        administrator="set up" if settings["initialized"] else "not set up yet",
+        sign_up="open" if settings["allowSignUp"] else "closed",
+    )
+    return HTMLResponse(text, headers={"Content-Security-Policy": POLICY})

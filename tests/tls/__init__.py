@@ -1,0 +1,1 @@
+"""The TLS of an instance, as testssl.sh sees it from outside."""
