@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGES = {
@@ -11,7 +13,32 @@ _PACKAGES = {
     "redis-server": "redis-server",
     "nodejs": "node",
     "npm": "npm",
+    "fail2ban": "fail2ban-server",
+    "iproute2": "ip",
+    "jq": "jq",
+    "logrotate": "logrotate",
+    "nftables": "nft",
+    "python3-systemd": "/usr/lib/python3/dist-packages/systemd",
+    "chromium-headless-shell": "chromium-headless-shell",
+    "libnss3-tools": "certutil",
+    "testssl.sh": "testssl",
+    "caddy": "caddy",
+    "nginx-light": "nginx",
+    "pebble": "pebble",
+    "curl": "curl",
+    "openssl": "openssl",
 }
+# Those of them that bring a service, which Debian would start now and at each boot, on ports that
+# this machine may need. The tests start the programs by themselves.
+_SERVICES = {
+    "postgresql": "postgresql",
+    "redis-server": "redis-server",
+    "fail2ban": "fail2ban",
+    "caddy": "caddy",
+    "nginx-light": "nginx",
+}
+# What Debian's packages ask whether they may start a service; 101 says no.
+_POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def missing() -> list[str]:
@@ -32,8 +59,26 @@ def main() -> None:
         sys.exit(f"install {' and '.join(packages)} first: the tests start them")
     print(f"==> Installing {' and '.join(packages)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-        subprocess.run(["apt-get", "-qq", *command], check=True, env=environment)
+    with nothing_started():
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+            subprocess.run(["apt-get", "-qq", *command], check=True, env=environment)
+    services = [_SERVICES[package] for package in packages if package in _SERVICES]
+    if services and shutil.which("systemctl"):
+        subprocess.run(["systemctl", "--quiet", "disable", *services], check=True)
+
+
+@contextmanager
+def nothing_started(policy: Path = _POLICY) -> Iterator[None]:
+    """Keep packages from starting their services meanwhile; a `policy` that is there stays."""
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 import shutil
 import sys
 
-from tests.staging import access, engine, stack
+from tests.staging import access, engine, ingress, stack
 from tests.staging.build import remove_images
 from tests.staging.host import StagingHost, remove
 from tests.staging.shell import STATE, StagingError, say
@@ -27,6 +27,7 @@ def up(arguments: argparse.Namespace) -> None:
     images(arguments)
     host = StagingHost(arguments.name, arguments.release, arguments.user)
     host.up()
+    ingress.choose(host, arguments.ingress)
     say(f"Staging host {host.name!r} is up: ssh -F .staging/{host.name}/ssh_config {host.name}")
 
 
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         if command is up:
             sub.add_argument("--release", choices=("trixie", "bookworm"), default="trixie")
             sub.add_argument("--user", choices=("root", "deploy"), default="root")
+            sub.add_argument("--ingress", choices=ingress.KINDS, default="none")
         if command is down:
             sub.add_argument("--all", action="store_true", help="every trace, the daemon too")
     return parser

@@ -59,7 +59,7 @@ class StagingHost:
         if state != "running":
             say(f"Booting the staging host {self.name!r} again")
             docker("start", self.container)
-        self._wait()
+        self.wait()
 
     def down(self) -> None:
         """Remove the host with its disk and what `.staging/` knows of it."""
@@ -69,7 +69,7 @@ class StagingHost:
     def reboot(self) -> None:
         """Shut the host down in order, boot it again and wait for sshd."""
         docker("restart", "-t", "60", self.container)
-        self._wait()
+        self.wait()
 
     def run(
         self, command: str, *, check: bool = True, input: str | None = None
@@ -89,7 +89,7 @@ class StagingHost:
         say(f"Booting the staging host {self.name!r} (Debian {self.release}, user {self.user})")
         remove(self.name)
         port = access.free_port()
-        self._boot(image, port)
+        self.boot(image, port)
         self._wait_for_systemd()
         script = (RECIPES / "host" / "provision").read_text()
         key = access.client_key(self.directory)
@@ -97,19 +97,21 @@ class StagingHost:
         access.write(
             access.Access(self.name, port, self.user, self.release), self.directory, host_keys
         )
-        self._wait()
+        self.wait()
 
-    def _boot(self, image: str, port: int) -> None:
+    def boot(self, image: str, port: int) -> None:
+        """Start the container, whose Docker has what is in `volume`, which is made if need be."""
         docker(
             *("run", "--detach", "--name", self.container, "--hostname", f"staging-{self.name}"),
             *("--label", f"{LABEL}={self.name}", "--privileged", "--cgroupns", "private"),
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--stop-signal", "SIGRTMIN+3"),
             # The inner Docker can't lay its overlays upon those of the outer one.
-            *("--volume", f"{self._have_volume(self.volume)}:/var/lib/docker"),
+            *("--volume", f"{self.have_volume()}:/var/lib/docker"),
             *("--publish", f"127.0.0.1:{port}:22", image, "/sbin/init"),
         )
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Wait until the host has booted and sshd lets its user in."""
         self._wait_for_systemd()
         deadline = time.monotonic() + _BOOT_SECONDS
         while not access.answers(self.directory, self.name):
@@ -132,8 +134,9 @@ class StagingHost:
                 )
             time.sleep(0.2)
 
-    def _have_volume(self, volume: str) -> str:
-        return docker("volume", "create", "--label", f"{LABEL}={self.name}", volume)
+    def have_volume(self) -> str:
+        """The name of the volume for the host's Docker, made if it is missing."""
+        return docker("volume", "create", "--label", f"{LABEL}={self.name}", self.volume)
 
 
 def host_image(release: Release) -> str:

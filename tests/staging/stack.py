@@ -1,8 +1,8 @@
 """The images that the stack runs on the staging host, in one archive.
 
-PostgreSQL and Redis are the official images where a registry answers, else images of Debian's
-packages with the same contract. Infisical is the stand-in, or whatever image the archive in
-`STAGING_INFISICAL_IMAGE` holds. What was chosen is written to `.staging/images.json`.
+PostgreSQL, Redis and Caddy are the official images where a registry answers, else images of
+Debian's packages with the same contract. Infisical is the stand-in, or whatever image the archive
+in `STAGING_INFISICAL_IMAGE` holds. What was chosen is written to `.staging/images.json`.
 """
 
 import json
@@ -22,8 +22,9 @@ INFISICAL = "staging/infisical"
 STANDIN_VERSION = "v0.165.16"
 POSTGRES = "staging/postgres:17"
 REDIS = "staging/redis:8"
+CADDY = "staging/caddy:2"
 
-_OFFICIAL = {POSTGRES: "postgres:17.11", REDIS: "redis:8.2.3"}
+_OFFICIAL = {POSTGRES: "postgres:17.11", REDIS: "redis:8.2.3", CADDY: "caddy:2.10.2"}
 _STANDIN = RECIPES.parent / "standin"
 
 
@@ -46,7 +47,7 @@ def _ensure() -> None:
     before = _read_choice()
     given = os.environ.get("STAGING_INFISICAL_IMAGE", "")
     source = _stamp(Path(given)) if given else ""
-    for tag in (POSTGRES, REDIS):
+    for tag in _OFFICIAL:
         _have_service(tag)
     if not given:
         version = STANDIN_VERSION
@@ -55,7 +56,7 @@ def _ensure() -> None:
         version = before["infisical_version"]
     else:
         version = _load(Path(given))
-    tags = (f"{INFISICAL}:{version}", POSTGRES, REDIS)
+    tags = (f"{INFISICAL}:{version}", *_OFFICIAL)
     ids = {tag: image_id(tag) for tag in tags}
     if before.get("ids") != ids or not ARCHIVE.exists():
         _save(tags)
@@ -64,6 +65,7 @@ def _ensure() -> None:
         "standin": not given,
         "postgres": POSTGRES,
         "redis": REDIS,
+        "caddy": CADDY,
         "source": source,
         "ids": ids,
     }

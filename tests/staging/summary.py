@@ -2,15 +2,15 @@
 
 import json
 
-from tests.staging import access
+from tests.staging import access, ingress
 from tests.staging.host import StagingHost
 from tests.staging.shell import STATE
 
 _TEXT = """
 Infisical runs on the staging host {name!r}{note}.
 
-  reach it    ssh -F .staging/{name}/ssh_config -N -L {port}:127.0.0.1:{port} {name}
-              then {open}; the password of admin@example.com is on the host:
+{address}  reach it    ssh -F .staging/{name}/ssh_config -N -L {port}:127.0.0.1:{port} {name}
+              then open http://127.0.0.1:{port}; the password of admin@example.com is on the host:
               ssh -F .staging/{name}/ssh_config {name} {sudo}cat /etc/infisical/admin.env
   made        {containers}
               project chainalign with {environments}
@@ -38,19 +38,28 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
     images = json.loads((STATE / "images.json").read_text())
     prefix = "" if host.name == "demo" else f"STAGING_HOST={host.name} "
     return _TEXT.format(
+        address=_address(host),
         name=host.name,
         sudo="" if access.read(host.directory).user == "root" else "sudo ",
         note=_STANDIN if images["standin"] else "",
         port=port,
-        open=(
-            f"ask http://127.0.0.1:{port}/api/status, for it has no pages"
-            if images["standin"]
-            else f"open http://127.0.0.1:{port}"
-        ),
         containers="\n              ".join(containers.splitlines()),
         environments=", ".join(environments),
         count=len(files),
         credentials=", ".join(file.removesuffix(".env") for file in files),
         export=f" {prefix.strip()}" if prefix else "",
         rerun=f"{prefix}.venv/bin/pyinfra inventory/staging.py deploy.py",
+    )
+
+
+def _address(host: StagingHost) -> str:
+    """Where the host is reached by https, and by what its certificate is trusted, if it is."""
+    if not ingress.is_chosen(host, "caddy"):
+        return ""
+    name = ingress.name(host)
+    root = ingress.root(host).relative_to(STATE.parent)
+    return (
+        f"  its address https://{name}, certified by the authority of its own in {root}:\n"
+        f"              curl --cacert {root} --resolve {name}:443:{ingress.address(host)} \\\n"
+        f"                  https://{name}/api/status\n"
     )

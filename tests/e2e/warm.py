@@ -1,0 +1,113 @@
+"""Runs of pyinfra and `infisical-iac` without their imports, which are more than half of a run.
+
+This file run by Python is a process that has imported all of the project. It reads a run a line,
+as JSON, from its standard input, forks for it, and answers with its exit status. The fork goes on
+as the program does once its imports are done, and ends as the interpreter ends it.
+"""
+
+import json
+import os
+import pkgutil
+import select
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from importlib import import_module, reload
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = {"pyinfra": "pyinfra_cli.main", "infisical-iac": "infisical_iac.cli.main"}
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
+def run(
+    program: str, *arguments: str, environment: dict[str, str], input: str, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run one of PROGRAMS in the repository's root to its end and return what it printed.
+
+    Raises subprocess.TimeoutExpired when that takes more than `timeout` seconds.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        files = {name: Path(directory, name) for name in _STREAMS}
+        for name, file in files.items():
+            file.write_text(input if name == "stdin" else "")
+        asked = {
+            "program": program,
+            "arguments": arguments,
+            "environment": environment,
+            "streams": {name: str(file) for name, file in files.items()},
+        }
+        status = _answer(json.dumps(asked), timeout)
+        printed = (files[name].read_text() for name in _STREAMS[1:])
+        return subprocess.CompletedProcess([program, *arguments], status, *printed)
+
+
+def _answer(line: str, timeout: float) -> int:
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(f"{line}\n".encode())
+    if not select.select([server.stdout], [], [], timeout)[0]:
+        os.killpg(server.pid, 9)
+        _server.cache_clear()
+        raise subprocess.TimeoutExpired(line, timeout)
+    return int(server.stdout.readline())
+
+
+@cache
+def _server() -> subprocess.Popen[bytes]:
+    """The process that forks; it ends with the one that started it, by the end of its input."""
+    return subprocess.Popen(
+        [sys.executable, "-P", __file__],
+        cwd=_REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
+def _import_all() -> None:
+    # As in the programs themselves, this comes first: it gives the process to gevent.
+    import_module("pyinfra_cli.main")
+    package = import_module("infisical_iac")
+    for module in pkgutil.walk_packages(package.__path__, "infisical_iac."):
+        import_module(module.name)
+
+
+def _forked() -> dict[str, Any]:
+    """Fork for each run and answer; return, in the fork, what was asked."""
+    from gevent.monkey import get_original  # type: ignore[import-untyped]
+
+    # Those of gevent would start an event loop here, which no fork can share.
+    fork, wait = get_original("os", "fork"), get_original("os", "waitpid")
+    for line in sys.stdin:
+        child = fork()
+        if not child:
+            asked: dict[str, Any] = json.loads(line)
+            return asked
+        status = os.waitstatus_to_exitcode(wait(child, 0)[1])
+        os.write(1, f"{status}\n".encode())
+    sys.exit()
+
+
+def _become(asked: dict[str, Any]) -> None:
+    """Take the run's streams, environment and arguments for this process's own."""
+    for number, name in enumerate(_STREAMS):
+        file = os.open(asked["streams"][name], os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY)
+        os.dup2(file, number)
+        os.close(file)
+        setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+    # The one module that draws something when it is imported: the run's number in the audit log.
+    reload(import_module("infisical_iac.operations.audit"))
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    sys.argv = [asked["program"], *asked["arguments"]]
+
+
+if __name__ == "__main__":
+    _import_all()
+    _become(_forked())
+    sys.exit(import_module(PROGRAMS[sys.argv[0]]).main())

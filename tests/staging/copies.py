@@ -1,0 +1,49 @@
+"""Hosts that begin as what another one had become: a boot in the place of a deploy."""
+
+import shutil
+
+from tests.staging import access
+from tests.staging.host import StagingHost
+from tests.staging.shell import docker
+
+
+def freeze(host: StagingHost) -> None:
+    """Shut the host down for good, so that others can be copied from it."""
+    docker("stop", "--time", "60", host.container)
+    docker("commit", host.container, _image(host))
+
+
+def copy(frozen: StagingHost, host: StagingHost) -> None:
+    """Boot `host`, which must not exist, as a host that is what `frozen` was.
+
+    It has the name of its own, and the frozen one's keys: its own SSH keys as those that log in.
+    """
+    known = access.read(frozen.directory)
+    host.directory.mkdir(parents=True)
+    for key in frozen.directory.glob("id_ed25519*"):
+        shutil.copy2(key, host.directory)
+    _copy_volume(frozen, host)
+    port = access.free_port()
+    host.boot(_image(frozen), port)
+    keys = host.run("cat /etc/ssh/ssh_host_*_key.pub").stdout
+    access.write(known._replace(name=host.name, port=port), host.directory, keys)
+    host.wait()
+
+
+def remove(frozen: StagingHost) -> None:
+    """Remove a host that is frozen, or was to be, and what it left."""
+    frozen.down()
+    docker("image", "rm", "--force", _image(frozen), check=False)
+
+
+def _image(host: StagingHost) -> str:
+    return f"infisical-iac/{host.container}:frozen"
+
+
+def _copy_volume(frozen: StagingHost, host: StagingHost) -> None:
+    volumes = ("--volume", f"{frozen.volume}:/from:ro", "--volume", f"{host.have_volume()}:/to")
+    # What marks a deleted file in an image's layer is only the privileged's to make.
+    docker(
+        *("run", "--rm", "--privileged", *volumes, "--entrypoint", "cp", _image(frozen)),
+        *("--archive", "/from/.", "/to"),
+    )
