@@ -1,39 +1,49 @@
-"""Each drift is planned exactly, and repaired by a rerun, which touches nothing else."""
+"""Drifts are planned exactly, and repaired by a rerun, which touches nothing else."""
 
 import pytest
 
 from tests.e2e.conftest import settled
-from tests.e2e.drifts import DRIFTS
+from tests.e2e.drifts import DRIFTS, TOGETHER
 from tests.e2e.looking import containers, secrets
 from tests.e2e.running import deploy, planned
 from tests.staging.host import StagingHost
 
+_ALONE = {name: (name,) for name in DRIFTS if name not in sum(TOGETHER.values(), ())}
+
 
 @pytest.mark.parametrize(
-    "name",
+    "names",
     [
-        pytest.param(name, marks=[pytest.mark.kernel] if drift.is_of_kernel else [])
-        for name, drift in DRIFTS.items()
+        pytest.param(
+            names, id=id, marks=[pytest.mark.kernel] if DRIFTS[names[0]].is_of_kernel else []
+        )
+        for id, names in {**_ALONE, **TOGETHER}.items()
     ],
 )
 def test_the_plan_names_it_and_a_rerun_repairs_it_and_nothing_else(
-    deployed: StagingHost, name: str
+    deployed: StagingHost, names: tuple[str, ...]
 ) -> None:
-    drift = DRIFTS[name]
+    drifts = [DRIFTS[name] for name in names]
     before, keys = containers(deployed), _keys(deployed)
-    drift.cause(deployed)
+    for drift in drifts:
+        drift.cause(deployed)
     status, lines = planned(deployed.name)
     assert status == 2
-    assert len(lines) == len(drift.plan), lines
-    for line, beginning in zip(lines, drift.plan, strict=True):
-        assert line.startswith(beginning)
+    expected = [beginning for drift in drifts for beginning in drift.plan]
+    assert [_found(lines, beginning) for beginning in expected] == expected
+    assert len(lines) == len(expected), lines
     run = deploy(deployed.name).ok()
-    assert run.changed == list(drift.repairs)
+    assert sorted(run.changed) == sorted({each for drift in drifts for each in drift.repairs})
     settled(deployed)
     after = containers(deployed)
     touched = {service for service in before if before[service] != after.get(service)}
-    assert touched <= set(drift.restarted)
+    assert touched <= {service for drift in drifts for service in drift.restarted}
     assert _keys(deployed) == keys
+
+
+def _found(lines: list[str], beginning: str) -> str:
+    """The beginning, if one line has it; else all lines, for whoever reads the failure."""
+    return beginning if sum(line.startswith(beginning) for line in lines) == 1 else repr(lines)
 
 
 def _keys(host: StagingHost) -> dict[str, str]:

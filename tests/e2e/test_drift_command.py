@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import settled
-from tests.e2e.drifts import UPDATES
+from tests.e2e.drift import UPDATES
 from tests.e2e.running import REPOSITORY, command_environment, infisical_iac
 from tests.e2e.webhook import Receiver, receiver
 from tests.staging.host import StagingHost

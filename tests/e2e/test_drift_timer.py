@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import settled
-from tests.e2e.drifts import UPDATES
+from tests.e2e.drift import UPDATES
 from tests.e2e.running import REPOSITORY, infisical_iac, production_settings
 from tests.staging.host import StagingHost
 

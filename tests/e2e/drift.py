@@ -1,0 +1,50 @@
+"""What a drift is, and the names that those of this package speak of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.staging.host import StagingHost
+
+PACKAGES = "Base | Install the base packages"
+CONFIGURE = "Base | Configure updates, kernel and core dumps"
+KERNEL = "Base | Apply kernel parameters, turn off core dumps and swap"
+UNITS = "Base | Keep clock and security updates running"
+FIREWALL = "Firewall | Drop what the settings don't let in"
+SSH = "Hardening | Harden SSH"
+HARDENING = "Hardening | Harden kernel modules, shells, journal and files' modes"
+ENGINE_CONFIGURATION = "Docker | Configure the Docker engine"
+ENGINE_PACKAGES = "Docker | Install Docker"
+ENGINE = "Docker | Keep Docker running"
+KEYS = "Stack | Make keys and passwords on the host"
+STACK = "Stack | Run Infisical, PostgreSQL and Redis"
+BOOTSTRAP = "Bootstrap | Make the administrator and the deployer, close sign-up"
+WORKSPACE = "Workspace | Bring Infisical to what group_data/chainalign.yaml says"
+CREDENTIALS = "Credentials | Store a client secret per service and environment"
+CANARY = "Canary | Keep a canary among the secrets"
+BACKUP = "Backup | Configure backups and drills with their timers"
+
+INSIDE = "? the inside of Infisical can be looked at once it runs"
+CONTAINERS = "? the containers can be"
+# A file that the deploy writes and nothing else depends on.
+UPDATES = "/etc/apt/apt.conf.d/52infisical-iac"
+BACKUP_TIMER = "infisical-backup.timer"
+DRILL_TIMER = "infisical-drill.timer"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A drift, and what is expected of it.
+
+    Attributes:
+        cause: brings it about.
+        plan: how the lines of the plan begin, all of them.
+        repairs: exactly the operations that change something.
+        restarted: the services whose containers may be others, or started anew, afterwards.
+        is_of_kernel: whether it is in the kernel, which all hosts of this machine share.
+    """
+
+    cause: Callable[[StagingHost], object]
+    plan: tuple[str, ...]
+    repairs: tuple[str, ...]
+    restarted: tuple[str, ...] = ()
+    is_of_kernel: bool = False

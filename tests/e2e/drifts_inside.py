@@ -1,0 +1,77 @@
+"""What may go wrong inside Infisical and with what logs in to it, and what repairs it."""
+
+from tests.e2e import drift_causes as causes
+from tests.e2e.drift import BOOTSTRAP, CANARY, CREDENTIALS, INSIDE, WORKSPACE, Drift
+
+INSIDE_INFISICAL: dict[str, Drift] = {
+    "sign-up opened": Drift(causes.open_signup, ("~ sign-up: open → closed",), (BOOTSTRAP,)),
+    "deployer lost": Drift(
+        causes.shell("rm /etc/infisical/deployer.env"),
+        ("~ identity infisical-iac-deployer: can't log in → can", INSIDE),
+        (BOOTSTRAP,),
+    ),
+    "environment renamed": Drift(
+        causes.inside(causes.rename_environment),
+        ("~ environment staging: slug qa → staging, name QA → Staging",),
+        (WORKSPACE,),
+    ),
+    "environment deleted": Drift(
+        causes.inside(causes.delete_environment),
+        ("~ environment development: deleted → restored", "~ environments: order"),
+        (WORKSPACE,),
+    ),
+    "folder deleted": Drift(
+        causes.inside(causes.delete_folder),
+        ("+ folder /backend in staging", "+ import of /shared into /backend in staging"),
+        (WORKSPACE,),
+    ),
+    "privilege widened": Drift(
+        causes.inside(causes.widen_privilege),
+        (
+            "~ privilege read-own-folder of backend-staging: permissions → "
+            "read /backend and /shared in staging only",
+        ),
+        (WORKSPACE,),
+    ),
+    "TTL changed": Drift(
+        causes.inside(causes.change_ttl),
+        ("~ identity backend-production: accessTokenTTL 7200 → 1800",),
+        (WORKSPACE,),
+    ),
+    "membership removed": Drift(
+        causes.inside(causes.remove_membership),
+        (
+            "+ project membership of python-service-staging: role no-access",
+            "+ privilege read-own-folder of python-service-staging",
+        ),
+        (WORKSPACE,),
+    ),
+    "canary altered": Drift(
+        causes.inside(causes.alter_canary), ("~ canary: secret CANARY: altered → alive",), (CANARY,)
+    ),
+    "client secret revoked": Drift(
+        causes.inside(causes.revoke_secret), ("+ credentials backend.production",), (CREDENTIALS,)
+    ),
+    "credentials lost": Drift(
+        causes.shell("rm /etc/infisical/credentials/backend.staging.env"),
+        (
+            "+ credentials backend.staging",
+            "- client secrets of backend.staging that no file holds: 1",
+        ),
+        (CREDENTIALS,),
+    ),
+    "credentials damaged": Drift(
+        causes.shell(
+            "sed -i 's/^INFISICAL_CLIENT_SECRET=./&x/' /etc/infisical/credentials/backend.*"
+        ),
+        (
+            "+ credentials backend.development",
+            "- client secrets of backend.development that no file holds: 1",
+            "+ credentials backend.staging",
+            "- client secrets of backend.staging that no file holds: 1",
+            "+ credentials backend.production",
+            "- client secrets of backend.production that no file holds: 1",
+        ),
+        (CREDENTIALS,),
+    ),
+}
