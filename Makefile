@@ -7,6 +7,9 @@ RUN := $(VENV)/bin
 NODE_LOADER := loaders/node
 NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
 
+# Whatever the caller's environment says, what was compiled is kept: tests start many programs.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo demo-down test bench check format lock clean
 
 help: ## List the targets
@@ -14,11 +17,12 @@ help: ## List the targets
 
 demo: $(VENV)/.installed ## Boot a disposable host, deploy, verify, migrate an example and start it
 	@$(RUN)/python -m tests.tools
-	@$(RUN)/python -m tests.staging up --name $(STAGING_HOST)
+	@$(RUN)/python -m tests.staging up --name $(STAGING_HOST) --ingress caddy
 	@echo "==> Deploying: pyinfra -y inventory/staging.py deploy.py"
 	@$(RUN)/pyinfra -y inventory/staging.py deploy.py
 	@echo "==> Verifying: pytest tests/host --inventory inventory/staging.py"
 	@$(RUN)/pytest -q tests/host --inventory inventory/staging.py
+	@$(RUN)/python -m tests.browser --host $(STAGING_HOST) --picture .staging/$(STAGING_HOST)/page.png
 	@echo "==> Migrating: the .env files of examples/chainalign/before"
 	@PATH="$(abspath $(RUN)):$$PATH" INFISICAL_IAC_INVENTORY=inventory/staging.py \
 	    sh examples/chainalign/migrate.sh .staging/$(STAGING_HOST)/migrated
@@ -31,11 +35,12 @@ demo-down: $(VENV)/.installed ## Remove every trace of the demo
 
 test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.tools
-	@$(RUN)/python -m tests.staging images & $(RUN)/pytest -n 2 tests/unit; status=$$?; wait; exit $$status
+	@$(RUN)/python -m tests.e2e & $(RUN)/pytest -n 2 tests/unit; status=$$?; wait; exit $$status
 	@npm test --silent --prefix $(NODE_LOADER)
 	@$(RUN)/pytest loaders/python/tests
-	@$(RUN)/pytest -n 2 tests/contract
-	@$(RUN)/pytest -n 3 --dist loadfile tests/e2e
+	@$(RUN)/pytest -n 2 tests/contract tests/hcloud
+	@$(RUN)/pytest tests/network
+	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
 bench: $(VENV)/.installed ## Measure against Ansible, a shell script and the SDK, and large backups, into bench/*.md
 	@$(RUN)/python -m bench

@@ -9,6 +9,24 @@ schema_version = 1
 
 # Where people and services reach Infisical: scheme, host and port, no path.
 site_url = "http://127.0.0.1:8080"
+# What stands before Infisical: "caddy", "traefik" (Dokploy's), "none" (a tunnel, one's own proxy).
+ingress = "caddy"
+# Caddy, pinned; `name:version@sha256:…` pins the bytes.
+caddy_image = "caddy:2.10.2"
+# Who certifies site_url, and whom it writes to: "letsencrypt", "letsencrypt-staging", "internal"
+# (Caddy's own authority), or the https address of another ACME directory.
+acme_ca = "letsencrypt"
+acme_email = ""
+# One's own certificate with its chain, and its key: PEM files on this machine, instead of ACME.
+tls_certificate = ""
+tls_key = ""
+# From which networks people, and machine identities, get in; empty for all. See docs/ingress.md.
+ui_networks: tuple[str, ...] = ()
+machine_networks: tuple[str, ...] = ()
+# Dokploy's Traefik: its network, its entry point for https, its resolver of certificates.
+traefik_network = "dokploy-network"
+traefik_entrypoint = "websecure"
+traefik_resolver = "letsencrypt"
 # The first administrator's e-mail address. Required.
 admin_email = ""
 # The organization that the first run makes inside Infisical.
@@ -38,10 +56,26 @@ infisical_read_only = True
 # Addresses whose X-Forwarded-For is believed: a proxy on the host, through Docker's bridges.
 trusted_proxy_cidrs = ("127.0.0.0/8", "172.16.0.0/12")
 
+# The host's firewall: "on" drops whatever is not named here, "off" leaves the host's as it is.
+firewall = "on"
+# Who may reach SSH; the address that a run comes from must be among them.
+ssh_networks = ("0.0.0.0/0", "::/0")
+# More that is open, such as {"port": 9100, "networks": ("10.0.0.0/8",)}; `protocol` is tcp or udp.
+allowed_ports: tuple[dict[str, object], ...] = ()
+
 # The Docker engine: "distro" (Debian's or Ubuntu's packages) or "docker-ce" (Docker's own).
 docker_source = "distro"
 # Swap can hold secrets in clear: "off" turns it off unless it is encrypted, "keep" leaves it.
 swap = "off"
+
+# SSH with keys only, kernel parameters and more, see docs/host.md: "off" leaves them as they are.
+hardening = "on"
+# "on" has auditd record who changes keys, users and rights on the host.
+auditd = "off"
+# When Docker's packages are upgraded, as systemd's OnCalendar; empty leaves them to you.
+maintenance_window = "Sun *-*-* 05:00:00"
+# Whether the host reboots in that window if an update asks for it.
+automatic_reboot = True
 
 # How an identity is kept to its own folder: "privilege", or "viewer" (reads all environments).
 isolation = "privilege"
@@ -67,8 +101,43 @@ drill_schedule = "*-*-01 04:30:00"
 # Who can open recovery kits: public keys of age or SSH; `--recipient` wins.
 recovery_recipients: tuple[str, ...] = ()
 
+# The server at Hetzner Cloud that `infisical-iac server create` makes: see docs/hetzner.md.
+server_name = "infisical"
+server_type = "cx33"
+server_location = "nbg1"
+server_image = "debian-13"
+# Whose keys let in as root: files of public keys, or names of keys that are at Hetzner Cloud.
+server_ssh_keys: tuple[str, ...] = ()
+# Gigabytes of the volume for the data, protected from deletion; 0 for none.
+server_volume_gb = 20
+server_ipv4 = True
+server_ipv6 = True
+# Hetzner's own daily images of the server's disk, for a fifth of its price; not of the volume.
+server_backups = False
+# Servers of one group stand on different machines; empty for none.
+server_placement_group = ""
+# The zone at Hetzner DNS that gets the address records of site_url's name; empty for none.
+server_dns_zone = ""
+# The block device that holds Infisical's data, keys and backups, such as
+# `/dev/disk/by-id/scsi-0HC_Volume_1234567`; empty: they are on the host's own disk.
+data_volume = ""
+
 # Seconds: for apt's locks and cloud-init; for the stack to become healthy.
 apt_timeout = 300
 start_timeout = 300
 # Gigabytes that must be free before a first deploy.
 minimum_free_disk_gb = 8.0
+
+# How many days the access log stays on the host, and how many megabytes it may take; the oldest
+# lines go first (`ingress: caddy`, see docs/access-log.md).
+access_log_keep_days = 90
+access_log_max_mb = 1000
+
+# fail2ban bans addresses whose logins fail, at Infisical and at SSH; "off" leaves it alone.
+fail2ban = "on"
+# How many logins may fail, and how many calls of login and admin paths may be made at all, within
+# so many seconds; then for how many the address is banned. Allowed networks never are.
+login_attempts = 10
+login_calls = 100
+login_window = 600
+login_ban = 3600

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from infisical_iac.auditing import Doing, Log, doings
 from infisical_iac.backup import record
+from infisical_iac.ingress import lasting
 from infisical_iac.recovery import drills
 from infisical_iac.settings import Settings
 from infisical_iac.workspace.expiry import Term, until
 
 _LEAST_FREE_GB = 2.0
-_LEAST_DAYS = 14
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class ConditionState:
     """The containers by service, the disk, and the certificate.
 
     Attributes:
-        disk_free_gb: what Docker's file system has left, of `disk_size_gb`.
+        disk_free_gb: what Docker's file system has left, of `disk_size_gb`; with a data volume, the
+            one of the two that has less.
         certificate_ends: seconds since the epoch; None where none is served.
         engine: whether Docker answers.
         credentials: the lives of those client secrets that end, by the name of their file.
@@ -69,7 +70,7 @@ def rows(
     found = [
         *_containers(condition, settings),
         _disk(condition),
-        _certificate(condition, settings, now),
+        Row("Certificate", *lasting.judged(condition.certificate_ends, settings, now)),
         *_credentials(condition, now),
         _backup(condition, settings, now),
         _drill(condition, now),
@@ -97,8 +98,7 @@ def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:
     if not condition.engine:
         yield Row("Docker", "does not answer, so nothing is known of the containers", ok=False)
         return
-    wanted = dict(zip(("infisical", "postgres", "redis"), settings.images, strict=True))
-    for service, image in wanted.items():
+    for service, image in settings.services.items():
         there = condition.containers.get(service)
         if there is None:
             yield Row(service, f"no container; {image} is wanted", ok=False)
@@ -118,16 +118,6 @@ def _disk(condition: ConditionState) -> Row:
     enough = free >= _LEAST_FREE_GB
     text = f"{free:.1f} of {size:.1f} GB free"
     return Row("Disk", text if enough else f"{text}: make room before the database stops", enough)
-
-
-def _certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:
-    if not settings.site_url.startswith("https:"):
-        return Row("Certificate", f"none: {settings.site_url} is reached without TLS")
-    if condition.certificate_ends is None:
-        return Row("Certificate", f"none is served for {settings.site_url}", ok=False)
-    ends = datetime.fromtimestamp(condition.certificate_ends, UTC)
-    days = (ends - now).days
-    return Row("Certificate", f"until {ends:%Y-%m-%d}, {days} days from now", days >= _LEAST_DAYS)
 
 
 def _credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:

@@ -13,10 +13,17 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 
+from infisical_iac.accesslog.settings import AccessLogSettings
 from infisical_iac.backup.settings import BackupSettings
+from infisical_iac.banning.settings import BanningSettings
 from infisical_iac.compatibility import SETTINGS, Schema, moved, refusal
 from infisical_iac.errors import UserError
+from infisical_iac.firewall.settings import FirewallSettings
+from infisical_iac.hardening.settings import HardeningSettings
+from infisical_iac.hetzner.settings import ServerSettings
+from infisical_iac.ingress.settings import IngressSettings
 from infisical_iac.recovery.settings import RecoverySettings
+from infisical_iac.volume.settings import VolumeSettings
 
 # What pyinfra and its connectors read from the same data: not ours to check.
 _PYINFRA_KEY = re.compile(r"^(_|ssh_|docker_identifier$|local_)")
@@ -30,8 +37,18 @@ class SettingsError(UserError):
     """A setting is unknown, missing or has a value that can't work."""
 
 
-class Settings(BackupSettings, RecoverySettings):
-    """The checked settings of one host, immutable; those of backups and kits are elsewhere."""
+class Settings(
+    AccessLogSettings,
+    BackupSettings,
+    BanningSettings,
+    FirewallSettings,
+    HardeningSettings,
+    IngressSettings,
+    RecoverySettings,
+    ServerSettings,
+    VolumeSettings,
+):
+    """The checked settings of one host, immutable; those of each topic are in its own package."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -190,9 +207,19 @@ class Settings(BackupSettings, RecoverySettings):
         return int(re.split(r"\D", _tag(self.postgres_image), maxsplit=1)[0])
 
     @property
-    def images(self) -> tuple[str, str, str]:
-        """The references of all images that the stack runs."""
-        return (self.infisical_reference, self.postgres_image, self.redis_image)
+    def services(self) -> dict[str, str]:
+        """The services of the stack, each with the reference of its image."""
+        return {
+            "infisical": self.infisical_reference,
+            "postgres": self.postgres_image,
+            "redis": self.redis_image,
+            **({"caddy": self.caddy_image} if self.ingress == "caddy" else {}),
+        }
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The references of all images that the stack runs, Infisical's the first."""
+        return tuple(self.services.values())
 
 
 def _tag(image: str) -> str:
@@ -210,11 +237,12 @@ def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
 
     Raises SettingsError, one sentence for all that is wrong.
     """
-    values = {key: value for key, value in data.items() if not _PYINFRA_KEY.match(key)}
+    ours = Settings.model_fields
+    values = {key: data[key] for key in data if key in ours or not _PYINFRA_KEY.match(key)}
     stale = refusal(values.get("schema_version", schema.version), schema)
     if stale:
         raise SettingsError(f"setting 'schema_version': {stale}")
-    surplus = sorted(values.keys() - Settings.model_fields.keys())
+    surplus = sorted(values.keys() - ours.keys())
     unknown = [f"setting {key!r} {moved((key,), schema) or _unknown(key)}" for key in surplus]
     if unknown:
         raise SettingsError("; ".join(unknown))

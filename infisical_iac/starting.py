@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,6 +17,9 @@ from infisical_iac.starting_services import Service, slug
 
 SETTINGS_FILE = "group_data/hetzner.py"
 WORKSPACE_FILE = "group_data/chainalign.yaml"
+
+# In the place of a host: none yet, but one that `infisical-iac server create` makes.
+NEW = "new"
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
 _EXAMPLE = (Service("backend", "/backend"), Service("python-service", "/python-services"))
@@ -29,10 +33,12 @@ class StartError(UserError):
 class Answers:
     """What a first deploy must know; as it stands, without any answer, the shipped example.
 
-    An empty `site_url` leaves the default: Infisical is reached through an SSH tunnel.
+    An empty `site_url` leaves the default: Infisical is reached through an SSH tunnel. With the
+    file of a public key as `ssh_key`, the server is one that is made at Hetzner Cloud.
     """
 
     host: str = ""
+    ssh_key: str = ""
     ssh_user: str = ""
     site_url: str = ""
     email: str = ""
@@ -92,6 +98,16 @@ def ssh_user(value: str) -> str:
     """A user's name as given. Raises StartError if no system has such a user."""
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):
         raise StartError(f"{value!r} is no user; write the name of one such as root")
+    return value
+
+
+def public_key(value: str) -> str:
+    """The file of a public key as given. Raises StartError if there is none."""
+    if not (value.endswith(".pub") and Path(value).expanduser().is_file()):
+        raise StartError(
+            f"{value!r} is no public key's file: write one that ends in .pub, which "
+            "`ssh-keygen -t ed25519` makes"
+        )
     return value
 
 

@@ -1,4 +1,7 @@
-"""The disposable staging host that `make demo` boots; STAGING_HOST names another one."""
+"""The disposable staging host that `make demo` boots; STAGING_HOST names another one.
+
+INFISICAL_DATA_VOLUME is the device that its data are on, none unless set.
+"""
 
 import json
 import os
@@ -26,6 +29,7 @@ def _connection() -> dict[str, Any]:
         "ssh_known_hosts_file": known["known_hosts"],
         "ssh_strict_host_key_checking": "yes",
         **({} if known["user"] == "root" else {"_sudo": True}),
+        **({"data_volume": device} if (device := os.environ.get("INFISICAL_DATA_VOLUME")) else {}),
     }
 
 

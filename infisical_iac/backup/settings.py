@@ -6,6 +6,7 @@ from collections import Counter
 from pydantic import BaseModel, field_validator
 
 from infisical_iac.backup.target import Keep, Target
+from infisical_iac.schedules import one_line
 
 # The address may hold a token; none of these has a meaning to the shell's or curl's quotes.
 _WEBHOOK = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/?&=%:@!$*+,;-]*)?"
@@ -35,9 +36,7 @@ class BackupSettings(BaseModel):
     @field_validator("backup_schedule", "drill_schedule")
     @classmethod
     def _schedule_is_one_line(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*", value):
-            raise ValueError(f"{value!r} is no OnCalendar; write one such as *-*-* 02:30:00")
-        return value
+        return one_line(value)
 
     @field_validator("backup_random_delay")
     @classmethod

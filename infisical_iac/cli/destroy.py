@@ -10,8 +10,8 @@ from infisical_iac.errors import UserError
 _BACKUPS = "/var/backups/infisical-iac"
 _KEPT = "Data and keys are kept."
 _GONE = (
-    "Data, keys and credentials are deleted; Docker, its images, the audit log and backups, which "
-    "hold the keys, are still there."
+    "Data, keys, certificates, credentials, the firewall and fail2ban's jails are gone; Docker, "
+    "its images, the logs of audit and access, and backups, which hold the keys, are still there."
 )
 
 
@@ -22,7 +22,7 @@ class DestroyError(UserError):
 @click.command(short_help="Take Infisical away, after a backup.")
 @inventory_option
 @lock_options
-@click.option("--volumes", is_flag=True, help="Delete the data, the keys and credentials too.")
+@click.option("--volumes", is_flag=True, help="Delete data, keys, credentials and firewall too.")
 @click.option("--confirm", metavar="HOST", help="The host's name, so that it isn't asked for.")
 @click.option("--no-backup", is_flag=True, help="Take no backup first.")
 def destroy(
@@ -59,7 +59,10 @@ def destroy(
             if not no_backup:
                 changes.append(f"+ {_back_up()}")
             run(script("destroy", "everything" if volumes else "stack"), doing="take it away")
-            changes += ["- stack", *(["- volumes, keys and credentials"] if volumes else [])]
+            changes += [
+                "- stack",
+                *(["- volumes, keys and credentials"] if volumes else []),
+            ]
     click.echo(f"Infisical is no longer on {host.name}. {_GONE if volumes else _KEPT}")
 
 

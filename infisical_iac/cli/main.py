@@ -11,7 +11,7 @@ from infisical_iac.errors import UserError
 click.UsageError.exit_code = 1
 
 _COMMANDS = (
-    *("init", "plan", "apply", "verify", "status", "drift", "audit"),
+    *("init", "server", "plan", "apply", "verify", "status", "drift", "audit"),
     *("workspace", "credentials", "keys", "migrate", "check"),
     *("backup", "recovery-kit", "restore", "rollback", "destroy"),
 )

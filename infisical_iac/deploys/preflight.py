@@ -9,9 +9,11 @@ from typing import Any
 
 from pyinfra.context import host
 
+from infisical_iac import engine
 from infisical_iac.connection import without_delay
 from infisical_iac.errors import UserError
 from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.ingress import refusal
 from infisical_iac.operations import lock
 from infisical_iac.operations.telling import Refusal
 from infisical_iac.settings import Settings, load
@@ -54,6 +56,8 @@ def preflight(*, restoring: bool = False) -> Preflight:
         without_delay(host)
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
+        refusal.refuse(settings, machine)
+        engine.refuse(settings, machine)
         if machine.restoring and not restoring:
             raise Refused(
                 f"a restore, {machine.restoring.split()[0]}, has not ended on the host: "

@@ -6,10 +6,14 @@ from infisical_iac.deploys.backup import backup
 from infisical_iac.deploys.base import base
 from infisical_iac.deploys.bootstrap import bootstrap
 from infisical_iac.deploys.canary import canary
+from infisical_iac.deploys.data_volume import data_volume
 from infisical_iac.deploys.docker import docker
+from infisical_iac.deploys.firewall import firewall
+from infisical_iac.deploys.hardening import hardening
 from infisical_iac.deploys.preflight import Preflight, preflight
 from infisical_iac.deploys.record import record
-from infisical_iac.deploys.stack import compose_file, run_containers
+from infisical_iac.deploys.stack import compose_file, configure_ingress, run_containers
+from infisical_iac.deploys.watch import watch
 from infisical_iac.deploys.workspace import workspace
 from infisical_iac.operations import journal, proof, restore
 from infisical_iac.operations import stack as containers
@@ -25,7 +29,11 @@ def restoring(source: Source) -> None:
     journal.current().event = "restore"
     known = preflight(restoring=True)
     base(known=known)
+    firewall(known=known)
+    data_volume(known=known)
     docker(known=known)
+    watch(known=known)
+    hardening(known=known)
     place(known=known, source=source)
     backup(known=known, coming=[f"{restore.KEYS}/{path}" for path in source.files])
     exchange(known=known, source=source)
@@ -51,6 +59,7 @@ def exchange(known: Preflight, source: Source) -> None:
     containers.fetched(
         images=settings.images, archives=settings.image_archives, name="Fetch the images"
     )
+    configure_ingress(settings)
     restore.restored(
         source=source,
         settings=settings,

@@ -4,7 +4,9 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.facts.machine import MachineState
-from infisical_iac.operations import keys, rotation, upgrade
+from infisical_iac.ingress import traefik
+from infisical_iac.ingress.caddyfile import REVISION_PORT
+from infisical_iac.operations import ingress, keys, rotation, upgrade
 from infisical_iac.operations import stack as containers
 from infisical_iac.rendering import template
 from infisical_iac.settings import Settings
@@ -33,12 +35,21 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
         postgres_mount=f"/var/lib/postgresql{'/data' if settings.postgres_major < 18 else ''}",
         interval="30s" if start_interval else "10s",
         start_interval=start_interval,
+        caddy=settings.ingress == "caddy" and not drill,
+        revision_port=REVISION_PORT,
+        labels=traefik.labels(settings) if settings.ingress == "traefik" and not drill else {},
+        trusted=traefik.trusted(settings),
     )
 
 
 def mebibytes(size: str) -> int:
     """The mebibytes of a checked size such as `1536m` or `2g`."""
     return int(size[:-1]) * _MEBIBYTES[size[-1]]
+
+
+def configure_ingress(settings: Settings) -> None:
+    """Have the files that the containers of the ingress start with."""
+    ingress.configured(settings=settings, name="Configure the way in")
 
 
 def run_containers(settings: Settings, compose: str) -> None:
@@ -61,6 +72,7 @@ def stack(known: Preflight) -> None:
         admin_password=known.admin_password,
         name="Make keys and passwords on the host",
     )
+    configure_ingress(settings)
     compose, project = compose_file(settings, known.machine), known.workspace.project.slug
     rotation.ended(
         state=known.machine.rotating,

@@ -12,11 +12,11 @@ from infisical_iac.workspace.expiry import Term
 class Condition(FactBase[ConditionState]):
     """The ConditionState; `served_name` is whose certificate to look for, empty for none.
 
-    `lock` is the file of the host's lock.
+    It is looked for at `port`; `lock` is the file of the host's lock.
     """
 
-    def command(self, served_name: str, lock: str) -> str:
-        return script("status", lock, served_name)
+    def command(self, served_name: str, port: int, lock: str) -> str:
+        return script("status", lock, served_name, str(port))
 
     def process(self, output: list[str]) -> ConditionState:
         containers: dict[str, Running] = {}

@@ -1,10 +1,13 @@
 """What kind of machine the host is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pyinfra.api.facts import FactBase
 
-_COMMAND = """
+from infisical_iac.rendering import script
+
+_COMMAND = r"""
 . /etc/os-release; echo "os $ID $VERSION_ID $VERSION_CODENAME"
 echo "uid $(id -u)"
 echo "arch $(dpkg --print-architecture 2>/dev/null)"
@@ -14,12 +17,32 @@ test ! -e /etc/infisical/compose.yaml || echo deployed
 state=/var/lib/infisical-restore/state; test ! -e $state || echo "restoring $(cat $state)"
 state=/var/lib/infisical-upgrade/state; test ! -e $state || echo "upgrading $(cat $state)"
 state=/var/lib/infisical-rotation/state; test ! -e $state || echo "rotating $(cat $state)"
+unit=/etc/systemd/system/infisical-data.service
+sed -n 's/^ExecStart=.* mount /data-volume /p' $unit 2>/dev/null
+for volume in /dev/disk/by-id/scsi-0HC_Volume_*; do
+    test ! -b $volume || blkid -p $volume >/dev/null 2>&1 || echo "spare-volume $volume"
+done
 test -d /run/systemd/system && echo systemd
+grep -qs Y /sys/module/apparmor/parameters/enabled && echo apparmor
 if command -v cloud-init >/dev/null && cloud-init status 2>/dev/null | grep -q running
 then echo cloud-init; fi
 for clock in chrony ntpsec openntpd; do
     test ! -e /lib/systemd/system/$clock.service || echo "clock $clock.service"
 done
+# sudo takes the variable away, but not from the processes above it.
+process=$$ ssh=${SSH_CONNECTION:-}
+while [ -z "$ssh" ] && [ "${process:-1}" -gt 1 ]; do
+    ssh=$(tr '\0' '\n' 2>/dev/null </proc/$process/environ | sed -n 's/^SSH_CONNECTION=//p')
+    process=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$process/status)
+done
+echo "ssh $ssh"
+echo "sshd" $(sshd -T 2>/dev/null | sed -n 's/^listenaddress //p')
+echo "uplinks" $({ ip route show default; ip -6 route show default; } 2>/dev/null |
+    sed -n 's/.* dev \([^ ]*\).*/\1/p')
+data=$(sed -n 's/.*"data-root": *"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
+test ! -e "${data:-/var/lib/docker}/swarm/docker-state.json" || echo swarm
+echo "engine $(docker version --format '{{ .Server.Version }}' 2>/dev/null)"
+docker compose version >/dev/null 2>&1 && echo compose
 true
 """
 
@@ -32,7 +55,16 @@ class MachineState:
     earlier run got as far as the stack; `cloud_init` whether first-boot work still runs;
     `restoring`, `upgrading` and `rotating` what a restore, a change of version or a rotation of a
     key that has not ended says of itself;
-    `clock` is the unit that keeps the time where that isn't systemd's own.
+    `data_volume` is the UUID of the file system that its data are on, if they are on a volume, and
+    `spare_volume` a volume of Hetzner Cloud's with nothing on it;
+    `clock` is the unit that keeps the time where that isn't systemd's own;
+    `ssh_client` is the address that the host sees the SSH connection come from, empty without one;
+    `ssh_ports` are those of that connection and of sshd, but for what only the host itself reaches;
+    `uplinks` are the interfaces with a default route; `swarm` tells whether Docker is in a Swarm,
+    `engine` which version of it answers, empty for none, and `compose` whether it has the command
+    `docker compose`; `apparmor` tells whether the kernel has AppArmor on;
+    `web` is who, but for Caddy of this project, holds the ports 80 and 443; `networks` are those
+    of Docker.
     """
 
     os: str = ""
@@ -45,19 +77,31 @@ class MachineState:
     deployed: bool = False
     cloud_init: bool = False
     clock: str = ""
+    apparmor: bool = False
     restoring: str = ""
     upgrading: str = ""
     rotating: str = ""
+    ssh_client: str = ""
+    ssh_ports: tuple[int, ...] = ()
+    uplinks: tuple[str, ...] = ()
+    swarm: bool = False
+    engine: str = ""
+    compose: bool = False
+    web: Mapping[int, str] = field(default_factory=dict)
+    networks: frozenset[str] = frozenset()
+    data_volume: str = ""
+    spare_volume: str = ""
 
 
 class Machine(FactBase[MachineState]):
     """The MachineState, read in one command."""
 
     def command(self) -> str:
-        return _COMMAND
+        return f"{_COMMAND}{script('ingress', 'holders')}; true"
 
     def process(self, output: list[str]) -> MachineState:
         found = {key: rest.split() for key, _, rest in (line.partition(" ") for line in output)}
+        ssh = found.get("ssh", [])
         names = (*found.get("os", ()), "", "", "")
         return MachineState(
             os=names[0],
@@ -70,11 +114,31 @@ class Machine(FactBase[MachineState]):
             deployed="deployed" in found,
             cloud_init="cloud-init" in found,
             clock=" ".join(found.get("clock", ())),
+            apparmor="apparmor" in found,
             restoring=" ".join(found.get("restoring", ())),
             upgrading=" ".join(found.get("upgrading", ())),
             rotating=" ".join(found.get("rotating", ())),
+            ssh_client=" ".join(ssh[:1]),
+            ssh_ports=_ports([*found.get("sshd", ()), *(f":{port}" for port in ssh[3:])]),
+            uplinks=tuple(sorted(set(found.get("uplinks", ())))),
+            swarm="swarm" in found,
+            engine=" ".join(found.get("engine", ())),
+            compose="compose" in found,
+            web={
+                port: " ".join(found[f"web{port}"]) for port in (80, 443) if f"web{port}" in found
+            },
+            networks=frozenset(found.get("networks", ())),
+            data_volume=" ".join(found.get("data-volume", ())),
+            spare_volume=" ".join(found.get("spare-volume", ())),
         )
 
     @staticmethod
     def default() -> MachineState:
         return MachineState()
+
+
+def _ports(listening: list[str]) -> tuple[int, ...]:
+    """The ports of `address:port` each, an IPv6 address in brackets, without the loopback's."""
+    pairs = (each.rpartition(":") for each in listening)
+    own = ("127.", "[::1]")
+    return tuple(sorted({int(port) for address, _, port in pairs if not address.startswith(own)}))

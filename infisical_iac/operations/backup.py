@@ -54,7 +54,7 @@ def kept(
         Backup,
         schedules=list(schedules.values()),
         paths=[each.path for each in configuration],
-        units=[PurePath(each.path).name for each in configuration if _is_unit(each)],
+        units=[PurePath(each.path).name for each in configuration if systemd.is_unit(each)],
     )
     for setting, schedule in schedules.items():
         if schedule in there.no_schedules:
@@ -72,14 +72,10 @@ def kept(
     yield from commands
 
 
-def _is_unit(file: File) -> bool:
-    return file.path.startswith(f"{systemd.DIRECTORY}/")
-
-
 def _configured(configuration: Sequence[File], there: BackupState) -> Commands:
     wrong = files.differing(configuration, there.files)
     yield from files.written(wrong, there.files)
-    if any(map(_is_unit, wrong)) or any(unit.outdated for unit in there.units.values()):
+    if any(map(systemd.is_unit, wrong)) or any(unit.outdated for unit in there.units.values()):
         yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
 
 

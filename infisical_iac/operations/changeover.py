@@ -17,7 +17,7 @@ from infisical_iac.recovery.manifest import Manifest
 from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade import RELEASES, release
-from infisical_iac.upgrade.path import Images, UpgradeError, images_of
+from infisical_iac.upgrade.path import Images, UpgradeError, images_of, way_in
 from infisical_iac.upgrade.release import Release, Unfinished
 
 DIRECTORY = "/var/lib/infisical-upgrade"
@@ -57,7 +57,8 @@ def made(change: Change, settings: Settings, project: str) -> list[str]:
     Args:
         project: the slug of the project whose secrets are read before and after.
     """
-    before = gate.before(settings, project, stack.published_port())
+    now, then = way_in(stack.compose_text()), way_in(change.compose)
+    before = gate.before(settings, project, now.port, same_way=now == then)
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{change.was.version}"
     wanted = change.wanted
     _releases("make", name, doing="keep what runs as a release")

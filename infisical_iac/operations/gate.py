@@ -31,11 +31,13 @@ class Before:
         secrets: those that the deployer read.
         public: whether the public address answered.
         canary: whether there was one.
+        same_way: whether what leads to Infisical from outside stays, its ingress and its port.
     """
 
     secrets: Secrets
     public: bool
     canary: bool = False
+    same_way: bool = True
 
 
 def refuse(port: int) -> None:
@@ -47,19 +49,20 @@ def refuse(port: int) -> None:
         canary.lives(session.deployer(port))
 
 
-def before(settings: Settings, project: str, port: int) -> Before | None:
+def before(settings: Settings, project: str, port: int, *, same_way: bool = True) -> Before | None:
     """What can be done now; None where the deployer can't log in, or can't read secrets.
 
     Args:
         project: the slug of the project whose secrets are read.
         port: where the API is published.
+        same_way: as Before has it.
     """
     try:
         if not session.works(port):
             return None
         client = session.deployer(port)
         secrets = _secrets(client, project)
-        return Before(secrets, _public(settings.site_url), canary.lives(client))
+        return Before(secrets, _public(settings.site_url), canary.lives(client), same_way)
     except UserError:
         return None
 
@@ -132,6 +135,8 @@ def _reached(url: str, then: Before | None) -> list[str]:
         return []
     if then is None or not then.public:
         return [f"{url} did not answer before the change either: it was not asked for."]
+    if not then.same_way:
+        return [f"{url} is to be led to in another way than before: it was not asked for."]
     if not _public(url, retries=6):
         raise GateError(f"{url} does not answer any more, as it did before")
     return []

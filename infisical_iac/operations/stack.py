@@ -162,6 +162,11 @@ def up(timeout: int) -> None:
     raise StackError(f"the stack does not become healthy{hint}:\n{unwell}")
 
 
+def compose_text() -> str:
+    """The text of compose.yaml on the current host."""
+    return run(f"cat {COMPOSE_FILE}", doing=f"read {COMPOSE_FILE}")
+
+
 def published_port() -> int:
     """Where the stack on the current host publishes the API, whatever the settings say."""
-    return port_of(run(f"cat {COMPOSE_FILE}", doing=f"read {COMPOSE_FILE}"))
+    return port_of(compose_text())

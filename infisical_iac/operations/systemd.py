@@ -7,12 +7,18 @@ from pyinfra.context import host
 
 from infisical_iac.facts.units import Units, UnitState
 from infisical_iac.operations import journal
+from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 
 DIRECTORY = "/etc/systemd/system"
 
 _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with its configuration"}
+
+
+def is_unit(file: File) -> bool:
+    """Whether a file is one that systemd reads as a unit."""
+    return file.path.startswith(f"{DIRECTORY}/")
 
 
 @telling_operation

@@ -4,10 +4,11 @@
 #   destroy.sh backup <directory>   the database and the files of /etc/infisical, into a new
 #                                   directory that only root can read
 #   destroy.sh stack                containers and networks; data and keys stay
-#   destroy.sh everything           and the data, the keys and the credentials
+#   destroy.sh everything           and the data, the keys, the credentials and the firewall
 set -eu
 umask 077
 root=/etc/infisical
+firewall=/etc/infisical-iac/firewall.nft
 project=label=com.docker.compose.project=infisical
 
 refuse() {
@@ -16,7 +17,9 @@ refuse() {
 }
 
 look() {
-    test ! -e "$root" || echo "files $root"
+    # On a data volume it is a mount point, which stays.
+    test -z "$(ls -A "$root" 2>/dev/null)" || echo "files $root"
+    test ! -e "$firewall" || echo "files $firewall"
     command -v docker >/dev/null || return 0
     docker ps --all --format 'container {{.Names}}' --filter "$project"
     docker volume ls --format 'volume {{.Name}}' --filter "$project"
@@ -53,6 +56,15 @@ stack() {
     rm -f "$root/compose.yaml"
 }
 
+# Its own table alone; until now the data were behind it.
+without_firewall() {
+    test -e "$firewall" || return 0
+    systemctl disable --quiet --now infisical-firewall.service
+    nft delete table inet infisical 2>/dev/null || true
+    rm -f "$firewall" /etc/systemd/system/infisical-firewall.service
+    systemctl daemon-reload
+}
+
 everything() {
     stack
     # A restore, a change of version or a drill that was killed has a copy of the data.
@@ -65,9 +77,19 @@ everything() {
             test -z "$found" || docker $kind rm $found >/dev/null
         done
     done
+    jail=/etc/fail2ban/jail.d/infisical-iac.conf
+    if test -e "$jail"; then
+        rm -f "$jail" /etc/fail2ban/filter.d/infisical-login.conf \
+            /etc/fail2ban/filter.d/infisical-calls.conf
+        systemctl try-restart fail2ban.service 2>/dev/null || true
+    fi
     # What it remembers of the repositories goes with their password.
-    rm -rf "$root" /var/lib/infisical-backup /var/lib/infisical-drill /var/lib/infisical-restore \
-        /var/lib/infisical-upgrade /var/lib/infisical-rotation
+    for place in "$root" /var/lib/infisical-backup /var/lib/infisical-drill \
+        /var/lib/infisical-restore /var/lib/infisical-upgrade /var/lib/infisical-rotation; do
+        test ! -d "$place" || find "$place" -mindepth 1 -delete
+        rmdir "$place" 2>/dev/null || true
+    done
+    without_firewall
 }
 
 "$@"

@@ -52,7 +52,9 @@ fetch() {
 
 check_room() {
     needed=$(($(stat --format %s "$here/fetched/database.dump") / 1024 * 3 + 262144))
-    free=$(df -Pk "$(docker info --format '{{ .DockerRootDir }}')" | awk 'NR == 2 { print $4 }')
+    # They may be on a data volume.
+    volumes=$(docker info --format '{{ .DockerRootDir }}')/volumes
+    free=$(df -Pk "$volumes" | awk 'NR == 2 { print $4 }')
     test "$free" -gt "$needed" || fail "the snapshot may take $((needed / 1024)) MB beside the data, \
 and Docker's disk has $((free / 1024)) MB free: make room"
 }

@@ -1,11 +1,12 @@
-# How the host is, a line for each thing: status.sh <lock file> <name>
+# How the host is, a line for each thing: status.sh <lock file> <name> <port>
 #
 #   engine                         Docker answers
 #   busy <who>                     who holds the lock
 #   container <service> <image> <status> <health>
-#   disk <free> <size>             of Docker's file system, in kibibytes
+#   disk <free> <size>             of Docker's file system, or of the data volume's if that has less
+#                                  free, in kibibytes
 #   credentials <name> <made> <ends>   of a client secret that ends
-#   certificate <seconds>          when the one served for <name> ends, since the epoch
+#   certificate <seconds>          when the one served for <name> at <port> ends, since the epoch
 #   backups <seconds> <JSON>       since when there should be any; how the last run went, if one did
 #   drills <seconds> <JSON>        the same of drills
 set -u
@@ -16,16 +17,15 @@ if docker ps >/dev/null 2>&1; then
             index .Config.Labels "com.docker.compose.service" }} {{ .Config.Image }} {{
             .State.Status }} {{ if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }}'
 fi
-where=/var/lib/docker
-test -d "$where" || where=/var/lib
-df -Pk "$where" | awk 'NR == 2 { print "disk", $4, $2 }'
+df -Pk /var/lib /var/lib/docker /var/lib/docker/volumes 2>/dev/null |
+    awk 'NR == 2 || NR > 2 && $4 < free { free = $4; size = $2 } END { print "disk", free, size }'
 test ! -e "$1" || flock --nonblock "$1" true || echo "busy $(head -n 1 "$1")"
 for file in /etc/infisical/credentials/*.env; do
     name=$(basename "$file" .env)
     sed -n "s/^# ends \([0-9TZ:-]*\), made \([0-9TZ:-]*\)\$/credentials $name \2 \1/p" "$file" 2>/dev/null
 done
 if [ -n "$2" ]; then
-    ends=$(timeout 10 openssl s_client -connect 127.0.0.1:443 -servername "$2" </dev/null 2>/dev/null |
+    ends=$(timeout 10 openssl s_client -connect "127.0.0.1:$3" -servername "$2" </dev/null 2>/dev/null |
         openssl x509 -noout -enddate 2>/dev/null)
     test -z "$ends" || echo "certificate $(date --date "${ends#notAfter=}" +%s)"
 fi

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .caddies import Caddy, StartCaddy
 from .postgres import Postgres
 from .services import RedisServer, Standin
+from .upstream import Upstream
 from .world import World, set_up
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 StartStandin = Callable[..., Standin]
 CACHE_SECONDS = 0.5
@@ -68,3 +74,26 @@ def start(postgres: Postgres, redis_server: RedisServer) -> Iterator[StartStandi
 def standin(start: StartStandin, database: str) -> Standin:
     """A stand-in on an empty database."""
     return start(database).wait()
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    server = Upstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def start_caddy(upstream: Upstream, tmp_path: Path) -> Iterator[StartCaddy]:
+    """Start one with settings of its own."""
+    started: list[Caddy] = []
+
+    def start_one(certificate: str = "", /, *edits: tuple[str, str], **changes: Any) -> Caddy:
+        one = Caddy(tmp_path, upstream.port, **changes)
+        one.write(certificate, *edits)
+        started.append(one)
+        return one.start()
+
+    yield start_one
+    for each in started:
+        each.stop()

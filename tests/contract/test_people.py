@@ -109,9 +109,7 @@ class Place:
 
     def accept(self, email: str) -> Client:
         """What following the invitation's link comes to: a password, and a first login."""
-        chosen = json.dumps(
-            {"passwordHash": hash_secret(PASSWORD, cost=4), "isEmailVerified": True}
-        )
+        chosen = json.dumps({"passwordHash": hash_secret(PASSWORD), "isEmailVerified": True})
         self.postgres.psql(
             self.database,
             f"UPDATE users SET data = data || '{chosen}' WHERE data->>'username' = '{email}'",

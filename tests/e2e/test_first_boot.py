@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import settled
-from tests.e2e.drifts import PACKAGES
+from tests.e2e.drift import PACKAGES
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
 

@@ -1,10 +1,7 @@
 """The shipped host tests pass on what the deploy made, on every kind of host."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +10,8 @@ import pytest
 
 from tests.e2e.conftest import settled
 from tests.e2e.looking import deployer
-from tests.e2e.running import REPOSITORY, deploy, infisical_iac, production_settings
+from tests.e2e.running import deploy, infisical_iac, production_settings
+from tests.e2e.suite import host_suite
 from tests.staging.host import StagingHost
 
 _LEAST_CHECKS = 60
@@ -31,14 +29,7 @@ def _verify(host: StagingHost) -> None:
         # Without secrets, whoever reads too much would see as little as whoever may not.
         for place in places:
             client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
-    done = subprocess.run(
-        f"{sys.executable} -m pytest -q tests/host --inventory inventory/staging.py".split(),
-        cwd=REPOSITORY,
-        env={**os.environ, "STAGING_HOST": host.name},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = host_suite(host.name)
     with deployer(host) as client:
         for place in places:
             client.delete(f"/api/v4/secrets/{_KEY}", json=place)
@@ -47,10 +38,6 @@ def _verify(host: StagingHost) -> None:
     assert passed is not None
     assert int(passed[1]) >= _LEAST_CHECKS
     assert "skipped" not in done.stdout
-
-
-def test_debian_13_as_root(deployed: StagingHost) -> None:
-    _verify(deployed)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +65,10 @@ def test_debian_12_as_a_user_with_sudo(bookworm: StagingHost, tmp_path: Path) ->
     assert "A backup is in " in destroyed.stdout
 
 
+def test_debian_13_as_root(deployed: StagingHost) -> None:
+    _verify(deployed)
+
+
 def test_the_production_inventory_reaches_a_host_by_the_environment(
     deployed: StagingHost, tmp_path: Path
 ) -> None:
@@ -92,5 +83,5 @@ def test_the_production_inventory_reaches_a_host_by_the_environment(
         inventory="inventory/hetzner.py", environment=variables, data=production_settings()
     ).ok()
     assert run.changed == []
-    assert len(run.unchanged) == 19
+    assert len(run.unchanged) == 27
     assert "127.0.0.1" in (tmp_path / ".ssh" / "known_hosts").read_text()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import settled
-from tests.e2e.drifts import (
+from tests.e2e.drift import (
     BOOTSTRAP,
     CONFIGURE,
     CREDENTIALS,
@@ -36,7 +36,6 @@ from tests.staging.host import StagingHost
 _STEPS = (
     PACKAGES,
     CONFIGURE,
-    KERNEL,
     UNITS,
     ENGINE_CONFIGURATION,
     ENGINE_PACKAGES,
@@ -52,30 +51,39 @@ _STEPS = (
 def _undo_every_step(host: StagingHost) -> None:
     reset_stack(host)
     host.run(
-        "rm /etc/apt/apt.conf.d/52infisical-iac && sysctl -qw fs.suid_dumpable=1 && "
+        "rm /etc/apt/apt.conf.d/52infisical-iac && "
         "systemctl stop unattended-upgrades && "
         "systemctl disable --now docker.socket docker.service && "
         "echo '{}' > /etc/docker/daemon.json && apt-get -qq purge --yes curl docker-compose"
     )
 
 
-@pytest.mark.kernel
 def test_an_apply_that_is_interrupted_in_each_step_is_completed(deployed: StagingHost) -> None:
     _undo_every_step(deployed)
-    for step in _STEPS:
+    _interrupted_in_each_is_completed(deployed, _STEPS)
+    nothing_exists_twice(deployed)
+
+
+@pytest.mark.kernel
+def test_the_step_for_the_kernel_is_interrupted_too(deployed: StagingHost) -> None:
+    deployed.run("sysctl -qw fs.suid_dumpable=1 && systemctl stop unattended-upgrades")
+    _interrupted_in_each_is_completed(deployed, (KERNEL,))
+
+
+def _interrupted_in_each_is_completed(host: StagingHost, steps: tuple[str, ...]) -> None:
+    for step in steps:
         program = (sys.executable, "-m", "tests.e2e.interrupting", step)
-        stopped = infisical_iac(deployed.name, "apply", "--yes", program=program)
+        stopped = infisical_iac(host.name, "apply", "--yes", program=program)
         assert stopped.returncode == 1, step + stopped.stderr
         assert f"interrupted in '{step}'; run again" in stopped.stderr.splitlines()[-1]
         assert "Traceback" not in stopped.stderr
-        deployed.run("flock --wait 5 /run/infisical-iac.lock true")
-    done = infisical_iac(deployed.name, "apply", "--yes")
+        host.run("flock --wait 5 /run/infisical-iac.lock true")
+    done = infisical_iac(host.name, "apply", "--yes")
     assert done.returncode == 0, done.stderr
-    settled(deployed)
-    nothing_exists_twice(deployed)
-    log = json.loads(infisical_iac(deployed.name, "audit", "--json").stdout)
-    assert [each["reason"] for each in log[-len(_STEPS) - 1 : -1]] == [
-        f"interrupted in '{step}'" for step in _STEPS
+    settled(host)
+    log = json.loads(infisical_iac(host.name, "audit", "--json").stdout)
+    assert [each["reason"] for each in log[-len(steps) - 1 : -1]] == [
+        f"interrupted in '{step}'" for step in steps
     ]
     assert log[-1]["outcome"] == "done"
 

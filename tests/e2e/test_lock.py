@@ -10,7 +10,7 @@ import pytest
 from infisical_iac.operations.lock import FILE
 from infisical_iac.rendering import script
 from tests.e2e.conftest import settled
-from tests.e2e.drifts import UPDATES
+from tests.e2e.drift import UPDATES
 from tests.e2e.running import REPOSITORY, command_environment, deploy, infisical_iac
 from tests.staging.host import StagingHost
 

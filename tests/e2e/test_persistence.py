@@ -1,6 +1,6 @@
 """What services stored is there after the host has been off."""
 
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import settled_after_boot
 from tests.e2e.looking import deployer
 from tests.staging.host import StagingHost
 
@@ -18,12 +18,3 @@ def test_secrets_survive_a_reboot(deployed: StagingHost) -> None:
         secret = client.get(f"/api/v4/secrets/{_KEY}", params=place)["secret"]
         client.delete(f"/api/v4/secrets/{_KEY}", json=place)
     assert secret["secretValue"] == "fake-value"
-
-
-def settled_after_boot(host: StagingHost) -> None:
-    """Wait for the containers, which Docker starts by itself, then expect no change."""
-    host.run(
-        "for n in $(seq 240); do test $(docker ps --filter health=healthy --quiet | wc -l) = 3 "
-        "&& exit 0; sleep 0.5; done; docker ps; exit 1"
-    )
-    settled(host)

@@ -8,7 +8,7 @@ import pyrage
 import pytest
 
 from tests.e2e.conftest import settled
-from tests.e2e.drifts import UPDATES
+from tests.e2e.drift import UPDATES
 from tests.e2e.looking import secrets
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost

@@ -104,8 +104,8 @@ def forget_releases(host: StagingHost) -> None:
     )
 
 
-def have_older_postgres(host: StagingHost) -> str:
-    """The tag of an image of Debian 12's PostgreSQL 15, on the host; built where it is missing."""
+def older_postgres() -> str:
+    """The tag of an image of Debian 12's PostgreSQL 15, built where it is missing."""
     tag, directory = "staging/postgres:15", RECIPES / "postgres"
     recipe = digest(directory, "15")
     if recipe_of(tag) != recipe:
@@ -114,7 +114,12 @@ def have_older_postgres(host: StagingHost) -> str:
             dockerfile = Path(context, "Dockerfile")
             dockerfile.write_text(dockerfile.read_text().replace("17", "15"))
             build(tag, Path(context), recipe, base("bookworm"))
-    archive = STATE / "postgres-15.tar"
+    return tag
+
+
+def have_older_postgres(host: StagingHost) -> str:
+    """The same, on the host."""
+    tag, archive = older_postgres(), STATE / "postgres-15.tar"
     docker("save", "--output", str(archive), tag)
     docker("cp", str(archive), f"{host.container}:/root/postgres.tar")
     archive.unlink()

@@ -1,7 +1,9 @@
 """Options and fixtures of the host suite: one connection, and each thing read once."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,13 @@ from tests.host.stored import read_secrets
 
 _HERE = Path(__file__).resolve().parent
 _INVENTORY = "inventory/hetzner.py"
+# The kinds of ingress that a file of tests is for; the others are for all.
+_OF_INGRESS = {
+    "test_caddy.py": ("caddy",),
+    "test_engine.py": ("caddy", "none"),
+    "test_ingress.py": ("caddy", "traefik"),
+    "test_rotation.py": ("caddy",),
+}
 _TARGET = pytest.StashKey[target.Target]()
 
 
@@ -48,13 +57,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.showlocals = False
 
 
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     # Whoever runs all tests of the repository, naming none, means those that need no host.
-    return None if _TARGET in config.stash else True
+    if _TARGET not in config.stash:
+        return True
+    settings = config.stash[_TARGET].settings
+    if collection_path.name == "test_bans.py" and settings.fail2ban == "off":
+        return True
+    kind = settings.ingress
+    return None if kind in _OF_INGRESS.get(collection_path.name, (kind,)) else True
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     workspace = metafunc.config.stash[_TARGET].workspace
+    if "any_service" in metafunc.fixturenames:
+        metafunc.parametrize("any_service", metafunc.config.stash[_TARGET].settings.services)
     if "account" in metafunc.fixturenames:
         accounts = workspace.accounts()
         metafunc.parametrize("account", accounts, ids=[each.identity for each in accounts])
@@ -96,6 +113,13 @@ def host(connection: Connection) -> Host:
 def machine(host: Host) -> MachineState:
     fact = Machine()
     return fact.process(host.check_output(fact.command()).splitlines())
+
+
+@pytest.fixture(scope="session")
+def info(host: Host) -> dict[str, Any]:
+    """What Docker's engine says of itself."""
+    found: dict[str, Any] = json.loads(host.check_output("docker info --format '{{json .}}'"))
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,10 @@ def stack(host: Host, settings: Settings) -> StackState:
     return fact.process(host.check_output(command).splitlines())
 
 
-def test_the_stack_has_these_containers_and_no_other(inspected: dict[str, Inspected]) -> None:
-    assert sorted(inspected) == sorted(SERVICES)
+def test_the_stack_has_these_containers_and_no_other(
+    settings: Settings, inspected: dict[str, Inspected]
+) -> None:
+    assert sorted(inspected) == sorted(settings.services)
 
 
 @each_service
@@ -56,7 +58,7 @@ def test_it_was_made_from_the_configuration_in_place(stack: StackState, service:
 def test_it_runs_the_image_of_the_settings(
     host: Host, settings: Settings, container: Inspected, service: str
 ) -> None:
-    reference = dict(zip(SERVICES, settings.images, strict=True))[service]
+    reference = settings.services[service]
     assert container["Config"]["Image"] == reference
     image = host.check_output("docker image inspect --format '{{.Id}}' %s", reference)
     assert container["Image"] == image

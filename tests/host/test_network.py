@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.facts.machine import MachineState
 from infisical_iac.settings import Settings
 from tests.host.connection import Host
-from tests.host.containers import Inspected
+from tests.host.containers import SERVICES, Inspected
 from tests.host.sockets import Socket
 
 EDGE, DATABASES = "infisical_edge", "infisical_databases"
@@ -31,14 +32,19 @@ def _route(host: Host, container: Inspected, address: str) -> str:
 
 
 def test_nothing_but_ssh_and_a_proxy_listens_on_the_outside(
-    settings: Settings, listening: list[Socket]
+    settings: Settings, machine: MachineState, listening: list[Socket]
 ) -> None:
     web = {80, 443} if settings.site_url.startswith("https:") else set()
+    # Dokploy publishes more, by the engine; its Traefik is what leads here. A Swarm's own ports are
+    # the engine's, too.
+    shared = machine.swarm or settings.ingress == "traefik"
+    engine = '"docker' if shared else "no process"
     strangers = [
         each
         for each in listening
         if not each.is_loopback
         and '"sshd"' not in each.owners
+        and engine not in each.owners
         # Where systemd listens for SSH, as on Ubuntu.
         and each.port not in web | {22}
     ]
@@ -83,7 +89,7 @@ def test_the_network_of_the_databases_is_internal(databases: dict[str, Any]) -> 
 def test_only_the_stack_is_in_the_network_of_the_databases(
     databases: dict[str, Any], inspected: dict[str, Inspected]
 ) -> None:
-    assert sorted(databases["Containers"]) == sorted(each["Id"] for each in inspected.values())
+    assert sorted(databases["Containers"]) == sorted(inspected[each]["Id"] for each in SERVICES)
 
 
 @each_database
@@ -91,8 +97,12 @@ def test_a_database_is_in_no_other_network(inspected: dict[str, Inspected], serv
     assert list(inspected[service]["NetworkSettings"]["Networks"]) == [DATABASES]
 
 
-def test_infisical_is_in_both_networks(inspected: dict[str, Inspected]) -> None:
-    assert sorted(inspected["infisical"]["NetworkSettings"]["Networks"]) == [DATABASES, EDGE]
+def test_infisical_is_in_both_networks_and_that_of_its_proxy(
+    settings: Settings, inspected: dict[str, Inspected]
+) -> None:
+    proxy = [settings.traefik_network] if settings.ingress == "traefik" else []
+    networks = inspected["infisical"]["NetworkSettings"]["Networks"]
+    assert sorted(networks) == sorted([DATABASES, EDGE, *proxy])
 
 
 @each_database

@@ -3,11 +3,9 @@
 import pytest
 
 from tests.host.connection import Connection, Host
-from tests.host.containers import SERVICES, Inspected, Running
+from tests.host.containers import Inspected, Running
 from tests.host.secrecy import Secret, files_holding, lines_holding, open_files_holding
 from tests.host.stored import ROOT, confidential
-
-each_service = pytest.mark.parametrize("service", SERVICES)
 
 
 @pytest.fixture(scope="session")
@@ -79,22 +77,26 @@ def test_no_container_of_the_host_shows_a_secret(
     assert lines_holding(hidden, connection, command) == 0
 
 
-@each_service
 def test_the_environment_of_a_container_is_closed_to_ordinary_users(
-    host: Host, running: dict[str, Running], service: str
+    host: Host, running: dict[str, Running], any_service: str
 ) -> None:
-    for process in running[service].processes:
-        command = "setpriv --reuid=65534 --regid=65534 --clear-groups head -c 1 /proc/%s/environ"
-        asked = host.run(command % process)
-        assert asked.rc != 0
-        assert "Permission denied" in asked.stderr
+    command = "setpriv --reuid=65534 --regid=65534 --clear-groups head -c 1 /proc/%s/environ"
+    asked = [host.run(command % process) for process in running[any_service].processes]
+    assert 0 not in [each.rc for each in asked]
+    # What a health check had started may have ended since.
+    told = [each.stderr for each in asked if "No such file or directory" not in each.stderr]
+    assert told
+    assert [each for each in told if "Permission denied" not in each] == []
 
 
-@each_service
 def test_the_log_of_a_container_holds_no_secret(
-    connection: Connection, inspected: dict[str, Inspected], hidden: list[Secret], service: str
+    connection: Connection, inspected: dict[str, Inspected], hidden: list[Secret], any_service: str
 ) -> None:
-    assert files_holding(hidden, connection, [f"{inspected[service]['LogPath']}*"]) == []
+    assert files_holding(hidden, connection, [f"{inspected[any_service]['LogPath']}*"]) == []
+
+
+def test_the_log_of_who_asked_holds_no_secret(connection: Connection, hidden: list[Secret]) -> None:
+    assert files_holding(hidden, connection, ["/var/log/infisical-access/*"]) == []
 
 
 def test_the_journal_of_the_last_week_holds_no_secret(

@@ -18,6 +18,7 @@ from infisical_iac.workspace.expiry import Term
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _DAY = 86_400
+_HTTPS = {"site_url": "https://secrets.example.com", "ingress": "caddy"}
 _OUTPUT = [
     "container infisical infisical/infisical:v0.165.16 running healthy",
     "container postgres postgres:17.11 running healthy",
@@ -32,7 +33,7 @@ _OUTPUT = [
 def _settings(**changes: Any) -> Settings:
     module = runpy.run_path("group_data/all.py")
     values = {key: value for key, value in module.items() if not key.startswith("__")}
-    return load(values | {"admin_email": "admin@example.com"} | changes)
+    return load(values | {"admin_email": "admin@example.com", "ingress": "none"} | changes)
 
 
 def _row(name: str, condition: ConditionState, **changes: Any) -> tuple[str, bool]:
@@ -85,15 +86,29 @@ def test_a_full_disk_is_told(condition: ConditionState) -> None:
 def test_a_certificate_is_judged_by_its_end(condition: ConditionState, days: int, ok: bool) -> None:
     ends = int(_NOW.timestamp()) + days * _DAY
     seen = replace(condition, certificate_ends=ends)
-    text, well = _row("Certificate", seen, site_url="https://secrets.example.com")
+    text, well = _row("Certificate", seen, **_HTTPS)
     assert well == ok
     assert text.endswith(f"{days} days from now")
 
 
 def test_a_missing_certificate_is_told_where_one_is_needed(condition: ConditionState) -> None:
     assert _row("Certificate", condition)[1]
-    text, ok = _row("Certificate", condition, site_url="https://secrets.example.com")
+    text, ok = _row("Certificate", condition, **_HTTPS)
     assert (text, ok) == ("none is served for https://secrets.example.com", False)
+    text, ok = _row("Certificate", condition, site_url="https://secrets.example.com")
+    assert text == "none on the host: https://secrets.example.com is served from elsewhere"
+    assert ok
+
+
+@pytest.mark.parametrize(("hours", "ok"), [(3, True), (-1, False)])
+def test_caddys_own_authority_certifies_for_hours(
+    condition: ConditionState, hours: int, ok: bool
+) -> None:
+    seen = replace(condition, certificate_ends=int(_NOW.timestamp()) + hours * 3600)
+    text, well = _row("Certificate", seen, **_HTTPS, acme_ca="internal")
+    assert text.startswith("until 2026-11-25 1")
+    assert text.endswith("UTC, renewed by Caddy's own authority")
+    assert well == ok
 
 
 def _entry(outcome: Any, run: str, event: Any = "apply") -> Entry:
@@ -200,6 +215,8 @@ def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
     term = Term(_NOW, _NOW + timedelta(days=90))
     text = render(Credential("production", "client-1", "secret-1", "fake-secret", term))
     (tmp_path / "backend.production.env").write_text(text)
-    shell = Condition().command("", "none").replace("/etc/infisical/credentials", str(tmp_path))
+    shell = (
+        Condition().command("", 443, "none").replace("/etc/infisical/credentials", str(tmp_path))
+    )
     ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
     assert Condition().process(ran.stdout.splitlines()).credentials == {"backend.production": term}

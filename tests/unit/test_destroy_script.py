@@ -22,3 +22,30 @@ def test_nothing_that_a_timer_started_is_at_work_any_more(tmp_path: Path) -> Non
     host.ok(("destroy", "stack"))
     told = (host.read("/told") or "").splitlines()
     assert "stop infisical-backup.service infisical-drill.service" in told
+
+
+def test_the_firewall_goes_last_and_takes_no_other_table_along(tmp_path: Path) -> None:
+    host = played(tmp_path)
+    told = '#!/bin/sh\necho "$(basename "$0") $*" >>"$HOST/told"\n'
+    for program in ("nft", "systemctl"):
+        file = tmp_path / "programs" / program
+        file.write_text(told)
+        file.chmod(0o755)
+    host.write("/etc/infisical-iac/firewall.nft", "table inet infisical {}")
+    host.ok(("destroy", "everything"))
+    last = (host.read("/told") or "").splitlines()[-3:]
+    assert last == [
+        "systemctl disable --quiet --now infisical-firewall.service",
+        "nft delete table inet infisical",
+        "systemctl daemon-reload",
+    ]
+    assert host.read("/etc/infisical-iac/firewall.nft") is None
+
+
+def test_a_host_without_a_firewall_is_not_asked_for_one(tmp_path: Path) -> None:
+    host = played(tmp_path)
+    nft = tmp_path / "programs" / "nft"
+    nft.write_text('#!/bin/sh\ntouch "$HOST/told"\n')
+    nft.chmod(0o755)
+    host.ok(("destroy", "everything"))
+    assert host.read("/told") is None

@@ -7,6 +7,7 @@ import pytest
 from infisical_iac.facts.backup import Backup
 from infisical_iac.facts.deployment import Deployment
 from infisical_iac.facts.files import Paths, PathState
+from infisical_iac.facts.ingress import Ingress
 from infisical_iac.facts.kernel import Kernel, KernelState
 from infisical_iac.facts.keys import Keys
 from infisical_iac.facts.machine import Machine
@@ -95,8 +96,57 @@ def test_the_machine_is_read_in_one_command() -> None:
     assert machine.clock == "x"
 
 
+def test_the_ways_into_the_machine_are_read_but_for_its_own() -> None:
+    output = [
+        "ssh 203.0.113.9 50022 192.0.2.1 22",
+        "sshd 0.0.0.0:2222 [::]:2222 127.0.0.1:2223 [::1]:2223",
+        "uplinks eth0 eth0",
+        "swarm",
+        "spare-volume /dev/disk/by-id/scsi-0HC_Volume_7",
+    ]
+    machine = Machine().process(output)
+    assert machine.ssh_client == "203.0.113.9"
+    assert machine.ssh_ports == (22, 2222)
+    assert machine.uplinks == ("eth0",)
+    assert machine.swarm
+    assert machine.spare_volume == "/dev/disk/by-id/scsi-0HC_Volume_7"
+
+
+def test_a_machine_without_ssh_has_no_way_in() -> None:
+    machine = Machine().process(["ssh", "sshd", "uplinks"])
+    assert (machine.ssh_client, machine.ssh_ports, machine.uplinks) == ("", (), ())
+
+
+def test_who_holds_the_ports_of_the_web_is_read_with_dockers_networks() -> None:
+    output = ["web80 nginx", "web443 container dokploy-traefik", "networks bridge host"]
+    machine = Machine().process(output)
+    assert machine.web == {80: "nginx", 443: "container dokploy-traefik"}
+    assert machine.networks == {"bridge", "host"}
+
+
 def test_an_unreadable_machine_is_no_supported_one() -> None:
     assert Machine().process([]).os == ""
+
+
+_PEM = ["-----BEGIN CERTIFICATE-----", "ZmFrZQ==", "-----END CERTIFICATE-----"]
+
+
+@pytest.mark.parametrize(
+    ("told", "revision", "certificate"),
+    [
+        (["revision abc", *_PEM], "abc", "\n".join([*_PEM, ""])),
+        (["revision stopped", *_PEM], "stopped", "\n".join([*_PEM, ""])),
+        (["revision none"], "none", ""),
+    ],
+)
+def test_the_way_in_is_read_with_what_is_served(
+    told: list[str], revision: str, certificate: str
+) -> None:
+    path = "/etc/infisical/ingress/Caddyfile"
+    files = [f"644 root:root {path}|regular file", f"{'a' * 64}  {path}"]
+    found = Ingress().process([*files, *told])
+    assert found.files == {path: PathState("regular file", "644", "root:root", "a" * 64)}
+    assert (found.revision, found.certificate) == (revision, certificate)
 
 
 def test_keys_are_settled_only_if_nothing_is_wrong() -> None:

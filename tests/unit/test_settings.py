@@ -1,11 +1,12 @@
 """The settings: the defaults are good, and each refusal names the setting and the remedy."""
 
 import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infisical_iac.settings import SettingsError, load
+from infisical_iac.settings import Settings, SettingsError, load
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def test_the_defaults_are_complete_but_for_the_administrators_address(
 ) -> None:
     settings = load(values)
     assert settings.infisical_reference == "infisical/infisical:v0.165.16"
-    assert settings.images[1:] == ("postgres:17.11", "redis:8.2.3")
+    assert settings.images[1:] == ("postgres:17.11", "redis:8.2.3", "caddy:2.10.2")
 
 
 def test_a_digest_pins_the_image(values: dict[str, Any]) -> None:
@@ -71,6 +72,37 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"docker_source": "snap"}, "'docker_source'"),
         ({"organization": 'a"b'}, "'organization'"),
         ({"start_timeout": 1}, "start_timeout is 1 s"),
+        ({"firewall": "maybe"}, "'firewall'"),
+        ({"ssh_networks": ()}, "'ssh_networks': is empty, which lets nobody in"),
+        ({"ssh_networks": ("home",)}, "'home' is no network; write one such as 203.0.113.0/24"),
+        (
+            {"ssh_networks": ("10.1.2.3/8",)},
+            "'10.1.2.3/8' is an address within a network; write 10",
+        ),
+        ({"allowed_ports": ({"port": 0},)}, "'allowed_ports.0.port': 0 is no port"),
+        ({"allowed_ports": ({"port": 1, "protocol": "icmp"},)}, "'allowed_ports.0.protocol'"),
+        ({"allowed_ports": ({"port": 1, "networks": ()},)}, "'allowed_ports.0.networks': is empty"),
+        ({"allowed_ports": ({"prot": 1},)}, "'allowed_ports.0.port': is not set"),
+        ({"hardening": "strict"}, "'hardening'"),
+        ({"auditd": True}, "'auditd'"),
+        (
+            {"maintenance_window": "Sun\nExecStart=x"},
+            "'maintenance_window': 'Sun\\nExec",
+        ),
+        ({"automatic_reboot": "whenever"}, "'automatic_reboot'"),
+        ({"server_name": "My Server"}, "'server_name': 'My Server' is no host's name"),
+        ({"server_type": "CX 33"}, "'server_type': 'CX 33' is no name of Hetzner's"),
+        ({"server_location": ""}, "'server_location': '' is no name of Hetzner's"),
+        ({"server_image": "/etc"}, "'server_image': '/etc' is no name of Hetzner's"),
+        ({"server_ssh_keys": ("~/.ssh/id",)}, "'~/.ssh/id' is no public key's file"),
+        ({"server_volume_gb": 5}, "'server_volume_gb': 5 is not sold; choose 10 to 10240"),
+        ({"server_ipv4": "x"}, "'server_ipv4'"),
+        ({"server_ipv4": False, "server_ipv6": False}, "server_ipv4 and server_ipv6 are both off"),
+        ({"server_backups": "x"}, "'server_backups'"),
+        ({"server_placement_group": "A B"}, "'server_placement_group': 'A B' is no name"),
+        ({"server_dns_zone": "example"}, "'server_dns_zone': 'example' is no zone"),
+        ({"data_volume": "sdb"}, "'data_volume': 'sdb' is no block device"),
+        ({"data_volume": "/dev/../etc"}, "'data_volume': '/dev/../etc' is no block device"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(
@@ -82,7 +114,25 @@ def test_a_value_that_cannot_work_is_refused_by_name(
     assert "\n" not in str(refusal.value)
 
 
+def test_each_setting_is_told_about(values: dict[str, Any]) -> None:
+    told = Path("docs/settings.md").read_text()
+    assert [name for name in values if f"`{name}`" not in told] == ["schema_version"]
+
+
 def test_a_missing_setting_points_to_its_default(values: dict[str, Any]) -> None:
     del values["site_url"]
     with pytest.raises(SettingsError, match="'site_url': is not set"):
         load(values)
+
+
+def test_no_check_of_one_topic_takes_the_place_of_another_topics() -> None:
+    # Of two methods with one name, the classes that Settings is made of would leave only one.
+    ours = [each for each in Settings.__mro__ if each.__module__.startswith("infisical_iac.")]
+    checks = [
+        name
+        for each in ours
+        for name, value in vars(each).items()
+        if name.startswith("_") and getattr(value, "__module__", None) == each.__module__
+    ]
+    assert len(checks) >= 30
+    assert sorted(checks) == sorted(set(checks))

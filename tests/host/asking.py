@@ -1,0 +1,57 @@
+"""Asking the host by the address that people use, from the host itself."""
+
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from infisical_iac.settings import Settings
+from tests.host.connection import Host
+
+_ROOT = "caddy/pki/authorities/local/root.crt"
+
+
+class Answer(NamedTuple):
+    """What came back; names of headers in lower case, and the version of HTTP."""
+
+    status: int
+    headers: dict[str, str]
+    version: str
+
+
+def ask(host: Host, settings: Settings, path: str, *options: str) -> Answer:
+    """Ask for a path below site_url, with options of curl; nothing leaves the host.
+
+    The certificate is verified by what the host trusts, or Caddy's own authority; where another
+    one certifies, whom the host need not trust, only that something answers counts.
+    """
+    url = urlsplit(settings.site_url)
+    target = f"https://{url.netloc}{path}"
+    return asked(host, settings, target, *trusting(host, settings), *options)
+
+
+def asked(host: Host, settings: Settings, target: str, *options: str) -> Answer:
+    """Ask for a whole address, whose name leads to the host itself."""
+    url = urlsplit(settings.site_url)
+    ways = (("--resolve", f"{url.hostname}:{port}:127.0.0.1") for port in (80, url.port or 443))
+    told = "%{http_code} %{http_version}"
+    words = [
+        *("curl", "--silent", "--path-as-is", "--max-time", "20", "--output", "/dev/null"),
+        *("--dump-header", "-", "--write-out", told),
+        *(word for way in ways for word in way),
+        *options,
+        target,
+    ]
+    lines = host.run(" ".join(["%s"] * len(words)), *words).stdout.splitlines()
+    headers = dict(line.lower().split(": ", 1) for line in lines[1:-1] if ": " in line)
+    status, _, version = (lines or ["0 0"])[-1].partition(" ")
+    return Answer(int(status), headers, version)
+
+
+def trusting(host: Host, settings: Settings) -> tuple[str, ...]:
+    """The options by which curl verifies, as far as it can be verified, the certificate."""
+    if settings.ingress == "caddy" and not settings.tls_certificate:
+        if settings.acme_ca == "letsencrypt":
+            return ()
+        if settings.acme_ca == "internal":
+            where = "docker volume inspect --format '{{ .Mountpoint }}' infisical_caddy"
+            return ("--cacert", f"{host.check_output(where)}/{_ROOT}")
+    return ("--insecure",)

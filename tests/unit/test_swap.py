@@ -1,0 +1,40 @@
+"""Swap is turned off where memory has room for what it holds."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.operations.kernel import without_swap
+
+_SWAPS = (
+    "Filename Type Size Used Priority\n/dev/sda2 partition 2097148 1048576 -2\n/swap file 9 9 -3\n"
+)
+
+
+def _turn_off(host: Path, free_mb: int) -> subprocess.CompletedProcess[str]:
+    (host / "swaps").write_text(_SWAPS)
+    (host / "meminfo").write_text(f"MemTotal: 9000000 kB\nMemAvailable:   {free_mb * 1024} kB\n")
+    (host / "swapoff").write_text('#!/bin/sh\necho "off $1"\n')
+    (host / "swapoff").chmod(0o755)
+    return subprocess.run(
+        ["sh", "-c", without_swap("/dev/sda2").replace("/proc/", f"{host}/")],
+        env={"PATH": f"{host}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_swap_that_fits_into_memory_is_turned_off(tmp_path: Path) -> None:
+    assert _turn_off(tmp_path, free_mb=1025).stdout == "off /dev/sda2\n"
+
+
+@pytest.mark.parametrize("free", [0, 1000, 1024])
+def test_swap_that_does_not_fit_stays_and_the_remedy_is_told(tmp_path: Path, free: int) -> None:
+    done = _turn_off(tmp_path, free_mb=free)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"it holds 1024 MB, and {free} MB of memory are free: stop something that runs, or set "
+        'swap = "keep"\n'
+    )

@@ -1,0 +1,30 @@
+"""Installing the programs of the tests starts no service on the developer's machine."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.tools import nothing_started
+
+
+def test_packages_are_told_to_start_nothing_until_they_are_installed(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    with nothing_started(policy):
+        assert subprocess.run([policy, "caddy", "start"]).returncode == 101
+    assert not policy.exists()
+
+
+def test_an_installation_that_fails_leaves_no_policy_behind(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    with pytest.raises(RuntimeError), nothing_started(policy):
+        raise RuntimeError
+    assert not policy.exists()
+
+
+def test_a_policy_of_the_machines_owner_stays(tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("obviously mine")
+    with nothing_started(policy):
+        pass
+    assert policy.read_text() == "obviously mine"
