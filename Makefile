@@ -38,7 +38,7 @@ test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.e2e & $(RUN)/pytest -n 2 tests/unit; status=$$?; wait; exit $$status
 	@npm test --silent --prefix $(NODE_LOADER)
 	@$(RUN)/pytest loaders/python/tests
-	@$(RUN)/pytest -n 2 tests/contract tests/hcloud
+	@$(RUN)/pytest -n 4 tests/contract tests/hcloud
 	@$(RUN)/pytest tests/network
 	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
