@@ -11,9 +11,9 @@ from pyinfra.context import host
 from infisical_iac.backup import credentials
 from infisical_iac.backup.target import DIRECTORY, Target
 from infisical_iac.errors import UserError
-from infisical_iac.facts.backup import Backup, BackupState
+from infisical_iac.facts.backup import Backup
 from infisical_iac.facts.files import PathState
-from infisical_iac.operations import files, journal, systemd
+from infisical_iac.operations import journal, systemd
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -64,19 +64,12 @@ def kept(
             )
     commands = [
         *_private(targets, webhook, there.private, coming),
-        *_configured(configuration, there),
+        *systemd.installed(configuration, there.files, there.units),
         *systemd.brought_up(timers, there.units),
     ]
     if not commands:
         host.noop("backups and drills are configured, and their timers run")
     yield from commands
-
-
-def _configured(configuration: Sequence[File], there: BackupState) -> Commands:
-    wrong = files.differing(configuration, there.files)
-    yield from files.written(wrong, there.files)
-    if any(map(systemd.is_unit, wrong)) or any(unit.outdated for unit in there.units.values()):
-        yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
 
 
 def _private(

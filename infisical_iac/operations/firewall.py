@@ -9,7 +9,7 @@ from infisical_iac.facts.firewall import Firewall, FirewallState
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.firewall.nftables import EMPTY, TABLE, FirewallError, changes, refuse, ruleset
 from infisical_iac.firewall.rules import Opening
-from infisical_iac.operations import files, journal, systemd
+from infisical_iac.operations import journal, systemd
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -48,10 +48,7 @@ def kept(openings: Sequence[Opening], *, machine: MachineState) -> Commands:
         File(FILE, text, check="nft --check -f {}"),
         File(_UNIT_FILE, template(UNIT, path=FILE)),
     ]
-    wrong = files.differing(wanted, there.files)
-    yield from files.written(wrong, there.files)
-    if wanted[1] in wrong or any(each.outdated for each in there.units.values()):
-        yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
+    yield from systemd.installed(wanted, there.files, there.units)
     yield from systemd.brought_up([UNIT], there.units)
     if not journal.current().current.items:
         host.noop("the firewall is loaded, and will be at boot")

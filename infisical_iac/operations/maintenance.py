@@ -8,7 +8,7 @@ from pyinfra.context import host
 
 from infisical_iac.errors import UserError
 from infisical_iac.facts.hardening import Hardening, HardeningState
-from infisical_iac.operations import files, journal, systemd
+from infisical_iac.operations import journal, systemd
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, shared, step, telling_operation
@@ -43,11 +43,8 @@ def kept(programs: Sequence[File], *, without: str, look: Mapping[str, object]) 
 
 
 def _running(programs: Sequence[File], there: HardeningState) -> Commands:
-    wrong = files.differing(programs, there.files)
-    yield from files.written(wrong, there.files)
-    unit = there.units.get(TIMER)
-    if any(_is_unit(file.path) for file in wrong) or (unit and unit.outdated):
-        yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
+    timer = {name: state for name, state in there.units.items() if name == TIMER}
+    yield from systemd.installed(programs, there.files, timer)
     yield from systemd.brought_up([TIMER], there.units)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from pyinfra.context import host
 
+from infisical_iac.facts.files import PathState
 from infisical_iac.facts.units import Units, UnitState
-from infisical_iac.operations import journal
+from infisical_iac.operations import files, journal
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -19,6 +20,21 @@ _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with i
 def is_unit(file: File) -> bool:
     """Whether a file is one that systemd reads as a unit."""
     return file.path.startswith(f"{DIRECTORY}/")
+
+
+def installed(
+    wanted: Sequence[File], there: Mapping[str, PathState], units: Mapping[str, UnitState]
+) -> Commands:
+    """Write those of the `wanted` files that differ, and let systemd read units that changed.
+
+    Args:
+        there: what is at the paths of the files.
+        units: whose files may have been changed by somebody else.
+    """
+    wrong = files.differing(wanted, there)
+    yield from files.written(wrong, there)
+    if any(map(is_unit, wrong)) or any(each.outdated for each in units.values()):
+        yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
 
 
 @telling_operation

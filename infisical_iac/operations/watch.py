@@ -63,11 +63,8 @@ def _log(there: WatchState) -> Commands:
 
 
 def _rotated(rotation: Sequence[File], there: WatchState) -> Commands:
-    wrong = files.differing(rotation, there.files)
-    yield from files.written(wrong, there.files)
-    outdated = any(there.units[each].outdated for each in there.units if each != FAIL2BAN)
-    if outdated or any(map(systemd.is_unit, wrong)):
-        yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
+    own = {name: state for name, state in there.units.items() if name != FAIL2BAN}
+    yield from systemd.installed(rotation, there.files, own)
     yield from systemd.brought_up([TIMER], there.units)
 
 
