@@ -14,7 +14,7 @@ from infisical_iac.facts.ingress import STOPPED, Ingress, IngressState
 from infisical_iac.ingress import certificate
 from infisical_iac.ingress.caddyfile import caddyfile
 from infisical_iac.ingress.certificate import Pair
-from infisical_iac.operations import files, journal, stack
+from infisical_iac.operations import files, journal, stack, watch
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, shared, step, telling_operation
@@ -25,7 +25,7 @@ DIRECTORY = "/etc/infisical/ingress"
 CADDYFILE, CERTIFICATE, KEY = (
     f"{DIRECTORY}/{name}" for name in ("Caddyfile", "tls.crt", "tls.key")
 )
-LOGS = "/var/log/infisical-access"
+LOGS = watch.DIRECTORY
 _DIRECTORIES = {DIRECTORY: "700", LOGS: "750"}
 # An authority asks back by way of the name, which takes a while.
 _CERTIFICATE_SECONDS = 120
