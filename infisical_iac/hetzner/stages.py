@@ -57,10 +57,14 @@ def _detach(now: Replacement) -> None:
 
 
 def _attach(now: Replacement, hands: Doing) -> None:
+    _attach_to(now, now.new)
+
+
+def _attach_to(now: Replacement, server: BoundServer | None) -> None:
     volume = now.session.have.volume
     assert volume is not None
-    assert now.new is not None
-    ended(volume.attach(now.new, automount=False))
+    assert server is not None
+    ended(volume.attach(server, automount=False))
 
 
 def _prove(now: Replacement, hands: Doing) -> None:
@@ -152,10 +156,7 @@ def _back_release(now: Replacement, hands: Doing) -> None:
 
 
 def _back_attach(now: Replacement, hands: Doing) -> None:
-    volume = now.session.have.volume
-    assert volume is not None
-    assert now.old is not None
-    ended(volume.attach(now.old, automount=False))
+    _attach_to(now, now.old)
 
 
 def _back_assign(now: Replacement, hands: Doing) -> None:
