@@ -7,11 +7,16 @@ what values are accepted and words the refusal.
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from ipaddress import ip_network
 from math import inf
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from infisical_iac.accesslog.settings import AccessLogSettings
 from infisical_iac.backup.settings import BackupSettings
@@ -19,6 +24,7 @@ from infisical_iac.banning.settings import BanningSettings
 from infisical_iac.compatibility import SETTINGS, Schema, moved, refusal
 from infisical_iac.errors import UserError
 from infisical_iac.firewall.settings import FirewallSettings
+from infisical_iac.forms import EMAIL, network
 from infisical_iac.hardening.settings import HardeningSettings
 from infisical_iac.hetzner.settings import ServerSettings
 from infisical_iac.ingress.settings import IngressSettings
@@ -30,6 +36,11 @@ _PYINFRA_KEY = re.compile(r"^(_|ssh_|docker_identifier$|local_)")
 
 
 _NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
+_PINNED = {
+    "postgres_image": "postgres:17.11",
+    "redis_image": "redis:8.2.3",
+    "caddy_image": "caddy:2.10.2",
+}
 _IMAGE = rf"{_NAME}:[A-Za-z0-9._-]+(@sha256:[0-9a-f]{{64}})?"
 
 
@@ -63,6 +74,7 @@ class Settings(
     infisical_digest: str
     postgres_image: str
     redis_image: str
+    caddy_image: str
     image_archives: tuple[str, ...]
     keep_releases: int
 
@@ -101,7 +113,7 @@ class Settings(
             raise ValueError(
                 "is not set; put the first administrator's address in group_data/hetzner.py"
             )
-        if not re.fullmatch(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", value):
+        if not re.fullmatch(EMAIL, value):
             raise ValueError(f"{value!r} is no e-mail address; write one such as you@example.com")
         return value.lower()
 
@@ -147,10 +159,7 @@ class Settings(
     @classmethod
     def _networks_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
-            try:
-                ip_network(each)
-            except ValueError:
-                raise ValueError(f"{each!r} is no network; write one such as 10.0.0.0/8") from None
+            network(each)
         return value
 
     @field_validator("infisical_cpus", "minimum_free_disk_gb")
@@ -160,11 +169,12 @@ class Settings(
             raise ValueError(f"{value:g} must be a number above 0")
         return value
 
-    @field_validator("postgres_image", "redis_image")
+    @field_validator(*_PINNED)
     @classmethod
-    def _image_is_pinned(cls, value: str) -> str:
+    def _image_is_pinned(cls, value: str, info: ValidationInfo) -> str:
         if not re.match(r"\d", _tag(value)) or not re.fullmatch(_IMAGE, value):
-            raise ValueError(f"{value!r} names no version; write one such as postgres:17.11")
+            example = _PINNED[str(info.field_name)]
+            raise ValueError(f"{value!r} names no version; write one such as {example}")
         return value
 
     @field_validator("infisical_memory", "postgres_memory", "redis_memory")

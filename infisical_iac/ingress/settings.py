@@ -1,14 +1,12 @@
 """The settings of the way in, checked as all others are."""
 
 import re
-from ipaddress import ip_network
 from typing import Literal, Self
 
 from pydantic import BaseModel, field_validator, model_validator
 
-_IMAGE = r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*:\d[A-Za-z0-9._-]*"
-_DIGEST = r"(@sha256:[0-9a-f]{64})?"
-_EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
+from infisical_iac.forms import EMAIL, network
+
 _DIRECTORY = r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
@@ -24,7 +22,6 @@ class IngressSettings(BaseModel):
     """What stands between the outside and Infisical, with which certificate, and for whom."""
 
     ingress: Literal["caddy", "traefik", "none"]
-    caddy_image: str
     acme_email: str
     acme_ca: str
     tls_certificate: str
@@ -35,17 +32,10 @@ class IngressSettings(BaseModel):
     traefik_entrypoint: str
     traefik_resolver: str
 
-    @field_validator("caddy_image")
-    @classmethod
-    def _caddy_is_pinned(cls, value: str) -> str:
-        if not re.fullmatch(_IMAGE + _DIGEST, value):
-            raise ValueError(f"{value!r} names no version; write one such as caddy:2.10.2")
-        return value
-
     @field_validator("acme_email")
     @classmethod
     def _acme_email_is_an_address(cls, value: str) -> str:
-        if value and not re.fullmatch(_EMAIL, value):
+        if value and not re.fullmatch(EMAIL, value):
             raise ValueError(f"{value!r} is no e-mail address; write one, or leave it empty")
         return value
 
@@ -62,7 +52,7 @@ class IngressSettings(BaseModel):
     @field_validator("ui_networks", "machine_networks")
     @classmethod
     def _allowed_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_network(each) for each in value)
+        return tuple(network(each) for each in value)
 
     @field_validator("traefik_network", "traefik_entrypoint", "traefik_resolver")
     @classmethod
@@ -79,10 +69,3 @@ class IngressSettings(BaseModel):
                 given, missing = missing, given
             raise ValueError(f"{given} is set without {missing}; set both, or neither")
         return self
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise ValueError(f"{text!r} is no network; write one such as 10.0.0.0/8") from None

@@ -1,0 +1,16 @@
+"""Forms of values that settings of several topics have."""
+
+from ipaddress import ip_network
+
+EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
+
+
+def network(text: str) -> str:
+    """The IPv4 or IPv6 network that `text` names in CIDR notation, in its canonical form.
+
+    Raises ValueError, a sentence, for anything else.
+    """
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is no network; write one such as 10.0.0.0/8") from None
