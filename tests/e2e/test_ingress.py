@@ -10,6 +10,7 @@ import pytest
 
 from infisical_iac.rendering import script
 from tests.browser.visit import visit
+from tests.e2e.beside import HOST4, HOST6, answering
 from tests.e2e.conftest import settled
 from tests.e2e.looking import containers, write_secrets
 from tests.e2e.running import Run, deploy, infisical_iac, planned
@@ -48,6 +49,24 @@ def test_it_serves_https_from_the_first_deploy_on_and_nobody_makes_accounts(
     assert (status, '"message":"Ok"' in body) == (200, True)
     for path in ("/api/v1/admin/bootstrap", "/api/v1/admin/signup", "/api/v3/signup/email/signup"):
         assert ask(host, path, "--data", "{}")[0] == 404
+
+
+def test_from_another_network_ssh_and_the_web_alone_answer_after_a_restart_of_docker_and_a_reboot(
+    host: StagingHost,
+) -> None:
+    ports = (22, 80, 111, 443, 2019, 2376, 2377, 5432, 6379, 8080)
+    intended = {f"{address}:{port}" for address in (HOST4, HOST6) for port in (22, 80, 443)}
+    assert answering(host, ports) == intended
+    host.run("systemctl restart docker")
+    assert answering(host, ports) == intended
+    host.reboot()
+    host.run(
+        "for n in $(seq 240); do test $(docker ps --filter health=healthy --quiet | wc -l) = 4 "
+        "&& exit 0; sleep 0.5; done; docker ps; exit 1"
+    )
+    assert answering(host, ports) == intended
+    assert ask(host, "/api/status")[0] == 200
+    settled(host)
 
 
 def test_the_host_suite_is_green(host: StagingHost) -> None:

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterable
 
 _SECONDS = 0.6
+# What servers of lines answer, and those of HTTPS too, which turn away other plain text unheard.
+_HELLO = b"GET / HTTP/1.0\r\n\r\n"
 _LONG_SECONDS = 10.0
 
 
@@ -80,7 +82,7 @@ def _answered(sockets: Iterable[socket.socket]) -> set[socket.socket]:
             assert isinstance(asked, socket.socket)
             try:
                 if events & selectors.EVENT_WRITE:
-                    asked.send(b"hello\r\n")
+                    asked.send(_HELLO)
                     selector.modify(asked, selectors.EVENT_READ)
                     continue
                 found |= {asked} if asked.recv(64) else set()
