@@ -18,7 +18,7 @@ _WORKSPACE = (REPOSITORY / "group_data" / "chainalign.yaml").read_text()
 def _fingerprint(host: StagingHost) -> str:
     files = host.run(
         "find /etc /root /home /opt /usr/local /var/lib/dpkg -type f -printf '%p %s %m %T@\\n'; "
-        "docker images --no-trunc --quiet; docker volume ls --quiet"
+        "docker images --no-trunc --quiet | sort; docker volume ls --quiet"
     ).stdout
     return f"{files}{containers(host)}"
 

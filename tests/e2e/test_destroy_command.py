@@ -54,12 +54,13 @@ def test_the_stack_comes_back_with_its_secrets_and_goes_with_its_volumes_if_aske
         project = client.get("/api/v1/projects/slug/chainalign")["id"]
         place = {"projectId": project, "environment": "staging", "secretPath": "/backend"}
         client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
-
+    _, there = _left(deployed)
     destroyed = infisical_iac(deployed.name, "destroy", answer="staging\n")
     assert destroyed.returncode == 0, destroyed.stderr
     containers, volumes = _left(deployed)
     assert containers == []
-    assert len(volumes) == 2
+    assert volumes == there
+    assert {"infisical_postgres", "infisical_redis"} <= set(volumes)
     assert infisical_iac(deployed.name, "apply", "--yes").returncode == 0
     with deployer(deployed) as client:
         secret = client.get(f"/api/v4/secrets/{_KEY}", params=place)["secret"]
