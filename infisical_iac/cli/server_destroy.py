@@ -25,12 +25,13 @@ def destroy(with_data: bool, confirm: str | None) -> None:
 
     found = session.begun()
     changes = [*destroying.removals(found, with_data=with_data)]
-    name = found.want.name
+    name, volume = found.want.name, found.have.volume
+    kept = f"; the volume {volume.name} with its data is kept" if volume else ""
     if not changes:
-        click.echo(f"Nothing of {name} is at Hetzner Cloud{_kept(found.have.volume)}.")
+        click.echo(f"Nothing of {name} is at Hetzner Cloud{kept}.")
         return
     show([each.item for each in changes], (), console(stderr=True))
-    if found.have.volume is None:
+    if volume is None:
         what = "and what is on its own disk, for it has no volume"
     else:
         what = "with ALL ITS DATA" if with_data else "but not its volume"
@@ -40,8 +41,4 @@ def destroy(with_data: bool, confirm: str | None) -> None:
         raise DestroyError(f"{typed!r} is not the server's name, {name}: nothing was done")
     make_all(changes)
     destroying.forget(found)
-    click.echo(f"The server {name} is gone{'' if with_data else _kept(found.have.volume)}.")
-
-
-def _kept(volume: object) -> str:
-    return f"; the volume {volume.name} with its data is kept" if volume else ""  # type: ignore[attr-defined]
+    click.echo(f"The server {name} is gone{'' if with_data else kept}.")
