@@ -16,24 +16,20 @@ def script(name: str, *arguments: str) -> str:
     return shlex.join(["sh", "-c", _text(name), f"{name}.sh", *arguments])
 
 
+@cache
 def script_file(name: str) -> str:
-    """The text of `scripts/<name>.sh`, for a file on the host."""
-    return (_SCRIPTS / f"{name}.sh").read_text()
+    """The text of `scripts/<name>.sh`, with that of each script beside it that it reads.
+
+    On the host there may be none beside it, for it comes as an argument, or alone.
+    """
+    text = (_SCRIPTS / f"{name}.sh").read_text()
+    return re.sub(r"(?m)^\. \./([a-z-]+)\.sh\n", lambda beside: script_file(beside[1]), text)
 
 
 @cache
 def _text(name: str) -> str:
     lines = script_file(name).splitlines()
-    return "\n".join(_line(line) for line in lines if line and not line.startswith("#"))
-
-
-def _line(line: str) -> str:
-    """A line of a script; for one that reads the script beside it, that one's text.
-
-    On the host there is none beside it, for it comes as an argument.
-    """
-    beside = re.fullmatch(r"\. \./([a-z-]+)\.sh", line)
-    return _text(beside[1]) if beside else line
+    return "\n".join(line for line in lines if line and not line.startswith("#"))
 
 
 def template(name: str, **values: object) -> str:

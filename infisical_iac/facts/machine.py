@@ -13,9 +13,12 @@ echo "uid $(id -u)"
 echo "arch $(dpkg --print-architecture 2>/dev/null)"
 where=/var/lib; test ! -d /var/lib/docker || where=/var/lib/docker
 echo "disk $(df -Pk $where | awk 'NR == 2 { print $4 }')"
-test ! -e /etc/infisical/compose.yaml || echo deployed
+for file in compose.yaml stack.yaml swarm; do
+    test ! -e /etc/infisical/$file || echo deployed
+done
 state=/var/lib/infisical-restore/state; test ! -e $state || echo "restoring $(cat $state)"
 state=/var/lib/infisical-upgrade/state; test ! -e $state || echo "upgrading $(cat $state)"
+state=/var/lib/infisical-scale/state; test ! -e $state || echo "scaling $(cat $state)"
 state=/var/lib/infisical-rotation/state; test ! -e $state || echo "rotating $(cat $state)"
 unit=/etc/systemd/system/infisical-data.service
 sed -n 's/^ExecStart=.* mount /data-volume /p' $unit 2>/dev/null
@@ -41,8 +44,7 @@ echo "uplinks" $({ ip route show default; ip -6 route show default; } 2>/dev/nul
     sed -n 's/.* dev \([^ ]*\).*/\1/p')
 data=$(sed -n 's/.*"data-root": *"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
 test ! -e "${data:-/var/lib/docker}/swarm/docker-state.json" || echo swarm
-echo "engine $(docker version --format '{{ .Server.Version }}' 2>/dev/null)"
-docker compose version >/dev/null 2>&1 && echo compose
+test ! -s /etc/infisical/swarm || echo clustered
 true
 """
 
@@ -52,19 +54,22 @@ class MachineState:
     """The host's distribution, architecture, rights and room.
 
     `free_disk_gb` is what Docker's file system has left; `deployed` tells whether an
-    earlier run got as far as the stack; `cloud_init` whether first-boot work still runs;
-    `restoring`, `upgrading` and `rotating` what a restore, a change of version or a rotation of a
-    key that has not ended says of itself;
+    earlier run got as far as the stack, or the cluster's swarm; `cloud_init` whether first-boot
+    work still runs;
+    `restoring`, `upgrading`, `rotating` and `scaling` what a restore, a change of version, a
+    rotation of a key or a move between single host and cluster that has not ended says of itself;
     `data_volume` is the UUID of the file system that its data are on, if they are on a volume, and
     `spare_volume` a volume of Hetzner Cloud's with nothing on it;
     `clock` is the unit that keeps the time where that isn't systemd's own;
     `ssh_client` is the address that the host sees the SSH connection come from, empty without one;
     `ssh_ports` are those of that connection and of sshd, but for what only the host itself reaches;
     `uplinks` are the interfaces with a default route; `swarm` tells whether Docker is in a Swarm,
-    `engine` which version of it answers, empty for none, and `compose` whether it has the command
-    `docker compose`; `apparmor` tells whether the kernel has AppArmor on;
+    `clustered` whether this project brought it into a cluster's; `apparmor` tells whether the
+    kernel has AppArmor on;
     `web` is who, but for Caddy of this project, holds the ports 80 and 443; `networks` are those
-    of Docker.
+    of Docker;
+    `engine` is which version of Docker answers, empty for none, and `compose` whether it has the
+    command `docker compose`: neither is read but where the engine is somebody else's.
     """
 
     os: str = ""
@@ -81,16 +86,18 @@ class MachineState:
     restoring: str = ""
     upgrading: str = ""
     rotating: str = ""
+    scaling: str = ""
     ssh_client: str = ""
     ssh_ports: tuple[int, ...] = ()
     uplinks: tuple[str, ...] = ()
     swarm: bool = False
-    engine: str = ""
-    compose: bool = False
+    clustered: bool = False
     web: Mapping[int, str] = field(default_factory=dict)
     networks: frozenset[str] = frozenset()
     data_volume: str = ""
     spare_volume: str = ""
+    engine: str = ""
+    compose: bool = False
 
 
 class Machine(FactBase[MachineState]):
@@ -118,12 +125,12 @@ class Machine(FactBase[MachineState]):
             restoring=" ".join(found.get("restoring", ())),
             upgrading=" ".join(found.get("upgrading", ())),
             rotating=" ".join(found.get("rotating", ())),
+            scaling=" ".join(found.get("scaling", ())),
             ssh_client=" ".join(ssh[:1]),
             ssh_ports=_ports([*found.get("sshd", ()), *(f":{port}" for port in ssh[3:])]),
             uplinks=tuple(sorted(set(found.get("uplinks", ())))),
             swarm="swarm" in found,
-            engine=" ".join(found.get("engine", ())),
-            compose="compose" in found,
+            clustered="clustered" in found,
             web={
                 port: " ".join(found[f"web{port}"]) for port in (80, 443) if f"web{port}" in found
             },

@@ -8,14 +8,9 @@
 #                                  is not, and its last log lines without any secret
 set -u
 root=/etc/infisical
+. ./compose.sh
 
-compose() {
-    if docker compose version >/dev/null 2>&1; then
-        docker compose --project-name infisical --project-directory "$root" "$@"
-    else
-        docker-compose --project-name infisical --project-directory "$root" "$@"
-    fi
-}
+ours() { compose --project-name infisical --project-directory "$root" "$@"; }
 
 containers() {
     docker ps --all --quiet --filter label=com.docker.compose.project=infisical
@@ -26,51 +21,60 @@ state() {
     # Compose 1.29 can't hash what it reads from its standard input.
     wanted=$(mktemp)
     cat >"$wanted"
-    compose --file "$wanted" config --hash='*' 2>/dev/null | sed 's/^/hash /'
+    ours --file "$wanted" config --hash='*' 2>/dev/null | sed 's/^/hash /'
     rm -f "$wanted"
-    containers >/dev/null 2>&1 || exit 0
+    ids=$(containers 2>/dev/null) || exit 0
     echo engine
     # A container that has just been started, with the host or with Docker, has a while to get
     # well before it counts as a difference: longer than its health check's longest interval.
     for attempt in $(seq 90); do
-        found=$(containers | xargs --no-run-if-empty docker inspect --format 'container {{
+        found=$(echo "$ids" | xargs --no-run-if-empty docker inspect --format 'container {{
             index .Config.Labels "com.docker.compose.service" }} {{
             index .Config.Labels "com.docker.compose.config-hash" }} {{ .State.Status }} {{
             if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }}')
         echo "$found" | grep -q ' running starting$' || break
         sleep 0.5
+        ids=$(containers)
     done
     echo "$found"
-    for image; do
-        docker image inspect --format "image $image" "$image" 2>/dev/null
-    done
+    present "$@"
+}
+
+# "image <image>" of each that is there; most often all are, and one question is enough.
+present() {
+    if docker image inspect "$@" >/dev/null 2>&1; then
+        printf 'image %s\n' "$@"
+    elif [ $# -gt 1 ]; then
+        for image; do present "$image"; done
+    fi
     true
 }
 
 check() {
-    compose --file "$1" config --quiet
+    ours --file "$1" config --quiet
 }
 
 up() {
-    said=$(compose --file "$root/compose.yaml" up --detach --remove-orphans 2>&1)
+    said=$(ours --file "$root/compose.yaml" up --detach --remove-orphans 2>&1)
     status=$?
     test $status = 0 || echo "$said" | tail -n 3 >&2
     exit $status
 }
 
-# "<service> <status> <health> <restarts>" of each container, and of each service without one.
+# "<service> <status> <health> <restarts>" of each container, and of each of $services without one.
 conditions() {
     found=$(containers | xargs --no-run-if-empty docker inspect --format '{{
         index .Config.Labels "com.docker.compose.service" }} {{ .State.Status }} {{
         if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }} {{ .RestartCount }}')
     echo "$found"
-    compose --file "$root/compose.yaml" config --services | while read -r service; do
+    for service in $services; do
         echo "$found" | grep -q "^$service " || echo "$service absent none 0"
     done
 }
 
 wait() {
     limit=$(($(date +%s) + $1))
+    services=$(ours --file "$root/compose.yaml" config --services)
     while :; do
         unwell=$(conditions | grep . | grep -v ' running healthy ' || true)
         test -n "$unwell" || exit 0

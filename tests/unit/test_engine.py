@@ -1,5 +1,6 @@
 """An engine that is not ours: how it is known, what it must have, and what is left alone."""
 
+import json
 import os
 import subprocess
 from dataclasses import replace
@@ -10,12 +11,18 @@ import pytest
 import yaml
 
 from infisical_iac import engine
-from infisical_iac.deploys.docker import DAEMON
+from infisical_iac.deploys.docker import DAEMON, daemon, was_alone
 from infisical_iac.deploys.hardening import without_window
+from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.deploys.stack import compose_file
 from infisical_iac.engine import EngineRefused, not_ours
+from infisical_iac.facts.engine import Engine
+from infisical_iac.facts.files import PathState
 from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.operations.files import File
 from infisical_iac.operations.ssh import root_keeps_way_in
+from tests.unit.cluster.looks import NAMES, told
 from tests.unit.settings_of import settings_of
 
 _BARE = MachineState(os="debian", release="13")
@@ -24,20 +31,26 @@ _TRAEFIK = {"ingress": "traefik", "firewall": "off"}
 
 
 def _look(host: Path, docker: str) -> MachineState:
-    """What the look at a machine finds with Docker's files below `host`, and this for a Docker."""
+    """What looks at a machine find with Docker's files below `host`, and this for a Docker."""
     program = host / "programs" / "docker"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{docker}\n")
     program.chmod(0o755)
-    command = Machine().command().replace("/var/lib/docker", f"{host}/lib")
-    done = subprocess.run(
-        ["sh", "-c", command.replace("/etc/docker/", f"{host}/etc/")],
-        env={"PATH": f"{program.parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return Machine().process(done.stdout.splitlines())
+
+    def told(command: str) -> list[str]:
+        command = command.replace("/var/lib/docker", f"{host}/lib")
+        done = subprocess.run(
+            ["sh", "-c", command.replace("/etc/docker/", f"{host}/etc/")],
+            env={"PATH": f"{program.parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.stdout.splitlines()
+
+    version, compose = Engine().process(told(Engine().command()))
+    machine = Machine().process(told(Machine().command()))
+    return replace(machine, engine=version, compose=compose)
 
 
 def _join(data: Path) -> None:
@@ -138,6 +151,42 @@ def test_each_container_has_by_itself_what_our_engine_would_give_it(drill: bool)
         # Of the engine itself: a Swarm forbids the first; the second saves a process for each port.
         *("live-restore", "userland-proxy"),
     }
+
+
+def test_the_engine_of_a_clusters_host_is_ours_and_without_live_restore() -> None:
+    swarm = settings_of(topology="swarm")
+    assert not_ours(swarm, _SWARM) == ""
+    assert json.loads(daemon(settings_of())) == DAEMON
+    assert json.loads(daemon(swarm)) == {**DAEMON, "live-restore": False}
+
+
+def _known(seen: SwarmState, **settings: Any) -> Preflight:
+    looks = dict.fromkeys(NAMES, seen)
+    cluster = told({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
+    workspace: Any = None
+    return Preflight(settings_of(topology="swarm", **settings), workspace, _BARE, None, cluster)
+
+
+def _daemon_file(text: str) -> dict[str, PathState]:
+    return {"/etc/docker/daemon.json": File("/etc/docker/daemon.json", text).state}
+
+
+def test_an_engine_that_ran_alone_reads_its_configuration_anew_and_is_not_restarted() -> None:
+    alone = daemon(settings_of())
+    assert was_alone(_known(SwarmState(live_restore=True, files=_daemon_file(alone))))
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        SwarmState(),
+        SwarmState(live_restore=True),
+        SwarmState(live_restore=True, files=_daemon_file("{}")),
+        SwarmState(files=_daemon_file(daemon(settings_of()))),
+    ],
+)
+def test_an_engine_whose_configuration_differs_by_more_is_restarted(seen: SwarmState) -> None:
+    assert not was_alone(_known(seen))
 
 
 def test_there_is_no_window_in_which_engine_or_host_would_be_restarted() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from infisical_iac.facts.backup import Backup
 from infisical_iac.facts.deployment import Deployment
+from infisical_iac.facts.engine import Engine
 from infisical_iac.facts.files import Paths, PathState
 from infisical_iac.facts.ingress import Ingress
 from infisical_iac.facts.kernel import Kernel, KernelState
@@ -240,3 +241,10 @@ def test_what_is_deployed_is_read_in_one_command() -> None:
     assert state.upgrade.was == Images("infisical/infisical:v1.2.3", "postgres:17.11")
     assert state.stack == Stack().process(_SETTLED)
     assert Deployment().process(["next:", "next:", *_SETTLED]).file is None
+
+
+def test_an_engine_that_answers_tells_its_version_and_whether_it_has_compose() -> None:
+    assert Engine().process(["28.5.0", "compose"]) == ("28.5.0", True)
+    assert Engine().process(["28.5.0"]) == ("28.5.0", False)
+    assert Engine().process(["", "compose"]) == ("", True)
+    assert Engine().process([]) == ("", False)
