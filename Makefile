@@ -10,7 +10,7 @@ NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
 # Whatever the caller's environment says, what was compiled is kept: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-down test bench check format lock clean
+.PHONY: help demo demo-down test test-cluster bench check format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,15 +36,20 @@ demo-down: $(VENV)/.installed ## Remove every trace of the demo
 test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/python -m tests.e2e & $(RUN)/pytest -n 2 tests/unit; status=$$?; wait; exit $$status
-	@npm test --silent --prefix $(NODE_LOADER)
-	@$(RUN)/pytest loaders/python/tests
-	@$(RUN)/pytest -n 4 tests/contract tests/hcloud
-	@$(RUN)/pytest tests/network
-	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
+	@npm test --silent --prefix $(NODE_LOADER) & $(RUN)/pytest loaders/python/tests; status=$$?; \
+	    wait $$! || status=$$?; exit $$status
+	@$(RUN)/pytest -n 4 --dist worksteal tests/contract tests/hcloud
+	@$(RUN)/pytest -n 2 --dist loadfile tests/network
+	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster" tests/e2e
 
-bench: $(VENV)/.installed ## Measure against Ansible, a shell script and the SDK, and large backups, into bench/*.md
+test-cluster: $(VENV)/.installed ## Break a cluster in eight ways, and move to one and back: what `make test` has no time for
+	@$(RUN)/python -m tests.tools
+	@$(RUN)/pytest tests/e2e/test_cluster.py tests/e2e/test_scaling.py
+
+bench: $(VENV)/.installed ## Measure against Ansible, a shell script and the SDK, large backups and faults, into bench/*.md
 	@$(RUN)/python -m bench
 	@$(RUN)/python -m bench.backups
+	@$(RUN)/python -m bench.ha
 
 check: $(VENV)/.installed $(NODE_MODULES) ## Lint, formatting and types
 	@$(RUN)/ruff check .

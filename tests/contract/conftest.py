@@ -22,6 +22,11 @@ CACHE_SECONDS = 0.5
 _numbers = count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with testssl.sh, which takes a minute: no worker is to be left alone with it."""
+    items.sort(key=lambda item: item.path.name != "test_pages.py")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     server = Postgres()
@@ -42,7 +47,7 @@ def world(postgres: Postgres, redis_server: RedisServer) -> Iterator[World]:
     database = f"infisical_{next(_numbers)}"
     uri = postgres.create_database(database)
     cache = {"STANDIN_PERMISSION_CACHE_SECONDS": str(CACHE_SECONDS)}
-    standin = Standin(uri, redis_server.url, **cache)
+    standin = Standin(uri, redis_server.url_for(database), **cache)
     yield set_up(standin.wait(), database)
     standin.close()
 
@@ -61,7 +66,8 @@ def start(postgres: Postgres, redis_server: RedisServer) -> Iterator[StartStandi
     started: list[Standin] = []
 
     def start_one(database: str, **environment: str | None) -> Standin:
-        standin = Standin(postgres.uri(database), redis_server.url, **environment)
+        url = redis_server.url_for(database)
+        standin = Standin(postgres.uri(database), url, **environment)
         started.append(standin)
         return standin
 

@@ -28,9 +28,11 @@ def die_at(script: str, line: str) -> None:
     from infisical_iac import rendering
     from infisical_iac.operations import (
         changeover,
+        moves,
         repositories,
         restore,
         rotation,
+        scaling,
         snapshot,
         stack,
     )
@@ -48,7 +50,7 @@ def die_at(script: str, line: str) -> None:
                 os._exit(KILLED)
             raise
 
-    for module in (changeover, repositories, restore, rotation, snapshot, stack):
+    for module in (changeover, moves, repositories, restore, rotation, scaling, snapshot, stack):
         replace(module, "run", die)
 
 

@@ -126,9 +126,9 @@ def _ran(
     # It has pytest start programs of its own, which must find no event loop in their parent.
     is_verify = list(arguments[:1]) == ["verify"]
     if program in (PYINFRA, PROGRAM) and not is_verify:
-        return warm.run(
-            *program, *arguments, environment=environment, input=input, timeout=_MOST_SECONDS
-        )
+        return _warm(*program, *arguments, environment=environment, input=input)
+    if program[:2] == (sys.executable, "-m") and program[2].startswith("tests.e2e."):
+        return _warm(*program[2:], *arguments, environment=environment, input=input)
     return subprocess.run(
         [*(_COMMAND if is_verify else program), *arguments],
         cwd=REPOSITORY,
@@ -137,6 +137,12 @@ def _ran(
         capture_output=True,
         text=True,
         timeout=_MOST_SECONDS,
+    )
+
+
+def _warm(program: str, *arguments: str, environment: dict[str, str], input: str) -> Done:
+    return warm.run(
+        program, *arguments, environment=environment, input=input, timeout=_MOST_SECONDS
     )
 
 
@@ -168,10 +174,15 @@ def production_settings() -> dict[str, str]:
 def planned(staging_host: str) -> tuple[int, list[str]]:
     """The exit status of `infisical-iac plan`, and its items and what is unknown as lines."""
     done = infisical_iac(staging_host, "plan", "--json")
-    assert done.returncode in (0, 2), done.stderr
-    found = json.loads(done.stdout)
+    return done.returncode, lines(done)
+
+
+def lines(plan: Done) -> list[str]:
+    """The items and what is unknown, as lines, of what `infisical-iac plan --json` printed."""
+    assert plan.returncode in (0, 2), plan.stderr
+    found = json.loads(plan.stdout)
     items = [
         f"{each['kind']} {each['what']}" + (f": {each['detail']}" if each["detail"] else "")
         for each in found["changes"]
     ]
-    return done.returncode, [*items, *(f"? {each}" for each in found["unknown"])]
+    return [*items, *(f"? {each}" for each in found["unknown"])]

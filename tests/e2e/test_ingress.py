@@ -11,8 +11,8 @@ import pytest
 from infisical_iac.rendering import script
 from tests.browser.visit import visit
 from tests.e2e.beside import HOST4, HOST6, answering
-from tests.e2e.conftest import settled
-from tests.e2e.looking import containers, write_secrets
+from tests.e2e.conftest import FirstDeploy, copied, settled
+from tests.e2e.looking import containers, reset_stack, write_secrets
 from tests.e2e.running import Run, deploy, infisical_iac, planned
 from tests.e2e.suite import host_suite
 from tests.e2e.visiting import elsewhere, is_kept_out, logged_in, read_by_service
@@ -30,15 +30,17 @@ CADDYFILE = "/etc/infisical/ingress/Caddyfile"
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[StagingHost]:
-    """A host that is reached by https, through Caddy with a certificate of its own authority."""
-    one = StagingHost("e2e-ingress")
-    one.down()
-    one.up()
-    ingress.choose(one, "caddy")
-    deploy(one.name).ok()
-    yield one
-    one.down()
+def host(first: FirstDeploy) -> Iterator[StagingHost]:
+    """A host that is reached by https, through Caddy with a certificate of its own authority.
+
+    Docker was there before; Infisical was not.
+    """
+    first.run.ok()
+    with copied("e2e-ingress") as one:
+        reset_stack(one)
+        ingress.choose(one, "caddy")
+        deploy(one.name).ok()
+        yield one
 
 
 def test_it_serves_https_from_the_first_deploy_on_and_nobody_makes_accounts(

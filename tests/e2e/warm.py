@@ -1,18 +1,22 @@
 """Runs of pyinfra and `infisical-iac` without their imports, which are more than half of a run.
 
+So are runs of the modules here that do something to these programs, and then go on as they do.
+
 This file run by Python is a process that has imported all of the project. It reads a run a line,
 as JSON, from its standard input, forks for it, and answers with its exit status. The fork goes on
 as the program does once its imports are done, and ends as the interpreter ends it.
 """
 
+import inspect
 import json
 import os
 import pkgutil
+import runpy
 import select
 import subprocess
 import sys
 import tempfile
-from functools import cache
+from functools import cache, partial
 from importlib import import_module, reload
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,9 @@ _STREAMS = ("stdin", "stdout", "stderr")
 def run(
     program: str, *arguments: str, environment: dict[str, str], input: str, timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run one of PROGRAMS in the repository's root to its end and return what it printed.
+    """Run one of PROGRAMS, or a module, in the repository's root to its end.
+
+    Returns what it printed.
 
     Raises subprocess.TimeoutExpired when that takes more than `timeout` seconds.
     """
@@ -75,6 +81,11 @@ def _import_all() -> None:
     package = import_module("infisical_iac")
     for module in pkgutil.walk_packages(package.__path__, "infisical_iac."):
         import_module(module.name)
+    # pyinfra asks for files and numbers of lines, and gets the lines too: it takes longer the more
+    # modules there are, a third of a run with all of these.
+    for name in ("stack", "getframeinfo"):
+        without_lines = partial(getattr(inspect, name), context=0)
+        setattr(import_module("pyinfra.api.util"), name, without_lines)
 
 
 def _forked() -> dict[str, Any]:
@@ -107,7 +118,14 @@ def _become(asked: dict[str, Any]) -> None:
     sys.argv = [asked["program"], *asked["arguments"]]
 
 
+def _run(program: str) -> None:
+    if program in PROGRAMS:
+        sys.exit(import_module(PROGRAMS[program]).main())
+    sys.path.insert(0, str(_REPOSITORY))
+    runpy.run_module(program, run_name="__main__")
+
+
 if __name__ == "__main__":
     _import_all()
     _become(_forked())
-    sys.exit(import_module(PROGRAMS[sys.argv[0]]).main())
+    _run(sys.argv[0])

@@ -1,0 +1,78 @@
+"""A staging host is entered by its first process where that is this machine's to enter."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.staging import entering
+
+_BY_DOCKER = ("docker", "exec", "-i", "host")
+_NAME = Path("/etc/hostname").read_text().strip()
+
+
+class _Engine:
+    """One that says who a container's first process is, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.process, self.name, self.asked = os.getpid(), _NAME, 0
+
+    def __call__(self, *_: str, check: bool) -> str:
+        assert not check
+        self.asked += 1
+        return json.dumps({"id": self.process, "name": self.name})
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> _Engine:
+    made = _Engine()
+    monkeypatch.setattr(entering, "docker", made)
+    monkeypatch.setattr(entering, "_inits", {})
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.which", lambda program: f"/usr/bin/{program}")
+    return made
+
+
+def test_a_container_of_this_machine_is_entered_and_looked_up_once(engine: _Engine) -> None:
+    for _ in range(2):
+        assert entering.into("host")[:4] == ("nsenter", "--all", "--target", str(os.getpid()))
+    assert engine.asked == 1
+
+
+def test_it_is_looked_up_again_once_its_first_process_is_another(engine: _Engine) -> None:
+    with subprocess.Popen(["sleep", "60"]) as before:
+        engine.process = before.pid
+        assert entering.into("host")[3] == str(before.pid)
+        before.kill()
+    engine.process = os.getpid()
+    assert entering.into("host")[3] == str(os.getpid())
+
+
+def test_an_engine_in_a_virtual_machine_runs_it_itself(engine: _Engine) -> None:
+    engine.name = "another"
+    assert entering.into("host") == _BY_DOCKER
+
+
+def test_a_container_that_does_not_run_is_left_to_the_engine(engine: _Engine) -> None:
+    engine.process = 0
+    assert entering.into("host") == _BY_DOCKER
+
+
+def test_who_is_not_root_has_the_engine_do_it(
+    engine: _Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert entering.into("host") == _BY_DOCKER
+
+
+def test_what_goes_on_in_the_background_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(entering, "into", lambda _: ())
+    leaving = "sleep 60 & cat; echo $!; echo told >&2; exit 3"
+    done = entering.run("host", "bash", "-c", leaving, input="given\n")
+    given, background = done.stdout.splitlines()
+    os.kill(int(background), 9)
+    assert (given, done.stderr, done.returncode) == ("given", "told\n", 3)
