@@ -1,0 +1,1 @@
+"""A cluster: the same stack on three hosts or more, on Docker Swarm."""

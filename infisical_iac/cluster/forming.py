@@ -1,0 +1,229 @@
+"""How hosts of an inventory, as they are looked at, make a cluster. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from infisical_iac.cluster.nodes import Cluster, ClusterRefused, Node, free_pool
+from infisical_iac.cluster.settings import DATA_NODES
+from infisical_iac.facts.swarm import Joined, Member, SwarmState
+
+_RUNBOOK = "docs/cluster-runbooks.md"
+
+
+def cluster(
+    inventory: Sequence[str],
+    looks: Mapping[str, SwarmState],
+    *,
+    addresses: Mapping[str, str],
+    me: str,
+) -> Cluster:
+    """What the hosts of an inventory are together.
+
+    Args:
+        inventory: the names of its hosts, in their order.
+        looks: what each host that is connected is like.
+        addresses: `cluster_address` by name, for hosts where it is set.
+        me: the name of the host that this is told to.
+
+    Raises ClusterRefused.
+    """
+    names = [name for name in inventory if name in looks]
+    lead = _lead(names, looks)
+    members = looks[lead].members
+    _refuse(inventory, names, looks, lead)
+    gone = tuple(each for each in members if _is_gone(each, inventory, looks))
+    staying = [each for each in members if each not in gone]
+    begun = any(look.stack for look in looks.values())
+    nodes = _numbered([*_nodes(names, looks, addresses, staying)], begun=begun)
+    lost = tuple(_lost(gone, nodes))
+    gone = tuple(each for each in gone if each not in lost)
+    nodes = _ordered([*nodes, *map(_absent, lost)])
+    by_name = {node.name: node for node in nodes}
+    for each in nodes:
+        if each is not by_name[each.name]:
+            raise ClusterRefused(
+                f"{each.name} was made anew, and the swarm still waits for the host that had its "
+                "name: run again in a minute, when it has given that one up"
+            )
+    return Cluster(
+        nodes=nodes,
+        me=by_name[me],
+        lead=by_name[lead],
+        ipvs=not any("ipvs" in node.lacks for node in nodes),
+        esp=not any("esp" in node.lacks for node in nodes),
+        pool=looks[lead].pool or free_pool(node.address for node in nodes),
+        begun=begun,
+        gone=gone,
+        notes=tuple(_notes(inventory, nodes, lost)),
+    )
+
+
+def _lead(names: Sequence[str], looks: Mapping[str, SwarmState]) -> str:
+    """The working manager with the newest state; of equals the one that led, then the first."""
+
+    def rank(name: str) -> tuple[bool, bool, int, bool, bool]:
+        look = looks[name]
+        # What a host that was alone has would otherwise be lost to one that has nothing.
+        keeps = bool(look.key)
+        return (
+            look.control,
+            look.state in ("active", "locked"),
+            look.serial,
+            look.led == look.serial > 0,
+            keeps,
+        )
+
+    return max(names, key=rank)
+
+
+def _refuse(
+    inventory: Sequence[str], names: Sequence[str], looks: Mapping[str, SwarmState], lead: str
+) -> None:
+    if len(inventory) < DATA_NODES:
+        raise ClusterRefused(
+            f"setting 'topology': a swarm takes {DATA_NODES} hosts or more, and the inventory has "
+            f"{len(inventory)}: add hosts to it, or set topology to 'single'"
+        )
+    marks = {looks[name].mark for name in names} - {"", "new"}
+    if not marks and len(names) < DATA_NODES:
+        lost = ", ".join(name for name in inventory if name not in names)
+        raise ClusterRefused(
+            f"a first deploy to a cluster needs {DATA_NODES} hosts that can be reached, and "
+            f"{lost} can't: see to it, and run again"
+        )
+    if marks and not any(look.control for look in looks.values()):
+        raise ClusterRefused(
+            "no host that can be reached is a manager with a majority behind it: bring the others "
+            "back, start Docker there (`systemctl restart docker`), or follow "
+            f"{_RUNBOOK}, 'Two of three lost'"
+        )
+    for name in names:
+        look = looks[name]
+        if look.state not in ("", "inactive") and not look.mark:
+            raise ClusterRefused(
+                f"Docker on {name} is in a Swarm that is not this project's, as Dokploy has it: "
+                "use a host of Infisical's own, or let this one leave its Swarm first"
+            )
+        if len(marks) > 1 and look.mark not in ("new", looks[lead].mark, ""):
+            raise ClusterRefused(
+                f"{name} is in another cluster than {lead}: take it out of the inventory, or let "
+                "it leave that one first (`docker swarm leave --force`, and remove "
+                "/etc/infisical/swarm)"
+            )
+        # A host that once was one of them has an older state, not another one, or half of both.
+        own = not look.serial and look.mark in ("", "new")
+        if look.key and look.key != looks[lead].key and own:
+            raise ClusterRefused(
+                f"{name} has an encryption key of its own, which another database needs than that "
+                f"of {lead}: use a host with no Infisical on it"
+            )
+
+
+def _is_gone(member: Member, inventory: Sequence[str], looks: Mapping[str, SwarmState]) -> bool:
+    """Whether a member won't come back: its host is in no inventory, or was made anew."""
+    if not member.down or any(_is(member, name, look) for name, look in looks.items()):
+        return False
+    return member.host not in inventory or member.host in looks
+
+
+def _is(member: Member, name: str, look: SwarmState) -> bool:
+    if look.id:
+        return member.id == look.id
+    # An engine that is locked or does not answer says no id; one that has left is another member.
+    return member.host == name and bool(look.mark) and look.state != "inactive"
+
+
+def _nodes(
+    names: Sequence[str],
+    looks: Mapping[str, SwarmState],
+    addresses: Mapping[str, str],
+    members: Sequence[Member],
+) -> Iterable[Node]:
+    left = list(members)
+    for name in names:
+        look = looks[name]
+        member = next((each for each in left if _is(each, name, look)), None)
+        if member:
+            left.remove(member)
+        address = addresses.get(name) or look.advertised or look.address
+        if not address:
+            raise ClusterRefused(
+                f"{name} has no default route to tell its address by: set cluster_address to "
+                "where the other nodes reach it"
+            )
+        if member and look.advertised and address != look.advertised:
+            raise ClusterRefused(
+                f"setting 'cluster_address': {name} is in the swarm as {look.advertised}, not as "
+                f"{address}: let it leave the swarm (`docker swarm leave --force` on it), and run "
+                "again"
+            )
+        number, joined = (member.number, member.joined) if member else (0, "")
+        yield Node(name, address, look.hostname, number, False, joined, look.serial, look, member)
+    yield from map(_absent, left)
+
+
+def _absent(member: Member) -> Node:
+    """A node of which no more is known than what the swarm has of it."""
+    return Node(
+        member.host or member.hostname,
+        member.address,
+        member.hostname,
+        member.number,
+        member.manager,
+        member.joined,
+        0,
+        None,
+        member,
+    )
+
+
+def _lost(gone: Sequence[Member], nodes: Sequence[Node]) -> Iterable[Member]:
+    """Those that won't come back, and whose number no other has yet: their place is kept.
+
+    Without it, the stack would be one for fewer data nodes, and then one for three again.
+    """
+    taken, names = {node.number for node in nodes}, {node.name for node in nodes}
+    for each in gone:
+        if each.number and each.number not in taken and each.host not in names:
+            yield each
+
+
+def _numbered(nodes: Sequence[Node], *, begun: bool) -> tuple[Node, ...]:
+    """The nodes with a number for as many as keep data, those first."""
+    free = [n for n in range(1, DATA_NODES + 1) if n not in {node.number for node in nodes}]
+    done = []
+    for node in nodes:
+        if node.up and not node.number and free:
+            joined: Joined = "existing" if begun else "new"
+            done.append(_with(node, number=free.pop(0), joined=joined))
+        else:
+            done.append(_with(node, number=node.number, joined=node.joined))
+    return _ordered(done)
+
+
+def _ordered(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    return tuple(sorted(nodes, key=lambda node: (node.number or DATA_NODES + 1, node.name)))
+
+
+def _with(node: Node, *, number: int, joined: Joined) -> Node:
+    return replace(node, number=number, joined=joined, manager=number > 0)
+
+
+def _notes(
+    inventory: Sequence[str], nodes: Sequence[Node], lost: Sequence[Member]
+) -> Iterable[str]:
+    up = {node.name for node in nodes if node.up}
+    away = [name for name in inventory if name not in up]
+    if away:
+        yield f"{', '.join(away)} can't be reached: the run goes on with {', '.join(sorted(up))}"
+    for each in lost:
+        yield (
+            f"{each.host or each.hostname} is lost, and no host that can be reached takes its "
+            "place: the cluster has two data nodes until one does"
+        )
+    for node in nodes:
+        if not node.up and node.name not in inventory and node.member not in lost:
+            yield (
+                f"{node.name} is in the swarm, and in no inventory: add it there, or, to take it "
+                f"out, shut it down and run again"
+            )

@@ -1,0 +1,53 @@
+"""Which settings a cluster can't be had with, or had better not, as sentences. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from infisical_iac.cluster.nodes import Cluster, ClusterRefused
+from infisical_iac.ingress.settings import INTERNAL
+from infisical_iac.settings import Settings
+
+
+def refuse_mixed(topologies: Iterable[str]) -> None:
+    """Raise ClusterRefused if the hosts of an inventory don't all have one topology."""
+    if len(set(topologies)) > 1:
+        raise ClusterRefused(
+            "setting 'topology': some hosts of the inventory are 'single' and some 'swarm': "
+            "set it for all of them, in group_data/ of the inventory"
+        )
+
+
+def refuse(settings: Settings) -> None:
+    """Raise ClusterRefused if a setting can't work where several hosts are one."""
+    if settings.ingress == "traefik":
+        raise ClusterRefused(
+            "setting 'ingress': 'traefik' is Dokploy's, whose Swarm is not this project's: set "
+            "it to 'caddy' or 'none' for a cluster, or topology to 'single'"
+        )
+    own = settings.tls_certificate or settings.acme_ca == INTERNAL
+    if settings.ingress == "caddy" and not own:
+        raise ClusterRefused(
+            "setting 'acme_ca': an authority asks any one of the cluster's hosts for the proof of "
+            "a name, which only the one that ordered the certificate could give: set "
+            f"tls_certificate and tls_key, or acme_ca to {INTERNAL!r}, or ingress to 'none' behind "
+            "a load balancer that has the certificate"
+        )
+
+
+def notes(settings: Settings) -> Iterator[str]:
+    """What is allowed, and open to others if nobody else sees to it."""
+    if settings.firewall == "off":
+        yield (
+            "setting 'firewall' is 'off', and Swarm publishes a port on all addresses of a host: "
+            f"have another firewall drop {settings.http_port}/tcp, which is Infisical without TLS, "
+            "and what only the nodes are to reach (docs/swarm.md)"
+        )
+
+
+def refuse_single(cluster: Cluster) -> None:
+    """Raise ClusterRefused if a host has a stack of its own, which has to be moved."""
+    lead = cluster.lead.seen
+    if lead and lead.single and not cluster.begun:
+        raise ClusterRefused(
+            f"{cluster.lead.name} has Infisical for itself: `infisical-iac scale-out` brings its "
+            "data into the cluster"
+        )

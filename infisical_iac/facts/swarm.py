@@ -1,0 +1,187 @@
+"""What a host has of the swarm, read in one command."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pyinfra.api.facts import FactBase
+
+from infisical_iac.facts.files import Paths, PathState, reading
+from infisical_iac.facts.units import Units, UnitState
+from infisical_iac.rendering import script
+
+# What opens the host's part in the swarm when Docker starts.
+UNIT = "infisical-unlock.service"
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+PROGRAM = "/usr/local/lib/infisical-iac/swarm-unlock.sh"
+DAEMON_FILE = "/etc/docker/daemon.json"
+_FILES, _UNITS = "files:", "units:"
+
+# The labels of a node, which managers keep.
+HOST, NUMBER, JOINED = "infisical.host", "infisical.node", "infisical.joined"
+LACKS = "infisical.lacks"
+Joined = Literal["", "new", "existing"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A node of the swarm as its managers see it.
+
+    Attributes:
+        id: Swarm's own name for it.
+        host: the inventory's name for it, `number` that of a data node (else 0) and `joined` how
+            its etcd came to the others: this project's labels, empty on a node without.
+        down: whether it has not answered for a while; `active` whether it may be given work.
+        manager: whether it is one, or is to be one; `leader` whether it leads the managers.
+        lacks: what its kernel can't, as SwarmState says it: a label of ours.
+    """
+
+    id: str
+    hostname: str
+    address: str
+    host: str
+    number: int
+    joined: Joined
+    down: bool
+    active: bool
+    manager: bool
+    leader: bool
+    lacks: str = ""
+
+
+@dataclass(frozen=True)
+class SwarmState:
+    """One host's view.
+
+    Attributes:
+        address: what its default route leaves from, empty without one.
+        hostname: its own name.
+        ipvs: whether its kernel can balance; `esp` whether it can encrypt an overlay.
+        single: whether the stack of a single host was deployed to it; `stack` whether a cluster's.
+        state: of Docker's engine in a swarm, `active`, `locked`, …; `inactive` in none, and empty
+            where no engine answers.
+        live_restore: whether its containers would outlive its engine, which no swarm lets them.
+        id: its node's; `advertised` the address that the other nodes know it by.
+        control: whether it is a manager that works, with a majority behind it.
+        swarm: the id of the swarm that a manager is in.
+        mark: the id of the swarm that this project brought the host into, or `new` while it does.
+        autolock: whether the swarm locks its managers' keys; `unlocks` whether the key on the host
+            opens it; `expiry` after how many seconds a node's certificate ends.
+        pool: where the overlay networks are, in CIDR notation.
+        members: all nodes, none where the host is no working manager.
+        serial: the number of the shared state that it has, 0 for none; `led` the one by which it
+            was the lead; `digest` of that state; `key` a fingerprint of the encryption key.
+        files: what is at PROGRAM, UNIT_FILE and DAEMON_FILE, by path; `units`: UNIT, by name.
+    """
+
+    address: str = ""
+    hostname: str = ""
+    ipvs: bool = False
+    esp: bool = False
+    single: bool = False
+    stack: bool = False
+    state: str = ""
+    live_restore: bool = False
+    id: str = ""
+    advertised: str = ""
+    control: bool = False
+    swarm: str = ""
+    mark: str = ""
+    autolock: bool = False
+    unlocks: bool = False
+    expiry: int = 0
+    pool: str = ""
+    members: tuple[Member, ...] = ()
+    serial: int = 0
+    led: int = 0
+    digest: str = ""
+    key: str = ""
+    files: Mapping[str, PathState] = field(default_factory=dict)
+    units: Mapping[str, UnitState] = field(default_factory=dict)
+
+    @property
+    def lacks(self) -> str:
+        """What its kernel can't: `esp`, `ipvs` or `esp,ipvs`, empty if it can both."""
+        return ",".join(name for name in ("esp", "ipvs") if not getattr(self, name))
+
+
+class Swarm(FactBase[SwarmState]):
+    """The SwarmState of a host."""
+
+    def command(self) -> str:
+        files = reading(f"{PROGRAM} {UNIT_FILE} {DAEMON_FILE}")
+        return (
+            f"{script('swarm-look')}; echo {_FILES}; {files}; "
+            f"echo {_UNITS}; {Units().command([UNIT], {})}"
+        )
+
+    def process(self, output: list[str]) -> SwarmState:
+        files, units = output.index(_FILES), output.index(_UNITS)
+        lines = output[:files]
+        pairs = [(key, rest.strip()) for key, _, rest in (line.partition(" ") for line in lines)]
+        found = dict(pairs)
+        info = _json(found.get("info", ""))
+        cluster = info.get("Cluster") or {}
+        spec = cluster.get("Spec") or {}
+        members = tuple(_member(_json(text)) for key, text in pairs if key == "node")
+        return SwarmState(
+            address=found.get("address", ""),
+            hostname=found.get("hostname", ""),
+            ipvs="ipvs" in found,
+            esp="esp" in found,
+            single="single" in found,
+            stack="stack" in found,
+            state=info.get("LocalNodeState", ""),
+            live_restore="live-restore" in found,
+            id=info.get("NodeID", ""),
+            advertised=info.get("NodeAddr", ""),
+            control=bool(info.get("ControlAvailable") and members),
+            swarm=cluster.get("ID", ""),
+            mark=found.get("mark", ""),
+            autolock=bool(spec.get("EncryptionConfig", {}).get("AutoLockManagers")),
+            unlocks="unlocks" in found,
+            expiry=spec.get("CAConfig", {}).get("NodeCertExpiry", 0) // 10**9,
+            pool=" ".join(cluster.get("DefaultAddrPool") or ()),
+            members=members,
+            serial=_number(found.get("serial", "")),
+            led=_number(found.get("led", "")),
+            digest=found.get("state", ""),
+            key=found.get("key", ""),
+            files=Paths().process(output[files + 1 : units]),
+            units=Units().process(output[units + 1 :]),
+        )
+
+    @staticmethod
+    def default() -> SwarmState:
+        return SwarmState()
+
+
+def _member(found: Mapping[str, Any]) -> Member:
+    spec, status = found.get("Spec", {}), found.get("Status", {})
+    labels, manages = spec.get("Labels") or {}, found.get("ManagerStatus") or {}
+    # A manager says of itself that it is at 0.0.0.0.
+    address = manages.get("Addr", "").rpartition(":")[0].strip("[]") or status.get("Addr", "")
+    joined = labels.get(JOINED, "")
+    return Member(
+        id=found.get("ID", ""),
+        hostname=found.get("Description", {}).get("Hostname", ""),
+        address=address,
+        host=labels.get(HOST, ""),
+        number=_number(labels.get(NUMBER, "")),
+        joined=joined if joined in ("new", "existing") else "",
+        down=status.get("State") == "down",
+        active=spec.get("Availability") == "active",
+        manager=spec.get("Role") == "manager",
+        leader=bool(manages.get("Leader")),
+        lacks=labels.get(LACKS, ""),
+    )
+
+
+def _json(text: str) -> dict[str, Any]:
+    found = json.loads(text) if text.startswith("{") else {}
+    return dict(found)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,78 @@
+"""Hosts of a cluster as they are looked at, for tests."""
+
+from dataclasses import replace
+from typing import Any
+
+from infisical_iac.cluster.arranging import CERTIFICATE_HOURS
+from infisical_iac.cluster.forming import cluster
+from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.facts.swarm import Member, SwarmState
+
+NAMES = ("one", "two", "three")
+SWARM = "swarm-id"
+
+
+def bare(number: int, **changes: Any) -> SwarmState:
+    """A host with nothing on it."""
+    seen = SwarmState(address=f"10.0.0.{number}", hostname=f"h{number}", ipvs=True, esp=True)
+    return replace(seen, **changes)
+
+
+def member(number: int, name: str, /, **changes: Any) -> Member:
+    """A node as the managers of a settled cluster see it."""
+    kept = number if number <= 3 else 0
+    there = Member(
+        id=f"id{number}",
+        hostname=f"h{number}",
+        address=f"10.0.0.{number}",
+        host=name,
+        number=kept,
+        joined="new" if kept else "",
+        down=False,
+        active=True,
+        manager=bool(kept),
+        leader=number == 1,
+    )
+    return replace(there, **changes)
+
+
+def settled(*members: Member) -> dict[str, SwarmState]:
+    """What the hosts of a settled cluster are like, by the names of their members."""
+    return {
+        each.host: bare(
+            int(each.id.removeprefix("id")),
+            stack=True,
+            state="active",
+            id=each.id,
+            advertised=each.address,
+            control=each.manager,
+            swarm=SWARM if each.manager else "",
+            mark=SWARM,
+            autolock=each.manager,
+            unlocks=each.manager,
+            expiry=CERTIFICATE_HOURS * 3600 if each.manager else 0,
+            pool="10.201.0.0/16" if each.manager else "",
+            members=members if each.manager else (),
+            serial=4,
+            led=4 if each.id == "id1" else 0,
+            digest="state",
+            key="key",
+        )
+        for each in members
+    }
+
+
+def three() -> dict[str, SwarmState]:
+    """A settled cluster of three, which the first one leads."""
+    return settled(*(member(number, name) for number, name in enumerate(NAMES, 1)))
+
+
+def told(
+    looks: dict[str, SwarmState],
+    *,
+    inventory: tuple[str, ...] = NAMES,
+    me: str = "",
+    addresses: dict[str, str] | None = None,
+) -> Cluster:
+    """The cluster, told to the first of the hosts that are connected."""
+    return cluster(inventory, looks, addresses=addresses or {}, me=me or next(iter(looks)))
