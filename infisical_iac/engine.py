@@ -19,7 +19,8 @@ class EngineRefused(UserError):
 
 def not_ours(settings: Settings, machine: MachineState) -> str:
     """Why the engine is left as it is, as half a sentence; empty if it is this project's."""
-    if machine.swarm:
+    # What a cluster's host is in has been looked at before: no Swarm of somebody else's.
+    if machine.swarm and settings.topology == "single":
         return "Docker on the host is in a Swarm, and so left as it is"
     if settings.ingress == "traefik":
         return "Docker on the host is Dokploy's (setting 'ingress'), and so left as it is"

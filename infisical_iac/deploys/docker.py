@@ -7,7 +7,9 @@ from pyinfra.api.deploy import deploy
 from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.engine import not_ours
 from infisical_iac.facts.machine import MachineState
+from infisical_iac.facts.swarm import DAEMON_FILE as CONFIG
 from infisical_iac.operations import apt, docker_repository, engine, files, systemd
+from infisical_iac.settings import Settings
 
 # How our engine is configured; each container has by itself what it can have.
 DAEMON = {
@@ -18,7 +20,24 @@ DAEMON = {
     "no-new-privileges": True,
     "default-ulimits": {"core": {"Name": "core", "Hard": 0, "Soft": 0}},
 }
-_CONFIG = "/etc/docker/daemon.json"
+
+
+def daemon(settings: Settings) -> str:
+    """The text of daemon.json: Swarm starts in no engine with `live-restore`."""
+    swarm = settings.topology == "swarm"
+    return json.dumps({**DAEMON, "live-restore": False} if swarm else DAEMON, indent=2) + "\n"
+
+
+def was_alone(known: Preflight) -> bool:
+    """Whether the host of a cluster runs the engine of a single host, which a reload changes.
+
+    A restart would stop what serves on it.
+    """
+    seen = known.cluster.me.seen if known.cluster else None
+    if not seen or not seen.live_restore or CONFIG not in seen.files:
+        return False
+    alone = known.settings.model_copy(update={"topology": "single"})
+    return files.File(CONFIG, daemon(alone)).matches(seen.files[CONFIG])
 
 
 def packages(machine: MachineState, source: str) -> list[str]:
@@ -39,12 +58,19 @@ def docker(known: Preflight) -> None:
         engine.left(why=why, name="Leave the engine as it is")
         return
     source, timeout = known.settings.docker_source, known.settings.apt_timeout
-    config = files.File(_CONFIG, json.dumps(DAEMON, indent=2) + "\n")
-    files.contents(files=[config], name="Configure the Docker engine")
+    config = files.File(CONFIG, daemon(known.settings))
+    reloads = was_alone(known)
+    if reloads:
+        engine.without_live_restore(config=config, name="Let the engine go without live-restore")
+    else:
+        files.contents(files=[config], name="Configure the Docker engine")
     if source == "docker-ce":
         apt.packages(names=["gnupg"], name="Install GnuPG for the key's check", timeout=timeout)
         docker_repository.present(machine=known.machine, name="Add Docker's own apt repository")
     apt.packages(names=packages(known.machine, source), name="Install Docker", timeout=timeout)
     systemd.running(
-        units=["docker.service"], config={"docker.service": [_CONFIG]}, name="Keep Docker running"
+        units=["docker.service"],
+        config={} if reloads else {"docker.service": [CONFIG]},
+        act=engine.in_turn if known.cluster else None,
+        name="Keep Docker running",
     )

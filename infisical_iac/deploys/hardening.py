@@ -43,12 +43,12 @@ def without_window(settings: Settings, machine: MachineState) -> str:
     return not_ours(settings, machine)
 
 
-def programs(settings: Settings) -> Iterator[File]:
-    """What the maintenance window runs."""
-    for part in ("maintenance", "apt"):
+def programs(settings: Settings, turn: int | None) -> Iterator[File]:
+    """What the maintenance window runs; `turn` is this host's in its cluster, None without one."""
+    for part in ("maintenance", "together", "apt"):
         yield File(f"{SCRIPTS}/{part}.sh", script_file(part))
     for unit in _UNITS:
-        text = template(unit, settings=settings, script=f"{SCRIPTS}/maintenance.sh")
+        text = template(unit, settings=settings, script=f"{SCRIPTS}/maintenance.sh", turn=turn)
         yield File(f"{systemd.DIRECTORY}/{unit}", text)
 
 
@@ -60,7 +60,8 @@ def hardening(known: Preflight) -> None:
     """
     settings = known.settings
     files, without = [*configuration(settings)], without_window(settings, known.machine)
-    parts = [] if without else [*programs(settings)]
+    turn = known.cluster.turn if known.cluster else None
+    parts = [] if without else [*programs(settings, turn)]
     units = {"systemd-journald.service": [_JOURNAL]}
     if settings.auditd == "on":
         units["auditd.service"] = []

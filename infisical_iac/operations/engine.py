@@ -1,8 +1,22 @@
-"""An engine that is not this project's."""
+"""The engine: one that is not this project's, and that of a cluster's host."""
+
+from threading import Lock
 
 from pyinfra.context import host
 
-from infisical_iac.operations.telling import Commands, telling_operation
+from infisical_iac.errors import UserError
+from infisical_iac.operations import journal, systemd
+from infisical_iac.operations.files import File
+from infisical_iac.operations.remote import CommandFailed, run, write
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
+
+_TOGETHER_SECONDS = 180
+_one_at_a_time = Lock()
+
+
+class EngineApart(UserError):
+    """A node did not come back to the others after its engine was restarted."""
 
 
 @telling_operation
@@ -10,3 +24,45 @@ def left(why: str) -> Commands:
     """Change nothing; the preflight has looked whether the engine is one that Infisical runs on."""
     host.noop(why)
     yield from ()
+
+
+@telling_operation
+def without_live_restore(config: File) -> Commands:
+    """Have an engine that runs with `live-restore` read daemon.json without it.
+
+    What runs on a host that was alone goes on running.
+    """
+    journal.item("~", "docker.service", "reads daemon.json anew, without live-restore")
+    yield step(_reload, config)
+
+
+def in_turn(verb: str, unit: str) -> None:
+    """Have systemd start or restart the engine of a cluster's host, one host at a time.
+
+    The next one waits until all nodes and services are there again. Raises EngineApart.
+    """
+    with _one_at_a_time:
+        if verb != "restart":
+            systemd.systemctl(verb, unit)
+            return
+        try:
+            run(script("engine", "nodes"), doing="see whether all nodes are there")
+        except CommandFailed:
+            raise EngineApart(
+                f"Docker on {host.name} waits for a restart, but another node is not there, and "
+                "with both away there would be no majority: bring that one back first"
+            ) from None
+        systemd.systemctl(verb, unit)
+        try:
+            run(script("engine", "settle", str(_TOGETHER_SECONDS)), doing="wait for the cluster")
+        except CommandFailed:
+            raise EngineApart(
+                f"{host.name} is not in order {_TOGETHER_SECONDS} s after a restart of its "
+                "Docker, and no other host's is restarted: see `docker node ls` and `docker "
+                "service ls` on it"
+            ) from None
+
+
+def _reload(config: File) -> None:
+    write(config.path, config.content, mode=config.mode)
+    run(script("engine", "reload", config.path), doing="let Docker read its configuration")

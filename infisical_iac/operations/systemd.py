@@ -1,7 +1,7 @@
 """systemd units: enabled, running, and with the configuration that is on disk."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pyinfra.context import host
 
@@ -38,16 +38,22 @@ def installed(
 
 
 @telling_operation
-def running(units: Sequence[str], *, config: Mapping[str, Sequence[str]] = {}) -> Commands:
+def running(
+    units: Sequence[str],
+    *,
+    config: Mapping[str, Sequence[str]] = {},
+    act: Callable[[str, str], object] | None = None,
+) -> Commands:
     """Enable and start `units`; restart those whose files in `config` are newer than they.
 
     A unit whose own condition is not met, such as a clock service in a container, counts as
-    settled: systemd would skip it again.
+    settled: systemd would skip it again. `act` does it, called with what systemctl is to do, such
+    as `restart`, and the unit; None for systemctl itself.
     """
     states = host.get_fact(
         Units, units=list(units), config={unit: list(paths) for unit, paths in config.items()}
     )
-    commands = [*brought_up(units, states, config=config)]
+    commands = [*brought_up(units, states, config=config, act=act)]
     if not commands:
         host.noop(f"{', '.join(units)} enabled and running")
     yield from commands
@@ -58,6 +64,7 @@ def brought_up(
     states: Mapping[str, UnitState],
     *,
     config: Mapping[str, Sequence[str]] = {},
+    act: Callable[[str, str], object] | None = None,
 ) -> Commands:
     """Tell and do what `running` does, by the `states` of the units."""
     for unit in units:
@@ -65,7 +72,12 @@ def brought_up(
         if verbs:
             journal.item("~", unit, " and ".join(_WORDS[verb] for verb in verbs))
         for verb in verbs:
-            yield step(run, f"systemctl {verb} {shlex.quote(unit)}", doing=f"{verb} {unit}")
+            yield step(act or systemctl, verb, unit)
+
+
+def systemctl(verb: str, unit: str) -> None:
+    """Have systemd do something to a unit of the current host."""
+    run(f"systemctl {verb} {shlex.quote(unit)}", doing=f"{verb} {unit}")
 
 
 def _due(state: UnitState | None, *, will_be_stale: bool) -> list[str]:

@@ -3,6 +3,9 @@
 #   maintenance.sh run [reboot]   upgrades Docker's packages, then, with `reboot`, reboots the host
 #                                 if an update asked for it; waits two hours for what it must not
 #                                 disturb
+#   maintenance.sh turn <number>  on a host of a cluster, before `run`: waits half an hour for each
+#                                 host before this one, then for all nodes to be there and for each
+#                                 service to have all its tasks
 #   maintenance.sh failed         tells the journal and the webhook what failed
 set -eu
 here=$(dirname "$0")
@@ -11,6 +14,7 @@ work=$state/work
 metrics=infisical_maintenance
 project=label=com.docker.compose.project=infisical
 . "$here/reporting.sh"
+. "$here/together.sh"
 
 # Nothing begins any more while the two locks are held: no run of infisical-iac, whose lock names
 # its holder as lock.sh does, and neither a backup nor the part of a drill that reads one.
@@ -29,7 +33,7 @@ hold() {
 }
 
 under_way() {
-    for each in restore upgrade rotation; do
+    for each in restore upgrade rotation scale; do
         reason="a change of what serves, $each, has not ended: run \`infisical-iac apply\`"
         test ! -e "/var/lib/infisical-$each/state" || return 0
     done
@@ -48,10 +52,30 @@ packages() {
 
 well() {
     docker info >/dev/null 2>&1 || return 1
+    together || return 1
     for container in $(docker ps --all --quiet --filter "$project"); do
         test "$(docker inspect --format '{{ .State.Health.Status }}' "$container")" = healthy ||
             return 1
     done
+}
+
+turn() {
+    mkdir -p "$work"
+    : >"$state/running"
+    sleep $(($1 * 1800))
+    for attempts in $(seq 120); do
+        if together; then return 0; fi
+        sleep 30
+    done
+    reason="another node of the cluster is not there, or a service lacks tasks, so this host waits"
+    conclude
+    exit 1
+}
+
+conclude() {
+    printf '{"ended": "%s", "failure": "%s"}\n' "$(utc "$(date +%s)")" "$(echo "$reason" | plain)" |
+        store "$state/last.json"
+    rm -f "$state/running"
 }
 
 upgraded() {
@@ -69,9 +93,7 @@ run() {
     mkdir -p "$work"
     : >"$state/running"
     ! { hold && upgraded; } || reason=
-    printf '{"ended": "%s", "failure": "%s"}\n' "$(utc "$(date +%s)")" "$(echo "$reason" | plain)" |
-        store "$state/last.json"
-    rm -f "$state/running"
+    conclude
     test -z "$reason" || exit 1
     test "${1-}" = reboot && test -e /run/reboot-required || exit 0
     asking=$(cat /run/reboot-required.pkgs 2>/dev/null | xargs)

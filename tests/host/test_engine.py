@@ -34,8 +34,10 @@ def test_the_engine_was_started_with_the_configuration_on_disk(engine: UnitState
     assert not engine.stale
 
 
-def test_containers_survive_a_restart_of_the_engine(info: dict[str, Any]) -> None:
-    assert info["LiveRestoreEnabled"] is True
+def test_containers_survive_a_restart_of_the_engine_but_in_a_swarm(
+    info: dict[str, Any], settings: Settings
+) -> None:
+    assert info["LiveRestoreEnabled"] is (settings.topology == "single")
 
 
 def test_no_container_may_gain_privileges(info: dict[str, Any]) -> None:

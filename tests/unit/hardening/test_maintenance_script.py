@@ -12,7 +12,9 @@ from infisical_iac.rendering import script_file
 
 _PROGRAMS = {
     "dpkg-query": "printf 'ii  docker.io\\nhi  runc\\nun  docker-ce\\nii  containerd\\n'",
-    "docker": 'case $1 in ps) echo c1 ;; inspect) cat "$HOST/health" ;; esac',
+    "docker": (
+        'case $1 in info) echo inactive false ;; ps) echo c1 ;; inspect) cat "$HOST/health" ;; esac'
+    ),
     "systemctl": 'echo "$@" >>"$HOST/systemctl"; cat "$HOST/drill" 2>/dev/null || true',
     "sleep": ":",
     "flock": 'test "$3" != "$(cat "$HOST/locked" 2>/dev/null)"',
@@ -28,7 +30,7 @@ def host(tmp_path: Path) -> Path:
     """A host whose containers are healthy."""
     for directory in ("run", "var/lib/infisical-backup", "programs"):
         (tmp_path / directory).mkdir(parents=True)
-    for part in ("maintenance", "reporting"):
+    for part in ("maintenance", "reporting", "together"):
         text = script_file(part).replace("/var/lib/", f"{tmp_path}/var/lib/")
         (tmp_path / f"{part}.sh").write_text(text.replace("/run/", f"{tmp_path}/run/"))
     (tmp_path / "apt.sh").write_text(_APT)

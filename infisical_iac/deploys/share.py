@@ -1,0 +1,13 @@
+"""What all hosts of a cluster have in common, once all of it is made."""
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.operations.share import shared
+
+
+@deploy("Share")
+def share(known: Preflight) -> None:
+    """Bring the lead's state to all others; nothing of it on a host of its own."""
+    if known.cluster is not None:
+        shared(cluster=known.cluster, name="Share the lead's keys, credentials and records")

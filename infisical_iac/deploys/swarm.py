@@ -1,0 +1,38 @@
+"""The hosts of a cluster brought into one swarm, and each node what it should be."""
+
+from collections.abc import Iterator
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.facts.swarm import PROGRAM, UNIT, UNIT_FILE
+from infisical_iac.operations import cluster_stack, share
+from infisical_iac.operations import swarm as operation
+from infisical_iac.operations.files import File
+from infisical_iac.rendering import script_file, template
+
+
+def programs() -> Iterator[File]:
+    """What opens a host's part in the swarm when Docker starts."""
+    yield File(PROGRAM, script_file("swarm-unlock"))
+    yield File(UNIT_FILE, template(UNIT, script=PROGRAM))
+
+
+@deploy("Swarm")
+def swarm(known: Preflight) -> None:
+    """Make the swarm and bring the host into it; nothing of it on a host of its own."""
+    if known.cluster is None:
+        return
+    operation.begun(cluster=known.cluster, name="Make the swarm")
+    operation.joined(cluster=known.cluster, name="Bring the hosts into the swarm")
+    if known.leads:
+        cluster_stack.members_replaced(
+            cluster=known.cluster, name="Make room in etcd for a node that replaces another"
+        )
+    operation.arranged(cluster=known.cluster, name="Have the nodes as they should be")
+    operation.kept_open(
+        cluster=known.cluster,
+        programs=[*programs()],
+        name="Open the host's part in the swarm when it boots",
+    )
+    share.claimed(cluster=known.cluster, name="Have one host that leads")

@@ -1,0 +1,37 @@
+"""What a host began while it led its cluster, and came to no end of before another one led."""
+
+from pyinfra.context import host
+
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.operations import journal
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+
+
+@telling_operation
+def dropped(machine: MachineState) -> Commands:
+    """Forget a restore, change of version, rotation or move that has not ended on a host.
+
+    What the cluster has been like since is the present lead's: to undo it now would take back
+    what was written meanwhile. Backups and drills of the host wait for it else.
+    """
+    begun = {
+        "restore": machine.restoring,
+        "upgrade": machine.upgrading,
+        "rotation": machine.rotating,
+        "scale": machine.scaling,
+    }
+    found = {what: state.split()[0] for what, state in begun.items() if state}
+    if not found:
+        host.noop("nothing that the host began is under way")
+    for what, which in found.items():
+        journal.item("-", f"unfinished {what}", f"{which}, of when this host led")
+        path = f"/var/lib/infisical-{what}/state"
+        yield step(run, f"rm -rf {_beside(what)} {path}", doing=f"remove {path}")
+
+
+def _beside(what: str) -> str:
+    """What goes with the state: passwords that are not in their place, or a copy of the data."""
+    if what == "rotation":
+        return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
+    return f"/var/lib/infisical-{what}/fetched"

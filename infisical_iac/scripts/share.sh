@@ -1,0 +1,62 @@
+# The state that the hosts of a cluster share, from one to another.
+#
+#   share.sh give             prints it, in base64; nobody sees the output
+#   share.sh take <serial>    has what is on standard input in its place, and its serial; what it
+#                             replaces, and what is no part of it any more, is kept in
+#                             /var/lib/infisical-share/before/<serial>, of the last five times that
+#                             there was something
+#   share.sh lead <serial>    notes that this host leads, by this serial
+. ./basics.sh
+. ./state.sh
+work=/var/lib/infisical-share
+
+give() {
+    cd "$root"
+    paths | tar --create --gzip --files-from - | base64 --wrap 0
+}
+
+take() {
+    before=$work/before/$1
+    rm -rf "$work/new"
+    mkdir -p "$work/new" "$root"
+    base64 --decode | tar --extract --gzip --directory "$work/new"
+    # Until all is in its place, the host has none of the serials.
+    rm -f "$root/serial" "$root/led"
+    (cd "$work/new" && find . -type f) | sed 's,^\./,,' | while IFS= read -r path; do
+        cmp -s "$work/new/$path" "$root/$path" || put "$path"
+    done
+    paths | while IFS= read -r path; do
+        test -e "$work/new/$path" || aside "$path"
+    done
+    rm -rf "$work/new"
+    let_go
+    echo "$1" | store "$root/serial"
+}
+
+put() {
+    test ! -e "$root/$1" || aside "$1"
+    mkdir -p "$(dirname "$root/$1")"
+    cp --preserve=mode "$work/new/$1" "$root/$1.new"
+    sync "$root/$1.new"
+    mv -f "$root/$1.new" "$root/$1"
+}
+
+aside() {
+    mkdir -p "$(dirname "$before/$1")"
+    # An earlier taking of this serial, or another cluster's, may have put one there.
+    mv -f --backup=numbered "$root/$1" "$before/$1"
+}
+
+let_go() {
+    ls "$work/before" 2>/dev/null | sort -n | head -n -5 | while read -r old; do
+        rm -rf "$work/before/$old"
+    done
+}
+
+lead() {
+    mkdir -p "$root"
+    echo "$1" | store "$root/serial"
+    echo "$1" | store "$root/led"
+}
+
+"$@"

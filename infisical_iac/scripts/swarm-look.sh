@@ -1,0 +1,43 @@
+# What a host has of the swarm, and of the state that the hosts share. Nothing secret is printed.
+. ./state.sh
+
+# The source of what leaves by the default route; nothing is sent to ask for it.
+address() {
+    {
+        ip -o route get 192.0.2.1 || ip -o -6 route get 2001:db8::1
+    } 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p' | head -n 1
+}
+
+# Balancing in the kernel, by which a service has an address of its own.
+ipvs() { test -e /proc/net/ip_vs || modprobe --dry-run --quiet ip_vs 2>/dev/null; }
+
+# Encryption of an overlay, tried where nothing feels it: ESP with the cipher that Docker asks for,
+# and the mark of packets that are to have it.
+esp() {
+    key=0x$(printf %040d 1)
+    unshare --net sh -c "ip xfrm state add src 127.0.0.1 dst 127.0.0.2 proto esp spi 0x1000 \
+        mode transport aead 'rfc4106(gcm(aes))' $key 64 &&
+        ip xfrm policy add src 127.0.0.1 dst 127.0.0.2 dir out tmpl proto esp mode transport" \
+        >/dev/null 2>&1
+}
+
+echo "address $(address)"
+echo "hostname $(hostname)"
+! ipvs || echo ipvs
+! esp || echo esp
+test ! -e "$root/compose.yaml" || echo single
+test ! -e "$root/stack.yaml" || echo stack
+echo "mark $(cat "$root/swarm" 2>/dev/null)"
+echo "serial $(cat "$root/serial" 2>/dev/null)"
+echo "led $(cat "$root/led" 2>/dev/null)"
+test ! -s "$root/keys/encryption_key" ||
+    echo "key $(sha256sum <"$root/keys/encryption_key" | cut -c 1-16)"
+echo "state $(digest)"
+docker info --format 'info {{ json .Swarm }}{{ if .LiveRestoreEnabled }}
+live-restore{{ end }}' 2>/dev/null
+# An engine that is a manager knows the key and all nodes.
+if key=$(docker swarm unlock-key --quiet 2>/dev/null) && [ -n "$key" ] &&
+    [ "$key" = "$(cat "$root/keys/swarm_unlock_key" 2>/dev/null)" ]; then echo unlocks; fi
+docker node ls --quiet 2>/dev/null | sort -u | xargs --no-run-if-empty docker node inspect \
+    --format 'node {{ json . }}' 2>/dev/null
+true

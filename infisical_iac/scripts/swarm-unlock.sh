@@ -1,0 +1,13 @@
+# Opens the host's part in the swarm, which is locked whenever Docker starts; run by systemd's
+# infisical-unlock.service. The key goes to Docker on standard input.
+set -eu
+key=/etc/infisical/keys/swarm_unlock_key
+for attempts in $(seq 30); do
+    case $(docker info --format '{{ .Swarm.LocalNodeState }}' 2>/dev/null) in
+    locked) timeout 60 docker swarm unlock <"$key" || true ;;
+    active | inactive) exit 0 ;;
+    esac
+    sleep 1
+done
+echo "<3>The host's part in the swarm is still locked after a minute" >&2
+exit 1

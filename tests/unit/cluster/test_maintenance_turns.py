@@ -1,0 +1,121 @@
+"""The maintenance window on hosts of a cluster, played: one after another, and none while one is
+away."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.deploys.hardening import programs
+from infisical_iac.rendering import script_file
+from tests.unit.settings_of import settings_of
+
+_DOCKER = """#!/bin/sh
+case "$*" in "$(cat "$HOST/failing" 2>/dev/null || echo none)"*)
+    echo "Error response from daemon: The swarm does not have a leader." >&2
+    exit 1
+    ;;
+esac
+case "$*" in
+*LocalNodeState*) cat "$HOST/info" ;;
+info*) cut -d " " -f 2 "$HOST/info" ;;
+"node ls"*) cat "$HOST/nodes" ;;
+"service ls"*) cat "$HOST/services" ;;
+esac
+"""
+_SLEEP = '#!/bin/sh\necho "$1" >>"$HOST/slept"\n'
+_NODES = "Ready Active Leader\nReady Active Reachable\nReady Active Reachable\nReady Active \n"
+_SERVICES = "infisical_etcd-1 1/1\ninfisical_infisical 3/3 (max 1 per node)\n"
+
+Turn = Callable[[int], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A manager of a cluster in which all is well."""
+    (tmp_path / "programs").mkdir()
+    for part in ("maintenance", "reporting", "together"):
+        text = script_file(part).replace("/var/lib/", f"{tmp_path}/")
+        (tmp_path / f"{part}.sh").write_text(text)
+    for name, text in {"docker": _DOCKER, "sleep": _SLEEP}.items():
+        (tmp_path / "programs" / name).write_text(text)
+        (tmp_path / "programs" / name).chmod(0o755)
+    (tmp_path / "info").write_text("active true\n")
+    (tmp_path / "nodes").write_text(_NODES)
+    (tmp_path / "services").write_text(_SERVICES)
+    return tmp_path
+
+
+@pytest.fixture
+def turn(host: Path) -> Turn:
+    """Waits for the host's turn."""
+
+    def run(number: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", host / "maintenance.sh", "turn", str(number)],
+            env={"HOST": str(host), "PATH": f"{host}/programs:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(0, "0"), (1, "1800"), (4, "7200")])
+def test_each_host_waits_half_an_hour_for_each_one_before_it(
+    host: Path, turn: Turn, number: int, seconds: str
+) -> None:
+    assert turn(number).returncode == 0
+    assert (host / "slept").read_text() == f"{seconds}\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("nodes", _NODES.replace("Ready Active Reachable", "Down Active Unreachable", 1), "Down"),
+        ("nodes", _NODES.replace("Active Leader", "Drain Leader"), "Drain"),
+        ("nodes", _NODES.replace("Active \n", "Active Unreachable\n"), "Unreachable"),
+        ("services", _SERVICES.replace("3/3", "2/3"), "infisical_infisical 2/3"),
+        ("info", "locked false\n", ""),
+    ],
+)
+def test_a_host_waits_an_hour_for_all_others_and_then_lets_the_window_pass(
+    host: Path, turn: Turn, file: str, text: str, told: str
+) -> None:
+    (host / file).write_text(text)
+    done = turn(0)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert (host / "slept").read_text().splitlines()[1:] == ["30"] * 120
+    last = json.loads((host / "infisical-maintenance/last.json").read_text())
+    assert last["failure"].startswith("another node of the cluster is not there, or a service")
+    assert not (host / "infisical-maintenance/running").exists()
+
+
+@pytest.mark.parametrize("failing", ["node ls", "service ls", "info"])
+def test_what_docker_can_not_tell_is_not_there(host: Path, turn: Turn, failing: str) -> None:
+    (host / "failing").write_text(failing)
+    done = turn(0)
+    assert done.returncode == 1
+    assert "does not have a leader" in done.stderr
+
+
+def test_a_worker_sees_no_more_than_that_it_is_in_there(host: Path, turn: Turn) -> None:
+    (host / "info").write_text("active false\n")
+    (host / "nodes").unlink()
+    assert turn(3).returncode == 0
+
+
+def test_the_unit_of_a_clusters_host_waits_for_its_turn() -> None:
+    def unit(turn: int | None) -> str:
+        files = {file.path.rpartition("/")[2]: file for file in programs(settings_of(), turn)}
+        return files["infisical-maintenance.service"].content
+
+    assert "ExecStartPre" not in unit(None)
+    assert "TimeoutStartSec=4h" in unit(None)
+    assert "maintenance.sh turn 2\n" in unit(2)
+    assert "TimeoutStartSec=6h" in unit(2)

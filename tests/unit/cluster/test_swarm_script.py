@@ -1,0 +1,248 @@
+"""A host's part in the swarm, on a played host: no secret among arguments, nothing half-known."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.facts.swarm import Swarm
+from tests.unit.played_host import PlayedHost, played
+
+_TOKEN, _KEY = "SWMTKN-1-obviously-fake", "SWMKEY-1-obviously-fake"
+_DOCKER = f"""#!/bin/sh
+echo "docker $*" >>"$HOST/calls"
+case "$*" in
+*LocalNodeState*) cat "$HOST/state" ;;
+*Cluster.ID*) echo swarm-id node-id ;;
+"swarm unlock") cat >"$HOST/opened"; echo active >"$HOST/state" ;;
+"swarm unlock-key"*) echo {_KEY} ;;
+"swarm join-token"*) echo {_TOKEN} ;;
+"swarm leave"*) test ! -e "$HOST/lost" || exit 1; echo inactive >"$HOST/state" ;;
+*DockerRootDir*) echo "$HOST/docker" ;;
+esac
+"""
+_CURL = """#!/bin/sh
+echo "curl $*" >>"$HOST/calls"
+cat >"$HOST/body"
+if [ -e "$HOST/refusal" ]; then cat "$HOST/refusal"; else echo active >"$HOST/state"; fi
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> PlayedHost:
+    """A host whose engine runs, in no swarm."""
+    host = played(tmp_path)
+    for name, text in {"docker": _DOCKER, "curl": _CURL, "sleep": "#!/bin/sh\n"}.items():
+        (tmp_path / "programs" / name).write_text(text)
+        (tmp_path / "programs" / name).chmod(0o755)
+    host.write("/state", "inactive\n")
+    host.write("/calls", "")
+    return host
+
+
+def _join(host: PlayedHost, *anew: str) -> subprocess.CompletedProcess[str]:
+    step = ("swarm", "join", "10.0.0.2", "10.0.0.1:2377", *anew)
+    return host.run(*step, stdin=f"swarm-id\n{_TOKEN}\n")
+
+
+def _calls(host: PlayedHost) -> list[str]:
+    return (host.read("/calls") or "").splitlines()
+
+
+def test_a_host_joins_with_a_token_that_no_process_has_as_an_argument(host: PlayedHost) -> None:
+    done = _join(host)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert json.loads(host.read("/body") or "") == {
+        "ListenAddr": "0.0.0.0:2377",
+        "AdvertiseAddr": "10.0.0.2",
+        "RemoteAddrs": ["10.0.0.1:2377"],
+        "JoinToken": _TOKEN,
+    }
+    assert _calls(host)
+    assert not any(_TOKEN in call for call in _calls(host))
+    assert host.read("/etc/infisical/swarm") == "swarm-id\n"
+
+
+def test_a_host_that_is_in_the_swarm_is_marked_and_left_there(host: PlayedHost) -> None:
+    host.write("/state", "active\n")
+    host.write("/etc/infisical/swarm", "new\n")
+    assert _join(host).returncode == 0
+    assert host.read("/etc/infisical/swarm") == "swarm-id\n"
+    assert host.read("/body") is None
+
+
+def test_a_host_that_was_taken_out_joins_anew(host: PlayedHost) -> None:
+    host.write("/state", "active\n")
+    assert _join(host, "anew").returncode == 0
+    assert "docker swarm leave --force" in _calls(host)
+    assert host.read("/body") is not None
+
+
+def test_a_part_that_its_managers_gave_up_and_that_cant_leave_is_forgotten(
+    host: PlayedHost,
+) -> None:
+    host.write("/state", "pending\n")
+    host.write("/lost", "")
+    host.write("/docker/swarm/docker-state.json", "{}")
+    host.write("/docker/volumes/kept", "")
+    assert _join(host, "anew").returncode == 0
+    assert host.read("/docker/swarm/docker-state.json") is None
+    assert host.read("/docker/volumes/kept") == ""
+    assert host.read("/etc/infisical/swarm") == "swarm-id\n"
+
+
+def test_a_refusal_is_told_without_the_token_and_the_host_stays_this_projects(
+    host: PlayedHost,
+) -> None:
+    host.write("/refusal", f'{{"message": "invalid join token {_TOKEN}"}}')
+    done = _join(host)
+    assert done.returncode == 1
+    assert done.stderr == '{"message": "invalid join token (token)"}\n'
+    assert host.read("/etc/infisical/swarm") == "new\n"
+
+
+def test_the_first_manager_keeps_the_key_and_says_nothing(host: PlayedHost) -> None:
+    done = host.run("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    [begun] = [call for call in _calls(host) if "swarm init" in call]
+    assert "--advertise-addr 10.0.0.1 --default-addr-pool 10.201.0.0/16" in begun
+    assert begun.endswith("--cert-expiry 720h --autolock")
+    file = host.directory / "etc/infisical/keys/swarm_unlock_key"
+    assert file.read_text() == f"{_KEY}\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_swarm_whose_key_was_lost_before_anything_was_in_it_is_begun_anew(
+    host: PlayedHost,
+) -> None:
+    host.write("/state", "locked\n")
+    host.write("/etc/infisical/swarm", "new\n")
+    host.ok(("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720"))
+    done = [call for call in _calls(host) if "leave" in call or "init" in call]
+    assert [call.split()[2] for call in done] == ["leave", "init"]
+    assert host.read("/etc/infisical/keys/swarm_unlock_key") == f"{_KEY}\n"
+
+
+def test_a_locked_part_is_opened_with_the_key_on_standard_input(host: PlayedHost) -> None:
+    host.ok(("swarm", "keep"))
+    host.write("/state", "locked\n")
+    host.ok(("swarm", "unlock"), ("swarm", "ready", "3"))
+    assert host.read("/opened") == f"{_KEY}\n"
+    assert not any(_KEY in call for call in _calls(host))
+
+
+def test_the_unit_opens_it_when_docker_starts(host: PlayedHost) -> None:
+    host.ok(("swarm", "keep"))
+    host.write("/state", "locked\n")
+    host.ok(("swarm-unlock",))
+    assert host.read("/opened") == f"{_KEY}\n"
+
+
+def test_the_unit_fails_where_the_key_does_not_open_it(host: PlayedHost) -> None:
+    host.write("/state", "pending\n")
+    done = host.run("swarm-unlock")
+    assert (done.returncode, done.stderr.count("still locked after a minute")) == (1, 1)
+
+
+def test_after_a_rotation_the_new_key_is_kept(host: PlayedHost) -> None:
+    host.write("/etc/infisical/keys/swarm_unlock_key", "older\n")
+    done = host.run("swarm", "rotate")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert [call for call in _calls(host) if "--rotate" in call] == [
+        "docker swarm join-token --rotate --quiet worker",
+        "docker swarm join-token --rotate --quiet manager",
+        "docker swarm unlock-key --rotate --quiet",
+    ]
+    assert host.read("/etc/infisical/keys/swarm_unlock_key") == f"{_KEY}\n"
+
+
+def test_a_host_that_leaves_keeps_nothing_of_the_swarm_but_its_other_keys(
+    host: PlayedHost,
+) -> None:
+    _join(host)
+    host.ok(("swarm", "keep"), ("share", "lead", "3"))
+    host.write("/etc/infisical/keys/encryption_key", "obviously-fake")
+    host.ok(("swarm", "leave"), ("swarm", "leave"))
+    assert _calls(host).count("docker swarm leave --force") == 1
+    left = [str(each.relative_to(host.directory)) for each in host.directory.glob("etc/**/*")]
+    assert sorted(left) == [
+        "etc/infisical",
+        "etc/infisical/keys",
+        "etc/infisical/keys/encryption_key",
+    ]
+
+
+def test_a_part_that_does_not_come_up_is_told(host: PlayedHost) -> None:
+    done = host.run("swarm", "ready", "3")
+    assert done.stderr == "the host's part in the swarm is inactive after 3 s\n"
+
+
+def test_a_look_shows_no_key(host: PlayedHost) -> None:
+    host.ok(("swarm", "keep"))
+    found = host.run("swarm-look").stdout
+    assert "unlocks" in found.splitlines()
+    assert _KEY not in found
+
+
+def test_what_a_manager_says_is_read() -> None:
+    info = {
+        "NodeID": "id1",
+        "NodeAddr": "10.0.0.1",
+        "LocalNodeState": "active",
+        "ControlAvailable": True,
+        "Cluster": {
+            "ID": "swarm-id",
+            "DefaultAddrPool": ["10.201.0.0/16"],
+            "Spec": {
+                "EncryptionConfig": {"AutoLockManagers": True},
+                "CAConfig": {"NodeCertExpiry": 2592000 * 10**9},
+            },
+        },
+    }
+    node = {
+        "ID": "id2",
+        "Spec": {
+            "Role": "manager",
+            "Availability": "drain",
+            "Labels": {"infisical.host": "two", "infisical.node": "2", "infisical.joined": "new"},
+        },
+        "Description": {"Hostname": "h2"},
+        "Status": {"State": "down", "Addr": "0.0.0.0"},
+        "ManagerStatus": {"Reachability": "unreachable", "Addr": "10.0.0.2:2377"},
+    }
+    found = Swarm().process(
+        [
+            *("address 10.0.0.1", "hostname h1", "ipvs", "stack", "mark swarm-id", "serial 3"),
+            *("led", "key 0123", "state 4567", f"info {json.dumps(info)}", "unlocks"),
+            *(f"node {json.dumps(node)}", "files:", "units:"),
+        ]
+    )
+    assert (found.state, found.id, found.swarm, found.mark) == (
+        "active",
+        "id1",
+        "swarm-id",
+        "swarm-id",
+    )
+    assert (found.autolock, found.expiry, found.pool) == (True, 2592000, "10.201.0.0/16")
+    assert (found.control, found.unlocks, found.ipvs, found.esp) == (True, True, True, False)
+    assert (found.serial, found.led, found.digest, found.key) == (3, 0, "4567", "0123")
+    [other] = found.members
+    assert (other.id, other.host, other.number, other.joined) == ("id2", "two", 2, "new")
+    assert (other.address, other.down, other.active, other.manager) == (
+        "10.0.0.2",
+        True,
+        False,
+        True,
+    )
+
+
+def test_a_manager_without_a_majority_lists_no_nodes_and_does_not_work() -> None:
+    info = {"LocalNodeState": "active", "ControlAvailable": True, "Cluster": {"ID": ""}}
+    found = Swarm().process([f"info {json.dumps(info)}", "files:", "units:"])
+    assert (found.control, found.members) == (False, ())
+
+
+def test_a_host_without_docker_is_in_no_swarm() -> None:
+    found = Swarm().process(["address 10.0.0.1", "mark ", "serial ", "files:", "units:"])
+    assert (found.state, found.mark, found.serial) == ("", "", 0)
