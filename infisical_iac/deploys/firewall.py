@@ -17,7 +17,12 @@ def firewall(known: Preflight) -> None:
         operation.removed(name="Leave the host's firewall to others")
         return
     operation.kept(
-        openings=openings(known.settings, *(known.machine.ssh_ports or (_SSH_PORT,))),
+        openings=openings(
+            known.settings,
+            *(known.machine.ssh_ports or (_SSH_PORT,)),
+            peers=known.cluster.peers if known.cluster else (),
+        ),
         machine=known.machine,
+        in_cluster=known.cluster is not None,
         name="Drop what the settings don't let in",
     )

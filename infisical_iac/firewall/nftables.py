@@ -30,7 +30,7 @@ def ruleset(openings: Iterable[Opening]) -> str:
         "firewall.nft",
         bridges=BRIDGES,
         input=[rule for each in listed for rule in _input(each)],
-        forward=[rule for each in listed if not each.limited for rule in _forward(each)],
+        forward=[rule for each in listed if _is_published(each) for rule in _forward(each)],
     )
 
 
@@ -52,7 +52,7 @@ def refuse(
     Args:
         client: the address that the host sees the live connection come from, empty without one.
         uplinks: the names of the interfaces that have a default route.
-        is_in_swarm: whether the host's Docker is.
+        is_in_swarm: whether the host's Docker is, in one that is not this project's.
     """
     if is_in_swarm:
         raise FirewallError(
@@ -80,9 +80,16 @@ def _is_own(address: str) -> bool:
 
 def _input(opening: Opening) -> Iterator[str]:
     verdict = "goto ssh" if opening.limited else "accept"
-    if opening.ports:
-        for source in _sources(opening):
+    for source in _sources(opening):
+        if opening.protocol == "esp":
+            yield f"{source}meta l4proto esp {verdict}"
+        elif opening.ports:
             yield f"{source}{opening.protocol} dport {_set(opening.ports)} {verdict}"
+
+
+def _is_published(opening: Opening) -> bool:
+    # SSH and what the nodes tell each other is the host's own, no container's.
+    return not opening.limited and opening.description != "nodes"
 
 
 def _forward(opening: Opening) -> Iterator[str]:

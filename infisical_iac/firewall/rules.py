@@ -4,7 +4,7 @@ The host's own, in nftables, and the one of the cloud in front of it have the sa
 same settings.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Literal
@@ -12,7 +12,9 @@ from typing import Literal
 from infisical_iac.firewall.settings import EVERYBODY
 from infisical_iac.settings import Settings
 
-Protocol = Literal["tcp", "udp", "icmp"]
+Protocol = Literal["tcp", "udp", "icmp", "esp"]
+# What the nodes of a swarm tell each other: its managers, who is there, and the overlay networks.
+_MANAGERS, _GOSSIP, _OVERLAY = 2377, 7946, 4789
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Opening:
     """What is let in: all else is dropped, but for answers to what the host itself began.
 
     Attributes:
-        ports: destination ports; none for `icmp`, which stands for pings of both IP versions.
+        ports: destination ports; none for `icmp`, which stands for pings of both IP versions, and
+            for `esp`, which is encrypted overlay networks.
         networks: where from, IPv4 and IPv6, in CIDR notation, none within another.
         limited: whether one source may open only so many connections a minute, on the host.
     """
@@ -47,23 +50,40 @@ class Opening:
         return any(of in ip_network(each) for each in self.networks)
 
 
-def openings(settings: Settings, *ssh_ports: int) -> tuple[Opening, ...]:
+def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> tuple[Opening, ...]:
     """What is open on the host: first SSH, then what the ingress needs, then what was asked for.
 
     Args:
         ssh_ports: where sshd listens.
+        peers: the addresses of the nodes of the cluster that the host is of.
     """
-    web = settings.ingress != "none"
+    web, balancer = settings.ingress != "none", settings.balancer_address
     return (
         Opening("tcp", ssh_ports, _apart(settings.ssh_networks), "SSH", limited=True),
         Opening("icmp", (), EVERYBODY, "ping"),
         *((Opening("tcp", (80, 443), EVERYBODY, "HTTP and HTTPS"),) if web else ()),
-        *((Opening("udp", (443,), EVERYBODY, "HTTP/3"),) if web else ()),
+        # A Load Balancer passes no UDP on.
+        *((Opening("udp", (443,), EVERYBODY, "HTTP/3"),) if web and not balancer else ()),
+        # Behind one that ends https itself, Infisical is for it alone.
+        *(
+            (Opening("tcp", (settings.http_port,), _apart([balancer]), "Load Balancer"),)
+            if balancer and not web
+            else ()
+        ),
         *(
             Opening(each.protocol, (each.port,), _apart(each.networks), "allowed_ports")
             for each in settings.allowed_ports
         ),
+        *_among(_apart(peers)),
     )
+
+
+def _among(nodes: tuple[str, ...]) -> Iterator[Opening]:
+    """What the nodes of a cluster let each other in for."""
+    if nodes:
+        yield Opening("tcp", (_MANAGERS, _GOSSIP), nodes, "nodes")
+        yield Opening("udp", (_OVERLAY, _GOSSIP), nodes, "nodes")
+        yield Opening("esp", (), nodes, "nodes")
 
 
 def _apart(networks: Iterable[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What differs of the firewall, which is the host's own once more in front of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hcloud.firewalls import FirewallResource, FirewallRule
 
@@ -8,22 +8,22 @@ from infisical_iac.hetzner.api import LABELS, ended
 from infisical_iac.hetzner.change import Changes, change
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.firewall import differ, rules
-from infisical_iac.hetzner.have import Have
+from infisical_iac.hetzner.have import Common, Have
 from infisical_iac.hetzner.wanted import Wanted
 
 # Whether one can log in to the server at this moment, by a new connection.
 Alive = Callable[[], bool]
 
 
-def firewall(want: Wanted, have: Have, alive: Alive) -> Changes:
+def firewall(want: Wanted, common: Common, haves: Sequence[Have], alive: Alive) -> Changes:
     """The firewall, with the rules that are wanted, or none where the setting is off."""
-    what, wanted = f"firewall {want.name}", rules(want.openings)
-    wall = have.firewall
+    what, wanted = f"firewall {want.family}", rules(want.openings)
+    wall = common.firewall
     if wall is None:
         if wanted:
-            yield change("+", what, _opens(wanted), lambda: _make_wall(want, have))
+            yield change("+", what, _opens(wanted), lambda: _make_wall(want, common))
     elif not wanted:
-        yield change("-", what, "setting 'firewall' is off", lambda: remove_wall(have))
+        yield change("-", what, "setting 'firewall' is off", lambda: remove_wall(common, haves))
     elif differ(wanted, there := wall.rules or []):
 
         def to(rules: list[FirewallRule]) -> None:
@@ -46,14 +46,14 @@ def _tried(make: Callable[[], None], undo: Callable[[], None], alive: Alive) -> 
         )
 
 
-def _make_wall(want: Wanted, have: Have) -> None:
-    made = have.client.firewalls.create(
-        want.name,
+def _make_wall(want: Wanted, common: Common) -> None:
+    made = common.client.firewalls.create(
+        want.family,
         rules=rules(want.openings),
         labels=LABELS,  # type: ignore[arg-type]  # the library's annotation is wrong
     )
     ended(*(made.actions or []))
-    have.firewall = made.firewall
+    common.firewall = made.firewall
 
 
 def _opens(wanted: list[FirewallRule]) -> str:
@@ -63,18 +63,18 @@ def _opens(wanted: list[FirewallRule]) -> str:
 
 def guards(have: Have) -> bool:
     """Whether the firewall is applied to the server."""
-    assert have.firewall is not None
+    assert have.common.firewall is not None
     assert have.server is not None
     return any(
         each.server is not None and each.server.id == have.server.id
-        for each in have.firewall.applied_to or []
+        for each in have.common.firewall.applied_to or []
     )
 
 
 def apply_wall(have: Have, alive: Alive) -> None:
     """Apply the firewall to the server."""
-    assert have.firewall is not None
-    wall, on = have.firewall, [_on(have)]
+    assert have.common.firewall is not None
+    wall, on = have.common.firewall, [_on(have)]
     _tried(
         lambda: ended(*wall.apply_to_resources(on)),
         lambda: ended(*wall.remove_from_resources(on)),
@@ -86,10 +86,10 @@ def _on(have: Have) -> FirewallResource:
     return FirewallResource(type=FirewallResource.TYPE_SERVER, server=have.server)
 
 
-def remove_wall(have: Have) -> None:
-    """Take the firewall off the server, and delete it; the API refuses if others have it too."""
-    assert have.firewall is not None
-    if have.server is not None and guards(have):
-        ended(*have.firewall.remove_from_resources([_on(have)]))
-    have.firewall.delete()
-    have.firewall = None
+def remove_wall(common: Common, haves: Sequence[Have]) -> None:
+    """Take the firewall off the servers, and delete it; the API refuses if others have it too."""
+    assert common.firewall is not None
+    if on := [_on(each) for each in haves if each.server is not None and guards(each)]:
+        ended(*common.firewall.remove_from_resources(on))
+    common.firewall.delete()
+    common.firewall = None

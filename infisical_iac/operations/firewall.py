@@ -24,13 +24,23 @@ _UNIT_FILE = f"{systemd.DIRECTORY}/{UNIT}"
 
 
 @telling_operation
-def kept(openings: Sequence[Opening], *, machine: MachineState) -> Commands:
+def kept(
+    openings: Sequence[Opening], *, machine: MachineState, in_cluster: bool = False
+) -> Commands:
     """Let in what is among `openings` and nothing else, now and from the next boot's beginning.
+
+    Args:
+        in_cluster: whether the Swarm that the host may be in is this project's.
 
     What other programs have in tables of their own stays. Raises FirewallError, with nothing
     changed, where that would lock out whoever is connected, or break what Docker does in a Swarm.
     """
-    refuse(openings, client=machine.ssh_client, uplinks=machine.uplinks, is_in_swarm=machine.swarm)
+    refuse(
+        openings,
+        client=machine.ssh_client,
+        uplinks=machine.uplinks,
+        is_in_swarm=machine.swarm and not in_cluster,
+    )
     text = ruleset(openings)
     there = _look(text)
     if there.installed and not there.wanted.startswith("table "):
@@ -41,7 +51,7 @@ def kept(openings: Sequence[Opening], *, machine: MachineState) -> Commands:
             "~" if there.actual else "+",
             f"firewall, table {TABLE}",
             "on trial → proven" if there.on_trial else "",
-            changes(there.actual, there.wanted),
+            changes(there.actual, there.wanted) if there.installed else "",
         )
         yield step(_load, text, there.actual)
     wanted = [

@@ -16,8 +16,12 @@ from tests.host.sockets import Socket
 
 
 @pytest.fixture(scope="session")
-def opened(settings: Settings, machine: MachineState) -> tuple[Opening, ...]:
-    return openings(settings, *machine.ssh_ports)
+def opened(settings: Settings, machine: MachineState, host: Host) -> tuple[Opening, ...]:
+    """What is let in: on a cluster, what its nodes tell each other too."""
+    asked = "docker info --format '{{ range .Swarm.RemoteManagers }}{{ .Addr }} {{ end }}'"
+    managers = host.check_output(asked).split() if settings.topology == "swarm" else []
+    peers = [each.rpartition(":")[0].strip("[]") for each in managers]
+    return openings(settings, *machine.ssh_ports, peers=sorted(peers))
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,21 @@ def test_a_host_in_a_swarm_is_refused() -> None:
         refuse(openings(_settings(), 22), client="", uplinks=["eth0"], is_in_swarm=True)
 
 
+def test_nodes_of_a_cluster_let_each_other_in_and_nobody_else() -> None:
+    opened = openings(_settings(ingress="none"), 22, peers=("10.0.0.1", "10.0.0.2", "fd00::3"))
+    rules = [line.strip() for line in ruleset(opened).splitlines()]
+    # Networks beside each other are one.
+    assert [rule for rule in rules if "10.0.0.1" in rule] == [
+        "ip saddr { 10.0.0.1/32, 10.0.0.2/32 } tcp dport { 2377, 7946 } accept",
+        "ip saddr { 10.0.0.1/32, 10.0.0.2/32 } udp dport { 4789, 7946 } accept",
+        "ip saddr { 10.0.0.1/32, 10.0.0.2/32 } meta l4proto esp accept",
+    ]
+    assert "ip6 saddr { fd00::3/128 } meta l4proto esp accept" in rules
+    ports = ("2377", "7946", "4789")
+    named = [rule for rule in rules if any(port in rule for port in ports)]
+    assert all("saddr" in rule and "dport" in rule for rule in named)
+
+
 def test_a_bridge_of_ones_own_may_be_the_uplink() -> None:
     refuse(openings(_settings(), 22), client="", uplinks=["br0", "vmbr0"])
 
