@@ -1,0 +1,30 @@
+"""What compose.yaml and stack.yaml are rendered with alike."""
+
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.ingress.caddyfile import REVISION_PORT
+from infisical_iac.settings import Settings
+
+_MEBIBYTES = {"m": 1, "g": 1024}
+
+
+def shared(settings: Settings, machine: MachineState) -> dict[str, object]:
+    """The values that the templates of both, and the parts they share, take from the host."""
+    return {
+        "settings": settings,
+        # The heap leaves a third to what Node keeps outside of it.
+        "heap_mb": mebibytes(settings.infisical_memory) * 2 // 3,
+        "redis_maxmemory_mb": redis_maxmemory_mb(settings),
+        # The engine learnt it with version 25; Debian 12 has an older one, Ubuntu 24.04 either.
+        "start_interval": (machine.os, machine.release) == ("debian", "13"),
+        "revision_port": REVISION_PORT,
+    }
+
+
+def redis_maxmemory_mb(settings: Settings) -> int:
+    """The mebibytes of Redis's data, which leave a quarter to what it needs besides."""
+    return mebibytes(settings.redis_memory) * 3 // 4
+
+
+def mebibytes(size: str) -> int:
+    """The mebibytes of a checked size such as `1536m` or `2g`."""
+    return int(size[:-1]) * _MEBIBYTES[size[-1]]

@@ -1,0 +1,60 @@
+"""The settings of a cluster: what is taken, and how the rest is refused."""
+
+from typing import Any
+
+import pytest
+
+from infisical_iac.settings import SettingsError
+from tests.unit.settings_of import settings_of
+
+
+def test_one_host_is_the_default_and_runs_what_it_did() -> None:
+    settings = settings_of()
+    assert settings.topology == "single"
+    assert list(settings.services) == ["infisical", "postgres", "redis", "caddy"]
+    assert settings.services["postgres"] == settings.postgres_image
+
+
+def test_a_cluster_needs_its_own_images_and_for_drills_the_one_of_a_single_host() -> None:
+    settings = settings_of(topology="swarm")
+    assert settings.images == (
+        settings.infisical_reference,
+        settings.patroni_image,
+        settings.redis_image,
+        settings.etcd_image,
+        settings.haproxy_image,
+        settings.caddy_image,
+        settings.postgres_image,
+    )
+    assert "caddy" not in settings_of(topology="swarm", ingress="none").services
+
+
+@pytest.mark.parametrize(
+    "image", ["gcr.io/etcd-development/etcd:v3.5.21", "quay.io/coreos/etcd:3.5.21"]
+)
+def test_a_version_may_have_a_letter_before_it(image: str) -> None:
+    assert settings_of(etcd_image=image).etcd_image == image
+
+
+def test_an_address_is_taken_in_its_shortest_form() -> None:
+    assert settings_of(cluster_address="fd00:0:0::2").cluster_address == "fd00::2"
+    assert settings_of(cluster_address="").cluster_address == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"topology": "kubernetes"}, "setting 'topology': Input should be 'single' or 'swarm'"),
+        ({"cluster_address": "node-1"}, "'node-1' is no address; write where the other hosts"),
+        ({"cluster_address": "10.0.0.0/24"}, "'10.0.0.0/24' is no address"),
+        ({"infisical_replicas": 1}, "1 is out of range; choose 2 to 20"),
+        ({"infisical_replicas": 21}, "21 is out of range; choose 2 to 20"),
+        ({"patroni_image": "ghcr.io/zalando/spilo-17"}, "names no version; write one such as ghcr"),
+        ({"etcd_image": "gcr.io/etcd-development/etcd:latest"}, "names no version"),
+        ({"haproxy_image": "haproxy:lts"}, "names no version; write one such as haproxy:3.2.25"),
+    ],
+)
+def test_what_can_not_work_is_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings_of(**changes)
+    assert sentence in str(refused.value)

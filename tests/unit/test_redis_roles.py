@@ -1,0 +1,128 @@
+"""How a Redis and a sentinel of a cluster start: in the role that is known, with a private file."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.rendering import template
+
+_PASSWORD = "fake-redis-password"
+# What a sentinel answers is in a file of its name; one without a file doesn't answer.
+_REDIS_CLI = """#!/bin/sh
+test "$REDISCLI_AUTH" = fake-redis-password || exit 1
+cat "$(dirname "$0")/$2" 2>/dev/null || { echo "Could not connect" >&2; exit 1; }
+"""
+_REDIS_SERVER = """#!/bin/sh
+echo "$@"
+"""
+
+
+class Node:
+    """The directories of a container, and programs in the place of Redis's."""
+
+    def __init__(self, root: Path):
+        self.data, self.programs, self.secret = root / "data", root / "bin", root / "env"
+        self.data.mkdir()
+        self.programs.mkdir()
+        self.secret.write_text(f"REDIS_PASSWORD={_PASSWORD}\n")
+        for name, text in (("redis-cli", _REDIS_CLI), ("redis-server", _REDIS_SERVER)):
+            (self.programs / name).write_text(text)
+            (self.programs / name).chmod(0o755)
+
+    def answer(self, sentinel: int, master: str, epoch: int) -> None:
+        """Have a sentinel say who is the master, by a decision of some number."""
+        lines = ("name", "infisical", "ip", master, "port", "6379", "config-epoch", str(epoch))
+        (self.programs / f"sentinel-{sentinel}").write_text("\n".join(lines) + "\n")
+
+    def start(self, script: str, name: str) -> str:
+        """Start `name` by a script of the stack; the text of the file it is started with."""
+        text = template(script, numbers=(1, 2, 3), redis_maxmemory_mb=192)
+        text = text.replace("/run/secrets/env", str(self.secret)).replace("/data", str(self.data))
+        path = f"{self.programs}:{os.environ['PATH']}"
+        command = ["sh", "-c", text]
+        done = subprocess.run(
+            command, env={"PATH": path, "NAME": name}, capture_output=True, text=True, check=True
+        )
+        file = Path(done.stdout.split()[0])
+        assert _PASSWORD not in done.stdout + done.stderr
+        assert file.stat().st_mode & 0o777 == 0o600
+        return file.read_text()
+
+    def redis(self, name: str) -> str:
+        """The master that the Redis `name` follows, empty if it is the master."""
+        found = re.search(r"^replicaof (\S+) 6379$", self.start("redis.sh", name), re.MULTILINE)
+        return found[1] if found else ""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "master"), [("redis-1", ""), ("redis-2", "redis-1")])
+def test_on_the_very_first_start_the_first_is_the_master(
+    node: Node, name: str, master: str
+) -> None:
+    assert node.redis(name) == master
+
+
+@pytest.mark.parametrize(("name", "master"), [("redis-1", "redis-3"), ("redis-3", "")])
+def test_a_redis_starts_in_the_role_that_the_sentinels_say(
+    node: Node, name: str, master: str
+) -> None:
+    node.answer(2, "redis-3", 4)
+    (node.data / "redis.conf").write_text("replicaof redis-2 6379\n")
+    assert node.redis(name) == master
+
+
+def test_the_latest_decision_counts(node: Node) -> None:
+    node.answer(1, "redis-1", 9)
+    node.answer(2, "redis-2", 10)
+    node.answer(3, "redis-1", 9)
+    assert node.redis("redis-1") == "redis-2"
+
+
+@pytest.mark.parametrize(
+    ("before", "master"), [("replicaof redis-3 6379\n", "redis-3"), ("dir /data\n", "")]
+)
+def test_without_a_sentinel_it_keeps_the_role_it_had(node: Node, before: str, master: str) -> None:
+    (node.data / "redis.conf").write_text(before)
+    assert node.redis("redis-2") == master
+
+
+def test_a_new_password_is_taken_by_the_next_start(node: Node) -> None:
+    (node.data / "redis.conf").write_text("requirepass old\nmasterauth old\n")
+    text = node.start("redis.sh", "redis-1")
+    assert f"requirepass {_PASSWORD}\nmasterauth {_PASSWORD}\n" in text
+    assert "old" not in text
+
+
+def test_a_sentinel_keeps_what_it_knew_and_nothing_else(node: Node) -> None:
+    known = (
+        "sentinel monitor infisical redis-2 6379 2\nsentinel myid 0123\n"
+        "sentinel config-epoch infisical 5\nsentinel known-replica infisical redis-1 6379\n"
+        "sentinel known-sentinel infisical sentinel-2 26379 4567\n"
+    )
+    stale = "requirepass old\nsentinel auth-pass infisical old\nuser default on nopass\n"
+    (node.data / "sentinel.conf").write_text(stale + known)
+    # Another sentinel knows less than it does itself.
+    node.answer(2, "redis-1", 1)
+    text = node.start("sentinel.sh", "sentinel-1")
+    assert sorted(known.splitlines()) == sorted(set(text.splitlines()) & set(known.splitlines()))
+    assert text.count("sentinel monitor ") == 1
+    assert "old" not in text
+    assert "nopass" not in text
+
+
+def test_a_new_sentinel_asks_the_others(node: Node) -> None:
+    node.answer(3, "redis-2", 7)
+    assert "monitor infisical redis-2 6379 2" in node.start("sentinel.sh", "sentinel-1")
+
+
+def test_the_first_sentinels_watch_the_first_redis(node: Node) -> None:
+    text = node.start("sentinel.sh", "sentinel-1")
+    assert "sentinel monitor infisical redis-1 6379 2" in text
+    assert text.index("resolve-hostnames") < text.index("monitor") < text.index("auth-pass")
