@@ -9,6 +9,8 @@ from infisical_iac.operations.bootstrap import bootstrapped
 @deploy("Bootstrap")
 def bootstrap(known: Preflight) -> None:
     """Set the instance up, once, and keep sign-up closed."""
+    if not known.leads:
+        return
     bootstrapped(
         organization=known.settings.organization,
         admin_email=known.settings.admin_email,

@@ -9,6 +9,8 @@ from infisical_iac.operations.credentials import stored
 @deploy("Credentials")
 def credentials(known: Preflight) -> None:
     """Keep a working client secret on the host for every service and environment."""
+    if not known.leads:
+        return
     stored(
         desired=known.workspace,
         port=known.settings.http_port,

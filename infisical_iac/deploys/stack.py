@@ -2,17 +2,26 @@
 
 from pyinfra.api.deploy import deploy
 
+from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.ingress import traefik
-from infisical_iac.ingress.caddyfile import REVISION_PORT
-from infisical_iac.operations import ingress, keys, rotation, upgrade
+from infisical_iac.operations import (
+    cluster_change,
+    cluster_stack,
+    ingress,
+    keys,
+    leftovers,
+    rotation,
+    share,
+    upgrade,
+)
 from infisical_iac.operations import stack as containers
+from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.rendered import shared
 from infisical_iac.rendering import template
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade.release import unfinished
-
-_MEBIBYTES = {"m": 1, "g": 1024}
 
 
 def compose_file(settings: Settings, machine: MachineState, *, drill: bool = False) -> str:
@@ -20,31 +29,20 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
 
     A drill says with the variable INFISICAL_IMAGE which image it takes.
     """
-    # The engine learnt it with version 25; Debian 12 has an older one, Ubuntu 24.04 either.
-    start_interval = (machine.os, machine.release) == ("debian", "13")
+    values = shared(settings, machine)
     return template(
         "compose.yaml",
-        settings=settings,
+        **values,
         drill=drill,
         image="${INFISICAL_IMAGE:?}" if drill else settings.infisical_reference,
         cpus=settings.infisical_cpus / (2 if drill else 1),
-        # The heap leaves a third to what Node keeps outside of it.
-        heap_mb=mebibytes(settings.infisical_memory) * 2 // 3,
-        redis_maxmemory_mb=mebibytes(settings.redis_memory) * 3 // 4,
         # From 18 on, the official image keeps its data in a folder named after the version.
         postgres_mount=f"/var/lib/postgresql{'/data' if settings.postgres_major < 18 else ''}",
-        interval="30s" if start_interval else "10s",
-        start_interval=start_interval,
+        interval="30s" if values["start_interval"] else "10s",
         caddy=settings.ingress == "caddy" and not drill,
-        revision_port=REVISION_PORT,
         labels=traefik.labels(settings) if settings.ingress == "traefik" and not drill else {},
         trusted=traefik.trusted(settings),
     )
-
-
-def mebibytes(size: str) -> int:
-    """The mebibytes of a checked size such as `1536m` or `2g`."""
-    return int(size[:-1]) * _MEBIBYTES[size[-1]]
 
 
 def configure_ingress(settings: Settings) -> None:
@@ -66,6 +64,60 @@ def run_containers(settings: Settings, compose: str) -> None:
 @deploy("Stack")
 def stack(known: Preflight) -> None:
     """Make the keys, then bring the containers to what the settings say."""
+    if known.cluster:
+        prepare(known, known.cluster)
+        roll_out(known, known.cluster)
+    else:
+        _on_one_host(known)
+
+
+def prepare(known: Preflight, cluster: Cluster) -> None:
+    """Make the keys on the lead and share them; have images and the way in on all nodes.
+
+    The keys are on all nodes before a database is made with them: whichever node is lost then,
+    what it held is not.
+    """
+    settings = known.settings
+    if known.leads:
+        keys.made(
+            admin_email=settings.admin_email,
+            admin_password=known.admin_password,
+            more=keys.OF_A_CLUSTER,
+            name="Make keys and passwords on the lead",
+        )
+    share.shared(cluster=cluster, name="Have the keys on all nodes")
+    cluster_stack.images_there(
+        images=settings.images, archives=settings.image_archives, name="Fetch the images"
+    )
+    configure_ingress(settings)
+
+
+def roll_out(known: Preflight, cluster: Cluster) -> None:
+    """Bring the cluster's services to what the settings say, once all is prepared for them."""
+    settings = known.settings
+    if known.leads:
+        site, project = Site(settings, known.machine, cluster), known.workspace.project.slug
+        rotation.ended(
+            state=known.machine.rotating,
+            compose="",
+            settings=settings,
+            project=project,
+            site=site,
+            name="End a rotation that was interrupted",
+        )
+        cluster_change.ended(
+            unfinished=unfinished(known.machine.upgrading),
+            site=site,
+            project=project,
+            name="End a change of version that was interrupted",
+        )
+        cluster_change.upgraded(site=site, project=project, name="Change the version")
+        cluster_stack.rolled_out(site=site, name="Roll out Infisical, PostgreSQL and Redis")
+    else:
+        leftovers.dropped(machine=known.machine, name="Forget what was begun as lead")
+
+
+def _on_one_host(known: Preflight) -> None:
     settings = known.settings
     keys.made(
         admin_email=settings.admin_email,

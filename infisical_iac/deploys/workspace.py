@@ -9,6 +9,8 @@ from infisical_iac.operations.workspace import converged
 @deploy("Workspace")
 def workspace(known: Preflight) -> None:
     """Make everything inside Infisical as the workspace file says."""
+    if not known.leads:
+        return
     converged(
         desired=known.workspace,
         isolation=known.settings.isolation,

@@ -11,12 +11,13 @@ from infisical_iac.rendering import script
 class KeysState:
     """The names of keys and files by what is wrong with them.
 
-    `database` tells whether a database exists that was encrypted with these keys, `repositories`
-    whether backups were made with their password, and
+    `database` tells whether a database exists that was encrypted with these keys, `replicas`
+    whether it is a cluster's, `repositories` whether backups were made with their password, and
     `admin_email` for whom the administrator's password was stored; empty if there is none.
     """
 
     database: bool = False
+    replicas: bool = False
     repositories: bool = False
     missing: frozenset[str] = frozenset()
     sample: frozenset[str] = frozenset()
@@ -32,10 +33,10 @@ class KeysState:
 
 
 class Keys(FactBase[KeysState]):
-    """The KeysState of `/etc/infisical`."""
+    """The KeysState of `/etc/infisical`; `more` are keys that not every host has."""
 
-    def command(self) -> str:
-        return script("keys", "check")
+    def command(self, more: str = "") -> str:
+        return script("keys", "check", *([more] if more else []))
 
     def process(self, output: list[str]) -> KeysState:
         pairs = [line.split(" ", 1) for line in output if " " in line]
@@ -44,7 +45,8 @@ class Keys(FactBase[KeysState]):
             return frozenset(name for kind, name in pairs if kind == what)
 
         return KeysState(
-            database="database" in output,
+            database="database" in output or "replicas" in output,
+            replicas="replicas" in output,
             repositories="repositories" in output,
             missing=named("missing"),
             sample=named("sample"),

@@ -11,6 +11,9 @@ from infisical_iac.rendering import script
 
 # Without these, what is in the database can't be read or reached any more.
 _BOUND_TO_THE_DATABASE = frozenset({"encryption_key", "postgres_password"})
+_BOUND_TO_REPLICAS = frozenset({"replication_password"})
+# What a cluster has beside the keys of a single host.
+OF_A_CLUSTER = "replication_password patroni_password"
 
 
 class KeysError(UserError):
@@ -18,13 +21,14 @@ class KeysError(UserError):
 
 
 @telling_operation
-def made(*, admin_email: str, admin_password: str | None) -> Commands:
+def made(*, admin_email: str, admin_password: str | None, more: str = "") -> Commands:
     """Make the keys that are missing, and repair modes and the files derived from keys.
 
     `admin_password` is stored with `admin_email` where the host has none yet; one is made
-    if it is None. Raises KeysError where making a new key would lose data.
+    if it is None. `more` names keys, in one word, that not every host has. Raises KeysError where
+    making a new key would lose data.
     """
-    state = host.get_fact(Keys)
+    state = host.get_fact(Keys, more=more)
     refuse(state, admin_email=admin_email, password_given=admin_password is not None)
     if state.settled:
         host.noop("keys and passwords are in place")
@@ -36,7 +40,7 @@ def made(*, admin_email: str, admin_password: str | None) -> Commands:
             journal.item("~", _path(name), "another text than follows from the keys")
     for path in sorted(state.open):
         journal.item("~", path, "readable by others → private to root")
-    yield step(_make, admin_email, admin_password or "")
+    yield step(_make, admin_email, admin_password or "", more)
 
 
 def _path(name: str) -> str:
@@ -62,7 +66,8 @@ def refuse(state: KeysState, *, admin_email: str, password_given: bool) -> None:
             f"/etc/infisical/keys/{name} must hold {length} characters on one line, of letters, "
             f"digits and {signs}: restore it from the recovery kit"
         )
-    lost = sorted(state.missing & _BOUND_TO_THE_DATABASE) if state.database else []
+    bound = _BOUND_TO_THE_DATABASE if state.database else frozenset()
+    lost = sorted(state.missing & (bound | (_BOUND_TO_REPLICAS if state.replicas else frozenset())))
     if lost:
         raise KeysError(
             f"/etc/infisical/keys/{lost[0]} is gone but the database made with it is there: "
@@ -81,9 +86,9 @@ def refuse(state: KeysState, *, admin_email: str, password_given: bool) -> None:
         )
 
 
-def _make(admin_email: str, admin_password: str) -> None:
+def _make(admin_email: str, admin_password: str, more: str) -> None:
     run(
-        script("keys", "make", admin_email),
+        script("keys", "make", admin_email, *([more] if more else [])),
         doing="make the keys in /etc/infisical",
         stdin=f"{admin_password}\n",
     )

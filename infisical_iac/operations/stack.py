@@ -9,6 +9,7 @@ from pyinfra import logger
 from pyinfra.context import host, state
 
 from infisical_iac.errors import UserError
+from infisical_iac.facts.cluster_stack import STACK_FILE
 from infisical_iac.facts.deployment import COMPOSE_FILE, Deployment, DeploymentState
 from infisical_iac.facts.files import PathState
 from infisical_iac.facts.stack import Stack, StackState
@@ -163,8 +164,11 @@ def up(timeout: int) -> None:
 
 
 def compose_text() -> str:
-    """The text of compose.yaml on the current host."""
-    return run(f"cat {COMPOSE_FILE}", doing=f"read {COMPOSE_FILE}")
+    """The text of compose.yaml on the current host, of stack.yaml where it is a cluster's."""
+    return run(
+        f"cat {STACK_FILE} 2>/dev/null || cat {COMPOSE_FILE}",
+        doing=f"read {STACK_FILE} or {COMPOSE_FILE}",
+    )
 
 
 def published_port() -> int:

@@ -10,6 +10,7 @@
 #   ingress.sh await <name> <port> <seconds>   returns once a certificate is served; else prints
 #                                   what Caddy says of it
 set -u
+. ./containers.sh
 umask 077
 root=/etc/infisical
 revision=http://127.0.0.1:2019/
@@ -21,27 +22,34 @@ fail() {
 
 tells_revision() { curl --silent --fail --max-time 2 --output /dev/null "$revision" 2>/dev/null; }
 
-caddy() {
-    docker ps --quiet --all --filter label=com.docker.compose.project=infisical \
-        --filter label=com.docker.compose.service=caddy "$@" 2>/dev/null
+caddy() { container caddy 2>/dev/null; }
+
+running() {
+    caddy | xargs --no-run-if-empty docker inspect --format '{{
+        if .State.Running }}{{ .Id }}{{ end }}' | grep .
 }
 
-running() { caddy --filter status=running; }
-
 holders() {
+    listening=$(ss --no-header --listening --tcp --numeric --processes \
+        "sport = :80 or sport = :443" 2>/dev/null)
     # Ours is known by its process; with Docker stopped, by telling its revision.
-    ours=$(running | xargs --no-run-if-empty docker inspect --format 'pid={{ .State.Pid }},')
-    test -n "$ours" || ours=$(tells_revision && echo '"caddy"')
+    ours=
+    if [ -n "$listening" ]; then
+        ours=$(running | xargs --no-run-if-empty docker inspect --format 'pid={{ .State.Pid }},')
+        test -n "$ours" || ours=$(tells_revision && echo '"caddy"')
+    fi
+    published=$(publishers --filter publish=80/tcp --filter publish=443/tcp)
     for port in 80 443; do
-        who=$(docker ps --filter "publish=$port/tcp" --format 'container {{ .Names }}' 2>/dev/null |
-            head -n 1)
-        test -n "$who" || who=$(ss --no-header --listening --tcp --numeric --processes \
-            "sport = :$port" 2>/dev/null | grep -vF "${ours:-nobody of ours}" |
-            sed 's/.*users:(("\([^"]*\)".*/\1/' | head -n 1)
+        who=
+        test -z "$published" || who=$(publishers --filter "publish=$port/tcp" | head -n 1)
+        test -n "$who" || who=$(echo "$listening" | grep -F ":$port " |
+            grep -vF "${ours:-nobody of ours}" | sed 's/.*users:(("\([^"]*\)".*/\1/' | head -n 1)
         test -z "$who" || echo "web$port $who"
     done
     echo "networks" $(docker network ls --format '{{ .Name }}' 2>/dev/null)
 }
+
+publishers() { docker ps --format 'container {{ .Names }}' "$@" 2>/dev/null; }
 
 look() {
     # One that has just been started needs a moment.

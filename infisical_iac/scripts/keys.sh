@@ -1,11 +1,13 @@
 # Keys and passwords, made on the host once and kept. Nothing secret is printed.
 #
-#   keys.sh check           names what is missing, wrong or stale, and the administrator, a line
-#                           each
-#   keys.sh make <e-mail>   makes what is missing and repairs modes and the derived file;
-#                           the administrator's password is read from standard input,
-#                           and made here if that is empty
-#   keys.sh derive          writes the derived file
+#   keys.sh check [<more>]            names what is missing, wrong or stale, and the administrator,
+#                                     a line each
+#   keys.sh make <e-mail> [<more>]    makes what is missing and repairs modes and the derived file;
+#                                     the administrator's password is read from standard input,
+#                                     and made here if that is empty
+#   keys.sh derive                    writes the derived file
+#
+# <more> are keys, in one word, that not every host has: those of a cluster.
 #
 # A key that exists is never written again, but by rotation.sh. The file .env follows from the stack's keys: Compose
 # reads it beside compose.yaml, so that no secret stands in there.
@@ -44,7 +46,9 @@ private() {
 }
 
 check() {
+    keys="$keys ${1-}"
     test ! -d /var/lib/docker/volumes/infisical_postgres || echo "database"
+    test ! -d /var/lib/docker/volumes/infisical_patroni || echo "replicas"
     test ! -d /var/lib/infisical-backup/repositories || echo "repositories"
     for name in $keys; do
         if ! test -s "$root/keys/$name"; then
@@ -58,10 +62,9 @@ check() {
     done
     test -s "$root/admin.env" || echo "missing admin.env"
     sed -n 's/^INFISICAL_ADMIN_EMAIL=/admin /p' "$root/admin.env" 2>/dev/null || true
-    for path in $(private); do
-        case $(stat -c '%a %U:%G %F' "$path" 2>/dev/null || echo absent) in
+    stat -c '%n|%a %U:%G %F' $(private) 2>/dev/null | while IFS='|' read -r path state; do
+        case $state in
         "700 root:root directory" | "600 root:root regular file") ;;
-        absent) ;;
         *) echo "open $path" ;;
         esac
     done
@@ -71,6 +74,7 @@ check() {
 derive() { env_file | store "$root/.env"; }
 
 make() {
+    keys="$keys ${2-}"
     mkdir -p "$root/keys" "$root/credentials" "$root/backup"
     exec 9>"$root/lock"
     flock --wait 120 9 || { echo "another run holds $root/lock" >&2; exit 1; }

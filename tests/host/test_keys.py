@@ -9,7 +9,7 @@ from infisical_iac.workspace.credentials import DIRECTORY, path
 from infisical_iac.workspace.model import ServiceAccount
 from tests.host.connection import Connection, Host
 from tests.host.secrecy import Secret
-from tests.host.stored import KEYS, ROOT, STACK_KEYS, confidential
+from tests.host.stored import CLUSTER_KEYS, KEYS, ROOT, STACK_KEYS, confidential
 
 each_key = pytest.mark.parametrize("name", KEYS)
 
@@ -33,11 +33,19 @@ def test_a_directory_is_roots_alone(entries: dict[str, Entry], directory: str) -
     assert entries[directory] == Entry("d", "700", "root:root")
 
 
-@pytest.mark.parametrize(
-    "file", [".env", "admin.env", "deployer.env", "compose.yaml", *(f"keys/{key}" for key in KEYS)]
-)
+@pytest.mark.parametrize("file", ["admin.env", "deployer.env", *(f"keys/{key}" for key in KEYS)])
 def test_a_file_is_roots_alone(entries: dict[str, Entry], file: str) -> None:
     assert entries[f"{ROOT}/{file}"] == Entry("f", "600", "root:root")
+
+
+def test_what_the_stack_is_made_from_is_roots_alone(
+    entries: dict[str, Entry], settings: Settings
+) -> None:
+    if settings.topology == "swarm":
+        made = ["stack.yaml", "stack.json", *(f"keys/{key}" for key in CLUSTER_KEYS)]
+    else:
+        made = [".env", "compose.yaml"]
+    assert {entries[f"{ROOT}/{file}"] for file in made} == {Entry("f", "600", "root:root")}
 
 
 def test_a_services_credentials_are_roots_alone(
@@ -86,6 +94,7 @@ def test_no_value_serves_two_purposes(secrets: dict[str, Secret]) -> None:
     assert len(confidential(secrets)) == len(hidden)
 
 
+@pytest.mark.single("a Swarm has secrets of its own; test_cluster.py looks at them")
 def test_what_compose_reads_follows_from_the_keys(
     connection: Connection, secrets: dict[str, Secret]
 ) -> None:

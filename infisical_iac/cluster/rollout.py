@@ -1,0 +1,171 @@
+"""How the stack on the Swarm differs from what is wanted, item by item; pure."""
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import yaml
+
+from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.facts.cluster_stack import ClusterStackState, NodeState, Recorded
+from infisical_iac.item import Item
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be rolled out.
+
+    Attributes:
+        text: of stack.yaml.
+        configs: per hashed name, a config's text.
+        secrets: the hashed names of the secrets.
+    """
+
+    text: str
+    configs: Mapping[str, str]
+    secrets: frozenset[str]
+
+    def rendered(self) -> dict[str, str]:
+        """Per service, the hash of its part of stack.yaml."""
+        whole: dict[str, Any] = yaml.safe_load(self.text)
+        return {
+            name: sha256(yaml.safe_dump([service, _named(whole, service)]).encode()).hexdigest()
+            for name, service in whole["services"].items()
+        }
+
+
+def _named(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
+    """What the rest of the file says of the secrets and configs that a service uses."""
+    return [
+        whole[kind][each["source"]]
+        for kind in ("secrets", "configs")
+        for each in service.get(kind, ())
+    ]
+
+
+def items(found: ClusterStackState, wanted: Wanted) -> Iterator[Item]:
+    """Each difference of the stack, of its secrets and its configs; stack.yaml aside."""
+    rendered = wanted.rendered()
+    for name in sorted(rendered.keys() | found.services.keys()):
+        if name not in found.services:
+            yield Item("+", f"service {name}")
+        elif name not in rendered:
+            yield Item("-", f"service {name}", "is not in stack.yaml")
+        elif reason := _reason(found, name, rendered[name]):
+            yield Item("~", f"service {name}", reason)
+    for kind, names in (("secret", wanted.secrets), ("config", frozenset(wanted.configs))):
+        made = found.made.get(kind, frozenset())
+        yield from (Item("+", f"{kind} {name}") for name in sorted(names - made))
+        yield from (
+            Item("-", f"{kind} {name}", "no service needs it any more")
+            for name in sorted(made - names)
+        )
+
+
+def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
+    service, was = found.services[name], found.record.get(name)
+    if was is None:
+        return "was never rolled out to its end"
+    if was.rendered != rendered:
+        return "its part of stack.yaml changes"
+    if service.desired != was.desired and service.hash != was.hash:
+        return f"{service.desired} tasks instead of {was.desired}"
+    if service.hash != was.hash:
+        return "runs with another configuration"
+    waiting = service.waiting if away(found.nodes) else 0
+    # The update of what runs on that node alone ends when it is back.
+    waits = service.update == "updating" and service.running == 0 < service.desired == waiting
+    unfinished = ("updating", "paused", "rollback_started", "rollback_paused")
+    if not waits and service.update in unfinished:
+        return f"its update is {service.update.replace('_', ' ')}"
+    missing = service.desired - service.running
+    if missing > waiting:
+        return f"{service.running} of {service.desired} tasks run and are healthy"
+    return ""
+
+
+def stages(found: ClusterStackState, wanted: Wanted) -> list[frozenset[str]]:
+    """The services that are rolled out one part after the other, before all of stack.yaml is.
+
+    What is missing comes first. Of what is pinned to the data nodes, one node's changes at a time,
+    so that most of etcd, of PostgreSQL and of the sentinels are there all the while.
+    """
+    rendered = wanted.rendered()
+    missing = rendered.keys() - found.services.keys()
+    if found.services:
+        changing = {name for name in rendered if _changes(found, name, rendered[name])} - missing
+        pinned = sorted({number for name in changing if (number := _number(name))})
+        if len(pinned) > 1 or (pinned and missing):
+            parts = [missing, *({n for n in changing if _number(n) == one} for one in pinned)]
+            return [frozenset(part) for part in parts if part]
+    return []
+
+
+def _changes(found: ClusterStackState, name: str, rendered: str) -> bool:
+    was, service = found.record.get(name), found.services.get(name)
+    return was is None or service is None or (was.rendered, was.hash) != (rendered, service.hash)
+
+
+def _number(service: str) -> str:
+    """The number of the data node that a service is pinned to, empty for one that is not."""
+    _, dash, number = service.rpartition("-")
+    return number if dash and number.isdigit() else ""
+
+
+def databases(wanted: Wanted) -> frozenset[str]:
+    """The services that keep data: all that ask nothing of the others."""
+    return frozenset(wanted.rendered()) - {"infisical", "haproxy", "caddy"}
+
+
+def unwell(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
+    """Those of the named services that are missing, or don't run as often as they should."""
+    there = found.services
+    return sorted(
+        name for name in names if name not in there or there[name].running != there[name].desired
+    )
+
+
+def part(text: str, names: AbstractSet[str]) -> str:
+    """What stack.yaml with `text` says of the services `names`."""
+    whole = yaml.safe_load(text)
+    services = {name: whole["services"][name] for name in sorted(names)}
+    return yaml.safe_dump({**whole, "services": services})
+
+
+def away(nodes: tuple[NodeState, ...]) -> bool:
+    """Whether a node of the Swarm is down or takes no tasks."""
+    return not all(node.active for node in nodes)
+
+
+def recorded(
+    found: ClusterStackState, wanted: Wanted, asked: Mapping[str, str]
+) -> dict[str, Recorded]:
+    """What is kept of a roll-out that ended well.
+
+    Args:
+        asked: per service, the hash of its specification as it was rolled out.
+    """
+    return {
+        name: Recorded(asked[name], rendered, found.services[name].desired)
+        for name, rendered in wanted.rendered().items()
+    }
+
+
+def rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list[str]:
+    """The services that Swarm brought back to what they were before."""
+    return sorted(
+        name
+        for name, service in found.services.items()
+        if service.update.startswith("rollback") and service.hash != asked.get(name)
+    )
+
+
+def replaced(cluster: Cluster) -> dict[int, str]:
+    """The numbers that a host takes over from one that is lost, each with the new one's name."""
+    return {
+        node.number: node.name
+        for node in cluster.nodes
+        if node.joined == "existing" and (node.member is None or node.member.number != node.number)
+    }

@@ -1,0 +1,151 @@
+"""What the Swarm's manager says of the stack `infisical`, and what the keys ask for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyinfra.api.facts import FactBase
+
+from infisical_iac.facts.files import Paths, PathState
+from infisical_iac.rendering import script
+
+STACK_FILE = "/etc/infisical/stack.yaml"
+RECORD = "/etc/infisical/stack.json"
+_NEXT = "next:"
+# What docker puts before the name of each service.
+_PREFIX = "infisical_"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of the stack: how many tasks of it run and should, and how its update went.
+
+    `hash` is that of its specification; `waiting` counts the tasks that no node takes.
+    """
+
+    running: int
+    desired: int
+    update: str = "none"
+    waiting: int = 0
+    hash: str = ""
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node of the Swarm: whether it answers and takes tasks."""
+
+    id: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the last good roll-out had of a service: the hashes of what Docker says of it and of
+    its part of stack.yaml, and how many tasks were wanted."""
+
+    hash: str
+    rendered: str
+    desired: int
+
+
+@dataclass(frozen=True)
+class ClusterStackState:
+    """The stack as it is.
+
+    Attributes:
+        engine: whether Docker answers.
+        manager: whether the Swarm answers, which takes most of its managers.
+        files: what is at the paths that were asked for.
+        secrets: per purpose, the name that the keys on the host give it; none without all keys.
+        start: per image that is there, its entrypoint and command.
+        services: without the stack's name before them.
+        made: the names of the secrets and configs that the stack has.
+        record: per service, what the last good roll-out had; empty without one.
+    """
+
+    engine: bool = False
+    manager: bool = False
+    files: Mapping[str, PathState] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    start: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    nodes: tuple[NodeState, ...] = ()
+    services: Mapping[str, Service] = field(default_factory=dict)
+    made: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    record: Mapping[str, Recorded] = field(default_factory=dict)
+
+
+class ClusterStack(FactBase[ClusterStackState]):
+    """The ClusterStackState; `images` are those whose start is asked for, `secrets` names
+    of keys by the purpose of the secret that holds them."""
+
+    def command(self, images: list[str], secrets: Mapping[str, Sequence[str]]) -> str:
+        # The files follow from what else is read, but for these two.
+        files = Paths().command([STACK_FILE, RECORD])
+        state = script("cluster-stack", "state", keys_of(secrets), *images)
+        return f"{files} && echo {_NEXT} && {state}"
+
+    def process(self, output: list[str]) -> ClusterStackState:
+        middle = output.index(_NEXT)
+        lines = [line.split(" ") for line in output[middle + 1 :]]
+        hashes = {row[1].removeprefix(_PREFIX): row[2] for row in lines if row[0] == "hash"}
+        services = {
+            name: Service(int(row[2]), int(row[3]), row[4], int(row[5]), hashes.get(name, ""))
+            for row in lines
+            if row[0] == "service"
+            for name in [row[1].removeprefix(_PREFIX)]
+        }
+        return ClusterStackState(
+            engine=["engine"] in lines,
+            manager=["manager"] in lines,
+            files=Paths().process(output[:middle]),
+            secrets={row[1]: row[2] for row in lines if row[0] == "wanted"},
+            start={row[1]: _start(" ".join(row[2:])) for row in lines if row[0] == "start"},
+            nodes=tuple(
+                NodeState(row[1], row[2:] == ["ready", "active"])
+                for row in lines
+                if row[0] == "node"
+            ),
+            services=services,
+            made={
+                kind: frozenset(row[1] for row in lines if row[0] == kind)
+                for kind in ("secret", "config")
+            },
+            record=next((_record(" ".join(row[1:])) for row in lines if row[0] == "record"), {}),
+        )
+
+    @staticmethod
+    def default() -> ClusterStackState:
+        return ClusterStackState()
+
+
+def keys_of(secrets: Mapping[str, Sequence[str]]) -> str:
+    """Secrets by purpose, each with the names of its keys, as one word for the script."""
+    return " ".join(f"{purpose}:{','.join(names)}" for purpose, names in secrets.items())
+
+
+def hashes(output: str) -> dict[str, str]:
+    """The hash of each service's specification, of what the script's `hashes` prints."""
+    rows = [line.split() for line in output.splitlines() if line.startswith("hash ")]
+    return {row[1].removeprefix(_PREFIX): row[2] for row in rows}
+
+
+def record_text(record: Mapping[str, Recorded]) -> str:
+    """The text of stack.json."""
+    services = {name: vars(each) for name, each in sorted(record.items())}
+    return json.dumps({"services": services}, indent=2) + "\n"
+
+
+def _record(text: str) -> dict[str, Recorded]:
+    try:
+        services = json.loads(text)["services"]
+        return {name: Recorded(**values) for name, values in services.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}  # cut or edited: as if there were none, and the next roll-out writes it anew
+
+
+def _start(text: str) -> tuple[str, ...]:
+    """Entrypoint and command, of two JSON values; Docker says null for one that is not set."""
+    decoder = json.JSONDecoder()
+    entrypoint, end = decoder.raw_decode(text)
+    command, _ = decoder.raw_decode(text[end:].lstrip())
+    return (*(entrypoint or ()), *(command or ()))

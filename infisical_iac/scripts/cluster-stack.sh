@@ -1,0 +1,272 @@
+# The stack `infisical` of the Swarm, as far as the deploy has to ask and to do on the lead.
+#
+#   cluster-stack.sh state <secrets> <image>…   nodes, services and how they are, secrets and
+#                                     configs, the names that the keys give secrets, how images
+#                                     start, and the record of the last good roll-out
+#   cluster-stack.sh check <file>     fails if Docker can't read the file
+#   cluster-stack.sh secrets <secrets>   makes those that are not there yet
+#   cluster-stack.sh part             rolls out the services of the file on standard input
+#   cluster-stack.sh up               brings the services to what stack.yaml says, and prints the
+#                                     hash of each as it was asked for
+#   cluster-stack.sh wait <seconds> [<service>…]   returns once all of them run, or the named;
+#                                     else prints what does not, with the reason and the last log
+#                                     lines without any secret
+#   cluster-stack.sh data             "<members of etcd> <PostgreSQLs>" that are well, as they say
+#   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for as many; fails, and prints
+#                                     how many there are, if it takes longer
+#   cluster-stack.sh why <service>    what its last tasks ended with, with such lines
+#   cluster-stack.sh hashes           the hash of each service's specification
+#   cluster-stack.sh clean <name>…    removes our secrets and configs, and their files, but the named ones
+#   cluster-stack.sh member <number>  makes room in etcd for a data node that is to take the place
+#                                     of another
+#   cluster-stack.sh without_etcd     on that node, removes what it has of an earlier etcd
+#
+# <secrets> are, in one word, "<purpose>:<key>,<key>,… <purpose>:…"; a secret's name ends in the
+# hash of what it holds.
+. ./basics.sh
+. ./containers.sh
+stack=infisical
+namespace=com.docker.stack.namespace=$stack
+# No secret and no config of somebody else's has such a name and the stack's label.
+hashed='_[0-9a-f]{12}$'
+
+# What a secret holds: variables for a shell to read. All keys are letters, digits and +/=._-
+text_of() {
+    for name in $(echo "${1#*:}" | tr , ' '); do
+        test -s "$root/keys/$name" || fail "$root/keys/$name is missing"
+        echo "$(echo "$name" | tr a-z A-Z)=$(cat "$root/keys/$name")"
+    done
+}
+
+name_of() {
+    text=$(text_of "$1") || return 1
+    echo "${1%%:*}_$(echo "$text" | sha256sum | cut -c 1-12)"
+}
+
+services() { docker service ls --quiet --filter "label=$namespace"; }
+
+# "hash <service> <hash>" of each service; what runs is compared with what was rolled out.
+hashes() {
+    services | xargs --no-run-if-empty docker service inspect \
+        --format '{{ .Spec.Name }} {{ json .Spec }}' | while IFS=' ' read -r name specification; do
+        echo "hash $name $(printf %s "$specification" | sha256sum | cut -c 1-64)"
+    done
+}
+
+tasks() {
+    docker stack ps "$stack" --no-trunc --filter desired-state=running \
+        --format '{{ .Name }} {{ .Node }} {{ .CurrentState }}' 2>/dev/null || true
+}
+
+nodes() {
+    docker node ls --quiet | xargs --no-run-if-empty docker node inspect \
+        --format 'node {{ .ID }} {{ .Status.State }} {{ .Spec.Availability }}'
+}
+
+# "service <name> <running> <desired> <state of its update> <tasks that have no node>"
+conditions() {
+    waiting=$(tasks | awk '$2 == "Pending" { sub(/\.[^.]*$/, "", $1); print $1 }')
+    updates=$(services | xargs --no-run-if-empty docker service inspect --format '{{ .Spec.Name }} {{
+        with .UpdateStatus }}{{ .State }}{{ else }}none{{ end }}')
+    docker service ls --filter "label=$namespace" --format '{{ .Name }} {{ .Replicas }}' |
+        while read -r name running rest; do
+            update=$(echo "$updates" | sed -n "s/^$name //p")
+            echo "service $name ${running%%/*} ${running##*/} ${update:-none}" \
+                "$(echo "$waiting" | grep -cx "$name")"
+        done
+}
+
+state() {
+    asked=$1
+    shift
+    command -v docker >/dev/null || exit 0
+    docker version >/dev/null 2>&1 || exit 0
+    echo engine
+    for secret in $asked; do
+        if name=$(name_of "$secret" 2>/dev/null); then echo "wanted ${secret%%:*} $name"; fi
+    done
+    for image; do
+        docker image inspect --format "start $image {{ json .Config.Entrypoint }} {{
+            json .Config.Cmd }}" "$image" 2>/dev/null || true
+    done
+    test ! -s "$root/stack.json" || echo "record $(tr -d '\n' <"$root/stack.json")"
+    docker node ls --quiet >/dev/null 2>&1 || exit 0
+    echo manager
+    nodes
+    # A task that has just been started, with a node or by Docker, has a while to get well before
+    # it counts as a difference: longer than its health check's longest interval.
+    for attempt in $(seq 90); do
+        tasks | grep -qE '^[^ ]+ [^ ]+ (New|Allocated|Assigned|Accepted|Preparing|Ready|Starting) ' ||
+            break
+        sleep 0.5
+    done
+    conditions
+    hashes
+    docker secret ls --filter "label=$namespace" --format 'secret {{ .Name }}'
+    docker config ls --filter "label=$namespace" --format 'config {{ .Name }}'
+}
+
+check() {
+    ! docker stack config --help >/dev/null 2>&1 || {
+        cd "$root"
+        docker stack config --compose-file "$1" >/dev/null
+    }
+}
+
+secrets() {
+    for secret in $1; do
+        name=$(name_of "$secret")
+        docker secret inspect "$name" >/dev/null 2>&1 ||
+            text_of "$secret" | docker secret create --label "$namespace" "$name" - >/dev/null
+    done
+}
+
+deploy() {
+    said=$(docker stack deploy --resolve-image never "$@" "$stack" 2>&1) || {
+        echo "$said" | tail -n 3 >&2
+        exit 1
+    }
+}
+
+part() {
+    cd "$root"
+    cat >stack.part.yaml
+    (deploy --compose-file stack.part.yaml) && status=0 || status=1
+    rm -f stack.part.yaml
+    exit $status
+}
+
+up() {
+    cd "$root"
+    deploy --prune --compose-file stack.yaml
+    hashes
+}
+
+# The conditions of the services that don't run as they should, or are being changed, of the named
+# ones or of all. What has no node to run on while one is away waits for that one, and so does the
+# update of what has no task elsewhere. Fails where the Swarm tells nothing.
+unwell() {
+    only=" $* "
+    away=$(nodes | grep -vc ' ready active$' || true)
+    all=$(conditions)
+    test -n "$all" || return 1
+    echo "$all" | awk -v away="$away" -v only="$only" '{
+        if (only !~ /^ *$/ && !index(only, " " $2 " ")) next
+        if ($5 == "updating" && away > 0 && $3 + 0 == 0 && $6 == $4) next
+        if ($5 ~ /^(updating|rollback_started|paused|rollback_paused)$/) { print; next }
+        if ($3 + 0 < $4 + 0 && !(away > 0 && $3 + $6 == $4)) print }'
+}
+
+wait() {
+    limit=$(($(date +%s) + $1))
+    shift
+    while :; do
+        if found=$(unwell "$@"); then
+            test -n "$found" || exit 0
+        fi
+        # An update that Swarm has given up does not go on by waiting.
+        echo "$found" | grep -qE ' (rollback_)?paused ' && break
+        test "$(date +%s)" -lt "$limit" || break
+        sleep 1
+    done
+    test -n "$found" || {
+        echo "the Swarm does not answer: most of its managers have to be up"
+        exit 0
+    }
+    echo "$found" | while read -r _ name running desired update _; do
+        echo "$name: $running of $desired run, update: $update"
+        why "$name"
+    done
+}
+
+# A task that runs is not yet back among those that keep the data.
+data() {
+    members=$(docker exec "$(container etcd)" etcdctl endpoint health --cluster 2>&1 |
+        grep -c ' is healthy' || true)
+    copies=$(docker exec "$(container postgres)" curl --silent --max-time 5 \
+        http://127.0.0.1:8008/cluster 2>/dev/null | tr '}' '\n' |
+        grep -cE '"state": *"(running|streaming)"' || true)
+    echo "$members $copies"
+}
+
+again() {
+    limit=$(($(date +%s) + $1))
+    while :; do
+        now=$(data)
+        if test "${now% *}" -ge "$2" && test "${now#* }" -ge "$3"; then return 0; fi
+        test "$(date +%s)" -lt "$limit" || break
+        sleep 1
+    done
+    fail "of etcd ${now% *} are well, of PostgreSQL ${now#* }, and $2 and $3 have to be: see \
+docs/cluster-runbooks.md"
+}
+
+# What the last tasks of a service ended with, or wait for, and the last lines of the newest one.
+why() {
+    hidden=$(mktemp)
+    for file in "$root"/keys/*; do
+        cat "$file"
+        echo
+    done | grep . >"$hidden"
+    tasks=$(docker service ps --no-trunc \
+        --format '{{ .ID }} {{ .Node }} {{ .CurrentState }} {{ .Error }}' "$1" 2>/dev/null |
+        grep -E '^[^ ]+ [^ ]* (Failed|Rejected|Pending|Preparing|Starting) ' || true)
+    task=$(echo "$tasks" | awk '$3 == "Failed" || $3 == "Starting" { print $1; exit }')
+    {
+        echo "$tasks" | cut -d ' ' -f 2- | head -n 3
+        test -z "$task" || timeout 20 docker service logs --raw --tail 12 "$task" 2>&1
+    } | grep -vFf "$hidden" | cut -c 1-300 | sed 's/^/  /'
+    rm -f "$hidden"
+}
+
+# Before the new node is told its number: an etcd that starts there must not meet the old member,
+# whose votes it would break, and starts when the stack is rolled out. A member is removed only
+# while the others are most of etcd.
+member() {
+    number=$1
+    etcd=$(container etcd)
+    test -n "$etcd" || fail "this node runs no etcd, by which etcd-$number could be given its place"
+    # One that was added just now may not have started yet.
+    for attempt in $(seq 12); do
+        ! docker exec "$etcd" etcdctl endpoint health >/dev/null 2>&1 || break
+        test "$attempt" -lt 12 || fail "etcd has lost its quorum, so that no member can be \
+replaced: see docs/cluster-runbooks.md, 'A lost etcd quorum'"
+    done
+    ! docker service inspect "${stack}_etcd-$number" >/dev/null 2>&1 ||
+        docker service scale --detach "${stack}_etcd-$number=0" >/dev/null
+    peer=http://etcd-$number:2380
+    docker exec "$etcd" etcdctl member list |
+        awk -F ', *' -v name="etcd-$number" -v peer="$peer" '$3 == name || $4 == peer { print $1 }' |
+        while read -r old; do
+            docker exec "$etcd" etcdctl member remove "$old" >/dev/null </dev/null
+        done
+    said=$(docker exec "$etcd" etcdctl member add "etcd-$number" --peer-urls="$peer" 2>&1) ||
+        fail "etcd does not take etcd-$number: $(echo "$said" | tail -n 1)"
+}
+
+# An etcd that starts with the data of a member that was removed is told so by the others, and ends.
+without_etcd() {
+    for volume in $(docker volume ls --quiet --filter "label=$namespace" --filter name="^${stack}_etcd$"); do
+        docker ps --all --quiet --filter "volume=$volume" | xargs --no-run-if-empty docker rm --force >/dev/null
+        docker volume rm --force "$volume" >/dev/null
+    done
+}
+
+clean() {
+    kept=" $* "
+    for kind in secret config; do
+        docker $kind ls --filter "label=$namespace" --format '{{ .Name }}' | grep -E "$hashed" |
+            while read -r name; do
+                case $kept in
+                *" $name "*) ;;
+                # What a service still uses, Docker keeps.
+                *) docker $kind rm "$name" >/dev/null 2>&1 || true ;;
+                esac
+            done
+    done
+    for file in "$root"/stack/*; do
+        case $kept in *" ${file##*/} "*) ;; *) rm -f "$file" ;; esac
+    done
+}
+
+"$@"

@@ -1,0 +1,26 @@
+"""The keys that only a cluster has: made where they are missing, but not in place of lost ones."""
+
+import pytest
+
+from infisical_iac.facts.keys import KeysState
+from infisical_iac.operations.keys import OF_A_CLUSTER, KeysError, refuse
+
+_EMAIL = "admin@example.com"
+
+
+def _refuse(**found: object) -> None:
+    state = KeysState(admin_email=_EMAIL, **found)  # type: ignore[arg-type]
+    refuse(state, admin_email=_EMAIL, password_given=False)
+
+
+def test_a_cluster_s_keys_are_made_where_there_is_only_a_single_host_s_database() -> None:
+    _refuse(database=True, missing=frozenset(OF_A_CLUSTER.split()))
+
+
+def test_the_replicas_password_is_not_made_anew_beside_their_database() -> None:
+    with pytest.raises(KeysError, match="replication_password is gone but the database"):
+        _refuse(database=True, replicas=True, missing=frozenset(OF_A_CLUSTER.split()))
+
+
+def test_without_a_database_all_keys_are_made() -> None:
+    _refuse(missing=frozenset({"encryption_key", *OF_A_CLUSTER.split()}))
