@@ -1,11 +1,12 @@
-"""The command line: `python -m tests.staging up|down|status|summary|images`."""
+"""The command line: `python -m tests.staging up|down|cluster|status|summary|images`."""
 
 import argparse
 import shutil
 import sys
 
-from tests.staging import access, engine, ingress, stack
+from tests.staging import access, disk, engine, ingress, stack
 from tests.staging.build import remove_images
+from tests.staging.cluster import StagingCluster
 from tests.staging.host import StagingHost, remove
 from tests.staging.shell import STATE, StagingError, say
 from tests.staging.summary import text
@@ -31,6 +32,20 @@ def up(arguments: argparse.Namespace) -> None:
     say(f"Staging host {host.name!r} is up: ssh -F .staging/{host.name}/ssh_config {host.name}")
 
 
+def cluster(arguments: argparse.Namespace) -> None:
+    """Have a cluster of hosts up, or remove it."""
+    staging = StagingCluster(arguments.name)
+    if arguments.state == "down":
+        say(f"Removing the staging cluster {staging.name!r}")
+        staging.down()
+        return
+    engine.ensure()
+    stack.ensure_cluster()
+    staging.up(arguments.hosts, arguments.disk_gb)
+    ingress.choose(staging, arguments.ingress)
+    say(f"Staging cluster {staging.name!r} is up: STAGING_CLUSTER={staging.name} names it")
+
+
 def images(_: argparse.Namespace) -> None:
     """Have the images of the stack."""
     engine.ensure()
@@ -48,6 +63,8 @@ def down(arguments: argparse.Namespace) -> None:
         engine.ensure()
         say("Removing all staging hosts, their volumes, and the images that were made for them")
         remove()
+        for directory in STATE.glob("*/"):
+            disk.forget(directory)
         remove_images()
         engine.stop_if_ours()
     shutil.rmtree(STATE, ignore_errors=True)
@@ -74,7 +91,7 @@ def summary(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.staging", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
-    for command in (up, down, status, summary, images):
+    for command in (up, down, cluster, status, summary, images):
         line = (command.__doc__ or "").splitlines()[0]
         sub = commands.add_parser(command.__name__, help=line, description=line)
         sub.set_defaults(command=command)
@@ -84,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--release", choices=("trixie", "bookworm"), default="trixie")
             sub.add_argument("--user", choices=("root", "deploy"), default="root")
             sub.add_argument("--ingress", choices=ingress.KINDS, default="none")
+        if command is cluster:
+            sub.add_argument("state", choices=("up", "down"))
+            sub.add_argument("--name", default="cluster", help="its name (default: cluster)")
+            sub.add_argument("--hosts", type=int, default=3, help="how many (default: 3)")
+            sub.add_argument("--ingress", choices=("none", "caddy"), default="none")
+            sub.add_argument("--disk-gb", type=int, default=0, help="of each one's Docker")
         if command is down:
             sub.add_argument("--all", action="store_true", help="every trace, the daemon too")
     return parser

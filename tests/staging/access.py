@@ -14,12 +14,16 @@ from tests.staging.shell import StagingError, run
 
 
 class Access(NamedTuple):
-    """What `host.json` says of a host besides its files."""
+    """What `host.json` says of a host besides its files.
+
+    `address` is the one by which the other hosts of its cluster reach it; empty without any.
+    """
 
     name: str
     port: int
     user: str
     release: str
+    address: str = ""
 
 
 def client_key(directory: Path) -> str:
@@ -60,7 +64,7 @@ def read(directory: Path) -> Access:
             f"python -m tests.staging up --name {directory.name}"
         )
     known = json.loads((directory / "host.json").read_text())
-    return Access(*(known[field] for field in Access._fields))
+    return Access(**{field: known[field] for field in Access._fields if field in known})
 
 
 def forget(directory: Path) -> None:

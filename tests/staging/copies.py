@@ -26,7 +26,8 @@ def copy(frozen: StagingHost, host: StagingHost) -> None:
     port = access.free_port()
     host.boot(_image(frozen), port)
     keys = host.run("cat /etc/ssh/ssh_host_*_key.pub").stdout
-    access.write(known._replace(name=host.name, port=port), host.directory, keys)
+    address = host.place[1] if host.place else ""
+    access.write(known._replace(name=host.name, port=port, address=address), host.directory, keys)
     host.wait()
 
 

@@ -7,9 +7,9 @@ import subprocess
 import time
 from typing import Literal
 
-from tests.staging import access, engine
+from tests.staging import access, disk, engine, entering
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
-from tests.staging.shell import STATE, StagingError, alone, checked, docker, run, say
+from tests.staging.shell import STATE, StagingError, alone, checked, docker, say
 
 LABEL = "infisical-iac.staging"
 Release = Literal["trixie", "bookworm"]
@@ -22,13 +22,23 @@ class StagingHost:
     """A staging host of a given name, whether it is up or not.
 
     `release` is Debian's; `user` is who logs in: root, or `deploy`, who has sudo without a
-    password while root may not log in.
+    password while root may not log in. `place` is the Docker network that the host stands in,
+    and its address there. `disk_gb` is the size of the disk for its Docker; 0 for no limit.
     """
 
-    def __init__(self, name: str = "demo", release: Release = "trixie", user: User = "root"):
+    def __init__(
+        self,
+        name: str = "demo",
+        release: Release = "trixie",
+        user: User = "root",
+        place: tuple[str, str] | None = None,
+        disk_gb: int = 0,
+    ):
         self.name = name
         self.release = release
         self.user = user
+        self.place = place
+        self.disk_gb = disk_gb
         self.container = f"infisical-iac-staging-{name}"
         self.volume = f"{self.container}-docker"
         self.directory = STATE / name
@@ -64,6 +74,7 @@ class StagingHost:
     def down(self) -> None:
         """Remove the host with its disk and what `.staging/` knows of it."""
         remove(self.name)
+        disk.forget(self.directory)
         access.forget(self.directory)
 
     def reboot(self) -> None:
@@ -75,14 +86,14 @@ class StagingHost:
         self, command: str, *, check: bool = True, input: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of bash as root, past sshd; raises StagingError if it fails."""
-        command_line = ("docker", "exec", "-i", self.container, "bash", "-c", command)
-        done = run(*command_line, check=False, input=input)
+        command_line = ("bash", "-c", command)
+        done = entering.run(self.container, *command_line, input=input)
         for _ in range(_EXEC_ATTEMPTS):
             # On a busy machine the engine now and then fails to start the process at all.
             if "OCI runtime exec failed" not in done.stderr + done.stdout:
                 break
             time.sleep(0.5)
-            done = run(*command_line, check=False, input=input)
+            done = entering.run(self.container, *command_line, input=input)
         return checked(done, command_line) if check else done
 
     def _make(self, image: str) -> None:
@@ -94,19 +105,24 @@ class StagingHost:
         script = (RECIPES / "host" / "provision").read_text()
         key = access.client_key(self.directory)
         host_keys = self.run(f"set -- {self.user} '{key}'\n{script}").stdout
+        address = self.place[1] if self.place else ""
         access.write(
-            access.Access(self.name, port, self.user, self.release), self.directory, host_keys
+            access.Access(self.name, port, self.user, self.release, address),
+            self.directory,
+            host_keys,
         )
         self.wait()
 
     def boot(self, image: str, port: int) -> None:
         """Start the container, whose Docker has what is in `volume`, which is made if need be."""
+        network, address = self.place or ("bridge", "")
         docker(
             *("run", "--detach", "--name", self.container, "--hostname", f"staging-{self.name}"),
             *("--label", f"{LABEL}={self.name}", "--privileged", "--cgroupns", "private"),
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--stop-signal", "SIGRTMIN+3"),
             # The inner Docker can't lay its overlays upon those of the outer one.
             *("--volume", f"{self.have_volume()}:/var/lib/docker"),
+            *("--network", network, *(("--ip", address) if address else ())),
             *("--publish", f"127.0.0.1:{port}:22", image, "/sbin/init"),
         )
 
@@ -136,7 +152,12 @@ class StagingHost:
 
     def have_volume(self) -> str:
         """The name of the volume for the host's Docker, made if it is missing."""
-        return docker("volume", "create", "--label", f"{LABEL}={self.name}", self.volume)
+        options: tuple[str, ...] = ()
+        if self.disk_gb:
+            device = disk.have(self.directory, self.disk_gb)
+            options = ("--opt", "type=ext4", "--opt", f"device={device}")
+        label = f"{LABEL}={self.name}"
+        return docker("volume", "create", "--label", label, *options, self.volume)
 
 
 def host_image(release: Release) -> str:
@@ -152,11 +173,12 @@ def host_image(release: Release) -> str:
 
 
 def remove(name: str | None = None) -> None:
-    """Remove the container and the volume of one host, or of all hosts."""
+    """Remove the container and the volume of one host, or all of them and clusters' networks."""
     chosen = f"label={LABEL}={name}" if name else f"label={LABEL}"
     for listing, removal in (
         (("ps", "--all", "--quiet"), ("rm", "--force", "--volumes")),
         (("volume", "ls", "--quiet"), ("volume", "rm", "--force")),
+        (("network", "ls", "--quiet"), ("network", "rm")),
     ):
         found = docker(*listing, "--filter", chosen).split()
         if found:

@@ -3,20 +3,24 @@
 import json
 from pathlib import Path
 
+from tests.staging.cluster import StagingCluster
 from tests.staging.host import StagingHost
-from tests.staging.shell import docker
+from tests.staging.shell import docker, run
 
 KINDS = ("none", "caddy", "traefik")
 _ROOT = "/data/caddy/pki/authorities/local/root.crt"
 
 
-def choose(host: StagingHost, kind: str) -> None:
-    """Have `group_data/staging.py` say that the host has this kind of ingress."""
+def choose(host: StagingHost | StagingCluster, kind: str) -> None:
+    """Have the group data say that the host, or each one of the cluster, has this ingress."""
     file = host.directory / "ingress.json"
     if kind == "none":
         file.unlink(missing_ok=True)
         return
-    file.write_text(json.dumps({"ingress": kind, "site_url": f"https://{name(host)}"}) + "\n")
+    chosen = {"ingress": kind, "site_url": f"https://{name(host)}"}
+    if isinstance(host, StagingCluster):
+        chosen |= {"tls_certificate": str(certificate(host)), "tls_key": str(_key(host))}
+    file.write_text(json.dumps(chosen) + "\n")
 
 
 def is_chosen(host: StagingHost, kind: str) -> bool:
@@ -25,8 +29,8 @@ def is_chosen(host: StagingHost, kind: str) -> bool:
     return file.exists() and json.loads(file.read_text())["ingress"] == kind
 
 
-def name(host: StagingHost) -> str:
-    """The name in a staging host's address."""
+def name(host: StagingHost | StagingCluster) -> str:
+    """The name in a staging host's address, which a cluster's hosts share."""
     return f"{host.name}.staging.internal"
 
 
@@ -41,3 +45,20 @@ def root(host: StagingHost) -> Path:
     file = host.directory / "root.crt"
     file.write_text(host.run(f"docker exec infisical-caddy-1 cat {_ROOT}").stdout)
     return file
+
+
+def certificate(cluster: StagingCluster) -> Path:
+    """The certificate that a cluster's hosts share, trusted by itself, made if it is missing."""
+    file = cluster.directory / "certificate.pem"
+    if not file.exists():
+        run(
+            *("openssl", "req", "-x509", "-newkey", "ec", "-nodes", "-days", "90"),
+            *("-pkeyopt", "ec_paramgen_curve:P-256", "-subj", f"/CN={name(cluster)}"),
+            *("-addext", f"subjectAltName=DNS:{name(cluster)}"),
+            *("-keyout", str(_key(cluster)), "-out", str(file)),
+        )
+    return file
+
+
+def _key(cluster: StagingCluster) -> Path:
+    return cluster.directory / "key.pem"

@@ -1,8 +1,9 @@
-"""The images that the stack runs on the staging host, in one archive.
+"""The images that the stack runs on staging hosts: in one archive, and what a cluster alone needs.
 
-PostgreSQL, Redis and Caddy are the official images where a registry answers, else images of
-Debian's packages with the same contract. Infisical is the stand-in, or whatever image the archive
-in `STAGING_INFISICAL_IMAGE` holds. What was chosen is written to `.staging/images.json`.
+PostgreSQL, Redis, Caddy, Patroni, etcd and HAProxy are the official images where a registry
+answers, else images of Debian's packages with the same contract. Infisical is the stand-in, or
+whatever image the archive in `STAGING_INFISICAL_IMAGE` holds. What was chosen is written to
+`.staging/images.json`.
 """
 
 import json
@@ -17,14 +18,23 @@ from tests.staging.build import RECIPES, adopt, base, build, digest, image_id, r
 from tests.staging.shell import STATE, StagingError, alone, docker, say
 
 ARCHIVE = STATE / "images.tar"
+CLUSTER_ARCHIVE = STATE / "cluster-images.tar"
 CHOICE = STATE / "images.json"
 INFISICAL = "staging/infisical"
 STANDIN_VERSION = "v0.165.16"
 POSTGRES = "staging/postgres:17"
 REDIS = "staging/redis:8"
 CADDY = "staging/caddy:2"
+PATRONI = "staging/patroni:17"
+ETCD = "staging/etcd:3.5"
+HAPROXY = "staging/haproxy:3"
 
 _OFFICIAL = {POSTGRES: "postgres:17.11", REDIS: "redis:8.2.3", CADDY: "caddy:2.10.2"}
+_CLUSTER = {
+    PATRONI: "ghcr.io/zalando/spilo-17:4.0-p3",
+    ETCD: "gcr.io/etcd-development/etcd:v3.5.21",
+    HAPROXY: "haproxy:3.2.25",
+}
 _STANDIN = RECIPES.parent / "standin"
 
 
@@ -37,6 +47,20 @@ def ensure() -> None:
         _ensure()
 
 
+def ensure_cluster() -> None:
+    """Have, besides, the images that only a cluster runs, and their archive; raises as `ensure`."""
+    ensure()
+    with alone():
+        for tag, official in _CLUSTER.items():
+            _have_service(tag, official)
+        ids = {tag: image_id(tag) for tag in _CLUSTER}
+        choice = CLUSTER_ARCHIVE.with_suffix(".json")
+        before = json.loads(choice.read_text()) if choice.exists() else {}
+        if before != ids or not CLUSTER_ARCHIVE.exists():
+            _save(CLUSTER_ARCHIVE, tuple(_CLUSTER))
+        choice.write_text(json.dumps(ids, indent=2) + "\n")
+
+
 def version_of(reference: str) -> str:
     """The version that an Infisical image's tag names, else the one the stand-in goes by."""
     tag = reference.rpartition("/")[2].partition(":")[2]
@@ -47,8 +71,8 @@ def _ensure() -> None:
     before = _read_choice()
     given = os.environ.get("STAGING_INFISICAL_IMAGE", "")
     source = _stamp(Path(given)) if given else ""
-    for tag in _OFFICIAL:
-        _have_service(tag)
+    for tag, official in _OFFICIAL.items():
+        _have_service(tag, official)
     if not given:
         version = STANDIN_VERSION
         _have_standin(f"{INFISICAL}:{version}")
@@ -59,7 +83,7 @@ def _ensure() -> None:
     tags = (f"{INFISICAL}:{version}", *_OFFICIAL)
     ids = {tag: image_id(tag) for tag in tags}
     if before.get("ids") != ids or not ARCHIVE.exists():
-        _save(tags)
+        _save(ARCHIVE, tags)
     choice = {
         "infisical_version": version,
         "standin": not given,
@@ -72,12 +96,12 @@ def _ensure() -> None:
     CHOICE.write_text(json.dumps(choice, indent=2) + "\n")
 
 
-def _have_service(tag: str) -> None:
+def _have_service(tag: str, official: str) -> None:
     name = tag.partition("/")[2].partition(":")[0]
     directory = RECIPES / name
     recipe = digest(directory)
     # An official image carries no label of ours.
-    if recipe_of(tag) in (recipe, "") or adopt(_OFFICIAL[tag], tag):
+    if recipe_of(tag) in (recipe, "") or adopt(official, tag):
         return
     plain = base("trixie")
     say(f"Building {tag} from Debian's packages")
@@ -115,11 +139,11 @@ def _load(archive: Path) -> str:
     return version
 
 
-def _save(tags: tuple[str, ...]) -> None:
-    say(f"Saving the images in {ARCHIVE.relative_to(STATE.parent)}")
-    unfinished = ARCHIVE.with_suffix(".partial")
+def _save(archive: Path, tags: tuple[str, ...]) -> None:
+    say(f"Saving the images in {archive.relative_to(STATE.parent)}")
+    unfinished = archive.with_suffix(".partial")
     docker("save", "--output", str(unfinished), *tags)
-    unfinished.replace(ARCHIVE)
+    unfinished.replace(archive)
 
 
 def _stamp(archive: Path) -> str:

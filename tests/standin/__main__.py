@@ -43,7 +43,7 @@ def main() -> int:
     except psycopg.Error as error:
         log.error("Boot up migration failed: %s", type(error).__name__)
         return FAILED
-    wait_at_start(config.redis_url)
+    wait_at_start(config.redis)
     try:
         with database.transaction() as store:
             wait_for_turn(store)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import tokens
 from .errors import forbidden, not_found, unauthorized
 from .permissions import Permissions, Rule, permission_denied, role_rules
 from .store import Document, Store, now
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 
 @dataclass(frozen=True)
@@ -65,26 +67,28 @@ def is_live(grant: Document) -> bool:
 
 
 class ProjectAccess:
-    """Permissions per actor and project, remembered for a few seconds as the real server does."""
+    """Permissions per actor and project, remembered in Redis for a few seconds.
 
-    def __init__(self, remember_seconds: float) -> None:
-        self._seconds = remember_seconds
-        self._lock = threading.Lock()
-        self._known: dict[tuple[str, str], tuple[float, Permissions]] = {}
+    The real server does so too: all servers on one Redis know of a change at the same time.
+    """
+
+    def __init__(self, redis: Redis, remember_seconds: float) -> None:
+        self._redis = redis
+        self._milliseconds = int(remember_seconds * 1000)
 
     def permissions(self, store: Store, actor: Actor, project_id: str) -> Permissions:
         """Raise the 404 or 403 answer if there is no such project or membership."""
-        key = (actor.id, project_id)
-        with self._lock:
-            until, known = self._known.get(key, (0.0, None))
-        if known is not None and time.monotonic() < until:
-            return known
-        fresh = self._load(store, actor, project_id)
-        with self._lock:
-            self._known[key] = (time.monotonic() + self._seconds, fresh)
-        return fresh
+        key = f"project-permission:{project_id}:{actor.id}"
+        known = cast("bytes | None", self._redis.get(key))
+        if known is not None:
+            return Permissions(map(Rule.of, json.loads(known)))
+        rules = self._load(store, actor, project_id)
+        if self._milliseconds:
+            details = json.dumps([rule.detail() for rule in rules])
+            self._redis.set(key, details, px=self._milliseconds)
+        return Permissions(rules)
 
-    def _load(self, store: Store, actor: Actor, project_id: str) -> Permissions:
+    def _load(self, store: Store, actor: Actor, project_id: str) -> list[Rule]:
         project = store.get("projects", project_id)
         if project is None or project["orgId"] != actor.org_id:
             raise not_found(f"Project with ID '{project_id}' not found")
@@ -103,4 +107,4 @@ class ProjectAccess:
         ):
             if is_live(privilege):
                 rules += [Rule.of(permission) for permission in privilege["permissions"]]
-        return Permissions(rules)
+        return rules

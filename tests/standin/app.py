@@ -44,7 +44,7 @@ def make_app(server: Server) -> Starlette:
     literal_first = sorted(ENDPOINTS, key=lambda endpoint: endpoint.path.count("{"))
     return Starlette(
         routes=[Route(e.path, endpoint_of(e), methods=[e.method]) for e in literal_first],
-        middleware=[Middleware(RedisGate, url=server.config.redis_url)],
+        middleware=[Middleware(RedisGate, settings=server.config.redis)],
         exception_handlers={404: _no_route, 405: _no_route, Exception: _unexpected},
     )
 

@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-REQUIRED = ("DB_CONNECTION_URI", "REDIS_URL", "AUTH_SECRET", "ENCRYPTION_KEY")
+REQUIRED = ("DB_CONNECTION_URI", "AUTH_SECRET", "ENCRYPTION_KEY")
 
 
 class MissingSettings(Exception):
-    """Required variables are absent or empty; the text names them."""
+    """Required variables are absent or empty, or one can't be read; the text names them."""
+
+
+@dataclass(frozen=True)
+class RedisSettings:
+    """Where Redis is: at a URL, which wins, or where the sentinels say that the master is."""
+
+    url: str = ""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    master: str = "mymaster"
+    username: str = ""
+    password: str = field(default="", repr=False)
+    sentinel_username: str = ""
+    sentinel_password: str = field(default="", repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> RedisSettings | None:
+        """Read the variables; None if none says where Redis is, MissingSettings for a bad one."""
+        url, hosts = (environment.get(name, "") for name in ("REDIS_URL", "REDIS_SENTINEL_HOSTS"))
+        if url:
+            return cls(url)
+        if not hosts:
+            return None
+        pairs = [host.strip().rpartition(":") for host in hosts.split(",")]
+        if not all(name and port.isdigit() for name, _, port in pairs):
+            raise MissingSettings("Invalid environment variables: REDIS_SENTINEL_HOSTS")
+        return cls(
+            sentinels=tuple((name, int(port)) for name, _, port in pairs),
+            master=environment.get("REDIS_SENTINEL_MASTER_NAME") or cls.master,
+            username=environment.get("REDIS_USERNAME", ""),
+            password=environment.get("REDIS_PASSWORD", ""),
+            sentinel_username=environment.get("REDIS_SENTINEL_USERNAME", ""),
+            sentinel_password=environment.get("REDIS_SENTINEL_PASSWORD", ""),
+        )
 
 
 @dataclass(frozen=True)
@@ -20,7 +53,7 @@ class Config:
     """What the environment says. Secrets stay out of the representation."""
 
     database_uri: str
-    redis_url: str
+    redis: RedisSettings
     auth_secret: str
     encryption_key: str
     site_url: str = "http://localhost:8080"
@@ -36,11 +69,14 @@ class Config:
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
         """Read the variables; raise MissingSettings with the names of those that are missing."""
         missing = [name for name in REQUIRED if not environment.get(name)]
-        if missing:
+        redis = RedisSettings.from_environment(environment)
+        if redis is None:
+            missing.append("REDIS_URL or REDIS_SENTINEL_HOSTS")
+        if missing or redis is None:
             raise MissingSettings(f"Invalid environment variables: {', '.join(missing)} required")
         return cls(
             database_uri=environment["DB_CONNECTION_URI"],
-            redis_url=environment["REDIS_URL"],
+            redis=redis,
             auth_secret=environment["AUTH_SECRET"],
             encryption_key=environment["ENCRYPTION_KEY"],
             site_url=environment.get("SITE_URL", cls.site_url),

@@ -1,53 +1,60 @@
-"""The instance's own settings: one document, remembered so that it outlives the database."""
+"""The instance's own settings: one document, which all servers on one Redis remember together."""
 
 from __future__ import annotations
 
-import threading
-import time
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import psycopg
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from .database import Database
     from .store import Document, Store
 
 INSTANCE_ID = "00000000-0000-0000-0000-000000000000"
-REMEMBER_SECONDS = 60.0
+KEY = "instance-settings"
+REMEMBER_SECONDS = 60
 
 
 class Instance:
-    """Reads go to memory, at most a minute old; writes go to the database and refresh it."""
+    """Settings are read from Redis, at most a minute old there; what is written is there at once.
 
-    def __init__(self, database: Database) -> None:
+    What was read last stands in for both while the database is away.
+    """
+
+    def __init__(self, database: Database, redis: Redis) -> None:
         self._database = database
-        self._lock = threading.Lock()
-        self._read_at = 0.0
-        self._settings: Document = {}
+        self._redis = redis
+        self._last: Document = {}
+        # Each start forgets: the database may be another one's copy by now.
+        redis.delete(KEY)
 
     def settings(self) -> Document:
-        """Return the settings, the remembered ones while the database is away."""
-        with self._lock:
-            if not self._settings or time.monotonic() - self._read_at > REMEMBER_SECONDS:
-                try:
-                    with self._database.transaction() as store:
-                        self._remember(stored_settings(store))
-                except psycopg.Error:
-                    if not self._settings:
-                        raise
-            return self._settings
+        """Return the settings, those of the last call while the database is away."""
+        known = cast("bytes | None", self._redis.get(KEY))
+        if known is not None:
+            self._last = json.loads(known)
+            return self._last
+        try:
+            with self._database.transaction() as store:
+                self._remember(stored_settings(store))
+        except psycopg.Error:
+            if not self._last:
+                raise
+        return self._last
 
     def change(self, store: Store, **changes: object) -> Document:
         stored_settings(store)
         changed = store.update("super_admin", INSTANCE_ID, **changes)
-        with self._lock:
-            self._remember(changed)
+        self._remember(changed)
         return changed
 
     def _remember(self, settings: Document) -> None:
-        self._settings = settings
-        self._read_at = time.monotonic()
+        self._last = settings
+        self._redis.set(KEY, json.dumps(settings), ex=REMEMBER_SECONDS)
 
 
 def stored_settings(store: Store) -> Document:

@@ -7,33 +7,38 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-import redis.asyncio
 from redis.exceptions import RedisError
+
+from .redis_client import RETRY_SECONDS, async_client, client
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    import redis.asyncio
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from .config import RedisSettings
+
 LONGEST_HANG_SECONDS = 3600.0
-RETRY_SECONDS = 0.2
-REPLY_SECONDS = 1.0
 
 log = logging.getLogger("standin")
 
 
 class RedisGate:
-    """ASGI middleware that lets an HTTP request through once Redis has answered a ping."""
+    """ASGI middleware that lets an HTTP request through once Redis has answered a ping.
 
-    def __init__(self, app: ASGIApp, url: str) -> None:
+    All requests share one connection, as they do in the real server.
+    """
+
+    def __init__(self, app: ASGIApp, settings: RedisSettings) -> None:
         self._app = app
-        self._redis = redis.asyncio.Redis.from_url(
-            url, socket_timeout=REPLY_SECONDS, socket_connect_timeout=REPLY_SECONDS
-        )
+        self._redis = async_client(settings)
+        self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await wait_for(self._redis)
+            async with self._turn:
+                await wait_for(self._redis)
         await self._app(scope, receive, send)
 
 
@@ -50,13 +55,13 @@ async def wait_for(client: redis.asyncio.Redis) -> None:
     raise TimeoutError("Redis did not answer for an hour")
 
 
-def wait_at_start(url: str) -> None:
+def wait_at_start(settings: RedisSettings) -> None:
     """Block until Redis answers, saying ECONNREFUSED meanwhile; the port stays shut."""
-    client = redis.Redis.from_url(url, socket_connect_timeout=REPLY_SECONDS)
+    redis = client(settings)
     end = time.monotonic() + LONGEST_HANG_SECONDS
     while time.monotonic() < end:
         try:
-            client.ping()
+            redis.ping()
             return
         except (RedisError, OSError):
             log.error("Redis: connect ECONNREFUSED")

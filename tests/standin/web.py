@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis import Redis
-
 from .access import Actor, ProjectAccess
 from .instance import Instance
 from .lockouts import Lockouts
+from .redis_client import patient_client
 from .validation import Field, validate
 
 if TYPE_CHECKING:
@@ -24,15 +23,16 @@ NOBODY = Actor("nobody", "", None)
 
 
 class Server:
-    """What lives as long as the process."""
+    """What lives as long as the process; other servers on the same database share its data."""
 
     def __init__(self, config: Config, database: Database, cipher: Cipher) -> None:
         self.config = config
         self.database = database
         self.cipher = cipher
-        self.instance = Instance(database)
-        self.access = ProjectAccess(config.permission_cache_seconds)
-        self.lockouts = Lockouts(Redis.from_url(config.redis_url, socket_timeout=2))
+        redis = patient_client(config.redis)
+        self.instance = Instance(database, redis)
+        self.access = ProjectAccess(redis, config.permission_cache_seconds)
+        self.lockouts = Lockouts(redis)
 
 
 @dataclass

@@ -1,0 +1,91 @@
+"""A staging cluster: hosts in a Docker network of their own, each with its own address there.
+
+Its hosts are staging hosts named `<cluster>-1`, `<cluster>-2` and so on; what is known of the
+cluster as a whole is kept under `.staging/<cluster>/`.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+from tests.staging import access, engine
+from tests.staging import host as hosts
+from tests.staging.host import StagingHost
+from tests.staging.shell import STATE, StagingError, docker, run
+
+# Set aside for tests of networks (RFC 2544): no route, bridge or overlay has it.
+_SUBNETS = tuple(f"198.18.{number}" for number in range(256))
+_SUBNET_TEMPLATE = "{{range .IPAM.Config}}{{.Subnet}}{{end}}"
+
+
+class StagingCluster:
+    """The staging cluster of a given name, whether it is up or not."""
+
+    def __init__(self, name: str = "cluster"):
+        self.name = name
+        self.network = f"{StagingHost(name).container}-network"
+        self.directory = STATE / name
+
+    @property
+    def hosts(self) -> list[StagingHost]:
+        """The hosts that were made for the cluster, by number."""
+        return [
+            StagingHost(directory.name, place=(self.network, access.read(directory).address))
+            for directory in directories(STATE, self.name)
+        ]
+
+    def host(self, number: int, disk_gb: int = 0) -> StagingHost:
+        """The host of a number, from 1, whether it was made or not; its network must be there."""
+        prefix = docker("network", "inspect", "--format", _SUBNET_TEMPLATE, self.network)
+        # The first address is the gateway's, by which this machine speaks to the hosts.
+        address = f"{prefix.rpartition('.')[0]}.{10 + number}"
+        place = (self.network, address)
+        return StagingHost(f"{self.name}-{number}", place=place, disk_gb=disk_gb)
+
+    def up(
+        self, count: int = 3, disk_gb: int = 0, boot: Callable[[StagingHost], None] = StagingHost.up
+    ) -> None:
+        """Boot the hosts 1 to `count`, those that aren't there made anew.
+
+        `disk_gb` is how much each one's Docker can store; 0 for no limit. `boot` has one up.
+
+        Raises StagingError when a host doesn't boot.
+        """
+        engine.ensure()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._have_network()
+        for number in range(1, count + 1):
+            boot(self.host(number, disk_gb))
+
+    def down(self) -> None:
+        """Remove the hosts with their disks, the network, and what `.staging/` knows of them."""
+        for directory in directories(STATE, self.name):
+            StagingHost(directory.name).down()
+        hosts.remove(f"{self.name}-network")
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _have_network(self) -> None:
+        if docker("network", "ls", "--quiet", "--filter", f"name=^{self.network}$"):
+            return
+        first = crc32(self.name.encode()) % len(_SUBNETS)
+        label = f"{hosts.LABEL}={self.name}-network"
+        for subnet in (*_SUBNETS[first:], *_SUBNETS[:first]):
+            options = ("--label", label, "--subnet", f"{subnet}.0/24")
+            done = run("docker", "network", "create", *options, self.network, check=False)
+            if done.returncode == 0:
+                return
+            if "overlaps" not in done.stderr:
+                break
+        raise StagingError(f"the network of the cluster can't be made: {done.stderr.strip()}")
+
+
+def directories(state: Path, cluster: str) -> list[Path]:
+    """Where what is known of each host of a cluster is, by number."""
+    pattern = re.compile(rf"{re.escape(cluster)}-(\d+)")
+    found = {file.parent: pattern.fullmatch(file.parent.name) for file in state.glob("*/host.json")}
+    return sorted(
+        (directory for directory, match in found.items() if match),
+        key=lambda directory: int(directory.name.rpartition("-")[2]),
+    )
