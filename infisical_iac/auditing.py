@@ -1,8 +1,8 @@
 """The audit log: a line of JSON for each thing that was done to a host, chained by hashes."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal
@@ -19,6 +19,8 @@ Event = Literal[
     "recovery-kit",
     "restore",
     "rollback",
+    "scale-out",
+    "scale-in",
     "destroy",
 ]
 Outcome = Literal["begun", "done", "failed"]
@@ -121,3 +123,45 @@ def doings(entries: Iterable[Entry]) -> list[Doing]:
         began = found[entry.run].began if entry.run in found else entry.at
         found[entry.run] = Doing(began, entry)
     return list(found.values())
+
+
+def doings_of(logs: Mapping[str, Log]) -> list[Doing]:
+    """The runs on the hosts of a cluster, in the order in which they began.
+
+    What a run did on one host, or on some, is told with their names. It has ended when it has on
+    each host, and failed if it did on one.
+
+    Args:
+        logs: of all hosts, by their names.
+    """
+    found: dict[str, dict[str, Doing]] = {}
+    for host, log in logs.items():
+        for doing in doings(log.entries):
+            found.setdefault(doing.last.run, {})[host] = doing
+    runs = [_together(each, of=len(logs)) for each in found.values()]
+    return sorted(runs, key=lambda each: each.began)
+
+
+def _together(run: Mapping[str, Doing], *, of: int) -> Doing:
+    lasts = [each.last for each in run.values()]
+    outcomes: list[Outcome] = ["failed", "begun", "done"]
+    last = replace(
+        max(lasts, key=lambda each: each.at),
+        outcome=next(each for each in outcomes if any(each == last.outcome for last in lasts)),
+        changes=_named({host: each.last.changes for host, each in run.items()}, of),
+        reason="; ".join(
+            _named({host: [each.last.reason] for host, each in run.items() if each.last.reason}, of)
+        ),
+    )
+    return Doing(min(each.began for each in run.values()), last)
+
+
+def _named(lines: Mapping[str, Sequence[str]], of: int) -> list[str]:
+    """Lines by host, each once, with the names of the hosts unless it is of all."""
+    hosts: dict[str, dict[str, None]] = {}
+    for host, each in lines.items():
+        for line in each:
+            hosts.setdefault(line, {})[host] = None
+    return [
+        line if len(names) == of else f"{', '.join(names)}: {line}" for line, names in hosts.items()
+    ]

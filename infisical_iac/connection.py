@@ -1,28 +1,15 @@
 """What concerns the SSH connection itself: its speed, and words for when it fails."""
 
 import logging
-import os
-import runpy
 import socket
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import paramiko
 from pyinfra import logger
 from pyinfra.api.host import Host
+from pyinfra.context import ctx_host
 
-from infisical_iac.errors import UserError
-
-# What the connection takes from the environment, by the name that pyinfra's data have for it.
-_VARIABLES = {
-    "ssh_hostname": "INFISICAL_HOST",
-    "ssh_user": "INFISICAL_SSH_USER",
-    "ssh_port": "INFISICAL_SSH_PORT",
-    "ssh_key": "INFISICAL_SSH_KEY",
-    "data_volume": "INFISICAL_DATA_VOLUME",
-}
 _REMEDIES = {
     "Could not resolve hostname": (
         "check the spelling of INFISICAL_HOST, or of ssh_hostname in group_data/hetzner.py"
@@ -42,87 +29,6 @@ _REMEDIES = {
     ),
     "SSH error": "check that an SSH server answers at INFISICAL_HOST and INFISICAL_SSH_PORT",
 }
-
-
-def production_host(file: Path) -> tuple[str, dict[str, Any]]:
-    """The production host with its data, as a pyinfra inventory wants it.
-
-    Args:
-        file: the group data that may name the host by `ssh_hostname`, and `ssh_user`, `ssh_port`
-            and `ssh_key`; the environment's variables win over each of them.
-
-    Where neither names a host, it is the server that `infisical-iac server` made, asked for with
-    the token in HCLOUD_TOKEN. Ends the program with one sentence if no host is named, or if what
-    is said of it can't be read.
-    """
-    advise_on_failures()
-    data = given(file)
-    if not data.get("ssh_hostname") and os.environ.get("HCLOUD_TOKEN"):
-        data = _found(_group_data(file)) | data
-    if not data.get("ssh_hostname"):
-        sys.exit(
-            "INFISICAL_HOST is not set: set it to the server's name or address, or HCLOUD_TOKEN "
-            "for one that `infisical-iac server create` made, or run `infisical-iac init`"
-        )
-    if (key := data.get("ssh_key")) and not Path(key).expanduser().is_file():
-        sys.exit(f"INFISICAL_SSH_KEY, or ssh_key in {file.name}: there is no file {key}")
-    user = data.setdefault("ssh_user", "root")
-    _have_known_hosts()
-    data |= _verified(file.parent.parent, data["ssh_hostname"], data.get("ssh_port", 22))
-    return (data["ssh_hostname"], {**data, "_sudo": user != "root"})
-
-
-def given(file: Path) -> dict[str, Any]:
-    """What the group data in `file` and the environment, which wins, say of the connection.
-
-    Ends the program with one sentence for a file that can't be read or a port that is none.
-    """
-    data = {key: value for key, value in _group_data(file).items() if key in _VARIABLES}
-    variables = {key: os.environ.get(name, "").strip() for key, name in _VARIABLES.items()}
-    data |= {key: value for key, value in variables.items() if value}
-    if port := data.get("ssh_port"):
-        if not str(port).isdigit():
-            sys.exit(
-                f"INFISICAL_SSH_PORT, or ssh_port in {file.name}, is {port!r}: "
-                "set it to a number such as 22"
-            )
-        data["ssh_port"] = int(port)
-    return data
-
-
-def _found(settings: Mapping[str, Any]) -> dict[str, Any]:
-    # The library takes a while to load, which whoever names a host has no need of.
-    from infisical_iac.hetzner import finding
-
-    try:
-        return finding.production(settings.get("server_name", ""))
-    except UserError as error:
-        sys.exit(str(error))
-
-
-def _verified(project: Path, address: str, port: int) -> dict[str, Any]:
-    """For a host whose key the project itself keeps: no other key will do."""
-    kept = project / ".infisical-iac" / "known_hosts"
-    name = address if port == 22 else f"[{address}]:{port}"
-    if not kept.is_file() or paramiko.HostKeys(str(kept)).lookup(name) is None:
-        return {}
-    return {"ssh_known_hosts_file": str(kept), "ssh_strict_host_key_checking": "yes"}
-
-
-def _group_data(file: Path) -> dict[str, Any]:
-    try:
-        return runpy.run_path(str(file))
-    except FileNotFoundError:
-        return {}
-    except Exception as error:  # it is a program, which may fail in any way
-        sys.exit(f"{file} can't be read: {error}")
-
-
-def _have_known_hosts() -> None:
-    # pyinfra remembers a new host's key there, and fails if it can't.
-    directory = Path.home() / ".ssh"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    (directory / "known_hosts").touch(mode=0o600)
 
 
 class _Remedy(logging.Filter):
@@ -148,6 +54,22 @@ def advise_on_failures() -> None:
     """Let pyinfra's own connection errors name the variable to check and the remedy."""
     if not any(isinstance(present, _Remedy) for present in logger.filters):
         logger.addFilter(_Remedy())
+
+
+def with_others(host: Host) -> list[Host]:
+    """`host` and, on a cluster, the others that are connected, in the inventory's order."""
+    return [each for each in host.state.inventory if each in host.state.active_hosts]
+
+
+@contextmanager
+def current(host: Host) -> Iterator[None]:
+    """Make a host the one that facts and commands are of, until the context ends in any way."""
+    before = ctx_host.get()  # type: ignore[no-untyped-call]
+    ctx_host.set(host)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        ctx_host.set(before)  # type: ignore[no-untyped-call]
 
 
 def without_delay(host: Host) -> None:

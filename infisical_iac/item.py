@@ -1,6 +1,7 @@
 """One difference between what is and what should be, for people to read."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal["+", "~", "-"]
@@ -15,12 +16,30 @@ class Item:
         what: what it is about, such as `/etc/docker/daemon.json`.
         detail: from what to what, where that says more.
         diff: the lines of a file that differ, without any secret.
+        host: on which one, where there are several; or on which ones, divided by commas.
     """
 
     kind: Kind
     what: str
     detail: str = ""
     diff: str = field(default="", kw_only=True)
+    host: str = field(default="", kw_only=True)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.what}" + (f": {self.detail}" if self.detail else "")
+        of = f"{self.host}: " if self.host else ""
+        return f"{self.kind} {of}{self.what}" + (f": {self.detail}" if self.detail else "")
+
+
+def together(items: Iterable[Item]) -> list[Item]:
+    """The same items; those that are the same on several hosts are one, where the first is."""
+    merged: list[Item] = []
+    places: dict[tuple[str, ...], int] = {}
+    for item in items:
+        same = (item.kind, item.what, item.detail, item.diff)
+        hosts = merged[places[same]].host.split(", ") if same in places else [item.host]
+        if item.host not in hosts:
+            merged[places[same]] = replace(item, host=", ".join([*hosts, item.host]))
+        else:
+            places[same] = len(merged)
+            merged.append(item)
+    return merged

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -60,6 +60,16 @@ class Access:
     folder: str
     status: int
     address: str
+
+
+def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:
+    """The lines that `access.sh` printed on several hosts, at most so many, in order of time.
+
+    What did not come to its end on one did not on all.
+    """
+    lines = [line for log in logs for line in log if line != UNFINISHED]
+    found = sorted(lines, key=lambda line: float(json.loads(line)["at"]))[-last:]
+    return [*found, *([UNFINISHED] if any(UNFINISHED in log for log in logs) else [])]
 
 
 def parse(lines: Iterable[str], known: Known) -> list[Access]:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 from rich.text import Text
 
-from infisical_iac.auditing import Doing, doings
+from infisical_iac.auditing import Doing, doings, doings_of
 from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option
@@ -39,8 +39,9 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
     from infisical_iac.operations import audit as log
 
     with connected(inventory):
-        found = log.read()
-    done = doings(found.entries)[-(last or 0) :]
+        logs = log.read_all()
+    found = doings_of(logs) if len(logs) > 1 else doings(next(iter(logs.values())).entries)
+    done = found[-(last or 0) :]
     if as_json:
         print_data([{"began": each.began, **asdict(each.last)} for each in done])
     else:
@@ -48,11 +49,13 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
             _show(each)
         if not done:
             click.echo("Nothing has been done yet.")
-    if found.broken_at is not None:
-        raise AuditError(
-            f"line {found.broken_at} of {log.FILE} does not follow from the one before: "
-            "somebody changed the log; look for a copy in the host's backups"
-        )
+    for host, read in logs.items():
+        if read.broken_at is not None:
+            on = f" on {host}" if len(logs) > 1 else ""
+            raise AuditError(
+                f"line {read.broken_at} of {log.FILE}{on} does not follow from the one before: "
+                "somebody changed the log; look for a copy in the host's backups"
+            )
 
 
 def _show(doing: Doing) -> None:

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.accesslog.access import UNFINISHED, Access, Known, parse
+from infisical_iac.accesslog.access import UNFINISHED, Access, Known, latest, parse
 from infisical_iac.accesslog.asking import AskingError, moment, statuses
 from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.options import inventory_option, json_option
@@ -54,6 +54,8 @@ def access(
     which no log has. Exit status: 0, or 1 for an error.
     """
     from infisical_iac.cli.connect import connected
+    from infisical_iac.cli.together import each_of
+    from infisical_iac.connection import with_others
     from infisical_iac.settings import load
 
     begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
@@ -68,7 +70,8 @@ def access(
         ids = known.ids(identity, person)
         if (identity or person) and not ids:
             raise AskingError(f"Infisical knows no {identity or person}: check the spelling")
-        lines = _read(begin, last, ids, environment, wanted)
+        logs = each_of(with_others(host), lambda _: _read(begin, last, ids, environment, wanted))
+        lines = latest(logs, last) if len(logs) > 1 else logs[0]
     found = parse(lines, known)
     if as_json:
         print_data([asdict(each) for each in found])

@@ -1,4 +1,4 @@
-"""One host of an inventory, connected as pyinfra's own command line connects it."""
+"""The hosts of an inventory, connected as pyinfra's own command line connects them."""
 
 # It gives the process to gevent and must do so before anything else is imported by it.
 import pyinfra_cli  # noqa: F401, I001
@@ -17,33 +17,57 @@ from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State, StateStage
-from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
+from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 
-from infisical_iac.connection import without_delay
+from infisical_iac.cluster.nodes import ClusterRefused
+from infisical_iac.connection import LOST, current, without_delay
 from infisical_iac.errors import UserError
+from infisical_iac.operations import lock, nodes, share
 
 
 class ConnectError(UserError):
-    """The inventory names no single host that can be connected to."""
+    """The inventory names neither one host nor a cluster that can be connected to."""
 
 
 class _Errors(logging.Handler):
-    """Keeps the last error that was logged, as plain text."""
+    """Keeps the errors that were logged, as plain text."""
 
-    last = ""
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.ERROR:
-            self.last = click.unstyle(record.getMessage()).strip()
+            self.all.append(click.unstyle(record.getMessage()).strip())
+
+    @property
+    def last(self) -> str:
+        """The last one, empty if there is none."""
+        return self.all[-1] if self.all else ""
+
+    def of(self, host: Host) -> str:
+        """The last one about a host, without its name."""
+        prefix = click.unstyle(host.print_prefix).strip()
+        found = [each for each in self.all if each.startswith(prefix)]
+        return found[-1].removeprefix(prefix).strip() if found else "no reason given"
 
 
 @contextmanager
-def connected(inventory: str) -> Iterator[Host]:
-    """The only host of an inventory, connected and current for facts and commands.
+def connected(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iterator[Host]:
+    """The host of an inventory, connected and current for facts and commands.
+
+    Of a cluster it is the lead; the others are connected too, and what a command that took the
+    lock has made of the state that they share is given to them at its end. Those that can't be
+    reached are told.
 
     pyinfra's own log is kept quiet; what it says of an error is in the error that is raised.
-    Raises ConnectError if there is none, if there are several, or if it can't be reached.
+    Raises ConnectError if there is none, if there are several that are no cluster, or if none
+    can be reached, and ClusterRefused for a cluster that nothing should be done to.
+
+    Args:
+        quorum: whether a cluster must be able to work; else it is only looked at.
+        shares: whether to give the others what has been changed; a deploy does so by itself.
     """
     errors = _Errors()
     logger.handlers, logger.propagate = [errors], False
@@ -63,7 +87,7 @@ def connected(inventory: str) -> Iterator[Host]:
         except Exception as error:  # it is a program, which may fail in any way
             raise ConnectError(f"{inventory} can't be read: {error}") from None
         with ctx_inventory.use(hosts), _interruptible():
-            yield from _only(state, inventory, errors)
+            yield from _connected(state, inventory, errors, quorum=quorum, shares=shares)
 
 
 @contextmanager
@@ -78,18 +102,53 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _only(state: State, inventory: str, errors: _Errors) -> Iterator[Host]:
-    names = [host.name for host in state.inventory]
-    if len(names) != 1:
-        raise ConnectError(f"{inventory} names {len(names)} hosts: give an inventory of one")
+def _connected(
+    state: State, inventory: str, errors: _Errors, *, quorum: bool, shares: bool
+) -> Iterator[Host]:
+    hosts = list(state.inventory)
+    is_cluster = bool(hosts) and all(each.data.get("topology") == "swarm" for each in hosts)
+    if len(hosts) != 1 and not is_cluster:
+        raise ConnectError(f"{inventory} names {len(hosts)} hosts: give an inventory of one")
     try:
         state.set_stage(StateStage.Connect)
         connect_all(state)
-        host = state.inventory.get_host(names[0])
-        without_delay(host)
-        with ctx_host.use(host):
-            yield host
+        for host in hosts:
+            if host in state.active_hosts:
+                without_delay(host)
+            else:
+                click.echo(f"Note: {host.name} can't be reached: {errors.of(host)}", err=True)
+        host = _lead(hosts, quorum=quorum) if is_cluster else hosts[0]
+        with current(host):
+            try:
+                yield host
+            finally:
+                if is_cluster and shares and lock.held(host):
+                    _share()
     except PyinfraError as error:
-        raise ConnectError(errors.last or f"{names[0]} can't be connected to: {error}") from None
+        named = hosts[0].name if len(hosts) == 1 else "no host"
+        raise ConnectError(errors.last or f"{named} can't be connected to: {error}") from None
     finally:
         disconnect_all(state)
+
+
+def _share() -> None:
+    try:
+        share.spread(nodes.known())
+    except (UserError, *LOST) as error:
+        click.echo(
+            f"Note: what was changed is not on all hosts of the cluster yet ({error}): "
+            "`infisical-iac apply` brings it there",
+            err=True,
+        )
+
+
+def _lead(hosts: list[Host], *, quorum: bool) -> Host:
+    first = next(host for host in hosts if host in host.state.active_hosts)
+    with current(first):
+        try:
+            name = nodes.known().lead.name
+        except ClusterRefused:
+            if quorum:
+                raise
+            return first
+    return first.state.inventory.get_host(name)

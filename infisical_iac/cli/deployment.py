@@ -1,26 +1,28 @@
 """`deploy.py` in this process: what it would change, and the run, step by step."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from infisical_iac.cli.connect import connected
+from infisical_iac.cli.journals import Journals
 from infisical_iac.cli.options import Lock
+from infisical_iac.cli.together import each_of
 
 # isort: split
+import pyinfra
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.operations import run_host_op
 from pyinfra.api.state import State, StateStage
 from pyinfra_cli.util import exec_file
 
-from infisical_iac.connection import LOST, lost
+from infisical_iac.connection import LOST, current, lost, with_others
 from infisical_iac.errors import UserError
-from infisical_iac.item import Item
+from infisical_iac.item import Item, together
 from infisical_iac.operations import audit, journal, lock
-from infisical_iac.operations.journal import Journal
 
 _DEPLOY = "deploy.py"
 _AGAIN = "run again, and what is missing is completed"
@@ -46,10 +48,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deploy whose operations have looked at the host and not changed anything yet."""
+    """A deploy whose operations have looked at the host and not changed anything yet.
+
+    Attributes:
+        host: the host; of a cluster, the lead.
+        journal: what was found, and what has been made.
+        hosts: all of the cluster that are connected, or the one host.
+    """
 
     host: Host
-    journal: Journal
+    journal: Journals
+    hosts: list[Host]
 
     @property
     def settled(self) -> bool:
@@ -69,7 +78,7 @@ class Deployment:
     def lines(self) -> list[str]:
         """The same, a line each. Raises DeployError as `planned` does."""
         planned, unknown = self.planned()
-        return [*map(str, planned), *(f"? {each}" for each in unknown)]
+        return [*map(str, together(planned)), *(f"? {each}" for each in unknown)]
 
     def run(self, begin: Callable[[str], None], remedy: str = _AGAIN) -> Iterator[Step]:
         """Run the steps, and yield each that has changed something once it is done.
@@ -98,18 +107,25 @@ class Deployment:
             raise DeployError(f"{reason}; {self.journal.remedy or remedy}") from None
 
     def _run(self, name: str, operation: str) -> Step | None:
-        before, started = len(self.journal.made), time.monotonic()
-        if not run_host_op(self.host.state, self.host, operation):
-            raise DeployError(f"{name}: {self.journal.failure}")
-        made = self.journal.made[before:]
+        before, started = self.journal.counts(), time.monotonic()
+        state: State = self.host.state
+        hosts = [each for each in self.hosts if operation in state.ops[each]]
+        done = each_of(hosts, lambda host: run_host_op(state, host, operation))
+        failed = [host.name for host, well in zip(hosts, done, strict=True) if not well]
+        if failed:
+            raise DeployError(f"{name}: {self.journal.failure(failed)}")
+        made = self.journal.made_since(before)
         return Step(name, made, time.monotonic() - started) if made else None
 
     def _end_in_log(self, reason: str) -> None:
-        if self.journal.changed:
-            try:
-                audit.end(reason=reason)
-            except (UserError, *LOST):
-                return  # the host may be what failed
+        for host in self.hosts:
+            if not journal.of(host.name).changed:
+                continue
+            with current(host):
+                try:
+                    audit.end(reason=reason)
+                except (UserError, *LOST):
+                    continue  # the host may be what failed
 
 
 @contextmanager
@@ -121,7 +137,7 @@ def looked(inventory: str, *, writes: Lock | None) -> Iterator[Deployment]:
 
     Raises a UserError, with nothing changed.
     """
-    with connected(inventory) as host:
+    with connected(inventory, shares=False) as host:
         if writes:
             lock.take(host, wait=writes.wait, by_force=writes.by_force)
         yield look(host)
@@ -130,7 +146,8 @@ def looked(inventory: str, *, writes: Lock | None) -> Iterator[Deployment]:
 def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
     """Let the deploy's operations look at a host that is connected; raises as `looked` does.
 
-    Takes no lock, and lets the deploy take none that is not held already.
+    On a cluster they look at all hosts that are connected. Takes no lock, and lets the deploy
+    take none that is not held already.
 
     Args:
         steps: calls the operations; None for those of deploy.py.
@@ -140,10 +157,37 @@ def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
     state.set_stage(StateStage.Prepare)
     state.check_for_changes = True
     state.current_deploy_filename = _DEPLOY if steps is None else None
+    hosts = with_others(host)
+    # By where operations are called, as on pyinfra's own command line, and not by how many there
+    # were before: some are called on the lead of a cluster alone.
+    pyinfra.is_cli = len(hosts) > 1
+    _prepare(hosts, steps or partial(exec_file, _DEPLOY))
+    operations = state.get_op_order() if len(hosts) > 1 else ()  # type: ignore[no-untyped-call]
+    journals = {each.name: journal.of(each.name) for each in hosts}
+    return Deployment(host, Journals(journals, operations), hosts)
+
+
+def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
+    said: dict[str, list[str]] = {}
+    for host, error in zip(hosts, each_of(hosts, lambda host: _prepared(host, steps)), strict=True):
+        if error:
+            said.setdefault(error, []).append(host.name)
+    if said:
+        # What is wrong for all of a cluster, such as a setting, is no one host's.
+        raise DeployError(
+            "; ".join(
+                sentence if len(names) == len(hosts) else f"{', '.join(names)}: {sentence}"
+                for sentence, names in said.items()
+            )
+        )
+
+
+def _prepared(host: Host, steps: Callable[[], object]) -> str:
+    """Let the operations look at one host; what is wrong with it, empty if nothing is."""
     try:
-        (steps or partial(exec_file, _DEPLOY))()
+        steps()
     except PyinfraError as error:
-        raise DeployError(str(error)) from None
+        return str(error)
     except LOST as error:
-        raise DeployError(f"{lost(host, error)}: run again") from None
-    return Deployment(host, journal.current())
+        return f"{lost(host, error)}: run again"
+    return ""

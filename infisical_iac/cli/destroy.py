@@ -1,14 +1,20 @@
 """`infisical-iac destroy`: the stack taken away, after a backup."""
 
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from infisical_iac.cli.options import inventory_option, lock_options
 from infisical_iac.errors import UserError
 
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+    from infisical_iac.cli.destroying import Cluster, Single
+
 _BACKUPS = "/var/backups/infisical-iac"
-_KEPT = "Data and keys are kept."
 _GONE = (
     "Data, keys, certificates, credentials, the firewall and fail2ban's jails are gone; Docker, "
     "its images, the logs of audit and access, and backups, which hold the keys, are still there."
@@ -16,7 +22,7 @@ _GONE = (
 
 
 class DestroyError(UserError):
-    """The host's name was not typed, or no backup could be taken."""
+    """The name was not typed, or no backup could be taken."""
 
 
 @click.command(short_help="Take Infisical away, after a backup.")
@@ -33,58 +39,65 @@ def destroy(
     confirm: str | None,
     no_backup: bool,
 ) -> None:
-    """Take Infisical, PostgreSQL and Redis away from the inventory's host.
+    """Take Infisical, PostgreSQL and Redis away from the inventory's host, or from a cluster.
 
     A backup of database and keys is taken first, on the host. Without --volumes the data and
-    the keys stay, and `apply` brings all back. Exit status: 0 when nothing is left to take away,
-    1 for an error, with the reason, or for another name than the host's.
+    the keys stay, and `apply` brings all back. Of a cluster it is the inventory's name that is
+    asked for. Exit status: 0 when nothing is left to take away, 1 for an error, with the reason,
+    or for another name.
     """
     from infisical_iac.cli.connect import connected
     from infisical_iac.operations import audit, lock
-    from infisical_iac.operations.remote import run
-    from infisical_iac.rendering import script
 
     with connected(inventory) as host:
         lock.take(host, wait=lock_timeout, by_force=break_lock)
-        there = run(script("destroy", "look"), doing="see what is there")
+        target = _target(host, inventory)
+        there = target.look()
         if not there:
-            click.echo(f"Nothing of Infisical is on {host.name}.")
+            click.echo(f"Nothing of Infisical is on {target.name}.")
             return
         if not volumes and "container " not in there:
-            click.echo(f"No containers are on {host.name}; --volumes deletes data and keys.")
+            click.echo(f"No containers are on {target.name}; --volumes deletes data and keys.")
             return
-        _confirm(host.name, confirm, volumes=volumes)
+        _confirm(target, confirm, volumes=volumes)
         changes: list[str] = []
         with audit.recorded("destroy", changes):
             if not no_backup:
-                changes.append(f"+ {_back_up()}")
-            run(script("destroy", "everything" if volumes else "stack"), doing="take it away")
+                changes.append(f"+ {_back_up(target)}")
+            target.take_away(volumes=volumes)
             changes += [
                 "- stack",
                 *(["- volumes, keys and credentials"] if volumes else []),
             ]
-    click.echo(f"Infisical is no longer on {host.name}. {_GONE if volumes else _KEPT}")
+    click.echo(f"Infisical is no longer on {target.name}. {_GONE if volumes else target.kept}")
 
 
-def _confirm(name: str, given: str | None, *, volumes: bool) -> None:
+def _target(host: "Host", inventory: str) -> "Single | Cluster":
+    from infisical_iac.cli.destroying import Cluster, Single
+
+    if host.data.get("topology") == "swarm":
+        return Cluster(host, Path(inventory).stem)
+    return Single(host.name)
+
+
+def _confirm(target: "Single | Cluster", given: str | None, *, volumes: bool) -> None:
     what = "Infisical with all its data" if volumes else "Infisical, but not its data,"
-    question = f"This takes {what} away. Type the host's name, {name}"
+    question = f"This takes {what} away. Type {target.called} name, {target.name}"
     typed = given or click.prompt(question, err=True, default="", show_default=False)
-    if typed != name:
-        raise DestroyError(f"{typed!r} is not the host's name, {name}: nothing was done")
+    if typed != target.name:
+        raise DestroyError(
+            f"{typed!r} is not {target.called} name, {target.name}: nothing was done"
+        )
 
 
-def _back_up() -> str:
-    from infisical_iac.operations.remote import CommandFailed, run
-    from infisical_iac.rendering import script
-
+def _back_up(target: "Single | Cluster") -> str:
     directory = f"{_BACKUPS}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
-        run(script("destroy", "backup", directory), doing="take a backup first")
-    except CommandFailed as error:
+        on = target.back_up(directory)
+    except UserError as error:
         raise DestroyError(
             f"{error}; nothing was taken away: let the database run, or do without a backup by "
             "--no-backup"
         ) from None
-    click.echo(f"A backup is in {directory} on the host: copy it to a safe place.")
+    click.echo(f"A backup is in {directory} on {on}: copy it to a safe place.")
     return directory

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from infisical_iac.item import Item
+from infisical_iac.item import Item, together
 
 # Of tables that go into a file or a CI job's log.
 _WIDTH = 120
@@ -27,6 +27,7 @@ def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
     """The items as JSON holds them."""
     return [
         {"kind": each.kind, "what": each.what, "detail": each.detail, "diff": each.diff}
+        | ({"host": each.host} if each.host else {})
         for each in items
     ]
 
@@ -38,7 +39,7 @@ def print_data(data: Any) -> None:
 
 def show(items: Iterable[Item], unknown: Iterable[str], to: Console) -> None:
     """Print each item in a line, its diff below it, and then what can't be seen yet."""
-    for item in items:
+    for item in together(items):
         to.print(Text(str(item), style=_COLORS[item.kind]))
         for line in item.diff.splitlines():
             to.print(Text(f"    {line}", style=_COLORS.get(line[:1].replace("@", "~"), "dim")))

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from infisical_iac.cli.options import inventory_option, lock_options, yes_option
-from infisical_iac.rotation.known import KEYS, Key, RotationError, named, refuse_encryption_key
+from infisical_iac.rotation.known import (
+    KEYS,
+    Key,
+    RotationError,
+    named,
+    refuse_encryption_key,
+    refuse_on_cluster,
+)
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -44,6 +51,8 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
         path = Path(settings.workspace_file)
         project = load_workspace(path, admin_email=settings.admin_email).project.slug
         if not _completed(wanted, settings, project):
+            if settings.topology == "swarm":
+                refuse_on_cluster(wanted)
             _confirm(wanted, yes=yes)
             _go(wanted, settings, project)
         _tell_kit(wanted)
@@ -79,14 +88,14 @@ def _completed(wanted: Key, settings: "Settings", project: str) -> bool:
     from pyinfra.context import host
 
     from infisical_iac.facts.machine import Machine
-    from infisical_iac.operations import audit, rotation
+    from infisical_iac.operations import audit, cluster_change, rotation
     from infisical_iac.rotation.state import unfinished
 
     found = unfinished(host.get_fact(Machine).rotating)
     if found is None:
         return False
     with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
-        how = rotation.recover(found, settings, project)
+        how = rotation.recover(found, settings, project, cluster_change.site(settings))
     click.echo(f"A rotation had not ended. {how}", err=True)
     return found.ends_new and found.key == wanted
 
@@ -98,10 +107,10 @@ def _confirm(wanted: Key, *, yes: bool) -> None:
 
 
 def _go(wanted: Key, settings: "Settings", project: str) -> None:
-    from infisical_iac.operations import audit, rotation
+    from infisical_iac.operations import audit, cluster_change, rotation
 
     with audit.recorded("keys", [f"~ key {wanted.name}: replaced by a new one"]):
-        told = rotation.made(wanted, settings, project)
+        told = rotation.made(wanted, settings, project, cluster_change.site(settings))
     for sentence in (*told, f"The new {wanted.name} key is in use, and the old one is no more."):
         click.echo(sentence)
 

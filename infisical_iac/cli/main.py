@@ -14,6 +14,7 @@ _COMMANDS = (
     *("init", "server", "plan", "apply", "verify", "status", "drift", "audit"),
     *("workspace", "credentials", "keys", "migrate", "check"),
     *("backup", "recovery-kit", "restore", "rollback", "destroy"),
+    *("scale-out", "scale-in"),
 )
 
 

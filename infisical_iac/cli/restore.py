@@ -130,8 +130,19 @@ def _undo(settings: "Settings", *, asked: bool) -> None:
             click.echo("There is nothing to undo: no restore is under way.")
         return
     with audit.recorded("restore", [f"undone: the restore {began}"]):
-        now = restoring.go_back(admin_email=settings.admin_email, timeout=settings.start_timeout)
+        now = _go_back(settings)
     click.echo(f"The restore {began} had not ended. {now}", err=not asked)
+
+
+def _go_back(settings: "Settings") -> str:
+    from infisical_iac.operations import cluster_change
+    from infisical_iac.operations import restore as restoring
+
+    return restoring.go_back(
+        admin_email=settings.admin_email,
+        timeout=settings.start_timeout,
+        site=cluster_change.site(settings),
+    )
 
 
 def _restore(host: "Host", source: "Source", settings: "Settings", *, yes: bool) -> None:
@@ -178,7 +189,7 @@ def _after_failure(settings: "Settings") -> str:
     try:
         if not restoring.unfinished():
             return "The data were not touched."
-        return restoring.go_back(admin_email=settings.admin_email, timeout=settings.start_timeout)
+        return _go_back(settings)
     except (UserError, *LOST) as error:
         return f"The old data could not be brought back ({error}): {_UNDO}"
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from infisical_iac.facts.machine import MachineState
     from infisical_iac.operations.changeover import Change
+    from infisical_iac.operations.cluster_stack import Site
     from infisical_iac.settings import Settings
     from infisical_iac.upgrade.release import Release, Unfinished
 
@@ -51,7 +52,7 @@ def rollback(
         raise click.UsageError("--json goes with --list")
     from infisical_iac.cli.connect import connected
     from infisical_iac.facts.machine import Machine
-    from infisical_iac.operations import changeover, lock
+    from infisical_iac.operations import changeover, cluster_change, lock
     from infisical_iac.operations.changeover import Change
     from infisical_iac.settings import load
     from infisical_iac.upgrade.release import choose
@@ -69,8 +70,11 @@ def rollback(
         chosen = choose(changeover.releases(), release)
         was = _refuse(host, chosen, settings, keep_data=keep_data)
         _confirm(chosen, confirm, keep_data=keep_data)
-        change = Change(was, _fetched(chosen, settings), None if keep_data else chosen)
-        told = _go(chosen, change, settings, project)
+        data = None if keep_data else chosen
+        if site := cluster_change.site(settings):
+            told = _go_on_cluster(chosen, was, data, site, project)
+        else:
+            told = _go(chosen, Change(was, _fetched(chosen, settings), data), settings, project)
     for sentence in told:
         click.echo(sentence)
 
@@ -94,23 +98,28 @@ def _unfinished(machine: "MachineState") -> "Unfinished | None":
 
 def _end_rotation(machine: "MachineState", settings: "Settings", project: str) -> None:
     """End a rotation that was interrupted, unless it is of the backups' password alone."""
-    from infisical_iac.operations import audit, rotation
+    from infisical_iac.operations import audit, cluster_change, rotation
     from infisical_iac.rotation.state import unfinished
 
     found = unfinished(machine.rotating)
     if found and found.key.name != "restic":
         with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
-            how = rotation.recover(found, settings, project)
+            how = rotation.recover(found, settings, project, cluster_change.site(settings))
         click.echo(f"A rotation had not ended. {how}", err=True)
 
 
 def _recover(unfinished: "Unfinished | None", settings: "Settings", project: str) -> None:
     """End a change of version that was interrupted, before another is begun."""
-    from infisical_iac.operations import audit, changeover
+    from infisical_iac.operations import audit, changeover, cluster_change
 
     if unfinished:
+        site = cluster_change.site(settings)
         with audit.recorded("rollback", [f"~ {unfinished.release}: ended"]):
-            how = changeover.recover(unfinished, settings, project)
+            how = (
+                cluster_change.recover(unfinished, site, project)
+                if site
+                else changeover.recover(unfinished, settings, project)
+            )
         click.echo(f"A change of version had not ended. {how}", err=True)
 
 
@@ -171,4 +180,22 @@ def _go(release: "Release", change: "Change", settings: "Settings", project: str
         f"Infisical {change.wanted.version} serves, as of {release.name}.",
         *differing(change.wanted, settings),
         *moved(way_in(change.compose), settings),
+    ]
+
+
+def _go_on_cluster(
+    release: "Release", was: Images, data: "Release | None", site: "Site", project: str
+) -> list[str]:
+    from infisical_iac.operations import audit, cluster_change
+    from infisical_iac.upgrade.following import differing
+
+    image = release.images["infisical"]
+    cluster_change.fetch(release, site)
+    with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
+        told = cluster_change.made(cluster_change.Change(was, image, data), site, project)
+    runs = Images(image, site.settings.postgres_image)
+    return [
+        *told,
+        f"Infisical {runs.version} serves, as of {release.name}.",
+        *differing(runs, site.settings),
     ]

@@ -1,5 +1,7 @@
 """`infisical-iac server destroy`: the server taken away, its data only if that is said."""
 
+from collections.abc import Sequence
+
 import click
 
 from infisical_iac.cli.items import console, show
@@ -25,20 +27,36 @@ def destroy(with_data: bool, confirm: str | None) -> None:
 
     found = session.begun()
     changes = [*destroying.removals(found, with_data=with_data)]
-    name, volume = found.want.name, found.have.volume
-    kept = f"; the volume {volume.name} with its data is kept" if volume else ""
+    name, many = found.want.first.family, len(found.nodes) > 1
+    volumes = [str(each.have.volume.name) for each in found.nodes if each.have.volume]
+    kept = _kept(volumes)
     if not changes:
         click.echo(f"Nothing of {name} is at Hetzner Cloud{kept}.")
         return
     show([each.item for each in changes], (), console(stderr=True))
-    if volume is None:
-        what = "and what is on its own disk, for it has no volume"
-    else:
-        what = "with ALL ITS DATA" if with_data else "but not its volume"
-    question = f"This deletes the server {what}. Type the server's name, {name}"
+    kind = "cluster" if many else "server"
+    what = "all servers of the cluster" if many else "the server"
+    question = f"This deletes {what} {_data(volumes, with_data=with_data, many=many)}. "
+    question += f"Type the {kind}'s name, {name}"
     typed = confirm or click.prompt(question, err=True, default="", show_default=False)
     if typed != name:
-        raise DestroyError(f"{typed!r} is not the server's name, {name}: nothing was done")
+        raise DestroyError(f"{typed!r} is not the {kind}'s name, {name}: nothing was done")
     make_all(changes)
     destroying.forget(found)
-    click.echo(f"The server {name} is gone{'' if with_data else kept}.")
+    click.echo(f"The {kind} {name} is gone{'' if with_data else kept}.")
+
+
+def _kept(volumes: Sequence[str]) -> str:
+    if len(volumes) > 1:
+        return f"; the volumes {', '.join(volumes)} with their data are kept"
+    return f"; the volume {volumes[0]} with its data is kept" if volumes else ""
+
+
+def _data(volumes: Sequence[str], *, with_data: bool, many: bool) -> str:
+    if not volumes and many:
+        return "and what is on their own disks, for they have no volumes"
+    if not volumes:
+        return "and what is on its own disk, for it has no volume"
+    if with_data:
+        return "with ALL THEIR DATA" if many else "with ALL ITS DATA"
+    return "but not their volumes" if many else "but not its volume"

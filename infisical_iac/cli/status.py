@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -15,6 +15,8 @@ from infisical_iac.errors import UserError
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
+
+    from infisical_iac.settings import Settings
 
 
 @click.command(short_help="Show how the host is, on one screen.")
@@ -43,14 +45,32 @@ def _look(inventory: str) -> list[Row]:
     from infisical_iac.operations import audit, lock, recovery
     from infisical_iac.settings import load
 
-    with connected(inventory) as host:
+    with connected(inventory, quorum=False) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         url = urlsplit(settings.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
-        condition = host.get_fact(Condition, served_name=name, port=url.port or 443, lock=lock.FILE)
-        found = rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
+        asked = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
+        if settings.topology == "swarm":
+            found = _cluster(host, settings, asked)
+        else:
+            condition = host.get_fact(Condition, **asked)
+            found = rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
         kit = recovery.row()
         return [*found, *([kit] if kit else [])]
+
+
+def _cluster(host: "Host", settings: "Settings", asked: dict[str, Any]) -> list[Row]:
+    from infisical_iac.cli.together import each_of
+    from infisical_iac.cluster import condition
+    from infisical_iac.connection import with_others
+    from infisical_iac.facts.node_condition import NodeCondition
+
+    hosts = with_others(host)
+    looks = each_of(hosts, lambda each: each.get_fact(NodeCondition, **asked))
+    nodes = {each.name: look for each, look in zip(hosts, looks, strict=True)}
+    away = [each.name for each in host.state.inventory if each.name not in nodes]
+    now = datetime.now(UTC)
+    return condition.rows(nodes, away, settings, host.name, _drift(host), now)
 
 
 def _drift(host: "Host") -> Row:

@@ -61,9 +61,12 @@ class Journal:
         return list(dict.fromkeys(each for look in self.looks.values() for each in look.unknown))
 
     def holds(self, operation: str) -> bool:
-        """Whether what an operation found is still what it would find."""
+        """Whether what an operation found is still what it would find.
+
+        On a cluster, a change on one host may be seen from another.
+        """
         look = self.looks.get(operation)
-        return look is not None and not look.unknown and not self.changed
+        return look is not None and not look.unknown and not changed()
 
     def look(self, operation: str, look_around: Callable[[], Iterable[PyinfraCommand]]) -> Look:
         """Let an operation look at the host, to its end, and keep what it finds."""
@@ -77,7 +80,17 @@ _journals: dict[str, Journal] = {}
 
 def current() -> Journal:
     """The journal of the current host."""
-    return _journals.setdefault(host.name, Journal())
+    return of(host.name)
+
+
+def of(name: str) -> Journal:
+    """The journal of a host, by its name."""
+    return _journals.setdefault(name, Journal())
+
+
+def changed() -> bool:
+    """Whether a command that changes something has been sent to any host."""
+    return any(each.changed for each in _journals.values())
 
 
 def item(kind: Kind, what: str, detail: str = "", diff: str = "") -> None:

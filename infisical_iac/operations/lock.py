@@ -15,6 +15,7 @@ import paramiko
 from pyinfra.api.host import Host
 
 from infisical_iac.actor import who
+from infisical_iac.connection import with_others
 from infisical_iac.errors import UserError
 from infisical_iac.rendering import script
 
@@ -25,6 +26,7 @@ _ANSWER_SECONDS = 30
 _LetGo = Callable[[], None]
 
 _held: set[str] = set()
+_spared: set[str] = set()
 
 
 class Locked(UserError):
@@ -32,13 +34,35 @@ class Locked(UserError):
 
 
 def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> None:
-    """Take the lock of `host` for the rest of this process, if this process has not.
+    """Take the locks of `host` and, on a cluster, of all others that are connected.
 
+    They are held for the rest of this process; one that this process has is not taken again.
     Waits `wait` seconds for another run to end; with `by_force`, it loses the lock at once,
     though it is not stopped. Raises Locked with who holds it.
     """
-    if host.name in _held:
-        return
+    hosts = with_others(host)
+    for each in hosts:
+        if each.name not in _held | _spared:
+            # At once: on a cluster, the deploy prepares all hosts at a time, and each comes here.
+            _held.add(each.name)
+            try:
+                _take(each, wait, by_force, named=each.name if len(hosts) > 1 else "")
+            except BaseException:
+                _held.discard(each.name)
+                raise
+
+
+def spare(host: Host) -> None:
+    """Let `take` pass for these hosts in this process, which is only going to look."""
+    _spared.update(each.name for each in with_others(host))
+
+
+def held(host: Host) -> bool:
+    """Whether this process has taken the lock of `host`."""
+    return host.name in _held
+
+
+def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
     sudo = "sudo -n " if host.data.get("_sudo") else ""
     command = sudo + script("lock", FILE, str(wait), *(["break"] if by_force else []))
     client = getattr(host.connector, "client", None)
@@ -49,18 +73,15 @@ def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> No
     atexit.register(let_go)
     if answer.startswith("busy"):
         raise Locked(
-            f"another run is at work on this host, {answer.removeprefix('busy').strip()}: wait for "
+            f"another run is at work on {named or 'this host'}, "
+            f"{answer.removeprefix('busy').strip()}: wait for "
             "it to end; if it can't be running any more, `infisical-iac apply --break-lock`, or "
             f"`pkill -f {FILE}` on the host, lets go"
         )
     if answer != "held":
-        raise Locked(f"the lock {FILE} can't be taken on the host: may its user use sudo?")
-    _held.add(host.name)
-
-
-def spare(host: Host) -> None:
-    """Let `take` pass for `host` in this process, which is only going to look."""
-    _held.add(host.name)
+        raise Locked(
+            f"the lock {FILE} can't be taken on {named or 'the host'}: may its user use sudo?"
+        )
 
 
 def _ask_over(

@@ -56,7 +56,7 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
 def shared(fact: type[FactBase[T]], **arguments: Any) -> T:
     """A fact that several operations look at: read once until the run makes its first change."""
     run, key = journal.current(), f"{fact.__name__} {arguments}"
-    if run.changed or key not in run.facts:
+    if journal.changed() or key not in run.facts:
         run.facts[key] = host.get_fact(fact, **arguments)
     found: T = run.facts[key]
     return found

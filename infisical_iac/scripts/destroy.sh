@@ -7,6 +7,7 @@
 #   destroy.sh everything           and the data, the keys, the credentials and the firewall
 set -eu
 umask 077
+. ./database.sh
 root=/etc/infisical
 firewall=/etc/infisical-iac/firewall.nft
 project=label=com.docker.compose.project=infisical
@@ -26,15 +27,13 @@ look() {
 }
 
 backup() {
-    database=$(docker ps --quiet --filter "$project" \
-        --filter label=com.docker.compose.service=postgres)
-    test -n "$database" || refuse "the database does not run"
+    find_database
     rm -rf "$1.new"
     mkdir -p "$1.new"
     trap 'rm -rf "$1.new"' EXIT
-    docker exec "$database" pg_dump --username infisical --format custom infisical \
+    in_database pg_dump --username infisical --format custom infisical </dev/null \
         >"$1.new/database.dump"
-    listed=$(docker exec --interactive "$database" pg_restore --list <"$1.new/database.dump")
+    listed=$(in_database pg_restore --list <"$1.new/database.dump")
     case $listed in
     *"TABLE DATA"*) ;;
     *) refuse "the dump of the database can't be read back" ;;
@@ -67,8 +66,8 @@ without_firewall() {
 
 everything() {
     stack
-    # A restore, a change of version or a drill that was killed has a copy of the data.
-    for name in infisical infisical-restore infisical-upgrade infisical-drill; do
+    # A restore, a change of version, a move or a drill that was killed has a copy of the data.
+    for name in infisical infisical-restore infisical-upgrade infisical-scale infisical-drill; do
         of=label=com.docker.compose.project=$name
         containers=$(docker ps --all --quiet --filter "$of")
         test -z "$containers" || docker rm --force $containers >/dev/null
@@ -85,7 +84,8 @@ everything() {
     fi
     # What it remembers of the repositories goes with their password.
     for place in "$root" /var/lib/infisical-backup /var/lib/infisical-drill \
-        /var/lib/infisical-restore /var/lib/infisical-upgrade /var/lib/infisical-rotation; do
+        /var/lib/infisical-restore /var/lib/infisical-upgrade /var/lib/infisical-rotation \
+        /var/lib/infisical-scale /var/lib/infisical-share; do
         test ! -d "$place" || find "$place" -mindepth 1 -delete
         rmdir "$place" 2>/dev/null || true
     done

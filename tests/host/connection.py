@@ -84,6 +84,7 @@ def _local(sudo: bool) -> Connection:
 def _remote(client: paramiko.SSHClient, sudo: bool) -> Connection:
     transport = client.get_transport()
     assert transport is not None
-    host = testinfra.get_host("paramiko://verified", sudo=sudo)
+    # testinfra keeps what it makes by name, and there may be several connections.
+    host = testinfra.get_host(f"paramiko://verified-{id(client)}", sudo=sudo)
     host.backend.client = client
     return Connection(host, transport, sudo)

@@ -8,12 +8,19 @@ from tests.unit.played_host import MAIN, played
 def test_everything_takes_copies_of_the_data_along(tmp_path: Path) -> None:
     host = played(tmp_path)
     names = (MAIN, f"{MAIN}_before_20261125T101112Z", "infisical_redis")
-    for name in (*names, "infisical-restore_postgres", "infisical-upgrade_postgres", "other_data"):
+    copies = (f"infisical-{what}_postgres" for what in ("restore", "upgrade", "scale"))
+    for name in (*names, *copies, "other_data"):
         host.volume(name, base="data")
-    host.write("/etc/infisical/keys/encryption_key", "obviously-fake")
+    files = (
+        "/etc/infisical/keys/encryption_key",
+        "/var/lib/infisical-share/before/3/keys/encryption_key",
+        "/var/lib/infisical-scale/state",
+    )
+    for file in files:
+        host.write(file, "obviously-fake")
     host.ok(("destroy", "everything"))
     assert host.volumes() == {"other_data": {"base": "data"}}
-    assert host.read("/etc/infisical/keys/encryption_key") is None
+    assert [file for file in files if host.read(file) is not None] == []
 
 
 def test_nothing_that_a_timer_started_is_at_work_any_more(tmp_path: Path) -> None:

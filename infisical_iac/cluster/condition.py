@@ -1,0 +1,212 @@
+"""What to say of a cluster's condition: a row for each thing, and whether it is well. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from infisical_iac import condition as single
+from infisical_iac.auditing import Log, doings_of
+from infisical_iac.condition import ConditionState, Row, Running
+from infisical_iac.settings import Settings
+
+# As many keep data: two of them decide, and one may be lost.
+_DATA_NODES = 3
+# What a standby may be behind a primary that writes and still be said to follow.
+_BEHIND_BYTES = 16 * 1024**2
+
+
+@dataclass(frozen=True)
+class Member:
+    """A node as a manager sees it.
+
+    Attributes:
+        status: `ready` or `down`; `availability` is `active`, `pause` or `drain`.
+        manager: `leader`, `reachable` or `unreachable`; `-` of a worker.
+    """
+
+    name: str
+    status: str
+    availability: str
+    manager: str
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it, in a word; empty if nothing is."""
+        if self.status != "ready":
+            return self.status
+        if self.availability != "active":
+            return {"drain": "drained", "pause": "paused"}.get(self.availability, "")
+        return "unreachable as a manager" if self.manager == "unreachable" else ""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A standby as its primary sees it: `sync` is `sync`, `quorum`, `async` or `potential`."""
+
+    name: str
+    state: str
+    sync: str
+    behind: int
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What one node says; the default is that of one which says nothing.
+
+    Attributes:
+        condition: what any host says.
+        log: its audit log.
+        members: all nodes, if it is a manager.
+        tasks: the containers that run on it, by what they do, such as `postgres`.
+        copies: the standbys, if its PostgreSQL is the primary.
+        postgres: `primary`, `standby`, or `silent`; empty where none runs. Likewise `etcd`, which
+            is `healthy` or not, `redis`, which is `master` or `slave`, and `sentinel`, which is the
+            name of the master.
+    """
+
+    condition: ConditionState = field(default_factory=ConditionState)
+    log: Log = field(default_factory=lambda: Log([]))
+    members: tuple[Member, ...] = ()
+    tasks: Mapping[str, list[Running]] = field(default_factory=dict)
+    copies: tuple[Copy, ...] = ()
+    postgres: str = ""
+    etcd: str = ""
+    redis: str = ""
+    sentinel: str = ""
+
+
+Nodes = Mapping[str, NodeState]
+
+
+def rows(
+    nodes: Nodes, away: Sequence[str], settings: Settings, lead: str, drift: Row, now: datetime
+) -> list[Row]:
+    """The rows of the status.
+
+    Args:
+        nodes: what each node that was reached says, by its name in the inventory.
+        away: the names of those that were not.
+        lead: the name of the one that the credentials are looked for on.
+    """
+    logs = {name: node.log for name, node in nodes.items()}
+    found = [
+        _members(nodes, away),
+        *_services(nodes, len(nodes) + len(away), settings),
+        _postgres(nodes),
+        _etcd(nodes),
+        _redis(nodes),
+        _fullest(nodes),
+        _certificate(nodes, settings, now),
+        *single.credentials(nodes[lead].condition, now),
+        _newest(nodes, lambda each: single.backup(each, settings, now), lambda each: each.backups),
+        _newest(nodes, lambda each: single.drill(each, now), lambda each: each.drills),
+        single.last_apply(doings_of(logs)),
+        drift,
+    ]
+    for name, node in nodes.items():
+        if node.condition.holder:
+            found.append(Row("At work now", f"{name}: {node.condition.holder}"))
+        if node.log.broken_at is not None:
+            text = f"{name}: line {node.log.broken_at} was changed"
+            found.append(Row("Audit log", text, ok=False))
+    return found
+
+
+def _members(nodes: Nodes, away: Sequence[str]) -> Row:
+    seen = next((node.members for node in nodes.values() if node.members), ())
+    if not seen:
+        return Row("Nodes", "no manager answers: there may be no majority of them", ok=False)
+    troubles = [f"{each.name} {each.trouble}" for each in seen if each.trouble]
+    named = {each.name for each in seen}
+    troubles += [f"{name} can't be reached" for name in away if name not in named]
+    leader = ", ".join(each.name for each in seen if each.manager == "leader")
+    well = sum(not each.trouble for each in seen)
+    text = f"{well} of {len(seen)} ready and active; {leader or 'none'} leads the Swarm"
+    return Row("Nodes", "; ".join([text, *troubles]), ok=not troubles and bool(leader))
+
+
+def _services(nodes: Nodes, hosts: int, settings: Settings) -> Iterator[Row]:
+    """Those of which any container does for any other."""
+    wanted = {
+        "infisical": (settings.infisical_replicas, settings.infisical_reference),
+        "haproxy": (hosts, settings.haproxy_image),
+    }
+    if settings.ingress == "caddy":
+        wanted["caddy"] = (hosts, settings.caddy_image)
+    for role, (number, image) in wanted.items():
+        tasks = [task for node in nodes.values() for task in node.tasks.get(role, [])]
+        well = [each for each in tasks if each.health == "healthy" and _runs(each, image)]
+        others = sorted({each.image for each in tasks if not _runs(each, image)})
+        but = f", but {', '.join(others)} runs too" if others else ""
+        yield Row(role, f"{image}: {len(well)} of {number} healthy{but}", len(well) == number)
+
+
+def _runs(task: Running, image: str) -> bool:
+    """Whether it is of an image; Docker may name it with its digest."""
+    return task.image == image or task.image.startswith(f"{image}@")
+
+
+def _postgres(nodes: Nodes) -> Row:
+    primaries = [name for name, node in nodes.items() if node.postgres == "primary"]
+    if len(primaries) != 1:
+        which = f"{' and '.join(primaries)} are primaries" if primaries else "there is no primary"
+        return Row("PostgreSQL", which, ok=False)
+    (primary,) = primaries
+    copies = nodes[primary].copies
+    told = [f"primary on {primary}"]
+    for each in sorted(copies, key=lambda copy: copy.sync not in ("sync", "quorum")):
+        kind = "synchronous standby" if each.sync in ("sync", "quorum") else "standby"
+        told.append(f"{kind} {each.name}, {each.behind} bytes behind")
+    silent = [name for name, node in nodes.items() if node.postgres == "silent"]
+    told += [f"{name} does not answer" for name in silent]
+    sync = [each for each in copies if each.sync in ("sync", "quorum")]
+    if not sync:
+        told.append("no synchronous standby, so nothing can be written")
+    follow = [each for each in copies if each.state == "streaming" and each.behind < _BEHIND_BYTES]
+    ok = bool(sync) and len(follow) == _DATA_NODES - 1 and not silent
+    return Row("PostgreSQL", "; ".join(told), ok)
+
+
+def _etcd(nodes: Nodes) -> Row:
+    well = sum(node.etcd == "healthy" for node in nodes.values())
+    return Row("etcd", f"{well} of {_DATA_NODES} members healthy", well == _DATA_NODES)
+
+
+def _redis(nodes: Nodes) -> Row:
+    masters = [name for name, node in nodes.items() if node.redis == "master"]
+    names = [node.sentinel for node in nodes.values() if node.sentinel]
+    voted = max(names, key=names.count, default="")
+    agree = names.count(voted) if voted else 0
+    there = f"master on {' and '.join(masters)}" if masters else "no master"
+    replicas = sum(node.redis == "slave" for node in nodes.values())
+    text = f"{there}, {replicas} replicas; {agree} of {_DATA_NODES} sentinels name {voted or 'one'}"
+    ok = (len(masters), replicas, agree) == (1, _DATA_NODES - 1, _DATA_NODES)
+    return Row("Redis", text, ok)
+
+
+def _fullest(nodes: Nodes) -> Row:
+    name, node = min(nodes.items(), key=lambda each: each[1].condition.disk_free_gb)
+    row = single.disk(node.condition)
+    return replace(row, text=f"{name}: {row.text}")
+
+
+def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
+    """The one that ends first; each node serves it."""
+
+    def end(name: str) -> int:
+        return nodes[name].condition.certificate_ends or 0
+
+    name = min(nodes, key=end)
+    row = single.certificate(nodes[name].condition, settings, now)
+    return row if row.ok or settings.ingress == "none" else replace(row, text=f"{name}: {row.text}")
+
+
+def _newest(
+    nodes: Nodes, judge: Callable[[ConditionState], Row], read: Callable[[ConditionState], str]
+) -> Row:
+    """The row of the node whose record is the newest, with its name."""
+    records = {name: read(node.condition) for name, node in nodes.items()}
+    ended = {name: single.ended(record) for name, record in records.items()}
+    name = max(ended, key=lambda each: ended[each])
+    row = judge(nodes[name].condition)
+    return replace(row, text=f"{name}: {row.text}") if records[name] else row

@@ -1,0 +1,49 @@
+# How a node of a cluster is: what status.sh tells of any host, and of what the Swarm runs there
+#
+#   status-cluster.sh <lock file> <name> <port>
+#
+#   member <name> <status> <availability> <manager>   a node as a manager sees it, by the
+#                          inventory's name; the last word is leader, reachable, unreachable or -
+#   task <service> <image> <status> <health>          a container that runs here
+#   postgres <primary|standby>                        what the database here is
+#   replica <name> <state> <sync> <bytes>             who copies from it, and how far behind
+#   etcd <healthy|unhealthy>                          what the member here says of itself
+#   redis <master|slave>                              what the Redis here is
+#   sentinel <name>                                   which is the master, as the sentinel here sees it
+#   log <JSON>                                        a line of the audit log
+. ./status.sh
+. ./containers.sh
+
+in_container() { # in_container <service> <command …>
+    id=$(container "$1")
+    shift
+    test -z "$id" || timeout 10 docker exec --env REDISCLI_AUTH "$id" "$@" 2>/dev/null
+}
+
+docker node ls --quiet 2>/dev/null | sort -u | xargs --no-run-if-empty docker node inspect --format 'member {{
+    with index .Spec.Labels "infisical.host" }}{{ . }}{{ else }}{{ .Description.Hostname }}{{ end }} {{
+    .Status.State }} {{ .Spec.Availability }} {{ with .ManagerStatus }}{{
+        if .Leader }}leader{{ else }}{{ .Reachability }}{{ end }}{{ else }}-{{ end }}'
+docker ps --quiet --filter label=com.docker.stack.namespace=infisical 2>/dev/null |
+    xargs --no-run-if-empty docker inspect --format 'task {{
+        index .Config.Labels "com.docker.swarm.service.name" }} {{ .Config.Image }} {{
+        .State.Status }} {{ if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }}'
+if [ -n "$(container postgres)" ]; then
+    in_container postgres psql --username infisical --dbname postgres --no-align --tuples-only \
+        --field-separator ' ' --command "
+        SELECT 'postgres', CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END;
+        SELECT 'replica', application_name, state, sync_state,
+            coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0)::bigint
+        FROM pg_stat_replication WHERE NOT pg_is_in_recovery() AND application_name <> 'pg_basebackup'" ||
+        echo "postgres silent"
+fi
+if [ -n "$(container etcd)" ]; then
+    in_container etcd etcdctl endpoint health >/dev/null && echo "etcd healthy" || echo "etcd unhealthy"
+fi
+REDISCLI_AUTH=$(cat /etc/infisical/keys/redis_password 2>/dev/null)
+export REDISCLI_AUTH
+echo "redis $(in_container redis redis-cli role | head -n 1)"
+echo "sentinel $(in_container sentinel redis-cli -p 26379 sentinel get-master-addr-by-name infisical |
+    head -n 1)"
+sed 's/^/log /' /var/log/infisical-iac/audit.jsonl 2>/dev/null
+true

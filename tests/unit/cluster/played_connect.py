@@ -1,0 +1,76 @@
+"""Connecting to played hosts, in a process of its own: gevent takes it whole.
+
+It reads a JSON object from standard input and prints one with the same keys. For each it has an
+`inventory`, `up`, the hosts that can be connected to, the `lead`, or why it is `refused`, whether
+the command `writes`, looks `anyway` or `fails`, and why the state can't be shared. It tells who was
+`current`, where the state was `shared` from, the `error`, and what was `said` on standard error.
+"""
+
+import sys
+
+from infisical_iac.cli import connect
+
+# isort: split
+import json
+from contextlib import redirect_stderr
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
+
+from pyinfra import logger
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.state import State
+from pyinfra.context import host
+
+from infisical_iac.cluster.nodes import ClusterRefused
+from infisical_iac.errors import UserError
+from infisical_iac.operations import lock, nodes, share
+
+
+def _play(played: dict[str, Any]) -> list[str]:
+    """Put played things in the place of what needs hosts; where the state was shared from."""
+    shared: list[str] = []
+
+    def connect_all(state: State) -> None:
+        for each in state.inventory:
+            if each.name in played["up"]:
+                state.activate_host(each)
+            else:
+                logger.error(f"{each.print_prefix}Could not connect (timed out)")
+        if not played["up"]:
+            raise PyinfraError("No hosts remaining!")
+
+    def known() -> Any:
+        if played.get("refused"):
+            raise ClusterRefused(played["refused"])
+        return SimpleNamespace(lead=SimpleNamespace(name=played["lead"]))
+
+    def spread(_: object) -> tuple[str, ...]:
+        shared.append(host.name)
+        if played.get("unshared"):
+            raise UserError(played["unshared"])
+        return ()
+
+    vars(connect).update(connect_all=connect_all, disconnect_all=lambda _: None)
+    vars(nodes).update(known=known)
+    vars(share).update(spread=spread)
+    vars(lock).update(held=lambda _: bool(played.get("writes")))
+    return shared
+
+
+def _connect(played: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"current": "", "error": "", "shared": _play(played)}
+    with redirect_stderr(StringIO()) as said:
+        try:
+            with connect.connected(played["inventory"], quorum=not played.get("anyway")) as lead:
+                found["current"] = host.name
+                assert lead.name == host.name
+                if played.get("fails"):
+                    raise UserError(played["fails"])
+        except UserError as error:
+            found["error"] = str(error)
+    return found | {"said": said.getvalue()}
+
+
+if __name__ == "__main__":
+    print(json.dumps({name: _connect(each) for name, each in json.load(sys.stdin).items()}))

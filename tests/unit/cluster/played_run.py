@@ -1,0 +1,111 @@
+"""A deploy of three operations to played hosts, in a process of its own: gevent takes it whole.
+
+`python -m tests.unit.cluster.played_run <host>,<host>… [<host that fails>]` prints, as JSON, what
+was planned, run, written into the audit logs, and how it ended.
+"""
+
+import sys
+
+from infisical_iac.cli.deployment import DeployError, look
+
+# isort: split
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pyinfra.api.config import Config
+from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State
+from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state, host
+
+from infisical_iac.errors import UserError
+from infisical_iac.operations import audit, journal, record
+from infisical_iac.operations.telling import Commands, step, telling_operation
+
+_made: list[str] = []
+_audits: list[tuple[str, str, str, Sequence[str], str]] = []
+
+
+@telling_operation
+def everywhere(broken: str) -> Commands:
+    """Is to be done on each host."""
+    journal.item("+", "package curl", diff="+1")
+    yield step(_make, "everywhere", broken)
+
+
+@telling_operation
+def alone() -> Commands:
+    """Is called on the first host only, before what is called on all."""
+    journal.item("+", "key")
+    yield step(_make, "alone", "")
+
+
+@telling_operation
+def on_the_second() -> Commands:
+    """Is to be done on one host; what the first one finds depends on it."""
+    if host.name == "two" and "second on two" not in _made:
+        journal.item("~", "file", "old → new")
+        yield step(_make, "second", "")
+
+
+@telling_operation
+def on_the_first() -> Commands:
+    """Is to be done on the first host, and can't be seen before the second has been changed."""
+    if host.name == "one":
+        if "second on two" in _made:
+            journal.item("+", "the rest")
+            yield step(_make, "first", "")
+        else:
+            journal.unknown("the rest can be seen once two is set right")
+
+
+def _make(name: str, broken: str) -> None:
+    if host.name == broken:
+        raise UserError("it does not work")
+    _made.append(f"{name} on {host.name}")
+
+
+def _append(event: str, outcome: str, changes: Sequence[str] = (), reason: str = "") -> None:
+    _audits.append((host.name, event, outcome, list(changes), reason))
+
+
+def _steps(broken: str) -> None:
+    if host.name == "one":
+        alone(name="Alone")
+    everywhere(broken=broken, name="Everywhere")
+    on_the_second(name="On the second")
+    on_the_first(name="On the first")
+    record.ended(name="Record")
+
+
+@contextmanager
+def _hosts(names: list[str]) -> Iterator[Host]:
+    inventory = Inventory((names, {}))  # type: ignore[no-untyped-call]
+    config = Config()  # type: ignore[no-untyped-call]
+    state = State(inventory, config)
+    with ctx_state.use(state), ctx_config.use(config), ctx_inventory.use(inventory):
+        for each in inventory:
+            state.activate_host(each)
+        with ctx_host.use(inventory.get_host(names[0])):
+            yield inventory.get_host(names[0])
+
+
+def main(names: list[str], broken: str) -> None:
+    """Run the deploy and print what came of it."""
+    audit._append = _append
+    found: dict[str, Any] = {"steps": [], "error": ""}
+    with _hosts(names) as first:
+        deployment = look(first, lambda: _steps(broken))
+        found["planned"] = deployment.lines()
+        try:
+            for done in deployment.run(lambda _: None):
+                found["steps"].append([done.name, [str(item) for item in done.made]])
+        except DeployError as error:
+            found["error"] = str(error)
+    print(json.dumps(found | {"made": sorted(_made), "audits": sorted(_audits)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1].split(","), sys.argv[2] if len(sys.argv) > 2 else "")

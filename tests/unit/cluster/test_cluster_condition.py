@@ -1,0 +1,203 @@
+"""What `status` says of a cluster, and whether it calls it well."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from infisical_iac.cluster.condition import NodeState, rows
+from infisical_iac.condition import Row, drift
+from infisical_iac.facts.node_condition import NodeCondition
+from infisical_iac.settings import Settings
+from tests.unit.settings_of import settings_of
+
+_NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+_MEMBERS = [
+    "member one ready active leader",
+    "member two ready active reachable",
+    "member three ready active reachable",
+]
+_TASKS = [
+    "task infisical_infisical infisical/infisical:v0.165.16 running healthy",
+    "task infisical_haproxy haproxy:3.2.25 running healthy",
+    "task infisical_etcd-1 gcr.io/etcd-development/etcd:v3.5.21 running none",
+]
+_COMMON = [
+    *(
+        "engine",
+        "disk 20971520 41943040",
+        "etcd healthy",
+        "sentinel redis-1",
+        "backups 1795600800 ",
+    ),
+    "drills 1795600800 ",
+]
+_OUTPUT = {
+    "one": [
+        *("postgres primary", "replica postgres-2 streaming sync 0"),
+        *("replica postgres-3 streaming async 120", "redis master"),
+    ],
+    "two": ["postgres standby", "redis slave"],
+    "three": ["postgres standby", "redis slave"],
+}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return settings_of(topology="swarm", ingress="none")
+
+
+@pytest.fixture
+def nodes() -> dict[str, NodeState]:
+    return {
+        name: NodeCondition().process([*_MEMBERS, *_TASKS, *_COMMON, *own])
+        for name, own in _OUTPUT.items()
+    }
+
+
+def _rows(nodes: dict[str, NodeState], settings: Settings, *away: str) -> dict[str, Row]:
+    found = rows(nodes, away, settings, "one", drift([]), _NOW)
+    return {row.name: row for row in found}
+
+
+def _changed(nodes: dict[str, NodeState], name: str, **changes: Any) -> dict[str, NodeState]:
+    return nodes | {name: replace(nodes[name], **changes)}
+
+
+def test_a_cluster_where_all_is_well(nodes: dict[str, NodeState], settings: Settings) -> None:
+    found = _rows(nodes, settings)
+    assert [row for row in found.values() if not row.ok] == []
+    assert found["Nodes"].text == "3 of 3 ready and active; one leads the Swarm"
+    assert found["infisical"].text == "infisical/infisical:v0.165.16: 3 of 3 healthy"
+    assert found["PostgreSQL"].text == (
+        "primary on one; synchronous standby postgres-2, 0 bytes behind; "
+        "standby postgres-3, 120 bytes behind"
+    )
+    assert found["etcd"].text == "3 of 3 members healthy"
+    assert found["Redis"].text == "master on one, 2 replicas; 3 of 3 sentinels name redis-1"
+    assert found["Disk"].text == "one: 20.0 of 40.0 GB free"
+
+
+def test_a_node_that_is_drained_or_away_is_told(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    members = (
+        NodeCondition()
+        .process(
+            [
+                _MEMBERS[0],
+                "member two ready drain reachable",
+                "member three down active unreachable",
+            ]
+        )
+        .members
+    )
+    nodes = {name: replace(node, members=members) for name, node in nodes.items()}
+    row = _rows(nodes, settings)["Nodes"]
+    assert not row.ok
+    assert row.text == "1 of 3 ready and active; one leads the Swarm; two drained; three down"
+
+
+def test_a_host_that_can_not_be_reached_is_told_though_the_swarm_reaches_it(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    del nodes["three"]
+    found = _rows(nodes, settings, "three", "four")
+    assert found["Nodes"].text.endswith("; four can't be reached")
+    assert not found["Nodes"].ok
+    assert found["infisical"].text.endswith("2 of 3 healthy")
+
+
+def test_no_majority_is_told(nodes: dict[str, NodeState], settings: Settings) -> None:
+    alone = {name: replace(node, members=()) for name, node in nodes.items()}
+    row = _rows(alone, settings)["Nodes"]
+    assert (row.ok, row.text) == (False, "no manager answers: there may be no majority of them")
+
+
+def test_two_primaries_or_none_are_told(nodes: dict[str, NodeState], settings: Settings) -> None:
+    row = _rows(_changed(nodes, "two", postgres="primary"), settings)["PostgreSQL"]
+    assert (row.ok, row.text) == (False, "one and two are primaries")
+    row = _rows(_changed(nodes, "one", postgres="silent"), settings)["PostgreSQL"]
+    assert (row.ok, row.text) == (False, "there is no primary")
+
+
+def test_no_synchronous_standby_is_not_well(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    copies = tuple(replace(each, sync="async") for each in nodes["one"].copies)
+    row = _rows(_changed(nodes, "one", copies=copies), settings)["PostgreSQL"]
+    assert not row.ok
+    assert row.text.endswith("no synchronous standby, so nothing can be written")
+
+
+def test_a_standby_that_does_not_follow_is_not_well(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    copies = nodes["one"].copies
+    far = (copies[0], replace(copies[1], behind=10**9))
+    assert not _rows(_changed(nodes, "one", copies=far), settings)["PostgreSQL"].ok
+    assert not _rows(_changed(nodes, "one", copies=copies[:1]), settings)["PostgreSQL"].ok
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"etcd": "unhealthy"}, "2 of 3 members healthy"),
+        ({"etcd": ""}, "2 of 3 members healthy"),
+    ],
+)
+def test_a_member_of_etcd_that_is_unwell_is_told(
+    nodes: dict[str, NodeState], settings: Settings, changes: dict[str, str], text: str
+) -> None:
+    row = _rows(_changed(nodes, "two", **changes), settings)["etcd"]
+    assert (row.ok, row.text) == (False, text)
+
+
+@pytest.mark.parametrize("changes", [{"sentinel": "redis-2"}, {"redis": "master"}, {"redis": ""}])
+def test_sentinels_that_disagree_and_a_second_master_are_told(
+    nodes: dict[str, NodeState], settings: Settings, changes: dict[str, str]
+) -> None:
+    assert not _rows(_changed(nodes, "two", **changes), settings)["Redis"].ok
+
+
+def test_a_replica_of_another_version_is_told(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    (task,) = nodes["two"].tasks["infisical"]
+    other = replace(task, image="infisical/infisical:v0.1.0")
+    tasks = {**nodes["two"].tasks, "infisical": [other]}
+    row = _rows(_changed(nodes, "two", tasks=tasks), settings)["infisical"]
+    assert not row.ok
+    assert row.text.endswith("2 of 3 healthy, but infisical/infisical:v0.1.0 runs too")
+
+
+def test_the_fullest_disk_and_the_newest_backup_are_told_with_the_nodes_name(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    def record(hour: int, failure: str = "") -> str:
+        at = f"2026-11-25T{hour:02}:00:00Z"
+        target = (
+            f'{{"name": "local", "success": "{at}", "snapshot": "ab", "added": 1, "snapshots": 1, '
+            '"error": ""}'
+        )
+        return (
+            f'{{"began": "{at}", "ended": "{at}", "failure": "{failure}", "bytes": 1000, '
+            f'"targets": [{target}]}}'
+        )
+
+    full = replace(nodes["two"].condition, disk_free_gb=1.0, backups=record(3))
+    nodes = _changed(nodes, "two", condition=full)
+    newest = replace(nodes["three"].condition, backups=record(4, "no space left"))
+    found = _rows(_changed(nodes, "three", condition=newest), settings)
+    assert found["Disk"].text.startswith("two: 1.0 of 40.0 GB free: make room")
+    assert found["Last backup"].text.startswith("three: failed at 2026-11-25T04:00:00Z")
+    assert not found["Last backup"].ok
+
+
+def test_who_is_at_work_is_told_with_the_nodes_name(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    busy = replace(nodes["two"].condition, holder="by ada@laptop")
+    row = _rows(_changed(nodes, "two", condition=busy), settings)["At work now"]
+    assert row.text == "two: by ada@laptop"

@@ -1,0 +1,60 @@
+"""Settings and hosts that a cluster can't be had with."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infisical_iac.cluster.nodes import ClusterRefused
+from infisical_iac.cluster.refusal import notes, refuse, refuse_mixed, refuse_single
+from tests.unit.cluster.looks import NAMES, bare, three, told
+from tests.unit.settings_of import settings_of
+
+_OWN = {"tls_certificate": "/srv/chain.pem", "tls_key": "/srv/key.pem"}
+
+
+@pytest.mark.parametrize("chosen", [_OWN, {"acme_ca": "internal"}, {"ingress": "none"}])
+def test_each_host_can_serve_a_certificate_that_it_need_not_order(chosen: dict[str, Any]) -> None:
+    refuse(settings_of(topology="swarm", **chosen))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        ({}, "'acme_ca': an authority asks any one of the cluster's hosts for the proof"),
+        ({"acme_ca": "https://acme.example.com/directory"}, "'acme_ca': an authority asks"),
+        ({"ingress": "traefik"}, "'ingress': 'traefik' is Dokploy's, whose Swarm is not this"),
+    ],
+)
+def test_a_way_in_that_three_hosts_can_not_have_is_refused(
+    chosen: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ClusterRefused, match=sentence):
+        refuse(settings_of(topology="swarm", **chosen))
+
+
+def test_a_cluster_without_the_firewall_is_told_what_is_open_then() -> None:
+    chosen = {"topology": "swarm", "ingress": "none"}
+    assert [*notes(settings_of(**chosen))] == []
+    [note] = notes(settings_of(**chosen, firewall="off", http_port=8081))
+    assert note.startswith("setting 'firewall' is 'off', and Swarm publishes a port on all")
+    assert "have another firewall drop 8081/tcp, which is Infisical without TLS" in note
+
+
+def test_hosts_of_one_inventory_have_one_topology() -> None:
+    refuse_mixed(["swarm", "swarm", "swarm"])
+    with pytest.raises(ClusterRefused, match="some hosts of the inventory are 'single' and some"):
+        refuse_mixed(["single", "swarm", "swarm"])
+
+
+def test_a_host_with_a_stack_of_its_own_is_left_to_scale_out() -> None:
+    looks = {name: bare(number) for number, name in enumerate(NAMES, 1)}
+    refuse_single(told(looks))
+    looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
+    with pytest.raises(ClusterRefused, match=r"^two has Infisical for itself: `infisical-iac sc"):
+        refuse_single(told(looks))
+
+
+def test_what_is_kept_of_a_single_host_is_in_no_clusters_way() -> None:
+    looks = three()
+    refuse_single(told({**looks, "one": replace(looks["one"], single=True)}))

@@ -1,0 +1,101 @@
+"""Who is connected and current, of one host, of several, and of a cluster."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+_NAMES = ["one", "two", "three"]
+_INVENTORIES: dict[str, tuple[list[str], str]] = {
+    "cluster": (_NAMES, "swarm"),
+    "several": (_NAMES, "single"),
+    "single": (["one"], "single"),
+    "part": (["one"], "swarm"),
+}
+_MINORITY = {"inventory": "cluster", "up": ["two"], "refused": "only 1 of 3 managers answer"}
+_WRITES = {"inventory": "cluster", "up": _NAMES, "lead": "two", "writes": True}
+_PLAYED: dict[str, dict[str, Any]] = {
+    "one away": {"inventory": "cluster", "up": ["one", "three"], "lead": "three"},
+    "several": {"inventory": "several", "up": _NAMES, "lead": "one"},
+    "single": {"inventory": "single", "up": ["one"], "refused": "not asked for", "writes": True},
+    "none": {"inventory": "single", "up": []},
+    "part": {"inventory": "part", "up": ["one"], "refused": "a swarm takes 3 hosts or more"},
+    "minority": _MINORITY,
+    "minority looked at": _MINORITY | {"anyway": True},
+    "writes": _WRITES,
+    "fails": _WRITES | {"fails": "it broke"},
+    "unshared": _WRITES | {"unshared": "the disk is full"},
+}
+
+Found = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What came of connecting, in all of these ways."""
+    directory = tmp_path_factory.mktemp("inventories")
+    for name, (hosts, topology) in _INVENTORIES.items():
+        data = [(each, {"topology": topology}) for each in hosts]
+        (directory / f"{name}.py").write_text(f"hosts = {data!r}\n")
+    played = {
+        name: each | {"inventory": str(directory / f"{each['inventory']}.py")}
+        for name, each in _PLAYED.items()
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.cluster.played_connect"],
+        input=json.dumps(played),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    result: Found = json.loads(done.stdout)
+    return result
+
+
+def test_the_lead_of_a_cluster_is_current_and_who_is_away_is_told(found: Found) -> None:
+    assert found["one away"] == {
+        "current": "three",
+        "error": "",
+        "shared": [],
+        "said": "Note: two can't be reached: Could not connect (timed out)\n",
+    }
+
+
+def test_several_hosts_that_are_no_cluster_are_refused_as_ever(found: Found) -> None:
+    error = found["several"]["error"]
+    assert error.endswith("several.py names 3 hosts: give an inventory of one")
+
+
+def test_a_single_host_is_current_and_nothing_is_shared(found: Found) -> None:
+    assert found["single"] == {"current": "one", "error": "", "shared": [], "said": ""}
+
+
+def test_a_host_that_can_not_be_reached_is_told_with_the_reason(found: Found) -> None:
+    assert found["none"]["error"] == "[one] Could not connect (timed out)"
+
+
+def test_one_host_of_a_cluster_alone_is_no_single_host(found: Found) -> None:
+    assert found["part"]["error"] == "a swarm takes 3 hosts or more"
+
+
+def test_without_a_majority_nothing_is_done_but_looking(found: Found) -> None:
+    assert found["minority"]["error"] == _MINORITY["refused"]
+    assert found["minority looked at"]["current"] == "two"
+    assert found["minority looked at"]["error"] == ""
+
+
+def test_what_a_command_with_the_lock_has_changed_is_shared_from_the_lead(found: Found) -> None:
+    assert (found["writes"]["shared"], found["writes"]["error"]) == (["two"], "")
+
+
+def test_it_is_shared_after_a_failure_too(found: Found) -> None:
+    assert (found["fails"]["shared"], found["fails"]["error"]) == (["two"], "it broke")
+
+
+def test_what_could_not_be_shared_is_told_and_the_command_has_not_failed(found: Found) -> None:
+    assert found["unshared"]["error"] == ""
+    said = found["unshared"]["said"]
+    assert "is not on all hosts of the cluster yet (the disk is full)" in said

@@ -1,0 +1,117 @@
+"""What destroy-cluster.sh does on one node, with a Docker that is played."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.played_host import PlayedHost, played
+
+_KEY = "/etc/infisical/keys/encryption_key"
+_BACKUP = "/var/backups/infisical-iac/20261125T101112Z"
+# A node where the stack runs until it is removed: its files say what there is.
+_DOCKER = """#!/bin/sh
+echo "$*" >>"$HOST/told"
+case "$*" in
+"ps --all --no-trunc"*) test ! -e "$HOST/runs" || echo "id / infisical_postgres-1/ Up 1 minute" ;;
+"ps --format"*) test ! -e "$HOST/runs" || echo "container infisical_postgres-1.1.x" ;;
+"ps --quiet"*) test ! -e "$HOST/runs" || echo id ;;
+"ps --all --quiet"*) echo ended ;;
+"volume ls"*) ls "$HOST/volumes" ;;
+"volume rm"*)
+    test ! -e "$HOST/member" || exit 1
+    shift 2
+    for name; do rm -r "$HOST/volumes/$name"; done
+    ;;
+"info"*) test -e "$HOST/member" && echo active || echo inactive ;;
+"swarm leave"*) rm "$HOST/member" ;;
+*pg_is_in_recovery*) cat "$HOST/standby" ;;
+*pg_dump*) echo dump ;;
+*pg_restore*) cat >/dev/null; cat "$HOST/listed" ;;
+esac
+"""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> PlayedHost:
+    host = played(tmp_path)
+    (tmp_path / "programs" / "docker").write_text(_DOCKER)
+    for program in ("sleep", "tar"):
+        file = tmp_path / "programs" / program
+        file.write_text('#!/bin/sh\ntest "$1" != --create || echo files >"$3"\n')
+        file.chmod(0o755)
+    host.write("/runs", "")
+    host.write("/member", "")
+    host.write("/standby", "f\n")
+    host.write("/listed", "3; TABLE DATA public secrets\n")
+    host.write(_KEY, "obviously-fake")
+    host.volume("infisical_patroni", base="data")
+    return host
+
+
+def _told(node: PlayedHost) -> list[str]:
+    return (node.read("/told") or "").splitlines()
+
+
+def test_it_tells_what_is_there(node: PlayedHost) -> None:
+    lines = node.run("destroy-cluster", "look").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["files", "container", "infisical_patroni"]
+
+
+@pytest.mark.parametrize(("standby", "told"), [("f\n", "primary\n"), ("t\n", ""), ("", "")])
+def test_only_a_primary_says_that_it_is_one(node: PlayedHost, standby: str, told: str) -> None:
+    node.write("/standby", standby)
+    assert node.run("destroy-cluster", "primary").stdout == told
+
+
+def test_a_node_without_a_database_is_no_primary(node: PlayedHost) -> None:
+    node.remove("/runs")
+    done = node.run("destroy-cluster", "primary")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_dump_is_read_back_before_it_counts(node: PlayedHost) -> None:
+    node.ok(("destroy-cluster", "backup", _BACKUP))
+    assert node.read(f"{_BACKUP}/database.dump") == "dump\n"
+    assert node.read(f"{_BACKUP}/etc-infisical.tar") == "files\n"
+
+
+def test_a_dump_that_can_not_be_read_back_is_none(node: PlayedHost) -> None:
+    node.write("/listed", "nothing\n")
+    done = node.run("destroy-cluster", "backup", _BACKUP)
+    assert done.returncode != 0
+    assert done.stderr == "the dump of the database can't be read back\n"
+    assert node.read(f"{_BACKUP}/database.dump") is None
+    assert node.read(f"{_BACKUP}.new/database.dump") is None
+
+
+def test_containers_that_do_not_end_are_told_and_nothing_is_removed(node: PlayedHost) -> None:
+    node.write("/etc/infisical/stack.yaml", "services: {}")
+    done = node.run("destroy-cluster", "gone")
+    assert done.returncode != 0
+    assert "still run after two minutes" in done.stderr
+    assert node.read("/etc/infisical/stack.yaml") is not None
+
+
+def test_once_they_have_ended_what_they_were_made_from_goes_and_keys_and_data_stay(
+    node: PlayedHost,
+) -> None:
+    node.remove("/runs")
+    for file in ("stack.yaml", "stack.json", "stack/haproxy_cfg_0123"):
+        node.write(f"/etc/infisical/{file}", "text")
+    node.ok(("destroy-cluster", "gone"))
+    assert "rm --force ended" in _told(node)
+    assert node.read("/etc/infisical/stack.yaml") is None
+    assert node.read("/etc/infisical/stack/haproxy_cfg_0123") is None
+    assert node.read(_KEY) == "obviously-fake"
+    assert node.volumes() == {"infisical_patroni": {"base": "data"}}
+
+
+def test_the_data_go_once_the_swarm_is_left_and_a_second_time_changes_nothing(
+    node: PlayedHost,
+) -> None:
+    unit = "/etc/systemd/system/infisical-unlock.service"
+    node.write(unit, "[Unit]")
+    node.ok(("destroy-cluster", "leave"), ("destroy-cluster", "leave"))
+    assert _told(node).count("swarm leave --force") == 1
+    assert node.volumes() == {}
+    assert node.read(unit) is None

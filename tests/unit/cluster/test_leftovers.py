@@ -1,0 +1,33 @@
+"""What goes with the state of what a former lead had begun."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.operations import leftovers
+
+
+@pytest.mark.parametrize(
+    ("what", "goes"),
+    [
+        ("rotation", {"etc/infisical/keys/redis_password.next", "etc/infisical/keys/x.old"}),
+        ("restore", {"var/lib/infisical-restore/fetched/database.dump"}),
+    ],
+)
+def test_old_passwords_and_copies_of_the_data_go_and_keys_stay(
+    tmp_path: Path, what: str, goes: set[str]
+) -> None:
+    stays = {
+        "etc/infisical/keys/redis_password",
+        "var/lib/infisical-restore/aside/x/files/keys/encryption_key",
+    }
+    for path in goes | stays:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("obviously-fake")
+    places = leftovers._beside(what).replace("/etc/", f"{tmp_path}/etc/")
+    places = places.replace("/var/lib/", f"{tmp_path}/var/lib/")
+    subprocess.run(["sh", "-c", f"rm -rf {places}"], check=True)
+    left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+    assert left == stays

@@ -1,0 +1,79 @@
+"""A deploy to several hosts: what is planned, run, told and written into their logs."""
+
+import json
+import subprocess
+import sys
+from functools import cache
+from typing import Any
+
+
+@cache
+def _run(*arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.cluster.played_run", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_what_is_planned_and_made_is_told_with_the_hosts_name() -> None:
+    found = _run("one,two,three")
+    everywhere = [f"+ {name}: package curl" for name in ("one", "two", "three")]
+    unseen = "? one: the rest can be seen once two is set right"
+    on_all = "+ one, two, three: package curl"
+    assert found["planned"] == ["+ one: key", on_all, "~ two: file: old → new", unseen]
+    assert found["steps"] == [
+        ["Alone", ["+ one: key"]],
+        ["Everywhere", everywhere],
+        ["On the second", ["~ two: file: old → new"]],
+        ["On the first", ["+ one: the rest"]],
+    ]
+
+
+def test_a_host_looks_again_once_another_has_been_changed() -> None:
+    assert "first on one" in _run("one,two,three")["made"]
+
+
+def test_each_hosts_log_has_its_own_changes() -> None:
+    ended = {
+        host: changes
+        for host, _, outcome, changes, _ in _run("one,two,three")["audits"]
+        if outcome == "done"
+    }
+    assert ended == {
+        "one": ["+ key", "+ package curl", "+ the rest"],
+        "two": ["+ package curl", "~ file: old → new"],
+        "three": ["+ package curl"],
+    }
+
+
+def test_what_fails_on_one_host_is_ended_on_the_others_and_nothing_follows() -> None:
+    found = _run("one,two,three", "two")
+    assert found["made"] == ["alone on one", "everywhere on one", "everywhere on three"]
+    reason = "Everywhere: two: it does not work"
+    assert found["error"] == f"{reason}; run again, and what is missing is completed"
+    failed = [(host, changes) for host, _, outcome, changes, why in found["audits"] if why]
+    assert failed == [
+        ("one", ["+ key", "+ package curl"]),
+        ("three", ["+ package curl"]),
+        ("two", []),
+    ]
+    assert {why for *_, why in found["audits"]} == {"", reason}
+
+
+def test_of_a_single_host_no_name_is_told() -> None:
+    found = _run("one")
+    assert found["planned"] == [
+        "+ key",
+        "+ package curl",
+        "? the rest can be seen once two is set right",
+    ]
+    assert found["steps"] == [["Alone", ["+ key"]], ["Everywhere", ["+ package curl"]]]
+
+
+def test_a_single_hosts_failure_is_told_as_it_is() -> None:
+    assert _run("two", "two")["error"].startswith("Everywhere: it does not work; run again")

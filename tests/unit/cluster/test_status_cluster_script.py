@@ -1,0 +1,85 @@
+"""What the script of a node's condition prints, with a Docker that is played."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.facts.node_condition import NodeCondition
+from infisical_iac.rendering import script
+
+# Answers as the command line does that the node of a manager has; with a word in $BROKEN, the
+# program of that name fails in its container.
+_DOCKER = """#!/bin/sh
+case "$*" in
+*"$BROKEN"*) test -z "$BROKEN" || exit 1 ;;
+esac
+case "$*" in
+"node ls"*) echo id ;;
+"node inspect"*)
+    echo "member one ready active leader"
+    echo "member four down drain -"
+    ;;
+"ps --all --no-trunc"*)
+    for service in etcd-1 postgres-1 redis-1 sentinel-1 infisical; do
+        echo "id-$service / infisical_$service/ Up 2 minutes"
+    done
+    ;;
+"ps --quiet"*"com.docker.stack.namespace=infisical") echo id ;;
+inspect*) echo "task infisical_postgres-1 staging/patroni:17 running healthy" ;;
+exec*psql*)
+    echo "postgres primary"
+    echo "replica postgres-2 streaming sync 0"
+    ;;
+exec*etcdctl*) ;;
+exec*sentinel*) echo redis-1; echo 6379 ;;
+exec*redis-cli*) echo master; echo 0 ;;
+esac
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    docker = tmp_path / "docker"
+    docker.write_text(_DOCKER)
+    docker.chmod(0o755)
+    return tmp_path
+
+
+def _run(programs: Path, broken: str = "") -> list[str]:
+    done = subprocess.run(
+        ["sh", "-c", script("status-cluster", "/nonexistent", "", "443")],
+        env={"PATH": f"{programs}:{os.environ['PATH']}", "BROKEN": broken},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_a_node_tells_all_that_its_condition_is_made_of(programs: Path) -> None:
+    found = NodeCondition().process(_run(programs))
+    assert [(each.name, each.trouble) for each in found.members] == [("one", ""), ("four", "down")]
+    assert found.members[1].manager == "-"
+    assert [task.health for task in found.tasks["postgres"]] == ["healthy"]
+    assert [(copy.name, copy.sync) for copy in found.copies] == [("postgres-2", "sync")]
+    said = (found.postgres, found.etcd, found.redis, found.sentinel)
+    assert said == ("primary", "healthy", "master", "redis-1")
+    assert found.condition.disk_size_gb > 0
+
+
+@pytest.mark.parametrize(
+    ("broken", "what", "told"),
+    [("psql", "postgres", "silent"), ("etcdctl", "etcd", "unhealthy"), ("redis-cli", "redis", "")],
+)
+def test_what_does_not_answer_is_told(programs: Path, broken: str, what: str, told: str) -> None:
+    assert getattr(NodeCondition().process(_run(programs, broken)), what) == told
+
+
+def test_a_node_whose_docker_is_down_tells_the_rest(programs: Path) -> None:
+    (programs / "docker").write_text("#!/bin/sh\nexit 1\n")
+    found = NodeCondition().process(_run(programs))
+    assert not found.condition.engine
+    assert (found.postgres, found.etcd, found.tasks) == ("", "", {})

@@ -1,0 +1,36 @@
+"""A cluster of three data nodes, and settings for it."""
+
+import runpy
+from typing import Any
+
+from infisical_iac.cluster.nodes import Cluster, Node
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.settings import Settings, load
+
+
+def settings(**changes: Any) -> Settings:
+    """The defaults on a cluster, with changes."""
+    defaults = runpy.run_path("group_data/all.py")
+    given = {key: value for key, value in defaults.items() if not key.startswith("__")}
+    return load({**given, "admin_email": "admin@example.com", "topology": "swarm", **changes})
+
+
+def site(*, away: tuple[int, ...] = (), **changes: Any) -> Site:
+    """What node-1, which leads, knows; the nodes `away` are not connected."""
+    nodes = tuple(
+        Node(
+            name=f"node-{number}",
+            address=f"10.0.0.{number}",
+            hostname=f"node-{number}",
+            number=number,
+            manager=True,
+            joined="new",
+            serial=1,
+            seen=None if number in away else SwarmState(),
+        )
+        for number in (1, 2, 3)
+    )
+    cluster = Cluster(nodes=nodes, me=nodes[0], lead=nodes[0], ipvs=True)
+    return Site(settings(**changes), MachineState(), cluster)
