@@ -50,7 +50,11 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
     wanted = jails(settings)
     if not wanted:
         return
-    ignored = dict.fromkeys((*_LOOPBACK, *settings.ui_networks, *settings.machine_networks))
+    # A ban of the Load Balancer would be one of everybody.
+    balancer = filter(None, [settings.balancer_address])
+    ignored = dict.fromkeys(
+        (*_LOOPBACK, *balancer, *settings.ui_networks, *settings.machine_networks)
+    )
     yield (
         JAIL,
         template(

@@ -19,6 +19,7 @@ def create(timeout: int, yes: bool) -> None:
     there, 1 for an error, or for no to the question.
     """
     from infisical_iac.hetzner import session
+    from infisical_iac.hetzner.balancer import addresses
 
     found = session.begun()
     changes = found.changes(timeout=timeout)
@@ -29,9 +30,12 @@ def create(timeout: int, yes: bool) -> None:
     if not yes:
         click.confirm("Make these changes?", abort=True, err=True)
     make_all(changes)
-    want, have = found.want, found.have
-    click.echo(f"The server {want.name} is up at {have.address}.")
-    if have.volume:
+    for node in found.nodes:
+        click.echo(f"The server {node.want.name} is up at {node.have.address}.")
+    volume = found.only.have.volume
+    if balancer := found.common.balancer:
+        click.echo(f"The Load Balancer is up at {', '.join(addresses(balancer).values())}.")
+    elif volume and not found.only.want.role:
         click.echo("Put into group_data/hetzner.py, so that its data are on the volume:\n")
-        click.echo(f'    data_volume = "{have.volume.linux_device}"\n')
+        click.echo(f'    data_volume = "{volume.linux_device}"\n')
     click.echo("Run next:\n\n    infisical-iac plan\n    infisical-iac apply")

@@ -7,10 +7,10 @@ from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.options import json_option
 
 
-@click.command(short_help="List the servers and volumes at Hetzner Cloud.")
+@click.command(short_help="List what there is at Hetzner Cloud.")
 @json_option
 def list(as_json: bool) -> None:
-    """List the servers that were made here, and the volumes, those that no server has included.
+    """List the servers, volumes and Load Balancers that were made here, also volumes of no server.
 
     Exit status: 0, also for none; 1 for an error.
     """

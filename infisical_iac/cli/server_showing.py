@@ -8,7 +8,8 @@ from infisical_iac.cli.items import console, show
 from infisical_iac.hetzner import session
 from infisical_iac.hetzner.change import Change
 from infisical_iac.hetzner.costs import monthly
-from infisical_iac.hetzner.session import Session
+from infisical_iac.hetzner.network_changes import is_awaited
+from infisical_iac.hetzner.session import Everything, Session
 
 timeout_option = click.option(
     "--timeout",
@@ -19,7 +20,7 @@ timeout_option = click.option(
 )
 
 
-def show_plan(found: Session, changes: Sequence[Change], *, stderr: bool = False) -> None:
+def show_plan(found: Everything, changes: Sequence[Change], *, stderr: bool = False) -> None:
     """Print each change, what differs without being changed, and what everything costs."""
     to = console(stderr=stderr)
     show([each.item for each in changes], (), to)
@@ -28,18 +29,34 @@ def show_plan(found: Session, changes: Sequence[Change], *, stderr: bool = False
     to.print(f"All of it: {monthly(found.want, found.prices)}, net, traffic beyond it apart.")
 
 
-def notes(found: Session) -> list[str]:
-    """What of a server is not as the settings say and can't be changed in place."""
+def notes(found: Everything) -> list[str]:
+    """What is not as the settings say and isn't changed by this run, and what to do."""
+    told = [each for node in found.nodes for each in _in_place(node)]
+    for node in found.surplus:
+        told.append(
+            f"the server {node.want.name} is more than the setting 'servers' says: it stays; "
+            "delete it in the console once the cluster does without it"
+        )
+    if is_awaited(found.want, found.common):
+        told.append(
+            f"the records of {found.want.first.record} in {found.want.first.zone} lead elsewhere: "
+            "they change once the balancer finds a node well, so run again after `apply`"
+        )
+    return told
+
+
+def _in_place(found: Session) -> list[str]:
     server, want = found.have.server, found.want
     if server is None:
         return []
+    which = f" {want.name}" if want.role else ""
     there = {
         "server_type": (server.server_type and server.server_type.name, want.type),
         "server_location": (server.location and server.location.name, want.location),
     }
     return [
         f"setting {name!r}: the server {want.name} has {is_}, not {should}: "
-        "`infisical-iac server replace` moves to one that has"
+        f"`infisical-iac server replace{which}` moves to one that has"
         for name, (is_, should) in there.items()
         if is_ and is_ != should
     ]

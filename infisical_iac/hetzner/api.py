@@ -19,6 +19,9 @@ _POLLS = 600
 LABEL = "managed-by"
 LABELS = {LABEL: "infisical-iac"}
 SELECTOR = f"{LABEL}={LABELS[LABEL]}"
+# Of which cluster a server is, by the name of its first, and as what: manager or worker.
+CLUSTER = "infisical-iac-cluster"
+ROLE = "role"
 
 
 def client() -> Client:

@@ -49,6 +49,22 @@ class Hands:
                 "own disk; go back by `infisical-iac server replace --undo`"
             )
 
+    def others(self, login: Login) -> str:
+        """What a node of a cluster knows of the others: see `scripts/others.sh`."""
+        with first_contact.connected(login, timeout=self._timeout) as client:
+            doing = f"see on {login} how the cluster is"
+            return first_contact.run(client, script("others"), doing=doing, timeout=_LOOK_SECONDS)
+
+    def stop(self, login: Login) -> None:
+        """Stop Docker and with it all of Infisical, where it is installed."""
+        command = (
+            "test ! -e /usr/lib/systemd/system/docker.service || "
+            "systemctl stop docker.socket docker.service"
+        )
+        with first_contact.connected(login, timeout=self._timeout) as client:
+            doing = f"stop Infisical on {login}"
+            first_contact.run(client, command, doing=doing, timeout=_RELEASE_SECONDS)
+
     def _volume(
         self, login: Login, *arguments: str, doing: str, timeout: float = _LOOK_SECONDS
     ) -> str:

@@ -9,7 +9,7 @@ from hcloud.volumes import BoundVolume
 from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.failures import HetznerError, told
 from infisical_iac.hetzner.first_contact import Login
-from infisical_iac.hetzner.have import server_address
+from infisical_iac.hetzner.names import server_address
 from infisical_iac.hetzner.replacement import Place
 from infisical_iac.hetzner.session import Session, begun, is_ready
 
@@ -89,7 +89,7 @@ def _holder(volume: BoundVolume | None) -> int | None:
 
 def look(*, timeout: float) -> Replacement:
     """Look how far it has come. Raises a UserError for what can't be replaced."""
-    session = begun()
+    session = begun().only
     if session.have.volume is None:
         raise HetznerError(
             f"{session.want.name} has no volume, so there is nothing that could move: back up, "

@@ -2,18 +2,18 @@
 
 from hcloud.locations import Location
 
-from infisical_iac.hetzner import have as names
 from infisical_iac.hetzner.api import LABELS, ended
 from infisical_iac.hetzner.change import Changes, change
 from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.have import Have
+from infisical_iac.hetzner.have import Common, Have
+from infisical_iac.hetzner.names import volume_name
 from infisical_iac.hetzner.prices import Prices
 from infisical_iac.hetzner.wanted import PublicKey, Wanted
 
 
-def key_of(key: PublicKey, have: Have) -> object | None:
+def key_of(key: PublicKey, common: Common) -> object | None:
     """The key at Hetzner Cloud, whoever brought it there."""
-    for each in have.keys:
+    for each in common.keys:
         if key.text and " ".join(str(each.public_key).split()[:2]) == key.text:
             return each
         if not key.text and each.name == key.name:
@@ -21,15 +21,18 @@ def key_of(key: PublicKey, have: Have) -> object | None:
     return None
 
 
-def keys(want: Wanted, have: Have) -> Changes:
-    """The SSH keys. Raises HetznerError for none, and for one that is not to be had."""
-    if not want.keys and have.server is None:
+def keys(want: Wanted, common: Common, *, complete: bool) -> Changes:
+    """The SSH keys, which a server is made with: none any more once all are there (`complete`).
+
+    Raises HetznerError for none, and for one that is not to be had.
+    """
+    if not want.keys and not complete:
         raise HetznerError(
             "setting 'server_ssh_keys' is empty: nobody could log in; put the path of your public "
             "key there, such as ~/.ssh/id_ed25519.pub"
         )
     for key in want.keys:
-        if have.server is not None or key_of(key, have):
+        if complete or key_of(key, common):
             continue
         if not key.text:
             raise HetznerError(
@@ -38,32 +41,32 @@ def keys(want: Wanted, have: Have) -> Changes:
             )
 
         def make(key: PublicKey = key) -> None:
-            taken = {each.name for each in have.keys}
+            taken = {each.name for each in common.keys}
             name = next(
                 each
-                for each in (f"{want.name}-{key.name}", *(f"{key.name}-{n}" for n in range(99)))
+                for each in (f"{want.family}-{key.name}", *(f"{key.name}-{n}" for n in range(99)))
                 if each not in taken
             )
-            have.keys.append(have.client.ssh_keys.create(name, key.text, labels=LABELS))
+            common.keys.append(common.client.ssh_keys.create(name, key.text, labels=LABELS))
 
         yield change("+", f"SSH key {key.name}", "", make)
 
 
-def group(want: Wanted, have: Have) -> Changes:
+def group(want: Wanted, common: Common) -> Changes:
     """The placement group."""
-    if want.group and have.group is None:
+    if want.group and common.group is None:
 
         def make() -> None:
-            made = have.client.placement_groups.create(want.group, type="spread", labels=LABELS)
+            made = common.client.placement_groups.create(want.group, type="spread", labels=LABELS)
             ended(made.action)
-            have.group = made.placement_group
+            common.group = made.placement_group
 
         yield change("+", f"placement group {want.group}", "spread", make)
 
 
 def volume(want: Wanted, have: Have, prices: Prices) -> Changes:
     """The volume, its size and protection. Raises HetznerError for one that can't serve."""
-    name = names.volume_name(want)
+    name = volume_name(want)
     if not want.volume_gb:
         return
     if have.volume is None:
@@ -96,7 +99,7 @@ def _make_volume(want: Wanted, have: Have) -> None:
     # Without a file system: the deploy makes it, and knows by that that it is its own.
     made = have.client.volumes.create(
         size=want.volume_gb,
-        name=names.volume_name(want),
+        name=volume_name(want),
         labels=LABELS,  # type: ignore[arg-type]  # the library's annotation is wrong
         location=Location(name=want.location),
     )

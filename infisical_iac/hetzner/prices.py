@@ -56,6 +56,16 @@ class Prices:
             )
         return self._there(types[type], location)
 
+    def balancer(self, type: str, location: str) -> Price:
+        """Of a Load Balancer. Raises HetznerError for a type that is not sold."""
+        types = {each["name"]: each["prices"] for each in self._pricing["load_balancer_types"]}
+        if type not in types:
+            raise HetznerError(
+                f"setting 'balancer_type': Hetzner Cloud has no {type}: choose one of "
+                f"{', '.join(sorted(types))}"
+            )
+        return self._there(types[type], location)
+
     def address(self, version: str, location: str) -> Price:
         """Of a primary IP, `ipv4` or `ipv6`."""
         for each in self._pricing["primary_ips"]:

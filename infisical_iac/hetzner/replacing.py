@@ -7,7 +7,7 @@ from hcloud.servers import BoundServer
 from infisical_iac.hetzner.failures import told
 from infisical_iac.hetzner.moving import PROVEN, Doing, Replacement, look
 from infisical_iac.hetzner.replacement import TITLES, back, stage
-from infisical_iac.hetzner.session import Session, begun
+from infisical_iac.hetzner.session import Everything, begun
 from infisical_iac.hetzner.stages import BACK, FORTH, end_undo
 
 _MOST_STAGES = 40
@@ -15,7 +15,7 @@ _MOST_STAGES = 40
 Tell = Callable[[str], None]
 
 
-def replace(hands: Doing, tell: Tell, *, timeout: float) -> Session:
+def replace(hands: Doing, tell: Tell, *, timeout: float) -> Everything:
     """Go on to the end, from wherever it is. Raises HetznerError with what to do."""
     for _ in range(_MOST_STAGES):
         now = look(timeout=timeout)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from hcloud.images import Image
 from hcloud.locations import Location
 from hcloud.server_types import ServerType
-from hcloud.servers import ServerCreatePublicNetwork
+from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
-from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.api import CLUSTER, LABELS, ROLE, ended
 from infisical_iac.hetzner.change import Changes, change
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.firewall_changes import Alive, apply_wall, guards
@@ -18,6 +18,28 @@ from infisical_iac.hetzner.wanted import Wanted
 
 # Gets what cloud-init is told, once the addresses are known; remembers the host's key first.
 UserData = Callable[[str], str]
+
+
+def server_labels(want: Wanted) -> dict[str, str]:
+    """The labels of a server: in a cluster, of which and in which role."""
+    return LABELS | ({CLUSTER: want.family, ROLE: want.role} if want.role else {})
+
+
+def labelled(want: Wanted, have: Have) -> Changes:
+    """The labels of a server that is there already."""
+    server, wanted = have.server, server_labels(want)
+    if server is not None and not wanted.items() <= (server.labels or {}).items():
+        detail = f"{want.role} of the cluster {want.family}"
+        yield change(
+            "~",
+            f"server {want.name}",
+            detail,
+            lambda: _keep(have, server.update(labels={**(server.labels or {}), **wanted})),
+        )
+
+
+def _keep(have: Have, server: BoundServer) -> None:
+    have.server = server
 
 
 def server(want: Wanted, have: Have, prices: Prices, user_data: UserData, alive: Alive) -> Changes:
@@ -47,9 +69,12 @@ def server(want: Wanted, have: Have, prices: Prices, user_data: UserData, alive:
             lambda: ended(volume.attach(server, automount=False)),
         )
     # One that is missing is made just before.
-    if want.openings and not (have.firewall and guards(have)):
+    if want.openings and not (have.common.firewall and guards(have)):
         yield change(
-            "~", f"firewall {want.name}", f"applied to {want.name}", lambda: apply_wall(have, alive)
+            "~",
+            f"firewall {want.family}",
+            f"applied to {want.name}",
+            lambda: apply_wall(have, alive),
         )
     if have.server.status == "off":
         off = have.server
@@ -67,13 +92,13 @@ def make_server(want: Wanted, have: Have, *, name: str, user_data: str, own: boo
         name=name,
         server_type=ServerType(name=want.type),
         image=Image(name=want.image),
-        ssh_keys=[key_of(key, have) for key in want.keys],  # type: ignore[misc]
+        ssh_keys=[key_of(key, have.common) for key in want.keys],  # type: ignore[misc]
         volumes=[have.volume] if own and have.volume and want.volume_gb else [],
         automount=False if own and have.volume and want.volume_gb else None,
-        firewalls=[have.firewall] if have.firewall else [],
-        placement_group=have.group,
+        firewalls=[have.common.firewall] if have.common.firewall else [],
+        placement_group=have.common.group,
         user_data=user_data,
-        labels=LABELS,
+        labels=server_labels(want),
         location=Location(name=want.location),
         public_net=ServerCreatePublicNetwork(
             enable_ipv4=want.ipv4,

@@ -1,28 +1,32 @@
 """What the commands for the server share: settings, client, what is there, how to log in."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infisical_iac import connection
+from infisical_iac import production
 from infisical_iac.hetzner import api, first_contact, host_key, known_hosts, prices
 from infisical_iac.hetzner.change import Change
 from infisical_iac.hetzner.changes import changes
 from infisical_iac.hetzner.failures import HetznerError, told
 from infisical_iac.hetzner.first_contact import Login
-from infisical_iac.hetzner.have import Have, look
+from infisical_iac.hetzner.fleet import Fleet, fleet
+from infisical_iac.hetzner.have import Common, Have, look, look_at_common, members
 from infisical_iac.hetzner.prices import Prices
-from infisical_iac.hetzner.wanted import Wanted, read_settings, wanted
+from infisical_iac.hetzner.wanted import Wanted, read_settings
 from infisical_iac.item import Item
 
 # Upon a server that is through with its first boot and has a host key of its own.
 READY = {"infisical-iac-ready": "yes"}
+# Upon a server of a cluster that is on its way out: nothing of it is needed any more.
+LEAVING = {"infisical-iac-leaving": "yes"}
 _DATA = Path("group_data")
 _ALIVE_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Session:
-    """What is wanted and what is there, at this moment; `key` is the file to log in with."""
+    """What is wanted and what is there of one server; `key` is the file to log in with."""
 
     want: Wanted
     have: Have
@@ -50,15 +54,19 @@ class Session:
         except HetznerError:
             return False
 
-    def changes(self, *, timeout: float) -> list[Change]:
-        """All that differs; `timeout` bounds the wait for a new server, in seconds."""
-        found = list(changes(self.want, self.have, self.prices, self.user_data, self.alive))
+    @property
+    def is_leaving(self) -> bool:
+        """Whether another server is about to take its place in a cluster."""
+        server = self.have.server
+        return server is not None and LEAVING.items() <= (server.labels or {}).items()
+
+    def getting_ready(self, *, timeout: float) -> Iterator[Change]:
+        """The wait for a server that is not through with its first boot, in seconds at most."""
         server = self.have.server
         if server is None or not is_ready(server.labels):
             what = "waited for, then known by a host key of its own"
             item = Item("~", f"server {self.want.name}", what)
-            found.append(Change(item, lambda: self._make_ready(timeout)))
-        return found
+            yield Change(item, lambda: self._make_ready(timeout))
 
     def _make_ready(self, timeout: float) -> None:
         server = self.have.server
@@ -67,19 +75,75 @@ class Session:
         server.update(labels={**(server.labels or {}), **READY})
 
 
+@dataclass(frozen=True)
+class Everything:
+    """All servers at this moment, with what they share.
+
+    Attributes:
+        nodes: a session for each server that is wanted, in their order.
+        surplus: for each that is there beside them, of the same cluster.
+    """
+
+    want: Fleet
+    common: Common
+    nodes: tuple[Session, ...]
+    surplus: tuple[Session, ...]
+
+    @property
+    def only(self) -> Session:
+        """The server on its own, or the first of a cluster."""
+        return self.nodes[0]
+
+    @property
+    def prices(self) -> Prices:
+        """What things cost."""
+        return self.only.prices
+
+    def changes(self, *, timeout: float) -> list[Change]:
+        """All that differs; `timeout` bounds the wait for each new server, in seconds.
+
+        Raises HetznerError for what can't be made so, and while a node's replacement is under way.
+        """
+        if leaving := [each.want.name for each in self.nodes if each.is_leaving]:
+            raise HetznerError(
+                f"a replacement of {leaving[0]} has not ended: `infisical-iac server replace "
+                f"{leaving[0]}` ends it"
+            )
+        by_name = {each.want.name: each for each in self.nodes}
+        made = changes(
+            self.want,
+            self.common,
+            {name: each.have for name, each in by_name.items()},
+            self.prices,
+            self.only.user_data,
+            lambda name: by_name[name].alive(),
+        )
+        waits = (change for each in self.nodes for change in each.getting_ready(timeout=timeout))
+        return [*made, *waits]
+
+
 def is_ready(labels: dict[str, str] | None) -> bool:
     """Whether a server's labels tell that it is through with its first boot."""
     return READY.items() <= (labels or {}).items()
 
 
-def begun() -> Session:
+def begun() -> Everything:
     """Look at everything. Raises a UserError for wrong settings, or what can't be looked at."""
     settings = read_settings(_DATA)
-    given = connection.given(_DATA / "hetzner.py")
-    want = wanted(settings, ssh_port=int(given.get("ssh_port") or 22))
+    given = production.given(_DATA / "hetzner.py")
+    want = fleet(settings, ssh_port=int(given.get("ssh_port") or 22))
     client = api.client()
-    have = look(client, want)
-    return Session(want, have, prices.read(client), given.get("ssh_key"))
+    common = look_at_common(client, want.first)
+    costs = prices.read(client)
+
+    def session(node: Wanted) -> Session:
+        return Session(node, look(common, node), costs, given.get("ssh_key"))
+
+    nodes = tuple(map(session, want.nodes))
+    names = {node.name for node in want.nodes}
+    others = (name for name in members(client, want.first) if name not in names)
+    surplus = tuple(session(replace(want.first, name=name, private="")) for name in others)
+    return Everything(want, common, nodes, surplus)
 
 
 def make(change: Change) -> None:

@@ -1,4 +1,4 @@
-"""What should be at Hetzner Cloud, by the settings and the files that they name."""
+"""What should be at Hetzner Cloud of a server, by the settings and the files that they name."""
 
 import runpy
 from collections.abc import Mapping
@@ -24,10 +24,13 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What should be there.
+    """What should be there of one server, and of what it shares with others.
 
     Attributes:
-        name: of the server; all else is named after it.
+        name: of the server; what belongs to it alone is named after it.
+        family: what is named after it is shared; the server's own name where it is the only one.
+        role: "manager" or "worker" in a cluster, empty for a server on its own.
+        private: its address in the cluster's private network, empty for a server on its own.
         volume_gb: 0 for no volume.
         host_name: what people reach it by, empty where site_url has no name.
         record: the name of its records in `zone`, `@` for the zone itself.
@@ -36,6 +39,7 @@ class Wanted:
     """
 
     name: str
+    family: str
     type: str
     location: str
     image: str
@@ -50,6 +54,8 @@ class Wanted:
     record: str
     openings: tuple[Opening, ...]
     ssh_port: int
+    role: str = ""
+    private: str = ""
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -58,10 +64,14 @@ class Wanted:
 
 
 def wanted(settings: Settings, *, ssh_port: int = 22) -> Wanted:
-    """What the settings want. Raises HetznerError for keys that can't be read or a wrong zone."""
+    """What the settings want of a server on its own.
+
+    Raises HetznerError for keys that can't be read or a wrong zone.
+    """
     host_name = _host_name(settings.site_url)
     return Wanted(
         name=settings.server_name,
+        family=settings.server_name,
         type=settings.server_type,
         location=settings.server_location,
         image=settings.server_image,

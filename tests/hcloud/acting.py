@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tests.hcloud import balancing
 from tests.hcloud.cloud import Cloud
 from tests.hcloud.shapes import Data, Refused, rules
 
@@ -92,6 +93,7 @@ ACTIONS: dict[tuple[str, str], _Acting] = {
     ("firewalls", "set_rules"): _rules,
     ("firewalls", "apply_to_resources"): _apply,
     ("firewalls", "remove_from_resources"): _remove,
+    **balancing.ACTIONS,
 }
 
 
@@ -104,13 +106,18 @@ def delete(cloud: Cloud, kind: str, id: int) -> tuple[int, Data]:
         raise Refused(422, "resource_in_use", "firewall is still in use")
     if found.get("assignee_id") or (kind == "volumes" and found["server"]):
         raise Refused(422, "must_be_unassigned", "it is assigned")
+    if kind == "certificates" and balancing.is_used(cloud, id):
+        raise Refused(422, "resource_in_use", "certificate is still in use")
     if kind == "servers":
         _let_go(cloud, id)
     del cloud.kinds[kind][id]
-    return (200, {"action": cloud.action("delete_server")}) if kind == "servers" else (204, {})
+    if kind in ("servers", "load_balancers"):
+        return 200, {"action": cloud.action(f"delete_{kind.removesuffix('s')}")}
+    return 204, {}
 
 
 def _let_go(cloud: Cloud, id: int) -> None:
+    balancing.let_go(cloud, id)
     for volume in cloud.kinds["volumes"].values():
         volume["server"] = None if volume["server"] == id else volume["server"]
     for wall in cloud.kinds["firewalls"].values():

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from tests.hcloud import balancing
 from tests.hcloud.shapes import LOCATIONS, TYPES, Data, Refused, named, pricing, rules, server_type
 
+# What a server on its own has, and what a cluster has beside.
 KINDS = ("servers", "volumes", "primary_ips", "firewalls", "placement_groups", "ssh_keys", "zones")
+CLUSTER_KINDS = ("networks", "load_balancers", "certificates")
 
 
 @dataclass
@@ -22,6 +25,7 @@ class Cloud:
         boot: called with each new server and its user data.
         addresses: of the IPv4 kind, in the order in which they are given out.
         network: of the IPv6 kind, with the place of its number.
+        well: the ids of the servers that Load Balancers find well.
     """
 
     slow: int = 0
@@ -30,7 +34,10 @@ class Cloud:
     boot: Callable[[Data, str], None] = lambda *_: None
     addresses: list[str] = field(default_factory=list)
     network: str = "2001:db8:0:{}::/64"
-    kinds: dict[str, dict[int, Data]] = field(default_factory=lambda: {k: {} for k in KINDS})
+    well: set[int] = field(default_factory=set)
+    kinds: dict[str, dict[int, Data]] = field(
+        default_factory=lambda: {k: {} for k in (*KINDS, *CLUSTER_KINDS)}
+    )
     actions: dict[int, Data] = field(default_factory=dict)
     rrsets: dict[tuple[str, str], Data] = field(default_factory=dict)
     _ids: Any = field(default_factory=lambda: count(1001))
@@ -166,12 +173,25 @@ class Cloud:
             )
         address["assignee_id"] = server["id"]
 
+    def _create_networks(self, given: Data) -> tuple[int, Data]:
+        return balancing.create_network(self, given)
+
+    def _create_load_balancers(self, given: Data) -> tuple[int, Data]:
+        return balancing.create_load_balancer(self, given)
+
+    def _create_certificates(self, given: Data) -> tuple[int, Data]:
+        return balancing.create_certificate(self, given)
+
     def guard(self, wall: Data, server: Data) -> None:
         """Let a firewall guard a server."""
         wall["applied_to"].append({"type": "server", "server": {"id": server["id"]}})
 
     def seen(self, kind: str, found: Data) -> Data:
         """A resource as it is shown: a server with what belongs to it."""
+        if kind == "load_balancers":
+            return balancing.seen_balancer(self, found)
+        if kind == "certificates":
+            return balancing.seen_certificate(self, found)
         if kind != "servers":
             return found
         mine = [e for e in self.kinds["primary_ips"].values() if e["assignee_id"] == found["id"]]

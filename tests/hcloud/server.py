@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.hcloud.acting import ACTIONS, delete
 from tests.hcloud.cloud import Cloud
-from tests.hcloud.shapes import Data, Refused
+from tests.hcloud.shapes import LOCATIONS, Data, Refused
 
 TOKEN = "obviously-fake-token"
 
@@ -64,6 +64,14 @@ class Api:
             return 200, {"action": self.cloud.shown(int(match[1]))}
         if match := re.fullmatch(r"/zones/([^/]+)(?:/rrsets(?:/([^/]+)/([^/]+))?(.*))?", path):
             return self._zone(method, match, given)
+        if method == "GET" and path == "/locations":
+            places = [each for name, each in LOCATIONS.items() if name == given.get("name", name)]
+            return 200, {"locations": places, "meta": {"pagination": _ONE_PAGE}}
+        if method == "GET" and (match := re.fullmatch(r"/certificates/(\d+)/actions", path)):
+            ids = self.cloud.kinds["certificates"][int(match[1])]["actions"]
+            shown = [self.cloud.shown(id) for id in ids]
+            running = [each for each in shown if each["status"] == given.get("status")]
+            return 200, {"actions": running, "meta": {"pagination": _ONE_PAGE}}
         match = re.fullmatch(r"/([a-z_]+)(?:/(\d+)(?:/actions/([a-z_]+))?)?", path)
         if not match or match[1] not in self.cloud.kinds:
             raise Refused(404, "not_found")
@@ -88,8 +96,9 @@ class Api:
         if "name" in given:
             found = [each for each in found if each["name"] == given["name"]]
         if "label_selector" in given:
-            key, _, value = given["label_selector"].partition("=")
-            found = [each for each in found if each["labels"].get(key) == value]
+            for wanted in given["label_selector"].split(","):
+                key, _, value = wanted.partition("=")
+                found = [each for each in found if each["labels"].get(key) == value]
         page, size = int(given.get("page", 1)), min(int(given.get("per_page", 25)), self.per_page)
         last = max(1, -(-len(found) // size))
         pagination = {

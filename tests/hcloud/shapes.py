@@ -7,10 +7,16 @@ from typing import Any
 
 Data = dict[str, Any]
 
-LOCATIONS = {name: {"id": id, "name": name} for id, name in enumerate(("fsn1", "nbg1", "hel1"), 1)}
+LOCATIONS = {
+    name: {"id": id, "name": name, "network_zone": "eu-central"}
+    for id, name in enumerate(("fsn1", "nbg1", "hel1"), 1)
+}
 _CREATED = "2026-11-26T05:00:00+00:00"
 TYPES = {"cx23": (22, 2, 4), "cx33": (23, 4, 8), "cx43": (24, 8, 16)}
 _COSTS = {"cx23": ("0.0056", "3.4900"), "cx33": ("0.0088", "5.4900"), "cx43": ("0.0152", "9.4900")}
+
+
+BALANCERS = {"lb11": ("0.0080", "5.0000"), "lb21": ("0.0240", "15.0000")}
 
 
 class Refused(Exception):
@@ -50,6 +56,13 @@ def server_type(name: str) -> Data:
     }
 
 
+def balancer_type(name: str) -> Data:
+    """A type of Load Balancer."""
+    limits = {"max_connections": 10000, "max_services": 5, "max_targets": 25}
+    id = [*BALANCERS].index(name) + 1
+    return {"id": id, "name": name, **limits, "prices": _prices(BALANCERS[name])}
+
+
 def _prices(cost: tuple[str, str]) -> list[Data]:
     hourly, monthly = ({"net": each, "gross": f"{float(each) * 1.19:.4f}"} for each in cost)
     return [
@@ -67,6 +80,7 @@ def pricing() -> Data:
             {"id": TYPES[name][0], "name": name, "prices": _prices(cost)}
             for name, cost in _COSTS.items()
         ],
+        "load_balancer_types": [balancer_type(name) for name in BALANCERS],
         "primary_ips": [{"type": name, "prices": _prices(cost)} for name, cost in ips.items()],
         "volume": {"price_per_gb_month": {"net": "0.0440", "gross": "0.0524"}},
         "server_backup": {"percentage": "20.00"},

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.connection import production_host
-from tests.hcloud.world import World
+from infisical_iac.production import production_host, production_hosts
+from tests.hcloud.world import CLUSTER, World
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +82,56 @@ def test_an_api_that_is_down_is_told_in_a_sentence(
     monkeypatch.setenv("HCLOUD_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(SystemExit, match="the API of Hetzner Cloud can't be reached"):
         production_host(_file(world))
+
+
+def test_the_servers_of_a_cluster_are_found_managers_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # That a server gets ready is looked at elsewhere.
+    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    world.set(CLUSTER + "servers = 10\n")
+    single = {"managed-by": "infisical-iac"}
+    world.cloud.add("servers", name="other", labels=single, private_net=[])
+    world.ok("create", "--yes")
+    before = len(world.api.requests)
+    found = production_hosts(_file(world))
+    assert len(world.api.requests) == before + 3
+    assert [name for name, _ in found] == ["infisical", *(f"infisical-{n}" for n in range(2, 11))]
+    devices = {
+        each["server"]: each["linux_device"] for each in world.cloud.kinds["volumes"].values()
+    }
+    servers = {each["name"]: each["id"] for each in world.cloud.kinds["servers"].values()}
+    for number, (name, data) in enumerate(found, 1):
+        assert data["ssh_hostname"] == f"127.0.0.{number + 1}"
+        assert data["cluster_address"] == f"10.42.0.{number + 10}"
+        assert data["data_volume"] == devices[servers[name]]
+        assert data["ssh_strict_host_key_checking"] == "yes"
+
+
+def test_a_manager_comes_before_workers_whatever_its_name(world: World) -> None:
+    for name, role in (("infisical-2", "worker"), ("infisical-9", "manager"), ("infisical", "")):
+        labels = {"managed-by": "infisical-iac", "infisical-iac-cluster": "infisical", "role": role}
+        made = world.cloud.add("servers", name=name, labels=labels, private_net=[])
+        world.cloud.add("primary_ips", type="ipv4", ip="203.0.113.9", assignee_id=made["id"])
+    world.set(CLUSTER)
+    names = [name for name, _ in production_hosts(_file(world))]
+    assert names == ["infisical-9", "infisical", "infisical-2"]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "settings", "sentence"),
+    [
+        ([], "", r"no server at Hetzner Cloud has the labels managed-by=infisical-iac and inf"),
+        (["a"], 'server_name = "b"\n', r"infisical-iac-cluster=b: make a cluster by"),
+        (["a", "b"], "", r"several clusters are at Hetzner Cloud \(a, b\): set server_name"),
+    ],
+)
+def test_a_cluster_that_cannot_be_found_is_told_in_a_sentence(
+    world: World, clusters: list[str], settings: str, sentence: str
+) -> None:
+    for each in clusters:
+        labels = {"managed-by": "infisical-iac", "infisical-iac-cluster": each}
+        world.cloud.add("servers", name=each, labels=labels)
+    world.set(CLUSTER + settings)
+    with pytest.raises(SystemExit, match=sentence):
+        production_hosts(_file(world))

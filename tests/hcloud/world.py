@@ -32,6 +32,8 @@ server_dns_zone = "{ZONE}"
 server_placement_group = "apart"
 server_backups = True
 """
+# What a cluster's settings have beside.
+CLUSTER = 'topology = "swarm"\nedge = "load-balancer"\n'
 
 
 @dataclass

@@ -1,0 +1,92 @@
+"""A cluster whose making died, `server destroy` of one, and what is listed of it."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.hcloud.world import CLUSTER, World, made
+
+# Without what needs no cluster to be proven.
+_SMALL = CLUSTER + 'ingress = "none"\nserver_backups = False\nserver_placement_group = ""\n'
+
+
+def _counts(world: World) -> Counter[str]:
+    return Counter({kind: len(found) for kind, found in world.cloud.kinds.items() if found})
+
+
+_WHOLE = {"servers": 3, "volumes": 3, "primary_ips": 3, "firewalls": 1, "placement_groups": 1}
+_WHOLE |= {"ssh_keys": 1, "zones": 1, "networks": 1, "load_balancers": 1, "certificates": 1}
+
+
+@pytest.fixture
+def cluster(world: World) -> World:
+    """A world with a cluster."""
+    world.set(_SMALL)
+    world.ok("create", "--yes")
+    return world
+
+
+def test_a_create_that_dies_after_any_change_is_completed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is done over SSH is that of a server on its own, see test_killed.py.
+    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    for deaths in range(1, 60):
+        with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
+            world.set(_SMALL)
+            world.api.dies_after = deaths
+            if world.run("create", "--yes").exit_code == 0:
+                break
+            world.api.dies_after = None
+            world.ok("create", "--yes")
+            assert world.run("plan").exit_code == 0, deaths
+            assert _counts(world) == _WHOLE, deaths
+            assert len(world.known_hosts) == 3
+    assert 25 <= deaths < 59
+
+
+def test_the_volumes_stay_and_the_next_create_has_them_again(cluster: World) -> None:
+    volumes = [*cluster.cloud.kinds["volumes"].values()]
+    done = cluster.run("destroy", answer="infisical\n")
+    assert "deletes all servers of the cluster but not their volumes" in done.output
+    assert "; the volumes infisical-data, infisical-2-data, infisical-3-data with" in done.output
+    assert _counts(cluster) == {"volumes": 3, "zones": 1}
+    assert (cluster.cloud.rrsets, cluster.known_hosts) == ({}, [])
+    assert "Nothing of infisical is at Hetzner Cloud" in cluster.ok("destroy")
+    cluster.ok("create", "--yes")
+    assert [*cluster.cloud.kinds["volumes"].values()] == volumes
+    assert _counts(cluster) == _WHOLE
+
+
+def test_with_data_nothing_stays_not_even_of_servers_that_are_wanted_no_more(
+    cluster: World,
+) -> None:
+    cluster.set("servers = 4\n")
+    cluster.ok("create", "--yes")
+    cluster.set("servers = 3\n")
+    cluster.ok("destroy", "--with-data", "--confirm", "infisical")
+    assert _counts(cluster) == {"zones": 1}
+
+
+def test_a_destroy_that_dies_after_any_change_is_ended_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:
+        world.set(_SMALL)
+        world.ok("create", "--yes")
+        before = deaths = len(world.api.changes)
+        while deaths < before + 40:
+            world.api.dies_after = deaths = len(world.api.changes) + 1
+            if world.run("destroy", "--with-data", "--confirm", "infisical").exit_code == 0:
+                break
+        assert _counts(world) == {"zones": 1}
+        assert deaths - before >= 20
+
+
+def test_a_list_tells_of_the_balancer_and_how_it_finds_the_nodes(cluster: World) -> None:
+    ids = {each["name"]: each["id"] for each in cluster.cloud.kinds["servers"].values()}
+    cluster.cloud.well = {ids["infisical"], ids["infisical-3"]}
+    said = " ".join(cluster.ok("list").split())
+    assert "server infisical-2 cx33, manager nbg1 running 127.0.0.3, 10.42.0.12" in said
+    assert "Load Balancer infisical lb11 nbg1 2 of 3 healthy 203.0.113.50, 2001:db8:1::50" in said

@@ -1,0 +1,208 @@
+"""`server replace` of a cluster's node: only where the others can do without it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.hetzner.others import lacking
+from infisical_iac.rendering import script
+from tests.hcloud.shapes import Data
+from tests.hcloud.world import CLUSTER, World, made
+
+_NODES = """node infisical 1 ready reachable
+node infisical-2 2 {} {}
+node infisical-3 3 ready {}
+"""
+
+
+def _told(
+    *, second: str = "ready reachable", third: str = "reachable", **members: tuple[str, str]
+) -> str:
+    """What a node prints; `members` are those of Patroni with role and state."""
+    found = [
+        {"name": name.replace("_", "-"), "role": role, "state": state}
+        for name, (role, state) in members.items()
+    ]
+    patroni = f"databases 3\npatroni {json.dumps({'members': found})}\n" if members else ""
+    return _NODES.format(*second.split(), third) + patroni
+
+
+_LEADER, _SYNC, _ASYNC = (
+    ("leader", "running"),
+    ("sync_standby", "streaming"),
+    ("replica", "running"),
+)
+_WELL = _told(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=_ASYNC)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        # There is no cluster yet, or no database in it.
+        ("", ""),
+        (_told() + "databases 0\n", ""),
+        (_WELL, ""),
+        # The node itself is down: that is why it is replaced.
+        (_told(second="down unreachable", postgres_1=_LEADER, postgres_3=_SYNC), ""),
+        (_told(third="unreachable"), "1 of 3 managers would be left, which is no majority"),
+        (
+            _told(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=("replica", "start failed")),
+            "postgres-3 would be needed, and is not well",
+        ),
+        (_told() + "databases 3\n", "no other node tells how PostgreSQL is"),
+        (_told() + "databases 3\npatroni <html>\n", "no other node tells how PostgreSQL is"),
+        (
+            _told(postgres_1=_ASYNC, postgres_2=_LEADER, postgres_3=_ASYNC),
+            "no other node has all writes that were acknowledged",
+        ),
+    ],
+)
+def test_a_node_goes_only_if_the_others_have_a_majority_and_all_writes(
+    told: str, reason: str
+) -> None:
+    assert lacking(told, "infisical-2") == reason
+
+
+@pytest.fixture
+def cluster(world: World) -> World:
+    """A world with a cluster that is well, whose settings want bigger servers."""
+    world.set(CLUSTER)
+    world.ok("create", "--yes")
+    _say(world, _WELL)
+    world.set('server_type = "cx43"\n')
+    return world
+
+
+def _say(world: World, told: str) -> None:
+    last_words = " ".join(script("others").split()[-2:])
+    for each in world.booted.values():
+        each.answers[last_words] = told
+
+
+def _servers(world: World) -> dict[str, Data]:
+    return {each["name"]: each for each in world.cloud.kinds["servers"].values()}
+
+
+def _type(server: Data) -> str:
+    return str(server["server_type"]["name"])
+
+
+def _ends(world: World, number: int) -> None:
+    """A server answers no more."""
+    world.booted.pop(f"127.0.0.{number + 1}").off()
+
+
+def test_a_new_server_has_the_name_and_addresses_and_a_volume_with_nothing_on_it(
+    cluster: World,
+) -> None:
+    old, stopped = _servers(cluster)["infisical-2"], cluster.booted["127.0.0.3"]
+    (volume,) = (
+        each for each in cluster.cloud.kinds["volumes"].values() if each["server"] == old["id"]
+    )
+    said = cluster.ok("replace", "infisical-2", "--yes")
+    asked = [path.rpartition("/")[2] for _, path in cluster.api.changes]
+    assert asked.index("remove_target") < asked.index("shutdown")
+    new = _servers(cluster)["infisical-2"]
+    assert new["id"] != old["id"]
+    assert {name: _type(each) for name, each in _servers(cluster).items()} == {
+        "infisical": "cx33",
+        "infisical-2": "cx43",
+        "infisical-3": "cx33",
+    }
+    assert stopped.commands[-1].endswith("docker.socket docker.service")
+    assert new["private_net"][0]["ip"] == "10.42.0.12"
+    assert (volume["name"], volume["server"]) == (f"infisical-2-data-{volume['id']}", None)
+    assert volume["protection"]["delete"]
+    (its_own,) = (
+        each for each in cluster.cloud.kinds["volumes"].values() if each["server"] == new["id"]
+    )
+    assert its_own["name"] == "infisical-2-data"
+    targets = cluster.cloud.only("load_balancers")["targets"]
+    assert new["id"] in [each["server"]["id"] for each in targets]
+    assert "The server infisical-2 is a new one, at 127.0.0.3." in said
+    assert "infisical-iac apply" in said
+    assert len(cluster.known_hosts) == 3
+    assert cluster.run("plan").exit_code == 0
+    # With the data goes what was set aside.
+    cluster.ok("destroy", "--with-data", "--confirm", "infisical")
+    assert not cluster.cloud.kinds["volumes"]
+
+
+def test_a_node_that_the_others_need_stays(cluster: World) -> None:
+    _say(cluster, _told(third="unreachable"))
+    before = len(cluster.api.changes)
+    assert "can't do without infisical-2: 1 of 3" in cluster.refused("replace", "infisical-2")
+    assert len(cluster.api.changes) == before
+
+
+def test_one_that_nobody_can_vouch_for_stays(
+    cluster: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infisical_iac.hetzner.session._ALIVE_SECONDS", 1)
+    for number in (1, 3):
+        _ends(cluster, number)
+    assert "no other node lets in" in cluster.refused("replace", "infisical-2", "--yes")
+
+
+def test_a_node_that_is_gone_is_replaced(cluster: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infisical_iac.hetzner.session._ALIVE_SECONDS", 1)
+    _ends(cluster, 2)
+    _servers(cluster)["infisical-2"]["status"] = "off"
+    cluster.ok("replace", "infisical-2", "--yes")
+    assert _type(_servers(cluster)["infisical-2"]) == "cx43"
+
+
+def test_nothing_else_is_made_while_a_replacement_is_under_way(cluster: World) -> None:
+    cluster.api.dies_after = len(cluster.api.changes) + 2
+    cluster.refused("replace", "infisical-2", "--yes")
+    cluster.api.dies_after = None
+    sentence = "a replacement of infisical-2 has not ended: `infisical-iac server replace infis"
+    assert sentence in cluster.refused("create", "--yes")
+    cluster.ok("replace", "infisical-2", "--yes")
+    assert cluster.run("plan").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "no node is none of the cluster's: say which one is replaced, of infisical, infi"),
+        (("infisical-9",), "infisical-9 is none of the cluster's"),
+    ],
+)
+def test_which_node_is_meant_has_to_be_said(
+    cluster: World, arguments: tuple[str, ...], sentence: str
+) -> None:
+    assert sentence in cluster.refused("replace", *arguments)
+
+
+def test_a_node_that_is_as_the_settings_say_stays_unless_asked_for(cluster: World) -> None:
+    cluster.set('server_type = "cx33"\n')
+    old = _servers(cluster)["infisical-3"]["id"]
+    assert "--fresh replaces it all the same" in cluster.ok("replace", "infisical-3", "--yes")
+    assert _servers(cluster)["infisical-3"]["id"] == old
+    cluster.ok("replace", "infisical-3", "--yes", "--fresh")
+    assert _servers(cluster)["infisical-3"]["id"] != old
+
+
+def test_a_replacement_that_dies_after_any_change_is_ended_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is done over SSH to a new server is that of one on its own, see test_killed.py.
+    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    for deaths in range(1, 40):
+        with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
+            world.set(CLUSTER + "server_backups = False\n")
+            world.ok("create", "--yes")
+            _say(world, _WELL)
+            world.set('server_type = "cx43"\n')
+            world.api.dies_after = len(world.api.changes) + deaths
+            if world.run("replace", "infisical-2", "--yes").exit_code == 0:
+                break
+            world.api.dies_after = None
+            world.ok("replace", "infisical-2", "--yes")
+            assert world.run("plan").exit_code == 0, deaths
+            assert _type(_servers(world)["infisical-2"]) == "cx43", deaths
+            assert len(world.cloud.kinds["servers"]) == 3
+            assert len(world.cloud.kinds["volumes"]) == 4, deaths
+    assert 10 <= deaths < 39

@@ -1,0 +1,103 @@
+"""What is different on the nodes behind a Load Balancer, and which settings of it can't work."""
+
+from typing import Any
+
+import pytest
+
+from infisical_iac.banning.rules import JAIL, texts
+from infisical_iac.firewall.nftables import ruleset
+from infisical_iac.firewall.rules import Opening, openings
+from infisical_iac.firewall.settings import EVERYBODY
+from infisical_iac.ingress.caddyfile import caddyfile
+from infisical_iac.settings import SettingsError
+from tests.unit.settings_of import settings_of
+
+_BALANCED: dict[str, Any] = {"topology": "swarm", "edge": "load-balancer"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "address"),
+    [
+        ({}, ""),
+        ({"edge": "load-balancer"}, ""),
+        ({"topology": "swarm"}, ""),
+        (_BALANCED, "10.42.0.254"),
+        ({**_BALANCED, "server_network": "192.168.0.0/23"}, "192.168.1.254"),
+    ],
+)
+def test_a_balancer_is_where_a_cluster_has_one(changes: dict[str, Any], address: str) -> None:
+    assert settings_of(**changes).balancer_address == address
+
+
+def test_caddy_believes_the_balancer_alone_whose_connection_it_is() -> None:
+    text = caddyfile(settings_of(**_BALANCED)).text
+    wrappers = text.partition("listener_wrappers {")[2].partition("\n\t\t}")[0]
+    assert [each.strip() for each in wrappers.splitlines() if each.strip()] == [
+        "proxy_protocol {",
+        "timeout 5s",
+        "allow 10.42.0.254/32",
+        "}",
+        "tls",
+    ]
+    assert "proxy_protocol" not in caddyfile(settings_of(topology="swarm")).text
+
+
+def test_caddy_tells_the_balancer_in_clear_how_infisical_is_and_sends_all_else_to_https() -> None:
+    text = caddyfile(settings_of(**_BALANCED)).text
+    site = text.partition("\nhttp://secrets.example.com {")[2].partition("\n}")[0]
+    assert "path /api/status" in site
+    assert "reverse_proxy 127.0.0.1:8080" in site
+    assert "redir https://secrets.example.com{uri} 308" in site
+
+
+def test_no_http3_is_offered_that_a_balancer_would_not_pass_on() -> None:
+    assert "protocols h1 h2" in caddyfile(settings_of(**_BALANCED)).text
+    assert "udp" not in {each.protocol for each in openings(settings_of(**_BALANCED), 22)}
+
+
+def test_the_nodes_can_be_reached_past_the_balancer() -> None:
+    web = Opening("tcp", (80, 443), EVERYBODY, "HTTP and HTTPS")
+    assert web in openings(settings_of(**_BALANCED), 22)
+
+
+def test_where_https_ends_at_the_balancer_infisical_is_for_it_alone() -> None:
+    opened = openings(settings_of(**_BALANCED, ingress="none", http_port=9000), 22)
+    assert opened[2:] == (Opening("tcp", (9000,), ("10.42.0.254/32",), "Load Balancer"),)
+    text = ruleset(opened)
+    assert "ip saddr { 10.42.0.254/32 } tcp dport { 9000 } accept" in text
+    # And as Docker publishes it.
+    assert "ip saddr { 10.42.0.254/32 } meta l4proto tcp ct status dnat" in text
+
+
+def test_the_balancer_is_never_banned() -> None:
+    jail = dict(texts(settings_of(**_BALANCED), "/var/log/fake"))[JAIL]
+    ignored = [line for line in jail.splitlines() if line.startswith("ignoreip = ")]
+    assert len(ignored) == 3
+    assert all("10.42.0.254" in line.split() for line in ignored)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"servers": 2}, "'servers': 2 can't be a cluster; choose 3 to 10"),
+        ({"servers": 11}, "'servers': 11 can't be a cluster"),
+        ({"server_network": "203.0.113.0/24"}, "'203.0.113.0/24' is no private network of 256"),
+        ({"server_network": "10.0.0.0/28"}, "'10.0.0.0/28' is no private network of 256"),
+        ({"server_network": "home"}, "'home' is no private network of 256"),
+        ({"edge": "floating-ip"}, "'edge'"),
+        ({"balancer_type": "cx33"}, "'balancer_type': 'cx33' is no type of Load Balancer"),
+        ({"hosts": ({"name": "a"},)}, "'hosts.0.address': is not set"),
+        ({"hosts": ({"address": "a", "port": 1},)}, "'hosts.0.port'"),
+        ({"hosts": ({"address": "a"}, {"address": "b", "name": "a"})}, "names a twice"),
+        (
+            {"hosts": ({"address": "a", "cluster_address": "b"},)},
+            "'hosts.0.cluster_address': 'b' is no address; write one such as 10.0.0.1",
+        ),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        settings_of(**changes)
+    assert sentence in str(refusal.value)

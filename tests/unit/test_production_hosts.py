@@ -1,0 +1,107 @@
+"""The hosts of a cluster: named by the environment, else by the group data."""
+
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.production import production_hosts
+
+_FILE = """topology = "swarm"
+ssh_hostname = "203.0.113.1"
+ssh_user = "deploy"
+hosts = [
+    {"name": "one", "address": "203.0.113.7", "cluster_address": "10.0.0.1"},
+    {"address": "203.0.113.8", "ssh_port": 2222, "ssh_user": "root", "data_volume": "/dev/sdb"},
+]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("HCLOUD_TOKEN", raising=False)
+    for name in ("HOST", "HOSTS", "SSH_USER", "SSH_PORT", "SSH_KEY", "DATA_VOLUME"):
+        monkeypatch.delenv(f"INFISICAL_{name}", raising=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Group data that name the hosts of a cluster."""
+    path = tmp_path / "hetzner.py"
+    path.write_text(_FILE)
+    return path
+
+
+def test_each_host_has_what_is_said_of_it_and_else_what_is_said_of_all(file: Path) -> None:
+    assert production_hosts(file) == [
+        (
+            "one",
+            {
+                "ssh_hostname": "203.0.113.7",
+                "ssh_user": "deploy",
+                "cluster_address": "10.0.0.1",
+                "_sudo": True,
+            },
+        ),
+        (
+            "203.0.113.8",
+            {
+                "ssh_hostname": "203.0.113.8",
+                "ssh_user": "root",
+                "ssh_port": 2222,
+                "data_volume": "/dev/sdb",
+                "_sudo": False,
+            },
+        ),
+    ]
+
+
+def test_the_environment_wins(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFISICAL_HOSTS", "a.example.com, b.example.com,a.example.com,")
+    monkeypatch.setenv("INFISICAL_SSH_PORT", "2200")
+    found = production_hosts(file)
+    assert [name for name, _ in found] == ["a.example.com", "b.example.com"]
+    assert [data["ssh_port"] for _, data in found] == [2200, 2200]
+    assert [data["ssh_user"] for _, data in found] == ["deploy", "deploy"]
+
+
+def test_a_key_that_the_project_keeps_is_the_only_one_that_will_do(tmp_path: Path) -> None:
+    file = tmp_path / "group_data" / "hetzner.py"
+    file.parent.mkdir()
+    file.write_text(_FILE)
+    kept = tmp_path / ".infisical-iac" / "known_hosts"
+    kept.parent.mkdir()
+    kept.write_text("[203.0.113.8]:2222 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==\n")
+    first, second = (data for _, data in production_hosts(file))
+    assert "ssh_known_hosts_file" not in first
+    assert second["ssh_known_hosts_file"] == str(kept)
+
+
+def test_a_host_on_its_own_is_one_as_ever(file: Path) -> None:
+    file.write_text(_FILE.replace("swarm", "single"))
+    [(name, data)] = production_hosts(file)
+    assert (name, data["ssh_user"]) == ("203.0.113.1", "deploy")
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "sentence"),
+    [
+        ('topology = "swarm"\n', {}, r"INFISICAL_HOSTS is not set: .* name them by hosts in hetz"),
+        (_FILE, {"INFISICAL_HOST": "a"}, r"INFISICAL_HOST is set while topology is \"swarm\""),
+        (_FILE, {"INFISICAL_SSH_KEY": "/nowhere/id"}, r"there is no file /nowhere/id"),
+        (_FILE.replace('"address"', '"adress"'), {}, r"hosts in hetzner\.py: address: Field req"),
+        (_FILE.replace("10.0.0.1", "home"), {}, r"cluster_address: 'home' is no address"),
+    ],
+)
+def test_hosts_that_cannot_be_reached_so_are_told_in_a_sentence(
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    environment: dict[str, str],
+    sentence: str,
+) -> None:
+    file.write_text(text)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=sentence):
+        production_hosts(file)
