@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.backup.target import DIRECTORY, Target
+from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.deploys.stack import compose_file
 from infisical_iac.operations import audit, systemd
@@ -23,7 +24,7 @@ _PARTS = (
 _TIMERS = ("infisical-backup.timer", "infisical-drill.timer")
 
 
-def configuration(settings: Settings) -> Iterator[File]:
+def configuration(settings: Settings, cluster: Cluster | None = None) -> Iterator[File]:
     """The files that the scripts on the host read."""
     targets = settings.backup_targets
     keep = [f"--keep-{period} {number}" for period, number in settings.backup_keep.numbers.items()]
@@ -33,12 +34,19 @@ def configuration(settings: Settings) -> Iterator[File]:
         KEEP=" ".join(keep),
         WITH_ENCRYPTION_KEY=str(settings.backup_with_encryption_key).lower(),
         AUDIT=audit.FILE,
+        **(_sharing(settings, cluster) if cluster else {}),
     )
     for target in targets:
         yield _target(target)
     known = [each.known_host for each in targets if each.kind == "sftp"]
     if known:
         yield File(f"{DIRECTORY}/known_hosts", "".join(known), mode="600")
+
+
+def _sharing(settings: Settings, cluster: Cluster) -> dict[str, str]:
+    """What a node of a cluster has to know of the others; a directory is each node's own."""
+    shared = [each.name for each in settings.backup_targets if each.kind != "directory"]
+    return {"NODE": str(cluster.me.number), "SHARED": " ".join(shared)}
 
 
 def _target(target: Target) -> File:
@@ -70,15 +78,17 @@ def backup(known: Preflight, coming: Collection[str] = ()) -> None:
         coming: files with what targets log in with that an earlier step brings.
     """
     settings = known.settings
+    # A node without data saves nothing, and needs nothing secret.
+    saves = known.cluster is None or known.cluster.me.number > 0
     backups.kept(
-        targets=settings.backup_targets,
-        webhook=settings.backup_webhook,
+        targets=settings.backup_targets if saves else (),
+        webhook=settings.backup_webhook if saves else "",
         schedules={
             "backup_schedule": settings.backup_schedule,
             "drill_schedule": settings.drill_schedule,
         },
         configuration=[
-            *configuration(settings),
+            *configuration(settings, known.cluster),
             *programs(settings),
             File(DRILL, compose_file(settings, known.machine, drill=True), mode="600"),
         ],

@@ -2,6 +2,7 @@
 
 from pyinfra.api.deploy import deploy
 
+from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.deploys.backup import backup
 from infisical_iac.deploys.base import base
 from infisical_iac.deploys.bootstrap import bootstrap
@@ -12,11 +13,14 @@ from infisical_iac.deploys.firewall import firewall
 from infisical_iac.deploys.hardening import hardening
 from infisical_iac.deploys.preflight import Preflight, preflight
 from infisical_iac.deploys.record import record
-from infisical_iac.deploys.stack import compose_file, configure_ingress, run_containers
+from infisical_iac.deploys.share import share
+from infisical_iac.deploys.stack import compose_file, configure_ingress, run_containers, stack
+from infisical_iac.deploys.swarm import swarm
 from infisical_iac.deploys.watch import watch
 from infisical_iac.deploys.workspace import workspace
-from infisical_iac.operations import journal, proof, restore
+from infisical_iac.operations import journal, keys, proof, restore
 from infisical_iac.operations import stack as containers
+from infisical_iac.operations.cluster_stack import Site
 from infisical_iac.operations.restore import Source
 
 
@@ -34,26 +38,62 @@ def restoring(source: Source) -> None:
     docker(known=known)
     watch(known=known)
     hardening(known=known)
+    swarm(known=known)
     place(known=known, source=source)
+    if known.cluster and not known.cluster.begun:
+        # Of a cluster with data, another host that has to lead meanwhile needs the keys of those.
+        share(known=known)
     backup(known=known, coming=[f"{restore.KEYS}/{path}" for path in source.files])
     exchange(known=known, source=source)
+    share(known=known)
     bootstrap(known=known)
     workspace(known=known)
     canary(known=known)
+    share(known=known)
     record()
 
 
 @deploy("Keys")
 def place(known: Preflight, source: Source) -> None:
     """Begin, and have the keys that the snapshot needs."""
-    restore.placed(
-        source=source, admin_email=known.settings.admin_email, name="Put the kit's keys in place"
-    )
+    if known.leads:
+        restore.placed(
+            source=source,
+            admin_email=known.settings.admin_email,
+            more=keys.OF_A_CLUSTER if known.cluster else "",
+            name="Put the kit's keys in place",
+        )
 
 
 @deploy("Restore")
 def exchange(known: Preflight, source: Source) -> None:
     """Load the snapshot, let it take the place of the data, and prove it."""
+    if known.cluster:
+        _on_a_cluster(known, known.cluster, source)
+    else:
+        _on_one_host(known, source)
+    if known.leads:
+        proof.proven(
+            desired=known.workspace,
+            port=known.settings.http_port,
+            name="Prove that people and machines get in",
+        )
+
+
+def _on_a_cluster(known: Preflight, cluster: Cluster, source: Source) -> None:
+    """A cluster that has no stack yet gets one, with an empty database in it, first."""
+    if not cluster.begun:
+        stack(known=known)
+    if known.leads:
+        restore.restored_on_cluster(
+            source=source,
+            site=Site(known.settings, known.machine, cluster),
+            project=known.workspace.project.slug,
+            name="Restore the database",
+        )
+
+
+def _on_one_host(known: Preflight, source: Source) -> None:
     settings = known.settings
     compose = compose_file(settings, known.machine)
     containers.fetched(
@@ -68,8 +108,3 @@ def exchange(known: Preflight, source: Source) -> None:
         name="Restore the database",
     )
     run_containers(settings, compose)
-    proof.proven(
-        desired=known.workspace,
-        port=settings.http_port,
-        name="Prove that people and machines get in",
-    )

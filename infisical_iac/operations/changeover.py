@@ -61,7 +61,7 @@ def made(change: Change, settings: Settings, project: str) -> list[str]:
     before = gate.before(settings, project, now.port, same_way=now == then)
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{change.was.version}"
     wanted = change.wanted
-    _releases("make", name, doing="keep what runs as a release")
+    on_releases("make", name, doing="keep what runs as a release")
     _step("begin", name, wanted.infisical, doing="begin the change of version")
     unfinished = Unfinished(name, "begun", wanted.infisical)
     with _or_back(unfinished, change.was.version, settings):
@@ -108,7 +108,7 @@ def recover(unfinished: Unfinished, settings: Settings, project: str) -> str:
     What has taken its place already may have been written to since: it is kept if it proves to be
     well. Raises ChangeFailed where neither can be had.
     """
-    new, old = _tag(unfinished.image), unfinished.release.partition("-")[2]
+    new, old = tag(unfinished.image), unfinished.release.partition("-")[2]
     if unfinished.phase == "swapped":
         # What could be read before is not known any more, but the deployer must get in.
         with _or_back(unfinished, old, settings):
@@ -117,7 +117,7 @@ def recover(unfinished: Unfinished, settings: Settings, project: str) -> str:
         try:
             _back(unfinished, settings, "it was interrupted")
         except UserError as error:
-            raise _stuck("it was interrupted", error) from None
+            raise stuck("it was interrupted", error) from None
     _end(settings, unfinished.image)
     done = unfinished.phase in ("swapped", "proven")
     return f"Infisical {new} serves." if done else f"Infisical {old} serves again, as it did."
@@ -130,19 +130,20 @@ def _or_back(unfinished: Unfinished, old: str, settings: Settings) -> Iterator[N
         yield
     except (UserError, KeyboardInterrupt) as error:
         reason = str(error) or "it was interrupted"
-        new = _tag(unfinished.image)
+        new = tag(unfinished.image)
         try:
             _back(unfinished, settings, reason)
             _end(settings, unfinished.image)
         except UserError as another:
-            raise _stuck(f"Infisical {new} failed: {reason}", another) from None
+            raise stuck(f"Infisical {new} failed: {reason}", another) from None
         raise ChangeFailed(
             f"Infisical {new} was given up and {old} serves again with all data, see "
             f"{RELEASES}/{unfinished.release} on the host for logs: {reason}"
         ) from None
 
 
-def _stuck(why: str, error: UserError) -> ChangeFailed:
+def stuck(why: str, error: UserError) -> ChangeFailed:
+    """What is to be raised where not even the way back was come to the end of."""
     return ChangeFailed(
         f"the version before could not be brought back ({error}); nothing of its data is lost, and "
         f"`infisical-iac apply` tries again. What came before: {why}"
@@ -153,7 +154,7 @@ def _back(unfinished: Unfinished, settings: Settings, reason: str) -> None:
     logger.info(f"{host.print_prefix}Going back: {reason.splitlines()[0]}")
     snapshot.clean(DIRECTORY, PROJECT)
     _step("back", doing="bring the old data back")
-    _releases("reset", unfinished.release, doing="bring the old images back")
+    on_releases("reset", unfinished.release, doing="bring the old images back")
     session.forget()
     stack.up(settings.start_timeout)
     if not session.api(stack.published_port()).answers():
@@ -164,25 +165,32 @@ def _end(settings: Settings, image: str) -> None:
     """End what has been proven or is back, and let go of what need not be kept."""
     snapshot.clean(DIRECTORY, PROJECT)
     _step("end", doing="end the change of version")
+    let_go(settings, image)
+
+
+def let_go(settings: Settings, image: str) -> None:
+    """Remove releases, and images, that nobody needs beside `image`."""
     surplus = release.surplus(releases(), settings.keep_releases, {*settings.images, image})
     if surplus.releases:
-        _releases("forget", *surplus.releases, doing="remove releases nobody needs")
+        on_releases("forget", *surplus.releases, doing="remove releases nobody needs")
     if surplus.images:
-        _releases("drop", *surplus.images, doing="remove images nobody needs")
+        on_releases("drop", *surplus.images, doing="remove images nobody needs")
 
 
 def releases() -> list[Release]:
     """The releases that the current host keeps, the newest first."""
-    return release.parse(_releases("list", doing="list the releases").splitlines())
+    return release.parse(on_releases("list", doing="list the releases").splitlines())
 
 
 def _step(name: str, *arguments: str, doing: str) -> str:
     return run(script("upgrade", name, *arguments), doing=doing)
 
 
-def _releases(name: str, *arguments: str, doing: str) -> str:
+def on_releases(name: str, *arguments: str, doing: str) -> str:
+    """A step of releases.sh; what it prints."""
     return run(script("releases", name, *arguments), doing=doing)
 
 
-def _tag(image: str) -> str:
+def tag(image: str) -> str:
+    """The version of an image."""
     return Images(image, "").version

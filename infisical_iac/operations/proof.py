@@ -11,10 +11,9 @@ from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
 from infisical_iac.operations import journal, recovery, session, snapshot
 from infisical_iac.operations.remote import run
-from infisical_iac.operations.restore import DIRECTORY, PROJECT, RestoreError, latest
+from infisical_iac.operations.restore import DIRECTORY, PROJECT, RestoreError, latest, on_host
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.recovery import access
-from infisical_iac.rendering import script
 from infisical_iac.workspace import canary, credential_file, credentials
 from infisical_iac.workspace.model import Workspace
 
@@ -47,7 +46,7 @@ def _prove(desired: Workspace, port: int) -> None:
     told += _services(desired, port)
     told += _turned(client, admin, desired.project.slug)
     snapshot.clean(DIRECTORY, PROJECT)
-    kept = run(script("restore", "end"), doing="end the restore").splitlines()
+    kept = run(on_host("end"), doing="end the restore").splitlines()
     _proven.add(host.name)
     journal.current().shown += [*told, *_aside(kept)]
 
@@ -156,6 +155,11 @@ def _listed(what: str, items: Sequence[str]) -> list[str]:
 
 def _aside(kept: Sequence[str]) -> list[str]:
     found = dict(line.split(" ", 1) for line in kept)
+    if "database" in found:
+        return [
+            f"The old data are on the cluster, in the database {found['database']}, until the next "
+            f"restore is proven; replaced files are on {host.name} in {DIRECTORY}/aside."
+        ]
     if "volume" not in found:
         return []
     volume = found["volume"]

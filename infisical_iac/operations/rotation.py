@@ -7,18 +7,29 @@ from pyinfra.context import host
 
 from infisical_iac.errors import UserError
 from infisical_iac.facts.deployment import COMPOSE_FILE
-from infisical_iac.operations import gate, journal, repositories, session, stack
+from infisical_iac.operations import (
+    cluster_stack,
+    gate,
+    journal,
+    repositories,
+    session,
+    share,
+    stack,
+)
+from infisical_iac.operations.cluster_stack import Site
 from infisical_iac.operations.gate import Before
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
-from infisical_iac.rotation.known import Key, RotationError
+from infisical_iac.rotation.known import Key, RotationError, refuse_on_cluster
 from infisical_iac.rotation.state import Unfinished, unfinished
 from infisical_iac.settings import Settings
 
 
 @telling_operation
-def ended(state: str, *, compose: str, settings: Settings, project: str) -> Commands:
+def ended(
+    state: str, *, compose: str, settings: Settings, project: str, site: Site | None = None
+) -> Commands:
     """End a rotation that was interrupted: completed if it is well, else undone.
 
     A backup target that does not answer leaves the rest of the run to go on; the rotation is then
@@ -27,56 +38,63 @@ def ended(state: str, *, compose: str, settings: Settings, project: str) -> Comm
     Args:
         state: what the host says of it, empty if there is none.
         compose: the text of the Compose file, for a host that has none any more.
+        site: of a cluster, which has no such file.
     """
     found = unfinished(state)
     if found is None:
         host.noop("no rotation is under way")
         return
     journal.item("~", "unfinished rotation", f"{found.key.name}, {found.told}")
-    yield step(_recover, found, compose, settings, project)
+    yield step(_recover, found, compose, settings, project, site)
 
 
-def _recover(found: Unfinished, compose: str, settings: Settings, project: str) -> None:
-    if not run(f"test ! -e {COMPOSE_FILE} || echo there", doing="see what is deployed"):
+def _recover(
+    found: Unfinished, compose: str, settings: Settings, project: str, site: Site | None
+) -> None:
+    seen = site or run(f"test ! -e {COMPOSE_FILE} || echo there", doing="see what is deployed")
+    if not seen:
         write(COMPOSE_FILE, compose)
     try:
-        journal.current().shown.append(recover(found, settings, project))
+        journal.current().shown.append(recover(found, settings, project, site))
     except RotationError as error:
         if found.key.name != "restic":
             raise
         journal.current().shown.append(str(error))
 
 
-def made(key: Key, settings: Settings, project: str) -> list[str]:
+def made(key: Key, settings: Settings, project: str, site: Site | None = None) -> list[str]:
     """Replace a key, and return what is to be said of it.
 
     Raises RotationError, with the old key in its place and at work, or with how it comes to.
 
     Args:
         project: the slug of the project whose secrets are read before and after.
+        site: of a cluster, where the replicas are made anew one after the other.
     """
+    if site:
+        refuse_on_cluster(key)
     if key.name == "restic":
-        return repositories.made(key)
+        return repositories.made(key, _own(site))
     before = gate.before(settings, project, stack.published_port())
     _step("prepare", key.file, doing="make the next key")
-    with _or_back(key, settings):
-        told = _complete(key, settings, project, before)
-    _step("end", doing="end the old key")
+    with _or_back(key, settings, site):
+        told = _complete(key, settings, project, before, site)
+    _end(key, site)
     return told
 
 
-def recover(found: Unfinished, settings: Settings, project: str) -> str:
+def recover(found: Unfinished, settings: Settings, project: str, site: Site | None = None) -> str:
     """End a rotation that was interrupted, and return how. Raises RotationError if it can't be."""
     key = found.key
     if key.name == "restic":
-        return repositories.recover(found)
+        return repositories.recover(found, _own(site))
     if found.way == "complete":
         # What could be read before is not known any more, but the deployer must get in.
-        with _or_back(key, settings):
-            _complete(key, settings, project, Before({}, public=False))
+        with _or_back(key, settings, site):
+            _complete(key, settings, project, Before({}, public=False), site)
     elif found.way == "go back":
-        _go_back(key, settings, "it was interrupted")
-    _step("end", doing="end the rotation")
+        _go_back(key, settings, site, "it was interrupted")
+    _end(key, site)
     return (
         f"The new {key.name} key is in use."
         if found.ends_new
@@ -84,41 +102,81 @@ def recover(found: Unfinished, settings: Settings, project: str) -> str:
     )
 
 
-def _complete(key: Key, settings: Settings, project: str, before: Before | None) -> list[str]:
+def _own(site: Site | None) -> dict[str, list[str]]:
+    """By each other data node of a cluster that is connected, the repositories of its own."""
+    if site is None:
+        return {}
+    directories = [each.name for each in site.settings.backup_targets if each.kind == "directory"]
+    others = [each for each in site.cluster.nodes if each.number and each != site.cluster.me]
+    away = [each.name for each in others if not each.up]
+    if away and directories:
+        raise RotationError(
+            f"{', '.join(away)} can't be reached, and has repositories of its own that the key "
+            "opens: bring it back first; nothing was changed"
+        )
+    # One without any has the password too, before the old one is put out where all save.
+    return {each.name: directories for each in others if each.up}
+
+
+def _complete(
+    key: Key, settings: Settings, project: str, before: Before | None, site: Site | None
+) -> list[str]:
     """Put the new key in place; the containers that know the old one are made anew."""
     _step("switch", doing="put the new key in place")
-    _use(key, settings)
+    _use(key, settings, site)
     port = stack.published_port()
     return gate.passed(settings, project, before, port=port, same_data=True)
 
 
-def _use(key: Key, settings: Settings) -> None:
+def _use(key: Key, settings: Settings, site: Site | None) -> None:
     """Bring everything that has the key to the one that is in its place."""
     run(script("keys", "derive"), doing="write /etc/infisical/.env")
     if key.name == "database":
+        if site:
+            _let_others_know(key, site)
         _step("alter", doing="give PostgreSQL its password")
     session.forget()
-    stack.up(settings.start_timeout)
+    if site:
+        cluster_stack.roll_out(site)
+    else:
+        stack.up(settings.start_timeout)
+
+
+def _let_others_know(key: Key, site: Site) -> None:
+    """Have whichever node may lead next know the key, and the one that PostgreSQL knows still."""
+    repositories.hand_out(_others(site), f"{key.file}.old", f"{key.file}.next")
+    share.spread(site.cluster)
+
+
+def _end(key: Key, site: Site | None) -> None:
+    if site and key.name == "database":
+        repositories.forget(_others(site), key)
+    _step("end", doing="end the rotation")
+
+
+def _others(site: Site) -> list[str]:
+    cluster = site.cluster
+    return [node.name for node in cluster.connected if node.number and node != cluster.me]
 
 
 @contextmanager
-def _or_back(key: Key, settings: Settings) -> Iterator[None]:
+def _or_back(key: Key, settings: Settings, site: Site | None) -> Iterator[None]:
     """Go back if the context fails, and raise RotationError with what is in use then."""
     try:
         yield
     except (UserError, KeyboardInterrupt) as error:
         reason = str(error) or "it was interrupted"
-        _go_back(key, settings, reason)
-        _step("end", doing="end the rotation")
+        _go_back(key, settings, site, reason)
+        _end(key, site)
         raise RotationError(
             f"the new {key.name} key was given up, and the old one is in use again: {reason}"
         ) from None
 
 
-def _go_back(key: Key, settings: Settings, reason: str) -> None:
+def _go_back(key: Key, settings: Settings, site: Site | None, reason: str) -> None:
     try:
         _step("back", doing="bring the old key back")
-        _use(key, settings)
+        _use(key, settings, site)
     except UserError as error:
         raise RotationError(
             f"the old {key.name} key could not be brought back to work ({error}); it is not lost, "

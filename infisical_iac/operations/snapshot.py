@@ -48,7 +48,11 @@ def load(directory: str, project: str, timeout: int) -> dict[str, int]:
         timeout: how many seconds the database may take to start.
     """
     command = script("snapshot", "load", directory, project, str(timeout))
-    lines = run(command, doing="load the snapshot").splitlines()
+    return rows(run(command, doing="load the snapshot").splitlines())
+
+
+def rows(lines: Sequence[str]) -> dict[str, int]:
+    """How many rows each table has, of lines "<table> <rows>"."""
     pairs = (line.split(" ") for line in lines if line)
     return {table: int(number) for table, number in pairs}
 

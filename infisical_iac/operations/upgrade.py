@@ -17,7 +17,8 @@ from infisical_iac.upgrade.known import IMAGE_KIB
 from infisical_iac.upgrade.path import Disk, Images, Room
 from infisical_iac.upgrade.release import Unfinished
 
-_CHANGE = "unfinished change of version"
+# What the plan calls one.
+CHANGE = "unfinished change of version"
 
 
 @telling_operation
@@ -27,7 +28,7 @@ def ended(unfinished: Unfinished | None, *, settings: Settings, project: str) ->
         host.noop("no change of version is under way")
         return
     how = "completed if it is well, else undone" if unfinished.phase == "swapped" else "undone"
-    journal.item("~", _CHANGE, f"{unfinished.release}, {how}")
+    journal.item("~", CHANGE, f"{unfinished.release}, {how}")
     yield step(_recover, unfinished, settings, project)
 
 
@@ -43,7 +44,7 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     UpgradeError, with nothing touched, for a change that can't be made, CanaryError where secrets
     can't be decrypted before it already, and ChangeFailed for one that was undone.
     """
-    if journal.will_change(_CHANGE):
+    if journal.will_change(CHANGE):
         journal.unknown("whether a version changes can be seen once the last change has ended")
         return
     there, wanted = stack.look(compose, settings.images), path.images_of(compose)
@@ -58,13 +59,14 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     if there.file:
         gate.refuse(stack.published_port())
     for what, change in changes.items():
-        journal.item("~", what, change + _failed(found, wanted))
+        journal.item("~", what, change + failed(found, wanted))
     if missing:
         yield step(stack.fetch, missing, settings.image_archives)
     yield step(_change, Change(found.was, compose), settings, project)
 
 
-def _failed(found: UpgradeState, wanted: Images) -> str:
+def failed(found: UpgradeState, wanted: Images) -> str:
+    """What is to be said of an earlier change to the same that failed; empty if none did."""
     last = found.failed.get(wanted.infisical)
     return f", which failed at {last.at}: see {RELEASES}/{last.release}" if last else ""
 

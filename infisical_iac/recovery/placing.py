@@ -27,6 +27,17 @@ class Placing:
     aside: tuple[str, ...] = ()
 
 
+def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
+    """The files of a kit that a cluster can use: of its keys, those that data or people need.
+
+    What else is among the keys opens PostgreSQL, Redis and the Swarm, each of which knows its own.
+    """
+    used = (*_BOUND, "keys/auth_secret")
+    return {
+        path: text for path, text in kit.items() if not path.startswith("keys/") or path in used
+    }
+
+
 def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) -> Placing:
     """What of a kit's files goes onto the host: all that it lacks.
 

@@ -1,29 +1,22 @@
-# Makes the files of a snapshot: backup-dump.sh <directory>
+# Makes the files of a snapshot:
+#
+#   backup-dump.sh <directory>   into this one
+#   backup-dump.sh end           ends what a run that was killed left in the database
 #
 # Dump and counts are of one moment: the transaction that counts lends its snapshot to pg_dump.
 # What the files hold is told in infisical_iac/backup/__init__.py.
 set -eu
 umask 077
+. ./database.sh
 root=/etc/infisical
 into=$1
+as=infisical-backup-$(hostname)
 # An upgrade makes a snapshot too, where backups may not be set up yet.
 test ! -e "$root/backup/backup.conf" || . "$root/backup/backup.conf"
 
 fail() {
     echo "$1" >&2
     exit 1
-}
-
-container() {
-    docker ps --all --quiet --filter label=com.docker.compose.project=infisical \
-        --filter "label=com.docker.compose.service=$1"
-}
-
-in_database() { docker exec --interactive --env PGAPPNAME=infisical-backup "$database" "$@"; }
-
-sql() {
-    in_database psql --no-psqlrc --username infisical --dbname infisical \
-        --quiet --tuples-only --no-align --set ON_ERROR_STOP=1
 }
 
 check_room() {
@@ -65,10 +58,21 @@ check_dump() {
 counted() { echo "$said" | sed -n "s/^$1 //p"; }
 of() { docker inspect --format "$1" "$2" 2>/dev/null || true; }
 
+# Sets the reference and the id of Infisical's image. A node of a cluster need not run it.
+find_image() {
+    if clustered; then
+        image=$(docker service inspect --format '{{ .Spec.TaskTemplate.ContainerSpec.Image }}' \
+            infisical_infisical 2>/dev/null || true)
+        id=$(of '{{.Id}}' "$image")
+    else
+        infisical=$(container infisical)
+        image=$(of '{{.Config.Image}}' "$infisical")
+        id=$(of '{{.Image}}' "$infisical")
+    fi
+}
+
 manifest() {
-    infisical=$(container infisical)
-    image=$(of '{{.Config.Image}}' "$infisical")
-    id=$(of '{{.Image}}' "$infisical")
+    find_image
     version=${image##*:}
     test "$image" = "${image%@*}" || version=$(echo "${image%@*}" | sed 's/.*://')
     rows=$(counted rows | sed 's/\(.*\) \(.*\)/"\1": \2/' | paste -s -d , | sed 's/,/, /g')
@@ -106,9 +110,18 @@ END
         >"$into/tags"
 }
 
-database=$(container postgres)
-test "$(of '{{.State.Status}}' "$database")" = running || fail \
-    "the database does not run: \`infisical-iac apply\` brings it back"
+# A cluster's nodes share the database, and each ends its own alone.
+end() {
+    ended=$as as=infisical-end
+    echo "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = left('$ended', 63)" | sql
+}
+
+find_database
+if [ "$into" = end ]; then
+    end
+    exit 0
+fi
 at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 check_room
 dump

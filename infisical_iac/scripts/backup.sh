@@ -2,7 +2,9 @@
 #
 #   backup.sh run      makes a snapshot of the database and saves it in every target; one that
 #                      fails does not keep the others from theirs; does nothing, and succeeds,
-#                      while a restore or an upgrade is under way
+#                      while a restore or an upgrade is under way. On a cluster each node saves in
+#                      its own directories, and the Swarm's leader alone in what all share; the
+#                      file `request` asks this node to do it
 #   backup.sh ended    takes away what a run left that was killed, and records that it was
 #   backup.sh failed   tells the journal and the webhook what failed
 #   backup.sh list     of each target, "target <name>" and "snapshots <JSON>" or "error <reason>"
@@ -17,6 +19,7 @@ work=$state/work
 metrics=infisical_backup
 . "$root/backup.conf"
 . "$here/reporting.sh"
+. ./sharing.sh
 
 # What is known of a target: its last success ("success", "snapshot", "added", "snapshots") and the
 # "error" of the last run.
@@ -42,12 +45,7 @@ clear() {
 
 # What a killed run leaves in the database would hold its locks for ever.
 end_sessions() {
-    database=$(docker ps --quiet --filter label=com.docker.compose.project=infisical \
-        --filter label=com.docker.compose.service=postgres 2>/dev/null || true)
-    timeout 30 docker exec --env PGAPPNAME=infisical-backup-end "$database" \
-        psql --no-psqlrc --username infisical --dbname infisical --command "
-            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE application_name = 'infisical-backup'" >/dev/null 2>&1 || true
+    timeout 30 sh "$here/backup-dump.sh" end >/dev/null 2>&1 || true
 }
 
 run() {
@@ -55,7 +53,7 @@ run() {
     # A drill may be reading what is about to be thinned out.
     flock --wait 7200 9 || { echo "a drill has been reading a snapshot for 2 hours" >&2; exit 1; }
     # They take this lock before they begin, and leave a file until they have ended.
-    for other in restore upgrade; do
+    for other in restore upgrade scale; do
         test ! -e "/var/lib/infisical-$other/state" || {
             echo "no backup is made, for the $other that is under way would be half in it"
             exit 0
@@ -63,6 +61,7 @@ run() {
     done
     clear
     test ! -e "$state/running" || end_sessions
+    if [ -e "$state/request" ]; then rm "$state/request"; else own; fi
     date +%s >"$state/running"
     bytes=0
     attempt backup-dump.sh "$work"

@@ -1,24 +1,6 @@
 # What the scripts share that let other data of PostgreSQL take the place of those that are there.
-. ./basics.sh
+. ./alone.sh
 main=infisical_postgres
-
-# Runs the rest alone, in the directory $1. What was started over a connection that is gone may be
-# at work still.
-alone() {
-    here=$1
-    mkdir -p "$here"
-    exec 9>>"$here/lock"
-    flock --wait 600 9 || fail "another run is at work on the host in $here: wait for its end"
-}
-
-# Keeps backups away for the rest: one that is at work would lose its database, and one that begins
-# would save half a state. A drill has their lock while it reads a repository.
-without_backups() {
-    test -d /var/lib/infisical-backup || return 0
-    exec 8>>/var/lib/infisical-backup/lock
-    flock --wait 600 8 || fail "a backup, or a drill that reads one, has been at work for 10 minutes: \
-wait for its end, or end it with \`systemctl stop infisical-backup infisical-drill\`"
-}
 
 containers() { docker ps --all --quiet --filter "label=$project"; }
 
@@ -57,12 +39,6 @@ take_back() {
 
 # Redis holds queues and caches: of another state they are worth nothing.
 empty_redis() { ! there infisical_redis || find "$(place infisical_redis)" -mindepth 1 -delete; }
-
-# What the deploy remembers of its own things is that of the snapshot, if it has any.
-remember() {
-    memory=$here/fetched/workspace.json
-    test ! -e "$memory" || store "$root/workspace.json" <"$memory"
-}
 
 # The last lines of all containers, into the file $1, without any secret.
 keep_logs() {

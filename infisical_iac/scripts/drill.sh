@@ -3,7 +3,9 @@
 #
 #   drill.sh run <seconds>   does it, with so many seconds for each container to get healthy; the
 #                            file `request` may name a snapshot and a target, else it is the
-#                            latest of the first target that has it whole
+#                            latest of the first target that has it whole. On a cluster each
+#                            node has its turn, with its own directories, and the Swarm's leader
+#                            with what all share too
 #   drill.sh ended           takes away what a run left that was killed, and records that it was
 #   drill.sh failed          tells the journal and the webhook what failed
 #
@@ -18,6 +20,8 @@ project=infisical-drill
 manifest=$state/fetched/manifest.json
 . /etc/infisical/backup/backup.conf
 . "$here/reporting.sh"
+. ./containers.sh
+. ./sharing.sh
 
 target='' snapshot='' away='' error='' looked=''
 
@@ -105,8 +109,7 @@ chosen() {
         test -z "$INFISICAL_IMAGE" || ! is_here "$INFISICAL_IMAGE" || return 0
     done
     version=$(told .infisical.version)
-    live=$(docker ps --all --quiet --filter label=com.docker.compose.project=infisical \
-        --filter label=com.docker.compose.service=infisical)
+    live=$(container infisical)
     case $(docker inspect --format '{{ .Config.Image }}' "$live" 2>/dev/null)@ in
     *":$version@"*) INFISICAL_IMAGE=$(docker inspect --format '{{ .Image }}' "$live") ;;
     *)
@@ -149,10 +152,18 @@ served() {
     test -z "$reason"
 }
 
+# Never all nodes of a cluster at once, for each that drills serves the slower.
+take_turn() { sleep "$(((${NODE:-1} - 1) * 1200))"; }
+
 run() {
     seconds=$1 wanted=latest only=
     # One that nobody waits for any more does not count.
-    test -z "$(find "$state" -name request -mmin -5)" || read -r wanted only <"$state/request"
+    if [ -n "$(find "$state" -name request -mmin -5)" ]; then
+        read -r wanted only <"$state/request"
+    else
+        own
+        take_turn
+    fi
     rm -f "$state/request"
     clear
     for attempts in $(seq 120); do

@@ -5,8 +5,8 @@
 #   recovery.sh fingerprints   "record <JSON>" of the last kit, if there is one, and "file <path>
 #                              <fingerprint>" of each file, so that nothing secret is printed
 set -eu
+. ./database.sh
 root=/etc/infisical
-project=label=com.docker.compose.project=infisical
 
 paths() {
     cd "$root" 2>/dev/null || return 0
@@ -19,20 +19,15 @@ paths() {
     done
 }
 
-container() {
-    docker ps --all --quiet --filter "$project" \
-        --filter "label=com.docker.compose.service=$1" 2>/dev/null | head -n 1
-}
-
 values() {
     echo "value host $(hostname)"
     command -v docker >/dev/null || return 0
     id=$(docker inspect --format '{{ .Image }}' "$(container infisical)" 2>/dev/null) &&
         echo "value infisical_id $id"
-    migrations=$(timeout 20 docker exec "$(container postgres)" psql --no-psqlrc \
-        --username infisical --dbname infisical --tuples-only --no-align \
-        --command 'SELECT count(*) FROM infisical_migrations' 2>/dev/null) &&
-        echo "value migrations $migrations"
+    migrations=$({
+        find_database
+        echo 'SELECT count(*) FROM infisical_migrations' | within="timeout 20" sql
+    } 2>/dev/null) && echo "value migrations $migrations"
     true
 }
 

@@ -14,9 +14,12 @@
 #
 # What a release is, infisical_iac/upgrade/__init__.py says.
 . ./basics.sh
+. ./database.sh
 releases=/var/backups/infisical-iac/upgrades
 kept=infisical-iac/kept
 main=infisical_postgres
+# On the nodes of a cluster there may be what is left of a single host.
+! docker service inspect infisical_infisical >/dev/null 2>&1 || main=infisical_patroni
 
 id_of() { docker image inspect --format '{{ .Id }}' "$1" 2>/dev/null || true; }
 
@@ -28,12 +31,25 @@ of_containers() {
 
 of_file() {
     awk '/^  [a-z]+:$/ { service = $1; sub(":", "", service) }
-         /^    image: / { print service, $2 }' "$root/compose.yaml" 2>/dev/null |
-        while read -r service reference; do echo "$service $reference $(id_of "$reference")"; done
+         /^    image: / { print service, $2 }' "$root/compose.yaml" 2>/dev/null
+}
+
+# A cluster's services may run on other nodes.
+of_services() {
+    docker service ls --format '{{ .Name }} {{ .Image }}' \
+        --filter label=com.docker.stack.namespace=infisical |
+        sed 's/^infisical_//; s/^\([a-z]*\)-[0-9]* /\1 /' | sort -u
 }
 
 # "<service> <reference> <id>" of what runs, else of what compose.yaml says that ran.
-images() { { of_containers; of_file; } | awk '!seen[$1]++'; }
+images() {
+    case $main in
+    infisical_patroni) of_services ;;
+    *) { of_containers; of_file; } ;;
+    esac | awk '!seen[$1]++' | while read -r service reference id; do
+        echo "$service $reference ${id:-$(id_of "$reference")}"
+    done
+}
 
 look() {
     command -v docker >/dev/null || return 0
@@ -56,16 +72,13 @@ room() {
 }
 
 migrations() {
-    # Compose 1.29 gives containers other names than Compose 2.
-    database=$(docker ps --quiet --filter "label=$project" \
-        --filter label=com.docker.compose.service=postgres)
-    docker exec "$database" psql --no-psqlrc --username infisical --dbname infisical \
-        --tuples-only --no-align --command "SELECT count(*) FROM infisical_migrations"
+    find_database
+    echo "SELECT count(*) FROM infisical_migrations" | sql
 }
 
 make() {
     mkdir -p "$releases/$1"
-    cp --preserve "$root/compose.yaml" "$releases/$1/"
+    test ! -e "$root/compose.yaml" || cp --preserve "$root/compose.yaml" "$releases/$1/"
     test ! -e "$root/workspace.json" || cp --preserve "$root/workspace.json" "$releases/$1/"
     images | store "$releases/$1/images"
     while read -r service reference id; do
@@ -105,7 +118,7 @@ forget() {
 }
 
 drop() {
-    used=$(of_containers)
+    used=$(images)
     for image; do
         echo "$used" | grep -qF " $image " || docker image rm "$image" >/dev/null 2>&1 || true
     done

@@ -14,50 +14,7 @@
 # they were, the names of those that were not there in `new`, and in `volume` the name of the
 # Docker volume that the old data go to, if there were any.
 . ./data.sh
-
-state() { cat "$here/state" 2>/dev/null || true; }
-
-current() {
-    read -r stamp phase <"$here/state" || fail "no restore is at work"
-    kept="$here/aside/$stamp"
-}
-
-enter() { echo "$stamp $1" | store "$here/state"; }
-
-begin() {
-    test ! -e "$here/state" || fail "another restore has not ended"
-    without_backups
-    mkdir -p "$here/aside/$1/files"
-    stamp=$1
-    enter begun
-}
-
-keep() {
-    if [ -e "$kept/files/$1" ] || grep -qsxF "$1" "$kept/new"; then
-        return
-    elif [ -e "$root/$1" ]; then
-        mkdir -p "$(dirname "$kept/files/$1")"
-        cp --preserve "$root/$1" "$kept/files/$1.keeping"
-        sync "$kept/files/$1.keeping"
-        mv "$kept/files/$1.keeping" "$kept/files/$1"
-    else
-        echo "$1" >>"$kept/new"
-    fi
-}
-
-aside() {
-    current
-    enter keys
-    for path; do
-        keep "$path"
-        rm -f "$root/$path"
-    done
-}
-
-put() {
-    mkdir -p "$(dirname "$root/$1")"
-    base64 --decode | store "$root/$1"
-}
+. ./restoring.sh
 
 swap() {
     current
@@ -90,33 +47,6 @@ data_back() {
     ! there "$main" || docker volume rm "$main" >/dev/null
 }
 
-files_back() {
-    cd "$kept/files"
-    find . -type f ! -name '*.keeping' | while read -r path; do
-        cp --preserve "$path" "$root/$path.new"
-        mv -f "$root/$path.new" "$root/$path"
-    done
-    test ! -e "$kept/new" || while read -r path; do rm -f "$root/$path"; done <"$kept/new"
-    cd /
-}
-
-back() {
-    current
-    case $phase in
-    back) return ;;
-    data) data_back ;;
-    esac
-    files_back
-    enter back
-}
-
-forget() {
-    current
-    test "$phase" = back || fail "the restore is $phase, and has not been undone"
-    rm -rf "$kept"
-    rm -f "$here/state"
-}
-
 end() {
     current
     rm -f "$here/state"
@@ -124,6 +54,5 @@ end() {
     test -n "$(ls -A "$kept/files")" || rm -rf "$kept"
 }
 
-here=/var/lib/infisical-restore
 test "$1" = state || alone "$here"
 "$@"

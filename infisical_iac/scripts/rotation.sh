@@ -14,6 +14,8 @@
 # `state` in the directory below has the key and the phase. In /etc/infisical/keys are <key>.next
 # before the switch and <key>.old after it; <key> itself is whole at every moment.
 . ./basics.sh
+. ./compose.sh
+. ./database.sh
 here=/var/lib/infisical-rotation
 backups=/var/lib/infisical-backup
 
@@ -48,9 +50,9 @@ running() {
 }
 
 replaces() {
-    docker exec "$(running)" psql --no-psqlrc --username infisical --dbname infisical \
-        --tuples-only --no-align --command "SELECT DISTINCT 'yes' FROM information_schema.columns
-            WHERE table_name = 'kms_root_config' AND column_name IN ('kekLabel', 'supersededAt')"
+    find_database
+    echo "SELECT DISTINCT 'yes' FROM information_schema.columns
+        WHERE table_name = 'kms_root_config' AND column_name IN ('kekLabel', 'supersededAt')" | sql
 }
 
 current() {
@@ -85,42 +87,45 @@ switch() {
     enter switched
 }
 
-compose() {
-    set -- --project-name infisical --project-directory "$root" "$@"
-    if docker compose version >/dev/null 2>&1; then
-        docker compose "$@"
-    else
-        docker-compose "$@"
-    fi
-}
-
-# The password goes by standard input, and what psql makes of it is no more than its verifier, so
-# that neither arguments nor PostgreSQL's log and its list of sessions ever have it.
-alter() {
-    current
+start_database() {
     if [ -z "$(running)" ]; then
-        said=$(compose --file "$root/compose.yaml" up --detach postgres 2>&1) ||
+        said=$(compose --project-name infisical --project-directory "$root" \
+            --file "$root/compose.yaml" up --detach postgres 2>&1) ||
             fail "the database does not start: $(echo "$said" | tail -n 1)"
     fi
-    database=$(running)
+    find_database
     for attempt in $(seq 240); do
         docker exec "$database" pg_isready --quiet --username infisical --host 127.0.0.1 && break
         sleep 0.5
     done
-    said=$(printf '%s\n%s\n' "$(cat "$place")" "$(cat "$place")" |
-        docker exec --interactive "$database" psql --no-psqlrc --quiet --username infisical \
-            --dbname infisical --command '\password infisical' 2>&1) ||
+}
+
+alter() {
+    current
+    if docker service inspect infisical_infisical >/dev/null 2>&1; then
+        find_database
+        find_password || fail "the database can't be reached: $(echo "$said" | tail -n 1)"
+        by=haproxy
+    else
+        start_database
+        by=postgres
+    fi
+    said=$(change_password 2>&1) ||
         fail "PostgreSQL takes no new password: $(echo "$said" | tail -n 1)"
     said=$(echo "$(cat "$place")" | docker exec --interactive "$database" sh -c '
         IFS= read -r PGPASSWORD; export PGPASSWORD
-        psql --no-psqlrc --username infisical --dbname infisical --host postgres --command "SELECT 1"
-        ' 2>&1) || fail "PostgreSQL does not know its new password: $(echo "$said" | tail -n 1)"
+        psql --no-psqlrc --username infisical --dbname infisical --host "$1" --command "SELECT 1"
+        ' sh "$by" 2>&1) || fail "PostgreSQL does not know its new password: $(echo "$said" | tail -n 1)"
 }
 
 back() {
     current
     enter backing
-    test ! -e "$place.old" || mv -f "$place.old" "$place"
+    if [ -e "$place.old" ]; then
+        # A cluster's database is asked with it to take the old one.
+        store "$place.next" <"$place"
+        mv -f "$place.old" "$place"
+    fi
     sync "$root/keys"
     enter back
 }

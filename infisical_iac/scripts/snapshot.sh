@@ -15,19 +15,11 @@ set -eu
 umask 077
 root=/etc/infisical
 here=$2
+. ./compose.sh
 
 fail() {
     echo "$1" >&2
     exit 1
-}
-
-compose() {
-    set -- --project-directory "$root" --file "$here/compose.yaml" --project-name "$project" "$@"
-    if docker compose version >/dev/null 2>&1; then
-        docker compose "$@"
-    else
-        docker-compose "$@"
-    fi
 }
 
 fetch() {
@@ -93,7 +85,8 @@ await() {
 start() {
     seconds=$1 limit=$(($(date +%s) + $1))
     shift
-    said=$(compose up --detach --no-deps "$@" 2>&1) || fail "$(echo "$said" | tail -n 1)"
+    said=$(compose --project-directory "$root" --file "$here/compose.yaml" \
+        --project-name "$project" up --detach --no-deps "$@" 2>&1) || fail "$(echo "$said" | tail -n 1)"
     for service; do
         await "$service"
     done

@@ -16,25 +16,7 @@
 # In the directory below are `state`, the new compose.yaml, and `fetched` for snapshot.sh; releases
 # are as infisical_iac/upgrade/__init__.py says.
 . ./data.sh
-releases=/var/backups/infisical-iac/upgrades
-
-current() {
-    read -r release phase target <"$here/state" || fail "no change of version is at work"
-    of_release="$releases/$release"
-    old="${main}_before_${release%%-*}"
-}
-
-enter() {
-    phase=$1
-    echo "$release $phase $target" | store "$here/state"
-}
-
-begin() {
-    test ! -e "$here/state" || fail "another change of version has not ended"
-    without_backups
-    release=$1 target=$2
-    enter begun
-}
+. ./changing.sh
 
 pause() {
     current
@@ -42,15 +24,6 @@ pause() {
     found=$(docker ps --quiet --filter "label=$project" \
         --filter label=com.docker.compose.service=infisical)
     test -z "$found" || docker stop $found >/dev/null
-}
-
-take() {
-    rm -rf "$here/fetched"
-    ln -s "$releases/$1/snapshot" "$here/fetched"
-    of_dump() { sed -n "s/.*\"$1\": \"\\{0,1\\}\\([0-9a-f]*\\).*/\\1/p" "$here/fetched/manifest.json" | tail -n 1; }
-    test "$(sha256sum <"$here/fetched/database.dump" | cut -d ' ' -f 1)" = "$(of_dump sha256)" ||
-        fail "the dump of $1 was altered: its SHA-256 is another than in its manifest"
-    cat "$here/fetched/manifest.json"
 }
 
 swap() {

@@ -30,8 +30,9 @@ class Images(NamedTuple):
 
     @property
     def major(self) -> int:
-        """PostgreSQL's major version."""
-        return _numbers(_tag(self.postgres))[0]
+        """PostgreSQL's major version; Spilo, an image for clusters, has it in its name."""
+        spilo = re.search(r"spilo-(\d+)", self.postgres)
+        return int(spilo[1]) if spilo else _numbers(_tag(self.postgres))[0]
 
 
 class WayIn(NamedTuple):
@@ -68,8 +69,11 @@ def images_of(compose: str) -> Images:
 
 
 def port_of(compose: str) -> int:
-    """The port of the host's loopback that such a file publishes the API on."""
-    (published,) = yaml.safe_load(compose)["services"]["infisical"]["ports"]
+    """The port of the host's loopback that such a file, or stack.yaml, publishes the API on."""
+    services = yaml.safe_load(compose)["services"]
+    (published,) = services["haproxy" if "haproxy" in services else "infisical"]["ports"]
+    if isinstance(published, dict):
+        return int(published["published"])
     return int(published.split(":")[-2])
 
 
@@ -133,6 +137,16 @@ def refuse_older_postgres(was: Images, wanted: Images, instead: str) -> None:
         raise UpgradeError(
             f"PostgreSQL can't be changed from {was.major} to {wanted.major}: an older one may not "
             f"read the dump of a newer one; {instead}"
+        )
+
+
+def refuse_other_major(was: Images, wanted: Images) -> None:
+    """Raise UpgradeError if a cluster's PostgreSQL would change its major version."""
+    if wanted.major != was.major:
+        raise UpgradeError(
+            f"a cluster's PostgreSQL can't be changed from {was.major} to {wanted.major}: "
+            "`infisical-iac scale-in`, change it on the single host, and `infisical-iac scale-out` "
+            "again (docs/scaling.md)"
         )
 
 

@@ -1,5 +1,7 @@
 """Backups, drills, and what is done in steps: ready, ended, and for nobody else to read."""
 
+import shlex
+
 import pytest
 
 from infisical_iac.deploys.backup import configuration, programs
@@ -31,9 +33,24 @@ def test_systemd_knows_the_unit_as_it_is_on_disk(host: Host, what: str, failed: 
 
 def test_the_files_are_what_the_settings_say(connection: Connection, settings: Settings) -> None:
     files = [*configuration(settings), *programs(settings)]
-    there = {each.path: connection.quietly(f"cat {each.path}") for each in files}
+    # What a node has to know of the others is the next test's.
+    without = "grep -vE '^(NODE|SHARED)='" if settings.topology == "swarm" else "cat"
+    there = {each.path: connection.quietly(f"{without} {each.path}") for each in files}
     different = [each.path for each in files if there[each.path].rstrip() != each.content.rstrip()]
     assert different == []
+
+
+def test_a_node_knows_its_number_and_which_targets_it_shares(
+    host: Host, connection: Connection, settings: Settings
+) -> None:
+    found = connection.quietly("grep -E '^(NODE|SHARED)=' /etc/infisical/backup/backup.conf")
+    if settings.topology == "single":
+        assert found == ""
+        return
+    label = '{{ index .Spec.Labels "infisical.node" }}'
+    number = host.check_output("docker node inspect self --format %s", label)
+    shared = " ".join(each.name for each in settings.backup_targets if each.kind != "directory")
+    assert found.split("\n")[:2] == [f"NODE={number}", f"SHARED={shlex.quote(shared)}"]
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,18 @@ case "$1 $2" in
     shift 2
     for name; do /bin/rm -r "$HOST/volumes/$name"; done
     ;;
-"ps "*) echo container ;;
-"exec container") echo 42 ;;
+"ps "*)
+    case $* in
+    *--format*) echo "container infisical/postgres / Up 2 minutes" ;;
+    *) echo container ;;
+    esac
+    ;;
+"inspect --format")
+    case $3 in
+    *State.Status*) echo running ;;
+    esac
+    ;;
+"exec --interactive") cat >/dev/null; echo 42 ;;
 exec*) exit 1 ;;
 logs*) echo "a line of its log" ;;
 esac

@@ -9,6 +9,7 @@ from infisical_iac.backup.credentials import CredentialsError, given, refuse_mis
 from infisical_iac.backup.target import Target
 from infisical_iac.deploys.backup import configuration, programs
 from infisical_iac.settings import Settings, SettingsError, load
+from tests.unit.clusters import site
 
 _KEY = f"ssh-ed25519 {'A' * 68}"
 _LOCAL = {"name": "local", "repository": "/var/backups/infisical"}
@@ -141,3 +142,11 @@ def test_an_s3_target_without_it_is_refused_with_the_variables_to_set() -> None:
     targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup_targets
     with pytest.raises(CredentialsError, match=f"{_ID} and {_SECRET} for one run"):
         refuse_missing(targets, [])
+
+
+def test_a_node_of_a_cluster_knows_its_number_and_what_all_share() -> None:
+    made = site(backup_targets=(_LOCAL, _BUCKET))
+    files = {each.path: each.content for each in configuration(made.settings, made.cluster)}
+    told = files["/etc/infisical/backup/backup.conf"].splitlines()
+    assert told[-2:] == ["NODE=1", "SHARED=my-bucket"]
+    assert told[:-2] == _files(backup_targets=(_LOCAL, _BUCKET))["backup.conf"].splitlines()

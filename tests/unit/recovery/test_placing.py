@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.recovery.placing import PlacingError, decide
+from infisical_iac.recovery.placing import PlacingError, decide, of_cluster
 from tests.unit.recovery.kits import FILES
 
 _OTHER = {**FILES, "deployer.env": "another"}
@@ -51,3 +51,9 @@ def test_a_key_that_is_nowhere_is_named(path: str) -> None:
 
 def test_no_secret_is_in_what_is_shown_of_it() -> None:
     assert "fake-" not in repr(decide(FILES, {}, replace=False))
+
+
+def test_a_cluster_keeps_what_opens_its_own_servers() -> None:
+    needed = {f"keys/{name}": "a" for name in ("encryption_key", "auth_secret", "restic_password")}
+    own = {f"keys/{name}": "b" for name in ("postgres_password", "redis_password", "swarm_key")}
+    assert of_cluster({**needed, **own, "admin.env": "c"}) == {**needed, "admin.env": "c"}

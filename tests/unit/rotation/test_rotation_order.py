@@ -1,15 +1,26 @@
 """The steps of a rotation, in their order, with a host that only notes them."""
 
 import runpy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
-from infisical_iac.operations import gate, repositories, rotation, session, stack
+from infisical_iac.operations import (
+    cluster_stack,
+    gate,
+    nodes,
+    repositories,
+    rotation,
+    session,
+    share,
+    stack,
+)
 from infisical_iac.operations.remote import CommandFailed
 from infisical_iac.rotation.known import RotationError, named
 from infisical_iac.rotation.state import Unfinished
 from infisical_iac.settings import Settings, load
+from tests.unit.clusters import settings, site
 
 
 class _Host:
@@ -158,3 +169,110 @@ def test_an_old_password_that_can_not_be_put_out_is_kept_for_the_next_run(host: 
 def test_a_password_that_nobody_uses_yet_is_put_out_again(host: _Host) -> None:
     assert "the old one is in use" in _recover("restic", "prepared")
     assert host.steps == [*_TARGETS, *_each("dismiss", ".next"), "rotation end"]
+
+
+def test_a_cluster_is_rolled_out_in_the_place_of_starting_containers(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_stack, "roll_out", lambda _: host.run("roll out", doing="roll out"))
+    rotation.made(named("auth-secret"), settings(), "chainalign", site())
+    switch = ["rotation switch", "keys derive", "roll out", "gate"]
+    assert host.steps == ["rotation prepare auth_secret", *switch, "rotation end"]
+
+
+def test_the_key_of_redis_is_not_rotated_on_a_cluster(host: _Host) -> None:
+    with pytest.raises(RotationError, match="the redis key can't be rotated on a cluster"):
+        rotation.made(named("redis"), settings(), "chainalign", site())
+    assert host.steps == []
+
+
+@pytest.fixture
+def nodes_of(host: _Host, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """By node, the steps on it; the lead's are with the host's."""
+    seen: dict[str, list[str]] = {}
+
+    @contextmanager
+    def on(node: str) -> Iterator[None]:
+        before, host.steps = host.steps, seen.setdefault(node, [])
+        yield
+        host.steps = before
+
+    monkeypatch.setattr(nodes, "on", on)
+    monkeypatch.setattr(nodes, "known", lambda: site().cluster)
+    monkeypatch.setattr(share, "spread", lambda _: host.run("spread", doing="share"))
+    monkeypatch.setattr(repositories, "write", lambda path, _: host.steps.append(f"write {path}"))
+    said = host.run
+    monkeypatch.setattr(
+        repositories,
+        "run",
+        lambda command, doing: "text" if command.startswith("cat ") else said(command, doing=doing),
+    )
+    return seen
+
+
+def test_each_node_s_own_repository_follows_the_lead(
+    host: _Host, nodes_of: dict[str, list[str]]
+) -> None:
+    (told,) = rotation.made(named("restic"), settings(), "chainalign", site())
+    assert told.endswith("with all their snapshots, on 3 nodes.")
+    key = "/etc/infisical/keys/restic_password"
+    expected = [
+        "backup-target reach local",
+        f"write {key}.next",
+        f"backup-target admit local {key}.next",
+        f"write {key}.old",
+        f"backup-target dismiss local {key}.old",
+        f"rm -f {key}.next {key}.old",
+    ]
+    assert nodes_of == {"node-2": expected, "node-3": expected}
+    assert host.steps.index("spread") == host.steps.index("rotation switch") + 1
+
+
+def test_a_node_that_is_away_keeps_the_password_of_its_repository(host: _Host) -> None:
+    with pytest.raises(RotationError, match=r"^node-3 can't be reached"):
+        rotation.made(named("restic"), settings(), "chainalign", site(away=(3,)))
+    assert host.steps == []
+
+
+def test_where_all_save_in_one_repository_each_node_has_its_password_before_the_old_one_ends(
+    host: _Host, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[list[str]] = []
+    said = vars(repositories)["run"]
+
+    def run(command: str, *, doing: str) -> str:
+        if "dismiss" in command:
+            ended.append([*nodes_of["node-2"], *host.steps[-2:]])
+        return str(said(command, doing=doing))
+
+    monkeypatch.setattr(repositories, "run", run)
+    shared = {"name": "box", "repository": "s3:https://s3.example.com/box"}
+    of = site(away=(3,), backup_targets=(shared,))
+    (told,) = rotation.made(named("restic"), of.settings, "chainalign", of)
+    assert told.endswith("with all their snapshots.")
+    key = "/etc/infisical/keys/restic_password"
+    assert ended
+    handed = [f"write {key}.next", f"write {key}.old"]
+    assert ended[0] == [*handed, "rotation switch", "spread"]
+    assert "node-3" not in nodes_of
+
+
+@pytest.mark.parametrize("failing", ["", "gate"])
+def test_whichever_node_leads_next_has_both_passwords_before_postgresql_takes_one(
+    host: _Host, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(cluster_stack, "roll_out", lambda _: host.run("roll out", doing="roll out"))
+    if failing:
+        host.failing = {failing}
+        with pytest.raises(RotationError, match="the old one is in use again"):
+            rotation.made(named("database"), settings(), "chainalign", site(away=(3,)))
+    else:
+        rotation.made(named("database"), settings(), "chainalign", site(away=(3,)))
+    use = ["keys derive", "spread", "rotation alter", "roll out"]
+    back = ["rotation back", *use] if failing else []
+    switch = ["rotation switch", *use, "gate"]
+    assert host.steps == ["rotation prepare postgres_password", *switch, *back, "rotation end"]
+    key = "/etc/infisical/keys/postgres_password"
+    handed = [f"write {key}.old", f"write {key}.next"]
+    times = 2 if failing else 1
+    assert nodes_of == {"node-2": [*handed * times, f"rm -f {key}.next {key}.old"]}

@@ -14,6 +14,7 @@ from infisical_iac.upgrade.path import (
     port_of,
     refuse,
     refuse_older_postgres,
+    refuse_other_major,
     refuse_room,
     way_in,
 )
@@ -34,6 +35,25 @@ def test_the_images_of_a_compose_file_are_read() -> None:
 def test_the_port_of_a_compose_file_is_read() -> None:
     compose = 'services:\n  infisical: {ports: ["127.0.0.1:8090:8080"]}\n'
     assert port_of(compose) == 8090
+
+
+def test_the_port_of_a_stack_is_that_of_its_proxy() -> None:
+    stack = "services:\n  haproxy: {ports: [{target: 8080, published: 8090}]}\n  infisical: {}\n"
+    assert port_of(stack) == 8090
+
+
+@pytest.mark.parametrize(
+    "image", ["ghcr.io/zalando/spilo-17:4.0-p2", "staging/patroni:17", "patroni:17.6-4.0.7"]
+)
+def test_an_image_of_patroni_tells_the_major_version_of_its_postgresql(image: str) -> None:
+    assert _images("v1.2.3", image).major == 17
+
+
+def test_another_major_version_is_refused_on_a_cluster() -> None:
+    was = _images("v1.2.3", "ghcr.io/zalando/spilo-16:3.3-p1")
+    refuse_other_major(was, _images("v1.3.0", "ghcr.io/zalando/spilo-16:3.3-p2"))
+    with pytest.raises(UpgradeError, match="from 16 to 17: `infisical-iac scale-in`"):
+        refuse_other_major(was, _images("v1.2.3", "ghcr.io/zalando/spilo-17:4.0-p2"))
 
 
 @pytest.mark.parametrize("kind", ["caddy", "traefik", "none"])

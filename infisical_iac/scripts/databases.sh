@@ -1,0 +1,125 @@
+# What the scripts share that let another database take the place of Infisical's on a cluster, where
+# PostgreSQL replicates whatever is done at its primary.
+. ./alone.sh
+. ./database.sh
+main=infisical
+new=infisical_restoring
+
+# A change waits for a standby that has it too, and may do so for ever.
+at_server() { within="timeout 600" sql postgres; }
+there() { test -n "$(echo "SELECT 1 FROM pg_database WHERE datname = '$1'" | at_server)"; }
+
+# Each node keeps a copy of all.
+check_room() {
+    needed=$(($(stat --format %s "$here/fetched/database.dump") / 1024 * 3 + 262144))
+    free=$(df -Pk "$(docker info --format '{{ .DockerRootDir }}')" | awk 'NR == 2 { print $4 }')
+    test "$free" -gt "$needed" || fail "the snapshot may take $((needed / 1024)) MB beside the data, \
+and Docker's disk has $((free / 1024)) MB free: make room on each node"
+}
+
+# Without a standby that has it too, PostgreSQL ends no change; one that is about to be it is waited
+# for.
+check_standby() {
+    for attempt in $(seq 60); do
+        standbys=$(echo "SELECT 1 FROM pg_stat_replication
+            WHERE sync_state IN ('sync', 'quorum')" | at_server)
+        test -z "$standbys" || return 0
+        sleep 2
+    done
+    fail "PostgreSQL has no standby that keeps what is written, without which no change would end: \
+bring another data node back first"
+}
+
+# What was fetched, into a database of its own; prints "<table> <rows>".
+load() {
+    find_database
+    check_standby
+    check_room
+    drop "$new"
+    echo "CREATE DATABASE $new TEMPLATE template0 OWNER infisical ENCODING 'UTF8'" | at_server
+    said=$(within="timeout 7200" in_database pg_restore --username infisical --dbname "$new" --exit-on-error \
+        --single-transaction 2>&1 <"$here/fetched/database.dump") ||
+        fail "the dump can't be loaded: $(echo "$said" | tail -n 1)"
+    sql "$new" <<'SQL'
+ANALYZE;
+SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', relname)
+FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
+\gexec
+SQL
+}
+
+drop() {
+    echo "SET client_min_messages = warning; DROP DATABASE IF EXISTS $1 WITH (FORCE)" | at_server
+}
+
+# No replica serves any more. One on a node that is away is not waited for long: it does not reach
+# the primary either.
+stop() {
+    docker service inspect infisical_infisical >/dev/null 2>&1 || return 0
+    docker service scale --detach infisical_infisical=0 >/dev/null
+    for attempt in $(seq 60); do
+        docker service ps --format '{{ .CurrentState }}' infisical_infisical |
+            grep -q '^\(Running\|Starting\)' || return 0
+        sleep 1
+    done
+}
+
+# Nobody gets in any more, not even who would come back at once.
+close() {
+    echo "ALTER DATABASE $1 ALLOW_CONNECTIONS false;
+        SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = '$1'" |
+        at_server >/dev/null
+}
+
+open() { echo "ALTER DATABASE $main ALLOW_CONNECTIONS true" | at_server; }
+
+# The new database takes the place of the old one, which becomes $1: both or none.
+exchange() {
+    find_database
+    there "$new" || fail "no dump has been loaded"
+    close "$main"
+    at_server <<SQL || { open && fail "the databases could not change places"; }
+SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = '$new' \\g /dev/null
+BEGIN;
+ALTER DATABASE $main RENAME TO $1;
+ALTER DATABASE $new RENAME TO $main;
+ALTER DATABASE $1 ALLOW_CONNECTIONS true;
+COMMIT;
+SQL
+}
+
+# The old one comes back from $1, if it is there; it can be repeated.
+take_back() {
+    find_database
+    if there "$1"; then
+        drop "$main"
+        echo "ALTER DATABASE $1 RENAME TO $main" | at_server
+    fi
+    open
+    drop "$new"
+}
+
+# Redis holds queues and caches: of another state they are worth nothing.
+empty_redis() {
+    redis=$(container redis)
+    REDISCLI_AUTH=$(cat "$keys/redis_password") docker exec --env REDISCLI_AUTH "$redis" sh -c '
+        for number in 1 2 3; do
+            master=$(redis-cli -h "sentinel-$number" -p 26379 --raw \
+                sentinel get-master-addr-by-name infisical 2>/dev/null | head -n 1)
+            test -z "$master" || test OK != "$(redis-cli -h "$master" flushall)" || exit 0
+        done
+        exit 1' || fail "Redis has no master that answers: \`infisical-iac apply\` brings it back"
+}
+
+# The last lines of Infisical, into the file $1, without any secret.
+keep_logs() {
+    secrets=$(mktemp)
+    for key in "$keys"/*; do
+        cat "$key"
+        echo
+    done | grep . >"$secrets"
+    test ! -s "$secrets" ||
+        timeout 30 docker service logs --raw --tail 200 infisical_infisical 2>&1 |
+        grep -vFf "$secrets" | store "$1"
+    rm -f "$secrets"
+}

@@ -1,0 +1,55 @@
+# restore.sh on a cluster: a loaded snapshot in the place of the database, in steps of which each
+# can be killed and undone.
+#
+#   restore-cluster.sh state           "<stamp> <phase>" of a restore that has not ended
+#   restore-cluster.sh begin <stamp>   nothing is touched yet; phase begun
+#   restore-cluster.sh aside <path>…   moves these of /etc/infisical aside; phase keys
+#   restore-cluster.sh put <path>      writes standard input, in base64, to a file of /etc/infisical
+#   restore-cluster.sh load            what snapshot.sh fetched, into a database of its own; prints
+#                                      "<table> <rows>"
+#   restore-cluster.sh swap            it takes the place of the one that is there, which moves aside;
+#                                      Infisical is stopped then; phase data
+#   restore-cluster.sh back            undoes all since `begin`; Infisical stays stopped; phase back
+#   restore-cluster.sh forget          ends what has been undone
+#   restore-cluster.sh end             leaves aside what is there, and prints where; what an earlier
+#                                      restore left goes
+#
+# What is in the directory of restore.sh is the same here, but for `volume`; the old database becomes
+# infisical_before_<stamp>.
+. ./databases.sh
+. ./restoring.sh
+
+# No name of a database that SQL would have to quote.
+aside_name() { echo "${main}_before_$stamp" | tr TZ tz; }
+
+swap() {
+    current
+    test "$phase" != data || fail "the data were swapped already"
+    keep workspace.json
+    enter data
+    stop
+    exchange "$(aside_name)"
+    empty_redis
+    remember
+}
+
+data_back() {
+    keep_logs "$here/failed-$stamp.log" || true
+    stop
+    take_back "$(aside_name)"
+}
+
+end() {
+    current
+    find_database
+    old=$(aside_name)
+    echo "SELECT datname FROM pg_database
+        WHERE datname LIKE '${main}\_before\_%' AND datname <> '$old'" | at_server |
+        while read -r earlier; do drop "$earlier" </dev/null; done
+    rm -f "$here/state"
+    ! there "$old" || echo "database $old"
+    test -n "$(ls -A "$kept/files")" || rm -rf "$kept"
+}
+
+test "$1" = state || alone "$here"
+"$@"

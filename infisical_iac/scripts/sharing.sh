@@ -1,0 +1,23 @@
+# Which of its targets a node of a cluster has to do with. There, backup.conf has NODE, the number
+# of this host's data or 0 for none, and SHARED, those of TARGETS that all nodes have in common.
+
+# Leaves in TARGETS the node's own, and the shared ones if it leads the Swarm, or if that has no
+# leader: rather two snapshots than none. Ends the run, with success, if there is none.
+own() {
+    test -n "${NODE-}" || return 0
+    test "$NODE" != 0 || {
+        echo "This node of the cluster has no data: those that have some do it."
+        exit 0
+    }
+    test "$(docker node inspect --format '{{ .ManagerStatus.Leader }}' self 2>/dev/null)" = false ||
+        return 0
+    mine=
+    for target in $TARGETS; do
+        case " $SHARED " in
+        *" $target "*) echo "$target is left to the node that leads the Swarm." ;;
+        *) mine="${mine:+$mine }$target" ;;
+        esac
+    done
+    TARGETS=$mine
+    test -n "$TARGETS" || exit 0
+}

@@ -1,0 +1,95 @@
+"""A node of a cluster in a directory: a played Docker, behind which a played PostgreSQL answers."""
+
+from pathlib import Path
+
+from tests.unit.played_host import PlayedHost, played
+
+# Databases are files, named after them, with what is in them; for one that takes no connections
+# there is a file in `closed`.
+_DOCKER = r"""#!/bin/sh
+for last; do :; done
+cd "$HOST/databases" || exit 1
+
+# SQL's words as arguments; what the scripts have beside these statements has no effect here.
+statement() {
+    case $* in
+    SELECT\ 1\ FROM\ pg_stat_replication*) test -e "$HOST/alone" || echo 1 ;;
+    SELECT\ 1\ FROM\ pg_database*) test ! -e "$8" || echo 1 ;;
+    SELECT\ datname*)
+        for each in infisical_before_*; do
+            test "$each" = "${12}" || echo "$each"
+        done
+        ;;
+    CREATE\ DATABASE*) : >"$3" ;;
+    DROP\ DATABASE*) /bin/rm -f "$5" "../closed/$5" ;;
+    *RENAME\ TO*)
+        test -e "$3" && test ! -e "$6" || exit 1
+        /bin/mv "$3" "$6"
+        test ! -e "../closed/$3" || /bin/mv "../closed/$3" "../closed/$6"
+        ;;
+    *ALLOW_CONNECTIONS\ true) /bin/rm -f "../closed/$3" ;;
+    *ALLOW_CONNECTIONS\ false) : >"../closed/$3" ;;
+    esac
+}
+
+psql() {
+    test "$PGPASSWORD" = "$(cat "$HOST/password")" || { echo "no password" >&2; exit 1; }
+    case $last in "\\password "*) head -n 1 >"$HOST/password"; return ;; esac
+    while [ "$1" != --dbname ]; do shift; done
+    test ! -e "../closed/$2" || { echo "$2 takes no connections" >&2; exit 1; }
+    tr -d "'" | tr '\n;' ' \n' | while read -r words || test -n "$words"; do
+        statement $words || exit 1
+    done || exit 1
+    test "$2" != infisical_restoring || echo "projects 2"
+}
+
+case "$*" in
+ps*)
+    echo "database /  infisical_postgres-1/ Up 2 minutes"
+    echo "cache /  infisical_redis-1/ Up 2 minutes"
+    ;;
+inspect*swarm.service.name*) echo infisical_postgres-1 ;;
+inspect*) test ! -e "$HOST/stopped" && echo running ;;
+info*) echo / ;;
+"service scale"*) echo "$last" >>"$HOST/told" ;;
+"service logs"*) echo "a line of its log" ;;
+exec*" cache sh -c "*) echo "redis emptied" >>"$HOST/told" ;;
+exec*" psql "*) psql "$@" ;;
+exec*" pg_restore "*)
+    while [ "$1" != --dbname ]; do shift; done
+    cat >"$2"
+    ;;
+esac
+"""
+
+
+class PlayedNode(PlayedHost):
+    """The host, with databases beside its files."""
+
+    def databases(self) -> dict[str, str]:
+        """What is in each database, by its name."""
+        return {each.name: each.read_text() for each in (self.directory / "databases").iterdir()}
+
+    def closed(self) -> str:
+        """The databases that take no connections."""
+        return " ".join(each.name for each in (self.directory / "closed").iterdir())
+
+    def deaths_of(self, *steps: tuple[str, ...]) -> list["PlayedNode"]:
+        """As `deaths`, of a node."""
+        return [PlayedNode(each.directory, self._programs) for each in self.deaths(*steps)]
+
+
+def played_node(directory: Path, **databases: str) -> PlayedNode:
+    """A node with databases, each with what is in it."""
+    host = played(directory)
+    programs = directory / "programs"
+    (programs / "docker").write_text(_DOCKER)
+    node = PlayedNode(host.directory, programs)
+    for place in ("databases", "closed"):
+        (host.directory / place).mkdir()
+    for name, content in databases.items():
+        node.write(f"/databases/{name}", content)
+    node.write("/password", "obviously-fake")
+    for key in ("postgres_password", "redis_password"):
+        node.write(f"/etc/infisical/keys/{key}", "obviously-fake")
+    return node

@@ -1,0 +1,110 @@
+"""restore-cluster.sh killed after each of its effects: what was there before comes back."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.played_cluster import PlayedNode, played_node
+
+_STATE = "/var/lib/infisical-restore/state"
+_STAMP = "20261125T101112Z"
+_OLD = "infisical_before_20261125t101112z"
+_NEW = "infisical_restoring"
+_KEY = "/etc/infisical/keys/encryption_key"
+_FILES = {"/etc/infisical/workspace.json": "old", _KEY: "old"}
+_BEGIN = ("restore-cluster", "begin", _STAMP)
+_ASIDE = ("restore-cluster", "aside", "keys/encryption_key")
+_LOAD, _SWAP = ("restore-cluster", "load"), ("restore-cluster", "swap")
+_BACK, _FORGET = ("restore-cluster", "back"), ("restore-cluster", "forget")
+_END = ("restore-cluster", "end")
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> PlayedNode:
+    """The lead of a cluster with data, where a snapshot has been fetched."""
+    made = played_node(tmp_path, infisical="old")
+    for path, text in _FILES.items():
+        made.write(path, text)
+    made.write("/var/lib/infisical-restore/fetched/workspace.json", "new")
+    made.write("/var/lib/infisical-restore/fetched/database.dump", "new")
+    return made
+
+
+@pytest.fixture
+def swapped(node: PlayedNode) -> PlayedNode:
+    """The same with the key and the new data in place."""
+    node.ok(_BEGIN, _ASIDE)
+    node.write(_KEY, "new")
+    node.ok(_LOAD, _SWAP)
+    return node
+
+
+def _undo(node: PlayedNode) -> None:
+    if node.read(_STATE):
+        node.ok(_BACK, _FORGET)
+    assert node.read(_STATE) is None
+
+
+def _is_as_before(node: PlayedNode) -> None:
+    databases = node.databases()
+    assert databases["infisical"] == "old"
+    assert databases.keys() - {_NEW} == {"infisical"}
+    assert node.closed() == ""
+    assert {path: node.read(path) for path in _FILES} == _FILES
+
+
+def test_the_snapshot_takes_the_place_of_the_database_while_nobody_serves(
+    swapped: PlayedNode,
+) -> None:
+    assert swapped.databases() == {"infisical": "new", _OLD: "old"}
+    told = (swapped.read("/told") or "").splitlines()
+    assert told == ["infisical_infisical=0", "redis emptied"]
+    assert swapped.closed() == ""
+    assert swapped.read("/etc/infisical/workspace.json") == "new"
+
+
+def test_a_restore_that_is_killed_is_undone(node: PlayedNode) -> None:
+    deaths = node.deaths_of(_BEGIN, _ASIDE, _LOAD, _SWAP)
+    assert deaths[-1].databases() == {"infisical": "new", _OLD: "old"}
+    for each in deaths:
+        _undo(each)
+        _is_as_before(each)
+
+
+def test_a_way_back_that_is_killed_is_gone_to_its_end(swapped: PlayedNode) -> None:
+    for each in swapped.deaths_of(_BACK, _FORGET):
+        _undo(each)
+        _is_as_before(each)
+
+
+def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped: PlayedNode) -> None:
+    earlier = "infisical_before_20261001t101112z"
+    swapped.write(f"/databases/{earlier}", "older")
+    assert swapped.run(*_END).stdout == f"database {_OLD}\n"
+    assert swapped.databases() == {"infisical": "new", _OLD: "old"}
+
+
+def test_nothing_changes_places_with_a_dump_that_was_not_loaded(node: PlayedNode) -> None:
+    node.ok(_BEGIN)
+    done = node.run(*_SWAP)
+    assert (done.returncode, done.stderr) == (1, "no dump has been loaded\n")
+    _undo(node)
+    _is_as_before(node)
+
+
+def test_nothing_is_loaded_or_begun_where_postgresql_would_wait_for_ever(
+    node: PlayedNode, tmp_path: Path
+) -> None:
+    node.write("/alone", "")
+    sleep = tmp_path / "programs" / "sleep"
+    sleep.write_text("#!/bin/sh\n")
+    sleep.chmod(0o755)
+    node.ok(_BEGIN)
+    for step in (_LOAD, ("upgrade-cluster", "begin", "20261125T101112Z-v1", "image")):
+        done = node.run(*step)
+        assert done.returncode == 1
+        assert done.stderr.startswith("PostgreSQL has no standby that keeps what is written")
+    assert node.databases() == {"infisical": "old"}
+    assert node.read("/var/lib/infisical-upgrade/state") is None
+    _undo(node)
+    _is_as_before(node)

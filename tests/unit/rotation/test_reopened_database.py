@@ -1,0 +1,62 @@
+"""What a lead that died left of the database, set right by the next one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.played_cluster import PlayedNode, played_node
+
+_KEY = "/etc/infisical/keys/postgres_password"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> PlayedNode:
+    """A node that knows a new password, of which another lead's rotation was about to tell."""
+    made = played_node(tmp_path, postgres="", infisical="data")
+    made.write(_KEY, "next-obviously-fake\n")
+    made.write(f"{_KEY}.old", "obviously-fake\n")
+    return made
+
+
+def test_a_database_that_knows_the_old_password_still_gets_the_new_one(node: PlayedNode) -> None:
+    node.ok(("reopen",))
+    assert node.read("/password") == "next-obviously-fake\n"
+    assert node.read(_KEY) == "next-obviously-fake\n"
+    assert node.read(f"{_KEY}.old") is None
+
+
+def test_one_that_knows_the_new_password_keeps_it(node: PlayedNode) -> None:
+    node.write("/password", "next-obviously-fake")
+    node.ok(("reopen",))
+    assert node.read("/password") == "next-obviously-fake"
+
+
+def test_one_whose_rotation_was_on_its_way_back_gets_the_old_one(node: PlayedNode) -> None:
+    node.remove(f"{_KEY}.old")
+    node.write(_KEY, "before-obviously-fake")
+    node.write(f"{_KEY}.next", "obviously-fake")
+    node.ok(("reopen",))
+    assert node.read("/password") == "before-obviously-fake\n"
+
+
+def test_a_rotation_of_this_host_keeps_its_way_back(node: PlayedNode) -> None:
+    node.write("/var/lib/infisical-rotation/state", "postgres_password switched\n")
+    node.ok(("reopen",))
+    assert node.read(f"{_KEY}.old") == "obviously-fake\n"
+
+
+def test_a_database_that_a_restore_closed_lets_infisical_in_again(node: PlayedNode) -> None:
+    node.write("/closed/infisical", "")
+    node.ok(("reopen",), ("reopen",))
+    assert node.closed() == ""
+    assert node.databases()["infisical"] == "data"
+
+
+@pytest.mark.parametrize("state", ["/stopped", "/etc/infisical/keys/none"])
+def test_one_that_does_not_answer_is_left_to_the_roll_out(node: PlayedNode, state: str) -> None:
+    node.write(state, "")
+    node.write("/password", "somebody-else-s")
+    done = node.run("reopen")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert node.read("/password") == "somebody-else-s"
+    assert node.read(f"{_KEY}.old") == "obviously-fake\n"

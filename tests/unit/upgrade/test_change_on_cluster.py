@@ -1,0 +1,155 @@
+"""The steps of a change of version on a cluster, with a lead that only notes them."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from infisical_iac.operations import (
+    changeover,
+    cluster_change,
+    cluster_stack,
+    gate,
+    session,
+    snapshot,
+)
+from infisical_iac.operations.changeover import ChangeFailed
+from infisical_iac.operations.cluster_change import Change
+from infisical_iac.operations.cluster_stack import RolloutError, Site
+from infisical_iac.operations.gate import GateError
+from infisical_iac.recovery.manifest import Manifest
+from infisical_iac.upgrade.path import Images
+from infisical_iac.upgrade.release import Release, Unfinished
+from tests.unit.clusters import settings, site
+
+_OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
+_WAS = Images(_OLD, "ghcr.io/zalando/spilo-17:4.0-p2")
+_THEN = Manifest("2026-11-25T10:00:00Z", "node-1", "v0.165.16", "17.6", "key", {"projects": 2})
+_RELEASE = Release("20261125T101112Z-v0.165.16", {"infisical": _OLD}, {}, _THEN)
+
+
+class _Lead:
+    """Notes the steps, and what fails of them; a roll-out is of an image's version."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.failing: list[str] = []
+
+    def _note(self, step: str) -> None:
+        self.steps.append(step)
+        if step in self.failing:
+            self.failing.remove(step)
+            raise (GateError if step == "gate" else RolloutError)(f"{step} fails")
+
+    def script(self, name: str, *arguments: str) -> str:
+        return arguments[0] if name == "upgrade-cluster" else name
+
+    def run(self, command: str, *, doing: str) -> str:
+        self._note(command)
+        said = {"load": "projects 2", "revert": "infisical_before_x"}
+        return said.get(command, "")
+
+    def roll_out(self, site: Site) -> None:
+        self._note(f"roll out {site.settings.infisical_version}")
+
+    def passed(self, *_: object, **__: object) -> list[str]:
+        self._note("gate")
+        return ["Read as before: 1 secret."]
+
+
+@pytest.fixture
+def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
+    made = _Lead()
+    monkeypatch.setattr(cluster_change, "run", made.run)
+    monkeypatch.setattr(cluster_change, "script", made.script)
+    monkeypatch.setattr(cluster_change, "logger", _Quiet())
+    monkeypatch.setattr(cluster_change, "host", _Quiet())
+    monkeypatch.setattr(cluster_change, "_taken", lambda name: _THEN)
+    monkeypatch.setattr(cluster_stack, "roll_out", made.roll_out)
+    monkeypatch.setattr(changeover, "on_releases", lambda *_, **__: "")
+    monkeypatch.setattr(changeover, "let_go", lambda *_: None)
+    monkeypatch.setattr(changeover, "releases", lambda: [_RELEASE])
+    monkeypatch.setattr(snapshot, "clean", lambda *_: None)
+    monkeypatch.setattr(session, "forget", lambda: None)
+    monkeypatch.setattr(session, "api", lambda _: _Answering())
+    monkeypatch.setattr(gate, "before", lambda *_: None)
+    monkeypatch.setattr(gate, "passed", made.passed)
+    return made
+
+
+class _Quiet:
+    print_prefix = ""
+
+    def info(self, _: str) -> None:
+        """Say nothing."""
+
+
+class _Answering:
+    def answers(self) -> bool:
+        return True
+
+
+def _upgrade() -> list[str]:
+    return cluster_change.made(Change(_WAS, _NEW), site(infisical_version="v0.166.0"), "chainalign")
+
+
+_UP = ["begin", "backup-dump", "roll", "roll out v0.166.0"]
+_BACK = ["back", "roll out v0.165.16", "gate"]
+
+
+def test_an_upgrade_stops_nobody_and_is_proven(lead: _Lead) -> None:
+    assert _upgrade() == ["Read as before: 1 secret."]
+    assert lead.steps == [*_UP, "gate", "end"]
+
+
+def test_a_version_that_never_gets_healthy_costs_no_data(lead: _Lead) -> None:
+    lead.failing = ["roll out v0.166.0"]
+    with pytest.raises(ChangeFailed, match=r"v0\.165\.16 serves again, with all data; see"):
+        _upgrade()
+    assert lead.steps == [*_UP, *_BACK, "end"]
+
+
+def test_data_that_the_old_version_can_not_use_any_more_give_way_to_the_dump(lead: _Lead) -> None:
+    lead.failing = ["gate", "gate"]
+    with pytest.raises(
+        ChangeFailed,
+        match=f"with the data of {_THEN.at}.*written since, are in the database infisical_before_x",
+    ):
+        _upgrade()
+    revert = ["load", "revert", "roll out v0.165.16", "end"]
+    assert lead.steps == [*_UP, "gate", *_BACK, *revert]
+
+
+def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> None:
+    change = Change(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
+    cluster_change.made(change, site(infisical_version="v0.166.0"), "chainalign")
+    dump = ["begin", "pause", "backup-dump", "load", "swap"]
+    assert lead.steps == [*dump, "roll out v0.165.16", "gate", "end"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "steps", "told"),
+    [
+        ("begun", [*_BACK, "end"], "Infisical v0.165.16 serves again, with all data."),
+        ("swapping", [*_BACK, "end"], "Infisical v0.165.16 serves again, with all data."),
+        ("back", [*_BACK, "end"], "Infisical v0.165.16 serves again, with all data."),
+        ("swapped", ["roll out v0.166.0", "gate", "end"], "Infisical v0.166.0 serves."),
+        ("proven", ["end"], "Infisical v0.166.0 serves."),
+    ],
+)
+def test_an_interrupted_change_is_ended_by_its_phase(
+    lead: _Lead, phase: str, steps: Iterable[str], told: str
+) -> None:
+    unfinished = Unfinished(_RELEASE.name, phase, _NEW)
+    assert cluster_change.recover(unfinished, site(), "chainalign") == told
+    assert lead.steps == steps
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "infisical/infisical:v0.166.0",
+        f"registry.example.com:5000/infisical:v0.166.0@sha256:{'0' * 64}",
+    ],
+)
+def test_the_settings_can_be_those_of_another_image(reference: str) -> None:
+    assert cluster_change.with_image(settings(), reference).infisical_reference == reference
