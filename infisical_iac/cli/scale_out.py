@@ -1,0 +1,43 @@
+"""`infisical-iac scale-out`: from a single host into a cluster."""
+
+from functools import partial
+
+import click
+
+from infisical_iac.cli.options import inventory_option, lock_options, yes_option
+
+
+@click.command(short_help="Move from a single host into a cluster.")
+@inventory_option
+@yes_option
+@lock_options
+@click.option(
+    "--undo", is_flag=True, help="Let the single host serve again after a move that died."
+)
+def scale_out(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, undo: bool) -> None:
+    """Move Infisical from the single host in the inventory into the cluster of all its hosts.
+
+    The inventory names the host that serves now and the new ones, with topology "swarm". The
+    swarm and its databases come first, while the single host serves. Then Infisical pauses: the
+    database is dumped, loaded into the cluster and compared table by table, and the cluster takes
+    over. People and machines must get in, and every secret must be read as before; else the single
+    host serves again. Its volumes stay. A run that died before the cluster took over is undone by
+    the next one, and one that died after that is completed. Exit status: 0 when the cluster serves,
+    1 for an error.
+    """
+    from infisical_iac.cli import scaling
+
+    with scaling.moving(inventory, wait=lock_timeout, by_force=break_lock) as (host, settings):
+        switched = scaling.undo(host, settings, asked=undo)
+        if not undo:
+            from infisical_iac.deploys.scaling import scaling_out
+
+            scaling.move(
+                host,
+                settings,
+                partial(scaling_out, switched=switched),
+                direction="into the cluster",
+                again="The same command tries again, and with --undo takes the swarm away.",
+                yes=yes,
+                switched=switched,
+            )

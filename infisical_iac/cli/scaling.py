@@ -1,0 +1,196 @@
+"""A move between single host and cluster: the plan, the question, the run, and the way back."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from infisical_iac.cli.items import console, count, show
+from infisical_iac.errors import UserError
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+    from infisical_iac.auditing import Event
+    from infisical_iac.cli.deployment import Deployment
+    from infisical_iac.settings import Settings
+
+
+class MoveFailed(UserError):
+    """A move did not come to its end; the text says what serves now."""
+
+
+@contextmanager
+def moving(inventory: str, *, wait: int, by_force: bool) -> "Iterator[tuple[Host, Settings]]":
+    """The host that a move is of, locked with all others, and its settings.
+
+    It is the one where a move has not ended, else the one that leads.
+    """
+    from infisical_iac.cli.connect import connected
+    from infisical_iac.connection import current
+    from infisical_iac.operations import lock
+    from infisical_iac.settings import load
+
+    # A cluster that is half ended has no majority, and its end is to go on.
+    with connected(inventory, quorum=False, shares=False) as found:
+        settings = load(found.data.dict())  # type: ignore[no-untyped-call]
+        if settings.topology != "swarm":
+            raise UserError(
+                "setting 'topology' is 'single': a move takes the inventory of the whole cluster, "
+                "with topology 'swarm'"
+            )
+        lock.take(found, wait=wait, by_force=by_force)
+        host = _keeper(found)
+        with current(host):
+            yield host, settings
+
+
+def _keeper(found: "Host") -> "Host":
+    from infisical_iac.connection import current, with_others
+    from infisical_iac.operations import moves
+
+    for each in with_others(found):
+        with current(each):
+            if moves.unfinished():
+                return each
+    return found
+
+
+def undo(host: "Host", settings: "Settings", *, asked: bool) -> bool:
+    """Undo a move that has not ended, if there is one, and tell what is so now.
+
+    One that has taken over is left, for the next run to complete, unless its undoing is asked for:
+    it may have been written to since. Returns whether that is so.
+
+    Args:
+        asked: whether that is all that was asked for; the cluster of a move out ends then too.
+    """
+    from infisical_iac.operations import audit, moves, nodes
+
+    found = moves.unfinished()
+    if found is None:
+        _end_beginning(host, asked=asked)
+        return False
+    if found.switched and not asked:
+        click.echo(f"The move {found.stamp} had taken over: it is completed now.", err=True)
+        return True
+    event: Event = "scale-out" if found.direction == "out" else "scale-in"
+    with audit.recorded(event, [f"undone: the move {found.stamp}"]):
+        now, *more = moves.go_back(found, settings.start_timeout, dissolving=asked)
+    nodes.forget()
+    click.echo(f"The move {found.stamp} had not ended. {now}", err=not asked)
+    for sentence in more:
+        click.echo(sentence)
+    return False
+
+
+def _end_beginning(host: "Host", *, asked: bool) -> None:
+    """End what of a cluster is there beside a single host, whose data were never moved."""
+    from infisical_iac.operations import audit, nodes
+    from infisical_iac.operations.dissolving import dissolve
+
+    if not asked:
+        return
+    looks = nodes.looks()
+    alone = looks[host.name].single and not any(each.stack for each in looks.values())
+    if not (alone and any(each.mark for each in looks.values())):
+        click.echo("There is nothing to undo: no move is under way.")
+        return
+    with audit.recorded("scale-out", ["- swarm"]):
+        dissolve("")
+    click.echo(f"No data had been moved. {host.name} serves alone; all hosts have left the swarm.")
+
+
+def end(host: "Host") -> bool:
+    """End the cluster of a move that is proven, if there is one; whether there was."""
+    from infisical_iac.operations import audit, moves
+
+    found = moves.unfinished()
+    if found is None or not found.proven:
+        return False
+    with audit.recorded("scale-in", ["- swarm"]):
+        kept = moves.end_cluster(found)
+    click.echo(f"{host.name} serves alone; all hosts have left the swarm.")
+    for sentence in kept:
+        click.echo(sentence)
+    return True
+
+
+def move(
+    host: "Host",
+    settings: "Settings",
+    steps: Callable[[], object],
+    *,
+    direction: str,
+    again: str,
+    yes: bool,
+    switched: bool,
+) -> None:
+    """Show what is to be done, ask, and do it; what served before comes back if it fails.
+
+    Raises MoveFailed.
+
+    Args:
+        steps: those of the deploy that moves.
+        direction: where to, for the question.
+        again: a sentence on what to do after a failure, when what served before serves.
+        switched: whether an earlier run has moved the data, which are not given up for a failure.
+    """
+    from infisical_iac.cli.deployment import DeployError, look
+
+    deployment = look(host, steps)
+    # The databases come first, and are of the stack that is rolled out later too.
+    planned = list(dict.fromkeys(deployment.journal.planned))
+    show(planned, deployment.journal.unknown, console())
+    if not yes:
+        click.confirm(f"Move Infisical {direction}? It pauses meanwhile", abort=True, err=True)
+    started = time.monotonic()
+    try:
+        _run(deployment)
+    except DeployError as error:
+        raise MoveFailed(f"{error}. {_after_failure(settings, again, switched)}") from None
+    except Exception:  # whatever it is, what served before comes back
+        click.echo(_after_failure(settings, again, switched), err=True)
+        raise
+    made = count(deployment.journal.made)
+    click.echo(f"Moved, with {made}, in {time.monotonic() - started:.1f} s.")
+
+
+def _run(deployment: "Deployment") -> None:
+    to = console(stderr=True)
+    try:
+        with to.status("") as status:
+            for step in deployment.run(
+                lambda name: status.update(f"{name} …"), remedy="the move ends here"
+            ):
+                to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
+    finally:
+        for sentence in deployment.journal.shown:
+            to.print(Text(sentence))
+
+
+def _after_failure(settings: "Settings", again: str, switched: bool) -> str:
+    """Bring back what served before if the move has not ended, and tell what is so now."""
+    from infisical_iac.connection import LOST
+    from infisical_iac.operations import moves, scaling
+
+    if scaling.succeeded():
+        return "The moved data are proven and serve; run the same command again for the rest."
+    if switched:
+        return (
+            "The data are where they were moved to: the same command tries again, and with --undo "
+            "goes back to those from before the move"
+        )
+    try:
+        found = moves.unfinished()
+        if found is None:
+            return f"The data were not touched. {again}"
+        return " ".join([*moves.go_back(found, settings.start_timeout), again])
+    except (UserError, *LOST) as error:
+        return (
+            f"What served before could not be brought back ({error}): "
+            "the same command with --undo tries again"
+        )

@@ -1,0 +1,113 @@
+"""A move between single host and cluster that has not ended, and the ways to its end."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pyinfra.context import host
+
+from infisical_iac.errors import UserError
+from infisical_iac.operations import session, snapshot
+from infisical_iac.operations.dissolving import dissolve
+from infisical_iac.operations.remote import run
+from infisical_iac.rendering import script
+
+DIRECTORY = "/var/lib/infisical-scale"
+PROJECT = "infisical-scale"
+
+Direction = Literal["out", "in"]
+
+
+class ScalingError(UserError):
+    """Infisical can't be moved, or what was moved does not prove to be right."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A move that has not ended: when it began, where to, and how far it came."""
+
+    stamp: str
+    direction: Direction
+    phase: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether it has no way back any more, and only the cluster it came from is to end."""
+        return self.phase == "proven"
+
+    @property
+    def switched(self) -> bool:
+        """Whether what it is to has taken over, and may have been written to since."""
+        return self.phase == "switched"
+
+    @property
+    def served(self) -> bool:
+        """Whether the cluster may have served with data that were moved into it."""
+        return self.direction == "out" and self.phase not in ("begun", "paused")
+
+
+def unfinished() -> Unfinished | None:
+    """The move of the current host that has not ended."""
+    found = run(script("scale-out", "state"), doing="see whether a move is under way").split()
+    if not found:
+        return None
+    stamp, direction, phase = found
+    return Unfinished(stamp, "out" if direction == "out" else "in", phase)
+
+
+def go_back(found: Unfinished, timeout: int, *, dissolving: bool = False) -> list[str]:
+    """Undo a move, and let serve what served before; sentences on what is so now.
+
+    It can be repeated if it fails. Raises a UserError.
+
+    Args:
+        timeout: how many seconds what served before may take to start.
+        dissolving: whether the cluster that it was to move into ends too.
+    """
+    snapshot.clean(DIRECTORY, PROJECT)
+    do(found.direction, "back", doing="go back")
+    session.forget()
+    data = f"its data of {found.stamp}" if found.switched else "all its data"
+    if found.direction == "out":
+        _serve_alone(timeout)
+        told = [f"{host.name} serves alone again, with {data}."]
+        if dissolving:
+            kept = dissolve(found.stamp if found.served else "")
+            told += ["The hosts have left the swarm.", *kept]
+    else:
+        _serve_together(timeout)
+        told = [f"The cluster serves again, with {data}."]
+    return [*told, *end(found.direction)]
+
+
+def _serve_alone(timeout: int) -> None:
+    run(script("stack", "up"), doing="bring the containers up")
+    _refuse(run(script("stack", "wait", str(timeout)), doing="wait for the containers"))
+
+
+def _serve_together(timeout: int) -> None:
+    run(script("cluster-stack", "up"), doing="roll the services out")
+    _refuse(run(script("cluster-stack", "wait", str(timeout)), doing="wait for the services"))
+
+
+def _refuse(unwell: str) -> None:
+    if unwell:
+        raise ScalingError(f"what served before is back, but not well:\n{unwell}")
+
+
+def do(direction: Direction, name: str, *arguments: str, doing: str) -> str:
+    """Do a step of a move on the host; what it prints. Raises CommandFailed."""
+    return run(script(f"scale-{direction}", name, *arguments), doing=doing)
+
+
+def end_cluster(found: Unfinished) -> list[str]:
+    """End the cluster that a proven move has left; it can be repeated if it fails.
+
+    Returns sentences on what is kept. Raises a UserError.
+    """
+    return [*dissolve(found.stamp), *end("in")]
+
+
+def end(direction: Direction) -> list[str]:
+    """End a move that is proven or undone; sentences on what is kept. Raises CommandFailed."""
+    kept = do(direction, "end", doing="end the move").splitlines()
+    return [f"Kept on {host.name}: {each}." for each in kept if each]

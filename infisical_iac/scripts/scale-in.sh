@@ -1,0 +1,100 @@
+# Infisical's data moved out of the cluster, to the host that leads it, in steps of which each can
+# be killed and undone:
+#
+#   scale-in.sh state           "<stamp> in <phase>" of a move that has not ended
+#   scale-in.sh begin <stamp> in   nothing is touched yet; phase begun
+#   scale-in.sh pause           stops the cluster's Infisical, so that nobody writes; phase paused
+#   scale-in.sh take            the dump that was made is the one to load; prints its manifest
+#   scale-in.sh switch <volume> the cluster's way in goes, the data of this Docker volume are the
+#                               single host's, and the compose.yaml in the directory below is in
+#                               place; phase switched
+#   scale-in.sh back            undoes all since `begin`; the cluster's services are to be rolled
+#                               out then; phase back
+#   scale-in.sh proven          what was moved is right, and the cluster ends next; phase proven
+#   scale-in.sh end             ends a move after that, or one that is undone; prints what is kept
+. ./data.sh
+. ./scaling.sh
+
+aside_name() { echo "${main}_before_$stamp"; }
+given_up() { echo "${main}_given_up_$stamp"; }
+
+# What runs on a node that is cut off reaches no database.
+pause() {
+    current
+    enter paused
+    docker service scale --detach "${stack}_infisical=0" >/dev/null
+    for attempt in $(seq 120); do
+        left=$(docker service ps --format '{{ .Node }} {{ .CurrentState }}' "${stack}_infisical" |
+            awk '$2 ~ /^(Running|Starting)$/ { print $1 }' | sort -u)
+        for node in $left; do
+            status=$(docker node inspect --format '{{ .Status.State }}' "$node")
+            test "$status" = down || { sleep 0.5; continue 2; }
+        done
+        return 0
+    done
+    fail "Infisical does not stop on $(echo $left): see \`docker service ps ${stack}_infisical\`"
+}
+
+switch() {
+    current
+    enter switching
+    without_ways_in
+    if holds "$main"; then
+        put_aside "$(aside_name)"
+    elif ! there "$(aside_name)"; then
+        echo "$stamp" | store "$here/without-data"
+    fi
+    there "$main" || docker volume create --label "$project" \
+        --label com.docker.compose.volume=postgres "$main" >/dev/null
+    move "$1" "$main"
+    empty_redis
+    store "$root/compose.yaml" <"$here/compose.yaml"
+    enter switched
+}
+
+back() {
+    current
+    case $phase in
+    proven) fail "what was moved is proven: there is no way back but to move again" ;;
+    begun | paused | back) ;;
+    *)
+        case $phase in
+        switched | leaving) enter leaving ;;
+        *) enter backing ;;
+        esac
+        keep_logs "$here/failed-$stamp.log" || true
+        stop
+        found=$(containers)
+        test -z "$found" || docker rm $found >/dev/null
+        rm -f "$root/compose.yaml"
+        # What took over may have been written to since.
+        if [ "$phase" = leaving ]; then
+            holds "$(given_up)" || ! holds "$main" || put_aside "$(given_up)"
+            enter backing
+        fi
+        take_back "$(aside_name)"
+        ! test -e "$here/without-data" || ! there "$main" || docker volume rm "$main" >/dev/null
+        ;;
+    esac
+    enter back
+}
+
+proven() {
+    current
+    test "$phase" = switched || test "$phase" = proven || fail "the move is only $phase"
+    enter proven
+}
+
+end() {
+    current
+    case $phase in
+    proven) ! there "$(aside_name)" || echo "volume $(aside_name)" ;;
+    back) ! there "$(given_up)" || echo "volume $(given_up)" ;;
+    *) fail "the move is $phase, and has no end yet" ;;
+    esac
+    forget
+}
+
+here=/var/lib/infisical-scale
+test "$1" = state || alone "$here"
+"$@"

@@ -1,0 +1,48 @@
+# What the moves of Infisical into a cluster and out of it share: their state in $here, which is
+# "<stamp> <out|in> <phase>", and the cluster's way in.
+stack=infisical
+# What holds the ports and asks the databases; the databases themselves go on.
+ways_in="${stack}_caddy ${stack}_infisical ${stack}_haproxy"
+
+state() { cat "$here/state" 2>/dev/null || true; }
+
+current() {
+    read -r stamp direction phase <"$here/state" || fail "no move is at work"
+}
+
+enter() {
+    phase=$1
+    echo "$stamp $direction $phase" | store "$here/state"
+}
+
+begin() {
+    test ! -e "$here/state" || fail "another move has not ended"
+    without_backups
+    stamp=$1 direction=$2
+    rm -rf "$here/dump" "$here/fetched" "$here/without-data"
+    enter begun
+}
+
+# The dump that backup-dump.sh has made here is the one to load; prints its manifest.
+take() {
+    rm -rf "$here/fetched"
+    ln -s "$here/dump/snapshot" "$here/fetched"
+    cat "$here/fetched/manifest.json"
+}
+
+# A service that is gone may have a container for a while, which holds its port.
+without_ways_in() {
+    for service in $ways_in; do
+        ! docker service inspect "$service" >/dev/null 2>&1 || docker service rm "$service" >/dev/null
+    done
+    for attempt in $(seq 120); do
+        left=$(docker ps --filter "label=com.docker.stack.namespace=$stack" \
+            --format '{{ .Label "com.docker.swarm.service.name" }}' |
+            grep -xF "$(echo "$ways_in" | tr ' ' '\n')" || true)
+        test -n "$left" || return 0
+        sleep 0.5
+    done
+    fail "a container of $(echo "$left" | head -n 1) does not end on this host: see \`docker ps\`"
+}
+
+forget() { rm -rf "$here/dump" "$here/fetched" "$here/without-data" "$here/state"; }

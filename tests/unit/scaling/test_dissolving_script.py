@@ -1,0 +1,60 @@
+"""dissolve.sh on a host that has left the swarm: what is kept of the cluster, and what goes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.played_host import MAIN, PlayedHost, played
+
+_STAMP = "20261126T101112Z"
+_PATRONI = "infisical_patroni"
+_KEPT = f"{_PATRONI}_before_{_STAMP}"
+_DATA = ("dissolve", "data", _STAMP)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> PlayedHost:
+    """A host with what a cluster left, and with data of its own."""
+    made = played(tmp_path)
+    for name in ("etcd", "redis-replica", "sentinel", "tmp"):
+        made.volume(f"infisical_{name}", state="of the cluster")
+    made.volume(_PATRONI, base="of the cluster")
+    made.volume(MAIN, base="alone")
+    for path in ("stack.yaml", "stack.json", "stack/patroni_yml_0123456789ab", "keys/auth_secret"):
+        made.write(f"/etc/infisical/{path}", "obviously-fake")
+    return made
+
+
+def test_the_database_of_the_cluster_is_kept_by_name_and_the_rest_goes(host: PlayedHost) -> None:
+    done = host.run(*_DATA)
+    assert done.stdout.splitlines() == [f"volume {_KEPT}"]
+    assert host.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "alone"}}
+    assert host.read("/etc/infisical/stack.yaml") is None
+    assert host.read("/etc/infisical/stack.json") is None
+    assert host.read("/etc/infisical/stack/patroni_yml_0123456789ab") is None
+    assert host.read("/etc/infisical/keys/auth_secret") == "obviously-fake"
+
+
+def test_nothing_is_kept_of_a_cluster_that_never_served(host: PlayedHost) -> None:
+    assert host.run("dissolve", "data", "").stdout == ""
+    assert host.volumes() == {MAIN: {"base": "alone"}}
+
+
+def test_an_end_that_is_killed_is_gone_to_its_end(host: PlayedHost) -> None:
+    for each in host.deaths(_DATA):
+        assert each.run(*_DATA).stdout.splitlines() == [f"volume {_KEPT}"]
+        assert each.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "alone"}}
+
+
+def test_an_engine_that_does_not_answer_keeps_all(host: PlayedHost) -> None:
+    host.write("/silent", "")
+    done = host.run(*_DATA)
+    assert (done.returncode, done.stderr.strip()) == (1, "Docker does not answer")
+    assert host.volumes()[_PATRONI] == {"base": "of the cluster"}
+
+
+def test_a_host_without_infisical_has_no_keys(host: PlayedHost) -> None:
+    host.write("/etc/infisical/backup/backup.conf", "of the host")
+    host.ok(("dissolve", "forget"))
+    assert host.read("/etc/infisical/keys/auth_secret") is None
+    assert host.read("/etc/infisical/backup/backup.conf") == "of the host"

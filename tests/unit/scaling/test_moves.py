@@ -1,0 +1,161 @@
+"""The steps of a move, with a host that only notes them."""
+
+import json
+
+import pytest
+
+from infisical_iac.operations import cluster_stack, gate, journal, moves, scaling, session, snapshot
+from infisical_iac.operations.gate import GateError
+from infisical_iac.operations.moves import Direction, Unfinished
+from infisical_iac.recovery.manifest import ManifestError
+from tests.unit.clusters import settings, site
+
+_MANIFEST = {
+    "format": 1,
+    "at": "2026-11-26T10:11:12Z",
+    "host": "node-1",
+    "infisical": {"version": "v0.165.16"},
+    "postgresql": {"version": "17.6"},
+    "encryption_key": "0123456789abcdef",
+    "rows": {"projects": 2},
+}
+_STAMP = "20261126T101112Z"
+
+
+class _Host:
+    """Notes the scripts that are run, each by its name and its first word."""
+
+    name = "node-1"
+    print_prefix = ""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.rows = "projects 2"
+        self.unwell = ""
+
+    def script(self, name: str, *arguments: str) -> str:
+        return f"{name} {arguments[0]}" if name != "backup-dump" else "dump"
+
+    def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
+        step = command.rpartition("&& TOPOLOGY=")[2]
+        self.steps.append(step)
+        said = {"out take": json.dumps(_MANIFEST), "in take": json.dumps(_MANIFEST)}
+        return {**said, "out load": self.rows, "in end": "volume old"}.get(
+            step.removeprefix("scale-"), self.unwell if step.endswith("wait") else ""
+        )
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
+    made = _Host()
+    for module in (moves, scaling):
+        monkeypatch.setattr(module, "run", made.run)
+        monkeypatch.setattr(module, "script", made.script)
+        monkeypatch.setattr(module, "host", made)
+        monkeypatch.setattr(journal, "host", made)
+    monkeypatch.setattr(scaling, "write", lambda *_: None)
+    monkeypatch.setattr(session, "forget", lambda: None)
+    monkeypatch.setattr(gate, "before", lambda *_: None)
+    monkeypatch.setattr(gate, "passed", lambda *_, **__: ["Read as before: 1 secret."])
+    monkeypatch.setattr(cluster_stack, "asking", lambda _: "services: {haproxy: {}, infisical: {}}")
+    monkeypatch.setattr(snapshot, "clean", lambda *_: None)
+    monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
+    return made
+
+
+_PAUSED = [
+    *("scale-out begin", "cluster-stack part", "scale-out way_in", "scale-out pause"),
+    *("single dump", "scale-out take", "scale-out load"),
+]
+
+
+def test_the_cluster_takes_over_once_all_rows_are_there(host: _Host) -> None:
+    scaling._move_out(site(), "chainalign")
+    assert host.steps == [*_PAUSED, "scale-out switch", "cluster-stack part"]
+
+
+def test_a_load_with_other_rows_is_refused_before_anything_takes_over(host: _Host) -> None:
+    host.rows = "projects 1"
+    with pytest.raises(ManifestError, match="projects"):
+        scaling._move_out(site(), "chainalign")
+    assert host.steps == _PAUSED
+
+
+def test_a_move_out_of_a_cluster_with_other_rows_is_refused(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 3})
+    with pytest.raises(ManifestError, match="projects"):
+        scaling._move_in("", settings(topology="single"), "chainalign")
+    assert host.steps == [
+        "scale-in begin",
+        "scale-in pause",
+        "swarm dump",
+        "scale-in take",
+    ]
+
+
+def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def passed(*_: object, **__: object) -> list[str]:
+        raise GateError("the secrets can't be read")
+
+    monkeypatch.setattr(gate, "passed", passed)
+    with pytest.raises(GateError):
+        scaling._prove("out", settings(), "chainalign")
+    assert host.steps == []
+
+
+def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dissolve(stamp: str) -> list[str]:
+        host.steps.append(f"dissolve {stamp}")
+        return ["Kept on node-2: volume infisical_patroni_before_x."]
+
+    monkeypatch.setattr(moves, "dissolve", dissolve)
+    assert moves.end_cluster(Unfinished(_STAMP, "in", "proven")) == [
+        "Kept on node-2: volume infisical_patroni_before_x.",
+        "Kept on node-1: volume old.",
+    ]
+    assert host.steps == [f"dissolve {_STAMP}", "scale-in end"]
+
+
+@pytest.mark.parametrize(("phase", "stamp"), [("paused", ""), ("switched", _STAMP)])
+def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
+    host: _Host, monkeypatch: pytest.MonkeyPatch, phase: str, stamp: str
+) -> None:
+    def dissolve(stamp: str) -> list[str]:
+        host.steps.append(f"dissolve {stamp}")
+        return []
+
+    monkeypatch.setattr(moves, "dissolve", dissolve)
+    found = Unfinished(_STAMP, "out", phase)
+    data = f"its data of {_STAMP}" if phase == "switched" else "all its data"
+    assert moves.go_back(found, 60, dissolving=True) == [
+        f"node-1 serves alone again, with {data}.",
+        "The hosts have left the swarm.",
+    ]
+    back = ["scale-out back", "stack up", "stack wait"]
+    assert host.steps == [*back, f"dissolve {stamp}", "scale-out end"]
+
+
+def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> None:
+    host.unwell = "infisical is restarting"
+    with pytest.raises(moves.ScalingError, match="infisical is restarting"):
+        moves.go_back(Unfinished(_STAMP, "in", "paused"), 60)
+    assert host.steps == ["scale-in back", "cluster-stack up", "cluster-stack wait"]
+
+
+@pytest.mark.parametrize(
+    ("direction", "phase", "served"),
+    [
+        ("out", "begun", False),
+        ("out", "paused", False),
+        ("out", "switching", True),
+        ("out", "switched", True),
+        ("out", "backing", True),
+        ("in", "switched", False),
+    ],
+)
+def test_the_clusters_data_are_kept_where_it_may_have_served(
+    direction: Direction, phase: str, served: bool
+) -> None:
+    assert Unfinished(_STAMP, direction, phase).served is served
