@@ -1,0 +1,92 @@
+"""The command line: `python -m bench.ha` has a cluster suffer all faults and writes bench/ha.md."""
+
+import os
+import sys
+import time
+
+from bench.machine import machine
+from bench.measuring import REPOSITORY, say
+from bench.report import table as two_columns
+from infisical_iac.errors import UserError
+from tests.cluster.faults import FAULTS
+from tests.cluster.hosts import Cluster
+from tests.cluster.series import Failed, series
+from tests.cluster.suffering import STEADY_SECONDS, Result
+from tests.cluster.table import table
+from tests.staging import engine, ingress, stack
+from tests.staging.cluster import StagingCluster
+
+_NAME = "bench-ha"
+_DISK_GB = 5
+_TEXT = """\
+# Results of `python -m bench.ha`
+
+Three staging hosts, each with an address and a disk of its own, all on this machine. A client
+writes five secrets and reads five a second through the Caddy of each host in turn that was well
+when it was asked last; what fails is tried once more at the next. One fault after the other
+strikes; it is undone when service has been back for {steady:.0f} s.
+
+- *lost*: acknowledged writes that a host did not have afterwards, and reads of another value.
+- *two primaries*: each PostgreSQL was asked every two seconds whether it takes writes.
+- *service back after*: from the fault to the end of the last time of two seconds or more without a
+  write or without a read.
+- *pause when it was undone*: the longest such time while the host came back.
+- *`plan` told*: what `infisical-iac plan` found afterwards, and after `apply` where there was any.
+
+{results}
+What was wrong: {wrong}
+
+From three bare hosts to a cluster took {deployed:.0f} s, all of this {all:.0f} s.
+
+## The machine
+
+{machine}
+"""
+
+
+def main() -> int:
+    """Measure and write the results, whatever they are; 1 where something went wrong."""
+    began, known = time.monotonic(), machine()
+    staging = StagingCluster(_NAME)
+    try:
+        engine.ensure()
+        stack.ensure_cluster()
+        staging.down()
+        try:
+            deployed = _deployed(staging)
+            results = series(Cluster(_NAME), FAULTS)
+        finally:
+            staging.down()
+    except (UserError, AssertionError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    known["load at the end"] = f"{os.getloadavg()[0]:.1f}"
+    wrong = [f"{each.fault}: {said}" for each in results for said in _wrong(each)]
+    text = _TEXT.format(
+        steady=STEADY_SECONDS,
+        results=table(results),
+        wrong="; ".join(wrong) + "." if wrong else "nothing.",
+        deployed=deployed,
+        all=time.monotonic() - began,
+        machine=two_columns(("", ""), known.items()),
+    )
+    (REPOSITORY / "bench" / "ha.md").write_text(text)
+    print(text)
+    return 1 if wrong else 0
+
+
+def _deployed(staging: StagingCluster) -> float:
+    began = time.monotonic()
+    staging.up(disk_gb=_DISK_GB)
+    ingress.choose(staging, "caddy")
+    say("Deploying to three bare hosts")
+    Cluster(_NAME).deploy().ok()
+    return time.monotonic() - began
+
+
+def _wrong(result: Result | Failed) -> list[str]:
+    return [result.why] if isinstance(result, Failed) else result.wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())

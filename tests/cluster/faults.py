@@ -1,0 +1,127 @@
+"""The faults: each does something to a cluster, and returns what undoes it.
+
+What `apply` has to repair is left to it: the way back of a fault puts right only what nobody but
+an operator at the machine can, such as the power.
+"""
+
+from collections.abc import Callable
+
+from tests.cluster.hosts import Cluster
+from tests.e2e import upgrading
+from tests.staging.shell import StagingError
+
+Undo = Callable[[], None]
+Fault = Callable[[Cluster], Undo]
+_FILL = "/var/lib/docker/filled"
+
+
+def primary_killed(cluster: Cluster) -> Undo:
+    """The power of the host with the primary fails."""
+    return _killed(cluster, _primary(cluster))
+
+
+def primary_cut_off(cluster: Cluster) -> Undo:
+    """The host with the primary is cut off from the others, and runs on."""
+    number = _primary(cluster)
+    cluster.cut(number)
+    return lambda: cluster.heal(number)
+
+
+def manager_killed(cluster: Cluster) -> Undo:
+    """The power of the host that leads the swarm fails, or of another one without the primary."""
+    primary, leader = _primary(cluster), cluster.leader()
+    others = [number for number in cluster.numbers if number != primary]
+    return _killed(cluster, leader if leader in others else others[0])
+
+
+def replicas_killed(cluster: Cluster) -> Undo:
+    """Two of the three replicas of Infisical are killed."""
+    for number in cluster.numbers[:2]:
+        cluster.kill_service(number, "infisical")
+    return _nothing
+
+
+def node_drained(cluster: Cluster) -> Undo:
+    """Somebody drains the node with the primary."""
+    cluster.drain(_primary(cluster))
+    return _nothing
+
+
+def all_restarted(cluster: Cluster) -> Undo:
+    """The power of all hosts fails, and is back at once."""
+    for number in cluster.numbers:
+        cluster.kill(number)
+    cluster.start(*cluster.numbers)
+    return _nothing
+
+
+def disk_filled(cluster: Cluster) -> Undo:
+    """The disk of the host with the primary is filled to the last byte; it must have one."""
+    host = cluster.host(_primary(cluster))
+    if not (host.directory / "disk.img").exists():
+        raise StagingError(f"{host.name} has no disk of its own: it would fill this machine's")
+    free = "$(df --block-size=1 --output=avail /var/lib/docker | tail -1)"
+    # What is given back meanwhile is taken too; a database needs a moment until it misses it.
+    host.run(
+        f"fallocate --length {free} {_FILL}; for second in $(seq 15); do "
+        f"cat /dev/zero >>{_FILL} 2>/dev/null; sleep 1; done"
+    )
+
+    def free_again() -> None:
+        host.run(f"rm -f {_FILL}")
+
+    return free_again
+
+
+def version_never_healthy(cluster: Cluster) -> Undo:
+    """A version is rolled out whose migration fails, so that it never becomes healthy."""
+    for number in cluster.numbers:
+        upgrading.make_later(cluster.host(number), upgrading.FAILS)
+    done = cluster.deploy(data={"infisical_version": upgrading.FAILS})
+    if done.status == 0:
+        raise StagingError("the roll-out of a version that is never healthy has succeeded")
+    if "went back to what ran before" not in done.stderr:
+        raise StagingError(f"the roll-out did not go back: {done.sentence}")
+    return _nothing
+
+
+FAULTS: dict[str, Fault] = {
+    fault.__name__: fault
+    for fault in (
+        primary_killed,
+        primary_cut_off,
+        manager_killed,
+        replicas_killed,
+        node_drained,
+        all_restarted,
+        disk_filled,
+        version_never_healthy,
+    )
+}
+
+
+def make_good(cluster: Cluster) -> None:
+    """Undo whatever a fault that was left half-way may have done."""
+    for number in cluster.numbers:
+        cluster.heal(number)
+    cluster.start(*(number for number in cluster.numbers if number not in cluster.alive()))
+    for number in cluster.numbers:
+        cluster.host(number).run(f"rm -f {_FILL}")
+
+
+def _killed(cluster: Cluster, number: int) -> Undo:
+    cluster.kill(number)
+    return lambda: cluster.start(number)
+
+
+def _primary(cluster: Cluster) -> int:
+    number = cluster.primary()
+    if number is None:
+        raise StagingError(
+            f"no host of {cluster.staging.name!r} is the primary: deploy there first"
+        )
+    return number
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,184 @@
+"""A staging cluster to break: its hosts killed, cut off, asked from inside.
+
+Hosts go by their number, from 1. What is asked of a host goes past SSH and the network, so that it
+works for one that is cut off too.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from tests.cluster import partition
+from tests.cluster.nodes import Node
+from tests.e2e.running import Done, Run, deploy, infisical_iac, lines
+from tests.staging import ingress
+from tests.staging.cluster import StagingCluster
+from tests.staging.host import StagingHost
+from tests.staging.shell import StagingError, docker
+
+_SERVICE = "docker ps --quiet --filter label=com.docker.swarm.service.name=infisical_"
+_LEADER = "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'"
+_NODES = "docker node ls --format '{{.Hostname}} {{.Status}} {{.ManagerStatus}}'"
+_SERVICES = "docker service ls --format '{{.Name}} {{.Replicas}}'"
+_STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+_INVENTORY = "inventory/staging_cluster.py"
+_CREDENTIALS = "cat /etc/infisical/deployer.env"
+
+
+class Cluster:
+    """The hosts of a staging cluster that was deployed to."""
+
+    def __init__(self, name: str = "cluster") -> None:
+        self.staging = StagingCluster(name)
+        self._hosts = self.staging.hosts
+        self.numbers = tuple(range(1, len(self._hosts) + 1))
+
+    def host(self, number: int) -> StagingHost:
+        """A host by its number."""
+        return self._hosts[number - 1]
+
+    def nodes(self) -> list[Node]:
+        """Where the API is reached on each host: at its address, by https."""
+        trust = ingress.certificate(self.staging)
+        name = ingress.name(self.staging)
+        return [
+            Node(host.name, f"https://{host.place[1]}", name, trust)
+            for host in self._hosts
+            if host.place
+        ]
+
+    def credentials(self) -> dict[str, str]:
+        """What the deployer logs in with, from whichever host has it."""
+        for number in self.alive():
+            said = self.host(number).run(_CREDENTIALS, check=False).stdout
+            found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+            if found:
+                return found
+        raise StagingError(f"no host of {self.staging.name!r} has a deployer: deploy to it first")
+
+    def alive(self) -> list[int]:
+        """The numbers of the hosts that run."""
+        return [number for number in self.numbers if self._runs(number)]
+
+    def kill(self, number: int) -> None:
+        """Take the power from a host."""
+        docker("kill", self.host(number).container)
+
+    def start(self, *numbers: int) -> None:
+        """Boot hosts again, and wait until one can log in.
+
+        A host of which most others are away too has not booted before they are there.
+        """
+        for number in numbers:
+            docker("start", self.host(number).container)
+        for number in numbers:
+            self.host(number).wait()
+
+    def cut(self, number: int) -> None:
+        """Cut a host off from the others; this machine still reaches it."""
+        partition.cut(self.host(number))
+
+    def heal(self, number: int) -> None:
+        """Undo `cut`."""
+        partition.heal(self.host(number))
+
+    @contextmanager
+    def cut_off(self, number: int) -> Iterator[None]:
+        """A host that is cut off within the block, however that ends."""
+        self.cut(number)
+        try:
+            yield
+        finally:
+            self.heal(number)
+
+    def drain(self, number: int) -> None:
+        """Have the Swarm take every task from a host."""
+        self.host(number).run(f"docker node update --availability drain {self._hostname(number)}")
+
+    def kill_service(self, number: int, service: str) -> None:
+        """Kill a host's container of a service."""
+        self.host(number).run(f"docker kill $({_SERVICE}{service})")
+
+    def leader(self) -> int | None:
+        """The number of the host that leads the swarm, as one that runs tells."""
+        listed = self._managers(_LEADER)
+        leading = (n for n in self.numbers if f"{self._hostname(n)} Leader" in listed)
+        return next(leading, None)
+
+    def deploy(self, data: Mapping[str, str] | None = None) -> Run:
+        """Run the deploy on the whole cluster; `data` are settings that differ."""
+        environment = {"STAGING_CLUSTER": self.staging.name}
+        return deploy(inventory=_INVENTORY, environment=environment, data=data)
+
+    def command(self, *arguments: str) -> Done:
+        """Run `infisical-iac <arguments>` on the whole cluster."""
+        environment = {"STAGING_CLUSTER": self.staging.name}
+        return infisical_iac("", *arguments, "-i", _INVENTORY, environment=environment)
+
+    def planned(self) -> list[str]:
+        """The items of `infisical-iac plan`, and what is unknown; raises AssertionError."""
+        return lines(self.command("plan", "--json"))
+
+    def unready(self) -> str:
+        """The nodes that the Swarm doesn't have, as one that runs tells; empty if it has all."""
+        said = self._managers(_NODES)
+        wrong = [line for line in said if "Ready" not in line or "Unreachable" in line]
+        return ", ".join(wrong) if said else "a majority of the managers"
+
+    def unwell(self) -> str:
+        """The services that don't have all their tasks, and standbys that don't follow."""
+        said = [line.split()[:2] for line in self._managers(_SERVICES)]
+        wrong = [name for name, tasks in said if len(set(tasks.split("/"))) > 1]
+        primary = self.primary()
+        following = self.sql(primary, _STREAMING) if primary else ""
+        if following != str(len(self.numbers) - 1):
+            wrong.append("the standbys of PostgreSQL")
+        return ", ".join(wrong)
+
+    def inside(self, number: int, service: str, command: str) -> str:
+        """What a command prints in a host's container of a service; empty if that fails."""
+        script = f"docker exec -i $({_SERVICE}{service}) {command}"
+        return self.host(number).run(script, check=False).stdout.strip()
+
+    def sql(self, number: int, statement: str) -> str:
+        """What a host's own PostgreSQL answers, primary or not; empty if it doesn't."""
+        psql = (
+            f"psql -h /run/postgresql -U infisical -d infisical -XqAt -c {shlex.quote(statement)}"
+        )
+        return self.inside(number, f"postgres-{number}", psql)
+
+    def primary(self) -> int | None:
+        """The number of the host whose Patroni says that it leads, asked where that is."""
+        url = "http://127.0.0.1:8008/primary"
+        ask = f"curl --silent --output /dev/null --max-time 4 --write-out '%{{http_code}}' {url}"
+        answers = self._all(lambda number: self.inside(number, f"postgres-{number}", ask))
+        leading = [number for number, answer in answers.items() if answer == "200"]
+        return leading[0] if leading else None
+
+    def primaries(self) -> list[int]:
+        """The numbers of the hosts whose PostgreSQL is no standby, whatever Patroni says."""
+        answers = self._all(lambda number: self.sql(number, "SELECT pg_is_in_recovery()"))
+        return [number for number, answer in answers.items() if answer == "f"]
+
+    def _all(self, question: Callable[[int], str]) -> dict[int, str]:
+        alive = self.alive()
+        if not alive:
+            return {}
+        with ThreadPoolExecutor(len(alive)) as pool:
+            return dict(zip(alive, pool.map(question, alive), strict=True))
+
+    def _managers(self, command: str) -> list[str]:
+        """The lines that the first host prints that has the Swarm's majority behind it."""
+        for number in self.alive():
+            done = self.host(number).run(f"timeout 20 {command}", check=False)
+            if done.returncode == 0:
+                return done.stdout.splitlines()
+        return []
+
+    def _hostname(self, number: int) -> str:
+        return f"staging-{self.host(number).name}"
+
+    def _runs(self, number: int) -> bool:
+        state = "{{.State.Running}}"
+        return docker("inspect", "--format", state, self.host(number).container) == "true"

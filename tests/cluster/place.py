@@ -1,0 +1,78 @@
+"""Where the client of the fault tests writes: a project of its own, made by the deployer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.cluster.nodes import Node
+
+PROJECT = "fault-tests"
+ENVIRONMENT = "development"
+_SETTING_UP_SECONDS = 20.0
+
+
+@dataclass
+class Place:
+    """A project and an environment, and the deployer's token."""
+
+    credentials: Mapping[str, str] = field(repr=False)
+    project_id: str = ""
+    token: str = field(default="", repr=False)
+
+    def set_up(self, node: Node) -> "Place":
+        """Log in, and have the project; raises httpx.HTTPError where that fails."""
+        self.log_in(node)
+        projects = self._told(node, "GET", "/api/v1/projects")["projects"]
+        found = [each["id"] for each in projects if each["slug"] == PROJECT]
+        self.project_id = found[0] if found else self._made(node)
+        return self
+
+    def log_in(self, node: Node) -> None:
+        """Get a new token."""
+        body = {
+            "clientId": self.credentials["INFISICAL_CLIENT_ID"],
+            "clientSecret": self.credentials["INFISICAL_CLIENT_SECRET"],
+        }
+        self.token = ""
+        path = "/api/v1/auth/universal-auth/login"
+        self.token = self._told(node, "POST", path, json=body)["accessToken"]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a request with the token."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Where a secret is, as fields of a body or a query."""
+        return {"projectId": self.project_id, "environment": ENVIRONMENT, "secretPath": "/"}
+
+    def write(self, node: Node, name: str, value: str, seconds: float) -> httpx.Response:
+        """Create a secret."""
+        body = {**self.fields, "secretValue": value}
+        path = f"/api/v4/secrets/{name}"
+        return node.ask("POST", path, seconds, json=body, headers=self.headers)
+
+    def read(self, node: Node, name: str, seconds: float) -> httpx.Response:
+        """Read one secret."""
+        path = f"/api/v4/secrets/{name}"
+        return node.ask("GET", path, seconds, params=self.fields, headers=self.headers)
+
+    def all(self, node: Node) -> dict[str, str]:
+        """Every secret that is there; raises httpx.HTTPError where that fails."""
+        told = self._told(node, "GET", "/api/v4/secrets", params=self.fields)
+        return {each["secretKey"]: each["secretValue"] for each in told["secrets"]}
+
+    def _made(self, node: Node) -> str:
+        body = {"projectName": PROJECT, "slug": PROJECT, "shouldCreateDefaultEnvs": False}
+        project: str = self._told(node, "POST", "/api/v1/projects", json=body)["project"]["id"]
+        environment = {"name": ENVIRONMENT, "slug": ENVIRONMENT}
+        self._told(node, "POST", f"/api/v1/projects/{project}/environments", json=environment)
+        return project
+
+    def _told(self, node: Node, method: str, path: str, **options: Any) -> dict[str, Any]:
+        answer = node.ask(method, path, _SETTING_UP_SECONDS, headers=self.headers, **options)
+        told: dict[str, Any] = answer.raise_for_status().json()
+        return told

@@ -1,0 +1,52 @@
+"""One fault after the other: one that goes wrong is told, and the rest goes on."""
+
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import httpx
+
+from tests.cluster import waiting
+from tests.cluster.faults import make_good
+from tests.cluster.hosts import Cluster
+from tests.cluster.suffering import Result, suffer
+from tests.staging.shell import StagingError, say
+
+_WRONG = (StagingError, AssertionError, httpx.HTTPError, subprocess.SubprocessError, OSError)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A fault that was not suffered to its end, and why, in one line."""
+
+    fault: str
+    why: str
+
+
+def series(cluster: Cluster, faults: Iterable[str]) -> list[Result | Failed]:
+    """Suffer the faults; what becomes of each."""
+    return [_suffered(cluster, fault) for fault in faults]
+
+
+def _suffered(cluster: Cluster, fault: str) -> Result | Failed:
+    try:
+        return suffer(cluster, fault)
+    except _WRONG as error:
+        why = _line(error)
+    say(f"{fault}: {why}")
+    try:
+        _mend(cluster)
+    except _WRONG as error:
+        say(f"{fault}: the cluster is not mended: {_line(error)}")
+    return Failed(fault, why)
+
+
+def _mend(cluster: Cluster) -> None:
+    make_good(cluster)
+    waiting.ready(cluster)
+    cluster.deploy().ok()
+
+
+def _line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[-1][:300].replace("|", "/")

@@ -1,0 +1,84 @@
+"""A cluster of three hosts: settled, drifted and repaired, and what it goes through by itself."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.cluster.faults import FAULTS
+from tests.cluster.hosts import Cluster
+from tests.cluster.suffering import suffer
+from tests.e2e.conftest import FirstDeploy, frozen
+from tests.e2e.looking import reset_stack
+from tests.staging import copies, ingress, stack
+from tests.staging.cluster import StagingCluster
+
+_NAME = "e2e-cluster"
+_DISK_GB = 4
+# What `make test` has time for.
+_ALWAYS = ("primary_killed", "primary_cut_off")
+# Another configuration of the same content but for a line, as somebody makes it by hand.
+_REPLACE_CONFIG = """
+service=infisical_sentinel-2
+name=$(docker config ls --format '{{.Name}}' | grep ^sentinel_sh_)
+{ docker config inspect --format '{{printf "%s" .Spec.Data}}' $name; echo '# by hand'; } |
+    docker config create by-hand - >/dev/null
+docker service update --quiet --detach --config-rm $name \
+    --config-add source=by-hand,target=/etc/sentinel.sh $service
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(first: FirstDeploy) -> Iterator[Cluster]:
+    """Three hosts with Docker and the images, and nothing of Infisical, deployed to."""
+    first.run.ok()
+    stack.ensure_cluster()
+    staging = StagingCluster(_NAME)
+    staging.down()
+    staging.up(disk_gb=_DISK_GB, boot=lambda host: copies.copy(frozen(), host))
+    ingress.choose(staging, "caddy")
+    with ThreadPoolExecutor(len(staging.hosts)) as pool:
+        list(pool.map(reset_stack, staging.hosts))
+    made = Cluster(_NAME)
+    made.deploy().ok()
+    yield made
+    staging.down()
+
+
+def test_the_second_run_changes_nothing(cluster: Cluster) -> None:
+    run = cluster.deploy().ok()
+    assert run.changed == []
+    assert len(run.unchanged) >= 27
+
+
+def test_what_drifted_is_told_and_repaired_in_one_run(cluster: Cluster) -> None:
+    lead = cluster.host(1)
+    cluster.drain(3)
+    lead.run("docker service scale --detach infisical_infisical=1")
+    lead.run("docker node update --label-rm infisical.host staging-e2e-cluster-2")
+    lead.run(_REPLACE_CONFIG)
+    told = cluster.planned()
+    for expected in (
+        f"~ node {_NAME}-2: infisical.host (none) → {_NAME}-2",
+        f"~ node {_NAME}-3: drained → active",
+        "~ service infisical: 1 tasks instead of 3",
+        "~ service sentinel-2: runs with another configuration",
+    ):
+        assert expected in told, told
+    cluster.deploy().ok()
+    assert cluster.planned() == []
+    lead.run("docker config rm by-hand")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(each, marks=() if each in _ALWAYS else pytest.mark.cluster) for each in FAULTS],
+)
+def test_a_fault_costs_no_write_and_service_is_back_by_itself(cluster: Cluster, fault: str) -> None:
+    assert suffer(cluster, fault).wrong == []
+
+
+@pytest.mark.cluster
+def test_a_cluster_passes_verify_after_all_that(cluster: Cluster) -> None:
+    done = cluster.command("verify")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,194 @@
+"""What the client of the fault tests notices, and what it counts."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.cluster.client import Client
+from tests.cluster.ledger import Ledger, Outage, back_after, outages
+from tests.cluster.nodes import Balancer, Node
+from tests.cluster.place import Place
+from tests.cluster.watch import doubled
+from tests.unit.played_nodes import PlayedNode, Store
+
+CREDENTIALS = {"INFISICAL_CLIENT_ID": "an-id", "INFISICAL_CLIENT_SECRET": "no-real-secret"}
+
+
+@pytest.fixture
+def nodes() -> Iterator[list[PlayedNode]]:
+    store = Store()
+    played = [PlayedNode(f"node-{number}", store) for number in (1, 2, 3)]
+    yield played
+    for each in played:
+        each.close()
+
+
+@pytest.fixture
+def client(nodes: list[PlayedNode]) -> Client:
+    place = Place(CREDENTIALS).set_up(nodes[0].node)
+    return Client([each.node for each in nodes], place, per_second=60, seconds=2)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a client does by itself, ten seconds at most."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def written(client: Client, number: int) -> Callable[[], bool]:
+    return lambda: len(client.ledger.successes("write")) >= number
+
+
+@pytest.mark.parametrize(
+    ("successes", "expected"),
+    [
+        ([], [Outage(0, 10)]),
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9], []),
+        ([1, 2, 7, 8, 9], [Outage(2, 7)]),
+        ([5, 6, 7, 8, 9], [Outage(0, 5)]),
+        ([1, 2, 3, 4], [Outage(4, 10)]),
+        ([-1, 1, 2, 3, 6.5, 8, 9.5, 11], [Outage(3, 6.5)]),
+    ],
+)
+def test_an_outage_is_a_time_without_a_success(
+    successes: list[float], expected: list[Outage]
+) -> None:
+    assert outages(successes, 0, 10) == expected
+
+
+@pytest.mark.parametrize(("moment", "seconds"), [(0, 9), (4, 5), (8.5, 0.5), (9, 0), (20, 0)])
+def test_service_is_back_when_the_last_outage_since_is_over(moment: float, seconds: float) -> None:
+    assert back_after([Outage(1, 4), Outage(6, 9)], moment) == seconds
+
+
+def test_a_write_is_lost_if_it_is_not_there_or_is_another() -> None:
+    ledger = Ledger()
+    for name in ("A", "B", "C"):
+        ledger.acknowledge(name, "value")
+    assert ledger.lost({"A": "value", "B": "another", "D": "more"}) == ["B", "C"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([(1,), (1,), (), (2,)], []),
+        ([(1,), (1, 2), (2,)], []),
+        ([(1,), (1, 2), (1, 2), (2,)], [(1, 2)]),
+        ([(1, 2), (2, 3), (3,)], []),
+    ],
+)
+def test_two_primaries_are_those_that_the_next_sample_confirms(
+    samples: list[tuple[int, ...]], expected: list[tuple[int, ...]]
+) -> None:
+    assert doubled(samples) == expected
+
+
+def test_writes_go_to_all_nodes_and_all_of_them_are_found(
+    client: Client, nodes: list[PlayedNode]
+) -> None:
+    with client:
+        until(written(client, 12))
+    report = client.report()
+    assert report.writes == len(nodes[0].store.secrets) == len(client.ledger.acknowledged)
+    assert (report.failed_writes, report.failed_reads, report.wrong_reads) == (0, 0, ())
+    assert client.lost(nodes[1].node) == []
+    assert all(each.asked for each in nodes)
+    assert {each.node for each in client.ledger.attempts} == {"node-1", "node-2", "node-3"}
+
+
+def test_a_node_that_fails_costs_tries_and_no_outage(
+    client: Client, nodes: list[PlayedNode]
+) -> None:
+    nodes[0].down = True
+    with client:
+        until(
+            lambda: (
+                client.report().failed_writes > 2
+                and written(client, 12)()
+                and len(client.ledger.reasons()) > 1
+            )
+        )
+    failed = [each for each in client.ledger.attempts if not each.ok]
+    assert {each.node for each in failed} == {"node-1"}
+    assert all(each.detail.startswith("500 ") for each in failed)
+    (writes, reads) = sorted(why for why, _ in client.ledger.reasons())[::-1]
+    assert writes.startswith("node-1: write: 500 ")
+    assert reads.startswith("node-1: read: 500 ")
+    assert sum(count for _, count in client.ledger.reasons()) == len(failed)
+    assert client.lost(nodes[1].node) == []
+
+
+def test_writes_that_no_node_takes_are_an_outage_until_one_does(
+    client: Client, nodes: list[PlayedNode]
+) -> None:
+    with client:
+        until(written(client, 3))
+        for each in nodes:
+            each.down = True
+        begun = client.now()
+        client.wait(2.2)
+        for each in nodes:
+            each.down = False
+        before = len(client.ledger.acknowledged)
+        until(written(client, before + 3))
+    report = client.report()
+    assert report.longest() >= 2
+    assert report.back_after(begun) >= 2
+    assert client.lost(nodes[0].node) == []
+
+
+def test_a_write_that_was_acknowledged_and_forgotten_is_told(
+    client: Client, nodes: list[PlayedNode]
+) -> None:
+    nodes[2].forgetful = True
+    with client:
+        until(lambda: written(client, 12)() and client.report().wrong_reads != ())
+    lost = client.lost(nodes[0].node)
+    assert lost
+    assert not set(lost) & set(nodes[0].store.secrets)
+    assert len(lost) + len(nodes[0].store.secrets) == client.report().writes
+
+
+def test_a_read_of_another_value_is_told_with_its_node(
+    client: Client, nodes: list[PlayedNode]
+) -> None:
+    nodes[1].lying = True
+    with client:
+        until(lambda: len(client.report().wrong_reads) > 1)
+    assert all(each.endswith(" at node-2") for each in client.report().wrong_reads)
+
+
+def test_a_token_that_is_refused_is_replaced(client: Client, nodes: list[PlayedNode]) -> None:
+    nodes[0].store.tokens.clear()
+    with client:
+        until(written(client, 3))
+    assert nodes[0].store.logins > 1
+
+
+def test_a_sick_node_is_asked_no_more_and_again_when_it_is_well(nodes: list[PlayedNode]) -> None:
+    balancer = Balancer([each.node for each in nodes], interval=0.02)
+
+    def chosen() -> set[str]:
+        return {balancer.choose().name for _ in range(6)}
+
+    nodes[1].sick = True
+    balancer.start()
+    until(lambda: chosen() == {"node-1", "node-3"})
+    nodes[1].sick = False
+    until(lambda: len(chosen()) == 3)
+    balancer.stop()
+
+
+def test_all_nodes_are_tried_where_none_is_well() -> None:
+    nowhere = [Node(name, "http://127.0.0.1:9") for name in ("a", "b")]
+    balancer = Balancer(nowhere, interval=0.02)
+    balancer.start()
+    until(lambda: not balancer.well)
+    assert {balancer.choose().name for _ in range(4)} == {"a", "b"}
+    balancer.stop()
+    with pytest.raises(httpx.ConnectError):
+        nowhere[0].ask("GET", "/api/status", 1)
