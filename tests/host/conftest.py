@@ -1,7 +1,8 @@
-"""Options and fixtures of the host suite: one connection, and each thing read once."""
+"""Options and fixtures of the host suite: one connection a host, and each thing read once."""
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,12 @@ _OF_INGRESS = {
     "test_ingress.py": ("caddy", "traefik"),
     "test_rotation.py": ("caddy",),
 }
-_TARGET = pytest.StashKey[target.Target]()
+# The topology that a file of tests is for; the others are for both.
+_OF_TOPOLOGY = {"test_cluster.py": "swarm"}
+# What is inside Infisical is the same from each node of a cluster, and asked for on one.
+_ONCE = ("test_access.py", "test_api.py", "test_cluster.py")
+_TARGETS = pytest.StashKey[list[target.Target]]()
+_REACHED = pytest.StashKey[list[target.Target]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,14 +50,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "single(why): a check of a host of its own alone")
     if not any(
         Path(each.partition("::")[0]).resolve().is_relative_to(_HERE) for each in config.args
     ):
         return
     try:
-        config.stash[_TARGET] = target.read(config.getoption("--inventory"))
+        config.stash[_TARGETS] = found = target.read(config.getoption("--inventory"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+    # Of a cluster, those that answer are verified, and test_cluster.py tells of the others.
+    reached = [each for each in found if each.answers] if len(found) > 1 else found
+    if not reached:
+        raise pytest.UsageError("no host of the cluster can be reached")
+    config.stash[_REACHED] = reached
     # The long style shows the arguments of functions, and some of those are secrets.
     config.option.tbstyle, config.option.fulltrace = "short", False
     config.option.showlocals = False
@@ -59,19 +71,34 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     # Whoever runs all tests of the repository, naming none, means those that need no host.
-    if _TARGET not in config.stash:
+    if _TARGETS not in config.stash:
         return True
-    settings = config.stash[_TARGET].settings
+    settings = config.stash[_TARGETS][0].settings
+    topology = settings.topology
+    if _OF_TOPOLOGY.get(collection_path.name, topology) != topology:
+        return True
     if collection_path.name == "test_bans.py" and settings.fail2ban == "off":
         return True
     kind = settings.ingress
     return None if kind in _OF_INGRESS.get(collection_path.name, (kind,)) else True
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if _TARGETS in config.stash and config.stash[_TARGETS][0].is_in_cluster:
+        left_out = [each for each in items if each.get_closest_marker("single")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [each for each in items if each not in left_out]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    workspace = metafunc.config.stash[_TARGET].workspace
+    reached = metafunc.config.stash[_REACHED]
+    workspace, settings = reached[0].workspace, reached[0].settings
+    if settings.topology == "swarm" and "verified" in metafunc.fixturenames:
+        on = reached[:1] if Path(str(metafunc.module.__file__)).name in _ONCE else reached
+        names = [each.name for each in on]
+        metafunc.parametrize("verified", on, ids=names, indirect=True, scope="session")
     if "any_service" in metafunc.fixturenames:
-        metafunc.parametrize("any_service", metafunc.config.stash[_TARGET].settings.services)
+        metafunc.parametrize("any_service", settings.services)
     if "account" in metafunc.fixturenames:
         accounts = workspace.accounts()
         metafunc.parametrize("account", accounts, ids=[each.identity for each in accounts])
@@ -80,8 +107,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def verified(pytestconfig: pytest.Config) -> target.Target:
-    return pytestconfig.stash[_TARGET]
+def verified(request: pytest.FixtureRequest) -> target.Target:
+    """The host that is verified: of a cluster, one after the other."""
+    found: target.Target = getattr(request, "param", request.config.stash[_TARGETS][0])
+    return found
+
+
+@pytest.fixture(scope="session")
+def targets(pytestconfig: pytest.Config) -> list[target.Target]:
+    """All hosts of the inventory."""
+    return pytestconfig.stash[_TARGETS]
+
+
+@pytest.fixture(scope="session")
+def connections(pytestconfig: pytest.Config) -> Iterator[dict[str, Connection]]:
+    """All hosts of a cluster that can be reached, by name."""
+    with ExitStack() as stack:
+        reached = pytestconfig.stash[_REACHED]
+        yield {each.name: stack.enter_context(connected(each)) for each in reached}
 
 
 @pytest.fixture(scope="session")

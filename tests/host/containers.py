@@ -1,15 +1,31 @@
-"""The containers of the stack: what Docker says of them, and what the kernel does."""
+"""The containers of the stack: what Docker says of them, and what the kernel does.
+
+On a cluster, those of one node, by what they do: `postgres` of `infisical_postgres-2`.
+"""
 
 import json
+import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
+
+from infisical_iac.settings import Settings
 from tests.host.connection import Connection
 
 SERVICES = ("infisical", "postgres", "redis")
 Inspected = dict[str, Any]
+T = TypeVar("T")
 
-_OURS = "docker ps --all --quiet --filter label=com.docker.compose.project=infisical"
+# Swarm keeps those that have ended for a while, to tell of them.
+_OURS = """{
+    docker ps --all --quiet --filter label=com.docker.compose.project=infisical
+    docker ps --quiet --filter label=com.docker.stack.namespace=infisical
+}"""
+_IS_WORKER = (
+    "docker info --format '{{ .Swarm.LocalNodeState }} {{ .Swarm.ControlAvailable }}' | "
+    "grep -qx 'active false' && echo worker"
+)
 _RUNNING = """
 # <controller> <file of version 1> <file of version 2>
 limit() { cat "$(group $1)/$([ $version = 2 ] && echo $3 || echo $2)"; }
@@ -18,7 +34,8 @@ group() {
         sed -nE "s,^[0-9]+:([^:]*\\,)?$1(\\,[^:]*)?:,/sys/fs/cgroup/$1,p" /proc/$pid/cgroup
 }
 version=$(test -e /sys/fs/cgroup/cgroup.controllers && echo 2 || echo 1)
-format='{{ index .Config.Labels "com.docker.compose.service" }} {{ .State.Pid }}'
+format='{{ with index .Config.Labels "com.docker.compose.service" }}{{ . }}{{ else }}{{
+    index .Config.Labels "com.docker.swarm.service.name" }}{{ end }} {{ .State.Pid }}'
 %s | xargs --no-run-if-empty docker inspect --format "$format" | while read -r service pid; do
     echo "$service limit memory $(limit memory memory.limit_in_bytes memory.max)"
     echo "$service limit pids $(limit pids pids.max pids.max)"
@@ -53,25 +70,56 @@ class Running:
     processes: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
 
-def inspect(connection: Connection) -> dict[str, Inspected]:
+def volume(settings: Settings, service: str) -> str:
+    """The name of the volume that a database is in."""
+    if settings.topology == "swarm":
+        return {"postgres": "infisical_patroni", "redis": "infisical_redis-replica"}[service]
+    return f"infisical_{service}"
+
+
+class OfNode(dict[str, T]):
+    """By service, what there is on a node; `is_worker` is one that keeps no data."""
+
+    is_worker = False
+
+    def __missing__(self, service: str) -> T:
+        if self.is_worker:
+            pytest.skip(f"none of {service} is on this node, which keeps no data")
+        raise KeyError(service)
+
+
+def inspect(connection: Connection) -> OfNode[Inspected]:
     """What `docker inspect` says, by service, without the values of the environment."""
     text = connection.quietly(f"{_OURS} | xargs --no-run-if-empty docker inspect")
-    found: dict[str, Inspected] = {}
+    found = OfNode[Inspected]()
+    found.is_worker = bool(connection.quietly(_IS_WORKER))
     for container in json.loads(text or "[]"):
         container["Config"]["Env"] = [
             each.partition("=")[0] for each in container["Config"]["Env"] or ()
         ]
-        found[container["Config"]["Labels"]["com.docker.compose.service"]] = container
+        found[_service(container["Config"]["Labels"])] = container
     return found
 
 
-def running(connection: Connection) -> dict[str, Running]:
+def _service(labels: dict[str, str]) -> str:
+    return labels.get("com.docker.compose.service") or _role(
+        labels["com.docker.swarm.service.name"]
+    )
+
+
+def _role(name: str) -> str:
+    """What a Swarm's service does, or Compose's as it is."""
+    return re.sub(r"^infisical_(.*?)(-\d+)?$", r"\1", name)
+
+
+def running(connection: Connection) -> OfNode[Running]:
     """What the kernel has for each running container, by service."""
-    found: dict[str, Running] = {}
+    found = OfNode[Running]()
+    found.is_worker = bool(connection.quietly(_IS_WORKER))
     process: dict[str, list[str]] = {}
     for line in connection.quietly(_RUNNING % _OURS).splitlines():
         service, kind, *rest = line.split()
-        one = found.setdefault(service, Running())
+        one = found.setdefault(_role(service), Running())
         if kind == "limit":
             one.limits[rest[0]] = " ".join(rest[1:])
         elif kind == "root":

@@ -7,6 +7,8 @@ ROOT = "/etc/infisical"
 # What the containers start with; and what the repositories of backups are encrypted with.
 STACK_KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
 KEYS = (*STACK_KEYS, "restic_password")
+# What only the nodes of a cluster have.
+CLUSTER_KEYS = ("replication_password", "patroni_password", "swarm_unlock_key")
 
 _READ = """
 cd %s || exit 1

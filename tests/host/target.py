@@ -1,10 +1,11 @@
-"""What is verified: the host of an inventory, its settings and its workspace.
+"""What is verified: the hosts of an inventory, their settings and their workspace.
 
 pyinfra's own command line merges inventory and `group_data/`. It turns a whole process over to
 gevent, so it does that in one of its own: `python -m tests.host.target <inventory>`.
 """
 
 import json
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -16,11 +17,12 @@ from infisical_iac.errors import UserError
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Workspace
 
+_SECONDS = 10
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class TargetError(UserError):
-    """There is no one host to verify, or it can't be reached."""
+    """There is neither one host nor a cluster to verify, or it can't be reached."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,30 @@ class Target:
     workspace: Workspace
     data: dict[str, Any] = field(repr=False)
 
+    @property
+    def is_in_cluster(self) -> bool:
+        """Whether it is one of several hosts that are one cluster."""
+        return self.settings.topology == "swarm"
 
-def read(inventory: str) -> Target:
-    """The target that an inventory file, or a host name such as `@local`, stands for.
+    @property
+    def answers(self) -> bool:
+        """Whether anything answers where SSH should; of the machine itself it does."""
+        if "ssh_hostname" not in self.data:
+            return True
+        address = (self.data["ssh_hostname"], self.data.get("ssh_port", 22))
+        try:
+            with socket.create_connection(address, timeout=_SECONDS) as connection:
+                connection.settimeout(_SECONDS)
+                return connection.recv(3) == b"SSH"
+        except OSError:
+            return False
 
-    Raises a UserError if there is none, if it names several, or if its data are wrong.
+
+def read(inventory: str) -> list[Target]:
+    """The targets that an inventory file, or a host name such as `@local`, stands for.
+
+    There are several where they are a cluster. Raises a UserError if there is none, if there are
+    several that are none, or if their data are wrong.
     """
     if "@" not in inventory and not Path(inventory).is_file():
         raise TargetError(f"there is no inventory {inventory}; see those in inventory/")
@@ -46,9 +67,13 @@ def read(inventory: str) -> Target:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise TargetError(f"{inventory}: {reason}")
     hosts = json.loads(done.stdout)
-    if len(hosts) != 1:
+    found = [_target(name, data) for name, data in hosts.items()]
+    if len(found) != 1 and not (found and all(each.is_in_cluster for each in found)):
         raise TargetError(f"{inventory} names {len(hosts)} hosts; verify them one at a time")
-    [(name, data)] = hosts.items()
+    return found
+
+
+def _target(name: str, data: dict[str, Any]) -> Target:
     checked = settings.load(data)
     return Target(name, checked, load(ROOT / checked.workspace_file), data)
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from infisical_iac.deploys.stack import mebibytes
 from infisical_iac.facts.stack import Stack
 from infisical_iac.ingress import certificate
 from infisical_iac.ingress.caddyfile import REVISION_PORT, caddyfile
 from infisical_iac.operations.ingress import CADDYFILE, DIRECTORY, LOGS
+from infisical_iac.rendered import mebibytes
 from infisical_iac.settings import Settings
 from tests.host.connection import Host
 from tests.host.containers import Inspected, Running
@@ -35,6 +35,7 @@ def test_it_runs_and_is_healthy(caddy: Inspected) -> None:
     assert (caddy["State"]["Status"], caddy["State"]["Health"]["Status"]) == ("running", "healthy")
 
 
+@pytest.mark.single("a Swarm starts another one by itself")
 def test_it_comes_back_after_a_crash_and_a_reboot(caddy: Inspected) -> None:
     assert caddy["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
@@ -43,6 +44,7 @@ def test_it_runs_the_image_of_the_settings(settings: Settings, caddy: Inspected)
     assert caddy["Config"]["Image"] == settings.caddy_image
 
 
+@pytest.mark.single("test_cluster.py looks at the services")
 def test_it_was_made_from_the_configuration_in_place(host: Host, settings: Settings) -> None:
     compose = host.check_output("cat /etc/infisical/compose.yaml")
     fact = Stack()
@@ -90,7 +92,7 @@ def test_its_log_rotates(caddy: Inspected) -> None:
 
 def test_of_the_host_it_shares_the_network_its_files_and_its_access_log(caddy: Inspected) -> None:
     config = caddy["HostConfig"]
-    assert config["NetworkMode"] == "host"
+    assert list(caddy["NetworkSettings"]["Networks"]) == ["host"]
     assert "host" not in (config["PidMode"], config["IpcMode"], config["UTSMode"])
     bound = {each["Source"]: each["RW"] for each in caddy["Mounts"] if each["Type"] == "bind"}
     assert bound == {DIRECTORY: False, LOGS: True}

@@ -2,11 +2,11 @@
 
 import pytest
 
-from infisical_iac.deploys.stack import mebibytes
 from infisical_iac.facts.stack import Stack, StackState
+from infisical_iac.rendered import mebibytes
 from infisical_iac.settings import Settings
 from tests.host.connection import Host
-from tests.host.containers import SERVICES, Inspected, Running
+from tests.host.containers import SERVICES, Inspected, Running, volume
 
 PIDS = {"infisical": 512, "postgres": 256, "redis": 64}
 
@@ -31,6 +31,7 @@ def stack(host: Host, settings: Settings) -> StackState:
     return fact.process(host.check_output(command).splitlines())
 
 
+@pytest.mark.single("test_cluster.py looks at the services")
 def test_the_stack_has_these_containers_and_no_other(
     settings: Settings, inspected: dict[str, Inspected]
 ) -> None:
@@ -43,11 +44,13 @@ def test_it_runs_and_is_healthy(container: Inspected) -> None:
     assert container["State"]["Health"]["Status"] == "healthy"
 
 
+@pytest.mark.single("a Swarm starts another one by itself")
 @each_service
 def test_it_comes_back_after_a_crash_and_a_reboot(container: Inspected) -> None:
     assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
+@pytest.mark.single("test_cluster.py looks at the services")
 @each_service
 def test_it_was_made_from_the_configuration_in_place(stack: StackState, service: str) -> None:
     [made] = stack.containers[service]
@@ -95,7 +98,12 @@ def test_no_process_runs_as_root(kernel: Running) -> None:
 
 @each_service
 def test_no_process_may_dump_core(kernel: Running) -> None:
-    limits = {number: fields["core"][:2] for number, fields in kernel.processes.items()}
+    # One that has just ended has none any more.
+    limits = {
+        number: fields["core"][:2]
+        for number, fields in kernel.processes.items()
+        if "core" in fields
+    }
     assert limits
     assert all(limit == ["0", "0"] for limit in limits.values()), limits
 
@@ -114,6 +122,7 @@ def test_its_memory_is_limited(settings: Settings, kernel: Running, service: str
     assert kernel.limits["memory"] == str(mebibytes(size) * 1024**2)
 
 
+@pytest.mark.single("a Swarm has no such setting; the host has no swap")
 @each_service
 def test_it_can_not_swap_beyond_its_memory(container: Inspected) -> None:
     assert container["HostConfig"]["MemorySwap"] == container["HostConfig"]["Memory"]
@@ -147,11 +156,18 @@ def test_it_shares_nothing_with_the_host(container: Inspected) -> None:
 
 
 @pytest.mark.parametrize("service", ["postgres", "redis"])
-def test_its_data_are_in_the_volume_named_after_it(container: Inspected, service: str) -> None:
+def test_its_data_are_in_the_volume_named_after_it(
+    settings: Settings, container: Inspected, service: str
+) -> None:
     volumes = [each["Name"] for each in container["Mounts"] if each["Type"] == "volume"]
-    assert f"infisical_{service}" in volumes
+    assert volume(settings, service) in volumes
 
 
-def test_infisical_keeps_nothing_outside_of_the_database(inspected: dict[str, Inspected]) -> None:
-    volumes = [each for each in inspected["infisical"]["Mounts"] if each["Type"] == "volume"]
-    assert volumes == []
+def test_infisical_keeps_nothing_outside_of_the_database(
+    settings: Settings, inspected: dict[str, Inspected]
+) -> None:
+    volumes = [
+        each["Name"] for each in inspected["infisical"]["Mounts"] if each["Type"] == "volume"
+    ]
+    # Swarm has no file system in memory that programs run in, but for such a volume.
+    assert volumes == (["infisical_tmp"] if settings.topology == "swarm" else [])

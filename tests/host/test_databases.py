@@ -2,8 +2,9 @@
 
 import pytest
 
+from infisical_iac.settings import Settings
 from tests.host.connection import Connection, Host
-from tests.host.containers import Inspected
+from tests.host.containers import Inspected, volume
 from tests.host.secrecy import Secret
 
 _PSQL = "psql --username=infisical --dbname=infisical --no-password --tuples-only --no-align"
@@ -13,8 +14,8 @@ def _id(inspected: dict[str, Inspected], service: str) -> str:
     return str(inspected[service]["Id"])
 
 
-def _volume(inspected: dict[str, Inspected], service: str) -> Inspected:
-    name = f"infisical_{service}"
+def _volume(settings: Settings, inspected: dict[str, Inspected], service: str) -> Inspected:
+    name = volume(settings, service)
     [found] = [each for each in inspected[service]["Mounts"] if each.get("Name") == name]
     return dict(found)
 
@@ -51,12 +52,14 @@ def test_the_database_sorts_as_infisical_needs_it(
     assert spelled == "en_US.utf8|en_US.utf8"
 
 
-def test_the_database_is_in_its_volume(host: Host, inspected: dict[str, Inspected]) -> None:
-    volume = _volume(inspected, "postgres")
+def test_the_database_is_in_its_volume(
+    host: Host, settings: Settings, inspected: dict[str, Inspected]
+) -> None:
+    mounted = _volume(settings, inspected, "postgres")
     directory = _ask(host, inspected, "SHOW data_directory")
-    assert directory.startswith(volume["Destination"])
-    inside = directory.removeprefix(volume["Destination"])
-    assert host.file(f"{volume['Source']}{inside}/PG_VERSION").is_file
+    assert directory.startswith(mounted["Destination"])
+    inside = directory.removeprefix(mounted["Destination"])
+    assert host.file(f"{mounted['Source']}{inside}/PG_VERSION").is_file
 
 
 def test_infisical_has_its_tables_in_the_database(
@@ -70,7 +73,11 @@ def test_postgres_refuses_a_client_without_the_password(
     host: Host, inspected: dict[str, Inspected]
 ) -> None:
     postgres = _id(inspected, "postgres")
-    asked = host.run(f"docker exec {postgres} {_PSQL} --host=postgres --command='SELECT 1'")
+    # Its own name in the network of the databases; on a cluster that of its member.
+    asked = host.run(
+        f"docker exec {postgres} sh -c "
+        f"'{_PSQL} --host=${{PATRONI_NAME:-postgres}} --command=\"SELECT 1\"'"
+    )
     assert asked.rc != 0
     assert "no password supplied" in asked.stderr
 
@@ -80,7 +87,7 @@ def test_postgres_lets_a_client_with_the_password_in(
 ) -> None:
     asked = (
         "IFS= read -r PGPASSWORD; export PGPASSWORD; "
-        f'{_PSQL} --host=postgres --command="SELECT 6 * 7"'
+        f'{_PSQL} --host=${{PATRONI_NAME:-postgres}} --command="SELECT 6 * 7"'
     )
     command = f"docker exec --interactive {_id(inspected, 'postgres')} sh -c '{asked}'"
     password = secrets["keys: postgres_password"].reveal()
@@ -123,6 +130,8 @@ def test_redis_throws_nothing_away_for_want_of_memory(redis_answers: list[str]) 
     assert redis_answers[redis_answers.index("maxmemory-policy") + 1] == "noeviction"
 
 
-def test_what_redis_writes_is_in_its_volume(host: Host, inspected: dict[str, Inspected]) -> None:
-    source = _volume(inspected, "redis")["Source"]
+def test_what_redis_writes_is_in_its_volume(
+    host: Host, settings: Settings, inspected: dict[str, Inspected]
+) -> None:
+    source = _volume(settings, inspected, "redis")["Source"]
     assert host.check_output("find %s -name '*.aof'", source) != ""

@@ -22,6 +22,9 @@ def test_the_engine_is_in_no_swarm_but_where_the_settings_leave_room_for_one(
 ) -> None:
     is_in_swarm = info["Swarm"]["LocalNodeState"] != "inactive"
     assert is_in_swarm == machine.swarm
+    if settings.topology == "swarm":
+        assert info["Swarm"]["LocalNodeState"] == "active"
+        return
     assert not is_in_swarm or (settings.ingress != "caddy" and settings.firewall == "off")
 
 

@@ -55,8 +55,11 @@ def test_no_history_of_a_shell_holds_a_secret(connection: Connection, hidden: li
     assert files_holding(hidden, connection, ["/root/.*history", "/home/*/.*history"]) == []
 
 
-def test_no_secret_stands_in_the_compose_file(connection: Connection, hidden: list[Secret]) -> None:
-    assert files_holding(hidden, connection, [f"{ROOT}/compose.yaml"]) == []
+def test_no_secret_stands_in_the_file_of_the_stack(
+    connection: Connection, hidden: list[Secret]
+) -> None:
+    files = [f"{ROOT}/compose.yaml", f"{ROOT}/stack.yaml", f"{ROOT}/stack.json", f"{ROOT}/stack/"]
+    assert files_holding(hidden, connection, files) == []
 
 
 def test_no_process_has_a_secret_in_its_arguments(

@@ -1,0 +1,75 @@
+"""The nodes of a cluster, as they are seen from each of them, and what the Swarm's managers say."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infisical_iac.facts.swarm import Member, Swarm, SwarmState
+from tests.host.connection import Connection
+
+_LOOK = Swarm()
+STACK = "infisical"
+# Of this node's own container of a service, to run a command in.
+INSIDE = (
+    "docker exec --interactive $(docker ps --quiet --filter "
+    "label=com.docker.swarm.service.name | xargs docker inspect --format "
+    "'{{{{ index .Config.Labels \"com.docker.swarm.service.name\" }}}} {{{{ .Id }}}}' | "
+    "sed -n 's/^infisical_{service}-[0-9] //p') {command}"
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that can be reached, and what it says of the Swarm."""
+
+    name: str
+    connection: Connection
+    seen: SwarmState
+
+    def run(self, command: str, stdin: str = "") -> str:
+        """The output of a command, unseen by testinfra's log."""
+        return self.connection.quietly(command, stdin).strip()
+
+    def inside(self, service: str, command: str, stdin: str = "") -> str:
+        """The output of a command in the node's container of a service that keeps data."""
+        return self.run(INSIDE.format(service=service, command=command), stdin)
+
+    @property
+    def member(self) -> Member:
+        """The node as it is seen by itself; of managers only."""
+        return next(each for each in self.seen.members if each.id == self.seen.id)
+
+
+def nodes(connections: Mapping[str, Connection]) -> list[Node]:
+    """All nodes that can be reached, data nodes by their numbers first."""
+    found = [
+        Node(name, each, _LOOK.process(each.quietly(_LOOK.command()).splitlines()))
+        for name, each in connections.items()
+    ]
+    return sorted(found, key=lambda node: node.member.number if node.seen.control else 9)
+
+
+def services(manager: Node) -> dict[str, dict[str, Any]]:
+    """What the Swarm has of each service of the stack, by its name without the stack's."""
+    label = f"label=com.docker.stack.namespace={STACK}"
+    text = manager.run(
+        f"docker service ls --quiet --filter {label} | xargs --no-run-if-empty "
+        "docker service inspect"
+    )
+    return {
+        each["Spec"]["Name"].removeprefix(f"{STACK}_"): each for each in json.loads(text or "[]")
+    }
+
+
+def tasks(manager: Node) -> dict[str, list[tuple[str, str]]]:
+    """The node and the state of each task that is to run, by service."""
+    lines = manager.run(
+        f"docker stack ps {STACK} --filter desired-state=running --no-trunc "
+        "--format '{{ .Name }} {{ .Node }} {{ .CurrentState }}'"
+    ).splitlines()
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, node, state, *_ in map(str.split, lines):
+        service = name.removeprefix(f"{STACK}_").rpartition(".")[0]
+        found.setdefault(service, []).append((node, state.lower()))
+    return found
