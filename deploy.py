@@ -12,7 +12,9 @@ from infisical_iac.deploys.hardening import hardening
 from infisical_iac.deploys.ingress import ingress
 from infisical_iac.deploys.preflight import preflight
 from infisical_iac.deploys.record import record
+from infisical_iac.deploys.share import share
 from infisical_iac.deploys.stack import stack
+from infisical_iac.deploys.swarm import swarm
 from infisical_iac.deploys.watch import watch
 from infisical_iac.deploys.workspace import workspace
 
@@ -23,6 +25,7 @@ data_volume(known=known)
 docker(known=known)
 watch(known=known)
 hardening(known=known)
+swarm(known=known)
 stack(known=known)
 bootstrap(known=known)
 workspace(known=known)
@@ -30,4 +33,5 @@ canary(known=known)
 credentials(known=known)
 backup(known=known)
 ingress(known=known)
+share(known=known)
 record()

@@ -39,6 +39,16 @@ infisical_digest = ""
 # PostgreSQL and Redis, pinned; `name:version@sha256:…` pins the bytes.
 postgres_image = "postgres:17.11"
 redis_image = "redis:8.2.3"
+# "single" is one host; "swarm" is the same stack on three hosts or more, see docs/scaling.md.
+topology = "single"
+# Of each host of a cluster: the address at which the others reach it; empty to find it.
+cluster_address = ""
+# How many of Infisical a cluster runs, on as many hosts as there are.
+infisical_replicas = 3
+# What only a cluster runs, pinned: PostgreSQL 17 with Patroni (Spilo), etcd and HAProxy.
+patroni_image = "ghcr.io/zalando/spilo-17:4.0-p3"
+etcd_image = "gcr.io/etcd-development/etcd:v3.5.21"
+haproxy_image = "haproxy:3.2.25"
 # Image archives on this machine (made by `docker save`) for hosts without a registry.
 image_archives: tuple[str, ...] = ()
 # How many releases stay on the host to go back to, each with its data of that time.
@@ -118,6 +128,18 @@ server_backups = False
 server_placement_group = ""
 # The zone at Hetzner DNS that gets the address records of site_url's name; empty for none.
 server_dns_zone = ""
+# With topology "swarm", what `infisical-iac server create` makes: how many servers, server_name,
+# server_name-2 and so on, and the range of the private network that they reach each other by.
+servers = 3
+server_network = "10.42.0.0/24"
+# What stands before the nodes of a cluster: "load-balancer" (Hetzner's own, of this type), or
+# "none" (the records name all nodes; or one's own).
+edge = "none"
+balancer_type = "lb11"
+# The hosts of a cluster that is not found at Hetzner Cloud, such as
+# `{"name": "one", "address": "203.0.113.7", "cluster_address": "10.0.0.1"}`; also ssh_user,
+# ssh_port, ssh_key, data_volume. INFISICAL_HOSTS=a,b,c wins. See docs/hetzner.md.
+hosts: tuple[dict[str, object], ...] = ()
 # The block device that holds Infisical's data, keys and backups, such as
 # `/dev/disk/by-id/scsi-0HC_Volume_1234567`; empty: they are on the host's own disk.
 data_volume = ""

@@ -1,5 +1,6 @@
 """What to say of a host's condition: a row for each thing, and whether it is well."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,15 +67,14 @@ def rows(
     condition: ConditionState, settings: Settings, log: Log, drift: Row, now: datetime
 ) -> list[Row]:
     """The rows of the status; `drift` is the one that `drift` makes, and `now` is in UTC."""
-    done = doings(log.entries)
     found = [
         *_containers(condition, settings),
-        _disk(condition),
-        Row("Certificate", *lasting.judged(condition.certificate_ends, settings, now)),
-        *_credentials(condition, now),
-        _backup(condition, settings, now),
-        _drill(condition, now),
-        Row("Last apply", _last([each for each in done if each.last.event == "apply"])),
+        disk(condition),
+        certificate(condition, settings, now),
+        *credentials(condition, now),
+        backup(condition, settings, now),
+        drill(condition, now),
+        last_apply(doings(log.entries)),
         drift,
     ]
     if condition.holder:
@@ -113,14 +113,20 @@ def _container(service: str, there: Running, wanted: str) -> Row:
     return Row(service, f"{version}: {how}", ok)
 
 
-def _disk(condition: ConditionState) -> Row:
+def certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:
+    """The row on the certificate that is served."""
+    return Row("Certificate", *lasting.judged(condition.certificate_ends, settings, now))
+
+
+def disk(condition: ConditionState) -> Row:
+    """The row on what is free."""
     free, size = condition.disk_free_gb, condition.disk_size_gb
     enough = free >= _LEAST_FREE_GB
     text = f"{free:.1f} of {size:.1f} GB free"
     return Row("Disk", text if enough else f"{text}: make room before the database stops", enough)
 
 
-def _credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
+def credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
     """The ones that end soon, or the one that ends first; nothing if none ends."""
     terms = sorted(condition.credentials.items(), key=lambda each: each[1].ends)
     near = [each for each in terms if each[1].is_near_its_end(now)]
@@ -131,7 +137,8 @@ def _credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
         yield Row("Credentials", "; ".join(told), not near)
 
 
-def _backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
+def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
+    """The row on the last backup."""
     since = condition.backups_since
     try:
         text, ok = record.judged(
@@ -145,7 +152,8 @@ def _backup(condition: ConditionState, settings: Settings, now: datetime) -> Row
     return Row("Last backup", text, ok)
 
 
-def _drill(condition: ConditionState, now: datetime) -> Row:
+def drill(condition: ConditionState, now: datetime) -> Row:
+    """The row on the last drill."""
     since = condition.drills_since
     try:
         text, ok = drills.judged(
@@ -156,6 +164,20 @@ def _drill(condition: ConditionState, now: datetime) -> Row:
     except ValueError as error:
         return Row("Last drill", f"its record can't be read: {error}", ok=False)
     return Row("Last drill", text, ok)
+
+
+def ended(record: str) -> str:
+    """When the backup or drill ended that a host has a record of; empty if that can't be read."""
+    try:
+        found = json.loads(record)["ended"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return str(found)
+
+
+def last_apply(done: Sequence[Doing]) -> Row:
+    """The row on the last apply of what was done."""
+    return Row("Last apply", _last([each for each in done if each.last.event == "apply"]))
 
 
 def _last(log: Sequence[Doing]) -> str:

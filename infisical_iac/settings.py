@@ -21,12 +21,13 @@ from pydantic import (
 from infisical_iac.accesslog.settings import AccessLogSettings
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.banning.settings import BanningSettings
+from infisical_iac.cluster.settings import ClusterSettings
 from infisical_iac.compatibility import SETTINGS, Schema, moved, refusal
 from infisical_iac.errors import UserError
 from infisical_iac.firewall.settings import FirewallSettings
 from infisical_iac.forms import EMAIL, network
 from infisical_iac.hardening.settings import HardeningSettings
-from infisical_iac.hetzner.settings import ServerSettings
+from infisical_iac.hetzner.settings import EdgeSettings, ServerSettings
 from infisical_iac.ingress.settings import IngressSettings
 from infisical_iac.recovery.settings import RecoverySettings
 from infisical_iac.volume.settings import VolumeSettings
@@ -40,6 +41,9 @@ _PINNED = {
     "postgres_image": "postgres:17.11",
     "redis_image": "redis:8.2.3",
     "caddy_image": "caddy:2.10.2",
+    "patroni_image": "ghcr.io/zalando/spilo-17:4.0-p3",
+    "etcd_image": "gcr.io/etcd-development/etcd:v3.5.21",
+    "haproxy_image": "haproxy:3.2.25",
 }
 _IMAGE = rf"{_NAME}:[A-Za-z0-9._-]+(@sha256:[0-9a-f]{{64}})?"
 
@@ -52,6 +56,8 @@ class Settings(
     AccessLogSettings,
     BackupSettings,
     BanningSettings,
+    ClusterSettings,
+    EdgeSettings,
     FirewallSettings,
     HardeningSettings,
     IngressSettings,
@@ -172,7 +178,7 @@ class Settings(
     @field_validator(*_PINNED)
     @classmethod
     def _image_is_pinned(cls, value: str, info: ValidationInfo) -> str:
-        if not re.match(r"\d", _tag(value)) or not re.fullmatch(_IMAGE, value):
+        if not re.match(r"v?\d", _tag(value)) or not re.fullmatch(_IMAGE, value):
             example = _PINNED[str(info.field_name)]
             raise ValueError(f"{value!r} names no version; write one such as {example}")
         return value
@@ -218,18 +224,29 @@ class Settings(
 
     @property
     def services(self) -> dict[str, str]:
-        """The services of the stack, each with the reference of its image."""
+        """The services of the stack, each with the reference of its image.
+
+        Of a cluster, those of the same name but for a number go by the name alone.
+        """
+        if self.topology == "swarm":
+            databases = {
+                "postgres": self.patroni_image,
+                "redis": self.redis_image,
+                "etcd": self.etcd_image,
+                "haproxy": self.haproxy_image,
+            }
+        else:
+            databases = {"postgres": self.postgres_image, "redis": self.redis_image}
         return {
             "infisical": self.infisical_reference,
-            "postgres": self.postgres_image,
-            "redis": self.redis_image,
+            **databases,
             **({"caddy": self.caddy_image} if self.ingress == "caddy" else {}),
         }
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The references of all images that the stack runs, Infisical's the first."""
-        return tuple(self.services.values())
+        """The references of all images that the stack and drills run, Infisical's the first."""
+        return tuple(dict.fromkeys((*self.services.values(), self.postgres_image)))
 
 
 def _tag(image: str) -> str:

@@ -3,18 +3,21 @@
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pyinfra.context import host
 
 from infisical_iac import engine
+from infisical_iac.cluster import refusal as clusters
+from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.connection import without_delay
 from infisical_iac.errors import UserError
+from infisical_iac.facts.engine import Engine
 from infisical_iac.facts.machine import Machine, MachineState
 from infisical_iac.ingress import refusal
-from infisical_iac.operations import lock
+from infisical_iac.operations import journal, lock, nodes
 from infisical_iac.operations.telling import Refusal
 from infisical_iac.settings import Settings, load
 from infisical_iac.workspace.load import load as load_workspace
@@ -27,24 +30,33 @@ SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 class Preflight:
     """What the steps work with: the checked settings and workspace, and the host's kind.
 
-    `admin_password` is the one that the user gave for the first administrator, or None.
+    `admin_password` is the one that the user gave for the first administrator, or None;
+    `cluster` is the one that the host is of, None for a host of its own.
     """
 
     settings: Settings
     workspace: Workspace
     machine: MachineState
     admin_password: str | None
+    cluster: Cluster | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether what is done once is done on this host: it is alone, or leads its cluster."""
+        return self.cluster is None or self.cluster.leads
 
 
 class Refused(UserError):
     """The host or a value given in the environment can't be worked with."""
 
 
-def preflight(*, restoring: bool = False) -> Preflight:
+def preflight(*, restoring: bool = False, scaling: bool = False) -> Preflight:
     """Check the settings, the workspace file, the environment and the host, and lock it.
 
     Args:
         restoring: whether this is a restore, which alone may go on while one is under way.
+        scaling: whether this is a move between a single host and a cluster, which alone may go
+            on while one is under way.
 
     Raises Refusal, one sentence, with nothing changed.
     """
@@ -56,15 +68,22 @@ def preflight(*, restoring: bool = False) -> Preflight:
         without_delay(host)
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
+        cluster = _cluster(settings, scaling=scaling)
         refusal.refuse(settings, machine)
-        engine.refuse(settings, machine)
-        if machine.restoring and not restoring:
+        if engine.not_ours(settings, machine):
+            version, compose = host.get_fact(Engine)
+            machine = replace(machine, engine=version, compose=compose)
+            engine.refuse(settings, machine)
+        leads = cluster is None or cluster.leads
+        if machine.restoring and not restoring and leads:
             raise Refused(
                 f"a restore, {machine.restoring.split()[0]}, has not ended on the host: "
                 "`infisical-iac restore --undo` brings the old data back, and a new "
                 "`infisical-iac restore` does so first"
             )
-        if machine.upgrading and restoring:
+        if not scaling and leads:
+            refuse_between(machine, topology=settings.topology)
+        if machine.upgrading and (restoring or scaling) and leads:
             raise Refused(
                 f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
                 "`infisical-iac apply` ends it"
@@ -73,7 +92,19 @@ def preflight(*, restoring: bool = False) -> Preflight:
         lock.take(host)
     except UserError as error:
         raise Refusal(str(error)) from None
-    return Preflight(settings, workspace, machine, password)
+    return Preflight(settings, workspace, machine, password, cluster)
+
+
+def _cluster(settings: Settings, *, scaling: bool) -> Cluster | None:
+    if nodes.topology() == "single":
+        return None
+    clusters.refuse(settings)
+    cluster = nodes.known()
+    if not scaling:
+        clusters.refuse_single(cluster)
+    if cluster.leads:
+        journal.current().shown.extend([*cluster.notes, *clusters.notes(settings)])
+    return cluster
 
 
 def admin_password(given: str | None) -> str | None:
@@ -106,6 +137,32 @@ def refuse_missing(archives: Iterable[str]) -> None:
                 f"setting 'image_archives': {archive} does not exist on this machine: make it "
                 "with `docker save`, or remove it from the setting"
             )
+
+
+def refuse_between(machine: MachineState, *, topology: str) -> None:
+    """Raise Refused if the host is between single host and cluster, which only a move ends."""
+    if machine.scaling:
+        _, direction, phase = machine.scaling.split()
+        command = f"infisical-iac scale-{direction}"
+        if phase == "proven":
+            raise Refused(
+                f"a move has not ended on the host: `{command}` ends the cluster that it came from"
+            )
+        if phase == "switched":
+            raise Refused(
+                f"a move has not ended on the host: `{command}` completes it, and with --undo goes "
+                "back to the data from before it"
+            )
+        raise Refused(
+            f"a move has not ended on the host: `{command} --undo` lets what served before serve "
+            f"again, and a new `{command}` does so first"
+        )
+    if machine.clustered and topology == "single":
+        raise Refused(
+            "the host is in a cluster, and setting 'topology' is 'single': with the whole cluster "
+            "in the inventory, `infisical-iac scale-in` brings Infisical back to one host, and "
+            "`infisical-iac scale-out --undo` ends a move that did not come far"
+        )
 
 
 def refuse(machine: MachineState, *, minimum_free_disk_gb: float) -> None:

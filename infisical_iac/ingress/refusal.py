@@ -70,7 +70,8 @@ def _refuse_closing(settings: Settings, machine: MachineState) -> None:
     opened = {each.port for each in settings.allowed_ports if each.protocol == "tcp"}
     if (
         settings.firewall == "on"
-        and not machine.swarm  # where there can be no firewall, which says so
+        # In a Swarm of somebody else's there can be no firewall, which says so.
+        and not (machine.swarm and settings.topology == "single")
         and settings.site_url.startswith("https:")
         and 443 in machine.web.keys() - opened
     ):

@@ -9,6 +9,8 @@ _ENDING = {
     "restore": "a restore has not ended on the host: `infisical-iac restore --undo` brings the old "
     "data back",
     "upgrade": "a change of version has not ended on the host: `infisical-iac apply` ends it",
+    "scale": "a move between single host and cluster has not ended: `infisical-iac scale-out` or "
+    "`scale-in`, with --undo, lets what served before serve again",
 }
 
 
@@ -19,15 +21,15 @@ class TimedRunError(UserError):
 def made(what: str, *, timeout: int) -> str:
     """Start `infisical-<what>.service` on the current host, wait for its end; return its record.
 
-    Raises TimedRunError where there is no such unit, while a restore or a change of version is
-    under way, for a run that is still at work after `timeout` seconds, and for one that recorded
-    nothing.
+    Raises TimedRunError where there is no such unit, while a restore, a change of version or a
+    move is under way, for a run that is still at work after `timeout` seconds, and for one that
+    recorded nothing.
     """
     unit = f"infisical-{what}.service"
     before = _record(what)
     ended = run(
         f"test -e /etc/systemd/system/{unit} || {{ echo absent; exit 0; }}; "
-        "for work in restore upgrade; do test ! -e /var/lib/infisical-$work/state || "
+        "for work in restore upgrade scale; do test ! -e /var/lib/infisical-$work/state || "
         "{ echo $work; exit 0; }; done; "
         f"timeout {timeout} systemctl start {unit} >/dev/null 2>&1; echo $?",
         doing=f"make the {what}",

@@ -30,7 +30,7 @@ backups /var/backups/infisical
 saved /var/backups/infisical-iac
 log /var/log/infisical-iac
 access /var/log/infisical-access"
-    for name in backup drill restore upgrade rotation access-log; do
+    for name in backup drill restore upgrade rotation scale share access-log; do
         echo "state-$name /var/lib/infisical-$name"
     done
 }

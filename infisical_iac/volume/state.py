@@ -12,7 +12,7 @@ PLACES = (
     "/var/log/infisical-iac",
     "/var/log/infisical-access",
     *(f"/var/lib/infisical-{name}" for name in ("backup", "drill", "restore", "upgrade")),
-    *("/var/lib/infisical-rotation", "/var/lib/infisical-access-log"),
+    *(f"/var/lib/infisical-{name}" for name in ("rotation", "scale", "share", "access-log")),
 )
 _FILE_SYSTEMS = ("ext4", "xfs")
 

@@ -33,11 +33,12 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """One Redis that keeps nothing."""
+    """One Redis that keeps nothing, with a part of its own for each of the many databases."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
+        self._parts: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -48,8 +49,13 @@ class RedisServer:
                 "redis-server was not found: install the Debian package redis-server"
             )
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        options += ["--databases", "1000"]
         self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
         wait_until(lambda: port_open(self.port), "Redis did not open its port")
+
+    def url_for(self, database: str) -> str:
+        """The URL of the part for the servers on a database of PostgreSQL."""
+        return f"{self.url}/{self._parts.setdefault(database, len(self._parts))}"
 
     def stop(self) -> None:
         if self._process is not None:

@@ -124,7 +124,8 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
     Every test leaves it as it was.
     """
     uri = postgres.create_database("people")
-    standin = Standin(uri, redis_server.url, STANDIN_PERMISSION_CACHE_SECONDS="0").wait()
+    url = redis_server.url_for("people")
+    standin = Standin(uri, url, STANDIN_PERMISSION_CACHE_SECONDS="0").wait()
     with closing(standin), Client(standin.url) as anyone:
         organization, *credentials = set_up(anyone)
         deployer = login.universal(anyone, *credentials)

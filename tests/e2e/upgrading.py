@@ -83,10 +83,11 @@ class Upgrading:
         return self.host.run(f"cat {RELEASES}/*/failed.log", check=False).stdout
 
 
-def make_later(host: StagingHost) -> None:
-    """Make images of all later releases, each a layer on the stand-in's."""
+def make_later(host: StagingHost, *versions: str) -> None:
+    """Make images of all later releases, or of the named, each a layer on the stand-in's."""
     host.run("cat >/root/later.py", input=(RECIPES / "later" / "later.py").read_text())
-    for version, command in LATER.items():
+    for version in versions or LATER:
+        command = LATER[version]
         host.run(
             f"made=$(docker create {stack.INFISICAL}:{WAS}) && docker cp -q /root/later.py "
             f"$made:/app/ && docker commit --change 'CMD {json.dumps(command)}' $made "

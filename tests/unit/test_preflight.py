@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.deploys.preflight import Refused, admin_password, refuse
+from infisical_iac.deploys.preflight import Refused, admin_password, refuse, refuse_between
 from infisical_iac.facts.keys import KeysState
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.operations import keys
@@ -40,6 +40,28 @@ def test_a_host_that_cannot_work_is_refused(machine: MachineState, sentence: str
 
 def test_a_host_that_is_deployed_already_needs_no_room_for_a_first_deploy() -> None:
     refuse(replace(_MACHINE, free_disk_gb=2.0, deployed=True), minimum_free_disk_gb=8.0)
+
+
+@pytest.mark.parametrize(
+    ("machine", "topology", "sentence"),
+    [
+        (replace(_MACHINE, scaling="s out paused"), "single", "`infisical-iac scale-out --undo`"),
+        (replace(_MACHINE, scaling="s in switching"), "swarm", "`infisical-iac scale-in --undo`"),
+        (replace(_MACHINE, scaling="s in switched"), "swarm", "`infisical-iac scale-in` completes"),
+        (replace(_MACHINE, scaling="s in proven"), "single", "scale-in` ends the cluster"),
+        (replace(_MACHINE, clustered=True), "single", "the host is in a cluster"),
+    ],
+)
+def test_a_host_between_single_host_and_cluster_is_refused(
+    machine: MachineState, topology: str, sentence: str
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        refuse_between(machine, topology=topology)
+    assert sentence in str(refusal.value)
+
+
+def test_a_host_in_a_cluster_is_let_through_as_one() -> None:
+    refuse_between(replace(_MACHINE, clustered=True), topology="swarm")
 
 
 def test_no_password_given_means_that_one_is_made() -> None:

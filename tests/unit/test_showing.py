@@ -3,6 +3,7 @@
 import pytest
 
 from infisical_iac.cli.showing import unnamed_notes
+from infisical_iac.item import Item, together
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.prune import Removal
 
@@ -24,3 +25,12 @@ from infisical_iac.workspace.prune import Removal
 )
 def test_what_is_unnamed_is_counted_by_kind(whats: list[str], sentence: str) -> None:
     assert unnamed_notes([Removal(each, Change("-", each)) for each in whats]) == [sentence]
+
+
+def test_what_is_the_same_on_several_hosts_is_one_line_and_twice_on_one_host_two() -> None:
+    def item(what: str, host: str) -> Item:
+        return Item("+", what, host=host)
+
+    items = [item("a", "one"), item("b", "one"), item("a", "two"), item("a", "two")]
+    assert [str(each) for each in together(items)] == ["+ one, two: a", "+ one: b", "+ two: a"]
+    assert together([Item("+", "a"), Item("+", "a")]) == [Item("+", "a")] * 2

@@ -1,0 +1,49 @@
+"""Which targets a node of a cluster writes, by what its Docker says of the Swarm."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.rendering import script_file
+
+_BOX = "box is left to the node that leads the Swarm.\n"
+_NO_DATA = "This node of the cluster has no data: those that have some do it.\n"
+
+
+def _own(directory: Path, *, variables: str, leads: str, targets: str = "local box") -> str:
+    """What `own` prints, and then the targets, unless it has ended the run."""
+    docker = directory / "docker"
+    docker.write_text(f"#!/bin/sh\n{leads}\n")
+    docker.chmod(0o755)
+    text = f"{script_file('sharing')}\nTARGETS='{targets}'\n{variables}\nown\necho runs: $TARGETS"
+    path = {"PATH": f"{directory}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-euc", text], env=path, check=True, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+_NODE = "NODE=2 SHARED=box"
+
+
+@pytest.mark.parametrize(
+    ("variables", "leads", "told"),
+    [
+        ("", "exit 1", "runs: local box\n"),
+        (_NODE, "echo true", "runs: local box\n"),
+        (_NODE, "echo false", f"{_BOX}runs: local\n"),
+        (_NODE, "echo 'the swarm does not have a leader' >&2; exit 1", "runs: local box\n"),
+        ("NODE=0 SHARED=box", "exit 1", _NO_DATA),
+    ],
+    ids=["a host of its own", "leads", "follows", "no leader", "no data"],
+)
+def test_what_all_share_is_written_by_who_leads(
+    tmp_path: Path, variables: str, leads: str, told: str
+) -> None:
+    assert _own(tmp_path, variables=variables, leads=leads) == told
+
+
+def test_a_node_with_nothing_to_write_ends_well_and_says_so(tmp_path: Path) -> None:
+    assert _own(tmp_path, variables=_NODE, leads="echo false", targets="box") == _BOX
