@@ -6,6 +6,7 @@ dies before that, as if killed, and the host waits for SECONDS alone.
 
 import os
 import sys
+from collections.abc import Sequence
 
 from infisical_iac.deploys import firewall
 from infisical_iac.firewall.rules import Opening, openings
@@ -17,8 +18,8 @@ SECONDS = 8
 _WRONG_PORT = 2222
 
 
-def _wrong(settings: Settings, *_: int) -> tuple[Opening, ...]:
-    return openings(settings, _WRONG_PORT)
+def _wrong(settings: Settings, *_: int, peers: Sequence[str]) -> tuple[Opening, ...]:
+    return openings(settings, _WRONG_PORT, peers=peers)
 
 
 def _die(*_: object) -> None:
