@@ -179,7 +179,7 @@ def _a_restore_that_begins_meanwhile_comes_first(host: StagingHost) -> None:
     before = host.run(f"cat {STATE}/last.json").stdout
     host.run(f"systemctl start --no-block {UNIT}")
     until(host, _SCRATCH.format("postgres"))
-    host.run(f"mkdir -p $(dirname {_RESTORE}); echo 20261125T000000Z begun >{_RESTORE}")
+    host.run(f"mkdir -p -m 700 $(dirname {_RESTORE}); echo 20261125T000000Z begun >{_RESTORE}")
     until(host, f"! systemctl is-active {UNIT} | grep -q activating")
     host.run(f"rm {_RESTORE}")
     assert host.run(f"systemctl is-failed {UNIT}", check=False).stdout == "inactive\n"
@@ -189,7 +189,7 @@ def _a_restore_that_begins_meanwhile_comes_first(host: StagingHost) -> None:
 def test_a_drill_waits_for_a_restore_and_one_that_is_killed_leaves_nothing(
     host: StagingHost,
 ) -> None:
-    host.run(f"mkdir -p $(dirname {_RESTORE}); echo 20261125T000000Z data >{_RESTORE}")
+    host.run(f"mkdir -p -m 700 $(dirname {_RESTORE}); echo 20261125T000000Z data >{_RESTORE}")
     refused = drill(host)
     assert "no drill is made, for a restore has not ended on the host" in refused.stderr
     host.run(f"systemctl start --no-block {UNIT}")
