@@ -16,7 +16,7 @@ from tests.staging.cluster import StagingCluster
 _NAME = "e2e-cluster"
 _DISK_GB = 4
 # What `make test` has time for.
-_ALWAYS = ("primary_killed", "primary_cut_off")
+_ALWAYS = ("primary_killed",)
 # Another configuration of the same content but for a line, as somebody makes it by hand.
 _REPLACE_CONFIG = """
 service=infisical_sentinel-2
