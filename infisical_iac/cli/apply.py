@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
-from rich.text import Text
 
 from infisical_iac.cli.items import as_data, console, count, print_data, show
 from infisical_iac.cli.options import (
@@ -15,9 +14,10 @@ from infisical_iac.cli.options import (
     lock_options,
     yes_option,
 )
+from infisical_iac.cli.running import run
 
 if TYPE_CHECKING:
-    from infisical_iac.cli.deployment import Deployment, Step
+    from infisical_iac.cli.deployment import Step
 
 
 @click.command(short_help="Make host and Infisical as declared.")
@@ -42,27 +42,12 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
             asked = time.monotonic()
             click.confirm("Make these changes?", abort=True, err=True)
             started += time.monotonic() - asked  # the time to think is not the run's
-        steps = [] if deployment.settled else _run(deployment)
+        steps = [] if deployment.settled else run(deployment)
     seconds = time.monotonic() - started
     if as_json:
         print_data({"changes": as_data(journal.made), "seconds": round(seconds, 1)})
     else:
         _summarize(steps, seconds)
-
-
-def _run(deployment: "Deployment") -> "list[Step]":
-    to = console(stderr=True)
-    steps = []
-    try:
-        with to.status("") as status:
-            for step in deployment.run(lambda name: status.update(f"{name} …")):
-                to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
-                steps.append(step)
-    finally:
-        # Also of a run that fails: nobody can ask for them again.
-        for sentence in deployment.journal.shown:
-            to.print(Text(sentence))
-    return steps
 
 
 def _summarize(steps: "list[Step]", seconds: float) -> None:

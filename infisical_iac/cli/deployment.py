@@ -80,12 +80,12 @@ class Deployment:
         planned, unknown = self.planned()
         return [*map(str, together(planned)), *(f"? {each}" for each in unknown)]
 
-    def run(self, begin: Callable[[str], None], remedy: str = _AGAIN) -> Iterator[Step]:
+    def run(self, begin: Callable[[str], None], remedy: str | None = None) -> Iterator[Step]:
         """Run the steps, and yield each that has changed something once it is done.
 
         Args:
             begin: called with the name of each step before it.
-            remedy: what helps if one fails.
+            remedy: what helps if one fails; None for another run.
 
         What the host was like when it was looked at is not read again until a step has changed
         something. Raises DeployError for a step that fails; that, and an interruption, is
@@ -104,7 +104,7 @@ class Deployment:
         except (DeployError, KeyboardInterrupt) as error:
             reason = str(error) or f"interrupted in {name!r}"
             self._end_in_log(reason)
-            raise DeployError(f"{reason}; {self.journal.remedy or remedy}") from None
+            raise DeployError(f"{reason}; {self.journal.remedy or remedy or _AGAIN}") from None
 
     def _run(self, name: str, operation: str) -> Step | None:
         before, started = self.journal.counts(), time.monotonic()

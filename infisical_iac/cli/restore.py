@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
 from infisical_iac.cli import restore_drill
 from infisical_iac.cli.items import console, count, show
 from infisical_iac.cli.options import lock_options, yes_option
+from infisical_iac.cli.running import run
 from infisical_iac.errors import UserError
 from infisical_iac.recovery import record, sheet
 from infisical_iac.recovery.kit import Kit, KitError
@@ -19,7 +19,6 @@ from infisical_iac.recovery.sealing import open_sheet
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.cli.deployment import Deployment
     from infisical_iac.operations.restore import Source
     from infisical_iac.settings import Settings
 
@@ -155,7 +154,7 @@ def _restore(host: "Host", source: "Source", settings: "Settings", *, yes: bool)
         click.confirm("Restore, and move aside what is there?", abort=True, err=True)
     started = time.monotonic()
     try:
-        _run(deployment)
+        run(deployment, remedy="the restore ends here")
     except DeployError as error:
         raise RestoreFailed(f"{error}. {_after_failure(settings)}") from None
     except Exception:  # whatever it is, the old data come back
@@ -163,19 +162,6 @@ def _restore(host: "Host", source: "Source", settings: "Settings", *, yes: bool)
         raise
     made = count(deployment.journal.made)
     click.echo(f"Restored, with {made}, in {time.monotonic() - started:.1f} s.")
-
-
-def _run(deployment: "Deployment") -> None:
-    to = console(stderr=True)
-    try:
-        with to.status("") as status:
-            for step in deployment.run(
-                lambda name: status.update(f"{name} …"), remedy="the restore ends here"
-            ):
-                to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
-    finally:
-        for sentence in deployment.journal.shown:
-            to.print(Text(sentence))
 
 
 def _after_failure(settings: "Settings") -> str:

@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
 from infisical_iac.cli.items import console, count, show
+from infisical_iac.cli.running import run
 from infisical_iac.errors import UserError
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.auditing import Event
-    from infisical_iac.cli.deployment import Deployment
     from infisical_iac.settings import Settings
 
 
@@ -149,7 +148,7 @@ def move(
         click.confirm(f"Move Infisical {direction}? It pauses meanwhile", abort=True, err=True)
     started = time.monotonic()
     try:
-        _run(deployment)
+        run(deployment, remedy="the move ends here")
     except DeployError as error:
         raise MoveFailed(f"{error}. {_after_failure(settings, again, switched)}") from None
     except Exception:  # whatever it is, what served before comes back
@@ -157,19 +156,6 @@ def move(
         raise
     made = count(deployment.journal.made)
     click.echo(f"Moved, with {made}, in {time.monotonic() - started:.1f} s.")
-
-
-def _run(deployment: "Deployment") -> None:
-    to = console(stderr=True)
-    try:
-        with to.status("") as status:
-            for step in deployment.run(
-                lambda name: status.update(f"{name} …"), remedy="the move ends here"
-            ):
-                to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
-    finally:
-        for sentence in deployment.journal.shown:
-            to.print(Text(sentence))
 
 
 def _after_failure(settings: "Settings", again: str, switched: bool) -> str:
