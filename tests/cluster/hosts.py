@@ -5,9 +5,8 @@ works for one that is cut off too.
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 from tests.cluster import partition
 from tests.cluster.nodes import Node
@@ -82,15 +81,6 @@ class Cluster:
     def heal(self, number: int) -> None:
         """Undo `cut`."""
         partition.heal(self.host(number))
-
-    @contextmanager
-    def cut_off(self, number: int) -> Iterator[None]:
-        """A host that is cut off within the block, however that ends."""
-        self.cut(number)
-        try:
-            yield
-        finally:
-            self.heal(number)
 
     def drain(self, number: int) -> None:
         """Have the Swarm take every task from a host."""
