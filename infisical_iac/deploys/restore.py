@@ -4,19 +4,13 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.deploys.backup import backup
-from infisical_iac.deploys.base import base
 from infisical_iac.deploys.bootstrap import bootstrap
 from infisical_iac.deploys.canary import canary
-from infisical_iac.deploys.data_volume import data_volume
-from infisical_iac.deploys.docker import docker
-from infisical_iac.deploys.firewall import firewall
-from infisical_iac.deploys.hardening import hardening
+from infisical_iac.deploys.foundation import foundation
 from infisical_iac.deploys.preflight import Preflight, preflight
 from infisical_iac.deploys.record import record
 from infisical_iac.deploys.share import share
 from infisical_iac.deploys.stack import compose_file, configure_ingress, run_containers, stack
-from infisical_iac.deploys.swarm import swarm
-from infisical_iac.deploys.watch import watch
 from infisical_iac.deploys.workspace import workspace
 from infisical_iac.operations import journal, keys, proof, restore
 from infisical_iac.operations import stack as containers
@@ -32,13 +26,7 @@ def restoring(source: Source) -> None:
     """
     journal.current().event = "restore"
     known = preflight(restoring=True)
-    base(known=known)
-    firewall(known=known)
-    data_volume(known=known)
-    docker(known=known)
-    watch(known=known)
-    hardening(known=known)
-    swarm(known=known)
+    foundation(known=known)
     place(known=known, source=source)
     if known.cluster and not known.cluster.begun:
         # Of a cluster with data, another host that has to lead meanwhile needs the keys of those.

@@ -5,21 +5,15 @@ from pyinfra.context import host
 
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.deploys.backup import backup
-from infisical_iac.deploys.base import base
 from infisical_iac.deploys.bootstrap import bootstrap
 from infisical_iac.deploys.canary import canary
 from infisical_iac.deploys.credentials import credentials
-from infisical_iac.deploys.data_volume import data_volume
-from infisical_iac.deploys.docker import docker
-from infisical_iac.deploys.firewall import firewall
-from infisical_iac.deploys.hardening import hardening
+from infisical_iac.deploys.foundation import foundation
 from infisical_iac.deploys.ingress import ingress
 from infisical_iac.deploys.preflight import Preflight, preflight
 from infisical_iac.deploys.record import record
 from infisical_iac.deploys.share import share
 from infisical_iac.deploys.stack import compose_file, prepare, roll_out, run_containers
-from infisical_iac.deploys.swarm import swarm
-from infisical_iac.deploys.watch import watch
 from infisical_iac.deploys.workspace import workspace
 from infisical_iac.operations import cluster_stack, journal, scaling
 from infisical_iac.operations import stack as containers
@@ -36,13 +30,7 @@ def scaling_out(*, switched: bool = False) -> None:
     """
     journal.current().event = "scale-out"
     known = preflight(scaling=True)
-    base(known=known)
-    firewall(known=known)
-    data_volume(known=known)
-    docker(known=known)
-    watch(known=known)
-    hardening(known=known)
-    swarm(known=known)
+    foundation(known=known)
     move_out(known=known, switched=switched)
     take_over(known=known)
     prove(known=known, direction="out")
