@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.facts.machine import MachineState
-    from infisical_iac.operations.changeover import Change
     from infisical_iac.operations.cluster_stack import Site
+    from infisical_iac.operations.host_change import Change
     from infisical_iac.settings import Settings
     from infisical_iac.upgrade.release import Release, Unfinished
 
@@ -52,22 +52,22 @@ def rollback(
         raise click.UsageError("--json goes with --list")
     from infisical_iac.cli.connect import connected
     from infisical_iac.facts.machine import Machine
-    from infisical_iac.operations import changeover, cluster_change, lock
-    from infisical_iac.operations.changeover import Change
+    from infisical_iac.operations import cluster_change, lock, releases
+    from infisical_iac.operations.host_change import Change
     from infisical_iac.settings import load
     from infisical_iac.upgrade.release import choose
 
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         if only_list:
-            show(changeover.releases(), as_json=as_json)
+            show(releases.kept(), as_json=as_json)
             return
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         project = _project(settings)
         machine = host.get_fact(Machine)
         _end_rotation(machine, settings, project)
         _recover(_unfinished(machine), settings, project)
-        chosen = choose(changeover.releases(), release)
+        chosen = choose(releases.kept(), release)
         was = _refuse(host, chosen, settings, keep_data=keep_data)
         _confirm(chosen, confirm, keep_data=keep_data)
         data = None if keep_data else chosen
@@ -110,32 +110,26 @@ def _end_rotation(machine: "MachineState", settings: "Settings", project: str) -
 
 def _recover(unfinished: "Unfinished | None", settings: "Settings", project: str) -> None:
     """End a change of version that was interrupted, before another is begun."""
-    from infisical_iac.operations import audit, changeover, cluster_change
+    from infisical_iac.operations import audit, cluster_change, upgrade
 
     if unfinished:
         site = cluster_change.site(settings)
         with audit.recorded("rollback", [f"~ {unfinished.release}: ended"]):
-            how = (
-                cluster_change.recover(unfinished, site, project)
-                if site
-                else changeover.recover(unfinished, settings, project)
-            )
+            how = upgrade.recover(unfinished, settings, project, site)
         click.echo(f"A change of version had not ended. {how}", err=True)
 
 
 def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data: bool) -> Images:
     """What runs now. Raises UpgradeError where there is no way from it to the release."""
     from infisical_iac.facts.upgrade import Upgrades
-    from infisical_iac.operations import upgrade
-    from infisical_iac.operations.remote import run
-    from infisical_iac.rendering import script
+    from infisical_iac.operations import releases, upgrade
     from infisical_iac.upgrade.release import refuse_other_schema
 
     was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     if was is None:
         raise UpgradeError("there is no database on the host: `infisical-iac restore` brings one")
     if keep_data:
-        now = run(script("releases", "migrations"), doing="count the migrations")
+        now = releases.step("migrations", doing="count the migrations")
         refuse_other_schema(release, int(now))
         refuse_older_postgres(was, release.runs, "go back without --keep-data")
     upgrade.refuse_room([], settings)
@@ -144,12 +138,11 @@ def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data
 
 def _fetched(release: "Release", settings: "Settings") -> str:
     """The release's Compose file, once its images are on the host by the names in it."""
-    from infisical_iac.operations import stack
+    from infisical_iac.operations import releases, stack
     from infisical_iac.operations.remote import run
-    from infisical_iac.rendering import script
     from infisical_iac.upgrade import RELEASES
 
-    gone = run(script("releases", "reset", release.name), doing="find its images").splitlines()
+    gone = releases.step("reset", release.name, doing="find its images").splitlines()
     if gone:
         stack.fetch(gone, settings.image_archives)
     path = f"{RELEASES}/{release.name}/compose.yaml"
@@ -170,11 +163,11 @@ def _confirm(release: "Release", given: str | None, *, keep_data: bool) -> None:
 
 
 def _go(release: "Release", change: "Change", settings: "Settings", project: str) -> list[str]:
-    from infisical_iac.operations import audit, changeover
+    from infisical_iac.operations import audit, host_change
     from infisical_iac.upgrade.following import differing, moved
 
     with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
-        told = changeover.made(change, settings, project)
+        told = host_change.made(change, settings, project)
     return [
         *told,
         f"Infisical {change.wanted.version} serves, as of {release.name}.",

@@ -7,8 +7,8 @@ from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.ingress import traefik
 from infisical_iac.operations import (
-    cluster_change,
     cluster_stack,
+    cluster_upgrade,
     ingress,
     keys,
     leftovers,
@@ -105,13 +105,14 @@ def roll_out(known: Preflight, cluster: Cluster) -> None:
             site=site,
             name="End a rotation that was interrupted",
         )
-        cluster_change.ended(
+        upgrade.ended(
             unfinished=unfinished(known.machine.upgrading),
-            site=site,
+            settings=settings,
             project=project,
+            site=site,
             name="End a change of version that was interrupted",
         )
-        cluster_change.upgraded(site=site, project=project, name="Change the version")
+        cluster_upgrade.upgraded(site=site, project=project, name="Change the version")
         cluster_stack.rolled_out(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:
         leftovers.dropped(machine=known.machine, name="Forget what was begun as lead")

@@ -1,16 +1,24 @@
 """The change of a version that the settings ask for, with a way back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pyinfra.context import host
 
 from infisical_iac.facts.upgrade import UpgradeState
-from infisical_iac.operations import changeover, gate, journal, stack
-from infisical_iac.operations.changeover import Change, ChangeFailed
-from infisical_iac.operations.remote import run
+from infisical_iac.operations import (
+    cluster_change,
+    gate,
+    host_change,
+    journal,
+    releases,
+    stack,
+)
+from infisical_iac.operations.changeover import ChangeFailed
+from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.host_change import Change
 from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade import RELEASES, path
 from infisical_iac.upgrade.known import IMAGE_KIB
@@ -22,18 +30,39 @@ CHANGE = "unfinished change of version"
 
 
 @telling_operation
-def ended(unfinished: Unfinished | None, *, settings: Settings, project: str) -> Commands:
-    """End a change of version that was interrupted: completed if it is well, else undone."""
+def ended(
+    unfinished: Unfinished | None, *, settings: Settings, project: str, site: Site | None = None
+) -> Commands:
+    """End a change of version that was interrupted: completed if it is well, else undone.
+
+    Args:
+        site: of a cluster, which is rolled out again.
+    """
     if unfinished is None:
         host.noop("no change of version is under way")
         return
     how = "completed if it is well, else undone" if unfinished.phase == "swapped" else "undone"
     journal.item("~", CHANGE, f"{unfinished.release}, {how}")
-    yield step(_recover, unfinished, settings, project)
+    yield step(_recover, unfinished, settings, project, site)
 
 
-def _recover(unfinished: Unfinished, settings: Settings, project: str) -> None:
-    journal.current().shown.append(changeover.recover(unfinished, settings, project))
+def _recover(unfinished: Unfinished, settings: Settings, project: str, site: Site | None) -> None:
+    journal.current().shown.append(recover(unfinished, settings, project, site))
+
+
+def recover(unfinished: Unfinished, settings: Settings, project: str, site: Site | None) -> str:
+    """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
+    if site:
+        return cluster_change.recover(unfinished, site, project)
+    return host_change.recover(unfinished, settings, project)
+
+
+def waits() -> bool:
+    """Whether what an upgrade is to do can't be seen yet, which is told then."""
+    if not journal.will_change(CHANGE):
+        return False
+    journal.unknown("whether a version changes can be seen once the last change has ended")
+    return True
 
 
 @telling_operation
@@ -44,8 +73,7 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     UpgradeError, with nothing touched, for a change that can't be made, CanaryError where secrets
     can't be decrypted before it already, and ChangeFailed for one that was undone.
     """
-    if journal.will_change(CHANGE):
-        journal.unknown("whether a version changes can be seen once the last change has ended")
+    if waits():
         return
     there, wanted = stack.look(compose, settings.images), path.images_of(compose)
     found = there.upgrade
@@ -62,7 +90,8 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
         journal.item("~", what, change + failed(found, wanted))
     if missing:
         yield step(stack.fetch, missing, settings.image_archives)
-    yield step(_change, Change(found.was, compose), settings, project)
+    made = partial(host_change.made, Change(found.was, compose), settings, project)
+    yield step(make, made)
 
 
 def failed(found: UpgradeState, wanted: Images) -> str:
@@ -73,10 +102,10 @@ def failed(found: UpgradeState, wanted: Images) -> str:
 
 def refuse_room(missing: Sequence[str], settings: Settings) -> None:
     """Raise UpgradeError if a change that needs the `missing` images does not fit."""
-    said = run(script("releases", "room"), doing="see how much room there is").split()
+    said = releases.step("room", doing="see how much room there is").split()
     *disks, data = map(int, said)
-    images, volumes, releases = map(Disk, disks[::2], disks[1::2])
-    path.refuse_room(Room(images, volumes, releases, data), images=_size(missing, settings))
+    images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
+    path.refuse_room(Room(images, volumes, dumps, data), images=_size(missing, settings))
 
 
 def _size(missing: Sequence[str], settings: Settings) -> int:
@@ -88,9 +117,10 @@ def _size(missing: Sequence[str], settings: Settings) -> int:
     return IMAGE_KIB if missing else 0
 
 
-def _change(change: Change, settings: Settings, project: str) -> None:
+def make(change: Callable[[], list[str]]) -> None:
+    """Make a change, and have said what it returns; where it fails, what helps is noted."""
     try:
-        journal.current().shown += changeover.made(change, settings, project)
+        journal.current().shown += change()
     except ChangeFailed:
         journal.current().remedy = "the next run tries it again, unless the setting is changed back"
         raise

@@ -23,6 +23,16 @@ class Unfinished(NamedTuple):
     phase: str
     image: str
 
+    @property
+    def new(self) -> str:
+        """The version of Infisical that it is to."""
+        return Images(self.image, "").version
+
+    @property
+    def old(self) -> str:
+        """The version of Infisical that it is from."""
+        return self.release.partition("-")[2]
+
 
 @dataclass(frozen=True)
 class Release:

@@ -29,6 +29,7 @@ def die_at(script: str, line: str) -> None:
     from infisical_iac.operations import (
         changeover,
         moves,
+        releases,
         repositories,
         restore,
         rotation,
@@ -50,7 +51,8 @@ def die_at(script: str, line: str) -> None:
                 os._exit(KILLED)
             raise
 
-    for module in (changeover, moves, repositories, restore, rotation, scaling, snapshot, stack):
+    with_steps = [changeover, moves, releases, repositories, restore, rotation, scaling]
+    for module in [*with_steps, snapshot, stack]:
         replace(module, "run", die)
 
 

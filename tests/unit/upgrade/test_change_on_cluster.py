@@ -9,10 +9,11 @@ from infisical_iac.operations import (
     cluster_change,
     cluster_stack,
     gate,
+    releases,
     session,
     snapshot,
 )
-from infisical_iac.operations.changeover import ChangeFailed
+from infisical_iac.operations.changeover import ChangeFailed, Changeover
 from infisical_iac.operations.cluster_change import Change
 from infisical_iac.operations.cluster_stack import RolloutError, Site
 from infisical_iac.operations.gate import GateError
@@ -59,15 +60,16 @@ class _Lead:
 @pytest.fixture
 def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
     made = _Lead()
-    monkeypatch.setattr(cluster_change, "run", made.run)
-    monkeypatch.setattr(cluster_change, "script", made.script)
-    monkeypatch.setattr(cluster_change, "logger", _Quiet())
-    monkeypatch.setattr(cluster_change, "host", _Quiet())
-    monkeypatch.setattr(cluster_change, "_taken", lambda name: _THEN)
+    monkeypatch.setattr(changeover, "run", made.run)
+    monkeypatch.setattr(changeover, "script", made.script)
+    for module in (changeover, cluster_change):
+        monkeypatch.setattr(module, "logger", _Quiet())
+        monkeypatch.setattr(module, "host", _Quiet())
+    monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
     monkeypatch.setattr(cluster_stack, "roll_out", made.roll_out)
-    monkeypatch.setattr(changeover, "on_releases", lambda *_, **__: "")
-    monkeypatch.setattr(changeover, "let_go", lambda *_: None)
-    monkeypatch.setattr(changeover, "releases", lambda: [_RELEASE])
+    monkeypatch.setattr(releases, "step", lambda *_, **__: "")
+    monkeypatch.setattr(releases, "let_go", lambda *_: None)
+    monkeypatch.setattr(releases, "kept", lambda: [_RELEASE])
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: _Answering())
@@ -103,7 +105,7 @@ def test_an_upgrade_stops_nobody_and_is_proven(lead: _Lead) -> None:
 
 def test_a_version_that_never_gets_healthy_costs_no_data(lead: _Lead) -> None:
     lead.failing = ["roll out v0.166.0"]
-    with pytest.raises(ChangeFailed, match=r"v0\.165\.16 serves again, with all data; see"):
+    with pytest.raises(ChangeFailed, match=r"v0\.165\.16 serves again with all data; see"):
         _upgrade()
     assert lead.steps == [*_UP, *_BACK, "end"]
 

@@ -1,0 +1,90 @@
+"""A change of version on a single host: Infisical stands still from its dump to its new start."""
+
+from dataclasses import dataclass
+
+from infisical_iac.operations import changeover, gate, releases, session, snapshot, stack
+from infisical_iac.operations.changeover import DIRECTORY, PROJECT, Changeover
+from infisical_iac.operations.remote import write
+from infisical_iac.settings import Settings
+from infisical_iac.upgrade.path import Images, UpgradeError, images_of, way_in
+from infisical_iac.upgrade.release import Release, Unfinished
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to run, and with which data.
+
+    Attributes:
+        was: what runs now.
+        compose: the text of the wanted Compose file, whose images are on the host.
+        data: the release whose data it gets; None for those that are there.
+    """
+
+    was: Images
+    compose: str
+    data: Release | None = None
+
+    @property
+    def wanted(self) -> Images:
+        """What is to run."""
+        return images_of(self.compose)
+
+
+def made(change: Change, settings: Settings, project: str) -> list[str]:
+    """Make the change, and return what is to be said of it.
+
+    Raises ChangeFailed, with what ran before running again, or with how it comes to.
+
+    Args:
+        project: the slug of the project whose secrets are read before and after.
+    """
+    now, then = way_in(stack.compose_text()), way_in(change.compose)
+    before = gate.before(settings, project, now.port, same_way=now == then)
+    unfinished = changeover.starting(change.was, change.wanted.infisical)
+    under_way = _OnHost(unfinished, settings, project, before)
+    under_way.begin()
+    with under_way.or_back():
+        under_way.swap(change)
+        told = under_way.prove(same_data=change.data is None)
+    under_way.end()
+    return told
+
+
+def recover(unfinished: Unfinished, settings: Settings, project: str) -> str:
+    """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
+    if _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
+        return f"Infisical {unfinished.old} serves again, as it did."
+    return f"Infisical {unfinished.new} serves."
+
+
+@dataclass(frozen=True)
+class _OnHost(Changeover):
+    program = "upgrade"
+    place = "host"
+
+    def swap(self, change: Change) -> None:
+        """Dump what is there, load what is wanted, and let the two change places."""
+        write(f"{DIRECTORY}/compose.yaml", change.compose)
+        self.dump(pausing=True)
+        self.load_beside(change.data)
+        further = ("data",) if change.data else ()
+        self.step("swap", f"{PROJECT}_postgres", *further, doing="put the new data in place")
+        session.forget()
+
+    def load(self) -> dict[str, int]:
+        return snapshot.load(DIRECTORY, PROJECT, self.settings.start_timeout)
+
+    def prove(self, *, same_data: bool) -> list[str]:
+        stack.up(self.settings.start_timeout)
+        port = stack.published_port()
+        return gate.passed(self.settings, self.project, self.before, port=port, same_data=same_data)
+
+    def back(self) -> str:
+        snapshot.clean(DIRECTORY, PROJECT)
+        self.step("back", doing="bring the old data back")
+        releases.step("reset", self.unfinished.release, doing="bring the old images back")
+        session.forget()
+        stack.up(self.settings.start_timeout)
+        if not session.api(stack.published_port()).answers():
+            raise UpgradeError("the API does not answer")
+        return "with all data"
