@@ -1,11 +1,10 @@
 # Prints the beginning of a file with every secret of this host masked: content.sh <file>
 set -u
 root=/etc/infisical
+. ./secrecy.sh
 
 secrets() {
-    for key in "$root"/keys/*; do
-        test ! -f "$key" || { cat "$key"; echo; }
-    done
+    all_keys
     sed -n 's/^[A-Z_]*\(PASSWORD\|SECRET\|KEY\)=//p' \
         "$root"/*.env "$root"/credentials/*.env "$root"/backup/*.env 2>/dev/null
 }

@@ -1,5 +1,6 @@
 # What the scripts share that let other data of PostgreSQL take the place of those that are there.
 . ./alone.sh
+. ./secrecy.sh
 main=infisical_postgres
 
 containers() { docker ps --all --quiet --filter "label=$project"; }
@@ -42,14 +43,8 @@ empty_redis() { ! there infisical_redis || find "$(place infisical_redis)" -mind
 
 # The last lines of all containers, into the file $1, without any secret.
 keep_logs() {
-    secrets=$(mktemp)
-    for key in "$root"/keys/*; do
-        cat "$key"
-        echo
-    done | grep . >"$secrets"
-    test ! -s "$secrets" || for container in $(containers); do
+    for container in $(containers); do
         echo "== $(docker inspect --format '{{ .Name }} {{ .Config.Image }} {{ .State.Status }}' "$container")"
         docker logs --tail 200 "$container" 2>&1
-    done | grep -vFf "$secrets" | store "$1"
-    rm -f "$secrets"
+    done | without_secrets | store "$1"
 }

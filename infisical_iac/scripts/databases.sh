@@ -2,6 +2,7 @@
 # PostgreSQL replicates whatever is done at its primary.
 . ./alone.sh
 . ./database.sh
+. ./secrecy.sh
 main=infisical
 new=infisical_restoring
 
@@ -113,13 +114,6 @@ empty_redis() {
 
 # The last lines of Infisical, into the file $1, without any secret.
 keep_logs() {
-    secrets=$(mktemp)
-    for key in "$keys"/*; do
-        cat "$key"
-        echo
-    done | grep . >"$secrets"
-    test ! -s "$secrets" ||
-        timeout 30 docker service logs --raw --tail 200 infisical_infisical 2>&1 |
-        grep -vFf "$secrets" | store "$1"
-    rm -f "$secrets"
+    timeout 30 docker service logs --raw --tail 200 infisical_infisical 2>&1 |
+        without_secrets | store "$1"
 }

@@ -16,6 +16,7 @@ umask 077
 root=/etc/infisical
 here=$2
 . ./compose.sh
+. ./secrecy.sh
 
 fail() {
     echo "$1" >&2
@@ -55,13 +56,7 @@ of() { docker inspect --format "{{ .State.$1 }}" "$container"; }
 
 # Why the container is not well, by what it said last; without any secret.
 why() {
-    secrets=$(mktemp)
-    for key in "$root"/keys/*; do
-        cat "$key"
-        echo
-    done | grep . >"$secrets"
-    said=$(docker logs --tail 50 "$container" 2>&1 | grep -vFf "$secrets" || true)
-    rm -f "$secrets"
+    said=$(docker logs --tail 50 "$container" 2>&1 | without_secrets)
     case $said in
     *"unable to authenticate data"* | *"Invalid key length"*)
         echo "the encryption key of the host is not the one that its secrets are encrypted with"

@@ -9,6 +9,7 @@
 set -u
 root=/etc/infisical
 . ./compose.sh
+. ./secrecy.sh
 
 ours() { compose --project-name infisical --project-directory "$root" "$@"; }
 
@@ -83,18 +84,12 @@ wait() {
         test "$(date +%s)" -lt "$limit" || break
         sleep 0.5
     done
-    secrets=$(mktemp)
-    trap 'rm -f "$secrets"' EXIT
-    for key in "$root"/keys/*; do
-        cat "$key"
-        echo
-    done | grep . >"$secrets"
     echo "$unwell" | while read -r service status health restarts; do
         echo "$service is $status, health $health, restarted $restarts times"
         containers | xargs --no-run-if-empty docker inspect --format '{{
             index .Config.Labels "com.docker.compose.service" }} {{ .Id }}' |
             sed -n "s/^$service //p" | xargs --no-run-if-empty docker logs --tail 12 2>&1 |
-            grep -vFf "$secrets" | cut -c 1-300 | sed 's/^/  /'
+            without_secrets | cut -c 1-300 | sed 's/^/  /'
     done
 }
 
