@@ -5,25 +5,17 @@
 #
 # Dump and counts are of one moment: the transaction that counts lends its snapshot to pg_dump.
 # What the files hold is told in infisical_iac/backup/__init__.py.
-set -eu
-umask 077
+. ./basics.sh
 . ./database.sh
-root=/etc/infisical
+. ./room.sh
 into=$1
 as=infisical-backup-$(hostname)
 # An upgrade makes a snapshot too, where backups may not be set up yet.
 test ! -e "$root/backup/backup.conf" || . "$root/backup/backup.conf"
 
-fail() {
-    echo "$1" >&2
-    exit 1
-}
-
 check_room() {
-    needed=$(($(echo "SELECT pg_database_size('infisical')" | sql) / 1024 + 65536))
-    free=$(df -Pk "$into" | awk 'NR == 2 { print $4 }')
-    test "$free" -gt "$needed" || fail \
-        "the dump may take $((needed / 1024)) MB and $into has $((free / 1024)) MB free: make room"
+    size=$(echo "SELECT pg_database_size('infisical')" | sql)
+    has_room "$((size / 1024 + 65536))" "$into" || fail "the dump $takes and $into $has"
 }
 
 # Standard output is the dump; counts and the marks that all is done go to standard error, and are

@@ -2,6 +2,7 @@
 # PostgreSQL replicates whatever is done at its primary.
 . ./alone.sh
 . ./database.sh
+. ./room.sh
 . ./secrecy.sh
 main=infisical
 new=infisical_restoring
@@ -12,10 +13,8 @@ there() { test -n "$(echo "SELECT 1 FROM pg_database WHERE datname = '$1'" | at_
 
 # Each node keeps a copy of all.
 check_room() {
-    needed=$(($(stat --format %s "$here/fetched/database.dump") / 1024 * 3 + 262144))
-    free=$(df -Pk "$(docker info --format '{{ .DockerRootDir }}')" | awk 'NR == 2 { print $4 }')
-    test "$free" -gt "$needed" || fail "the snapshot may take $((needed / 1024)) MB beside the data, \
-and Docker's disk has $((free / 1024)) MB free: make room on each node"
+    has_room "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')" ||
+        fail "the snapshot $takes beside the data, and Docker's disk $has on each node"
 }
 
 # Without a standby that has it too, PostgreSQL ends no change; one that is about to be it is waited

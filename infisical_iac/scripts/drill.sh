@@ -21,6 +21,7 @@ manifest=$state/fetched/manifest.json
 . /etc/infisical/backup/backup.conf
 . "$here/reporting.sh"
 . ./containers.sh
+. ./room.sh
 . ./sharing.sh
 
 target='' snapshot='' away='' error='' looked=''
@@ -57,12 +58,10 @@ END
 }
 
 # What serves needs the disk more.
-has_room() {
-    needed=$((bytes / 1024 + 262144))
-    free=$(df -Pk "$state" | awk 'NR == 2 { print $4 }')
-    reason="the snapshot may take $((needed / 1024)) MB in $state, which has $((free / 1024)) MB free: \
-make room"
-    test "$free" -gt "$needed"
+has_room_for_it() {
+    has_room "$((bytes / 1024 + 262144))" "$state" && return
+    reason="the snapshot $takes in $state, which $has"
+    return 1
 }
 
 fetch() {
@@ -71,7 +70,7 @@ fetch() {
     pick
     reason="there is no snapshot"
     test "$wanted" = latest || reason="$reason $wanted"
-    test -n "$snapshot" && has_room || return
+    test -n "$snapshot" && has_room_for_it || return
     attempt snapshot.sh fetch "$state" "$1" "$snapshot"
 }
 

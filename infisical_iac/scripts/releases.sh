@@ -15,6 +15,7 @@
 # What a release is, infisical_iac/upgrade/__init__.py says.
 . ./basics.sh
 . ./database.sh
+. ./room.sh
 releases=/var/backups/infisical-iac/upgrades
 kept=infisical-iac/kept
 main=infisical_postgres
@@ -66,7 +67,7 @@ room() {
     until [ -d "$where" ]; do where=$(dirname "$where"); done
     data=$(docker volume inspect --format '{{ .Mountpoint }}' "$main")
     for place in "$(docker info --format '{{ .DockerRootDir }}')" "$data" "$where"; do
-        echo "$(stat --format %d "$place") $(df -Pk "$place" | awk 'NR == 2 { print $4 }')"
+        echo "$(stat --format %d "$place") $(free_kib "$place")"
     done
     du -sk --exclude=pg_wal "$data" | cut -f 1
 }

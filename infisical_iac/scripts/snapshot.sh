@@ -11,17 +11,11 @@
 #                                                       prints the address of Infisical
 #   snapshot.sh clean <directory> <project>             takes away all that the project has, and
 #                                                       what was fetched
-set -eu
-umask 077
-root=/etc/infisical
-here=$2
+. ./basics.sh
 . ./compose.sh
+. ./room.sh
 . ./secrecy.sh
-
-fail() {
-    echo "$1" >&2
-    exit 1
-}
+here=$2
 
 fetch() {
     rm -rf "$here/fetched"
@@ -44,12 +38,9 @@ fetch() {
 }
 
 check_room() {
-    needed=$(($(stat --format %s "$here/fetched/database.dump") / 1024 * 3 + 262144))
     # They may be on a data volume.
-    volumes=$(docker info --format '{{ .DockerRootDir }}')/volumes
-    free=$(df -Pk "$volumes" | awk 'NR == 2 { print $4 }')
-    test "$free" -gt "$needed" || fail "the snapshot may take $((needed / 1024)) MB beside the data, \
-and Docker's disk has $((free / 1024)) MB free: make room"
+    has_room "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')/volumes" ||
+        fail "the snapshot $takes beside the data, and Docker's disk $has"
 }
 
 of() { docker inspect --format "{{ .State.$1 }}" "$container"; }
