@@ -10,19 +10,20 @@
 #   dissolve.sh forget            on a host that has no Infisical any more: its timers, and the
 #                                 keys and records that it shared with the others
 . ./data.sh
+. ./nodes.sh
 . ./state.sh
 stack=infisical
 of_stack=label=com.docker.stack.namespace=$stack
 
 services() {
     test "$(docker info --format '{{ .Swarm.ControlAvailable }}')" = true || return 0
-    docker node ls --quiet >/dev/null 2>&1 || return 0
+    manages || return 0
     docker stack rm "$stack" >/dev/null 2>&1
 }
 
 # What is left is of tasks that ended long ago, or of a node without managers, which it leaves next.
 containers_end() {
-    docker node ls --quiet >/dev/null 2>&1 || return 0
+    manages || return 0
     for attempt in $(seq 240); do
         test -n "$(docker ps --quiet --filter "$of_stack")" || return 0
         sleep 0.5

@@ -5,11 +5,11 @@
 # `patroni <JSON>`, if a member of it runs here. Prints nothing where Docker is not in a Swarm that
 # it manages.
 set -eu
-command -v docker >/dev/null || exit 0
-ids=$(docker node ls --quiet 2>/dev/null) || exit 0
+. ./nodes.sh
+manages || exit 0
 number='{{with index .Spec.Labels "infisical.node"}}{{.}}{{else}}-{{end}}'
 vote='{{with .ManagerStatus}}{{.Reachability}}{{else}}-{{end}}'
-docker node inspect --format "node {{.Description.Hostname}} $number {{.Status.State}} $vote" $ids
+inspect_nodes "node {{.Description.Hostname}} $number {{.Status.State}} $vote"
 echo "databases $(docker service ls --quiet --filter name=infisical_postgres- | wc -l)"
 id=$(docker ps --quiet --filter 'name=^/?infisical_postgres-[123]\.' | head -n 1)
 test -z "$id" || {

@@ -13,6 +13,7 @@
 #   log <JSON>                                        a line of the audit log
 . ./status.sh
 . ./containers.sh
+. ./nodes.sh
 
 in_container() { # in_container <service> <command …>
     id=$(container "$1")
@@ -20,7 +21,7 @@ in_container() { # in_container <service> <command …>
     test -z "$id" || timeout 10 docker exec --env REDISCLI_AUTH "$id" "$@" 2>/dev/null
 }
 
-docker node ls --quiet 2>/dev/null | sort -u | xargs --no-run-if-empty docker node inspect --format 'member {{
+inspect_nodes 'member {{
     with index .Spec.Labels "infisical.host" }}{{ . }}{{ else }}{{ .Description.Hostname }}{{ end }} {{
     .Status.State }} {{ .Spec.Availability }} {{ with .ManagerStatus }}{{
         if .Leader }}leader{{ else }}{{ .Reachability }}{{ end }}{{ else }}-{{ end }}'
