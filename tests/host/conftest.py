@@ -32,10 +32,9 @@ _OF_INGRESS = {
     "test_ingress.py": ("caddy", "traefik"),
     "test_rotation.py": ("caddy",),
 }
-# The topology that a file of tests is for; the others are for both.
-_OF_TOPOLOGY = {"test_cluster.py": "swarm"}
 # What is inside Infisical is the same from each node of a cluster, and asked for on one.
-_ONCE = ("test_access.py", "test_api.py", "test_cluster.py")
+_ONCE = ("test_access.py", "test_api.py")
+_OF_CLUSTER = _HERE / "cluster"
 _TARGETS = pytest.StashKey[list[target.Target]]()
 _REACHED = pytest.StashKey[list[target.Target]]()
 
@@ -59,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_TARGETS] = found = target.read(config.getoption("--inventory"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
-    # Of a cluster, those that answer are verified, and test_cluster.py tells of the others.
+    # Of a cluster, those that answer are verified, and what is in cluster/ tells of the others.
     reached = [each for each in found if each.answers] if len(found) > 1 else found
     if not reached:
         raise pytest.UsageError("no host of the cluster can be reached")
@@ -74,8 +73,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if _TARGETS not in config.stash:
         return True
     settings = config.stash[_TARGETS][0].settings
-    topology = settings.topology
-    if _OF_TOPOLOGY.get(collection_path.name, topology) != topology:
+    if collection_path == _OF_CLUSTER and settings.topology == "single":
         return True
     if collection_path.name == "test_bans.py" and settings.fail2ban == "off":
         return True
@@ -94,7 +92,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     reached = metafunc.config.stash[_REACHED]
     workspace, settings = reached[0].workspace, reached[0].settings
     if settings.topology == "swarm" and "verified" in metafunc.fixturenames:
-        on = reached[:1] if Path(str(metafunc.module.__file__)).name in _ONCE else reached
+        file = Path(str(metafunc.module.__file__))
+        on = reached[:1] if file.name in _ONCE or file.parent == _OF_CLUSTER else reached
         names = [each.name for each in on]
         metafunc.parametrize("verified", on, ids=names, indirect=True, scope="session")
     if "any_service" in metafunc.fixturenames:

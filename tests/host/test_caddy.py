@@ -44,7 +44,7 @@ def test_it_runs_the_image_of_the_settings(settings: Settings, caddy: Inspected)
     assert caddy["Config"]["Image"] == settings.caddy_image
 
 
-@pytest.mark.single("test_cluster.py looks at the services")
+@pytest.mark.single("tests/host/cluster looks at the services")
 def test_it_was_made_from_the_configuration_in_place(host: Host, settings: Settings) -> None:
     compose = host.check_output("cat /etc/infisical/compose.yaml")
     fact = Stack()

@@ -31,7 +31,7 @@ def stack(host: Host, settings: Settings) -> StackState:
     return fact.process(host.check_output(command).splitlines())
 
 
-@pytest.mark.single("test_cluster.py looks at the services")
+@pytest.mark.single("tests/host/cluster looks at the services")
 def test_the_stack_has_these_containers_and_no_other(
     settings: Settings, inspected: dict[str, Inspected]
 ) -> None:
@@ -50,7 +50,7 @@ def test_it_comes_back_after_a_crash_and_a_reboot(container: Inspected) -> None:
     assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-@pytest.mark.single("test_cluster.py looks at the services")
+@pytest.mark.single("tests/host/cluster looks at the services")
 @each_service
 def test_it_was_made_from_the_configuration_in_place(stack: StackState, service: str) -> None:
     [made] = stack.containers[service]

@@ -94,7 +94,7 @@ def test_no_value_serves_two_purposes(secrets: dict[str, Secret]) -> None:
     assert len(confidential(secrets)) == len(hidden)
 
 
-@pytest.mark.single("a Swarm has secrets of its own; test_cluster.py looks at them")
+@pytest.mark.single("a Swarm has secrets of its own; tests/host/cluster looks at them")
 def test_what_compose_reads_follows_from_the_keys(
     connection: Connection, secrets: dict[str, Secret]
 ) -> None:

@@ -66,7 +66,7 @@ def test_infisical_is_published_on_the_loopback_address_only(
     assert published == {"8080/tcp": expected}
 
 
-@pytest.mark.single("test_cluster.py asks from the other nodes")
+@pytest.mark.single("tests/host/cluster asks from the other nodes")
 def test_no_other_address_of_the_host_answers_for_infisical(host: Host, settings: Settings) -> None:
     addresses = host.check_output("hostname -I").split()
     assert addresses
@@ -93,7 +93,7 @@ def test_the_network_of_the_databases_is_internal(databases: dict[str, Any]) -> 
     assert databases["Internal"] is True
 
 
-@pytest.mark.single("test_cluster.py looks at the services")
+@pytest.mark.single("tests/host/cluster looks at the services")
 def test_only_the_stack_is_in_the_network_of_the_databases(
     databases: dict[str, Any], inspected: dict[str, Inspected]
 ) -> None:

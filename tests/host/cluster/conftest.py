@@ -1,0 +1,36 @@
+"""What the tests of a cluster look at, each read once."""
+
+from typing import Any
+
+import pytest
+
+from tests.host.cluster import looks
+from tests.host.cluster.looks import Node
+from tests.host.connection import Connection
+
+
+@pytest.fixture(scope="session")
+def nodes(connections: dict[str, Connection]) -> list[Node]:
+    """All that can be reached."""
+    return looks.nodes(connections)
+
+
+@pytest.fixture(scope="session")
+def data_nodes(nodes: list[Node]) -> list[Node]:
+    return [node for node in nodes if node.seen.control and node.member.number]
+
+
+@pytest.fixture(scope="session")
+def manager(data_nodes: list[Node]) -> Node:
+    assert data_nodes, "no manager can be reached that has a majority"
+    return data_nodes[0]
+
+
+@pytest.fixture(scope="session")
+def services(manager: Node) -> dict[str, dict[str, Any]]:
+    return looks.services(manager)
+
+
+@pytest.fixture(scope="session")
+def tasks(manager: Node) -> dict[str, list[tuple[str, str]]]:
+    return looks.tasks(manager)

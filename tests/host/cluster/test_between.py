@@ -1,0 +1,66 @@
+"""What a cluster's nodes let through, to each other and to whoever asks."""
+
+from typing import Any
+
+import pytest
+
+from infisical_iac.settings import Settings
+from tests.host.cluster.looks import Node
+
+# Of etcd, PostgreSQL, Patroni, Redis and Sentinel: for the overlay networks alone.
+_INNER = (2379, 2380, 5432, 8008, 6379, 26379)
+
+
+@pytest.mark.parametrize("network", ["consensus", "databases", "edge"])
+def test_what_the_nodes_tell_each_other_is_encrypted_where_the_kernels_can(
+    nodes: list[Node], manager: Node, network: str
+) -> None:
+    options = manager.run(
+        f"docker network inspect --format '{{{{ json .Options }}}}' infisical_{network}"
+    )
+    assert ('"encrypted"' in options) is all(node.seen.esp for node in nodes)
+
+
+def test_nothing_is_published_but_the_proxy_and_that_on_its_own_node(
+    settings: Settings, services: dict[str, dict[str, Any]]
+) -> None:
+    published = {
+        name: [
+            (port["PublishedPort"], port["TargetPort"], port["PublishMode"])
+            for port in each["Spec"].get("EndpointSpec", {}).get("Ports", [])
+        ]
+        for name, each in services.items()
+    }
+    assert {name: ports for name, ports in published.items() if ports} == {
+        "haproxy": [(settings.http_port, 8080, "host")]
+    }
+
+
+def test_each_node_answers_for_infisical(settings: Settings, nodes: list[Node]) -> None:
+    asked = (
+        "curl --silent --max-time 10 --output /dev/null --write-out '%{http_code}' "
+        f"http://127.0.0.1:{settings.http_port}/api/status"
+    )
+    assert {node.name: node.run(asked) for node in nodes} == {node.name: "200" for node in nodes}
+
+
+def test_no_node_lets_another_one_in_for_more_than_the_swarm(
+    settings: Settings, nodes: list[Node]
+) -> None:
+    ports = (settings.http_port, *_INNER)
+    reached = [
+        f"{port} of {other.name} from {node.name}"
+        for node in nodes
+        for other in nodes
+        for port in (node.run(_open(other.seen.advertised, ports)).split() if node != other else ())
+    ]
+    assert reached == []
+
+
+def _open(address: str, ports: tuple[int, ...]) -> str:
+    """A command that prints those of the ports that can be connected to."""
+    each = " ".join(map(str, ports))
+    return (
+        f"for port in {each}; do (timeout 2 bash -c "
+        f'": </dev/tcp/{address}/$port" && echo $port) 2>/dev/null & done; wait'
+    )

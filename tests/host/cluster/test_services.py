@@ -1,0 +1,97 @@
+"""The services of a cluster's stack: which, how many, where, and with which secrets and configs."""
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from infisical_iac.cluster.settings import DATA_NODES
+from infisical_iac.settings import Settings
+from tests.host.cluster.looks import Node
+from tests.host.secrecy import Secret, lines_holding
+from tests.host.stored import confidential
+from tests.host.target import Target
+
+_DATA = ("etcd", "postgres", "redis", "sentinel")
+
+
+def test_the_stack_has_these_services_and_no_other(
+    settings: Settings, services: dict[str, dict[str, Any]]
+) -> None:
+    numbered = {f"{each}-{number}" for each in _DATA for number in range(1, DATA_NODES + 1)}
+    caddy = {"caddy"} if settings.ingress == "caddy" else set()
+    assert set(services) == {"infisical", "haproxy", *numbered, *caddy}
+
+
+def test_each_service_runs_as_often_as_it_should(
+    settings: Settings,
+    targets: list[Target],
+    services: dict[str, dict[str, Any]],
+    tasks: dict[str, list[tuple[str, str]]],
+) -> None:
+    wanted = dict.fromkeys(services, 1) | {"infisical": settings.infisical_replicas}
+    wanted |= {each: len(targets) for each in ("haproxy", "caddy") if each in services}
+    running = {
+        name: sum(state == "running" for _, state in tasks.get(name, [])) for name in services
+    }
+    assert running == wanted
+
+
+def test_the_replicas_of_infisical_are_spread(
+    settings: Settings, targets: list[Target], tasks: dict[str, list[tuple[str, str]]]
+) -> None:
+    where = {node for node, _ in tasks["infisical"]}
+    assert len(where) == min(settings.infisical_replicas, len(targets))
+
+
+@pytest.mark.parametrize("service", _DATA)
+def test_what_keeps_data_is_on_a_node_of_its_own(
+    tasks: dict[str, list[tuple[str, str]]], service: str
+) -> None:
+    where = [tasks[f"{service}-{number}"][0][0] for number in range(1, DATA_NODES + 1)]
+    assert len(set(where)) == DATA_NODES
+
+
+def test_a_new_version_that_is_never_well_is_taken_back(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    update = services["infisical"]["Spec"]["UpdateConfig"]
+    assert (update["Parallelism"], update["FailureAction"]) == (1, "rollback")
+    assert services["infisical"].get("UpdateStatus", {}).get("State") in (None, "completed")
+
+
+@pytest.mark.parametrize("kind", ["secret", "config"])
+def test_the_swarm_keeps_no_other_secret_and_config_than_those_in_use(
+    manager: Node, services: dict[str, dict[str, Any]], kind: str
+) -> None:
+    used = {
+        each[f"{kind.capitalize()}Name"]
+        for service in services.values()
+        for each in service["Spec"]["TaskTemplate"]["ContainerSpec"].get(f"{kind.capitalize()}s")
+        or ()
+    }
+    kept = manager.run(f"docker {kind} ls --format '{{{{ .Name }}}}'").split()
+    assert sorted(kept) == sorted(used)
+
+
+def test_a_config_is_named_after_what_is_in_it(manager: Node) -> None:
+    names = manager.run("docker config ls --format '{{ .Name }}'").split()
+    assert names
+    for name in names:
+        text = manager.connection.quietly(
+            f"docker config inspect --format '{{{{ printf \"%s\" .Spec.Data }}}}' {name}"
+        ).removesuffix("\n")
+        assert name.endswith(hashlib.sha256(text.encode()).hexdigest()[:12]), name
+
+
+def test_what_the_swarm_shows_of_services_and_configs_holds_no_secret(
+    manager: Node, secrets: dict[str, Secret]
+) -> None:
+    hidden = confidential(secrets)
+    assert hidden
+    text = "docker config inspect --format '{{ printf \"%s\" .Spec.Data }}'"
+    for command in (
+        "docker service ls --quiet | xargs docker service inspect",
+        f"docker config ls --quiet | xargs {text}",
+    ):
+        assert lines_holding(hidden, manager.connection, command) == 0, command
