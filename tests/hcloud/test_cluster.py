@@ -223,33 +223,6 @@ def test_a_server_on_its_own_becomes_the_first_node(world: World) -> None:
     assert world.run("plan").exit_code == 0
 
 
-@pytest.mark.parametrize(("kind", "what"), [("networks", "network"), ("load_balancers", "Load")])
-def test_what_somebody_else_made_is_refused_and_left_alone(
-    cluster: World, kind: str, what: str
-) -> None:
-    cluster.cloud.add(kind, name="infisical", services=[], targets=[], private_net=[])
-    sentence = cluster.refused("create", "--yes")
-    assert sentence.startswith(f"the {what}")
-    assert "infisical is not one that infisical-iac made" in sentence
-    assert cluster.api.changes == []
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ('site_url = "http://203.0.113.7"\nserver_dns_zone = ""\n', "a Load Balancer needs a name"),
-        ('ingress = "none"\nserver_dns_zone = ""\n', "'server_dns_zone': with ingress \"none\""),
-        ('balancer_type = "lb99"\n', "has no lb99: choose one of lb11, lb21"),
-    ],
-)
-def test_settings_that_cannot_work_are_told_before_anything_is_made(
-    cluster: World, settings: str, sentence: str
-) -> None:
-    cluster.set(settings)
-    assert sentence in cluster.refused("create", "--yes")
-    assert cluster.api.changes == []
-
-
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

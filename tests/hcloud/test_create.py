@@ -105,29 +105,6 @@ def test_a_server_that_lets_nobody_in_is_given_up_and_taken_up_again(world: Worl
     assert "waited for" in world.run("plan").output
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("servers", "infisical"),
-        ("firewalls", "infisical"),
-        ("volumes", "infisical-data"),
-        ("primary_ips", "infisical-ipv4"),
-    ],
-)
-def test_what_somebody_else_made_is_refused_and_left_alone(
-    world: World, kind: str, name: str
-) -> None:
-    world.cloud.add(kind, name=name, assignee_id=None, applied_to=[])
-    sentence = world.refused("create", "--yes")
-    assert f"{name} is not one that infisical-iac made, and is left alone" in sentence
-    assert world.api.changes == []
-
-
-def test_records_of_somebody_else_are_refused(world: World) -> None:
-    world.cloud.rrsets["secrets", "A"] = {"name": "secrets", "type": "A", "labels": {}}
-    assert "record secrets A in example.com is not one" in world.refused("create", "--yes")
-
-
 def test_a_key_that_is_there_already_is_used(world: World) -> None:
     kind, text, _ = (world.directory / "operator.pub").read_text().split()
     there = world.cloud.add("ssh_keys", name="laptop", public_key=f"{kind} {text} me", labels={})
@@ -202,41 +179,6 @@ def test_a_limit_of_the_project_is_told(world: World) -> None:
     world.cloud.limits["servers"] = 0
     sentence = world.refused("create", "--yes")
     assert sentence.startswith("could not bring about server infisical: the project's limit")
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ("server_ssh_keys = ()\n", "'server_ssh_keys' is empty: nobody could log in"),
-        ('server_ssh_keys = ("none.pub",)\n', "none.pub is no public key of SSH"),
-        ('server_ssh_keys = ("nobody",)\n', "no key named nobody is at Hetzner Cloud"),
-        ('server_type = "cx99"\n', "Hetzner Cloud has no cx99: choose one of cx23, cx33, cx43"),
-        ('server_location = "mars"\n', "cx33 is not sold in mars: choose one of fsn1"),
-        ('server_dns_zone = "example.org"\n', "secrets.example.com is no name in example.org"),
-        ('site_url = "https://a.other.org"\nserver_dns_zone = "other.org"\n', "no zone other.org"),
-    ],
-)
-def test_settings_that_cannot_work_are_told_before_anything_is_made(
-    world: World, settings: str, sentence: str
-) -> None:
-    world.set(settings)
-    assert sentence in world.refused("create", "--yes")
-    assert world.api.changes == []
-
-
-@pytest.mark.parametrize(
-    ("environment", "sentence"),
-    [
-        ({"HCLOUD_TOKEN": ""}, "HCLOUD_TOKEN is not set"),
-        ({"HCLOUD_TOKEN": "a b"}, "HCLOUD_TOKEN has blanks"),
-        ({"HCLOUD_TOKEN": "wrong"}, "HCLOUD_TOKEN is no valid token"),
-        ({"HCLOUD_ENDPOINT": "http://127.0.0.1:9"}, "the API of Hetzner Cloud can't be reached"),
-    ],
-)
-def test_a_token_or_an_api_that_is_no_use_is_told(
-    world: World, environment: dict[str, str], sentence: str
-) -> None:
-    assert sentence in world.refused("plan", **environment)
 
 
 def test_the_token_is_never_shown(world: World) -> None:

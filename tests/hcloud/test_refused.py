@@ -1,0 +1,77 @@
+"""What `server create` and `plan` refuse, with nothing made: others' things, and settings."""
+
+import pytest
+
+from tests.hcloud.world import CLUSTER, World
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "what"),
+    [
+        ("", "servers", "server infisical"),
+        ("", "firewalls", "firewall infisical"),
+        ("", "volumes", "volume infisical-data"),
+        ("", "primary_ips", "primary IP infisical-ipv4"),
+        (CLUSTER, "networks", "network infisical"),
+        (CLUSTER, "load_balancers", "Load Balancer infisical"),
+    ],
+)
+def test_what_somebody_else_made_is_refused_and_left_alone(
+    world: World, settings: str, kind: str, what: str
+) -> None:
+    world.set(settings)
+    # Of one kind or the other, without anything that it would be with.
+    alone = {each: list[str]() for each in ("applied_to", "services", "targets", "private_net")}
+    world.cloud.add(kind, name=what.rpartition(" ")[2], assignee_id=None, **alone)
+    sentence = world.refused("create", "--yes")
+    assert sentence.startswith(f"the {what} is not one that infisical-iac made, and is left alone")
+    assert world.api.changes == []
+
+
+def test_records_of_somebody_else_are_refused(world: World) -> None:
+    world.cloud.rrsets["secrets", "A"] = {"name": "secrets", "type": "A", "labels": {}}
+    assert "record secrets A in example.com is not one" in world.refused("create", "--yes")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("server_ssh_keys = ()\n", "'server_ssh_keys' is empty: nobody could log in"),
+        ('server_ssh_keys = ("none.pub",)\n', "none.pub is no public key of SSH"),
+        ('server_ssh_keys = ("nobody",)\n', "no key named nobody is at Hetzner Cloud"),
+        ('server_type = "cx99"\n', "Hetzner Cloud has no cx99: choose one of cx23, cx33, cx43"),
+        ('server_location = "mars"\n', "cx33 is not sold in mars: choose one of fsn1"),
+        ('server_dns_zone = "example.org"\n', "secrets.example.com is no name in example.org"),
+        ('site_url = "https://a.other.org"\nserver_dns_zone = "other.org"\n', "no zone other.org"),
+        (
+            CLUSTER + 'site_url = "http://203.0.113.7"\nserver_dns_zone = ""\n',
+            "a Load Balancer needs a name",
+        ),
+        (
+            CLUSTER + 'ingress = "none"\nserver_dns_zone = ""\n',
+            "'server_dns_zone': with ingress \"none\"",
+        ),
+        (CLUSTER + 'balancer_type = "lb99"\n', "has no lb99: choose one of lb11, lb21"),
+    ],
+)
+def test_settings_that_cannot_work_are_told_before_anything_is_made(
+    world: World, settings: str, sentence: str
+) -> None:
+    world.set(settings)
+    assert sentence in world.refused("create", "--yes")
+    assert world.api.changes == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"HCLOUD_TOKEN": ""}, "HCLOUD_TOKEN is not set"),
+        ({"HCLOUD_TOKEN": "a b"}, "HCLOUD_TOKEN has blanks"),
+        ({"HCLOUD_TOKEN": "wrong"}, "HCLOUD_TOKEN is no valid token"),
+        ({"HCLOUD_ENDPOINT": "http://127.0.0.1:9"}, "the API of Hetzner Cloud can't be reached"),
+    ],
+)
+def test_a_token_or_an_api_that_is_no_use_is_told(
+    world: World, environment: dict[str, str], sentence: str
+) -> None:
+    assert sentence in world.refused("plan", **environment)
