@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hcloud.world import World, made
+from tests.hcloud.world import CLUSTER, World, made
 
 
 @pytest.fixture
@@ -13,3 +13,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world with nothing of ours at Hetzner Cloud yet."""
     with made(tmp_path / "clone", monkeypatch) as world:
         yield world
+
+
+@pytest.fixture
+def cluster(world: World) -> World:
+    """A world whose settings want a cluster."""
+    world.set(CLUSTER)
+    return world

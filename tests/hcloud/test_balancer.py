@@ -1,0 +1,111 @@
+"""What stands before a cluster: its Load Balancer, the certificate of that, and the records."""
+
+from tests.hcloud.shapes import Data
+from tests.hcloud.world import ZONE, World
+
+
+def _port(balancer: Data, port: int) -> Data:
+    (found,) = (each for each in balancer["services"] if each["listen_port"] == port)
+    return dict(found)
+
+
+def test_tls_passes_through_to_caddy_which_is_told_the_clients_address(cluster: World) -> None:
+    cluster.ok("create", "--yes")
+    balancer = cluster.cloud.only("load_balancers")
+    assert sorted(each["listen_port"] for each in balancer["services"]) == [80, 443]
+    https = _port(balancer, 443)
+    assert (https["protocol"], https["destination_port"]) == ("tcp", 443)
+    assert https["proxyprotocol"]
+    check = https["health_check"]
+    assert (check["protocol"], check["port"]) == ("http", 80)
+    assert (check["http"]["path"], check["http"]["domain"]) == ("/api/status", f"secrets.{ZONE}")
+    # A node that is down is sent nothing more within half a minute.
+    assert check["interval"] * (check["retries"] + 1) + check["timeout"] < 30
+    assert not cluster.cloud.kinds["certificates"]
+
+
+def test_without_caddy_https_ends_at_the_balancer_with_a_certificate_of_its_own(
+    cluster: World,
+) -> None:
+    cluster.set('ingress = "none"\n')
+    said = cluster.run("plan").output
+    assert "+ certificate infisical-secrets.example.com" in said
+    cluster.ok("create", "--yes")
+    certificate = cluster.cloud.only("certificates")
+    https = _port(cluster.cloud.only("load_balancers"), 443)
+    assert certificate["domain_names"] == [f"secrets.{ZONE}"]
+    assert (https["protocol"], https["destination_port"]) == ("https", 8080)
+    assert https["http"]["certificates"] == [certificate["id"]]
+    assert https["http"]["redirect_http"]
+    assert (https["health_check"]["port"], https["proxyprotocol"]) == (8080, False)
+    opened = {each["port"]: each["source_ips"] for each in cluster.cloud.only("firewalls")["rules"]}
+    assert opened["8080"] == ["10.42.0.254/32"]
+    assert {"80", "443"} & opened.keys() == set()
+    assert cluster.run("plan").exit_code == 0
+
+
+def test_a_certificate_that_was_not_issued_is_tried_again(cluster: World) -> None:
+    cluster.set('ingress = "none"\n')
+    cluster.cloud.failing.add("create_certificate")
+    assert "bring about certificate infisical-secrets" in cluster.refused("create", "--yes")
+    assert "issuing it failed (no zone), tried again" in cluster.run("plan").output
+    cluster.ok("create", "--yes")
+    assert cluster.run("plan").exit_code == 0
+
+
+def test_another_name_has_another_certificate_and_the_old_one_goes(cluster: World) -> None:
+    cluster.set('ingress = "none"\n')
+    cluster.ok("create", "--yes")
+    cluster.set(f'site_url = "https://vault.{ZONE}"\n')
+    said = cluster.run("plan").output
+    assert "- certificate infisical-secrets.example.com" in said
+    assert "~ Load Balancer infisical: port 443: https to 8080" in said
+    cluster.ok("create", "--yes")
+    assert cluster.cloud.only("certificates")["domain_names"] == [f"vault.{ZONE}"]
+    assert cluster.run("plan").exit_code == 0
+
+
+def test_what_was_changed_at_the_balancer_by_hand_is_set_right(cluster: World) -> None:
+    cluster.ok("create", "--yes")
+    balancer = cluster.cloud.only("load_balancers")
+    right = [dict(each) for each in balancer["services"]]
+    stranger = cluster.cloud.add("servers", name="stranger", private_net=[])
+    balancer["services"] = [
+        {**right[0], "proxyprotocol": False},
+        {**right[1], "listen_port": 8080},
+    ]
+    balancer["targets"][0]["use_private_ip"] = False
+    balancer["targets"].append(
+        {"type": "server", "server": {"id": stranger["id"]}, "use_private_ip": True}
+    )
+    said = cluster.run("plan").output
+    for line in (
+        "port 443: tcp to 443",
+        "port 80: tcp to 80",
+        "port 8080: nothing any more",
+        f"sends nothing to server {stranger['id']} any more",
+        "sends to infisical\n",
+    ):
+        assert f"~ Load Balancer infisical: {line}" in said
+    cluster.ok("create", "--yes")
+    assert sorted(balancer["services"], key=str) == sorted(right, key=str)
+    assert len(balancer["targets"]) == 3
+    assert cluster.run("plan").exit_code == 0
+
+
+def test_a_balancer_of_another_type_is_changed_in_place(cluster: World) -> None:
+    cluster.ok("create", "--yes")
+    cluster.set('balancer_type = "lb21"\n')
+    assert "lb11 → lb21, 15.00 EUR a month" in cluster.run("plan").output
+    cluster.ok("create", "--yes")
+    assert cluster.cloud.only("load_balancers")["load_balancer_type"]["name"] == "lb21"
+
+
+def test_without_a_balancer_the_records_name_all_nodes(cluster: World) -> None:
+    cluster.set('edge = "none"\n')
+    cluster.ok("create", "--yes")
+    assert not cluster.cloud.kinds["load_balancers"]
+    assert cluster.cloud.rrsets["secrets", "A"]["records"] == [
+        {"value": f"127.0.0.{number}"} for number in (2, 3, 4)
+    ]
+    assert cluster.run("plan").exit_code == 0
