@@ -1,16 +1,13 @@
 """`infisical-iac restore`: a snapshot onto the same host or a bare one."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from infisical_iac.cli import restore_drill
-from infisical_iac.cli.items import console, count, show
 from infisical_iac.cli.options import lock_options, yes_option
-from infisical_iac.cli.running import run
-from infisical_iac.errors import UserError
+from infisical_iac.cli.undoable import WayBack, run_or_back
 from infisical_iac.recovery import record, sheet
 from infisical_iac.recovery.kit import Kit, KitError
 from infisical_iac.recovery.recipients import identities
@@ -23,10 +20,6 @@ if TYPE_CHECKING:
     from infisical_iac.settings import Settings
 
 _UNDO = "`infisical-iac restore --undo` brings the old data back"
-
-
-class RestoreFailed(UserError):
-    """A restore did not come to its end; the text says what the host is like now."""
 
 
 @click.command(short_help="Restore a snapshot, onto this host or a bare one.")
@@ -110,12 +103,12 @@ def _opened(kit: Path | None, identity: Path | None) -> Kit | None:
 def _source(
     settings: "Settings", snapshot: str, target: str | None, kit: Kit | None, replace_keys: bool
 ) -> "Source":
-    from infisical_iac.operations.restore import Source
+    from infisical_iac.operations.restore import RestoreError, Source
 
     targets = [each for each in settings.backup_targets if target in (None, each.name)]
     if not targets:
         names = ", ".join(each.name for each in settings.backup_targets)
-        raise RestoreFailed(f"there is no backup target {target!r}: the settings have {names}")
+        raise RestoreError(f"there is no backup target {target!r}: the settings have {names}")
     return Source(snapshot, targets, dict(kit.files) if kit else {}, replace_keys)
 
 
@@ -145,39 +138,27 @@ def _go_back(settings: "Settings") -> str:
 
 
 def _restore(host: "Host", source: "Source", settings: "Settings", *, yes: bool) -> None:
-    from infisical_iac.cli.deployment import DeployError, look
     from infisical_iac.deploys.restore import restoring
 
-    deployment = look(host, lambda: restoring(source))
-    show(deployment.journal.planned, deployment.journal.unknown, console())
-    if not yes:
-        click.confirm("Restore, and move aside what is there?", abort=True, err=True)
-    started = time.monotonic()
-    try:
-        run(deployment, remedy="the restore ends here")
-    except DeployError as error:
-        raise RestoreFailed(f"{error}. {_after_failure(settings)}") from None
-    except Exception:  # whatever it is, the old data come back
-        click.echo(_after_failure(settings), err=True)
-        raise
-    made = count(deployment.journal.made)
-    click.echo(f"Restored, with {made}, in {time.monotonic() - started:.1f} s.")
+    run_or_back(
+        host,
+        lambda: restoring(source),
+        WayBack(lambda: _after_failure(settings), what="The old data", remedy=_UNDO),
+        name="restore",
+        question="Restore, and move aside what is there?",
+        done="Restored",
+        yes=yes,
+    )
 
 
 def _after_failure(settings: "Settings") -> str:
     """Bring the old data back if the restore has not ended, and tell what is so now."""
-    from infisical_iac.connection import LOST
     from infisical_iac.operations import proof
     from infisical_iac.operations import restore as restoring
 
     if proof.succeeded():
         return "The restored data are proven and serve; `infisical-iac apply` does the rest."
-    try:
-        if not restoring.unfinished():
-            return "The data were not touched."
-        return _go_back(settings)
-    except (UserError, *LOST) as error:
-        return f"The old data could not be brought back ({error}): {_UNDO}"
+    return _go_back(settings) if restoring.unfinished() else "The data were not touched."
 
 
 def _remember(kit: Path | None, opened: Kit | None) -> None:

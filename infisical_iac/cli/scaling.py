@@ -1,14 +1,12 @@
 """A move between single host and cluster: the plan, the question, the run, and the way back."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.cli.items import console, count, show
-from infisical_iac.cli.running import run
+from infisical_iac.cli.undoable import WayBack, run_or_back
 from infisical_iac.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,10 +14,6 @@ if TYPE_CHECKING:
 
     from infisical_iac.auditing import Event
     from infisical_iac.settings import Settings
-
-
-class MoveFailed(UserError):
-    """A move did not come to its end; the text says what serves now."""
 
 
 @contextmanager
@@ -130,7 +124,7 @@ def move(
 ) -> None:
     """Show what is to be done, ask, and do it; what served before comes back if it fails.
 
-    Raises MoveFailed.
+    Raises Failed.
 
     Args:
         steps: those of the deploy that moves.
@@ -138,29 +132,23 @@ def move(
         again: a sentence on what to do after a failure, when what served before serves.
         switched: whether an earlier run has moved the data, which are not given up for a failure.
     """
-    from infisical_iac.cli.deployment import DeployError, look
-
-    deployment = look(host, steps)
-    # The databases come first, and are of the stack that is rolled out later too.
-    planned = list(dict.fromkeys(deployment.journal.planned))
-    show(planned, deployment.journal.unknown, console())
-    if not yes:
-        click.confirm(f"Move Infisical {direction}? It pauses meanwhile", abort=True, err=True)
-    started = time.monotonic()
-    try:
-        run(deployment, remedy="the move ends here")
-    except DeployError as error:
-        raise MoveFailed(f"{error}. {_after_failure(settings, again, switched)}") from None
-    except Exception:  # whatever it is, what served before comes back
-        click.echo(_after_failure(settings, again, switched), err=True)
-        raise
-    made = count(deployment.journal.made)
-    click.echo(f"Moved, with {made}, in {time.monotonic() - started:.1f} s.")
+    run_or_back(
+        host,
+        steps,
+        WayBack(
+            lambda: _after_failure(settings, again, switched),
+            what="What served before",
+            remedy="the same command with --undo tries again",
+        ),
+        name="move",
+        question=f"Move Infisical {direction}? It pauses meanwhile",
+        done="Moved",
+        yes=yes,
+    )
 
 
 def _after_failure(settings: "Settings", again: str, switched: bool) -> str:
     """Bring back what served before if the move has not ended, and tell what is so now."""
-    from infisical_iac.connection import LOST
     from infisical_iac.operations import moves, scaling
 
     if scaling.succeeded():
@@ -170,13 +158,7 @@ def _after_failure(settings: "Settings", again: str, switched: bool) -> str:
             "The data are where they were moved to: the same command tries again, and with --undo "
             "goes back to those from before the move"
         )
-    try:
-        found = moves.unfinished()
-        if found is None:
-            return f"The data were not touched. {again}"
-        return " ".join([*moves.go_back(found, settings.start_timeout), again])
-    except (UserError, *LOST) as error:
-        return (
-            f"What served before could not be brought back ({error}): "
-            "the same command with --undo tries again"
-        )
+    found = moves.unfinished()
+    if found is None:
+        return f"The data were not touched. {again}"
+    return " ".join([*moves.go_back(found, settings.start_timeout), again])

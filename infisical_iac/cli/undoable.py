@@ -1,0 +1,80 @@
+"""A run with a way back: the plan, the question, the run, and what was before if it fails."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from infisical_iac.cli.items import console, count, show
+from infisical_iac.cli.running import run
+from infisical_iac.errors import UserError
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+
+class Failed(UserError):
+    """A run did not come to its end; the text says what is so now."""
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """How what was before comes back.
+
+    Attributes:
+        go: brings it back if need be, and returns sentences on what is so then.
+        what: comes back, such as "The old data".
+        remedy: what helps where it can't, for the end of a sentence.
+    """
+
+    go: Callable[[], str]
+    what: str
+    remedy: str
+
+    def told(self) -> str:
+        """Go it, and tell what is so now; a host that is lost is told too."""
+        from infisical_iac.connection import LOST
+
+        try:
+            return self.go()
+        except (UserError, *LOST) as error:
+            return f"{self.what} could not be brought back ({error}): {self.remedy}"
+
+
+def run_or_back(
+    host: "Host",
+    steps: Callable[[], object],
+    back: WayBack,
+    *,
+    name: str,
+    question: str,
+    done: str,
+    yes: bool,
+) -> None:
+    """Show what is to be done, ask, and do it; go back if it fails. Raises Failed.
+
+    Args:
+        steps: those of the deploy.
+        name: what it is, such as "restore".
+        done: how it is called once it is made, such as "Restored".
+    """
+    from infisical_iac.cli.deployment import DeployError, look
+
+    deployment = look(host, steps)
+    # What comes first may be of what comes later too.
+    planned = list(dict.fromkeys(deployment.journal.planned))
+    show(planned, deployment.journal.unknown, console())
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+    started = time.monotonic()
+    try:
+        run(deployment, remedy=f"the {name} ends here")
+    except DeployError as error:
+        raise Failed(f"{error}. {back.told()}") from None
+    except Exception:  # whatever it is, what was before comes back
+        click.echo(back.told(), err=True)
+        raise
+    made = count(deployment.journal.made)
+    click.echo(f"{done}, with {made}, in {time.monotonic() - started:.1f} s.")
