@@ -127,10 +127,9 @@ def _undo(settings: "Settings", *, asked: bool) -> None:
 
 
 def _go_back(settings: "Settings") -> str:
-    from infisical_iac.operations import cluster_change
-    from infisical_iac.operations import restore as restoring
+    from infisical_iac.operations import cluster_change, restore_back
 
-    return restoring.go_back(
+    return restore_back.go_back(
         admin_email=settings.admin_email,
         timeout=settings.start_timeout,
         site=cluster_change.site(settings),

@@ -12,7 +12,7 @@ from infisical_iac.deploys.record import record
 from infisical_iac.deploys.share import share
 from infisical_iac.deploys.stack import compose_file, configure_ingress, run_containers, stack
 from infisical_iac.deploys.workspace import workspace
-from infisical_iac.operations import journal, keys, proof, restore
+from infisical_iac.operations import journal, keys, proof, restore, restore_keys
 from infisical_iac.operations import stack as containers
 from infisical_iac.operations.cluster_stack import Site
 from infisical_iac.operations.restore import Source
@@ -45,7 +45,7 @@ def restoring(source: Source) -> None:
 def place(known: Preflight, source: Source) -> None:
     """Begin, and have the keys that the snapshot needs."""
     if known.leads:
-        restore.placed(
+        restore_keys.placed(
             source=source,
             admin_email=known.settings.admin_email,
             more=keys.OF_A_CLUSTER if known.cluster else "",

@@ -9,9 +9,8 @@ from infisical_iac.api import contents, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
-from infisical_iac.operations import journal, recovery, session, snapshot
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.restore import DIRECTORY, PROJECT, RestoreError, latest, on_host
+from infisical_iac.operations import journal, recovery, restore, session, snapshot
+from infisical_iac.operations.restore import DIRECTORY, PROJECT, RestoreError, latest
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.recovery import access
 from infisical_iac.workspace import canary, credential_file, credentials
@@ -46,7 +45,7 @@ def _prove(desired: Workspace, port: int) -> None:
     told += _services(desired, port)
     told += _turned(client, admin, desired.project.slug)
     snapshot.clean(DIRECTORY, PROJECT)
-    kept = run(on_host("end"), doing="end the restore").splitlines()
+    kept = restore.do("end", doing="end the restore").splitlines()
     _proven.add(host.name)
     journal.current().shown += [*told, *_aside(kept)]
 

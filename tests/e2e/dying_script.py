@@ -32,6 +32,7 @@ def die_at(script: str, line: str) -> None:
         releases,
         repositories,
         restore,
+        restore_back,
         rotation,
         scaling,
         snapshot,
@@ -51,8 +52,8 @@ def die_at(script: str, line: str) -> None:
                 os._exit(KILLED)
             raise
 
-    with_steps = [changeover, moves, releases, repositories, restore, rotation, scaling]
-    for module in [*with_steps, snapshot, stack]:
+    changing = [changeover, moves, releases, repositories, rotation, scaling]
+    for module in [*changing, restore, restore_back, snapshot, stack]:
         replace(module, "run", die)
 
 

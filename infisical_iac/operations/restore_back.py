@@ -1,0 +1,60 @@
+"""A restore that has not ended, undone: what it moved aside comes back, and serves."""
+
+from infisical_iac.operations import (
+    cluster_stack,
+    keys,
+    restore,
+    restore_keys,
+    session,
+    snapshot,
+)
+from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.restore import DIRECTORY, KEYS, PROJECT, RestoreError
+from infisical_iac.rendering import script
+
+
+def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
+    """Undo a restore that has not ended, and let run what ran before.
+
+    Returns a sentence on what the host is like now. It can be repeated if it fails. Raises a
+    UserError.
+
+    Args:
+        site: of a cluster, which is rolled out again.
+    """
+    phase = "".join(restore.state()[1:])
+    snapshot.clean(DIRECTORY, PROJECT)
+    restore.do("back", doing="bring the old data back")
+    session.forget()
+    if phase != "begun":
+        restore_keys.complete(admin_email, keys.OF_A_CLUSTER if site else "")
+    # One that was killed on its way back does not tell any more how far it had come.
+    touched = phase in ("data", "back")
+    if site:
+        return _on_cluster(site, touched=touched)
+    there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
+    if touched and there:
+        run(script("stack", "up"), doing="bring the containers up")
+    _forget()
+    if not touched:
+        return "The data were not touched."
+    return _well(timeout) if there else "There were no data before it."
+
+
+def _on_cluster(site: Site, *, touched: bool) -> str:
+    if touched:
+        cluster_stack.roll_out(site)
+    _forget()
+    return "The old data are back and serve." if touched else "The data were not touched."
+
+
+def _forget() -> None:
+    restore.do("forget", doing="end what was undone")
+
+
+def _well(timeout: int) -> str:
+    unwell = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
+    if unwell:
+        raise RestoreError(f"the old data are back, but:\n{unwell}")
+    return "The old data are back and serve."
