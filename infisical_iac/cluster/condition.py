@@ -1,81 +1,18 @@
 """What to say of a cluster's condition: a row for each thing, and whether it is well. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from infisical_iac import condition as single
-from infisical_iac.auditing import Log, doings_of
+from infisical_iac.auditing import doings_of
+from infisical_iac.cluster.node_state import Nodes
+from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.condition import ConditionState, Row, Running
 from infisical_iac.settings import Settings
 
-# As many keep data: two of them decide, and one may be lost.
-_DATA_NODES = 3
 # What a standby may be behind a primary that writes and still be said to follow.
 _BEHIND_BYTES = 16 * 1024**2
-
-
-@dataclass(frozen=True)
-class Member:
-    """A node as a manager sees it.
-
-    Attributes:
-        status: `ready` or `down`; `availability` is `active`, `pause` or `drain`.
-        manager: `leader`, `reachable` or `unreachable`; `-` of a worker.
-    """
-
-    name: str
-    status: str
-    availability: str
-    manager: str
-
-    @property
-    def trouble(self) -> str:
-        """What is wrong with it, in a word; empty if nothing is."""
-        if self.status != "ready":
-            return self.status
-        if self.availability != "active":
-            return {"drain": "drained", "pause": "paused"}.get(self.availability, "")
-        return "unreachable as a manager" if self.manager == "unreachable" else ""
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A standby as its primary sees it: `sync` is `sync`, `quorum`, `async` or `potential`."""
-
-    name: str
-    state: str
-    sync: str
-    behind: int
-
-
-@dataclass(frozen=True)
-class NodeState:
-    """What one node says; the default is that of one which says nothing.
-
-    Attributes:
-        condition: what any host says.
-        log: its audit log.
-        members: all nodes, if it is a manager.
-        tasks: the containers that run on it, by what they do, such as `postgres`.
-        copies: the standbys, if its PostgreSQL is the primary.
-        postgres: `primary`, `standby`, or `silent`; empty where none runs. Likewise `etcd`, which
-            is `healthy` or not, `redis`, which is `master` or `slave`, and `sentinel`, which is the
-            name of the master.
-    """
-
-    condition: ConditionState = field(default_factory=ConditionState)
-    log: Log = field(default_factory=lambda: Log([]))
-    members: tuple[Member, ...] = ()
-    tasks: Mapping[str, list[Running]] = field(default_factory=dict)
-    copies: tuple[Copy, ...] = ()
-    postgres: str = ""
-    etcd: str = ""
-    redis: str = ""
-    sentinel: str = ""
-
-
-Nodes = Mapping[str, NodeState]
 
 
 def rows(
@@ -163,13 +100,13 @@ def _postgres(nodes: Nodes) -> Row:
     if not sync:
         told.append("no synchronous standby, so nothing can be written")
     follow = [each for each in copies if each.state == "streaming" and each.behind < _BEHIND_BYTES]
-    ok = bool(sync) and len(follow) == _DATA_NODES - 1 and not silent
+    ok = bool(sync) and len(follow) == DATA_NODES - 1 and not silent
     return Row("PostgreSQL", "; ".join(told), ok)
 
 
 def _etcd(nodes: Nodes) -> Row:
     well = sum(node.etcd == "healthy" for node in nodes.values())
-    return Row("etcd", f"{well} of {_DATA_NODES} members healthy", well == _DATA_NODES)
+    return Row("etcd", f"{well} of {DATA_NODES} members healthy", well == DATA_NODES)
 
 
 def _redis(nodes: Nodes) -> Row:
@@ -179,8 +116,8 @@ def _redis(nodes: Nodes) -> Row:
     agree = names.count(voted) if voted else 0
     there = f"master on {' and '.join(masters)}" if masters else "no master"
     replicas = sum(node.redis == "slave" for node in nodes.values())
-    text = f"{there}, {replicas} replicas; {agree} of {_DATA_NODES} sentinels name {voted or 'one'}"
-    ok = (len(masters), replicas, agree) == (1, _DATA_NODES - 1, _DATA_NODES)
+    text = f"{there}, {replicas} replicas; {agree} of {DATA_NODES} sentinels name {voted or 'one'}"
+    ok = (len(masters), replicas, agree) == (1, DATA_NODES - 1, DATA_NODES)
     return Row("Redis", text, ok)
 
 

@@ -5,7 +5,7 @@ import re
 from pyinfra.api.facts import FactBase
 
 from infisical_iac.auditing import parse
-from infisical_iac.cluster.condition import Copy, Member, NodeState
+from infisical_iac.cluster.node_state import Copy, Member, NodeState
 from infisical_iac.condition import Running
 from infisical_iac.facts.condition import Condition
 from infisical_iac.rendering import script

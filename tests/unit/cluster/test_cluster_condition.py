@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.condition import NodeState, rows
+from infisical_iac.cluster.condition import rows
+from infisical_iac.cluster.node_state import NodeState
 from infisical_iac.condition import Row, drift
 from infisical_iac.facts.node_condition import NodeCondition
 from infisical_iac.settings import Settings
