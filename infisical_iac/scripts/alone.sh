@@ -19,6 +19,13 @@ without_backups() {
 wait for its end, or end it with \`systemctl stop infisical-backup infisical-drill\`"
 }
 
+# Nobody writes any more: Infisical stops, where Compose runs it.
+stop_infisical() {
+    found=$(docker ps --quiet --filter "label=$project" \
+        --filter label=com.docker.compose.service=infisical)
+    test -z "$found" || docker stop $found >/dev/null
+}
+
 # What the deploy remembers of its own things is that of the snapshot, if it has any.
 remember() {
     memory=$here/fetched/workspace.json

@@ -21,9 +21,7 @@
 pause() {
     current
     enter paused
-    found=$(docker ps --quiet --filter "label=$project" \
-        --filter label=com.docker.compose.service=infisical)
-    test -z "$found" || docker stop $found >/dev/null
+    stop_infisical
 }
 
 swap() {
