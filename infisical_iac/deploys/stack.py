@@ -97,21 +97,7 @@ def roll_out(known: Preflight, cluster: Cluster) -> None:
     settings = known.settings
     if known.leads:
         site, project = Site(settings, known.machine, cluster), known.workspace.project.slug
-        rotation.ended(
-            state=known.machine.rotating,
-            compose="",
-            settings=settings,
-            project=project,
-            site=site,
-            name="End a rotation that was interrupted",
-        )
-        upgrade.ended(
-            unfinished=unfinished(known.machine.upgrading),
-            settings=settings,
-            project=project,
-            site=site,
-            name="End a change of version that was interrupted",
-        )
+        _end_interrupted(known, site=site)
         cluster_upgrade.upgraded(site=site, project=project, name="Change the version")
         cluster_stack.rolled_out(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:
@@ -127,18 +113,26 @@ def _on_one_host(known: Preflight) -> None:
     )
     configure_ingress(settings)
     compose, project = compose_file(settings, known.machine), known.workspace.project.slug
+    _end_interrupted(known, compose)
+    upgrade.upgraded(compose=compose, settings=settings, project=project, name="Change the version")
+    run_containers(settings, compose)
+
+
+def _end_interrupted(known: Preflight, compose: str = "", site: Site | None = None) -> None:
+    """End what an earlier run began: `compose` is a single host's, `site` a cluster's."""
+    settings, project = known.settings, known.workspace.project.slug
     rotation.ended(
         state=known.machine.rotating,
         compose=compose,
         settings=settings,
         project=project,
+        site=site,
         name="End a rotation that was interrupted",
     )
     upgrade.ended(
         unfinished=unfinished(known.machine.upgrading),
         settings=settings,
         project=project,
+        site=site,
         name="End a change of version that was interrupted",
     )
-    upgrade.upgraded(compose=compose, settings=settings, project=project, name="Change the version")
-    run_containers(settings, compose)
