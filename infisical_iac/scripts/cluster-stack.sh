@@ -25,6 +25,8 @@
 # hash of what it holds.
 . ./basics.sh
 . ./containers.sh
+. ./nodes.sh
+. ./secrecy.sh
 stack=infisical
 namespace=com.docker.stack.namespace=$stack
 # No secret and no config of somebody else's has such a name and the stack's label.
@@ -58,10 +60,7 @@ tasks() {
         --format '{{ .Name }} {{ .Node }} {{ .CurrentState }}' 2>/dev/null || true
 }
 
-nodes() {
-    docker node ls --quiet | xargs --no-run-if-empty docker node inspect \
-        --format 'node {{ .ID }} {{ .Status.State }} {{ .Spec.Availability }}'
-}
+nodes() { inspect_nodes 'node {{ .ID }} {{ .Status.State }} {{ .Spec.Availability }}'; }
 
 # "service <name> <running> <desired> <state of its update> <tasks that have no node>"
 conditions() {
@@ -90,7 +89,7 @@ state() {
             json .Config.Cmd }}" "$image" 2>/dev/null || true
     done
     test ! -s "$root/stack.json" || echo "record $(tr -d '\n' <"$root/stack.json")"
-    docker node ls --quiet >/dev/null 2>&1 || exit 0
+    manages || exit 0
     echo manager
     nodes
     # A task that has just been started, with a node or by Docker, has a while to get well before
@@ -203,11 +202,6 @@ docs/cluster-runbooks.md"
 
 # What the last tasks of a service ended with, or wait for, and the last lines of the newest one.
 why() {
-    hidden=$(mktemp)
-    for file in "$root"/keys/*; do
-        cat "$file"
-        echo
-    done | grep . >"$hidden"
     tasks=$(docker service ps --no-trunc \
         --format '{{ .ID }} {{ .Node }} {{ .CurrentState }} {{ .Error }}' "$1" 2>/dev/null |
         grep -E '^[^ ]+ [^ ]* (Failed|Rejected|Pending|Preparing|Starting) ' || true)
@@ -215,8 +209,7 @@ why() {
     {
         echo "$tasks" | cut -d ' ' -f 2- | head -n 3
         test -z "$task" || timeout 20 docker service logs --raw --tail 12 "$task" 2>&1
-    } | grep -vFf "$hidden" | cut -c 1-300 | sed 's/^/  /'
-    rm -f "$hidden"
+    } | without_secrets | cut -c 1-300 | sed 's/^/  /'
 }
 
 # Before the new node is told its number: an etcd that starts there must not meet the old member,

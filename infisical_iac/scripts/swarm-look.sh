@@ -1,4 +1,5 @@
 # What a host has of the swarm, and of the state that the hosts share. Nothing secret is printed.
+. ./nodes.sh
 . ./state.sh
 
 # The source of what leaves by the default route; nothing is sent to ask for it.
@@ -38,6 +39,5 @@ live-restore{{ end }}' 2>/dev/null
 # An engine that is a manager knows the key and all nodes.
 if key=$(docker swarm unlock-key --quiet 2>/dev/null) && [ -n "$key" ] &&
     [ "$key" = "$(cat "$root/keys/swarm_unlock_key" 2>/dev/null)" ]; then echo unlocks; fi
-docker node ls --quiet 2>/dev/null | sort -u | xargs --no-run-if-empty docker node inspect \
-    --format 'node {{ json . }}' 2>/dev/null
+inspect_nodes 'node {{ json . }}' 2>/dev/null
 true
