@@ -13,6 +13,8 @@ from infisical_iac.rendering import script
 
 _TOGETHER_SECONDS = 180
 _one_at_a_time = Lock()
+# Hosts of this run that did not come back, after which no other one's turn comes.
+_apart: list[str] = []
 
 
 class EngineApart(UserError):
@@ -39,27 +41,29 @@ def without_live_restore(config: File) -> Commands:
 def in_turn(verb: str, unit: str) -> None:
     """Have systemd start or restart the engine of a cluster's host, one host at a time.
 
-    The next one waits until all nodes and services are there again. Raises EngineApart.
+    The next one waits until all nodes and services are there again, etcd has as many members as it
+    had, and PostgreSQL as many copies. Raises EngineApart.
     """
     with _one_at_a_time:
         if verb != "restart":
             systemd.systemctl(verb, unit)
             return
+        if _apart:
+            raise EngineApart(f"Docker on {host.name} waits for a restart, and for {_apart[0]}")
         try:
-            run(script("engine", "nodes"), doing="see whether all nodes are there")
-        except CommandFailed:
-            raise EngineApart(
-                f"Docker on {host.name} waits for a restart, but another node is not there, and "
-                "with both away there would be no majority: bring that one back first"
-            ) from None
+            well = run(script("engine", "ready"), doing="do without this host's Docker for a while")
+        except CommandFailed as error:
+            raise EngineApart(f"Docker on {host.name} waits for a restart: {error}") from None
         systemd.systemctl(verb, unit)
+        settle = script("engine", "settle", str(_TOGETHER_SECONDS), *well.split())
         try:
-            run(script("engine", "settle", str(_TOGETHER_SECONDS)), doing="wait for the cluster")
-        except CommandFailed:
+            run(settle, doing="wait for the cluster")
+        except CommandFailed as error:
+            _apart.append(host.name)
             raise EngineApart(
                 f"{host.name} is not in order {_TOGETHER_SECONDS} s after a restart of its "
                 "Docker, and no other host's is restarted: see `docker node ls` and `docker "
-                "service ls` on it"
+                f"service ls` on it ({error})"
             ) from None
 
 

@@ -24,7 +24,7 @@
 # <secrets> are, in one word, "<purpose>:<key>,<key>,… <purpose>:…"; a secret's name ends in the
 # hash of what it holds.
 . ./basics.sh
-. ./containers.sh
+. ./members.sh
 . ./nodes.sh
 . ./secrecy.sh
 stack=infisical
@@ -178,26 +178,12 @@ wait() {
     done
 }
 
-# A task that runs is not yet back among those that keep the data.
-data() {
-    members=$(docker exec "$(container etcd)" etcdctl endpoint health --cluster 2>&1 |
-        grep -c ' is healthy' || true)
-    copies=$(docker exec "$(container postgres)" curl --silent --max-time 5 \
-        http://127.0.0.1:8008/cluster 2>/dev/null | tr '}' '\n' |
-        grep -cE '"state": *"(running|streaming)"' || true)
-    echo "$members $copies"
-}
-
 again() {
     limit=$(($(date +%s) + $1))
-    while :; do
-        now=$(data)
-        if test "${now% *}" -ge "$2" && test "${now#* }" -ge "$3"; then return 0; fi
-        test "$(date +%s)" -lt "$limit" || break
+    until short=$(as_many "$2" "$3" 2>&1); do
+        test "$(date +%s)" -lt "$limit" || fail "$short: see docs/cluster-runbooks.md"
         sleep 1
     done
-    fail "of etcd ${now% *} are well, of PostgreSQL ${now#* }, and $2 and $3 have to be: see \
-docs/cluster-runbooks.md"
 }
 
 # What the last tasks of a service ended with, or wait for, and the last lines of the newest one.

@@ -1,9 +1,11 @@
 # The engine of a cluster's host.
 #
 #   engine.sh reload <file>    lets it read its configuration <file> without a restart
-#   engine.sh nodes            fails if a node of the cluster is not there
-#   engine.sh settle <s>       waits until the host's part in the swarm works, and, as a manager
-#                              sees it, all nodes are there and each service has all its tasks
+#   engine.sh ready            fails with why if the cluster can't do without the host for a while;
+#                              else prints "<members of etcd> <PostgreSQLs>" that are well
+#   engine.sh settle <seconds> <members> <PostgreSQLs>   waits until the host's part in the swarm
+#                              works, and, as a manager sees it, all nodes are there, each service
+#                              has all its tasks, and as many as that keep the data again
 . ./basics.sh
 . ./together.sh
 
@@ -22,14 +24,21 @@ reload() {
     fail "Docker still has live-restore on after it read $1 anew"
 }
 
-nodes() { nodes_there; }
+ready() {
+    whole nodes || fail "another node is not there, and with both away there would be no majority: \
+bring that one back first"
+    now=$(data)
+    test "${now% *}" -ne 2 || fail "of etcd two members are well, and without this host's there \
+would be no majority: bring the third back first, see docs/cluster-runbooks.md"
+    echo "$now"
+}
 
 settle() {
-    for attempts in $(seq "$1"); do
-        ! together || return 0
+    limit=$(($(date +%s) + $1))
+    until whole nodes services && as_many "$2" "$3"; do
+        test "$(date +%s)" -lt "$limit" || exit 1
         sleep 1
     done
-    return 1
 }
 
 "$@"

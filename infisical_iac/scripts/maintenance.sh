@@ -4,8 +4,8 @@
 #                                 if an update asked for it; waits two hours for what it must not
 #                                 disturb
 #   maintenance.sh turn <number>  on a host of a cluster, before `run`: waits half an hour for each
-#                                 host before this one, then for all nodes to be there and for each
-#                                 service to have all its tasks
+#                                 host before this one, then for all nodes to be there, for each
+#                                 service to have all its tasks, and for all who keep data
 #   maintenance.sh failed         tells the journal and the webhook what failed
 set -eu
 here=$(dirname "$0")
@@ -52,7 +52,7 @@ packages() {
 
 well() {
     docker info >/dev/null 2>&1 || return 1
-    together || return 1
+    whole nodes services data || return 1
     for container in $(docker ps --all --quiet --filter "$project"); do
         test "$(docker inspect --format '{{ .State.Health.Status }}' "$container")" = healthy ||
             return 1
@@ -64,10 +64,11 @@ turn() {
     : >"$state/running"
     sleep $(($1 * 1800))
     for attempts in $(seq 120); do
-        if together; then return 0; fi
+        if whole nodes services data; then return 0; fi
         sleep 30
     done
-    reason="another node of the cluster is not there, or a service lacks tasks, so this host waits"
+    reason="another node of the cluster is not there, a service lacks tasks, or etcd or PostgreSQL \
+lacks members, so this host waits"
     conclude
     exit 1
 }

@@ -1,29 +1,36 @@
-# Whether all of the cluster is there; what is not is told as an error. Of a host of its own nothing
-# is to be said, and a worker sees no more than that it is in there.
+# Whether the cluster is there; what is not is told as an error.
+#
+#   whole <part>…   of its nodes, its services and its data
+#
+# Of a host of its own nothing is to be said, and a worker sees no more than that it is in there.
+. ./members.sh
 
-# Its nodes.
-nodes_there() {
+whole() {
     case $(docker info --format '{{ .Swarm.LocalNodeState }} {{ .Swarm.ControlAvailable }}') in
     "active true") ;;
     inactive* | "active false") return 0 ;;
     *) return 1 ;;
     esac
+    for part; do "${part}_there" || return 1; done
+}
+
+nodes_there() {
     # Without a leader nothing is listed, which is not the same as that nothing is missing.
-    found=$(docker node ls --format '{{ .Status }} {{ .Availability }} {{ .ManagerStatus }}') ||
+    listed=$(docker node ls --format '{{ .Status }} {{ .Availability }} {{ .ManagerStatus }}') ||
         return 1
-    ! echo "$found" | grep -vE '^Ready Active (Leader|Reachable)?$' >&2
+    ! echo "$listed" | grep -vE '^Ready Active (Leader|Reachable)?$' >&2
 }
 
 # Each service with all its tasks.
 services_there() {
-    case $(docker info --format '{{ .Swarm.LocalNodeState }} {{ .Swarm.ControlAvailable }}') in
-    *" true") ;;
-    *" false") return 0 ;;
-    *) return 1 ;;
-    esac
-    found=$(docker service ls --format '{{ .Name }} {{ .Replicas }}') || return 1
-    echo "$found" |
+    listed=$(docker service ls --format '{{ .Name }} {{ .Replicas }}') || return 1
+    echo "$listed" |
         awk '{ split($2, n, "/"); if (n[1] != n[2]) { print; short = 1 } } END { exit short }' >&2
 }
 
-together() { nodes_there && services_there; }
+# Each member of etcd and each PostgreSQL that is a service.
+data_there() {
+    listed=$(docker service ls --format '{{ .Name }}') || return 1
+    as_many "$(echo "$listed" | grep -c '^infisical_etcd-')" \
+        "$(echo "$listed" | grep -c '^infisical_postgres-')"
+}

@@ -24,11 +24,25 @@ case "$*" in
 info*) cut -d " " -f 2 "$HOST/info" ;;
 "node ls"*) cat "$HOST/nodes" ;;
 "service ls"*) cat "$HOST/services" ;;
+ps*)
+    echo "etcdid / infisical_etcd-1/ Up 2 hours"
+    echo "pgid / infisical_postgres-1/ Up 2 hours"
+    ;;
+"exec etcdid"*) cat "$HOST/etcd" ;;
+"exec pgid"*) cat "$HOST/patroni" ;;
 esac
 """
 _SLEEP = '#!/bin/sh\necho "$1" >>"$HOST/slept"\n'
 _NODES = "Ready Active Leader\nReady Active Reachable\nReady Active Reachable\nReady Active \n"
-_SERVICES = "infisical_etcd-1 1/1\ninfisical_infisical 3/3 (max 1 per node)\n"
+_SERVICES = (
+    "infisical_etcd-1 1/1\ninfisical_etcd-2 1/1\ninfisical_infisical 3/3 (max 1 per node)\n"
+    "infisical_postgres-1 1/1\ninfisical_postgres-2 1/1\n"
+)
+_ETCD = "http://etcd-1:2379 is healthy: took\nhttp://etcd-2:2379 is healthy: took\n"
+_PATRONI = (
+    '{"members": [{"name": "postgres-1", "role": "leader", "state": "running"}, '
+    '{"name": "postgres-2", "role": "sync_standby", "state": "streaming"}]}'
+)
 
 Turn = Callable[[int], subprocess.CompletedProcess[str]]
 
@@ -46,6 +60,8 @@ def host(tmp_path: Path) -> Path:
     (tmp_path / "info").write_text("active true\n")
     (tmp_path / "nodes").write_text(_NODES)
     (tmp_path / "services").write_text(_SERVICES)
+    (tmp_path / "etcd").write_text(_ETCD)
+    (tmp_path / "patroni").write_text(_PATRONI)
     return tmp_path
 
 
@@ -81,6 +97,8 @@ def test_each_host_waits_half_an_hour_for_each_one_before_it(
         ("nodes", _NODES.replace("Active \n", "Active Unreachable\n"), "Unreachable"),
         ("services", _SERVICES.replace("3/3", "2/3"), "infisical_infisical 2/3"),
         ("info", "locked false\n", ""),
+        ("etcd", _ETCD.replace("etcd-2:2379 is healthy", "etcd-2:2379 is unhealthy"), "of etcd 1"),
+        ("patroni", _PATRONI.replace("streaming", "running"), "of PostgreSQL 1"),
     ],
 )
 def test_a_host_waits_an_hour_for_all_others_and_then_lets_the_window_pass(
@@ -92,7 +110,7 @@ def test_a_host_waits_an_hour_for_all_others_and_then_lets_the_window_pass(
     assert told in done.stderr
     assert (host / "slept").read_text().splitlines()[1:] == ["30"] * 120
     last = json.loads((host / "infisical-maintenance/last.json").read_text())
-    assert last["failure"].startswith("another node of the cluster is not there, or a service")
+    assert last["failure"].startswith("another node of the cluster is not there, a service")
     assert not (host / "infisical-maintenance/running").exists()
 
 

@@ -1,0 +1,23 @@
+# Who keeps the data of a cluster, by his own word: a task that runs is not yet back among them.
+# Asked by a data node; another host knows of none.
+#
+#   data                            "<members of etcd> <PostgreSQLs>" that are well: a primary that
+#                                   runs, and the standbys that stream from it
+#   as_many <members> <PostgreSQLs> whether as many are; if not, tells how many as an error
+. ./containers.sh
+
+data() {
+    members=$(docker exec "$(container etcd)" etcdctl endpoint health --cluster 2>&1 |
+        grep -c ' is healthy' || true)
+    copies=$(docker exec "$(container postgres)" curl --silent --max-time 5 \
+        http://127.0.0.1:8008/cluster 2>/dev/null | tr '{' '\n' |
+        grep -cE '"state": *"streaming"|"role": *"leader".*"state": *"running"' || true)
+    echo "$members $copies"
+}
+
+as_many() {
+    now=$(data)
+    if test "${now% *}" -ge "$1" && test "${now#* }" -ge "$2"; then return 0; fi
+    echo "of etcd ${now% *} are well, of PostgreSQL ${now#* }, and $1 and $2 have to be" >&2
+    return 1
+}

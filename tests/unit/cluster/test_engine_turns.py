@@ -1,0 +1,146 @@
+"""Engines that are restarted one after another: each waits for Swarm, etcd and PostgreSQL."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from infisical_iac.operations import engine, systemd
+from infisical_iac.operations.engine import EngineApart
+from infisical_iac.operations.remote import CommandFailed
+from infisical_iac.rendering import script
+
+_DOCKER = """#!/bin/sh
+case "$*" in
+info*) cat "$HOST/info" ;;
+"node ls"*) cat "$HOST/nodes" ;;
+"service ls"*) echo "infisical_etcd-1 1/1" ;;
+ps*)
+    cat "$HOST/ps" 2>/dev/null && exit
+    echo "etcdid / infisical_etcd-1/ Up 2 hours"
+    echo "pgid / infisical_postgres-1/ Up 2 hours"
+    ;;
+"exec etcdid"*) for member in $(cat "$HOST/etcd"); do echo "$member is healthy: took"; done ;;
+"exec pgid"*) cat "$HOST/patroni" ;;
+esac
+"""
+_LEADER = '{"name": "postgres-1", "role": "leader", "state": "running"}'
+_STANDBY = '{"name": "postgres-2", "role": "sync_standby", "state": "streaming"}'
+_BEHIND = '{"name": "postgres-2", "role": "replica", "state": "starting"}'
+
+Engine = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> Engine:
+    """Runs the script on a manager whose Docker is played; files of it are written first."""
+    program = tmp_path / "docker"
+    program.write_text(_DOCKER)
+    program.chmod(0o755)
+
+    def run(*step: str, **files: str) -> subprocess.CompletedProcess[str]:
+        told = {
+            "info": "active true\n",
+            "nodes": "Ready Active Leader\nReady Active Reachable\n",
+            "etcd": "etcd-1 etcd-2 etcd-3",
+            "patroni": f"[{_LEADER}, {_STANDBY}]",
+            **files,
+        }
+        for name, text in told.items():
+            (tmp_path / name).write_text(text)
+        return subprocess.run(
+            ["sh", "-c", script("engine", *step)],
+            env={"HOST": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def test_before_a_restart_it_is_counted_who_keeps_data(played: Engine) -> None:
+    assert played("ready").stdout == "3 2\n"
+
+
+def test_a_host_that_keeps_none_waits_for_none(played: Engine) -> None:
+    assert played("ready", ps="").stdout == "0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"nodes": "Ready Active Leader\nDown Active Unreachable\n"}, "another node is not there"),
+        ({"etcd": "etcd-1 etcd-2"}, "of etcd two members are well"),
+    ],
+)
+def test_a_restart_that_would_end_a_majority_is_none(
+    played: Engine, files: dict[str, str], why: str
+) -> None:
+    done = played("ready", **files)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert why in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("files", "settled"),
+    [
+        ({}, True),
+        ({"etcd": "etcd-1 etcd-2"}, False),
+        ({"patroni": f"[{_LEADER}, {_BEHIND}]"}, False),
+        ({"nodes": "Ready Active Leader\nDown Active \n"}, False),
+        ({"info": "active false\n", "ps": ""}, False),
+    ],
+)
+def test_after_it_as_many_are_waited_for(
+    played: Engine, files: dict[str, str], settled: bool
+) -> None:
+    assert (played("settle", "0", "3", "2", **files).returncode == 0) is settled
+
+
+def test_what_was_away_before_is_not_waited_for(played: Engine) -> None:
+    assert played("settle", "0", "1", "1", etcd="etcd-1", patroni=_LEADER).returncode == 0
+
+
+def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+
+    def run(command: str, *, doing: str) -> str:
+        steps.append(command)
+        if command.startswith("settle"):
+            raise CommandFailed(f"could not {doing}: of etcd 2 are well")
+        return "3 3\n"
+
+    monkeypatch.setattr(engine, "run", run)
+    monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-1"))
+    monkeypatch.setattr(engine, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(systemd, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
+    monkeypatch.setattr(engine, "_apart", [])
+    with pytest.raises(EngineApart, match=r"node-1 is not in order 180 s .* of etcd 2 are well"):
+        engine.in_turn("restart", "docker.service")
+    expected = ["ready", "restart docker.service", "settle 180 3 3"]
+    assert steps == expected
+    # Its turn is taken by no other host of the run.
+    monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-2"))
+    with pytest.raises(EngineApart, match="node-2 waits for a restart, and for node-1"):
+        engine.in_turn("restart", "docker.service")
+    assert steps == expected
+
+
+def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    restarted: list[str] = []
+
+    def run(_: str, *, doing: str) -> str:
+        raise CommandFailed(f"could not {doing}: another node is not there")
+
+    monkeypatch.setattr(engine, "run", run)
+    monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-1"))
+    monkeypatch.setattr(systemd, "systemctl", lambda verb, _: restarted.append(verb))
+    with pytest.raises(EngineApart, match=r"node-1 waits for a restart: .* node is not there"):
+        engine.in_turn("restart", "docker.service")
+    assert restarted == []
+    engine.in_turn("start", "docker.service")
+    assert restarted == ["start"]
