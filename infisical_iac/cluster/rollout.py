@@ -1,6 +1,6 @@
 """How the stack on the Swarm differs from what is wanted, item by item; pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from hashlib import sha256
@@ -70,7 +70,10 @@ def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
         return "was never rolled out to its end"
     if was.rendered != rendered:
         return "its part of stack.yaml changes"
-    if service.desired != was.desired and service.hash != was.hash:
+    # Of a service that runs on every node, as many are wanted as there are.
+    active = sum(node.active for node in found.nodes)
+    follows = service.desired == active < len(found.nodes)
+    if service.desired != was.desired and service.hash != was.hash and not follows:
         return f"{service.desired} tasks instead of {was.desired}"
     if service.hash != was.hash:
         return "runs with another configuration"
@@ -90,17 +93,20 @@ def stages(found: ClusterStackState, wanted: Wanted) -> list[frozenset[str]]:
     """The services that are rolled out one part after the other, before all of stack.yaml is.
 
     What is missing comes first. Of what is pinned to the data nodes, one node's changes at a time,
-    so that most of etcd, of PostgreSQL and of the sentinels are there all the while.
+    so that most of etcd, of PostgreSQL and of the sentinels are there all the while. What has a
+    task that no node takes comes last: `part` leaves that one out, for which Swarm would wait.
     """
     rendered = wanted.rendered()
+    if not found.services:
+        return []
     missing = rendered.keys() - found.services.keys()
-    if found.services:
-        changing = {name for name in rendered if _changes(found, name, rendered[name])} - missing
-        pinned = sorted({number for name in changing if (number := _number(name))})
-        if len(pinned) > 1 or (pinned and missing):
-            parts = [missing, *({n for n in changing if _number(n) == one} for one in pinned)]
-            return [frozenset(part) for part in parts if part]
-    return []
+    changing = {name for name in rendered if _changes(found, name, rendered[name])} - missing
+    pinned = sorted({number for name in changing if (number := _number(name))})
+    parts = [missing, *({n for n in changing if _number(n) == one} for one in pinned)]
+    if len(pinned) < 2 and not (pinned and missing):
+        parts = []
+    parts.append({name for name in changing if _crowded(wanted, name, found.nodes)})
+    return [frozenset(part) for part in parts if part]
 
 
 def _changes(found: ClusterStackState, name: str, rendered: str) -> bool:
@@ -114,9 +120,9 @@ def _number(service: str) -> str:
     return number if dash and number.isdigit() else ""
 
 
-def databases(wanted: Wanted) -> frozenset[str]:
-    """The services that keep data: all that ask nothing of the others."""
-    return frozenset(wanted.rendered()) - {"infisical", "haproxy", "caddy"}
+def databases(text: str) -> frozenset[str]:
+    """The services of stack.yaml with `text` that keep data: all that ask nothing of the others."""
+    return frozenset(yaml.safe_load(text)["services"]) - {"infisical", "haproxy", "caddy"}
 
 
 def unwell(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
@@ -127,11 +133,33 @@ def unwell(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
     )
 
 
-def part(text: str, names: AbstractSet[str]) -> str:
-    """What stack.yaml with `text` says of the services `names`."""
+def part(text: str, names: AbstractSet[str], nodes: Sequence[NodeState] = ()) -> str:
+    """What stack.yaml with `text` says of the services `names`.
+
+    Those that have a node for each task get as many tasks as there are `nodes` that take some, if
+    one of them is away, and none is started before the old one has gone.
+    """
     whole = yaml.safe_load(text)
     services = {name: whole["services"][name] for name in sorted(names)}
+    for service in services.values():
+        if _too_many(service, nodes):
+            service["deploy"]["replicas"] = sum(node.active for node in nodes)
+            for config in ("update_config", "rollback_config"):
+                service["deploy"].setdefault(config, {})["order"] = "stop-first"
     return yaml.safe_dump({**whole, "services": services})
+
+
+def _crowded(wanted: Wanted, name: str, nodes: Sequence[NodeState]) -> bool:
+    return _too_many(yaml.safe_load(wanted.text)["services"][name], nodes)
+
+
+def _too_many(service: dict[str, Any], nodes: Sequence[NodeState]) -> bool:
+    """Whether a task of a service, or the next one in its place, waits for a node that is away."""
+    deploy = service.get("deploy", {})
+    each_its_own = deploy.get("placement", {}).get("max_replicas_per_node") == 1
+    active = sum(node.active for node in nodes)
+    more = deploy.get("update_config", {}).get("order") == "start-first"
+    return each_its_own and active < len(nodes) and deploy.get("replicas", 1) + more > active
 
 
 def away(nodes: tuple[NodeState, ...]) -> bool:

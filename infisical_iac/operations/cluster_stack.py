@@ -115,7 +115,7 @@ def databases_there(site: Site) -> Commands:
     Raises RolloutError as `rolled_out` does.
     """
     found = look(site.settings.images)
-    missing = rollout.unwell(found, rollout.databases(_wanted(site, found)))
+    missing = rollout.unwell(found, rollout.databases(text(site, found)))
     if found.manager and not missing:
         host.noop("the databases run")
         return
@@ -127,6 +127,11 @@ def databases_there(site: Site) -> Commands:
 def look(images: Sequence[str]) -> ClusterStackState:
     """The stack as the lead sees it; for operations."""
     return shared(ClusterStack, images=list(images), secrets=SECRETS)
+
+
+def text(site: Site, found: ClusterStackState) -> str:
+    """What stack.yaml is to say."""
+    return _wanted(site, found).text
 
 
 def inputs(site: Site, found: ClusterStackState) -> StackInputs:
@@ -173,10 +178,8 @@ def _tell(file: File, found: ClusterStackState, wanted: Wanted) -> None:
 
 def _roll_out_databases(site: Site) -> None:
     _, wanted = _prepared(site)
-    names = rollout.databases(wanted)
-    part = rollout.part(wanted.text, names)
-    run(script("cluster-stack", "part"), doing="roll the databases out", stdin=part)
-    _await(site.settings.start_timeout, names)
+    names = rollout.databases(wanted.text)
+    part(rollout.part(wanted.text, names), names, site.settings.start_timeout)
 
 
 def asking(site: Site) -> str:
@@ -185,14 +188,14 @@ def asking(site: Site) -> str:
     The lead has what they start with then. Raises RolloutError.
     """
     _, wanted = _prepared(site)
-    return rollout.part(wanted.text, wanted.rendered().keys() - rollout.databases(wanted))
+    return rollout.part(wanted.text, wanted.rendered().keys() - rollout.databases(wanted.text))
 
 
 def _prepared(site: Site) -> tuple[ClusterStackState, Wanted]:
     """Have secrets and configurations on the host; what is there, and what is to be."""
     run(script("cluster-stack", "secrets", keys_of(SECRETS)), doing="make the stack's secrets")
     # Earlier steps brought images, keys and nodes.
-    before = host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
+    before = fresh(site)
     if not before.manager:
         raise RolloutError("the Swarm does not answer: most of its managers have to be up")
     wanted = _wanted(site, before)
@@ -208,25 +211,41 @@ def roll_out(site: Site) -> None:
     old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
     check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
     write(STACK_FILE, wanted.text, mode="600", check=check)
+    _try_again(before)
     timeout = _timeout(site.settings, first=not before.services)
     stages = rollout.stages(before, wanted)
-    well = run(script("cluster-stack", "data"), doing="see who keeps data") if stages else ""
+    well = run(script("cluster-stack", "data"), doing="see who keeps data")
+    again = ("again", _AGAIN_SECONDS, *well.split())
     for names in stages:
-        part = rollout.part(wanted.text, names)
-        run(script("cluster-stack", "part"), doing="roll a part of the services out", stdin=part)
-        _await(timeout, names)
+        asked = part(rollout.part(wanted.text, names, before.nodes), names, timeout)
+        _refuse_rollback(site, asked, old)
         # As many as before, for what is rolled out may be what mends the others.
-        again = script("cluster-stack", "again", _AGAIN_SECONDS, *well.split())
-        run(again, doing="see the data node back before the next one changes")
+        back = script("cluster-stack", *again)
+        run(back, doing="see the data node back before the next one changes")
     asked = hashes(run(script("cluster-stack", "up"), doing="roll the services out"))
     _await(timeout)
-    run(script("cluster-stack", "again", _AGAIN_SECONDS, *_MOST), doing="see most of the data well")
-    after = host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
-    if back := rollout.rolled_back(after, asked):
-        _went_back(back, old)
+    most_well()
+    after = _refuse_rollback(site, asked, old)
     write(RECORD, record_text(rollout.recorded(after, wanted, asked)))
+    _try_again(after)
     kept = [*wanted.secrets, *wanted.configs]
     run(script("cluster-stack", "clean", *kept), doing="remove what the roll-out replaced")
+
+
+def part(text: str, names: Iterable[str], timeout: int) -> dict[str, str]:
+    """Roll out the services `names`, which make up stack.yaml with `text`, and await them.
+
+    Returns the hash of each service as it was asked for. Raises RolloutError.
+    """
+    deploy = script("cluster-stack", "part")
+    asked = hashes(run(deploy, doing="roll a part of the services out", stdin=text))
+    _await(timeout, names)
+    return asked
+
+
+def most_well() -> None:
+    """Wait until most of those who keep data are well. Raises CommandFailed."""
+    run(script("cluster-stack", "again", _AGAIN_SECONDS, *_MOST), doing="see most of the data well")
 
 
 def _timeout(settings: Settings, *, first: bool) -> int:
@@ -243,6 +262,24 @@ def _await(timeout: int, names: Iterable[str] = ()) -> None:
         if "Read-only file system" in unwell:
             hint = "; this image writes to its root: set infisical_read_only = False"
         raise RolloutError(f"the stack does not become healthy{hint}:\n{unwell}")
+
+
+def _try_again(found: ClusterStackState) -> None:
+    if any(service.waiting for service in found.services.values()):
+        run(script("cluster-stack", "anew"), doing="have Swarm try again what waits for a node")
+
+
+def fresh(site: Site) -> ClusterStackState:
+    """The stack as it is now, after a change that no operation has told of yet."""
+    return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
+
+
+def _refuse_rollback(site: Site, asked: Mapping[str, str], old: str) -> ClusterStackState:
+    """What is there now, if nothing of it is what Swarm went back to; RolloutError otherwise."""
+    found = fresh(site)
+    if back := rollout.rolled_back(found, asked):
+        _went_back(back, old)
+    return found
 
 
 def _went_back(names: Sequence[str], old: str) -> None:

@@ -1,19 +1,21 @@
 # The stack `infisical` of the Swarm, as far as the deploy has to ask and to do on the lead.
 #
-#   cluster-stack.sh state <secrets> <image>…   nodes, services and how they are, secrets and
+#   cluster-stack.sh state <secrets> <image>…   nodes, services and how they are, secrets,
 #                                     configs, the names that the keys give secrets, how images
-#                                     start, and the record of the last good roll-out
+#                                     start, the record of the last good roll-out, and Patroni
 #   cluster-stack.sh check <file>     fails if Docker can't read the file
 #   cluster-stack.sh secrets <secrets>   makes those that are not there yet
-#   cluster-stack.sh part             rolls out the services of the file on standard input
+#   cluster-stack.sh part             rolls out the services of the file on standard input, and
+#                                     prints the hash of each service as it was asked for
 #   cluster-stack.sh up               brings the services to what stack.yaml says, and prints the
-#                                     hash of each as it was asked for
+#                                     same
 #   cluster-stack.sh wait <seconds> [<service>…]   returns once all of them run, or the named;
 #                                     else prints what does not, with the reason and the last log
 #                                     lines without any secret
 #   cluster-stack.sh data             "<members of etcd> <PostgreSQLs>" that are well, as they say
 #   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for as many; fails, and prints
 #                                     how many there are, if it takes longer
+#   cluster-stack.sh anew             has Swarm try again what waits for a node
 #   cluster-stack.sh why <service>    what its last tasks ended with, with such lines
 #   cluster-stack.sh hashes           the hash of each service's specification
 #   cluster-stack.sh clean <name>…    removes our secrets and configs, and their files, but the named ones
@@ -63,15 +65,18 @@ tasks() {
 nodes() { inspect_nodes 'node {{ .ID }} {{ .Status.State }} {{ .Spec.Availability }}'; }
 
 # "service <name> <running> <desired> <state of its update> <tasks that have no node>"
+#
+# The list of services has the number that run as well, but goes on counting what ran on a node
+# that is down.
 conditions() {
-    waiting=$(tasks | awk '$2 == "Pending" { sub(/\.[^.]*$/, "", $1); print $1 }')
+    all=$(tasks | sed -E 's/^([^ ]*)\.[^. ]* /\1 /')
     updates=$(services | xargs --no-run-if-empty docker service inspect --format '{{ .Spec.Name }} {{
         with .UpdateStatus }}{{ .State }}{{ else }}none{{ end }}')
     docker service ls --filter "label=$namespace" --format '{{ .Name }} {{ .Replicas }}' |
         while read -r name running rest; do
             update=$(echo "$updates" | sed -n "s/^$name //p")
-            echo "service $name ${running%%/*} ${running##*/} ${update:-none}" \
-                "$(echo "$waiting" | grep -cx "$name")"
+            echo "service $name $(echo "$all" | grep -cE "^$name [^ ]+ Running ") ${running##*/}" \
+                "${update:-none} $(echo "$all" | grep -c "^$name  Pending ")"
         done
 }
 
@@ -132,6 +137,7 @@ part() {
     cat >stack.part.yaml
     (deploy --compose-file stack.part.yaml) && status=0 || status=1
     rm -f stack.part.yaml
+    hashes
     exit $status
 }
 
@@ -183,6 +189,21 @@ again() {
     until short=$(as_many "$2" "$3" 2>&1); do
         test "$(date +%s)" -lt "$limit" || fail "$short: see docs/cluster-runbooks.md"
         sleep 1
+    done
+}
+
+# Swarm tries a task that no node takes again and again, but not once its service has been updated,
+# as each roll-out does it with all of them: it would go on waiting when its node is back. The
+# specification is in the end what it was.
+anew() {
+    conditions | while read -r _ name running desired _ waiting; do
+        test "$waiting" -gt 0 || continue
+        docker service scale --detach "$name=$running" >/dev/null </dev/null
+        for attempt in $(seq 60); do
+            tasks | grep -q "^$name\.[^.]*  Pending " || break
+            sleep 0.5
+        done
+        docker service scale --detach "$name=$desired" >/dev/null </dev/null
     done
 }
 

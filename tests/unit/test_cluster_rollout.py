@@ -86,6 +86,15 @@ def test_what_waits_for_a_node_that_is_away_is_no_difference() -> None:
     assert _told(fails) == ["~ service infisical: 1 of 3 tasks run and are healthy"]
 
 
+def test_fewer_tasks_for_a_node_that_is_away_are_not_told_as_somebodys_doing() -> None:
+    nodes = (*NODES[:2], replace(NODES[2], active=False))
+    found = replace(_with("haproxy", running=2, desired=2, hash="cc"), nodes=nodes)
+    assert _told(found) == ["~ service haproxy: runs with another configuration"]
+    assert _told(replace(found, nodes=NODES)) == ["~ service haproxy: 2 tasks instead of 3"]
+    scaled = replace(_with("infisical", running=1, desired=1, hash="cc"), nodes=nodes)
+    assert _told(scaled) == ["~ service infisical: 1 tasks instead of 3"]
+
+
 def test_an_update_of_what_has_no_other_node_waits_for_the_one_that_is_away() -> None:
     nodes = (*NODES[:2], replace(NODES[2], active=False))
     waits = _with("infisical", running=0, desired=1, waiting=1, update="updating")
@@ -194,6 +203,71 @@ def test_a_part_has_the_rest_of_the_file() -> None:
         "networks": {"edge": {}},
         "services": {"b": {"image": "b"}},
     }
+
+
+EACH_ITS_OWN = """
+services:
+  infisical:
+    image: infisical
+    deploy:
+      replicas: 3
+      placement: {max_replicas_per_node: 1}
+      update_config: {order: stop-first, parallelism: 1}
+  haproxy: {image: haproxy, deploy: {mode: global}}
+"""
+AWAY = (*NODES[:2], replace(NODES[2], active=False))
+
+
+def _changed(text: str) -> tuple[ClusterStackState, Wanted]:
+    """What runs, and the same of other images."""
+    wanted = Wanted(text, {}, frozenset())
+    return _running(wanted), replace(wanted, text=text.replace("image: ", "image: new-"))
+
+
+def test_what_has_a_node_for_each_task_changes_first_on_those_that_are_there() -> None:
+    found, wanted = _changed(EACH_ITS_OWN)
+    assert _stages(replace(found, nodes=NODES), wanted) == []
+    assert _stages(replace(found, nodes=AWAY), wanted) == [["infisical"]]
+    settled = replace(wanted, text=EACH_ITS_OWN)
+    assert _stages(replace(found, nodes=AWAY), settled) == []
+
+
+def test_it_comes_after_the_data_nodes_that_change() -> None:
+    pinned = "".join(f"  etcd-{n}: {{image: etcd}}\n" for n in (1, 2))
+    found, wanted = _changed(EACH_ITS_OWN + pinned)
+    stages = _stages(replace(found, nodes=AWAY), wanted)
+    assert stages == [["etcd-1"], ["etcd-2"], ["infisical"]]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "replicas", "order", "told"),
+    [
+        (NODES, 3, "stop-first", (3, "stop-first")),
+        (AWAY, 3, "stop-first", (2, "stop-first")),
+        (AWAY, 2, "stop-first", (2, "stop-first")),
+        # The next task in the place of one would have nowhere to stand.
+        (AWAY, 2, "start-first", (2, "stop-first")),
+        ((NODES[0], *AWAY), 2, "start-first", (2, "start-first")),
+        ((), 3, "stop-first", (3, "stop-first")),
+    ],
+)
+def test_a_part_leaves_out_the_tasks_that_no_node_takes(
+    nodes: tuple[NodeState, ...], replicas: int, order: str, told: tuple[int, str]
+) -> None:
+    text = EACH_ITS_OWN.replace("replicas: 3", f"replicas: {replicas}")
+    part = rollout.part(text.replace("stop-first", order), {"infisical", "haproxy"}, nodes)
+    services = yaml.safe_load(part)["services"]
+    deploy = services["infisical"]["deploy"]
+    assert (deploy["replicas"], deploy["update_config"]["order"]) == told
+    assert services["haproxy"] == {"image": "haproxy", "deploy": {"mode": "global"}}
+
+
+def test_what_needs_no_node_of_its_own_loses_no_task() -> None:
+    text = EACH_ITS_OWN.replace("placement: {max_replicas_per_node: 1}", "placement: {}")
+    found, wanted = _changed(text)
+    assert _stages(replace(found, nodes=AWAY), wanted) == []
+    part = yaml.safe_load(rollout.part(text, {"infisical"}, AWAY))
+    assert part["services"]["infisical"]["deploy"]["replicas"] == 3
 
 
 def test_one_data_node_changes_with_all_the_rest() -> None:

@@ -18,7 +18,11 @@ case "$1 $2" in
 "secret rm" | "config rm") echo "$1 rm $3" >>"$HOST/changes" ;;
 "node ls") echo id ;;
 "node inspect") cat "$HOST/nodes" ;;
-"service scale") echo "$*" >>"$HOST/changes" ;;
+"service scale")
+    echo "$*" >>"$HOST/changes"
+    # A task that waits goes with the number that is wanted.
+    sed -i "/^${4%%=*}[.][^.]*  Pending/d" "$HOST/tasks"
+    ;;
 "service ls") case $* in *--quiet*) echo id ;; *) cat "$HOST/services" ;; esac ;;
 "service inspect") cat "$HOST/updates" ;;
 "service ps") cat "$HOST/history" ;;
@@ -77,13 +81,24 @@ class Lead:
             "t1 node1 Running 1 hour ago \nt2 node1 Rejected 2 seconds ago No such image: x\n"
             "t3 node2 Failed 9 seconds ago task: non-zero exit (1)\nt4 node2 Failed 1 day ago \n",
         )
-        self.write("tasks", "infisical_infisical.1 node1 Running 2 hours ago\n")
+        self.run_tasks(infisical=2, caddy=2)
 
     def write(self, path: str, text: str) -> Path:
         file = self.directory / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         return file
+
+    def run_tasks(self, waiting: str = "", **running: int) -> None:
+        """Have so many tasks of services run, and one of `waiting` have no node."""
+        lines = [
+            f"infisical_{name}.{number} node{number} Running 2 hours ago\n"
+            for name, many in running.items()
+            for number in range(1, many + 1)
+        ]
+        self.write(
+            "tasks", "".join(lines) + (f"{waiting}.9  Pending 2 hours ago\n" * bool(waiting))
+        )
 
     def changes(self) -> list[str]:
         file = self.directory / "changes"
@@ -136,7 +151,7 @@ def test_the_look_tells_names_and_no_secret(lead: Lead) -> None:
     ("file", "old", "new", "unwell"),
     [
         ("services", "caddy 2/2", "caddy 2/2", ""),
-        ("services", "infisical 2/2", "infisical 1/2", "infisical_infisical: 1 of 2 run"),
+        ("tasks", "infisical.2 node2 Running", "infisical.2 node2 Ready", "infisical_infisical: 1"),
         ("updates", "completed", "paused", "infisical_infisical: 2 of 2 run, update: paused"),
         ("updates", "completed", "rollback_completed", ""),
     ],
@@ -162,7 +177,7 @@ def test_the_wait_tells_what_does_not_run(
 
 
 def test_only_the_named_services_are_waited_for(lead: Lead) -> None:
-    lead.write("services", "infisical_infisical 0/2\ninfisical_caddy 2/2\n")
+    lead.run_tasks(caddy=2)
     lead.write("log", "")
     assert lead.run("wait", "0", "infisical_caddy").stdout == ""
     assert lead.run("wait", "0", "infisical_caddy", "infisical_infisical").stdout != ""
@@ -173,8 +188,9 @@ def test_a_task_without_a_node_is_waited_for_unless_a_node_is_away(
     lead: Lead, state: str, waits: bool
 ) -> None:
     lead.write("nodes", f"node n1 ready active\nnode n2 {state}\n")
-    lead.write("services", "infisical_infisical 1/2 (max 1 per node)\n")
-    lead.write("tasks", "infisical_infisical.2  Pending 2 minutes ago\n")
+    # What ran on a node that is down is still counted there.
+    lead.write("services", "infisical_infisical 2/2 (max 1 per node)\n")
+    lead.run_tasks(infisical=1, waiting="infisical_infisical")
     lead.write("log", "")
     assert bool(lead.run("wait", "0").stdout) is waits
 
@@ -187,11 +203,21 @@ def test_an_update_is_waited_for_unless_all_its_tasks_wait_for_a_node(
     lead: Lead, state: str, running: int, waits: bool
 ) -> None:
     lead.write("nodes", f"node n1 ready active\nnode n2 {state}\n")
-    lead.write("services", f"infisical_etcd-2 {running}/{running + 1}\n")
+    lead.write("services", f"infisical_etcd-2 {running + 1}/{running + 1}\n")
     lead.write("updates", "infisical_etcd-2 updating\n")
-    lead.write("tasks", "infisical_etcd-2.1  Pending 2 minutes ago\n")
+    lead.run_tasks(**{"etcd-2": running}, waiting="infisical_etcd-2")
     lead.write("log", "")
     assert bool(lead.run("wait", "0").stdout) is waits
+
+
+def test_what_waits_for_a_node_is_tried_again_and_what_runs_goes_on(lead: Lead) -> None:
+    lead.run_tasks(infisical=1, caddy=2, waiting="infisical_infisical")
+    done = lead.run("anew")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert lead.changes() == [
+        "service scale --detach infisical_infisical=1",
+        "service scale --detach infisical_infisical=2",
+    ]
 
 
 def test_a_swarm_that_tells_of_no_service_is_not_well(lead: Lead) -> None:
