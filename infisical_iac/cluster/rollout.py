@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from infisical_iac.cluster import dynamic
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.facts.cluster_stack import ClusterStackState, NodeState, Recorded
 from infisical_iac.item import Item
@@ -35,6 +36,11 @@ class Wanted:
             for name, service in whole["services"].items()
         }
 
+    def patroni(self) -> dynamic.Configuration:
+        """The dynamic configuration of Patroni."""
+        found = (text for name, text in self.configs.items() if name.startswith("patroni_yml_"))
+        return dynamic.wanted(next(found, ""))
+
 
 def _named(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
     """What the rest of the file says of the secrets and configs that a service uses."""
@@ -46,7 +52,7 @@ def _named(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
 
 
 def items(found: ClusterStackState, wanted: Wanted) -> Iterator[Item]:
-    """Each difference of the stack, of its secrets and its configs; stack.yaml aside."""
+    """Each difference of the stack, of its secrets, its configs and Patroni; stack.yaml aside."""
     rendered = wanted.rendered()
     for name in sorted(rendered.keys() | found.services.keys()):
         if name not in found.services:
@@ -62,6 +68,7 @@ def items(found: ClusterStackState, wanted: Wanted) -> Iterator[Item]:
             Item("-", f"{kind} {name}", "no service needs it any more")
             for name in sorted(made - names)
         )
+    yield from dynamic.items(found.patroni, wanted.patroni())
 
 
 def _reason(found: ClusterStackState, name: str, rendered: str) -> str:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from pyinfra.api.facts import FactBase
 
+from infisical_iac.facts import patroni
 from infisical_iac.facts.files import Paths, PathState
+from infisical_iac.facts.patroni import PatroniState
 from infisical_iac.rendering import script
 
 STACK_FILE = "/etc/infisical/stack.yaml"
@@ -61,6 +63,7 @@ class ClusterStackState:
         services: without the stack's name before them.
         made: the names of the secrets and configs that the stack has.
         record: per service, what the last good roll-out had; empty without one.
+        patroni: what the Patroni of this node says.
     """
 
     engine: bool = False
@@ -72,6 +75,7 @@ class ClusterStackState:
     services: Mapping[str, Service] = field(default_factory=dict)
     made: Mapping[str, frozenset[str]] = field(default_factory=dict)
     record: Mapping[str, Recorded] = field(default_factory=dict)
+    patroni: PatroniState = field(default_factory=PatroniState)
 
 
 class ClusterStack(FactBase[ClusterStackState]):
@@ -111,6 +115,7 @@ class ClusterStack(FactBase[ClusterStackState]):
                 for kind in ("secret", "config")
             },
             record=next((_record(" ".join(row[1:])) for row in lines if row[0] == "record"), {}),
+            patroni=patroni.parse(output[middle + 1 :]),
         )
 
     @staticmethod

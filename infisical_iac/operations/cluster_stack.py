@@ -23,7 +23,7 @@ from infisical_iac.facts.cluster_stack import (
 )
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.facts.stack import Stack
-from infisical_iac.operations import files, journal, nodes, session, stack
+from infisical_iac.operations import files, journal, nodes, patroni, session, stack
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, shared, step, telling_operation
@@ -216,6 +216,8 @@ def roll_out(site: Site) -> None:
     stages = rollout.stages(before, wanted)
     well = run(script("cluster-stack", "data"), doing="see who keeps data")
     again = ("again", _AGAIN_SECONDS, *well.split())
+    # First, for it decides whether what is acknowledged meanwhile is kept.
+    seconds = patroni.merged(before.patroni, wanted.patroni())
     for names in stages:
         asked = part(rollout.part(wanted.text, names, before.nodes), names, timeout)
         _refuse_rollback(site, asked, old)
@@ -226,6 +228,10 @@ def roll_out(site: Site) -> None:
     _await(timeout)
     most_well()
     after = _refuse_rollback(site, asked, old)
+    # Where it could not be seen before.
+    seconds = max(seconds, patroni.merged(after.patroni, wanted.patroni()))
+    if seconds or after.patroni.waiting:
+        patroni.restarted(seconds, again)
     write(RECORD, record_text(rollout.recorded(after, wanted, asked)))
     _try_again(after)
     kept = [*wanted.secrets, *wanted.configs]

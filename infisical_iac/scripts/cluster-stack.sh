@@ -19,6 +19,11 @@
 #   cluster-stack.sh why <service>    what its last tasks ended with, with such lines
 #   cluster-stack.sh hashes           the hash of each service's specification
 #   cluster-stack.sh clean <name>…    removes our secrets and configs, and their files, but the named ones
+#   cluster-stack.sh patroni          what the Patroni here answers to /config and to /cluster, each
+#                                     as "patroni <JSON>"
+#   cluster-stack.sh configure <JSON>   merges it into Patroni's dynamic configuration
+#   cluster-stack.sh restart <name>   restarts the PostgreSQL of a member of Patroni, if it says
+#                                     that a parameter waits for that
 #   cluster-stack.sh member <number>  makes room in etcd for a data node that is to take the place
 #                                     of another
 #   cluster-stack.sh without_etcd     on that node, removes what it has of an earlier etcd
@@ -108,7 +113,27 @@ state() {
     hashes
     docker secret ls --filter "label=$namespace" --format 'secret {{ .Name }}'
     docker config ls --filter "label=$namespace" --format 'config {{ .Name }}'
+    patroni
 }
+
+patroni() {
+    docker exec "$(container postgres)" curl --silent --fail --max-time 5 --write-out '\n' \
+        http://127.0.0.1:8008/config http://127.0.0.1:8008/cluster 2>/dev/null |
+        sed -n 's/^{/patroni {/p' || true
+}
+
+# Has Patroni do something, by the password that it was started with, which curl reads from standard
+# input: to_patroni <method> <host> <path> <JSON>
+to_patroni() {
+    docker exec "$(container postgres)" sh -c '. /run/secrets/env
+        echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \
+            --max-time 150 --request "$1" --data "$4" "http://$2:8008/$3"' \
+        sh "$@" >/dev/null
+}
+
+configure() { to_patroni PATCH 127.0.0.1 config "$1"; }
+
+restart() { to_patroni POST "$1" restart '{"restart_pending": true}'; }
 
 check() {
     ! docker stack config --help >/dev/null 2>&1 || {

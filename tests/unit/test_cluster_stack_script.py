@@ -39,7 +39,17 @@ case "$1 $2" in
     echo "etcdid / infisical_etcd-1/ Up 2 hours"
     echo "pgid / infisical_postgres-1/ Up 2 hours"
     ;;
-"exec pgid") cat "$HOST/patroni" ;;
+"exec pgid")
+    case "$3 $*" in
+    sh*)
+        inside=$(echo "$5" | sed "s,/run/secrets,$HOST,")
+        shift 5
+        exec sh -c "$inside" "$@"
+        ;;
+    */config*) cat "$HOST/dynamic" "$HOST/patroni" ;;
+    *) cat "$HOST/patroni" ;;
+    esac
+    ;;
 "exec etcdid")
     case "$3 $4 $5" in
     "etcdctl endpoint health")
@@ -58,6 +68,11 @@ case "$1 $2" in
     esac
     ;;
 esac
+"""
+# What it is asked for, and what it reads.
+_CURL = """#!/bin/sh
+echo "$*" >>"$HOST/changes"
+cat >>"$HOST/changes"
 """
 SECRETS = "infisical_env:encryption_key,auth_secret redis_env:redis_password"
 TEXT = "ENCRYPTION_KEY=not-a-key\nAUTH_SECRET=not-a-secret\n"
@@ -251,6 +266,50 @@ def test_where_nobody_keeps_data_nobody_is_waited_for(lead: Lead) -> None:
     lead.write("health", "").unlink()
     assert lead.run("data").stdout == "0 0\n"
     assert lead.run("again", "0", "0", "0").returncode == 0
+
+
+def test_patroni_tells_its_configuration_and_its_members(lead: Lead) -> None:
+    for kind in ("secrets", "configs"):
+        lead.write(kind, "")
+    lead.write("dynamic", '{"ttl": 20}\n')
+    lead.write("patroni", f'{{"members": [{_LEADER}]}}\n')
+    told = lead.run("state", "").stdout.splitlines()
+    assert told[-2:] == ['patroni {"ttl": 20}', f'patroni {{"members": [{_LEADER}]}}']
+
+
+def test_a_patroni_that_does_not_answer_tells_nothing(lead: Lead) -> None:
+    for kind in ("secrets", "configs"):
+        lead.write(kind, "")
+    lead.write("dynamic", "\n")
+    lead.write("patroni", "\n")
+    done = lead.run("state", "")
+    assert (done.returncode, "patroni" in done.stdout) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("step", "asked"),
+    [
+        (
+            ("configure", '{"ttl": 20}'),
+            '--request PATCH --data {"ttl": 20} http://127.0.0.1:8008/config',
+        ),
+        (
+            ("restart", "postgres-2"),
+            '--request POST --data {"restart_pending": true} http://postgres-2:8008/restart',
+        ),
+    ],
+)
+def test_patroni_does_what_it_is_asked_by_a_password_that_is_no_argument(
+    lead: Lead, step: tuple[str, ...], asked: str
+) -> None:
+    lead.write("env", "PATRONI_PASSWORD=not-a-password\n")
+    lead.write("curl", _CURL).chmod(0o755)
+    done = lead.run(*step)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    arguments, given = lead.changes()
+    assert arguments.endswith(asked)
+    assert "not-a-password" not in arguments
+    assert given == 'user = "patroni:not-a-password"'
 
 
 def test_only_secrets_and_configs_with_a_hash_in_their_name_go(lead: Lead) -> None:

@@ -1,0 +1,181 @@
+"""Patroni's dynamic configuration: what differs of it, what is sent, and who is restarted."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infisical_iac.cluster import dynamic, rollout
+from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.stack_file import configs
+from infisical_iac.facts.cluster_stack import ClusterStack, ClusterStackState
+from infisical_iac.facts.patroni import PatroniState, parse
+from infisical_iac.operations import patroni
+from infisical_iac.operations.cluster_stack import inputs
+from tests.unit.clusters import site
+
+WANTED = {
+    "ttl": 20,
+    "loop_wait": 3,
+    "synchronous_mode": True,
+    "postgresql": {"use_pg_rewind": True, "parameters": {"max_connections": 200}},
+}
+# Patroni adds keys of its own, and somebody else has set one.
+THERE = {
+    **WANTED,
+    "maximum_lag_on_failover": 1048576,
+    "postgresql": {
+        "use_pg_rewind": True,
+        "parameters": {"max_connections": 200, "work_mem": "8MB"},
+    },
+}
+SETTLED = PatroniState(THERE)
+
+
+def _with(**changes: Any) -> PatroniState:
+    return replace(SETTLED, configuration={**THERE, **changes})
+
+
+def _told(found: PatroniState) -> list[str]:
+    return [str(item) for item in dynamic.items(found, WANTED)]
+
+
+def test_what_is_set_by_others_is_no_difference() -> None:
+    assert (_told(SETTLED), dynamic.patch(SETTLED, WANTED)) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "sent"),
+    [
+        (
+            {"synchronous_mode": False},
+            "synchronous_mode: false → true",
+            {"synchronous_mode": True},
+        ),
+        ({"synchronous_mode": 1}, "synchronous_mode: 1 → true", {"synchronous_mode": True}),
+        ({"ttl": None}, "ttl: (none) → 20", {"ttl": 20}),
+        (
+            {"postgresql": {"use_pg_rewind": True, "parameters": {"max_connections": 100}}},
+            "postgresql.parameters.max_connections: 100 → 200",
+            {"postgresql": {"parameters": {"max_connections": 200}}},
+        ),
+        (
+            {"postgresql": {"use_pg_rewind": True}},
+            "postgresql.parameters.max_connections: (none) → 200",
+            {"postgresql": {"parameters": {"max_connections": 200}}},
+        ),
+    ],
+)
+def test_what_differs_is_told_and_sent_and_nothing_else(
+    changes: dict[str, Any], line: str, sent: dict[str, Any]
+) -> None:
+    assert _told(_with(**changes)) == [f"~ patroni {line}"]
+    assert dynamic.patch(_with(**changes), WANTED) == sent
+
+
+def test_where_no_patroni_answers_nothing_is_told_and_nothing_sent() -> None:
+    assert (_told(PatroniState()), dynamic.patch(PatroniState(), WANTED)) == ([], {})
+
+
+def test_the_file_that_is_rendered_asks_for_synchronous_copies() -> None:
+    known = site()
+    files = configs(known.settings, inputs(known, ClusterStackState()))
+    found = Wanted("services: {}", files, frozenset()).patroni()
+    assert (found["synchronous_mode"], found["synchronous_mode_strict"]) == (True, True)
+    told = [
+        str(item)
+        for item in rollout.items(
+            ClusterStackState(patroni=PatroniState({**found, "synchronous_mode": False})),
+            Wanted("services: {}", files, frozenset()),
+        )
+    ]
+    assert "~ patroni synchronous_mode: false → true" in told
+
+
+def _member(name: str, role: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "role": role, "state": "running", **more}
+
+
+MEMBERS = [
+    _member("postgres-1", "leader", pending_restart=True),
+    _member("postgres-2", "sync_standby"),
+    _member("postgres-3", "replica", pending_restart=True),
+]
+
+
+def _lines(members: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"patroni {json.dumps(THERE)}",
+        f"patroni {json.dumps({'members': members, 'scope': 'infisical'})}",
+    ]
+
+
+def test_the_primary_is_the_last_that_waits_for_a_restart() -> None:
+    found = parse(["engine", *_lines(MEMBERS)])
+    assert found == PatroniState(THERE, ("postgres-3", "postgres-1"))
+    assert _told(found) == [
+        f"~ postgres-{number}: a changed parameter waits for its restart" for number in (3, 1)
+    ]
+    assert ClusterStack().process(["next:", *_lines(MEMBERS)]).patroni == found
+
+
+def test_an_answer_that_is_missing_is_read_as_none() -> None:
+    assert parse(["engine", "patroni {}"]).configuration == {}
+    assert parse(_lines(MEMBERS)[1:]).configuration is None
+    assert parse(["engine"]) == PatroniState()
+
+
+class _Members:
+    """A Patroni of which members wait for restarts; `steps` are those of the script."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *waiting: tuple[str, ...]) -> None:
+        self.steps: list[str] = []
+        self._waiting = [*waiting]
+        monkeypatch.setattr(patroni, "run", self._run)
+        monkeypatch.setattr(patroni, "script", lambda _, *arguments: " ".join(arguments))
+        monkeypatch.setattr(patroni, "sleep", lambda seconds: self.steps.append(f"{seconds} s"))
+
+    def _run(self, command: str, **_: str) -> str:
+        if command != "patroni":
+            self.steps.append(command)
+            return ""
+        names = self._waiting.pop(0) if self._waiting else ()
+        members = [_member(name, "replica", pending_restart=True) for name in names]
+        return "\n".join(_lines(members))
+
+
+def test_what_needs_no_restart_is_sent_and_that_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = _Members(monkeypatch)
+    assert patroni.merged(_with(synchronous_mode=False), WANTED) == 0
+    assert members.steps == ['configure {"synchronous_mode": true}']
+    assert patroni.merged(SETTLED, WANTED) == 0
+    assert len(members.steps) == 1
+
+
+@pytest.mark.parametrize(("there", "seconds"), [(3, 6), (30, 60), (1, 6), (None, 20)])
+def test_each_member_looks_before_it_is_asked_whether_it_waits(
+    monkeypatch: pytest.MonkeyPatch, there: int | None, seconds: int
+) -> None:
+    members = _Members(monkeypatch)
+    parameters = {"use_pg_rewind": True, "parameters": {"max_connections": 100}}
+    assert patroni.merged(_with(postgresql=parameters, loop_wait=there), WANTED) == seconds
+    (step,) = members.steps
+    assert '"postgresql": {"parameters": {"max_connections": 200}}' in step
+
+
+def test_members_are_restarted_one_after_another_and_each_is_seen_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    members = _Members(monkeypatch, ("postgres-2", "postgres-1"), ("postgres-2",))
+    patroni.restarted(6, ("again", "180", "3", "3"))
+    assert members.steps == [
+        "6 s",
+        "restart postgres-2",
+        "again 180 3 3",
+        "restart postgres-1",
+        "again 180 3 3",
+        # A standby can't have less than its primary had when it started.
+        "restart postgres-2",
+        "again 180 3 3",
+    ]
