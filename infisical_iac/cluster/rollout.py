@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -185,6 +185,18 @@ def recorded(
     return {
         name: Recorded(asked[name], rendered, found.services[name].desired)
         for name, rendered in wanted.rendered().items()
+    }
+
+
+def renewed(
+    found: ClusterStackState, asked: Mapping[str, str], names: AbstractSet[str]
+) -> dict[str, Recorded]:
+    """The record, once the services `names` that were as it says were made anew as they are."""
+    return {
+        name: replace(was, hash=asked[name])
+        if name in names and name in found.services and found.services[name].hash == was.hash
+        else was
+        for name, was in found.record.items()
     }
 
 

@@ -7,6 +7,7 @@ from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.ingress import traefik
 from infisical_iac.operations import (
+    cluster_networks,
     cluster_stack,
     cluster_upgrade,
     ingress,
@@ -98,6 +99,7 @@ def roll_out(known: Preflight, cluster: Cluster) -> None:
     if known.leads:
         site, project = Site(settings, known.machine, cluster), known.workspace.project.slug
         _end_interrupted(known, site=site)
+        cluster_networks.made_anew(site=site, name="Make networks anew that differ")
         cluster_upgrade.upgraded(site=site, project=project, name="Change the version")
         cluster_stack.rolled_out(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:

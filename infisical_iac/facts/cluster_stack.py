@@ -33,6 +33,15 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Network:
+    """A network of the stack: whether it leads nowhere else, its driver's options, its subnets."""
+
+    internal: bool
+    options: Mapping[str, str]
+    subnets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class NodeState:
     """A node of the Swarm: whether it answers and takes tasks."""
 
@@ -64,6 +73,7 @@ class ClusterStackState:
         made: the names of the secrets and configs that the stack has.
         record: per service, what the last good roll-out had; empty without one.
         patroni: what the Patroni of this node says.
+        networks: by their full names.
     """
 
     engine: bool = False
@@ -76,6 +86,7 @@ class ClusterStackState:
     made: Mapping[str, frozenset[str]] = field(default_factory=dict)
     record: Mapping[str, Recorded] = field(default_factory=dict)
     patroni: PatroniState = field(default_factory=PatroniState)
+    networks: Mapping[str, Network] = field(default_factory=dict)
 
 
 class ClusterStack(FactBase[ClusterStackState]):
@@ -116,6 +127,7 @@ class ClusterStack(FactBase[ClusterStackState]):
             },
             record=next((_record(" ".join(row[1:])) for row in lines if row[0] == "record"), {}),
             patroni=patroni.parse(output[middle + 1 :]),
+            networks={row[1]: _network(" ".join(row[2:])) for row in lines if row[0] == "network"},
         )
 
     @staticmethod
@@ -146,6 +158,12 @@ def _record(text: str) -> dict[str, Recorded]:
         return {name: Recorded(**values) for name, values in services.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}  # cut or edited: as if there were none, and the next roll-out writes it anew
+
+
+def _network(text: str) -> Network:
+    found = json.loads(text)
+    subnets = tuple(each["Subnet"] for each in found["ipam"] or ())
+    return Network(found["internal"], found["options"] or {}, subnets)
 
 
 def _start(text: str) -> tuple[str, ...]:

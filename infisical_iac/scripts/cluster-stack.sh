@@ -1,6 +1,6 @@
 # The stack `infisical` of the Swarm, as far as the deploy has to ask and to do on the lead.
 #
-#   cluster-stack.sh state <secrets> <image>…   nodes, services and how they are, secrets,
+#   cluster-stack.sh state <secrets> <image>…   nodes, services and how they are, networks, secrets,
 #                                     configs, the names that the keys give secrets, how images
 #                                     start, the record of the last good roll-out, and Patroni
 #   cluster-stack.sh check <file>     fails if Docker can't read the file
@@ -113,6 +113,9 @@ state() {
     hashes
     docker secret ls --filter "label=$namespace" --format 'secret {{ .Name }}'
     docker config ls --filter "label=$namespace" --format 'config {{ .Name }}'
+    docker network ls --quiet --filter "label=$namespace" |
+        xargs --no-run-if-empty docker network inspect --format 'network {{ .Name }} {"internal": {{
+            .Internal }}, "options": {{ json .Options }}, "ipam": {{ json .IPAM.Config }}}'
     patroni
 }
 

@@ -1,0 +1,57 @@
+"""How the networks of the stack differ from stack.yaml; Docker can't change one in place. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from infisical_iac.facts.cluster_stack import Network
+from infisical_iac.item import Item
+
+_PAUSES = "Infisical stands still for a minute, while what uses it is stopped"
+
+
+def items(found: Mapping[str, Network], text: str) -> Iterator[Item]:
+    """Each network that is there and is not as stack.yaml with `text` says."""
+    for name, wanted in _networks(text).items():
+        why = ", ".join(_differences(found[name], wanted)) if name in found else ""
+        if why:
+            yield Item("~", f"network {name}", f"{why}; {_PAUSES}")
+
+
+def users(text: str, names: frozenset[str]) -> frozenset[str]:
+    """The services of stack.yaml with `text` that are in one of the networks `names`."""
+    whole = yaml.safe_load(text)
+    keys = {key for key, each in whole["networks"].items() if each.get("name") in names}
+    return frozenset(
+        name for name, service in whole["services"].items() if keys & {*service["networks"]}
+    )
+
+
+def with_networks(old: str, wanted: str) -> str:
+    """What runs, as stack.yaml with the text `old` says, in the networks of `wanted`."""
+    return yaml.safe_dump({**yaml.safe_load(old), "networks": yaml.safe_load(wanted)["networks"]})
+
+
+def _networks(text: str) -> dict[str, dict[str, Any]]:
+    """By name, those that the stack makes."""
+    networks = yaml.safe_load(text)["networks"].values()
+    return {each["name"]: each for each in networks if not each.get("external")}
+
+
+def _differences(found: Network, wanted: Mapping[str, Any]) -> Iterator[str]:
+    options = {name: str(value) for name, value in wanted.get("driver_opts", {}).items()}
+    encrypted = "encrypted" in options
+    # Of this one it counts whether it is there.
+    if encrypted != ("encrypted" in found.options):
+        yield "not encrypted → encrypted" if encrypted else "encrypted → not encrypted"
+    internal = bool(wanted.get("internal"))
+    if internal != found.internal:
+        yield "open to the outside → internal" if internal else "internal → open to the outside"
+    for name, value in options.items():
+        there = found.options.get(name, "(none)")
+        if name != "encrypted" and there != value:
+            yield f"{name} {there} → {value}"
+    subnets = [each["subnet"] for each in wanted.get("ipam", {}).get("config", ())]
+    if subnets != [*found.subnets]:
+        yield f"subnet {' '.join(found.subnets) or '(none)'} → {' '.join(subnets)}"

@@ -1,0 +1,52 @@
+"""The stack's networks, made anew where they are not as stack.yaml says."""
+
+from pyinfra.context import host
+
+from infisical_iac.cluster import networks, rollout
+from infisical_iac.facts.cluster_stack import RECORD, STACK_FILE, record_text
+from infisical_iac.operations import cluster_stack, journal
+from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.remote import run, write
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
+
+
+@telling_operation
+def made_anew(site: Site) -> Commands:
+    """Have networks as `site` says: Docker changes none, and removes none that is in use.
+
+    So what is in one that differs is stopped and removed, which leaves its volumes, and started
+    again as it was rolled out last. It comes before what else the run changes, for a version that
+    does not get healthy could not be taken back then. Raises RolloutError.
+    """
+    found = cluster_stack.look(site.settings.images)
+    items = [*networks.items(found.networks, cluster_stack.text(site, found))]
+    if not items:
+        host.noop("the networks are as stack.yaml says")
+        return
+    journal.items(items)
+    yield step(_make_anew, site)
+
+
+def _make_anew(site: Site) -> None:
+    before = cluster_stack.fresh(site)
+    wanted = cluster_stack.text(site, before)
+    names = frozenset(item.what.split()[-1] for item in networks.items(before.networks, wanted))
+    text = networks.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), wanted)
+    users = networks.users(text, names)
+    services = " ".join(f"infisical_{name}" for name in sorted(users))
+    run(
+        script("cluster-networks", "remove", services, " ".join(sorted(names))),
+        doing="take the networks away",
+    )
+    asked: dict[str, str] = {}
+    databases = rollout.databases(text)
+    # What asks them finds them: it would otherwise start again and again.
+    for part in (users & databases, users - databases):
+        if part:
+            timeout = 2 * site.settings.start_timeout
+            asked |= cluster_stack.part(rollout.part(text, part), part, timeout)
+        if part & databases:
+            run(script("cluster-networks", "settle", "120"), doing="wait for Redis")
+    cluster_stack.most_well()
+    write(RECORD, record_text(rollout.renewed(before, asked, users)))

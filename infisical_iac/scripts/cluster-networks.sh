@@ -1,0 +1,57 @@
+# Takes away networks of the stack, on the lead, so that they can be made anew.
+#
+#   cluster-networks.sh settle <seconds>   waits until a Redis here or elsewhere is the master
+#
+#   cluster-networks.sh remove "<service>…" "<network>…"   stops and removes the services that use
+#                        them, which keeps their volumes, then the networks
+. ./basics.sh
+. ./containers.sh
+
+# The tasks of services whose containers are not gone, on nodes that can say so. A new one that met
+# an old one at the same volume would break it.
+left() {
+    down=$(docker node ls --format '{{ .Status }} {{ .Hostname }}' | sed -n 's/^Down //p')
+    docker service ps --format '{{ .Node }} {{ .CurrentState }}' "$@" |
+        grep -E '^[^ ]+ ' | grep -vE ' (Complete|Shutdown|Failed|Rejected|Orphaned|Remove) ' |
+        grep -vE "^($(echo $down | tr ' ' '|')) " || true
+}
+
+remove() {
+    there=
+    for name in $1; do
+        ! docker service inspect "$name" >/dev/null 2>&1 || there="$there $name"
+    done
+    for name in $there; do
+        docker service scale --detach "$name=0" >/dev/null 2>&1 ||
+            docker service update --detach --constraint-add node.role==nobody "$name" >/dev/null
+    done
+    for attempt in $(seq 180); do
+        found=$(test -z "$there" || left $there)
+        test -n "$found" || break
+        sleep 1
+    done
+    test -z "$found" || fail "these still run 3 minutes after they were to be stopped: $found"
+    test -z "$there" || docker service rm $there >/dev/null
+    for name in $2; do
+        for attempt in $(seq 60); do
+            said=$(docker network rm "$name" 2>&1) && break
+            docker network inspect "$name" >/dev/null 2>&1 || break
+            test "$attempt" -lt 60 || fail "Docker does not remove the network $name: $said"
+            sleep 1
+        done
+    done
+    # A node may know it for a moment longer, and would take the new one for it.
+    sleep 5
+}
+
+settle() {
+    for attempt in $(seq "$1"); do
+        docker exec "$(container redis)" sh -c '. /run/secrets/env; for number in 1 2 3; do
+            REDISCLI_AUTH=$REDIS_PASSWORD timeout 5 redis-cli -h "redis-$number" role; done' \
+            2>/dev/null | grep -qx master && return 0
+        sleep 1
+    done
+    fail "no Redis has become the master within $1 s: see docs/cluster-runbooks.md"
+}
+
+"$@"

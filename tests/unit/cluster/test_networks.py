@@ -1,0 +1,230 @@
+"""The networks of the stack: how they differ, what uses them, and how they are made anew."""
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from infisical_iac.cluster import networks, rollout
+from infisical_iac.cluster.stack_file import stack_file
+from infisical_iac.facts.cluster_stack import (
+    ClusterStack,
+    ClusterStackState,
+    Network,
+    Recorded,
+    Service,
+)
+from infisical_iac.operations import cluster_networks
+from infisical_iac.operations.cluster_stack import inputs
+from infisical_iac.rendering import script
+from tests.unit.clusters import site
+
+_SITE = site()
+_INPUTS = inputs(_SITE, ClusterStackState())
+PLAIN = stack_file(_SITE.settings, _SITE.machine, replace(_INPUTS, esp=False))
+ENCRYPTED = stack_file(_SITE.settings, _SITE.machine, replace(_INPUTS, esp=True))
+_MTU = {"com.docker.network.driver.mtu": "1350"}
+# Docker adds the number that it has in the envelope of packets.
+_DOCKERS = {"com.docker.network.driver.overlay.vxlanid_list": "4097"}
+FOUND = {
+    "infisical-consensus": Network(True, {**_MTU, **_DOCKERS}, ("172.31.241.0/24",)),
+    "infisical-databases": Network(True, {**_MTU, **_DOCKERS}, ("172.31.242.0/24",)),
+    "infisical-edge": Network(False, {**_MTU, **_DOCKERS}, ("172.31.243.0/24",)),
+}
+_PAUSES = "Infisical stands still for a minute, while what uses it is stopped"
+EDGE = "infisical-edge"
+
+
+def _told(found: dict[str, Network], text: str) -> list[str]:
+    return [str(item) for item in networks.items(found, text)]
+
+
+def test_networks_that_are_as_the_file_says_are_no_difference() -> None:
+    assert _told(FOUND, PLAIN) == []
+    encrypted = {
+        name: replace(each, options={**each.options, "encrypted": ""})
+        for name, each in FOUND.items()
+    }
+    assert _told(encrypted, ENCRYPTED) == []
+    assert _told({}, PLAIN) == []
+
+
+def test_a_network_that_is_not_encrypted_and_could_be_is_told() -> None:
+    assert _told(FOUND, ENCRYPTED) == [
+        f"~ network infisical-{name}: not encrypted → encrypted; {_PAUSES}"
+        for name in ("consensus", "databases", "edge")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("network", "why"),
+    [
+        (replace(FOUND[EDGE], options={**_MTU, "encrypted": ""}), "encrypted → not encrypted"),
+        (replace(FOUND[EDGE], internal=True), "internal → open to the outside"),
+        (replace(FOUND[EDGE], options={}), "com.docker.network.driver.mtu (none) → 1350"),
+        (replace(FOUND[EDGE], subnets=("10.0.1.0/24",)), "subnet 10.0.1.0/24 → 172.31.243.0/24"),
+    ],
+)
+def test_a_network_tells_how_it_differs(network: Network, why: str) -> None:
+    told = _told({**FOUND, EDGE: network}, PLAIN)
+    assert told == [f"~ network {EDGE}: {why}; {_PAUSES}"]
+
+
+def test_what_is_in_a_network_is_stopped_for_it_and_nothing_else() -> None:
+    assert networks.users(PLAIN, frozenset({EDGE})) == {"haproxy", "infisical"}
+    in_consensus = networks.users(PLAIN, frozenset({"infisical-consensus"}))
+    assert {name.rpartition("-")[0] for name in in_consensus} == {"etcd", "postgres"}
+    assert networks.users(PLAIN, frozenset()) == frozenset()
+
+
+def test_what_runs_is_started_as_it_was_in_the_new_network() -> None:
+    old = PLAIN.replace("NODE_ENV: production", "NODE_ENV: earlier")
+    whole = yaml.safe_load(networks.with_networks(old, ENCRYPTED))
+    assert whole["networks"] == yaml.safe_load(ENCRYPTED)["networks"]
+    assert whole["services"] == yaml.safe_load(old)["services"]
+
+
+def test_the_record_follows_what_was_made_anew_and_hides_no_other_difference() -> None:
+    found = ClusterStackState(
+        services={name: Service(1, 1, hash=name) for name in ("haproxy", "infisical", "caddy")},
+        record={
+            "haproxy": Recorded("haproxy", "of haproxy", 3),
+            "infisical": Recorded("another", "of infisical", 3),
+            "caddy": Recorded("caddy", "of caddy", 3),
+        },
+    )
+    asked = dict.fromkeys(("haproxy", "infisical", "caddy"), "new")
+    assert rollout.renewed(found, asked, {"haproxy", "infisical"}) == {
+        **found.record,
+        "haproxy": Recorded("new", "of haproxy", 3),
+    }
+
+
+def test_the_look_tells_networks() -> None:
+    told = {"internal": True, "options": _MTU, "ipam": [{"Subnet": "10.1.0.0/24"}]}
+    bare = {"internal": False, "options": None, "ipam": None}
+    found = ClusterStack().process(
+        ["next:", f"network {EDGE} {json.dumps(told)}", f"network other {json.dumps(bare)}"]
+    )
+    assert found.networks == {
+        EDGE: Network(True, _MTU, ("10.1.0.0/24",)),
+        "other": Network(False, {}, ()),
+    }
+
+
+_REMADE = {
+    EDGE: ["part haproxy infisical"],
+    "infisical-databases": ["part DATA", "settle 120", "part haproxy infisical"],
+    "infisical-consensus": ["part DATA", "settle 120"],
+}
+
+
+@pytest.mark.parametrize("name", _REMADE)
+def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its_databases(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    steps: list[str] = []
+    other = replace(FOUND[name], internal=not FOUND[name].internal)
+    found = ClusterStackState(networks={**FOUND, name: other})
+    users = networks.users(PLAIN, frozenset({name}))
+
+    def run(command: str, **_: str) -> str:
+        steps.append(command)
+        return PLAIN if command.startswith("cat") else ""
+
+    def part(text: str, names: frozenset[str], _: int) -> dict[str, str]:
+        there = {*yaml.safe_load(text)["services"]}
+        assert there == names
+        data = rollout.databases(PLAIN) & users
+        steps.append("part DATA" if there == data else f"part {' '.join(sorted(there))}")
+        return dict.fromkeys(names, "new")
+
+    monkeypatch.setattr(cluster_networks, "run", run)
+    monkeypatch.setattr(cluster_networks, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(cluster_networks, "write", lambda path, _: steps.append(f"write {path}"))
+    stack = SimpleNamespace(
+        fresh=lambda _: found,
+        text=lambda *_: PLAIN,
+        part=part,
+        most_well=lambda: steps.append("most well"),
+    )
+    monkeypatch.setattr(cluster_networks, "cluster_stack", stack)
+    cluster_networks._make_anew(site())
+    services = " ".join(f"infisical_{each}" for each in sorted(users))
+    assert steps == [
+        "cat /etc/infisical/stack.yaml",
+        f"remove {services} {name}",
+        *_REMADE[name],
+        "most well",
+        "write /etc/infisical/stack.json",
+    ]
+
+
+# Services and networks are files; a task that is stopped is seen for a few looks more.
+_DOCKER = """#!/bin/sh
+case "$1 $2" in
+"node ls") cat "$HOST/nodes" ;;
+"service inspect") test -e "$HOST/services/$3" ;;
+"service scale")
+    name=${4%=*}
+    test "$name" != infisical_haproxy || exit 1
+    echo "stop $name" >>"$HOST/changes"
+    ;;
+"service update") echo "stop $6" >>"$HOST/changes" ;;
+"service ps")
+    cat "$HOST/tasks"
+    sed -i 1d "$HOST/tasks"
+    ;;
+"service rm")
+    shift 2
+    for name; do rm "$HOST/services/$name" && echo "rm $name" >>"$HOST/changes"; done
+    ;;
+"network inspect") test -e "$HOST/networks/$3" ;;
+"network rm") rm "$HOST/networks/$3" && echo "rm $3" >>"$HOST/changes" ;;
+esac
+"""
+
+
+def _removed(host: Path, tasks: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    for name, text in {"docker": _DOCKER, "sleep": "#!/bin/sh\n"}.items():
+        (host / name).write_text(text)
+        (host / name).chmod(0o755)
+    for place in ("services/infisical_haproxy", "services/infisical_etcd-1", f"networks/{EDGE}"):
+        (host / place).parent.mkdir(exist_ok=True)
+        (host / place).write_text("")
+    (host / "nodes").write_text("Ready s1\nDown s2\n")
+    (host / "tasks").write_text(tasks)
+    done = subprocess.run(
+        ["sh", "-c", script("cluster-networks", "remove", _USERS, EDGE)],
+        env={"HOST": str(host), "PATH": f"{host}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done, (host / "changes").read_text().splitlines()
+
+
+_USERS = "infisical_haproxy infisical_etcd-1 infisical_postgres-1"
+
+
+def test_a_network_goes_once_no_container_is_left_in_it(tmp_path: Path) -> None:
+    done, changes = _removed(
+        tmp_path, "s1 Running 2 hours ago\ns1 Shutdown now\ns2 Running now\n Pending now\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert changes == [
+        *("stop infisical_haproxy", "stop infisical_etcd-1"),
+        *("rm infisical_haproxy", "rm infisical_etcd-1", f"rm {EDGE}"),
+    ]
+
+
+def test_what_does_not_stop_keeps_service_and_network(tmp_path: Path) -> None:
+    done, changes = _removed(tmp_path, "s1 Running 2 hours ago\n" * 400)
+    assert done.returncode == 1
+    assert "still run 3 minutes after they were to be stopped: s1 Running" in done.stderr
+    assert changes == ["stop infisical_haproxy", "stop infisical_etcd-1"]
