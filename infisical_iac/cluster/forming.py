@@ -129,8 +129,9 @@ def _is_gone(member: Member, inventory: Sequence[str], looks: Mapping[str, Swarm
 def _is(member: Member, name: str, look: SwarmState) -> bool:
     if look.id:
         return member.id == look.id
-    # An engine that is locked or does not answer says no id; one that has left is another member.
-    return member.host == name and bool(look.mark) and look.state != "inactive"
+    # An engine that is locked or does not answer says no id; one that has left, or whose
+    # certificate has ended, is another member.
+    return member.host == name and bool(look.mark) and look.state not in ("inactive", "error")
 
 
 def _nodes(

@@ -59,8 +59,8 @@ class SwarmState:
         hostname: its own name.
         ipvs: whether its kernel can balance; `esp` whether it can encrypt an overlay.
         single: whether the stack of a single host was deployed to it; `stack` whether a cluster's.
-        state: of Docker's engine in a swarm, `active`, `locked`, …; `inactive` in none, and empty
-            where no engine answers.
+        state: of Docker's engine in a swarm, `active`, `locked`, …; `error` where it can't start in
+            it any more, `inactive` in none, and empty where no engine answers.
         live_restore: whether its containers would outlive its engine, which no swarm lets them.
         id: its node's; `advertised` the address that the other nodes know it by.
         control: whether it is a manager that works, with a majority behind it.

@@ -141,6 +141,15 @@ def test_a_host_that_is_locked_or_has_no_engine_running_is_not_gone(state: str) 
     assert (cluster.gone, _numbers(looks)) == ((), {"one": 1, "two": 2, "three": 3})
 
 
+def test_a_host_whose_certificate_has_ended_is_brought_in_anew_in_its_place() -> None:
+    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    looks["two"] = replace(looks["two"], state="error", id="", control=False, members=())
+    cluster = told(looks)
+    assert [each.id for each in cluster.gone] == ["id2"]
+    assert _numbers(looks) == {"one": 1, "two": 2, "three": 3}
+    assert cluster.existing == {2}
+
+
 def test_a_host_that_cant_be_reached_keeps_its_place_and_is_told() -> None:
     lost = settled(member(1, "one", down=True), member(2, "two"), member(3, "three"))
     cluster = told({name: lost[name] for name in ("two", "three")})
