@@ -42,7 +42,7 @@ test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/pytest -n 2 --dist loadfile tests/network
 	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster" tests/e2e
 
-test-cluster: $(VENV)/.installed ## Break a cluster in eight ways, and move to one and back: what `make test` has no time for
+test-cluster: $(VENV)/.installed ## Break a cluster in ten ways, and move to one and back: what `make test` has no time for
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/pytest tests/e2e/test_cluster.py tests/e2e/test_scaling.py
 

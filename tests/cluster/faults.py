@@ -4,6 +4,7 @@ What `apply` has to repair is left to it: the way back of a fault puts right onl
 an operator at the machine can, such as the power.
 """
 
+import time
 from collections.abc import Callable
 
 from tests.cluster.hosts import Cluster
@@ -13,6 +14,15 @@ from tests.staging.shell import StagingError
 Undo = Callable[[], None]
 Fault = Callable[[Cluster], Undo]
 _FILL = "/var/lib/docker/filled"
+_BREAK_ETCD = """
+for file in /var/lib/docker/volumes/infisical_etcd/_data/data/member/*/*; do
+    test ! -f $file || dd if=/dev/urandom of=$file bs=4096 count=16 conv=notrunc status=none
+done
+# It may have ended for that by itself.
+docker kill $(docker ps --quiet --filter name=infisical_etcd-) >/dev/null 2>&1 || true
+"""
+# Three times what a primary may be one without the others.
+_APART_SECONDS = 60
 
 
 def primary_killed(cluster: Cluster) -> Undo:
@@ -25,6 +35,23 @@ def primary_cut_off(cluster: Cluster) -> Undo:
     number = _primary(cluster)
     cluster.cut(number)
     return lambda: cluster.heal(number)
+
+
+def all_apart(cluster: Cluster) -> Undo:
+    """All hosts are cut off from each other for a minute, and run on."""
+    for number in cluster.numbers:
+        cluster.cut(number)
+    time.sleep(_APART_SECONDS)
+    for number in cluster.numbers:
+        cluster.heal(number)
+    return _nothing
+
+
+def etcd_broken(cluster: Cluster) -> Undo:
+    """The data of two of the three members of etcd are broken."""
+    for number in cluster.numbers[:2]:
+        cluster.host(number).run(_BREAK_ETCD)
+    return _nothing
 
 
 def manager_killed(cluster: Cluster) -> Undo:
@@ -90,6 +117,8 @@ FAULTS: dict[str, Fault] = {
     for fault in (
         primary_killed,
         primary_cut_off,
+        all_apart,
+        etcd_broken,
         manager_killed,
         replicas_killed,
         node_drained,
