@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from infisical_iac.cluster.nodes import Cluster, Node
-from infisical_iac.facts.swarm import HOST, JOINED, LACKS, NUMBER, Member, SwarmState
+from infisical_iac.facts.swarm import ETCD, HOST, JOINED, LACKS, NUMBER, Member, SwarmState
 
 # A node's certificate, by which the others know it, ends after so long; it is renewed before.
 CERTIFICATE_HOURS = 30 * 24
@@ -40,7 +40,7 @@ def updates(cluster: Cluster) -> Iterator[Update]:
     """What differs of each node that is in the swarm; first who is to be manager, then who not."""
     nodes = [node for node in cluster.nodes if node.member]
     for node in sorted(nodes, key=lambda node: not node.manager):
-        yield from _update(node, node.member)
+        yield from _update(node, node.member, cluster.generation if node.number else 0)
 
 
 def removals(cluster: Cluster) -> Iterator[Update]:
@@ -63,7 +63,7 @@ def with_members(cluster: Cluster, members: Sequence[Member], ids: Mapping[str, 
     return replace(cluster, nodes=nodes, gone=gone)
 
 
-def _update(node: Node, member: Member | None) -> Iterator[Update]:
+def _update(node: Node, member: Member | None, generation: int) -> Iterator[Update]:
     if member is None:
         return
     arguments, why = [], []
@@ -72,6 +72,7 @@ def _update(node: Node, member: Member | None) -> Iterator[Update]:
         NUMBER: (str(node.number or ""), str(member.number or "")),
         JOINED: (node.joined, member.joined),
         LACKS: (node.lacks, member.lacks),
+        ETCD: (str(generation or ""), str(member.generation or "")),
     }
     for label, (wanted, there) in labels.items():
         if wanted and wanted != there:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from infisical_iac.cluster import consensus
 from infisical_iac.cluster.nodes import Cluster, ClusterRefused, Node, free_pool
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.facts.swarm import Joined, Member, SwarmState
@@ -34,10 +35,12 @@ def cluster(
     gone = tuple(each for each in members if _is_gone(each, inventory, looks))
     staying = [each for each in members if each not in gone]
     begun = any(look.stack for look in looks.values())
-    nodes = _numbered([*_nodes(names, looks, addresses, staying)], begun=begun)
+    nodes = _numbered([*_nodes(names, looks, addresses, staying)], joins=begun and bool(members))
     lost = tuple(_lost(gone, nodes))
     gone = tuple(each for each in gone if each not in lost)
     nodes = _ordered([*nodes, *map(_absent, lost)])
+    anew = begun and bool(members) and consensus.lost(nodes)
+    nodes = consensus.beginning(nodes, anew=anew)
     by_name = {node.name: node for node in nodes}
     for each in nodes:
         if each is not by_name[each.name]:
@@ -53,6 +56,8 @@ def cluster(
         esp=not any("esp" in node.lacks for node in nodes),
         pool=looks[lead].pool or free_pool(node.address for node in nodes),
         begun=begun,
+        anew=anew,
+        generation=max(each.generation for each in members) + anew if members else 0,
         gone=gone,
         notes=tuple(_notes(inventory, nodes, lost)),
     )
@@ -96,6 +101,13 @@ def _refuse(
             "no host that can be reached is a manager with a majority behind it: bring the others "
             "back, start Docker there (`systemctl restart docker`), or follow "
             f"{_RUNBOOK}, 'Two of three lost'"
+        )
+    others = [name for name in names if looks[name].data and name != lead]
+    if others and not marks:
+        raise ClusterRefused(
+            f"{' and '.join(others)} would come into a new swarm of {lead} with PostgreSQL's data, "
+            "and nothing says whose are the newest: keep those of the host that leads, and remove "
+            f"the volume infisical_patroni elsewhere ({_RUNBOOK}, 'Whose data')"
         )
     for name in names:
         look = looks[name]
@@ -189,13 +201,14 @@ def _lost(gone: Sequence[Member], nodes: Sequence[Node]) -> Iterable[Member]:
             yield each
 
 
-def _numbered(nodes: Sequence[Node], *, begun: bool) -> tuple[Node, ...]:
-    """The nodes with a number for as many as keep data, those first."""
+def _numbered(nodes: Sequence[Node], *, joins: bool) -> tuple[Node, ...]:
+    """The nodes with a number for as many as keep data, those first; `joins` whether the etcd of
+    one that gets it now joins that of others."""
     free = [n for n in range(1, DATA_NODES + 1) if n not in {node.number for node in nodes}]
     done = []
     for node in nodes:
         if node.up and not node.number and free:
-            joined: Joined = "existing" if begun else "new"
+            joined: Joined = "existing" if joins else "new"
             done.append(_with(node, number=free.pop(0), joined=joined))
         else:
             done.append(_with(node, number=node.number, joined=node.joined))

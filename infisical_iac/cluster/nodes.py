@@ -47,6 +47,11 @@ class Node:
         return self.seen is not None
 
     @property
+    def etcd(self) -> str:
+        """How the etcd of a data node is, as SwarmState says it."""
+        return self.seen.etcd if self.seen and self.number else ""
+
+    @property
     def lacks(self) -> str:
         """What its kernel can't; of one that is away, as it was."""
         if self.seen:
@@ -63,6 +68,9 @@ class Cluster:
         ipvs: whether the kernels of all can balance; `esp` whether all can encrypt an overlay.
         pool: where its overlay networks are, in CIDR notation.
         begun: whether it has had a stack, so that its databases are there.
+        anew: whether etcd, which has lost its quorum, begins anew, empty.
+        generation: how often it has begun anew, with this time. Patroni takes an etcd that says
+            that it is the same as before, and knows less, for one that lags behind.
         gone: members that are down, and whose host is no longer in the inventory or is a new one;
             a data node only once another one has its number.
         notes: sentences on what is not as it should be, and is not this run's to mend.
@@ -75,6 +83,8 @@ class Cluster:
     esp: bool = False
     pool: str = POOLS[0]
     begun: bool = False
+    anew: bool = False
+    generation: int = 0
     gone: tuple[Member, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -99,6 +109,11 @@ class Cluster:
     def existing(self) -> frozenset[int]:
         """The numbers of those whose etcd joins what is there."""
         return frozenset(node.number for node in self.nodes if node.joined == "existing")
+
+    @property
+    def holders(self) -> frozenset[int]:
+        """The numbers of those that have PostgreSQL's data."""
+        return frozenset(node.number for node in self.nodes if node.seen and node.seen.data)
 
     @property
     def peers(self) -> tuple[str, ...]:

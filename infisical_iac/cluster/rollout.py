@@ -96,18 +96,39 @@ def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
     return ""
 
 
-def stages(found: ClusterStackState, wanted: Wanted) -> list[frozenset[str]]:
+def leading(found: ClusterStackState, wanted: Wanted, cluster: Cluster) -> frozenset[str]:
+    """The services that are rolled out first, until one PostgreSQL is the primary.
+
+    Where etcd begins anew, that is etcd. Where the data of one PostgreSQL are there and another has
+    none yet, it is etcd and the one with the data: an empty one would begin a database of its own.
+    """
+    names = wanted.rendered().keys()
+    etcd = {name for name in names if name.startswith("etcd-")}
+    if cluster.anew:
+        return frozenset(etcd)
+    databases = {name for name in names if name.startswith("postgres-")}
+    holding = {name for name in databases if int(_number(name)) in cluster.holders}
+    if holding and databases - holding - found.services.keys():
+        return frozenset(etcd | holding)
+    return frozenset()
+
+
+def stages(
+    found: ClusterStackState, wanted: Wanted, done: AbstractSet[str] = frozenset()
+) -> list[frozenset[str]]:
     """The services that are rolled out one part after the other, before all of stack.yaml is.
 
     What is missing comes first. Of what is pinned to the data nodes, one node's changes at a time,
     so that most of etcd, of PostgreSQL and of the sentinels are there all the while. What has a
-    task that no node takes comes last: `part` leaves that one out, for which Swarm would wait.
+    task that no node takes comes last: `part` leaves that one out, for which Swarm would wait. What
+    is `done` already is left out.
     """
     rendered = wanted.rendered()
     if not found.services:
         return []
-    missing = rendered.keys() - found.services.keys()
-    changing = {name for name in rendered if _changes(found, name, rendered[name])} - missing
+    missing = rendered.keys() - found.services.keys() - done
+    changing = {name for name in rendered if _changes(found, name, rendered[name])}
+    changing -= missing | done
     pinned = sorted({number for name in changing if (number := _number(name))})
     parts = [missing, *({n for n in changing if _number(n) == one} for one in pinned)]
     if len(pinned) < 2 and not (pinned and missing):
@@ -207,12 +228,3 @@ def rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list[str]
         for name, service in found.services.items()
         if service.update.startswith("rollback") and service.hash != asked.get(name)
     )
-
-
-def replaced(cluster: Cluster) -> dict[int, str]:
-    """The numbers that a host takes over from one that is lost, each with the new one's name."""
-    return {
-        node.number: node.name
-        for node in cluster.nodes
-        if node.joined == "existing" and (node.member is None or node.member.number != node.number)
-    }

@@ -34,13 +34,15 @@ class StackInputs:
     """What the stack depends on besides the settings.
 
     `numbers` are those of the data nodes, `existing` those whose etcd joins a consensus that is
-    there; `nodes` is how many hosts there are; `ipvs` and `esp` tell whether every kernel has them,
-    for addresses of services and for encrypted networks; `secrets` maps each purpose of SECRETS to
-    the secret's name; `start` maps an image's reference to its own entrypoint and command.
+    there, `generation` how often that has begun anew; `nodes` is how many hosts there are; `ipvs`
+    and `esp` tell whether every kernel has them, for addresses of services and for encrypted
+    networks; `secrets` maps each purpose of SECRETS to the secret's name; `start` maps an image's
+    reference to its own entrypoint and command.
     """
 
     numbers: tuple[int, ...]
     existing: frozenset[int]
+    generation: int
     nodes: int
     ipvs: bool
     esp: bool
@@ -57,6 +59,7 @@ def stack_file(settings: Settings, machine: MachineState, inputs: StackInputs) -
         **values,
         numbers=inputs.numbers,
         existing=inputs.existing,
+        generation=inputs.generation,
         start=inputs.start[settings.infisical_reference],
         secrets=inputs.secrets,
         configs={name.rpartition("_")[0]: name for name in configs(settings, inputs)},

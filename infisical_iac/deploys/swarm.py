@@ -6,7 +6,7 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.facts.swarm import PROGRAM, UNIT, UNIT_FILE
-from infisical_iac.operations import cluster_stack, share
+from infisical_iac.operations import etcd, share
 from infisical_iac.operations import swarm as operation
 from infisical_iac.operations.files import File
 from infisical_iac.rendering import script_file, template
@@ -26,7 +26,7 @@ def swarm(known: Preflight) -> None:
     operation.begun(cluster=known.cluster, name="Make the swarm")
     operation.joined(cluster=known.cluster, name="Bring the hosts into the swarm")
     if known.leads:
-        cluster_stack.members_replaced(
+        etcd.members_replaced(
             cluster=known.cluster, name="Make room in etcd for a node that replaces another"
         )
     operation.arranged(cluster=known.cluster, name="Have the nodes as they should be")

@@ -20,7 +20,7 @@ _FILES, _UNITS = "files:", "units:"
 
 # The labels of a node, which managers keep.
 HOST, NUMBER, JOINED = "infisical.host", "infisical.node", "infisical.joined"
-LACKS = "infisical.lacks"
+LACKS, ETCD = "infisical.lacks", "infisical.etcd"
 Joined = Literal["", "new", "existing"]
 
 
@@ -35,6 +35,7 @@ class Member:
         down: whether it has not answered for a while; `active` whether it may be given work.
         manager: whether it is one, or is to be one; `leader` whether it leads the managers.
         lacks: what its kernel can't, as SwarmState says it: a label of ours.
+        generation: how often the etcd that it is of has begun anew: a label of ours.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Member:
     manager: bool
     leader: bool
     lacks: str = ""
+    generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class SwarmState:
         hostname: its own name.
         ipvs: whether its kernel can balance; `esp` whether it can encrypt an overlay.
         single: whether the stack of a single host was deployed to it; `stack` whether a cluster's.
+        data: whether it has the data of a cluster's PostgreSQL.
+        etcd: `well` where its etcd has a majority behind it, `lost` where that has no data or does
+            not start with them, else empty; `primary` whether its PostgreSQL takes writes, which is
+            asked where its etcd isn't well.
         state: of Docker's engine in a swarm, `active`, `locked`, …; `error` where it can't start in
             it any more, `inactive` in none, and empty where no engine answers.
         live_restore: whether its containers would outlive its engine, which no swarm lets them.
@@ -81,6 +87,9 @@ class SwarmState:
     esp: bool = False
     single: bool = False
     stack: bool = False
+    data: bool = False
+    etcd: Literal["", "well", "lost"] = ""
+    primary: bool = False
     state: str = ""
     live_restore: bool = False
     id: str = ""
@@ -132,6 +141,9 @@ class Swarm(FactBase[SwarmState]):
             esp="esp" in found,
             single="single" in found,
             stack="stack" in found,
+            data="data" in found,
+            etcd=_etcd(found.get("etcd", "")),
+            primary="primary" in found,
             state=info.get("LocalNodeState", ""),
             live_restore="live-restore" in found,
             id=info.get("NodeID", ""),
@@ -175,12 +187,17 @@ def _member(found: Mapping[str, Any]) -> Member:
         manager=spec.get("Role") == "manager",
         leader=bool(manages.get("Leader")),
         lacks=labels.get(LACKS, ""),
+        generation=_number(labels.get(ETCD, "")),
     )
 
 
 def _json(text: str) -> dict[str, Any]:
     found = json.loads(text) if text.startswith("{") else {}
     return dict(found)
+
+
+def _etcd(text: str) -> Literal["", "well", "lost"]:
+    return "well" if text == "well" else "lost" if text == "lost" else ""
 
 
 def _number(text: str) -> int:

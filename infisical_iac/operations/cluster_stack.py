@@ -23,7 +23,7 @@ from infisical_iac.facts.cluster_stack import (
 )
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.facts.stack import Stack
-from infisical_iac.operations import files, journal, nodes, patroni, session, stack
+from infisical_iac.operations import files, journal, patroni, session, stack
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, shared, step, telling_operation
@@ -63,27 +63,6 @@ def images_there(images: Sequence[str], archives: Sequence[str]) -> Commands:
     for image in missing:
         journal.item("+", f"image {image}")
     yield step(stack.fetch, missing, archives)
-
-
-@telling_operation
-def members_replaced(cluster: Cluster) -> Commands:
-    """Make room in etcd for a data node that takes the place of a lost one, before it starts.
-
-    What that node has of an earlier etcd goes: a host that was taken out and comes back, or lost
-    its number, has the data of a member that is one no more, with which none starts.
-    """
-    replaced = rollout.replaced(cluster)
-    if not replaced:
-        host.noop("no data node takes the place of another")
-    for number, name in replaced.items():
-        journal.item("~", f"etcd-{number}", f"the lost node's member → a new one on {name}")
-        yield step(_replace_member, number, name)
-
-
-def _replace_member(number: int, name: str) -> None:
-    with nodes.on(name):
-        run(script("cluster-stack", "without_etcd"), doing=f"remove the earlier etcd of {name}")
-    run(script("cluster-stack", "member", str(number)), doing=f"give {name} its place in etcd")
 
 
 @telling_operation
@@ -143,6 +122,7 @@ def inputs(site: Site, found: ClusterStackState) -> StackInputs:
     return StackInputs(
         numbers=site.cluster.numbers,
         existing=site.cluster.existing,
+        generation=site.cluster.generation,
         nodes=len(site.cluster.nodes),
         ipvs=site.cluster.ipvs,
         esp=site.cluster.esp,
@@ -213,7 +193,11 @@ def roll_out(site: Site) -> None:
     write(STACK_FILE, wanted.text, mode="600", check=check)
     _try_again(before)
     timeout = _timeout(site.settings, first=not before.services)
-    stages = rollout.stages(before, wanted)
+    first = rollout.leading(before, wanted, site.cluster)
+    if first:
+        part(rollout.part(wanted.text, first, before.nodes), first, timeout)
+        run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
+    stages = rollout.stages(before, wanted, first)
     well = run(script("cluster-stack", "data"), doing="see who keeps data")
     again = ("again", _AGAIN_SECONDS, *well.split())
     # First, for it decides whether what is acknowledged meanwhile is kept.

@@ -32,7 +32,9 @@ def begun(cluster: Cluster) -> Commands:
         return
     there = _now(cluster)
     if not there.control:
-        journal.item("+", "swarm", f"{cluster.me.name} is its first manager")
+        around = ", around its PostgreSQL's data; its etcd and Redis begin anew"
+        why = f"{cluster.me.name} is its first manager{around if cluster.holders else ''}"
+        journal.item("+", "swarm", why)
         yield step(_begin, cluster)
     elif differing := [*arranging.settings(there), *_mark(there)]:
         journal.item("~", "swarm", ", ".join(differing))

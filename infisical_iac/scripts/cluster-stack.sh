@@ -24,9 +24,6 @@
 #   cluster-stack.sh configure <JSON>   merges it into Patroni's dynamic configuration
 #   cluster-stack.sh restart <name>   restarts the PostgreSQL of a member of Patroni, if it says
 #                                     that a parameter waits for that
-#   cluster-stack.sh member <number>  makes room in etcd for a data node that is to take the place
-#                                     of another
-#   cluster-stack.sh without_etcd     on that node, removes what it has of an earlier etcd
 #
 # <secrets> are, in one word, "<purpose>:<key>,<key>,… <purpose>:…"; a secret's name ends in the
 # hash of what it holds.
@@ -245,39 +242,6 @@ why() {
         echo "$tasks" | cut -d ' ' -f 2- | head -n 3
         test -z "$task" || timeout 20 docker service logs --raw --tail 12 "$task" 2>&1
     } | without_secrets | cut -c 1-300 | sed 's/^/  /'
-}
-
-# Before the new node is told its number: an etcd that starts there must not meet the old member,
-# whose votes it would break, and starts when the stack is rolled out. A member is removed only
-# while the others are most of etcd.
-member() {
-    number=$1
-    etcd=$(container etcd)
-    test -n "$etcd" || fail "this node runs no etcd, by which etcd-$number could be given its place"
-    # One that was added just now may not have started yet.
-    for attempt in $(seq 12); do
-        ! docker exec "$etcd" etcdctl endpoint health >/dev/null 2>&1 || break
-        test "$attempt" -lt 12 || fail "etcd has lost its quorum, so that no member can be \
-replaced: see docs/cluster-runbooks.md, 'A lost etcd quorum'"
-    done
-    ! docker service inspect "${stack}_etcd-$number" >/dev/null 2>&1 ||
-        docker service scale --detach "${stack}_etcd-$number=0" >/dev/null
-    peer=http://etcd-$number:2380
-    docker exec "$etcd" etcdctl member list |
-        awk -F ', *' -v name="etcd-$number" -v peer="$peer" '$3 == name || $4 == peer { print $1 }' |
-        while read -r old; do
-            docker exec "$etcd" etcdctl member remove "$old" >/dev/null </dev/null
-        done
-    said=$(docker exec "$etcd" etcdctl member add "etcd-$number" --peer-urls="$peer" 2>&1) ||
-        fail "etcd does not take etcd-$number: $(echo "$said" | tail -n 1)"
-}
-
-# An etcd that starts with the data of a member that was removed is told so by the others, and ends.
-without_etcd() {
-    for volume in $(docker volume ls --quiet --filter "label=$namespace" --filter name="^${stack}_etcd$"); do
-        docker ps --all --quiet --filter "volume=$volume" | xargs --no-run-if-empty docker rm --force >/dev/null
-        docker volume rm --force "$volume" >/dev/null
-    done
 }
 
 clean() {

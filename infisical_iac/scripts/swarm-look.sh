@@ -1,6 +1,8 @@
 # What a host has of the swarm, and of the state that the hosts share. Nothing secret is printed.
 . ./nodes.sh
 . ./state.sh
+. ./containers.sh
+TOPOLOGY=swarm
 
 # The source of what leaves by the default route; nothing is sent to ask for it.
 address() {
@@ -22,6 +24,24 @@ esp() {
         >/dev/null 2>&1
 }
 
+# Whether the etcd here is `well`, with most of the others behind it; one that has just started gets
+# another try. It is `lost` without a volume, or where it has ended by itself three times and more.
+etcd() {
+    id=$(container etcd)
+    for attempt in 1 2; do
+        ! docker exec "$id" etcdctl endpoint health >/dev/null 2>&1 || { echo well; return; }
+    done
+    ended=$(docker ps --all --quiet --filter "volume=infisical_etcd" --filter exited=1 --filter exited=2)
+    if [ ! -d /var/lib/docker/volumes/infisical_etcd ] || [ "$(echo "$ended" | grep -c .)" -ge 3 ]; then
+        echo lost
+    fi
+}
+
+primary() {
+    test "$(docker exec "$(container postgres)" psql --host /run/postgresql --username infisical --dbname infisical -XAt \
+        --command 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f
+}
+
 echo "address $(address)"
 echo "hostname $(hostname)"
 ! ipvs || echo ipvs
@@ -29,6 +49,9 @@ echo "hostname $(hostname)"
 test ! -e "$root/compose.yaml" || echo single
 test ! -e "$root/stack.yaml" || echo stack
 echo "mark $(cat "$root/swarm" 2>/dev/null)"
+# Of a copy that was being made, this file comes last.
+test ! -s /var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data/global/pg_control ||
+    echo data
 echo "serial $(cat "$root/serial" 2>/dev/null)"
 echo "led $(cat "$root/led" 2>/dev/null)"
 test ! -s "$root/keys/encryption_key" ||
@@ -39,5 +62,10 @@ live-restore{{ end }}' 2>/dev/null
 # An engine that is a manager knows the key and all nodes.
 if key=$(docker swarm unlock-key --quiet 2>/dev/null) && [ -n "$key" ] &&
     [ "$key" = "$(cat "$root/keys/swarm_unlock_key" 2>/dev/null)" ]; then echo unlocks; fi
+if [ -e "$root/stack.yaml" ]; then
+    found=$(etcd)
+    echo "etcd $found"
+    test "$found" = well || ! primary || echo primary
+fi
 inspect_nodes 'node {{ json . }}' 2>/dev/null
 true

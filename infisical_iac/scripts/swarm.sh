@@ -1,7 +1,9 @@
 # A host's part in the swarm. Nothing secret is printed but by `token` and `key`, whose output
 # nobody sees, and none is among arguments.
 #
-#   swarm.sh begin <address> <pool> <hours>   makes the swarm, with the host its first manager
+#   swarm.sh begin <address> <pool> <hours>   makes the swarm, with the host its first manager; what
+#                                             it keeps of a stack in another one goes, but for
+#                                             PostgreSQL's data
 #   swarm.sh settle <hours>                   has it locked, and certificates end after so long
 #   swarm.sh token worker|manager             prints what a host joins with
 #   swarm.sh join <address> <other's> [anew]  joins that of another host; its id and the token on
@@ -16,6 +18,7 @@
 #   swarm.sh leave                            takes the host out of the swarm, and forgets it
 #   swarm.sh ready <seconds>                  waits until the host's part works
 . ./basics.sh
+. ./forgetting.sh
 file=$root/keys/swarm_unlock_key
 
 state() { docker info --format '{{ .Swarm.LocalNodeState }}' 2>/dev/null; }
@@ -30,6 +33,8 @@ begin() {
     # One that was begun here before, and whose key was not kept, keeps nothing either.
     abandon
     marked
+    forget_stack
+    rm -f "$root/stack.yaml" "$root/stack.json"
     docker swarm init --advertise-addr "$1" --default-addr-pool "$2" \
         --default-addr-pool-mask-length 24 --cert-expiry "$3h" --autolock >/dev/null
     keep </dev/null
@@ -54,6 +59,7 @@ join() {
         # What is left of another swarm, if the host was in one that this project made.
         abandon
         marked
+        forget_stack
         body=$(
             printf '{"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"%s","RemoteAddrs":["%s"],' "$1" "$2"
             printf '"JoinToken":"%s"}' "$token"

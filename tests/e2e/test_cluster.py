@@ -1,17 +1,22 @@
 """A cluster of three hosts: settled, drifted and repaired, and what it goes through by itself."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.cluster import waiting
+from tests.cluster.client import Client
 from tests.cluster.faults import FAULTS
 from tests.cluster.hosts import Cluster
+from tests.cluster.place import Place
 from tests.cluster.suffering import suffer
 from tests.e2e.conftest import FirstDeploy, frozen
 from tests.e2e.looking import reset_stack
 from tests.staging import copies, ingress, stack
 from tests.staging.cluster import StagingCluster
+from tests.staging.host import StagingHost
 
 _NAME = "e2e-cluster"
 _DISK_GB = 4
@@ -32,6 +37,13 @@ docker exec $(docker ps --quiet --filter name=infisical_postgres) sh -c '. /run/
     echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \
         --request PATCH --data "{\"synchronous_mode\": false}" http://127.0.0.1:8008/config'
 """
+# The first half of the runbook "Two of three lost", but for the copy.
+_FORGET_SWARM = """
+systemctl stop docker.socket docker.service
+rm -rf /var/lib/docker/swarm && echo new >/etc/infisical/swarm
+systemctl start docker.socket docker.service
+"""
+_SYNC = "etcdctl get --consistency=s --print-value-only /patroni/infisical/sync"
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +53,25 @@ def cluster(first: FirstDeploy) -> Iterator[Cluster]:
     stack.ensure_cluster()
     staging = StagingCluster(_NAME)
     staging.down()
-    staging.up(disk_gb=_DISK_GB, boot=lambda host: copies.copy(frozen(), host))
+    _bare(staging)
     ingress.choose(staging, "caddy")
-    with ThreadPoolExecutor(len(staging.hosts)) as pool:
-        list(pool.map(reset_stack, staging.hosts))
     made = Cluster(_NAME)
     made.deploy().ok()
     yield made
     staging.down()
+
+
+def _bare(staging: StagingCluster) -> None:
+    """Have the hosts that are missing, with Docker and the images, and nothing of Infisical."""
+    there = {host.name for host in staging.hosts}
+
+    def boot(host: StagingHost) -> None:
+        if host.name not in there:
+            copies.copy(frozen(), host)
+
+    staging.up(disk_gb=_DISK_GB, boot=boot)
+    with ThreadPoolExecutor(len(staging.hosts)) as pool:
+        list(pool.map(reset_stack, [host for host in staging.hosts if host.name not in there]))
 
 
 def test_the_second_run_changes_nothing(cluster: Cluster) -> None:
@@ -90,3 +113,28 @@ def test_a_fault_costs_no_write_and_service_is_back_by_itself(cluster: Cluster, 
 def test_a_cluster_passes_verify_after_all_that(cluster: Cluster) -> None:
     done = cluster.command("verify")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.cluster
+def test_a_cluster_is_made_anew_around_the_one_host_that_is_left(cluster: Cluster) -> None:
+    waiting.whole(cluster)
+    nodes = cluster.nodes()
+    place = Place(cluster.credentials()).set_up(nodes[0])
+    with Client(nodes, place) as client:
+        assert client.steady(3, 60)
+        sync = json.loads(cluster.inside(1, "etcd-1", _SYNC))["sync_standby"]
+        left = int(sync.removeprefix("postgres-"))
+        lost = [cluster.host(number) for number in cluster.numbers if number != left]
+        for number in set(cluster.numbers) - {left}:
+            cluster.kill(number)
+    refused = cluster.deploy()
+    assert refused.status == 1
+    assert "'Two of three lost'" in refused.stderr
+    for host in lost:
+        host.down()
+    _bare(cluster.staging)
+    cluster.host(left).run(_FORGET_SWARM)
+    cluster.deploy().ok()
+    place.log_in(nodes[0])
+    assert {name for node in nodes for name in client.lost(node)} == set()
+    assert cluster.planned() == []

@@ -8,7 +8,13 @@ from pathlib import Path
 from infisical_iac.rendering import script
 
 MAIN = "infisical_postgres"
-_PLACES = ("/etc/infisical", "/etc/systemd/", "/var/lib/infisical-", "/var/backups/infisical-iac")
+_PLACES = (
+    "/etc/infisical",
+    "/etc/systemd/",
+    "/var/lib/infisical-",
+    "/var/lib/docker/",
+    "/var/backups/infisical-iac",
+)
 # All by which the scripts have an effect.
 _TOOLS = ("cat", "cp", "docker", "find", "ln", "mkdir", "mv", "rm")
 

@@ -17,7 +17,7 @@ from infisical_iac.facts.cluster_stack import (
     hashes,
     record_text,
 )
-from infisical_iac.facts.swarm import Member
+from infisical_iac.facts.swarm import SwarmState
 from tests.unit.clusters import site
 
 WANTED = Wanted(
@@ -293,19 +293,34 @@ def test_a_record_that_is_cut_or_edited_is_none(text: str) -> None:
     assert ClusterStack().process(["next:", f"record {text}"]).record == {}
 
 
-def test_a_host_without_the_number_yet_takes_the_place_of_a_lost_one() -> None:
+def _leading(found: ClusterStackState, *holders: int, anew: bool = False) -> list[str]:
     known = site().cluster
-    member = Member(
-        "id", "", "", "node-3", 3, "existing", down=False, active=True, manager=True, leader=False
+    nodes = tuple(
+        replace(node, seen=SwarmState(data=node.number in holders)) for node in known.nodes
     )
-    third = replace(known.nodes[2], joined="existing")
-    assert rollout.replaced(known) == {}
-    new = replace(known, nodes=(*known.nodes[:2], third))
-    assert rollout.replaced(new) == {3: "node-3"}
-    unnamed = replace(third, member=replace(member, number=0, joined=""))
-    assert rollout.replaced(replace(known, nodes=(*known.nodes[:2], unnamed))) == {3: "node-3"}
-    done = replace(third, member=member)
-    assert rollout.replaced(replace(known, nodes=(*known.nodes[:2], done))) == {}
+    return sorted(rollout.leading(found, DATA, replace(known, nodes=nodes, anew=anew)))
+
+
+def test_where_one_postgres_has_data_it_starts_before_those_that_have_none() -> None:
+    expected = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
+    assert _leading(ClusterStackState(), 2) == expected
+    # A run that died in between has rolled these out.
+    begun = {name: service for name, service in _running(DATA).services.items() if name in expected}
+    assert _leading(ClusterStackState(services=begun), 2) == expected
+
+
+def test_where_all_or_none_have_data_none_starts_before_another() -> None:
+    assert _leading(ClusterStackState()) == []
+    assert _leading(ClusterStackState(), 1, 2, 3) == []
+    # One of them was replaced by a host that has nothing yet.
+    assert _leading(_running(DATA), 1, 2) == []
+
+
+def test_an_etcd_that_begins_anew_comes_first_and_at_once() -> None:
+    assert _leading(_running(DATA), 1, 2, 3, anew=True) == ["etcd-1", "etcd-2", "etcd-3"]
+    changed = replace(DATA, text=DATA.text.replace("image: etcd", "image: new-etcd"))
+    etcd = frozenset({"etcd-1", "etcd-2", "etcd-3"})
+    assert rollout.stages(_running(DATA), changed, etcd) == []
 
 
 def test_the_look_is_read() -> None:

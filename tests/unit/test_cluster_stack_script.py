@@ -1,4 +1,4 @@
-"""The script of the stack on a Swarm: secrets of keys, what is not well, and what goes."""
+"""The scripts of the stack on a Swarm: secrets of keys, what is not well, and what goes."""
 
 import os
 import subprocess
@@ -23,7 +23,14 @@ case "$1 $2" in
     # A task that waits goes with the number that is wanted.
     sed -i "/^${4%%=*}[.][^.]*  Pending/d" "$HOST/tasks"
     ;;
-"service ls") case $* in *--quiet*) echo id ;; *) cat "$HOST/services" ;; esac ;;
+"service rm") echo "$*" >>"$HOST/changes" ;;
+"service ls")
+    case $* in
+    *--quiet*) echo id ;;
+    *"{{ .Name }}") cat "$HOST/names" ;;
+    *) cat "$HOST/services" ;;
+    esac
+    ;;
 "service inspect") cat "$HOST/updates" ;;
 "service ps") cat "$HOST/history" ;;
 "service logs") test "$6" = t3 && cat "$HOST/log" ;;
@@ -52,6 +59,7 @@ case "$1 $2" in
     ;;
 "exec etcdid")
     case "$3 $4 $5" in
+    "etcdctl get --print-value-only") cat "$HOST/leader" ;;
     "etcdctl endpoint health")
         test ! -e "$HOST/no-quorum" || exit 1
         case $* in *--cluster) cat "$HOST/health" ;; esac
@@ -119,8 +127,8 @@ class Lead:
         file = self.directory / "changes"
         return file.read_text().splitlines() if file.exists() else []
 
-    def run(self, *step: str) -> subprocess.CompletedProcess[str]:
-        command = script("cluster-stack", *step)
+    def run(self, *step: str, of: str = "cluster-stack") -> subprocess.CompletedProcess[str]:
+        command = script(of, *step)
         return subprocess.run(
             ["sh", "-c", command.replace("/etc/infisical", f"{self.directory}/etc")],
             env={"PATH": f"{self.directory}:{os.environ['PATH']}", "HOST": str(self.directory)},
@@ -331,18 +339,35 @@ def test_a_replaced_node_gets_a_member_in_the_place_of_the_old_one(lead: Lead) -
         "aa1, started, etcd-1, http://etcd-1:2380, http://etcd-1:2379, false\n"
         "bb2, started, etcd-2, http://etcd-2:2380, http://etcd-2:2379, false\n",
     )
-    done = lead.run("member", "2")
+    done = lead.run("member", "2", of="etcd")
     assert done.returncode == 0, done.stderr
     assert lead.changes() == [
-        "service scale --detach infisical_etcd-2=0",
         "remove bb2",
         "add etcd-2 --peer-urls=http://etcd-2:2380",
     ]
 
 
+@pytest.mark.parametrize("numbers", [(), ("2",)])
+def test_etcd_is_ended_before_its_data_go(lead: Lead, numbers: tuple[str, ...]) -> None:
+    lead.write("names", "infisical_etcd-1\ninfisical_etcd-2\ninfisical_haproxy\n")
+    done = lead.run("stop", *numbers, of="etcd")
+    assert done.returncode == 0, done.stderr
+    expected = numbers or ("1", "2")
+    assert lead.changes() == [f"service rm infisical_etcd-{n}" for n in expected]
+
+
+def test_the_rest_waits_until_etcd_has_a_primary(lead: Lead) -> None:
+    lead.write("leader", "postgres-2\n")
+    assert lead.run("led", "0", of="etcd").returncode == 0
+    lead.write("leader", "")
+    done = lead.run("led", "0", of="etcd")
+    assert done.returncode == 1
+    assert done.stderr.startswith("no PostgreSQL has become the primary within 0 s: see docs/")
+
+
 def test_without_a_quorum_no_member_is_removed(lead: Lead) -> None:
     lead.write("no-quorum", "")
-    done = lead.run("member", "2")
+    done = lead.run("member", "2", of="etcd")
     assert done.returncode == 1
     assert "etcd has lost its quorum" in done.stderr
     assert lead.changes() == []
@@ -351,13 +376,13 @@ def test_without_a_quorum_no_member_is_removed(lead: Lead) -> None:
 def test_a_node_that_comes_back_has_nothing_left_of_its_earlier_etcd(lead: Lead) -> None:
     lead.write("volumes", "infisical_etcd\ninfisical_patroni\ninfisical_etcd_copy\n")
     lead.write("holding", "aa1\nbb2\n")
-    done = lead.run("without_etcd")
+    done = lead.run("forget", of="etcd")
     assert (done.returncode, done.stderr) == (0, "")
     assert lead.changes() == ["rm --force aa1 bb2", "volume rm --force infisical_etcd"]
 
 
 def test_a_node_without_an_earlier_etcd_loses_nothing(lead: Lead) -> None:
     lead.write("volumes", "infisical_patroni\n")
-    done = lead.run("without_etcd")
+    done = lead.run("forget", of="etcd")
     assert (done.returncode, done.stderr) == (0, "")
     assert lead.changes() == []

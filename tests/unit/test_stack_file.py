@@ -27,6 +27,7 @@ def _inputs(settings: Settings, **changes: Any) -> StackInputs:
     values: dict[str, Any] = {
         "numbers": (1, 2, 3),
         "existing": frozenset(),
+        "generation": 0,
         "nodes": 3,
         "ipvs": True,
         "esp": True,
@@ -132,6 +133,13 @@ def test_a_replaced_node_joins_the_consensus_that_is_there() -> None:
     services = _render(inputs={"existing": frozenset({2})})["services"]
     for number, state in ((1, "new"), (2, "existing"), (3, "new")):
         assert f"--initial-cluster-state={state}" in services[f"etcd-{number}"]["command"]
+
+
+@pytest.mark.parametrize(("generation", "token"), [(0, "infisical"), (2, "infisical-2")])
+def test_an_etcd_that_began_anew_is_another_one(generation: int, token: str) -> None:
+    services = _render(inputs={"generation": generation})["services"]
+    for number in (1, 2, 3):
+        assert f"--initial-cluster-token={token}" in services[f"etcd-{number}"]["command"]
 
 
 def test_infisical_is_started_by_what_its_image_would_start() -> None:

@@ -18,6 +18,11 @@ case "$*" in
 "swarm unlock") cat >"$HOST/opened"; echo active >"$HOST/state" ;;
 "swarm unlock-key"*) echo {_KEY} ;;
 "swarm join-token"*) echo {_TOKEN} ;;
+"volume ls"*"name=^infisical_etcd$") echo infisical_etcd ;;
+"ps --all"*volume=infisical_etcd*exited*) cat "$HOST/crashes" ;;
+"ps --all"*label=*) echo ended ;;
+"exec"*etcdctl*) test -e "$HOST/well" ;;
+"exec"*psql*) cat "$HOST/recovery" ;;
 "swarm leave"*) test ! -e "$HOST/lost" || exit 1; echo inactive >"$HOST/state" ;;
 *DockerRootDir*) echo "$HOST/docker" ;;
 esac
@@ -124,6 +129,49 @@ def test_a_swarm_whose_key_was_lost_before_anything_was_in_it_is_begun_anew(
     assert host.read("/etc/infisical/keys/swarm_unlock_key") == f"{_KEY}\n"
 
 
+def test_of_a_stack_whose_swarm_is_no_more_postgresqls_data_stay(host: PlayedHost) -> None:
+    host.write("/state", "pending\n")
+    host.write("/etc/infisical/stack.yaml", "services: {}")
+    host.ok(("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720"))
+    removed = [call for call in _calls(host) if call.split()[1] == "rm" or " rm " in call]
+    assert removed == ["docker rm --force ended", "docker volume rm --force infisical_etcd"]
+    assert host.read("/etc/infisical/stack.yaml") is None
+
+
+_DATA = "/var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data/global/pg_control"
+
+
+@pytest.mark.parametrize(
+    ("etcd", "volume", "crashes", "recovery", "lines"),
+    [
+        ("well", True, 5, "f", ["etcd well"]),
+        ("", True, 2, "f", ["etcd ", "primary"]),
+        ("", True, 3, "t", ["etcd lost"]),
+        ("", False, 0, "f", ["etcd lost", "primary"]),
+    ],
+)
+def test_a_look_tells_how_etcd_is_and_who_goes_on_without_it(
+    host: PlayedHost, etcd: str, volume: bool, crashes: int, recovery: str, lines: list[str]
+) -> None:
+    host.write("/etc/infisical/stack.yaml", "services: {}")
+    host.write("/crashes", "id\n" * crashes)
+    host.write("/recovery", f"{recovery}\n")
+    if etcd:
+        host.write(f"/{etcd}", "")
+    if volume:
+        host.write("/var/lib/docker/volumes/infisical_etcd/_data/data", "")
+    told = host.run("swarm-look").stdout.splitlines()
+    assert [line for line in told if line.startswith(("etcd", "primary"))] == lines
+    assert "data" not in told
+
+
+def test_a_look_tells_whether_there_are_data(host: PlayedHost) -> None:
+    host.write(_DATA, "")
+    assert "data" not in host.run("swarm-look").stdout.splitlines()
+    host.write(_DATA, "something")
+    assert "data" in host.run("swarm-look").stdout.splitlines()
+
+
 def test_a_locked_part_is_opened_with_the_key_on_standard_input(host: PlayedHost) -> None:
     host.ok(("swarm", "keep"))
     host.write("/state", "locked\n")
@@ -205,7 +253,12 @@ def test_what_a_manager_says_is_read() -> None:
         "Spec": {
             "Role": "manager",
             "Availability": "drain",
-            "Labels": {"infisical.host": "two", "infisical.node": "2", "infisical.joined": "new"},
+            "Labels": {
+                "infisical.host": "two",
+                "infisical.node": "2",
+                "infisical.joined": "new",
+                "infisical.etcd": "1",
+            },
         },
         "Description": {"Hostname": "h2"},
         "Status": {"State": "down", "Addr": "0.0.0.0"},
@@ -214,6 +267,7 @@ def test_what_a_manager_says_is_read() -> None:
     found = Swarm().process(
         [
             *("address 10.0.0.1", "hostname h1", "ipvs", "stack", "mark swarm-id", "serial 3"),
+            *("data", "etcd lost", "primary"),
             *("led", "key 0123", "state 4567", f"info {json.dumps(info)}", "unlocks"),
             *(f"node {json.dumps(node)}", "files:", "units:"),
         ]
@@ -226,9 +280,11 @@ def test_what_a_manager_says_is_read() -> None:
     )
     assert (found.autolock, found.expiry, found.pool) == (True, 2592000, "10.201.0.0/16")
     assert (found.control, found.unlocks, found.ipvs, found.esp) == (True, True, True, False)
+    assert (found.data, found.etcd, found.primary) == (True, "lost", True)
     assert (found.serial, found.led, found.digest, found.key) == (3, 0, "4567", "0123")
     [other] = found.members
     assert (other.id, other.host, other.number, other.joined) == ("id2", "two", 2, "new")
+    assert other.generation == 1
     assert (other.address, other.down, other.active, other.manager) == (
         "10.0.0.2",
         True,

@@ -1,0 +1,48 @@
+"""The members of etcd: replaced where one is lost, and all of them where most are."""
+
+from pyinfra.context import host
+
+from infisical_iac.cluster import consensus
+from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.operations import journal, nodes
+from infisical_iac.operations.remote import run
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
+
+
+@telling_operation
+def members_replaced(cluster: Cluster) -> Commands:
+    """Make room in etcd for a data node that takes the place of a lost one, before it starts.
+
+    What that node has of an earlier etcd goes: a host that was taken out and comes back, or lost
+    its number, has the data of a member that is one no more, with which none starts. So does that
+    of a node whose etcd lost its data. An etcd without a quorum takes no member: all of it goes,
+    and begins anew when the stack is rolled out.
+    """
+    replaced = consensus.replaced(cluster.nodes)
+    if cluster.anew:
+        journal.item("~", "etcd", "has lost its quorum → begins anew, empty; PostgreSQL goes on")
+        yield step(_without_etcd, cluster)
+    elif not replaced:
+        host.noop("no data node takes the place of another")
+    for number, name in replaced.items():
+        journal.item("~", f"etcd-{number}", f"the lost member → a new one on {name}")
+        yield step(_replace_member, cluster, number, name)
+
+
+def _without_etcd(cluster: Cluster) -> None:
+    run(script("etcd", "stop"), doing="end what is left of etcd")
+    for name in [node.name for node in cluster.nodes if node.number]:
+        with nodes.on(name):
+            run(script("etcd", "forget"), doing=f"remove the etcd of {name}")
+
+
+def _replace_member(cluster: Cluster, number: int, name: str) -> None:
+    well = [node.name for node in cluster.connected if node.etcd == "well" and node.name != name]
+    keeper = cluster.lead.name if cluster.lead.name in well or not well else well[0]
+    with nodes.on(keeper):
+        run(script("etcd", "stop", str(number)), doing=f"end etcd-{number}")
+    with nodes.on(name):
+        run(script("etcd", "forget"), doing=f"remove the earlier etcd of {name}")
+    with nodes.on(keeper):
+        run(script("etcd", "member", str(number)), doing=f"give {name} its place in etcd")

@@ -1,0 +1,58 @@
+# The members of the cluster's etcd, in which is nothing but who is the primary of PostgreSQL.
+#
+#   etcd.sh stop [<number>]    ends that member, or all, until the stack is rolled out; on a manager
+#   etcd.sh forget             removes what this node has of an earlier etcd
+#   etcd.sh member <number>    makes room for a new member in the place of that one; on a node whose
+#                              etcd is well
+#   etcd.sh led <seconds>      waits until there is a primary
+. ./basics.sh
+. ./containers.sh
+. ./forgetting.sh
+stack=infisical
+
+# A service scaled to none goes on where its task was just being started again.
+stop() {
+    for service in $(docker service ls --format '{{ .Name }}' | grep "^${stack}_etcd-${1-}"); do
+        docker service rm "$service" >/dev/null
+    done
+    # Until the nodes have heard of it.
+    sleep 3
+}
+
+# An etcd that starts with the data of a member that was removed is told so by the others, and ends.
+forget() { without etcd; }
+
+# Before the new node is told its number: an etcd that starts there must not meet the old member,
+# whose votes it would break, and starts when the stack is rolled out. A member is removed only
+# while the others are most of etcd.
+member() {
+    number=$1
+    etcd=$(container etcd)
+    test -n "$etcd" || fail "this node runs no etcd, by which etcd-$number could be given its place"
+    # One that was added just now may not have started yet.
+    for attempt in $(seq 12); do
+        ! docker exec "$etcd" etcdctl endpoint health >/dev/null 2>&1 || break
+        test "$attempt" -lt 12 || fail "etcd has lost its quorum, so that no member can be \
+replaced: see docs/cluster-runbooks.md, 'A lost etcd quorum'"
+    done
+    peer=http://etcd-$number:2380
+    docker exec "$etcd" etcdctl member list |
+        awk -F ', *' -v name="etcd-$number" -v peer="$peer" '$3 == name || $4 == peer { print $1 }' |
+        while read -r old; do
+            docker exec "$etcd" etcdctl member remove "$old" >/dev/null </dev/null
+        done
+    said=$(docker exec "$etcd" etcdctl member add "etcd-$number" --peer-urls="$peer" 2>&1) ||
+        fail "etcd does not take etcd-$number: $(echo "$said" | tail -n 1)"
+}
+
+led() {
+    limit=$(($(date +%s) + $1))
+    until docker exec "$(container etcd)" etcdctl get --print-value-only /patroni/infisical/leader \
+        2>/dev/null | grep -q .; do
+        test "$(date +%s)" -lt "$limit" || fail "no PostgreSQL has become the primary within $1 s: \
+see docs/cluster-runbooks.md, 'Nobody becomes primary'"
+        sleep 1
+    done
+}
+
+"$@"

@@ -1,0 +1,132 @@
+"""How each data node's etcd begins, by what its host tells."""
+
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+
+from infisical_iac.cluster import arranging, consensus
+from infisical_iac.cluster.nodes import Cluster, ClusterRefused
+from infisical_iac.facts.swarm import SwarmState
+from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
+
+Etcd = Literal["", "well", "lost"]
+
+
+def _with_etcd(*etcd: Etcd, primaries: tuple[str, ...] = ("two",)) -> dict[str, SwarmState]:
+    return {
+        name: replace(look, data=True, etcd=each, primary=each != "well" and name in primaries)
+        for (name, look), each in zip(three().items(), etcd, strict=True)
+    }
+
+
+def _joined(cluster: Cluster) -> list[str]:
+    return [node.joined for node in cluster.nodes]
+
+
+def test_a_settled_etcd_goes_on() -> None:
+    cluster = told(_with_etcd("well", "well", "well"))
+    assert (cluster.anew, consensus.replaced(cluster.nodes)) == (False, {})
+
+
+def test_an_etcd_without_a_quorum_begins_anew_while_one_postgres_is_the_primary() -> None:
+    looks = _with_etcd("", "lost", "lost")
+    looks["one"] = replace(
+        looks["one"],
+        members=tuple(replace(each, joined="existing") for each in looks["one"].members),
+    )
+    cluster = told(looks)
+    assert (cluster.anew, consensus.replaced(cluster.nodes)) == (True, {})
+    assert (_joined(cluster), cluster.existing) == (["new"] * 3, frozenset())
+
+
+def test_an_etcd_that_begins_anew_is_another_one_for_all_nodes() -> None:
+    looks = _with_etcd("", "lost", "lost")
+    looks["one"] = replace(
+        looks["one"],
+        members=tuple(
+            # A run that died here had come to the first one.
+            replace(each, generation=2 if each.host == "one" else 1)
+            for each in looks["one"].members
+        ),
+    )
+    cluster = told(looks)
+    assert cluster.generation == 3
+    assert [each.why for each in arranging.updates(cluster)] == [
+        "infisical.etcd 2 → 3",
+        "infisical.etcd 1 → 3",
+        "infisical.etcd 1 → 3",
+    ]
+    assert told(three()).generation == 0
+    assert told({name: bare(n) for n, name in enumerate(NAMES, 1)}).generation == 0
+
+
+@pytest.mark.parametrize("primaries", [(), ("one", "two")])
+def test_it_does_not_where_there_is_no_primary_or_no_only_one(primaries: tuple[str, ...]) -> None:
+    assert not told(_with_etcd("", "lost", "lost", primaries=primaries)).anew
+
+
+def test_it_does_not_while_a_data_node_is_away_or_has_no_data() -> None:
+    away = _with_etcd("", "lost", "lost")
+    del away["three"]
+    assert not told(away).anew
+    empty = _with_etcd("", "lost", "lost")
+    empty["three"] = replace(empty["three"], data=False)
+    assert not told(empty).anew
+
+
+def test_one_etcd_that_lost_its_data_gets_a_new_member() -> None:
+    cluster = told(_with_etcd("lost", "well", "well"))
+    assert (cluster.anew, consensus.replaced(cluster.nodes)) == (False, {1: "one"})
+    assert _joined(cluster) == ["existing", "new", "new"]
+
+
+def test_one_that_does_not_answer_is_left_alone() -> None:
+    cluster = told(_with_etcd("", "well", "well"))
+    assert (cluster.anew, consensus.replaced(cluster.nodes)) == (False, {})
+    assert _joined(cluster) == ["new"] * 3
+
+
+def test_a_host_without_the_number_yet_takes_the_place_of_a_lost_one() -> None:
+    lost = settled(member(1, "one"), member(2, "two"), member(3, "three", down=True))
+    looks = {"one": lost["one"], "two": lost["two"], "four": bare(4)}
+    cluster = told(looks, inventory=("one", "two", "four"))
+    assert consensus.replaced(cluster.nodes) == {3: "four"}
+    # A worker has joined already, without a number.
+    worker = member(4, "four")
+    looks |= settled(*(lost["one"].members), worker)
+    cluster = told(
+        {name: looks[name] for name in ("one", "two", "four")}, inventory=("one", "two", "four")
+    )
+    assert consensus.replaced(cluster.nodes) == {3: "four"}
+    done = replace(worker, number=3, joined="existing", manager=True)
+    looks = settled(member(1, "one"), member(2, "two"), done)
+    assert consensus.replaced(told(looks, inventory=("one", "two", "four")).nodes) == {}
+
+
+def _survivor() -> dict[str, SwarmState]:
+    """Two were lost for good, and two new hosts are in their places."""
+    alone = bare(3, stack=True, data=True, state="active", mark="new", serial=4, key="key")
+    return {"one": bare(1), "two": bare(2), "three": alone}
+
+
+def test_a_swarm_is_made_anew_around_the_data_of_a_survivor() -> None:
+    cluster = told(_survivor())
+    assert (cluster.lead.name, cluster.lead.number) == ("three", 3)
+    assert (_joined(cluster), cluster.anew) == (["new"] * 3, False)
+    assert cluster.holders == {3}
+
+
+def test_a_survivor_that_is_still_in_the_lost_swarm_is_refused() -> None:
+    looks = _survivor()
+    looks["three"] = replace(looks["three"], mark="swarm-id")
+    with pytest.raises(ClusterRefused, match=r"follow docs/cluster-runbooks\.md, 'Two of three"):
+        told(looks)
+
+
+@pytest.mark.parametrize("other", ["one", "two"])
+def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
+    looks = _survivor()
+    looks[other] = replace(looks[other], data=True)
+    with pytest.raises(ClusterRefused, match=f"^{other} would come into a new swarm of three with"):
+        told(looks)
