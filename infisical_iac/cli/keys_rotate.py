@@ -12,7 +12,6 @@ from infisical_iac.rotation.known import (
     RotationError,
     named,
     refuse_encryption_key,
-    refuse_on_cluster,
 )
 
 if TYPE_CHECKING:
@@ -51,8 +50,6 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
         path = Path(settings.workspace_file)
         project = load_workspace(path, admin_email=settings.admin_email).project.slug
         if not _completed(wanted, settings, project):
-            if settings.topology == "swarm":
-                refuse_on_cluster(wanted)
             _confirm(wanted, yes=yes)
             _go(wanted, settings, project)
         _tell_kit(wanted)

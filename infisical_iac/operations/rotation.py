@@ -11,6 +11,7 @@ from infisical_iac.operations import (
     cluster_stack,
     gate,
     journal,
+    redis_passwords,
     repositories,
     session,
     share,
@@ -21,7 +22,7 @@ from infisical_iac.operations.gate import Before
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
-from infisical_iac.rotation.known import Key, RotationError, refuse_on_cluster
+from infisical_iac.rotation.known import Key, RotationError
 from infisical_iac.rotation.state import Unfinished, unfinished
 from infisical_iac.settings import Settings
 
@@ -71,13 +72,13 @@ def made(key: Key, settings: Settings, project: str, site: Site | None = None) -
         project: the slug of the project whose secrets are read before and after.
         site: of a cluster, where the replicas are made anew one after the other.
     """
-    if site:
-        refuse_on_cluster(key)
     if key.name == "restic":
         return repositories.made(key, _own(site))
     before = gate.before(settings, project, stack.published_port())
     _step("prepare", key.file, doing="make the next key")
     with _or_back(key, settings, site):
+        if site and key.name == "redis":
+            redis_passwords.admit(site.cluster)
         told = _complete(key, settings, project, before, site)
     _end(key, site)
     return told
@@ -151,6 +152,8 @@ def _let_others_know(key: Key, site: Site) -> None:
 def _end(key: Key, site: Site | None) -> None:
     if site and key.name == "database":
         repositories.forget(_others(site), key)
+    if site and key.name == "redis":
+        redis_passwords.alone(site.cluster)
     _step("end", doing="end the rotation")
 
 
@@ -175,6 +178,8 @@ def _or_back(key: Key, settings: Settings, site: Site | None) -> Iterator[None]:
 
 def _go_back(key: Key, settings: Settings, site: Site | None, reason: str) -> None:
     try:
+        if site and key.name == "redis":
+            redis_passwords.admit(site.cluster)
         _step("back", doing="bring the old key back")
         _use(key, settings, site)
     except UserError as error:

@@ -73,13 +73,3 @@ def refuse_encryption_key(*, version: str, replaces: bool) -> RotationError:
         "('Unsupported state or unable to authenticate data'); nothing was changed. Later "
         "releases can, at their Server Console: docs/keys.md"
     )
-
-
-def refuse_on_cluster(key: Key) -> None:
-    """Raise RotationError for a key that can't be rotated there."""
-    if key.name == "redis":
-        raise RotationError(
-            "the redis key can't be rotated on a cluster, where six servers would have to change "
-            "it at one moment: `infisical-iac scale-in`, rotate it on the single host, and "
-            "`infisical-iac scale-out` again; nothing was changed"
-        )

@@ -10,6 +10,7 @@ from infisical_iac.operations import (
     cluster_stack,
     gate,
     nodes,
+    redis_passwords,
     repositories,
     rotation,
     session,
@@ -21,6 +22,12 @@ from infisical_iac.rotation.known import RotationError, named
 from infisical_iac.rotation.state import Unfinished
 from infisical_iac.settings import Settings, load
 from tests.unit.clusters import settings, site
+
+# What the steps print.
+_SAID = {
+    "rotation targets": "target local\ntarget box",
+    "redis-passwords hashes": "in-place\nbeside",
+}
 
 
 class _Host:
@@ -38,7 +45,7 @@ class _Host:
         self.steps.append(step)
         if step in self.failing:
             raise CommandFailed(f"could not {doing}: {step} does not answer")
-        return "target local\ntarget box" if step == "rotation targets" else ""
+        return _SAID.get(step, "")
 
     def up(self, timeout: int) -> None:
         self.run("up", doing="bring the containers up")
@@ -51,7 +58,7 @@ class _Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
-    for module in (rotation, repositories):
+    for module in (rotation, repositories, redis_passwords):
         monkeypatch.setattr(module, "run", made.run)
         monkeypatch.setattr(module, "script", made.script)
     monkeypatch.setattr(stack, "up", made.up)
@@ -180,12 +187,6 @@ def test_a_cluster_is_rolled_out_in_the_place_of_starting_containers(
     assert host.steps == ["rotation prepare auth_secret", *switch, "rotation end"]
 
 
-def test_the_key_of_redis_is_not_rotated_on_a_cluster(host: _Host) -> None:
-    with pytest.raises(RotationError, match="the redis key can't be rotated on a cluster"):
-        rotation.made(named("redis"), settings(), "chainalign", site())
-    assert host.steps == []
-
-
 @pytest.fixture
 def nodes_of(host: _Host, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """By node, the steps on it; the lead's are with the host's."""
@@ -276,3 +277,36 @@ def test_whichever_node_leads_next_has_both_passwords_before_postgresql_takes_on
     handed = [f"write {key}.old", f"write {key}.next"]
     times = 2 if failing else 1
     assert nodes_of == {"node-2": [*handed * times, f"rm -f {key}.next {key}.old"]}
+
+
+_ADMIT, _ALONE = "redis-passwords admit in-place beside", "redis-passwords alone in-place"
+
+
+@pytest.mark.parametrize("failing", ["", "gate"])
+def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
+    host: _Host, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(cluster_stack, "roll_out", lambda _: host.run("roll out", doing="roll out"))
+    if failing:
+        host.failing = {failing}
+        with pytest.raises(RotationError, match="the old one is in use again"):
+            rotation.made(named("redis"), settings(), "chainalign", site(away=(3,)))
+    else:
+        rotation.made(named("redis"), settings(), "chainalign", site(away=(3,)))
+    use = ["keys derive", "roll out"]
+    hashes = "redis-passwords hashes"
+    back = [hashes, "rotation back", *use] if failing else []
+    prepare = ["rotation prepare redis_password", hashes]
+    assert host.steps == [*prepare, "rotation switch", *use, "gate", *back, hashes, "rotation end"]
+    admitted = [_ADMIT] * (2 if failing else 1)
+    assert nodes_of == {node: [*admitted, _ALONE] for node in ("node-1", "node-2")}
+
+
+@pytest.mark.parametrize("phase", ["prepared", "back", "proven"])
+def test_what_an_interrupted_rotation_let_in_is_put_out(
+    host: _Host, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    monkeypatch.setattr(cluster_stack, "roll_out", lambda _: None)
+    rotation.recover(Unfinished(named("redis"), phase), settings(), "chainalign", site())
+    assert {steps[-1] for steps in nodes_of.values()} == {_ALONE}
+    assert len(nodes_of) == 3

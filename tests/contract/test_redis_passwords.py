@@ -1,0 +1,162 @@
+"""A real Redis and a real sentinel, started as a cluster's are, take two passwords for a while."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from infisical_iac.rendering import script, template
+
+from .services import free_port, port_open, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OLD, NEW = "old-obviously-fake", "new-obviously-fake"
+# Both are containers of this host, whose shell is the host's own.
+DOCKER = r"""#!/bin/sh
+for last; do :; done
+case "$1 $2" in
+"ps --all") printf '%s\n' 'redis / infisical_redis-1/ Up' 'sentinel / infisical_sentinel-1/ Up' ;;
+"ps --quiet") printf '%s\n' redis sentinel ;;
+"volume inspect") echo "$HOST/${last#infisical_}" ;;
+"exec --interactive")
+    shift 5
+    text=$(echo "$1" | sed "s,/run/secrets/env,$HOST/env,")
+    shift
+    exec sh -c "$text" "$@"
+    ;;
+esac
+"""
+
+
+class Host:
+    """A data node's Redis and sentinel; `secret` is what both start with."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ports = {"redis": free_port(), "sentinel": free_port()}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        for name in ("bin", "redis-replica", "sentinel", "keys"):
+            (directory / name).mkdir()
+        docker = directory / "bin" / "docker"
+        docker.write_text(DOCKER)
+        docker.chmod(0o755)
+
+    def start(self, secret: str) -> None:
+        """Start both anew, with a secret."""
+        self.stop()
+        (self.directory / "env").write_text(f"REDIS_PASSWORD={secret}\n")
+        for name, volume in (("redis", "redis-replica"), ("sentinel", "sentinel")):
+            text = template(f"{name}.sh", numbers=(1,), redis_maxmemory_mb=16)
+            for old, new in (
+                ("/run/secrets/env", f"{self.directory}/env"),
+                ("/data", f"{self.directory}/{volume}"),
+                ("\nport 26379", ""),
+                ("-p 26379", f"-p {self.ports['sentinel']}"),
+                ("redis-1", "127.0.0.1"),
+                ("sentinel-1", "127.0.0.1"),
+                (" 6379", f" {self.ports['redis']}"),
+                ("--protected-mode no", f"--protected-mode no --port {self.ports[name]}"),
+            ):
+                text = text.replace(old, new)
+            self._running[name] = subprocess.Popen(
+                ["sh", "-c", text],
+                env={**os.environ, "NAME": "127.0.0.1"},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            wait_until(lambda at=self.ports[name]: port_open(at), f"{name} opens no port")
+
+    def stop(self) -> None:
+        for process in self._running.values():
+            process.terminate()
+            process.wait(timeout=10)
+        self._running.clear()
+
+    def passwords(self, *arguments: str) -> str:
+        """What the script of the rotation prints."""
+        command = script("redis-passwords", *arguments)
+        command = command.replace("root=/etc/infisical", f"root={self.directory}")
+        for port, own in ((" 26379 ", "sentinel"), (" 6379 ", "redis")):
+            command = command.replace(port, f" {self.ports[own]} ")
+        path = f"{self.directory}/bin:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["sh", "-c", command],
+            env={"PATH": path, "HOST": str(self.directory)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def key(self, suffix: str, password: str) -> None:
+        (self.directory / "keys" / f"redis_password{suffix}").write_text(password)
+
+    def taken(self) -> dict[str, list[str]]:
+        """The passwords that each one takes."""
+        return {
+            name: [password for password in (OLD, NEW) if _lets_in(port, password)]
+            for name, port in self.ports.items()
+        }
+
+
+def _lets_in(port: int, password: str) -> bool:
+    with redis.Redis(port=port, password=password) as client:
+        try:
+            return bool(client.ping())
+        except redis.AuthenticationError:
+            return False
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path)
+    made.key("", OLD)
+    made.key(".next", NEW)
+    made.start(OLD)
+    yield made
+    made.stop()
+
+
+BOTH = {"redis": [OLD, NEW], "sentinel": [OLD, NEW]}
+
+
+def test_both_passwords_are_taken_from_admit_to_alone_through_every_start(host: Host) -> None:
+    assert host.taken() == {"redis": [OLD], "sentinel": [OLD]}
+    hashes = host.passwords("hashes").split()
+    host.passwords("admit", *hashes)
+    assert host.taken() == BOTH
+    for secret in (OLD, NEW):
+        host.start(secret)
+        assert host.taken() == BOTH
+    host.key("", NEW)
+    new = host.passwords("hashes").split()[0]
+    assert (new, len(hashes)) == (hashes[1], 2)
+    host.passwords("alone", new)
+    assert host.taken() == {"redis": [NEW], "sentinel": [NEW]}
+    host.start(NEW)
+    assert host.taken() == {"redis": [NEW], "sentinel": [NEW]}
+
+
+def test_what_a_start_reads_besides_has_no_password_in_it(host: Host) -> None:
+    host.passwords("admit", *host.passwords("hashes").split())
+    for volume in ("redis-replica", "sentinel"):
+        text = (host.directory / volume / "admitted").read_text()
+        assert len(text.split()) == 2
+        assert not [password for password in (OLD, NEW) if password in text]
+
+
+def test_one_that_does_not_run_takes_both_when_it_starts(host: Host) -> None:
+    docker = host.directory / "bin" / "docker"
+    docker.write_text(DOCKER.replace("'%s\\n' redis sentinel", "''"))
+    host.stop()
+    host.passwords("admit", *host.passwords("hashes").split())
+    host.start(OLD)
+    assert host.taken() == BOTH
