@@ -5,12 +5,14 @@ from collections.abc import Collection, Iterator
 
 from pyinfra.api.deploy import deploy
 
+from infisical_iac.backup import credentials
 from infisical_iac.backup.target import DIRECTORY, Target
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.deploys.stack import compose_file
 from infisical_iac.operations import audit, systemd
 from infisical_iac.operations import backup as backups
+from infisical_iac.operations.backup import SSH_KEY
 from infisical_iac.operations.files import File
 from infisical_iac.rendering import script_file, template
 from infisical_iac.settings import Settings
@@ -70,6 +72,14 @@ def programs(settings: Settings) -> Iterator[File]:
             yield File(f"{systemd.DIRECTORY}/{unit}", text)
 
 
+def of_the_lead(targets: Collection[Target]) -> frozenset[str]:
+    """The files with what targets log in with, which the lead of a cluster shares with the others.
+
+    One that made its own would tell people a key that the lead's takes the place of.
+    """
+    return frozenset({SSH_KEY, *(credentials.path(each) for each in targets if each.kind == "s3")})
+
+
 @deploy("Backup")
 def backup(known: Preflight, coming: Collection[str] = ()) -> None:
     """Have the host back itself up, and prove it by drills, as the settings say.
@@ -93,6 +103,6 @@ def backup(known: Preflight, coming: Collection[str] = ()) -> None:
             File(DRILL, compose_file(settings, known.machine, drill=True), mode="600"),
         ],
         timers=_TIMERS,
-        coming=coming,
+        coming=coming if known.leads else {*coming, *of_the_lead(settings.backup_targets)},
         name="Configure backups and drills with their timers",
     )

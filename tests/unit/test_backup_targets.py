@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.backup.credentials import CredentialsError, given, refuse_missing
 from infisical_iac.backup.target import Target
-from infisical_iac.deploys.backup import configuration, programs
+from infisical_iac.deploys.backup import configuration, of_the_lead, programs
 from infisical_iac.settings import Settings, SettingsError, load
 from tests.unit.clusters import site
 
@@ -150,3 +150,12 @@ def test_a_node_of_a_cluster_knows_its_number_and_what_all_share() -> None:
     told = files["/etc/infisical/backup/backup.conf"].splitlines()
     assert told[-2:] == ["NODE=1", "SHARED=my-bucket"]
     assert told[:-2] == _files(backup_targets=(_LOCAL, _BUCKET))["backup.conf"].splitlines()
+
+
+def test_other_nodes_of_a_cluster_need_nothing_that_the_lead_brings_them() -> None:
+    targets = [Target(**each) for each in (_LOCAL, _BOX, _BUCKET)]
+    brought = of_the_lead(targets)
+    assert brought == {f"/etc/infisical/backup/{file}" for file in ("ssh_key", "my-bucket.env")}
+    with pytest.raises(CredentialsError):
+        refuse_missing(targets, brought - {"/etc/infisical/backup/my-bucket.env"})
+    refuse_missing(targets, brought)
