@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,7 +72,7 @@ class Host:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            wait_until(lambda at=self.ports[name]: port_open(at), f"{name} opens no port")
+            wait_until(partial(port_open, self.ports[name]), f"{name} opens no port")
 
     def stop(self) -> None:
         for process in self._running.values():
