@@ -20,7 +20,8 @@ class VerifyError(UserError):
     """The host tests could not be run."""
 
 
-@dataclass
+# Pytest keeps its plugins in sets.
+@dataclass(eq=False)
 class Outcome:
     """What the host tests found, as pytest reports it.
 
