@@ -4,23 +4,26 @@ All take both before any is made anew with the new one, so that whichever is ask
 asks; at the end all take the one that is in its place alone.
 """
 
+from pyinfra import logger
+
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.operations import nodes
-from infisical_iac.operations.remote import run
+from infisical_iac.operations.remote import CommandFailed, run
 from infisical_iac.rendering import script
 
 
-def admit(cluster: Cluster) -> None:
+def admit(cluster: Cluster, *, all_of_them: bool = True) -> None:
     """Have all that can be reached take the passwords that the lead has, in place or beside it.
 
-    Raises CommandFailed where one runs and does not answer.
+    One that runs and does not answer takes them from its next start on, which is told; where
+    `all_of_them` are needed, CommandFailed is raised.
     """
-    _each(cluster, "admit", *_hashes(), doing="let both passwords of Redis in")
+    _each(cluster, "admit", _hashes(), "let both passwords of Redis in", all_of_them)
 
 
 def alone(cluster: Cluster) -> None:
-    """Have them take the password that is in its place alone; raises as `admit`."""
-    _each(cluster, "alone", _hashes()[0], doing="put the other password of Redis out")
+    """Have them take the password that is in its place alone, from the next start on at least."""
+    _each(cluster, "alone", _hashes()[:1], "put the other password of Redis out", False)
 
 
 def _hashes() -> list[str]:
@@ -28,8 +31,13 @@ def _hashes() -> list[str]:
     return run(script("redis-passwords", "hashes"), doing="read the passwords of Redis").split()
 
 
-def _each(cluster: Cluster, what: str, *hashes: str, doing: str) -> None:
+def _each(cluster: Cluster, what: str, hashes: list[str], doing: str, all_of_them: bool) -> None:
     for node in cluster.connected:
         if node.number:
             with nodes.on(node.name):
-                run(script("redis-passwords", what, *hashes), doing=f"{doing} on {node.name}")
+                try:
+                    run(script("redis-passwords", what, *hashes), doing=f"{doing} on {node.name}")
+                except CommandFailed as error:
+                    if all_of_them:
+                        raise
+                    logger.warning(f"{error}; it does so when it starts again")

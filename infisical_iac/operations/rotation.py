@@ -74,6 +74,11 @@ def made(key: Key, settings: Settings, project: str, site: Site | None = None) -
     """
     if key.name == "restic":
         return repositories.made(key, _own(site))
+    if site and key.name == "redis" and (away := _away(site)):
+        raise RotationError(
+            f"{', '.join(away)} can't be reached, and its Redis would let the old key in for ever: "
+            "bring it back first; nothing was changed"
+        )
     before = gate.before(settings, project, stack.published_port())
     _step("prepare", key.file, doing="make the next key")
     with _or_back(key, settings, site):
@@ -109,14 +114,18 @@ def _own(site: Site | None) -> dict[str, list[str]]:
         return {}
     directories = [each.name for each in site.settings.backup_targets if each.kind == "directory"]
     others = [each for each in site.cluster.nodes if each.number and each != site.cluster.me]
-    away = [each.name for each in others if not each.up]
-    if away and directories:
+    if directories and (away := _away(site)):
         raise RotationError(
             f"{', '.join(away)} can't be reached, and has repositories of its own that the key "
             "opens: bring it back first; nothing was changed"
         )
     # One without any has the password too, before the old one is put out where all save.
     return {each.name: directories for each in others if each.up}
+
+
+def _away(site: Site) -> list[str]:
+    """The data nodes that can't be reached."""
+    return [each.name for each in site.cluster.nodes if each.number and not each.up]
 
 
 def _complete(
@@ -179,7 +188,7 @@ def _or_back(key: Key, settings: Settings, site: Site | None) -> Iterator[None]:
 def _go_back(key: Key, settings: Settings, site: Site | None, reason: str) -> None:
     try:
         if site and key.name == "redis":
-            redis_passwords.admit(site.cluster)
+            redis_passwords.admit(site.cluster, all_of_them=False)
         _step("back", doing="bring the old key back")
         _use(key, settings, site)
     except UserError as error:

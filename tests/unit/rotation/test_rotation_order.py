@@ -290,16 +290,31 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
     if failing:
         host.failing = {failing}
         with pytest.raises(RotationError, match="the old one is in use again"):
-            rotation.made(named("redis"), settings(), "chainalign", site(away=(3,)))
+            rotation.made(named("redis"), settings(), "chainalign", site())
     else:
-        rotation.made(named("redis"), settings(), "chainalign", site(away=(3,)))
+        rotation.made(named("redis"), settings(), "chainalign", site())
     use = ["keys derive", "roll out"]
     hashes = "redis-passwords hashes"
     back = [hashes, "rotation back", *use] if failing else []
     prepare = ["rotation prepare redis_password", hashes]
     assert host.steps == [*prepare, "rotation switch", *use, "gate", *back, hashes, "rotation end"]
     admitted = [_ADMIT] * (2 if failing else 1)
-    assert nodes_of == {node: [*admitted, _ALONE] for node in ("node-1", "node-2")}
+    assert nodes_of == {node: [*admitted, _ALONE] for node in ("node-1", "node-2", "node-3")}
+
+
+def test_the_key_of_redis_waits_for_a_data_node_that_is_away(host: _Host) -> None:
+    with pytest.raises(RotationError, match=r"^node-3 can't be reached, .* nothing was changed$"):
+        rotation.made(named("redis"), settings(), "chainalign", site(away=(3,)))
+    assert host.steps == []
+
+
+def test_a_redis_that_does_not_answer_keeps_no_rotation_from_its_end(
+    host: _Host, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_stack, "roll_out", lambda _: None)
+    host.failing = {_ALONE, _ADMIT}
+    rotation.recover(Unfinished(named("redis"), "prepared"), settings(), "chainalign", site())
+    assert host.steps[-1] == "rotation end"
 
 
 @pytest.mark.parametrize("phase", ["prepared", "back", "proven"])
