@@ -8,15 +8,17 @@ from infisical_iac.cluster.settings import DATA_NODES
 
 
 def lost(nodes: Sequence[Node]) -> bool:
-    """Whether etcd has no majority while one PostgreSQL goes on as the primary, with all there.
+    """Whether most of etcd has lost its data while one PostgreSQL goes on as the primary, with all
+    there.
 
-    Nothing is in etcd but what that one writes there again; of a data node that is away it is not
-    known, and what it has of etcd would come back.
+    Nothing is in etcd but what that one writes there again. What is slow, or waits for the others,
+    has lost nothing; of a data node that is away it is not known, and what it has would come back.
     """
     seen = [node.seen for node in nodes if node.number]
     there = [look for look in seen if look and look.data]
     wrong = len(there) == len(seen) and not any(look.etcd == "well" for look in there)
-    return wrong and sum(look.primary for look in there) == 1
+    most = sum(look.etcd == "lost" for look in there) * 2 > DATA_NODES
+    return wrong and most and sum(look.primary for look in there) == 1
 
 
 def beginning(nodes: Sequence[Node], *, anew: bool) -> tuple[Node, ...]:

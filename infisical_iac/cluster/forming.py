@@ -34,7 +34,7 @@ def cluster(
     _refuse(inventory, names, looks, lead)
     gone = tuple(each for each in members if _is_gone(each, inventory, looks))
     staying = [each for each in members if each not in gone]
-    begun = any(look.stack for look in looks.values())
+    begun = any(look.stack for look in looks.values() if _counts(look, looks[lead]))
     nodes = _numbered([*_nodes(names, looks, addresses, staying)], joins=begun and bool(members))
     lost = tuple(_lost(gone, nodes))
     gone = tuple(each for each in gone if each not in lost)
@@ -102,8 +102,12 @@ def _refuse(
             "back, start Docker there (`systemctl restart docker`), or follow "
             f"{_RUNBOOK}, 'Two of three lost'"
         )
-    others = [name for name in names if looks[name].data and name != lead]
-    if others and not marks:
+    others = [
+        name
+        for name in names
+        if looks[name].data and name != lead and looks[name].mark in ("", "new")
+    ]
+    if others and not (marks and looks[lead].stack):
         raise ClusterRefused(
             f"{' and '.join(others)} would come into a new swarm of {lead} with PostgreSQL's data, "
             "and nothing says whose are the newest: keep those of the host that leads, and remove "
@@ -131,6 +135,11 @@ def _refuse(
             )
 
 
+def _counts(look: SwarmState, lead: SwarmState) -> bool:
+    """Whether the stack that a host knows of is this cluster's: not that of one before it."""
+    return not lead.control or look.mark == lead.mark
+
+
 def _is_gone(member: Member, inventory: Sequence[str], looks: Mapping[str, SwarmState]) -> bool:
     """Whether a member won't come back: its host is in no inventory, or was made anew."""
     if not member.down or any(_is(member, name, look) for name, look in looks.items()):
@@ -143,7 +152,7 @@ def _is(member: Member, name: str, look: SwarmState) -> bool:
         return member.id == look.id
     # An engine that is locked or does not answer says no id; one that has left, or whose
     # certificate has ended, is another member.
-    return member.host == name and bool(look.mark) and look.state not in ("inactive", "error")
+    return member.host == name and bool(look.mark) and look.state != "inactive" and not look.expired
 
 
 def _nodes(

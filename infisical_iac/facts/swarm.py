@@ -67,6 +67,7 @@ class SwarmState:
             asked where its etcd isn't well.
         state: of Docker's engine in a swarm, `active`, `locked`, …; `error` where it can't start in
             it any more, `inactive` in none, and empty where no engine answers.
+        expired: whether that is because its certificate has ended.
         live_restore: whether its containers would outlive its engine, which no swarm lets them.
         id: its node's; `advertised` the address that the other nodes know it by.
         control: whether it is a manager that works, with a majority behind it.
@@ -91,6 +92,7 @@ class SwarmState:
     etcd: Literal["", "well", "lost"] = ""
     primary: bool = False
     state: str = ""
+    expired: bool = False
     live_restore: bool = False
     id: str = ""
     advertised: str = ""
@@ -145,6 +147,7 @@ class Swarm(FactBase[SwarmState]):
             etcd=_etcd(found.get("etcd", "")),
             primary="primary" in found,
             state=info.get("LocalNodeState", ""),
+            expired="certificate has expired" in info.get("Error", ""),
             live_restore="live-restore" in found,
             id=info.get("NodeID", ""),
             advertised=info.get("NodeAddr", ""),

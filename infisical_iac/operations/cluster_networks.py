@@ -2,13 +2,15 @@
 
 from pyinfra.context import host
 
-from infisical_iac.cluster import networks, rollout
+from infisical_iac.cluster import consensus, networks, rollout
 from infisical_iac.facts.cluster_stack import RECORD, STACK_FILE, record_text
 from infisical_iac.operations import cluster_stack, journal
 from infisical_iac.operations.cluster_stack import Site
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
+
+_WAITS = "{} can be made anew once all nodes and all of etcd are there: run again then"
 
 
 @telling_operation
@@ -17,12 +19,17 @@ def made_anew(site: Site) -> Commands:
 
     So what is in one that differs is stopped and removed, which leaves its volumes, and started
     again as it was rolled out last. It comes before what else the run changes, for a version that
-    does not get healthy could not be taken back then. Raises RolloutError.
+    does not get healthy could not be taken back then. It waits for all nodes, as one that is away
+    could still run what is to be stopped, and for etcd's members. Raises RolloutError.
     """
     found = cluster_stack.look(site.settings.images)
     items = [*networks.items(found.networks, cluster_stack.text(site, found))]
     if not items:
         host.noop("the networks are as stack.yaml says")
+        return
+    cluster = site.cluster
+    if rollout.away(found.nodes) or cluster.anew or consensus.replaced(cluster.nodes):
+        journal.unknown(_WAITS.format(" and ".join(each.what for each in items)))
         return
     journal.items(items)
     yield step(_make_anew, site)

@@ -23,7 +23,7 @@ from infisical_iac.facts.cluster_stack import (
 )
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.facts.stack import Stack
-from infisical_iac.operations import files, journal, patroni, session, stack
+from infisical_iac.operations import etcd, files, journal, patroni, session, stack
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, shared, step, telling_operation
@@ -83,6 +83,8 @@ def rolled_out(site: Site) -> Commands:
     if found.manager and file.matches(there) and not items:
         host.noop("all services are as stack.yaml says, and healthy")
         return
+    if site.cluster.anew:
+        journal.item("~", "etcd", "has lost its quorum → begins anew, empty; PostgreSQL goes on")
     _tell(file, found, wanted)
     yield step(roll_out, site)
 
@@ -194,6 +196,8 @@ def roll_out(site: Site) -> None:
     _try_again(before)
     timeout = _timeout(site.settings, first=not before.services)
     first = rollout.leading(before, wanted, site.cluster)
+    if site.cluster.anew:
+        etcd.end_lost(site.cluster)
     if first:
         part(rollout.part(wanted.text, first, before.nodes), first, timeout)
         run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")

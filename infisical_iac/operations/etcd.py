@@ -1,9 +1,12 @@
 """The members of etcd: replaced where one is lost, and all of them where most are."""
 
+from dataclasses import replace
+
 from pyinfra.context import host
 
 from infisical_iac.cluster import consensus
 from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.facts.swarm import Swarm, SwarmState
 from infisical_iac.operations import journal, nodes
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -16,25 +19,34 @@ def members_replaced(cluster: Cluster) -> Commands:
 
     What that node has of an earlier etcd goes: a host that was taken out and comes back, or lost
     its number, has the data of a member that is one no more, with which none starts. So does that
-    of a node whose etcd lost its data. An etcd without a quorum takes no member: all of it goes,
-    and begins anew when the stack is rolled out.
+    of a node whose etcd lost its data. An etcd without a quorum takes no member, see `end_lost`.
     """
     replaced = consensus.replaced(cluster.nodes)
-    if cluster.anew:
-        journal.item("~", "etcd", "has lost its quorum → begins anew, empty; PostgreSQL goes on")
-        yield step(_without_etcd, cluster)
-    elif not replaced:
+    if not replaced:
         host.noop("no data node takes the place of another")
     for number, name in replaced.items():
         journal.item("~", f"etcd-{number}", f"the lost member → a new one on {name}")
         yield step(_replace_member, cluster, number, name)
 
 
-def _without_etcd(cluster: Cluster) -> None:
+def end_lost(cluster: Cluster) -> None:
+    """Take away what is left of an etcd that has lost its quorum, to be rolled out anew at once.
+
+    The hosts are looked at again before, for the primary goes on only as long as nothing else is
+    wrong, and an etcd that is well by now is left as it is.
+    """
+    data = [node for node in cluster.nodes if node.number]
+    if not consensus.lost([replace(node, seen=_seen(node.name)) for node in data]):
+        return
     run(script("etcd", "stop"), doing="end what is left of etcd")
-    for name in [node.name for node in cluster.nodes if node.number]:
-        with nodes.on(name):
-            run(script("etcd", "forget"), doing=f"remove the etcd of {name}")
+    for node in data:
+        with nodes.on(node.name):
+            run(script("etcd", "forget"), doing=f"remove the etcd of {node.name}")
+
+
+def _seen(name: str) -> SwarmState:
+    with nodes.on(name):
+        return host.get_fact(Swarm)
 
 
 def _replace_member(cluster: Cluster, number: int, name: str) -> None:

@@ -10,8 +10,13 @@
 # The tasks of services whose containers are not gone, on nodes that can say so. A new one that met
 # an old one at the same volume would break it.
 left() {
-    down=$(docker node ls --format '{{ .Status }} {{ .Hostname }}' | sed -n 's/^Down //p')
-    docker service ps --format '{{ .Node }} {{ .CurrentState }}' "$@" |
+    listed=$(docker node ls --format '{{ .Status }} {{ .Hostname }}') &&
+        tasks=$(docker service ps --format '{{ .Node }} {{ .CurrentState }}' "$@") || {
+        echo "what the Swarm does not tell of"
+        return 0
+    }
+    down=$(echo "$listed" | sed -n 's/^Down //p')
+    echo "$tasks" |
         grep -E '^[^ ]+ ' | grep -vE ' (Complete|Shutdown|Failed|Rejected|Orphaned|Remove) ' |
         grep -vE "^($(echo $down | tr ' ' '|')) " || true
 }

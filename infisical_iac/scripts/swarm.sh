@@ -30,6 +30,11 @@ marked() {
 }
 
 begin() {
+    # Managers that don't answer for a moment are no reason to leave them.
+    case $(cat "$root/swarm" 2>/dev/null) in
+    '' | new) ;;
+    *) fail "the managers of the host's swarm don't answer just now: run again" ;;
+    esac
     # One that was begun here before, and whose key was not kept, keeps nothing either.
     abandon
     marked

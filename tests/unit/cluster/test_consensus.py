@@ -61,6 +61,11 @@ def test_an_etcd_that_begins_anew_is_another_one_for_all_nodes() -> None:
     assert told({name: bare(n) for n, name in enumerate(NAMES, 1)}).generation == 0
 
 
+@pytest.mark.parametrize("etcd", [("", "", ""), ("lost", "", ""), ("lost", "lost", "well")])
+def test_it_does_not_for_what_is_slow_or_waits_for_the_others(etcd: tuple[Etcd, ...]) -> None:
+    assert not told(_with_etcd(*etcd)).anew
+
+
 @pytest.mark.parametrize("primaries", [(), ("one", "two")])
 def test_it_does_not_where_there_is_no_primary_or_no_only_one(primaries: tuple[str, ...]) -> None:
     assert not told(_with_etcd("", "lost", "lost", primaries=primaries)).anew
@@ -127,6 +132,18 @@ def test_a_survivor_that_is_still_in_the_lost_swarm_is_refused() -> None:
 @pytest.mark.parametrize("other", ["one", "two"])
 def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
     looks = _survivor()
+    looks[other] = replace(looks[other], data=True)
+    with pytest.raises(ClusterRefused, match=f"^{other} would come into a new swarm of three with"):
+        told(looks)
+
+
+@pytest.mark.parametrize("other", ["one", "two"])
+def test_nor_does_one_that_a_killed_run_has_just_made(other: str) -> None:
+    looks = {**_survivor(), **settled(member(3, "three", number=0))}
+    looks["three"] = replace(looks["three"], data=True, serial=4, key="key", stack=False)
+    # What it knows of the stack before does not count.
+    looks[other] = replace(looks[other], stack=True)
+    assert (told(looks).begun, _joined(told(looks))) == (False, ["new"] * 3)
     looks[other] = replace(looks[other], data=True)
     with pytest.raises(ClusterRefused, match=f"^{other} would come into a new swarm of three with"):
         told(looks)

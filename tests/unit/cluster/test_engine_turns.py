@@ -74,7 +74,8 @@ def test_a_host_that_keeps_none_waits_for_none(played: Engine) -> None:
     ("files", "why"),
     [
         ({"nodes": "Ready Active Leader\nDown Active Unreachable\n"}, "another node is not there"),
-        ({"etcd": "etcd-1 etcd-2"}, "of etcd two members are well"),
+        ({"etcd": "etcd-1 etcd-2"}, "of etcd 2 members are well"),
+        ({"etcd": ""}, "of etcd 0 members are well"),
     ],
 )
 def test_a_restart_that_would_end_a_majority_is_none(

@@ -133,8 +133,10 @@ def test_a_host_made_anew_waits_until_the_swarm_has_given_the_old_one_up() -> No
         told({**three(), "two": bare(2)})
 
 
-@pytest.mark.parametrize("state", ["locked", ""])
-def test_a_host_that_is_locked_or_has_no_engine_running_is_not_gone(state: str) -> None:
+@pytest.mark.parametrize("state", ["locked", "error", ""])
+def test_a_host_that_is_locked_or_can_not_start_or_has_no_engine_running_is_not_gone(
+    state: str,
+) -> None:
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     looks["two"] = replace(looks["two"], state=state, id="", control=False, members=())
     cluster = told(looks)
@@ -143,7 +145,9 @@ def test_a_host_that_is_locked_or_has_no_engine_running_is_not_gone(state: str) 
 
 def test_a_host_whose_certificate_has_ended_is_brought_in_anew_in_its_place() -> None:
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
-    looks["two"] = replace(looks["two"], state="error", id="", control=False, members=())
+    looks["two"] = replace(
+        looks["two"], state="error", expired=True, id="", control=False, members=()
+    )
     cluster = told(looks)
     assert [each.id for each in cluster.gone] == ["id2"]
     assert _numbers(looks) == {"one": 1, "two": 2, "three": 3}

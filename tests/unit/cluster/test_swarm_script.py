@@ -129,6 +129,14 @@ def test_a_swarm_whose_key_was_lost_before_anything_was_in_it_is_begun_anew(
     assert host.read("/etc/infisical/keys/swarm_unlock_key") == f"{_KEY}\n"
 
 
+def test_a_swarm_whose_managers_do_not_answer_for_a_moment_is_not_left(host: PlayedHost) -> None:
+    host.write("/state", "active\n")
+    host.write("/etc/infisical/swarm", "swarm-id\n")
+    done = host.run("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720")
+    assert (done.returncode, _calls(host)) == (1, [])
+    assert done.stderr == ("the managers of the host's swarm don't answer just now: run again\n")
+
+
 def test_of_a_stack_whose_swarm_is_no_more_postgresqls_data_stay(host: PlayedHost) -> None:
     host.write("/state", "pending\n")
     host.write("/etc/infisical/stack.yaml", "services: {}")
