@@ -165,13 +165,34 @@ def info(host: Host) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def inspected(connection: Connection) -> dict[str, containers.Inspected]:
-    return containers.inspect(connection)
+def is_worker(connection: Connection) -> bool:
+    """Whether the host is one of a cluster that keeps no data."""
+    return containers.is_worker(connection)
+
+
+@pytest.fixture
+def keeps_data(is_worker: bool) -> None:
+    """Leave a test out where there is nothing for it."""
+    if is_worker:
+        pytest.skip("this node keeps no data, and has no keys")
 
 
 @pytest.fixture(scope="session")
-def running(connection: Connection) -> dict[str, containers.Running]:
-    return containers.running(connection)
+def elsewhere(targets: list[target.Target], settings: Settings, is_worker: bool) -> frozenset[str]:
+    """The services that run on other hosts, or may: there can be more hosts than replicas."""
+    if is_worker:
+        return frozenset(settings.services)
+    return frozenset({"infisical"} if len(targets) > settings.infisical_replicas else ())
+
+
+@pytest.fixture(scope="session")
+def inspected(connection: Connection, elsewhere: frozenset[str]) -> dict[str, containers.Inspected]:
+    return containers.inspect(connection, elsewhere)
+
+
+@pytest.fixture(scope="session")
+def running(connection: Connection, elsewhere: frozenset[str]) -> dict[str, containers.Running]:
+    return containers.running(connection, elsewhere)
 
 
 @pytest.fixture(scope="session")
@@ -180,8 +201,14 @@ def listening(host: Host) -> list[sockets.Socket]:
 
 
 @pytest.fixture(scope="session")
-def secrets(connection: Connection) -> dict[str, Secret]:
-    return read_secrets(connection)
+def secrets(
+    request: pytest.FixtureRequest, connection: Connection, is_worker: bool
+) -> dict[str, Secret]:
+    """Those of the host; of a worker, which has none, those of the others, to look for."""
+    if not is_worker:
+        return read_secrets(connection)
+    others: dict[str, Connection] = request.getfixturevalue("connections")
+    return read_secrets(next(each for each in others.values() if not containers.is_worker(each)))
 
 
 @pytest.fixture(scope="session")

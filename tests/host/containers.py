@@ -5,6 +5,7 @@ On a cluster, those of one node, by what they do: `postgres` of `infisical_postg
 
 import json
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -78,21 +79,27 @@ def volume(settings: Settings, service: str) -> str:
 
 
 class OfNode(dict[str, T]):
-    """By service, what there is on a node; `is_worker` is one that keeps no data."""
+    """By service, what there is on a node; `elsewhere` are the services that it may do without."""
 
-    is_worker = False
+    def __init__(self, elsewhere: Container[str]) -> None:
+        super().__init__()
+        self._elsewhere = elsewhere
 
     def __missing__(self, service: str) -> T:
-        if self.is_worker:
-            pytest.skip(f"none of {service} is on this node, which keeps no data")
+        if service in self._elsewhere:
+            pytest.skip(f"none of {service} is on this node, and none has to be")
         raise KeyError(service)
 
 
-def inspect(connection: Connection) -> OfNode[Inspected]:
+def is_worker(connection: Connection) -> bool:
+    """Whether the host is one of a cluster that keeps no data, and has no keys."""
+    return bool(connection.quietly(_IS_WORKER))
+
+
+def inspect(connection: Connection, elsewhere: Container[str]) -> OfNode[Inspected]:
     """What `docker inspect` says, by service, without the values of the environment."""
     text = connection.quietly(f"{_OURS} | xargs --no-run-if-empty docker inspect")
-    found = OfNode[Inspected]()
-    found.is_worker = bool(connection.quietly(_IS_WORKER))
+    found = OfNode[Inspected](elsewhere)
     for container in json.loads(text or "[]"):
         container["Config"]["Env"] = [
             each.partition("=")[0] for each in container["Config"]["Env"] or ()
@@ -112,10 +119,9 @@ def _role(name: str) -> str:
     return re.sub(r"^infisical_(.*?)(-\d+)?$", r"\1", name)
 
 
-def running(connection: Connection) -> OfNode[Running]:
+def running(connection: Connection, elsewhere: Container[str]) -> OfNode[Running]:
     """What the kernel has for each running container, by service."""
-    found = OfNode[Running]()
-    found.is_worker = bool(connection.quietly(_IS_WORKER))
+    found = OfNode[Running](elsewhere)
     process: dict[str, list[str]] = {}
     for line in connection.quietly(_RUNNING % _OURS).splitlines():
         service, kind, *rest = line.split()

@@ -40,6 +40,7 @@ def test_the_files_are_what_the_settings_say(connection: Connection, settings: S
     assert different == []
 
 
+@pytest.mark.usefixtures("keeps_data")
 def test_a_node_knows_its_number_and_which_targets_it_shares(
     host: Host, connection: Connection, settings: Settings
 ) -> None:

@@ -11,16 +11,20 @@ from infisical_iac.firewall.rules import Opening, openings
 from infisical_iac.operations.firewall import FILE, UNIT
 from infisical_iac.operations.trial import mark
 from infisical_iac.settings import Settings
+from tests.host.cluster import looks
 from tests.host.connection import Host
 from tests.host.sockets import Socket
 
 
 @pytest.fixture(scope="session")
-def opened(settings: Settings, machine: MachineState, host: Host) -> tuple[Opening, ...]:
+def opened(
+    request: pytest.FixtureRequest, settings: Settings, machine: MachineState
+) -> tuple[Opening, ...]:
     """What is let in: on a cluster, what its nodes tell each other too."""
-    asked = "docker info --format '{{ range .Swarm.RemoteManagers }}{{ .Addr }} {{ end }}'"
-    managers = host.check_output(asked).split() if settings.topology == "swarm" else []
-    peers = [each.rpartition(":")[0].strip("[]") for each in managers]
+    peers = set()
+    if settings.topology == "swarm":
+        nodes = looks.nodes(request.getfixturevalue("connections"))
+        peers = {each.address for node in nodes for each in node.seen.members}
     return openings(settings, *machine.ssh_ports, peers=sorted(peers))
 
 

@@ -11,6 +11,7 @@ from tests.host.connection import Connection, Host
 from tests.host.secrecy import Secret
 from tests.host.stored import CLUSTER_KEYS, KEYS, ROOT, STACK_KEYS, confidential
 
+pytestmark = pytest.mark.usefixtures("keeps_data")
 each_key = pytest.mark.parametrize("name", KEYS)
 
 

@@ -35,6 +35,6 @@ def test_a_managers_keys_are_locked_and_the_key_on_each_opens_them(data_nodes: l
     assert {node.name: node.seen.unlocks for node in data_nodes if not node.seen.unlocks} == {}
 
 
-def test_all_nodes_have_the_same_state(nodes: list[Node]) -> None:
-    assert len({node.seen.digest for node in nodes}) == 1
-    assert len({node.seen.serial for node in nodes}) == 1
+def test_all_that_keep_data_have_the_same_state(data_nodes: list[Node]) -> None:
+    assert len({node.seen.digest for node in data_nodes}) == 1
+    assert len({node.seen.serial for node in data_nodes}) == 1
