@@ -19,7 +19,7 @@ from tests.staging.cluster import StagingCluster
 from tests.staging.host import StagingHost
 
 _NAME = "e2e-cluster"
-_DISK_GB = 4
+_DISK_GB = 5
 # What `make test` has time for.
 _ALWAYS = ("primary_killed",)
 # Another configuration of the same content but for a line, as somebody makes it by hand.
