@@ -1,0 +1,62 @@
+"""How a cluster's PostgreSQL starts: never beside another one with the same data."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from infisical_iac.cluster.stack_file import SECRETS, StackInputs, stack_file
+from infisical_iac.facts.machine import MachineState
+from tests.unit.settings_of import settings_of
+
+
+def _start(directory: Path) -> str:
+    """What the container of the first data node starts with, in a directory of this machine."""
+    settings = settings_of(topology="swarm")
+    inputs = StackInputs(
+        numbers=(1, 2, 3),
+        existing=frozenset(),
+        generation=0,
+        nodes=3,
+        ipvs=True,
+        esp=True,
+        secrets={purpose: f"{purpose}_{'0' * 12}" for purpose in SECRETS},
+        start={settings.infisical_reference: ("start",)},
+    )
+    text = stack_file(settings, MachineState(os="debian", release="13"), inputs)
+    script = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
+    # It ends all processes that it sees, which are the container's.
+    lines = [line for line in script.splitlines() if "kill" not in line]
+    moved = "\n".join(lines).replace("/home/postgres", str(directory))
+    return moved.replace("/run/secrets/env", f"{directory}/env")
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_second_one_waits_until_the_first_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("")
+    patroni = tmp_path / "patroni"
+    patroni.write_text(f"#!/bin/sh\necho started >>{tmp_path}/log\nexec sleep 60\n")
+    patroni.chmod(0o755)
+    log = tmp_path / "log"
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    first = subprocess.Popen(["sh", "-c", _start(tmp_path)], env=env)
+    _until(log.exists)
+    second = subprocess.Popen(["sh", "-c", _start(tmp_path)], env=env)
+    try:
+        time.sleep(0.5)
+        assert log.read_text() == "started\n"
+        first.kill()
+        _until(lambda: log.read_text() == "started\n" * 2)
+    finally:
+        for each in (first, second):
+            each.kill()
+            each.wait()
