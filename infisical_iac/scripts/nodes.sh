@@ -8,5 +8,5 @@ inspect_nodes() {
     all=$(docker node ls --quiet 2>/dev/null | sort -u)
     test -n "$all" || return 0
     inspected=$(docker node inspect --format "$1" $all) || return 1
-    echo "$inspected"
+    printf '%s\n' "$inspected"
 }
