@@ -8,25 +8,14 @@ from pathlib import Path
 
 import yaml
 
-from infisical_iac.cluster.stack_file import SECRETS, StackInputs, stack_file
-from infisical_iac.facts.machine import MachineState
-from tests.unit.settings_of import settings_of
+from infisical_iac.facts.cluster_stack import ClusterStackState
+from infisical_iac.operations import cluster_stack
+from tests.unit.clusters import site
 
 
 def _start(directory: Path) -> str:
     """What the container of the first data node starts with, in a directory of this machine."""
-    settings = settings_of(topology="swarm")
-    inputs = StackInputs(
-        numbers=(1, 2, 3),
-        existing=frozenset(),
-        generation=0,
-        nodes=3,
-        ipvs=True,
-        esp=True,
-        secrets={purpose: f"{purpose}_{'0' * 12}" for purpose in SECRETS},
-        start={settings.infisical_reference: ("start",)},
-    )
-    text = stack_file(settings, MachineState(os="debian", release="13"), inputs)
+    text = cluster_stack.text(site(), ClusterStackState())
     script = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
     # It ends all processes that it sees, which are the container's.
     lines = [line for line in script.splitlines() if "kill" not in line]
