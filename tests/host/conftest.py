@@ -18,6 +18,8 @@ from infisical_iac.workspace import actual
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 from tests.host import containers, sockets, target
+from tests.host.cluster import looks
+from tests.host.cluster.looks import Node
 from tests.host.connection import Connection, Host, connected
 from tests.host.logins import Login, log_in, read_credentials, succeeding
 from tests.host.secrecy import Secret
@@ -124,6 +126,12 @@ def connections(pytestconfig: pytest.Config) -> Iterator[dict[str, Connection]]:
     with ExitStack() as stack:
         reached = pytestconfig.stash[_REACHED]
         yield {each.name: stack.enter_context(connected(each)) for each in reached}
+
+
+@pytest.fixture(scope="session")
+def nodes(connections: dict[str, Connection]) -> list[Node]:
+    """The nodes of a cluster that can be reached, each looked at once."""
+    return looks.nodes(connections)
 
 
 @pytest.fixture(scope="session")

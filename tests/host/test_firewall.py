@@ -11,7 +11,6 @@ from infisical_iac.firewall.rules import Opening, openings
 from infisical_iac.operations.firewall import FILE, UNIT
 from infisical_iac.operations.trial import mark
 from infisical_iac.settings import Settings
-from tests.host.cluster import looks
 from tests.host.connection import Host
 from tests.host.sockets import Socket
 
@@ -23,7 +22,7 @@ def opened(
     """What is let in: on a cluster, what its nodes tell each other too."""
     peers = set()
     if settings.topology == "swarm":
-        nodes = looks.nodes(request.getfixturevalue("connections"))
+        nodes = request.getfixturevalue("nodes")
         peers = {each.address for node in nodes for each in node.seen.members}
     return openings(settings, *machine.ssh_ports, peers=sorted(peers))
 

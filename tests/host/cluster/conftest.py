@@ -6,13 +6,6 @@ import pytest
 
 from tests.host.cluster import looks
 from tests.host.cluster.looks import Node
-from tests.host.connection import Connection
-
-
-@pytest.fixture(scope="session")
-def nodes(connections: dict[str, Connection]) -> list[Node]:
-    """All that can be reached."""
-    return looks.nodes(connections)
 
 
 @pytest.fixture(scope="session")
