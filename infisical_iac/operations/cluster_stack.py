@@ -26,6 +26,7 @@ from infisical_iac.facts.stack import Stack
 from infisical_iac.operations import etcd, files, journal, patroni, session, stack
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run, write
+from infisical_iac.operations.reopening import reopened
 from infisical_iac.operations.telling import Commands, shared, step, telling_operation
 from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
@@ -188,7 +189,7 @@ def _prepared(site: Site) -> tuple[ClusterStackState, Wanted]:
 
 def roll_out(site: Site) -> None:
     """Do it; raises RolloutError where `rolled_out` would fail."""
-    run(script("reopen"), doing="see that the database lets Infisical in")
+    reopened(site.cluster)
     before, wanted = _prepared(site)
     old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
     check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")

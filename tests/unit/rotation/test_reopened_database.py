@@ -1,9 +1,13 @@
 """What a lead that died left of the database, set right by the next one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from infisical_iac.operations import nodes, reopening
+from tests.unit.clusters import site
 from tests.unit.played_cluster import PlayedNode, played_node
 
 _KEY = "/etc/infisical/keys/postgres_password"
@@ -22,7 +26,6 @@ def test_a_database_that_knows_the_old_password_still_gets_the_new_one(node: Pla
     node.ok(("reopen",))
     assert node.read("/password") == "next-obviously-fake\n"
     assert node.read(_KEY) == "next-obviously-fake\n"
-    assert node.read(f"{_KEY}.old") is None
 
 
 def test_one_that_knows_the_new_password_keeps_it(node: PlayedNode) -> None:
@@ -39,10 +42,36 @@ def test_one_whose_rotation_was_on_its_way_back_gets_the_old_one(node: PlayedNod
     assert node.read("/password") == "before-obviously-fake\n"
 
 
-def test_a_rotation_of_this_host_keeps_its_way_back(node: PlayedNode) -> None:
+def test_the_other_password_is_needed_only_by_a_rotation_of_this_host(node: PlayedNode) -> None:
+    assert node.run("reopen").stdout == "known\n"
     node.write("/var/lib/infisical-rotation/state", "postgres_password switched\n")
-    node.ok(("reopen",))
-    assert node.read(f"{_KEY}.old") == "obviously-fake\n"
+    assert node.run("reopen").stdout == ""
+
+
+@pytest.mark.parametrize(("said", "forgetting"), [("known", ["node-1", "node-3"]), ("", [])])
+def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
+    monkeypatch: pytest.MonkeyPatch, said: str, forgetting: list[str]
+) -> None:
+    at, forgot = ["node-1"], []
+
+    @contextmanager
+    def on(name: str) -> Iterator[None]:
+        at.append(name)
+        yield
+        at.pop()
+
+    def run(command: str, *, doing: str) -> str:
+        if command.endswith("reopen"):
+            return said
+        assert "rm -f" in command
+        forgot.append(at[-1])
+        return ""
+
+    monkeypatch.setattr(reopening, "run", run)
+    monkeypatch.setattr(reopening, "script", lambda name: name)
+    monkeypatch.setattr(nodes, "on", on)
+    reopening.reopened(site(away=(2,)).cluster)
+    assert forgot == forgetting
 
 
 def test_a_database_that_a_restore_closed_lets_infisical_in_again(node: PlayedNode) -> None:

@@ -1,0 +1,25 @@
+"""What a lead that died left of a cluster's database and of its password, set right by the next."""
+
+from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.operations import nodes
+from infisical_iac.operations.remote import run
+from infisical_iac.rendering import script
+
+# Each node's own rotation, where it led one and died, is ended by what the node keeps of it.
+_FORGET = """\
+test -e /var/lib/infisical-rotation/state ||
+    rm -f /etc/infisical/keys/postgres_password.old /etc/infisical/keys/postgres_password.next"""
+
+
+def reopened(cluster: Cluster) -> None:
+    """Have the database let Infisical in by the key in its place, which is the current host's.
+
+    Once it does, no connected node keeps the password before or after that one. Raises
+    CommandFailed.
+    """
+    if run(script("reopen"), doing="see that the database lets Infisical in") != "known":
+        return
+    for node in cluster.connected:
+        if node.number:
+            with nodes.on(node.name):
+                run(_FORGET, doing="forget the password of a rotation that has ended")
