@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.facts.machine import MachineState
-    from infisical_iac.operations.cluster_stack import Site
+    from infisical_iac.operations.cluster_site import Site
     from infisical_iac.operations.host_change import Change
     from infisical_iac.settings import Settings
     from infisical_iac.upgrade.release import Release, Unfinished

@@ -14,7 +14,7 @@ from infisical_iac.deploys.stack import compose_file, configure_ingress, run_con
 from infisical_iac.deploys.workspace import workspace
 from infisical_iac.operations import journal, keys, proof, restore, restore_keys
 from infisical_iac.operations import stack as containers
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.restore import Source
 
 

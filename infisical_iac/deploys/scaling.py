@@ -17,7 +17,7 @@ from infisical_iac.deploys.stack import compose_file, prepare, roll_out, run_con
 from infisical_iac.deploys.workspace import workspace
 from infisical_iac.operations import cluster_stack, journal, scaling
 from infisical_iac.operations import stack as containers
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.moves import Direction
 from infisical_iac.operations.telling import Refusal
 

@@ -18,7 +18,7 @@ from infisical_iac.operations import (
     upgrade,
 )
 from infisical_iac.operations import stack as containers
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.rendered import shared
 from infisical_iac.rendering import template
 from infisical_iac.settings import Settings

@@ -15,7 +15,7 @@ from infisical_iac.facts.machine import Machine
 from infisical_iac.facts.stack import Stack
 from infisical_iac.operations import (
     changeover,
-    cluster_stack,
+    cluster_rollout,
     gate,
     nodes,
     releases,
@@ -24,7 +24,7 @@ from infisical_iac.operations import (
     stack,
 )
 from infisical_iac.operations.changeover import Changeover
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.recovery import manifest
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade.path import Images, UpgradeError
@@ -164,7 +164,7 @@ class _OnCluster(Changeover):
 
     def _roll_out(self, image: str) -> None:
         session.forget()
-        cluster_stack.roll_out(replace(self.site, settings=with_image(self.settings, image)))
+        cluster_rollout.roll_out(replace(self.site, settings=with_image(self.settings, image)))
 
     def _passed(self, *, same_data: bool) -> list[str]:
         port = self.settings.http_port

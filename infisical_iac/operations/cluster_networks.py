@@ -4,8 +4,8 @@ from pyinfra.context import host
 
 from infisical_iac.cluster import consensus, networks, rollout
 from infisical_iac.facts.cluster_stack import RECORD, STACK_FILE, record_text
-from infisical_iac.operations import cluster_stack, journal
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations import cluster_rollout, cluster_site, journal
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
@@ -22,8 +22,8 @@ def made_anew(site: Site) -> Commands:
     does not get healthy could not be taken back then. It waits for all nodes, as one that is away
     could still run what is to be stopped, and for etcd's members. Raises RolloutError.
     """
-    found = cluster_stack.look(site.settings.images)
-    items = [*networks.items(found.networks, cluster_stack.text(site, found))]
+    found = cluster_site.look(site.settings.images)
+    items = [*networks.items(found.networks, cluster_site.wanted(site, found).text)]
     if not items:
         host.noop("the networks are as stack.yaml says")
         return
@@ -36,8 +36,8 @@ def made_anew(site: Site) -> Commands:
 
 
 def _make_anew(site: Site) -> None:
-    before = cluster_stack.fresh(site)
-    wanted = cluster_stack.text(site, before)
+    before = cluster_site.fresh(site)
+    wanted = cluster_site.wanted(site, before).text
     names = frozenset(item.what.split()[-1] for item in networks.items(before.networks, wanted))
     text = networks.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), wanted)
     users = networks.users(text, names)
@@ -52,8 +52,8 @@ def _make_anew(site: Site) -> None:
     for part in (users & databases, users - databases):
         if part:
             timeout = 2 * site.settings.start_timeout
-            asked |= cluster_stack.part(rollout.part(text, part), part, timeout)
+            asked |= cluster_rollout.part(rollout.part(text, part), part, timeout)
         if part & databases:
             run(script("cluster-networks", "settle", "120"), doing="wait for Redis")
-    cluster_stack.most_well()
+    cluster_rollout.most_well()
     write(RECORD, record_text(rollout.renewed(before, asked, users)))

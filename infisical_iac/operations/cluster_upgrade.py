@@ -7,7 +7,7 @@ from pyinfra.context import host
 from infisical_iac.facts.upgrade import Upgrades
 from infisical_iac.operations import cluster_change, gate, journal, upgrade
 from infisical_iac.operations.cluster_change import Change
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.telling import Commands, shared, step, telling_operation
 from infisical_iac.upgrade import path
 from infisical_iac.upgrade.path import Images

@@ -10,8 +10,8 @@ from infisical_iac.api import identities
 from infisical_iac.backup.target import Target
 from infisical_iac.errors import UserError
 from infisical_iac.facts.keys import Keys
-from infisical_iac.operations import cluster_stack, journal, session, snapshot, stack
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations import cluster_rollout, journal, session, snapshot, stack
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.recovery import access, manifest
@@ -124,7 +124,7 @@ def _restore_on_cluster(source: Source, site: Site, project: str) -> None:
         return snapshot.rows(do("load", doing="load the snapshot").splitlines())
 
     _exchange(source, site.settings, project, load)
-    cluster_stack.roll_out(site)
+    cluster_rollout.roll_out(site)
 
 
 def _exchange(

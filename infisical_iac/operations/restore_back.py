@@ -1,14 +1,14 @@
 """A restore that has not ended, undone: what it moved aside comes back, and serves."""
 
 from infisical_iac.operations import (
-    cluster_stack,
+    cluster_rollout,
     keys,
     restore,
     restore_keys,
     session,
     snapshot,
 )
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.restore import DIRECTORY, KEYS, PROJECT, RestoreError
 from infisical_iac.rendering import script
@@ -44,7 +44,7 @@ def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
 
 def _on_cluster(site: Site, *, touched: bool) -> str:
     if touched:
-        cluster_stack.roll_out(site)
+        cluster_rollout.roll_out(site)
     _forget()
     return "The old data are back and serve." if touched else "The data were not touched."
 

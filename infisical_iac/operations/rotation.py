@@ -8,7 +8,7 @@ from pyinfra.context import host
 from infisical_iac.errors import UserError
 from infisical_iac.facts.deployment import COMPOSE_FILE
 from infisical_iac.operations import (
-    cluster_stack,
+    cluster_rollout,
     gate,
     journal,
     redis_passwords,
@@ -17,7 +17,7 @@ from infisical_iac.operations import (
     share,
     stack,
 )
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.gate import Before
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -147,7 +147,7 @@ def _use(key: Key, settings: Settings, site: Site | None) -> None:
         _step("alter", doing="give PostgreSQL its password")
     session.forget()
     if site:
-        cluster_stack.roll_out(site)
+        cluster_rollout.roll_out(site)
     else:
         stack.up(settings.start_timeout)
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pyinfra.context import host
 
 from infisical_iac.cluster import rollout
-from infisical_iac.operations import cluster_stack, gate, journal, moves, session, snapshot
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations import cluster_rollout, gate, journal, moves, session, snapshot
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.gate import Before
 from infisical_iac.operations.moves import Direction
 from infisical_iac.operations.remote import run, write
@@ -44,7 +44,7 @@ def moved_out(*, site: Site, project: str) -> Commands:
 
 
 def _move_out(site: Site, project: str) -> None:
-    services = cluster_stack.asking(site)
+    services = cluster_rollout.asking(site)
     _begin("out", site.settings, project)
     _start(rollout.part(services, {"haproxy"}))
     moves.do("out", "way_in", doing="wait for HAProxy")

@@ -16,7 +16,7 @@ from infisical_iac.operations import (
     stack,
 )
 from infisical_iac.operations.changeover import ChangeFailed
-from infisical_iac.operations.cluster_stack import Site
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.host_change import Change
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.settings import Settings

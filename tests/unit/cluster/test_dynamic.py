@@ -12,7 +12,7 @@ from infisical_iac.cluster.stack_file import configs
 from infisical_iac.facts.cluster_stack import ClusterStack, ClusterStackState
 from infisical_iac.facts.patroni import PatroniState, parse
 from infisical_iac.operations import patroni
-from infisical_iac.operations.cluster_stack import inputs
+from infisical_iac.operations.cluster_site import inputs
 from tests.unit.clusters import site
 
 WANTED = {

@@ -5,12 +5,12 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from infisical_iac.cluster import networks, rollout
+from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.stack_file import stack_file
 from infisical_iac.facts.cluster_stack import (
     ClusterStack,
@@ -19,8 +19,8 @@ from infisical_iac.facts.cluster_stack import (
     Recorded,
     Service,
 )
-from infisical_iac.operations import cluster_networks
-from infisical_iac.operations.cluster_stack import inputs
+from infisical_iac.operations import cluster_networks, cluster_rollout, cluster_site
+from infisical_iac.operations.cluster_site import inputs
 from infisical_iac.rendering import script
 from tests.unit.clusters import site
 
@@ -147,13 +147,10 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     monkeypatch.setattr(cluster_networks, "run", run)
     monkeypatch.setattr(cluster_networks, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(cluster_networks, "write", lambda path, _: steps.append(f"write {path}"))
-    stack = SimpleNamespace(
-        fresh=lambda _: found,
-        text=lambda *_: PLAIN,
-        part=part,
-        most_well=lambda: steps.append("most well"),
-    )
-    monkeypatch.setattr(cluster_networks, "cluster_stack", stack)
+    monkeypatch.setattr(cluster_site, "fresh", lambda _: found)
+    monkeypatch.setattr(cluster_site, "wanted", lambda *_: Wanted(PLAIN, {}, frozenset()))
+    monkeypatch.setattr(cluster_rollout, "part", part)
+    monkeypatch.setattr(cluster_rollout, "most_well", lambda: steps.append("most well"))
     cluster_networks._make_anew(site())
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [

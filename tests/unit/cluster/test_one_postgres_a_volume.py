@@ -9,13 +9,13 @@ from pathlib import Path
 import yaml
 
 from infisical_iac.facts.cluster_stack import ClusterStackState
-from infisical_iac.operations import cluster_stack
+from infisical_iac.operations import cluster_site
 from tests.unit.clusters import site
 
 
 def _start(directory: Path) -> str:
     """What the container of the first data node starts with, in a directory of this machine."""
-    text = cluster_stack.text(site(), ClusterStackState())
+    text = cluster_site.wanted(site(), ClusterStackState()).text
     script = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
     # It ends all processes that it sees, which are the container's.
     lines = [line for line in script.splitlines() if "kill" not in line]

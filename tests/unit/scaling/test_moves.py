@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from infisical_iac.operations import cluster_stack, gate, journal, moves, scaling, session, snapshot
+from infisical_iac.operations import (
+    cluster_rollout,
+    gate,
+    journal,
+    moves,
+    scaling,
+    session,
+    snapshot,
+)
 from infisical_iac.operations.gate import GateError
 from infisical_iac.operations.moves import Direction, Unfinished
 from infisical_iac.recovery.manifest import ManifestError
@@ -57,7 +65,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
     monkeypatch.setattr(gate, "passed", lambda *_, **__: ["Read as before: 1 secret."])
-    monkeypatch.setattr(cluster_stack, "asking", lambda _: "services: {haproxy: {}, infisical: {}}")
+    monkeypatch.setattr(
+        cluster_rollout, "asking", lambda _: "services: {haproxy: {}, infisical: {}}"
+    )
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     return made

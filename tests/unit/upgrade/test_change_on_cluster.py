@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.operations import (
     changeover,
     cluster_change,
-    cluster_stack,
+    cluster_rollout,
     gate,
     releases,
     session,
@@ -15,7 +15,8 @@ from infisical_iac.operations import (
 )
 from infisical_iac.operations.changeover import ChangeFailed, Changeover
 from infisical_iac.operations.cluster_change import Change
-from infisical_iac.operations.cluster_stack import RolloutError, Site
+from infisical_iac.operations.cluster_rollout import RolloutError
+from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.gate import GateError
 from infisical_iac.recovery.manifest import Manifest
 from infisical_iac.upgrade.path import Images
@@ -66,7 +67,7 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
         monkeypatch.setattr(module, "logger", _Quiet())
         monkeypatch.setattr(module, "host", _Quiet())
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
-    monkeypatch.setattr(cluster_stack, "roll_out", made.roll_out)
+    monkeypatch.setattr(cluster_rollout, "roll_out", made.roll_out)
     monkeypatch.setattr(releases, "step", lambda *_, **__: "")
     monkeypatch.setattr(releases, "let_go", lambda *_: None)
     monkeypatch.setattr(releases, "kept", lambda: [_RELEASE])

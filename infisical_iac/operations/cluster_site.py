@@ -1,0 +1,64 @@
+"""What the stack of a cluster depends on, what it is like, and what it is to be."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyinfra.context import host
+
+from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, stack_file
+from infisical_iac.facts.cluster_stack import ClusterStack, ClusterStackState
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.operations.telling import shared
+from infisical_iac.settings import Settings
+
+
+@dataclass(frozen=True)
+class Site:
+    """What stack.yaml is rendered from, but for what the lead tells."""
+
+    settings: Settings
+    machine: MachineState
+    cluster: Cluster
+
+
+def look(images: Sequence[str]) -> ClusterStackState:
+    """The stack as the lead sees it; for operations."""
+    return shared(ClusterStack, images=list(images), secrets=SECRETS)
+
+
+def fresh(site: Site) -> ClusterStackState:
+    """The stack as it is now, after a change that no operation has told of yet."""
+    return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
+
+
+def inputs(site: Site, found: ClusterStackState) -> StackInputs:
+    """What stack.yaml is rendered from, of what the lead tells.
+
+    Before the first roll-out, what is not known yet stands for itself.
+    """
+    start: Mapping[str, tuple[str, ...]] = defaultdict(tuple, found.start)
+    return StackInputs(
+        numbers=site.cluster.numbers,
+        existing=site.cluster.existing,
+        generation=site.cluster.generation,
+        nodes=len(site.cluster.nodes),
+        ipvs=site.cluster.ipvs,
+        esp=site.cluster.esp,
+        secrets={
+            purpose: found.secrets.get(purpose, f"{purpose}_{'0' * 12}") for purpose in SECRETS
+        },
+        start=start,
+    )
+
+
+def wanted(site: Site, found: ClusterStackState) -> Wanted:
+    """What the stack is to be: its file, and the configurations and secrets that this names."""
+    given = inputs(site, found)
+    return Wanted(
+        text=stack_file(site.settings, site.machine, given),
+        configs=configs(site.settings, given),
+        secrets=frozenset(given.secrets.values()),
+    )

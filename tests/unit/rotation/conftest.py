@@ -1,0 +1,61 @@
+"""A host that notes the steps of a rotation, and the other nodes of its cluster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from infisical_iac.operations import (
+    cluster_rollout,
+    gate,
+    nodes,
+    redis_passwords,
+    repositories,
+    rotation,
+    session,
+    share,
+    stack,
+)
+from tests.unit.clusters import site
+from tests.unit.rotation.steps import NotingHost
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
+    made = NotingHost()
+    for module in (rotation, repositories, redis_passwords):
+        monkeypatch.setattr(module, "run", made.run)
+        monkeypatch.setattr(module, "script", made.script)
+    monkeypatch.setattr(stack, "up", made.up)
+    monkeypatch.setattr(stack, "published_port", lambda: 8080)
+    monkeypatch.setattr(
+        cluster_rollout, "roll_out", lambda _: made.run("roll out", doing="roll out")
+    )
+    monkeypatch.setattr(session, "forget", lambda: None)
+    monkeypatch.setattr(gate, "before", lambda *_: None)
+    monkeypatch.setattr(gate, "passed", made.passed)
+    return made
+
+
+@pytest.fixture
+def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """By node, the steps on it; the lead's are with the host's."""
+    seen: dict[str, list[str]] = {}
+
+    @contextmanager
+    def on(node: str) -> Iterator[None]:
+        before, host.steps = host.steps, seen.setdefault(node, [])
+        yield
+        host.steps = before
+
+    monkeypatch.setattr(nodes, "on", on)
+    monkeypatch.setattr(nodes, "known", lambda: site().cluster)
+    monkeypatch.setattr(share, "spread", lambda _: host.run("spread", doing="share"))
+    monkeypatch.setattr(repositories, "write", lambda path, _: host.steps.append(f"write {path}"))
+    said = host.run
+    monkeypatch.setattr(
+        repositories,
+        "run",
+        lambda command, doing: "text" if command.startswith("cat ") else said(command, doing=doing),
+    )
+    return seen

@@ -1,0 +1,56 @@
+"""The steps of a rotation, noted by a host that does nothing else."""
+
+import runpy
+
+from infisical_iac.operations import rotation
+from infisical_iac.operations.remote import CommandFailed
+from infisical_iac.rotation.known import named
+from infisical_iac.rotation.state import Unfinished
+from infisical_iac.settings import Settings, load
+
+# What the steps print.
+_SAID = {
+    "rotation targets": "target local\ntarget box",
+    "redis-passwords hashes": "in-place\nbeside",
+}
+
+
+class NotingHost:
+    """Notes the steps; those in `failing` fail."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.failing: set[str] = set()
+
+    def script(self, name: str, *arguments: str) -> str:
+        return " ".join((name, *arguments))
+
+    def run(self, command: str, *, doing: str) -> str:
+        step = command.rpartition("/etc/infisical/keys ")[2] if "flock" in command else command
+        self.steps.append(step)
+        if step in self.failing:
+            raise CommandFailed(f"could not {doing}: {step} does not answer")
+        return _SAID.get(step, "")
+
+    def up(self, timeout: int) -> None:
+        self.run("up", doing="bring the containers up")
+
+    def passed(self, *_: object, **__: object) -> list[str]:
+        self.run("gate", doing="pass the gate")
+        return ["Read as before: 1 secret."]
+
+
+def _settings() -> Settings:
+    defaults = runpy.run_path("group_data/all.py")
+    given = {key: value for key, value in defaults.items() if not key.startswith("__")}
+    return load({**given, "admin_email": "admin@example.com"})
+
+
+def rotate(key: str) -> list[str]:
+    """Rotate a key of a single host."""
+    return rotation.made(named(key), _settings(), "chainalign")
+
+
+def recover(key: str, phase: str) -> str:
+    """End the rotation of a single host that was interrupted in `phase`."""
+    return rotation.recover(Unfinished(named(key), phase), _settings(), "chainalign")
