@@ -1,12 +1,11 @@
 """How hosts of an inventory, as they are looked at, make a cluster. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
-from infisical_iac.cluster import consensus
+from infisical_iac.cluster import consensus, membership
 from infisical_iac.cluster.nodes import Cluster, ClusterRefused, Node, free_pool
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.facts.swarm import Joined, Member, SwarmState
+from infisical_iac.facts.swarm import Member, SwarmState
 
 _RUNBOOK = "docs/cluster-runbooks.md"
 
@@ -32,13 +31,15 @@ def cluster(
     lead = _lead(names, looks)
     members = looks[lead].members
     _refuse(inventory, names, looks, lead)
-    gone = tuple(each for each in members if _is_gone(each, inventory, looks))
+    gone = tuple(each for each in members if membership.is_gone(each, inventory, looks))
     staying = [each for each in members if each not in gone]
     begun = any(look.stack for look in looks.values() if _counts(look, looks[lead]))
-    nodes = _numbered([*_nodes(names, looks, addresses, staying)], joins=begun and bool(members))
-    lost = tuple(_lost(gone, nodes))
+    nodes = membership.numbered(
+        [*membership.matched(names, looks, addresses, staying)], joins=begun and bool(members)
+    )
+    lost = tuple(membership.lost(gone, nodes))
     gone = tuple(each for each in gone if each not in lost)
-    nodes = _ordered([*nodes, *map(_absent, lost)])
+    nodes = membership.ordered([*nodes, *map(membership.absent, lost)])
     anew = begun and bool(members) and consensus.lost(nodes)
     nodes = consensus.beginning(nodes, anew=anew)
     by_name = {node.name: node for node in nodes}
@@ -138,98 +139,6 @@ def _refuse(
 def _counts(look: SwarmState, lead: SwarmState) -> bool:
     """Whether the stack that a host knows of is this cluster's: not that of one before it."""
     return not lead.control or look.mark == lead.mark
-
-
-def _is_gone(member: Member, inventory: Sequence[str], looks: Mapping[str, SwarmState]) -> bool:
-    """Whether a member won't come back: its host is in no inventory, or was made anew."""
-    if not member.down or any(_is(member, name, look) for name, look in looks.items()):
-        return False
-    return member.host not in inventory or member.host in looks
-
-
-def _is(member: Member, name: str, look: SwarmState) -> bool:
-    if look.id:
-        return member.id == look.id
-    # An engine that is locked or does not answer says no id; one that has left, or whose
-    # certificate has ended, is another member.
-    return member.host == name and bool(look.mark) and look.state != "inactive" and not look.expired
-
-
-def _nodes(
-    names: Sequence[str],
-    looks: Mapping[str, SwarmState],
-    addresses: Mapping[str, str],
-    members: Sequence[Member],
-) -> Iterable[Node]:
-    left = list(members)
-    for name in names:
-        look = looks[name]
-        member = next((each for each in left if _is(each, name, look)), None)
-        if member:
-            left.remove(member)
-        address = addresses.get(name) or look.advertised or look.address
-        if not address:
-            raise ClusterRefused(
-                f"{name} has no default route to tell its address by: set cluster_address to "
-                "where the other nodes reach it"
-            )
-        if member and look.advertised and address != look.advertised:
-            raise ClusterRefused(
-                f"setting 'cluster_address': {name} is in the swarm as {look.advertised}, not as "
-                f"{address}: let it leave the swarm (`docker swarm leave --force` on it), and run "
-                "again"
-            )
-        number, joined = (member.number, member.joined) if member else (0, "")
-        yield Node(name, address, look.hostname, number, False, joined, look.serial, look, member)
-    yield from map(_absent, left)
-
-
-def _absent(member: Member) -> Node:
-    """A node of which no more is known than what the swarm has of it."""
-    return Node(
-        member.host or member.hostname,
-        member.address,
-        member.hostname,
-        member.number,
-        member.manager,
-        member.joined,
-        0,
-        None,
-        member,
-    )
-
-
-def _lost(gone: Sequence[Member], nodes: Sequence[Node]) -> Iterable[Member]:
-    """Those that won't come back, and whose number no other has yet: their place is kept.
-
-    Without it, the stack would be one for fewer data nodes, and then one for three again.
-    """
-    taken, names = {node.number for node in nodes}, {node.name for node in nodes}
-    for each in gone:
-        if each.number and each.number not in taken and each.host not in names:
-            yield each
-
-
-def _numbered(nodes: Sequence[Node], *, joins: bool) -> tuple[Node, ...]:
-    """The nodes with a number for as many as keep data, those first; `joins` whether the etcd of
-    one that gets it now joins that of others."""
-    free = [n for n in range(1, DATA_NODES + 1) if n not in {node.number for node in nodes}]
-    done = []
-    for node in nodes:
-        if node.up and not node.number and free:
-            joined: Joined = "existing" if joins else "new"
-            done.append(_with(node, number=free.pop(0), joined=joined))
-        else:
-            done.append(_with(node, number=node.number, joined=node.joined))
-    return _ordered(done)
-
-
-def _ordered(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    return tuple(sorted(nodes, key=lambda node: (node.number or DATA_NODES + 1, node.name)))
-
-
-def _with(node: Node, *, number: int, joined: Joined) -> Node:
-    return replace(node, number=number, joined=joined, manager=number > 0)
 
 
 def _notes(
