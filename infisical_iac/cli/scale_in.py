@@ -36,6 +36,7 @@ def scale_in(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, und
                 partial(scaling_in, switched=switched),
                 direction=f"to {host.name}",
                 again="The same command tries again.",
+                rest="the same command",
                 yes=yes,
                 switched=switched,
             )

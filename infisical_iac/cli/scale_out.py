@@ -38,6 +38,7 @@ def scale_out(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, un
                 partial(scaling_out, switched=switched),
                 direction="into the cluster",
                 again="The same command tries again, and with --undo takes the swarm away.",
+                rest="`infisical-iac apply`",
                 yes=yes,
                 switched=switched,
             )

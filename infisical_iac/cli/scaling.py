@@ -119,6 +119,7 @@ def move(
     *,
     direction: str,
     again: str,
+    rest: str,
     yes: bool,
     switched: bool,
 ) -> None:
@@ -130,13 +131,14 @@ def move(
         steps: those of the deploy that moves.
         direction: where to, for the question.
         again: a sentence on what to do after a failure, when what served before serves.
+        rest: the command that does what is left to do after the proof, for a sentence.
         switched: whether an earlier run has moved the data, which are not given up for a failure.
     """
     run_or_back(
         host,
         steps,
         WayBack(
-            lambda: _after_failure(settings, again, switched),
+            lambda: _after_failure(settings, again, rest, switched),
             what="What served before",
             remedy="the same command with --undo tries again",
         ),
@@ -147,12 +149,12 @@ def move(
     )
 
 
-def _after_failure(settings: "Settings", again: str, switched: bool) -> str:
+def _after_failure(settings: "Settings", again: str, rest: str, switched: bool) -> str:
     """Bring back what served before if the move has not ended, and tell what is so now."""
     from infisical_iac.operations import moves, scaling
 
     if scaling.succeeded():
-        return "The moved data are proven and serve; run the same command again for the rest."
+        return f"The moved data are proven and serve; {rest} does the rest."
     if switched:
         return (
             "The data are where they were moved to: the same command tries again, and with --undo "

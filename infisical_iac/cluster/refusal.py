@@ -51,3 +51,26 @@ def refuse_single(cluster: Cluster) -> None:
             f"{cluster.lead.name} has Infisical for itself: `infisical-iac scale-out` brings its "
             "data into the cluster"
         )
+
+
+def refuse_move_out(cluster: Cluster) -> None:
+    """Raise ClusterRefused if no host has data of its own to be moved into the cluster."""
+    if cluster.begun:
+        raise ClusterRefused(
+            "Infisical serves from the cluster already: `infisical-iac apply` does what is left to "
+            "do, and nothing was changed"
+        )
+    if not (cluster.lead.seen and cluster.lead.seen.single):
+        raise ClusterRefused(
+            f"{cluster.lead.name}, which leads, has no Infisical for itself that could be moved: "
+            "`infisical-iac apply` makes a new cluster"
+        )
+
+
+def refuse_move_in(cluster: Cluster) -> None:
+    """Raise ClusterRefused if there is no cluster whose data could be moved."""
+    if not cluster.begun:
+        raise ClusterRefused(
+            "there is no cluster to move back from: Infisical serves from none of the hosts "
+            "together, and nothing was changed"
+        )

@@ -6,20 +6,7 @@
 #                        them, which keeps their volumes, then the networks
 . ./basics.sh
 . ./containers.sh
-
-# The tasks of services whose containers are not gone, on nodes that can say so. A new one that met
-# an old one at the same volume would break it.
-left() {
-    listed=$(docker node ls --format '{{ .Status }} {{ .Hostname }}') &&
-        tasks=$(docker service ps --format '{{ .Node }} {{ .CurrentState }}' "$@") || {
-        echo "what the Swarm does not tell of"
-        return 0
-    }
-    down=$(echo "$listed" | sed -n 's/^Down //p')
-    echo "$tasks" |
-        grep -E '^[^ ]+ ' | grep -vE ' (Complete|Shutdown|Failed|Rejected|Orphaned|Remove) ' |
-        grep -vE "^($(echo $down | tr ' ' '|')) " || true
-}
+. ./tasks.sh
 
 remove() {
     there=

@@ -4,6 +4,7 @@
 . ./database.sh
 . ./room.sh
 . ./secrecy.sh
+. ./tasks.sh
 main=infisical
 new=infisical_restoring
 
@@ -50,18 +51,6 @@ SQL
 
 drop() {
     echo "SET client_min_messages = warning; DROP DATABASE IF EXISTS $1 WITH (FORCE)" | at_server
-}
-
-# No replica serves any more. One on a node that is away is not waited for long: it does not reach
-# the primary either.
-stop() {
-    docker service inspect infisical_infisical >/dev/null 2>&1 || return 0
-    docker service scale --detach infisical_infisical=0 >/dev/null
-    for attempt in $(seq 60); do
-        docker service ps --format '{{ .CurrentState }}' infisical_infisical |
-            grep -q '^\(Running\|Starting\)' || return 0
-        sleep 1
-    done
 }
 
 # Nobody gets in any more, not even who would come back at once.

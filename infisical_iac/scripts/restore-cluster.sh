@@ -27,7 +27,7 @@ swap() {
     test "$phase" != data || fail "the data were swapped already"
     keep workspace.json
     enter data
-    stop
+    without_replicas
     exchange "$(aside_name)"
     empty_redis
     remember
@@ -35,7 +35,7 @@ swap() {
 
 data_back() {
     keep_logs "$here/failed-$stamp.log" || true
-    stop
+    without_replicas
     take_back "$(aside_name)"
 }
 

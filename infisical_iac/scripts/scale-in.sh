@@ -14,25 +14,19 @@
 #   scale-in.sh end             ends a move after that, or one that is undone; prints what is kept
 . ./data.sh
 . ./scaling.sh
+. ./tasks.sh
 
 aside_name() { echo "${main}_before_$stamp"; }
 given_up() { echo "${main}_given_up_$stamp"; }
 
-# What runs on a node that is cut off reaches no database.
+may_begin() {
+    test -e "$root/stack.yaml" || fail "Infisical does not serve from a cluster that this host leads"
+}
+
 pause() {
     current
     enter paused
-    docker service scale --detach "${stack}_infisical=0" >/dev/null
-    for attempt in $(seq 120); do
-        left=$(docker service ps --format '{{ .Node }} {{ .CurrentState }}' "${stack}_infisical" |
-            awk '$2 ~ /^(Running|Starting)$/ { print $1 }' | sort -u)
-        for node in $left; do
-            status=$(docker node inspect --format '{{ .Status.State }}' "$node")
-            test "$status" = down || { sleep 0.5; continue 2; }
-        done
-        return 0
-    done
-    fail "Infisical does not stop on $(echo $left): see \`docker service ps ${stack}_infisical\`"
+    without_replicas
 }
 
 switch() {

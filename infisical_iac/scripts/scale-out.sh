@@ -22,6 +22,11 @@ TOPOLOGY=swarm
 
 aside_name() { echo "${main}_before_$stamp" | tr TZ tz; }
 
+may_begin() {
+    test -e "$root/compose.yaml" || fail "this host has no Infisical for itself that could be moved"
+    test ! -e "$root/stack.yaml" || fail "Infisical serves from the cluster already"
+}
+
 # The single host's containers but those of the named services go.
 without_containers() {
     found=$(docker ps --all --filter "label=$project" \

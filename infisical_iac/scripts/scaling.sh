@@ -1,5 +1,6 @@
 # What the moves of Infisical into a cluster and out of it share: their state in $here, which is
-# "<stamp> <out|in> <phase>", and the cluster's way in.
+# "<stamp> <out|in> <phase>", and the cluster's way in. `may_begin` fails where nothing is to be
+# moved: going back, from where nothing was, would end what serves.
 stack=infisical
 # What holds the ports and asks the databases; the databases themselves go on.
 ways_in="${stack}_caddy ${stack}_infisical ${stack}_haproxy"
@@ -17,6 +18,7 @@ enter() {
 
 begin() {
     test ! -e "$here/state" || fail "another move has not ended"
+    may_begin
     without_backups
     stamp=$1 direction=$2
     rm -rf "$here/dump" "$here/fetched" "$here/without-data"

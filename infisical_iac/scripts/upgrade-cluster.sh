@@ -25,13 +25,13 @@ aside_name() { echo "$old" | tr TZ tz; }
 pause() {
     current
     enter paused
-    stop
+    without_replicas
 }
 
 swap() {
     current
     enter swapping
-    stop
+    without_replicas
     exchange "$(aside_name)"
     empty_redis
     remember
@@ -64,7 +64,7 @@ revert() {
     current
     find_database
     given_up="${main}_before_$(date -u +%Y%m%dt%H%M%Sz)"
-    stop
+    without_replicas
     exchange "$given_up"
     empty_redis
     echo "$given_up"

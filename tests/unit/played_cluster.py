@@ -51,6 +51,7 @@ ps*)
 inspect*swarm.service.name*) echo infisical_postgres-1 ;;
 inspect*) test ! -e "$HOST/stopped" && echo running ;;
 info*) echo / ;;
+"service ls"*) echo id ;;
 "service scale"*) echo "$last" >>"$HOST/told" ;;
 "service logs"*) echo "a line of its log" ;;
 exec*" cache sh -c "*) echo "redis emptied" >>"$HOST/told" ;;

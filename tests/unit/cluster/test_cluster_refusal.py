@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from infisical_iac.cluster.nodes import ClusterRefused
-from infisical_iac.cluster.refusal import notes, refuse, refuse_mixed, refuse_single
+from infisical_iac.cluster.refusal import (
+    notes,
+    refuse,
+    refuse_mixed,
+    refuse_move_in,
+    refuse_move_out,
+    refuse_single,
+)
 from tests.unit.cluster.looks import NAMES, bare, three, told
 from tests.unit.settings_of import settings_of
 
@@ -58,3 +65,27 @@ def test_a_host_with_a_stack_of_its_own_is_left_to_scale_out() -> None:
 def test_what_is_kept_of_a_single_host_is_in_no_clusters_way() -> None:
     looks = three()
     refuse_single(told({**looks, "one": replace(looks["one"], single=True)}))
+
+
+def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
+    looks = {name: bare(number) for number, name in enumerate(NAMES, 1)}
+    with pytest.raises(ClusterRefused, match=r"^one, which leads, has no Infisical for itself"):
+        refuse_move_out(told(looks))
+    alone = replace(looks["two"], single=True, key="key", digest="state")
+    refuse_move_out(told({**looks, "two": alone}))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_cluster_that_serves_is_moved_into_no_second_time(kept: bool) -> None:
+    looks = three()
+    looks["one"] = replace(looks["one"], single=kept)
+    with pytest.raises(ClusterRefused, match="serves from the cluster already: `infisical-iac app"):
+        refuse_move_out(told(looks))
+
+
+def test_only_a_cluster_that_serves_is_moved_back_from() -> None:
+    refuse_move_in(told(three()))
+    looks = {name: bare(number) for number, name in enumerate(NAMES, 1)}
+    looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
+    with pytest.raises(ClusterRefused, match=r"^there is no cluster to move back from"):
+        refuse_move_in(told(looks))

@@ -133,5 +133,23 @@ def test_no_second_move_begins_beside_one(alone: PlayedHost) -> None:
     assert (done.returncode, done.stderr.strip()) == (1, "another move has not ended")
 
 
+def test_what_is_no_single_host_moves_into_no_cluster(together: PlayedHost) -> None:
+    together.ok(_IN["back"], _IN["end"])
+    begin = ("scale-out", "begin", _STAMP, "out")
+    no_data = "this host has no Infisical for itself that could be moved"
+    assert together.run(*begin).stderr.strip() == no_data
+    together.write(_COMPOSE, "left over")
+    assert together.run(*begin).stderr.strip() == "Infisical serves from the cluster already"
+    assert together.read(_STATE) is None
+
+
+def test_what_is_no_cluster_moves_to_no_single_host(alone: PlayedHost) -> None:
+    alone.ok(_OUT["back"], _OUT["end"])
+    done = alone.run("scale-in", "begin", _STAMP, "in")
+    no_cluster = "Infisical does not serve from a cluster that this host leads"
+    assert (done.returncode, done.stderr.strip()) == (1, no_cluster)
+    assert alone.read(_STATE) is None
+
+
 def _host_path(host: PlayedHost, path: str) -> str:
     return f"{host.directory}{path}"

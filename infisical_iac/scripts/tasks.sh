@@ -1,0 +1,30 @@
+# The tasks of the Swarm's services, as long as their containers are there.
+#
+#   left <service>…   those whose containers are not gone, on nodes that can say so, and a sentence
+#                     where the Swarm tells nothing: rather one too many than none
+#   without_replicas  stops Infisical everywhere, so that nobody writes
+left() {
+    listed=$(docker node ls --format '{{ .Status }} {{ .Hostname }}') &&
+        tasks=$(docker service ps --format '{{ .Node }} {{ .CurrentState }}' "$@") || {
+        echo "what the Swarm does not tell of"
+        return 0
+    }
+    down=$(echo "$listed" | sed -n 's/^Down //p')
+    echo "$tasks" |
+        grep -E '^[^ ]+ ' | grep -vE ' (Complete|Shutdown|Failed|Rejected|Orphaned|Remove) ' |
+        grep -vE "^($(echo $down | tr ' ' '|')) " || true
+}
+
+# What runs on a node that the others have lost reaches no database.
+without_replicas() {
+    found=$(docker service ls --quiet --filter name=infisical_infisical) ||
+        fail "the Swarm does not answer: most of its managers have to be up"
+    test -n "$found" || return 0
+    docker service scale --detach infisical_infisical=0 >/dev/null
+    for attempt in $(seq 120); do
+        found=$(left infisical_infisical)
+        test -n "$found" || return 0
+        sleep 1
+    done
+    fail "Infisical does not stop on $(echo $found): see \`docker service ps infisical_infisical\`"
+}

@@ -1,0 +1,68 @@
+"""Nobody writes any more: Infisical's replicas are stopped, or it is said that they are not."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.rendering import script_file
+
+# Each look at the tasks takes the first line of a file away.
+_DOCKER = """#!/bin/sh
+case "$1 $2" in
+"service ls") test ! -e "$HOST/silent" && echo id ;;
+"service scale") echo "$4" >>"$HOST/changes" ;;
+"node ls") test ! -s "$HOST/elections" || { sed -i 1d "$HOST/elections"; exit 1; }
+    printf 'Ready s1\\nDown s2\\n' ;;
+"service ps") head -n 1 "$HOST/tasks"; sed -i 1d "$HOST/tasks" ;;
+esac
+"""
+
+
+def _stopped(host: Path) -> subprocess.CompletedProcess[str]:
+    for name, text in {"docker": _DOCKER, "sleep": "#!/bin/sh\n"}.items():
+        (host / name).write_text(text)
+        (host / name).chmod(0o755)
+    return subprocess.run(
+        ["sh", "-c", f"{script_file('basics')}\n{script_file('tasks')}\nwithout_replicas"],
+        env={**os.environ, "PATH": f"{host}:{os.environ['PATH']}", "HOST": str(host)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_replica_that_runs_still_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\ns1 Shutdown 1 second ago\n")
+    done = _stopped(tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "changes").read_text() == "infisical_infisical=0\n"
+    assert (tmp_path / "tasks").read_text() == ""
+
+
+def test_a_swarm_that_elects_a_leader_is_not_taken_for_one_without_replicas(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\ns1 Shutdown 1 second ago\n")
+    (tmp_path / "elections").write_text("one\ntwo\n")
+    assert _stopped(tmp_path).returncode == 0
+    assert (tmp_path / "elections").read_text() == (tmp_path / "tasks").read_text() == ""
+
+
+def test_one_on_a_node_that_is_lost_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "tasks").write_text("s2 Running 2 minutes ago\n")
+    assert _stopped(tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("silent", "said"),
+    [(True, "the Swarm does not answer"), (False, "Infisical does not stop on s1 Running")],
+)
+def test_what_can_not_be_stopped_is_an_error(tmp_path: Path, silent: bool, said: str) -> None:
+    (tmp_path / "tasks").write_text("s1 Running 2 minutes ago\n" * 200)
+    if silent:
+        (tmp_path / "silent").write_text("")
+    done = _stopped(tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
