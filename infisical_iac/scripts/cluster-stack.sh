@@ -29,10 +29,8 @@
 # hash of what it holds.
 . ./basics.sh
 . ./members.sh
-. ./nodes.sh
-. ./secrecy.sh
-stack=infisical
-namespace=com.docker.stack.namespace=$stack
+. ./patroni.sh
+. ./services.sh
 # No secret and no config of somebody else's has such a name and the stack's label.
 hashed='_[0-9a-f]{12}$'
 
@@ -47,39 +45,6 @@ text_of() {
 name_of() {
     text=$(text_of "$1") || return 1
     echo "${1%%:*}_$(echo "$text" | sha256sum | cut -c 1-12)"
-}
-
-services() { docker service ls --quiet --filter "label=$namespace"; }
-
-# "hash <service> <hash>" of each service; what runs is compared with what was rolled out.
-hashes() {
-    services | xargs --no-run-if-empty docker service inspect \
-        --format '{{ .Spec.Name }} {{ json .Spec }}' | while IFS=' ' read -r name specification; do
-        echo "hash $name $(printf %s "$specification" | sha256sum | cut -c 1-64)"
-    done
-}
-
-tasks() {
-    docker stack ps "$stack" --no-trunc --filter desired-state=running \
-        --format '{{ .Name }} {{ .Node }} {{ .CurrentState }}' 2>/dev/null || true
-}
-
-nodes() { inspect_nodes 'node {{ .ID }} {{ .Status.State }} {{ .Spec.Availability }}'; }
-
-# "service <name> <running> <desired> <state of its update> <tasks that have no node>"
-#
-# The list of services has the number that run as well, but goes on counting what ran on a node
-# that is down.
-conditions() {
-    all=$(tasks | sed -E 's/^([^ ]*)\.[^. ]* /\1 /')
-    updates=$(services | xargs --no-run-if-empty docker service inspect --format '{{ .Spec.Name }} {{
-        with .UpdateStatus }}{{ .State }}{{ else }}none{{ end }}')
-    docker service ls --filter "label=$namespace" --format '{{ .Name }} {{ .Replicas }}' |
-        while read -r name running rest; do
-            update=$(echo "$updates" | sed -n "s/^$name //p")
-            echo "service $name $(echo "$all" | grep -cE "^$name [^ ]+ Running ") ${running##*/}" \
-                "${update:-none} $(echo "$all" | grep -c "^$name  Pending ")"
-        done
 }
 
 state() {
@@ -116,25 +81,6 @@ state() {
     patroni
 }
 
-patroni() {
-    docker exec "$(container postgres)" curl --silent --fail --max-time 5 --write-out '\n' \
-        http://127.0.0.1:8008/config http://127.0.0.1:8008/cluster 2>/dev/null |
-        sed -n 's/^{/patroni {/p' || true
-}
-
-# Has Patroni do something, by the password that it was started with, which curl reads from standard
-# input: to_patroni <method> <host> <path> <JSON>
-to_patroni() {
-    docker exec "$(container postgres)" sh -c '. /run/secrets/env
-        echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \
-            --max-time 150 --request "$1" --data "$4" "http://$2:8008/$3"' \
-        sh "$@" >/dev/null
-}
-
-configure() { to_patroni PATCH 127.0.0.1 config "$1"; }
-
-restart() { to_patroni POST "$1" restart '{"restart_pending": true}'; }
-
 check() {
     ! docker stack config --help >/dev/null 2>&1 || {
         cd "$root"
@@ -170,21 +116,6 @@ up() {
     cd "$root"
     deploy --prune --compose-file stack.yaml
     hashes
-}
-
-# The conditions of the services that don't run as they should, or are being changed, of the named
-# ones or of all. What has no node to run on while one is away waits for that one, and so does the
-# update of what has no task elsewhere. Fails where the Swarm tells nothing.
-unwell() {
-    only=" $* "
-    away=$(nodes | grep -vc ' ready active$' || true)
-    all=$(conditions)
-    test -n "$all" || return 1
-    echo "$all" | awk -v away="$away" -v only="$only" '{
-        if (only !~ /^ *$/ && !index(only, " " $2 " ")) next
-        if ($5 == "updating" && away > 0 && $3 + 0 == 0 && $6 == $4) next
-        if ($5 ~ /^(updating|rollback_started|paused|rollback_paused)$/) { print; next }
-        if ($3 + 0 < $4 + 0 && !(away > 0 && $3 + $6 == $4)) print }'
 }
 
 wait() {
@@ -230,18 +161,6 @@ anew() {
         done
         docker service scale --detach "$name=$desired" >/dev/null </dev/null
     done
-}
-
-# What the last tasks of a service ended with, or wait for, and the last lines of the newest one.
-why() {
-    tasks=$(docker service ps --no-trunc \
-        --format '{{ .ID }} {{ .Node }} {{ .CurrentState }} {{ .Error }}' "$1" 2>/dev/null |
-        grep -E '^[^ ]+ [^ ]* (Failed|Rejected|Pending|Preparing|Starting) ' || true)
-    task=$(echo "$tasks" | awk '$3 == "Failed" || $3 == "Starting" { print $1; exit }')
-    {
-        echo "$tasks" | cut -d ' ' -f 2- | head -n 3
-        test -z "$task" || timeout 20 docker service logs --raw --tail 12 "$task" 2>&1
-    } | without_secrets | cut -c 1-300 | sed 's/^/  /'
 }
 
 clean() {

@@ -1,0 +1,25 @@
+# Patroni, asked and told through the PostgreSQL of this host.
+#
+#   patroni           what it answers to /config and to /cluster, each as "patroni <JSON>"
+#   configure <JSON>  merges it into the dynamic configuration
+#   restart <name>    restarts the PostgreSQL of a member, if it says that a parameter waits for that
+. ./containers.sh
+
+patroni() {
+    docker exec "$(container postgres)" curl --silent --fail --max-time 5 --write-out '\n' \
+        http://127.0.0.1:8008/config http://127.0.0.1:8008/cluster 2>/dev/null |
+        sed -n 's/^{/patroni {/p' || true
+}
+
+# Has Patroni do something, by the password that it was started with, which curl reads from standard
+# input: to_patroni <method> <host> <path> <JSON>
+to_patroni() {
+    docker exec "$(container postgres)" sh -c '. /run/secrets/env
+        echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \
+            --max-time 150 --request "$1" --data "$4" "http://$2:8008/$3"' \
+        sh "$@" >/dev/null
+}
+
+configure() { to_patroni PATCH 127.0.0.1 config "$1"; }
+
+restart() { to_patroni POST "$1" restart '{"restart_pending": true}'; }

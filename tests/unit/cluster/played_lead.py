@@ -1,0 +1,136 @@
+"""The lead of a cluster, in a directory, with a Docker that is played."""
+
+import os
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+from infisical_iac.rendering import script
+
+# Answers with what the host's directory holds, and writes down what it is asked to change.
+_DOCKER = """#!/bin/sh
+case "$1 $2" in
+"secret inspect") grep -qx "$3" "$HOST/secrets" 2>/dev/null ;;
+"secret create") echo "secret create $5 $(cat)" >>"$HOST/changes" ;;
+"secret ls" | "config ls") cat "$HOST/$1s" 2>/dev/null ;;
+"secret rm" | "config rm") echo "$1 rm $3" >>"$HOST/changes" ;;
+"node ls") echo id ;;
+"node inspect") cat "$HOST/nodes" ;;
+"service scale")
+    echo "$*" >>"$HOST/changes"
+    # A task that waits goes with the number that is wanted.
+    sed -i "/^${4%%=*}[.][^.]*  Pending/d" "$HOST/tasks"
+    ;;
+"service rm") echo "$*" >>"$HOST/changes" ;;
+"service ls")
+    case $* in
+    *--quiet*) echo id ;;
+    *"{{ .Name }}") cat "$HOST/names" ;;
+    *) cat "$HOST/services" ;;
+    esac
+    ;;
+"service inspect") cat "$HOST/updates" ;;
+"service ps") cat "$HOST/history" ;;
+"service logs") test "$6" = t3 && cat "$HOST/log" ;;
+"stack ps") cat "$HOST/tasks" ;;
+"volume ls")
+    case $* in
+    *"label=com.docker.stack.namespace=infisical "*) grep "${7#name=}" "$HOST/volumes" ;;
+    esac
+    ;;
+"volume rm" | "rm --force") echo "$*" >>"$HOST/changes" ;;
+"ps --all")
+    case $* in *--filter*) cat "$HOST/holding" && exit ;; esac
+    echo "etcdid / infisical_etcd-1/ Up 2 hours"
+    echo "pgid / infisical_postgres-1/ Up 2 hours"
+    ;;
+"exec pgid")
+    case "$3 $*" in
+    sh*)
+        inside=$(echo "$5" | sed "s,/run/secrets,$HOST,")
+        shift 5
+        exec sh -c "$inside" "$@"
+        ;;
+    */config*) cat "$HOST/dynamic" "$HOST/patroni" ;;
+    *) cat "$HOST/patroni" ;;
+    esac
+    ;;
+"exec etcdid")
+    case "$3 $4 $5" in
+    "etcdctl get --print-value-only") cat "$HOST/leader" ;;
+    "etcdctl endpoint health")
+        test ! -e "$HOST/no-quorum" || exit 1
+        case $* in *--cluster) cat "$HOST/health" ;; esac
+        ;;
+    "etcdctl member list") cat "$HOST/members" ;;
+    "etcdctl member remove")
+        echo "remove $6" >>"$HOST/changes"
+        sed -i "/^$6,/d" "$HOST/members"
+        ;;
+    "etcdctl member add")
+        echo "add $6 $7" >>"$HOST/changes"
+        echo "c0de9, unstarted, , http://$6:2380, , false" >>"$HOST/members"
+        ;;
+    esac
+    ;;
+esac
+"""
+# What curl is asked for, and what it reads.
+CURL = """#!/bin/sh
+echo "$*" >>"$HOST/changes"
+cat >>"$HOST/changes"
+"""
+SECRETS = "infisical_env:encryption_key,auth_secret redis_env:redis_password"
+TEXT = "ENCRYPTION_KEY=not-a-key\nAUTH_SECRET=not-a-secret\n"
+NAME = f"infisical_env_{sha256(TEXT.encode()).hexdigest()[:12]}"
+
+
+class Lead:
+    """A manager's `/etc/infisical` and a Docker that is played, below a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.write("docker", _DOCKER).chmod(0o755)
+        self.write("etc/keys/encryption_key", "not-a-key\n")
+        self.write("etc/keys/auth_secret", "not-a-secret\n")
+        self.write("etc/keys/redis_password", "not-a-password\n")
+        self.write("nodes", "node n1 ready active\nnode n2 ready active\n")
+        self.write("services", "infisical_infisical 2/2 (max 1 per node)\ninfisical_caddy 2/2\n")
+        self.write("updates", "infisical_infisical completed\ninfisical_caddy none\n")
+        self.write(
+            "history",
+            "t1 node1 Running 1 hour ago \nt2 node1 Rejected 2 seconds ago No such image: x\n"
+            "t3 node2 Failed 9 seconds ago task: non-zero exit (1)\nt4 node2 Failed 1 day ago \n",
+        )
+        self.run_tasks(infisical=2, caddy=2)
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.directory / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def run_tasks(self, waiting: str = "", **running: int) -> None:
+        """Have so many tasks of services run, and one of `waiting` have no node."""
+        lines = [
+            f"infisical_{name}.{number} node{number} Running 2 hours ago\n"
+            for name, many in running.items()
+            for number in range(1, many + 1)
+        ]
+        self.write(
+            "tasks", "".join(lines) + (f"{waiting}.9  Pending 2 hours ago\n" * bool(waiting))
+        )
+
+    def changes(self) -> list[str]:
+        file = self.directory / "changes"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def run(self, *step: str, of: str = "cluster-stack") -> subprocess.CompletedProcess[str]:
+        command = script(of, *step)
+        return subprocess.run(
+            ["sh", "-c", command.replace("/etc/infisical", f"{self.directory}/etc")],
+            env={"PATH": f"{self.directory}:{os.environ['PATH']}", "HOST": str(self.directory)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )

@@ -1,0 +1,60 @@
+"""The etcd of a cluster: members that go, and that begin anew."""
+
+import pytest
+
+from tests.unit.cluster.played_lead import Lead
+
+
+def test_a_replaced_node_gets_a_member_in_the_place_of_the_old_one(lead: Lead) -> None:
+    lead.write(
+        "members",
+        "aa1, started, etcd-1, http://etcd-1:2380, http://etcd-1:2379, false\n"
+        "bb2, started, etcd-2, http://etcd-2:2380, http://etcd-2:2379, false\n",
+    )
+    done = lead.run("member", "2", of="etcd")
+    assert done.returncode == 0, done.stderr
+    assert lead.changes() == [
+        "remove bb2",
+        "add etcd-2 --peer-urls=http://etcd-2:2380",
+    ]
+
+
+@pytest.mark.parametrize("numbers", [(), ("2",)])
+def test_etcd_is_ended_before_its_data_go(lead: Lead, numbers: tuple[str, ...]) -> None:
+    lead.write("names", "infisical_etcd-1\ninfisical_etcd-2\ninfisical_haproxy\n")
+    done = lead.run("stop", *numbers, of="etcd")
+    assert done.returncode == 0, done.stderr
+    expected = numbers or ("1", "2")
+    assert lead.changes() == [f"service rm infisical_etcd-{n}" for n in expected]
+
+
+def test_the_rest_waits_until_etcd_has_a_primary(lead: Lead) -> None:
+    lead.write("leader", "postgres-2\n")
+    assert lead.run("led", "0", of="etcd").returncode == 0
+    lead.write("leader", "")
+    done = lead.run("led", "0", of="etcd")
+    assert done.returncode == 1
+    assert done.stderr.startswith("no PostgreSQL has become the primary within 0 s: see docs/")
+
+
+def test_without_a_quorum_no_member_is_removed(lead: Lead) -> None:
+    lead.write("no-quorum", "")
+    done = lead.run("member", "2", of="etcd")
+    assert done.returncode == 1
+    assert "etcd has lost its quorum" in done.stderr
+    assert lead.changes() == []
+
+
+def test_a_node_that_comes_back_has_nothing_left_of_its_earlier_etcd(lead: Lead) -> None:
+    lead.write("volumes", "infisical_etcd\ninfisical_patroni\ninfisical_etcd_copy\n")
+    lead.write("holding", "aa1\nbb2\n")
+    done = lead.run("forget", of="etcd")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lead.changes() == ["rm --force aa1 bb2", "volume rm --force infisical_etcd"]
+
+
+def test_a_node_without_an_earlier_etcd_loses_nothing(lead: Lead) -> None:
+    lead.write("volumes", "infisical_patroni\n")
+    done = lead.run("forget", of="etcd")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lead.changes() == []

@@ -1,0 +1,125 @@
+"""The stack on a Swarm: secrets of keys, what is not well, and what goes."""
+
+import pytest
+
+from tests.unit.cluster.played_lead import NAME, SECRETS, TEXT, Lead
+
+
+def test_a_secret_is_named_after_what_it_holds_and_made_once(lead: Lead) -> None:
+    done = lead.run("secrets", SECRETS)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    made = "\n".join(lead.changes())
+    assert f"secret create {NAME} {TEXT}".strip() in made
+    names = [line.split()[2] for line in lead.changes() if line.startswith("secret create")]
+    lead.write("secrets", "".join(f"{name}\n" for name in names))
+    lead.run("secrets", SECRETS)
+    assert lead.changes() == made.split("\n")
+
+
+def test_a_missing_key_makes_no_secret(lead: Lead) -> None:
+    (lead.directory / "etc/keys/auth_secret").unlink()
+    done = lead.run("secrets", SECRETS)
+    assert done.returncode == 1
+    assert "/keys/auth_secret is missing" in done.stderr
+    assert lead.changes() == []
+
+
+def test_the_look_tells_names_and_no_secret(lead: Lead) -> None:
+    (lead.directory / "etc/keys/redis_password").unlink()
+    lead.write("secrets", "").unlink()
+    told = lead.run("state", SECRETS).stdout.splitlines()
+    assert f"wanted infisical_env {NAME}" in told
+    assert not [line for line in told if "redis_env" in line or "not-a-" in line]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "unwell"),
+    [
+        ("services", "caddy 2/2", "caddy 2/2", ""),
+        ("tasks", "infisical.2 node2 Running", "infisical.2 node2 Ready", "infisical_infisical: 1"),
+        ("updates", "completed", "paused", "infisical_infisical: 2 of 2 run, update: paused"),
+        ("updates", "completed", "rollback_completed", ""),
+    ],
+)
+def test_the_wait_tells_what_does_not_run(
+    lead: Lead, file: str, old: str, new: str, unwell: str
+) -> None:
+    text = (lead.directory / file).read_text()
+    lead.write(file, text.replace(old, new))
+    lead.write("log", "it can't go on\nwith not-a-secret\n")
+    done = lead.run("wait", "0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == bool(unwell)
+    if unwell:
+        first, *rest = done.stdout.splitlines()
+        assert first.startswith(unwell)
+        assert rest == [
+            "  node1 Rejected 2 seconds ago No such image: x",
+            "  node2 Failed 9 seconds ago task: non-zero exit (1)",
+            "  node2 Failed 1 day ago ",
+            "  it can't go on",
+        ]
+
+
+def test_only_the_named_services_are_waited_for(lead: Lead) -> None:
+    lead.run_tasks(caddy=2)
+    lead.write("log", "")
+    assert lead.run("wait", "0", "infisical_caddy").stdout == ""
+    assert lead.run("wait", "0", "infisical_caddy", "infisical_infisical").stdout != ""
+
+
+@pytest.mark.parametrize(("state", "waits"), [("ready active", True), ("down active", False)])
+def test_a_task_without_a_node_is_waited_for_unless_a_node_is_away(
+    lead: Lead, state: str, waits: bool
+) -> None:
+    lead.write("nodes", f"node n1 ready active\nnode n2 {state}\n")
+    # What ran on a node that is down is still counted there.
+    lead.write("services", "infisical_infisical 2/2 (max 1 per node)\n")
+    lead.run_tasks(infisical=1, waiting="infisical_infisical")
+    lead.write("log", "")
+    assert bool(lead.run("wait", "0").stdout) is waits
+
+
+@pytest.mark.parametrize(
+    ("state", "running", "waits"),
+    [("down active", 0, False), ("ready active", 0, True), ("down active", 1, True)],
+)
+def test_an_update_is_waited_for_unless_all_its_tasks_wait_for_a_node(
+    lead: Lead, state: str, running: int, waits: bool
+) -> None:
+    lead.write("nodes", f"node n1 ready active\nnode n2 {state}\n")
+    lead.write("services", f"infisical_etcd-2 {running + 1}/{running + 1}\n")
+    lead.write("updates", "infisical_etcd-2 updating\n")
+    lead.run_tasks(**{"etcd-2": running}, waiting="infisical_etcd-2")
+    lead.write("log", "")
+    assert bool(lead.run("wait", "0").stdout) is waits
+
+
+def test_what_waits_for_a_node_is_tried_again_and_what_runs_goes_on(lead: Lead) -> None:
+    lead.run_tasks(infisical=1, caddy=2, waiting="infisical_infisical")
+    done = lead.run("anew")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert lead.changes() == [
+        "service scale --detach infisical_infisical=1",
+        "service scale --detach infisical_infisical=2",
+    ]
+
+
+def test_a_swarm_that_tells_of_no_service_is_not_well(lead: Lead) -> None:
+    lead.write("services", "")
+    assert lead.run("wait", "0").stdout == (
+        "the Swarm does not answer: most of its managers have to be up\n"
+    )
+
+
+def test_only_secrets_and_configs_with_a_hash_in_their_name_go(lead: Lead) -> None:
+    lead.write("secrets", "redis_env_0123456789ab\nredis_env_ffffffffffff\nsomebody-elses\n")
+    lead.write("configs", "haproxy_cfg_0123456789ab\nhaproxy_cfg_eeeeeeeeeeee\n")
+    kept, gone = (lead.write(f"etc/stack/haproxy_cfg_{12 * c}", "") for c in "0e")
+    kept = kept.rename(kept.with_name("haproxy_cfg_0123456789ab"))
+    lead.run("clean", "redis_env_0123456789ab", "haproxy_cfg_0123456789ab")
+    assert (kept.exists(), gone.exists()) == (True, False)
+    assert lead.changes() == [
+        "secret rm redis_env_ffffffffffff",
+        "config rm haproxy_cfg_eeeeeeeeeeee",
+    ]
