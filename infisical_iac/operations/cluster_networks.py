@@ -2,7 +2,7 @@
 
 from pyinfra.context import host
 
-from infisical_iac.cluster import consensus, networks, rollout
+from infisical_iac.cluster import consensus, networks, rollout, staged
 from infisical_iac.facts.cluster_stack import RECORD, STACK_FILE, record_text
 from infisical_iac.operations import cluster_rollout, cluster_site, journal
 from infisical_iac.operations.cluster_site import Site
@@ -47,12 +47,12 @@ def _make_anew(site: Site) -> None:
         doing="take the networks away",
     )
     asked: dict[str, str] = {}
-    databases = rollout.databases(text)
+    databases = staged.databases(text)
     # What asks them finds them: it would otherwise start again and again.
     for part in (users & databases, users - databases):
         if part:
             timeout = 2 * site.settings.start_timeout
-            asked |= cluster_rollout.part(rollout.part(text, part), part, timeout)
+            asked |= cluster_rollout.part(staged.part(text, part), part, timeout)
         if part & databases:
             run(script("cluster-networks", "settle", "120"), doing="wait for Redis")
     cluster_rollout.most_well()

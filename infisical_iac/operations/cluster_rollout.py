@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from infisical_iac.cluster import rollout
+from infisical_iac.cluster import rollout, staged
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.stack_file import SECRETS
 from infisical_iac.errors import UserError
@@ -43,19 +43,19 @@ def roll_out(site: Site) -> None:
     write(STACK_FILE, to_be.text, mode="600", check=check)
     _try_again(before)
     timeout = _timeout(site.settings, first=not before.services)
-    first = rollout.leading(before, to_be, site.cluster)
+    first = staged.leading(before, to_be, site.cluster)
     if site.cluster.anew:
         etcd.end_lost(site.cluster)
     if first:
-        part(rollout.part(to_be.text, first, before.nodes), first, timeout)
+        part(staged.part(to_be.text, first, before.nodes), first, timeout)
         run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
-    stages = rollout.stages(before, to_be, first)
+    stages = staged.stages(before, to_be, first)
     well = run(script("cluster-stack", "data"), doing="see who keeps data")
     again = ("again", _AGAIN_SECONDS, *well.split())
     # First, for it decides whether what is acknowledged meanwhile is kept.
     seconds = patroni.merged(before.patroni, to_be.patroni())
     for names in stages:
-        asked = part(rollout.part(to_be.text, names, before.nodes), names, timeout)
+        asked = part(staged.part(to_be.text, names, before.nodes), names, timeout)
         _refuse_rollback(site, asked, old)
         # As many as before, for what is rolled out may be what mends the others.
         back = script("cluster-stack", *again)
@@ -77,8 +77,8 @@ def roll_out(site: Site) -> None:
 def databases(site: Site) -> None:
     """Roll out the databases alone. Raises RolloutError."""
     _, to_be = _prepared(site)
-    names = rollout.databases(to_be.text)
-    part(rollout.part(to_be.text, names), names, site.settings.start_timeout)
+    names = staged.databases(to_be.text)
+    part(staged.part(to_be.text, names), names, site.settings.start_timeout)
 
 
 def asking(site: Site) -> str:
@@ -87,7 +87,7 @@ def asking(site: Site) -> str:
     The lead has what they start with then. Raises RolloutError.
     """
     _, to_be = _prepared(site)
-    return rollout.part(to_be.text, to_be.rendered().keys() - rollout.databases(to_be.text))
+    return staged.part(to_be.text, to_be.rendered().keys() - staged.databases(to_be.text))
 
 
 def _prepared(site: Site) -> tuple[ClusterStackState, Wanted]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import yaml
 from pyinfra.context import host
 
-from infisical_iac.cluster import rollout
+from infisical_iac.cluster import rollout, staged
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.facts.cluster_stack import STACK_FILE, ClusterStackState
 from infisical_iac.facts.stack import Stack
@@ -60,7 +60,7 @@ def databases_there(site: Site) -> Commands:
     Raises RolloutError as `rolled_out` does.
     """
     found = look(site.settings.images)
-    missing = rollout.unwell(found, rollout.databases(wanted(site, found).text))
+    missing = rollout.unwell(found, staged.databases(wanted(site, found).text))
     if found.manager and not missing:
         host.noop("the databases run")
         return

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pyinfra.context import host
 
-from infisical_iac.cluster import rollout
+from infisical_iac.cluster import staged
 from infisical_iac.operations import cluster_rollout, gate, journal, moves, session, snapshot
 from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.gate import Before
@@ -46,7 +46,7 @@ def moved_out(*, site: Site, project: str) -> Commands:
 def _move_out(site: Site, project: str) -> None:
     services = cluster_rollout.asking(site)
     _begin("out", site.settings, project)
-    _start(rollout.part(services, {"haproxy"}))
+    _start(staged.part(services, {"haproxy"}))
     moves.do("out", "way_in", doing="wait for HAProxy")
     moves.do("out", "pause", doing="pause Infisical")
     found = _dump("out")

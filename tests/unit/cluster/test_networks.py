@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infisical_iac.cluster import networks, rollout
+from infisical_iac.cluster import networks, rollout, staged
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.stack_file import stack_file
 from infisical_iac.facts.cluster_stack import (
@@ -140,7 +140,7 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     def part(text: str, names: frozenset[str], _: int) -> dict[str, str]:
         there = {*yaml.safe_load(text)["services"]}
         assert there == names
-        data = rollout.databases(PLAIN) & users
+        data = staged.databases(PLAIN) & users
         steps.append("part DATA" if there == data else f"part {' '.join(sorted(there))}")
         return dict.fromkeys(names, "new")
 

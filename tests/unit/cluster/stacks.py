@@ -1,0 +1,34 @@
+"""A settled stack of two services, for tests."""
+
+from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.facts.cluster_stack import (
+    ClusterStackState,
+    NodeState,
+    Recorded,
+    Service,
+)
+
+WANTED = Wanted(
+    "services:\n  infisical: {image: infisical}\n  haproxy: {image: haproxy}\n",
+    configs={"haproxy_cfg_0123456789ab": "defaults"},
+    secrets=frozenset({"infisical_env_0123456789ab"}),
+)
+RENDERED = WANTED.rendered()
+NODES = tuple(NodeState(f"node{n}", active=True) for n in (1, 2, 3))
+SETTLED = ClusterStackState(
+    engine=True,
+    manager=True,
+    nodes=NODES,
+    services={
+        "infisical": Service(3, 3, "completed", 0, "aa"),
+        "haproxy": Service(3, 3, "none", 0, "bb"),
+    },
+    made={
+        "secret": frozenset({"infisical_env_0123456789ab"}),
+        "config": frozenset({"haproxy_cfg_0123456789ab"}),
+    },
+    record={
+        "infisical": Recorded("aa", RENDERED["infisical"], 3),
+        "haproxy": Recorded("bb", RENDERED["haproxy"], 3),
+    },
+)

@@ -1,0 +1,64 @@
+"""What is read of the stack on a Swarm, and of its record."""
+
+import pytest
+
+from infisical_iac.cluster import rollout
+from infisical_iac.facts.cluster_stack import (
+    ClusterStack,
+    Service,
+    hashes,
+    record_text,
+)
+from tests.unit.cluster.stacks import SETTLED, WANTED
+
+
+def test_what_is_recorded_is_read_again() -> None:
+    record = rollout.recorded(SETTLED, WANTED, {"infisical": "aa", "haproxy": "bb"})
+    text = record_text(record).replace("\n", "")
+    assert ClusterStack().process(["next:", f"record {text}"]).record == SETTLED.record
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"services": {"infisical": {"hash": "a"}}}'])
+def test_a_record_that_is_cut_or_edited_is_none(text: str) -> None:
+    assert ClusterStack().process(["next:", f"record {text}"]).record == {}
+
+
+def test_the_look_is_read() -> None:
+    found = ClusterStack().process(
+        [
+            "600 root:root /etc/infisical/stack.yaml|regular file",
+            f"{'a' * 64}  /etc/infisical/stack.yaml",
+            "next:",
+            "engine",
+            "wanted redis_env redis_env_0123456789ab",
+            'start staging/redis:8 ["docker-entrypoint.sh"] ["redis-server","--save x"]',
+            'start staging/etcd:3.5 null ["/usr/bin/etcd"]',
+            "manager",
+            "node n1 ready active",
+            "node n2 ready drain",
+            "node n4 down active",
+            "service infisical_etcd-1 0 1 none 1",
+            f"hash infisical_etcd-1 {'b' * 64}",
+            "secret redis_env_0123456789ab",
+        ]
+    )
+    assert found.files["/etc/infisical/stack.yaml"].sha256 == "a" * 64
+    assert found.secrets == {"redis_env": "redis_env_0123456789ab"}
+    assert found.start == {
+        "staging/redis:8": ("docker-entrypoint.sh", "redis-server", "--save x"),
+        "staging/etcd:3.5": ("/usr/bin/etcd",),
+    }
+    assert [(node.id, node.active) for node in found.nodes] == [
+        ("n1", True),
+        ("n2", False),
+        ("n4", False),
+    ]
+    assert found.services == {"etcd-1": Service(0, 1, "none", 1, "b" * 64)}
+    assert found.made == {"secret": frozenset({"redis_env_0123456789ab"}), "config": frozenset()}
+
+
+def test_the_hashes_of_a_roll_out_are_read() -> None:
+    assert hashes("hash infisical_redis-1 aa\nhash infisical_caddy bb\n") == {
+        "redis-1": "aa",
+        "caddy": "bb",
+    }

@@ -1,0 +1,164 @@
+"""In which order the services of the stack are rolled out."""
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from infisical_iac.cluster import staged
+from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.facts.cluster_stack import (
+    ClusterStackState,
+    NodeState,
+    Recorded,
+    Service,
+)
+from infisical_iac.facts.swarm import SwarmState
+from tests.unit.cluster.stacks import NODES
+from tests.unit.clusters import site
+
+PINNED = [f"{what}-{number}" for number in (1, 2, 3) for what in ("etcd", "postgres")]
+DATA = Wanted(
+    yaml.safe_dump({"services": {name: {"image": name} for name in ["haproxy", *PINNED]}}),
+    {},
+    frozenset(),
+)
+
+
+def _running(wanted: Wanted) -> ClusterStackState:
+    rendered = wanted.rendered()
+    services = {name: Service(1, 1, hash=name) for name in rendered}
+    record = {name: Recorded(name, each, 1) for name, each in rendered.items()}
+    return ClusterStackState(True, True, services=services, record=record)
+
+
+def _stages(found: ClusterStackState, wanted: Wanted) -> list[list[str]]:
+    return [sorted(names) for names in staged.stages(found, wanted)]
+
+
+def test_a_first_roll_out_is_one_of_all() -> None:
+    assert staged.stages(ClusterStackState(), DATA) == []
+
+
+def test_data_nodes_change_one_after_the_other() -> None:
+    changed = replace(DATA, text=DATA.text.replace("image: etcd", "image: new-etcd"))
+    assert _stages(_running(DATA), changed) == [
+        ["etcd-1"],
+        ["etcd-2"],
+        ["etcd-3"],
+    ]
+
+
+def test_a_part_has_the_rest_of_the_file() -> None:
+    text = "networks: {edge: {}}\nservices: {a: {image: a}, b: {image: b}}\n"
+    assert yaml.safe_load(staged.part(text, {"b"})) == {
+        "networks": {"edge": {}},
+        "services": {"b": {"image": "b"}},
+    }
+
+
+EACH_ITS_OWN = """
+services:
+  infisical:
+    image: infisical
+    deploy:
+      replicas: 3
+      placement: {max_replicas_per_node: 1}
+      update_config: {order: stop-first, parallelism: 1}
+  haproxy: {image: haproxy, deploy: {mode: global}}
+"""
+AWAY = (*NODES[:2], replace(NODES[2], active=False))
+
+
+def _changed(text: str) -> tuple[ClusterStackState, Wanted]:
+    """What runs, and the same of other images."""
+    wanted = Wanted(text, {}, frozenset())
+    return _running(wanted), replace(wanted, text=text.replace("image: ", "image: new-"))
+
+
+def test_what_has_a_node_for_each_task_changes_first_on_those_that_are_there() -> None:
+    found, wanted = _changed(EACH_ITS_OWN)
+    assert _stages(replace(found, nodes=NODES), wanted) == []
+    assert _stages(replace(found, nodes=AWAY), wanted) == [["infisical"]]
+    settled = replace(wanted, text=EACH_ITS_OWN)
+    assert _stages(replace(found, nodes=AWAY), settled) == []
+
+
+def test_it_comes_after_the_data_nodes_that_change() -> None:
+    pinned = "".join(f"  etcd-{n}: {{image: etcd}}\n" for n in (1, 2))
+    found, wanted = _changed(EACH_ITS_OWN + pinned)
+    stages = _stages(replace(found, nodes=AWAY), wanted)
+    assert stages == [["etcd-1"], ["etcd-2"], ["infisical"]]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "replicas", "order", "told"),
+    [
+        (NODES, 3, "stop-first", (3, "stop-first")),
+        (AWAY, 3, "stop-first", (2, "stop-first")),
+        (AWAY, 2, "stop-first", (2, "stop-first")),
+        # The next task in the place of one would have nowhere to stand.
+        (AWAY, 2, "start-first", (2, "stop-first")),
+        ((NODES[0], *AWAY), 2, "start-first", (2, "start-first")),
+        ((), 3, "stop-first", (3, "stop-first")),
+    ],
+)
+def test_a_part_leaves_out_the_tasks_that_no_node_takes(
+    nodes: tuple[NodeState, ...], replicas: int, order: str, told: tuple[int, str]
+) -> None:
+    text = EACH_ITS_OWN.replace("replicas: 3", f"replicas: {replicas}")
+    part = staged.part(text.replace("stop-first", order), {"infisical", "haproxy"}, nodes)
+    services = yaml.safe_load(part)["services"]
+    deploy = services["infisical"]["deploy"]
+    assert (deploy["replicas"], deploy["update_config"]["order"]) == told
+    assert services["haproxy"] == {"image": "haproxy", "deploy": {"mode": "global"}}
+
+
+def test_what_needs_no_node_of_its_own_loses_no_task() -> None:
+    text = EACH_ITS_OWN.replace("placement: {max_replicas_per_node: 1}", "placement: {}")
+    found, wanted = _changed(text)
+    assert _stages(replace(found, nodes=AWAY), wanted) == []
+    part = yaml.safe_load(staged.part(text, {"infisical"}, AWAY))
+    assert part["services"]["infisical"]["deploy"]["replicas"] == 3
+
+
+def test_one_data_node_changes_with_all_the_rest() -> None:
+    changed = replace(DATA, text=DATA.text.replace("image: etcd-2", "image: new"))
+    assert staged.stages(_running(DATA), changed) == []
+
+
+def test_what_is_missing_comes_before_another_node_changes() -> None:
+    changed = replace(DATA, text=DATA.text.replace("image: etcd-2", "image: new"))
+    found = _running(DATA)
+    found = replace(found, services={k: v for k, v in found.services.items() if k != "etcd-1"})
+    assert _stages(found, changed)[:2] == [["etcd-1"], ["etcd-2"]]
+
+
+def _leading(found: ClusterStackState, *holders: int, anew: bool = False) -> list[str]:
+    known = site().cluster
+    nodes = tuple(
+        replace(node, seen=SwarmState(data=node.number in holders)) for node in known.nodes
+    )
+    return sorted(staged.leading(found, DATA, replace(known, nodes=nodes, anew=anew)))
+
+
+def test_where_one_postgres_has_data_it_starts_before_those_that_have_none() -> None:
+    expected = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
+    assert _leading(ClusterStackState(), 2) == expected
+    # A run that died in between has rolled these out.
+    begun = {name: service for name, service in _running(DATA).services.items() if name in expected}
+    assert _leading(ClusterStackState(services=begun), 2) == expected
+
+
+def test_where_all_or_none_have_data_none_starts_before_another() -> None:
+    assert _leading(ClusterStackState()) == []
+    assert _leading(ClusterStackState(), 1, 2, 3) == []
+    # One of them was replaced by a host that has nothing yet.
+    assert _leading(_running(DATA), 1, 2) == []
+
+
+def test_an_etcd_that_begins_anew_comes_first_and_at_once() -> None:
+    assert _leading(_running(DATA), 1, 2, 3, anew=True) == ["etcd-1", "etcd-2", "etcd-3"]
+    changed = replace(DATA, text=DATA.text.replace("image: etcd", "image: new-etcd"))
+    etcd = frozenset({"etcd-1", "etcd-2", "etcd-3"})
+    assert staged.stages(_running(DATA), changed, etcd) == []
