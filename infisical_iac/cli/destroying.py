@@ -1,13 +1,15 @@
 """What `destroy` does on a host of its own, and on a cluster."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyinfra.api.host import Host
 
 from infisical_iac.cli.together import each_of
-from infisical_iac.connection import with_others
+from infisical_iac.connection import current, with_others
 from infisical_iac.errors import UserError
+from infisical_iac.operations import swarm
 from infisical_iac.operations.remote import CommandFailed, run
 from infisical_iac.rendering import script
 
@@ -83,20 +85,33 @@ class Cluster:
         _run("remove", doing="remove the services")
         _on_each(self._hosts, lambda: _run("gone", doing="see the containers end"))
         if volumes:
-            _on_each(self._hosts, lambda: _run("leave", doing="leave the Swarm"))
+            self._leave()
+            _on_each(self._hosts, lambda: _run("volumes", doing="remove the volumes"))
             _on_each(
                 self._hosts, lambda: run(script("destroy", "everything"), doing="take it away")
             )
 
+    def _leave(self) -> None:
+        # All at once, most would wait for a majority that is leaving too.
+        for each in sorted(self._hosts, key=lambda host: host.name == self.lead.name):
+            with current(each), _named(each):
+                swarm.leave()
+
 
 def _on_each(hosts: Sequence[Host], call: Callable[[], str]) -> None:
     def named(host: Host) -> None:
-        try:
+        with _named(host):
             call()
-        except CommandFailed as error:
-            raise CommandFailed(f"{host.name}: {error}") from None
 
     each_of(hosts, named)
+
+
+@contextmanager
+def _named(host: Host) -> Iterator[None]:
+    try:
+        yield
+    except CommandFailed as error:
+        raise CommandFailed(f"{host.name}: {error}") from None
 
 
 def _run(*step: str, doing: str) -> str:

@@ -6,7 +6,8 @@
 #                              directory that only root can read; on the primary's node
 #   destroy-cluster.sh remove  the services, secrets, configs and networks; on a manager
 #   destroy-cluster.sh gone    waits for this node's containers to end, and removes the stack's files
-#   destroy-cluster.sh leave   leaves the Swarm, and removes the volumes; all data are gone then
+#   destroy-cluster.sh volumes once the host has left the Swarm: removes the volumes; all data are gone
+#                              then
 set -eu
 umask 077
 . ./containers.sh
@@ -75,9 +76,7 @@ gone() {
     rm -rf "$root/stack.yaml" "$root/stack.json" "$root/stack"
 }
 
-leave() {
-    state=$(docker info --format '{{ .Swarm.LocalNodeState }}')
-    test "$state" = inactive || docker swarm leave --force >/dev/null
+volumes() {
     volumes=$(docker volume ls --quiet --filter "$stack")
     test -z "$volumes" || docker volume rm $volumes >/dev/null
     test ! -e "/etc/systemd/system/$unit" || {

@@ -18,12 +18,9 @@ case "$*" in
 "ps --all --quiet"*) echo ended ;;
 "volume ls"*) ls "$HOST/volumes" ;;
 "volume rm"*)
-    test ! -e "$HOST/member" || exit 1
     shift 2
     for name; do rm -r "$HOST/volumes/$name"; done
     ;;
-"info"*) test -e "$HOST/member" && echo active || echo inactive ;;
-"swarm leave"*) rm "$HOST/member" ;;
 *pg_is_in_recovery*) cat "$HOST/standby" ;;
 *pg_dump*) echo dump ;;
 *pg_restore*) cat >/dev/null; cat "$HOST/listed" ;;
@@ -40,7 +37,6 @@ def node(tmp_path: Path) -> PlayedHost:
         file.write_text('#!/bin/sh\ntest "$1" != --create || echo files >"$3"\n')
         file.chmod(0o755)
     host.write("/runs", "")
-    host.write("/member", "")
     host.write("/standby", "f\n")
     host.write("/listed", "3; TABLE DATA public secrets\n")
     host.write(_KEY, "obviously-fake")
@@ -106,12 +102,12 @@ def test_once_they_have_ended_what_they_were_made_from_goes_and_keys_and_data_st
     assert node.volumes() == {"infisical_patroni": {"base": "data"}}
 
 
-def test_the_data_go_once_the_swarm_is_left_and_a_second_time_changes_nothing(
+def test_the_data_go_with_what_opened_the_swarm_and_a_second_time_changes_nothing(
     node: PlayedHost,
 ) -> None:
     unit = "/etc/systemd/system/infisical-unlock.service"
     node.write(unit, "[Unit]")
-    node.ok(("destroy-cluster", "leave"), ("destroy-cluster", "leave"))
-    assert _told(node).count("swarm leave --force") == 1
+    node.ok(("destroy-cluster", "volumes"), ("destroy-cluster", "volumes"))
+    assert _told(node).count("volume rm infisical_patroni") == 1
     assert node.volumes() == {}
     assert node.read(unit) is None

@@ -1,0 +1,79 @@
+"""In which order a cluster is taken away, and what is told of a host where that fails."""
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pyinfra.api.host import Host
+from pyinfra.context import ctx_host, host
+
+from infisical_iac.cli import destroying
+from infisical_iac.connection import current
+from infisical_iac.operations import swarm
+from infisical_iac.operations.remote import CommandFailed
+
+
+@pytest.fixture
+def lead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """The first of three hosts, which are spoken to one by one."""
+    hosts = [SimpleNamespace(name=name) for name in ("one", "two", "three")]
+    for each in hosts:
+        each.state = SimpleNamespace(inventory=hosts, active_hosts=hosts)
+
+    def each_of(hosts: list[Host], call: Callable[[Host], Any]) -> list[Any]:
+        found = []
+        for each in hosts:
+            with current(each):
+                found.append(call(each))
+        return found
+
+    monkeypatch.setattr(destroying, "each_of", each_of)
+    with ctx_host.use(hosts[0]):
+        yield cast("Host", hosts[0])
+
+
+def _play(monkeypatch: pytest.MonkeyPatch, *, fails: str = "") -> list[str]:
+    """Play each step on a host; what was done, with the host's name."""
+    done: list[str] = []
+
+    def run(_: str, *, doing: str) -> str:
+        done.append(f"{host.name}: {doing}")
+        if done[-1] == fails:
+            raise CommandFailed("no")
+        return ""
+
+    monkeypatch.setattr(destroying, "run", run)
+    monkeypatch.setattr(swarm, "run", run)
+    return done
+
+
+_LEAVE = "take the host out of the swarm"
+
+
+def test_the_hosts_leave_the_swarm_one_after_the_other_and_the_lead_at_last(
+    lead: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = _play(monkeypatch)
+    destroying.Cluster(lead, "hetzner").take_away(volumes=True)
+    left = [each for each in done if each.endswith(_LEAVE)]
+    assert left == [f"two: {_LEAVE}", f"three: {_LEAVE}", f"one: {_LEAVE}"]
+    removed = [number for number, each in enumerate(done) if each.endswith("remove the volumes")]
+    assert len(removed) == 3
+    assert min(removed) > done.index(left[-1])
+
+
+def test_without_the_data_the_swarm_stays(lead: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = _play(monkeypatch)
+    destroying.Cluster(lead, "hetzner").take_away(volumes=False)
+    assert "one: remove the services" in done
+    assert not any(_LEAVE in each for each in done)
+
+
+def test_a_host_that_does_not_leave_is_named_and_no_data_are_removed(
+    lead: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = _play(monkeypatch, fails=f"three: {_LEAVE}")
+    with pytest.raises(CommandFailed, match=r"^three: no$"):
+        destroying.Cluster(lead, "hetzner").take_away(volumes=True)
+    assert not any(each.endswith("remove the volumes") for each in done)
