@@ -90,6 +90,7 @@ def _refuse(
             f"setting 'topology': a swarm takes {DATA_NODES} hosts or more, and the inventory has "
             f"{len(inventory)}: add hosts to it, or set topology to 'single'"
         )
+    _refuse_clocks(names, looks)
     marks = {looks[name].mark for name in names} - {"", "new"}
     if not marks and len(names) < DATA_NODES:
         lost = ", ".join(name for name in inventory if name not in names)
@@ -134,6 +135,16 @@ def _refuse(
                 f"{name} has an encryption key of its own, which another database needs than that "
                 f"of {lead}: use a host with no Infisical on it"
             )
+
+
+def _refuse_clocks(names: Sequence[str], looks: Mapping[str, SwarmState]) -> None:
+    wrong = [name for name in names if looks[name].early]
+    if wrong:
+        raise ClusterRefused(
+            f"the clock of {' and '.join(wrong)} is behind: the certificate by which the swarm "
+            "knows the host is not valid yet there: set the clock (`timedatectl` tells it), start "
+            "Docker anew (`systemctl restart docker`), and run again"
+        )
 
 
 def _counts(look: SwarmState, lead: SwarmState) -> bool:

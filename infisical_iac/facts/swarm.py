@@ -1,6 +1,7 @@
 """What a host has of the swarm, read in one command."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,6 +18,10 @@ UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 PROGRAM = "/usr/local/lib/infisical-iac/swarm-unlock.sh"
 DAEMON_FILE = "/etc/docker/daemon.json"
 _FILES, _UNITS = "files:", "units:"
+# Go says "has expired or is not yet valid" of both: what tells them apart is what Swarm, or a newer
+# Go, says besides.
+_ENDED = re.compile(r"certificate .*not valid after|current time \S+ is after ")
+_NOT_BEGUN = re.compile(r"certificate .*not valid before|current time \S+ is before ")
 
 # The labels of a node, which managers keep.
 HOST, NUMBER, JOINED = "infisical.host", "infisical.node", "infisical.joined"
@@ -67,7 +72,8 @@ class SwarmState:
             asked where its etcd isn't well.
         state: of Docker's engine in a swarm, `active`, `locked`, …; `error` where it can't start in
             it any more, `inactive` in none, and empty where no engine answers.
-        expired: whether that is because its certificate has ended.
+        expired: whether that is because its certificate has ended; `early` whether because, by the
+            host's clock, it has not begun.
         live_restore: whether its containers would outlive its engine, which no swarm lets them.
         id: its node's; `advertised` the address that the other nodes know it by.
         control: whether it is a manager that works, with a majority behind it.
@@ -93,6 +99,7 @@ class SwarmState:
     primary: bool = False
     state: str = ""
     expired: bool = False
+    early: bool = False
     live_restore: bool = False
     id: str = ""
     advertised: str = ""
@@ -147,7 +154,8 @@ class Swarm(FactBase[SwarmState]):
             etcd=_etcd(found.get("etcd", "")),
             primary="primary" in found,
             state=info.get("LocalNodeState", ""),
-            expired="certificate has expired" in info.get("Error", ""),
+            expired=bool(_ENDED.search(info.get("Error", ""))),
+            early=bool(_NOT_BEGUN.search(info.get("Error", ""))),
             live_restore="live-restore" in found,
             id=info.get("NodeID", ""),
             advertised=info.get("NodeAddr", ""),

@@ -154,6 +154,15 @@ def test_a_host_whose_certificate_has_ended_is_brought_in_anew_in_its_place() ->
     assert cluster.existing == {2}
 
 
+def test_a_host_whose_clock_is_behind_keeps_its_place_and_its_clock_is_to_be_set() -> None:
+    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    looks["two"] = replace(
+        looks["two"], state="error", early=True, id="", control=False, members=()
+    )
+    with pytest.raises(ClusterRefused, match=r"^the clock of two is behind: .*: set the clock \("):
+        told(looks)
+
+
 def test_a_host_that_cant_be_reached_keeps_its_place_and_is_told() -> None:
     lost = settled(member(1, "one", down=True), member(2, "two"), member(3, "three"))
     cluster = told({name: lost[name] for name in ("two", "three")})

@@ -310,3 +310,39 @@ def test_a_manager_without_a_majority_lists_no_nodes_and_does_not_work() -> None
 def test_a_host_without_docker_is_in_no_swarm() -> None:
     found = Swarm().process(["address 10.0.0.1", "mark ", "serial ", "files:", "units:"])
     assert (found.state, found.mark, found.serial) == ("", "", 0)
+
+
+_LOADING = (
+    "error while loading TLS certificate in /var/lib/docker/swarm/certificates/swarm-node.crt: "
+)
+_BOTH = "x509: certificate has expired or is not yet valid: "
+_NOW = "and it is currently Thu, 26 Nov 2026 13:07:38 UTC: "
+
+
+@pytest.mark.parametrize(
+    ("error", "expired", "early"),
+    [
+        (
+            f"{_LOADING}certificate (1 - node) not valid after Thu, 26 Nov 2026 12:00:00 UTC, "
+            f"{_NOW}{_BOTH}",
+            True,
+            False,
+        ),
+        (
+            f"{_LOADING}certificate (1 - node) not valid before Fri, 27 Nov 2026 12:00:00 UTC, "
+            f"{_NOW}{_BOTH}",
+            False,
+            True,
+        ),
+        (f"{_BOTH}current time 2026-11-26T13:07:38Z is after 2026-11-26T12:00:00Z", True, False),
+        (f"{_BOTH}current time 2026-11-26T13:07:38Z is before 2026-11-27T12:00:00Z", False, True),
+        (_BOTH, False, False),
+        ("", False, False),
+    ],
+)
+def test_a_certificate_that_has_ended_is_told_from_a_clock_that_is_behind(
+    error: str, expired: bool, early: bool
+) -> None:
+    info = {"LocalNodeState": "error", "Error": error}
+    found = Swarm().process([f"info {json.dumps(info)}", "files:", "units:"])
+    assert (found.expired, found.early) == (expired, early)
