@@ -14,14 +14,26 @@ address() {
 # Balancing in the kernel, by which a service has an address of its own.
 ipvs() { test -e /proc/net/ip_vs || modprobe --dry-run --quiet ip_vs 2>/dev/null; }
 
-# Encryption of an overlay, tried where nothing feels it: ESP with the cipher that Docker asks for,
-# and the mark of packets that are to have it.
+# Encryption of an overlay, tried where nothing feels it: ESP with the cipher that Docker asks for, and
+# that it is for marked packets alone. The rule that marks them is Docker's own, with one match or
+# another by its version: iptables may not be there yet, so only what the kernel has of it is asked.
 esp() {
+    matches || return 1
     key=0x$(printf %040d 1)
     unshare --net sh -c "ip xfrm state add src 127.0.0.1 dst 127.0.0.2 proto esp spi 0x1000 \
         mode transport aead 'rfc4106(gcm(aes))' $key 64 &&
-        ip xfrm policy add src 127.0.0.1 dst 127.0.0.2 dir out tmpl proto esp mode transport" \
+        ip xfrm policy add src 127.0.0.1 dst 127.0.0.2 proto udp dport 4789 dir out \
+            mark 0xd0c4e3 mask 0xffffffff tmpl proto esp mode transport" \
         >/dev/null 2>&1
+}
+
+matches() {
+    for module in xt_bpf xt_u32; do
+        if [ -e "/sys/module/$module" ] || modprobe --dry-run --quiet "$module" 2>/dev/null; then
+            return 0
+        fi
+    done
+    return 1
 }
 
 # Whether the etcd here is `well`, with most of the others behind it; one that has just started gets

@@ -11,6 +11,7 @@ MAIN = "infisical_postgres"
 _PLACES = (
     "/etc/infisical",
     "/etc/systemd/",
+    "/sys/module/",
     "/var/lib/infisical-",
     "/var/lib/docker/",
     "/var/backups/infisical-iac",

@@ -180,6 +180,26 @@ def test_a_look_tells_whether_there_are_data(host: PlayedHost) -> None:
     assert "data" in host.run("swarm-look").stdout.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("tried", "loaded", "found", "told"),
+    [
+        (0, "xt_u32", "", True),
+        (0, "", "xt_bpf", True),
+        (0, "xt_recent", "ip_vs", False),
+        (2, "xt_u32", "xt_bpf", False),
+    ],
+)
+def test_a_kernel_encrypts_that_has_esp_and_can_tell_the_packets_of_one_network(
+    host: PlayedHost, tmp_path: Path, tried: int, loaded: str, found: str, told: bool
+) -> None:
+    programs = {"unshare": f"exit {tried}", "modprobe": f'test "$3" = "{found}"'}
+    for name, text in programs.items():
+        (tmp_path / "programs" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "programs" / name).chmod(0o755)
+    host.write(f"/sys/module/{loaded or 'other'}/refcnt", "1")
+    assert ("esp" in host.run("swarm-look").stdout.splitlines()) == told
+
+
 def test_a_locked_part_is_opened_with_the_key_on_standard_input(host: PlayedHost) -> None:
     host.ok(("swarm", "keep"))
     host.write("/state", "locked\n")
