@@ -1,8 +1,10 @@
 """Which settings a cluster can't be had with, or had better not, as sentences. Pure."""
 
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address, ip_network
 
 from infisical_iac.cluster.nodes import Cluster, ClusterRefused
+from infisical_iac.cluster.stack_file import NETWORKS
 from infisical_iac.ingress.settings import INTERNAL
 from infisical_iac.settings import Settings
 
@@ -31,6 +33,22 @@ def refuse(settings: Settings) -> None:
             f"tls_certificate and tls_key, or acme_ca to {INTERNAL!r}, or ingress to 'none' behind "
             "a load balancer that has the certificate"
         )
+
+
+def refuse_overlapping(cluster: Cluster) -> None:
+    """Raise ClusterRefused if a host that is yet to join has its address in the stack's networks.
+
+    One that is in the swarm is left there: a running stack's networks don't change for that.
+    """
+    for node in cluster.nodes:
+        if node.member:
+            continue
+        for name, network in NETWORKS.items():
+            if ip_address(node.address) in ip_network(network):
+                raise ClusterRefused(
+                    f"{node.name} has the address {node.address}, which is in {network}, where the "
+                    f"stack's network '{name}' is: set cluster_address to one elsewhere"
+                )
 
 
 def notes(settings: Settings) -> Iterator[str]:

@@ -100,6 +100,7 @@ def _cluster(settings: Settings, *, scaling: bool) -> Cluster | None:
         return None
     clusters.refuse(settings)
     cluster = nodes.known()
+    clusters.refuse_overlapping(cluster)
     if not scaling:
         clusters.refuse_single(cluster)
     if cluster.leads:

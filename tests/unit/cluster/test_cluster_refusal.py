@@ -12,9 +12,10 @@ from infisical_iac.cluster.refusal import (
     refuse_mixed,
     refuse_move_in,
     refuse_move_out,
+    refuse_overlapping,
     refuse_single,
 )
-from tests.unit.cluster.looks import NAMES, bare, three, told
+from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
 from tests.unit.settings_of import settings_of
 
 _OWN = {"tls_certificate": "/srv/chain.pem", "tls_key": "/srv/key.pem"}
@@ -89,3 +90,19 @@ def test_only_a_cluster_that_serves_is_moved_back_from() -> None:
     looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
     with pytest.raises(ClusterRefused, match=r"^there is no cluster to move back from"):
         refuse_move_in(told(looks))
+
+
+def test_a_new_host_within_the_stacks_networks_is_told_and_one_beside_them_is_not() -> None:
+    looks = {name: bare(number) for number, name in enumerate(NAMES, 1)}
+    refuse_overlapping(told({**looks, "two": bare(2, address="172.31.244.7")}))
+    refuse_overlapping(told(looks, addresses={"two": "fd00::2"}))
+    inside = {"two": "172.31.242.7"}
+    with pytest.raises(
+        ClusterRefused, match=r"^two .* in 172\.31\.242\.0/24, .*'databases' is: set"
+    ):
+        refuse_overlapping(told(looks, addresses=inside))
+
+
+def test_a_host_within_them_that_is_in_the_swarm_already_is_left_there() -> None:
+    first = member(1, "one", address="172.31.243.1")
+    refuse_overlapping(told(settled(first, member(2, "two"), member(3, "three"))))
