@@ -1,10 +1,12 @@
 """The host knows whether its last kit is still what it holds, without any secret."""
 
+import base64
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from infisical_iac.operations import swarm
 from infisical_iac.recovery import record
 from infisical_iac.rendering import script_file
 from tests.unit.recovery.kits import FILES, kit
@@ -70,12 +72,23 @@ def test_the_host_makes_the_same_fingerprints(tmp_path: Path) -> None:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
     (tmp_path / "keys" / "encryption_key.new").write_text("half")
-    text = script_file("recovery").replace("root=/etc/infisical", f"root='{tmp_path}'")
-    done = subprocess.run(
-        ["sh", "-c", text, "recovery.sh", "fingerprints"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    told = dict(line.removeprefix("file ").split() for line in done.stdout.splitlines())
+    told = dict(line.removeprefix("file ").split() for line in _run(tmp_path, "fingerprints"))
     assert told == _RECORD.files
+
+
+def test_the_key_that_opens_a_clusters_swarm_is_put_into_a_kit(tmp_path: Path) -> None:
+    path = swarm.KEY_FILE.removeprefix("/etc/infisical/")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / path).write_text("SWMKEY-1-obviously-fake\n")
+    [line] = [line for line in _run(tmp_path, "contents") if line.startswith("file ")]
+    assert line.split()[:2] == ["file", path]
+    assert base64.b64decode(line.split()[2]).decode() == "SWMKEY-1-obviously-fake\n"
+
+
+def _run(root: Path, step: str) -> list[str]:
+    """The lines that recovery.sh says of a host whose /etc/infisical is `root`."""
+    text = script_file("recovery").replace("root=/etc/infisical", f"root='{root}'")
+    done = subprocess.run(
+        ["sh", "-c", text, "recovery.sh", step], check=True, capture_output=True, text=True
+    )
+    return done.stdout.splitlines()
