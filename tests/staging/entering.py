@@ -29,10 +29,13 @@ _inits: dict[str, _Process] = {}
 _MOST_SECONDS = 600
 
 
-def run(container: str, *command: str, input: str | None) -> subprocess.CompletedProcess[str]:
+def run(
+    container: str, *command: str, input: str | None, seconds: float = _MOST_SECONDS
+) -> subprocess.CompletedProcess[str]:
     """Run a program as root in a container to its end, and return its output as text.
 
-    What it leaves in the background goes on. Raises subprocess.TimeoutExpired after ten minutes.
+    What it leaves in the background goes on. Raises subprocess.TimeoutExpired after `seconds`, ten
+    minutes unless another time is given.
     """
     # A pipe would be waited for until the background lets go of it too.
     with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
@@ -42,7 +45,7 @@ def run(container: str, *command: str, input: str | None) -> subprocess.Complete
             stdout=output,
             stderr=errors,
             text=True,
-            timeout=_MOST_SECONDS,
+            timeout=seconds,
         )
         output.seek(0)
         errors.seek(0)

@@ -76,3 +76,9 @@ def test_what_goes_on_in_the_background_is_not_waited_for(
     given, background = done.stdout.splitlines()
     os.kill(int(background), 9)
     assert (given, done.stderr, done.returncode) == ("given", "told\n", 3)
+
+
+def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entering, "into", lambda _: ())
+    with pytest.raises(subprocess.TimeoutExpired):
+        entering.run("host", "sleep", "60", input=None, seconds=0.1)
