@@ -1,0 +1,113 @@
+"""What of a cluster must be the same after a fault, and what may differ."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cluster import state
+
+HEALTH = """\
+http://etcd-1:2379 is healthy: successfully committed proposal: took = 2.1ms
+http://etcd-3:2379 is healthy: successfully committed proposal: took = 2.4ms
+http://etcd-2:2379 is unhealthy: failed to commit proposal: context deadline exceeded
+"""
+
+
+def service(**changes: Any) -> state.State:
+    container = {
+        "Image": "infisical:1",
+        "Args": ["--initial-cluster-token=infisical"],
+        "Configs": [{"ConfigName": "patroni_yml_0a1b", "ConfigID": "id-1"}],
+        "Secrets": [{"SecretName": "patroni_env_2c3d", "SecretID": "id-2"}],
+        **changes.pop("container", {}),
+    }
+    told = {
+        "Name": "infisical_postgres-1",
+        "Mode": {"Replicated": {"Replicas": 1}},
+        "TaskTemplate": {"ContainerSpec": container, "ForceUpdate": 0},
+        **changes,
+    }
+    return state.service(json.dumps(told), {"infisical_postgres-1": "1/1"})
+
+
+def node(availability: str = "active", leads: bool = False, **labels: str) -> state.State:
+    told = {
+        "ID": "some",
+        "Spec": {
+            "Role": "manager",
+            "Availability": availability,
+            "Labels": {f"infisical.{name}": value for name, value in labels.items()},
+        },
+        "Description": {"Hostname": "a-1"},
+        "Status": {"State": "ready", "Addr": "10.0.0.1"},
+        "ManagerStatus": {"Reachability": "reachable", **({"Leader": True} if leads else {})},
+    }
+    return state.node(json.dumps(told))
+
+
+def test_a_service_is_its_replicas_its_image_its_configs_and_its_secrets() -> None:
+    (told,) = service().values()
+    assert told == "1 wanted, 1/1 run, infisical:1, patroni_yml_0a1b, patroni_env_2c3d"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Mode": {"Replicated": {"Replicas": 2}}},
+        {"Mode": {"Global": {}}},
+        {"container": {"Image": "infisical:2"}},
+        {"container": {"Configs": [{"ConfigName": "by-hand", "ConfigID": "id-1"}]}},
+        {"container": {"Configs": None}},
+    ],
+)
+def test_another_service_is_told(changes: dict[str, Any]) -> None:
+    (told,) = state.differences(service(), service(**changes))
+    assert told.startswith("service infisical_postgres-1: 1 wanted, 1/1 run, infisical:1, ")
+
+
+def test_ids_and_how_etcd_began_may_differ() -> None:
+    other = service(
+        container={
+            "Args": ["--initial-cluster-token=infisical-1"],
+            "Configs": [{"ConfigName": "patroni_yml_0a1b", "ConfigID": "id-9"}],
+        }
+    )
+    assert state.differences(service(), other) == []
+    before = node(host="a", node="1", joined="existing")
+    assert state.differences(before, node(leads=True, host="a", node="1", etcd="1")) == []
+
+
+def test_another_node_is_told() -> None:
+    before = node(host="a", node="1")
+    assert state.differences(before, node("drain", host="a", node="1")) == [
+        "node a-1: manager, active, ready, reachable, infisical.host=a, infisical.node=1 → "
+        "manager, drain, ready, reachable, infisical.host=a, infisical.node=1"
+    ]
+    assert len(state.differences(before, node(host="a"))) == 1
+    assert state.differences(before, {})[0].endswith(" → not there")
+
+
+def test_data_nodes_are_whole_with_one_primary_two_standbys_three_members_and_their_sentinels() -> (
+    None
+):
+    replica, other, down = "flags\nslave\n", "flags\nsentinel\n", "flags\ns_down,slave\n"
+    sees = f"name\nredis-2:6379\n{replica}{replica}{other}{other}"
+    found = {
+        **state.postgres(1, ["streaming|sync", "streaming|async"]),
+        **state.etcd(HEALTH.replace("unhealthy", "healthy")),
+        **{key: how for number in (1, 2, 3) for key, how in state.sentinel(number, sees).items()},
+    }
+    assert state.differences(state.expected((1, 2, 3)), found) == []
+    less = {
+        **found,
+        **state.postgres(1, ["streaming|async", "catchup|async"]),
+        **state.etcd(HEALTH),
+        **state.sentinel(2, replica + down + other),
+    }
+    assert state.differences(found, less) == [
+        "PostgreSQL: 1 primary, 2 streaming standbys, 1 of them synchronous → "
+        "1 primary, 1 streaming standbys, 0 of them synchronous",
+        "etcd: 3 members are well → 2 members are well",
+        "sentinel-2: sees 3 sentinels and 2 replicas → sees 2 sentinels and 1 replicas",
+    ]
