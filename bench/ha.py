@@ -8,10 +8,12 @@ from bench.machine import machine
 from bench.measuring import REPOSITORY, say
 from bench.report import table as two_columns
 from infisical_iac.errors import UserError
+from tests.cluster.fault import ONE_FAULT_SECONDS
 from tests.cluster.faults import FAULTS
 from tests.cluster.hosts import Cluster
+from tests.cluster.result import Result
 from tests.cluster.series import Failed, series
-from tests.cluster.suffering import STEADY_SECONDS, Result
+from tests.cluster.suffering import STEADY_SECONDS
 from tests.cluster.table import table
 from tests.staging import engine, ingress, stack
 from tests.staging.cluster import StagingCluster
@@ -27,11 +29,19 @@ when it was asked last; what fails is tried once more at the next. One fault aft
 strikes; it is undone when service has been back for {steady:.0f} s.
 
 - *lost*: acknowledged writes that a host did not have afterwards, and reads of another value.
-- *two primaries*: each PostgreSQL was asked every two seconds whether it takes writes.
+- *two primaries*: each host's PostgreSQL was asked every two seconds, apart from the others,
+  whether it takes writes, and since when it runs. Two that did for some time in common, by two
+  answers each, are told; one that did for less than some four seconds is not seen. *Not known* is
+  it where a host answered too seldom.
 - *service back after*: from the fault to the end of the last time of two seconds or more without a
-  write or without a read.
-- *pause when it was undone*: the longest such time while the host came back.
-- *`plan` told*: what `infisical-iac plan` found afterwards, and after `apply` where there was any.
+  write or without a read. It may be *at most* {bound:.0f} s after a fault of one node or one thing.
+{others}
+- *pause when it was undone*: the longest such time while the host came back and `apply` repaired
+  what was left, {bound:.0f} s at most.
+- *`plan` told*: what `infisical-iac plan` found afterwards; *`apply` changed*: the operations of a
+  run, which is made whatever the plan told; *`plan` told then*: what it found after that.
+- *end state*: whether services, nodes, PostgreSQL, etcd and the sentinels are in the end what they
+  were before the fault, whoever is the primary now.
 
 {results}
 What was wrong: {wrong}
@@ -64,6 +74,8 @@ def main() -> int:
     wrong = [f"{each.fault}: {said}" for each in results for said in _wrong(each)]
     text = _TEXT.format(
         steady=STEADY_SECONDS,
+        bound=ONE_FAULT_SECONDS,
+        others=_others(),
         results=table(results),
         wrong="; ".join(wrong) + "." if wrong else "nothing.",
         deployed=deployed,
@@ -82,6 +94,15 @@ def _deployed(staging: StagingCluster) -> float:
     say("Deploying to three bare hosts")
     Cluster(_NAME).deploy().ok()
     return time.monotonic() - began
+
+
+def _others() -> str:
+    """The faults that have another bound, a line each, with the reason."""
+    return "\n".join(
+        f"  - {each.title}: {each.within:.0f} s, because {each.because}."
+        for each in FAULTS.values()
+        if each.because
+    )
 
 
 def _wrong(result: Result | Failed) -> list[str]:

@@ -5,14 +5,12 @@ an operator at the machine can, such as the power.
 """
 
 import time
-from collections.abc import Callable
 
+from tests.cluster.fault import ONE_FAULT_SECONDS, Fault, Undo
 from tests.cluster.hosts import Cluster
 from tests.e2e import upgrading
 from tests.staging.shell import StagingError
 
-Undo = Callable[[], None]
-Fault = Callable[[Cluster], Undo]
 _FILL = "/var/lib/docker/filled"
 _BREAK_ETCD = """
 for file in /var/lib/docker/volumes/infisical_etcd/_data/data/member/*/*; do
@@ -23,6 +21,7 @@ docker kill $(docker ps --quiet --filter name=infisical_etcd-) >/dev/null 2>&1 |
 """
 # Three times what a primary may be one without the others.
 _APART_SECONDS = 60
+_ALL_BOOT_SECONDS = 60
 
 
 def primary_killed(cluster: Cluster) -> Undo:
@@ -113,18 +112,27 @@ def version_never_healthy(cluster: Cluster) -> Undo:
 
 
 FAULTS: dict[str, Fault] = {
-    fault.__name__: fault
+    fault.name: fault
     for fault in (
-        primary_killed,
-        primary_cut_off,
-        all_apart,
-        etcd_broken,
-        manager_killed,
-        replicas_killed,
-        node_drained,
-        all_restarted,
-        disk_filled,
-        version_never_healthy,
+        Fault(primary_killed),
+        Fault(primary_cut_off),
+        Fault(
+            all_apart,
+            within=_APART_SECONDS + ONE_FAULT_SECONDS,
+            because=f"for the first {_APART_SECONDS} s no host hears another one",
+        ),
+        # Of two hosts at once, and yet no reason to be away: PostgreSQL goes on without etcd.
+        Fault(etcd_broken),
+        Fault(manager_killed),
+        Fault(replicas_killed),
+        Fault(node_drained),
+        Fault(
+            all_restarted,
+            within=_ALL_BOOT_SECONDS,
+            because="all hosts boot, and none is there to take over",
+        ),
+        Fault(disk_filled),
+        Fault(version_never_healthy),
     )
 }
 

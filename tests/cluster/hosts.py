@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.cluster import partition
 from tests.cluster.nodes import Node
+from tests.cluster.postmaster import postmaster
 from tests.e2e.running import Done, Run, deploy, infisical_iac, lines
 from tests.staging import ingress
 from tests.staging.cluster import StagingCluster
@@ -92,7 +93,7 @@ class Cluster:
 
     def leader(self) -> int | None:
         """The number of the host that leads the swarm, as one that runs tells."""
-        listed = self._managers(_LEADER)
+        listed = self.managers(_LEADER)
         leading = (n for n in self.numbers if f"{self._hostname(n)} Leader" in listed)
         return next(leading, None)
 
@@ -112,14 +113,15 @@ class Cluster:
 
     def unready(self) -> str:
         """The nodes that the Swarm doesn't have, as one that runs tells; empty if it has all."""
-        said = self._managers(_NODES)
+        said = self.managers(_NODES)
         wrong = [line for line in said if "Ready" not in line or "Unreachable" in line]
         return ", ".join(wrong) if said else "a majority of the managers"
 
     def unwell(self) -> str:
         """The services that don't have all their tasks, and standbys that don't follow."""
-        said = [line.split()[:2] for line in self._managers(_SERVICES)]
+        said = [line.split()[:2] for line in self.managers(_SERVICES)]
         wrong = [name for name, tasks in said if len(set(tasks.split("/"))) > 1]
+        wrong += [] if said else ["a majority of the managers"]
         primary = self.primary()
         following = self.sql(primary, _STREAMING) if primary else ""
         if following != str(len(self.numbers) - 1):
@@ -127,8 +129,11 @@ class Cluster:
         return ", ".join(wrong)
 
     def inside(self, number: int, service: str, command: str) -> str:
-        """What a command prints in a host's container of a service; empty if that fails."""
-        script = f"docker exec -i $({_SERVICE}{service}) {command}"
+        """What a command prints in a host's container of a service; empty if that fails.
+
+        So it is after twenty seconds.
+        """
+        script = f"timeout 20 docker exec -i $(timeout 20 {_SERVICE}{service}) {command}"
         return self.host(number).run(script, check=False).stdout.strip()
 
     def sql(self, number: int, statement: str) -> str:
@@ -146,10 +151,17 @@ class Cluster:
         leading = [number for number, answer in answers.items() if answer == "200"]
         return leading[0] if leading else None
 
-    def primaries(self) -> list[int]:
-        """The numbers of the hosts whose PostgreSQL is no standby, whatever Patroni says."""
-        answers = self._all(lambda number: self.sql(number, "SELECT pg_is_in_recovery()"))
-        return [number for number, answer in answers.items() if answer == "f"]
+    def postmaster(self, number: int) -> str | None:
+        """Of a host's PostgreSQL, if it is a primary, as `postmaster.postmaster` tells it."""
+        return postmaster(self.host(number), number)
+
+    def managers(self, command: str) -> list[str]:
+        """The lines that the first host prints that has the Swarm's majority behind it."""
+        for number in self.alive():
+            done = self.host(number).run(f"timeout 20 {command}", check=False)
+            if done.returncode == 0:
+                return done.stdout.splitlines()
+        return []
 
     def _all(self, question: Callable[[int], str]) -> dict[int, str]:
         alive = self.alive()
@@ -157,14 +169,6 @@ class Cluster:
             return {}
         with ThreadPoolExecutor(len(alive)) as pool:
             return dict(zip(alive, pool.map(question, alive), strict=True))
-
-    def _managers(self, command: str) -> list[str]:
-        """The lines that the first host prints that has the Swarm's majority behind it."""
-        for number in self.alive():
-            done = self.host(number).run(f"timeout 20 {command}", check=False)
-            if done.returncode == 0:
-                return done.stdout.splitlines()
-        return []
 
     def _hostname(self, number: int) -> str:
         return f"staging-{self.host(number).name}"

@@ -9,7 +9,8 @@ import httpx
 from tests.cluster import waiting
 from tests.cluster.faults import make_good
 from tests.cluster.hosts import Cluster
-from tests.cluster.suffering import Result, suffer
+from tests.cluster.result import Result
+from tests.cluster.suffering import suffer
 from tests.staging.shell import StagingError, say
 
 _WRONG = (StagingError, AssertionError, httpx.HTTPError, subprocess.SubprocessError, OSError)

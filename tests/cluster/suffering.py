@@ -1,100 +1,36 @@
-"""A fault suffered: a client before, during and after it, then the repair by `apply`."""
+"""A fault suffered: a client before, during and after it, to the end of the repair by `apply`."""
 
-from dataclasses import dataclass
-
-from tests.cluster import waiting
-from tests.cluster.client import Client, Report
+from tests.cluster import reading, waiting
+from tests.cluster.client import Client
 from tests.cluster.faults import FAULTS
 from tests.cluster.hosts import Cluster
-from tests.cluster.ledger import Outage, back_after
 from tests.cluster.place import Place
+from tests.cluster.repair import Repair, repair
+from tests.cluster.result import Result
 from tests.cluster.watch import Watch, doubled
-from tests.staging.shell import say
+from tests.staging.shell import StagingError, say
 
 _BEFORE_SECONDS = 3.0
 STEADY_SECONDS = 8.0
 _WITHIN_SECONDS = 150.0
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of a fault.
-
-    It struck at `moment` and was undone at `over`, by the report's clock. `came_back` is whether
-    service was there again before anything was undone. `lost` are acknowledged writes that a node
-    doesn't have, `doubled` the samples with two primaries, `planned` what `plan` told afterwards,
-    which `apply` then repaired; `unsettled` is what it told after that.
-    """
-
-    fault: str
-    report: Report
-    moment: float
-    over: float
-    came_back: bool
-    lost: tuple[str, ...]
-    doubled: tuple[tuple[int, ...], ...]
-    planned: tuple[str, ...]
-    unsettled: tuple[str, ...]
-
-    @property
-    def back_after(self) -> float:
-        """Seconds from the fault until service was back, however often it went before `over`."""
-        return back_after([each for each in self._outages if each.began < self.over], self.moment)
-
-    @property
-    def later(self) -> float:
-        """The longest time without a write, or a read, that began after `over`, in seconds."""
-        return max((each.seconds for each in self._outages if each.began >= self.over), default=0.0)
-
-    @property
-    def _outages(self) -> tuple[Outage, ...]:
-        return (*self.report.write_outages, *self.report.read_outages)
-
-    @property
-    def wrong(self) -> list[str]:
-        """What must never happen and did, as sentences."""
-        found = {
-            f"{len(self.lost)} acknowledged writes are lost": self.lost,
-            f"{len(self.report.wrong_reads)} reads were wrong": self.report.wrong_reads,
-            "there were two primaries": self.doubled,
-            "service did not come back by itself": not self.came_back,
-            "the plan after `apply` is not empty": self.unsettled,
-        }
-        return [sentence for sentence, is_so in found.items() if is_so]
-
-
 def suffer(cluster: Cluster, fault: str) -> Result:
     """Have a settled cluster suffer a fault, and `apply` repair what it does not repair itself.
 
     Raises AssertionError where a run of the deploy fails, StagingError where hosts that run
-    again don't find together.
+    again don't find together, and where the cluster is not settled.
     """
     waiting.whole(cluster)
+    before = reading.whole(cluster)
     nodes = cluster.nodes()
     place = Place(cluster.credentials()).set_up(nodes[0])
-    with Watch(cluster.primaries) as watch, Client(nodes, place) as client:
-        client.steady(_BEFORE_SECONDS, _WITHIN_SECONDS)
-        moment = client.now()
-        say(f"{fault}: it strikes")
-        undo = FAULTS[fault](cluster)
-        try:
-            came_back = client.steady(STEADY_SECONDS, _WITHIN_SECONDS)
-        finally:
-            say(f"{fault}: it is over")
-            over = client.now()
-            undo()
-        waiting.ready(cluster)
-        waiting.calm(cluster)
-        client.steady(STEADY_SECONDS, _WITHIN_SECONDS)
+    with Watch(cluster.postmaster, cluster.numbers) as watch, Client(nodes, place) as client:
+        moment, over, came_back = _struck(cluster, fault, client)
+        restless = _restless(cluster, client)
+        repaired = repair(cluster, before)
     report = client.report()
-    for line in (*report.told(moment), *_reasons(client)):
-        say(f"{fault}: {line}")
-    planned = cluster.planned()
-    for line in planned:
-        say(f"{fault}: {line}")
-    if planned:
-        cluster.deploy().ok()
-    unsettled = cluster.planned() if planned else []
+    _tell(fault, report.told(moment), _reasons(client), repaired)
     place.log_in(nodes[0])
     lost = {name for node in nodes for name in client.lost(node)}
     return Result(
@@ -103,11 +39,51 @@ def suffer(cluster: Cluster, fault: str) -> Result:
         moment,
         over,
         came_back,
-        tuple(sorted(lost)),
-        tuple(doubled(watch.samples)),
-        tuple(planned),
-        tuple(unsettled),
+        restless=tuple(restless),
+        lost=tuple(sorted(lost)),
+        doubled=tuple(doubled(watch.answers)),
+        blind=tuple(watch.blind()),
+        repair=repaired,
     )
+
+
+def _struck(cluster: Cluster, fault: str, client: Client) -> tuple[float, float, bool]:
+    """When it struck, when it was undone, and whether service was back before that."""
+    if not client.steady(_BEFORE_SECONDS, _WITHIN_SECONDS):
+        raise StagingError(
+            f"within {_WITHIN_SECONDS:.0f} s there were no {_BEFORE_SECONDS:.0f} s of writes and "
+            "reads without an outage, and nothing had been done yet: mend the cluster first"
+        )
+    moment = client.now()
+    say(f"{fault}: it strikes")
+    undo = FAULTS[fault].strike(cluster)
+    try:
+        came_back = client.steady(STEADY_SECONDS, _WITHIN_SECONDS)
+    finally:
+        say(f"{fault}: it is over")
+        over = client.now()
+        undo()
+    return moment, over, came_back
+
+
+def _restless(cluster: Cluster, client: Client) -> list[str]:
+    """What does not become steady now that the fault is undone, as sentences."""
+    waiting.ready(cluster)
+    found = []
+    if moving := waiting.calm(cluster):
+        found.append(f"what is missing goes on changing: {', '.join(sorted(moving))}")
+    if not client.steady(STEADY_SECONDS, _WITHIN_SECONDS):
+        found.append(
+            f"after it was undone there were no {STEADY_SECONDS:.0f} s of writes and reads "
+            f"without an outage within {_WITHIN_SECONDS:.0f} s"
+        )
+    return found
+
+
+def _tell(fault: str, outages: list[str], reasons: list[str], repaired: Repair) -> None:
+    changed = [f"`apply` changed: {each}" for each in repaired.changed]
+    for line in (*outages, *reasons, *repaired.planned, *changed, *repaired.differences):
+        say(f"{fault}: {line}")
 
 
 def _reasons(client: Client) -> list[str]:

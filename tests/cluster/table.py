@@ -3,42 +3,65 @@
 from collections.abc import Sequence
 
 from tests.cluster.faults import FAULTS
+from tests.cluster.result import Result
 from tests.cluster.series import Failed
-from tests.cluster.suffering import Result
 
-_HEAD = (
-    "| fault | writes acknowledged | lost | two primaries | service back after | "
-    "longest without a write | longest without a read | pause when it was undone | "
-    "`plan` told | and after `apply` |"
+COLUMNS = (
+    "fault",
+    "writes acknowledged",
+    "lost",
+    "two primaries",
+    "service back after",
+    "at most",
+    "longest without a write",
+    "longest without a read",
+    "pause when it was undone",
+    "`plan` told",
+    "`apply` changed",
+    "`plan` told then",
+    "end state",
 )
-_RULE = "|---|---|---|---|---|---|---|---|---|---|"
 
 
 def table(results: Sequence[Result | Failed]) -> str:
     """A row a fault; an outage shorter than two seconds counts as none."""
-    return "\n".join([_HEAD, _RULE, *map(_row, results)]) + "\n"
+    return "\n".join([_line(COLUMNS), f"|{'---|' * len(COLUMNS)}", *map(_row, results)]) + "\n"
 
 
 def _row(result: Result | Failed) -> str:
-    fault = (FAULTS[result.fault].__doc__ or "").strip().rstrip(".")
+    title = FAULTS[result.fault].title
     if isinstance(result, Failed):
-        return f"| {fault} | **not measured**: {result.why} |{' |' * 8}"
-    report = result.report
+        empty = [""] * (len(COLUMNS) - 2)
+        return _line((title, f"**not measured**: {result.why}", *empty))
+    report, repair = result.report, result.repair
     longest = (
         max((each.seconds for each in found), default=0.0)
         for found in (report.write_outages, report.read_outages)
     )
     cells = (
-        fault,
+        title,
         f"{report.writes:,}",
         str(len(result.lost) + len(report.wrong_reads)),
-        "no" if not result.doubled else "**yes**",
+        _primaries(result),
         _seconds(result.back_after) if result.came_back else "**not by itself**",
+        _seconds(result.within),
         *(_seconds(each) for each in longest),
         _seconds(result.later),
-        _changes(result.planned),
-        _changes(result.unsettled),
+        _count(repair.planned, "changes"),
+        _count(repair.changed, "operations"),
+        _count(repair.unsettled, "changes"),
+        _count(repair.differences, "differences", "as before"),
     )
+    return _line(cells)
+
+
+def _primaries(result: Result) -> str:
+    if result.doubled:
+        return "**yes**"
+    return "**not known**" if result.blind else "no"
+
+
+def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
@@ -46,5 +69,5 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds else "none"
 
 
-def _changes(planned: Sequence[str]) -> str:
-    return f"{len(planned)} changes" if planned else "nothing"
+def _count(found: Sequence[str], what: str, none: str = "nothing") -> str:
+    return f"{len(found)} {what}" if found else none

@@ -1,13 +1,15 @@
 """Waiting, bounded, for what a cluster does by itself."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.cluster.hosts import Cluster
 from tests.staging.shell import StagingError
 
 _SECONDS = 240.0
-_SAME_SECONDS = 15.0
+_SAME_SECONDS = 10.0
+
+Missing = frozenset[str]
 
 
 def ready(cluster: Cluster) -> None:
@@ -23,19 +25,36 @@ def whole(cluster: Cluster) -> None:
     _until(lambda: cluster.unready() or cluster.unwell())
 
 
-def calm(cluster: Cluster) -> None:
+def calm(cluster: Cluster) -> Missing:
     """Wait until nothing is missing, or what is has been the same for some time.
 
-    What nobody but `apply` brings back stays missing.
+    What nobody but `apply` brings back stays missing. Returns what is missing where it still
+    changes after four minutes, else nothing.
     """
-    end, since, last = time.monotonic() + _SECONDS, time.monotonic(), ""
-    while missing := cluster.unwell():
-        now = time.monotonic()
-        if missing != last:
-            since, last = now, missing
-        if now - since > _SAME_SECONDS or now > end:
-            return
+    begun, seen = time.monotonic(), list[tuple[float, Missing]]()
+    while True:
+        missing = frozenset(filter(None, cluster.unwell().split(", ")))
+        seen.append((time.monotonic() - begun, missing))
+        if at_rest(seen, _SAME_SECONDS):
+            return frozenset()
+        if seen[-1][0] > _SECONDS:
+            return missing
         time.sleep(1)
+
+
+def at_rest(seen: Sequence[tuple[float, Missing]], seconds: float) -> bool:
+    """Whether nothing is missing, or just the same as before, by what was seen at which time.
+
+    What starts and dies again and again is missing now and then: all that was missing in the last
+    seconds is compared with all that was in as many before.
+    """
+    now, missing = seen[-1]
+    if not missing:
+        return True
+    late = [each for moment, each in seen if moment > now - seconds]
+    early = [each for moment, each in seen if now - 2 * seconds < moment <= now - seconds]
+    long_enough = now - seen[0][0] >= 2 * seconds
+    return long_enough and frozenset().union(*late) == frozenset().union(*early)
 
 
 def _until(missing: Callable[[], str]) -> None:

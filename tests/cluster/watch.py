@@ -1,41 +1,148 @@
-"""Whether there ever are two primaries: asked every few seconds, all the while."""
+"""Whether there ever are two primaries: each host is asked every two seconds, all the while.
+
+A PostgreSQL that is a primary stays one until its postmaster ends, so between two answers of one
+postmaster it was one all the time. Two hosts whose such times overlap were primaries at the same
+instant; answers that merely come together show nothing, for a hand-over may lie between them. What
+isn't seen is a primary that gave fewer than two answers, so one of less than some four seconds.
+"""
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from tests.cluster.nodes import repeat
 
+INTERVAL = 2.0
+# A question may take more than an interval, and a host that boots answers none for some seconds.
+_LEAST_ANSWERED = 1 / 3
+_MOST_SILENT_SECONDS = 30.0
 
-class Watch:
-    """Asks for the primaries until its `with` ends.
 
-    `samples` are the answers in their order, each the numbers of hosts.
+@dataclass(frozen=True)
+class Answer:
+    """What a host answered to a question that was on its way from `began` to `ended`.
+
+    `postmaster` tells the run of a PostgreSQL that is a primary from others; empty without one.
     """
 
-    def __init__(self, primaries: Callable[[], Sequence[int]], interval: float = 2.0) -> None:
-        self.samples: list[tuple[int, ...]] = []
-        self._primaries = primaries
+    host: int
+    began: float
+    ended: float
+    postmaster: str = ""
+
+
+@dataclass(frozen=True)
+class Reign:
+    """A time in which a host's PostgreSQL was a primary without any doubt."""
+
+    host: int
+    began: float
+    ended: float
+
+
+class Watch:
+    """Asks each host, apart from the others, until its `with` ends.
+
+    `ask` is given a host's number and returns the postmaster of its primary, an empty text where
+    it surely has none, and None, or raises, where there is no answer; it has to end by itself.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[int], str | None],
+        hosts: Sequence[int],
+        interval: float = INTERVAL,
+    ) -> None:
+        self.answers: list[Answer] = []
+        self._ask = ask
+        self._hosts = tuple(hosts)
+        self._interval = interval
+        self._why: dict[int, str] = {}
+        self._began = self._ended = 0.0
         self._over = threading.Event()
-        self._thread = threading.Thread(target=repeat, args=(self._ask, interval, self._over))
+        self._threads = [
+            threading.Thread(target=self._watch, args=(host,), daemon=True) for host in hosts
+        ]
 
     def __enter__(self) -> "Watch":
-        self._thread.start()
+        self._began = time.monotonic()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+        self._ended = time.monotonic()
 
-    def _ask(self) -> None:
-        self.samples.append(tuple(self._primaries()))
+    def blind(self) -> list[str]:
+        """The hosts that answered too seldom, once it has ended, and what errors were the last."""
+        found = blind(self.answers, self._hosts, self._began, self._ended, self._interval)
+        return found and [*found, *(f"host {host}: {why}" for host, why in self._why.items())]
+
+    def _watch(self, host: int) -> None:
+        repeat(partial(self._once, host), self._interval, self._over)
+
+    def _once(self, host: int) -> None:
+        began = time.monotonic()
+        try:
+            told = self._ask(host)
+        except Exception as error:
+            # Whatever it was, the next question may be answered.
+            self._why[host] = f"{type(error).__name__}: {error}"
+            return
+        if told is not None:
+            self.answers.append(Answer(host, began, time.monotonic(), told))
 
 
-def doubled(samples: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """The samples with more than one primary that the next sample confirms.
+def reigns(answers: Sequence[Answer]) -> list[Reign]:
+    """The times between the first and the last answer of each primary."""
+    of: dict[tuple[int, str], list[Answer]] = {}
+    for each in answers:
+        if each.postmaster:
+            of.setdefault((each.host, each.postmaster), []).append(each)
+    found = [
+        Reign(host, min(each.ended for each in all), max(each.began for each in all))
+        for (host, _), all in of.items()
+    ]
+    return [each for each in found if each.began < each.ended]
 
-    The hosts of one sample are asked one after the other, so that a hand-over in its middle can
-    look like two; it can't look so twice.
+
+def doubled(answers: Sequence[Answer]) -> list[str]:
+    """Which hosts had a primary each at the same time, and for how long at least."""
+    found = []
+    for one, other in itertools.combinations(reigns(answers), 2):
+        together = min(one.ended, other.ended) - max(one.began, other.began)
+        if one.host != other.host and together > 0:
+            found.append(f"hosts {one.host} and {other.host} for {together:.1f} s")
+    return found
+
+
+def blind(
+    answers: Sequence[Answer],
+    hosts: Sequence[int],
+    began: float,
+    ended: float,
+    interval: float = INTERVAL,
+) -> list[str]:
+    """The hosts of which too little is known for saying that there never were two primaries.
+
+    That is, fewer answers than a third of the questions that there was time for, or none for more
+    than half a minute.
     """
-    pairs = itertools.pairwise(samples)
-    return [tuple(first) for first, second in pairs if len(set(first) & set(second)) > 1]
+    found = []
+    for host in hosts:
+        moments = [began, *(each.ended for each in answers if each.host == host), ended]
+        number = len(moments) - 2
+        silent = max(later - earlier for earlier, later in itertools.pairwise(sorted(moments)))
+        few = number < (ended - began) / interval * _LEAST_ANSWERED
+        if few or silent > _MOST_SILENT_SECONDS:
+            found.append(
+                f"host {host} answered {number} times in {ended - began:.0f} s, "
+                f"and not once for {silent:.0f} s"
+            )
+    return found

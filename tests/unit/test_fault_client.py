@@ -10,7 +10,6 @@ from tests.cluster.client import Client
 from tests.cluster.ledger import Attempt, Ledger, Outage, back_after, outages
 from tests.cluster.nodes import Balancer, Node
 from tests.cluster.place import Place
-from tests.cluster.watch import doubled
 from tests.unit.played_nodes import PlayedNode, Store
 
 CREDENTIALS = {"INFISICAL_CLIENT_ID": "an-id", "INFISICAL_CLIENT_SECRET": "no-real-secret"}
@@ -77,21 +76,6 @@ def test_a_write_is_lost_if_it_is_not_there_or_is_another() -> None:
     assert ledger.lost({"A": "value", "B": "another", "D": "more"}) == ["B", "C"]
 
 
-@pytest.mark.parametrize(
-    ("samples", "expected"),
-    [
-        ([(1,), (1,), (), (2,)], []),
-        ([(1,), (1, 2), (2,)], []),
-        ([(1,), (1, 2), (1, 2), (2,)], [(1, 2)]),
-        ([(1, 2), (2, 3), (3,)], []),
-    ],
-)
-def test_two_primaries_are_those_that_the_next_sample_confirms(
-    samples: list[tuple[int, ...]], expected: list[tuple[int, ...]]
-) -> None:
-    assert doubled(samples) == expected
-
-
 def test_writes_go_to_all_nodes_and_all_of_them_are_found(
     client: Client, nodes: list[PlayedNode]
 ) -> None:
@@ -137,6 +121,15 @@ def test_writes_that_no_node_takes_are_an_outage_until_one_does(
     assert report.longest() >= 2
     assert report.back_after(begun) >= 2
     assert client.lost(nodes[0].node) == []
+
+
+def test_a_client_that_no_node_serves_is_not_steady(
+    client: Client, nodes: list[PlayedNode]
+) -> None:
+    for each in nodes:
+        each.down = True
+    with client:
+        assert not client.steady(2.5, 3.5)
 
 
 def test_a_write_that_was_acknowledged_and_forgotten_is_told(

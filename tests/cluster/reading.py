@@ -1,0 +1,85 @@
+"""Reading what a cluster is, as `state` has it."""
+
+import subprocess
+import time
+from collections.abc import Callable
+
+from infisical_iac.cluster.settings import DATA_NODES
+from tests.cluster import state
+from tests.cluster.hosts import Cluster
+from tests.cluster.state import State
+from tests.staging.shell import StagingError
+
+# A sentinel sees within ten seconds what the master tells it, and asks every ten.
+_SECONDS = 60.0
+_TASKS = "docker service ls --format '{{.Name}} {{.Replicas}}'"
+_SERVICES = "docker service inspect --format '{{json .Spec}}' $(docker service ls --quiet)"
+_NODES = "docker node inspect --format '{{json .}}' $(docker node ls --quiet)"
+_STANDBYS = "SELECT state, sync_state FROM pg_stat_replication"
+_HEALTH = "etcdctl endpoint health --cluster 2>&1"
+_SENTINEL = (
+    "sh -c '. /run/secrets/env; export REDISCLI_AUTH=$REDIS_PASSWORD; for of in replicas "
+    "sentinels; do redis-cli -p 26379 sentinel $of infisical; done'"
+)
+
+
+def whole(cluster: Cluster) -> State:
+    """What a cluster is, once its data nodes are as they should be.
+
+    Raises StagingError where they are not within a minute.
+    """
+    wanted = state.expected(_data_nodes(cluster))
+
+    def lacking(seen: State) -> list[str]:
+        return state.differences(wanted, {name: seen[name] for name in wanted})
+
+    seen, wrong = _until_none(cluster, lacking)
+    if wrong:
+        raise StagingError(f"the cluster is not whole: {'; '.join(wrong)}")
+    return seen
+
+
+def differing(cluster: Cluster, before: State) -> list[str]:
+    """What has not become again what it was, within a minute."""
+    return _until_none(cluster, lambda seen: state.differences(before, seen))[1]
+
+
+def read(cluster: Cluster) -> State:
+    """What a cluster is at this moment."""
+    numbers = _data_nodes(cluster)
+    found: dict[str, str] = {}
+    tasks = dict(line.split()[:2] for line in cluster.managers(_TASKS))
+    for each in cluster.managers(_SERVICES):
+        found |= state.service(each, tasks)
+    for each in cluster.managers(_NODES):
+        found |= state.node(each)
+    primaries = [number for number in numbers if _is_primary(cluster, number)]
+    standbys = cluster.sql(primaries[0], _STANDBYS) if primaries else ""
+    found |= state.postgres(len(primaries), standbys.splitlines())
+    found |= state.etcd(cluster.inside(numbers[0], f"etcd-{numbers[0]}", _HEALTH))
+    for number in numbers:
+        told = cluster.inside(number, f"sentinel-{number}", _SENTINEL)
+        found |= state.sentinel(number, told)
+    return found
+
+
+def _is_primary(cluster: Cluster, number: int) -> bool:
+    try:
+        return bool(cluster.postmaster(number))
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _data_nodes(cluster: Cluster) -> tuple[int, ...]:
+    return cluster.numbers[:DATA_NODES]
+
+
+def _until_none(cluster: Cluster, wrong: Callable[[State], list[str]]) -> tuple[State, list[str]]:
+    """What is read in the end, and what is wrong with it still."""
+    end = time.monotonic() + _SECONDS
+    while True:
+        seen = read(cluster)
+        found = wrong(seen)
+        if not found or time.monotonic() > end:
+            return seen, found
+        time.sleep(2)

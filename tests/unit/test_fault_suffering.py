@@ -1,0 +1,102 @@
+"""A fault suffered by a played cluster, and its repair."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster import reading, suffering
+from tests.cluster.fault import Fault, Undo
+from tests.cluster.faults import FAULTS
+from tests.cluster.hosts import Cluster
+from tests.cluster.nodes import Node
+from tests.cluster.place import Place
+from tests.cluster.repair import Repair, repair
+from tests.staging.shell import StagingError
+from tests.unit.played_nodes import PlayedNode, Store
+from tests.unit.suffering_cluster import SufferingCluster
+
+_DRAINED = "node a-1: manager, active, ready, no vote → manager, drain, ready, no vote"
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_SECONDS", 0.0)
+    monkeypatch.setattr(suffering, "_BEFORE_SECONDS", 0.5)
+    monkeypatch.setattr(suffering, "STEADY_SECONDS", 0.5)
+    monkeypatch.setattr(suffering, "_WITHIN_SECONDS", 4.0)
+
+
+@pytest.fixture
+def nodes() -> Iterator[list[PlayedNode]]:
+    store = Store()
+    played = [PlayedNode(f"node-{number}", store) for number in (1, 2, 3)]
+    yield played
+    for each in played:
+        each.close()
+
+
+@pytest.fixture
+def cluster(nodes: list[PlayedNode]) -> SufferingCluster:
+    return SufferingCluster(reached=[each.node for each in nodes])
+
+
+def striking(monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster) -> None:
+    """Have the fault `node_drained` drain the node of a played cluster and move its primary."""
+
+    def node_drained(_: Cluster) -> Undo:
+        cluster.availability, cluster.primary = "drain", 2
+        return lambda: None
+
+    monkeypatch.setitem(FAULTS, "node_drained", Fault(node_drained))
+
+
+def test_apply_is_run_whatever_plan_told(cluster: SufferingCluster) -> None:
+    before = reading.whole(cluster.as_cluster())
+    cluster.applied = ["Stack | Roll out"]
+    assert repair(cluster.as_cluster(), before) == Repair(changed=("Stack | Roll out",))
+
+
+def test_a_fault_that_apply_repairs_leaves_all_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster
+) -> None:
+    striking(monkeypatch, cluster)
+    cluster.plans, cluster.applied = [["~ node a-1: drained → active"]], ["Swarm | Have the nodes"]
+    result = suffering.suffer(cluster.as_cluster(), "node_drained")
+    assert result.wrong == []
+    assert (len(result.repair.planned), len(result.repair.changed)) == (1, 1)
+
+
+def test_what_is_not_repaired_is_told(
+    monkeypatch: pytest.MonkeyPatch, cluster: SufferingCluster
+) -> None:
+    striking(monkeypatch, cluster)
+    cluster.stubborn, cluster.plans = True, [["a"], ["b"]]
+    assert suffering.suffer(cluster.as_cluster(), "node_drained").wrong == [
+        "the plan after `apply` is not empty: b",
+        f"it is not as it was before: {_DRAINED}",
+    ]
+
+
+def test_no_fault_strikes_a_cluster_that_does_not_serve(
+    cluster: SufferingCluster, nodes: list[PlayedNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    striking(monkeypatch, cluster)
+    monkeypatch.setattr(suffering, "_BEFORE_SECONDS", 2.5)
+    set_up = Place.set_up
+
+    def down_from_now(self: Place, _: Node) -> Place:
+        done = set_up(self, nodes[0].node)
+        for each in nodes:
+            each.down = True
+        return done
+
+    monkeypatch.setattr(Place, "set_up", down_from_now)
+    with pytest.raises(StagingError, match="mend the cluster first"):
+        suffering.suffer(cluster.as_cluster(), "node_drained")
+    assert cluster.availability == "active"
+
+
+def test_a_cluster_that_is_not_whole_suffers_no_fault(cluster: SufferingCluster) -> None:
+    cluster.primary = 0
+    with pytest.raises(StagingError, match=r"not whole: PostgreSQL: 1 primary, .* → 0 primary, "):
+        suffering.suffer(cluster.as_cluster(), "node_drained")

@@ -1,0 +1,149 @@
+"""Whether two primaries are told, whether a watch that saw too little is, and what is at rest."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.postmaster import postmaster, told
+from tests.cluster.waiting import Missing, at_rest
+from tests.cluster.watch import Answer, Watch, blind, doubled
+from tests.staging import entering
+from tests.staging.host import StagingHost
+
+
+def primary(host: int, *times: float, postmaster: str = "x") -> list[Answer]:
+    """Answers of a primary to questions that take half a second."""
+    return [Answer(host, each, each + 0.5, postmaster) for each in times]
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        # The first one's last answer, the second one's first: a hand-over may lie between them.
+        ([*primary(1, 0, 2), *primary(2, 2, 4)], []),
+        ([*primary(1, 0, 2), *primary(2, 3, 5)], []),
+        ([*primary(1, 0, 2, 4), *primary(2, 2, 4)], ["hosts 1 and 2 for 1.5 s"]),
+        # Another postmaster may have been a standby in between.
+        ([*primary(1, 0), *primary(1, 6, postmaster="y"), *primary(2, 2, 4)], []),
+        ([*primary(1, 0, 6), *primary(2, 2, 4)], ["hosts 1 and 2 for 1.5 s"]),
+        ([*primary(1, 0, 2, 4), *primary(1, 1, 3, postmaster="y")], []),
+        ([Answer(1, 0, 1), Answer(2, 0, 1), Answer(1, 2, 3), Answer(2, 2, 3)], []),
+    ],
+)
+def test_two_primaries_are_those_that_surely_were_at_the_same_time(
+    answers: list[Answer], expected: list[str]
+) -> None:
+    assert doubled(answers) == expected
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        (range(0, 60, 2), []),
+        (range(0, 60, 5), []),
+        (range(0, 60, 7), ["host 1 answered 9 times in 60 s, and not once for 7 s"]),
+        ([*range(10), *range(41, 60)], ["host 1 answered 29 times in 60 s, and not once for 32 s"]),
+        (range(25), ["host 1 answered 25 times in 60 s, and not once for 36 s"]),
+        ([], ["host 1 answered 0 times in 60 s, and not once for 60 s"]),
+    ],
+)
+def test_a_host_that_answers_too_seldom_is_not_watched(
+    moments: list[float], expected: list[str]
+) -> None:
+    assert blind([Answer(1, each - 0.5, each) for each in moments], [1], 0, 60) == expected
+
+
+def test_a_host_that_hangs_or_fails_does_not_keep_the_others_from_being_asked() -> None:
+    enough, asked, answered = threading.Event(), [], []
+
+    def ask(host: int) -> str | None:
+        if host == 1:
+            enough.wait(10)
+            return None
+        if host == 2:
+            asked.append(host)
+            raise ValueError("no sense in it")
+        answered.append(host)
+        if len(answered) > 5 and len(asked) > 5:
+            enough.set()
+        return "x"
+
+    with Watch(ask, (1, 2, 3), interval=0.01) as watch:
+        assert enough.wait(10)
+    assert {each.host for each in watch.answers} == {3}
+    said = watch.blind()
+    assert [each.split(" in ")[0] for each in said[:2]] == [
+        "host 1 answered 0 times",
+        "host 2 answered 0 times",
+    ]
+    assert said[-1] == "host 2: ValueError: no sense in it"
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "expected"),
+    [
+        ("f|1795000000.123456\nasked\n", "", "1795000000.123456"),
+        ("t|1795000000.123456\nasked\n", "", ""),
+        ("asked\n", "psql: error: connection to server failed", ""),
+        ("", "Error response from daemon: container abc is not running", ""),
+        ("t|1795000000.1\nf|1795000009.1\nasked\n", "", "1795000009.1"),
+        ("", "Cannot connect to the Docker daemon", None),
+        ("", "", None),
+    ],
+)
+def test_a_primary_none_and_no_answer_are_told_apart(
+    stdout: str, stderr: str, expected: str | None
+) -> None:
+    assert told(stdout, stderr) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "status", "expected"),
+    [
+        ("one", "f|1795000000.5", 0, "1795000000.5"),
+        ("one", "t|1795000000.5", 0, ""),
+        ("", "", 0, ""),
+        ("one", "", 2, ""),
+        ("one", "", 1, None),
+        ("one", "", 124, None),
+    ],
+)
+def test_a_host_is_asked_for_its_postmaster(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    found: str,
+    said: str,
+    status: int,
+    expected: str | None,
+) -> None:
+    engine = tmp_path / "docker"
+    listed, asked = f"echo {found}", f"printf '%s\\n' '{said}'; exit {status}"
+    engine.write_text(f"#!/bin/sh\ncase $1 in ps) {listed} ;; exec) {asked} ;; esac\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(entering, "into", lambda _: ())
+    assert postmaster(StagingHost("played"), 1) == expected
+
+
+ETCD, BOTH, NOTHING = frozenset({"etcd-1"}), frozenset({"etcd-1", "etcd-2"}), frozenset[str]()
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ([NOTHING], True),
+        ([BOTH, ETCD, NOTHING], True),
+        ([ETCD] * 5, False),
+        ([ETCD] * 10, True),
+        # It comes back, and there are fewer that do.
+        ([*[BOTH] * 5, *[ETCD] * 5], False),
+        # One of the two dies again and again.
+        ([ETCD, BOTH] * 5, True),
+    ],
+)
+def test_what_is_missing_rests_once_the_same_is_missing_for_long(
+    seen: list[Missing], expected: bool
+) -> None:
+    assert at_rest([(2.0 * number, each) for number, each in enumerate(seen)], 8) is expected
