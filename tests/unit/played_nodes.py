@@ -1,6 +1,8 @@
 """Played nodes of a cluster: servers on loopback that store secrets as Infisical's API does."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -95,3 +97,13 @@ class PlayedNode:
         if name not in kept:
             return 404, {}
         return 200, {"secret": {"secretValue": "other" if self.lying else kept[name]}}
+
+
+@contextmanager
+def three_nodes() -> Iterator[list[PlayedNode]]:
+    """Three nodes of one cluster, until the context ends."""
+    store = Store()
+    played = [PlayedNode(f"node-{number}", store) for number in (1, 2, 3)]
+    yield played
+    for each in played:
+        each.close()

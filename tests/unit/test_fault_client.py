@@ -10,18 +10,15 @@ from tests.cluster.client import Client
 from tests.cluster.ledger import Attempt, Ledger, Outage, back_after, outages
 from tests.cluster.nodes import Balancer, Node
 from tests.cluster.place import Place
-from tests.unit.played_nodes import PlayedNode, Store
+from tests.unit.played_nodes import PlayedNode, three_nodes
 
 CREDENTIALS = {"INFISICAL_CLIENT_ID": "an-id", "INFISICAL_CLIENT_SECRET": "no-real-secret"}
 
 
 @pytest.fixture
 def nodes() -> Iterator[list[PlayedNode]]:
-    store = Store()
-    played = [PlayedNode(f"node-{number}", store) for number in (1, 2, 3)]
-    yield played
-    for each in played:
-        each.close()
+    with three_nodes() as played:
+        yield played
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.cluster.nodes import Node
 from tests.cluster.place import Place
 from tests.cluster.repair import Repair, repair
 from tests.staging.shell import StagingError
-from tests.unit.played_nodes import PlayedNode, Store
+from tests.unit.played_nodes import PlayedNode, three_nodes
 from tests.unit.suffering_cluster import SufferingCluster
 
 _DRAINED = "node a-1: manager, active, ready, no vote → manager, drain, ready, no vote"
@@ -28,11 +28,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def nodes() -> Iterator[list[PlayedNode]]:
-    store = Store()
-    played = [PlayedNode(f"node-{number}", store) for number in (1, 2, 3)]
-    yield played
-    for each in played:
-        each.close()
+    with three_nodes() as played:
+        yield played
 
 
 @pytest.fixture
