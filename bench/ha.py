@@ -11,8 +11,7 @@ from infisical_iac.errors import UserError
 from tests.cluster.fault import ONE_FAULT_SECONDS
 from tests.cluster.faults import FAULTS
 from tests.cluster.hosts import Cluster
-from tests.cluster.result import Result
-from tests.cluster.series import Failed, series
+from tests.cluster.series import series, wrong
 from tests.cluster.suffering import STEADY_SECONDS
 from tests.cluster.table import table
 from tests.staging import engine, ingress, stack
@@ -71,20 +70,20 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     known["load at the end"] = f"{os.getloadavg()[0]:.1f}"
-    wrong = [f"{each.fault}: {said}" for each in results for said in _wrong(each)]
+    sentences = [f"{each.fault}: {said}" for each in results for said in wrong(each)]
     text = _TEXT.format(
         steady=STEADY_SECONDS,
         bound=ONE_FAULT_SECONDS,
         others=_others(),
         results=table(results),
-        wrong="; ".join(wrong) + "." if wrong else "nothing.",
+        wrong="; ".join(sentences) + "." if sentences else "nothing.",
         deployed=deployed,
         all=time.monotonic() - began,
         machine=two_columns(("", ""), known.items()),
     )
     (REPOSITORY / "bench" / "ha.md").write_text(text)
     print(text)
-    return 1 if wrong else 0
+    return 1 if sentences else 0
 
 
 def _deployed(staging: StagingCluster) -> float:
@@ -103,10 +102,6 @@ def _others() -> str:
         for each in FAULTS.values()
         if each.because
     )
-
-
-def _wrong(result: Result | Failed) -> list[str]:
-    return [result.why] if isinstance(result, Failed) else result.wrong
 
 
 if __name__ == "__main__":

@@ -48,17 +48,11 @@ class Result:
 
     @property
     def wrong(self) -> list[str]:
-        """What must never happen and did, as sentences."""
+        """What must never happen and did, as sentences; times apart."""
         found = {
             f"{len(self.lost)} acknowledged writes are lost": self.lost,
             f"{len(self.report.wrong_reads)} reads were wrong": self.report.wrong_reads,
             "service did not come back by itself": not self.came_back,
-            f"service was back after {self.back_after:.1f} s, and has {self.within:.0f} s for it": (
-                self.came_back and self.back_after > self.within
-            ),
-            # Who comes back is one node, and must not cost more than its going did.
-            f"service paused for {self.later:.1f} s while the fault was undone and repaired, "
-            f"and has {ONE_FAULT_SECONDS:.0f} s for it": self.later > ONE_FAULT_SECONDS,
         }
         return [
             *(sentence for sentence, is_so in found.items() if is_so),
@@ -67,6 +61,23 @@ class Result:
             *self.restless,
             *self.repair.wrong,
         ]
+
+    def late(self, times: float = 1.0) -> list[str]:
+        """What took longer than its bound, as sentences.
+
+        Args:
+            times: how often the bounds are granted, on a machine that has much else to do.
+        """
+        # Who comes back is one node, and must not cost more than its going did.
+        bound, later = self.within * times, ONE_FAULT_SECONDS * times
+        found = {
+            f"service was back after {self.back_after:.1f} s, and has {bound:.0f} s for it": (
+                self.came_back and self.back_after > bound
+            ),
+            f"service paused for {self.later:.1f} s while the fault was undone and repaired, "
+            f"and has {later:.0f} s for it": self.later > later,
+        }
+        return [sentence for sentence, is_so in found.items() if is_so]
 
     @property
     def _outages(self) -> tuple[Outage, ...]:

@@ -29,6 +29,11 @@ def series(cluster: Cluster, faults: Iterable[str]) -> list[Result | Failed]:
     return [_suffered(cluster, fault) for fault in faults]
 
 
+def wrong(result: Result | Failed) -> list[str]:
+    """What must not be so of a fault that was measured, as sentences."""
+    return [result.why] if isinstance(result, Failed) else [*result.wrong, *result.late()]
+
+
 def _suffered(cluster: Cluster, fault: str) -> Result | Failed:
     try:
         return suffer(cluster, fault)

@@ -22,6 +22,8 @@ _NAME = "e2e-cluster"
 _DISK_GB = 5
 # What `make test` has time for.
 _ALWAYS = ("primary_killed",)
+# Times that the bounds are granted: other hosts are on this machine's processors meanwhile.
+_BESIDE_OTHERS = 3
 # Another configuration of the same content but for a line, as somebody makes it by hand.
 _REPLACE_CONFIG = """
 service=infisical_sentinel-2
@@ -106,7 +108,9 @@ def test_what_drifted_is_told_and_repaired_in_one_run(cluster: Cluster) -> None:
     [pytest.param(each, marks=() if each in _ALWAYS else pytest.mark.cluster) for each in FAULTS],
 )
 def test_a_fault_costs_no_write_and_service_is_back_by_itself(cluster: Cluster, fault: str) -> None:
-    assert suffer(cluster, fault).wrong == []
+    result = suffer(cluster, fault)
+    assert result.wrong == []
+    assert result.late(_BESIDE_OTHERS) == []
 
 
 @pytest.mark.cluster

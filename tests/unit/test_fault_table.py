@@ -86,12 +86,13 @@ def test_a_row_tells_of_a_fault_that_was_not_measured() -> None:
 def test_service_has_a_time_in_which_it_must_be_back(
     fault: str, ended: float, wrong: list[str]
 ) -> None:
-    assert result(fault, report=away((100, 103), (110, ended)), over=200).wrong == wrong
+    assert result(fault, report=away((100, 103), (110, ended)), over=200).late() == wrong
 
 
 def test_a_host_that_comes_back_costs_no_more_than_one_that_goes() -> None:
-    assert result(report=away((130, 159))).wrong == []
-    (wrong,) = result(report=away((130, 161))).wrong
+    assert result(report=away((130, 159))).late() == []
+    (wrong,) = result(report=away((130, 161))).late()
+    assert result(report=away((130, 161))).late(times=2) == []
     assert wrong.startswith("service paused for 31.0 s while the fault was undone and repaired")
 
 
