@@ -19,6 +19,7 @@
 #   swarm.sh ready <seconds>                  waits until the host's part works
 . ./basics.sh
 . ./forgetting.sh
+. ./overlays.sh
 file=$root/keys/swarm_unlock_key
 
 state() { docker info --format '{{ .Swarm.LocalNodeState }}' 2>/dev/null; }
@@ -37,6 +38,7 @@ begin() {
     esac
     # One that was begun here before, and whose key was not kept, keeps nothing either.
     abandon
+    forget_interfaces
     marked
     forget_stack
     rm -f "$root/stack.yaml" "$root/stack.json"
@@ -63,6 +65,7 @@ join() {
     *)
         # What is left of another swarm, if the host was in one that this project made.
         abandon
+        forget_interfaces
         marked
         forget_stack
         body=$(

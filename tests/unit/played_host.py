@@ -11,6 +11,7 @@ MAIN = "infisical_postgres"
 _PLACES = (
     "/etc/infisical",
     "/etc/systemd/",
+    "/sys/class/net/",
     "/sys/module/",
     "/var/lib/infisical-",
     "/var/lib/docker/",

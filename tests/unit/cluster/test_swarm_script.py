@@ -214,6 +214,19 @@ def test_the_unit_opens_it_when_docker_starts(host: PlayedHost) -> None:
     assert host.read("/opened") == f"{_KEY}\n"
 
 
+@pytest.mark.parametrize("step", [("swarm-unlock",), ("swarm", "begin", "10.0.0.1", "pool", "720")])
+def test_what_docker_left_of_a_network_is_in_no_new_ones_way(
+    host: PlayedHost, tmp_path: Path, step: tuple[str, ...]
+) -> None:
+    (tmp_path / "programs" / "ip").write_text('#!/bin/sh\necho "ip $*" >>"$HOST/calls"\n')
+    (tmp_path / "programs" / "ip").chmod(0o755)
+    for name in ("vx-001002-fu51t", "vx-of-somebody", "eth0"):
+        host.write(f"/sys/class/net/{name}/mtu", "1500")
+    host.ok(step)
+    interfaces = [call for call in _calls(host) if call.startswith("ip ")]
+    assert interfaces == ["ip link delete vx-001002-fu51t"]
+
+
 def test_the_unit_fails_where_the_key_does_not_open_it(host: PlayedHost) -> None:
     host.write("/state", "pending\n")
     done = host.run("swarm-unlock")
