@@ -22,15 +22,17 @@ _LEADER = "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'"
 _NODES = "docker node ls --format '{{.Hostname}} {{.Status}} {{.ManagerStatus}}'"
 _SERVICES = "docker service ls --format '{{.Name}} {{.Replicas}}'"
 _STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
-_INVENTORY = "inventory/staging_cluster.py"
+_Given = Mapping[str, str] | None
+INVENTORY = "inventory/staging_cluster.py"
 _CREDENTIALS = "cat /etc/infisical/deployer.env"
 
 
 class Cluster:
-    """The hosts of a staging cluster that was deployed to."""
+    """The hosts of a staging cluster that was deployed to, and the inventory that names them."""
 
-    def __init__(self, name: str = "cluster") -> None:
+    def __init__(self, name: str = "cluster", inventory: str = INVENTORY) -> None:
         self.staging = StagingCluster(name)
+        self.inventory = inventory
         self._hosts = self.staging.hosts
         self.numbers = tuple(range(1, len(self._hosts) + 1))
 
@@ -97,15 +99,15 @@ class Cluster:
         leading = (n for n in self.numbers if f"{self._hostname(n)} Leader" in listed)
         return next(leading, None)
 
-    def deploy(self, data: Mapping[str, str] | None = None) -> Run:
+    def deploy(self, data: _Given = None, environment: _Given = None) -> Run:
         """Run the deploy on the whole cluster; `data` are settings that differ."""
-        environment = {"STAGING_CLUSTER": self.staging.name}
-        return deploy(inventory=_INVENTORY, environment=environment, data=data)
+        own = {"STAGING_CLUSTER": self.staging.name, **(environment or {})}
+        return deploy(inventory=self.inventory, environment=own, data=data)
 
-    def command(self, *arguments: str) -> Done:
-        """Run `infisical-iac <arguments>` on the whole cluster."""
-        environment = {"STAGING_CLUSTER": self.staging.name}
-        return infisical_iac("", *arguments, "-i", _INVENTORY, environment=environment)
+    def command(self, *arguments: str, inventory: str = "") -> Done:
+        """Run `infisical-iac <arguments>` on the whole cluster, by another inventory if given."""
+        own = {"STAGING_CLUSTER": self.staging.name}
+        return infisical_iac("", *arguments, "-i", inventory or self.inventory, environment=own)
 
     def planned(self) -> list[str]:
         """The items of `infisical-iac plan`, and what is unknown; raises AssertionError."""

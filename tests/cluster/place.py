@@ -15,17 +15,20 @@ _SETTING_UP_SECONDS = 20.0
 
 @dataclass
 class Place:
-    """A project and an environment, and the deployer's token."""
+    """A folder in an environment of a project, and the deployer's token."""
 
     credentials: Mapping[str, str] = field(repr=False)
     project_id: str = ""
     token: str = field(default="", repr=False)
+    project: str = PROJECT
+    environment: str = ENVIRONMENT
+    folder: str = "/"
 
     def set_up(self, node: Node) -> "Place":
         """Log in, and have the project; raises httpx.HTTPError where that fails."""
         self.log_in(node)
         projects = self._told(node, "GET", "/api/v1/projects")["projects"]
-        found = [each["id"] for each in projects if each["slug"] == PROJECT]
+        found = [each["id"] for each in projects if each["slug"] == self.project]
         self.project_id = found[0] if found else self._made(node)
         return self
 
@@ -47,7 +50,11 @@ class Place:
     @property
     def fields(self) -> dict[str, str]:
         """Where a secret is, as fields of a body or a query."""
-        return {"projectId": self.project_id, "environment": ENVIRONMENT, "secretPath": "/"}
+        return {
+            "projectId": self.project_id,
+            "environment": self.environment,
+            "secretPath": self.folder,
+        }
 
     def write(self, node: Node, name: str, value: str, seconds: float) -> httpx.Response:
         """Create a secret."""
@@ -66,9 +73,13 @@ class Place:
         return {each["secretKey"]: each["secretValue"] for each in told["secrets"]}
 
     def _made(self, node: Node) -> str:
-        body = {"projectName": PROJECT, "slug": PROJECT, "shouldCreateDefaultEnvs": False}
+        body = {
+            "projectName": self.project,
+            "slug": self.project,
+            "shouldCreateDefaultEnvs": False,
+        }
         project: str = self._told(node, "POST", "/api/v1/projects", json=body)["project"]["id"]
-        environment = {"name": ENVIRONMENT, "slug": ENVIRONMENT}
+        environment = {"name": self.environment, "slug": self.environment}
         self._told(node, "POST", f"/api/v1/projects/{project}/environments", json=environment)
         return project
 

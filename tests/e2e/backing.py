@@ -27,13 +27,13 @@ _RESTIC = "RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password restic"
 _SECONDS = 60
 
 
-def inventory(directory: Path, **settings: Any) -> str:
-    """An inventory of the staging host with settings that differ."""
-    file = directory / "inventory.py"
+def inventory(directory: Path, of: str = "inventory/staging.py", /, **settings: Any) -> str:
+    """An inventory of the same name as another one, with settings that differ."""
+    group, file = Path(of).stem, directory / Path(of).name
     file.write_text(
         "import runpy\n"
-        "[(name, data)] = runpy.run_path('inventory/staging.py')['staging']\n"
-        f"staging = [(name, {{**data, **{settings!r}}})]\n"
+        f"_hosts = runpy.run_path({of!r})[{group!r}]\n"
+        f"{group} = [(name, {{**data, **{settings!r}}}) for name, data in _hosts]\n"
     )
     return str(file)
 

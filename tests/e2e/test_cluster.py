@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -12,11 +11,8 @@ from tests.cluster.faults import FAULTS
 from tests.cluster.hosts import Cluster
 from tests.cluster.place import Place
 from tests.cluster.suffering import suffer
-from tests.e2e.conftest import FirstDeploy, frozen
-from tests.e2e.looking import reset_stack
-from tests.staging import copies, ingress, stack
-from tests.staging.cluster import StagingCluster
-from tests.staging.host import StagingHost
+from tests.e2e import clusters
+from tests.e2e.conftest import FirstDeploy
 
 _NAME = "e2e-cluster"
 _DISK_GB = 5
@@ -51,29 +47,9 @@ _SYNC = "etcdctl get --consistency=s --print-value-only /patroni/infisical/sync"
 @pytest.fixture(scope="module")
 def cluster(first: FirstDeploy) -> Iterator[Cluster]:
     """Three hosts with Docker and the images, and nothing of Infisical, deployed to."""
-    first.run.ok()
-    stack.ensure_cluster()
-    staging = StagingCluster(_NAME)
-    staging.down()
-    _bare(staging)
-    ingress.choose(staging, "caddy")
-    made = Cluster(_NAME)
-    made.deploy().ok()
-    yield made
-    staging.down()
-
-
-def _bare(staging: StagingCluster) -> None:
-    """Have the hosts that are missing, with Docker and the images, and nothing of Infisical."""
-    there = {host.name for host in staging.hosts}
-
-    def boot(host: StagingHost) -> None:
-        if host.name not in there:
-            copies.copy(frozen(), host)
-
-    staging.up(disk_gb=_DISK_GB, boot=boot)
-    with ThreadPoolExecutor(len(staging.hosts)) as pool:
-        list(pool.map(reset_stack, [host for host in staging.hosts if host.name not in there]))
+    with clusters.fresh(first, _NAME) as staging:
+        clusters.bare(staging, _DISK_GB)
+        yield clusters.deployed(staging)
 
 
 def test_the_second_run_changes_nothing(cluster: Cluster) -> None:
@@ -136,7 +112,7 @@ def test_a_cluster_is_made_anew_around_the_one_host_that_is_left(cluster: Cluste
     assert "'Two of three lost'" in refused.stderr
     for host in lost:
         host.down()
-    _bare(cluster.staging)
+    clusters.bare(cluster.staging, _DISK_GB)
     cluster.host(left).run(_FORGET_SWARM)
     cluster.deploy().ok()
     place.log_in(nodes[0])

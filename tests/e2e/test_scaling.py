@@ -4,12 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import dying_script, looking, upgrading
-from tests.e2e.conftest import FirstDeploy, frozen
+from tests.e2e import clusters, dying_script, looking, upgrading
+from tests.e2e.conftest import FirstDeploy
 from tests.e2e.dying_script import KILLED
 from tests.e2e.running import PROGRAM, Done, infisical_iac
-from tests.staging import copies, stack
-from tests.staging.cluster import StagingCluster
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.cluster
@@ -22,17 +20,12 @@ _GIVE_UP = ("destroy", "--volumes", "--no-backup", "--confirm", "staging")
 @pytest.fixture(scope="module")
 def hosts(first: FirstDeploy) -> Iterator[list[StagingHost]]:
     """A single host with secrets, and two with nothing of Infisical."""
-    first.run.ok()
-    stack.ensure_cluster()
-    staging = StagingCluster(_NAME)
-    staging.down()
-    staging.up(boot=lambda host: copies.copy(frozen(), host))
-    alone, *others = staging.hosts
-    for each in others:
-        assert infisical_iac(each.name, *_GIVE_UP).returncode == 0
-    looking.write_secrets(alone, "/backend", _SECRETS)
-    yield [alone, *others]
-    staging.down()
+    with clusters.fresh(first, _NAME) as staging:
+        alone, *others = clusters.boot(staging)
+        for each in others:
+            assert infisical_iac(each.name, *_GIVE_UP).returncode == 0
+        looking.write_secrets(alone, "/backend", _SECRETS)
+        yield [alone, *others]
 
 
 def test_a_single_host_becomes_a_cluster_and_a_single_host_again(hosts: list[StagingHost]) -> None:
