@@ -6,6 +6,8 @@ from datetime import datetime
 
 from infisical_iac import condition as single
 from infisical_iac.auditing import doings_of
+from infisical_iac.cluster import last_run
+from infisical_iac.cluster.last_run import LastRun
 from infisical_iac.cluster.node_state import Nodes
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.condition import ConditionState, Row, Running
@@ -35,8 +37,8 @@ def rows(
         _fullest(nodes),
         _certificate(nodes, settings, now),
         *single.credentials(nodes[lead].condition, now),
-        _newest(nodes, lambda each: single.backup(each, settings, now), lambda each: each.backups),
-        _newest(nodes, lambda each: single.drill(each, now), lambda each: each.drills),
+        _last_run(nodes, settings, _backups(settings, now)),
+        _last_run(nodes, settings, _drills(now)),
         single.last_apply(doings_of(logs)),
         drift,
     ]
@@ -138,12 +140,18 @@ def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
     return row if row.ok or settings.ingress == "none" else replace(row, text=f"{name}: {row.text}")
 
 
-def _newest(
-    nodes: Nodes, judge: Callable[[ConditionState], Row], read: Callable[[ConditionState], str]
-) -> Row:
-    """The row of the node whose record is the newest, with its name."""
-    records = {name: read(node.condition) for name, node in nodes.items()}
-    ended = {name: single.ended(record) for name, record in records.items()}
-    name = max(ended, key=lambda each: ended[each])
-    row = judge(nodes[name].condition)
-    return replace(row, text=f"{name}: {row.text}") if records[name] else row
+def _last_run(nodes: Nodes, settings: Settings, look: Callable[[ConditionState], LastRun]) -> Row:
+    """The row of the last backup or drill; nodes without data make none."""
+    runs = {name: look(node.condition) for name, node in nodes.items()}
+    with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
+    kinds = {each.name: each.kind for each in settings.backup_targets}
+    own = {name for name, kind in kinds.items() if kind == "directory"}
+    return last_run.told(with_data or runs, own=own, shared=kinds.keys() - own)
+
+
+def _backups(settings: Settings, now: datetime) -> Callable[[ConditionState], LastRun]:
+    return lambda each: LastRun(each.backups, single.backup(each, settings, now))
+
+
+def _drills(now: datetime) -> Callable[[ConditionState], LastRun]:
+    return lambda each: LastRun(each.drills, single.drill(each, now))

@@ -1,0 +1,77 @@
+"""Which node's last backup the status of a cluster tells, and which node's last drill."""
+
+import json
+
+import pytest
+
+from infisical_iac.cluster.last_run import LastRun, told
+from infisical_iac.condition import Row
+
+_NONE = LastRun("", Row("Last backup", "none yet, 30 h after they were set up", ok=False))
+
+
+def _backup(minute: int, **errors: str) -> LastRun:
+    """A run of 02:<minute> UTC that was for these targets, each with its error."""
+    targets = [{"name": name, "error": error} for name, error in errors.items()]
+    failure = "; ".join(filter(None, errors.values()))
+    record = json.dumps({"ended": f"2026-11-26T02:{minute:02}:00Z", "targets": targets})
+    return LastRun(record, Row("Last backup", failure or "saved", ok=not failure))
+
+
+def _drill(minute: int, target: str, failure: str = "") -> LastRun:
+    record = json.dumps({"ended": f"2026-11-26T04:{minute:02}:00Z", "target": target})
+    return LastRun(record, Row("Last drill", failure or "proven", ok=not failure))
+
+
+def _told(*runs: LastRun, own: tuple[str, ...] = ("local",)) -> tuple[str, bool]:
+    row = told({f"s{n}": run for n, run in enumerate(runs, 1)}, own=own, shared=("bucket",))
+    return row.text, row.ok
+
+
+def test_where_all_are_well_the_newest_is_told() -> None:
+    assert _told(_backup(30, local="", bucket=""), _backup(50, local="")) == ("s2: saved", True)
+    assert _told(_drill(50, "bucket"), _drill(30, "local")) == ("s1: proven", True)
+
+
+def test_a_failure_is_told_though_another_node_has_saved_for_itself_since() -> None:
+    runs = _backup(30, local="", bucket="no answer"), _backup(50, local="")
+    assert _told(*runs) == ("s1: no answer", False)
+    assert _told(_drill(30, "local", "altered"), _drill(50, "bucket")) == ("s1: altered", False)
+
+
+@pytest.mark.parametrize(
+    ("failed", "since"),
+    [
+        (_backup(30, local="", bucket="no answer"), _backup(50, local="", bucket="")),
+        (_drill(30, "bucket", "altered"), _drill(50, "bucket")),
+    ],
+)
+def test_what_all_share_is_well_once_any_node_has_done_it_well(
+    failed: LastRun, since: LastRun
+) -> None:
+    assert _told(failed, since)[1]
+    assert _told(since, failed)[1]
+
+
+def test_what_was_well_before_does_not_count() -> None:
+    assert not _told(_backup(30, local="", bucket=""), _backup(50, local="", bucket="away"))[1]
+
+
+def test_a_directory_is_the_nodes_own() -> None:
+    runs = _backup(30, local="no space", bucket=""), _backup(50, local="", bucket="")
+    assert _told(*runs) == ("s1: no space", False)
+
+
+def test_a_node_that_has_made_none_in_its_own_is_told_by_its_name() -> None:
+    assert _told(_backup(30, local=""), _NONE) == (f"s2: {_NONE.row.text}", False)
+
+
+def test_one_node_saves_for_all_where_no_target_is_a_nodes_own() -> None:
+    assert _told(_NONE, _backup(30, bucket=""), own=()) == ("s2: saved", True)
+    assert not _told(_NONE, _NONE, own=())[1]
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"targets": [{}]}'])
+def test_a_record_that_cannot_be_read_is_told(record: str) -> None:
+    unread = LastRun(record, Row("Last backup", "its record can't be read", ok=False))
+    assert _told(_backup(30, local=""), unread) == ("s2: its record can't be read", False)
