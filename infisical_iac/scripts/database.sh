@@ -11,10 +11,7 @@
 #   change_password            has the database know the one in its place
 . ./containers.sh
 keys=/etc/infisical/keys
-# Past HAProxy, which would end a session that waits for long. A primary that is none any more
-# takes no write, for it has no synchronous standby.
-primary='--env PGHOST=postgres-1,postgres-2,postgres-3 --env PGTARGETSESSIONATTRS=primary
---env PGCONNECT_TIMEOUT=5 --env PGPASSWORD'
+servers='postgres-1 postgres-2 postgres-3'
 
 find_database() {
     database=$(container postgres)
@@ -24,16 +21,30 @@ find_database() {
     }
     swarm=$(docker inspect --format '{{ index .Config.Labels "com.docker.swarm.service.name" }}' \
         "$database")
+    ! clustered || hosts=$(hosts)
 }
 
 clustered() { test -n "$swarm"; }
 
-# The password is in the environment, never an argument.
+# The one that Patroni holds for the primary, before all: a standby may not know yet of a database or
+# a password that was just made, and who is refused there is not sent on to the next.
+hosts() {
+    first=$(timeout 20 docker exec "$database" sh -c 'for server; do
+        curl --silent --fail --output /dev/null --max-time 4 "http://$server:8008/primary" &&
+            echo "$server" && break
+    done' sh $servers 2>/dev/null) || true
+    echo $first $servers | tr ' ' ','
+}
+
+# Past HAProxy, which would end a session that waits for long. A primary that is none any more
+# takes no write, for it has no synchronous standby. The password is in the environment, never an
+# argument.
 in_database() {
     if clustered; then
         PGPASSWORD=$(cat "${password_file:-$keys/postgres_password}") \
-            ${within-} docker exec --interactive --env PGAPPNAME="${as-infisical-iac}" $primary \
-            "$database" "$@"
+            ${within-} docker exec --interactive --env PGAPPNAME="${as-infisical-iac}" \
+            --env PGHOST="$hosts" --env PGTARGETSESSIONATTRS=primary --env PGCONNECT_TIMEOUT=5 \
+            --env PGPASSWORD "$database" "$@"
     else
         ${within-} docker exec --interactive --env PGAPPNAME="${as-infisical-iac}" "$database" "$@"
     fi

@@ -1,0 +1,62 @@
+"""Which of a cluster's PostgreSQLs a script speaks to first."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.rendering import script_file
+
+# What is run in the container runs here; a session prints whom it would ask.
+_DOCKER = """#!/bin/sh
+case "$1 $*" in
+ps*) echo "aa / infisical_postgres-1/ Up 5 seconds" ;;
+inspect*State.Status*) echo running ;;
+inspect*) echo "$SERVICE" ;;
+"exec "*--interactive*) echo "$@" | tr ' ' '\\n' | sed -n 's/^PGHOST=//p' ;;
+exec*) shift 2; "$@" ;;
+esac
+"""
+_CURL = """#!/bin/sh
+for url; do :; done
+test "$url" = "http://$PRIMARY:8008/primary"
+"""
+
+
+def _asked(directory: Path, *, service: str, primary: str) -> str:
+    for name, text in (("docker", _DOCKER), ("curl", _CURL)):
+        (directory / name).write_text(text)
+        (directory / name).chmod(0o755)
+    (directory / "password").write_text("obviously-fake")
+    ran = subprocess.run(
+        ["sh", "-euc", f"{script_file('database')}\npassword_file=password\nfind_database; sql"],
+        cwd=directory,
+        env={
+            "PATH": f"{directory}:{os.environ['PATH']}",
+            "SERVICE": service,
+            "PRIMARY": primary,
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("primary", "asked"),
+    [
+        ("postgres-1", "postgres-1,postgres-1,postgres-2,postgres-3"),
+        ("postgres-3", "postgres-3,postgres-1,postgres-2,postgres-3"),
+        ("nobody", "postgres-1,postgres-2,postgres-3"),
+    ],
+)
+def test_the_primary_is_asked_before_a_standby_that_may_not_know_of_it_yet(
+    tmp_path: Path, primary: str, asked: str
+) -> None:
+    assert _asked(tmp_path, service="infisical_postgres-1", primary=primary) == asked
+
+
+def test_the_one_of_a_single_host_is_asked_in_its_container(tmp_path: Path) -> None:
+    assert _asked(tmp_path, service="", primary="postgres-1") == ""
