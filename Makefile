@@ -42,9 +42,10 @@ test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/pytest -n 2 --dist loadfile tests/network
 	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster" tests/e2e
 
-test-cluster: $(VENV)/.installed ## Break a cluster in ten ways, and move to one and back: what `make test` has no time for
+test-cluster: $(VENV)/.installed ## Break a cluster in ten ways, operate one by its commands, move to one and back
 	@$(RUN)/python -m tests.tools
-	@$(RUN)/pytest tests/e2e/test_cluster.py tests/e2e/test_scaling.py
+	@$(RUN)/pytest tests/e2e/test_cluster.py tests/e2e/test_cluster_commands.py \
+	    tests/e2e/test_scaling.py
 
 bench: $(VENV)/.installed ## Measure against Ansible, a shell script and the SDK, large backups and faults, into bench/*.md
 	@$(RUN)/python -m bench

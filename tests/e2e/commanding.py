@@ -1,0 +1,153 @@
+"""What the tests of commands on a cluster share: each host and each node's own way in, asked."""
+
+import json
+import shlex
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from infisical_iac.api import contents
+from tests.cluster.hosts import Cluster
+from tests.cluster.nodes import Node
+from tests.cluster.place import Place
+from tests.e2e import looking
+from tests.e2e.backing import LOCAL
+from tests.e2e.running import Done
+
+KEYS = "/etc/infisical/keys"
+OPENED = ("database", "redis", "restic")
+SECRETS = "SELECT count(*) FROM secrets_v2"
+MIGRATIONS = "SELECT count(*) FROM infisical_migrations"
+ASIDE = "SELECT count(*) FROM pg_database WHERE datname LIKE 'infisical_before_%'"
+# What the later release of the stand-in adds.
+ADDED = (
+    "SELECT count(*) FROM information_schema.columns "
+    "WHERE table_name = 'secrets_v2' AND column_name = 'origin'"
+)
+_FOLDER = "/backend"
+_REPLICAS = (
+    "docker ps --filter label=com.docker.swarm.service.name=infisical_infisical "
+    "--format '{{.Image}}'"
+)
+_AGREE_SECONDS = 60
+_ASK_SECONDS = 20.0
+_RESTIC = f"restic --no-lock --repo {LOCAL['repository']} --password-file {{}} cat config"
+# By the key, a host's own servers, what is asked of each, and how it answers whom it lets in.
+_ASKED = {
+    "database": (
+        (
+            "postgres-{n}",
+            'PGPASSWORD="$(cat)" psql -XqAt -h postgres-{n} infisical infisical -c "SELECT 1"',
+            "1",
+        ),
+    ),
+    "redis": (
+        ("redis-{n}", 'REDISCLI_AUTH="$(cat)" redis-cli ping', "PONG"),
+        ("sentinel-{n}", 'REDISCLI_AUTH="$(cat)" redis-cli -p 26379 ping', "PONG"),
+    ),
+}
+
+
+def ok(cluster: Cluster, *arguments: str, inventory: str = "") -> Done:
+    """Run `infisical-iac <arguments>`, which must succeed."""
+    done = cluster.command(*arguments, inventory=inventory)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def place(cluster: Cluster, node: Node) -> Place:
+    """The backend's folder of production, for the deployer who logs in at a node."""
+    here = Place(
+        cluster.credentials(),
+        project=looking.PROJECT,
+        environment="production",
+        folder=_FOLDER,
+    )
+    return here.set_up(node)
+
+
+def secrets(cluster: Cluster) -> list[dict[str, str]]:
+    """The backend's secrets, as each node's own way in gives them to who logs in there."""
+    return [place(cluster, node).all(node) for node in cluster.nodes()]
+
+
+def alter(cluster: Cluster, number: int, *, change: Mapping[str, str], delete: str) -> None:
+    """Give some of the backend's secrets another value and delete one, at one host."""
+    with looking.deployer(cluster.host(number)) as client:
+        project = contents.project(client, looking.PROJECT)
+        assert project is not None
+        where = {"projectId": project["id"], "environment": "production", "secretPath": _FOLDER}
+        for name, value in change.items():
+            client.patch(f"/api/v4/secrets/{name}", json={**where, "secretValue": value})
+        client.delete(f"/api/v4/secrets/{delete}", json=where)
+
+
+def logs_in(cluster: Cluster, variables: Mapping[str, str]) -> list[int]:
+    """The status that each node answers a login with that has a service's variables."""
+    body = {
+        "clientId": variables["INFISICAL_CLIENT_ID"],
+        "clientSecret": variables["INFISICAL_CLIENT_SECRET"],
+    }
+    path = "/api/v1/auth/universal-auth/login"
+    answers = [node.ask("POST", path, _ASK_SECONDS, json=body) for node in cluster.nodes()]
+    return [each.status_code for each in answers]
+
+
+def takes(cluster: Cluster, here: Place) -> list[int]:
+    """The status that each node answers who reads with a token from before."""
+    options = {"params": here.fields, "headers": here.headers}
+    path = "/api/v4/secrets"
+    answers = [node.ask("GET", path, _ASK_SECONDS, **options) for node in cluster.nodes()]
+    return [each.status_code for each in answers]
+
+
+def agreed(cluster: Cluster, statement: str) -> str:
+    """What all three PostgreSQLs answer, each on its own, once a minute at most has passed.
+
+    A standby may not yet show what was acknowledged.
+    """
+    end = time.monotonic() + _AGREE_SECONDS
+    while True:
+        answers = [cluster.sql(number, statement) for number in cluster.numbers]
+        if len(set(answers)) == 1 and answers[0]:
+            return answers[0]
+        assert time.monotonic() < end, answers
+        time.sleep(1)
+
+
+def versions(cluster: Cluster) -> list[str]:
+    """The versions of Infisical's replicas, of all hosts in their order."""
+    images = "\n".join(on_each(cluster, _REPLICAS)).split()
+    return [image.partition("@")[0].rpartition(":")[2] for image in images]
+
+
+def digests(cluster: Cluster, path: str) -> list[str]:
+    """The SHA-256 of a file on each host."""
+    return [each.split()[0] for each in on_each(cluster, f"sha256sum {path}")]
+
+
+def opens(cluster: Cluster, key: str, file: str) -> list[bool]:
+    """Whether the password in a file on each host opens what there is of a key's there."""
+    return [_opens(cluster, number, key, file) for number in cluster.numbers]
+
+
+def _opens(cluster: Cluster, number: int, key: str, file: str) -> bool:
+    if key == "restic":
+        done = cluster.host(number).run(_RESTIC.format(file), check=False)
+        return done.returncode == 0
+    found = set()
+    for service, command, answer in _ASKED[key]:
+        given = f"sh -c {shlex.quote(command.format(n=number))} <{file}"
+        found.add(cluster.inside(number, service.format(n=number), given) == answer)
+    assert len(found) == 1, f"the servers of {key} on host {number} are not of one mind"
+    return found.pop()
+
+
+def told(cluster: Cluster, *arguments: str) -> Any:
+    """The JSON that a command prints, which must succeed."""
+    return json.loads(ok(cluster, *arguments, "--json").stdout)
+
+
+def on_each(cluster: Cluster, command: str) -> list[str]:
+    """What a command prints on each host."""
+    return [cluster.host(number).run(command).stdout.strip() for number in cluster.numbers]

@@ -1,0 +1,277 @@
+"""The commands that operate a cluster, from its first backup to its end, one after the other.
+
+Each test goes on where the one before has ended; the last one takes the cluster away.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from pyrage.x25519 import Identity
+
+from infisical_iac.recovery import sheet
+from infisical_iac.recovery.recipients import identities
+from infisical_iac.recovery.sealing import open_sheet
+from infisical_iac.rotation.known import named
+from tests.cluster.hosts import INVENTORY, Cluster
+from tests.e2e import backing, clusters, commanding, drilling, looking, upgrading
+from tests.e2e.backing import LOCAL, inventory
+from tests.e2e.commanding import agreed, digests, ok, on_each, opens, secrets, told, versions
+from tests.e2e.conftest import FirstDeploy
+from tests.e2e.drifts import DRIFTS
+from tests.e2e.running import REPOSITORY
+from tests.e2e.upgrading import ADDS, WAS
+
+pytestmark = pytest.mark.cluster
+_NAME = "e2e-commands"
+_ACCESS = {
+    "INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID": "obviously-fake-id",
+    "INFISICAL_BACKUP_BUCKET_SECRET_ACCESS_KEY": "obviously/fake+secret",
+}
+_SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
+_CREDENTIALS = "/etc/infisical/credentials/backend.development.env"
+_ROTATED = ("backend", "--env", "development")
+_LOG = "/var/log/infisical-iac/audit.jsonl"
+_OLD = "/root/old"
+_SNAPSHOTS = f"ls {LOCAL['repository']}/snapshots 2>/dev/null | wc -l"
+_PEOPLE = "\npeople:\n  ben@example.com:\n    production: {/backend: viewer}\n"
+_UNLOCKS = "docker swarm unlock-key --quiet | tr -d '\\n' | sha256sum"
+_LEFT = (
+    "docker ps --all --quiet; docker volume ls --quiet --filter name=infisical; "
+    "docker network ls --quiet --filter name=infisical"
+)
+_DONE = [
+    *("backup", "drill", "drill", "restore", "apply", "rollback"),
+    *("keys", "keys", "keys", "keys", "rotation", "rotation"),
+    *("workspace", "workspace", "workspace", "recovery-kit"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three hosts with secrets, whose backups go into a directory of each and a bucket of all."""
+    with clusters.fresh(first, _NAME) as staging:
+        clusters.bare(staging)
+        with backing.s3_server(backing.gateway(staging.hosts[0])) as url:
+            bucket = {"name": "bucket", "repository": f"s3:{url}/backups/infisical"}
+            directory = tmp_path_factory.mktemp("commands")
+            own = inventory(directory, INVENTORY, backup_targets=(LOCAL, bucket))
+            made = clusters.deployed(staging, own, _ACCESS)
+            looking.write_secrets(made.host(1), "/backend", _SECRETS)
+            yield made
+
+
+def test_each_node_saves_in_its_own_directory_and_the_leader_in_the_bucket_too(
+    cluster: Cluster,
+) -> None:
+    assert secrets(cluster) == [_SECRETS] * 3
+    saved = told(cluster, "backup", "now")["saved"]
+    assert [(each["name"], each["snapshots"]) for each in saved] == [("local", 1), ("bucket", 1)]
+    listed = told(cluster, "backup", "list")
+    snapshots = {each["name"]: each["snapshots"] for each in listed}
+    count = int(agreed(cluster, commanding.SECRETS))
+    for each in saved:
+        (found,) = snapshots[each["name"]]
+        assert (found["id"], found["secrets"]) == (each["snapshot"], count)
+    alone = on_each(cluster, _SNAPSHOTS)
+    assert sorted(alone) == ["0", "0", "1"], "only the lead was asked"
+    leader = cluster.leader()
+    for number in cluster.numbers:
+        ran = backing.ran(cluster.host(number))
+        names = ["local", "bucket"] if number == leader else ["local"]
+        assert ([each.name for each in ran.targets], ran.failure) == (names, "")
+    assert on_each(cluster, _SNAPSHOTS) == [str(int(each) + 1) for each in alone]
+
+
+@pytest.mark.parametrize("target", ["local", "bucket"])
+def test_a_drill_proves_the_snapshot_of_a_target(cluster: Cluster, target: str) -> None:
+    (listed,) = (each for each in told(cluster, "backup", "list") if each["name"] == target)
+    snapshot = max(listed["snapshots"], key=lambda each: each["at"])
+    done = ok(cluster, "restore", "--drill", "--from", target)
+    assert f": snapshot {snapshot['id']} of {target}, made at " in done.stdout
+    assert f": {agreed(cluster, commanding.SECRETS)} secrets in " in done.stdout
+    assert "read as deployer, the canary lives" in done.stdout
+    for number in cluster.numbers:
+        assert drilling.left(cluster.host(number)) == ""
+
+
+def test_a_restore_brings_back_what_was_changed_and_deleted_since(cluster: Cluster) -> None:
+    commanding.alter(cluster, 2, change={"KEY_1": "fake-and-changed"}, delete="KEY_2")
+    looking.write_secrets(cluster.host(3), "/backend", {"SINCE": "obviously-fake"})
+    changed = {**_SECRETS, "KEY_1": "fake-and-changed", "SINCE": "obviously-fake"}
+    del changed["KEY_2"]
+    assert secrets(cluster) == [changed] * 3
+    assert agreed(cluster, commanding.ASIDE) == "0"
+    done = ok(cluster, "restore", "--yes", "--from", "bucket")
+    assert "6 of 6 log in" in done.stderr
+    assert secrets(cluster) == [_SECRETS] * 3
+    assert agreed(cluster, commanding.ASIDE) == "1"
+    assert cluster.planned() == []
+
+
+def test_an_upgrade_reaches_every_node_and_a_rollback_takes_it_back(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    for number in cluster.numbers:
+        upgrading.make_later(cluster.host(number), ADDS)
+    newer = inventory(tmp_path, cluster.inventory, infisical_version=ADDS)
+    migrations = agreed(cluster, commanding.MIGRATIONS)
+    assert (versions(cluster), agreed(cluster, commanding.ADDED)) == ([WAS] * 3, "0")
+    done = ok(cluster, "apply", "--yes", inventory=newer)
+    assert "Read as before: 20 secrets and the canary." in done.stderr
+    assert (versions(cluster), agreed(cluster, commanding.ADDED)) == ([ADDS] * 3, "1")
+    assert secrets(cluster) == [_SECRETS] * 3
+    ok(cluster, "plan", inventory=newer)
+
+    looking.write_secrets(cluster.host(2), "/backend", {"NEWER": "obviously-fake"})
+    assert secrets(cluster) == [{**_SECRETS, "NEWER": "obviously-fake"}] * 3
+    (release,) = told(cluster, "rollback", "--list")
+    assert (release["infisical"], str(release["migrations"])) == (WAS, migrations)
+    done = ok(cluster, "rollback", "--confirm", release["release"], inventory=newer)
+    assert f'Set infisical_version = "{WAS}"' in done.stdout
+    assert (versions(cluster), agreed(cluster, commanding.ADDED)) == ([WAS] * 3, "0")
+    assert secrets(cluster) == [_SECRETS] * 3
+    assert cluster.planned() == []
+
+
+@pytest.mark.parametrize("key", ["database", "redis", "restic", "auth-secret"])
+def test_a_new_key_is_on_every_node_and_the_old_one_opens_nothing(
+    cluster: Cluster, key: str
+) -> None:
+    file = f"{commanding.KEYS}/{named(key).file}"
+    here = commanding.place(cluster, cluster.nodes()[0])
+    on_each(cluster, f"cp {file} {_OLD}")
+    (old,) = set(digests(cluster, file))
+    snapshots = told(cluster, "backup", "list")
+    if key in commanding.OPENED:
+        assert opens(cluster, key, file) == [True] * 3
+    done = ok(cluster, "keys", "rotate", key, "--yes")
+    assert f"The new {key} key is in use, and the old one is no more." in done.stdout
+    (new,) = set(digests(cluster, file))
+    assert new != old
+    if key in commanding.OPENED:
+        assert (opens(cluster, key, file), opens(cluster, key, _OLD)) == ([True] * 3, [False] * 3)
+    assert commanding.takes(cluster, here) == [403 if key == "auth-secret" else 200] * 3
+    assert secrets(cluster) == [_SECRETS] * 3
+    assert told(cluster, "backup", "list") == snapshots
+    on_each(cluster, f"rm {_OLD}; ! ls {commanding.KEYS} | grep -E '[.](old|next|new)$'")
+
+
+def test_credentials_are_shown_and_replaced_on_every_node(cluster: Cluster) -> None:
+    old = looking.env_file(cluster.host(1), _CREDENTIALS)
+    shown = ok(cluster, "credentials", "show", *_ROTATED).stdout.splitlines()
+    assert dict(line.split("=", 1) for line in shown if line[0] != "#") == old
+    new = _rotated(cluster)
+    assert new["INFISICAL_CLIENT_SECRET"] != old["INFISICAL_CLIENT_SECRET"]
+    assert [commanding.logs_in(cluster, each) for each in (old, new)] == [[200] * 3] * 2
+    last = _rotated(cluster, "--overlap", "0")
+    # The refused comes at the end: three refusals lock an identity out.
+    assert [commanding.logs_in(cluster, each) for each in (last, new)] == [[200] * 3, [401] * 3]
+
+
+def _rotated(cluster: Cluster, *overlap: str) -> dict[str, str]:
+    """The new credentials, which are the same on all hosts."""
+    ok(cluster, "credentials", "rotate", *_ROTATED, *overlap)
+    assert len(set(digests(cluster, _CREDENTIALS))) == 1
+    return looking.env_file(cluster.host(3), _CREDENTIALS)
+
+
+def test_the_workspace_is_repaired_and_people_come_and_go(cluster: Cluster, tmp_path: Path) -> None:
+    drift = DRIFTS["folder deleted"]
+    drift.cause(cluster.host(2))
+    planned = cluster.command("workspace", "plan")
+    assert (planned.returncode, planned.stdout.splitlines()) == (2, list(drift.plan))
+    ok(cluster, "workspace", "apply", "--yes")
+    assert ok(cluster, "workspace", "plan").stdout == "Nothing to change.\n"
+
+    file = tmp_path / "workspace.yaml"
+    file.write_text(f"{(REPOSITORY / 'group_data/chainalign.yaml').read_text()}{_PEOPLE}")
+    joined = ok(cluster, "workspace", "apply", "--yes", "--file", str(file))
+    assert "invitation link for ben@example.com: https://" in joined.stdout + joined.stderr
+    renewed = ok(cluster, "workspace", "invite", "--file", str(file), "ben@example.com")
+    assert renewed.stdout.startswith("invitation link for ben@example.com: https://")
+    pruned = told(cluster, "workspace", "apply", "--prune", "--yes")
+    assert [each["what"] for each in pruned["changes"]] == ["person ben@example.com"]
+
+
+def test_a_recovery_kit_holds_what_every_node_has(cluster: Cluster, tmp_path: Path) -> None:
+    identity, file = tmp_path / "identity.txt", tmp_path / "kit.txt"
+    made = Identity.generate()
+    identity.write_text(f"{made}\n")
+    to = ("--recipient", str(made.to_public()), "--identity", str(identity))
+    ok(cluster, "recovery-kit", *to, "--output", str(file))
+    kit = open_sheet(sheet.read(file), identities(sheet.read(identity)))
+    for path, text in kit.files.items():
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        assert digests(cluster, f"/etc/infisical/{path}") == [digest] * 3, path
+    there = on_each(cluster, "cd /etc/infisical && ls keys/* credentials/*.env backup/*.env")
+    assert set(there[0].split()) <= kit.files.keys()
+    key = hashlib.sha256(kit.files["keys/swarm_unlock_key"].strip().encode()).hexdigest()
+    assert on_each(cluster, _UNLOCKS) == [f"{key}  -"] * 3
+    text = file.read_text()
+    held = looking.secrets(cluster.host(1))
+    assert [name for name, value in held.items() if value in text] == []
+
+
+def test_the_status_tells_a_healthy_cluster(cluster: Cluster) -> None:
+    rows = told(cluster, "status")
+    found = {row["name"]: row["text"] for row in rows}
+    assert [row for row in rows if not row["ok"]] == []
+    assert found["Nodes"].startswith("3 of 3 ready and active; ")
+    assert found["Nodes"].endswith(f"{_NAME}-{cluster.leader()} leads the Swarm")
+    assert found["PostgreSQL"].startswith(f"primary on {_NAME}-{cluster.primary()}; synchronous")
+    assert found["infisical"] == f"staging/infisical:{WAS}: 3 of 3 healthy"
+    for service in ("haproxy", "caddy"):
+        assert found[service].endswith(": 3 of 3 healthy")
+    assert found["etcd"] == "3 of 3 members healthy"
+    assert "2 replicas; 3 of 3 sentinels name redis-" in found["Redis"]
+    assert re.fullmatch(rf"{_NAME}-3: .* kB to local(, bucket)?", found["Last backup"])
+    assert "read as deployer, the canary lives" in found["Last drill"]
+    assert found["Drift"] == "none"
+
+
+def test_the_audit_log_has_all_that_was_done_and_no_secret(cluster: Cluster) -> None:
+    log = told(cluster, "audit", "--last", str(len(_DONE)))
+    assert [(each["event"], each["outcome"]) for each in log] == [(each, "done") for each in _DONE]
+    for number in cluster.numbers:
+        host = cluster.host(number)
+        text = host.run(f"cat {_LOG}").stdout
+        held = looking.secrets(host)
+        assert [name for name, value in held.items() if value in text] == []
+        host.run(f"cp -p {_LOG} /root/kept && sed -i '1s/begun/done/' {_LOG}")
+        changed = cluster.command("audit")
+        host.run(f"mv /root/kept {_LOG}")
+        assert changed.returncode == 1
+        assert f"line 2 of {_LOG} on {host.name} does not follow" in changed.stderr
+
+
+def test_after_all_that_a_run_has_nothing_to_change(cluster: Cluster) -> None:
+    assert cluster.planned() == []
+    assert cluster.deploy().ok().changed == []
+    assert secrets(cluster) == [_SECRETS] * 3
+
+
+def test_destroy_takes_the_cluster_from_all_hosts_after_a_backup(cluster: Cluster) -> None:
+    name, nodes, primary = Path(cluster.inventory).stem, cluster.nodes(), cluster.primary()
+    refused = cluster.command("destroy", "--volumes", "--confirm", "production")
+    assert f"'production' is not the inventory's name, {name}: nothing was done" in refused.stderr
+    assert secrets(cluster) == [_SECRETS] * 3
+
+    gone = ok(cluster, "destroy", "--volumes", "--confirm", name)
+    assert on_each(cluster, "docker info --format '{{.Swarm.LocalNodeState}}'") == ["inactive"] * 3
+    assert on_each(cluster, _LEFT) == [""] * 3
+    assert on_each(cluster, "ls -A /etc/infisical 2>/dev/null || true") == [""] * 3
+    for node in nodes:
+        with pytest.raises(httpx.ConnectError):
+            node.ask("GET", "/api/status", 5.0)
+    said = re.search(r"A backup is in (\S+) on (\S+):", gone.stdout)
+    assert said, gone.stdout
+    assert said[2] == f"{_NAME}-{primary}"
+    assert cluster.host(primary or 0).run(f"head -c 5 {said[1]}/database.dump").stdout == "PGDMP"
+    again = ok(cluster, "destroy", "--volumes", "--confirm", name)
+    assert again.stdout == f"Nothing of Infisical is on {name}.\n"
+    last = told(cluster, "audit", "--last", "1")[0]
+    assert (last["event"], last["outcome"]) == ("destroy", "done")
