@@ -47,10 +47,10 @@ def _row(result: Result | Failed) -> str:
         _seconds(result.within),
         *(_seconds(each) for each in longest),
         _seconds(result.later),
-        _count(repair.planned, "changes"),
-        _count(repair.changed, "operations"),
-        _count(repair.unsettled, "changes"),
-        _count(repair.differences, "differences", "as before"),
+        _count(repair.planned, "change"),
+        _count(repair.changed, "operation"),
+        _count(repair.unsettled, "change"),
+        _count(repair.differences, "difference", "as before"),
     )
     return _line(cells)
 
@@ -70,4 +70,4 @@ def _seconds(seconds: float) -> str:
 
 
 def _count(found: Sequence[str], what: str, none: str = "nothing") -> str:
-    return f"{len(found)} {what}" if found else none
+    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}" if found else none

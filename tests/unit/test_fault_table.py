@@ -51,7 +51,7 @@ def test_a_row_tells_what_was_lost_how_long_it_took_and_what_apply_changed() -> 
         "2 s",
         "4 s",
         "2 changes",
-        "1 operations",
+        "1 operation",
         "nothing",
         "as before",
     ]
@@ -63,7 +63,7 @@ def test_a_row_tells_lost_writes_and_two_primaries() -> None:
     found = result(lost=("A", "B"), doubled=("1 and 2",), came_back=False, repair=repair)
     row = cells(table([found]))
     assert (row[2], row[3], row[4]) == ("2", "**yes**", "**not by itself**")
-    assert row[9:] == ["nothing", "nothing", "1 changes", "2 differences"]
+    assert row[9:] == ["nothing", "nothing", "1 change", "2 differences"]
     assert len(found.wrong) == 6
 
 
