@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.facts.swarm import PROGRAM, UNIT, UNIT_FILE
+from infisical_iac.facts.swarm import HANDING_OVER, PROGRAM, UNIT, UNIT_FILE
 from infisical_iac.operations import etcd, share
 from infisical_iac.operations import swarm as operation
 from infisical_iac.operations.files import File
@@ -13,9 +13,10 @@ from infisical_iac.rendering import script_file, template
 
 
 def programs() -> Iterator[File]:
-    """What opens a host's part in the swarm when Docker starts."""
+    """What opens a host's part in the swarm when Docker starts, and hands over before it stops."""
     yield File(PROGRAM, script_file("swarm-unlock"))
-    yield File(UNIT_FILE, template(UNIT, script=PROGRAM))
+    yield File(HANDING_OVER, script_file("hand-over"))
+    yield File(UNIT_FILE, template(UNIT, script=PROGRAM, handing_over=HANDING_OVER))
 
 
 @deploy("Swarm")

@@ -16,6 +16,7 @@ from infisical_iac.rendering import script
 UNIT = "infisical-unlock.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 PROGRAM = "/usr/local/lib/infisical-iac/swarm-unlock.sh"
+HANDING_OVER = "/usr/local/lib/infisical-iac/hand-over.sh"
 DAEMON_FILE = "/etc/docker/daemon.json"
 _FILES, _UNITS = "files:", "units:"
 # Go says "has expired or is not yet valid" of both: what tells them apart is what Swarm, or a newer
@@ -85,7 +86,8 @@ class SwarmState:
         members: all nodes, none where the host is no working manager.
         serial: the number of the shared state that it has, 0 for none; `led` the one by which it
             was the lead; `digest` of that state; `key` a fingerprint of the encryption key.
-        files: what is at PROGRAM, UNIT_FILE and DAEMON_FILE, by path; `units`: UNIT, by name.
+        files: what is at PROGRAM, HANDING_OVER, UNIT_FILE and DAEMON_FILE, by path; `units`: UNIT,
+            by name.
     """
 
     address: str = ""
@@ -128,7 +130,7 @@ class Swarm(FactBase[SwarmState]):
     """The SwarmState of a host."""
 
     def command(self) -> str:
-        files = reading(f"{PROGRAM} {UNIT_FILE} {DAEMON_FILE}")
+        files = reading(f"{PROGRAM} {HANDING_OVER} {UNIT_FILE} {DAEMON_FILE}")
         return (
             f"{script('swarm-look')}; echo {_FILES}; {files}; "
             f"echo {_UNITS}; {Units().command([UNIT], {})}"

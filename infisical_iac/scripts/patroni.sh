@@ -12,12 +12,12 @@ patroni() {
 }
 
 # Has Patroni do something, by the password that it was started with, which curl reads from standard
-# input: to_patroni <method> <host> <path> <JSON>
+# input: to_patroni <method> <host> <path> <JSON>, which may take $patience seconds.
 to_patroni() {
     docker exec "$(container postgres)" sh -c '. /run/secrets/env
         echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \
-            --max-time 150 --request "$1" --data "$4" "http://$2:8008/$3"' \
-        sh "$@" >/dev/null
+            --max-time "$5" --request "$1" --data "$4" "http://$2:8008/$3"' \
+        sh "$@" "${patience-150}" >/dev/null
 }
 
 configure() { to_patroni PATCH 127.0.0.1 config "$1"; }

@@ -51,6 +51,7 @@ case "$1 $2" in
         shift 5
         exec sh -c "$inside" "$@"
         ;;
+    printenv*) echo postgres-1 ;;
     */config*) cat "$HOST/dynamic" "$HOST/patroni" ;;
     *) cat "$HOST/patroni" ;;
     esac

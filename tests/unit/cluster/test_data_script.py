@@ -72,3 +72,21 @@ def test_patroni_does_what_it_is_asked_by_a_password_that_is_no_argument(
     assert arguments.endswith(asked)
     assert "not-a-password" not in arguments
     assert given == 'user = "patroni:not-a-password"'
+
+
+def test_a_node_whose_docker_stops_hands_the_primary_over(lead: Lead) -> None:
+    lead.write("env", "PATRONI_PASSWORD=not-a-password\n")
+    lead.write("curl", CURL).chmod(0o755)
+    done = lead.run(of="hand-over")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    arguments, given = lead.changes()
+    handed = '--request POST --data {"leader": "postgres-1"} http://127.0.0.1:8008/switchover'
+    assert arguments.endswith(f"--max-time 15 {handed}")
+    assert given == 'user = "patroni:not-a-password"'
+
+
+def test_docker_stops_where_nobody_can_take_over(lead: Lead) -> None:
+    lead.write("env", "PATRONI_PASSWORD=not-a-password\n")
+    lead.write("curl", "#!/bin/sh\necho 'error: 412' >&2; exit 22\n").chmod(0o755)
+    done = lead.run(of="hand-over")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
