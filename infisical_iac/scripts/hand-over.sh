@@ -1,11 +1,30 @@
-# Lets another node's PostgreSQL become the primary, if the one here is it: that takes two seconds,
-# where its end would be noticed after twenty. Run by systemd's infisical-unlock.service before Docker
-# stops, whatever for. Where no other can take over, Docker stops all the same.
+# Lets another node have the primary of PostgreSQL and the master of Redis, where they are here: that
+# takes two seconds each, where their end would be noticed after twenty and five. Run by systemd's
+# infisical-unlock.service before Docker stops, whatever for. Where no other node can take over, Docker
+# stops all the same.
 set -eu
 . ./patroni.sh
-patience=15
-id=$(container postgres)
-test -n "$id" || exit 0
-name=$(docker exec "$id" printenv PATRONI_NAME) || exit 0
-# Of one that is none, Patroni says so and does nothing.
-to_patroni POST 127.0.0.1 switchover "{\"leader\": \"$name\"}" 2>/dev/null || true
+
+# Of one that is no primary, Patroni says so and does nothing.
+primary() {
+    patience=15
+    id=$(container postgres)
+    test -n "$id" || return 0
+    name=$(docker exec "$id" printenv PATRONI_NAME) || return 0
+    to_patroni POST 127.0.0.1 switchover "{\"leader\": \"$name\"}" 2>/dev/null || true
+}
+
+# The sentinels tell of the new one before they bring the old one to follow it, which nobody waits for.
+master() {
+    id=$(container sentinel)
+    test -n "$id" || return 0
+    timeout 12 docker exec "$id" sh -c '. /run/secrets/env
+        export REDISCLI_AUTH=$REDIS_PASSWORD
+        sentinel() { redis-cli -p 26379 --raw sentinel "$@"; }
+        here() { sentinel get-master-addr-by-name infisical | grep -qx "redis-${NAME#sentinel-}"; }
+        ! here || sentinel failover infisical
+        while here; do sleep 0.5; done' >/dev/null 2>&1 || true
+}
+
+primary
+master

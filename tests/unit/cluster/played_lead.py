@@ -43,6 +43,11 @@ case "$1 $2" in
     case $* in *--filter*) cat "$HOST/holding" && exit ;; esac
     echo "etcdid / infisical_etcd-1/ Up 2 hours"
     echo "pgid / infisical_postgres-1/ Up 2 hours"
+    echo "sentinelid / infisical_sentinel-1/ Up 2 hours"
+    ;;
+"exec sentinelid")
+    inside=$(echo "$5" | sed "s,/run/secrets,$HOST,")
+    NAME=sentinel-1 exec sh -c "$inside"
     ;;
 "exec pgid")
     case "$3 $*" in

@@ -74,19 +74,55 @@ def test_patroni_does_what_it_is_asked_by_a_password_that_is_no_argument(
     assert given == 'user = "patroni:not-a-password"'
 
 
-def test_a_node_whose_docker_stops_hands_the_primary_over(lead: Lead) -> None:
-    lead.write("env", "PATRONI_PASSWORD=not-a-password\n")
+# A Redis whose sentinel is asked who the master is; once it was told to, it has another one soon.
+_REDIS_CLI = """#!/bin/sh
+test "$REDISCLI_AUTH" = not-a-password || exit 1
+shift 3
+echo "$*" >>"$HOST/asked"
+case $* in
+"sentinel failover infisical") echo redis-1 >"$HOST/masters"; echo redis-2 >>"$HOST/masters" ;;
+"sentinel get-master-addr-by-name infisical")
+    head -n 1 "$HOST/masters"; echo 6379
+    test "$(wc -l <"$HOST/masters")" = 1 || sed -i 1d "$HOST/masters" ;;
+esac
+"""
+
+
+@pytest.fixture
+def stopping(lead: Lead) -> Lead:
+    """A node whose Docker is about to stop, and which has the primary and the master."""
+    lead.write("env", "PATRONI_PASSWORD=not-a-password\nREDIS_PASSWORD=not-a-password\n")
     lead.write("curl", CURL).chmod(0o755)
-    done = lead.run(of="hand-over")
+    lead.write("redis-cli", _REDIS_CLI).chmod(0o755)
+    lead.write("sleep", "#!/bin/sh\n").chmod(0o755)
+    lead.write("masters", "redis-1\n")
+    return lead
+
+
+def test_a_node_whose_docker_stops_hands_the_primary_over(stopping: Lead) -> None:
+    done = stopping.run(of="hand-over")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    arguments, given = lead.changes()
+    arguments, given = stopping.changes()
     handed = '--request POST --data {"leader": "postgres-1"} http://127.0.0.1:8008/switchover'
     assert arguments.endswith(f"--max-time 15 {handed}")
     assert given == 'user = "patroni:not-a-password"'
 
 
-def test_docker_stops_where_nobody_can_take_over(lead: Lead) -> None:
-    lead.write("env", "PATRONI_PASSWORD=not-a-password\n")
-    lead.write("curl", "#!/bin/sh\necho 'error: 412' >&2; exit 22\n").chmod(0o755)
-    done = lead.run(of="hand-over")
+def test_it_hands_the_master_over_and_waits_until_another_one_is_it(stopping: Lead) -> None:
+    assert stopping.run(of="hand-over").returncode == 0
+    who = "sentinel get-master-addr-by-name infisical"
+    asked = (stopping.directory / "asked").read_text().splitlines()
+    assert asked == [who, "sentinel failover infisical", who, who]
+
+
+def test_a_master_elsewhere_stays_where_it_is(stopping: Lead) -> None:
+    stopping.write("masters", "redis-3\n")
+    assert stopping.run(of="hand-over").returncode == 0
+    assert "failover" not in (stopping.directory / "asked").read_text()
+
+
+def test_docker_stops_where_nobody_can_take_over(stopping: Lead) -> None:
+    for program in ("curl", "redis-cli"):
+        stopping.write(program, "#!/bin/sh\necho 'error: nobody' >&2; exit 22\n").chmod(0o755)
+    done = stopping.run(of="hand-over")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
