@@ -11,7 +11,8 @@ primary() {
     id=$(container postgres)
     test -n "$id" || return 0
     name=$(docker exec "$id" printenv PATRONI_NAME) || return 0
-    to_patroni POST 127.0.0.1 switchover "{\"leader\": \"$name\"}" 2>/dev/null || true
+    told=$(to_patroni POST 127.0.0.1 switchover "{\"leader\": \"$name\"}" 2>&1) || true
+    echo "Patroni: $told"
 }
 
 # The sentinels tell of the new one before they bring the old one to follow it, which nobody waits for.

@@ -12,14 +12,15 @@ patroni() {
 }
 
 # Has Patroni do something, by the password that it was started with, which curl reads from standard
-# input: to_patroni <method> <host> <path> <JSON>, which may take $patience seconds.
+# input: to_patroni <method> <host> <path> <JSON>, which may take $patience seconds. Prints what
+# it answers.
 to_patroni() {
     docker exec "$(container postgres)" sh -c '. /run/secrets/env
-        echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \
+        echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail-with-body \
             --max-time "$5" --request "$1" --data "$4" "http://$2:8008/$3"' \
-        sh "$@" "${patience-150}" >/dev/null
+        sh "$@" "${patience-150}"
 }
 
-configure() { to_patroni PATCH 127.0.0.1 config "$1"; }
+configure() { to_patroni PATCH 127.0.0.1 config "$1" >/dev/null; }
 
-restart() { to_patroni POST "$1" restart '{"restart_pending": true}'; }
+restart() { to_patroni POST "$1" restart '{"restart_pending": true}' >/dev/null; }
