@@ -47,6 +47,12 @@ class Node:
         return self.seen is not None
 
     @property
+    def given_up(self) -> bool:
+        """Whether the swarm takes it for down, though its engine runs and is in there."""
+        there = self.seen is not None and self.seen.state == "active"
+        return there and self.member is not None and self.member.down
+
+    @property
     def etcd(self) -> str:
         """How the etcd of a data node is, as SwarmState says it."""
         return self.seen.etcd if self.seen and self.number else ""

@@ -68,6 +68,8 @@ def docker(known: Preflight) -> None:
         apt.packages(names=["gnupg"], name="Install GnuPG for the key's check", timeout=timeout)
         docker_repository.present(machine=known.machine, name="Add Docker's own apt repository")
     apt.packages(names=packages(known.machine, source), name="Install Docker", timeout=timeout)
+    if known.cluster:
+        engine.back_in_swarm(cluster=known.cluster, name="Have the swarm know the engine")
     systemd.running(
         units=["docker.service"],
         config={} if reloads else {"docker.service": [CONFIG]},

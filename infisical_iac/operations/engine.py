@@ -4,14 +4,18 @@ from threading import Lock
 
 from pyinfra.context import host
 
+from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.errors import UserError
-from infisical_iac.operations import journal, systemd
+from infisical_iac.operations import journal, nodes, systemd
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import CommandFailed, run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
 
 _TOGETHER_SECONDS = 180
+# For a node whose engine has started to be one of the swarm's, by itself and after a restart.
+_PATIENCE_SECONDS = 30
+_BACK_SECONDS = 120
 _one_at_a_time = Lock()
 # Hosts of this run that did not come back, after which no other one's turn comes.
 _apart: list[str] = []
@@ -36,6 +40,36 @@ def without_live_restore(config: File) -> Commands:
     """
     journal.item("~", "docker.service", "reads daemon.json anew, without live-restore")
     yield step(_reload, config)
+
+
+@telling_operation
+def back_in_swarm(cluster: Cluster) -> Commands:
+    """Restart an engine that the swarm takes for down while it runs: nothing comes to it any more.
+
+    One that has just started gets half a minute to come back by itself. Raises CommandFailed where
+    the swarm does not have the node after a restart either.
+    """
+    if not cluster.me.given_up:
+        host.noop("the swarm does not miss the engine")
+        return
+    journal.item("~", "docker.service", "runs, and the swarm takes it for down → brought back")
+    yield step(_bring_back, cluster)
+
+
+def _bring_back(cluster: Cluster) -> None:
+    member = cluster.me.member
+    assert member is not None
+    with _one_at_a_time:
+        try:
+            _seen(cluster, member.id, _PATIENCE_SECONDS)
+        except CommandFailed:
+            systemd.systemctl("restart", "docker.service")
+            _seen(cluster, member.id, _BACK_SECONDS)
+
+
+def _seen(cluster: Cluster, id: str, seconds: int) -> None:
+    with nodes.on(cluster.lead.name):
+        run(script("engine", "seen", id, str(seconds)), doing="see the node in the swarm")
 
 
 def in_turn(verb: str, unit: str) -> None:

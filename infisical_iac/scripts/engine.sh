@@ -6,6 +6,8 @@
 #   engine.sh settle <seconds> <members> <PostgreSQLs>   waits until the host's part in the swarm
 #                              works, and, as a manager sees it, all nodes are there, each service
 #                              has all its tasks, and as many as that keep the data again
+#   engine.sh seen <node> <seconds>   waits until the swarm has the node; on a manager that works, or
+#                              will again
 . ./basics.sh
 . ./together.sh
 
@@ -31,6 +33,15 @@ bring that one back first"
     test -z "$(container etcd)" || test "${now% *}" -ge 3 || fail "of etcd ${now% *} members are well, \
 and without this host's there would be no majority: see docs/cluster-runbooks.md"
     echo "$now"
+}
+
+seen() {
+    limit=$(($(date +%s) + $2))
+    until docker node inspect --format '{{ .Status.State }}' "$1" 2>/dev/null | grep -qx ready; do
+        test "$(date +%s)" -lt "$limit" || fail "the swarm still takes it for down: see \
+\`journalctl -u docker\` there"
+        sleep 1
+    done
 }
 
 settle() {

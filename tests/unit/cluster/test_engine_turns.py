@@ -3,19 +3,23 @@
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from infisical_iac.operations import engine, systemd
+from infisical_iac.operations import engine, nodes, systemd
 from infisical_iac.operations.engine import EngineApart
 from infisical_iac.operations.remote import CommandFailed
 from infisical_iac.rendering import script
+from tests.unit.cluster.looks import member, settled, told
 
 _DOCKER = """#!/bin/sh
 case "$*" in
 info*) cat "$HOST/info" ;;
+"node inspect"*) head -n 1 "$HOST/states"; sed -i 1d "$HOST/states" ;;
 "node ls"*) cat "$HOST/nodes" ;;
 "service ls"*) echo "infisical_etcd-1 1/1" ;;
 ps*)
@@ -145,3 +149,46 @@ def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.M
     assert restarted == []
     engine.in_turn("start", "docker.service")
     assert restarted == ["start"]
+
+
+def test_the_swarm_gets_a_while_to_have_a_node(played: Engine) -> None:
+    assert played("seen", "id1", "5", states="down\nready\n").returncode == 0
+    done = played("seen", "id1", "0", states="down\nready\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("the swarm still takes it for down: see `journalctl -u docker`")
+
+
+@pytest.mark.parametrize(
+    ("missed", "expected"),
+    [
+        (0, ["seen id2 30"]),
+        (1, ["seen id2 30", "restart docker.service", "seen id2 120"]),
+    ],
+)
+def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
+    monkeypatch: pytest.MonkeyPatch, missed: int, expected: list[str]
+) -> None:
+    steps: list[str] = []
+
+    def run(command: str, *, doing: str) -> str:
+        steps.append(command)
+        if len(steps) <= missed:
+            raise CommandFailed(f"could not {doing}: the swarm still takes it for down")
+        return ""
+
+    monkeypatch.setattr(engine, "run", run)
+    monkeypatch.setattr(engine, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(nodes, "on", lambda _: nullcontext())
+    monkeypatch.setattr(systemd, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
+    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    cluster = told(looks, me="two")
+    assert [each.name for each in cluster.nodes if each.given_up] == ["two"]
+    engine._bring_back(cluster)
+    assert steps == expected
+
+
+def test_a_node_that_is_locked_or_away_is_not_one_that_the_swarm_gave_up() -> None:
+    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
+    looks["two"] = replace(looks["two"], state="locked", id="")
+    del looks["three"]
+    assert not any(each.given_up for each in told(looks).nodes)
