@@ -5,14 +5,18 @@
 set -eu
 . ./patroni.sh
 
-# Of one that is no primary, Patroni says so and does nothing.
+# Of one that is no primary, Patroni says so and does nothing. A standby that has just come back is
+# made the synchronous one, which alone can take over, within some seconds.
 primary() {
     patience=15
     id=$(container postgres)
     test -n "$id" || return 0
     name=$(docker exec "$id" printenv PATRONI_NAME) || return 0
-    told=$(to_patroni POST 127.0.0.1 switchover "{\"leader\": \"$name\"}" 2>&1) || true
-    echo "Patroni: $told"
+    for attempt in $(seq 10); do
+        told=$(to_patroni POST 127.0.0.1 switchover "{\"leader\": \"$name\"}" 2>/dev/null) || true
+        case $told in *"no good candidates"*) sleep 1 ;; *) break ;; esac
+    done
+    test -z "$told" || echo "Patroni: $told"
 }
 
 # The sentinels tell of the new one before they bring the old one to follow it, which nobody waits for.

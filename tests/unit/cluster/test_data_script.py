@@ -88,6 +88,15 @@ esac
 """
 
 
+# A Patroni that answers with a line of a file after the other.
+_PATRONI = """#!/bin/sh
+cat >/dev/null
+answer=$(head -n 1 "$HOST/tries"); sed -i 1d "$HOST/tries"
+printf %s "$answer"
+case $answer in no*) exit 22 ;; esac
+"""
+
+
 @pytest.fixture
 def stopping(lead: Lead) -> Lead:
     """A node whose Docker is about to stop, and which has the primary and the master."""
@@ -106,6 +115,13 @@ def test_a_node_whose_docker_stops_hands_the_primary_over(stopping: Lead) -> Non
     handed = '--request POST --data {"leader": "postgres-1"} http://127.0.0.1:8008/switchover'
     assert arguments.endswith(f"--max-time 15 {handed}")
     assert given == 'user = "patroni:not-a-password"'
+
+
+def test_a_standby_that_is_just_back_is_waited_for(stopping: Lead) -> None:
+    stopping.write("curl", _PATRONI).chmod(0o755)
+    stopping.write("tries", "no good candidates\nno good candidates\nSuccessfully switched over\n")
+    assert stopping.run(of="hand-over").stdout == "Patroni: Successfully switched over\n"
+    assert (stopping.directory / "tries").read_text() == ""
 
 
 def test_it_hands_the_master_over_and_waits_until_another_one_is_it(stopping: Lead) -> None:
