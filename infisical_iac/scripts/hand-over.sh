@@ -16,7 +16,7 @@ primary() {
         told=$(to_patroni POST 127.0.0.1 switchover "{\"leader\": \"$name\"}" 2>/dev/null) || true
         case $told in *"no good candidates"*) sleep 1 ;; *) break ;; esac
     done
-    test -z "$told" || echo "Patroni: $told"
+    case $told in '' | "leader name does not match") ;; *) echo "Patroni: $told" ;; esac
 }
 
 # The sentinels tell of the new one before they bring the old one to follow it, which nobody waits for.
