@@ -86,11 +86,18 @@ def _refuse(
     inventory: Sequence[str], names: Sequence[str], looks: Mapping[str, SwarmState], lead: str
 ) -> None:
     if len(inventory) < DATA_NODES:
+        clustered = any(looks[name].stack for name in names)
+        or_single = "" if clustered else ", or set topology to 'single'"
         raise ClusterRefused(
             f"setting 'topology': a swarm takes {DATA_NODES} hosts or more, and the inventory has "
-            f"{len(inventory)}: add hosts to it, or set topology to 'single'"
+            f"{len(inventory)}: add hosts to it{or_single}"
         )
     _refuse_clocks(names, looks)
+    if newer := _newer(names, looks, lead):
+        raise ClusterRefused(
+            f"{lead} has an older state than {' and '.join(newer)}, which the swarm's managers wait "
+            "for: run again in a minute"
+        )
     marks = {looks[name].mark for name in names} - {"", "new"}
     if not marks and len(names) < DATA_NODES:
         lost = ", ".join(name for name in inventory if name not in names)
@@ -135,6 +142,35 @@ def _refuse(
                 f"{name} has an encryption key of its own, which another database needs than that "
                 f"of {lead}: use a host with no Infisical on it"
             )
+
+
+def settling(looks: Mapping[str, SwarmState]) -> bool:
+    """Whether managers are about to find together, so that in a moment more will be known.
+
+    That is so where most of those that there must be can be reached, and the one that would lead
+    has no majority behind it, or an older state than one that is not with them yet.
+    """
+    known = [name for name, look in looks.items() if look.mark not in ("", "new")]
+    if len(known) * 2 <= DATA_NODES or not any(_looking(looks[name]) for name in known):
+        return False
+    lead = _lead(known, looks)
+    return not looks[lead].control or bool(_newer(known, looks, lead))
+
+
+def _newer(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> list[str]:
+    """Hosts of the lead's swarm with a newer state, which look for the other managers."""
+    return [
+        name
+        for name in names
+        if _looking(looks[name])
+        and looks[name].mark == looks[lead].mark
+        and looks[name].serial > looks[lead].serial
+    ]
+
+
+def _looking(look: SwarmState) -> bool:
+    """Whether an engine is in a swarm, and may find its managers by itself."""
+    return look.state in ("active", "pending") and look.serial > 0 and not look.control
 
 
 def _refuse_clocks(names: Sequence[str], looks: Mapping[str, SwarmState]) -> None:

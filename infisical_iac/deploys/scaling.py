@@ -124,7 +124,7 @@ def refuse_away(cluster: Cluster) -> None:
     if away:
         raise Refusal(
             f"{', '.join(away)} can't be reached, and would keep the cluster's keys and data: "
-            "bring it back, or take it out of the inventory and run `infisical-iac apply` first"
+            "bring it back, or have a new host take its place with `infisical-iac apply`, first"
         )
 
 

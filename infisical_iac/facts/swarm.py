@@ -161,7 +161,8 @@ class Swarm(FactBase[SwarmState]):
             live_restore="live-restore" in found,
             id=info.get("NodeID", ""),
             advertised=info.get("NodeAddr", ""),
-            control=bool(info.get("ControlAvailable") and members),
+            # While the managers choose a leader, one of them says half of it.
+            control=bool(info.get("ControlAvailable") and cluster.get("ID") and members),
             swarm=cluster.get("ID", ""),
             mark=found.get("mark", ""),
             autolock=bool(spec.get("EncryptionConfig", {}).get("AutoLockManagers")),

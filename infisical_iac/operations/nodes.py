@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
+from time import monotonic, sleep
 from weakref import WeakKeyDictionary
 
 import gevent  # type: ignore[import-untyped]
@@ -10,12 +11,14 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state, host
 
-from infisical_iac.cluster.forming import cluster
+from infisical_iac.cluster.forming import cluster, settling
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.cluster.refusal import refuse_mixed
 from infisical_iac.connection import current, without_delay
 from infisical_iac.facts.swarm import Swarm, SwarmState
 
+# For hosts that boot together, and a swarm that elects a leader.
+_SETTLING_SECONDS = 60
 _reading = Lock()
 _looks: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
 
@@ -36,10 +39,18 @@ def known() -> Cluster:
     state = host.state
     with _reading:
         if state not in _looks:
-            _looks[state] = _read(state)
+            _looks[state] = _settled(state)
     hosts: list[Host] = [*state.inventory]
     addresses = {each.name: str(each.data.get("cluster_address") or "") for each in hosts}
     return cluster([each.name for each in hosts], _looks[state], addresses=addresses, me=host.name)
+
+
+def _settled(state: State) -> dict[str, SwarmState]:
+    """The looks, once managers that have just started have found together, or had time for it."""
+    end = monotonic() + _SETTLING_SECONDS
+    while settling(looks := _read(state)) and monotonic() < end:
+        sleep(2)
+    return looks
 
 
 def forget() -> None:

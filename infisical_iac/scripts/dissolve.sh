@@ -64,6 +64,8 @@ forget() {
         systemctl disable --quiet --now "infisical-$name.timer" 2>/dev/null || true
     done
     paths | while IFS= read -r path; do rm -f "$root/$path"; done
+    # A host that has led made it of the keys.
+    rm -f "$root/.env"
     rm -rf /var/lib/infisical-share
 }
 

@@ -36,6 +36,8 @@ def cluster(arguments: argparse.Namespace) -> None:
     """Have a cluster of hosts up, or remove it."""
     staging = StagingCluster(arguments.name)
     if arguments.state == "down":
+        if not staging.hosts and not staging.directory.exists():
+            raise StagingError(f"there is no staging cluster {staging.name!r}")
         say(f"Removing the staging cluster {staging.name!r}")
         staging.down()
         return

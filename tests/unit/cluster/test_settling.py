@@ -1,0 +1,46 @@
+"""Managers that have just started, and that are about to find together."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infisical_iac.cluster.forming import settling
+from infisical_iac.cluster.nodes import ClusterRefused
+from infisical_iac.facts.swarm import SwarmState
+from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
+
+
+def _alone(look: SwarmState, **changes: Any) -> SwarmState:
+    """A manager that does not know yet who the others are."""
+    return replace(look, control=False, members=(), swarm="", **changes)
+
+
+def test_a_settled_cluster_and_new_hosts_are_not_waited_for() -> None:
+    assert not settling(three())
+    assert not settling({name: bare(number) for number, name in enumerate(NAMES, 1)})
+
+
+def test_managers_without_a_leader_are_waited_for() -> None:
+    assert settling({name: _alone(look) for name, look in three().items()})
+
+
+def test_a_host_that_was_away_does_not_lead_before_those_with_a_newer_state_are_there() -> None:
+    looks = three()
+    looks["one"] = replace(looks["one"], serial=2, led=2)
+    looks |= {name: _alone(looks[name]) for name in ("two", "three")}
+    assert settling(looks)
+    with pytest.raises(ClusterRefused, match=r"^one has an older state than two and three, which"):
+        told(looks)
+
+
+@pytest.mark.parametrize("state", ["locked", "error", "inactive"])
+def test_what_does_not_find_back_by_itself_is_not_waited_for(state: str) -> None:
+    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    looks["two"] = _alone(looks["two"], state=state, serial=9)
+    assert not settling(looks)
+    told(looks)
+
+
+def test_one_of_three_alone_is_not_waited_for() -> None:
+    assert not settling({"one": _alone(three()["one"])})
