@@ -21,6 +21,7 @@ from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 
 from infisical_iac.cluster.nodes import ClusterRefused
+from infisical_iac.cluster.refusal import refuse_mixed
 from infisical_iac.connection import LOST, current, without_delay
 from infisical_iac.errors import UserError
 from infisical_iac.operations import lock, nodes, share
@@ -106,9 +107,14 @@ def _connected(
     state: State, inventory: str, errors: _Errors, *, quorum: bool, shares: bool
 ) -> Iterator[Host]:
     hosts = list(state.inventory)
-    is_cluster = bool(hosts) and all(each.data.get("topology") == "swarm" for each in hosts)
+    topologies = [each.data.get("topology") or "single" for each in hosts]
+    refuse_mixed(topologies)
+    is_cluster = "swarm" in topologies
     if len(hosts) != 1 and not is_cluster:
-        raise ConnectError(f"{inventory} names {len(hosts)} hosts: give an inventory of one")
+        raise ConnectError(
+            f"{inventory} names {len(hosts)} hosts: give an inventory of one, or set "
+            "topology to 'swarm' for all of them if they are a cluster"
+        )
     try:
         state.set_stage(StateStage.Connect)
         connect_all(state)

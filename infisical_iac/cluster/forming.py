@@ -95,8 +95,8 @@ def _refuse(
     _refuse_clocks(names, looks)
     if newer := _newer(names, looks, lead):
         raise ClusterRefused(
-            f"{lead} has an older state than {' and '.join(newer)}, which the swarm's managers wait "
-            "for: run again in a minute"
+            f"{lead} has an older state than {' and '.join(newer)}, which the swarm's managers "
+            "wait for: run again in a minute"
         )
     marks = {looks[name].mark for name in names} - {"", "new"}
     if not marks and len(names) < DATA_NODES:
