@@ -49,7 +49,8 @@ def destroy(
     from infisical_iac.cli.connect import connected
     from infisical_iac.operations import audit, lock
 
-    with connected(inventory) as host:
+    # An earlier run may have ended as the hosts left their Swarm.
+    with connected(inventory, quorum=not volumes) as host:
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         target = _target(host, inventory)
         there = target.look()

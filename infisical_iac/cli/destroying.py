@@ -82,14 +82,19 @@ class Cluster:
         deploy finds them. Raises CommandFailed.
         """
         _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="end the timers"))
-        _run("remove", doing="remove the services")
-        _on_each(self._hosts, lambda: _run("gone", doing="see the containers end"))
+        # Where an earlier run died as the hosts left, no manager is there to end a container.
+        if _run("remove", doing="remove the services") == "removed":
+            self._gone()
         if volumes:
             self._leave()
+            self._gone()
             _on_each(self._hosts, lambda: _run("volumes", doing="remove the volumes"))
             _on_each(
                 self._hosts, lambda: run(script("destroy", "everything"), doing="take it away")
             )
+
+    def _gone(self) -> None:
+        _on_each(self._hosts, lambda: _run("gone", doing="see the containers end"))
 
     def _leave(self) -> None:
         # All at once, most would wait for a majority that is leaving too.

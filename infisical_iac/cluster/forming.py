@@ -96,7 +96,8 @@ def _refuse(
     if newer := _newer(names, looks, lead):
         raise ClusterRefused(
             f"{lead} has an older state than {' and '.join(newer)}, which the swarm's managers "
-            "wait for: run again in a minute"
+            "wait for: run again in a minute, or start Docker anew there (`systemctl restart "
+            "docker`)"
         )
     marks = {looks[name].mark for name in names} - {"", "new"}
     if not marks and len(names) < DATA_NODES:
@@ -158,12 +159,13 @@ def settling(looks: Mapping[str, SwarmState]) -> bool:
 
 
 def _newer(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> list[str]:
-    """Hosts of the lead's swarm with a newer state, which look for the other managers."""
+    """Managers of the lead's swarm with a newer state, which look for the others."""
+    managers = {each.id for each in looks[lead].members if each.manager}
     return [
         name
         for name in names
         if _looking(looks[name])
-        and looks[name].mark == looks[lead].mark
+        and looks[name].id in managers
         and looks[name].serial > looks[lead].serial
     ]
 

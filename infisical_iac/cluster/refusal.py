@@ -1,6 +1,6 @@
 """Which settings a cluster can't be had with, or had better not, as sentences. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
 from infisical_iac.cluster.nodes import Cluster, ClusterRefused
@@ -16,6 +16,18 @@ def refuse_mixed(topologies: Iterable[str]) -> None:
             "setting 'topology': some hosts of the inventory are 'single' and some 'swarm': "
             "set it for all of them, in group_data/ of the inventory"
         )
+
+
+def refuse_malformed(addresses: Mapping[str, str]) -> None:
+    """Raise ClusterRefused if a host's `cluster_address`, by its name, is set and no address."""
+    for name, address in addresses.items():
+        try:
+            ip_address(address or "0.0.0.0")
+        except ValueError:
+            raise ClusterRefused(
+                f"setting 'cluster_address': {address!r} of {name} is no address; write where the "
+                "other hosts reach it, such as 10.0.0.2, or leave it empty"
+            ) from None
 
 
 def refuse(settings: Settings) -> None:

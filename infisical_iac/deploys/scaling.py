@@ -120,6 +120,12 @@ def move_in(known: Preflight, *, switched: bool) -> None:
 
 def refuse_away(cluster: Cluster) -> None:
     """Raise Refusal if a host is not there to leave the cluster: it would keep keys and data."""
+    lost = [node.name for node in cluster.nodes if node.given_up]
+    if lost:
+        raise Refusal(
+            f"the swarm takes {', '.join(lost)} for down, though Docker runs there, and nobody "
+            "could stop what may write: `infisical-iac apply` brings it back first"
+        )
     away = [node.name for node in cluster.nodes if not node.up]
     if away:
         raise Refusal(

@@ -47,7 +47,8 @@ def back_in_swarm(cluster: Cluster) -> Commands:
     """Restart an engine that the swarm takes for down while it runs: nothing comes to it any more.
 
     One that has just started gets half a minute to come back by itself. Raises CommandFailed where
-    the swarm does not have the node after a restart either.
+    the swarm does not have the node after a restart either, EngineApart where another data node is
+    missing too.
     """
     if not cluster.me.given_up:
         host.noop("the swarm does not miss the engine")
@@ -62,9 +63,21 @@ def _bring_back(cluster: Cluster) -> None:
     with _one_at_a_time:
         try:
             _seen(cluster, member.id, _PATIENCE_SECONDS)
-        except CommandFailed:
-            systemd.systemctl("restart", "docker.service")
+            return
+        except CommandFailed as error:
+            # What runs there may be what the others need for their majority.
+            others = [each for each in cluster.nodes if each.number and each != cluster.me]
+            missing = [each.name for each in others if not each.up or each.given_up] or _apart
+            if missing:
+                raise EngineApart(
+                    f"Docker on {host.name} waits for a restart, and for {missing[0]}: {error}"
+                ) from None
+        systemd.systemctl("restart", "docker.service")
+        try:
             _seen(cluster, member.id, _BACK_SECONDS)
+        except CommandFailed:
+            _apart.append(host.name)
+            raise
 
 
 def _seen(cluster: Cluster, id: str, seconds: int) -> None:

@@ -13,7 +13,7 @@ from pyinfra.context import ctx_state, host
 
 from infisical_iac.cluster.forming import cluster, settling
 from infisical_iac.cluster.nodes import Cluster
-from infisical_iac.cluster.refusal import refuse_mixed
+from infisical_iac.cluster.refusal import refuse_malformed, refuse_mixed
 from infisical_iac.connection import current, without_delay
 from infisical_iac.facts.swarm import Swarm, SwarmState
 
@@ -42,6 +42,7 @@ def known() -> Cluster:
             _looks[state] = _settled(state)
     hosts: list[Host] = [*state.inventory]
     addresses = {each.name: str(each.data.get("cluster_address") or "") for each in hosts}
+    refuse_malformed(addresses)
     return cluster([each.name for each in hosts], _looks[state], addresses=addresses, me=host.name)
 
 

@@ -4,13 +4,15 @@
 #   destroy-cluster.sh primary prints "primary" where this node's database is it
 #   destroy-cluster.sh backup <directory>   the database, and the files of /etc/infisical, into a new
 #                              directory that only root can read; on the primary's node
-#   destroy-cluster.sh remove  the services, secrets, configs and networks; on a manager
+#   destroy-cluster.sh remove  the services, secrets, configs and networks, and prints `removed`; on a
+#                              manager that works, else nothing
 #   destroy-cluster.sh gone    waits for this node's containers to end, and removes the stack's files
 #   destroy-cluster.sh volumes once the host has left the Swarm: removes the volumes; all data are gone
 #                              then
 set -eu
 umask 077
 . ./containers.sh
+. ./nodes.sh
 root=/etc/infisical
 stack=label=com.docker.stack.namespace=infisical
 unit=infisical-unlock.service
@@ -61,7 +63,11 @@ backup() {
     mv "$new" "$1"
 }
 
-remove() { docker stack rm infisical >/dev/null; }
+remove() {
+    manages || return 0
+    docker stack rm infisical >/dev/null
+    echo removed
+}
 
 gone() {
     for _ in $(seq 120); do

@@ -9,6 +9,7 @@ from infisical_iac.cluster.nodes import ClusterRefused
 from infisical_iac.cluster.refusal import (
     notes,
     refuse,
+    refuse_malformed,
     refuse_mixed,
     refuse_move_in,
     refuse_move_out,
@@ -66,6 +67,12 @@ def test_a_host_with_a_stack_of_its_own_is_left_to_scale_out() -> None:
 def test_what_is_kept_of_a_single_host_is_in_no_clusters_way() -> None:
     looks = three()
     refuse_single(told({**looks, "one": replace(looks["one"], single=True)}))
+
+
+def test_an_address_of_another_host_is_checked_too() -> None:
+    refuse_malformed({"one": "10.0.0.1", "two": ""})
+    with pytest.raises(ClusterRefused, match=r"'10\.0\.0\.300' of two is no address; write where"):
+        refuse_malformed({"one": "10.0.0.1", "two": "10.0.0.300"})
 
 
 def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:

@@ -93,7 +93,7 @@ _PATRONI = """#!/bin/sh
 cat >/dev/null
 answer=$(head -n 1 "$HOST/tries"); sed -i 1d "$HOST/tries"
 printf %s "$answer"
-case $answer in no*) exit 22 ;; esac
+case $answer in *[!r]) exit 22 ;; esac
 """
 
 
@@ -104,6 +104,7 @@ def stopping(lead: Lead) -> Lead:
     lead.write("curl", CURL).chmod(0o755)
     lead.write("redis-cli", _REDIS_CLI).chmod(0o755)
     lead.write("sleep", "#!/bin/sh\n").chmod(0o755)
+    lead.write("systemctl", "#!/bin/sh\necho 4711\n").chmod(0o755)
     lead.write("masters", "redis-1\n")
     return lead
 
@@ -119,7 +120,8 @@ def test_a_node_whose_docker_stops_hands_the_primary_over(stopping: Lead) -> Non
 
 def test_a_standby_that_is_just_back_is_waited_for(stopping: Lead) -> None:
     stopping.write("curl", _PATRONI).chmod(0o755)
-    stopping.write("tries", "no good candidates\nno good candidates\nSuccessfully switched over\n")
+    refused = "no good candidates have been found\ncan not find sync_standby\n"
+    stopping.write("tries", f"{refused}Successfully switched over\n")
     assert stopping.run(of="hand-over").stdout == "Patroni: Successfully switched over\n"
     assert (stopping.directory / "tries").read_text() == ""
 
@@ -135,6 +137,12 @@ def test_a_master_elsewhere_stays_where_it_is(stopping: Lead) -> None:
     stopping.write("masters", "redis-3\n")
     assert stopping.run(of="hand-over").returncode == 0
     assert "failover" not in (stopping.directory / "asked").read_text()
+
+
+def test_an_engine_that_has_crashed_is_asked_nothing(stopping: Lead) -> None:
+    stopping.write("systemctl", "#!/bin/sh\necho 0\n").chmod(0o755)
+    assert stopping.run(of="hand-over").returncode == 0
+    assert stopping.changes() == []
 
 
 def test_docker_stops_where_nobody_can_take_over(stopping: Lead) -> None:

@@ -33,7 +33,9 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         yield cast("Host", hosts[0])
 
 
-def _play(monkeypatch: pytest.MonkeyPatch, *, fails: str = "") -> list[str]:
+def _play(
+    monkeypatch: pytest.MonkeyPatch, *, fails: str = "", removes: str = "removed"
+) -> list[str]:
     """Play each step on a host; what was done, with the host's name."""
     done: list[str] = []
 
@@ -41,7 +43,7 @@ def _play(monkeypatch: pytest.MonkeyPatch, *, fails: str = "") -> list[str]:
         done.append(f"{host.name}: {doing}")
         if done[-1] == fails:
             raise CommandFailed("no")
-        return ""
+        return removes
 
     monkeypatch.setattr(destroying, "run", run)
     monkeypatch.setattr(swarm, "run", run)
@@ -61,6 +63,17 @@ def test_the_hosts_leave_the_swarm_one_after_the_other_and_the_lead_at_last(
     removed = [number for number, each in enumerate(done) if each.endswith("remove the volumes")]
     assert len(removed) == 3
     assert min(removed) > done.index(left[-1])
+
+
+@pytest.mark.parametrize(("removes", "first"), [("removed", True), ("", False)])
+def test_where_no_manager_works_any_more_containers_end_as_the_hosts_leave(
+    lead: Host, monkeypatch: pytest.MonkeyPatch, removes: str, first: bool
+) -> None:
+    done = _play(monkeypatch, removes=removes)
+    destroying.Cluster(lead, "hetzner").take_away(volumes=True)
+    ended = [number for number, each in enumerate(done) if each.endswith("see the containers end")]
+    assert (ended[0] < done.index(f"two: {_LEAVE}")) is first
+    assert ended[-1] > done.index(f"one: {_LEAVE}")
 
 
 def test_without_the_data_the_swarm_stays(lead: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,6 +187,24 @@ def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
     assert steps == expected
 
 
+def test_an_engine_whose_node_may_be_needed_is_not_restarted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    restarted: list[str] = []
+
+    def run(_: str, *, doing: str) -> str:
+        raise CommandFailed(f"could not {doing}: the swarm still takes it for down")
+
+    monkeypatch.setattr(engine, "run", run)
+    monkeypatch.setattr(engine, "host", SimpleNamespace(name="two"))
+    monkeypatch.setattr(nodes, "on", lambda _: nullcontext())
+    monkeypatch.setattr(systemd, "systemctl", lambda verb, _: restarted.append(verb))
+    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
+    with pytest.raises(EngineApart, match="on two waits for a restart, and for three: could not"):
+        engine._bring_back(told(looks, me="two"))
+    assert restarted == []
+
+
 def test_a_node_that_is_locked_or_away_is_not_one_that_the_swarm_gave_up() -> None:
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
     looks["two"] = replace(looks["two"], state="locked", id="")

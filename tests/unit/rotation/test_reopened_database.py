@@ -63,7 +63,10 @@ def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
     def run(command: str, *, doing: str) -> str:
         if command.endswith("reopen"):
             return said
+        if command.startswith("sha256sum"):
+            return "0123  -"
         assert "rm -f" in command
+        assert "!= '0123  -'" in command
         forgot.append(at[-1])
         return ""
 
