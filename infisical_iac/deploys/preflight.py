@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,19 @@ class Refused(UserError):
     """The host or a value given in the environment can't be worked with."""
 
 
-def preflight(*, restoring: bool = False, scaling: bool = False) -> Preflight:
+def preflight(
+    *,
+    restoring: bool = False,
+    scaling: bool = False,
+    check: Callable[[Cluster], None] | None = clusters.refuse_single,
+) -> Preflight:
     """Check the settings, the workspace file, the environment and the host, and lock it.
 
     Args:
         restoring: whether this is a restore, which alone may go on while one is under way.
         scaling: whether this is a move between a single host and a cluster, which alone may go
             on while one is under way.
+        check: raises a UserError where a cluster is not what the run is for; None if any will do.
 
     Raises Refusal, one sentence, with nothing changed.
     """
@@ -68,7 +74,7 @@ def preflight(*, restoring: bool = False, scaling: bool = False) -> Preflight:
         without_delay(host)
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
-        cluster = _cluster(settings, scaling=scaling)
+        cluster = _cluster(settings, check)
         refusal.refuse(settings, machine)
         if engine.not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
@@ -95,14 +101,14 @@ def preflight(*, restoring: bool = False, scaling: bool = False) -> Preflight:
     return Preflight(settings, workspace, machine, password, cluster)
 
 
-def _cluster(settings: Settings, *, scaling: bool) -> Cluster | None:
+def _cluster(settings: Settings, check: Callable[[Cluster], None] | None) -> Cluster | None:
     if nodes.topology() == "single":
         return None
     clusters.refuse(settings)
     cluster = nodes.known()
     clusters.refuse_overlapping(cluster)
-    if not scaling:
-        clusters.refuse_single(cluster)
+    if check:
+        check(cluster)
     if cluster.leads:
         journal.current().shown.extend([*cluster.notes, *clusters.notes(settings)])
     return cluster

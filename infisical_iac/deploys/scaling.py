@@ -1,12 +1,10 @@
 """The steps of a move between single host and cluster: a deploy in which the data change places."""
 
-from collections.abc import Callable
-
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.cluster import refusal
 from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.cluster.refusal import refuse_move_in, refuse_move_out
 from infisical_iac.deploys.backup import backup
 from infisical_iac.deploys.bootstrap import bootstrap
 from infisical_iac.deploys.canary import canary
@@ -18,7 +16,6 @@ from infisical_iac.deploys.record import record
 from infisical_iac.deploys.share import share
 from infisical_iac.deploys.stack import compose_file, prepare, roll_out, run_containers
 from infisical_iac.deploys.workspace import workspace
-from infisical_iac.errors import UserError
 from infisical_iac.operations import cluster_stack, journal, scaling
 from infisical_iac.operations import stack as containers
 from infisical_iac.operations.cluster_site import Site
@@ -33,9 +30,7 @@ def scaling_out(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-out"
-    known = preflight(scaling=True)
-    if known.cluster and not switched:
-        _refuse(refusal.refuse_move_out, known.cluster)
+    known = preflight(scaling=True, check=None if switched else refuse_move_out)
     foundation(known=known)
     move_out(known=known, switched=switched)
     take_over(known=known)
@@ -57,20 +52,11 @@ def scaling_in(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-in"
-    known = preflight(scaling=True)
-    if known.cluster and not switched:
-        _refuse(refusal.refuse_move_in, known.cluster)
+    known = preflight(scaling=True, check=None if switched else refuse_move_in)
     move_in(known=known, switched=switched)
     prove(known=known, direction="in")
     dissolve(known=known)
     record()
-
-
-def _refuse(check: Callable[[Cluster], None], cluster: Cluster) -> None:
-    try:
-        check(cluster)
-    except UserError as error:
-        raise Refusal(str(error)) from None
 
 
 @deploy("Move")
