@@ -30,6 +30,15 @@ marked() {
     echo new | store "$root/swarm"
 }
 
+# What is left of another swarm, if the host was in one that this project made, goes before it comes
+# into one.
+afresh() {
+    abandon
+    forget_interfaces
+    marked
+    forget_stack
+}
+
 begin() {
     # Managers that don't answer for a moment are no reason to leave them.
     case $(cat "$root/swarm" 2>/dev/null) in
@@ -37,10 +46,7 @@ begin() {
     *) fail "the managers of the host's swarm don't answer just now: run again" ;;
     esac
     # One that was begun here before, and whose key was not kept, keeps nothing either.
-    abandon
-    forget_interfaces
-    marked
-    forget_stack
+    afresh
     rm -f "$root/stack.yaml" "$root/stack.json"
     docker swarm init --advertise-addr "$1" --default-addr-pool "$2" \
         --default-addr-pool-mask-length 24 --cert-expiry "$3h" --autolock >/dev/null
@@ -63,11 +69,7 @@ join() {
     case ${3-}$(state) in
     active) ;;
     *)
-        # What is left of another swarm, if the host was in one that this project made.
-        abandon
-        forget_interfaces
-        marked
-        forget_stack
+        afresh
         body=$(
             printf '{"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"%s","RemoteAddrs":["%s"],' "$1" "$2"
             printf '"JoinToken":"%s"}' "$token"
