@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psycopg
+
+from .services import wait_until
 from .world import bootstrap, log_in, ok
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .postgres import Postgres
     from .services import Standin
     from .world import World
 
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
-def test_calls_at_the_same_moment_all_succeed(standin: Standin) -> None:
+
+@contextmanager
+def no_user_written(postgres: Postgres, database: str) -> Iterator[None]:
+    """Make whoever writes a user wait until the block ends; readers go on."""
+    with psycopg.connect(postgres.uri(database)) as connection:
+        connection.execute("LOCK TABLE users IN SHARE MODE")
+        yield
+
+
+def test_calls_at_the_same_moment_all_succeed(
+    standin: Standin, postgres: Postgres, database: str
+) -> None:
     clients = [standin.client() for _ in range(5)]
     emails = [f"admin{number}@example.com" for number in range(5)]
     with ThreadPoolExecutor(5) as pool:
-        answers = [ok(answer) for answer in pool.map(bootstrap, clients, emails)]
+        with no_user_written(postgres, database):
+            calls = [pool.submit(bootstrap, *call) for call in zip(clients, emails, strict=True)]
+            wait_until(
+                lambda: postgres.psql(database, WAITING).strip() == "5",
+                "Five calls have not asked whether the instance is set up",
+            )
+        answers = [ok(call.result()) for call in calls]
     admin = log_in(standin, answers[0]["organization"]["id"], emails[0])
     users = ok(admin.get("/api/v1/admin/user-management/users", params={"limit": 3}))
     assert len(users["users"]) == 3
