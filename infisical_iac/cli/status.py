@@ -41,17 +41,26 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 
 def _look(inventory: str) -> list[Row]:
     from infisical_iac.cli.connect import connected
+    from infisical_iac.cli.together import each_of
+    from infisical_iac.connection import with_others
     from infisical_iac.facts.condition import Condition
+    from infisical_iac.facts.machine import Machine
     from infisical_iac.operations import audit, lock, recovery
+    from infisical_iac.presence import absence
     from infisical_iac.settings import load
 
     with connected(inventory, quorum=False) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+        hosts = with_others(host)
+        machines = each_of(hosts, lambda each: each.get_fact(Machine))
+        named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
+        if sentence := absence(named, topology=settings.topology):
+            return [Row("Infisical", sentence, ok=False)]
         url = urlsplit(settings.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
         asked = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
         if settings.topology == "swarm":
-            found = _cluster(host, settings, asked)
+            found = _cluster(host, hosts, settings, asked)
         else:
             condition = host.get_fact(Condition, **asked)
             found = rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
@@ -59,13 +68,13 @@ def _look(inventory: str) -> list[Row]:
         return [*found, *([kit] if kit else [])]
 
 
-def _cluster(host: "Host", settings: "Settings", asked: dict[str, Any]) -> list[Row]:
+def _cluster(
+    host: "Host", hosts: "list[Host]", settings: "Settings", asked: dict[str, Any]
+) -> list[Row]:
     from infisical_iac.cli.together import each_of
     from infisical_iac.cluster import condition
-    from infisical_iac.connection import with_others
     from infisical_iac.facts.node_condition import NodeCondition
 
-    hosts = with_others(host)
     looks = each_of(hosts, lambda each: each.get_fact(NodeCondition, **asked))
     nodes = {each.name: look for each, look in zip(hosts, looks, strict=True)}
     away = [each.name for each in host.state.inventory if each.name not in nodes]

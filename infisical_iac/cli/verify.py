@@ -26,9 +26,10 @@ class Outcome:
     """What the host tests found, as pytest reports it.
 
     `passed` and `failed` hold, by topic, the checks as sentences; a failed one with the line
-    that says why.
+    that says why. `ended` is the sentence with which the suite ended itself; empty if it did not.
     """
 
+    ended: str = ""
     passed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     failed: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -40,6 +41,11 @@ class Outcome:
             self.failed[topic].append((sentence, _reason(report)))
         elif report.when == "call":
             self.passed[topic].append(sentence)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Take in why the suite ended before its time; pytest calls this."""
+        if isinstance(excinfo.value, pytest.exit.Exception):
+            self.ended = excinfo.value.msg
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -77,6 +83,8 @@ def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None
     if junit:
         arguments += ["--junit-xml", str(junit)]
     status = pytest.main(arguments, plugins=[outcome])
+    if outcome.ended:
+        raise VerifyError(outcome.ended)
     passed, failed = outcome.counts
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not passed + failed:
         raise VerifyError(

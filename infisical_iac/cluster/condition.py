@@ -37,8 +37,8 @@ def rows(
         _fullest(nodes),
         _certificate(nodes, settings, now),
         *single.credentials(nodes[lead].condition, now),
-        _last_run(nodes, settings, _backups(settings, now)),
-        _last_run(nodes, settings, _drills(now)),
+        _last_run(nodes, away, settings, _backups(settings, now)),
+        _last_run(nodes, away, settings, _drills(now)),
         single.last_apply(doings_of(logs)),
         drift,
     ]
@@ -60,7 +60,7 @@ def _members(nodes: Nodes, away: Sequence[str]) -> Row:
     troubles += [f"{name} can't be reached" for name in away if name not in named]
     leader = ", ".join(each.name for each in seen if each.manager == "leader")
     well = sum(not each.trouble for each in seen)
-    text = f"{well} of {len(seen)} ready and active; {leader or 'none'} leads the Swarm"
+    text = f"{well} of {len(seen)} ready and active; the Swarm's leader is {leader or 'none'}"
     return Row("Nodes", "; ".join([text, *troubles]), ok=not troubles and bool(leader))
 
 
@@ -140,13 +140,21 @@ def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
     return row if row.ok or settings.ingress == "none" else replace(row, text=f"{name}: {row.text}")
 
 
-def _last_run(nodes: Nodes, settings: Settings, look: Callable[[ConditionState], LastRun]) -> Row:
+def _last_run(
+    nodes: Nodes,
+    away: Sequence[str],
+    settings: Settings,
+    look: Callable[[ConditionState], LastRun],
+) -> Row:
     """The row of the last backup or drill; nodes without data make none."""
     runs = {name: look(node.condition) for name, node in nodes.items()}
     with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
     kinds = {each.name: each.kind for each in settings.backup_targets}
     own = {name for name, kind in kinds.items() if kind == "directory"}
-    return last_run.told(with_data or runs, own=own, shared=kinds.keys() - own)
+    row = last_run.told(with_data or runs, own=own, shared=kinds.keys() - own)
+    if away and not any(run.record for run in runs.values()):
+        return replace(row, text=f"{row.text} (as far as is known without {', '.join(away)})")
+    return row
 
 
 def _backups(settings: Settings, now: datetime) -> Callable[[ConditionState], LastRun]:

@@ -166,9 +166,10 @@ def refuse_between(machine: MachineState, *, topology: str) -> None:
         )
     if machine.clustered and topology == "single":
         raise Refused(
-            "the host is in a cluster, and setting 'topology' is 'single': with the whole cluster "
-            "in the inventory, `infisical-iac scale-in` brings Infisical back to one host, and "
-            "`infisical-iac scale-out --undo` ends a move that did not come far"
+            "the host is one of a cluster, and this inventory has it as a single one: name the "
+            "inventory of the whole cluster; with that, `infisical-iac scale-in` brings Infisical "
+            "back to one host, and `infisical-iac scale-out --undo` ends a move that did not come "
+            "far"
         )
 
 

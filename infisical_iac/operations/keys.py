@@ -37,7 +37,7 @@ def made(*, admin_email: str, admin_password: str | None, more: str = "") -> Com
         journal.item("+", _path(name))
     for name in sorted(state.stale):
         if not state.missing:
-            journal.item("~", _path(name), "another text than follows from the keys")
+            journal.item("~", _path(name), "not what follows from the keys")
     for path in sorted(state.open):
         journal.item("~", path, "readable by others → private to root")
     yield step(_make, admin_email, admin_password or "", more)

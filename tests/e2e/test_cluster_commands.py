@@ -221,7 +221,7 @@ def test_the_status_tells_a_healthy_cluster(cluster: Cluster) -> None:
     found = {row["name"]: row["text"] for row in rows}
     assert [row for row in rows if not row["ok"]] == []
     assert found["Nodes"].startswith("3 of 3 ready and active; ")
-    assert found["Nodes"].endswith(f"{_NAME}-{cluster.leader()} leads the Swarm")
+    assert found["Nodes"].endswith(f"leader is {_NAME}-{cluster.leader()}")
     assert found["PostgreSQL"].startswith(f"primary on {_NAME}-{cluster.primary()}; synchronous")
     assert found["infisical"] == f"staging/infisical:{WAS}: 3 of 3 healthy"
     for service in ("haproxy", "caddy"):
@@ -273,5 +273,8 @@ def test_destroy_takes_the_cluster_from_all_hosts_after_a_backup(cluster: Cluste
     assert cluster.host(primary or 0).run(f"head -c 5 {said[1]}/database.dump").stdout == "PGDMP"
     again = ok(cluster, "destroy", "--volumes", "--confirm", name)
     assert again.stdout == f"Nothing of Infisical is on {name}.\n"
+    nothing = f"nothing is deployed on {', '.join(host.name for host in cluster.staging.hosts)} yet"
+    assert nothing in cluster.command("status").stdout
+    assert cluster.command("verify").stderr.startswith(f"error: {nothing}")
     last = told(cluster, "audit", "--last", "1")[0]
     assert (last["event"], last["outcome"]) == ("destroy", "done")

@@ -1,10 +1,11 @@
 """Options and fixtures of the host suite: one connection a host, and each thing read once."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -12,7 +13,8 @@ from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.errors import UserError
-from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.presence import absence
 from infisical_iac.settings import Settings
 from infisical_iac.workspace import actual
 from infisical_iac.workspace.model import Workspace
@@ -64,6 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     reached = [each for each in found if each.answers] if len(found) > 1 else found
     if not reached:
         raise pytest.UsageError("no host of the cluster can be reached")
+    for each in found:
+        if each not in reached:
+            print(f"Note: {each.name} can't be reached, and is not verified", file=sys.stderr)
     config.stash[_REACHED] = reached
     # The long style shows the arguments of functions, and some of those are secrets.
     config.option.tbstyle, config.option.fulltrace = "short", False
@@ -122,10 +127,21 @@ def targets(pytestconfig: pytest.Config) -> list[target.Target]:
 
 @pytest.fixture(scope="session")
 def connections(pytestconfig: pytest.Config) -> Iterator[dict[str, Connection]]:
-    """All hosts of a cluster that can be reached, by name."""
+    """All hosts that can be reached, by name; there is something on them to verify."""
+    reached = pytestconfig.stash[_REACHED]
     with ExitStack() as stack:
-        reached = pytestconfig.stash[_REACHED]
-        yield {each.name: stack.enter_context(connected(each)) for each in reached}
+        try:
+            found = {each.name: stack.enter_context(connected(each)) for each in reached}
+        except target.TargetError as error:
+            _end(str(error))
+        machines = {name: each.machine() for name, each in found.items()}
+        if sentence := absence(machines, topology=reached[0].settings.topology):
+            _end(sentence)
+        yield found
+
+
+def _end(sentence: str) -> NoReturn:
+    pytest.exit(sentence, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture(scope="session")
@@ -145,12 +161,8 @@ def workspace(verified: target.Target) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def connection(verified: target.Target) -> Iterator[Connection]:
-    try:
-        with connected(verified) as open_connection:
-            yield open_connection
-    except target.TargetError as error:
-        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+def connection(verified: target.Target, connections: dict[str, Connection]) -> Connection:
+    return connections[verified.name]
 
 
 @pytest.fixture(scope="session")
@@ -160,9 +172,8 @@ def host(connection: Connection) -> Host:
 
 
 @pytest.fixture(scope="session")
-def machine(host: Host) -> MachineState:
-    fact = Machine()
-    return fact.process(host.check_output(fact.command()).splitlines())
+def machine(connection: Connection) -> MachineState:
+    return connection.machine()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
 from infisical_iac.connection import without_delay
+from infisical_iac.facts.machine import Machine, MachineState
 from tests.host.target import Target, TargetError
 
 # What testinfra calls a host; the package has no types.
@@ -52,6 +53,11 @@ class Connection:
         channel.shutdown_write()
         with channel.makefile("rb") as output:
             return output.read().decode(errors="replace")
+
+    def machine(self) -> MachineState:
+        """What kind of machine the host is."""
+        fact = Machine()
+        return fact.process(self.quietly(fact.command()).splitlines())
 
 
 @contextmanager

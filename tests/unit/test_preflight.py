@@ -49,7 +49,7 @@ def test_a_host_that_is_deployed_already_needs_no_room_for_a_first_deploy() -> N
         (replace(_MACHINE, scaling="s in switching"), "swarm", "`infisical-iac scale-in --undo`"),
         (replace(_MACHINE, scaling="s in switched"), "swarm", "`infisical-iac scale-in` completes"),
         (replace(_MACHINE, scaling="s in proven"), "single", "scale-in` ends the cluster"),
-        (replace(_MACHINE, clustered=True), "single", "the host is in a cluster"),
+        (replace(_MACHINE, clustered=True), "single", "the host is one of a cluster"),
     ],
 )
 def test_a_host_between_single_host_and_cluster_is_refused(

@@ -69,7 +69,7 @@ def _changed(nodes: dict[str, NodeState], name: str, **changes: Any) -> dict[str
 def test_a_cluster_where_all_is_well(nodes: dict[str, NodeState], settings: Settings) -> None:
     found = _rows(nodes, settings)
     assert [row for row in found.values() if not row.ok] == []
-    assert found["Nodes"].text == "3 of 3 ready and active; one leads the Swarm"
+    assert found["Nodes"].text == "3 of 3 ready and active; the Swarm's leader is one"
     assert found["infisical"].text == "infisical/infisical:v0.165.16: 3 of 3 healthy"
     assert found["PostgreSQL"].text == (
         "primary on one; synchronous standby postgres-2, 0 bytes behind; "
@@ -78,6 +78,14 @@ def test_a_cluster_where_all_is_well(nodes: dict[str, NodeState], settings: Sett
     assert found["etcd"].text == "3 of 3 members healthy"
     assert found["Redis"].text == "master on one, 2 replicas; 3 of 3 sentinels name redis-1"
     assert found["Disk"].text == "one: 20.0 of 40.0 GB free"
+
+
+def test_backups_that_only_a_node_which_is_away_may_know_of_are_told_so(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    del nodes["three"]
+    row = _rows(nodes, settings, "three")["Last backup"]
+    assert row.text == "none yet (as far as is known without three)"
 
 
 def test_a_node_that_is_drained_or_away_is_told(
@@ -97,7 +105,7 @@ def test_a_node_that_is_drained_or_away_is_told(
     nodes = {name: replace(node, members=members) for name, node in nodes.items()}
     row = _rows(nodes, settings)["Nodes"]
     assert not row.ok
-    assert row.text == "1 of 3 ready and active; one leads the Swarm; two drained; three down"
+    assert row.text == "1 of 3 ready and active; the Swarm's leader is one; two drained; three down"
 
 
 def test_a_host_that_can_not_be_reached_is_told_though_the_swarm_reaches_it(
