@@ -38,6 +38,7 @@ class ConditionState:
         backups_since: since when there should be backups, in seconds since the epoch; None where
             they are not set up.
         backups: how the last backup went, as the host has it; empty before the first.
+        saved: when this host last saved in a target, by the target's name.
         drills_since, drills: the same of drills.
     """
 
@@ -50,6 +51,7 @@ class ConditionState:
     credentials: Mapping[str, Term] = field(default_factory=dict)
     backups_since: int | None = None
     backups: str = ""
+    saved: Mapping[str, datetime] = field(default_factory=dict)
     drills_since: int | None = None
     drills: str = ""
 

@@ -82,7 +82,7 @@ def judged(
         return (text, False) if waiting > _LONGEST else ("none yet", True)
     if record.failure:
         return f"failed at {_text(record.ended)}: {record.failure}{_last(record)}", False
-    late = [each.name for each in _of(record, targets) if _is_late(each, now)]
+    late = [each.name for each in _of(record, targets) if is_late(each.success, now)]
     if late:
         return f"no success within 26 h for {', '.join(late)}{_last(record)}", False
     names = ", ".join(each.name for each in _of(record, targets))
@@ -101,8 +101,9 @@ def _of(record: Record, targets: Iterable[Target]) -> list[Saved]:
     return [each for each in record.targets if each.name in names]
 
 
-def _is_late(saved: Saved, now: datetime) -> bool:
-    return saved.success is None or now - saved.success > _LONGEST
+def is_late(success: datetime | None, now: datetime) -> bool:
+    """Whether a target should have had another snapshot since its last one."""
+    return success is None or now - success > _LONGEST
 
 
 def _last(record: Record) -> str:

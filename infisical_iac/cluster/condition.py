@@ -1,16 +1,15 @@
 """What to say of a cluster's condition: a row for each thing, and whether it is well. Pure."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from infisical_iac import condition as single
 from infisical_iac.auditing import doings_of
 from infisical_iac.cluster import last_run
-from infisical_iac.cluster.last_run import LastRun
 from infisical_iac.cluster.node_state import Nodes
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.condition import ConditionState, Row, Running
+from infisical_iac.condition import Row, Running
 from infisical_iac.settings import Settings
 
 # What a standby may be behind a primary that writes and still be said to follow.
@@ -37,8 +36,8 @@ def rows(
         _fullest(nodes),
         _certificate(nodes, settings, now),
         *single.credentials(nodes[lead].condition, now),
-        _last_run(nodes, away, settings, _backups(settings, now)),
-        _last_run(nodes, away, settings, _drills(now)),
+        last_run.backup(nodes, away, settings, now),
+        last_run.drill(nodes, away, settings, now),
         single.last_apply(doings_of(logs)),
         drift,
     ]
@@ -138,28 +137,3 @@ def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
     name = min(nodes, key=end)
     row = single.certificate(nodes[name].condition, settings, now)
     return row if row.ok or settings.ingress == "none" else replace(row, text=f"{name}: {row.text}")
-
-
-def _last_run(
-    nodes: Nodes,
-    away: Sequence[str],
-    settings: Settings,
-    look: Callable[[ConditionState], LastRun],
-) -> Row:
-    """The row of the last backup or drill; nodes without data make none."""
-    runs = {name: look(node.condition) for name, node in nodes.items()}
-    with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
-    kinds = {each.name: each.kind for each in settings.backup_targets}
-    own = {name for name, kind in kinds.items() if kind == "directory"}
-    row = last_run.told(with_data or runs, own=own, shared=kinds.keys() - own)
-    if away and not any(run.record for run in runs.values()):
-        return replace(row, text=f"{row.text} (as far as is known without {', '.join(away)})")
-    return row
-
-
-def _backups(settings: Settings, now: datetime) -> Callable[[ConditionState], LastRun]:
-    return lambda each: LastRun(each.backups, single.backup(each, settings, now))
-
-
-def _drills(now: datetime) -> Callable[[ConditionState], LastRun]:
-    return lambda each: LastRun(each.drills, single.drill(each, now))

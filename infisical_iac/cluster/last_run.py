@@ -1,10 +1,15 @@
 """Which node's last backup, or drill, the status of a cluster tells. Pure."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from infisical_iac.condition import Row, ended
+from infisical_iac import condition as single
+from infisical_iac.backup.record import is_late
+from infisical_iac.cluster.node_state import Nodes
+from infisical_iac.condition import ConditionState, Row, ended
+from infisical_iac.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -13,6 +18,53 @@ class LastRun:
 
     record: str
     row: Row
+
+
+def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime) -> Row:
+    """The row of the last backup; not well either if all nodes leave a shared target to another.
+
+    Args:
+        nodes: what each node that was reached says, by its name in the inventory.
+        away: the names of those that were not.
+    """
+
+    def look(each: ConditionState) -> LastRun:
+        return LastRun(each.backups, single.backup(each, settings, now))
+
+    row = _last(nodes, away, settings, look)
+    missed = []
+    for target in settings.backup_targets:
+        saved = [each.condition.saved.get(target.name) for each in nodes.values()]
+        newest = max((each for each in saved if each), default=None)
+        if target.kind != "directory" and newest and is_late(newest, now):
+            missed.append(f"{target.name} since {newest:%Y-%m-%dT%H:%M:%SZ}")
+    if not (row.ok and missed):
+        return row
+    text = f"no node has saved in {', '.join(missed)}{_as_known(away)}; {row.text}"
+    return replace(row, text=text, ok=False)
+
+
+def drill(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime) -> Row:
+    """The row of the last drill; the arguments are those of `backup`."""
+    return _last(nodes, away, settings, lambda each: LastRun(each.drills, single.drill(each, now)))
+
+
+def _last(
+    nodes: Nodes, away: Sequence[str], settings: Settings, look: Callable[[ConditionState], LastRun]
+) -> Row:
+    """The row of the last one; nodes without data make none."""
+    runs = {name: look(node.condition) for name, node in nodes.items()}
+    with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
+    kinds = {each.name: each.kind for each in settings.backup_targets}
+    own = {name for name, kind in kinds.items() if kind == "directory"}
+    row = told(with_data or runs, own=own, shared=kinds.keys() - own)
+    if any(run.record for run in runs.values()):
+        return row
+    return replace(row, text=f"{row.text}{_as_known(away)}")
+
+
+def _as_known(away: Sequence[str]) -> str:
+    return f" (as far as is known without {', '.join(away)})" if away else ""
 
 
 def told(runs: Mapping[str, LastRun], *, own: Collection[str], shared: Collection[str]) -> Row:

@@ -1,6 +1,6 @@
 """How the host and the stack on it are at this moment."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pyinfra.api.facts import FactBase
 
@@ -25,6 +25,7 @@ class Condition(FactBase[ConditionState]):
         holder = backups = drills = ""
         since = drilling = None
         terms: dict[str, Term] = {}
+        saved: dict[str, datetime] = {}
         for line in output:
             match line.split():
                 case ["container", service, image, status, health]:
@@ -37,13 +38,15 @@ class Condition(FactBase[ConditionState]):
                     terms[name] = Term(datetime.fromisoformat(made), datetime.fromisoformat(end))
                 case ["backups", seconds, *words]:
                     since, backups = int(seconds), " ".join(words)
+                case ["saved", target, seconds]:
+                    saved[target] = datetime.fromtimestamp(int(seconds), UTC)
                 case ["drills", seconds, *words]:
                     drilling, drills = int(seconds), " ".join(words)
                 case ["busy", *words]:
                     holder = " ".join(words)
         return ConditionState(
             *(containers, free, size, ends, "engine" in output, holder, terms),
-            *(since, backups, drilling, drills),
+            *(since, backups, saved, drilling, drills),
         )
 
     @staticmethod

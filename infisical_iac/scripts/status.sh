@@ -8,6 +8,7 @@
 #   credentials <name> <made> <ends>   of a client secret that ends
 #   certificate <seconds>          when the one served for <name> at <port> ends, since the epoch
 #   backups <seconds> <JSON>       since when there should be any; how the last run went, if one did
+#   saved <target> <seconds>       when this host last saved there, if it ever did
 #   drills <seconds> <JSON>        the same of drills
 set -u
 if docker ps >/dev/null 2>&1; then
@@ -32,6 +33,9 @@ fi
 password=/etc/infisical/keys/restic_password
 test ! -e $password || echo "backups $(stat -c %Y $password)" \
     "$(cat /var/lib/infisical-backup/last.json 2>/dev/null | tr '\n' ' ')"
+for file in /var/lib/infisical-backup/targets/*; do
+    sed -n "s/^success /saved $(basename "$file") /p" "$file" 2>/dev/null
+done
 timer=/etc/systemd/system/infisical-drill.timer
 test ! -e $timer || echo "drills $(stat -c %Y $timer) $(cat /var/lib/infisical-drill/last.json 2>/dev/null)"
 true

@@ -1,11 +1,14 @@
 """Which node's last backup the status of a cluster tells, and which node's last drill."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from infisical_iac.cluster.last_run import LastRun, told
-from infisical_iac.condition import Row
+from infisical_iac.cluster.last_run import LastRun, backup, told
+from infisical_iac.cluster.node_state import NodeState
+from infisical_iac.condition import ConditionState, Row
+from tests.unit.settings_of import settings_of
 
 _NONE = LastRun("", Row("Last backup", "none yet, 30 h after they were set up", ok=False))
 
@@ -75,3 +78,43 @@ def test_one_node_saves_for_all_where_no_target_is_a_nodes_own() -> None:
 def test_a_record_that_cannot_be_read_is_told(record: str) -> None:
     unread = LastRun(record, Row("Last backup", "its record can't be read", ok=False))
     assert _told(_backup(30, local=""), unread) == ("s2: its record can't be read", False)
+
+
+_SINCE = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
+_NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
+_TARGETS = [
+    {"name": "local", "repository": "/var/backups/infisical"},
+    {"name": "bucket", "repository": "s3:https://s3.example.com/bucket/infisical"},
+]
+
+
+def _node(bucket: datetime | None) -> NodeState:
+    """One that saved in its own directory last night, and in the bucket then."""
+    saved = {"name": "local", "success": "2026-11-27T02:30:00Z", "snapshot": "ab", "error": ""}
+    run = {"began": "2026-11-27T02:29:00Z", "ended": "2026-11-27T02:30:00Z", "failure": ""}
+    record = {**run, "bytes": 1000, "targets": [{**saved, "added": 1, "snapshots": 1}]}
+    times = {"bucket": bucket} if bucket else {}
+    condition = ConditionState(backups_since=_SINCE, backups=json.dumps(record), saved=times)
+    return NodeState(condition=condition, postgres="standby")
+
+
+def _row(*buckets: datetime | None, away: tuple[str, ...] = ()) -> tuple[str, bool]:
+    nodes = {f"s{n}": _node(bucket) for n, bucket in enumerate(buckets, 1)}
+    row = backup(nodes, away, settings_of(topology="swarm", backup_targets=_TARGETS), _NOW)
+    return row.text, row.ok
+
+
+def test_a_shared_target_that_each_node_left_to_another_is_told() -> None:
+    nights = [datetime(2026, 11, day, 2, 30, tzinfo=UTC) for day in (25, 26)]
+    text, ok = _row(*nights, None)
+    assert not ok
+    assert text.startswith("no node has saved in bucket since 2026-11-26T02:30:00Z; s")
+    assert "(as far as is known without s3)" in _row(*nights, away=("s3",))[0]
+
+
+def test_a_shared_target_that_one_of_them_has_saved_in_is_well() -> None:
+    assert _row(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 27, 2, tzinfo=UTC))[1]
+
+
+def test_a_shared_target_that_is_yet_to_get_its_first_snapshot_is_no_fault() -> None:
+    assert _row(None, None)[1]

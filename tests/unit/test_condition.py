@@ -211,6 +211,17 @@ def test_a_short_life_is_told_of_in_its_last_quarter(condition: ConditionState) 
     assert _row("Credentials", replace(condition, credentials={"a.b": term}))[1]
 
 
+def test_when_a_target_was_last_saved_in_is_read_from_what_is_known_of_it(tmp_path: Path) -> None:
+    (tmp_path / "box").write_text("success 1795600800\nsnapshot ab\nerror no answer\n")
+    (tmp_path / "bucket").write_text("error no answer\n")
+    shell = Condition().command("", 443, "none")
+    shell = shell.replace("/var/lib/infisical-backup/targets", str(tmp_path))
+    ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert Condition().process(ran.stdout.splitlines()).saved == {
+        "box": datetime(2026, 11, 25, 10, tzinfo=UTC)
+    }
+
+
 def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
     term = Term(_NOW, _NOW + timedelta(days=90))
     text = render(Credential("production", "client-1", "secret-1", "fake-secret", term))
