@@ -275,6 +275,6 @@ def test_destroy_takes_the_cluster_from_all_hosts_after_a_backup(cluster: Cluste
     assert again.stdout == f"Nothing of Infisical is on {name}.\n"
     nothing = f"nothing is deployed on {', '.join(host.name for host in cluster.staging.hosts)} yet"
     assert nothing in cluster.command("status").stdout
-    assert cluster.command("verify").stderr.startswith(f"error: {nothing}")
+    assert cluster.command("verify").stderr.startswith(f"Error: {nothing}")
     last = told(cluster, "audit", "--last", "1")[0]
     assert (last["event"], last["outcome"]) == ("destroy", "done")

@@ -81,7 +81,7 @@ def test_the_stack_comes_back_with_its_secrets_and_goes_with_its_volumes_if_aske
     nothing = "nothing is deployed on staging yet: `infisical-iac apply` does it"
     assert nothing in infisical_iac(deployed.name, "status").stdout
     verified = infisical_iac(deployed.name, "verify")
-    assert (verified.returncode, verified.stderr) == (1, f"error: {nothing}\n")
+    assert (verified.returncode, verified.stderr) == (1, f"Error: {nothing}\n")
     last = json.loads(infisical_iac(deployed.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (last["event"], last["outcome"]) == ("destroy", "done")
     assert "- volumes, keys and credentials" in last["changes"]
