@@ -1,12 +1,11 @@
-"""Machine identities, their universal auth and its client secrets.
+"""Machine identities.
 
 Names of identities are not unique, and anybody may make one. An identity is this project's
 own if its metadata say so; no other is ever touched.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,61 +26,6 @@ class Identity:
     name: str
     role: str
     has_universal_auth: bool
-
-
-@dataclass(frozen=True)
-class UniversalAuth:
-    """How an identity logs in; times in seconds."""
-
-    client_id: str
-    ttl: int
-    max_ttl: int
-
-
-@dataclass(frozen=True)
-class ClientSecret:
-    """A client secret as the server lists it, without its value.
-
-    Attributes:
-        changed: when the server last wrote to it, which it does at each login.
-        uses: how many logins there were, of `uses_limit` if that is not 0.
-        ttl: how many seconds it lives; 0 for ever.
-    """
-
-    id: str
-    description: str
-    created: datetime
-    changed: datetime
-    uses: int = 0
-    uses_limit: int = 0
-    ttl: int = 0
-
-    @property
-    def used(self) -> datetime | None:
-        """When it was last logged in with; None if never."""
-        return self.changed if self.uses else None
-
-    @property
-    def ends(self) -> datetime | None:
-        """When it expires; None if never."""
-        return self.created + timedelta(seconds=self.ttl) if self.ttl else None
-
-    def works(self, now: datetime) -> bool:
-        """Whether any number of logins succeed at a moment."""
-        return self.uses_limit == 0 and (self.ends is None or now < self.ends)
-
-
-@dataclass(frozen=True)
-class NewSecret:
-    """A client secret just made, as listed; its value is never to be had again."""
-
-    listed: ClientSecret
-    value: str = field(repr=False)
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        return self.listed.id
 
 
 def organization_id(client: Client) -> str:
@@ -157,69 +101,3 @@ def create(client: Client, organization: str, name: str, role: str = "no-access"
     """Create an identity; look with `find` first, for names may repeat."""
     answer = client.post("/api/v1/identities", json=creation(organization, name, role))["identity"]
     return Identity(answer["id"], answer["name"], role, has_universal_auth=False)
-
-
-def universal_auth_path(id: str) -> str:
-    """Where the universal auth of an identity is attached, read and changed."""
-    return f"/api/v1/auth/universal-auth/identities/{id}"
-
-
-def universal_auth(client: Client, id: str) -> UniversalAuth | None:
-    """The universal auth of an identity, None if it has none."""
-    try:
-        return _auth(client.get(universal_auth_path(id)))
-    except ApiError as error:
-        if error.status == 404:
-            return None
-        raise
-
-
-def attach_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
-    """Give an identity universal auth, which it must not have yet."""
-    body = {"accessTokenTTL": ttl, "accessTokenMaxTTL": max_ttl}
-    return _auth(client.post(universal_auth_path(id), json=body))
-
-
-def patch_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
-    """Set how long an identity's tokens live."""
-    body = {"accessTokenTTL": ttl, "accessTokenMaxTTL": max_ttl}
-    return _auth(client.patch(universal_auth_path(id), json=body))
-
-
-def _auth(answer: dict[str, Any]) -> UniversalAuth:
-    auth = answer["identityUniversalAuth"]
-    return UniversalAuth(auth["clientId"], auth["accessTokenTTL"], auth["accessTokenMaxTTL"])
-
-
-def client_secrets(client: Client, id: str) -> list[ClientSecret]:
-    """The client secrets of an identity that has universal auth, without those revoked."""
-    answer = client.get(f"{universal_auth_path(id)}/client-secrets")
-    return [
-        _listed(each) for each in answer["clientSecretData"] if not each["isClientSecretRevoked"]
-    ]
-
-
-def _listed(data: dict[str, Any]) -> ClientSecret:
-    return ClientSecret(
-        data["id"],
-        data["description"],
-        datetime.fromisoformat(data["createdAt"]),
-        datetime.fromisoformat(data["updatedAt"]),
-        data["clientSecretNumUses"],
-        data["clientSecretNumUsesLimit"],
-        data["clientSecretTTL"],
-    )
-
-
-def create_client_secret(client: Client, id: str, description: str, *, ttl: int = 0) -> NewSecret:
-    """Make a client secret that is never used up, and lives for `ttl` seconds; 0 for ever."""
-    answer = client.post(
-        f"{universal_auth_path(id)}/client-secrets",
-        json={"description": description, "ttl": ttl, "numUsesLimit": 0},
-    )
-    return NewSecret(_listed(answer["clientSecretData"]), answer["clientSecret"])
-
-
-def revoke_client_secret(client: Client, id: str, secret_id: str) -> None:
-    """Revoke a client secret, and with it the tokens that were issued for it."""
-    client.post(f"{universal_auth_path(id)}/client-secrets/{secret_id}/revoke", json={})

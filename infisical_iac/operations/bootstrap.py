@@ -12,6 +12,14 @@ from pyinfra.context import host, state
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import DEPLOYER
+from infisical_iac.api.universal_auth import (
+    attach_universal_auth,
+    client_secrets,
+    create_client_secret,
+    patch_universal_auth,
+    revoke_client_secret,
+    universal_auth,
+)
 from infisical_iac.errors import UserError
 from infisical_iac.operations import journal, session
 from infisical_iac.operations.remote import run, write
@@ -76,7 +84,7 @@ def _deployer_works(port: int) -> bool:
     except session.NotBootstrapped:
         return False
     found = identities.find(client, identities.organization_id(client), DEPLOYER)
-    auth = identities.universal_auth(client, found.id) if found else None
+    auth = universal_auth(client, found.id) if found else None
     return auth is not None and (auth.ttl, auth.max_ttl) == (_TTL, _MAX_TTL)
 
 
@@ -115,17 +123,17 @@ def _make_deployer(admin: Client, admin_email: str) -> None:
         # Later on there may be more of them, made by the administrator.
         _refuse_strangers(instance.census(admin), admin_email)
     deployer = found or identities.create(admin, organization, DEPLOYER, role="admin")
-    auth = identities.universal_auth(admin, deployer.id)
+    auth = universal_auth(admin, deployer.id)
     if auth is None:
-        auth = identities.attach_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
+        auth = attach_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
     elif (auth.ttl, auth.max_ttl) != (_TTL, _MAX_TTL):
-        identities.patch_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
-    secret = identities.create_client_secret(admin, deployer.id, _SECRET)
+        patch_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
+    secret = create_client_secret(admin, deployer.id, _SECRET)
     write(
         session.DEPLOYER_FILE,
         f"# client secret {secret.id}\n"
         f"INFISICAL_CLIENT_ID={auth.client_id}\nINFISICAL_CLIENT_SECRET={secret.value}\n",
     )
-    for old in identities.client_secrets(admin, deployer.id):
+    for old in client_secrets(admin, deployer.id):
         if old.description == _SECRET and old.id != secret.id:
-            identities.revoke_client_secret(admin, deployer.id, old.id)
+            revoke_client_secret(admin, deployer.id, old.id)

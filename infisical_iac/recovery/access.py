@@ -8,6 +8,7 @@ from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.pages import all_of
 from infisical_iac.api.parallel import gather
+from infisical_iac.api.universal_auth import client_secrets
 from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.state import roles_of
 
@@ -56,7 +57,7 @@ def _machines(client: Client, organization: str) -> Access:
     listed = all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
     machines = [each["identity"] for each in listed]
     able = [each for each in machines if "universal-auth" in each["authMethods"]]
-    secrets = gather([partial(identities.client_secrets, client, each["id"]) for each in able])
+    secrets = gather([partial(client_secrets, client, each["id"]) for each in able])
     return {each["id"]: f"identity {each['name']}" for each in machines} | {
         secret.id: f"client secret {secret.id} of identity {identity['name']}"
         for identity, held in zip(able, secrets, strict=True)

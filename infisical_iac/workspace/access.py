@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from infisical_iac.api.identities import creation, universal_auth_path
+from infisical_iac.api.identities import creation
+from infisical_iac.api.universal_auth import universal_auth_path
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.model import Isolation, ServiceAccount
 from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, named, reading

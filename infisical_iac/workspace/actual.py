@@ -7,6 +7,7 @@ from typing import Any
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
+from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.workspace import privileges
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.people_actual import memberships, person, read_people
@@ -149,7 +150,7 @@ def _account(
     project: str | None,
     isolation: Isolation,
 ) -> AccountState:
-    auth = identities.universal_auth(client, identity.id) if identity.has_universal_auth else None
+    auth = universal_auth(client, identity.id) if identity.has_universal_auth else None
     if roles is None or isolation == "viewer":
         return AccountState(identity, auth, roles)
     at = {"identityId": identity.id, "projectId": project}

@@ -7,8 +7,14 @@ from functools import partial
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.identities import UniversalAuth
 from infisical_iac.api.parallel import gather
+from infisical_iac.api.universal_auth import (
+    UniversalAuth,
+    client_secrets,
+    create_client_secret,
+    revoke_client_secret,
+    universal_auth,
+)
 from infisical_iac.workspace.credential_file import Credential, Replaced
 from infisical_iac.workspace.credentials import Holder, Step, description
 from infisical_iac.workspace.document import WorkspaceError
@@ -36,12 +42,12 @@ def find_holders(client: Client, desired: Workspace) -> dict[str, Holder]:
 
 
 def _find(client: Client, id: str) -> Holder | None:
-    auth = identities.universal_auth(client, id)
+    auth = universal_auth(client, id)
     return _read(client, id, auth) if auth else None
 
 
 def _read(client: Client, id: str, auth: UniversalAuth) -> Holder:
-    return Holder(id, auth.client_id, identities.client_secrets(client, id))
+    return Holder(id, auth.client_id, client_secrets(client, id))
 
 
 def create(client: Client, step: Step) -> Credential:
@@ -55,7 +61,7 @@ def create(client: Client, step: Step) -> Credential:
             f"the identity {account.identity!r} is not in Infisical yet; "
             "let the workspace be deployed first"
         )
-    made = identities.create_client_secret(
+    made = create_client_secret(
         client, step.holder.identity_id, description(account), ttl=account.client_secret_ttl
     )
     ends = made.listed.ends
@@ -96,4 +102,4 @@ def revoke(client: Client, holder: Holder, ids: Iterable[str]) -> None:
     listed = {each.id for each in holder.secrets}
     for secret_id in ids:
         if secret_id in listed:
-            identities.revoke_client_secret(client, holder.identity_id, secret_id)
+            revoke_client_secret(client, holder.identity_id, secret_id)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from infisical_iac.api.identities import ClientSecret
+from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.item import Item
 from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.expiry import until

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from infisical_iac.api import identities as api
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
+from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.workspace import privileges
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.people_actual import in_organization, memberships, person, read_people
@@ -111,7 +112,7 @@ def _identity(
     id, roles, shown = listed["identityId"], roles_of(listed), listed["identity"]
     part = parts.get(id, "other")
     if part == "other" and "admin" in roles and "universal-auth" in shown["authMethods"]:
-        auth = api.universal_auth(client, id)
+        auth = universal_auth(client, id)
         part = "deployer" if auth and auth.client_id == deployer else "other"
     at = {"identityId": id, "projectId": project}
     held = privileges.read(client, privileges.OF_IDENTITIES, at)

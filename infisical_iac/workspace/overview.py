@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from infisical_iac.api.identities import ClientSecret
+from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.workspace.credentials import Step, ours
 
 File = Literal["works", "missing", "does not work", "unknown"]

@@ -13,6 +13,7 @@ from infisical_iac.api import identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity
 from infisical_iac.api.parallel import gather
+from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.errors import UserError
 from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
@@ -93,9 +94,7 @@ def _accounts(client: Client, desired: Workspace, project: str) -> list[AccountS
 
 def _account(client: Client, identity: Identity) -> AccountState:
     has_auth = identity.has_universal_auth
-    return AccountState(
-        identity, identities.universal_auth(client, identity.id) if has_auth else None
-    )
+    return AccountState(identity, universal_auth(client, identity.id) if has_auth else None)
 
 
 def _identities(

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infisical_iac.api.identities import Identity, UniversalAuth
+from infisical_iac.api.identities import Identity
+from infisical_iac.api.universal_auth import UniversalAuth
 
 
 @dataclass(frozen=True)

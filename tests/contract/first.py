@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from infisical_iac.api import identities, instance, login
 from infisical_iac.api.client import Client
+from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 
 EMAIL = "admin@example.com"
 PASSWORD = "obviously-fake-password"
@@ -24,6 +25,6 @@ def set_up(client: Client) -> Deployer:
     admin = login.password(client, EMAIL, PASSWORD)
     organization = instance.own_organizations(admin)[0].id
     made = identities.create(admin, organization, "deployer", role="admin")
-    auth = identities.attach_universal_auth(admin, made.id, 600, 3600)
-    secret = identities.create_client_secret(admin, made.id, "test").value
+    auth = attach_universal_auth(admin, made.id, 600, 3600)
+    secret = create_client_secret(admin, made.id, "test").value
     return Deployer(organization, auth.client_id, secret)

@@ -5,6 +5,11 @@ from typing import Any
 
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
+from infisical_iac.api.universal_auth import (
+    client_secrets,
+    patch_universal_auth,
+    revoke_client_secret,
+)
 from tests.e2e.looking import administrator, deployer
 from tests.staging.host import StagingHost
 
@@ -61,7 +66,7 @@ def widen_privilege(client: Client, project: dict[str, Any]) -> None:
 
 
 def change_ttl(client: Client, _: dict[str, Any]) -> None:
-    identities.patch_universal_auth(client, _identity(client, "backend-production"), 7200, 86400)
+    patch_universal_auth(client, _identity(client, "backend-production"), 7200, 86400)
 
 
 def remove_membership(client: Client, project: dict[str, Any]) -> None:
@@ -71,8 +76,8 @@ def remove_membership(client: Client, project: dict[str, Any]) -> None:
 
 def revoke_secret(client: Client, _: dict[str, Any]) -> None:
     identity = _identity(client, "backend-production")
-    (secret,) = identities.client_secrets(client, identity)
-    identities.revoke_client_secret(client, identity, secret.id)
+    (secret,) = client_secrets(client, identity)
+    revoke_client_secret(client, identity, secret.id)
 
 
 def alter_canary(client: Client, _: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.api import identities
+from infisical_iac.api.universal_auth import revoke_client_secret
 from infisical_iac.rendering import script
 from tests.e2e import dying_script, looking, restoring
 from tests.e2e.backing import sql
@@ -126,7 +127,7 @@ def _revoke(host: StagingHost, id: str) -> None:
         organization = identities.organization_id(client)
         identity = identities.find(client, organization, "backend-production")
         assert identity is not None
-        identities.revoke_client_secret(client, identity.id, id)
+        revoke_client_secret(client, identity.id, id)
 
 
 def _aside(host: StagingHost) -> list[str]:

@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 
-from infisical_iac.api import identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
+from infisical_iac.api.universal_auth import client_secrets
 from infisical_iac.settings import Settings
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.credentials import description
@@ -108,7 +108,7 @@ def test_its_file_holds_the_one_client_secret_made_for_it_which_works(
     now = datetime.now(UTC)
     replaced = credential.replaced
     spared = replaced.ids if replaced and replaced.is_kept(now) else ()
-    listed = identities.client_secrets(deployer, there.identity.id)
+    listed = client_secrets(deployer, there.identity.id)
     # One that a person made by hand is that person's affair, as it is for the deploy.
     made = [each for each in listed if each.description == description(account)]
     held = [(each.id, each.works(now)) for each in made if each.id not in spared]

@@ -9,6 +9,7 @@ from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.identities import DEPLOYER
+from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.operations.workspace import MEMORY
 from infisical_iac.settings import Settings
 from infisical_iac.workspace.difference import difference
@@ -73,7 +74,7 @@ def test_the_deployer_is_no_ruler_of_the_instance(deployer: Client) -> None:
 def test_the_deployers_tokens_live_ten_minutes(deployer: Client) -> None:
     found = identities.find(deployer, identities.organization_id(deployer), DEPLOYER)
     assert found is not None
-    auth = identities.universal_auth(deployer, found.id)
+    auth = universal_auth(deployer, found.id)
     assert auth is not None
     assert (auth.ttl, auth.max_ttl) == (600, 3600)
 

@@ -12,6 +12,14 @@ from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.pages import all_of
 from infisical_iac.api.parallel import gather
+from infisical_iac.api.universal_auth import (
+    attach_universal_auth,
+    client_secrets,
+    create_client_secret,
+    patch_universal_auth,
+    revoke_client_secret,
+    universal_auth,
+)
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_state import ORGANIZATION
 
@@ -135,9 +143,9 @@ def test_of_several_own_identities_of_one_name_the_oldest_counts(client: Client)
 
 def test_universal_auth_is_attached_changed_and_read(client: Client) -> None:
     id = identities.create(client, ORGANIZATION, "deployer").id
-    assert identities.attach_universal_auth(client, id, 600, 3600).ttl == 600
-    identities.patch_universal_auth(client, id, 900, 3600)
-    auth = identities.universal_auth(client, id)
+    assert attach_universal_auth(client, id, 600, 3600).ttl == 600
+    patch_universal_auth(client, id, 900, 3600)
+    auth = universal_auth(client, id)
     assert auth is not None
     assert (auth.ttl, auth.max_ttl) == (900, 3600)
     found = identities.find(client, ORGANIZATION, "deployer")
@@ -150,18 +158,18 @@ def test_an_identity_without_universal_auth_has_none() -> None:
         return httpx.Response(404, json={"message": "Failed to find", "error": "NotFound"})
 
     client = Client("http://fake", httpx.MockTransport(handle))
-    assert identities.universal_auth(client, "id") is None
+    assert universal_auth(client, "id") is None
 
 
 def test_a_client_secret_is_made_listed_and_revoked_and_its_value_never_shown(
     fake: FakeInfisical, client: Client
 ) -> None:
     id = identities.create(client, ORGANIZATION, "deployer").id
-    identities.attach_universal_auth(client, id, 600, 3600)
-    made = identities.create_client_secret(client, id, "deployer")
+    attach_universal_auth(client, id, 600, 3600)
+    made = create_client_secret(client, id, "deployer")
     assert fake.requests[-1][2] == {"description": "deployer", "ttl": 0, "numUsesLimit": 0}
     assert made.value not in repr(made)
-    assert identities.client_secrets(client, id) == [made.listed]
+    assert client_secrets(client, id) == [made.listed]
     assert (made.listed.ends, made.listed.uses_limit) == (None, 0)
-    identities.revoke_client_secret(client, id, made.id)
-    assert identities.client_secrets(client, id) == []
+    revoke_client_secret(client, id, made.id)
+    assert client_secrets(client, id) == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.api.identities import ClientSecret
+from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.credential_file import Credential, Replaced, parse, render
