@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from infisical_iac.cluster import consensus, membership
 from infisical_iac.cluster.nodes import Cluster, ClusterRefused, Node, free_pool
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.facts.swarm import Member, SwarmState
+from infisical_iac.facts.swarm_state import Member, SwarmState
 
 _RUNBOOK = "docs/cluster-runbooks.md"
 

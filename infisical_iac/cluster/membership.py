@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from infisical_iac.cluster.nodes import ClusterRefused, Node
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.facts.swarm import Joined, Member, SwarmState
+from infisical_iac.facts.swarm_state import Joined, Member, SwarmState
 
 
 def is_gone(member: Member, inventory: Sequence[str], looks: Mapping[str, SwarmState]) -> bool:

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.errors import UserError
-from infisical_iac.facts.swarm import Joined, Member, SwarmState
+from infisical_iac.facts.swarm_state import Joined, Member, SwarmState
 
 # Where overlay networks may be; Swarm's own choice, 10.0.0.0/8, is where hosts' networks are.
 POOLS = ("10.201.0.0/16", "172.30.0.0/16", "192.168.128.0/17")

@@ -7,7 +7,7 @@ with different states it is known which has the newer one.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.facts.swarm_state import SwarmState
 
 
 @dataclass(frozen=True)

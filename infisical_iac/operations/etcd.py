@@ -6,7 +6,8 @@ from pyinfra.context import host
 
 from infisical_iac.cluster import consensus
 from infisical_iac.cluster.nodes import Cluster
-from infisical_iac.facts.swarm import Swarm, SwarmState
+from infisical_iac.facts.swarm import Swarm
+from infisical_iac.facts.swarm_state import SwarmState
 from infisical_iac.operations import journal, nodes
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation

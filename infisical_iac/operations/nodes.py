@@ -15,7 +15,8 @@ from infisical_iac.cluster.forming import cluster, settling
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.cluster.refusal import refuse_malformed, refuse_mixed
 from infisical_iac.connection import current, without_delay
-from infisical_iac.facts.swarm import Swarm, SwarmState
+from infisical_iac.facts.swarm import Swarm
+from infisical_iac.facts.swarm_state import SwarmState
 
 # For hosts that boot together, and a swarm that elects a leader.
 _SETTLING_SECONDS = 60

@@ -9,7 +9,7 @@ from pyinfra.context import host
 
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.cluster.sharing import Sharing, claim, sharing
-from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.facts.swarm_state import SwarmState
 from infisical_iac.operations import journal, nodes
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation

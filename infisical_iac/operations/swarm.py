@@ -9,7 +9,8 @@ from infisical_iac.cluster import arranging
 from infisical_iac.cluster.arranging import CERTIFICATE_HOURS, Update
 from infisical_iac.cluster.nodes import Cluster, Node
 from infisical_iac.errors import UserError
-from infisical_iac.facts.swarm import UNIT, Swarm, SwarmState
+from infisical_iac.facts.swarm import UNIT, Swarm
+from infisical_iac.facts.swarm_state import SwarmState
 from infisical_iac.operations import journal, nodes, systemd
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import CommandFailed, run

@@ -5,7 +5,7 @@ from typing import Any
 
 from infisical_iac.cluster.nodes import Cluster, Node
 from infisical_iac.facts.machine import MachineState
-from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.facts.swarm_state import SwarmState
 from infisical_iac.operations.cluster_site import Site
 from infisical_iac.settings import Settings, load
 

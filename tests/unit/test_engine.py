@@ -19,7 +19,7 @@ from infisical_iac.engine import EngineRefused, not_ours
 from infisical_iac.facts.engine import Engine
 from infisical_iac.facts.files import PathState
 from infisical_iac.facts.machine import Machine, MachineState
-from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.facts.swarm_state import SwarmState
 from infisical_iac.operations.files import File
 from infisical_iac.operations.ssh import root_keeps_way_in
 from tests.unit.cluster.looks import NAMES, told

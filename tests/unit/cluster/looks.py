@@ -6,7 +6,7 @@ from typing import Any
 from infisical_iac.cluster.arranging import CERTIFICATE_HOURS
 from infisical_iac.cluster.forming import cluster
 from infisical_iac.cluster.nodes import Cluster
-from infisical_iac.facts.swarm import Member, SwarmState
+from infisical_iac.facts.swarm_state import Member, SwarmState
 
 NAMES = ("one", "two", "three")
 SWARM = "swarm-id"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from infisical_iac.cluster.nodes import ClusterRefused, free_pool
-from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.facts.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.facts.swarm_state import SwarmState
 from infisical_iac.operations import etcd, nodes
 from tests.unit.cluster.looks import bare, member, settled, three, told
 

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.cluster.forming import settling
 from infisical_iac.cluster.nodes import ClusterRefused
-from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.facts.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
 
 

@@ -13,7 +13,7 @@ from infisical_iac.facts.cluster_stack import (
     Recorded,
     Service,
 )
-from infisical_iac.facts.swarm import SwarmState
+from infisical_iac.facts.swarm_state import SwarmState
 from tests.unit.cluster.stacks import NODES
 from tests.unit.clusters import site
 
