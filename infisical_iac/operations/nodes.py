@@ -11,7 +11,8 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state, host
 
-from infisical_iac.cluster.forming import cluster, settling
+from infisical_iac.cluster.forming import cluster
+from infisical_iac.cluster.leading import settling
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.cluster.refusal import refuse_malformed, refuse_mixed
 from infisical_iac.connection import current, without_delay

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.forming import settling
+from infisical_iac.cluster.leading import settling
 from infisical_iac.cluster.nodes import ClusterRefused
 from infisical_iac.facts.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
