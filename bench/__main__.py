@@ -3,9 +3,10 @@
 import sys
 
 from bench import against_ansible, fresh_deploy, history_search, migrate, settled_run, starts
+from bench.bars import Measured, pairs
 from bench.machine import machine
 from bench.measuring import in_turn, say
-from bench.report import Measured, pairs, render
+from bench.report import render
 from bench.results import written
 from tests.staging import stack
 

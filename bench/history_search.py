@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.bars import SLOWEST_SEARCH
 from bench.measuring import BenchError, run, say
-from bench.report import SLOWEST_SEARCH
 from infisical_iac.migrate.history import search
 from infisical_iac.migrate.needles import Needles
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from infisical_sdk import InfisicalSDKClient  # type: ignore[import-untyped]
 
 from bench import server
+from bench.bars import FEWEST_TIMES, MOST_WRITES, times
 from bench.measuring import BenchError, Timings, say
-from bench.report import FEWEST_TIMES, MOST_WRITES, times
 from tests.contract.migrating import ENVIRONMENTS, Case, Ran, new
 from tests.contract.unreliable import UnreliableProxy
 from tests.contract.world import World

@@ -16,8 +16,8 @@ from statistics import median
 from typing import NamedTuple
 
 from bench import server
+from bench.bars import MOST_OF_BARE, pairs, ratio
 from bench.measuring import REPOSITORY, BenchError, Timings, say
-from bench.report import MOST_OF_BARE, pairs, ratio
 from infisical_iac import local_file
 from infisical_iac.local_file import LocalFile
 from tests.contract.world import World

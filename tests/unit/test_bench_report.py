@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.report import Measured, ratio, render
+from bench.bars import Measured, ratio
+from bench.report import render
 
 MEASURED = Measured(
     settled={"ours": [1.0, 1.0, 1.2], "idle": [0.5, 0.5, 0.5], "playbook": [20.0, 25.0, 20.0]},
