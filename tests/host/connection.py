@@ -1,9 +1,9 @@
-"""The one connection of a run: pyinfra's own, used by testinfra and by the API's client."""
+"""The one connection to a host: pyinfra's own, used by testinfra and by the API's client."""
 
 import shlex
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from pyinfra.api.state import State
 
 from infisical_iac.connection import without_delay
 from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.presence import absence
 from tests.host.target import Target, TargetError
 
 # What testinfra calls a host; the package has no types.
@@ -81,6 +82,20 @@ def connected(target: Target) -> Iterator[Connection]:
         yield _local(sudo) if client is None else _remote(client, sudo)
     finally:
         reached.disconnect()
+
+
+@contextmanager
+def all_connected(targets: list[Target]) -> Iterator[dict[str, Connection]]:
+    """Connect to each of the hosts to verify, by name.
+
+    Raises TargetError if one can't be reached, or if nothing is deployed on them.
+    """
+    with ExitStack() as stack:
+        found = {each.name: stack.enter_context(connected(each)) for each in targets}
+        machines = {name: each.machine() for name, each in found.items()}
+        if sentence := absence(machines, topology=targets[0].settings.topology):
+            raise TargetError(sentence)
+        yield found
 
 
 def _local(sudo: bool) -> Connection:

@@ -96,6 +96,13 @@ def is_worker(connection: Connection) -> bool:
     return bool(connection.quietly(_IS_WORKER))
 
 
+def elsewhere(settings: Settings, *, hosts: int, is_worker: bool) -> frozenset[str]:
+    """The services that run on other hosts, or may: there can be more hosts than replicas."""
+    if is_worker:
+        return frozenset(settings.services)
+    return frozenset({"infisical"} if hosts > settings.infisical_replicas else ())
+
+
 def inspect(connection: Connection, elsewhere: Container[str]) -> OfNode[Inspected]:
     """What `docker inspect` says, by service, without the values of the environment."""
     text = connection.quietly(f"{_OURS} | xargs --no-run-if-empty docker inspect")

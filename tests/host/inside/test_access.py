@@ -15,7 +15,7 @@ from infisical_iac.workspace.model import ServiceAccount, Workspace
 from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, reading
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
-from tests.host.logins import Login, Seen, read_credentials, seen, status
+from tests.host.inside.logins import Login, Seen, read_credentials, seen, status
 
 Place = tuple[str, str]
 

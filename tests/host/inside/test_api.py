@@ -16,7 +16,7 @@ from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState
 from tests.host.connection import Connection
-from tests.host.logins import status
+from tests.host.inside.logins import status
 
 
 @pytest.fixture(scope="session")
