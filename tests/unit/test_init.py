@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
-from hypothesis import strategies as st
 
 from infisical_iac import settings, starting
 from infisical_iac.cli.main import main
-from infisical_iac.starting import Answers, StartError
-from infisical_iac.starting_services import Found, Service, look, name_services
+from infisical_iac.starting import Answers
 from infisical_iac.workspace.load import load
+from tests.unit.migrate.trees import plant
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _NEEDED = ("--host", "203.0.113.7", "--email", "ada@example.com")
@@ -31,7 +29,8 @@ def clone(tmp_path: Path) -> Path:
     shutil.copy(_REPOSITORY / "group_data" / "all.py", directory / "group_data")
     for path, text in starting.files(Answers()).items():
         (directory / path).write_text(text)
-    _touch(tmp_path, "infisical/pyproject.toml", "backend/package.json", "frontend/.env.local")
+    paths = ("infisical/pyproject.toml", "backend/package.json", "frontend/.env.local")
+    plant(tmp_path, dict.fromkeys(paths, "TOKEN=obviously-fake-secret\n"))
     return directory
 
 
@@ -46,12 +45,6 @@ def init(clone: Path) -> Init:
     return run
 
 
-def _touch(root: Path, *paths: str) -> None:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text("TOKEN=obviously-fake-secret\n")
-
-
 def _data(clone: Path) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name in ("all", "hetzner"):
@@ -63,11 +56,6 @@ def _data(clone: Path) -> dict[str, Any]:
 def _services(clone: Path) -> dict[str, str]:
     workspace = load(clone / "group_data" / "chainalign.yaml")
     return {name: service.folder for name, service in workspace.services.items()}
-
-
-def test_the_shipped_files_are_what_no_answer_makes() -> None:
-    for path, text in starting.files(Answers()).items():
-        assert (_REPOSITORY / path).read_text() == text, path
 
 
 def test_options_answer_every_question(init: Init, clone: Path) -> None:
@@ -190,78 +178,3 @@ def test_elsewhere_than_in_a_clone_nothing_is_written(tmp_path: Path) -> None:
     assert ran.exit_code == 1
     assert "run this in a clone of the project" in ran.output
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_topmost_directory_with_a_package_is_the_service(tmp_path: Path) -> None:
-    _touch(
-        tmp_path,
-        "package.json",
-        "backend/package.json",
-        "backend/jobs/package.json",
-        "python-services/pricing/requirements.txt",
-        "python-services/scoring/pyproject.toml",
-        "python-services/scoring/.env.example",
-        "deep/deeper/deepest/package.json",
-    )
-    assert look(tmp_path, leave_out=tmp_path / "none") == [
-        Found("backend", ("package.json",)),
-        Found("python-services/pricing", ("requirements.txt",)),
-        Found("python-services/scoring", (".env.example", "pyproject.toml")),
-    ]
-
-
-def test_what_others_wrote_is_not_looked_into(tmp_path: Path) -> None:
-    _touch(
-        tmp_path,
-        "node_modules/left/package.json",
-        ".git/package.json",
-        "myenv/pyvenv.cfg",
-        "myenv/lib/requirements.txt",
-        "service/.env/pyvenv.cfg",
-    )
-    assert look(tmp_path, leave_out=tmp_path / "none") == []
-
-
-def test_names_and_folders_are_their_own() -> None:
-    paths = ["a/api", "b/api", "shared", "My Service.v2", "日本"]
-    assert name_services(paths) == [
-        Service("api", "/a/api"),
-        Service("api-2", "/b/api"),
-        Service("shared", "/shared-2"),
-        Service("my-service-v2", "/My-Service-v2"),
-        Service("service", "/--"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("answer", "places"), [("all", [0, 1, 2]), ("none", []), ("3, 1", [0, 2]), ("2 2", [1])]
-)
-def test_a_choice_is_numbers_all_or_none(answer: str, places: list[int]) -> None:
-    assert starting.select(answer, 3) == places
-
-
-@pytest.mark.parametrize("answer", ["", "0", "4", "1-2", "one", "1,"])
-def test_any_other_choice_is_refused(answer: str) -> None:
-    with pytest.raises(StartError, match="is no choice"):
-        starting.select(answer, 3)
-
-
-@pytest.mark.parametrize(
-    "value", ["203.0.113.7", "2001:db8::1", "host", "a-b.example.com", "my_vm"]
-)
-def test_a_host_is_a_name_or_an_address(value: str) -> None:
-    assert starting.host(value) == value
-
-
-_ORGANIZATIONS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", fullmatch=True).map(str.strip)
-_PATHS = st.lists(st.text(min_size=1, max_size=80).filter(lambda text: "/" not in text), max_size=4)
-
-
-@given(_ORGANIZATIONS, _PATHS)
-def test_any_organization_and_directories_make_a_valid_file(
-    organization: str, paths: list[str]
-) -> None:
-    answers = Answers(organization=organization, services=name_services(paths))
-    workspace = load(starting.files(answers)[starting.WORKSPACE_FILE])
-    assert workspace.project.name == organization
-    assert len(workspace.services) == len(paths)

@@ -1,123 +1,11 @@
-"""Which grammar a file is read by, and why."""
-
-import json
+"""Which grammar a file is read by, and why, where more than packages says so."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS
-from infisical_iac.migrate.loaders import Choice, Signs
-
-
-def choose(path: str, files: dict[str, str]) -> Choice:
-    """The choice for `path` in a tree of these files, by path."""
-    paths = sorted({path, *files})
-    return Signs(paths, lambda each: files.get(each, "")).choose(path)
-
-
-def node(*names: str, kind: str = "dependencies", **more: object) -> str:
-    return json.dumps({kind: dict.fromkeys(names, "*"), **more})
-
-
-@pytest.mark.parametrize(
-    ("names", "grammar"),
-    [
-        (["dotenv"], "dotenv"),
-        (["dotenv", "dotenv-expand"], "dotenv-expand"),
-        (["next", "dotenv"], "next"),
-        (["vite"], "dotenv-expand"),
-        (["@nestjs/config"], "dotenv"),
-        (["astro"], "dotenv-expand"),
-        (["dotenv-flow", "dotenv"], "dotenv"),
-    ],
-)
-def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> None:
-    choice = choose("backend/.env", {"backend/package.json": node(*names)})
-    assert choice.sign.grammar == grammar
-    why = choice.sign.why.partition(",")[0]
-    assert why in [f"backend/package.json depends on {each}" for each in names]
-
-
-@pytest.mark.parametrize("name", ["react-scripts", "nuxt", "env-cmd"])
-def test_a_loader_with_rules_of_its_own_leaves_all_grammars_plausible(name: str) -> None:
-    choice = choose("a/.env", {"a/package.json": node(name)})
-    assert not choice.sign.exact
-    assert {choice.sign.grammar, *choice.others} == {*GRAMMARS}
-
-
-@pytest.mark.parametrize(
-    ("names", "loader"),
-    [
-        (["vite"], "vite-8"),
-        (["@sveltejs/kit", "dotenv"], "vite-8"),
-        (["nuxt", "vite"], ""),
-        (["dotenv", "dotenv-flow"], "dotenv-flow"),
-        (["react-scripts"], "react-scripts"),
-        (["dotenv"], ""),
-    ],
-)
-def test_a_package_says_whether_several_files_are_read(names: list[str], loader: str) -> None:
-    choice = choose("a/.env", {"a/package.json": node(*names)})
-    assert choice.sign.loader == loader
-    locked = json.dumps({"packages": {f"node_modules/{each}": {} for each in names}})
-    assert choose("a/.env", {"a/package-lock.json": locked}).sign.loader == loader
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("requirements.txt", "flask\npython-dotenv==1.2.4 # loads .env\n"),
-        ("requirements-dev.txt", "Python_Dotenv>=1\n"),
-        ("pyproject.toml", '[project]\ndependencies = ["pydantic-settings[yaml]>=2"]\n'),
-        ("pyproject.toml", '[tool.poetry.dependencies]\npython-dotenv = "^1"\n'),
-        ("Pipfile", '[packages]\nenvirons = "*"\n'),
-    ],
-)
-def test_a_package_of_python_says_how_it_reads(name: str, text: str) -> None:
-    choice = choose("a/.env", {f"a/{name}": text})
-    assert (choice.sign.grammar, choice.others) == ("python-dotenv", ())
-    assert choice.sign.why.startswith(f"a/{name} depends on ")
-
-
-@pytest.mark.parametrize("text", ["# python-dotenv\n", "my-python-dotenv\n", "python-dotenv-x\n"])
-def test_a_similar_name_or_a_comment_says_nothing(text: str) -> None:
-    assert "nothing says" in choose(".env", {"requirements.txt": text}).sign.why
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("package-lock.json", '{"packages": {"node_modules/dotenv": {"version": "17.0.0"}}}'),
-        ("yarn.lock", "dotenv@^16.0.0:\n  version 16.0.0\n"),
-        ("yarn.lock", '"dotenv@npm:^16.0.0":\n  version: 16.0.0\n'),
-        ("pnpm-lock.yaml", "packages:\n  dotenv@16.0.0:\n    resolution: {}\n"),
-        ("pnpm-lock.yaml", "packages:\n  '/dotenv@16.0.0':\n    resolution: {}\n"),
-    ],
-)
-def test_a_lock_file_says_what_another_package_brings(name: str, text: str) -> None:
-    choice = choose("a/.env", {name: text, "a/package.json": node("express")})
-    assert choice.sign.grammar == "dotenv"
-    assert choice.sign.why == f"{name} has dotenv, which another package brings"
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("uv.lock", '[[package]]\nname = "python-dotenv"\nversion = "1"\n'),
-        ("Pipfile.lock", '{"default": {"python-dotenv": {"version": "==1"}}}'),
-    ],
-)
-def test_a_lock_file_of_python_counts_too(name: str, text: str) -> None:
-    assert choose(".env", {name: text}).sign.grammar == "python-dotenv"
-
-
-def test_a_manifest_counts_before_a_lock_file_beside_it() -> None:
-    lock = '{"packages": {"node_modules/dotenv-expand": {}}}'
-    files = {"package.json": node("dotenv"), "package-lock.json": lock}
-    assert choose(".env", files).sign.grammar == "dotenv"
-    assert choose(".env", files).others == ()
-
+from tests.unit.migrate.trees import choose, node
 
 CALLS = {
     "load_dotenv(interpolate=False)": ("python-dotenv-raw", ()),
@@ -224,23 +112,6 @@ def test_a_script_about_another_file_says_nothing() -> None:
 
 def test_an_envrc_is_run_by_direnv() -> None:
     assert choose("a/.envrc", {"a/package.json": node("dotenv")}).sign.grammar == "shell"
-
-
-def test_the_nearest_directory_with_a_loader_counts() -> None:
-    files = {"package.json": node("dotenv-expand"), "a/package.json": node("next")}
-    assert choose("a/b/.env", files).sign.grammar == "next"
-    assert choose("c/.env", {**files, "c/package.json": node()}).sign.grammar == "dotenv-expand"
-
-
-def test_packages_below_count_where_there_is_none_above() -> None:
-    files = {"a/package.json": node("dotenv"), "b/requirements.txt": "python-dotenv"}
-    choice = choose(".env", files)
-    assert (choice.sign.grammar, choice.others) == ("dotenv", ("python-dotenv",))
-
-
-def test_two_languages_in_one_directory_are_both_plausible() -> None:
-    files = {"package.json": node("dotenv"), "requirements.txt": "python-dotenv"}
-    assert choose(".env", files).others == ("python-dotenv",)
 
 
 @pytest.mark.parametrize(

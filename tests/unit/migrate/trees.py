@@ -1,8 +1,10 @@
 """Trees of files to scan, and the workspace that they are scanned for."""
 
+import json
 import subprocess
 from pathlib import Path
 
+from infisical_iac.migrate.loaders import Choice, Signs
 from infisical_iac.workspace.load import load
 
 WORKSPACE_TEXT = """\
@@ -33,3 +35,14 @@ def git(root: Path, *arguments: str) -> None:
     """Run git in a directory."""
     name = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
     subprocess.run(["git", *name, "-C", root, *arguments], check=True, capture_output=True)
+
+
+def node(*names: str, kind: str = "dependencies", **more: object) -> str:
+    """The text of a package.json with these dependencies."""
+    return json.dumps({kind: dict.fromkeys(names, "*"), **more})
+
+
+def choose(path: str, files: dict[str, str]) -> Choice:
+    """The choice of a grammar for `path` in a tree of these files, by path."""
+    paths = sorted({path, *files})
+    return Signs(paths, lambda each: files.get(each, "")).choose(path)
