@@ -1,0 +1,74 @@
+"""What a host tells of the swarm, on a played host: its data, what its kernel can, and no key."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cluster.swarm_host import KEY, in_no_swarm
+from tests.unit.played_host import PlayedHost
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> PlayedHost:
+    return in_no_swarm(tmp_path)
+
+
+_DATA = "/var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data/global/pg_control"
+
+
+@pytest.mark.parametrize(
+    ("etcd", "volume", "crashes", "recovery", "lines"),
+    [
+        ("well", True, 5, "f", ["etcd well"]),
+        ("", True, 2, "f", ["etcd ", "primary"]),
+        ("", True, 3, "t", ["etcd lost"]),
+        ("", False, 0, "f", ["etcd lost", "primary"]),
+    ],
+)
+def test_a_look_tells_how_etcd_is_and_who_goes_on_without_it(
+    host: PlayedHost, etcd: str, volume: bool, crashes: int, recovery: str, lines: list[str]
+) -> None:
+    host.write("/etc/infisical/stack.yaml", "services: {}")
+    host.write("/crashes", "id\n" * crashes)
+    host.write("/recovery", f"{recovery}\n")
+    if etcd:
+        host.write(f"/{etcd}", "")
+    if volume:
+        host.write("/var/lib/docker/volumes/infisical_etcd/_data/data", "")
+    told = host.run("swarm-look").stdout.splitlines()
+    assert [line for line in told if line.startswith(("etcd", "primary"))] == lines
+    assert "data" not in told
+
+
+def test_a_look_tells_whether_there_are_data(host: PlayedHost) -> None:
+    host.write(_DATA, "")
+    assert "data" not in host.run("swarm-look").stdout.splitlines()
+    host.write(_DATA, "something")
+    assert "data" in host.run("swarm-look").stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("tried", "loaded", "found", "told"),
+    [
+        (0, "xt_u32", "", True),
+        (0, "", "xt_bpf", True),
+        (0, "xt_recent", "ip_vs", False),
+        (2, "xt_u32", "xt_bpf", False),
+    ],
+)
+def test_a_kernel_encrypts_that_has_esp_and_can_tell_the_packets_of_one_network(
+    host: PlayedHost, tmp_path: Path, tried: int, loaded: str, found: str, told: bool
+) -> None:
+    programs = {"unshare": f"exit {tried}", "modprobe": f'test "$3" = "{found}"'}
+    for name, text in programs.items():
+        (tmp_path / "programs" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "programs" / name).chmod(0o755)
+    host.write(f"/sys/module/{loaded or 'other'}/refcnt", "1")
+    assert ("esp" in host.run("swarm-look").stdout.splitlines()) == told
+
+
+def test_a_look_shows_no_key(host: PlayedHost) -> None:
+    host.ok(("swarm", "keep"))
+    found = host.run("swarm-look").stdout
+    assert "unlocks" in found.splitlines()
+    assert KEY not in found

@@ -1,0 +1,52 @@
+"""Opening a host's part in the swarm when Docker starts, on a played host."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cluster.swarm_host import KEY, calls, in_no_swarm
+from tests.unit.played_host import PlayedHost
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> PlayedHost:
+    return in_no_swarm(tmp_path)
+
+
+def test_a_locked_part_is_opened_with_the_key_on_standard_input(host: PlayedHost) -> None:
+    host.ok(("swarm", "keep"))
+    host.write("/state", "locked\n")
+    host.ok(("swarm", "unlock"), ("swarm", "ready", "3"))
+    assert host.read("/opened") == f"{KEY}\n"
+    assert not any(KEY in call for call in calls(host))
+
+
+def test_the_unit_opens_it_when_docker_starts(host: PlayedHost) -> None:
+    host.ok(("swarm", "keep"))
+    host.write("/state", "locked\n")
+    host.ok(("swarm-unlock",))
+    assert host.read("/opened") == f"{KEY}\n"
+
+
+@pytest.mark.parametrize("step", [("swarm-unlock",), ("swarm", "begin", "10.0.0.1", "pool", "720")])
+def test_what_docker_left_of_a_network_is_in_no_new_ones_way(
+    host: PlayedHost, tmp_path: Path, step: tuple[str, ...]
+) -> None:
+    (tmp_path / "programs" / "ip").write_text('#!/bin/sh\necho "ip $*" >>"$HOST/calls"\n')
+    (tmp_path / "programs" / "ip").chmod(0o755)
+    for name in ("vx-001002-fu51t", "vx-of-somebody", "eth0"):
+        host.write(f"/sys/class/net/{name}/mtu", "1500")
+    host.ok(step)
+    interfaces = [call for call in calls(host) if call.startswith("ip ")]
+    assert interfaces == ["ip link delete vx-001002-fu51t"]
+
+
+def test_the_unit_fails_where_the_key_does_not_open_it(host: PlayedHost) -> None:
+    host.write("/state", "pending\n")
+    done = host.run("swarm-unlock")
+    assert (done.returncode, done.stderr.count("still locked after a minute")) == (1, 1)
+
+
+def test_a_part_that_does_not_come_up_is_told(host: PlayedHost) -> None:
+    done = host.run("swarm", "ready", "3")
+    assert done.stderr == "the host's part in the swarm is inactive after 3 s\n"
