@@ -1,9 +1,7 @@
 """People of the workspace file, who log in to a server and find what the file gives them."""
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -11,110 +9,20 @@ from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.workspace import secret_names
-from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.apply import apply
-from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.converge import converge
-from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.invitations import renew
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.people import leavers, left
 from infisical_iac.workspace.readable import readable
-from infisical_iac.workspace.state import Actual
 
-from ..standin.crypto import hash_secret
-from .first import EMAIL, PASSWORD, set_up
+from .first import set_up
+from .peopled import BEN, WITHOUT_BEN, Place, values, write
 from .postgres import Postgres
 from .services import RedisServer, Standin
 
-_BEN = "ben@example.com"
 _PRIVILEGES = "/api/v1/user-project-additional-privilege"
 _READING = {"subject": "secrets", "action": ["readValue"]}
-_HEAD = """
-project: {name: ChainAlign, slug: chainalign}
-environments:
-  - {slug: staging, name: Staging}
-  - {slug: production, name: Production}
-shared_folders: [/shared]
-services: {backend: {folder: /backend, imports: [/shared]}}
-people:
-"""
-_FILE = (
-    _HEAD
-    + """
-  ada@example.com: admin
-  cyd@example.com: none
-  ben@example.com:
-    staging: developer
-    production: {/backend: viewer}
-"""
-)
-_WITHOUT_BEN = _HEAD + "  ada@example.com: admin\n  cyd@example.com: none\n"
-
-
-@dataclass
-class Place:
-    """A server with the deployer's and the administrator's way to it."""
-
-    postgres: Postgres
-    database: str
-    anyone: Client
-    deployer: Client
-    organization: str
-    project: str = ""
-    first: list[Change] = field(default_factory=list)
-    told: list[Change] = field(default_factory=list)
-
-    def at(self, environment: str, folder: str) -> dict[str, str]:
-        """A place of secrets, for a request."""
-        return {"projectId": self.project, "environment": environment, "secretPath": folder}
-
-    def admin(self) -> Client:
-        return login.password(self.anyone, EMAIL, PASSWORD)
-
-    def read(self, text: str = _FILE) -> Actual:
-        return read(
-            self.deployer,
-            workspace=load(text),
-            isolation="privilege",
-            admin_email=EMAIL,
-            admin=self.admin,
-        )
-
-    def plan(self, text: str = _FILE) -> list[str]:
-        changes = difference(
-            load(text),
-            self.read(text),
-            isolation="privilege",
-            admin_email=EMAIL,
-            remembered={},
-        )
-        return [str(change) for change in changes]
-
-    def settle(self, text: str = _FILE) -> list[str]:
-        """Converge; what was done, in `told` as it was told."""
-        self.told = []
-        actual = converge(
-            self.deployer,
-            load(text),
-            isolation="privilege",
-            admin_email=EMAIL,
-            remembered={},
-            tell=self.told.append,
-            admin=self.admin,
-        )
-        self.project = actual.project.id if actual.project else ""
-        return [str(change) for change in self.told]
-
-    def accept(self, email: str) -> Client:
-        """What following the invitation's link comes to: a password, and a first login."""
-        chosen = json.dumps({"passwordHash": hash_secret(PASSWORD), "isEmailVerified": True})
-        self.postgres.psql(
-            self.database,
-            f"UPDATE users SET data = data || '{chosen}' WHERE data->>'username' = '{email}'",
-        )
-        return login.password(self.anyone, email, PASSWORD, self.organization)
 
 
 @pytest.fixture(scope="module")
@@ -134,22 +42,14 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
         place.first = place.told
         for environment in ("staging", "production"):
             for folder in ("/backend", "/shared"):
-                _write(deployer, place.at(environment, folder), "KEY")
+                write(deployer, place.at(environment, folder), "KEY")
         yield place
 
 
-def _write(client: Client, at: dict[str, str], name: str) -> None:
-    client.post(f"/api/v4/secrets/{name}", json={**at, "secretValue": "fake-value"})
-
-
-def _values(client: Client, at: dict[str, str]) -> list[str]:
-    return [each["secretValue"] for each in client.get("/api/v4/secrets", params=at)["secrets"]]
-
-
 def test_people_are_invited_once_and_a_second_run_changes_nothing(place: Place) -> None:
-    (invited,) = (change for change in place.first if _BEN in change.shown)
-    assert invited.shown.startswith(f"invitation link for {_BEN}: http://127.0.0.1:")
-    assert str(invited) == f"+ invitation of {_BEN}: to the organization, as a member"
+    (invited,) = (change for change in place.first if BEN in change.shown)
+    assert invited.shown.startswith(f"invitation link for {BEN}: http://127.0.0.1:")
+    assert str(invited) == f"+ invitation of {BEN}: to the organization, as a member"
     assert place.plan() == []
     assert place.settle() == []
 
@@ -167,20 +67,20 @@ def test_a_link_for_somebody_who_was_not_invited_is_refused(place: Place) -> Non
 
 
 def test_a_viewer_of_one_folder_reads_that_and_nothing_else(place: Place) -> None:
-    ben = place.accept(_BEN)
-    assert _values(ben, place.at("production", "/backend")) == ["fake-value"]
-    assert _values(ben, place.at("production", "/shared")) == []
+    ben = place.accept(BEN)
+    assert values(ben, place.at("production", "/backend")) == ["fake-value"]
+    assert values(ben, place.at("production", "/shared")) == []
     with pytest.raises(ApiError, match="403 PermissionDenied"):
-        _write(ben, place.at("production", "/backend"), "NEW")
+        write(ben, place.at("production", "/backend"), "NEW")
 
 
 def test_a_developer_writes_secrets_but_makes_no_folders(place: Place) -> None:
-    ben = place.accept(_BEN)
+    ben = place.accept(BEN)
     staging = place.at("staging", "/backend")
-    _write(ben, staging, "NEW")
-    assert _values(ben, staging) == ["fake-value", "fake-value"]
+    write(ben, staging, "NEW")
+    assert values(ben, staging) == ["fake-value", "fake-value"]
     ben.delete("/api/v4/secrets/NEW", json=staging)
-    assert _values(ben, staging) == ["fake-value"]
+    assert values(ben, staging) == ["fake-value"]
     folder = {"projectId": staging["projectId"], "environment": "staging", "name": "new"}
     with pytest.raises(ApiError, match="403 PermissionDenied"):
         ben.post("/api/v2/folders", json={**folder, "path": "/"})
@@ -190,18 +90,18 @@ def test_somebody_without_a_role_sees_the_project_and_no_secret(place: Place) ->
     cyd = place.accept("cyd@example.com")
     assert [each["slug"] for each in cyd.get("/api/v1/projects")["projects"]] == ["chainalign"]
     with pytest.raises(ApiError, match="403 PermissionDenied"):
-        _values(cyd, place.at("staging", "/backend"))
+        values(cyd, place.at("staging", "/backend"))
 
 
 def test_a_second_invitation_tells_no_link(place: Place) -> None:
-    invitation = {"inviteeEmails": [_BEN], "organizationId": place.organization}
+    invitation = {"inviteeEmails": [BEN], "organizationId": place.organization}
     answer = place.admin().post("/api/v1/invite-org/signup", json=invitation)
-    assert answer == {"message": f"Send an invite link to {_BEN}"}
+    assert answer == {"message": f"Send an invite link to {BEN}"}
 
 
 def test_an_admin_everywhere_rules_the_project(place: Place) -> None:
     ada = place.accept("ada@example.com")
-    assert _values(ada, place.at("production", "/shared")) == ["fake-value"]
+    assert values(ada, place.at("production", "/shared")) == ["fake-value"]
     ada.patch(f"/api/v1/projects/{place.project}", json={"name": "ChainAlign"})
 
 
@@ -214,7 +114,7 @@ def _give_a_second_of_the_name(place: Place, membership: str, slug: str) -> None
 
 
 def test_drifts_are_named_and_repaired(place: Place) -> None:
-    ben = place.read().people.members[_BEN]  # type: ignore[union-attr]
+    ben = place.read().people.members[BEN]  # type: ignore[union-attr]
     assert ben.privileges is not None
     (mark,) = ben.privileges
     admin, route = place.admin(), f"{_PRIVILEGES}/{mark.id}"
@@ -224,33 +124,33 @@ def test_drifts_are_named_and_repaired(place: Place) -> None:
     admin.patch(route, json={"permissions": [_READING]})
     place.deployer.patch(member, json={"roles": [{"role": "viewer"}]})
     assert place.settle() == [
-        f"~ person {_BEN}: project role viewer → no-access, permissions → {roles}"
+        f"~ person {BEN}: project role viewer → no-access, permissions → {roles}"
     ]
     admin.delete(route)
-    assert place.settle() == [f"~ person {_BEN}: permissions → {roles}"]
+    assert place.settle() == [f"~ person {BEN}: permissions → {roles}"]
     _give_a_second_of_the_name(place, ben.membership_id, mark.slug)
-    assert place.settle() == [f"~ person {_BEN}: a second privilege of the same name → none"]
+    assert place.settle() == [f"~ person {BEN}: a second privilege of the same name → none"]
     place.deployer.delete(member)
-    assert place.settle() == [f"+ person {_BEN}: {roles}"]
+    assert place.settle() == [f"+ person {BEN}: {roles}"]
     assert place.plan() == []
 
 
 def test_who_left_loses_access_and_what_he_read_is_listed(place: Place) -> None:
-    ben = place.accept(_BEN)
+    ben = place.accept(BEN)
     here = place.at("production", "/backend")
-    assert place.plan(_WITHOUT_BEN) == []
-    desired, actual = load(_WITHOUT_BEN), place.read(_WITHOUT_BEN)
-    person = left(desired, actual)[_BEN]
+    assert place.plan(WITHOUT_BEN) == []
+    desired, actual = load(WITHOUT_BEN), place.read(WITHOUT_BEN)
+    person = left(desired, actual)[BEN]
     assert readable(person, secret_names.read(place.deployer, actual)) == [
         "staging /backend KEY",
         "staging /shared KEY",
         "production /backend KEY",
     ]
     (change,) = apply(place.deployer, leavers(desired, actual))
-    assert str(change) == f"- person {_BEN}: no member of the project any more"
+    assert str(change) == f"- person {BEN}: no member of the project any more"
     with pytest.raises(ApiError, match="ProjectMembershipNotFound"):
-        _values(ben, here)
-    assert leavers(desired, place.read(_WITHOUT_BEN)) == []
+        values(ben, here)
+    assert leavers(desired, place.read(WITHOUT_BEN)) == []
     assert place.settle() == [
-        f"+ person {_BEN}: developer in staging, viewer of /backend in production"
+        f"+ person {BEN}: developer in staging, viewer of /backend in production"
     ]

@@ -1,0 +1,113 @@
+"""A deployed workspace with people in it, for tests."""
+
+import json
+from dataclasses import dataclass, field
+
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.converge import converge
+from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.state import Actual
+
+from ..standin.crypto import hash_secret
+from .first import EMAIL, PASSWORD
+from .postgres import Postgres
+
+BEN = "ben@example.com"
+_HEAD = """
+project: {name: ChainAlign, slug: chainalign}
+environments:
+  - {slug: staging, name: Staging}
+  - {slug: production, name: Production}
+shared_folders: [/shared]
+services: {backend: {folder: /backend, imports: [/shared]}}
+people:
+"""
+_FILE = (
+    _HEAD
+    + """
+  ada@example.com: admin
+  cyd@example.com: none
+  ben@example.com:
+    staging: developer
+    production: {/backend: viewer}
+"""
+)
+WITHOUT_BEN = _HEAD + "  ada@example.com: admin\n  cyd@example.com: none\n"
+
+
+@dataclass
+class Place:
+    """A server with the deployer's and the administrator's way to it."""
+
+    postgres: Postgres
+    database: str
+    anyone: Client
+    deployer: Client
+    organization: str
+    project: str = ""
+    first: list[Change] = field(default_factory=list)
+    told: list[Change] = field(default_factory=list)
+
+    def at(self, environment: str, folder: str) -> dict[str, str]:
+        """A place of secrets, for a request."""
+        return {"projectId": self.project, "environment": environment, "secretPath": folder}
+
+    def admin(self) -> Client:
+        return login.password(self.anyone, EMAIL, PASSWORD)
+
+    def read(self, text: str = _FILE) -> Actual:
+        return read(
+            self.deployer,
+            workspace=load(text),
+            isolation="privilege",
+            admin_email=EMAIL,
+            admin=self.admin,
+        )
+
+    def plan(self, text: str = _FILE) -> list[str]:
+        changes = difference(
+            load(text),
+            self.read(text),
+            isolation="privilege",
+            admin_email=EMAIL,
+            remembered={},
+        )
+        return [str(change) for change in changes]
+
+    def settle(self, text: str = _FILE) -> list[str]:
+        """Converge; what was done, in `told` as it was told."""
+        self.told = []
+        actual = converge(
+            self.deployer,
+            load(text),
+            isolation="privilege",
+            admin_email=EMAIL,
+            remembered={},
+            tell=self.told.append,
+            admin=self.admin,
+        )
+        self.project = actual.project.id if actual.project else ""
+        return [str(change) for change in self.told]
+
+    def accept(self, email: str) -> Client:
+        """What following the invitation's link comes to: a password, and a first login."""
+        chosen = json.dumps({"passwordHash": hash_secret(PASSWORD), "isEmailVerified": True})
+        self.postgres.psql(
+            self.database,
+            f"UPDATE users SET data = data || '{chosen}' WHERE data->>'username' = '{email}'",
+        )
+        return login.password(self.anyone, email, PASSWORD, self.organization)
+
+
+def write(client: Client, at: dict[str, str], name: str) -> None:
+    """Make a secret."""
+    client.post(f"/api/v4/secrets/{name}", json={**at, "secretValue": "fake-value"})
+
+
+def values(client: Client, at: dict[str, str]) -> list[str]:
+    """The values of the secrets at a place."""
+    return [each["secretValue"] for each in client.get("/api/v4/secrets", params=at)["secrets"]]

@@ -1,0 +1,130 @@
+"""A visitor of Caddy who asks in all ways, and what is logged of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+from infisical_iac.accesslog.access import Access, Known, parse
+from infisical_iac.rendering import script
+
+from .world import EMAIL, PASSWORD, Identity, World
+
+if TYPE_CHECKING:
+    from .caddies import Answer, Caddy
+
+_LOGIN = "/api/v1/auth/universal-auth/login"
+VALUE = "a-value-that-nobody-may-see"
+# Marks all that is made up, in whatever place of a request.
+MARK = "NOBODYMAYSEETHIS"
+
+
+class Visitor:
+    """Asks through Caddy, and remembers all that must not be in a log."""
+
+    def __init__(self, caddy: Caddy, world: World) -> None:
+        self.caddy, self.world, self.asked = caddy, world, 0
+        self.secrets = {PASSWORD, VALUE, MARK}
+        self.service = world.member("viewer")
+        world.write("/", "production", HIDDEN=VALUE)
+
+    def ask(
+        self, target: str, headers: dict[str, str], method: str = "GET", body: bytes = b""
+    ) -> Answer:
+        """A request, which is to make a line."""
+        self.asked += 1
+        return self.caddy.ask(target, method, headers=headers, body=body)
+
+    def post(self, path: str, body: dict[str, Any], **headers: str) -> Answer:
+        """A request with a body of JSON."""
+        headers["Content-Type"] = "application/json"
+        return self.ask(path, headers, "POST", json.dumps(body).encode())
+
+    def token(self, identity: Identity) -> str:
+        """A token from a login through Caddy."""
+        body = {"clientId": identity.client_id, "clientSecret": identity.client_secret}
+        self.secrets.add(identity.client_secret)
+        return self._kept(json.loads(self.post(_LOGIN, body).body)["accessToken"])
+
+    def persons_token(self) -> str:
+        """The administrator's token, from a login through Caddy."""
+        answer = self.post("/api/v3/auth/login", {"email": EMAIL, "password": PASSWORD})
+        token = self._kept(json.loads(answer.body)["accessToken"])
+        body = {"organizationId": self.world.org_id}
+        chosen = self.post(
+            "/api/v3/auth/select-organization", body, Authorization=f"Bearer {token}"
+        )
+        return self._kept(json.loads(chosen.body)["token"])
+
+    def _kept(self, token: str) -> str:
+        self.secrets |= {token, token.split(".")[2]}
+        return token
+
+    def read(self, token: str, *, scheme: str = "Bearer", query: str = "") -> Answer:
+        """Read the secrets of production."""
+        path = f"/api/v4/secrets?projectId={self.world.project_id}&environment=production"
+        return self.ask(f"{path}&secretPath=%2F{query}", {"Authorization": f"{scheme} {token}"})
+
+
+def ask_in_all_ways(visitor: Visitor) -> None:
+    """All kinds of requests, good and bad."""
+    ask, token, person = visitor.ask, visitor.token(visitor.service), visitor.persons_token()
+    assert VALUE.encode() in visitor.read(token).body
+    for scheme in ("bearer", "BEARER", "Bearer "):
+        visitor.read(token, scheme=scheme)
+    headers = {"Authorization": f"Bearer {person}", "Cookie": f"jid={MARK}", "X-Api-Key": MARK}
+    assert ask(f"/api/v1/identities?orgId={visitor.world.org_id}", headers).status == 200
+    visitor.read(token, query=f"&token={MARK}&secretName={MARK}&x={token}#{MARK}")
+    place = visitor.world.place()
+    write = {**place, "secretValue": MARK}
+    writer = f"Bearer {visitor.token(visitor.world.deployer_identity)}"
+    assert visitor.post("/api/v4/secrets/NEW", write, Authorization=writer).status == 200
+    wrong = {"clientId": visitor.service.client_id, "clientSecret": MARK}
+    assert visitor.post(_LOGIN, wrong).status == 401
+    assert visitor.post("/api/v3/auth/login", {"email": EMAIL, "password": MARK}).status == 400
+    head, claims, signature = token.split(".")
+    authorizations = (
+        *(MARK, f"Bearer {MARK}", f"Token {token}", f"Bearer {token} {MARK}"),
+        *(f"Bearer {head}.{claims}", f"Bearer {token}.{MARK}", f"Bearer {MARK}.{claims}.x"),
+        *(f"Bearer {head}.{MARK}.{signature}", f"Bearer {head}.eyJ{MARK * 100}.x"),
+        f"Basic {b64encode(f'user:{MARK}'.encode()).decode()}",
+    )
+    for each in authorizations:
+        ask("/api/v4/secrets", {"Authorization": each})
+    targets = (
+        *(f"/?token={MARK}", f"/signupinvite?token={MARK}&to={MARK}", f"/x;{MARK}"),
+        *(f"/api/v4/secrets?accessToken={token}", f"/api/v4/secrets&token={MARK}"),
+        *(f"/api/v4/secrets?environment=production?{MARK}", f"/{token}", f"/x/{token}/y"),
+        *(f"/api/v4/secrets?%65nvironment={MARK}", f"/shared/secret/{MARK}", f"/#{MARK}"),
+        *(f"/api/v1/secret-sharing/shared/public/{MARK}", f"/{'a' * 64}{MARK}"),
+        f"https://{MARK}:{MARK}@{visitor.caddy.settings.site_url[8:]}/api/status?{MARK}",
+    )
+    for target in targets:
+        ask(target, {})
+    visitor.post("/api/v1/admin/bootstrap", {"password": MARK})
+    assert ask("/api/v4/secrets", {}, "POST", f"{{{MARK}".encode()).status >= 400
+    # What is oversized is refused before there is a request to log.
+    assert visitor.caddy.ask("/api/status", headers={"X-Long": MARK * 4000}).status == 431
+
+
+def log_lines(caddy: Caddy, *, at_least: int = 0) -> list[str]:
+    """The lines of the log, once there are so many, or after ten seconds."""
+    log, end = caddy.home / "log" / "access.log", time.monotonic() + 10
+    while True:
+        lines = log.read_text().splitlines() if log.exists() else []
+        if len(lines) >= at_least or time.monotonic() > end:
+            return lines
+        time.sleep(0.05)
+
+
+def told(caddy: Caddy, *, ids: str = "", environment: str = "", known: Known) -> list[Access]:
+    """What `audit access` tells of the log."""
+    arguments = (str(caddy.home / "log"), "0", "1000", "", ids, environment, "")
+    done = subprocess.run(
+        script("access", *arguments), shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return parse(done.stdout.splitlines(), known)
