@@ -1,0 +1,44 @@
+"""stack.yaml as it is rendered, for tests."""
+
+from typing import Any
+
+import yaml
+
+from infisical_iac.cluster.stack_file import SECRETS, StackInputs, stack_file
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.settings import Settings
+from tests.unit.settings_of import settings_of
+
+TRIXIE = MachineState(os="debian", release="13")
+BOOKWORM = MachineState(os="debian", release="12")
+START = ("/docker-entrypoint.sh", "./standalone-entrypoint.sh", "costs $5")
+
+
+def swarm_settings(**changes: Any) -> Settings:
+    """The settings of a cluster."""
+    return settings_of(**{"topology": "swarm"} | changes)
+
+
+def stack_inputs(settings: Settings, **changes: Any) -> StackInputs:
+    """What else the file depends on: three data nodes that lack nothing."""
+    values: dict[str, Any] = {
+        "numbers": (1, 2, 3),
+        "existing": frozenset(),
+        "generation": 0,
+        "nodes": 3,
+        "ipvs": True,
+        "esp": True,
+        "secrets": {purpose: f"{purpose}_{'0' * 12}" for purpose in SECRETS},
+        "start": {settings.infisical_reference: START},
+    }
+    return StackInputs(**values | changes)
+
+
+def render(
+    machine: MachineState = TRIXIE, inputs: dict[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """The whole file, read back."""
+    settings = swarm_settings(**changes)
+    text = stack_file(settings, machine, stack_inputs(settings, **inputs or {}))
+    rendered: dict[str, Any] = yaml.safe_load(text)
+    return rendered

@@ -1,0 +1,77 @@
+"""The secrets and configurations of stack.yaml: their names, and what is in those that matter."""
+
+import yaml
+
+from infisical_iac.cluster.stack_file import SECRETS, configs, digest
+from infisical_iac.ingress.paths import FORGEABLE
+from tests.unit.rendered_stack import render, stack_inputs, swarm_settings
+
+
+def test_no_secret_is_named_but_by_its_place() -> None:
+    rendered = render()
+    assert rendered["secrets"] == {
+        purpose: {"external": True, "name": f"{purpose}_{'0' * 12}"} for purpose in SECRETS
+    }
+    used = {
+        each["source"] for one in rendered["services"].values() for each in one.get("secrets", [])
+    }
+    assert used == set(SECRETS)
+    assert "PASSWORD:" not in yaml.safe_dump(
+        {n: s.get("environment") for n, s in rendered["services"].items()}
+    )
+
+
+def test_configurations_are_named_by_their_content() -> None:
+    settings = swarm_settings()
+    found = configs(settings, stack_inputs(settings))
+    assert all(name.endswith(f"_{digest(text)}") for name, text in found.items())
+    rendered = render()
+    assert {each["name"] for each in rendered["configs"].values()} == found.keys()
+    assert all(each["file"] == f"./stack/{each['name']}" for each in rendered["configs"].values())
+    mounted = {
+        each["source"] for one in rendered["services"].values() for each in one.get("configs", [])
+    }
+    assert mounted == rendered["configs"].keys()
+
+
+def test_a_setting_that_changes_a_configuration_changes_its_name_alone() -> None:
+    before, after = swarm_settings(redis_memory="256m"), swarm_settings(redis_memory="512m")
+    old, new = configs(before, stack_inputs(before)), configs(after, stack_inputs(after))
+    assert {name.rpartition("_")[0] for name in old.keys() ^ new.keys()} == {"redis_sh"}
+
+
+def test_postgresql_loses_nothing_that_was_acknowledged() -> None:
+    settings = swarm_settings()
+    found = configs(settings, stack_inputs(settings))
+    text = next(text for name, text in found.items() if name.startswith("patroni_yml"))
+    patroni = yaml.safe_load(text)
+    dcs = patroni["bootstrap"]["dcs"]
+    assert dcs["synchronous_mode"] is dcs["synchronous_mode_strict"] is True
+    # What Patroni asks for, so that the leader gives up before another one takes over.
+    assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"]
+    assert patroni["etcd3"]["hosts"] == ["etcd-1:2379", "etcd-2:2379", "etcd-3:2379"]
+    assert "password" not in {
+        key for each in patroni["postgresql"]["authentication"].values() for key in each
+    }
+
+
+def test_the_proxy_follows_the_primary_and_asks_infisical() -> None:
+    settings = swarm_settings(infisical_replicas=5)
+    found = configs(settings, stack_inputs(settings))
+    text = next(text for name, text in found.items() if name.startswith("haproxy_cfg"))
+    assert [line for line in text.splitlines() if line.strip().startswith("server postgres")] == [
+        f"    server postgres-{number} postgres-{number}:5432 check" for number in (1, 2, 3)
+    ]
+    assert "on-marked-down shutdown-sessions" in text
+    assert "server-template infisical 6 tasks.infisical:8080 check" in text
+
+
+def test_the_balancers_word_on_a_callers_address_counts_and_no_callers_own() -> None:
+    services = render(edge="load-balancer", ingress="none")["services"]
+    trusted = services["infisical"]["environment"]["TRUSTED_PROXY_CIDRS"].split(",")
+    assert "10.42.0.254/32" in trusted
+    settings = swarm_settings(edge="load-balancer", ingress="none")
+    texts = configs(settings, stack_inputs(settings))
+    (haproxy,) = (text for name, text in texts.items() if name.startswith("haproxy_cfg_"))
+    for header in FORGEABLE:
+        assert f"    http-request del-header {header}\n" in haproxy
