@@ -18,6 +18,11 @@ def bare(number: int, **changes: Any) -> SwarmState:
     return replace(seen, **changes)
 
 
+def three_bare() -> dict[str, SwarmState]:
+    """Three hosts with nothing on them."""
+    return {name: bare(number) for number, name in enumerate(NAMES, 1)}
+
+
 def member(number: int, name: str, /, **changes: Any) -> Member:
     """A node as the managers of a settled cluster see it."""
     kept = number if number <= 3 else 0

@@ -16,7 +16,7 @@ from infisical_iac.cluster.refusal import (
     refuse_overlapping,
     refuse_single,
 )
-from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
+from tests.unit.cluster.looks import bare, member, settled, three, three_bare, told
 from tests.unit.settings_of import settings_of
 
 _OWN = {"tls_certificate": "/srv/chain.pem", "tls_key": "/srv/key.pem"}
@@ -57,7 +57,7 @@ def test_hosts_of_one_inventory_have_one_topology() -> None:
 
 
 def test_a_host_with_a_stack_of_its_own_is_left_to_scale_out() -> None:
-    looks = {name: bare(number) for number, name in enumerate(NAMES, 1)}
+    looks = three_bare()
     refuse_single(told(looks))
     looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
     with pytest.raises(ClusterRefused, match=r"^two has Infisical for itself: `infisical-iac sc"):
@@ -76,7 +76,7 @@ def test_an_address_of_another_host_is_checked_too() -> None:
 
 
 def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
-    looks = {name: bare(number) for number, name in enumerate(NAMES, 1)}
+    looks = three_bare()
     with pytest.raises(ClusterRefused, match=r"^one, which leads, has no Infisical for itself"):
         refuse_move_out(told(looks))
     alone = replace(looks["two"], single=True, key="key", digest="state")
@@ -93,14 +93,14 @@ def test_a_cluster_that_serves_is_moved_into_no_second_time(kept: bool) -> None:
 
 def test_only_a_cluster_that_serves_is_moved_back_from() -> None:
     refuse_move_in(told(three()))
-    looks = {name: bare(number) for number, name in enumerate(NAMES, 1)}
+    looks = three_bare()
     looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
     with pytest.raises(ClusterRefused, match=r"^there is no cluster to move back from"):
         refuse_move_in(told(looks))
 
 
 def test_a_new_host_within_the_stacks_networks_is_told_and_one_beside_them_is_not() -> None:
-    looks = {name: bare(number) for number, name in enumerate(NAMES, 1)}
+    looks = three_bare()
     refuse_overlapping(told({**looks, "two": bare(2, address="172.31.244.7")}))
     refuse_overlapping(told(looks, addresses={"two": "fd00::2"}))
     inside = {"two": "172.31.242.7"}

@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.cluster.leading import settling
 from infisical_iac.cluster.nodes import ClusterRefused
 from infisical_iac.facts.swarm_state import SwarmState
-from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
+from tests.unit.cluster.looks import member, settled, three, three_bare, told
 
 
 def _alone(look: SwarmState, **changes: Any) -> SwarmState:
@@ -18,7 +18,7 @@ def _alone(look: SwarmState, **changes: Any) -> SwarmState:
 
 def test_a_settled_cluster_and_new_hosts_are_not_waited_for() -> None:
     assert not settling(three())
-    assert not settling({name: bare(number) for number, name in enumerate(NAMES, 1)})
+    assert not settling(three_bare())
 
 
 def test_managers_without_a_leader_are_waited_for() -> None:

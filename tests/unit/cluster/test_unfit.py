@@ -1,0 +1,63 @@
+"""Hosts that can't be one cluster."""
+
+from dataclasses import replace
+
+import pytest
+
+from infisical_iac.cluster.nodes import ClusterRefused
+from infisical_iac.facts.swarm_state import SwarmState
+from tests.unit.cluster.looks import NAMES, bare, member, settled, three, three_bare, told
+
+
+def test_two_hosts_with_keys_of_their_own_are_no_cluster() -> None:
+    looks = three_bare() | {"one": bare(1, key="a"), "three": bare(3, key="b")}
+    with pytest.raises(ClusterRefused, match=r"^three has an encryption key of its own, .* of one"):
+        told(looks)
+
+
+def test_a_host_whose_clock_is_behind_keeps_its_place_and_its_clock_is_to_be_set() -> None:
+    looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
+    looks["two"] = replace(
+        looks["two"], state="error", early=True, id="", control=False, members=()
+    )
+    with pytest.raises(ClusterRefused, match=r"^the clock of two is behind: .*: set the clock \("):
+        told(looks)
+
+
+@pytest.mark.parametrize(
+    ("looks", "inventory", "sentence"),
+    [
+        (three_bare(), ("one", "two"), "a swarm takes 3 hosts or more, and the inventory has 2"),
+        (
+            {name: bare(n) for n, name in enumerate(NAMES[:2], 1)},
+            NAMES,
+            "a first deploy to a cluster needs 3 hosts that can be reached, and three can't",
+        ),
+        (
+            three_bare() | {"two": bare(2, state="active", id="x")},
+            NAMES,
+            "Docker on two is in a Swarm that is not this project's, as Dokploy has it",
+        ),
+        (
+            three() | {"two": replace(three()["two"], mark="other", serial=0)},
+            NAMES,
+            "two is in another cluster than one",
+        ),
+        (
+            {name: replace(look, control=False) for name, look in three().items()},
+            NAMES,
+            "no host that can be reached is a manager with a majority behind it",
+        ),
+        (three_bare() | {"two": bare(2, address="")}, NAMES, "two has no default route"),
+    ],
+)
+def test_what_is_no_cluster_is_refused(
+    looks: dict[str, SwarmState], inventory: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(ClusterRefused, match=sentence):
+        told(looks, inventory=inventory)
+
+
+def test_another_address_than_the_swarm_has_is_refused() -> None:
+    with pytest.raises(ClusterRefused, match=r"two is in the swarm as 10\.0\.0\.2, not as 192\."):
+        told(three(), addresses={"two": "192.0.2.2"})
