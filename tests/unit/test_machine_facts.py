@@ -1,0 +1,105 @@
+"""The facts of a machine: what it prints becomes what operations decide on."""
+
+import pytest
+
+from infisical_iac.facts.kernel import Kernel, KernelState
+from infisical_iac.facts.machine import Machine
+from infisical_iac.facts.packages import Packages
+from infisical_iac.facts.units import Units
+
+
+def test_only_packages_that_are_configured_count_as_installed() -> None:
+    output = ["ii  curl", "rc  docker.io", "iU  containerd", "hi  git"]
+    assert Packages().process(output) == {"curl", "git"}
+
+
+def test_a_unit_that_started_before_its_configuration_was_written_is_stale() -> None:
+    output = [
+        "Id=docker.service",
+        "LoadState=loaded",
+        "ActiveState=active",
+        "UnitFileState=enabled",
+        "ConditionResult=yes",
+        "ExecMainStartTimestamp=Wed 2026-11-25 10:00:00.500000 UTC",
+        "NeedDaemonReload=yes",
+        "",
+        "Id=cron.service",
+        "LoadState=not-found",
+        "ActiveState=inactive",
+        "UnitFileState=",
+        "ConditionResult=no",
+        "ConditionTimestamp=",
+        "ExecMainStartTimestamp=",
+        "",
+        "Id=systemd-timesyncd.service",
+        "ActiveState=inactive",
+        "ConditionResult=no",
+        "ConditionTimestamp=Wed 2026-11-25 10:00:00.000000 UTC",
+        "Written=docker.service 1795600800.000000000",
+        "Written=docker.service 1795600801.000000000",
+    ]
+    units = Units().process(output)
+    assert units["docker.service"].stale
+    assert units["docker.service"].outdated
+    assert not units["cron.service"].outdated
+    assert not units["cron.service"].stale
+    assert units["cron.service"].condition, "it was never tried"
+    assert not units["systemd-timesyncd.service"].condition
+
+
+def test_a_unit_that_started_after_its_configuration_was_written_is_not_stale() -> None:
+    output = [
+        "Id=docker.service",
+        "ActiveState=active",
+        "ExecMainStartTimestamp=Wed 2026-11-25 10:00:00.500000 UTC",
+        "Written=docker.service 1764064800.000000000",
+    ]
+    assert not Units().process(output)["docker.service"].stale
+
+
+def test_kernel_parameters_core_limit_and_swap_are_told_apart() -> None:
+    output = ["fs.suid_dumpable=0", "DefaultLimitCORE=0", "swap /dev/sda2"]
+    assert Kernel().process(output) == KernelState({"fs.suid_dumpable": "0"}, "0", ("/dev/sda2",))
+
+
+def test_the_machine_is_read_in_one_command() -> None:
+    output = ["os debian 13 trixie", "uid 0", "arch amd64", "disk 20971520", "systemd", "clock x"]
+    machine = Machine().process(output)
+    assert (machine.os, machine.release, machine.codename) == ("debian", "13", "trixie")
+    assert machine.root
+    assert machine.systemd
+    assert not machine.deployed
+    assert machine.free_disk_gb == pytest.approx(20.0)
+    assert machine.clock == "x"
+
+
+def test_the_ways_into_the_machine_are_read_but_for_its_own() -> None:
+    output = [
+        "ssh 203.0.113.9 50022 192.0.2.1 22",
+        "sshd 0.0.0.0:2222 [::]:2222 127.0.0.1:2223 [::1]:2223",
+        "uplinks eth0 eth0",
+        "swarm",
+        "spare-volume /dev/disk/by-id/scsi-0HC_Volume_7",
+    ]
+    machine = Machine().process(output)
+    assert machine.ssh_client == "203.0.113.9"
+    assert machine.ssh_ports == (22, 2222)
+    assert machine.uplinks == ("eth0",)
+    assert machine.swarm
+    assert machine.spare_volume == "/dev/disk/by-id/scsi-0HC_Volume_7"
+
+
+def test_a_machine_without_ssh_has_no_way_in() -> None:
+    machine = Machine().process(["ssh", "sshd", "uplinks"])
+    assert (machine.ssh_client, machine.ssh_ports, machine.uplinks) == ("", (), ())
+
+
+def test_who_holds_the_ports_of_the_web_is_read_with_dockers_networks() -> None:
+    output = ["web80 nginx", "web443 container dokploy-traefik", "networks bridge host"]
+    machine = Machine().process(output)
+    assert machine.web == {80: "nginx", 443: "container dokploy-traefik"}
+    assert machine.networks == {"bridge", "host"}
+
+
+def test_an_unreadable_machine_is_no_supported_one() -> None:
+    assert Machine().process([]).os == ""
