@@ -1,0 +1,11 @@
+"""The beginnings of workspace files, for tests."""
+
+HEAD = """\
+project: {name: ChainAlign, slug: chainalign}
+environments:
+  - {slug: staging, name: Staging}
+  - {slug: production, name: Production}
+shared_folders: [/shared]
+"""
+# To be followed by where the credentials of each environment go.
+DELIVERED = HEAD + "services:\n  a:\n    folder: /a\n    deliver:\n"
