@@ -5,33 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.credential_file import Credential, Replaced, parse, render
-from infisical_iac.workspace.credentials import Holder, Step, notes, path, plan
+from infisical_iac.workspace.credential_file import Credential, Replaced, render
+from infisical_iac.workspace.credentials import Holder, Step, notes, plan
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.expiry import Term
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import ADMIN, TEXT, Deployment
+from tests.unit.held import DELIVERED, DESIRED, HELD, TEXT_HELD
 
-_FILE = (
-    "project: {name: ChainAlign, slug: chainalign}\n"
-    "environments: [{slug: production, name: Production}]\n"
-    "services: {backend: {folder: /backend}}\n"
-)
-DESIRED = load(_FILE)
-DELIVERED = load(
-    _FILE.replace(
-        "/backend}", "/backend, deliver: {production: {file: {host: app-1, path: /srv/env}}}}"
-    )
-)
-(ACCOUNT,) = DESIRED.accounts()
-HELD = Credential("production", "client-1", "secret-1", "fake-secret")
-TEXT_HELD = render(HELD)
 OURS = "infisical-iac: backend.production"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DAY = 86_400
@@ -60,16 +45,6 @@ def _plan(
 
 def _replacing(until: datetime | None) -> str:
     return render(replace(HELD, replaced=Replaced(("secret-0",), until)))
-
-
-def test_the_file_has_a_fixed_form() -> None:
-    assert path(ACCOUNT) == "/etc/infisical/credentials/backend.production.env"
-    assert TEXT_HELD == (
-        "# client secret secret-1 sha256 b9835138e65bd202\n"
-        "INFISICAL_CLIENT_ID=client-1\n"
-        "INFISICAL_CLIENT_SECRET=fake-secret\n"
-        "NODE_ENV=production\n"
-    )
 
 
 def test_an_intact_file_whose_secret_is_listed_is_kept() -> None:
@@ -182,55 +157,3 @@ def _run(deployment: Deployment, files: dict[str, str]) -> list[str]:
             files[step.account.credentials] = render(made)
         client_secrets.revoke_orphans(deployment.client, step)
     return [step.account.credentials for step in due]
-
-
-def test_a_time_that_no_calendar_has_is_no_credential() -> None:
-    ends = "# ends 2026-02-30T00:00:00Z, made 2026-01-01T00:00:00Z\n"
-    assert parse(TEXT_HELD.replace("INFISICAL_CLIENT_ID", f"{ends}INFISICAL_CLIENT_ID")) is None
-
-
-def test_no_value_shows_in_a_credential() -> None:
-    assert "fake-secret" not in repr(HELD) + str(HELD)
-
-
-_IDS = st.text("abcdef0123456789-", min_size=1, max_size=36)
-_VALUES = st.text("abcXYZ019._~+/=-", min_size=1, max_size=64)
-
-
-_TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)).map(
-    lambda time: time.replace(tzinfo=UTC, microsecond=0)
-)
-_REPLACED = st.builds(
-    Replaced, st.lists(_IDS, min_size=1, max_size=3).map(tuple), st.none() | _TIMES
-)
-
-
-@given(
-    environment=st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True),
-    ids=st.tuples(_IDS, _IDS),
-    value=_VALUES,
-    term=st.none() | st.builds(Term, _TIMES, _TIMES),
-    replaced=st.none() | _REPLACED,
-)
-def test_what_is_rendered_is_parsed_back(
-    environment: str,
-    ids: tuple[str, str],
-    value: str,
-    term: Term | None,
-    replaced: Replaced | None,
-) -> None:
-    credential = Credential(environment, *ids, value, term, replaced)
-    assert parse(render(credential)) == credential
-
-
-@given(at=st.integers(0, len(TEXT_HELD) - 1), character=st.characters(codec="ascii"))
-def test_no_changed_character_goes_unnoticed_that_would_change_the_credential(
-    at: int, character: str
-) -> None:
-    parsed = parse(TEXT_HELD[:at] + character + TEXT_HELD[at + 1 :])
-    assert parsed is None or parsed.client_secret == HELD.client_secret
-
-
-@given(text=st.text())
-def test_any_text_is_parsed_without_a_failure(text: str) -> None:
-    assert parse(text) is None

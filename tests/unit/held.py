@@ -1,0 +1,19 @@
+"""A service, the credential that it has, and the file that holds it, for tests."""
+
+from infisical_iac.workspace.credential_file import Credential, render
+from infisical_iac.workspace.load import load
+
+_FILE = (
+    "project: {name: ChainAlign, slug: chainalign}\n"
+    "environments: [{slug: production, name: Production}]\n"
+    "services: {backend: {folder: /backend}}\n"
+)
+DESIRED = load(_FILE)
+DELIVERED = load(
+    _FILE.replace(
+        "/backend}", "/backend, deliver: {production: {file: {host: app-1, path: /srv/env}}}}"
+    )
+)
+(ACCOUNT,) = DESIRED.accounts()
+HELD = Credential("production", "client-1", "secret-1", "fake-secret")
+TEXT_HELD = render(HELD)

@@ -1,0 +1,73 @@
+"""The form of a file with a credential: what is rendered is read back, and nothing else is."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.workspace.credential_file import Credential, Replaced, parse, render
+from infisical_iac.workspace.credentials import path
+from infisical_iac.workspace.expiry import Term
+from tests.unit.held import ACCOUNT, HELD, TEXT_HELD
+
+
+def test_the_file_has_a_fixed_form() -> None:
+    assert path(ACCOUNT) == "/etc/infisical/credentials/backend.production.env"
+    assert TEXT_HELD == (
+        "# client secret secret-1 sha256 b9835138e65bd202\n"
+        "INFISICAL_CLIENT_ID=client-1\n"
+        "INFISICAL_CLIENT_SECRET=fake-secret\n"
+        "NODE_ENV=production\n"
+    )
+
+
+def test_a_time_that_no_calendar_has_is_no_credential() -> None:
+    ends = "# ends 2026-02-30T00:00:00Z, made 2026-01-01T00:00:00Z\n"
+    assert parse(TEXT_HELD.replace("INFISICAL_CLIENT_ID", f"{ends}INFISICAL_CLIENT_ID")) is None
+
+
+def test_no_value_shows_in_a_credential() -> None:
+    assert "fake-secret" not in repr(HELD) + str(HELD)
+
+
+_IDS = st.text("abcdef0123456789-", min_size=1, max_size=36)
+_VALUES = st.text("abcXYZ019._~+/=-", min_size=1, max_size=64)
+
+
+_TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)).map(
+    lambda time: time.replace(tzinfo=UTC, microsecond=0)
+)
+_REPLACED = st.builds(
+    Replaced, st.lists(_IDS, min_size=1, max_size=3).map(tuple), st.none() | _TIMES
+)
+
+
+@given(
+    environment=st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True),
+    ids=st.tuples(_IDS, _IDS),
+    value=_VALUES,
+    term=st.none() | st.builds(Term, _TIMES, _TIMES),
+    replaced=st.none() | _REPLACED,
+)
+def test_what_is_rendered_is_parsed_back(
+    environment: str,
+    ids: tuple[str, str],
+    value: str,
+    term: Term | None,
+    replaced: Replaced | None,
+) -> None:
+    credential = Credential(environment, *ids, value, term, replaced)
+    assert parse(render(credential)) == credential
+
+
+@given(at=st.integers(0, len(TEXT_HELD) - 1), character=st.characters(codec="ascii"))
+def test_no_changed_character_goes_unnoticed_that_would_change_the_credential(
+    at: int, character: str
+) -> None:
+    parsed = parse(TEXT_HELD[:at] + character + TEXT_HELD[at + 1 :])
+    assert parsed is None or parsed.client_secret == HELD.client_secret
+
+
+@given(text=st.text())
+def test_any_text_is_parsed_without_a_failure(text: str) -> None:
+    assert parse(text) is None
