@@ -1,0 +1,117 @@
+"""Whatever state a repository is in, all of its objects are searched, or it is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.migrate.git import GitError
+from infisical_iac.migrate.history import search
+from tests.unit.migrate.repository import Repository
+from tests.unit.migrate.searching import NEEDLES, VALUE, begun, look, only, span
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return begun(tmp_path / "app")
+
+
+def test_a_deleted_branch_is_searched(repository: Repository) -> None:
+    repository.git("switch", "--quiet", "--create", "try")
+    commit = repository.commit(".env", f"A={VALUE}\n")
+    repository.git("switch", "--quiet", "main")
+    repository.git("branch", "--quiet", "-D", "try")
+    assert span(only(repository)) == (1, commit, commit)
+
+
+def test_a_stash_is_searched(repository: Repository) -> None:
+    repository.write("README", VALUE)
+    (repository.path / "new.txt").write_text(f"{VALUE}\n")
+    repository.git("stash", "--quiet", "--include-untracked")
+    hits = look(repository).hits
+    assert {hit.path for hit in hits} == {"README", "new.txt"}
+    assert all(hit.place for hit in hits)
+
+
+def test_an_amended_commit_is_searched(repository: Repository) -> None:
+    amended = repository.commit(".env", f"A={VALUE}\n")
+    repository.commit(".env", "A=\n", "--amend")
+    assert span(only(repository)) == (1, amended, amended)
+
+
+def test_a_commit_that_nothing_refers_to_is_named(repository: Repository) -> None:
+    lost = repository.commit(".env", f"A={VALUE}\n")
+    later = repository.commit("README", "More\n")
+    repository.git("reset", "--quiet", "--hard", "HEAD~2")
+    repository.git("reflog", "expire", "--expire=now", "--all")
+    assert span(only(repository)) == (2, lost, later)
+
+
+def test_a_commit_that_lost_its_parent_hides_nothing(repository: Repository) -> None:
+    lost = repository.commit(".env", f"A={VALUE}\n")
+    repository.commit("README", "More\n")
+    repository.git("reset", "--quiet", "--hard", "HEAD~2")
+    repository.git("reflog", "expire", "--expire=now", "--all")
+    (repository.path / ".git/objects" / lost[:2] / lost[2:]).unlink()
+    assert only(repository).form == "as it is"
+
+
+def test_a_blob_that_is_in_no_commit_is_found(repository: Repository) -> None:
+    name = repository.git("hash-object", "-w", "--stdin", stdin=VALUE.encode())
+    hit = only(repository)
+    assert (hit.objects, hit.path, hit.place) == ((name,), "", None)
+
+
+def test_a_repository_without_a_commit_is_searched(tmp_path: Path) -> None:
+    repository = Repository.made(tmp_path / "app")
+    repository.write(".env", VALUE)
+    assert only(repository).place is None
+
+
+def test_packed_objects_are_searched(repository: Repository) -> None:
+    commit = repository.commit(".env", f"A={VALUE}\n")
+    repository.commit(".env", "A=\n")
+    repository.git("gc", "--quiet")
+    assert repository.git("count-objects").startswith("0 objects")
+    assert span(only(repository)) == (1, commit, commit)
+
+
+def test_a_bare_repository_is_searched(repository: Repository, tmp_path: Path) -> None:
+    commit = repository.commit(".env", f"A={VALUE}\n")
+    repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
+    assert span(only(Repository(tmp_path / "bare.git"))) == (1, commit, commit)
+
+
+def test_objects_are_searched_as_stored_though_replaced(repository: Repository) -> None:
+    repository.commit(".env", f"A={VALUE}\n")
+    harmless = repository.git("hash-object", "-w", "--stdin", stdin=b"A=\n")
+    repository.git("replace", repository.git("rev-parse", "HEAD:.env"), harmless)
+    assert only(repository).path == ".env"
+
+
+def test_settings_of_the_environment_lead_nowhere_else(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.write(".env", VALUE)
+    Repository.made(tmp_path / "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    assert only(repository).kind == "file"
+
+
+def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GitError, match=r"can't be searched: git says not a git repository"):
+        search(tmp_path, NEEDLES)
+
+
+def test_a_missing_git_is_told(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(GitError, match=r"git is not installed"):
+        look(repository)
+
+
+def test_a_damaged_object_is_no_success(repository: Repository) -> None:
+    name = repository.git("rev-parse", "HEAD:README")
+    file = repository.path / ".git/objects" / name[:2] / name[2:]
+    file.chmod(0o600)
+    file.write_bytes(b"damaged")
+    with pytest.raises(GitError, match="can't be"):
+        look(repository)
