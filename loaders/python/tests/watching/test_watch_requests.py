@@ -1,0 +1,88 @@
+"""What is asked of Infisical while a configuration is watched, and how often."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scripted import REFUSED, ScriptedServer, eventually
+from tests.vault import Vault
+from tests.watching.watched import NOT_FOUND, Watched
+
+FORBIDDEN = {"status": 403, "json": {"message": "Your token has expired", "error": "TokenError"}}
+DENIED = {"status": 403, "json": {"message": "not allowed", "error": "PermissionDenied"}}
+UNAUTHORIZED = {"status": 401, "json": {"message": "Token missing"}}
+
+
+def test_what_has_not_changed_is_not_sent_again(
+    watched: Watched, vault: Vault, server: ScriptedServer
+) -> None:
+    assert eventually(lambda: len(vault.statuses) > 3)
+    assert vault.statuses[:4] == [200, 304, 304, 304]
+    assert (watched.changes, watched.errors, server.count("login")) == ([], [], 1)
+    assert dict(watched.watch.config) == {"A": "1", "B": "2"}
+
+
+def test_a_right_that_was_taken_away_needs_no_login(
+    watched: Watched, vault: Vault, server: ScriptedServer
+) -> None:
+    vault.broken = [DENIED]
+    vault.values = {"A": "new"}
+    assert eventually(lambda: watched.changes)
+    assert (server.count("login"), watched.codes()) == (1, ["forbidden"])
+
+
+@pytest.mark.parametrize("ended", [FORBIDDEN, UNAUTHORIZED])
+def test_the_end_of_a_token_is_one_more_login(
+    ended: dict[str, Any], watched: Watched, vault: Vault, server: ScriptedServer
+) -> None:
+    vault.broken = [ended]
+    vault.values = {"A": "new"}
+    assert eventually(lambda: watched.changes)
+    assert (server.count("login"), watched.errors) == (2, [])
+    logins = [seen for seen in server.seen if seen.kind == "login"]
+    assert not any("if-none-match" in seen.headers for seen in logins)
+
+
+def test_a_refused_login_ends_the_watch(
+    watched: Watched, vault: Vault, server: ScriptedServer
+) -> None:
+    server.scripts["login"] = [REFUSED]
+    vault.broken = [FORBIDDEN] * 10
+    assert eventually(lambda: watched.errors)
+    requests = len(server.seen)
+    assert not eventually(lambda: len(server.seen) > requests, 0.3)
+    assert (watched.codes(), server.count("login")) == (["refused"], 2)
+
+
+def test_an_error_is_told_and_the_watch_goes_on(watched: Watched, vault: Vault) -> None:
+    vault.broken = [NOT_FOUND, NOT_FOUND]
+    vault.values = {"A": "new"}
+    assert eventually(lambda: watched.changes)
+    assert watched.codes() == ["not_found", "not_found"]
+
+
+def test_errors_in_a_row_are_asked_for_less_and_less(watched: Watched, vault: Vault) -> None:
+    vault.broken = [NOT_FOUND] * 100
+    begin = time.monotonic()
+    assert eventually(lambda: len(watched.errors) == 6)
+    assert time.monotonic() - begin > 0.02 * (2 + 4 + 8 + 10 + 10)
+
+
+def test_a_list_that_stalls_is_given_up_and_asked_for_anew(
+    home: Path, vault: Vault, server: ScriptedServer
+) -> None:
+    watched = Watched(home, timeout=2)
+    vault.broken = [{"stall": "body"}]
+    vault.values = {"A": "new"}
+    assert eventually(lambda: watched.changes)
+    watched.watch.stop()
+    assert (watched.codes(), server.count("login")) == (["deadline"], 2)
+
+
+def test_nothing_is_asked_once_it_is_stopped(watched: Watched, server: ScriptedServer) -> None:
+    watched.watch.stop()
+    eventually(lambda: False, 0.1)  # for a request that was under way
+    requests = len(server.seen)
+    assert not eventually(lambda: len(server.seen) > requests, 0.2)
