@@ -1,4 +1,4 @@
-"""Loaders that read several files by mode: which counts, what references see, what would be lost.
+"""Loaders that read several files by mode: which counts, and what references see.
 
 The values are those that the loaders themselves gave for these files: Next.js 16, Vite 8,
 react-scripts 5 and dotenv-flow 4, in development.
@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.migrate import planning, wanted
-from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import MigrationError, Plan
 from infisical_iac.migrate.sources import scan
+from tests.unit.migrate.modes import KEY, found, planned, scanned, tree
 from tests.unit.migrate.trees import WORKSPACE, plant
 
-KEY = b"k" * 32
 FILES = {
     ".env": "LATER=later\nHOST=base\nURL=http://$HOST/$ONLY/$LATER\nA=env\n",
     ".env.local": "ONLY=lo\nREF=$LATER-$HOST\nA=local\n",
@@ -40,23 +39,6 @@ VALUES = {
 }
 
 
-def tree(root: Path, package: str, files: dict[str, str]) -> Path:
-    """A service that depends on a package, with these files."""
-    plant(root, {"backend/package.json": json.dumps({"dependencies": {package: "*"}})})
-    return plant(root, {f"backend/{name}": text for name, text in files.items()})
-
-
-def scanned(root: Path, package: str, files: dict[str, str]) -> dict[str, Source]:
-    """What a scan of it gives, by the files' names."""
-    sources = scan(tree(root, package, files), WORKSPACE)
-    return {each.path.removeprefix("backend/"): each for each in sources}
-
-
-def planned(sources: dict[str, Source]) -> Plan:
-    """The plan for them."""
-    return planning.make(sources.values(), project="abcde", root=".", key=KEY)
-
-
 def _stored(plan: Plan) -> Plan:
     """The plan with `store` for what is undecided."""
     data = plan.model_dump()
@@ -64,14 +46,6 @@ def _stored(plan: Plan) -> Plan:
         for key in source["keys"].values():
             key["decision"] = key["decision"].replace("undecided", "store")
     return Plan.model_validate(data)
-
-
-def found(sources: dict[str, Source], kind: str) -> dict[str, list[FileFinding]]:
-    """The findings of one kind, by the files' names."""
-    of_kind = {
-        name: [one for one in each.findings if one.kind == kind] for name, each in sources.items()
-    }
-    return {name: each for name, each in of_kind.items() if each}
 
 
 @pytest.mark.parametrize("package", VALUES)
@@ -134,68 +108,11 @@ def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: P
         wanted.secrets(plan, tmp_path, KEY, WORKSPACE)
 
 
-@pytest.mark.parametrize("package", VALUES)
-def test_a_file_of_every_mode_is_told(package: str, tmp_path: Path) -> None:
-    sources = scanned(tmp_path, package, {".env": "A=fake\n", ".env.local": "A=fake\n"})
-    assert list(found(sources, "every-mode")) == [".env", ".env.local"]
-
-
-@pytest.mark.parametrize("package", VALUES)
-def test_keys_that_production_takes_from_the_file_of_every_mode_block(
-    package: str, tmp_path: Path
-) -> None:
-    files = {".env": "A=fake\nB=fake\nNODE_ENV=production\n", ".env.production": "B=fake\n"}
-    sources = scanned(tmp_path, package, files)
-    (finding,) = found(sources, "lacking")[".env"]
-    assert finding.blocking
-    assert "in production too, and only here are A; it goes" in finding.message
-    assert "Add what production needs to .env.production" in finding.remedy
-    plant(tmp_path, {"backend/.env.production": "A=fake\nB=fake\n"})
-    after = scan(tmp_path, WORKSPACE)
-    assert not [one for each in after for one in each.findings if one.kind == "lacking"]
-
-
-def test_defaults_are_a_sample_except_to_dotenv_flow(tmp_path: Path) -> None:
-    files = {".env.defaults": "A=fake-default\nB=fake\n", ".env": "A=fake\n"}
-    by_flow = scanned(tmp_path / "flow", "dotenv-flow", files)
-    assert by_flow[".env.defaults"].environment == "development"
-    assert by_flow[".env.defaults"].overridden == {"A"}
-    assert list(scanned(tmp_path / "other", "dotenv", files)) == [".env"]
-
-
-@pytest.mark.parametrize(
-    ("package", "name", "is_read"),
-    [
-        ("next", ".env.staging", False),
-        ("react-scripts", ".env.staging", False),
-        ("vite", ".env.staging", True),
-        ("vite", ".env.pre-production.local", True),
-        ("next", ".env.production.bak", False),
-        ("vite", "production.env", False),
-        ("next", ".env.production", True),
-    ],
-)
-def test_a_file_that_no_mode_reads_is_told(
-    package: str, name: str, is_read: bool, tmp_path: Path
-) -> None:
-    assert (found(scanned(tmp_path, package, {name: ""}), "unread") == {}) is is_read
-
-
 def test_vite_gives_up_on_references_that_would_take_for_ever(tmp_path: Path) -> None:
     text = "A0=x\n" + "".join(f"A{n + 1}=$A{n}$A{n}\n" for n in range(60))
     source = scanned(tmp_path, "vite", {".env": text})[".env"]
     assert source.reading.values == {}
     assert [each.kind for each in source.findings if each.blocking] == ["unreadable-file"]
-
-
-def test_a_name_that_nothing_defines_is_told_at_its_line(tmp_path: Path) -> None:
-    files = {".env": "A=$LATER\nB=$NOWHERE\nLATER=fake\n", ".env.local": "C=$NOWHERE\n"}
-    sources = scanned(tmp_path, "vite", files)
-    told = found(sources, "undefined-reference")
-    assert {name: [(one.line, one.key) for one in each] for name, each in told.items()} == {
-        ".env": [(2, "B")],
-        ".env.local": [(1, "C")],
-    }
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from infisical_iac.migrate.said import as_said
-from tests.unit.migrate.test_modes import planned, scanned
+from tests.unit.migrate.modes import planned, scanned
 from tests.unit.migrate.trees import WORKSPACE
 
 

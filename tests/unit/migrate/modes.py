@@ -1,0 +1,37 @@
+"""A service whose package reads several files by mode, for tests."""
+
+from pathlib import Path
+
+from infisical_iac.migrate import planning
+from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.plan_file import Plan
+from infisical_iac.migrate.sources import scan
+from tests.unit.migrate.trees import WORKSPACE, node, plant
+
+KEY = b"k" * 32
+PACKAGES = ("vite", "next", "react-scripts", "dotenv-flow")
+
+
+def tree(root: Path, package: str, files: dict[str, str]) -> Path:
+    """A service that depends on a package, with these files."""
+    plant(root, {"backend/package.json": node(package)})
+    return plant(root, {f"backend/{name}": text for name, text in files.items()})
+
+
+def scanned(root: Path, package: str, files: dict[str, str]) -> dict[str, Source]:
+    """What a scan of it gives, by the files' names."""
+    sources = scan(tree(root, package, files), WORKSPACE)
+    return {each.path.removeprefix("backend/"): each for each in sources}
+
+
+def planned(sources: dict[str, Source]) -> Plan:
+    """The plan for them."""
+    return planning.make(sources.values(), project="abcde", root=".", key=KEY)
+
+
+def found(sources: dict[str, Source], kind: str) -> dict[str, list[FileFinding]]:
+    """The findings of one kind, by the files' names."""
+    of_kind = {
+        name: [one for one in each.findings if one.kind == kind] for name, each in sources.items()
+    }
+    return {name: each for name, each in of_kind.items() if each}

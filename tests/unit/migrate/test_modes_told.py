@@ -1,0 +1,66 @@
+"""What is told of files that a package reads by mode: in every mode, in none, or not where due."""
+
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.migrate.sources import scan
+from tests.unit.migrate.modes import PACKAGES, found, scanned
+from tests.unit.migrate.trees import WORKSPACE, plant
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_file_of_every_mode_is_told(package: str, tmp_path: Path) -> None:
+    sources = scanned(tmp_path, package, {".env": "A=fake\n", ".env.local": "A=fake\n"})
+    assert list(found(sources, "every-mode")) == [".env", ".env.local"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_keys_that_production_takes_from_the_file_of_every_mode_block(
+    package: str, tmp_path: Path
+) -> None:
+    files = {".env": "A=fake\nB=fake\nNODE_ENV=production\n", ".env.production": "B=fake\n"}
+    sources = scanned(tmp_path, package, files)
+    (finding,) = found(sources, "lacking")[".env"]
+    assert finding.blocking
+    assert "in production too, and only here are A; it goes" in finding.message
+    assert "Add what production needs to .env.production" in finding.remedy
+    plant(tmp_path, {"backend/.env.production": "A=fake\nB=fake\n"})
+    after = scan(tmp_path, WORKSPACE)
+    assert not [one for each in after for one in each.findings if one.kind == "lacking"]
+
+
+def test_defaults_are_a_sample_except_to_dotenv_flow(tmp_path: Path) -> None:
+    files = {".env.defaults": "A=fake-default\nB=fake\n", ".env": "A=fake\n"}
+    by_flow = scanned(tmp_path / "flow", "dotenv-flow", files)
+    assert by_flow[".env.defaults"].environment == "development"
+    assert by_flow[".env.defaults"].overridden == {"A"}
+    assert list(scanned(tmp_path / "other", "dotenv", files)) == [".env"]
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "is_read"),
+    [
+        ("next", ".env.staging", False),
+        ("react-scripts", ".env.staging", False),
+        ("vite", ".env.staging", True),
+        ("vite", ".env.pre-production.local", True),
+        ("next", ".env.production.bak", False),
+        ("vite", "production.env", False),
+        ("next", ".env.production", True),
+    ],
+)
+def test_a_file_that_no_mode_reads_is_told(
+    package: str, name: str, is_read: bool, tmp_path: Path
+) -> None:
+    assert (found(scanned(tmp_path, package, {name: ""}), "unread") == {}) is is_read
+
+
+def test_a_name_that_nothing_defines_is_told_at_its_line(tmp_path: Path) -> None:
+    files = {".env": "A=$LATER\nB=$NOWHERE\nLATER=fake\n", ".env.local": "C=$NOWHERE\n"}
+    sources = scanned(tmp_path, "vite", files)
+    told = found(sources, "undefined-reference")
+    assert {name: [(one.line, one.key) for one in each] for name, each in told.items()} == {
+        ".env": [(2, "B")],
+        ".env.local": [(1, "C")],
+    }
