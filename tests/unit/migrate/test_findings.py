@@ -8,7 +8,6 @@ from infisical_iac.dotenv import GRAMMARS, read
 from infisical_iac.migrate.disagreements import disagreements
 from infisical_iac.migrate.findings import of_entries, shown, trimmed
 from infisical_iac.migrate.model import BLOCKING
-from infisical_iac.migrate.plain import is_plain
 
 
 def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
@@ -116,44 +115,6 @@ def test_values_are_trimmed_as_the_server_trims_them(value: str, stored: str) ->
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("PORT", "3000"),
-        ("DEBUG", "true"),
-        ("LOG_LEVEL", "info"),
-        ("DB_HOST", "db.example.com"),
-        ("DB_HOST", "10.0.0.7:5432"),
-        ("ORIGINS", "https://a.example.com,https://b.example.com"),
-        ("REDIS_URL", "redis://localhost:6379/0"),
-        ("TZ", "Europe/Berlin"),
-        ("LANG", "en_US.UTF-8"),
-        ("TIMEOUT", "30s"),
-        ("MEDIA_ROOT", "/var/lib/media"),
-    ],
-)
-def test_plain_configuration_is_told_from_secrets(key: str, value: str) -> None:
-    assert is_plain(key, value)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("DB_PASSWORD", "true"),
-        ("dbPassword", "3000"),
-        ("API_KEY", "info"),
-        ("SENTRY_DSN", "https://example.com/1"),
-        ("REDIS_URL", "redis://:fake@localhost:6379/0"),
-        ("CALLBACK", "https://example.com/?token=fake"),
-        ("A", "fake-secret-1234"),
-        ("A", "12345678901234"),
-        ("A", ""),
-    ],
-)
-def test_what_may_be_a_secret_is_not_plain(key: str, value: str) -> None:
-    assert not is_plain(key, value)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
         ("c2VjcmV0cGllY2VzZWNyZXQ", ""),
         ("dG9rZW5zZWNvbmRsaW5l", "="),
         ("dG9rZW5zZWNvbmRsaW5l", "\r"),
@@ -182,36 +143,6 @@ def test_a_name_that_may_be_base64_is_not_shown_and_blocks(key: str, value: str)
 )
 def test_names_of_keys_are_shown(key: str, value: str) -> None:
     assert shown(key, value) == key
-
-
-def test_grammars_that_disagree_are_told_by_lengths() -> None:
-    data = b"SAME=fake\nA=fake#secret\nexport\tB=fake\nC=$SAME\n"
-    found = list(disagreements(data, read(data, "dotenv"), ["python-dotenv", "compose"]))
-    assert [(each.line, each.key) for each in found] == [(2, "A"), (4, "C")]
-    assert found[0].message == (
-        "dotenv reads 4 characters, python-dotenv reads 11 characters, compose reads 11 characters."
-    )
-    assert "compose reads 4 characters" in found[1].message
-    assert "python" not in found[1].message
-
-
-def test_values_of_the_same_length_are_told_to_be_others() -> None:
-    data = b"A=xy\nB=$A\n"
-    found = list(disagreements(data, read(data, "compose"), ["python-dotenv"]))
-    assert [each.message for each in found] == [
-        "compose reads 2 characters, python-dotenv other ones."
-    ]
-
-
-def test_another_grammar_that_refuses_the_file_is_told_once() -> None:
-    data = b'A=fake\nB="fake\n'
-    found = list(disagreements(data, read(data, "dotenv"), ["compose"]))
-    assert [(each.line, each.kind) for each in found] == [(0, "refused-by-another")]
-
-
-def test_of_a_refused_file_nothing_more_is_told() -> None:
-    data = b'A=fake\nB="fake\n'
-    assert not list(disagreements(data, read(data, "compose"), ["dotenv"]))
 
 
 @given(st.text(max_size=300), st.sampled_from(GRAMMARS))
