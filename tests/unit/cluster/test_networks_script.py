@@ -1,0 +1,70 @@
+"""Removing networks of the stack, as the script does it: once nothing is left in them."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from infisical_iac.rendering import script
+
+_EDGE = "infisical-edge"
+_USERS = "infisical_haproxy infisical_etcd-1 infisical_postgres-1"
+# Services and networks are files; a task that is stopped is seen for a few looks more.
+_DOCKER = """#!/bin/sh
+case "$1 $2" in
+"node ls") cat "$HOST/nodes" ;;
+"service inspect") test -e "$HOST/services/$3" ;;
+"service scale")
+    name=${4%=*}
+    test "$name" != infisical_haproxy || exit 1
+    echo "stop $name" >>"$HOST/changes"
+    ;;
+"service update") echo "stop $6" >>"$HOST/changes" ;;
+"service ps")
+    cat "$HOST/tasks"
+    sed -i 1d "$HOST/tasks"
+    ;;
+"service rm")
+    shift 2
+    for name; do rm "$HOST/services/$name" && echo "rm $name" >>"$HOST/changes"; done
+    ;;
+"network inspect") test -e "$HOST/networks/$3" ;;
+"network rm") rm "$HOST/networks/$3" && echo "rm $3" >>"$HOST/changes" ;;
+esac
+"""
+
+
+def _removed(host: Path, tasks: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    for name, text in {"docker": _DOCKER, "sleep": "#!/bin/sh\n"}.items():
+        (host / name).write_text(text)
+        (host / name).chmod(0o755)
+    for place in ("services/infisical_haproxy", "services/infisical_etcd-1", f"networks/{_EDGE}"):
+        (host / place).parent.mkdir(exist_ok=True)
+        (host / place).write_text("")
+    (host / "nodes").write_text("Ready s1\nDown s2\n")
+    (host / "tasks").write_text(tasks)
+    done = subprocess.run(
+        ["sh", "-c", script("cluster-networks", "remove", _USERS, _EDGE)],
+        env={"HOST": str(host), "PATH": f"{host}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done, (host / "changes").read_text().splitlines()
+
+
+def test_a_network_goes_once_no_container_is_left_in_it(tmp_path: Path) -> None:
+    done, changes = _removed(
+        tmp_path, "s1 Running 2 hours ago\ns1 Shutdown now\ns2 Running now\n Pending now\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert changes == [
+        *("stop infisical_haproxy", "stop infisical_etcd-1"),
+        *("rm infisical_haproxy", "rm infisical_etcd-1", f"rm {_EDGE}"),
+    ]
+
+
+def test_what_does_not_stop_keeps_service_and_network(tmp_path: Path) -> None:
+    done, changes = _removed(tmp_path, "s1 Running 2 hours ago\n" * 400)
+    assert done.returncode == 1
+    assert "still run 3 minutes after they were to be stopped: s1 Running" in done.stderr
+    assert changes == ["stop infisical_haproxy", "stop infisical_etcd-1"]
