@@ -23,6 +23,13 @@ def without(
     return whole.model_copy(update={"services": left, "environments": stay})
 
 
+WHOLE = load(TEXT)
+NO_BACKEND = without(services=["backend"])
+NO_STAGING = without(environments=["staging"])
+# What is told besides of an environment that goes.
+RESTORABLE = "restorable until the server's grace period ends"
+
+
 class RememberingDeployment(Deployment):
     """Plans and applies as the command line does, with and without `--prune`."""
 
@@ -68,3 +75,10 @@ class RememberingDeployment(Deployment):
     def _discard(self, paths: Sequence[str]) -> None:
         for path in paths:
             del self.credentials[path]
+
+
+def applied() -> RememberingDeployment:
+    """One that has made the whole of the small workspace."""
+    deployment = RememberingDeployment()
+    deployment.apply(WHOLE)
+    return deployment

@@ -4,14 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.workspace.holdings import Holding, Import
-from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.prune import removals
 from infisical_iac.workspace.state import Actual, EnvironmentState
 from infisical_iac.workspace.unnamed import unnamed
-from tests.unit.deployment import TEXT
+from tests.unit.remembering_deployment import WHOLE
 
-WHOLE = load(TEXT)
 STAGES = ("development", "staging", "production")
 _PATHS = st.sampled_from(
     ["/backend", "/backend/a", "/backend/a/b", "/other", "/other/x", "/shared"]

@@ -1,0 +1,73 @@
+"""What `--prune` asks a name for: what holds something that would be gone."""
+
+import pytest
+
+from infisical_iac.workspace.prune import PruneError, Removal
+from tests.unit.remembering_deployment import (
+    NO_BACKEND,
+    NO_STAGING,
+    RESTORABLE,
+    RememberingDeployment,
+    applied,
+    without,
+)
+
+
+@pytest.fixture
+def deployed() -> RememberingDeployment:
+    return applied()
+
+
+def _names(found: list[Removal]) -> list[str]:
+    return [each.name for each in found if each.name]
+
+
+def test_secrets_ask_for_the_name(deployed: RememberingDeployment) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    deployed.server.stored[staging, "/backend"] = ["A", "B"]
+    deployed.server.stored[staging, "/"] = ["C"]
+    (gone,) = (each for each in deployed.plan(NO_STAGING).unnamed if each.name)
+    assert (gone.name, gone.holds) == ("staging", "3 secrets")
+    assert str(gone.change) == f"- environment staging: with 3 secrets, {RESTORABLE}"
+    (folder,) = (each for each in deployed.plan(NO_BACKEND).unnamed if each.name)
+    assert (folder.name, folder.holds) == ("staging/backend", "2 secrets")
+    assert "- folder /backend in staging: with 2 secrets" in deployed.apply(NO_BACKEND, prune=True)
+    assert deployed.server.stored == {(staging, "/"): ["C"]}
+
+
+def test_a_secret_asks_for_the_name_of_the_innermost_folder_that_goes(
+    deployed: RememberingDeployment,
+) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    deployed.server.stored[staging, "/services/python"] = ["A"]
+    left = without(services=["python-service"])
+    assert _names(deployed.plan(left).unnamed) == ["staging/services/python"]
+
+
+def test_what_others_put_into_a_folder_asks_for_the_name(deployed: RememberingDeployment) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    deployed.server.folders[staging].add("/backend/by-hand")
+    deployed.server.stored[staging, "/backend/by-hand"] = ["A"]
+    by_hand = {"id": "by-hand", "into": (staging, "/backend"), "importPath": "/shared"}
+    deployed.server.imports.append({**by_hand, "importEnv": {"id": "elsewhere"}})
+    (gone,) = (each for each in deployed.plan(NO_BACKEND).unnamed if each.name)
+    assert gone.name == "staging/backend"
+    assert gone.holds == "1 secret, 1 foreign folder and 1 foreign import"
+
+
+def test_what_came_to_hold_a_secret_since_the_question_stays(
+    deployed: RememberingDeployment,
+) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    planned = deployed.plan(NO_STAGING, prune=True)
+    deployed.server.stored[staging, "/backend"] = ["A"]
+    with pytest.raises(PruneError, match="environment staging has come to hold 1 secret"):
+        deployed.make(NO_STAGING, planned)
+    assert deployed.server.environment("staging")
+
+
+def test_what_left_the_file_after_the_question_stays(deployed: RememberingDeployment) -> None:
+    planned = deployed.plan(NO_STAGING, prune=True)
+    done = deployed.make(without(environments=["staging", "development"]), planned)
+    assert done[-1].startswith("- environment staging")
+    assert not any("development" in each for each in done)
