@@ -1,0 +1,34 @@
+"""What `status` says of a host, row by row, for tests."""
+
+import runpy
+from datetime import UTC, datetime
+from typing import Any
+
+from infisical_iac.auditing import Log
+from infisical_iac.condition import ConditionState, drift, rows
+from infisical_iac.settings import Settings, load
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+OUTPUT = [
+    "container infisical infisical/infisical:v0.165.16 running healthy",
+    "container postgres postgres:17.11 running healthy",
+    "container redis redis:8.2.3 running healthy",
+    "disk 20971520 41943040",
+    "engine",
+    "backups 1795600800 ",
+    "drills 1795600800 ",
+]
+
+
+def settings(**changes: Any) -> Settings:
+    """The defaults, without a way in from the outside."""
+    module = runpy.run_path("group_data/all.py")
+    values = {key: value for key, value in module.items() if not key.startswith("__")}
+    return load(values | {"admin_email": "admin@example.com", "ingress": "none"} | changes)
+
+
+def row_of(name: str, condition: ConditionState, **changes: Any) -> tuple[str, bool]:
+    """What the row of a name says, and whether it is well."""
+    found = rows(condition, settings(**changes), Log([]), drift([]), NOW)
+    (row,) = (each for each in found if each.name == name)
+    return row.text, row.ok

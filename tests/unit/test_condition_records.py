@@ -1,0 +1,128 @@
+"""What `status` says of runs, drift, backups, drills and the end of credentials."""
+
+import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.auditing import Entry, Log
+from infisical_iac.condition import ConditionState, drift, rows
+from infisical_iac.facts.condition import Condition
+from infisical_iac.workspace.credential_file import Credential, render
+from infisical_iac.workspace.expiry import Term
+from tests.unit.conditions import NOW, OUTPUT, row_of, settings
+
+
+@pytest.fixture
+def condition() -> ConditionState:
+    return Condition().process(OUTPUT)
+
+
+def _entry(outcome: Any, run: str, event: Any = "apply") -> Entry:
+    at = "2026-11-25T11:00:00Z"
+    return Entry(at, "ada@laptop", event, outcome, run, "abc123", ["+ package curl"])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "end"), [("done", "changed 1"), ("failed", "failed"), ("begun", "has not ended")]
+)
+def test_the_last_apply_is_told(condition: ConditionState, outcome: str, end: str) -> None:
+    log = Log([_entry("done", "1"), _entry(outcome, "2"), _entry("done", "3", "backup")])
+    found = rows(condition, settings(), log, drift([]), NOW)
+    (row,) = (each for each in found if each.name == "Last apply")
+    assert row.text == f"2026-11-25T11:00:00Z by ada@laptop, revision abc123: {end}"
+
+
+def test_pending_drift_is_told_and_is_not_well(condition: ConditionState) -> None:
+    pending = [f"+ package {number}" for number in range(5)]
+    row = rows(condition, settings(), Log([]), drift(pending), NOW)[-1]
+    assert not row.ok
+    assert row.text == "+ package 0; + package 1; + package 2 and 2 more"
+
+
+def test_drift_that_cannot_be_told_is_not_well() -> None:
+    row = drift([], error="a key is gone")
+    assert (row.text, row.ok) == ("can't be told: a key is gone", False)
+
+
+def test_backups_are_told_as_the_host_recorded_them(condition: ConditionState) -> None:
+    assert row_of("Last backup", condition) == ("none yet", True)
+    recorded = Condition().process(
+        [
+            'backups 1795600800 {"began": "2026-11-25T02:31:00Z", "ended": "2026-11-25T02:31:07Z", '
+            '"failure": "local: no space  left", "bytes": 0, "targets": [ ]}'
+        ]
+    )
+    text, ok = row_of("Last backup", recorded)
+    assert not ok
+    assert text.startswith("failed at 2026-11-25T02:31:07Z: local: no space")
+    text, ok = row_of("Last backup", replace(condition, backups="{"))
+    assert not ok
+    assert text.startswith("its record can't be read")
+
+
+def test_backups_that_are_not_set_up_are_not_well(condition: ConditionState) -> None:
+    assert not row_of("Last backup", replace(condition, backups_since=None))[1]
+
+
+def test_drills_are_told_as_the_host_recorded_them(condition: ConditionState) -> None:
+    none_yet = ("none yet: `infisical-iac restore --drill` makes one", True)
+    assert row_of("Last drill", condition) == none_yet
+    text, ok = row_of("Last drill", replace(condition, drills="{}"))
+    assert not ok
+    assert text.startswith("its record can't be read: no record of a drill")
+    assert not row_of("Last drill", replace(condition, drills_since=None))[1]
+
+
+def test_credentials_that_do_not_end_are_not_spoken_of(condition: ConditionState) -> None:
+    names = [each.name for each in rows(condition, settings(), Log([]), drift([]), NOW)]
+    assert "Credentials" not in names
+
+
+@pytest.mark.parametrize(
+    ("days", "text", "ok"),
+    [
+        (60, "backend.production ends 2027-01-24, 60 days from now", True),
+        (14, "backend.production ends 2026-12-09, 14 days from now: rotate", False),
+        (1, "backend.production ends 2026-11-26, 1 day from now: rotate", False),
+        (-1, "backend.production has ended on 2026-11-24: rotate", False),
+    ],
+)
+def test_credentials_are_judged_by_their_end(
+    condition: ConditionState, days: int, text: str, ok: bool
+) -> None:
+    term = Term(NOW - timedelta(days=90), NOW + timedelta(days=days))
+    later = Term(term.begins, term.ends + timedelta(days=200))
+    terms = {"backend.staging": later, "backend.production": term}
+    told = text.replace(": rotate", ": `infisical-iac credentials rotate`")
+    assert row_of("Credentials", replace(condition, credentials=terms)) == (told, ok)
+
+
+def test_a_short_life_is_told_of_in_its_last_quarter(condition: ConditionState) -> None:
+    term = Term(NOW - timedelta(days=5), NOW + timedelta(days=3))
+    assert row_of("Credentials", replace(condition, credentials={"a.b": term}))[1]
+
+
+def test_when_a_target_was_last_saved_in_is_read_from_what_is_known_of_it(tmp_path: Path) -> None:
+    (tmp_path / "box").write_text("success 1795600800\nsnapshot ab\nerror no answer\n")
+    (tmp_path / "bucket").write_text("error no answer\n")
+    shell = Condition().command("", 443, "none")
+    shell = shell.replace("/var/lib/infisical-backup/targets", str(tmp_path))
+    ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert Condition().process(ran.stdout.splitlines()).saved == {
+        "box": datetime(2026, 11, 25, 10, tzinfo=UTC)
+    }
+
+
+def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
+    term = Term(NOW, NOW + timedelta(days=90))
+    text = render(Credential("production", "client-1", "secret-1", "fake-secret", term))
+    (tmp_path / "backend.production.env").write_text(text)
+    shell = (
+        Condition().command("", 443, "none").replace("/etc/infisical/credentials", str(tmp_path))
+    )
+    ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert Condition().process(ran.stdout.splitlines()).credentials == {"backend.production": term}
