@@ -82,8 +82,10 @@ echo "$*" >>"$HOST/asked"
 case $* in
 "sentinel failover infisical") echo redis-1 >"$HOST/masters"; echo redis-2 >>"$HOST/masters" ;;
 "sentinel get-master-addr-by-name infisical")
-    head -n 1 "$HOST/masters"; echo 6379
-    test "$(wc -l <"$HOST/masters")" = 1 || sed -i 1d "$HOST/masters" ;;
+    # Nobody may listen any more once the first line is out.
+    name=$(head -n 1 "$HOST/masters")
+    test "$(wc -l <"$HOST/masters")" = 1 || sed -i 1d "$HOST/masters"
+    echo "$name"; echo 6379 ;;
 esac
 """
 

@@ -70,11 +70,11 @@ def test_errors_in_a_row_are_asked_for_less_and_less(watched: Watched, vault: Va
     assert time.monotonic() - begin > 0.02 * (2 + 4 + 8 + 10 + 10)
 
 
-def test_a_list_that_stalls_is_given_up_and_asked_for_anew(
+def test_a_list_that_comes_too_slowly_is_given_up_and_asked_for_anew(
     home: Path, vault: Vault, server: ScriptedServer
 ) -> None:
     watched = Watched(home, timeout=2)
-    vault.broken = [{"stall": "body"}]
+    vault.broken = [{"drip": 0.05}]
     vault.values = {"A": "new"}
     assert eventually(lambda: watched.changes)
     watched.watch.stop()
