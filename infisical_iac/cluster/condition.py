@@ -7,7 +7,7 @@ from datetime import datetime
 from infisical_iac import condition as single
 from infisical_iac.auditing import doings_of
 from infisical_iac.cluster import last_run
-from infisical_iac.cluster.node_state import Nodes
+from infisical_iac.cluster.node_state import Member, Nodes
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.condition import Row, Running
 from infisical_iac.settings import Settings
@@ -50,8 +50,19 @@ def rows(
     return found
 
 
+def _seen(nodes: Nodes) -> tuple[Member, ...]:
+    """All nodes as a manager sees them; none where no manager answers."""
+    return next((node.members for node in nodes.values() if node.members), ())
+
+
+def _host(nodes: Nodes, service: str) -> str:
+    """The name of the host that `postgres-2` or the like is on; the service's own if none tells."""
+    names = {f"{each.number}": each.name for each in _seen(nodes)}
+    return names.get(service.rpartition("-")[2], service)
+
+
 def _members(nodes: Nodes, away: Sequence[str]) -> Row:
-    seen = next((node.members for node in nodes.values() if node.members), ())
+    seen = _seen(nodes)
     if not seen:
         return Row("Nodes", "no manager answers: there may be no majority of them", ok=False)
     troubles = [f"{each.name} {each.trouble}" for each in seen if each.trouble]
@@ -94,7 +105,7 @@ def _postgres(nodes: Nodes) -> Row:
     told = [f"primary on {primary}"]
     for each in sorted(copies, key=lambda copy: copy.sync not in ("sync", "quorum")):
         kind = "synchronous standby" if each.sync in ("sync", "quorum") else "standby"
-        told.append(f"{kind} {each.name}, {each.behind} bytes behind")
+        told.append(f"{kind} {_host(nodes, each.name)}, {each.behind} bytes behind")
     silent = [name for name, node in nodes.items() if node.postgres == "silent"]
     told += [f"{name} does not answer" for name in silent]
     sync = [each for each in copies if each.sync in ("sync", "quorum")]
@@ -117,7 +128,8 @@ def _redis(nodes: Nodes) -> Row:
     agree = names.count(voted) if voted else 0
     there = f"master on {' and '.join(masters)}" if masters else "no master"
     replicas = sum(node.redis == "slave" for node in nodes.values())
-    text = f"{there}, {replicas} replicas; {agree} of {DATA_NODES} sentinels name {voted or 'one'}"
+    named = _host(nodes, voted) if voted else "one"
+    text = f"{there}, {replicas} replicas; {agree} of {DATA_NODES} sentinels name {named}"
     ok = (len(masters), replicas, agree) == (1, DATA_NODES - 1, DATA_NODES)
     return Row("Redis", text, ok)
 

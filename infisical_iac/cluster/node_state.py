@@ -14,12 +14,14 @@ class Member:
     Attributes:
         status: `ready` or `down`; `availability` is `active`, `pause` or `drain`.
         manager: `leader`, `reachable` or `unreachable`; `-` of a worker.
+        number: that of its data, as in `postgres-2`; 0 of a node without any.
     """
 
     name: str
     status: str
     availability: str
     manager: str
+    number: int
 
     @property
     def trouble(self) -> str:

@@ -24,8 +24,8 @@ class NodeCondition(FactBase[NodeState]):
         said = {"postgres": "", "etcd": "", "redis": "", "sentinel": ""}
         for line in output:
             match line.split():
-                case ["member", name, status, availability, manager]:
-                    members.append(Member(name, status, availability, manager))
+                case ["member", name, status, availability, manager, number]:
+                    members.append(Member(name, status, availability, manager, int(number)))
                 case ["task", service, image, status, health]:
                     tasks.setdefault(_role(service), []).append(Running(image, status, health))
                 case ["replica", name, state, sync, behind]:

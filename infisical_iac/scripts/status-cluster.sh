@@ -2,8 +2,9 @@
 #
 #   status-cluster.sh <lock file> <name> <port>
 #
-#   member <name> <status> <availability> <manager>   a node as a manager sees it, by the
-#                          inventory's name; the last word is leader, reachable, unreachable or -
+#   member <name> <status> <availability> <manager> <number>   a node as a manager sees it, by the
+#                          inventory's name; the fourth word is leader, reachable, unreachable or -,
+#                          the last one is the number of its data, 0 for none
 #   task <service> <image> <status> <health>          a container that runs here
 #   postgres <primary|standby>                        what the database here is
 #   replica <name> <state> <sync> <bytes>             who copies from it, and how far behind
@@ -24,7 +25,8 @@ in_container() { # in_container <service> <command …>
 inspect_nodes 'member {{
     with index .Spec.Labels "infisical.host" }}{{ . }}{{ else }}{{ .Description.Hostname }}{{ end }} {{
     .Status.State }} {{ .Spec.Availability }} {{ with .ManagerStatus }}{{
-        if .Leader }}leader{{ else }}{{ .Reachability }}{{ end }}{{ else }}-{{ end }}'
+        if .Leader }}leader{{ else }}{{ .Reachability }}{{ end }}{{ else }}-{{ end }} {{
+    with index .Spec.Labels "infisical.node" }}{{ . }}{{ else }}0{{ end }}'
 docker ps --quiet --filter label=com.docker.stack.namespace=infisical 2>/dev/null |
     xargs --no-run-if-empty docker inspect --format 'task {{
         index .Config.Labels "com.docker.swarm.service.name" }} {{ .Config.Image }} {{

@@ -227,7 +227,7 @@ def test_the_status_tells_a_healthy_cluster(cluster: Cluster) -> None:
     for service in ("haproxy", "caddy"):
         assert found[service].endswith(": 3 of 3 healthy")
     assert found["etcd"] == "3 of 3 members healthy"
-    assert "2 replicas; 3 of 3 sentinels name redis-" in found["Redis"]
+    assert f"2 replicas; 3 of 3 sentinels name {_NAME}-" in found["Redis"]
     assert re.fullmatch(rf"{_NAME}-3: .* kB to local(, bucket)?", found["Last backup"])
     assert "read as deployer, the canary lives" in found["Last drill"]
     assert found["Drift"] == "none"

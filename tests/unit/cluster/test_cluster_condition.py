@@ -15,9 +15,9 @@ from tests.unit.settings_of import settings_of
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _MEMBERS = [
-    "member one ready active leader",
-    "member two ready active reachable",
-    "member three ready active reachable",
+    "member one ready active leader 1",
+    "member two ready active reachable 2",
+    "member three ready active reachable 3",
 ]
 _TASKS = [
     "task infisical_infisical infisical/infisical:v0.165.16 running healthy",
@@ -72,11 +72,10 @@ def test_a_cluster_where_all_is_well(nodes: dict[str, NodeState], settings: Sett
     assert found["Nodes"].text == "3 of 3 ready and active; the Swarm's leader is one"
     assert found["infisical"].text == "infisical/infisical:v0.165.16: 3 of 3 healthy"
     assert found["PostgreSQL"].text == (
-        "primary on one; synchronous standby postgres-2, 0 bytes behind; "
-        "standby postgres-3, 120 bytes behind"
+        "primary on one; synchronous standby two, 0 bytes behind; standby three, 120 bytes behind"
     )
     assert found["etcd"].text == "3 of 3 members healthy"
-    assert found["Redis"].text == "master on one, 2 replicas; 3 of 3 sentinels name redis-1"
+    assert found["Redis"].text == "master on one, 2 replicas; 3 of 3 sentinels name one"
     assert found["Disk"].text == "one: 20.0 of 40.0 GB free"
 
 
@@ -96,8 +95,8 @@ def test_a_node_that_is_drained_or_away_is_told(
         .process(
             [
                 _MEMBERS[0],
-                "member two ready drain reachable",
-                "member three down active unreachable",
+                "member two ready drain reachable 2",
+                "member three down active unreachable 3",
             ]
         )
         .members

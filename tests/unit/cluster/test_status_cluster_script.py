@@ -18,8 +18,8 @@ esac
 case "$*" in
 "node ls"*) echo id ;;
 "node inspect"*)
-    echo "member one ready active leader"
-    echo "member four down drain -"
+    echo "member one ready active leader 1"
+    echo "member four down drain - 0"
     ;;
 "ps --all --no-trunc"*)
     for service in etcd-1 postgres-1 redis-1 sentinel-1 infisical; do
@@ -62,7 +62,7 @@ def _run(programs: Path, broken: str = "") -> list[str]:
 def test_a_node_tells_all_that_its_condition_is_made_of(programs: Path) -> None:
     found = NodeCondition().process(_run(programs))
     assert [(each.name, each.trouble) for each in found.members] == [("one", ""), ("four", "down")]
-    assert found.members[1].manager == "-"
+    assert [(each.manager, each.number) for each in found.members] == [("leader", 1), ("-", 0)]
     assert [task.health for task in found.tasks["postgres"]] == ["healthy"]
     assert [(copy.name, copy.sync) for copy in found.copies] == [("postgres-2", "sync")]
     said = (found.postgres, found.etcd, found.redis, found.sentinel)
