@@ -86,9 +86,14 @@ export async function startRunner(args, environ) {
   const runner = spawn(process.execPath, [join(PACKAGE, "bin/with-secrets.js"), ...args], {
     env,
     cwd: PACKAGE,
-    stdio: ["ignore", "pipe", "ignore"],
+    stdio: ["ignore", "pipe", "pipe"],
     timeout: 30_000,
   });
-  await once(runner.stdout, "data");
+  let told = "";
+  runner.stderr.on("data", (chunk) => (told += chunk));
+  const line = once(runner.stdout, "data");
+  const end = once(runner, "close");
+  if ((await Promise.race([line.then(() => "line"), end])) !== "line")
+    throw new Error(`the runner ended before its child had said anything: ${told}`);
   return runner;
 }
