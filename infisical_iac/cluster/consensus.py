@@ -7,18 +7,33 @@ from infisical_iac.cluster.nodes import Node
 from infisical_iac.cluster.settings import DATA_NODES
 
 
-def lost(nodes: Sequence[Node]) -> bool:
-    """Whether most of etcd has lost its data while one PostgreSQL goes on as the primary, with all
-    there.
+def broken(nodes: Sequence[Node]) -> bool:
+    """Whether most of etcd has lost its data. What is slow, or waits for the others, has lost
+    nothing."""
+    etcd = [node.etcd for node in nodes]
+    return "well" not in etcd and etcd.count("lost") * 2 > DATA_NODES
 
-    Nothing is in etcd but what that one writes there again. What is slow, or waits for the others,
-    has lost nothing; of a data node that is away it is not known, and what it has would come back.
+
+def lost(nodes: Sequence[Node]) -> bool:
+    """Whether it can begin anew, empty: with all there, and one PostgreSQL that has every write.
+
+    Nothing is in etcd but what that one writes there again. Of a data node that is away nothing is
+    known, and what it has would come back.
     """
-    seen = [node.seen for node in nodes if node.number]
-    there = [look for look in seen if look and look.data]
-    wrong = len(there) == len(seen) and not any(look.etcd == "well" for look in there)
-    most = sum(look.etcd == "lost" for look in there) * 2 > DATA_NODES
-    return wrong and most and sum(look.primary for look in there) == 1
+    looks = [node.seen for node in nodes if node.number]
+    there = all(look and look.data for look in looks)
+    return broken(nodes) and there and (_primaries(nodes) == 1 or last_primary(nodes) > 0)
+
+
+def last_primary(nodes: Sequence[Node]) -> int:
+    """The number of the one whose PostgreSQL was the primary when it last ran, where none is now;
+    0 if one is, or if it was not exactly one."""
+    last = [node.number for node in nodes if node.seen and node.seen.was_primary]
+    return last[0] if len(last) == 1 and not _primaries(nodes) else 0
+
+
+def _primaries(nodes: Sequence[Node]) -> int:
+    return sum(node.seen.primary for node in nodes if node.seen and node.number)
 
 
 def beginning(nodes: Sequence[Node], *, anew: bool) -> tuple[Node, ...]:

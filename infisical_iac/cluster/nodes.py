@@ -75,6 +75,8 @@ class Cluster:
         pool: where its overlay networks are, in CIDR notation.
         begun: whether it has had a stack, so that its databases are there.
         anew: whether etcd, which has lost its quorum, begins anew, empty.
+        first: then, the number of the one whose PostgreSQL has to be the primary, and starts before
+            the others; 0 where one is the primary.
         generation: how often it has begun anew, with this time. Patroni takes an etcd that says
             that it is the same as before, and knows less, for one that lags behind.
         gone: members that are down, and whose host is no longer in the inventory or is a new one;
@@ -90,6 +92,7 @@ class Cluster:
     pool: str = POOLS[0]
     begun: bool = False
     anew: bool = False
+    first: int = 0
     generation: int = 0
     gone: tuple[Member, ...] = ()
     notes: tuple[str, ...] = ()

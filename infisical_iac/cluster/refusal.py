@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
+from infisical_iac.cluster import consensus
 from infisical_iac.cluster.nodes import Cluster, ClusterRefused
 from infisical_iac.cluster.stack_file import NETWORKS
 from infisical_iac.ingress.settings import INTERNAL
@@ -61,6 +62,25 @@ def refuse_overlapping(cluster: Cluster) -> None:
                     f"{node.name} has the address {node.address}, which is in {network}, where the "
                     f"stack's network '{name}' is: set cluster_address to one elsewhere"
                 )
+
+
+def refuse_undecided(cluster: Cluster) -> None:
+    """Raise ClusterRefused if etcd has lost its quorum, and can't begin anew by itself."""
+    if not consensus.broken(cluster.nodes) or cluster.anew:
+        return
+    runbook = "docs/cluster-runbooks.md, 'A lost etcd quorum'"
+    away = [node.name for node in cluster.nodes if node.number and not node.up]
+    if away:
+        raise ClusterRefused(
+            f"etcd has lost its quorum, and {' and '.join(away)} can't be reached: bring it back, "
+            f"and run again, or follow {runbook}"
+        )
+    if any(node.seen and node.seen.primary for node in cluster.nodes):
+        return
+    raise ClusterRefused(
+        "etcd has lost its quorum, and it is not plain which PostgreSQL has every write: none is "
+        f"the primary, and not exactly one was it last: run again in a minute, or follow {runbook}"
+    )
 
 
 def notes(settings: Settings) -> Iterator[str]:

@@ -14,17 +14,22 @@ from infisical_iac.facts.cluster_stack import ClusterStackState, NodeState
 def leading(found: ClusterStackState, wanted: Wanted, cluster: Cluster) -> frozenset[str]:
     """The services that are rolled out first, until one PostgreSQL is the primary.
 
-    Where etcd begins anew, that is etcd. Where the data of one PostgreSQL are there and another has
-    none yet, it is etcd and the one with the data: an empty one would begin a database of its own.
+    Where etcd begins anew, that is etcd, with the PostgreSQL that has every write if none is the
+    primary. Where the data of one PostgreSQL are there and another has none yet, it is etcd and the
+    one with the data: an empty one would begin a database of its own. So it is where some of them
+    are missing, as a run leaves them that was killed when etcd began anew: they may lack writes.
     """
     names = wanted.rendered().keys()
     etcd = {name for name in names if name.startswith("etcd-")}
     if cluster.anew:
-        return frozenset(etcd)
+        return frozenset(etcd | {f"postgres-{cluster.first}"} if cluster.first else etcd)
     databases = {name for name in names if name.startswith("postgres-")}
     holding = {name for name in databases if int(_number(name)) in cluster.holders}
-    if holding and databases - holding - found.services.keys():
+    missing = databases - found.services.keys()
+    if holding and missing - holding:
         return frozenset(etcd | holding)
+    if holding and missing and databases - missing:
+        return frozenset(etcd | (databases - missing))
     return frozenset()
 
 

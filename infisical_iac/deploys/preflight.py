@@ -107,6 +107,7 @@ def _cluster(settings: Settings, check: Callable[[Cluster], None] | None) -> Clu
     clusters.refuse(settings)
     cluster = nodes.known()
     clusters.refuse_overlapping(cluster)
+    clusters.refuse_undecided(cluster)
     if check:
         check(cluster)
     if cluster.leads:

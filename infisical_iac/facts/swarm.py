@@ -54,6 +54,7 @@ class Swarm(FactBase[SwarmState]):
             data="data" in found,
             etcd=_etcd(found.get("etcd", "")),
             primary="primary" in found,
+            was_primary="was-primary" in found,
             state=info.get("LocalNodeState", ""),
             expired=bool(_ENDED.search(info.get("Error", ""))),
             early=bool(_NOT_BEGUN.search(info.get("Error", ""))),

@@ -52,8 +52,8 @@ class SwarmState:
         single: whether the stack of a single host was deployed to it; `stack` whether a cluster's.
         data: whether it has the data of a cluster's PostgreSQL.
         etcd: `well` where its etcd has a majority behind it, `lost` where that has no data or does
-            not start with them, else empty; `primary` whether its PostgreSQL takes writes, which is
-            asked where its etcd isn't well.
+            not start with them, else empty. Where it isn't well, `primary` tells whether its
+            PostgreSQL takes writes, and `was_primary` whether it did when it last ran.
         state: of Docker's engine in a swarm, `active`, `locked`, …; `error` where it can't start in
             it any more, `inactive` in none, and empty where no engine answers.
         expired: whether that is because its certificate has ended; `early` whether because, by the
@@ -82,6 +82,7 @@ class SwarmState:
     data: bool = False
     etcd: Literal["", "well", "lost"] = ""
     primary: bool = False
+    was_primary: bool = False
     state: str = ""
     expired: bool = False
     early: bool = False

@@ -48,7 +48,13 @@ def rolled_out(site: Site) -> Commands:
         host.noop("all services are as stack.yaml says, and healthy")
         return
     if site.cluster.anew:
-        journal.item("~", "etcd", "has lost its quorum → begins anew, empty; PostgreSQL goes on")
+        first = [each.name for each in site.cluster.nodes if each.number == site.cluster.first]
+        rest = (
+            f"the last primary, on {first[0]}, starts first"
+            if site.cluster.first
+            else "PostgreSQL goes on"
+        )
+        journal.item("~", "etcd", f"has lost its quorum → begins anew, empty; {rest}")
     _tell(file, found, to_be)
     yield step(cluster_rollout.roll_out, site)
 

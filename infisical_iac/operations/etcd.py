@@ -33,13 +33,19 @@ def members_replaced(cluster: Cluster) -> Commands:
 def end_lost(cluster: Cluster) -> None:
     """Take away what is left of an etcd that has lost its quorum, to be rolled out anew at once.
 
-    The hosts are looked at again before, for the primary goes on only as long as nothing else is
-    wrong, and an etcd that is well by now is left as it is.
+    Where no PostgreSQL is the primary, those go too that may lack writes, and their data stay: any
+    of them could become it in an etcd that knows nothing. The hosts are looked at again before, for
+    the primary goes on only as long as nothing else is wrong, and an etcd that is well by now is
+    left as it is.
     """
     data = [node for node in cluster.nodes if node.number]
-    if not consensus.lost([replace(node, seen=_seen(node.name)) for node in data]):
+    now = [replace(node, seen=_seen(node.name)) for node in data]
+    if not consensus.lost(now) or consensus.last_primary(now) != cluster.first:
         return
-    run(script("etcd", "stop"), doing="end what is left of etcd")
+    ended = [f"etcd-{node.number}" for node in data]
+    if cluster.first:
+        ended += [f"postgres-{node.number}" for node in data if node.number != cluster.first]
+    run(script("etcd", "stop", *ended), doing="end what is left of etcd")
     for node in data:
         with nodes.on(node.name):
             run(script("etcd", "forget"), doing=f"remove the etcd of {node.name}")
@@ -54,7 +60,7 @@ def _replace_member(cluster: Cluster, number: int, name: str) -> None:
     well = [node.name for node in cluster.connected if node.etcd == "well" and node.name != name]
     keeper = cluster.lead.name if cluster.lead.name in well or not well else well[0]
     with nodes.on(keeper):
-        run(script("etcd", "stop", str(number)), doing=f"end etcd-{number}")
+        run(script("etcd", "stop", f"etcd-{number}"), doing=f"end etcd-{number}")
     with nodes.on(name):
         run(script("etcd", "forget"), doing=f"remove the earlier etcd of {name}")
     with nodes.on(keeper):

@@ -1,6 +1,6 @@
 # The members of the cluster's etcd, in which is nothing but who is the primary of PostgreSQL.
 #
-#   etcd.sh stop [<number>]    ends that member, or all, until the stack is rolled out; on a manager
+#   etcd.sh stop <service>…    ends them until the stack is rolled out; on a manager
 #   etcd.sh forget             removes what this node has of an earlier etcd
 #   etcd.sh member <number>    makes room for a new member in the place of that one; on a node whose
 #                              etcd is well
@@ -12,8 +12,9 @@ stack=infisical
 
 # A service scaled to none goes on where its task was just being started again.
 stop() {
-    for service in $(docker service ls --format '{{ .Name }}' | grep "^${stack}_etcd-${1-}"); do
-        docker service rm "$service" >/dev/null
+    there=$(docker service ls --format '{{ .Name }}')
+    for service; do
+        ! echo "$there" | grep -qx "${stack}_$service" || docker service rm "${stack}_$service" >/dev/null
     done
     # Until the nodes have heard of it.
     sleep 3

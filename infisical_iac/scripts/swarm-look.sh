@@ -54,6 +54,14 @@ primary() {
         --command 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f
 }
 
+# What the server that does not run here was when it last did: a primary leaves another word than a
+# standby does, also if it had no time to.
+was_primary() {
+    docker exec "$(container postgres)" sh -c 'data=/home/postgres/pgdata/pgroot/data
+        "/usr/lib/postgresql/$(cat "$data/PG_VERSION")/bin/pg_controldata" -D "$data"' 2>/dev/null |
+        grep -qE '^Database cluster state: +(in production|shut(ting)? down|in crash recovery)$'
+}
+
 echo "address $(address)"
 echo "hostname $(hostname)"
 ! ipvs || echo ipvs
@@ -77,7 +85,9 @@ if key=$(docker swarm unlock-key --quiet 2>/dev/null) && [ -n "$key" ] &&
 if [ -e "$root/stack.yaml" ]; then
     found=$(etcd)
     echo "etcd $found"
-    test "$found" = well || ! primary || echo primary
+    if [ "$found" != well ]; then
+        if primary; then echo primary; elif was_primary; then echo was-primary; fi
+    fi
 fi
 inspect_nodes 'node {{ json . }}' 2>/dev/null
 true

@@ -7,6 +7,7 @@ import pytest
 
 from infisical_iac.cluster import arranging, consensus
 from infisical_iac.cluster.nodes import Cluster, ClusterRefused
+from infisical_iac.cluster.refusal import refuse_undecided
 from infisical_iac.facts.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
 
@@ -64,6 +65,45 @@ def test_an_etcd_that_begins_anew_is_another_one_for_all_nodes() -> None:
 @pytest.mark.parametrize("etcd", [("", "", ""), ("lost", "", ""), ("lost", "lost", "well")])
 def test_it_does_not_for_what_is_slow_or_waits_for_the_others(etcd: tuple[Etcd, ...]) -> None:
     assert not told(_with_etcd(*etcd)).anew
+
+
+def _without_primary(*last: str) -> dict[str, SwarmState]:
+    """All have restarted without an etcd; these were the primary when they last ran."""
+    looks = _with_etcd("", "lost", "lost", primaries=())
+    return {name: replace(look, was_primary=name in last) for name, look in looks.items()}
+
+
+def test_it_begins_anew_around_the_last_primary_where_none_is_one_any_more() -> None:
+    cluster = told(_without_primary("two"))
+    assert (cluster.anew, cluster.first) == (True, 2)
+    assert (_joined(cluster), cluster.generation) == (["new"] * 3, 1)
+    refuse_undecided(cluster)
+
+
+@pytest.mark.parametrize("last", [(), ("one", "two")])
+def test_where_it_is_not_plain_who_was_the_last_primary_nothing_is_done(
+    last: tuple[str, ...],
+) -> None:
+    cluster = told(_without_primary(*last))
+    assert (cluster.anew, cluster.first) == (False, 0)
+    with pytest.raises(ClusterRefused, match="not plain which PostgreSQL has every write"):
+        refuse_undecided(cluster)
+
+
+def test_without_a_quorum_a_data_node_that_is_away_is_waited_for() -> None:
+    looks = _without_primary("two")
+    del looks["one"]
+    cluster = told(looks)
+    assert not cluster.anew
+    with pytest.raises(ClusterRefused, match="quorum, and one can't be reached: bring it back"):
+        refuse_undecided(cluster)
+
+
+@pytest.mark.parametrize("etcd", [("well", "well", "well"), ("lost", "", ""), ("lost", "well", "")])
+def test_an_etcd_that_has_not_lost_most_of_its_data_is_no_reason_to_do_nothing(
+    etcd: tuple[Etcd, ...],
+) -> None:
+    refuse_undecided(told(_with_etcd(*etcd, primaries=())))
 
 
 @pytest.mark.parametrize("primaries", [(), ("one", "two")])

@@ -1,7 +1,5 @@
 """The etcd of a cluster: members that go, and that begin anew."""
 
-import pytest
-
 from tests.unit.cluster.played_lead import Lead
 
 
@@ -19,13 +17,11 @@ def test_a_replaced_node_gets_a_member_in_the_place_of_the_old_one(lead: Lead) -
     ]
 
 
-@pytest.mark.parametrize("numbers", [(), ("2",)])
-def test_etcd_is_ended_before_its_data_go(lead: Lead, numbers: tuple[str, ...]) -> None:
-    lead.write("names", "infisical_etcd-1\ninfisical_etcd-2\ninfisical_haproxy\n")
-    done = lead.run("stop", *numbers, of="etcd")
+def test_services_are_ended_that_are_there_and_no_others(lead: Lead) -> None:
+    lead.write("names", "infisical_etcd-1\ninfisical_etcd-11\ninfisical_postgres-2\n")
+    done = lead.run("stop", "etcd-1", "etcd-2", "postgres-2", of="etcd")
     assert done.returncode == 0, done.stderr
-    expected = numbers or ("1", "2")
-    assert lead.changes() == [f"service rm infisical_etcd-{n}" for n in expected]
+    assert lead.changes() == [f"service rm infisical_{name}" for name in ("etcd-1", "postgres-2")]
 
 
 def test_the_rest_waits_until_etcd_has_a_primary(lead: Lead) -> None:

@@ -35,26 +35,47 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_earlier_etcd_of_a_node_goes_before_the_others_take_it_in(steps: list[str]) -> None:
     looks = _looks("well", "well")
     etcd._replace_member(told(looks, inventory=_INVENTORY), 3, "four")
-    assert steps == ["one: stop 3", "four: forget", "one: member 3"]
+    assert steps == ["one: stop etcd-3", "four: forget", "one: member 3"]
     steps.clear()
     # The lead's own etcd is the one that lost its data.
     etcd._replace_member(told(_looks("lost", "well"), inventory=_INVENTORY), 1, "one")
-    assert steps == ["two: stop 1", "one: forget", "two: member 1"]
+    assert steps == ["two: stop etcd-1", "one: forget", "two: member 1"]
 
 
-@pytest.mark.parametrize("well", [True, False])
-def test_an_etcd_that_lost_its_quorum_goes_unless_it_is_well_by_now(
-    steps: list[str], monkeypatch: pytest.MonkeyPatch, well: bool
-) -> None:
-    lost = {
-        name: replace(look, data=True, etcd="lost", primary=name == "two")
+def _lost(primary: str, last: str) -> dict[str, SwarmState]:
+    """All members of etcd have lost their data."""
+    return {
+        name: replace(
+            look, data=True, etcd="lost", primary=name == primary, was_primary=name == last
+        )
         for name, look in three().items()
     }
-    now = {name: replace(look, etcd="well") if well else look for name, look in lost.items()}
+
+
+@pytest.mark.parametrize(
+    ("primary", "last", "others"),
+    [("two", "", ""), ("", "two", " postgres-1 postgres-3")],
+    ids=["a primary goes on", "one was the last"],
+)
+def test_an_etcd_that_lost_its_quorum_goes_and_with_it_who_must_not_become_the_primary(
+    steps: list[str], monkeypatch: pytest.MonkeyPatch, primary: str, last: str, others: str
+) -> None:
+    looks = _lost(primary, last)
+    monkeypatch.setattr(etcd, "_seen", lambda name: looks[name])
+    etcd.end_lost(told(looks))
+    ended = f"lead: stop etcd-1 etcd-2 etcd-3{others}"
+    assert steps == [ended, "one: forget", "two: forget", "three: forget"]
+
+
+@pytest.mark.parametrize(
+    "now", [_lost("one", ""), {name: replace(look, etcd="well") for name, look in three().items()}]
+)
+def test_it_stays_where_it_is_well_by_now_or_another_one_has_become_the_primary(
+    steps: list[str], monkeypatch: pytest.MonkeyPatch, now: dict[str, SwarmState]
+) -> None:
     monkeypatch.setattr(etcd, "_seen", lambda name: now[name])
-    etcd.end_lost(told(lost))
-    gone = ["lead: stop", "one: forget", "two: forget", "three: forget"]
-    assert steps == ([] if well else gone)
+    etcd.end_lost(told(_lost("", "two")))
+    assert steps == []
 
 
 def _looks(one: Literal["well", "lost"], two: Literal["well"]) -> dict[str, SwarmState]:

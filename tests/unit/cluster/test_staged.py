@@ -134,12 +134,15 @@ def test_what_is_missing_comes_before_another_node_changes() -> None:
     assert _stages(found, changed)[:2] == [["etcd-1"], ["etcd-2"]]
 
 
-def _leading(found: ClusterStackState, *holders: int, anew: bool = False) -> list[str]:
+def _leading(
+    found: ClusterStackState, *holders: int, anew: bool = False, first: int = 0
+) -> list[str]:
     known = site().cluster
     nodes = tuple(
         replace(node, seen=SwarmState(data=node.number in holders)) for node in known.nodes
     )
-    return sorted(staged.leading(found, DATA, replace(known, nodes=nodes, anew=anew)))
+    known = replace(known, nodes=nodes, anew=anew, first=first)
+    return sorted(staged.leading(found, DATA, known))
 
 
 def test_where_one_postgres_has_data_it_starts_before_those_that_have_none() -> None:
@@ -159,6 +162,14 @@ def test_where_all_or_none_have_data_none_starts_before_another() -> None:
 
 def test_an_etcd_that_begins_anew_comes_first_and_at_once() -> None:
     assert _leading(_running(DATA), 1, 2, 3, anew=True) == ["etcd-1", "etcd-2", "etcd-3"]
+    with_last = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
+    assert _leading(_running(DATA), 1, 2, 3, anew=True, first=2) == with_last
     changed = replace(DATA, text=DATA.text.replace("image: etcd", "image: new-etcd"))
     etcd = frozenset({"etcd-1", "etcd-2", "etcd-3"})
     assert staged.stages(_running(DATA), changed, etcd) == []
+
+
+def test_what_a_run_left_out_that_was_killed_when_etcd_began_anew_waits_for_a_primary() -> None:
+    expected = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
+    begun = {name: service for name, service in _running(DATA).services.items() if name in expected}
+    assert _leading(ClusterStackState(services=begun), 1, 2, 3) == expected
