@@ -22,14 +22,19 @@ def lost(nodes: Sequence[Node]) -> bool:
     """
     looks = [node.seen for node in nodes if node.number]
     there = all(look and look.data for look in looks)
-    return broken(nodes) and there and (_primaries(nodes) == 1 or last_primary(nodes) > 0)
+    return broken(nodes) and there and (_primaries(nodes) == 1 or furthest(nodes) > 0)
 
 
-def last_primary(nodes: Sequence[Node]) -> int:
-    """The number of the one whose PostgreSQL was the primary when it last ran, where none is now;
-    0 if one is, or if it was not exactly one."""
-    last = [node.number for node in nodes if node.seen and node.seen.was_primary]
-    return last[0] if len(last) == 1 and not _primaries(nodes) else 0
+def furthest(nodes: Sequence[Node]) -> int:
+    """The number of the one whose PostgreSQL has every write that was acknowledged, where none is
+    the primary: the one that has written most; 0 if one is, or if that can't be told of all.
+
+    A new timeline begins with a new primary, which had all of the one before it.
+    """
+    wal = {node.number: node.seen.wal if node.seen else (0, 0) for node in nodes if node.number}
+    if _primaries(nodes) or (0, 0) in wal.values():
+        return 0
+    return max(wal, key=lambda number: wal[number], default=0)
 
 
 def _primaries(nodes: Sequence[Node]) -> int:

@@ -55,7 +55,7 @@ def cluster(
         pool=looks[lead].pool or free_pool(node.address for node in nodes),
         begun=begun,
         anew=anew,
-        first=consensus.last_primary(nodes) if anew else 0,
+        first=consensus.furthest(nodes) if anew else 0,
         generation=max(each.generation for each in members) + anew if members else 0,
         gone=gone,
         notes=tuple(_notes(inventory, nodes, lost)),

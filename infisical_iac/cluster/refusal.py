@@ -78,8 +78,8 @@ def refuse_undecided(cluster: Cluster) -> None:
     if any(node.seen and node.seen.primary for node in cluster.nodes):
         return
     raise ClusterRefused(
-        "etcd has lost its quorum, and it is not plain which PostgreSQL has every write: none is "
-        f"the primary, and not exactly one was it last: run again in a minute, or follow {runbook}"
+        "etcd has lost its quorum, no PostgreSQL is the primary, and of one it can't be told what "
+        f"it has written: run again in a minute, or follow {runbook}"
     )
 
 

@@ -54,7 +54,7 @@ class Swarm(FactBase[SwarmState]):
             data="data" in found,
             etcd=_etcd(found.get("etcd", "")),
             primary="primary" in found,
-            was_primary="was-primary" in found,
+            wal=_position(found.get("wal", "")),
             state=info.get("LocalNodeState", ""),
             expired=bool(_ENDED.search(info.get("Error", ""))),
             early=bool(_NOT_BEGUN.search(info.get("Error", ""))),
@@ -112,6 +112,15 @@ def _json(text: str) -> dict[str, Any]:
 
 def _etcd(text: str) -> Literal["", "well", "lost"]:
     return "well" if text == "well" else "lost" if text == "lost" else ""
+
+
+def _position(text: str) -> tuple[int, int]:
+    """The timeline and the position in `00000003 0/501CB28`, as PostgreSQL writes them."""
+    match = re.fullmatch(r"([0-9A-F]+) ([0-9A-F]+)/([0-9A-F]+)", text)
+    if not match:
+        return 0, 0
+    timeline, high, low = (int(part, 16) for part in match.groups())
+    return timeline, (high << 32) + low
 
 
 def _number(text: str) -> int:

@@ -53,7 +53,8 @@ class SwarmState:
         data: whether it has the data of a cluster's PostgreSQL.
         etcd: `well` where its etcd has a majority behind it, `lost` where that has no data or does
             not start with them, else empty. Where it isn't well, `primary` tells whether its
-            PostgreSQL takes writes, and `was_primary` whether it did when it last ran.
+            PostgreSQL takes writes; if not, `wal` is the timeline and the position of the last
+            record that it has written, (0, 0) where that can't be told.
         state: of Docker's engine in a swarm, `active`, `locked`, …; `error` where it can't start in
             it any more, `inactive` in none, and empty where no engine answers.
         expired: whether that is because its certificate has ended; `early` whether because, by the
@@ -82,7 +83,7 @@ class SwarmState:
     data: bool = False
     etcd: Literal["", "well", "lost"] = ""
     primary: bool = False
-    was_primary: bool = False
+    wal: tuple[int, int] = (0, 0)
     state: str = ""
     expired: bool = False
     early: bool = False

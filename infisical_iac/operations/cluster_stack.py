@@ -48,15 +48,16 @@ def rolled_out(site: Site) -> Commands:
         host.noop("all services are as stack.yaml says, and healthy")
         return
     if site.cluster.anew:
-        first = [each.name for each in site.cluster.nodes if each.number == site.cluster.first]
-        rest = (
-            f"the last primary, on {first[0]}, starts first"
-            if site.cluster.first
-            else "PostgreSQL goes on"
-        )
-        journal.item("~", "etcd", f"has lost its quorum → begins anew, empty; {rest}")
+        journal.item("~", "etcd", f"has lost its quorum → begins anew, empty; {_goes_on(site)}")
     _tell(file, found, to_be)
     yield step(cluster_rollout.roll_out, site)
+
+
+def _goes_on(site: Site) -> str:
+    if not site.cluster.first:
+        return "PostgreSQL goes on"
+    first = next(each.name for each in site.cluster.nodes if each.number == site.cluster.first)
+    return f"PostgreSQL starts first on {first}, which has every write"
 
 
 @telling_operation

@@ -40,7 +40,7 @@ def end_lost(cluster: Cluster) -> None:
     """
     data = [node for node in cluster.nodes if node.number]
     now = [replace(node, seen=_seen(node.name)) for node in data]
-    if not consensus.lost(now) or consensus.last_primary(now) != cluster.first:
+    if not consensus.lost(now) or consensus.furthest(now) != cluster.first:
         return
     ended = [f"etcd-{node.number}" for node in data]
     if cluster.first:

@@ -54,12 +54,17 @@ primary() {
         --command 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f
 }
 
-# What the server that does not run here was when it last did: a primary leaves another word than a
-# standby does, also if it had no time to.
-was_primary() {
-    docker exec "$(container postgres)" sh -c 'data=/home/postgres/pgdata/pgroot/data
-        "/usr/lib/postgresql/$(cat "$data/PG_VERSION")/bin/pg_controldata" -D "$data"' 2>/dev/null |
-        grep -qE '^Database cluster state: +(in production|shut(ting)? down|in crash recovery)$'
+# "<timeline> <position>" of the last record that the server here has written, whether it runs or not.
+# The newest segments may hold none yet, only what was there before.
+written() {
+    docker exec "$(container postgres)" sh -c '
+        cd /home/postgres/pgdata/pgroot/data && programs=/usr/lib/postgresql/$(cat PG_VERSION)/bin
+        timeline=$(ls pg_wal | grep -xE "[0-9A-F]{24}" | cut -c 1-8 | sort | tail -n 1)
+        for segment in $(ls -r pg_wal | grep -xE "$timeline[0-9A-F]{16}"); do
+            last=$("$programs/pg_waldump" --path=pg_wal "$segment" 2>/dev/null |
+                sed -n "s/.* lsn: \([0-9A-F/]*\),.*/\1/p" | tail -n 1)
+            test -z "$last" || { echo "$timeline $last"; break; }
+        done' 2>/dev/null
 }
 
 echo "address $(address)"
@@ -86,7 +91,7 @@ if [ -e "$root/stack.yaml" ]; then
     found=$(etcd)
     echo "etcd $found"
     if [ "$found" != well ]; then
-        if primary; then echo primary; elif was_primary; then echo was-primary; fi
+        if primary; then echo primary; else echo "wal $(written)"; fi
     fi
 fi
 inspect_nodes 'node {{ json . }}' 2>/dev/null

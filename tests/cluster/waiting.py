@@ -1,5 +1,6 @@
 """Waiting, bounded, for what a cluster does by itself."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -40,6 +41,19 @@ def calm(cluster: Cluster) -> Missing:
         if seen[-1][0] > _SECONDS:
             return missing
         time.sleep(1)
+
+
+def told(cluster: Cluster, item: str) -> None:
+    """Wait until the plan has an item like this expression.
+
+    Raises StagingError after four minutes.
+    """
+
+    def missing() -> str:
+        done = cluster.command("plan")
+        return "" if re.search(item, done.stdout) else f"{item!r} in the plan: {done.stderr}"
+
+    _until(missing)
 
 
 def at_rest(seen: Sequence[tuple[float, Missing]], seconds: float) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster import waiting
 from tests.cluster.client import Client
-from tests.cluster.faults import FAULTS
+from tests.cluster.faults import FAULTS, etcd_broken
 from tests.cluster.hosts import Cluster
 from tests.cluster.place import Place
 from tests.cluster.suffering import suffer
@@ -93,6 +93,28 @@ def test_a_fault_costs_no_write_and_service_is_back_by_itself(cluster: Cluster, 
 def test_a_cluster_passes_verify_after_all_that(cluster: Cluster) -> None:
     done = cluster.command("verify")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.cluster
+def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_mended_by_a_run(
+    cluster: Cluster,
+) -> None:
+    waiting.whole(cluster)
+    nodes = cluster.nodes()
+    place = Place(cluster.credentials()).set_up(nodes[0])
+    with Client(nodes, place) as client:
+        assert client.steady(3, 60)
+        etcd_broken(cluster)
+        for number in cluster.numbers:
+            cluster.kill(number)
+    cluster.start(*cluster.numbers)
+    waiting.told(
+        cluster, r"etcd: has lost its quorum .* starts first on \S+, which has every write"
+    )
+    cluster.deploy().ok()
+    place.log_in(nodes[0])
+    assert {name for node in nodes for name in client.lost(node)} == set()
+    assert cluster.planned() == []
 
 
 @pytest.mark.cluster

@@ -67,31 +67,42 @@ def test_it_does_not_for_what_is_slow_or_waits_for_the_others(etcd: tuple[Etcd, 
     assert not told(_with_etcd(*etcd)).anew
 
 
-def _without_primary(*last: str) -> dict[str, SwarmState]:
-    """All have restarted without an etcd; these were the primary when they last ran."""
+def _without_primary(*written: tuple[int, int]) -> dict[str, SwarmState]:
+    """All have restarted without an etcd; what each of them has written."""
     looks = _with_etcd("", "lost", "lost", primaries=())
-    return {name: replace(look, was_primary=name in last) for name, look in looks.items()}
+    return {
+        name: replace(look, wal=wal)
+        for (name, look), wal in zip(looks.items(), written, strict=True)
+    }
 
 
-def test_it_begins_anew_around_the_last_primary_where_none_is_one_any_more() -> None:
-    cluster = told(_without_primary("two"))
-    assert (cluster.anew, cluster.first) == (True, 2)
+@pytest.mark.parametrize(
+    ("written", "first"),
+    [
+        (((2, 100), (2, 300), (2, 200)), 2),
+        (((2, 300), (2, 300), (3, 200)), 3),
+        (((2, 300), (2, 300), (2, 200)), 1),
+    ],
+    ids=["further", "on a newer timeline", "as far as another"],
+)
+def test_it_begins_anew_around_the_one_that_has_written_most_where_none_is_the_primary(
+    written: tuple[tuple[int, int], ...], first: int
+) -> None:
+    cluster = told(_without_primary(*written))
+    assert (cluster.anew, cluster.first) == (True, first)
     assert (_joined(cluster), cluster.generation) == (["new"] * 3, 1)
     refuse_undecided(cluster)
 
 
-@pytest.mark.parametrize("last", [(), ("one", "two")])
-def test_where_it_is_not_plain_who_was_the_last_primary_nothing_is_done(
-    last: tuple[str, ...],
-) -> None:
-    cluster = told(_without_primary(*last))
+def test_where_it_can_not_be_told_what_one_has_written_nothing_is_done() -> None:
+    cluster = told(_without_primary((2, 100), (0, 0), (2, 200)))
     assert (cluster.anew, cluster.first) == (False, 0)
-    with pytest.raises(ClusterRefused, match="not plain which PostgreSQL has every write"):
+    with pytest.raises(ClusterRefused, match="of one it can't be told what it has written"):
         refuse_undecided(cluster)
 
 
 def test_without_a_quorum_a_data_node_that_is_away_is_waited_for() -> None:
-    looks = _without_primary("two")
+    looks = _without_primary((2, 1), (2, 1), (2, 1))
     del looks["one"]
     cluster = told(looks)
     assert not cluster.anew

@@ -42,25 +42,25 @@ def test_the_earlier_etcd_of_a_node_goes_before_the_others_take_it_in(steps: lis
     assert steps == ["two: stop etcd-1", "one: forget", "two: member 1"]
 
 
-def _lost(primary: str, last: str) -> dict[str, SwarmState]:
-    """All members of etcd have lost their data."""
+def _lost(primary: str, furthest: str) -> dict[str, SwarmState]:
+    """All members of etcd have lost their data; who is the primary, or has written most."""
     return {
         name: replace(
-            look, data=True, etcd="lost", primary=name == primary, was_primary=name == last
+            look, data=True, etcd="lost", primary=name == primary, wal=(2, 1 + (name == furthest))
         )
         for name, look in three().items()
     }
 
 
 @pytest.mark.parametrize(
-    ("primary", "last", "others"),
+    ("primary", "furthest", "others"),
     [("two", "", ""), ("", "two", " postgres-1 postgres-3")],
-    ids=["a primary goes on", "one was the last"],
+    ids=["a primary goes on", "one has written most"],
 )
 def test_an_etcd_that_lost_its_quorum_goes_and_with_it_who_must_not_become_the_primary(
-    steps: list[str], monkeypatch: pytest.MonkeyPatch, primary: str, last: str, others: str
+    steps: list[str], monkeypatch: pytest.MonkeyPatch, primary: str, furthest: str, others: str
 ) -> None:
-    looks = _lost(primary, last)
+    looks = _lost(primary, furthest)
     monkeypatch.setattr(etcd, "_seen", lambda name: looks[name])
     etcd.end_lost(told(looks))
     ended = f"lead: stop etcd-1 etcd-2 etcd-3{others}"

@@ -67,6 +67,19 @@ def test_what_a_manager_says_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "wal"),
+    [
+        ("wal 00000003 1A/501CB28", (3, 0x1A0501CB28)),
+        ("wal 0000000A 0/F", (10, 15)),
+        ("wal ", (0, 0)),
+        ("primary", (0, 0)),
+    ],
+)
+def test_what_a_server_has_written_is_read(line: str, wal: tuple[int, int]) -> None:
+    assert Swarm().process([line, "files:", "units:"]).wal == wal
+
+
 def test_a_manager_without_a_majority_lists_no_nodes_and_does_not_work() -> None:
     info = {"LocalNodeState": "active", "ControlAvailable": True, "Cluster": {"ID": ""}}
     found = Swarm().process([f"info {json.dumps(info)}", "files:", "units:"])

@@ -40,29 +40,13 @@ def test_a_look_tells_how_etcd_is_and_who_goes_on_without_it(
     assert "data" not in told
 
 
-@pytest.mark.parametrize(
-    ("state", "was_primary"),
-    [
-        ("in production", True),
-        ("shutting down", True),
-        ("shut down", True),
-        ("in crash recovery", True),
-        ("shut down in recovery", False),
-        ("in archive recovery", False),
-        ("starting up", False),
-    ],
-)
-def test_a_look_tells_whether_a_server_that_does_not_run_was_the_primary(
-    host: PlayedHost, state: str, was_primary: bool
-) -> None:
+def test_a_look_tells_what_a_server_has_written_that_is_no_primary(host: PlayedHost) -> None:
     host.write("/etc/infisical/stack.yaml", "services: {}")
     host.write("/crashes", "id\n" * 3)
-    host.write("/control", f"{state}\n")
-    told = host.run("swarm-look").stdout.splitlines()
-    assert ("was-primary" in told) == was_primary
+    host.write("/wal", "00000003 0/501CB28\n")
+    assert "wal 00000003 0/501CB28" in host.run("swarm-look").stdout.splitlines()
     host.write("/recovery", "f\n")
-    told = host.run("swarm-look").stdout.splitlines()
-    assert ("primary" in told, "was-primary" in told) == (True, False)
+    assert "wal" not in host.run("swarm-look").stdout
 
 
 def test_a_look_tells_whether_there_are_data(host: PlayedHost) -> None:
