@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from infisical_iac.facts.machine import MachineState
 
 
-def absence(machines: Mapping[str, MachineState], *, topology: str) -> str:
+def absence(machines: Mapping[str, MachineState], *, topology: str, away: bool = False) -> str:
     """Why there is nothing to look at as the inventory has it, in one sentence; empty if there is.
 
     While data move between a single host and a cluster, there is something in either view.
@@ -13,7 +13,10 @@ def absence(machines: Mapping[str, MachineState], *, topology: str) -> str:
     Args:
         machines: the hosts that were reached, by their names in the inventory; at least one.
         topology: that of the settings, `single` or `swarm`.
+        away: whether others of the inventory were not reached, who may know more.
     """
+    if away:
+        return ""
     deployed = [name for name, each in machines.items() if each.deployed]
     if not deployed:
         return f"nothing is deployed on {', '.join(machines)} yet: `infisical-iac apply` does it"

@@ -54,7 +54,8 @@ def _look(inventory: str) -> list[Row]:
         hosts = with_others(host)
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
-        if sentence := absence(named, topology=settings.topology):
+        away = len(hosts) < len(list(host.state.inventory))
+        if sentence := absence(named, topology=settings.topology, away=away):
             return [Row("Infisical", sentence, ok=False)]
         url = urlsplit(settings.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""

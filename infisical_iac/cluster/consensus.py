@@ -15,26 +15,46 @@ def broken(nodes: Sequence[Node]) -> bool:
 
 
 def lost(nodes: Sequence[Node]) -> bool:
-    """Whether it can begin anew, empty: with all there, and one PostgreSQL that has every write.
+    """Whether it has, and can begin anew, empty: one PostgreSQL has every write, and all are there.
 
-    Nothing is in etcd but what that one writes there again. Of a data node that is away nothing is
-    known, and what it has would come back.
+    Nothing is in etcd but what that one writes there again.
     """
-    looks = [node.seen for node in nodes if node.number]
-    there = all(look and look.data for look in looks)
-    return broken(nodes) and there and (_primaries(nodes) == 1 or furthest(nodes) > 0)
+    return broken(nodes) and not undecided(nodes)
+
+
+def undecided(nodes: Sequence[Node]) -> str:
+    """Why a broken etcd can't begin anew, with what helps; empty if it can.
+
+    Of a data node that is away nothing is known, and what it has would come back; so would that of
+    one which the managers don't reach.
+    """
+    data = [node for node in nodes if node.number]
+    looks = {node.name: node.seen for node in data if node.seen}
+    if away := [node.name for node in data if not node.up]:
+        return f"{_listed(away)} can't be reached: bring it back, and run again"
+    if down := [node.name for node in data if node.given_up]:
+        restart = "`systemctl restart docker` there, and run again"
+        return f"the swarm takes {_listed(down)} for down: {restart}"
+    if empty := [name for name, look in looks.items() if not look.data]:
+        return f"{_listed(empty)} has no data of PostgreSQL or copies them: run again in a minute"
+    if _primaries(nodes) > 1:
+        primaries = _listed(name for name, look in looks.items() if look.primary)
+        return f"{primaries} are both primaries: run again in a minute"
+    unread = [name for name, look in looks.items() if look.wal == (0, 0)]
+    if unread and not _primaries(nodes):
+        told = f"it can't be told what the PostgreSQL of {_listed(unread)} has written"
+        return f"{told}: run again in a minute"
+    return ""
 
 
 def furthest(nodes: Sequence[Node]) -> int:
     """The number of the one whose PostgreSQL has every write that was acknowledged, where none is
-    the primary: the one that has written most; 0 if one is, or if that can't be told of all.
+    the primary: the one that has written most; 0 if one is.
 
     A new timeline begins with a new primary, which had all of the one before it.
     """
-    wal = {node.number: node.seen.wal if node.seen else (0, 0) for node in nodes if node.number}
-    if _primaries(nodes) or (0, 0) in wal.values():
-        return 0
-    return max(wal, key=lambda number: wal[number], default=0)
+    wal = {node.number: node.seen.wal for node in nodes if node.number and node.seen}
+    return 0 if _primaries(nodes) else max(wal, key=lambda number: wal[number], default=0)
 
 
 def _primaries(nodes: Sequence[Node]) -> int:
@@ -64,3 +84,7 @@ def replaced(nodes: Iterable[Node]) -> dict[int, str]:
         if node.joined == "existing"
         and (node.member is None or node.member.number != node.number or node.etcd == "lost")
     }
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(names)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from infisical_iac import condition as single
 from infisical_iac.backup.record import is_late
@@ -32,12 +32,14 @@ def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime)
         return LastRun(each.backups, single.backup(each, settings, now))
 
     row = _last(nodes, away, settings, look)
-    missed = []
+    begun = [each.condition.backups_since or 0 for each in nodes.values()]
+    since, missed = datetime.fromtimestamp(max(begun), UTC), []
     for target in settings.backup_targets:
         saved = [each.condition.saved.get(target.name) for each in nodes.values()]
         newest = max((each for each in saved if each), default=None)
-        if target.kind != "directory" and newest and is_late(newest, now):
-            missed.append(f"{target.name} since {newest:%Y-%m-%dT%H:%M:%SZ}")
+        if target.kind != "directory" and is_late(newest or since, now):
+            when = f" since {newest:%Y-%m-%dT%H:%M:%SZ}" if newest else " yet"
+            missed.append(f"{target.name}{when}")
     if not (row.ok and missed):
         return row
     text = f"no node has saved in {', '.join(missed)}{_as_known(away)}; {row.text}"

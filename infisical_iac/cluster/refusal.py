@@ -66,20 +66,11 @@ def refuse_overlapping(cluster: Cluster) -> None:
 
 def refuse_undecided(cluster: Cluster) -> None:
     """Raise ClusterRefused if etcd has lost its quorum, and can't begin anew by itself."""
-    if not consensus.broken(cluster.nodes) or cluster.anew:
-        return
-    runbook = "docs/cluster-runbooks.md, 'A lost etcd quorum'"
-    away = [node.name for node in cluster.nodes if node.number and not node.up]
-    if away:
-        raise ClusterRefused(
-            f"etcd has lost its quorum, and {' and '.join(away)} can't be reached: bring it back, "
-            f"and run again, or follow {runbook}"
-        )
-    if any(node.seen and node.seen.primary for node in cluster.nodes):
+    if cluster.anew or not cluster.holders or not consensus.broken(cluster.nodes):
         return
     raise ClusterRefused(
-        "etcd has lost its quorum, no PostgreSQL is the primary, and of one it can't be told what "
-        f"it has written: run again in a minute, or follow {runbook}"
+        f"etcd has lost its quorum, and {consensus.undecided(cluster.nodes)}, or follow "
+        "docs/cluster-runbooks.md, 'A lost etcd quorum'"
     )
 
 

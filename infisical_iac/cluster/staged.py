@@ -16,10 +16,11 @@ def leading(found: ClusterStackState, wanted: Wanted, cluster: Cluster) -> froze
 
     Where etcd begins anew, that is etcd, with the PostgreSQL that has every write if none is the
     primary. Where the data of one PostgreSQL are there and another has none yet, it is etcd and the
-    one with the data: an empty one would begin a database of its own. So it is where some of them
-    are missing, as a run leaves them that was killed when etcd began anew: they may lack writes.
+    one with the data: an empty one would begin a database of its own. So it is for the only one
+    that a run has left which was killed when etcd began anew: the others may lack writes.
     """
-    names = wanted.rendered().keys()
+    rendered = wanted.rendered()
+    names = rendered.keys()
     etcd = {name for name in names if name.startswith("etcd-")}
     if cluster.anew:
         return frozenset(etcd | {f"postgres-{cluster.first}"} if cluster.first else etcd)
@@ -28,7 +29,7 @@ def leading(found: ClusterStackState, wanted: Wanted, cluster: Cluster) -> froze
     missing = databases - found.services.keys()
     if holding and missing - holding:
         return frozenset(etcd | holding)
-    if holding and missing and databases - missing:
+    if len(databases - missing) == 1 and any(_changes(found, n, rendered[n]) for n in etcd):
         return frozenset(etcd | (databases - missing))
     return frozenset()
 

@@ -23,12 +23,13 @@ def made_anew(site: Site) -> Commands:
     could still run what is to be stopped, and for etcd's members. Raises RolloutError.
     """
     found = cluster_site.look(site.settings.images)
-    items = [*networks.items(found.networks, cluster_site.wanted(site, found).text)]
+    to_be = cluster_site.wanted(site, found)
+    items = [*networks.items(found.networks, to_be.text)]
     if not items:
         host.noop("the networks are as stack.yaml says")
         return
-    cluster = site.cluster
-    if rollout.away(found.nodes) or cluster.anew or consensus.replaced(cluster.nodes):
+    in_parts = staged.leading(found, to_be, site.cluster)
+    if rollout.away(found.nodes) or in_parts or consensus.replaced(site.cluster.nodes):
         journal.unknown(_WAITS.format(" and ".join(each.what for each in items)))
         return
     journal.items(items)

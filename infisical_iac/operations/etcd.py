@@ -6,12 +6,17 @@ from pyinfra.context import host
 
 from infisical_iac.cluster import consensus
 from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.errors import UserError
 from infisical_iac.facts.swarm import Swarm
 from infisical_iac.facts.swarm_state import SwarmState
 from infisical_iac.operations import journal, nodes
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
+
+
+class EtcdError(UserError):
+    """Etcd is not as it was when it was decided what to do with it."""
 
 
 @telling_operation
@@ -34,18 +39,24 @@ def end_lost(cluster: Cluster) -> None:
     """Take away what is left of an etcd that has lost its quorum, to be rolled out anew at once.
 
     Where no PostgreSQL is the primary, those go too that may lack writes, and their data stay: any
-    of them could become it in an etcd that knows nothing. The hosts are looked at again before, for
-    the primary goes on only as long as nothing else is wrong, and an etcd that is well by now is
-    left as it is.
+    of them could become it in an etcd that knows nothing. The hosts are looked at again before, and
+    an etcd that is well by now is left as it is. Raises EtcdError if something else has changed.
     """
     data = [node for node in cluster.nodes if node.number]
     now = [replace(node, seen=_seen(node.name)) for node in data]
-    if not consensus.lost(now) or consensus.furthest(now) != cluster.first:
+    if any(node.etcd == "well" for node in now):
         return
-    ended = [f"etcd-{node.number}" for node in data]
-    if cluster.first:
-        ended += [f"postgres-{node.number}" for node in data if node.number != cluster.first]
+    if not consensus.lost(now) or consensus.furthest(now) != cluster.first:
+        raise EtcdError(
+            "what the hosts tell of etcd and PostgreSQL has changed since the run began, and "
+            "nothing was taken away: run again"
+        )
+    others = [node for node in data if cluster.first and node.number != cluster.first]
+    ended = [f"etcd-{node.number}" for node in data] + [f"postgres-{n.number}" for n in others]
     run(script("etcd", "stop", *ended), doing="end what is left of etcd")
+    for node in others:
+        with nodes.on(node.name):
+            run(script("etcd", "ended"), doing=f"end the PostgreSQL of {node.name}")
     for node in data:
         with nodes.on(node.name):
             run(script("etcd", "forget"), doing=f"remove the etcd of {node.name}")

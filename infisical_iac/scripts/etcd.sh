@@ -1,6 +1,8 @@
 # The members of the cluster's etcd, in which is nothing but who is the primary of PostgreSQL.
 #
 #   etcd.sh stop <service>…    ends them until the stack is rolled out; on a manager
+#   etcd.sh ended              ends this node's PostgreSQL, of which the service was ended: the node
+#                              may not have heard of it
 #   etcd.sh forget             removes what this node has of an earlier etcd
 #   etcd.sh member <number>    makes room for a new member in the place of that one; on a node whose
 #                              etcd is well
@@ -18,6 +20,11 @@ stop() {
     done
     # Until the nodes have heard of it.
     sleep 3
+}
+
+ended() {
+    containers postgres | xargs --no-run-if-empty docker rm --force >/dev/null
+    test -z "$(containers postgres)" || fail "Docker does not end the PostgreSQL of this node"
 }
 
 # An etcd that starts with the data of a member that was removed is told so by the others, and ends.

@@ -3,6 +3,7 @@
 . ./state.sh
 . ./containers.sh
 TOPOLOGY=swarm
+data=/var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data
 
 # The source of what leaves by the default route; nothing is sent to ask for it.
 address() {
@@ -50,15 +51,20 @@ etcd() {
 }
 
 primary() {
-    test "$(docker exec "$(container postgres)" psql --host /run/postgresql --username infisical --dbname infisical -XAt \
+    test "$(docker exec "$(container postgres)" psql --host /run/postgresql --username infisical --dbname postgres -XAt \
         --command 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f
 }
 
-# "<timeline> <position>" of the last record that the server here has written, whether it runs or not.
-# The newest segments may hold none yet, only what was there before.
+# Of a copy that was being made, this file comes last.
+has_data() { test -s "$data/global/pg_control"; }
+
+# "<timeline> <position>" of the last record that the server here has written, whether it runs or not:
+# its service may be gone. The newest segments may hold none yet, only what was there before.
 written() {
-    docker exec "$(container postgres)" sh -c '
-        cd /home/postgres/pgdata/pgroot/data && programs=/usr/lib/postgresql/$(cat PG_VERSION)/bin
+    image=$(awk '/^  postgres-/ { its = 1 } its && $1 == "image:" { print $2; exit }' "$root/stack.yaml")
+    docker run --rm --pull never --network none --user 0:0 --entrypoint sh \
+        --volume "$data:/data:ro" "$image" -c '
+        cd /data && programs=/usr/lib/postgresql/$(cat PG_VERSION)/bin
         timeline=$(ls pg_wal | grep -xE "[0-9A-F]{24}" | cut -c 1-8 | sort | tail -n 1)
         for segment in $(ls -r pg_wal | grep -xE "$timeline[0-9A-F]{16}"); do
             last=$("$programs/pg_waldump" --path=pg_wal "$segment" 2>/dev/null |
@@ -74,9 +80,7 @@ echo "hostname $(hostname)"
 test ! -e "$root/compose.yaml" || echo single
 test ! -e "$root/stack.yaml" || echo stack
 echo "mark $(cat "$root/swarm" 2>/dev/null)"
-# Of a copy that was being made, this file comes last.
-test ! -s /var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data/global/pg_control ||
-    echo data
+! has_data || echo data
 echo "serial $(cat "$root/serial" 2>/dev/null)"
 echo "led $(cat "$root/led" 2>/dev/null)"
 test ! -s "$root/keys/encryption_key" ||
@@ -91,7 +95,7 @@ if [ -e "$root/stack.yaml" ]; then
     found=$(etcd)
     echo "etcd $found"
     if [ "$found" != well ]; then
-        if primary; then echo primary; else echo "wal $(written)"; fi
+        if primary; then echo primary; elif has_data; then echo "wal $(written)"; fi
     fi
 fi
 inspect_nodes 'node {{ json . }}' 2>/dev/null

@@ -92,8 +92,9 @@ def targets(pytestconfig: pytest.Config) -> list[target.Target]:
 @pytest.fixture(scope="session")
 def connections(pytestconfig: pytest.Config) -> Iterator[dict[str, Connection]]:
     """All hosts that can be reached, by name; there is something on them to verify."""
+    reached, all_hosts = pytestconfig.stash[_REACHED], pytestconfig.stash[_TARGETS]
     try:
-        with all_connected(pytestconfig.stash[_REACHED]) as found:
+        with all_connected(reached, away=len(reached) < len(all_hosts)) as found:
             yield found
     except target.TargetError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)

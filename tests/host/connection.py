@@ -85,15 +85,15 @@ def connected(target: Target) -> Iterator[Connection]:
 
 
 @contextmanager
-def all_connected(targets: list[Target]) -> Iterator[dict[str, Connection]]:
-    """Connect to each of the hosts to verify, by name.
+def all_connected(targets: list[Target], *, away: bool) -> Iterator[dict[str, Connection]]:
+    """Connect to each of the hosts to verify, by name; `away` tells whether there are others.
 
     Raises TargetError if one can't be reached, or if nothing is deployed on them.
     """
     with ExitStack() as stack:
         found = {each.name: stack.enter_context(connected(each)) for each in targets}
         machines = {name: each.machine() for name, each in found.items()}
-        if sentence := absence(machines, topology=targets[0].settings.topology):
+        if sentence := absence(machines, topology=targets[0].settings.topology, away=away):
             raise TargetError(sentence)
         yield found
 

@@ -98,9 +98,11 @@ def _node(bucket: datetime | None) -> NodeState:
     return NodeState(condition=condition, postgres="standby")
 
 
-def _row(*buckets: datetime | None, away: tuple[str, ...] = ()) -> tuple[str, bool]:
+def _row(
+    *buckets: datetime | None, away: tuple[str, ...] = (), now: datetime = _NOW
+) -> tuple[str, bool]:
     nodes = {f"s{n}": _node(bucket) for n, bucket in enumerate(buckets, 1)}
-    row = backup(nodes, away, settings_of(topology="swarm", backup_targets=_TARGETS), _NOW)
+    row = backup(nodes, away, settings_of(topology="swarm", backup_targets=_TARGETS), now)
     return row.text, row.ok
 
 
@@ -116,5 +118,7 @@ def test_a_shared_target_that_one_of_them_has_saved_in_is_well() -> None:
     assert _row(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 27, 2, tzinfo=UTC))[1]
 
 
-def test_a_shared_target_that_is_yet_to_get_its_first_snapshot_is_no_fault() -> None:
-    assert _row(None, None)[1]
+def test_a_shared_target_without_any_snapshot_is_waited_for_for_a_day() -> None:
+    text, ok = _row(None, None)
+    assert (text.partition(";")[0], ok) == ("no node has saved in bucket yet", False)
+    assert _row(None, None, now=datetime(2026, 11, 2, 1, tzinfo=UTC))[1]

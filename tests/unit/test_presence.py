@@ -39,3 +39,7 @@ def test_while_data_move_there_is_something_in_either_view() -> None:
     assert absence({"a": moving}, topology="single") == ""
     begun = MachineState(deployed=True, scaling="1 out begun")
     assert absence({"a": begun, "b": _BARE}, topology="swarm") == ""
+
+
+def test_nothing_is_said_of_a_cluster_while_a_host_is_away_that_may_know_more() -> None:
+    assert absence({"a": _BARE}, topology="swarm", away=True) == ""

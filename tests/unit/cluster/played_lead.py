@@ -38,11 +38,15 @@ case "$1 $2" in
     *"label=com.docker.stack.namespace=infisical "*) grep "${7#name=}" "$HOST/volumes" ;;
     esac
     ;;
-"volume rm" | "rm --force") echo "$*" >>"$HOST/changes" ;;
+"volume rm") echo "$*" >>"$HOST/changes" ;;
+"rm --force")
+    echo "$*" >>"$HOST/changes"
+    case "$3" in pgid) test -e "$HOST/stays" || touch "$HOST/ended" ;; esac
+    ;;
 "ps --all")
     case $* in *--filter*) cat "$HOST/holding" && exit ;; esac
     echo "etcdid / infisical_etcd-1/ Up 2 hours"
-    echo "pgid / infisical_postgres-1/ Up 2 hours"
+    test -e "$HOST/ended" || echo "pgid / infisical_postgres-1/ Up 2 hours"
     echo "sentinelid / infisical_sentinel-1/ Up 2 hours"
     ;;
 "exec sentinelid")

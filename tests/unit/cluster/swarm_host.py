@@ -19,7 +19,7 @@ case "$*" in
 "ps --all"*label=*) echo ended ;;
 "exec"*etcdctl*) test -e "$HOST/well" ;;
 "exec"*psql*) cat "$HOST/recovery" ;;
-"exec"*pg_waldump*) cat "$HOST/wal" ;;
+"run"*pg_waldump*) cat "$HOST/wal" ;;
 "swarm leave"*) test ! -e "$HOST/lost" || exit 1; echo inactive >"$HOST/state" ;;
 *DockerRootDir*) echo "$HOST/docker" ;;
 esac

@@ -54,3 +54,19 @@ def test_a_node_without_an_earlier_etcd_loses_nothing(lead: Lead) -> None:
     done = lead.run("forget", of="etcd")
     assert (done.returncode, done.stderr) == (0, "")
     assert lead.changes() == []
+
+
+def test_a_postgres_whose_service_was_ended_is_ended_where_it_still_runs(lead: Lead) -> None:
+    for _ in range(2):
+        done = lead.run("ended", of="etcd")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert lead.changes() == ["rm --force pgid"]
+
+
+def test_a_postgres_that_docker_does_not_end_is_told(lead: Lead) -> None:
+    lead.write("stays", "")
+    done = lead.run("ended", of="etcd")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Docker does not end the PostgreSQL of this node\n",
+    )

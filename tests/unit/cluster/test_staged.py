@@ -169,7 +169,16 @@ def test_an_etcd_that_begins_anew_comes_first_and_at_once() -> None:
     assert staged.stages(_running(DATA), changed, etcd) == []
 
 
-def test_what_a_run_left_out_that_was_killed_when_etcd_began_anew_waits_for_a_primary() -> None:
+def test_the_only_postgres_that_a_killed_run_has_left_starts_with_its_etcd_before_the_others() -> (
+    None
+):
     expected = ["etcd-1", "etcd-2", "etcd-3", "postgres-2"]
-    begun = {name: service for name, service in _running(DATA).services.items() if name in expected}
-    assert _leading(ClusterStackState(services=begun), 1, 2, 3) == expected
+    running = _running(DATA)
+    begun = {name: service for name, service in running.services.items() if name in expected}
+    found = replace(running, services=begun)
+    # They were removed by somebody else.
+    assert _leading(found, 1, 2, 3) == []
+    old = {name: replace(was, hash="before") for name, was in running.record.items()}
+    assert _leading(replace(found, record=old), 1, 2, 3) == expected
+    both = {name: running.services[name] for name in (*expected, "postgres-1")}
+    assert _leading(replace(running, services=both, record=old), 1, 2, 3) == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cluster.swarm_host import KEY, in_no_swarm
+from tests.unit.cluster.swarm_host import KEY, calls, in_no_swarm
 from tests.unit.played_host import PlayedHost
 
 
@@ -41,10 +41,14 @@ def test_a_look_tells_how_etcd_is_and_who_goes_on_without_it(
 
 
 def test_a_look_tells_what_a_server_has_written_that_is_no_primary(host: PlayedHost) -> None:
-    host.write("/etc/infisical/stack.yaml", "services: {}")
+    host.write("/etc/infisical/stack.yaml", "services:\n  postgres-1:\n    image: spilo:17\n")
     host.write("/crashes", "id\n" * 3)
+    host.write(_DATA, "something")
     host.write("/wal", "00000003 0/501CB28\n")
     assert "wal 00000003 0/501CB28" in host.run("swarm-look").stdout.splitlines()
+    (asked,) = (call for call in calls(host) if call.startswith("docker run"))
+    assert "/pgroot/data:/data:ro spilo:17 -c" in asked
+    assert "--network none" in asked
     host.write("/recovery", "f\n")
     assert "wal" not in host.run("swarm-look").stdout
 
