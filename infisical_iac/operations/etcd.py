@@ -53,6 +53,9 @@ def end_lost(cluster: Cluster) -> None:
         )
     others = [node for node in data if cluster.first and node.number != cluster.first]
     ended = [f"etcd-{node.number}" for node in data] + [f"postgres-{n.number}" for n in others]
+    for node in data:
+        with nodes.on(node.name):
+            run(script("etcd", "abandon"), doing=f"note that the etcd of {node.name} begins anew")
     run(script("etcd", "stop", *ended), doing="end what is left of etcd")
     for node in others:
         with nodes.on(node.name):

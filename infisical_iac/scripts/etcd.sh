@@ -1,5 +1,7 @@
 # The members of the cluster's etcd, in which is nothing but who is the primary of PostgreSQL.
 #
+#   etcd.sh abandon            notes beside its data that this node's etcd is to begin anew, for the
+#                              next run if this one is killed: they go together
 #   etcd.sh stop <service>…    ends them until the stack is rolled out; on a manager
 #   etcd.sh ended              ends this node's PostgreSQL, of which the service was ended: the node
 #                              may not have heard of it
@@ -11,6 +13,11 @@
 . ./containers.sh
 . ./forgetting.sh
 stack=infisical
+
+abandon() {
+    volume=/var/lib/docker/volumes/infisical_etcd
+    test ! -d $volume || touch $volume/abandoned
+}
 
 # A service scaled to none goes on where its task was just being started again.
 stop() {

@@ -38,14 +38,16 @@ matches() {
 }
 
 # Whether the etcd here is `well`, with most of the others behind it; one that has just started gets
-# another try. It is `lost` without a volume, or where it has ended by itself three times and more.
+# another try. It is `lost` without a volume, or where it has ended by itself three times and more,
+# or where a run has abandoned it.
 etcd() {
     id=$(container etcd)
     for attempt in 1 2; do
         ! docker exec "$id" etcdctl endpoint health >/dev/null 2>&1 || { echo well; return; }
     done
     ended=$(docker ps --all --quiet --filter "volume=infisical_etcd" --filter exited=1 --filter exited=2)
-    if [ ! -d /var/lib/docker/volumes/infisical_etcd ] || [ "$(echo "$ended" | grep -c .)" -ge 3 ]; then
+    volume=/var/lib/docker/volumes/infisical_etcd
+    if [ ! -d $volume ] || [ -e $volume/abandoned ] || [ "$(echo "$ended" | grep -c .)" -ge 3 ]; then
         echo lost
     fi
 }

@@ -40,6 +40,15 @@ def test_a_look_tells_how_etcd_is_and_who_goes_on_without_it(
     assert "data" not in told
 
 
+def test_an_etcd_that_a_killed_run_abandoned_is_lost(host: PlayedHost) -> None:
+    host.write("/etc/infisical/stack.yaml", "services: {}")
+    host.write("/crashes", "")
+    host.write("/var/lib/docker/volumes/infisical_etcd/_data/data", "")
+    assert "etcd " in host.run("swarm-look").stdout.splitlines()
+    assert host.run("etcd", "abandon").returncode == 0
+    assert "etcd lost" in host.run("swarm-look").stdout.splitlines()
+
+
 def test_a_look_tells_what_a_server_has_written_that_is_no_primary(host: PlayedHost) -> None:
     host.write("/etc/infisical/stack.yaml", "services:\n  postgres-1:\n    image: spilo:17\n")
     host.write("/crashes", "id\n" * 3)
