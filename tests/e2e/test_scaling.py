@@ -42,7 +42,7 @@ def test_a_single_host_becomes_a_cluster_and_a_single_host_again(hosts: list[Sta
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
     _settled(_together("plan"))
-    assert "the host is in a cluster" in _on_one(alone, "plan").stderr
+    assert "the host is one of a cluster" in _on_one(alone, "plan").stderr
     assert "serves from the cluster already" in _moved("scale-out").stderr
     _settled(_together("plan"))
 
