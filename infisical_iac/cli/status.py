@@ -54,14 +54,14 @@ def _look(inventory: str) -> list[Row]:
         hosts = with_others(host)
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
-        away = len(hosts) < len(list(host.state.inventory))
-        if sentence := absence(named, topology=settings.topology, away=away):
+        away = [each.name for each in host.state.inventory if each.name not in named]
+        if sentence := absence(named, topology=settings.topology, away=bool(away)):
             return [Row("Infisical", sentence, ok=False)]
         url = urlsplit(settings.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
         asked = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
         if settings.topology == "swarm":
-            found = _cluster(host, hosts, settings, asked)
+            found = _cluster(host, away, settings, asked)
         else:
             condition = host.get_fact(Condition, **asked)
             found = rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
@@ -70,15 +70,16 @@ def _look(inventory: str) -> list[Row]:
 
 
 def _cluster(
-    host: "Host", hosts: "list[Host]", settings: "Settings", asked: dict[str, Any]
+    host: "Host", away: list[str], settings: "Settings", asked: dict[str, Any]
 ) -> list[Row]:
     from infisical_iac.cli.together import each_of
     from infisical_iac.cluster import condition
+    from infisical_iac.connection import with_others
     from infisical_iac.facts.node_condition import NodeCondition
 
+    hosts = with_others(host)
     looks = each_of(hosts, lambda each: each.get_fact(NodeCondition, **asked))
     nodes = {each.name: look for each, look in zip(hosts, looks, strict=True)}
-    away = [each.name for each in host.state.inventory if each.name not in nodes]
     now = datetime.now(UTC)
     return condition.rows(nodes, away, settings, host.name, _drift(host), now)
 

@@ -13,6 +13,8 @@
 . ./containers.sh
 . ./forgetting.sh
 stack=infisical
+# What a single host has left here is not the cluster's to end.
+TOPOLOGY=swarm
 
 abandon() {
     volume=/var/lib/docker/volumes/infisical_etcd

@@ -46,6 +46,7 @@ case "$1 $2" in
 "ps --all")
     case $* in *--filter*) cat "$HOST/holding" && exit ;; esac
     echo "etcdid / infisical_etcd-1/ Up 2 hours"
+    test ! -e "$HOST/single" || echo "singleid infisical/postgres / Up 2 hours"
     test -e "$HOST/ended" || echo "pgid / infisical_postgres-1/ Up 2 hours"
     echo "sentinelid / infisical_sentinel-1/ Up 2 hours"
     ;;

@@ -69,7 +69,8 @@ def test_without_a_primary_whoever_may_lack_writes_ends_before_etcd_begins_anew(
     monkeypatch.setattr(etcd, "_seen", lambda name: looks[name])
     etcd.end_lost(told(looks))
     ended = ["lead: stop etcd-1 etcd-2 etcd-3 postgres-1 postgres-3", "one: ended", "three: ended"]
-    assert steps[3:] == [*ended, *(f"{name}: forget" for name in looks)]
+    abandoned, forgotten = ([f"{name}: {what}" for name in looks] for what in ("abandon", "forget"))
+    assert steps == [*abandoned, *ended, *forgotten]
 
 
 def test_an_etcd_that_is_well_by_now_stays(
