@@ -1,7 +1,6 @@
 """Where the inside of Infisical is reached: through a host's SSH, or at a URL."""
 
 import os
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -174,10 +173,10 @@ def _credentials() -> Mapping[str, str]:
 
 
 def _discard(paths: Sequence[str]) -> None:
-    from infisical_iac.operations.remote import run
+    from infisical_iac.operations.remote import remove
 
     if paths:
-        run(f"rm -f -- {shlex.join(paths)}", doing="remove credentials")
+        remove(*paths, doing="remove credentials")
 
 
 def _data(host: "Host") -> Mapping[str, object]:

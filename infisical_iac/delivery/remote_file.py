@@ -44,7 +44,7 @@ class RemoteFile:
         new = shlex.quote(f"{self._target.path}.new")
         self._run(
             f"{{ umask 077 && rm -f {new} && cat > {new} && chmod 600 {new} && sync {new} && "
-            f"mv -f {new} {path}; }} || {{ rm -f {new}; exit 1; }}",
+            f"mv -f {new} {path} && sync $(dirname {path}); }} || {{ rm -f {new}; exit 1; }}",
             stdin=render(credential.settled),
         )
         if self.differs(credential):

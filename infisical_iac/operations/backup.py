@@ -15,7 +15,7 @@ from infisical_iac.facts.backup import Backup
 from infisical_iac.facts.files import PathState
 from infisical_iac.operations import journal, systemd
 from infisical_iac.operations.files import File
-from infisical_iac.operations.remote import run, write
+from infisical_iac.operations.remote import remove, run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 
 SSH_KEY = f"{DIRECTORY}/ssh_key"
@@ -95,7 +95,7 @@ def _private(
     # The SSH key stays: a target's server may know it.
     for path in sorted(there.keys() - kept - {SSH_KEY}):
         journal.item("-", path, "no target needs it")
-        yield step(run, f"rm -f {shlex.quote(path)}", doing=f"remove {path}")
+        yield step(remove, path, doing=f"remove {path}")
 
 
 def _is_roots_alone(state: PathState) -> bool:
@@ -113,7 +113,9 @@ def _make_key() -> None:
     public = run(
         f"umask 077; mkdir -p {DIRECTORY} && rm -f {SSH_KEY}.new {SSH_KEY}.new.pub && "
         f'ssh-keygen -q -t ed25519 -N "" -C "infisical-backup@$(hostname)" -f {SSH_KEY}.new && '
+        f"sync {SSH_KEY}.new.pub {SSH_KEY}.new && "
         f"mv -f {SSH_KEY}.new.pub {SSH_KEY}.pub && mv -f {SSH_KEY}.new {SSH_KEY} && "
+        f"sync {DIRECTORY} && "
         f"cat {SSH_KEY}.pub",
         doing=f"make {SSH_KEY}",
     )

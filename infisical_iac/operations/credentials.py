@@ -1,6 +1,5 @@
 """The services' credentials: each client secret in its own file on the host, at once."""
 
-import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -8,7 +7,7 @@ from pyinfra import logger
 from pyinfra.context import host, state
 
 from infisical_iac.operations import journal, session
-from infisical_iac.operations.remote import run, write
+from infisical_iac.operations.remote import remove, run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.operations.workspace import actual
 from infisical_iac.workspace import client_secrets
@@ -104,4 +103,4 @@ def _files() -> dict[str, str]:
 
 
 def _remove(path: str) -> None:
-    run(f"rm -f -- {shlex.quote(path)}", doing=f"remove {path}")
+    remove(path, doing=f"remove {path}")

@@ -1,5 +1,6 @@
 """Commands on the host whose output nobody may see, and files that are written whole."""
 
+import posixpath
 import shlex
 from typing import Any
 
@@ -38,9 +39,9 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
     """Put `content` at `path` in one atomic step; a reader sees the old file or the new one.
 
     The new file is made with umask 077 beside the old one and flushed to the disk before it
-    takes its place. Folders that are missing are made, private for a private file. `check` is a
-    command in which `{}` stands for the new file; where it fails, the old file stays. Raises
-    CommandFailed.
+    takes its place, and so is the place: no power cut brings the old one back. Folders that are
+    missing are made, private for a private file. `check` is a command in which `{}` stands for the
+    new file; where it fails, the old file stays. Raises CommandFailed.
     """
     new, target = shlex.quote(f"{path}.new"), shlex.quote(path)
     steps = [
@@ -50,6 +51,24 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
         *([check.replace("{}", new)] if check else []),
         f"sync {new}",
         f"mv -f {new} {target}",
+        f"sync $(dirname {target})",
     ]
     cleanup = f"{{ rm -f {new}; exit 1; }}"
     run(f"{' && '.join(steps)} || {cleanup}", doing=f"write {path}", stdin=content)
+
+
+def remove(*paths: str, doing: str) -> None:
+    """Remove files of the current host, so that no power cut brings one back.
+
+    `doing` is as for `run`. Raises CommandFailed.
+    """
+    run(removal(*paths), doing=doing)
+
+
+def removal(*paths: str) -> str:
+    """Return the command that removes files, with their folders flushed to the disk."""
+    folders = shlex.join(sorted({posixpath.dirname(each) for each in paths}))
+    return (
+        f"rm -f -- {shlex.join(paths)} && for folder in {folders}; do "
+        '[ ! -d "$folder" ] || sync "$folder"; done'
+    )

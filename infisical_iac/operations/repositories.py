@@ -8,7 +8,7 @@ decides how far the rotation is, and the others follow, step by step.
 from collections.abc import Collection, Iterable, Mapping
 
 from infisical_iac.operations import nodes, share
-from infisical_iac.operations.remote import CommandFailed, run, write
+from infisical_iac.operations.remote import CommandFailed, remove, run, write
 from infisical_iac.rendering import script
 from infisical_iac.rotation.known import Key, RotationError
 from infisical_iac.rotation.state import Unfinished, targets
@@ -107,10 +107,10 @@ def hand_out(to: Collection[str], *files: str) -> None:
 
 def forget(of: Collection[str], key: Key) -> None:
     """Let other nodes forget the passwords that are not in their place."""
-    old = " ".join(f"{_DIRECTORY}/{key.file}.{which}" for which in ("next", "old"))
+    old = [f"{_DIRECTORY}/{key.file}.{which}" for which in ("next", "old")]
     for node in of:
         with nodes.on(node):
-            run(f"rm -f {old}", doing="forget the old password")
+            remove(*old, doing="forget the old password")
 
 
 def _each(what: str, names: Iterable[str], own: Own, *arguments: str) -> str:

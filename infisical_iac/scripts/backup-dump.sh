@@ -120,6 +120,8 @@ dump
 check_dump
 manifest
 mkdir "$into/snapshot"
+sync "$into/database.dump" "$into/manifest.json"
 mv "$into/database.dump" "$into/manifest.json" "$into/snapshot/"
+sync "$into/snapshot" "$into"
 test ! -e "$root/workspace.json" || cp "$root/workspace.json" "$into/snapshot/"
 test "${WITH_ENCRYPTION_KEY-false}" = false || cp "$root/keys/encryption_key" "$into/snapshot/"

@@ -12,9 +12,23 @@ fail() {
 # Writes standard input to a file, whole or not at all.
 store() {
     cat >"$1.new"
-    sync "$1.new"
-    mv -f "$1.new" "$1"
-    sync "$(dirname "$1")"
+    replace "$1.new" "$1"
+}
+
+# Moves the file $1 to $2, where no power cut brings an older one back.
+replace() {
+    sync "$1"
+    mv -f "$1" "$2"
+    sync "$(dirname "$2")"
+}
+
+# Removes files, none of which a power cut brings back.
+discard() {
+    rm -f -- "$@"
+    for gone; do
+        gone=$(dirname "$gone")
+        test ! -d "$gone" || sync "$gone"
+    done
 }
 
 random() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }

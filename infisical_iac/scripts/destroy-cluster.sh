@@ -59,8 +59,9 @@ backup() {
     *) refuse "the dump of the database can't be read back" ;;
     esac
     tar --create --file "$new/etc-infisical.tar" --directory / etc/infisical
-    sync "$new/database.dump" "$new/etc-infisical.tar"
+    sync "$new/database.dump" "$new/etc-infisical.tar" "$new"
     mv "$new" "$1"
+    sync "$(dirname "$1")"
 }
 
 remove() {

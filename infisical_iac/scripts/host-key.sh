@@ -25,8 +25,11 @@ new() {
 use() {
     test -e "$made" || test -e "$mark"
     touch "$mark"
+    sync "$mark"
     # The public half last: as long as it is there, this is not done.
     test ! -e "$made" || mv -f "$made" "$ours"
+    # Whoever connects next knows the new one alone, after a power cut too.
+    sync "$(dirname "$ours")"
     test ! -e "$made.pub" || {
         cat "$made.pub" >"$ours.pub"
         chmod 644 "$ours.pub"

@@ -79,8 +79,9 @@ migrations() {
 
 make() {
     mkdir -p "$releases/$1"
-    test ! -e "$root/compose.yaml" || cp --preserve "$root/compose.yaml" "$releases/$1/"
-    test ! -e "$root/workspace.json" || cp --preserve "$root/workspace.json" "$releases/$1/"
+    for file in compose.yaml workspace.json; do
+        test ! -e "$root/$file" || store "$releases/$1/$file" <"$root/$file"
+    done
     images | store "$releases/$1/images"
     while read -r service reference id; do
         test -z "$id" || docker tag "$id" "$kept:$1-$service"

@@ -25,10 +25,9 @@ keep() {
     elif [ -e "$root/$1" ]; then
         mkdir -p "$(dirname "$kept/files/$1")"
         cp --preserve "$root/$1" "$kept/files/$1.keeping"
-        sync "$kept/files/$1.keeping"
-        mv "$kept/files/$1.keeping" "$kept/files/$1"
+        replace "$kept/files/$1.keeping" "$kept/files/$1"
     else
-        echo "$1" >>"$kept/new"
+        { cat "$kept/new" 2>/dev/null || true; echo "$1"; } | store "$kept/new"
     fi
 }
 
@@ -37,7 +36,7 @@ aside() {
     enter keys
     for path; do
         keep "$path"
-        rm -f "$root/$path"
+        discard "$root/$path"
     done
 }
 
@@ -50,9 +49,9 @@ files_back() {
     cd "$kept/files"
     find . -type f ! -name '*.keeping' | while read -r path; do
         cp --preserve "$path" "$root/$path.new"
-        mv -f "$root/$path.new" "$root/$path"
+        replace "$root/$path.new" "$root/$path"
     done
-    test ! -e "$kept/new" || while read -r path; do rm -f "$root/$path"; done <"$kept/new"
+    test ! -e "$kept/new" || while read -r path; do discard "$root/$path"; done <"$kept/new"
     cd /
 }
 

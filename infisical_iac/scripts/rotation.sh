@@ -81,8 +81,7 @@ switch() {
     enter switching
     if [ -e "$place.next" ]; then
         store "$place.old" <"$place"
-        mv -f "$place.next" "$place"
-        sync "$root/keys"
+        replace "$place.next" "$place"
     fi
     enter switched
 }
@@ -124,9 +123,8 @@ back() {
     if [ -e "$place.old" ]; then
         # A cluster's database is asked with it to take the old one.
         store "$place.next" <"$place"
-        mv -f "$place.old" "$place"
+        replace "$place.old" "$place"
     fi
-    sync "$root/keys"
     enter back
 }
 
@@ -139,7 +137,7 @@ end() {
         ;;
     *) fail "the rotation is $phase, and has no end yet" ;;
     esac
-    rm -f "$place".next* "$place".old*
+    discard "$place".next* "$place".old*
     rm -f "$here/state"
 }
 

@@ -60,7 +60,7 @@ back() {
         stop
         found=$(containers)
         test -z "$found" || docker rm $found >/dev/null
-        rm -f "$root/compose.yaml"
+        discard "$root/compose.yaml"
         # What took over may have been written to since.
         if [ "$phase" = leaving ]; then
             holds "$(given_up)" || ! holds "$main" || put_aside "$(given_up)"

@@ -57,7 +57,10 @@ switch() {
     exchange "$(aside_name)"
     # It takes a while to end these, and nobody has to wait for that.
     without_containers postgres redis
-    test ! -e "$root/compose.yaml" || mv "$root/compose.yaml" "$here/compose.yaml"
+    if [ -e "$root/compose.yaml" ]; then
+        store "$here/compose.yaml" <"$root/compose.yaml"
+        discard "$root/compose.yaml"
+    fi
     enter switched
 }
 
@@ -77,7 +80,7 @@ back() {
     *)
         enter backing
         without_ways_in
-        rm -f "$root/stack.yaml" "$root/stack.json"
+        discard "$root/stack.yaml" "$root/stack.json"
         test -e "$root/compose.yaml" || ! test -e "$here/compose.yaml" ||
             store "$root/compose.yaml" <"$here/compose.yaml"
         ;;

@@ -21,7 +21,7 @@ take() {
     mkdir -p "$work/new" "$root"
     base64 --decode | tar --extract --gzip --directory "$work/new"
     # Until all is in its place, the host has none of the serials.
-    rm -f "$root/serial" "$root/led"
+    discard "$root/serial" "$root/led"
     (cd "$work/new" && find . -type f) | sed 's,^\./,,' | while IFS= read -r path; do
         cmp -s "$work/new/$path" "$root/$path" || put "$path"
     done
@@ -37,14 +37,14 @@ put() {
     test ! -e "$root/$1" || aside "$1"
     mkdir -p "$(dirname "$root/$1")"
     cp --preserve=mode "$work/new/$1" "$root/$1.new"
-    sync "$root/$1.new"
-    mv -f "$root/$1.new" "$root/$1"
+    replace "$root/$1.new" "$root/$1"
 }
 
 aside() {
     mkdir -p "$(dirname "$before/$1")"
     # An earlier taking of this serial, or another cluster's, may have put one there.
     mv -f --backup=numbered "$root/$1" "$before/$1"
+    sync "$(dirname "$before/$1")" "$(dirname "$root/$1")"
 }
 
 let_go() {

@@ -41,6 +41,7 @@ arm() {
     systemctl --quiet enable "$name.service"
     sync "$commands.new" "$service"
     mv -f "$commands.new" "$commands"
+    sync "$state" "$(dirname "$service")" "$(dirname "$wanted")"
     systemd-run --quiet --unit "$name.service" --on-active "$2" --timer-property AccuracySec=1s
 }
 
@@ -49,6 +50,7 @@ keep() {
         echo "the host has taken it back already" >&2
         exit 1
     fi
+    sync "$state"
     forget
 }
 

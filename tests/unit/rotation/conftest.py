@@ -52,6 +52,11 @@ def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
     monkeypatch.setattr(nodes, "known", lambda: site().cluster)
     monkeypatch.setattr(share, "spread", lambda _: host.run("spread", doing="share"))
     monkeypatch.setattr(repositories, "write", lambda path, _: host.steps.append(f"write {path}"))
+    monkeypatch.setattr(
+        repositories,
+        "remove",
+        lambda *paths, doing: host.steps.append(f"rm -f {' '.join(paths)}"),
+    )
     said = host.run
     monkeypatch.setattr(
         repositories,

@@ -1,0 +1,131 @@
+"""Files whose change must outlive a power cut: each changed folder is flushed to the disk."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.delivery.remote_file import RemoteFile
+from infisical_iac.operations import remote
+from infisical_iac.rendering import script_file
+from infisical_iac.workspace.targets import FileTarget
+from tests.unit.held import HELD
+
+# Notes what was done, and does it.
+_TOOL = """#!/bin/sh
+echo "{name} $*" >>"$NOTES"
+test {name} = sync || exec /bin/{name} "$@"
+"""
+
+
+class _Disk:
+    """Runs commands whose `mv`, `rm` and `sync` are noted."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "root"
+        self.root.mkdir()
+        self._notes = directory / "notes"
+        self._tools = directory / "tools"
+        self._tools.mkdir()
+        for name in ("mv", "rm", "sync"):
+            tool = self._tools / name
+            tool.write_text(_TOOL.format(name=name))
+            tool.chmod(0o755)
+
+    def run(self, command: str, *, doing: str = "", stdin: str | None = None) -> str:
+        done = subprocess.run(
+            ["sh", "-c", command],
+            input=stdin or "",
+            env={"PATH": f"{self._tools}:{os.environ['PATH']}", "NOTES": str(self._notes)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def script(self, *steps: str) -> None:
+        """Run steps with what the scripts of a restore have."""
+        text = script_file("basics") + script_file("restoring")
+        text = text.replace("root=/etc/infisical", f"root={self.root}")
+        self.run("\n".join((text, *steps)))
+
+    def steps(self) -> list[tuple[str, str]]:
+        """Return each tool with its last argument, by its path below the root."""
+        lines = [line.split() for line in self._notes.read_text().splitlines()]
+        return [(line[0], os.path.relpath(line[-1], self.root)) for line in lines]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> _Disk:
+    return _Disk(tmp_path)
+
+
+_REPLACED: Sequence[tuple[str, str]] = [
+    ("sync", "keys/one.new"),
+    ("mv", "keys/one"),
+    ("sync", "keys"),
+]
+_REMOVED: Sequence[tuple[str, str]] = [("rm", "keys/one"), ("sync", "keys")]
+
+
+def test_a_written_file_stays_in_its_place(disk: _Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "run", disk.run)
+    remote.write(f"{disk.root}/keys/one", "fake")
+    assert disk.steps() == _REPLACED
+    assert (disk.root / "keys" / "one").read_text() == "fake"
+
+
+def test_a_removed_file_does_not_come_back(disk: _Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "run", disk.run)
+    (disk.root / "keys").mkdir()
+    (disk.root / "keys" / "one").write_text("fake")
+    remote.remove(f"{disk.root}/keys/one", doing="remove it")
+    assert disk.steps() == _REMOVED
+    remote.remove(f"{disk.root}/of-no-folder/one", doing="remove it")
+
+
+def test_a_delivered_credential_stays_in_its_place(
+    disk: _Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before it is revoked next."""
+    (disk.root / "keys").mkdir()
+    file = RemoteFile(FileTarget(host="deploy@192.0.2.1", path=f"{disk.root}/keys/one"))
+    differs = iter((True, False))
+    monkeypatch.setattr(file, "differs", lambda _: next(differs))
+    monkeypatch.setattr(file, "_run", lambda command, stdin: disk.run(command, stdin=stdin))
+    assert file.deliver(HELD)
+    assert disk.steps()[-3:] == _REPLACED
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (("echo fake | store $root/keys/one",), _REPLACED),
+        ((": >$root/keys/one", "discard $root/keys/one"), _REMOVED),
+        (
+            (": >$root/keys/one", "kept=$root/kept", "keep keys/one"),
+            [("mv", "kept/files/keys/one"), ("sync", "kept/files/keys")],
+        ),
+        (
+            ("kept=$root/kept", "mkdir $kept", "keep keys/one"),
+            [("sync", "kept/new.new"), ("mv", "kept/new"), ("sync", "kept")],
+        ),
+        (
+            (
+                "kept=$root/kept",
+                "mkdir -p $kept/files/keys",
+                "echo fake >$kept/files/keys/one",
+                "files_back",
+            ),
+            [("mv", "keys/one"), ("sync", "keys")],
+        ),
+    ],
+)
+def test_what_a_script_changes_outlives_a_power_cut(
+    disk: _Disk, steps: tuple[str, ...], expected: list[tuple[str, str]]
+) -> None:
+    (disk.root / "keys").mkdir()
+    disk.script(*steps)
+    assert [step for step in disk.steps() if step in expected] == list(expected)
