@@ -43,6 +43,9 @@ redis_image = "redis:8.2.3"
 topology = "single"
 # Of each host of a cluster: the address at which the others reach it; empty to find it.
 cluster_address = ""
+# "required" refuses a cluster on kernels that can't encrypt the networks between its hosts;
+# "optional" accepts that secrets pass between the hosts in clear.
+overlay_encryption = "required"
 # How many of Infisical a cluster runs, on as many hosts as there are.
 infisical_replicas = 3
 # What only a cluster runs, pinned: PostgreSQL 17 with Patroni (Spilo), etcd and HAProxy.

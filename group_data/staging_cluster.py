@@ -26,6 +26,8 @@ ingress = _ingress.get("ingress", "none")
 site_url = _ingress.get("site_url", "http://127.0.0.1:8080")
 tls_certificate = _ingress.get("tls_certificate", "")
 tls_key = _ingress.get("tls_key", "")
+# The kernel that the hosts share lacks ESP.
+overlay_encryption = "optional"
 firewall = "on"
 # It takes half a minute to install, on each host.
 fail2ban = "off"
@@ -41,6 +43,7 @@ __all__ = [
     "haproxy_image",
     "infisical_cpus",
     "infisical_memory",
+    "overlay_encryption",
     "patroni_image",
     "postgres_memory",
     "redis_memory",

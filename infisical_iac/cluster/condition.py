@@ -33,6 +33,7 @@ def rows(
         _postgres(nodes),
         _etcd(nodes),
         _redis(nodes),
+        *_overlay(nodes, settings),
         _fullest(nodes),
         _certificate(nodes, settings, now),
         *single.credentials(nodes[lead].condition, now),
@@ -132,6 +133,16 @@ def _redis(nodes: Nodes) -> Row:
     text = f"{there}, {replicas} replicas; {agree} of {DATA_NODES} sentinels name {named}"
     ok = (len(masters), replicas, agree) == (1, DATA_NODES - 1, DATA_NODES)
     return Row("Redis", text, ok)
+
+
+def _overlay(nodes: Nodes, settings: Settings) -> Iterator[Row]:
+    """The network between the hosts, if any node knows of it: what is in clear there."""
+    known = {node.overlay for node in nodes.values()} - {""}
+    if known == {"encrypted"}:
+        yield Row("Overlay", "encrypted between the hosts")
+    elif known:
+        text = "not encrypted: what the services say to each other between hosts is in clear"
+        yield Row("Overlay", text, ok=settings.overlay_encryption == "optional")
 
 
 def _fullest(nodes: Nodes) -> Row:

@@ -56,6 +56,8 @@ class NodeState:
         postgres: `primary`, `standby`, or `silent`; empty where none runs. Likewise `etcd`, which
             is `healthy` or not, `redis`, which is `master` or `slave`, and `sentinel`, which is the
             name of the master.
+        overlay: `encrypted` or `plain`, as the network is made that requests take to Infisical;
+            empty where the node knows of none.
     """
 
     condition: ConditionState = field(default_factory=ConditionState)
@@ -67,6 +69,7 @@ class NodeState:
     etcd: str = ""
     redis: str = ""
     sentinel: str = ""
+    overlay: str = ""
 
 
 Nodes = Mapping[str, NodeState]

@@ -48,6 +48,19 @@ def refuse(settings: Settings) -> None:
         )
 
 
+def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:
+    """Raise ClusterRefused if a kernel can't encrypt the networks between hosts, and it has to."""
+    if cluster.esp or settings.overlay_encryption == "optional":
+        return
+    lacking = [node.name for node in cluster.nodes if "esp" in node.lacks]
+    raise ClusterRefused(
+        f"the kernel of {' and '.join(lacking)} can't encrypt the networks between the hosts "
+        "(it lacks ESP with AES-GCM, or both xt_bpf and xt_u32), so that secrets would pass "
+        "between them in clear: use a kernel that can (docs/swarm.md), or accept it with "
+        "overlay_encryption = 'optional'"
+    )
+
+
 def refuse_overlapping(cluster: Cluster) -> None:
     """Raise ClusterRefused if a host that is yet to join has its address in the stack's networks.
 
@@ -74,8 +87,14 @@ def refuse_undecided(cluster: Cluster) -> None:
     )
 
 
-def notes(settings: Settings) -> Iterator[str]:
-    """What is allowed, and open to others if nobody else sees to it."""
+def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
+    """Yield what the settings allow, and others can read or reach if nobody else prevents it."""
+    if not cluster.esp:
+        yield (
+            "setting 'overlay_encryption' is 'optional', and not every kernel can encrypt the "
+            "networks between the hosts: what the services say to each other is in clear there "
+            "(docs/swarm.md)"
+        )
     if settings.firewall == "off":
         yield (
             "setting 'firewall' is 'off', and Swarm publishes a port on all addresses of a host: "

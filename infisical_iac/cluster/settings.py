@@ -14,6 +14,7 @@ class ClusterSettings(BaseModel):
 
     topology: Literal["single", "swarm"]
     cluster_address: str
+    overlay_encryption: Literal["required", "optional"]
     infisical_replicas: int
     patroni_image: str
     etcd_image: str

@@ -54,6 +54,7 @@ def preflight(
     *,
     restoring: bool = False,
     scaling: bool = False,
+    leaving: bool = False,
     check: Callable[[Cluster], None] | None = clusters.refuse_single,
 ) -> Preflight:
     """Check the settings, the workspace file, the environment and the host, and lock it.
@@ -62,6 +63,7 @@ def preflight(
         restoring: whether this is a restore, which alone may go on while one is under way.
         scaling: whether this is a move between a single host and a cluster, which alone may go
             on while one is under way.
+        leaving: whether Infisical leaves the cluster, which may then be one that is refused else.
         check: raises a UserError where a cluster is not what the run is for; None if any will do.
 
     Raises Refusal, one sentence, with nothing changed.
@@ -74,7 +76,7 @@ def preflight(
         without_delay(host)
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
-        cluster = _cluster(settings, check)
+        cluster = _cluster(settings, check, leaving=leaving)
         refusal.refuse(settings, machine)
         if engine.not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
@@ -101,17 +103,21 @@ def preflight(
     return Preflight(settings, workspace, machine, password, cluster)
 
 
-def _cluster(settings: Settings, check: Callable[[Cluster], None] | None) -> Cluster | None:
+def _cluster(
+    settings: Settings, check: Callable[[Cluster], None] | None, *, leaving: bool
+) -> Cluster | None:
     if nodes.topology() == "single":
         return None
     clusters.refuse(settings)
     cluster = nodes.known()
     clusters.refuse_overlapping(cluster)
     clusters.refuse_undecided(cluster)
+    if not leaving:
+        clusters.refuse_unencrypted(cluster, settings)
     if check:
         check(cluster)
     if cluster.leads:
-        journal.current().shown.extend([*cluster.notes, *clusters.notes(settings)])
+        journal.current().shown.extend([*cluster.notes, *clusters.notes(settings, cluster)])
     return cluster
 
 

@@ -52,7 +52,7 @@ def scaling_in(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-in"
-    known = preflight(scaling=True, check=None if switched else refuse_move_in)
+    known = preflight(scaling=True, leaving=True, check=None if switched else refuse_move_in)
     move_in(known=known, switched=switched)
     prove(known=known, direction="in")
     dissolve(known=known)

@@ -21,7 +21,7 @@ class NodeCondition(FactBase[NodeState]):
         members: list[Member] = []
         tasks: dict[str, list[Running]] = {}
         copies: list[Copy] = []
-        said = {"postgres": "", "etcd": "", "redis": "", "sentinel": ""}
+        said = {"postgres": "", "etcd": "", "redis": "", "sentinel": "", "overlay": ""}
         for line in output:
             match line.split():
                 case ["member", name, status, availability, manager, number]:
@@ -30,7 +30,7 @@ class NodeCondition(FactBase[NodeState]):
                     tasks.setdefault(_role(service), []).append(Running(image, status, health))
                 case ["replica", name, state, sync, behind]:
                     copies.append(Copy(name, state, sync, int(behind)))
-                case [("postgres" | "etcd" | "redis" | "sentinel") as what, word]:
+                case ["postgres" | "etcd" | "redis" | "sentinel" | "overlay" as what, word]:
                     said[what] = word
         log = "\n".join(line.removeprefix("log ") for line in output if line.startswith("log "))
         return NodeState(

@@ -11,6 +11,7 @@
 #   etcd <healthy|unhealthy>                          what the member here says of itself
 #   redis <master|slave>                              what the Redis here is
 #   sentinel <name>                                   which is the master, as the sentinel here sees it
+#   overlay <encrypted|plain>                         the network that requests take to Infisical
 #   log <JSON>                                        a line of the audit log
 . ./status.sh
 . ./containers.sh
@@ -48,5 +49,8 @@ export REDISCLI_AUTH
 echo "redis $(in_container redis redis-cli role | head -n 1)"
 echo "sentinel $(in_container sentinel redis-cli -p 26379 sentinel get-master-addr-by-name infisical |
     head -n 1)"
+docker network inspect --format '{{ json .Options }}' infisical-edge 2>/dev/null | sed '
+    s/.*"encrypted".*/overlay encrypted/
+    s/^{.*/overlay plain/'
 sed 's/^/log /' /var/log/infisical-iac/audit.jsonl 2>/dev/null
 true

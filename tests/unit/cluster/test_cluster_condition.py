@@ -79,6 +79,22 @@ def test_a_cluster_where_all_is_well(nodes: dict[str, NodeState], settings: Sett
     assert found["Disk"].text == "one: 20.0 of 40.0 GB free"
 
 
+@pytest.mark.parametrize(
+    ("overlay", "chosen", "text", "ok"),
+    [
+        ("encrypted", "required", "encrypted between the hosts", True),
+        ("plain", "required", "not encrypted: what the services say", False),
+        ("plain", "optional", "not encrypted: what the services say", True),
+    ],
+)
+def test_an_overlay_in_clear_is_healthy_only_if_the_settings_accept_it(
+    nodes: dict[str, NodeState], overlay: str, chosen: str, text: str, ok: bool
+) -> None:
+    settings = settings_of(topology="swarm", ingress="none", overlay_encryption=chosen)
+    row = _rows(_changed(nodes, "two", overlay=overlay), settings)["Overlay"]
+    assert (row.text.startswith(text), row.ok) == (True, ok)
+
+
 def test_backups_that_only_a_node_which_is_away_may_know_of_are_told_so(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:

@@ -15,7 +15,9 @@ from infisical_iac.cluster.refusal import (
     refuse_move_out,
     refuse_overlapping,
     refuse_single,
+    refuse_unencrypted,
 )
+from infisical_iac.facts.swarm_state import SwarmState
 from tests.unit.cluster.looks import bare, member, settled, three, three_bare, told
 from tests.unit.settings_of import settings_of
 
@@ -44,10 +46,34 @@ def test_a_way_in_that_three_hosts_can_not_have_is_refused(
 
 def test_a_cluster_without_the_firewall_is_told_what_is_open_then() -> None:
     chosen = {"topology": "swarm", "ingress": "none"}
-    assert [*notes(settings_of(**chosen))] == []
-    [note] = notes(settings_of(**chosen, firewall="off", http_port=8081))
+    assert [*notes(settings_of(**chosen), told(three()))] == []
+    [note] = notes(settings_of(**chosen, firewall="off", http_port=8081), told(three()))
     assert note.startswith("setting 'firewall' is 'off', and Swarm publishes a port on all")
     assert "have another firewall drop 8081/tcp, which is Infisical without TLS" in note
+
+
+@pytest.mark.parametrize("looks", [three_bare(), three()])
+def test_kernels_that_can_not_encrypt_the_overlay_are_refused_unless_accepted(
+    looks: dict[str, SwarmState],
+) -> None:
+    required = settings_of(topology="swarm", ingress="none")
+    optional = settings_of(topology="swarm", ingress="none", overlay_encryption="optional")
+    refuse_unencrypted(told(looks), required)
+    looks["two"] = replace(looks["two"], esp=False)
+    with pytest.raises(ClusterRefused, match="the kernel of two can't encrypt") as refused:
+        refuse_unencrypted(told(looks), required)
+    assert "or accept it with overlay_encryption = 'optional'" in str(refused.value)
+    refuse_unencrypted(told(looks), optional)
+    [note] = notes(optional, told(looks))
+    assert note.startswith("setting 'overlay_encryption' is 'optional', and not every kernel can")
+
+
+def test_a_kernel_without_esp_that_is_unreachable_is_refused_as_before() -> None:
+    away = member(3, "three", down=True, lacks="esp")
+    looks = settled(member(1, "one"), member(2, "two"), away)
+    del looks["three"]
+    with pytest.raises(ClusterRefused, match="the kernel of three can't encrypt"):
+        refuse_unencrypted(told(looks), settings_of(topology="swarm", ingress="none"))
 
 
 def test_hosts_of_one_inventory_have_one_topology() -> None:

@@ -28,6 +28,7 @@ case "$*" in
     ;;
 "ps --quiet"*"com.docker.stack.namespace=infisical") echo id ;;
 inspect*) echo "task infisical_postgres-1 staging/patroni:17 running healthy" ;;
+"network inspect"*) cat "$(dirname "$0")/network" ;;
 exec*psql*)
     echo "postgres primary"
     echo "replica postgres-2 streaming sync 0"
@@ -68,6 +69,21 @@ def test_a_node_tells_all_that_its_condition_is_made_of(programs: Path) -> None:
     said = (found.postgres, found.etcd, found.redis, found.sentinel)
     assert said == ("primary", "healthy", "master", "redis-1")
     assert found.condition.disk_size_gb > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ('{"com.docker.network.driver.mtu":"1350","encrypted":""}', "encrypted"),
+        ('{"com.docker.network.driver.mtu":"1350"}', "plain"),
+        ("", ""),
+    ],
+)
+def test_a_node_tells_whether_the_overlay_is_encrypted(
+    programs: Path, options: str, told: str
+) -> None:
+    (programs / "network").write_text(f"{options}\n")
+    assert NodeCondition().process(_run(programs)).overlay == told
 
 
 @pytest.mark.parametrize(
