@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pyinfra import logger
 from pyinfra.context import host
 
-from infisical_iac.errors import UserError
 from infisical_iac.facts.machine import Machine
 from infisical_iac.facts.stack import Stack
 from infisical_iac.operations import (
@@ -25,6 +24,7 @@ from infisical_iac.operations import (
 )
 from infisical_iac.operations.changeover import Changeover
 from infisical_iac.operations.cluster_site import Site
+from infisical_iac.operations.gate import Unusable
 from infisical_iac.recovery import manifest
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade.path import Images, UpgradeError
@@ -141,14 +141,19 @@ class _OnCluster(Changeover):
     def back(self) -> str:
         self.step("back", doing="bring the old data back")
         self._roll_out(self.was)
+        port = self.settings.http_port
         try:
-            self._passed(same_data=True)
-        except UserError as error:
+            told, deleted = gate.usable(self.settings, self.project, self.before, port=port)
+        except Unusable as error:
             return self._revert(error)
-        return "with all data"
+        if deleted:
+            # A migration may have deleted what is in there.
+            self.step("keep", doing="keep the dump of before")
+            told.append(f"the data of before are kept as the release {self.unfinished.release}")
+        return f"with all data ({'; '.join(told)})" if told else "with all data"
 
-    def _revert(self, reason: UserError) -> str:
-        """The data of before take the place of those that the old version can't use."""
+    def _revert(self, reason: Unusable) -> str:
+        """Put the data of before in the place of those that the old version can't use."""
         logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
         then = self.take(self.unfinished.release)
         manifest.refuse_difference(then, self.load())

@@ -1,7 +1,9 @@
 """The gate that a change of version has to pass: logins, secrets, canary, the public address."""
 
+import re
 import shlex
-from collections.abc import Mapping
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,15 +14,26 @@ from infisical_iac.api.parallel import gather
 from infisical_iac.errors import UserError
 from infisical_iac.operations import session
 from infisical_iac.operations.remote import CommandFailed, run
+from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
-from infisical_iac.upgrade.reading import Secret, Secrets, lost, secret
+from infisical_iac.upgrade import reading
+from infisical_iac.upgrade.reading import Differences, Secrets, secret
 from infisical_iac.workspace import canary
+from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
 
 _PUBLIC_SECONDS = 10
+# How often, and every how many seconds, data are read before they are given up for unusable.
+_ATTEMPTS, _PAUSE = 3, 10
+# What a server answers whose database or key does not fit, and nothing that it was asked.
+_OF_DATA = (400, 500)
 
 
 class GateError(UserError):
     """What runs now does not do what must be done before it is kept."""
+
+
+class Unusable(UserError):
+    """What runs now can't use the data that it has."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ def before(settings: Settings, project: str, port: int, *, same_way: bool = True
         if not session.works(port):
             return None
         client = session.deployer(port)
-        secrets = _secrets(client, project)
+        secrets = _read(client, project).secrets
         return Before(secrets, _public(settings.site_url), canary.lives(client), same_way)
     except UserError:
         return None
@@ -82,15 +95,77 @@ def passed(
     told = _reached(settings.site_url, then)
     if client is None:
         return [*told, "The deployer could not log in before the change: no secret was read."]
-    found = _secrets(client, project)
-    gone = lost(then.secrets, found) if then and same_data else []
-    if gone:
-        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
-        raise GateError(f"secrets can't be read as before: {', '.join(gone[:3])}{more}")
+    try:
+        found = _read(client, project)
+    except ApiError as error:
+        raise GateError(f"the secrets can't be read: {error.message}") from None
+    if then and same_data:
+        told += _refuse_difference(_compare(settings, then.secrets, found))
     alive = _canary(client, then if same_data else None)
     told += [] if alive else [canary.NONE]
-    number = f"{len(found)} secret{'' if len(found) == 1 else 's'}{' and the canary' * alive}"
+    count = len(found.secrets)
+    number = f"{count} secret{'' if count == 1 else 's'}{' and the canary' * alive}"
     return [*told, f"Read as before: {number}."] if same_data else told
+
+
+def usable(
+    settings: Settings, project: str, then: Before | None, *, port: int
+) -> tuple[list[str], bool]:
+    """Read all data with what ran before, which serves them again.
+
+    Raises Unusable where it can't read what is there, again and again while its database answers;
+    another UserError where nothing can be said of the data. Secrets that are gone, a login that is
+    refused and an altered canary are no reason to put other data in the place of these: each may be
+    somebody's doing since.
+
+    Returns:
+        What is to be said of the data, and whether secrets are gone that were there before.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _used(settings, project, then, port)
+        except UserError:
+            time.sleep(_PAUSE)
+    return _used(settings, project, then, port)
+
+
+def _used(
+    settings: Settings, project: str, then: Before | None, port: int
+) -> tuple[list[str], bool]:
+    session.forget()
+    told = []
+    try:
+        client = _anybody(port)
+        found = _read(client, project)
+        alive = canary.lives(client)
+        if then and then.canary and not alive:
+            told.append("the canary is gone")
+    except session.NotBootstrapped as error:
+        return [f"no secret was read: {error}"], False
+    except ApiError as error:
+        return [_refused(settings, error)], False
+    except CanaryUnreadable as error:
+        return [_refused(settings, error.reason)], False
+    except CanaryAltered as error:
+        told.append(str(error))
+    differences = _compare(settings, then.secrets if then else {}, found)
+    if differences.unreadable:
+        what = reading.named(differences.unreadable)
+        raise Unusable(f"secrets can't be read as before: {what}")
+    if differences.deleted:
+        told.append(f"deleted since: {reading.named(differences.deleted)}")
+    return told, bool(differences.deleted)
+
+
+def _refused(settings: Settings, error: ApiError) -> str:
+    """Return what is to be said of an answer that may be due to somebody, and raise for others."""
+    if error.status in _OF_DATA:
+        # Raises where the database does not answer, as after the loss of its primary.
+        _ask(settings, "migrations", doing="see that the database answers")
+        raise Unusable(f"the secrets can't be read: {error.message}")
+    if error.status == 429 or error.status >= 500:
+        raise error
+    return f"no secret was read: {error}"
 
 
 def _canary(client: Client, then: Before | None) -> bool:
@@ -101,33 +176,86 @@ def _canary(client: Client, then: Before | None) -> bool:
 
 
 def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
-    """Whoever can log in: older data may not know the deployer's secret of today."""
+    """Return the client of a deployer, or of anybody if that need not log in."""
     try:
-        return session.deployer(port)
+        return session.deployer(port) if deployer or not needed else _anybody(port)
     except session.NotBootstrapped as error:
         if not needed:
             return None
-        if deployer:
-            raise GateError(f"the deployer can't log in: {error}") from None
-    return session.administrator(port)
+        if not deployer:
+            raise
+        raise GateError(f"the deployer can't log in: {error}") from None
 
 
-def _secrets(client: Client, slug: str) -> Mapping[str, Secret]:
+def _anybody(port: int) -> Client:
+    """Return who can log in: older data may not know the deployer's secret of today."""
+    try:
+        return session.deployer(port)
+    except session.NotBootstrapped:
+        return session.administrator(port)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Secrets by their ids, and the environments that wait for their deletion."""
+
+    secrets: Secrets
+    closed: frozenset[str] = frozenset()
+
+
+def _read(client: Client, slug: str) -> _Read:
+    """Read every secret of a project. Raises ApiError or Unreachable."""
     project = contents.project(client, slug)
     if project is None:
-        return {}
+        return _Read({})
     environments, client = [each["slug"] for each in project["environments"]], client.patient()
-    try:
-        listed = gather(
-            [partial(contents.secrets, client, project["id"], each) for each in environments]
-        )
-    except ApiError as error:
-        raise GateError(f"the secrets can't be read: {error.message}") from None
-    return {
+    listed = gather(
+        [partial(contents.secrets, client, project["id"], each) for each in environments]
+    )
+    found = {
         each["id"]: secret(environment, each)
         for environment, secrets in zip(environments, listed, strict=True)
         for each in secrets
     }
+    closed = {each["slug"] for each in project.get("deletedEnvironments", ())}
+    return _Read(found, frozenset(closed - {*environments}))
+
+
+def _compare(settings: Settings, before: Secrets, found: _Read) -> Differences:
+    present = _present(settings, before.keys() - found.secrets.keys())
+    return reading.compare(before, found.secrets, present=present, closed=found.closed)
+
+
+def _present(settings: Settings, ids: Collection[str]) -> set[str]:
+    """Return those of the secrets of which the database has a row. Raises CommandFailed.
+
+    A deletion removes it, whatever version of Infisical does it.
+    """
+    if not ids:
+        return set()
+    # What SQL would have to quote is not asked for, and so is not taken for deleted.
+    odd = {each for each in ids if not re.fullmatch("[0-9A-Za-z-]{1,64}", each)}
+    doing = "see which secrets the database has"
+    stdin = "".join(f"{each}\n" for each in ids)
+    return odd | set(_ask(settings, "present", doing=doing, stdin=stdin).split())
+
+
+def _ask(settings: Settings, what: str, *, doing: str, stdin: str | None = None) -> str:
+    """Return what releases.sh knows of the database. Raises CommandFailed."""
+    # While data move, the host has a database of each topology.
+    command = f"TOPOLOGY={settings.topology} {script('releases', what)}"
+    return run(command, doing=doing, stdin=stdin)
+
+
+def _refuse_difference(found: Differences) -> list[str]:
+    if found.unreadable:
+        raise GateError(f"secrets can't be read as before: {reading.named(found.unreadable)}")
+    if found.is_damage:
+        raise GateError(
+            f"{len(found.deleted)} of {found.of.total()} secrets are deleted: "
+            f"{reading.named(found.deleted)}; if that was somebody, run again"
+        )
+    return [f"Deleted meanwhile: {reading.named(found.deleted)}."] if found.deleted else []
 
 
 def _reached(url: str, then: Before | None) -> list[str]:

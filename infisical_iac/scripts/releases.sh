@@ -6,6 +6,7 @@
 #   releases.sh room                "<device> <free KiB>" of Docker's images, of its volumes, which may
 #                                   be on a data volume, and of releases; then what the database takes
 #   releases.sh migrations          how many the database has had
+#   releases.sh present             those of the ids of secrets on standard input that it has
 #   releases.sh make <release>      makes one of what runs, but for its dump
 #   releases.sh list                for release.py
 #   releases.sh reset <release>     gives its images their names back; prints those that are gone
@@ -75,6 +76,14 @@ room() {
 migrations() {
     find_database
     echo "SELECT count(*) FROM infisical_migrations" | sql
+}
+
+# What is no id of a secret is passed over.
+present() {
+    wanted=$(grep -xE '[0-9A-Za-z-]{1,64}' | sed "s/.*/'&'/" | paste -sd , -)
+    test -n "$wanted" || return 0
+    find_database
+    echo "SELECT id FROM secrets_v2 WHERE id::text IN ($wanted)" | sql
 }
 
 make() {

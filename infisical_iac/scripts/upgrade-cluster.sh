@@ -12,6 +12,8 @@
 #                                       there; phase swapped
 #   upgrade-cluster.sh back             the old data are in their place, as far as they were moved;
 #                                       phase backing, then back
+#   upgrade-cluster.sh keep             the dump of the release stays though the old data are back, for
+#                                       secrets are gone that are in it
 #   upgrade-cluster.sh revert           the old version can't use the data that are there any more:
 #                                       those of the release take their place, which move aside, and
 #                                       it prints where to
@@ -59,6 +61,11 @@ back() {
     enter back
 }
 
+keep() {
+    current
+    echo "$target" | store "$of_release/kept"
+}
+
 # Those that move aside hold what was written since the dump.
 revert() {
     current
@@ -78,7 +85,7 @@ end() {
         enter proven
         drop "$(aside_name)"
         ;;
-    back) rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
+    back) test -e "$of_release/kept" || rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
     *) fail "the change of version is $phase, and has no end yet" ;;
     esac
     drop "$new"

@@ -45,6 +45,18 @@ class CanaryError(UserError):
     """The canary is not as it was made, or can't be read."""
 
 
+class CanaryAltered(CanaryError):
+    """The canary reads, and is another text."""
+
+
+class CanaryUnreadable(CanaryError):
+    """The server does not give the canary, for a `reason`."""
+
+    def __init__(self, reason: ApiError) -> None:
+        super().__init__(f"the canary, {_WHAT}, can't be read: {reason.message}")
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Canary:
     """What is there: its project as the workspace knows projects, and the text, None if missing."""
@@ -71,7 +83,7 @@ def look(client: Client, admin_email: str) -> Canary:
             [partial(_text, client, project), partial(memberships, client, project["id"])]
         )
     except ApiError as error:
-        raise _unreadable(error) from None
+        raise CanaryUnreadable(error) from None
     place = Actual(
         "",
         ProjectState(project["id"], project["name"], bool(project["hasDeleteProtection"])),
@@ -112,17 +124,13 @@ def lives(client: Client) -> bool:
         project = contents.project(client, SLUG)
         text = _text(client, project) if project else None
     except ApiError as error:
-        raise _unreadable(error) from None
+        raise CanaryUnreadable(error) from None
     if text not in (None, VALUE):
-        raise CanaryError(
+        raise CanaryAltered(
             f"the canary was altered, for {_WHAT} is not {VALUE!r}: if somebody has changed it, "
             "set it back in Infisical; else secrets are not decrypted to what they were"
         )
     return text is not None
-
-
-def _unreadable(error: ApiError) -> CanaryError:
-    return CanaryError(f"the canary, {_WHAT}, can't be read: {error.message}")
 
 
 def _text(client: Client, project: Json) -> str | None:

@@ -17,7 +17,7 @@ from infisical_iac.operations.changeover import ChangeFailed, Changeover
 from infisical_iac.operations.cluster_change import Change
 from infisical_iac.operations.cluster_rollout import RolloutError
 from infisical_iac.operations.cluster_site import Site
-from infisical_iac.operations.gate import GateError
+from infisical_iac.operations.gate import GateError, Unusable
 from infisical_iac.recovery.manifest import Manifest
 from infisical_iac.upgrade.path import Images
 from infisical_iac.upgrade.release import Release, Unfinished
@@ -35,12 +35,13 @@ class _Lead:
     def __init__(self) -> None:
         self.steps: list[str] = []
         self.failing: list[str] = []
+        self.deleted: list[str] = []
 
     def _note(self, step: str) -> None:
         self.steps.append(step)
         if step in self.failing:
             self.failing.remove(step)
-            raise (GateError if step == "gate" else RolloutError)(f"{step} fails")
+            raise {"gate": GateError, "use": Unusable}.get(step, RolloutError)(f"{step} fails")
 
     def script(self, name: str, *arguments: str) -> str:
         return arguments[0] if name == "upgrade-cluster" else name
@@ -56,6 +57,10 @@ class _Lead:
     def passed(self, *_: object, **__: object) -> list[str]:
         self._note("gate")
         return ["Read as before: 1 secret."]
+
+    def usable(self, *_: object, **__: object) -> tuple[list[str], bool]:
+        self._note("use")
+        return self.deleted, bool(self.deleted)
 
 
 @pytest.fixture
@@ -76,6 +81,7 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
     monkeypatch.setattr(session, "api", lambda _: _Answering())
     monkeypatch.setattr(gate, "before", lambda *_: None)
     monkeypatch.setattr(gate, "passed", made.passed)
+    monkeypatch.setattr(gate, "usable", made.usable)
     return made
 
 
@@ -96,7 +102,7 @@ def _upgrade() -> list[str]:
 
 
 _UP = ["begin", "backup-dump", "roll", "roll out v0.166.0"]
-_BACK = ["back", "roll out v0.165.16", "gate"]
+_BACK = ["back", "roll out v0.165.16", "use"]
 
 
 def test_an_upgrade_stops_nobody_and_is_proven(lead: _Lead) -> None:
@@ -112,7 +118,7 @@ def test_a_version_that_never_gets_healthy_costs_no_data(lead: _Lead) -> None:
 
 
 def test_data_that_the_old_version_can_not_use_any_more_give_way_to_the_dump(lead: _Lead) -> None:
-    lead.failing = ["gate", "gate"]
+    lead.failing = ["gate", "use"]
     with pytest.raises(
         ChangeFailed,
         match=f"with the data of {_THEN.at}.*written since, are in the database infisical_before_x",
@@ -120,6 +126,29 @@ def test_data_that_the_old_version_can_not_use_any_more_give_way_to_the_dump(lea
         _upgrade()
     revert = ["load", "revert", "roll out v0.165.16", "end"]
     assert lead.steps == [*_UP, "gate", *_BACK, *revert]
+
+
+def test_a_gate_that_fails_beside_usable_data_reverts_nothing(lead: _Lead) -> None:
+    lead.failing = ["gate"]
+    with pytest.raises(ChangeFailed, match=r"v0\.165\.16 serves again with all data; see"):
+        _upgrade()
+    assert lead.steps == [*_UP, "gate", *_BACK, "end"]
+
+
+def test_secrets_that_are_gone_revert_nothing_and_keep_the_dump(lead: _Lead) -> None:
+    lead.failing = ["gate"]
+    lead.deleted = ["deleted since: TOKEN in production:/"]
+    told = r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); see"
+    with pytest.raises(ChangeFailed, match=told):
+        _upgrade()
+    assert lead.steps == [*_UP, "gate", *_BACK, "keep", "end"]
+
+
+def test_data_of_which_nothing_can_be_said_are_left_in_place(lead: _Lead) -> None:
+    lead.failing = ["gate", "roll out v0.165.16"]
+    with pytest.raises(ChangeFailed, match="could not be brought back"):
+        _upgrade()
+    assert lead.steps == [*_UP, "gate", "back", "roll out v0.165.16"]
 
 
 def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> None:

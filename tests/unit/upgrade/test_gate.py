@@ -1,6 +1,8 @@
 """The gate: what a version has to do before it is kept."""
 
 import runpy
+import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -8,7 +10,7 @@ import pytest
 
 from infisical_iac.api.client import Client
 from infisical_iac.operations import gate, session
-from infisical_iac.operations.gate import Before, GateError, passed
+from infisical_iac.operations.gate import Before, GateError, Unusable, passed, usable
 from infisical_iac.operations.remote import CommandFailed
 from infisical_iac.settings import Settings, load
 from infisical_iac.upgrade.reading import Secret
@@ -24,6 +26,15 @@ class World:
 
     def __init__(self) -> None:
         self.value: str | None = "obviously-fake"
+        # By the environment, the names of further secrets by their ids.
+        self.further: dict[str, dict[str, str]] = {"production": {}}
+        self.closed: list[str] = []
+        self.hidden: set[str] = set()
+        self.version = 1
+        self.database: set[str] | None = {"a"}
+        self.administrator = False
+        self.asked: list[str] = []
+        self.waited: list[float] = []
         self.canary: str | None = canary.VALUE
         self.canary_is_readable = True
         self.seconds: dict[str, float] = {}
@@ -44,15 +55,44 @@ class World:
                 return httpx.Response(404, json={"error": "NotFound", "message": "not found"})
             return httpx.Response(200, json={"id": _CANARY, "environments": [{"slug": "prod"}]})
         if "/slug/" in request.url.path:
-            return httpx.Response(200, json={"id": "1", "environments": [{"slug": "production"}]})
+            named = [{"slug": each} for each in self.further if each not in self.closed]
+            closed = [{"slug": each} for each in self.closed]
+            found = {"id": "1", "environments": named, "deletedEnvironments": closed}
+            return httpx.Response(200, json=found)
         project = request.url.params["projectId"]
         self.seconds[project] = request.extensions["timeout"]["read"]
         if project == _CANARY:
             return self._canary()
         if self.value is None:
             return httpx.Response(400, json={"error": "BadRequest", "message": "no such column"})
-        secret = {"id": "a", "secretPath": "/", "secretKey": "TOKEN", "version": 1}
-        return httpx.Response(200, json={"secrets": [{**secret, "secretValue": self.value}]})
+        names = self.further[request.url.params["environment"]]
+        if request.url.params["environment"] == "production":
+            names = {"a": "TOKEN"} | names
+        secrets = [
+            {
+                "id": id,
+                "secretPath": "/",
+                "secretKey": name,
+                "version": self.version,
+                "secretValue": self.value,
+            }
+            for id, name in names.items()
+            if id in (self.database or ()) and id not in self.hidden
+        ]
+        return httpx.Response(200, json={"secrets": secrets})
+
+    def add(self, environment: str, number: int) -> list[str]:
+        """Have further secrets; return their ids."""
+        names = {f"{environment}-{each}": f"KEY_{each}" for each in range(number)}
+        self.further.setdefault(environment, {}).update(names)
+        self.database = {*(self.database or ()), *names}
+        return list(names)
+
+    def person(self, port: int) -> Client:
+        """The client of the administrator, if it can log in."""
+        if not self.administrator:
+            raise session.NotBootstrapped("the password is refused")
+        return Client(f"http://127.0.0.1:{port}", httpx.MockTransport(self.answer))
 
     def _canary(self) -> httpx.Response:
         if not self.canary_is_readable:
@@ -61,8 +101,13 @@ class World:
         found = {"secretKey": canary.SECRET, "secretValue": self.canary}
         return httpx.Response(200, json={"secrets": [found]})
 
-    def run(self, command: str, *, doing: str) -> str:
-        """The host's curl."""
+    def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
+        """The host's curl, and its database."""
+        if "releases.sh" in command:
+            self.asked.append(command)
+            if self.database is None:
+                raise CommandFailed(f"could not {doing}: the database does not run")
+            return "\n".join(self.database & {*(stdin or "").split()})
         if not self.public:
             raise CommandFailed(f"could not {doing}")
         return ""
@@ -73,7 +118,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(session, "works", lambda port: made.deployer)
     monkeypatch.setattr(session, "deployer", made.client)
+    monkeypatch.setattr(session, "administrator", made.person)
     monkeypatch.setattr(session, "forget", lambda: None)
+    monkeypatch.setattr(time, "sleep", made.waited.append)
     monkeypatch.setattr(gate, "run", made.run)
     return made
 
@@ -212,3 +259,185 @@ def test_a_change_is_refused_where_the_canary_is_not_well_before(world: World) -
 def test_a_large_project_is_given_the_time_to_be_read(world: World) -> None:
     _before(_settings())
     assert world.seconds == {"1": 600.0, _CANARY: 30.0}
+
+
+def test_a_secret_that_somebody_has_deleted_passes_and_is_reported(world: World) -> None:
+    world.add("production", 3)
+    then = _before(_settings())
+    assert world.database
+    world.database.remove("production-1")
+    told = passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+    assert told == [
+        "Deleted meanwhile: KEY_1 in production:/.",
+        "Read as before: 3 secrets and the canary.",
+    ]
+
+
+def test_a_secret_that_somebody_has_renamed_passes(world: World) -> None:
+    world.add("production", 1)
+    then = _before(_settings())
+    world.further["production"]["production-0"] = "RENAMED"
+    world.version = 2
+    told = passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+    assert told == ["Read as before: 2 secrets and the canary."]
+    assert world.asked == []
+
+
+def test_a_secret_that_the_database_has_and_nobody_can_read_does_not_pass(world: World) -> None:
+    world.add("production", 3)
+    then = _before(_settings())
+    world.hidden.add("production-1")
+    with pytest.raises(GateError, match="as before: KEY_1 in production:/"):
+        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+
+
+def test_an_environment_that_reads_empty_does_not_pass(world: World) -> None:
+    world.add("staging", 1)
+    then = _before(_settings())
+    world.hidden.add("staging-0")
+    with pytest.raises(GateError, match="as before: KEY_0 in staging:/"):
+        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+
+
+def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> None:
+    """No person deletes all of it while a version changes; a migration may."""
+    gone = world.add("staging", 2)
+    then = _before(_settings())
+    assert world.database
+    world.database.difference_update(gone)
+    with pytest.raises(GateError, match="2 of 3 secrets are deleted: KEY_0 in s"):
+        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+
+
+@pytest.mark.parametrize(("there", "gone", "passes"), [(20, 5, True), (20, 6, False)])
+def test_more_deletions_than_people_make_do_not_pass(
+    world: World, there: int, gone: int, passes: bool
+) -> None:
+    names = world.add("production", there)
+    then = _before(_settings())
+    assert world.database
+    world.database.difference_update(names[:gone])
+    if passes:
+        assert passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+        return
+    with pytest.raises(GateError, match="6 of 21 secrets are deleted"):
+        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+
+
+def test_an_environment_that_somebody_has_deleted_keeps_its_rows_and_passes(world: World) -> None:
+    world.add("staging", 1)
+    then = _before(_settings())
+    world.closed.append("staging")
+    told = passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+    assert told[0] == "Deleted meanwhile: KEY_0 in staging:/."
+
+
+def test_a_missing_secret_does_not_pass_where_the_database_can_not_be_asked(world: World) -> None:
+    world.add("production", 1)
+    then = _before(_settings())
+    world.database = None
+    with pytest.raises(CommandFailed, match="the database does not run"):
+        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
+
+
+@pytest.mark.parametrize("topology", ["single", "swarm"])
+def test_the_database_that_serves_is_asked_while_a_host_has_two(
+    world: World, topology: str
+) -> None:
+    settings = _settings(topology=topology)
+    world.add("production", 1)
+    then = _before(settings)
+    assert world.database
+    world.database.remove("production-0")
+    passed(settings, "chainalign", then, port=_PORT, same_data=True)
+    assert [each.split()[0] for each in world.asked] == [f"TOPOLOGY={topology}"]
+
+
+def _used(then: Before | None) -> tuple[list[str], bool]:
+    return usable(_settings(), "chainalign", then, port=_PORT)
+
+
+def test_data_that_the_old_version_reads_are_usable(world: World) -> None:
+    assert _used(_before(_settings())) == ([], False)
+    assert _used(None) == ([], False)
+    assert world.waited == []
+
+
+def test_deletions_of_any_number_are_no_reason_to_put_other_data_in_place(world: World) -> None:
+    gone = world.add("staging", 30)
+    then = _before(_settings())
+    assert world.database
+    world.database.difference_update(gone)
+    told = "deleted since: KEY_0 in staging:/, KEY_1 in staging:/, KEY_10 in staging:/ and 27 more"
+    assert _used(then) == ([told], True)
+
+
+def _garble(world: World) -> None:
+    world.value = "garbled"
+
+
+def _hide(world: World) -> None:
+    world.hidden.add("a")
+
+
+def _break(world: World) -> None:
+    world.value = None
+
+
+def _seal(world: World) -> None:
+    world.canary_is_readable = False
+
+
+@pytest.mark.parametrize("damage", [_garble, _hide, _break, _seal])
+def test_data_that_can_not_be_read_again_and_again_are_unusable(
+    world: World, damage: Callable[[World], None]
+) -> None:
+    then = _before(_settings())
+    damage(world)
+    with pytest.raises(Unusable, match="can't be read"):
+        _used(then)
+    assert world.waited == [10, 10]
+
+
+def test_data_that_are_read_at_last_are_usable(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then = _before(_settings())
+    world.value = None
+    monkeypatch.setattr(time, "sleep", lambda _: setattr(world, "value", "obviously-fake"))
+    assert _used(then) == ([], False)
+
+
+def test_data_are_not_unusable_while_the_database_does_not_answer(world: World) -> None:
+    then = _before(_settings())
+    world.value = world.database = None
+    with pytest.raises(CommandFailed, match="the database does not run"):
+        _used(then)
+
+
+def test_a_login_that_is_refused_says_nothing_of_the_data(world: World) -> None:
+    """Such as a deployer who is locked out for some minutes."""
+    then = _before(_settings())
+    world.deployer = False
+    assert _used(then) == (["no secret was read: the password is refused"], False)
+    world.administrator = True
+    assert _used(then) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [(None, "the canary is gone"), ("edited", "the canary was altered")]
+)
+def test_a_canary_that_somebody_has_changed_is_reported(
+    world: World, text: str | None, told: str
+) -> None:
+    then = _before(_settings())
+    world.canary = text
+    (said,), deleted = _used(then)
+    assert said.startswith(told)
+    assert not deleted
+
+
+def test_a_public_address_is_nothing_of_the_data(world: World) -> None:
+    then = _before(_PUBLIC)
+    world.public = False
+    assert _used(then) == ([], False)

@@ -80,6 +80,16 @@ def test_data_that_the_old_version_can_not_use_move_aside(node: PlayedNode) -> N
     assert node.databases() == {"infisical": "new", aside: "old"}
 
 
+def test_a_dump_that_has_what_is_gone_outlives_the_way_back(node: PlayedNode) -> None:
+    dump = f"{RELEASES}/{_RELEASE}/snapshot/database.dump"
+    node.ok(_ROLL, _BACK, ("upgrade-cluster", "keep"), _END)
+    assert node.read(dump) == "old"
+    node.ok(_BEGIN, _ROLL, _BACK)
+    node.remove(f"{RELEASES}/{_RELEASE}/kept")
+    node.ok(_END)
+    assert node.read(dump) is None
+
+
 def test_a_revert_that_is_killed_leaves_data_that_serve(node: PlayedNode) -> None:
     node.ok(_ROLL, _BACK, _LOAD)
     for each in node.deaths_of(_REVERT):

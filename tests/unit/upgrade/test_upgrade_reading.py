@@ -1,6 +1,8 @@
-"""Secrets before and after: what is not read the same any more."""
+"""Secrets before and after: which are unreadable, and which are deleted."""
 
-from infisical_iac.upgrade.reading import Secret, lost, secret
+from collections.abc import Collection
+
+from infisical_iac.upgrade.reading import Differences, Secret, Secrets, compare, named, secret
 
 
 def _secret(value: str, version: int = 1, name: str = "TOKEN") -> Secret:
@@ -19,14 +21,23 @@ def test_a_secret_is_kept_without_its_value() -> None:
     assert "obviously-fake" not in repr(_secret("obviously-fake"))
 
 
-def test_secrets_that_are_gone_or_read_otherwise_are_lost() -> None:
-    before = {"1": _secret("a"), "2": _secret("b", name="URL"), "3": _secret("c", name="SAME")}
-    after = {"2": _secret("x", name="URL"), "3": _secret("c", name="SAME")}
-    assert lost(before, after) == [
-        "TOKEN in production:/backend",
-        "URL in production:/backend",
-    ]
+def test_a_secret_with_another_value_in_the_same_version_is_unreadable() -> None:
+    before = {"1": _secret("a", name="URL"), "2": _secret("b", name="SAME")}
+    found = _compare(before, {"1": _secret("x", name="URL"), "2": _secret("b", name="SAME")})
+    assert named(found.unreadable) == "URL in production:/backend"
+    assert found.deleted == []
 
 
-def test_secrets_that_somebody_has_written_since_are_not_lost() -> None:
-    assert lost({"1": _secret("a")}, {"1": _secret("b", version=2), "2": _secret("c")}) == []
+def test_a_missing_secret_is_deleted_if_the_database_has_it_no_more() -> None:
+    found = _compare({"1": _secret("a"), "2": _secret("b", name="URL")}, {}, present={"2"})
+    assert named(found.deleted) == "TOKEN in production:/backend"
+    assert named(found.unreadable) == "URL in production:/backend"
+
+
+def test_secrets_that_somebody_has_written_since_do_not_differ() -> None:
+    found = _compare({"1": _secret("a")}, {"1": _secret("b", version=2), "2": _secret("c")})
+    assert (found.unreadable, found.deleted) == ([], [])
+
+
+def _compare(before: Secrets, after: Secrets, present: Collection[str] = ()) -> Differences:
+    return compare(before, after, present=present, closed=())
