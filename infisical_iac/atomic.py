@@ -1,6 +1,7 @@
 """Files that are there whole, the old one or the new one, whenever somebody looks."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,13 +12,16 @@ def write(file: Path, text: str, *, mode: int | None = None) -> None:
     Args:
         mode: the file's permissions; None for those that new files get.
 
-    Raises OSError, and the file is as it was.
+    Raises OSError, and the file is as it was. In a directory that others may write to, nobody can
+    have the text written elsewhere, or read it before it has its permissions.
     """
-    new = file.with_name(f".{file.name}.{os.getpid()}.new")
+    # A name that nobody can foresee, and that no link may have taken.
+    new = file.with_name(f".{file.name}.{secrets.token_hex(8)}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
-        with new.open("w", encoding="utf-8") as opened:
+        with os.fdopen(os.open(new, flags, mode or 0o666), "w", encoding="utf-8") as opened:
             if mode is not None:
-                new.chmod(mode)
+                os.fchmod(opened.fileno(), mode)
             opened.write(text)
             opened.flush()
             os.fsync(opened.fileno())

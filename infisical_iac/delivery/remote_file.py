@@ -41,10 +41,10 @@ class RemoteFile:
         if not self.differs(credential):
             return False
         path = shlex.quote(self._target.path)
-        new = shlex.quote(f"{self._target.path}.new")
+        # A name of its own: in a directory that others write to, no link can have taken it.
         self._run(
-            f"{{ umask 077 && rm -f {new} && cat > {new} && chmod 600 {new} && sync {new} && "
-            f"mv -f {new} {path} && sync $(dirname {path}); }} || {{ rm -f {new}; exit 1; }}",
+            f"new=$(mktemp {path}.XXXXXXXX) && trap 'rm -f \"$new\"' EXIT HUP INT TERM && "
+            f'cat > "$new" && sync "$new" && mv -f "$new" {path} && sync "$(dirname {path})"',
             stdin=render(credential.settled),
         )
         if self.differs(credential):

@@ -6,6 +6,7 @@ everybody who works with the project verifies the server from the first connecti
 
 from pathlib import Path
 
+from infisical_iac import atomic
 from infisical_iac.hetzner.failures import HetznerError
 
 FILE = Path(".infisical-iac") / "known_hosts"
@@ -29,10 +30,8 @@ def keep(file: Path, address: str, port: int, *publics: str) -> None:
     try:
         lines = file.read_text("utf-8").splitlines() if file.exists() else []
         kept = [line for line in lines if line.partition(" ")[0] != name]
-        new = file.with_name(f"{file.name}.new")
         file.parent.mkdir(exist_ok=True)
-        new.write_text("".join(f"{each}\n" for each in [*kept, *_lines(name, publics)]), "utf-8")
-        new.replace(file)
+        atomic.write(file, "".join(f"{each}\n" for each in [*kept, *_lines(name, publics)]))
     except OSError as error:
         raise HetznerError(f"{file} can't be written: {error.strerror}") from None
 

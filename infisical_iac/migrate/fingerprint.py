@@ -39,9 +39,9 @@ def load_or_make(path: Path) -> bytes:
 
 
 def _make(path: Path) -> None:
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "wb") as file:
             file.write(secrets.token_bytes(_BYTES))
         # A link, unlike a rename, leaves the key of another run that was quicker.

@@ -27,6 +27,38 @@ def test_a_text_is_on_the_disk_before_it_takes_its_place_and_so_is_the_place(
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("new", 0o600)
 
 
+def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who foresaw the name of the new file, and the name that it had once."""
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "foreseen")
+    for name in (".kit.txt.foreseen.new", f".kit.txt.{os.getpid()}.new"):
+        (tmp_path / name).symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        atomic.write(tmp_path / "kit.txt", "fake secret", mode=0o600)
+    assert victim.read_text() == "untouched"
+    assert not (tmp_path / "kit.txt").exists()
+
+
+def test_nobody_else_can_read_a_private_text_at_any_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes, before = list[int](), os.umask(0)
+    create = os.open
+
+    def watched(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        opened = create(path, flags, mode)
+        modes.append(os.fstat(opened).st_mode & 0o777)
+        return opened
+
+    monkeypatch.setattr(os, "open", watched)
+    try:
+        atomic.write(tmp_path / "kit.txt", "fake secret", mode=0o600)
+    finally:
+        os.umask(before)
+    assert modes[0] == 0o600
+
+
 def test_a_disk_that_fails_leaves_the_old_text_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Files whose change must outlive a power cut: each changed folder is flushed to the disk."""
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,7 +97,8 @@ def test_a_delivered_credential_stays_in_its_place(
     monkeypatch.setattr(file, "differs", lambda _: next(differs))
     monkeypatch.setattr(file, "_run", lambda command, stdin: disk.run(command, stdin=stdin))
     assert file.deliver(HELD)
-    assert disk.steps()[-3:] == _REPLACED
+    named = [(what, re.sub(r"\.\w{8}$", ".new", path)) for what, path in disk.steps()]
+    assert named[-4:] == [*_REPLACED, ("rm", "keys/one.new")]
 
 
 @pytest.mark.parametrize(
