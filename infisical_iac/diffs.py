@@ -11,7 +11,9 @@ _HARMLESS = re.compile(
     r"true|false|null|none|yes|no|on|off|\d{1,3}|\d{1,6}(k|m|g|kb|mb|gb|s|ms|min)"
 )
 _BEFORE_A_NAME = re.compile(r"(^|[{,])\s*(- |export )?\s*[\"']?$")
-_AFTER_A_NAME = re.compile(r"[\"']?\s*[:=]")
+_NAME = re.compile(r"[A-Za-z_][\w./-]{0,63}")
+# Padding of base64 at the end of a line is no sign that a value follows.
+_AFTER_A_NAME = re.compile(r"[\"']?\s*(:|=(?!=*\s*$))")
 # A value of these is masked whatever it is.
 _PRIVATE = re.compile(
     r"(?i)([\w-]*(?:pass|secret|token|key|credential|auth|private|pin)[\w-]*[\"']?\s*[:=]\s*)(\S.*)"
@@ -39,8 +41,10 @@ def _masked(line: str, known: Set[str]) -> str:
 
     def mask(match: re.Match[str]) -> str:
         word = match[0]
-        is_name = _BEFORE_A_NAME.search(line[: match.start()]) and _AFTER_A_NAME.match(
-            line, match.end()
+        is_name = (
+            _NAME.fullmatch(word)
+            and _BEFORE_A_NAME.search(line[: match.start()])
+            and _AFTER_A_NAME.match(line, match.end())
         )
         harmless = is_name or word in known or _HARMLESS.fullmatch(word.lower())
         return word if harmless else _MASK

@@ -30,6 +30,12 @@ def test_what_only_moved_is_shown() -> None:
         ("memory: 512m", "-memory: 512m"),
         ('"max-size": "50m", "live-restore": false', '-"max-size": "50m", "live-restore": false'),
         ("port: 54321", "-port: ***"),
+        ("b2J2aW91c2x5LWZha2Uta2V5IQ==", "-***=="),
+        ("b2J2aW91c2x5LWZha2U=", "-***="),
+        ("    b2J2aW91c2x5LWZha2U=  ", "-    ***=  "),
+        ("b2J2aW91c2x5/WZha2U+dA=x", "-***=***"),
+        ("services:", "-services:"),
+        ("  LOG_LEVEL=info", "-  LOG_LEVEL=***"),
     ],
 )
 def test_what_may_be_a_secret_is_masked_in_what_was_there(there: str, shown: str) -> None:
