@@ -38,7 +38,7 @@ def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> No
 
     They are held for the rest of this process; one that this process has is not taken again.
     Waits `wait` seconds for another run to end; with `by_force`, it loses the lock at once,
-    though it is not stopped. Raises Locked with who holds it.
+    though it is not stopped; the host's own maintenance keeps it. Raises Locked with who holds it.
     """
     hosts = with_others(host)
     for each in hosts:
@@ -72,11 +72,16 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
     answer, let_go = ask(command, f"{_holder()}\n")
     atexit.register(let_go)
     if answer.startswith("busy"):
-        raise Locked(
-            f"another run is at work on {named or 'this host'}, "
-            f"{answer.removeprefix('busy').strip()}: wait for "
-            "it to end; if it can't be running any more, `infisical-iac apply --break-lock`, or "
+        holder = answer.removeprefix("busy").strip()
+        gone = (
+            "; if it can't be running any more, `infisical-iac apply --break-lock`, or "
             f"`pkill -f {FILE}` on the host, lets go"
+        )
+        # Work of the host's own ends by itself, and may be installing packages.
+        of_host = holder.startswith("by the ")
+        raise Locked(
+            f"{'the host itself' if of_host else 'another run'} is at work on "
+            f"{named or 'this host'}, {holder}: wait for it to end{'' if of_host else gone}"
         )
     if answer != "held":
         raise Locked(

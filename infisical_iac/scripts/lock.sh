@@ -1,13 +1,22 @@
 # Holds the host's lock for as long as standard input stays open: lock.sh <file> <seconds> [break]
 #
 # The first line of the input says who holds it. The answer is "held", or, if the lock is not
-# to be had within the seconds, "busy" and who holds it. With `break`, its holder is ended first.
+# to be had within the seconds, "busy" and who holds it. With `break`, its holder is ended first, if
+# that is a run: the host's maintenance, which may be installing packages, holds it in another way.
 set -u
 umask 077
 exec 9>>"$1"
 IFS= read -r holder
+# Tells whether process $2 is a run that holds the lock $1: another one may have its number by now,
+# and the host's maintenance, which has the file open too, was not started with its name.
+is_run() {
+    tr '\0' '\n' 2>/dev/null <"/proc/$2/cmdline" | grep -qxF "$1" &&
+        find "/proc/$2/fd" -lname "$1" 2>/dev/null | grep -q .
+}
+
 if [ "${3:-}" = break ] && ! flock --nonblock 9; then
-    kill "$(sed -n '2s/^pid //p' "$1")" 2>/dev/null
+    pid=$(sed -n '2s/^pid \([0-9][0-9]*\)$/\1/p' "$1")
+    test -z "$pid" || ! is_run "$1" "$pid" || kill "$pid"
 fi
 if flock --wait "$2" 9; then
     printf '%s\npid %s\n' "$holder" $$ >"$1"

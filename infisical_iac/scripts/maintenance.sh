@@ -17,12 +17,13 @@ project=label=com.docker.compose.project=infisical
 . "$here/together.sh"
 
 # Nothing begins any more while the two locks are held: no run of infisical-iac, whose lock names
-# its holder as lock.sh does, and neither a backup nor the part of a drill that reads one.
+# its holder as lock.sh does, but no process that may be ended, and neither a backup nor the part of
+# a drill that reads one.
 hold() {
     exec 8>>/run/infisical-iac.lock 9>>/var/lib/infisical-backup/lock
     reason="a run of infisical-iac has been at work for 2 hours"
     flock --wait 7200 8 || return
-    printf "by the host's maintenance since %s\npid %s\n" "$(date)" $$ >/run/infisical-iac.lock
+    echo "by the host's maintenance since $(date)" >/run/infisical-iac.lock
     reason="a backup has been at work for 2 hours"
     flock --wait 7200 9 || return
     for attempts in $(seq 240); do

@@ -148,6 +148,7 @@ release() {
     # Neither a run of infisical-iac nor the host's maintenance may be at work.
     exec 8>>$lock
     flock --nonblock 8 || fail "the host is busy ($(head -n 1 $lock)): run again when that has ended"
+    echo "by the release of the data volume since $(date)" >$lock
     for what in backup drill access-log; do
         systemctl stop "infisical-$what.timer" "infisical-$what.service" 2>/dev/null || true
     done

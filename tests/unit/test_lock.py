@@ -1,7 +1,11 @@
 """The host's lock, taken on this machine."""
 
+import fcntl
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -30,6 +34,68 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
 def test_the_second_learns_who_is_first(ask: Ask) -> None:
     assert ask("by first")[0] == "held"
     assert ask("by second")[0] == "busy by first"
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has nothing to do with the lock."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def _break(lock_file: Path) -> str:
+    command = script("lock", str(lock_file), "1", "break")
+    answer, let_go = lock._ask_here(command, "by breaker\n")
+    let_go()
+    return answer
+
+
+def test_breaking_ends_the_run_that_holds_the_lock(ask: Ask, tmp_path: Path) -> None:
+    assert ask("by first")[0] == "held"
+    assert _break(tmp_path / "lock") == "held"
+
+
+def test_breaking_ends_no_process_that_has_the_number_of_an_earlier_holder(
+    tmp_path: Path, bystander: subprocess.Popen[bytes]
+) -> None:
+    """The lock is held by somebody who names no process; the file has one of a run before."""
+    file = tmp_path / "lock"
+    file.write_text(f"by a run before\npid {bystander.pid}\n")
+    with file.open("a") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        assert _break(file) == "busy by a run before"
+    assert bystander.poll() is None
+
+
+def test_breaking_leaves_the_maintenance_of_the_host_alone(tmp_path: Path) -> None:
+    """It holds the lock as its script does, and as the version before did, which named itself."""
+    file = tmp_path / "lock"
+    text = r"by the host's maintenance\npid $$\n"
+    held = f'exec 8>>{file}; flock 8 && printf "{text}" >{file} && echo held && cat'
+    with subprocess.Popen(
+        ["sh", "-c", held],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as maintenance:
+        assert maintenance.stdout is not None
+        assert maintenance.stdout.readline() == "held\n"
+        assert _break(file) == "busy by the host's maintenance"
+        assert maintenance.poll() is None
+
+
+def test_who_waits_for_the_host_itself_is_not_told_to_break_its_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here: Any = SimpleNamespace(data={}, connector=None)
+    answer = ("busy by the host's maintenance since today", lambda: None)
+    monkeypatch.setattr(lock, "_ask_here", lambda *_: answer)
+    with pytest.raises(lock.Locked) as refused:
+        lock._take(here, 0, True, named="")
+    assert "the host's maintenance since today: wait for it to end" in str(refused.value)
+    assert "--break-lock" not in str(refused.value)
+    assert "pkill" not in str(refused.value)
 
 
 def test_it_is_free_again_once_its_holder_is_gone(ask: Ask) -> None:
