@@ -275,9 +275,10 @@ def _public(url: str, retries: int = 0) -> bool:
     if not url.startswith("https:"):
         return False
     patience = f"--max-time {_PUBLIC_SECONDS} --retry {retries} --retry-delay 3 --retry-all-errors"
+    asked = f"{patience} {shlex.quote(url)}/api/status"
     try:
         run(
-            f"curl --silent --fail --output /dev/null {patience} {shlex.quote(url)}/api/status",
+            f"curl --noproxy '*' --silent --fail --output /dev/null {asked}",
             doing=f"reach {url}",
         )
     except CommandFailed:

@@ -11,7 +11,7 @@ api=http://127.0.0.1:$1/api/v1/admin
 exec 9>/etc/infisical/lock
 flock --wait 120 9 || { echo "another run holds /etc/infisical/lock" >&2; exit 1; }
 
-case $(curl --silent --show-error --fail --max-time 20 "$api/config") in
+case $(curl --noproxy '*' --silent --show-error --fail --max-time 20 "$api/config") in
 *'"initialized":true'*) exit 0 ;;
 *'"initialized":false'*) ;;
 *) echo "Infisical's answer to admin/config is not understood" >&2; exit 1 ;;
@@ -23,7 +23,7 @@ trap 'rm -f "$answer"' EXIT
 status=$(
     printf '{"email":"%s","password":"%s","organization":"%s"}' \
         "$(admin EMAIL)" "$(admin PASSWORD)" "$2" |
-        curl --silent --show-error --max-time 60 --output "$answer" --write-out '%{http_code}' \
+        curl --noproxy '*' --silent --show-error --max-time 60 --output "$answer" --write-out '%{http_code}' \
             --header 'Content-Type: application/json' --data @- "$api/bootstrap"
 )
 test "$status" = 200 || { echo "HTTP $status: $(head -c 400 "$answer")" >&2; exit 1; }

@@ -20,7 +20,7 @@ fail() {
     exit 1
 }
 
-tells_revision() { curl --silent --fail --max-time 2 --output /dev/null "$revision" 2>/dev/null; }
+tells_revision() { curl --noproxy '*' --silent --fail --max-time 2 --output /dev/null "$revision" 2>/dev/null; }
 
 caddy() { container caddy 2>/dev/null; }
 
@@ -54,7 +54,7 @@ publishers() { docker ps --format 'container {{ .Names }}' "$@" 2>/dev/null; }
 look() {
     # One that has just been started needs a moment.
     for attempt in $(seq 10); do
-        told=$(curl --silent --fail --max-time 2 "$revision")
+        told=$(curl --noproxy '*' --silent --fail --max-time 2 "$revision")
         test -z "$told" || break
         told=none
         test -n "$(running)" || { told=stopped; break; }

@@ -6,7 +6,7 @@
 . ./containers.sh
 
 patroni() {
-    docker exec "$(container postgres)" curl --silent --fail --max-time 5 --write-out '\n' \
+    docker exec "$(container postgres)" curl --noproxy '*' --silent --fail --max-time 5 --write-out '\n' \
         http://127.0.0.1:8008/config http://127.0.0.1:8008/cluster 2>/dev/null |
         sed -n 's/^{/patroni {/p' || true
 }
@@ -16,7 +16,7 @@ patroni() {
 # it answers.
 to_patroni() {
     docker exec "$(container postgres)" sh -c '. /run/secrets/env
-        echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail-with-body \
+        echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --noproxy '*' --config - --silent --show-error --fail-with-body \
             --max-time "$5" --request "$1" --data "$4" "http://$2:8008/$3"' \
         sh "$@" "${patience-150}"
 }

@@ -74,7 +74,7 @@ join() {
             printf '{"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"%s","RemoteAddrs":["%s"],' "$1" "$2"
             printf '"JoinToken":"%s"}' "$token"
         )
-        said=$(printf %s "$body" | curl --silent --show-error --max-time 120 --data-binary @- \
+        said=$(printf %s "$body" | curl --noproxy '*' --silent --show-error --max-time 120 --data-binary @- \
             --header 'Content-Type: application/json' \
             --unix-socket /var/run/docker.sock http://docker/swarm/join 2>&1) || fail "$said"
         case $said in *message*) fail "$(echo "$said" | sed 's/SWMTKN[A-Za-z0-9-]*/(token)/g')" ;; esac
