@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 from pyinfra import logger
+from pyinfra.api.command import StringCommand
 from pyinfra.context import host, state
 
 from infisical_iac.errors import UserError
@@ -20,7 +21,8 @@ from infisical_iac.operations.telling import Commands, shared, step, telling_ope
 from infisical_iac.rendering import script
 from infisical_iac.upgrade.path import port_of
 
-_UPLOAD = "/var/tmp/infisical-iac-images.tar"
+# Everybody may write there: each upload gets a directory of its own, for the user alone.
+_UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
 
 
 class StackError(UserError):
@@ -116,17 +118,38 @@ def _load(archive: Path) -> None:
         )
     size = archive.stat().st_size / 1024**2
     logger.info(f"{host.print_prefix}Uploading {archive} ({size:.0f} MB)")
+    directory = _upload_directory()
+    upload = f"{directory}/images.tar"
     try:
-        host.put_file(str(archive), _UPLOAD, print_input=state.print_input)
+        host.put_file(str(archive), upload, print_input=state.print_input)
     except OSError as error:
+        run(f"rm -rf {directory}", doing=f"remove {directory}")
         raise StackError(
-            f"could not upload {archive} to {_UPLOAD} ({error}): make sure that the host's disk "
+            f"could not upload {archive} to {upload} ({error}): make sure that the host's disk "
             f"has {size:.0f} MB free there, and as much again for Docker"
         ) from None
     run(
-        f"docker load --quiet --input {_UPLOAD}; status=$?; rm -f {_UPLOAD}; exit $status",
+        f"docker load --quiet --input {upload}; status=$?; rm -rf {directory}; exit $status",
         doing=f"load the images of {archive}",
     )
+
+
+def _upload_directory() -> str:
+    """Make a directory of the SSH user's own on the host; what earlier runs left goes."""
+    # The upload is made by the user who logs in, so it is no directory of root's.
+    made, output = host.run_shell_command(
+        StringCommand(
+            f"find {_UPLOADS} -maxdepth 1 -user $(id -u) -name '{_UPLOAD}*' -exec rm -rf {{}} +; "
+            f"mktemp -d {_UPLOADS}/{_UPLOAD}XXXXXXXX"
+        ),
+        print_output=False,
+        print_input=state.print_input,
+        _sudo=False,
+    )
+    if not made:
+        reason = " / ".join(output.stderr_lines[-3:]) or "no reason given"
+        raise StackError(f"could not make a directory for images on the host: {reason}")
+    return output.stdout.strip()
 
 
 def _pull(image: str) -> None:
