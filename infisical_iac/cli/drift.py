@@ -1,6 +1,7 @@
 """`infisical-iac drift`: the plan for machines, told to a webhook and to Prometheus."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,9 @@ import click
 import httpx
 
 from infisical_iac import atomic
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.showing import print_notes
 from infisical_iac.drift import Answer, message, metrics
 from infisical_iac.errors import UserError
 
@@ -27,11 +30,12 @@ class DriftError(UserError):
 @inventory_option
 @json_option
 @click.option(
-    "--webhook",
-    envvar="INFISICAL_IAC_WEBHOOK",
-    show_envvar=True,
-    help="Where to POST the answer, unless all is as declared.",
+    "--webhook-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file with the address to POST the answer to, unless all is as declared; else "
+    "INFISICAL_IAC_WEBHOOK has it.",
 )
+@click.option("--webhook", hidden=True)
 @click.option(
     "--textfile",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -50,6 +54,7 @@ def drift(
     ctx: click.Context,
     inventory: str,
     as_json: bool,
+    webhook_file: Path | None,
     webhook: str | None,
     textfile: Path | None,
     watch: bool,
@@ -61,15 +66,33 @@ def drift(
     --watch makes one after another. Exit status of a check: 0 if all is as declared, 2 if
     something has drifted, 1 for an error.
     """
+    if webhook:
+        note = (
+            "--webhook URL is seen by everybody who can list this machine's processes, and goes "
+            "away: set INFISICAL_IAC_WEBHOOK, or give --webhook-file"
+        )
+        print_notes([note])
+    webhook = webhook or _webhook(webhook_file)
     if watch:
         _watch(every)
     answer = _check(inventory)
-    click.echo(json.dumps(message(answer)) if as_json else answer.sentence)
+    echo(json.dumps(message(answer)) if as_json else answer.sentence)
     if textfile:
         _write(textfile, metrics(answer))
     if webhook and not answer.settled:
         _post(webhook, answer)
     ctx.exit(1 if answer.error else 0 if answer.settled else FOUND)
+
+
+def _webhook(file: Path | None) -> str:
+    if file is None:
+        return os.environ.get("INFISICAL_IAC_WEBHOOK", "")
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise DriftError(
+            f"{file} can't be read: write the webhook's address into it, and nothing else"
+        ) from None
 
 
 def _check(inventory: str) -> Answer:

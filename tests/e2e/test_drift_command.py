@@ -26,6 +26,10 @@ def hook() -> Iterator[Receiver]:
         yield found
 
 
+def _posting(hook: Receiver) -> dict[str, str]:
+    return {"INFISICAL_IAC_WEBHOOK": hook.url}
+
+
 def _apply(host: StagingHost) -> None:
     assert infisical_iac(host.name, "apply", "--yes").returncode == 0
 
@@ -44,7 +48,9 @@ def test_a_settled_host_is_told_to_prometheus_alone(
 ) -> None:
     settled(deployed)
     file = tmp_path / "infisical_iac.prom"
-    done = infisical_iac(deployed.name, "drift", "--webhook", hook.url, "--textfile", str(file))
+    done = infisical_iac(
+        *(deployed.name, "drift", "--textfile", str(file)), environment=_posting(hook)
+    )
     assert (done.returncode, done.stdout) == (0, "staging is as declared\n")
     assert 'infisical_iac_drift_changes{of="staging"} 0' in file.read_text().splitlines()
     assert hook.received == []
@@ -54,8 +60,9 @@ def test_drift_is_told_to_webhook_and_prometheus_and_nothing_is_changed(
     drifted: StagingHost, hook: Receiver, tmp_path: Path
 ) -> None:
     file = tmp_path / "infisical_iac.prom"
-    environment = {"INFISICAL_IAC_WEBHOOK": hook.url}
-    done = infisical_iac(drifted.name, "drift", "--textfile", str(file), environment=environment)
+    done = infisical_iac(
+        *(drifted.name, "drift", "--textfile", str(file)), environment=_posting(hook)
+    )
     assert (done.returncode, done.stdout) == (2, f"{_SENTENCE}\n")
     assert 'infisical_iac_drift_changes{of="staging"} 1' in file.read_text().splitlines()
     (body,) = hook.received
@@ -66,7 +73,7 @@ def test_drift_is_told_to_webhook_and_prometheus_and_nothing_is_changed(
 
 def test_a_host_that_cannot_be_checked_is_told_too(hook: Receiver, tmp_path: Path) -> None:
     file = tmp_path / "infisical_iac.prom"
-    done = infisical_iac("nowhere", "drift", "--webhook", hook.url, "--textfile", str(file))
+    done = infisical_iac("nowhere", "drift", "--textfile", str(file), environment=_posting(hook))
     assert done.returncode == 1
     assert 'infisical_iac_drift_check_success{of="staging"} 0' in file.read_text().splitlines()
     assert "staging could not be checked: the staging host" in hook.received[0]["text"]
@@ -76,7 +83,7 @@ def test_a_webhook_that_refuses_is_an_error_that_does_not_tell_its_address(
     drifted: StagingHost, hook: Receiver
 ) -> None:
     hook.status = 500
-    done = infisical_iac(drifted.name, "drift", "--webhook", hook.url)
+    done = infisical_iac(drifted.name, "drift", environment=_posting(hook))
     assert done.returncode == 1
     assert "the webhook did not take the answer (HTTP 500)" in done.stderr
     assert "obviously-fake-token" not in done.stdout + done.stderr
@@ -88,9 +95,9 @@ def test_watching_checks_again_and_again_until_it_is_interrupted(
 ) -> None:
     program = Path(sys.executable).with_name("infisical-iac")
     watching = subprocess.Popen(
-        [program, "drift", "--watch", "--every", "1", "--webhook", hook.url],
+        [program, "drift", "--watch", "--every", "1"],
         cwd=REPOSITORY,
-        env=command_environment(drifted.name),
+        env={**command_environment(drifted.name), **_posting(hook)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
