@@ -14,6 +14,7 @@ Event = Literal[
     "workspace",
     "rotation",
     "keys",
+    "credentials",
     "backup",
     "drill",
     "recovery-kit",

@@ -1,6 +1,8 @@
 """Options and arguments of `infisical-iac credentials`."""
 
+import os
 import re
+import stat
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,6 +12,7 @@ from typing import Any
 import click
 
 from infisical_iac.cli.credentials_reach import CredentialsError
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, workspace_file_option
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -59,18 +62,38 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def may_show(name: str, environment: str, *, yes: bool) -> None:
-    """Return if credentials may be printed, and warn if a terminal shows them.
+def may_show(name: str, environment: str, *, yes: bool, into: Path | None = None) -> None:
+    """Return if credentials may be shown, and warn where standard output keeps or shows them.
 
     Raises CredentialsError for those of the environment `production` without `yes`.
+
+    Args:
+        into: the file that they are written to instead.
     """
     if environment == _PRODUCTION and not yes:
         raise CredentialsError(
             f"{name} are credentials of production, which belong on no other machine: give --yes "
             "if you mean it"
         )
+    if into is not None:
+        return
     if sys.stdout.isatty():
-        click.echo(
-            "Warning: this terminal shows a client secret, and may keep it; send it into a file",
+        echo(
+            "Warning: this terminal shows a client secret, and may keep it; write it to a file "
+            "with --output",
             err=True,
         )
+    elif _others_can_read_output():
+        echo(
+            "Warning: others can read the file that this client secret goes to; write it with "
+            "--output, which makes it 0600",
+            err=True,
+        )
+
+
+def _others_can_read_output() -> bool:
+    try:
+        status = os.fstat(sys.stdout.fileno())
+    except (OSError, ValueError):  # such as a stream of a test
+        return False
+    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & 0o077)

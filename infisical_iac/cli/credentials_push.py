@@ -14,7 +14,7 @@ from infisical_iac.cli.credentials_options import (
     place_options,
 )
 from infisical_iac.cli.credentials_reach import CredentialsError, Kept, keep
-from infisical_iac.cli.items import print_data
+from infisical_iac.cli.items import echo, print_data
 from infisical_iac.cli.options import Lock, lock_options, yes_option
 from infisical_iac.workspace.credential_file import variables
 from infisical_iac.workspace.credentials import Step
@@ -69,7 +69,9 @@ def push(
 def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
     for step in steps:
         may_show(step.account.credentials, step.account.environment, yes=yes)
-    print_data({each.account.credentials: variables(kept.held(each)) for each in steps})
+    data = {each.account.credentials: variables(kept.held(each)) for each in steps}
+    with kept.disclosed(steps):
+        print_data(data)
 
 
 def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
@@ -91,4 +93,4 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
             if held.is_undelivered:
                 rotation.end(step, held)
     if not kept.told:
-        click.echo("Nothing to deliver.")
+        echo("Nothing to deliver.")

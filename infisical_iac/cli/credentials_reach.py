@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
-
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import Lock
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.errors import UserError
@@ -81,8 +80,13 @@ class Kept:
 
     def tell(self, change: str) -> None:
         """Print a change that was made, and keep it for `recorded`."""
-        click.echo(change)
+        echo(change)
         self.told.append(change)
+
+    def disclosed(self, steps: Sequence[Step]) -> AbstractContextManager[None]:
+        """A context that writes into the host's audit log whose credentials are shown in it."""
+        names = [f"shown: {each.account.credentials}" for each in steps]
+        return self.reached.recorded("credentials", names)
 
     def recorded(self) -> AbstractContextManager[None]:
         """A context that writes into the host's audit log what is told until its end."""

@@ -1,5 +1,6 @@
 """`infisical-iac credentials list` and `show`: what is there, and one of them to start with."""
 
+import os
 import sys
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,17 +9,18 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from infisical_iac import atomic
 from infisical_iac.cli.credentials_options import (
     environment_option,
     may_show,
     place_options,
     service_argument,
 )
-from infisical_iac.cli.credentials_reach import keep
+from infisical_iac.cli.credentials_reach import CredentialsError, keep
 from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.options import json_option, yes_option
 from infisical_iac.cli.showing import print_notes
-from infisical_iac.workspace.credential_file import render
+from infisical_iac.workspace.credential_file import FIRST_WORDS, render
 from infisical_iac.workspace.credentials import notes
 from infisical_iac.workspace.overview import Overview, ago, overview
 
@@ -75,11 +77,17 @@ def _others(row: Overview) -> str:
 @click.command(short_help="Print what a service starts with.")
 @service_argument
 @environment_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write, for its owner alone, such as .env.local.",
+)
 @place_options
 @yes_option
 def show(
     service: str,
     environment: str,
+    output: Path | None,
     inventory: str,
     file: Path | None,
     where: Path | None,
@@ -87,10 +95,34 @@ def show(
 ) -> None:
     """Print the three variables that SERVICE starts with in an environment.
 
-    Send them into its .env.local, which git must ignore. Those of the environment `production`
-    take --yes.
+    Write them into its .env.local with --output; git must ignore the file. Those of the environment
+    `production` take --yes. The host's audit log tells who was shown what.
     """
+    if output:
+        _refuse_foreign(output)
     with keep(inventory, file, where) as kept:
         step = kept.one(service, environment)
-        may_show(step.account.credentials, environment, yes=yes)
-        sys.stdout.write(render(kept.held(step).settled))
+        may_show(step.account.credentials, environment, yes=yes, into=output)
+        text = render(kept.held(step).settled)
+        with kept.disclosed([step]):
+            if output:
+                _write(output, text)
+            else:
+                sys.stdout.write(text)
+
+
+def _refuse_foreign(file: Path) -> None:
+    """Raise CredentialsError if a file holds anything but credentials that were shown before."""
+    try:
+        there = file.read_text("utf-8", errors="replace") if os.path.lexists(file) else ""
+    except OSError as error:
+        raise CredentialsError(f"{file} can't be read: {error.strerror}") from None
+    if there and not there.startswith(FIRST_WORDS):
+        raise CredentialsError(f"{file} holds something else: name another file, or remove it")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        atomic.write(file, text, mode=0o600)
+    except OSError as error:
+        raise CredentialsError(f"{file} can't be written: {error.strerror}") from None

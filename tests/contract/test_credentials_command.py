@@ -115,6 +115,29 @@ def test_show_gives_none_of_production_away_without_yes(case: Case) -> None:
     assert "give --yes" in refused.stderr
 
 
+def test_show_writes_a_file_that_nobody_else_can_read(case: Case, tmp_path: Path) -> None:
+    case.rotate()
+    file = tmp_path / ".env.local"
+    arguments = ("show", case.service, "--env", "production", "--yes", "--output", str(file))
+    for _ in range(2):  # what it wrote before, it replaces
+        shown = case.run(*arguments)
+        assert (shown.exit_code, shown.output) == (0, "")
+    assert file.read_text() == render(case.held().settled)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_show_leaves_a_file_alone_that_holds_something_else(case: Case, tmp_path: Path) -> None:
+    case.rotate()
+    file = tmp_path / ".env.local"
+    file.write_text("OTHER=obviously-fake\n")
+    refused = case.run(
+        *("show", case.service, "--env", "production", "--yes", "--output", str(file))
+    )
+    assert refused.exit_code == 1
+    assert f"{file} holds something else" in refused.stderr
+    assert file.read_text() == "OTHER=obviously-fake\n"
+
+
 def test_show_says_what_to_do_where_nothing_works(case: Case) -> None:
     refused = case.run("show", case.service, "--env", "development")
     assert refused.exit_code == 1

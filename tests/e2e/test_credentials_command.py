@@ -41,6 +41,8 @@ def test_all_are_listed_and_one_is_shown_as_its_file_has_it(deployed: StagingHos
     assert shown.returncode == 0, shown.stderr
     lines = (line.split("=", 1) for line in shown.stdout.splitlines() if line[0] != "#")
     assert dict(lines) == env_file(deployed, _FILE)
+    (*_, last) = json.loads(infisical_iac(deployed.name, "audit", "--json").stdout)
+    assert (last["event"], last["changes"]) == ("credentials", ["shown: backend.development"])
     refused = _credentials(deployed, "show", "backend", "--env", "production")
     assert refused.returncode == 1
     assert not any(name in refused.stdout for name in _NAMES)
