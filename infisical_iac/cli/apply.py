@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from infisical_iac.cli.items import as_data, console, count, print_data, show
+from infisical_iac.cli.items import as_data, console, count, echo, print_data, show
 from infisical_iac.cli.options import (
     Lock,
     inventory_option,
@@ -53,7 +53,7 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
 def _summarize(steps: "list[Step]", seconds: float) -> None:
     made = [item for step in steps for item in step.made]
     if not made:
-        click.echo(f"Nothing to change. {seconds:.1f} s.")
+        echo(f"Nothing to change. {seconds:.1f} s.")
         return
     table = Table(show_edge=False, pad_edge=False, box=None)
     table.add_column("Step", no_wrap=True)
@@ -62,4 +62,4 @@ def _summarize(steps: "list[Step]", seconds: float) -> None:
     for step in steps:
         table.add_row(step.name, str(len(step.made)), f"{step.seconds:.1f}")
     console().print(table)
-    click.echo(f"{count(made)} made in {seconds:.1f} s.")
+    echo(f"{count(made)} made in {seconds:.1f} s.")

@@ -6,7 +6,7 @@ import click
 from rich.text import Text
 
 from infisical_iac.auditing import Doing, doings, doings_of
-from infisical_iac.cli.items import console, print_data
+from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.errors import UserError
@@ -48,7 +48,7 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
         for each in done:
             _show(each)
         if not done:
-            click.echo("Nothing has been done yet.")
+            echo("Nothing has been done yet.")
     for host, read in logs.items():
         if read.broken_at is not None:
             on = f" on {host}" if len(logs) > 1 else ""

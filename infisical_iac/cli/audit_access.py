@@ -10,7 +10,7 @@ from rich.text import Text
 
 from infisical_iac.accesslog.access import UNFINISHED, Access, Known, latest, parse
 from infisical_iac.accesslog.asking import AskingError, moment, statuses
-from infisical_iac.cli.items import console, print_data
+from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.errors import UserError
 from infisical_iac.settings import Settings
@@ -80,7 +80,7 @@ def access(
     if UNFINISHED in lines:
         raise AskingError("the log is too long to be read in four minutes: give a later --since")
     if len(found) == last:
-        click.echo(f"Note: only the latest {last} are shown: --last takes more.", err=True)
+        echo(f"Note: only the latest {last} are shown: --last takes more.", err=True)
 
 
 def _known(settings: Settings, *, is_needed: bool) -> Known:
@@ -92,7 +92,7 @@ def _known(settings: Settings, *, is_needed: bool) -> Known:
     except UserError as error:
         if is_needed:
             raise
-        click.echo(f"Note: ids are shown without names, for {error}", err=True)
+        echo(f"Note: ids are shown without names, for {error}", err=True)
         return Known()
 
 
@@ -112,7 +112,7 @@ def _read(
 def show(found: Sequence[Access]) -> None:
     """Print a line for each request."""
     if not found:
-        click.echo("Nobody has asked.")
+        echo("Nobody has asked.")
         return
     table = Table(show_edge=False, pad_edge=False, box=None)
     for column in _COLUMNS:

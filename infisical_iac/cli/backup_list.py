@@ -8,7 +8,7 @@ from rich.table import Table
 from infisical_iac.backup import snapshots
 from infisical_iac.backup.record import size
 from infisical_iac.backup.snapshots import Listed
-from infisical_iac.cli.items import console, print_data
+from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.errors import UserError
 
@@ -45,7 +45,7 @@ def list(inventory: str, as_json: bool) -> None:
         for each in found:
             _show(each)
         for key in (line.removeprefix("key ") for line in printed if line.startswith("key ")):
-            click.echo(f"The host logs in at SFTP targets with {key}")
+            echo(f"The host logs in at SFTP targets with {key}")
     failed = [f"{each.name}: {each.error}" for each in found if each.error]
     if failed:
         raise ListError(f"not every target can be read: {'; '.join(failed)}")

@@ -7,7 +7,7 @@ import click
 
 from infisical_iac.backup import record
 from infisical_iac.backup.record import Record, Saved
-from infisical_iac.cli.items import counted, print_data
+from infisical_iac.cli.items import counted, echo, print_data
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
 from infisical_iac.errors import UserError
 
@@ -72,7 +72,7 @@ def _tell(found: Record, saved: list[Saved], *, as_json: bool) -> None:
         print_data({"bytes": found.bytes, "failure": found.failure, "saved": _data(saved)})
         return
     for each in saved:
-        click.echo(
+        echo(
             f"{each.name}: snapshot {each.snapshot} of {record.size(found.bytes)}, "
             f"{record.size(each.added)} of it new; {counted(each.snapshots, 'snapshot')} there"
         )

@@ -12,6 +12,7 @@ from infisical_iac.check.completing import complete
 from infisical_iac.check.finding import Finding
 from infisical_iac.check.repository import Repository, look
 from infisical_iac.cli.check_showing import print_json, print_text
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.migrate import stored
@@ -71,7 +72,7 @@ def check(
         with reach(inventory, workspace_file, None, needs_admin=False) as reached:
             workspace, inside, address = reached.desired, _inside(reached), reached.address
         if fix and (written := complete(repository, workspace, inside.project_id, address)):
-            click.echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
+            echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
     looked = look(repository, workspace)
     judged = exceptions.judge(_findings(looked, inside), looked.exceptions(), exceptions.NAME)
     show = print_json if as_json else print_text

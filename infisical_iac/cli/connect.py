@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from infisical_iac.cli.items import echo
 import gevent  # type: ignore[import-untyped]
 from pyinfra import logger
 from pyinfra.api.config import Config
@@ -122,7 +123,7 @@ def _connected(
             if host in state.active_hosts:
                 without_delay(host)
             else:
-                click.echo(f"Note: {host.name} can't be reached: {errors.of(host)}", err=True)
+                echo(f"Note: {host.name} can't be reached: {errors.of(host)}", err=True)
         host = _lead(hosts, quorum=quorum) if is_cluster else hosts[0]
         with current(host):
             try:
@@ -141,7 +142,7 @@ def _share() -> None:
     try:
         share.spread(nodes.known())
     except (UserError, *LOST) as error:
-        click.echo(
+        echo(
             f"Note: what was changed is not on all hosts of the cluster yet ({error}): "
             "`infisical-iac apply` brings it there",
             err=True,

@@ -14,7 +14,7 @@ from infisical_iac.cli.credentials_options import (
     service_argument,
 )
 from infisical_iac.cli.credentials_reach import CredentialsError, keep
-from infisical_iac.cli.items import counted
+from infisical_iac.cli.items import counted, echo
 from infisical_iac.cli.options import Lock, lock_options, yes_option
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.rotation import Rotation
@@ -50,7 +50,7 @@ def rotate(
         way = delivery(step.account, deploys=deploy, tell=kept.tell)
         way.check()
         if step.held and step.held.is_undelivered:
-            click.echo("Completing the rotation that was begun.")
+            echo("Completing the rotation that was begun.")
         with kept.recorded():
             Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell).run(step)
 
@@ -82,7 +82,7 @@ def revoke(
         secrets = list(step.holder.secrets) if step.holder else []
         has_file = name in (kept.files or {})
         if not secrets and not has_file:
-            click.echo("Nothing to revoke.")
+            echo("Nothing to revoke.")
             return
         count = counted(len(secrets), "client secret")
         if not yes:
@@ -97,6 +97,6 @@ def revoke(
             kept.told.append(f"- client secrets of {name}: {len(secrets)}")
             kept.store.remove(name)
             kept.told.append(f"- credentials {name}")
-    click.echo(f"{count} of {name} revoked; the next apply makes a new one.")
+    echo(f"{count} of {name} revoked; the next apply makes a new one.")
     if step.account.target:
-        click.echo(f"{step.account.target} keeps one that no longer works.")
+        echo(f"{step.account.target} keeps one that no longer works.")

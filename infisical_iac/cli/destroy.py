@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, lock_options
 from infisical_iac.errors import UserError
 
@@ -55,10 +56,10 @@ def destroy(
         target = _target(host, inventory)
         there = target.look()
         if not there:
-            click.echo(f"Nothing of Infisical is on {target.name}.")
+            echo(f"Nothing of Infisical is on {target.name}.")
             return
         if not volumes and "container " not in there:
-            click.echo(f"No containers are on {target.name}; --volumes deletes data and keys.")
+            echo(f"No containers are on {target.name}; --volumes deletes data and keys.")
             return
         _confirm(target, confirm, volumes=volumes)
         changes: list[str] = []
@@ -70,7 +71,7 @@ def destroy(
                 "- stack",
                 *(["- volumes, keys and credentials"] if volumes else []),
             ]
-    click.echo(f"Infisical is no longer on {target.name}. {_GONE if volumes else target.kept}")
+    echo(f"Infisical is no longer on {target.name}. {_GONE if volumes else target.kept}")
 
 
 def _target(host: "Host", inventory: str) -> "Single | Cluster":
@@ -100,5 +101,5 @@ def _back_up(target: "Single | Cluster") -> str:
             f"{error}; nothing was taken away: let the database run, or do without a backup by "
             "--no-backup"
         ) from None
-    click.echo(f"A backup is in {directory} on {on}: copy it to a safe place.")
+    echo(f"A backup is in {directory} on {on}: copy it to a safe place.")
     return directory

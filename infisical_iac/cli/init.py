@@ -11,6 +11,7 @@ import click
 
 from infisical_iac import local_file, starting
 from infisical_iac.cli import init_questions as questions
+from infisical_iac.cli.items import echo
 from infisical_iac.local_file import LocalFile
 from infisical_iac.starting import Answers, StartError
 from infisical_iac.starting_services import Found, Service, look, name_services
@@ -63,14 +64,14 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
     local = _local_files(homes, answers.site_url)
     _write({directory / path: text for path, text in files.items()} | local)
     if local:
-        click.echo(
+        echo(
             f"Wrote {local_file.NAME} for {' and '.join(each.name for each in homes)}; after the "
             f"deploy, `infisical-iac check {services} --fix` adds the project's id."
         )
-    click.echo(f"Wrote {' and '.join(files)}. Run next:\n")
+    echo(f"Wrote {' and '.join(files)}. Run next:\n")
     if is_new:
-        click.echo("    export HCLOUD_TOKEN=…\n    infisical-iac server create")
-    click.echo("    infisical-iac plan\n    infisical-iac apply")
+        echo("    export HCLOUD_TOKEN=…\n    infisical-iac server create")
+    echo("    infisical-iac plan\n    infisical-iac apply")
 
 
 def _defaults(directory: Path) -> Mapping[str, Any]:
@@ -106,12 +107,12 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[Service, Path]:
     found = look(path, leave_out=directory)
     services = name_services(each.path for each in found)
     if not found:
-        click.echo(f"No services found in {path}: add them to {starting.WORKSPACE_FILE} yourself.")
+        echo(f"No services found in {path}: add them to {starting.WORKSPACE_FILE} yourself.")
         return {}
-    click.echo(f"\nServices found in {path}:\n")
+    echo(f"\nServices found in {path}:\n")
     for number, (each, service) in enumerate(zip(found, services, strict=True), start=1):
-        click.echo(_line(number, each, service))
-    click.echo()
+        echo(_line(number, each, service))
+    echo()
     homes = {service: path / each.path for service, each in zip(services, found, strict=True)}
     if yes:
         return homes

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from infisical_iac.api.identities import organization_id
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, workspace_file_option
 from infisical_iac.cli.reach import reach
 from infisical_iac.workspace.document import WorkspaceError
@@ -24,4 +25,4 @@ def invite(inventory: str, file: Path | None, email: str) -> None:
         if email.lower() not in reached.desired.people:
             raise WorkspaceError(f"{email} is not in `people` of the workspace file: add it first")
         organization = organization_id(reached.client)
-        click.echo(renew(reached.client, reached.admin(), organization, email))
+        echo(renew(reached.client, reached.admin(), organization, email))

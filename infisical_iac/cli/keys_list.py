@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 from rich.table import Table
 
-from infisical_iac.cli.items import console, print_data
+from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.rotation.known import KEYS, Key
 
@@ -37,7 +37,7 @@ def list(inventory: str, as_json: bool) -> None:
     else:
         _show(found)
     if begun:
-        click.echo(
+        echo(
             f"A rotation of the {begun.key.name} key has not ended: {begun.told} by "
             "`infisical-iac apply`.",
             err=True,

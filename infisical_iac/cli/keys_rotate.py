@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, lock_options, yes_option
 from infisical_iac.rotation.known import (
     KEYS,
@@ -93,13 +94,13 @@ def _completed(wanted: Key, settings: "Settings", project: str) -> bool:
         return False
     with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
         how = rotation.recover(found, settings, project, cluster_change.site(settings))
-    click.echo(f"A rotation had not ended. {how}", err=True)
+    echo(f"A rotation had not ended. {how}", err=True)
     return found.ends_new and found.key == wanted
 
 
 def _confirm(wanted: Key, *, yes: bool) -> None:
     if wanted.ends and not yes:
-        click.echo(wanted.ends, err=True)
+        echo(wanted.ends, err=True)
         click.confirm("Make a new one?", abort=True, err=True)
 
 
@@ -109,7 +110,7 @@ def _go(wanted: Key, settings: "Settings", project: str) -> None:
     with audit.recorded("keys", [f"~ key {wanted.name}: replaced by a new one"]):
         told = rotation.made(wanted, settings, project, cluster_change.site(settings))
     for sentence in (*told, f"The new {wanted.name} key is in use, and the old one is no more."):
-        click.echo(sentence)
+        echo(sentence)
 
 
 def _tell_kit(wanted: Key) -> None:
@@ -117,6 +118,6 @@ def _tell_kit(wanted: Key) -> None:
 
     row = recovery.row()
     if row and not row.ok:
-        click.echo(f"{row.name}: {row.text}.")
+        echo(f"{row.name}: {row.text}.")
         if wanted.name == "restic":
-            click.echo("Until then nothing that is kept off the host opens the backups.")
+            echo("Until then nothing that is kept off the host opens the backups.")

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from infisical_iac.cli.items import LAYOUT, printable
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.errors import UserError
 
@@ -25,7 +26,7 @@ class _Telling(LazyGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(printable(str(error), keep=LAYOUT)) from None
 
 
 @click.group(

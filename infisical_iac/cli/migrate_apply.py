@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from infisical_iac.check.completing import complete
-from infisical_iac.cli.items import counted, print_data
+from infisical_iac.cli.items import counted, echo, print_data
 from infisical_iac.cli.migrate_showing import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
 from infisical_iac.cli.reach import Reached, reach
@@ -85,9 +85,9 @@ def apply(
         print_data(data)
     else:
         show(_lines(plan, data))
-        click.echo(f"Wrote {', '.join(map(str, written))}.")
+        echo(f"Wrote {', '.join(map(str, written))}.")
     if moved.note:
-        click.echo(f"Note: {moved.note}", err=True)
+        echo(f"Note: {moved.note}", err=True)
     ctx.exit(0 if proven else FOUND)
 
 

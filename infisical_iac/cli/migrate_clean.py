@@ -9,7 +9,7 @@ import click
 from pyrage.x25519 import Identity, Recipient
 from rich.text import Text
 
-from infisical_iac.cli.items import console, counted, show
+from infisical_iac.cli.items import console, counted, echo, printable, show
 from infisical_iac.cli.options import FOUND, yes_option
 from infisical_iac.item import Item
 from infisical_iac.migrate import archive, example_env, ignores, references, worktree
@@ -89,7 +89,7 @@ def clean(
         require_recent(plan_file, datetime.now(UTC))
     kept = plan.examined.kept
     if plan.is_empty:
-        click.echo("Nothing to do.")
+        echo("Nothing to do.")
     else:
         if not yes:
             click.confirm("Make these changes?", abort=True, err=True)
@@ -126,7 +126,11 @@ def _show(root: Path, plan: _Plan) -> None:
         items.append(Item("+", _name(root, plan.archive), "an encrypted archive, ignored by git"))
     for ready in plan.examined.ready:
         items.append(Item("-", ready.file.path, _detail(ready)))
-    show(items, map(str, plan.examined.kept), console())
+    show(items, _lines_of(plan.examined.kept), console())
+
+
+def _lines_of(kept: Iterable[Kept]) -> list[str]:
+    return [printable(str(each)) for each in kept]
 
 
 def _detail(ready: Ready) -> str:
@@ -149,11 +153,11 @@ def _show_references(root: Path, plan_file: Path, paths: Sequence[str]) -> None:
     if found.references:
         to.print("\nThese places still speak of the files, or load one:")
     for each in found.references:
-        to.print(Text(f"  {each}"))
+        to.print(Text(printable(f"  {each}")))
     if found.more:
         to.print(f"  … and more than {references.LIMIT}: change these, then run this again.")
     for path in found.unread:
-        to.print(Text(f"  {path} was not searched: it is too large, or can't be read."))
+        to.print(Text(printable(f"  {path} was not searched: it is too large, or can't be read.")))
     to.print()
 
 
@@ -172,10 +176,10 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[Kept]:
             )
         contents = {each.file.path: each.data for each in plan.examined.ready}
         archive.write(plan.archive, contents, keys.recipients, keys.identities)
-        click.echo(f"To restore: age -d -i KEY {plan.archive.name} | tar x, in {root}")
+        echo(f"To restore: age -d -i KEY {plan.archive.name} | tar x, in {root}")
     kept = [why for each in plan.examined.ready if (why := delete(root, each, key))]
-    show([], map(str, kept), console())
-    click.echo(f"Deleted {counted(len(plan.examined.ready) - len(kept), 'file')}.")
+    show([], _lines_of(kept), console())
+    echo(f"Deleted {counted(len(plan.examined.ready) - len(kept), 'file')}.")
     if any(each.is_tracked for each in plan.examined.ready):
-        click.echo("git's history still has what was tracked: commit, then run migrate history.")
+        echo("git's history still has what was tracked: commit, then run migrate history.")
     return kept

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from infisical_iac import atomic
-from infisical_iac.cli.items import counted, print_data
+from infisical_iac.cli.items import counted, echo, print_data
 from infisical_iac.cli.migrate_showing import (
     note_exposed,
     paths_argument,
@@ -87,7 +87,7 @@ def plan(
     else:
         show(_lines(made, compared))
         told = "decide what is marked with ?" if undecided else "review it"
-        click.echo(f"Wrote {output}; {told}, then run `infisical-iac migrate apply {output}`.")
+        echo(f"Wrote {output}; {told}, then run `infisical-iac migrate apply {output}`.")
     note_exposed(output.parent / KEY_FILE)
     ctx.exit(FOUND if compared.new or compared.changed or undecided else 0)
 

@@ -1,6 +1,5 @@
 """`infisical-iac migrate scan`: the `.env` files of a tree, judged before anything is moved."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +9,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.cli.items import console, counted
-from infisical_iac.cli.migrate_showing import note_exposed, paths_argument, printable
+from infisical_iac.cli.items import console, counted, print_data, printable
+from infisical_iac.cli.migrate_showing import note_exposed, paths_argument
 from infisical_iac.cli.options import FOUND, json_option
 from infisical_iac.migrate import fingerprint
 from infisical_iac.migrate.findings import shown
@@ -48,7 +47,7 @@ def scan(
     sources = scan_all(paths, load(workspace_file))
     if as_json:
         key = _key()
-        click.echo(json.dumps([_data(each, key) for each in sources], indent=2))
+        print_data([_data(each, key) for each in sources])
     else:
         console().print(_table(sources))
         if keys:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from infisical_iac.cli.items import console
+from infisical_iac.cli.items import console, echo, printable
 from infisical_iac.migrate import worktree
 from infisical_iac.migrate.git import GitError
 from infisical_iac.migrate.plan_file import PLAN_FILE
@@ -33,11 +33,6 @@ plan_argument = click.argument(
 _STYLES = {"+": "green", "~": "yellow", "-": "red", "✗": "red", "?": "cyan", "✓": "green"}
 
 
-def printable(text: str) -> str:
-    """The text without what a terminal obeys: names of files and keys are others' words."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
 def show(lines: Iterable[str], *, stderr: bool = False) -> None:
     """Print lines, each in the color of the sign that it begins with."""
     to = console(stderr=stderr)
@@ -52,4 +47,4 @@ def note_exposed(key: Path) -> None:
     except GitError:
         return
     if is_exposed:
-        click.echo(f"Note: git would add {key.name}: name it in .gitignore", err=True)
+        echo(f"Note: git would add {key.name}: name it in .gitignore", err=True)

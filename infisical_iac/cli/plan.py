@@ -2,7 +2,7 @@
 
 import click
 
-from infisical_iac.cli.items import as_data, console, count, print_data, show
+from infisical_iac.cli.items import as_data, console, count, echo, print_data, show
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.showing import print_notes
 
@@ -29,6 +29,6 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
         print_data({"changes": as_data(planned), "unknown": unknown, "notes": notes})
     else:
         show(planned, unknown, console())
-        click.echo(f"{count(planned)} to make." if planned else "Nothing to change.")
+        echo(f"{count(planned)} to make." if planned else "Nothing to change.")
     print_notes(notes)
     ctx.exit(0 if deployment.settled else FOUND)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infisical_iac import actor, atomic
-from infisical_iac.cli.items import print_data
+from infisical_iac.cli.items import echo, print_data
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
 from infisical_iac.recovery import record, sheet
 from infisical_iac.recovery.kit import Kit, KitError, Versions, check
@@ -159,7 +159,7 @@ def _write(text: str, wanted: _Wanted) -> None:
 def _tell(kit: Kit, text: str, wanted: _Wanted) -> None:
     lines = len(text.splitlines())
     proven = ", opened with the identity given" if wanted.known else ""
-    click.echo(f"{wanted.output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")
-    click.echo(f"It was read back{proven}; its sum begins with {sheet.fingerprint(text)}.")
+    echo(f"{wanted.output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")
+    echo(f"It was read back{proven}; its sum begins with {sheet.fingerprint(text)}.")
     pages = "a page" if lines <= _LINES_ON_A_PAGE else f"{-(-lines // _LINES_ON_A_PAGE)} pages"
-    click.echo(f"Its {lines} lines fit on {pages}. Keep copies away from the host and its backups.")
+    echo(f"Its {lines} lines fit on {pages}. Keep copies away from the host and its backups.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infisical_iac.cli import restore_drill
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import lock_options, yes_option
 from infisical_iac.cli.undoable import WayBack, run_or_back
 from infisical_iac.recovery import record, sheet
@@ -119,11 +120,11 @@ def _undo(settings: "Settings", *, asked: bool) -> None:
     began = restoring.unfinished()
     if not began:
         if asked:
-            click.echo("There is nothing to undo: no restore is under way.")
+            echo("There is nothing to undo: no restore is under way.")
         return
     with audit.recorded("restore", [f"undone: the restore {began}"]):
         now = _go_back(settings)
-    click.echo(f"The restore {began} had not ended. {now}", err=not asked)
+    echo(f"The restore {began} had not ended. {now}", err=not asked)
 
 
 def _go_back(settings: "Settings") -> str:

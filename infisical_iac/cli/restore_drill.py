@@ -2,8 +2,7 @@
 
 import re
 
-import click
-
+from infisical_iac.cli.items import echo
 from infisical_iac.errors import UserError
 from infisical_iac.recovery import drills
 from infisical_iac.recovery.drills import Drill
@@ -48,7 +47,7 @@ def run(inventory: str, snapshot: str, target: str | None) -> None:
                 raise DrillError(f"the drill failed: {found.failure}")
             changes.append(f"proven: {found.proof}")
     seconds = (found.ended - found.began).total_seconds()
-    click.echo(f"Proven in {seconds:.0f} s: {found.proof}.")
+    echo(f"Proven in {seconds:.0f} s: {found.proof}.")
 
 
 def _refuse() -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
 from infisical_iac.cli.rollback_list import show
 from infisical_iac.upgrade.path import (
@@ -76,7 +77,7 @@ def rollback(
         else:
             told = _go(chosen, Change(was, _fetched(chosen, settings), data), settings, project)
     for sentence in told:
-        click.echo(sentence)
+        echo(sentence)
 
 
 def _project(settings: "Settings") -> str:
@@ -105,7 +106,7 @@ def _end_rotation(machine: "MachineState", settings: "Settings", project: str) -
     if found and found.key.name != "restic":
         with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
             how = rotation.recover(found, settings, project, cluster_change.site(settings))
-        click.echo(f"A rotation had not ended. {how}", err=True)
+        echo(f"A rotation had not ended. {how}", err=True)
 
 
 def _recover(unfinished: "Unfinished | None", settings: "Settings", project: str) -> None:
@@ -116,7 +117,7 @@ def _recover(unfinished: "Unfinished | None", settings: "Settings", project: str
         site = cluster_change.site(settings)
         with audit.recorded("rollback", [f"~ {unfinished.release}: ended"]):
             how = upgrade.recover(unfinished, settings, project, site)
-        click.echo(f"A change of version had not ended. {how}", err=True)
+        echo(f"A change of version had not ended. {how}", err=True)
 
 
 def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data: bool) -> Images:

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import click
 from rich.table import Table
 
 from infisical_iac.backup.record import size
-from infisical_iac.cli.items import console, print_data
+from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.upgrade.release import Release
 
 
@@ -19,7 +18,7 @@ def show(releases: Iterable[Release], *, as_json: bool) -> None:
     elif found:
         console().print(_table(found))
     else:
-        click.echo("No release is kept on the host: the first upgrade makes one.")
+        echo("No release is kept on the host: the first upgrade makes one.")
 
 
 def _data(releases: Iterable[Release]) -> Iterator[dict[str, Any]]:

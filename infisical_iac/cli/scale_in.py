@@ -4,6 +4,7 @@ from functools import partial
 
 import click
 
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, lock_options, yes_option
 
 
@@ -40,7 +41,7 @@ def scale_in(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, und
                 yes=yes,
                 switched=switched,
             )
-        click.echo(
+        echo(
             f'Set topology = "single", keep {host.name} alone in the inventory, and run '
             "`infisical-iac apply`."
         )

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.undoable import WayBack, run_or_back
 from infisical_iac.errors import UserError
 
@@ -68,15 +67,15 @@ def undo(host: "Host", settings: "Settings", *, asked: bool) -> bool:
         _end_beginning(host, asked=asked)
         return False
     if found.switched and not asked:
-        click.echo(f"The move {found.stamp} had taken over: it is completed now.", err=True)
+        echo(f"The move {found.stamp} had taken over: it is completed now.", err=True)
         return True
     event: Event = "scale-out" if found.direction == "out" else "scale-in"
     with audit.recorded(event, [f"undone: the move {found.stamp}"]):
         now, *more = moves.go_back(found, settings.start_timeout, dissolving=asked)
     nodes.forget()
-    click.echo(f"The move {found.stamp} had not ended. {now}", err=not asked)
+    echo(f"The move {found.stamp} had not ended. {now}", err=not asked)
     for sentence in more:
-        click.echo(sentence)
+        echo(sentence)
     return False
 
 
@@ -90,11 +89,11 @@ def _end_beginning(host: "Host", *, asked: bool) -> None:
     looks = nodes.looks()
     alone = looks[host.name].single and not any(each.stack for each in looks.values())
     if not (alone and any(each.mark for each in looks.values())):
-        click.echo("There is nothing to undo: no move is under way.")
+        echo("There is nothing to undo: no move is under way.")
         return
     with audit.recorded("scale-out", ["- swarm"]):
         dissolve("")
-    click.echo(f"No data had been moved. {host.name} serves alone; all hosts have left the swarm.")
+    echo(f"No data had been moved. {host.name} serves alone; all hosts have left the swarm.")
 
 
 def end(host: "Host") -> bool:
@@ -106,9 +105,9 @@ def end(host: "Host") -> bool:
         return False
     with audit.recorded("scale-in", ["- swarm"]):
         kept = moves.end_cluster(found)
-    click.echo(f"{host.name} serves alone; all hosts have left the swarm.")
+    echo(f"{host.name} serves alone; all hosts have left the swarm.")
     for sentence in kept:
-        click.echo(sentence)
+        echo(sentence)
     return True
 
 

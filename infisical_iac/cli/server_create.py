@@ -2,6 +2,7 @@
 
 import click
 
+from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import yes_option
 from infisical_iac.cli.server_showing import make_all, show_plan, timeout_option
 
@@ -24,18 +25,18 @@ def create(timeout: int, yes: bool) -> None:
     found = session.begun()
     changes = found.changes(timeout=timeout)
     if not changes:
-        click.echo("Nothing to change.")
+        echo("Nothing to change.")
         return
     show_plan(found, changes, stderr=True)
     if not yes:
         click.confirm("Make these changes?", abort=True, err=True)
     make_all(changes)
     for node in found.nodes:
-        click.echo(f"The server {node.want.name} is up at {node.have.address}.")
+        echo(f"The server {node.want.name} is up at {node.have.address}.")
     volume = found.only.have.volume
     if balancer := found.common.balancer:
-        click.echo(f"The Load Balancer is up at {', '.join(addresses(balancer).values())}.")
+        echo(f"The Load Balancer is up at {', '.join(addresses(balancer).values())}.")
     elif volume and not found.only.want.role:
-        click.echo("Put into group_data/hetzner.py, so that its data are on the volume:\n")
-        click.echo(f'    data_volume = "{volume.linux_device}"\n')
-    click.echo("Run next:\n\n    infisical-iac plan\n    infisical-iac apply")
+        echo("Put into group_data/hetzner.py, so that its data are on the volume:\n")
+        echo(f'    data_volume = "{volume.linux_device}"\n')
+    echo("Run next:\n\n    infisical-iac plan\n    infisical-iac apply")

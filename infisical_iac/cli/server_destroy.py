@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from infisical_iac.cli.items import console, show
+from infisical_iac.cli.items import console, echo, show
 from infisical_iac.errors import UserError
 
 
@@ -31,7 +31,7 @@ def destroy(with_data: bool, confirm: str | None) -> None:
     volumes = [str(each.have.volume.name) for each in found.nodes if each.have.volume]
     kept = _kept(volumes)
     if not changes:
-        click.echo(f"Nothing of {name} is at Hetzner Cloud{kept}.")
+        echo(f"Nothing of {name} is at Hetzner Cloud{kept}.")
         return
     show([each.item for each in changes], (), console(stderr=True))
     kind = "cluster" if many else "server"
@@ -43,7 +43,7 @@ def destroy(with_data: bool, confirm: str | None) -> None:
         raise DestroyError(f"{typed!r} is not the {kind}'s name, {name}: nothing was done")
     make_all(changes)
     destroying.forget(found)
-    click.echo(f"The {kind} {name} is gone{'' if with_data else kept}.")
+    echo(f"The {kind} {name} is gone{'' if with_data else kept}.")
 
 
 def _kept(volumes: Sequence[str]) -> str:

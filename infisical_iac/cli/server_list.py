@@ -3,7 +3,7 @@
 import click
 from rich.table import Table
 
-from infisical_iac.cli.items import console, print_data
+from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.cli.options import json_option
 
 
@@ -21,7 +21,7 @@ def list(as_json: bool) -> None:
         print_data([row._asdict() for row in rows])
         return
     if not rows:
-        click.echo(f"Nothing at Hetzner Cloud has the label {api.SELECTOR}.")
+        echo(f"Nothing at Hetzner Cloud has the label {api.SELECTOR}.")
         return
     table = Table(show_edge=False, pad_edge=False, box=None)
     for column in listing.Row._fields:

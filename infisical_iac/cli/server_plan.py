@@ -2,7 +2,7 @@
 
 import click
 
-from infisical_iac.cli.items import as_data, count, print_data
+from infisical_iac.cli.items import as_data, count, echo, print_data
 from infisical_iac.cli.options import FOUND, json_option
 
 
@@ -35,5 +35,5 @@ def plan(ctx: click.Context, as_json: bool) -> None:
         )
     else:
         show_plan(found, changes)
-        click.echo(f"{count(changes)} to make." if changes else "Nothing to change.")
+        echo(f"{count(changes)} to make." if changes else "Nothing to change.")
     ctx.exit(FOUND if changes else 0)

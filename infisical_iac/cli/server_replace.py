@@ -2,7 +2,7 @@
 
 import click
 
-from infisical_iac.cli.items import console, show
+from infisical_iac.cli.items import console, echo, show
 from infisical_iac.cli.options import yes_option
 from infisical_iac.cli.server_showing import make_all, timeout_option
 from infisical_iac.hetzner.session import Everything
@@ -55,9 +55,7 @@ def _replace_server(*, undo: bool, fresh: bool, timeout: int, yes: bool) -> None
         replacing.undo(hands, tell, timeout=timeout)
         return
     if not fresh and replacing.pointless(now):
-        click.echo(
-            f"The server {want.name} is as the settings say; --fresh replaces it all the same."
-        )
+        echo(f"The server {want.name} is as the settings say; --fresh replaces it all the same.")
         return
     for title in TITLES.values():
         to.print(f"  {title}", markup=False)
@@ -68,7 +66,7 @@ def _replace_server(*, undo: bool, fresh: bool, timeout: int, yes: bool) -> None
         click.confirm(f"Replace {want.name}?", abort=True, err=True)
     found = replacing.replace(hands, tell, timeout=timeout)
     make_all(found.changes(timeout=timeout))
-    click.echo(f"The server {want.name} is a new one, at {found.only.have.address}.")
+    echo(f"The server {want.name} is a new one, at {found.only.have.address}.")
 
 
 def _replace_node(
@@ -82,9 +80,7 @@ def _replace_node(
     node, hands = node_replacing.node_of(found, name), Hands("", timeout=timeout)
     want = node.want
     if not fresh and node_replacing.pointless(node):
-        click.echo(
-            f"The server {want.name} is as the settings say; --fresh replaces it all the same."
-        )
+        echo(f"The server {want.name} is as the settings say; --fresh replaces it all the same.")
         return
     removals = []
     if fresh or not node_replacing.unfinished(node):
@@ -92,7 +88,7 @@ def _replace_node(
         removals = [*node_replacing.removals(node, hands)]
     show([each.item for each in removals], (), console(stderr=True))
     price = node.prices.server(want.type, want.location)
-    click.echo(
+    echo(
         f"Then a new one is made in its place: {want.type} in {want.location} with {want.image}, "
         f"{price}, net.",
         err=True,
@@ -101,5 +97,5 @@ def _replace_node(
         click.confirm(f"Replace {want.name}?", abort=True, err=True)
     make_all(removals)
     make_all(session.begun().changes(timeout=timeout))
-    click.echo(f"The server {want.name} is a new one, at {node.have.address}.")
-    click.echo("Run next, to bring it into the cluster:\n\n    infisical-iac apply")
+    echo(f"The server {want.name} is a new one, at {node.have.address}.")
+    echo("Run next, to bring it into the cluster:\n\n    infisical-iac apply")

@@ -3,9 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-import click
-
-from infisical_iac.cli.items import as_data, console, print_data, show
+from infisical_iac.cli.items import as_data, console, echo, print_data, show
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.prune import Removal
 
@@ -27,17 +25,15 @@ def print_changes(changes: Iterable[Change], *, stderr: bool = False) -> None:
 def print_shown(change: Change, *, stderr: bool = False) -> None:
     """Print what only the operator may see of a change that was made, once."""
     if change.shown:
-        click.echo(change.shown, err=stderr)
+        echo(change.shown, err=stderr)
 
 
 def print_rotations(rotate: Mapping[str, Sequence[str]]) -> None:
     """Print which secrets people who lose access could read."""
     for email, secrets in rotate.items():
-        click.echo(
-            f"Rotate what {email} could read:" if secrets else f"{email} could read nothing."
-        )
+        echo(f"Rotate what {email} could read:" if secrets else f"{email} could read nothing.")
         for secret in secrets:
-            click.echo(f"  {secret}")
+            echo(f"  {secret}")
 
 
 def print_json(
@@ -62,7 +58,7 @@ def print_json(
 def print_notes(notes: Iterable[str]) -> None:
     """Print sentences that are no changes, beside the output proper."""
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        echo(f"Note: {note}", err=True)
 
 
 def unnamed_notes(unnamed: Sequence[Removal]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.cli.items import console, count, show
+from infisical_iac.cli.items import console, count, echo, show
 from infisical_iac.cli.running import run
 from infisical_iac.errors import UserError
 
@@ -74,7 +74,7 @@ def run_or_back(
     except DeployError as error:
         raise Failed(f"{error}. {back.told()}") from None
     except Exception:  # whatever it is, what was before comes back
-        click.echo(back.told(), err=True)
+        echo(back.told(), err=True)
         raise
     made = count(deployment.journal.made)
-    click.echo(f"{done}, with {made}, in {time.monotonic() - started:.1f} s.")
+    echo(f"{done}, with {made}, in {time.monotonic() - started:.1f} s.")

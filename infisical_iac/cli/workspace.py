@@ -10,7 +10,7 @@ import click
 from infisical_iac.cli.confirming import confirm
 from infisical_iac.cli.inside import Plan, look, make
 from infisical_iac.cli.invite import invite
-from infisical_iac.cli.items import count
+from infisical_iac.cli.items import count, echo
 from infisical_iac.cli.options import (
     FOUND,
     Lock,
@@ -99,7 +99,7 @@ def plan(
     else:
         print_changes(planned.due)
         if not planned.due:
-            click.echo("Nothing to change.")
+            echo("Nothing to change.")
         print_rotations(planned.rotate)
         print_notes(notes)
     ctx.exit(FOUND if planned.due else 0)
@@ -158,7 +158,7 @@ def apply(
     if as_json:
         print_json(made, planned.unnamed, planned.rotate, notes)
     else:
-        click.echo(f"{count(made)} made." if made else "Nothing to change.")
+        echo(f"{count(made)} made." if made else "Nothing to change.")
         print_notes(notes)
 
 

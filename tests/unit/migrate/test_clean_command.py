@@ -65,6 +65,22 @@ def test_the_plan_is_shown_and_no_changes_nothing(
     assert snapshot(tmp_path) == before
 
 
+def test_names_with_terminal_escapes_are_shown_escaped(tmp_path: Path, run: Clean) -> None:
+    hostile = "x\x1b]0;owned\x07\n- y/.env"
+    write(tmp_path, hostile)
+    write(tmp_path, f"{hostile}.changed")
+    changed = verified(tmp_path, f"{hostile}.changed")
+    write(tmp_path, f"{hostile}.changed", "OTHER=changed since\n")
+    git(tmp_path, "init", "--quiet")
+    write(tmp_path, "compose.yaml", f"env_file: {hostile.splitlines()[0]}\n")
+    report(tmp_path, verified(tmp_path, hostile), changed)
+    ran = run(*TO, answer="n\n")
+    assert r"- x\x1b]0;owned\x07\n- y/.env: 1 key of backend" in ran.output
+    assert r"x\x1b]0;owned\x07\n- y/.env.changed" in ran.output
+    assert "\x1b" not in ran.output
+    assert "\x07" not in ran.output
+
+
 def test_yes_leaves_an_archive_that_git_ignores_and_no_file(
     tmp_path: Path, files: list[Verified], run: Clean
 ) -> None:

@@ -1,0 +1,52 @@
+"""What others have named: a terminal shows it, and does not obey it."""
+
+import json
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from infisical_iac.cli.items import console, echo, print_data, show
+from infisical_iac.item import Item
+
+# Sets the title of the window, colors what follows, and begins a line in 8-bit controls.
+_NAME = "a\x1b]0;owned\x07\x1b[31m\x9b2Jb"
+_SHOWN = r"a\x1b]0;owned\x07\x1b[31m\x9b2Jb"
+
+
+def test_text_and_tables_escape_what_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(show_header=False, show_edge=False, box=None)
+    table.add_column()
+    table.add_row(_NAME)
+    to = console()
+    to.print(table)
+    to.print(Text(_NAME))
+    to.print(_NAME, markup=False)
+    echo(_NAME)
+    echo(_NAME, err=True)
+    printed = capsys.readouterr()
+    # rich takes the bell out by itself, and cuts a cell that got longer.
+    cell, *lines = printed.out.splitlines()
+    assert cell.strip().startswith(r"a\x1b]0;owned")
+    assert lines == [*[_SHOWN.replace(r"\x07", "")] * 2, _SHOWN]
+    assert printed.err == f"{_SHOWN}\n"
+    assert "\x1b" not in printed.out
+
+
+def test_lines_and_tabs_of_our_own_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    echo("one\n\ttwo")
+    assert capsys.readouterr().out == "one\n\ttwo\n"
+
+
+def test_an_item_is_one_line_whatever_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    show([Item("-", f"x\n+ nothing to see{_NAME}")], [], console())
+    assert capsys.readouterr().out == f"- x\\n+ nothing to see{_SHOWN}\n"
+
+
+def test_json_escapes_it_and_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"name": f"{_NAME}\u202e\U000e0001", "town": "Köln"}
+    print_data(data)
+    printed = capsys.readouterr().out
+    assert printed.replace("\n", "").isprintable()
+    assert "Köln" in printed
+    assert json.loads(printed) == data
