@@ -10,7 +10,13 @@ new=infisical_restoring
 
 # A change waits for a standby that has it too, and may do so for ever.
 at_server() { within="timeout 600" sql postgres; }
-there() { test -n "$(echo "SELECT 1 FROM pg_database WHERE datname = '$1'" | at_server)"; }
+
+# A server that does not answer is no database that is not there.
+there() {
+    found=$(echo "SELECT 1 FROM pg_database WHERE datname = '$1'" | at_server) ||
+        fail "PostgreSQL does not answer"
+    test -n "$found"
+}
 
 # Each node keeps a copy of all.
 check_room() {

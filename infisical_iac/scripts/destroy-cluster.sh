@@ -13,6 +13,7 @@ set -eu
 umask 077
 . ./containers.sh
 . ./nodes.sh
+. ./saving.sh
 root=/etc/infisical
 stack=label=com.docker.stack.namespace=infisical
 unit=infisical-unlock.service
@@ -31,37 +32,19 @@ look() {
 }
 
 # What is sent goes to the database of this node, over its own socket.
-database() {
-    id=$1
-    shift
-    docker exec --interactive "$id" "$@"
-}
+database() { docker exec --interactive "$id" "$@"; }
 
 primary() {
     id=$(container postgres)
     test -n "$id" || return 0
-    standby=$(database "$id" psql --username infisical --dbname infisical --no-align --tuples-only \
+    standby=$(database psql --username infisical --dbname infisical --no-align --tuples-only \
         --command 'SELECT pg_is_in_recovery()' </dev/null 2>/dev/null) || return 0
     test "$standby" != f || echo primary
 }
 
 backup() {
     id=$(container postgres)
-    new=$1.new
-    rm -rf "$new"
-    mkdir -p "$new"
-    trap 'rm -rf "$new"' EXIT
-    database "$id" pg_dump --username infisical --format custom infisical </dev/null \
-        >"$new/database.dump"
-    listed=$(database "$id" pg_restore --list <"$new/database.dump")
-    case $listed in
-    *"TABLE DATA"*) ;;
-    *) refuse "the dump of the database can't be read back" ;;
-    esac
-    tar --create --file "$new/etc-infisical.tar" --directory / etc/infisical
-    sync "$new/database.dump" "$new/etc-infisical.tar" "$new"
-    mv "$new" "$1"
-    sync "$(dirname "$1")"
+    save "$1"
 }
 
 remove() {

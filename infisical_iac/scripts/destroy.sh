@@ -8,6 +8,7 @@
 set -eu
 umask 077
 . ./database.sh
+. ./saving.sh
 root=/etc/infisical
 firewall=/etc/infisical-iac/firewall.nft
 project=label=com.docker.compose.project=infisical
@@ -26,21 +27,11 @@ look() {
     docker volume ls --format 'volume {{.Name}}' --filter "$project"
 }
 
+database() { in_database "$@"; }
+
 backup() {
     find_database
-    rm -rf "$1.new"
-    mkdir -p "$1.new"
-    trap 'rm -rf "$1.new"' EXIT
-    in_database pg_dump --username infisical --format custom infisical </dev/null \
-        >"$1.new/database.dump"
-    listed=$(in_database pg_restore --list <"$1.new/database.dump")
-    case $listed in
-    *"TABLE DATA"*) ;;
-    *) refuse "the dump of the database can't be read back" ;;
-    esac
-    tar --create --file "$1.new/etc-infisical.tar" --directory / etc/infisical
-    sync "$1.new/database.dump" "$1.new/etc-infisical.tar"
-    mv "$1.new" "$1"
+    save "$1"
 }
 
 stack() {

@@ -25,7 +25,8 @@ services() {
 containers_end() {
     manages || return 0
     for attempt in $(seq 240); do
-        test -n "$(docker ps --quiet --filter "$of_stack")" || return 0
+        running=$(docker ps --quiet --filter "$of_stack") || fail "Docker does not answer"
+        test -n "$running" || return 0
         sleep 0.5
     done
     fail "containers of the cluster still run after two minutes: see \`docker ps\`, and run again"

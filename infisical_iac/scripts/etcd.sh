@@ -33,6 +33,7 @@ stop() {
 
 ended() {
     containers postgres | xargs --no-run-if-empty docker rm --force >/dev/null
+    docker ps --quiet >/dev/null || fail "Docker does not answer"
     test -z "$(containers postgres)" || fail "Docker does not end the PostgreSQL of this node"
 }
 

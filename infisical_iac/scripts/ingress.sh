@@ -98,7 +98,10 @@ move() {
     sync "$1"/*
     mv -f "$1"/* "$2/"
     test -e "$2/Caddyfile" || fail "$2/Caddyfile is not there"
-    grep -q /etc/caddy/tls "$2/Caddyfile" || rm -f "$2/tls.crt" "$2/tls.key"
+    uses=0
+    grep -q /etc/caddy/tls "$2/Caddyfile" || uses=$?
+    # A file that can't be read tells nothing.
+    test $uses != 1 || rm -f "$2/tls.crt" "$2/tls.key"
     rm -rf "$1"
 }
 

@@ -23,7 +23,8 @@ volume() {
 # One that does not run has its file for when it starts; one that starts just now is waited for.
 tell() {
     for attempt in $(seq 30); do
-        id=$(docker ps --quiet --no-trunc | grep -xF "$(container "$1")") || return 0
+        running=$(docker ps --quiet --no-trunc) || fail "Docker does not answer"
+        id=$(echo "$running" | grep -xF "$(container "$1")") || return 0
         said=$(echo "ACL SETUSER default $3" | docker exec --interactive "$id" sh -c '
             . /run/secrets/env
             REDISCLI_AUTH=$REDIS_PASSWORD timeout 10 redis-cli -p "$1"' sh "$2" 2>&1) || true

@@ -38,9 +38,9 @@ without_ways_in() {
         ! docker service inspect "$service" >/dev/null 2>&1 || docker service rm "$service" >/dev/null
     done
     for attempt in $(seq 120); do
-        left=$(docker ps --filter "label=com.docker.stack.namespace=$stack" \
-            --format '{{ .Label "com.docker.swarm.service.name" }}' |
-            grep -xF "$(echo "$ways_in" | tr ' ' '\n')" || true)
+        running=$(docker ps --filter "label=com.docker.stack.namespace=$stack" \
+            --format '{{ .Label "com.docker.swarm.service.name" }}') || fail "Docker does not answer"
+        left=$(echo "$running" | grep -xF "$(echo "$ways_in" | tr ' ' '\n')" || true)
         test -n "$left" || return 0
         sleep 0.5
     done

@@ -37,7 +37,13 @@ access /var/log/infisical-access"
 
 uuid_of() { blkid -p -s UUID -o value "$1" 2>/dev/null || true; }
 source_of() { findmnt --noheadings --first-only --output SOURCE --mountpoint "$1" 2>/dev/null || true; }
-is_empty() { test -z "$(ls -A "$1" 2>/dev/null)"; }
+
+# A place that can't be read is not an empty one.
+is_empty() {
+    test -e "$1" || test -L "$1" || return 0
+    held=$(ls -A "$1") || fail "$1 can't be read: see what \`dmesg\` says of its disk"
+    test -z "$held"
+}
 
 # Whether a place has what the volume has for it, and not the host's own disk.
 is_bound() { test -d "$2" && test -d "$mount/$1" && test "$2" -ef "$mount/$1"; }
@@ -56,13 +62,20 @@ grow() { resize2fs "$1" >/dev/null; }
 look() {
     if ! test -b "$1"; then
         echo absent
-    elif blkid -p "$1" >/dev/null 2>&1; then
-        echo "holds $(blkid -p -s TYPE -o value "$1" || echo partitions)"
-        echo "uuid $(uuid_of "$1")"
-        larger "$1"
     else
-        # blkid says nothing of what it does not know: only nothing but zeros is nothing.
-        cmp -s -n 1048576 "$1" /dev/zero && echo blank || echo "holds something"
+        known=0
+        blkid -p "$1" >/dev/null 2>&1 || known=$?
+        if [ $known = 0 ]; then
+            echo "holds $(blkid -p -s TYPE -o value "$1" || echo partitions)"
+            echo "uuid $(uuid_of "$1")"
+            larger "$1"
+        # blkid says 2 of what it does not know, and else that it can't tell: only nothing but zeros
+        # is nothing.
+        elif [ $known = 2 ] && cmp -s -n 1048576 "$1" /dev/zero; then
+            echo blank
+        else
+            echo "holds something"
+        fi
     fi
     from=$(source_of $mount)
     test -z "$from" || echo "mounted $(uuid_of "${from%%\[*}")"
@@ -81,6 +94,28 @@ format() {
     mkfs.ext4 -q -m 1 -L "$label" "$1"
 }
 
+# Tells whether the volume has not all of what the host's own disk has for a place. What can't be
+# compared is not the same.
+differs() {
+    compared=0
+    found=$(LC_ALL=C diff -rq --no-dereference "$2" "$mount/$1" 2>&1) || compared=$?
+    case $compared in
+    0) return 1 ;;
+    1) ;;
+    *) fail "what the volume has for $2 can't be compared with the host's own \
+($(echo "$found" | head -n 1)): nothing was moved or removed" ;;
+    esac
+    while IFS= read -r line; do
+        case $line in
+        "Only in $mount/"*) ;;
+        *) return 0 ;;
+        esac
+    done <<FOUND
+$found
+FOUND
+    return 1
+}
+
 # What a place of the host has moves to the volume, which then has it alone.
 move() {
     is_empty "$2" && return 0
@@ -90,7 +125,7 @@ move() {
         sync -f "$mount/$1.new"
         rmdir "$mount/$1"
         mv "$mount/$1.new" "$mount/$1"
-    elif diff -rq --no-dereference "$2" "$mount/$1" 2>/dev/null | grep -qv "^Only in $mount"; then
+    elif differs "$1" "$2"; then
         case $1 in
         # Each host begins a log, timers that ran without the volume tell how it went, and Docker
         # begins a list of volumes: those of the volume go on.
@@ -100,13 +135,16 @@ move() {
         fail "both the volume and the host's own disk have something for $2: look which is right, \
 and move the other away"
     fi
-    # What was copied, now or by a run that died then: no key stays where nobody sees it.
+    # What was copied, now or by a run that died then, is on the volume for good; then no key stays
+    # where nobody sees it.
+    sync -f "$mount/$1"
     find "$2" -mindepth 1 -delete
 }
 
 adopt() {
     test ! -e $mark || return 0
-    test -z "$(ls -A $mount | grep -vx lost+found)" ||
+    held=$(ls -A $mount) || fail "$mount can't be read: see what \`dmesg\` says of its disk"
+    test -z "$held" || test "$held" = lost+found ||
         fail "the file system is not empty and was not made here: it is left alone"
     touch $mark
 }

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from tests.unit.played_host import MAIN, played
+import pytest
+
+from tests.unit.played_host import MAIN, PlayedHost, played
 
 
 def test_everything_takes_copies_of_the_data_along(tmp_path: Path) -> None:
@@ -56,3 +58,55 @@ def test_a_host_without_a_firewall_is_not_asked_for_one(tmp_path: Path) -> None:
     nft.chmod(0o755)
     host.ok(("destroy", "everything"))
     assert host.read("/told") is None
+
+
+_SAVED = "/var/backups/infisical-iac/20261125T101112Z"
+
+
+def _tar(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "programs" / "tar"
+    file.write_text(text)
+    file.chmod(0o755)
+
+
+def test_a_backup_that_fails_leaves_no_dump_and_touches_no_other_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = played(tmp_path)
+    somebodys = tmp_path / "work" / "backup.new" / "file"
+    somebodys.parent.mkdir(parents=True)
+    somebodys.write_text("somebody's")
+    monkeypatch.chdir(tmp_path / "work")
+    # The played database lists no table.
+    done = host.run("destroy", "backup", _SAVED)
+    assert (done.returncode, done.stderr) == (1, "the dump of the database can't be read back\n")
+    assert host.read(f"{_SAVED}.new/database.dump") is None
+    assert somebodys.read_text() == "somebody's"
+
+
+@pytest.mark.parametrize("signal", ["TERM", "HUP", "INT"])
+def test_a_backup_that_is_ended_leaves_no_keys_in_clear(tmp_path: Path, signal: str) -> None:
+    host = _with_a_table(tmp_path)
+    _tar(tmp_path, f'#!/bin/sh\necho keys >"$3"\nkill -{signal} "$PPID"\n')
+    done = host.run("destroy", "backup", _SAVED)
+    assert done.returncode != 0
+    assert list((host.directory / "var/backups/infisical-iac").iterdir()) == []
+
+
+def test_what_a_killed_backup_has_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    host = _with_a_table(tmp_path)
+    _tar(tmp_path, '#!/bin/sh\necho keys >"$3"\n')
+    host.write("/var/backups/infisical-iac/20261124T000000Z.new/database.dump", "in clear")
+    host.write("/var/backups/infisical-iac/20261123T000000Z/database.dump", "whole")
+    host.ok(("destroy", "backup", _SAVED))
+    there = sorted(each.name for each in (host.directory / "var/backups/infisical-iac").iterdir())
+    assert there == ["20261123T000000Z", "20261125T101112Z"]
+    assert host.read(f"{_SAVED}/etc-infisical.tar") == "keys\n"
+
+
+def _with_a_table(tmp_path: Path) -> PlayedHost:
+    host = played(tmp_path)
+    docker = tmp_path / "programs" / "docker"
+    text = docker.read_text().replace("echo 42", 'echo "3; TABLE DATA public secrets"')
+    docker.write_text(text)
+    return host

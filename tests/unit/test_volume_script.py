@@ -101,3 +101,42 @@ def test_a_device_that_became_larger_is_told_and_used(host: VolumeHost) -> None:
     # Not mounted, for a kernel asks for a capability that few containers have.
     host.ok(host.command("grow", host.device))
     assert "larger" not in host.ok(host.mount, host.command("look", host.device))
+
+
+def _failing(host: VolumeHost, program: str, status: int) -> None:
+    file = host.directory / "programs" / program
+    file.write_text(
+        f'#!/bin/sh\necho "{program}: read error: Input/output error" >&2\nexit {status}\n'
+    )
+    file.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("program", "told"), [("diff", "can't be compared"), ("ls", "can't be read")]
+)
+def test_a_copy_that_can_not_be_compared_is_never_removed(
+    host: VolumeHost, program: str, told: str
+) -> None:
+    host.ok(host.command("format", host.device))
+    host.ok(host.mount, "echo volume > $H/etc/infisical/key")
+    own = host.directory / "etc/infisical/key"
+    own.write_text("own\n")
+    mount = host.mount
+    _failing(host, program, 2)
+    refused = host.run(mount)
+    assert (refused.returncode, told in refused.stderr) == (1, True)
+    assert own.read_text() == "own\n"
+
+
+def test_what_the_volume_has_more_of_is_no_difference(host: VolumeHost) -> None:
+    host.ok(host.command("format", host.device))
+    host.ok(host.mount, "mkdir $H/etc/infisical/keys; echo more > $H/etc/infisical/keys/more")
+    (host.directory / "etc/infisical/keys").mkdir(parents=True)
+    said = host.ok(host.mount, "cat $H/etc/infisical/keys/more")
+    assert said == "more\n"
+
+
+def test_a_device_of_which_blkid_can_not_tell_is_not_blank(host: VolumeHost) -> None:
+    """Exit status 8: there are signs of more than one file system, the first megabyte is empty."""
+    _failing(host, "blkid", 8)
+    assert host.ok(host.command("look", host.device)) == "holds something\n"
