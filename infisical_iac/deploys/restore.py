@@ -63,7 +63,7 @@ def exchange(known: Preflight, source: Source) -> None:
     if known.leads:
         proof.proven(
             desired=known.workspace,
-            port=known.settings.http_port,
+            settings=known.settings,
             name="Prove that people and machines get in",
         )
 

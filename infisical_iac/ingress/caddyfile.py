@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from infisical_iac.ingress import paths
+from infisical_iac.ingress import maintenance, paths
 from infisical_iac.ingress.settings import DIRECTORIES, INTERNAL
 from infisical_iac.rendering import template
 from infisical_iac.settings import Settings
@@ -34,6 +34,7 @@ def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
         is_internal=settings.acme_ca == INTERNAL,
         revision_port=REVISION_PORT,
         paths=paths,
+        maintenance=maintenance,
     )
     revision = sha256(f"{render(revision='')}{certificate}".encode()).hexdigest()[:32]
     return Caddyfile(render(revision=revision), revision)

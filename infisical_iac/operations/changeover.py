@@ -21,7 +21,7 @@ from infisical_iac.recovery import manifest
 from infisical_iac.recovery.manifest import Manifest
 from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
-from infisical_iac.upgrade import RELEASES
+from infisical_iac.upgrade import RELEASES, given_up
 from infisical_iac.upgrade.path import Images, UpgradeError
 from infisical_iac.upgrade.release import Release, Unfinished
 
@@ -69,7 +69,21 @@ class Changeover(ABC):
 
     @abstractmethod
     def back(self) -> str:
-        """Bring the old version back, and return with which data."""
+        """Bring the old version back, and return with which data, `given_up.data` has it.
+
+        What may have been written to since is kept, and told of there.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Keep everybody out by the edge until `open_`, where the data change places.
+
+        Nobody's writes are acknowledged then by what may be given up. Raises a UserError.
+        """
+
+    @abstractmethod
+    def open_(self) -> None:
+        """Let everybody in again. It can be repeated. Raises CommandFailed."""
 
     def step(self, name: str, *arguments: str, doing: str) -> str:
         """Do a step on the host; what it prints. Raises CommandFailed."""
@@ -105,11 +119,17 @@ class Changeover(ABC):
         """Take the dump of a release to be loaded."""
         return manifest.parse(self.step("take", release, doing=f"use the dump of {release}"))
 
-    def end(self) -> None:
-        """End what has been proven or is back, and let go of what need not be kept."""
+    def end(self) -> list[str]:
+        """End what has been proven or is back, and let go of what need not be kept.
+
+        Returns sentences on what was given up before and is kept, or goes.
+        """
         snapshot.clean(DIRECTORY, PROJECT)
-        self.step("end", doing="end the change of version")
+        # Once it has ended, nobody would know that it is still closed.
+        self.open_()
+        told = self.step("end", doing="end the change of version")
         releases.let_go(self.settings, self.unfinished.image)
+        return given_up.after_proof(told.splitlines())
 
     @contextmanager
     def or_back(self) -> Iterator[None]:
@@ -133,28 +153,36 @@ class Changeover(ABC):
         """Complete what was interrupted, or go back; with which data then, else empty.
 
         What has taken its place already may have been written to since: it is kept if it proves to
-        be well. Raises ChangeFailed where neither can be had.
+        be well, and else given up, which is not to lose it. Raises ChangeFailed where neither can
+        be had.
         """
         data = ""
         if self.unfinished.phase == "swapped":
             with self.or_back():
+                self.close()
                 self.prove(same_data=True)
         elif self.unfinished.phase != "proven":
             try:
                 data = self._go_back("it was interrupted")
             except UserError as error:
                 raise _stuck("it was interrupted", error) from None
-        self.end()
+        for sentence in self.end():
+            logger.info(f"{host.print_prefix}{sentence}")
         return data
 
     def _go_back(self, reason: str) -> str:
         logger.info(f"{host.print_prefix}Going back: {reason.splitlines()[0]}")
+        try:
+            self.close()
+        except UserError as error:
+            # What is written from now on is given up, and told of: no reason not to go back.
+            logger.info(f"{host.print_prefix}The edge could not be closed: {error}")
         return self.back()
 
 
 def _stuck(why: str, error: UserError) -> ChangeFailed:
     """What is to be raised where not even the way back was come to the end of."""
     return ChangeFailed(
-        f"the version before could not be brought back ({error}); nothing of its data is lost, and "
+        f"the version before could not be brought back ({error}); no data were removed, and "
         f"`infisical-iac apply` tries again. What came before: {why}"
     )

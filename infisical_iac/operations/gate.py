@@ -3,7 +3,7 @@
 import re
 import shlex
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
 from infisical_iac.errors import UserError
-from infisical_iac.operations import session
+from infisical_iac.operations import edge, session
 from infisical_iac.operations.remote import CommandFailed, run
 from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
@@ -75,30 +75,48 @@ def before(settings: Settings, project: str, port: int, *, same_way: bool = True
             return None
         client = session.deployer(port)
         secrets = _read(client, project).secrets
-        return Before(secrets, _public(settings.site_url), canary.lives(client), same_way)
+        return Before(secrets, public(settings.site_url), canary.lives(client), same_way)
     except UserError:
         return None
 
 
 def passed(
-    settings: Settings, project: str, then: Before | None, *, port: int, same_data: bool
+    settings: Settings,
+    project: str,
+    then: Before | None,
+    *,
+    port: int,
+    same_data: bool,
+    opening: Callable[[], None] | None = None,
 ) -> list[str]:
     """Do all of it again, and return what is to be said of it. Raises GateError or CanaryError.
+
+    What people reach from outside comes last. Where the edge is closed, it has to answer so by the
+    public address, is opened then, and has to lead to Infisical; nobody can have written before.
 
     Args:
         port: where the API is published now.
         then: what could be done before; nothing is asked of logins that did not work then.
         same_data: whether every secret of that time must be there.
+        opening: opens the edge; None where it was not closed.
     """
     session.forget()
     client = _client(port, needed=then is not None, deployer=same_data)
-    told = _reached(settings.site_url, then)
     if client is None:
-        return [*told, "The deployer could not log in before the change: no secret was read."]
+        told = ["The deployer could not log in before the change: no secret was read."]
+    else:
+        told = _inside(settings, client, project, then, same_data=same_data)
+    return [*outside(settings, then, opening), *told]
+
+
+def _inside(
+    settings: Settings, client: Client, project: str, then: Before | None, *, same_data: bool
+) -> list[str]:
     try:
         found = _read(client, project)
     except ApiError as error:
         raise GateError(f"the secrets can't be read: {error.message}") from None
+    told = []
     if then and same_data:
         told += _refuse_difference(_compare(settings, then.secrets, found))
     alive = _canary(client, then if same_data else None)
@@ -258,19 +276,34 @@ def _refuse_difference(found: Differences) -> list[str]:
     return [f"Deleted meanwhile: {reading.named(found.deleted)}."] if found.deleted else []
 
 
-def _reached(url: str, then: Before | None) -> list[str]:
+def outside(
+    settings: Settings, then: Before | None, opening: Callable[[], None] | None
+) -> list[str]:
+    """Ask the public address as `passed` has it. Raises GateError."""
+    url = settings.site_url
+    told = _not_asked(url, then)
+    asked = url.startswith("https:") and not told
+    if opening:
+        if asked and edge.is_ours(settings) and not edge.answers_closed(url):
+            raise GateError(f"{url} does not lead to the closed Caddy of this deployment any more")
+        opening()
+    if asked and not public(url, retries=6):
+        raise GateError(f"{url} does not answer any more, as it did before")
+    return told
+
+
+def _not_asked(url: str, then: Before | None) -> list[str]:
+    """A sentence on why the public address is not asked for; none if it is, or is no HTTPS."""
     if not url.startswith("https:"):
         return []
     if then is None or not then.public:
         return [f"{url} did not answer before the change either: it was not asked for."]
     if not then.same_way:
         return [f"{url} is to be led to in another way than before: it was not asked for."]
-    if not _public(url, retries=6):
-        raise GateError(f"{url} does not answer any more, as it did before")
     return []
 
 
-def _public(url: str, retries: int = 0) -> bool:
+def public(url: str, retries: int = 0) -> bool:
     """Whether the host itself reaches Infisical by its public address."""
     if not url.startswith("https:"):
         return False

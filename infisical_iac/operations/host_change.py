@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from infisical_iac.operations import changeover, gate, releases, session, snapshot, stack
+from infisical_iac.operations import changeover, edge, gate, releases, session, snapshot, stack
 from infisical_iac.operations.changeover import DIRECTORY, PROJECT, Changeover
 from infisical_iac.operations.remote import write
 from infisical_iac.settings import Settings
+from infisical_iac.upgrade import given_up
 from infisical_iac.upgrade.path import Images, UpgradeError, images_of, way_in
 from infisical_iac.upgrade.release import Release, Unfinished
 
@@ -44,16 +45,17 @@ def made(change: Change, settings: Settings, project: str) -> list[str]:
     under_way = _OnHost(unfinished, settings, project, before)
     under_way.begin()
     with under_way.or_back():
+        under_way.close()
         under_way.swap(change)
         told = under_way.prove(same_data=change.data is None)
-    under_way.end()
-    return told
+    return [*told, *under_way.end()]
 
 
 def recover(unfinished: Unfinished, settings: Settings, project: str) -> str:
     """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
-    if _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
-        return f"Infisical {unfinished.old} serves again, as it did."
+    if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
+        how = "as it did" if data == given_up.data([]) else data
+        return f"Infisical {unfinished.old} serves again, {how}."
     return f"Infisical {unfinished.new} serves."
 
 
@@ -77,14 +79,28 @@ class _OnHost(Changeover):
     def prove(self, *, same_data: bool) -> list[str]:
         stack.up(self.settings.start_timeout)
         port = stack.published_port()
-        return gate.passed(self.settings, self.project, self.before, port=port, same_data=same_data)
+        return gate.passed(
+            self.settings,
+            self.project,
+            self.before,
+            port=port,
+            same_data=same_data,
+            opening=self.open_,
+        )
+
+    def close(self) -> None:
+        edge.close(self.settings)
+
+    def open_(self) -> None:
+        edge.open_()
 
     def back(self) -> str:
         snapshot.clean(DIRECTORY, PROJECT)
-        self.step("back", doing="bring the old data back")
+        said = self.step("back", doing="bring the old data back")
         releases.step("reset", self.unfinished.release, doing="bring the old images back")
         session.forget()
         stack.up(self.settings.start_timeout)
         if not session.api(stack.published_port()).answers():
             raise UpgradeError("the API does not answer")
-        return "with all data"
+        kept = given_up.parse(said.splitlines())
+        return given_up.data(kept, f" of {kept[0].since}" if kept and kept[0].since else "")

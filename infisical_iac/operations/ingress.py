@@ -110,6 +110,13 @@ def _take(wanted: Sequence[File], settings: Settings) -> None:
     run(script("ingress", "take", settings.caddy_image), doing=f"use the new {CADDYFILE}")
 
 
+def bring(settings: Settings) -> None:
+    """Have Caddy's files in effect at once, for a command that is no deploy. Raises a UserError."""
+    pair = certificate.own(settings)
+    text = caddyfile(settings, pair.certificate if pair else "").text
+    _take(_files(text, pair), settings)
+
+
 @telling_operation
 def served(settings: Settings) -> Commands:
     """See that Caddy serves a certificate for site_url.

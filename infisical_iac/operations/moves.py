@@ -10,6 +10,7 @@ from infisical_iac.operations import session, snapshot
 from infisical_iac.operations.dissolving import dissolve
 from infisical_iac.operations.remote import run
 from infisical_iac.rendering import script
+from infisical_iac.upgrade import given_up
 
 DIRECTORY = "/var/lib/infisical-scale"
 PROJECT = "infisical-scale"
@@ -109,5 +110,6 @@ def end_cluster(found: Unfinished) -> list[str]:
 
 def end(direction: Direction) -> list[str]:
     """End a move that is proven or undone; sentences on what is kept. Raises CommandFailed."""
-    kept = do(direction, "end", doing="end the move").splitlines()
-    return [f"Kept on {host.name}: {each}." for each in kept if each]
+    lines = do(direction, "end", doing="end the move").splitlines()
+    kept = [each for each in lines if each and not each.startswith(("given-up ", "removed "))]
+    return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up.after_proof(lines)]

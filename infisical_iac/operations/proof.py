@@ -1,6 +1,6 @@
 """The proof of a restore: people and machines get in, and what is inside can be read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pyinfra.context import host
@@ -9,10 +9,13 @@ from infisical_iac.api import contents, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
-from infisical_iac.operations import journal, recovery, restore, session, snapshot
+from infisical_iac.operations import edge, gate, journal, recovery, restore, session, snapshot
+from infisical_iac.operations.gate import Before
 from infisical_iac.operations.restore import DIRECTORY, PROJECT, RestoreError, latest
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.recovery import access
+from infisical_iac.settings import Settings
+from infisical_iac.upgrade import given_up
 from infisical_iac.workspace import canary, credential_file, credentials
 from infisical_iac.workspace.model import Workspace
 
@@ -25,17 +28,19 @@ def succeeded() -> bool:
 
 
 @telling_operation
-def proven(*, desired: Workspace, port: int) -> Commands:
+def proven(*, desired: Workspace, settings: Settings) -> Commands:
     """Log in as administrator and as deployer, read canary and sample, and end the restore.
 
-    Tells what the restore has turned back. Raises RestoreError where the administrator can't log
-    in or a secret can't be read, and CanaryError for a canary that is not as it was made; the
+    The edge is opened then. Tells what the restore has turned back. Raises RestoreError where the
+    administrator can't log in or a secret can't be read, CanaryError for a canary that is not as
+    it was made, and GateError for a public address that answered before and does not any more; the
     restore has not ended then, and can be undone.
     """
-    yield step(_prove, desired, port)
+    yield step(_prove, desired, settings)
 
 
-def _prove(desired: Workspace, port: int) -> None:
+def _prove(desired: Workspace, settings: Settings) -> None:
+    port = settings.http_port
     admin = _administrator(port)
     deployer = _deployer(port)
     client = deployer or admin
@@ -45,6 +50,10 @@ def _prove(desired: Workspace, port: int) -> None:
     told += _services(desired, port)
     told += _turned(client, admin, desired.project.slug)
     snapshot.clean(DIRECTORY, PROJECT)
+    if latest().public:
+        gate.outside(settings, Before({}, public=True), edge.open_)
+    else:
+        edge.open_()
     kept = restore.do("end", doing="end the restore").splitlines()
     _proven.add(host.name)
     journal.current().shown += [*told, *_aside(kept)]
@@ -153,7 +162,11 @@ def _listed(what: str, items: Sequence[str]) -> list[str]:
 
 
 def _aside(kept: Sequence[str]) -> list[str]:
-    found = dict(line.split(" ", 1) for line in kept)
+    before = given_up.after_proof(kept)
+    return [*_old_data(dict(line.split(" ", 1) for line in kept)), *before]
+
+
+def _old_data(found: Mapping[str, str]) -> list[str]:
     if "database" in found:
         return [
             f"The old data are on the cluster, in the database {found['database']}, until the next "

@@ -10,7 +10,15 @@ from infisical_iac.api import identities
 from infisical_iac.backup.target import Target
 from infisical_iac.errors import UserError
 from infisical_iac.facts.keys import Keys
-from infisical_iac.operations import cluster_rollout, journal, session, snapshot, stack
+from infisical_iac.operations import (
+    cluster_rollout,
+    edge,
+    gate,
+    journal,
+    session,
+    snapshot,
+    stack,
+)
 from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
@@ -48,10 +56,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored, and who could get in before; None where that could not be read."""
+    """What was restored, and what was so before.
+
+    Attributes:
+        before: who could get in; None where that could not be read.
+        public: whether the public address answered.
+    """
 
     manifest: Manifest
     before: Access | None
+    public: bool = False
 
 
 _restored: dict[str, Restored] = {}
@@ -116,7 +130,11 @@ def _restore(source: Source, settings: Settings, compose: str, project: str) -> 
         return snapshot.load(DIRECTORY, PROJECT, settings.start_timeout)
 
     write(f"{DIRECTORY}/compose.yaml", compose)
-    _exchange(source, settings, project, load, f"{PROJECT}_postgres")
+
+    def close() -> None:
+        edge.close(settings)
+
+    _exchange(source, settings, project, load, f"{PROJECT}_postgres", close=close)
 
 
 def _restore_on_cluster(source: Source, site: Site, project: str) -> None:
@@ -133,13 +151,19 @@ def _exchange(
     project: str,
     load: Callable[[], dict[str, int]],
     *loaded: str,
+    close: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fetch the snapshot, `load` it, and put what was `loaded` in the place of the data."""
+    """Fetch the snapshot, `load` it, and put what was `loaded` in the place of the data.
+
+    From then on `close` keeps everybody out, until the proof.
+    """
     key, found = snapshot.fetch(DIRECTORY, source.targets, source.snapshot)
     manifest.refuse(found, key=key, settings=settings)
     logger.info(f"{host.print_prefix}Snapshot of {found.at}, Infisical {found.infisical}")
     manifest.refuse_difference(found, load())
-    _restored[host.name] = Restored(found, _access(project))
+    public = gate.public(settings.site_url)
+    _restored[host.name] = Restored(found, _access(project), public)
+    close()
     do("swap", *loaded, doing="put the snapshot in the place of the data")
     session.forget()
 

@@ -2,6 +2,7 @@
 
 from infisical_iac.operations import (
     cluster_rollout,
+    edge,
     keys,
     restore,
     restore_keys,
@@ -12,6 +13,7 @@ from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.restore import DIRECTORY, KEYS, PROJECT, RestoreError
 from infisical_iac.rendering import script
+from infisical_iac.upgrade import given_up
 
 
 def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
@@ -25,21 +27,23 @@ def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
     """
     phase = "".join(restore.state()[1:])
     snapshot.clean(DIRECTORY, PROJECT)
-    restore.do("back", doing="bring the old data back")
+    said = restore.do("back", doing="bring the old data back")
     session.forget()
     if phase != "begun":
         restore_keys.complete(admin_email, keys.OF_A_CLUSTER if site else "")
     # One that was killed on its way back does not tell any more how far it had come.
-    touched = phase in ("data", "back")
+    touched = phase in ("data", "backing", "back")
     if site:
         return _on_cluster(site, touched=touched)
+    kept = "".join(f" {each}" for each in given_up.kept(said.splitlines()))
     there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
     if touched and there:
         run(script("stack", "up"), doing="bring the containers up")
+    edge.open_()
     _forget()
     if not touched:
         return "The data were not touched."
-    return _well(timeout) if there else "There were no data before it."
+    return f"{_well(timeout, kept) if there else 'There were no data before it.'}{kept}"
 
 
 def _on_cluster(site: Site, *, touched: bool) -> str:
@@ -53,8 +57,8 @@ def _forget() -> None:
     restore.do("forget", doing="end what was undone")
 
 
-def _well(timeout: int) -> str:
+def _well(timeout: int, kept: str) -> str:
     unwell = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
     if unwell:
-        raise RestoreError(f"the old data are back, but:\n{unwell}")
+        raise RestoreError(f"the old data are back, but:\n{unwell}{kept}")
     return "The old data are back and serve."

@@ -5,7 +5,8 @@ releases=/var/backups/infisical-iac/upgrades
 current() {
     read -r release phase target <"$here/state" || fail "no change of version is at work"
     of_release="$releases/$release"
-    old="${main}_before_${release%%-*}"
+    stamp=${release%%-*}
+    old="${main}_before_$stamp"
 }
 
 enter() {
@@ -17,6 +18,7 @@ begin() {
     test ! -e "$here/state" || fail "another change of version has not ended"
     without_backups
     release=$1 target=$2
+    rm -f "$here/writes"
     enter begun
 }
 

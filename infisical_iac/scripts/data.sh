@@ -18,24 +18,117 @@ there() {
 }
 
 place() { docker volume inspect --format '{{ .Mountpoint }}' "$1"; }
-holds() { there "$1" && test -n "$(ls -A "$(place "$1")" 2>/dev/null)"; }
+
+# What can't be read is not nothing, for a volume that holds nothing is removed.
+holds() {
+    there "$1" || return 1
+    where=$(place "$1") || fail "Docker does not tell where the volume $1 is"
+    test -d "$where" || return 1
+    held=$(ls -A "$where") || fail "the volume $1 can't be read"
+    test -n "$held"
+}
 
 # In one step, so that they are in one place or in the other.
 move() { mv --no-target-directory "$(place "$1")" "$(place "$2")"; }
 
-# The data move aside, into the volume $1.
+# The data move aside, into the volume $1, which gets the labels that follow.
 put_aside() {
-    docker volume create --label "$project" "$1" >/dev/null
-    move "$main" "$1"
+    into=$1
+    shift
+    docker volume create --label "$project" "$@" "$into" >/dev/null
+    move "$main" "$into"
 }
 
-# They come back from there, if they are there, and it goes.
+# They come back from $1, if they are there, and it goes. What took their place may have been written
+# to, by whoever started a container: it is never removed, but given up, as of the change $2.
 take_back() {
     if holds "$1"; then
-        rm -rf "$(place "$main")"
+        give_up "$2"
         move "$1" "$main"
     fi
     ! there "$1" || docker volume rm "$1" >/dev/null
+}
+
+# The data move aside that a change is given up with, into a volume that is kept. Its labels are what
+# count_writes has noted of them.
+give_up() {
+    holds "$main" || return 0
+    name=${main}_given_up_$1 number=1
+    # Whoever starts a container between two runs of a way back makes a second one.
+    while holds "$name"; do
+        number=$((number + 1))
+        name=${main}_given_up_$1_$number
+    done
+    since=unknown writes=unknown images=
+    test ! -e "$here/writes" || read -r since writes images <"$here/writes"
+    put_aside "$name" --label "infisical-iac.since=$since" \
+        --label "infisical-iac.writes=$writes" --label "infisical-iac.images=$images"
+}
+
+# "given-up <volume> <since> <writes> <images>" of each, or of those of the change $1.
+given_up() {
+    docker volume ls --filter "name=^${main}_given_up_${1-}" --format 'given-up {{ .Name }} {{
+        .Label "infisical-iac.since" }} {{ .Label "infisical-iac.writes" }} {{
+        .Label "infisical-iac.images" }}'
+}
+
+# After a proven change: what was given up before it goes, unless somebody has written to it, which
+# only people can decide on. Prints "removed <volume>", or what is kept.
+forget_given_up() {
+    given_up | while read -r kind name since writes images; do
+        if [ "$writes" = 0 ]; then
+            docker volume rm "$name" >/dev/null
+            echo "removed $name"
+        else
+            echo "$kind $name $since $writes $images"
+        fi
+    done
+}
+
+of_service() {
+    docker ps --all --quiet --filter "label=$project" --filter "label=com.docker.compose.service=$1"
+}
+
+# Notes in $here/writes "<since> <writes> <images>": how much was written to the data in place, since
+# the state is what it is. It comes before the first step of a way back, once Infisical has stopped.
+count_writes() {
+    seconds=$(stat --format %Y "$here/state")
+    since=$(date --utc --date "@$seconds" +%Y-%m-%dT%H:%M:%SZ)
+    images=$(for service in infisical postgres; do
+        docker inspect --format '{{ .Config.Image }}' $(of_service $service) 2>/dev/null || true
+    done | tr '\n' ' ')
+    echo "$since $(writes_since "$seconds" "$since") $images" | store "$here/writes"
+}
+
+# How much that is, 0 where the database has not run since, `unknown` where it does not say.
+writes_since() {
+    started=$(docker inspect --format '{{ .State.StartedAt }}' $(of_service postgres) 2>/dev/null) || started=
+    started=$(date --date "${started:-never}" +%s 2>/dev/null) || started=
+    if [ -n "$started" ] && [ "$started" -lt "$1" ]; then
+        echo 0
+    elif counted=$(questions "$2" | timeout 60 docker exec --interactive "$(of_service postgres)" \
+        psql --no-psqlrc --username infisical --dbname infisical --quiet --tuples-only --no-align \
+        --set ON_ERROR_STOP=1 2>/dev/null) && [ -n "$counted" ]; then
+        echo "$counted" | awk '{ all += $1 } END { print all }'
+    else
+        echo unknown
+    fi
+}
+
+# Of all tables but those that are written to by reading: by logins, and by the log of it. A secret
+# has a version for each time that it was written, but none for its end.
+questions() {
+    sed "s/SINCE/$1/" <<'SQL'
+SELECT format('SELECT count(*) FROM %I WHERE %s', table_name,
+    string_agg(format('%I > ''SINCE''', column_name), ' OR '))
+FROM information_schema.columns
+WHERE table_schema = 'public' AND data_type LIKE 'timestamp%'
+    AND column_name IN ('createdAt', 'updatedAt', 'created_at', 'updated_at')
+    AND table_name !~ '^(audit_log|auth_token|identity_access_token|secrets_v2$|infisical_migrations)'
+GROUP BY table_name
+\gexec
+SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'secrets_v2';
+SQL
 }
 
 # Redis holds queues and caches: of another state they are worth nothing.

@@ -6,9 +6,12 @@
 #   restore.sh put <path>      writes standard input, in base64, to a file of /etc/infisical
 #   restore.sh swap <volume>   the data of this Docker volume take the place of those that are
 #                              there, which move aside; Infisical is stopped then; phase data
-#   restore.sh back            undoes all since `begin`; the containers stay stopped; phase back
+#   restore.sh back            undoes all since `begin`; the containers stay stopped; phase backing
+#                              where the data were swapped, then back; prints what data.sh calls
+#                              given up
 #   restore.sh forget          ends what has been undone
-#   restore.sh end             leaves aside what is there, and prints where
+#   restore.sh end             leaves aside what is there, and prints where, and what goes and what
+#                              stays of what was given up before
 #
 # In the directory below are `state`, what snapshot.sh makes, and in `aside/<stamp>`: `files` as
 # they were, the names of those that were not there in `new`, and in `volume` the name of the
@@ -37,11 +40,17 @@ swap() {
 
 data_back() {
     keep_logs "$here/failed-$stamp.log" || true
+    if [ "$phase" != backing ]; then
+        stop_infisical
+        count_writes
+    fi
+    enter backing
     stop
     if [ -e "$kept/volume" ]; then
-        take_back "$(cat "$kept/volume")"
+        take_back "$(cat "$kept/volume")" "$stamp"
         return
     fi
+    give_up "$stamp"
     found=$(containers)
     test -z "$found" || docker rm --force $found >/dev/null
     ! there "$main" || docker volume rm "$main" >/dev/null
@@ -49,6 +58,7 @@ data_back() {
 
 end() {
     current
+    forget_given_up
     rm -f "$here/state"
     test ! -e "$kept/volume" || echo "volume $(cat "$kept/volume")"
     test -n "$(ls -A "$kept/files")" || rm -rf "$kept"
@@ -56,3 +66,4 @@ end() {
 
 test "$1" = state || alone "$here"
 "$@"
+test "$1" != back || given_up "$stamp"

@@ -14,6 +14,7 @@ enter() { echo "$stamp $1" | store "$here/state"; }
 begin() {
     test ! -e "$here/state" || fail "another restore has not ended"
     without_backups
+    rm -f "$here/writes"
     mkdir -p "$here/aside/$1/files"
     stamp=$1
     enter begun
@@ -59,7 +60,7 @@ back() {
     current
     case $phase in
     back) return ;;
-    data) data_back ;;
+    data | backing) data_back ;;
     esac
     files_back
     enter back
@@ -69,5 +70,5 @@ forget() {
     current
     test "$phase" = back || fail "the restore is $phase, and has not been undone"
     rm -rf "$kept"
-    rm -f "$here/state"
+    rm -f "$here/writes" "$here/state"
 }

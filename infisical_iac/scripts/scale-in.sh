@@ -17,7 +17,6 @@
 . ./tasks.sh
 
 aside_name() { echo "${main}_before_$stamp"; }
-given_up() { echo "${main}_given_up_$stamp"; }
 
 may_begin() {
     test -e "$root/stack.yaml" || fail "Infisical does not serve from a cluster that this host leads"
@@ -52,22 +51,22 @@ back() {
     proven) fail "what was moved is proven: there is no way back but to move again" ;;
     begun | paused | back) ;;
     *)
-        case $phase in
-        switched | leaving) enter leaving ;;
-        *) enter backing ;;
-        esac
         keep_logs "$here/failed-$stamp.log" || true
+        case $phase in switching | switched)
+            stop_infisical
+            count_writes
+            ;;
+        esac
+        enter backing
         stop
         found=$(containers)
         test -z "$found" || docker rm $found >/dev/null
         discard "$root/compose.yaml"
-        # What took over may have been written to since.
-        if [ "$phase" = leaving ]; then
-            holds "$(given_up)" || ! holds "$main" || put_aside "$(given_up)"
-            enter backing
+        if [ -e "$here/without-data" ]; then
+            give_up "$stamp"
+            ! there "$main" || docker volume rm "$main" >/dev/null
         fi
-        take_back "$(aside_name)"
-        ! test -e "$here/without-data" || ! there "$main" || docker volume rm "$main" >/dev/null
+        take_back "$(aside_name)" "$stamp"
         ;;
     esac
     enter back
@@ -82,8 +81,11 @@ proven() {
 end() {
     current
     case $phase in
-    proven) ! there "$(aside_name)" || echo "volume $(aside_name)" ;;
-    back) ! there "$(given_up)" || echo "volume $(given_up)" ;;
+    proven)
+        ! there "$(aside_name)" || echo "volume $(aside_name)"
+        forget_given_up
+        ;;
+    back) given_up "$stamp" ;;
     *) fail "the move is $phase, and has no end yet" ;;
     esac
     forget

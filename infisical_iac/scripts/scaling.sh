@@ -21,7 +21,7 @@ begin() {
     may_begin
     without_backups
     stamp=$1 direction=$2
-    rm -rf "$here/dump" "$here/fetched" "$here/without-data"
+    rm -rf "$here/dump" "$here/fetched" "$here/without-data" "$here/writes"
     enter begun
 }
 
@@ -47,4 +47,4 @@ without_ways_in() {
     fail "a container of $(echo "$left" | head -n 1) does not end on this host: see \`docker ps\`"
 }
 
-forget() { rm -rf "$here/dump" "$here/fetched" "$here/without-data" "$here/state"; }
+forget() { rm -rf "$here/dump" "$here/fetched" "$here/without-data" "$here/writes" "$here/state"; }

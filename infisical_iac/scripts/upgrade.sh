@@ -9,8 +9,9 @@
 #                                   the place of the old ones; all is stopped then; with `data`,
 #                                   Redis and what the deploy remembers follow; phase swapped
 #   upgrade.sh back                 undoes all since `begin`; the containers stay stopped; phase
-#                                   backing, then back
-#   upgrade.sh end                  drops the old data if the new ones have been proven, and the
+#                                   backing, then back; prints what data.sh calls given up
+#   upgrade.sh end                  drops the old data if the new ones have been proven, and prints
+#                                   what goes and what stays of what was given up before; drops the
 #                                   dump if the old ones are back
 #
 # In the directory below are `state`, the new compose.yaml, and `fetched` for snapshot.sh; releases
@@ -44,11 +45,16 @@ back() {
     # The disk may be full of the dump.
     begun | paused) rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
     back) ;;
+    proven) fail "what was changed is proven: there is no way back but to change it again" ;;
     *)
-        enter backing
         keep_logs "$of_release/failed.log" || true
+        if [ "$phase" != backing ]; then
+            stop_infisical
+            count_writes
+        fi
+        enter backing
         stop
-        take_back "$old"
+        take_back "$old" "$stamp"
         ;;
     esac
     if [ -s "$of_release/images" ]; then
@@ -58,6 +64,7 @@ back() {
     fi
     echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $target" | store "$of_release/failed" || true
     enter back
+    given_up "$stamp"
 }
 
 end() {
@@ -66,11 +73,12 @@ end() {
     swapped | proven)
         enter proven
         ! there "$old" || docker volume rm "$old" >/dev/null
+        forget_given_up
         ;;
     back) rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
     *) fail "the change of version is $phase, and has no end yet" ;;
     esac
-    rm -rf "$here/fetched" "$here/compose.yaml" "$of_release/listed" "$of_release/tags"
+    rm -rf "$here/fetched" "$here/compose.yaml" "$here/writes" "$of_release/listed" "$of_release/tags"
     rm -f "$here/state"
 }
 

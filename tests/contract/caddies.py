@@ -27,6 +27,7 @@ NAME = "secrets.example.com"
 _PLACES = {
     "unix//run/caddy/admin.sock": "unix/{home}/admin.sock",
     "/etc/caddy/tls": "{home}/tls",
+    "root /etc/caddy": "root {home}",
     "/var/log/infisical-access": "{home}/log",
     "127.0.0.1:2019": "127.0.0.1:{revision}",
     "{\n\tadmin": "{{\n\thttp_port {http}\n\tadmin",
@@ -178,6 +179,12 @@ class Caddy:
             return ask(connection, target, method, headers=headers, body=body)
         finally:
             connection.close()
+
+    def plain(self, target: str) -> int:
+        """The status that it answers without TLS."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=30)
+        connection.request("GET", target, headers={"Host": NAME})
+        return connection.getresponse().status
 
     def stop(self) -> None:
         if self._process is not None:

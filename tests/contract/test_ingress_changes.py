@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infisical_iac.ingress import maintenance
+
 from .caddies import MACHINE, NAME, Caddy, StartCaddy, ask
 from .upstream import SIZE, STATUS, Upstream
 
@@ -30,6 +32,27 @@ def test_a_reload_drops_no_open_connection(start_caddy: StartCaddy, upstream: Up
     assert len(first + response.read()) > SIZE
     assert caddy.ask(STATUS, source="127.0.0.4").status == 200
     assert caddy.ask("/login", source="127.0.0.4").status == 403
+
+
+@pytest.mark.parametrize("target", [STATUS, "/", "/api/v4/secrets", "/api/v1/admin/bootstrap"])
+def test_a_closed_edge_lets_nobody_in_and_opens_without_a_reload(
+    start_caddy: StartCaddy, upstream: Upstream, target: str
+) -> None:
+    caddy = start_caddy()
+    kept = caddy.connection()
+    before = ask(kept, target).status
+    (caddy.home / maintenance.MARKER).touch()
+    arrived = len(upstream.asked)
+    for answer in (ask(kept, target), caddy.ask(target, "POST", body=b"{}", headers=MACHINE)):
+        assert (answer.status, answer.body.decode()) == (503, maintenance.TEXT)
+        assert answer.headers["retry-after"] == "30"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["strict-transport-security"]
+    assert caddy.plain("/login") == 503
+    assert len(upstream.asked) == arrived
+    (caddy.home / maintenance.MARKER).unlink()
+    assert ask(kept, target).status == before != 503
+    assert caddy.plain("/login") == 308
 
 
 def test_a_file_that_is_broken_is_refused_before_it_takes_effect(start_caddy: StartCaddy) -> None:

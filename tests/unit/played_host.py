@@ -29,20 +29,34 @@ number=$(ls "$MOMENTS" | wc -l)
 /bin/cp -a "$HOST/." "$MOMENTS/$number" 2>"$MOMENTS.errors" || true
 exit $status
 """
-_DOCKER = """#!/bin/sh
+_DOCKER = r"""#!/bin/sh
 for last; do :; done
 case "$1 $2" in
 volume*) test ! -e "$HOST/silent" || exit 1 ;;
 esac
 case "$1 $2" in
 "volume ls")
+    case $* in
+    *given_up*)
+        pattern=$(echo "$*" | sed 's/.* name=//; s/ .*//')
+        ls "$HOST/volumes" | grep -e "$pattern" | while read -r name; do
+            echo "given-up $name $(cat "$HOST/volumes/$name/labels")"
+        done
+        exit
+        ;;
+    esac
     case $last in
     name=*) pattern=${last#name=} ;;
     *) pattern="^${last##*=}_.*" ;;
     esac
     ls "$HOST/volumes" | grep -x -e "$pattern" || true
     ;;
-"volume create") /bin/mkdir -p "$HOST/volumes/$last/_data" ;;
+"volume create")
+    /bin/mkdir -p "$HOST/volumes/$last/_data"
+    for each; do
+        case $each in infisical-iac.*) echo "${each#*=}" ;; esac
+    done | tr '\n' ' ' >"$HOST/volumes/$last/labels"
+    ;;
 "volume inspect") test -d "$HOST/volumes/$last" && echo "$HOST/volumes/$last/_data" ;;
 "volume rm")
     shift 2
@@ -57,9 +71,15 @@ case "$1 $2" in
 "inspect --format")
     case $3 in
     *State.Status*) echo running ;;
+    *State.StartedAt*) cat "$HOST/started" 2>/dev/null ;;
+    *Config.Image*) echo image ;;
     esac
     ;;
-"exec --interactive") cat >/dev/null; echo 42 ;;
+"exec --interactive")
+    cat >/dev/null
+    test ! -e "$HOST/mute" || exit 1
+    echo 42
+    ;;
 exec*) exit 1 ;;
 logs*) echo "a line of its log" ;;
 esac
@@ -98,6 +118,14 @@ class PlayedHost:
         """Make a volume that holds files."""
         for file, text in files.items():
             self.write(f"/volumes/{name}/_data/{file}", text)
+
+    def given_up(self) -> dict[str, dict[str, str]]:
+        """The files of each volume that was given up, by its name."""
+        return {
+            name: files
+            for name, files in self.volumes().items()
+            if name.startswith(f"{MAIN}_given_up_")
+        }
 
     def volumes(self) -> dict[str, dict[str, str]]:
         """The files of each volume, by its name."""

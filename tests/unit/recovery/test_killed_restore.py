@@ -10,6 +10,7 @@ _STATE = "/var/lib/infisical-restore/state"
 _STAMP = "20261125T101112Z"
 _KEPT = f"/var/lib/infisical-restore/aside/{_STAMP}/files"
 _NEW = "infisical-restore_postgres"
+_GIVEN_UP = f"{MAIN}_given_up_{_STAMP}"
 _KEY = "/etc/infisical/keys/encryption_key"
 _FILES = {"/etc/infisical/compose.yaml": "old", "/etc/infisical/workspace.json": "old", _KEY: "old"}
 _BEGIN, _ASIDE = ("restore", "begin", _STAMP), ("restore", "aside", "keys/encryption_key")
@@ -57,7 +58,7 @@ def _undo(host: PlayedHost) -> None:
 def _is_as_before(host: PlayedHost) -> None:
     volumes = host.volumes()
     assert volumes[MAIN] == {"base": "old"}
-    assert volumes.keys() - {_NEW} == {MAIN, "infisical_redis"}
+    assert volumes.keys() - {_NEW, _GIVEN_UP} == {MAIN, "infisical_redis"}
     assert {path: host.read(path) for path in _FILES} == _FILES
 
 
@@ -72,7 +73,7 @@ def test_a_restore_that_is_killed_is_undone(host: PlayedHost) -> None:
 def test_a_restore_onto_a_bare_host_that_is_killed_is_undone(bare: PlayedHost) -> None:
     for each in bare.deaths(_BEGIN, _SWAP):
         _undo(each)
-        assert each.volumes().keys() - {_NEW} == set()
+        assert each.volumes().keys() - {_NEW, _GIVEN_UP} == set()
         assert each.read("/etc/infisical/workspace.json") is None
 
 
@@ -82,6 +83,52 @@ def test_a_way_back_that_is_killed_is_gone_to_its_end(swapped: PlayedHost) -> No
         _is_as_before(each)
         log = each.read(f"/var/lib/infisical-restore/failed-{_STAMP}.log") or ""
         assert "a line of its log" in log
+
+
+def _write(host: PlayedHost) -> bool:
+    """Have whatever serves from the data in place acknowledge a write; whether there are any."""
+    there = bool(host.volumes().get(MAIN))
+    if there:
+        host.volume(MAIN, written="acknowledged")
+    return there
+
+
+@pytest.mark.parametrize("data_before", [True, False])
+def test_what_is_written_at_any_moment_is_in_service_or_in_a_volume_that_is_named(
+    request: pytest.FixtureRequest, data_before: bool
+) -> None:
+    host: PlayedHost = request.getfixturevalue("host" if data_before else "bare")
+    for each in host.deaths(_BEGIN, _SWAP):
+        wrote = _write(each)
+        if not each.read(_STATE):
+            continue
+        done = each.run(*_BACK)
+        assert done.returncode == 0, done.stderr
+        kept = {MAIN: each.volumes().get(MAIN, {}), **each.given_up()}
+        if wrote:
+            (where,) = (name for name, files in kept.items() if "written" in files)
+            assert where == MAIN or f"given-up {where} " in done.stdout
+        assert kept[MAIN].get("base", "none") == ("old" if data_before else "none")
+
+
+def test_what_is_written_on_the_way_back_is_kept_too(swapped: PlayedHost) -> None:
+    _write(swapped)
+    for each in swapped.deaths(_BACK):
+        _write(each)
+        _undo(each)
+        found = (each.volumes()[MAIN], *each.given_up().values())
+        assert "new" in [files["base"] for files in found if files.get("written")]
+
+
+def test_a_restore_that_is_proven_ends_what_nobody_has_written_to(swapped: PlayedHost) -> None:
+    for writes in ("0", "3"):
+        swapped.volume(f"{MAIN}_given_up_{writes}", base="x")
+        swapped.write(f"/volumes/{MAIN}_given_up_{writes}/labels", f"2026 {writes} image")
+    assert swapped.run(*_END).stdout.splitlines() == [
+        f"removed {MAIN}_given_up_0",
+        f"given-up {MAIN}_given_up_3 2026 3 image",
+        f"volume {MAIN}_before_{_STAMP}",
+    ]
 
 
 def test_what_was_undone_is_not_forgotten_before_the_old_data_serve(swapped: PlayedHost) -> None:

@@ -1,5 +1,6 @@
 """upgrade.sh killed after each of its effects: the data are in one place or in the other."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.played_host import MAIN, PlayedHost, played
 _STATE = "/var/lib/infisical-upgrade/state"
 _RELEASE = "20261125T101112Z-v0.165.16"
 _NEW = "infisical-upgrade_postgres"
+_GIVEN_UP = f"{MAIN}_given_up_20261125T101112Z"
 _FILES = {"/etc/infisical/compose.yaml": "old", "/etc/infisical/workspace.json": "old"}
 _BEGIN = ("upgrade", "begin", _RELEASE, "infisical/infisical:v0.166.0")
 _PAUSE, _SWAP = ("upgrade", "pause"), ("upgrade", "swap", _NEW, "data")
@@ -44,7 +46,7 @@ def swapped(host: PlayedHost) -> PlayedHost:
 def _is_as_before(host: PlayedHost) -> None:
     volumes = host.volumes()
     assert volumes[MAIN] == {"base": "old"}
-    assert volumes.keys() - {_NEW} == {MAIN, "infisical_redis"}
+    assert volumes.keys() - {_NEW, _GIVEN_UP} == {MAIN, "infisical_redis"}
     assert {path: host.read(path) for path in _FILES} == _FILES
     assert host.read(_STATE) is None
 
@@ -63,6 +65,99 @@ def test_a_way_back_that_is_killed_is_gone_to_its_end(swapped: PlayedHost) -> No
             each.ok(_BACK, _END)
         _is_as_before(each)
         assert "a line of its log" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
+
+
+def _write(host: PlayedHost) -> bool:
+    """Have whatever serves from the data in place acknowledge a write; whether there are any."""
+    there = bool(host.volumes().get(MAIN))
+    if there:
+        host.volume(MAIN, written="acknowledged")
+    return there
+
+
+def test_what_is_written_at_any_moment_is_in_service_or_in_a_volume_that_is_named(
+    host: PlayedHost,
+) -> None:
+    for each in host.deaths(_PAUSE, _SWAP):
+        wrote = _write(each)
+        done = each.run(*_BACK)
+        assert done.returncode == 0, done.stderr
+        each.ok(_END)
+        kept = {MAIN: each.volumes()[MAIN], **each.given_up()}
+        assert kept[MAIN]["base"] == "old"
+        if wrote:
+            (where,) = (name for name, files in kept.items() if "written" in files)
+            assert where == MAIN or f"given-up {where} " in done.stdout
+
+
+def test_what_is_written_on_the_way_back_is_kept_too(swapped: PlayedHost) -> None:
+    _write(swapped)
+    for each in swapped.deaths(_BACK):
+        again = _write(each)
+        each.ok(_BACK, _END)
+        found = (each.volumes()[MAIN], *each.given_up().values())
+        written = [files["base"] for files in found if files.get("written")]
+        assert "new" in written
+        assert len(written) == len(set(written)), "no write is twice, and none is lost"
+        assert again or each.volumes()[MAIN] == {"base": "old"}
+
+
+@pytest.mark.parametrize(
+    ("started", "mute", "writes"),
+    [
+        ("2099-01-01T00:00:00Z", False, "42"),
+        ("2099-01-01T00:00:00Z", True, "unknown"),
+        ("2000-01-01T00:00:00Z", True, "0"),
+    ],
+    ids=["the database tells", "the database does not answer", "the database never ran"],
+)
+def test_what_was_written_since_is_counted_where_it_can_be(
+    swapped: PlayedHost, started: str, mute: bool, writes: str
+) -> None:
+    swapped.write("/started", started)
+    if mute:
+        swapped.write("/mute", "")
+    (said,) = swapped.run(*_BACK).stdout.splitlines()
+    assert re.fullmatch(
+        rf"given-up {_GIVEN_UP} 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ {writes} image image ?", said
+    )
+    # The way back that is taken up again tells of it too.
+    assert swapped.run(*_BACK).stdout.strip() == said.strip()
+
+
+@pytest.mark.parametrize("phase", ["backing", "back"])
+def test_a_way_back_begun_by_the_version_before_is_gone_to_its_end(
+    swapped: PlayedHost, phase: str
+) -> None:
+    _write(swapped)
+    if phase == "back":
+        swapped.ok(_BACK)
+        swapped.remove("/var/lib/infisical-upgrade/writes")
+    swapped.write(_STATE, f"{_RELEASE} {phase} infisical/infisical:v0.166.0\n")
+    swapped.ok(_BACK, _END)
+    _is_as_before(swapped)
+    assert swapped.given_up() == {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
+
+
+def test_what_is_proven_has_no_way_back(swapped: PlayedHost) -> None:
+    swapped.write(_STATE, f"{_RELEASE} proven infisical/infisical:v0.166.0\n")
+    done = swapped.run(*_BACK)
+    assert (done.returncode, "no way back" in done.stderr) == (1, True)
+    assert swapped.volumes()[MAIN] == {"base": "new"}
+
+
+def test_the_next_proven_change_ends_what_nobody_has_written_to(swapped: PlayedHost) -> None:
+    for name, writes in {"0": "0", "some": "3", "unknown": "unknown"}.items():
+        swapped.volume(f"{MAIN}_given_up_{name}", base=name)
+        swapped.write(f"/volumes/{MAIN}_given_up_{name}/labels", f"2026 {writes} image")
+    done = swapped.run(*_END)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"removed {MAIN}_given_up_0",
+        f"given-up {MAIN}_given_up_some 2026 3 image",
+        f"given-up {MAIN}_given_up_unknown 2026 unknown image",
+    ]
+    assert swapped.given_up().keys() == {f"{MAIN}_given_up_{each}" for each in ("some", "unknown")}
 
 
 def test_an_end_that_is_killed_keeps_the_new_data(swapped: PlayedHost) -> None:

@@ -1,0 +1,192 @@
+"""The steps of a change of version on a single host that only notes them."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from infisical_iac.operations import (
+    changeover,
+    edge,
+    gate,
+    host_change,
+    releases,
+    session,
+    snapshot,
+    stack,
+)
+from infisical_iac.operations.changeover import ChangeFailed, Changeover
+from infisical_iac.operations.gate import GateError
+from infisical_iac.operations.host_change import Change
+from infisical_iac.operations.stack import StackError
+from infisical_iac.recovery.manifest import Manifest
+from infisical_iac.settings import Settings
+from infisical_iac.upgrade.path import Images
+from infisical_iac.upgrade.release import Unfinished
+from tests.unit.settings_of import settings_of
+
+_OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
+_COMPOSE = f"""
+services:
+  infisical: {{image: "{_NEW}", ports: ["127.0.0.1:8080:8080"]}}
+  postgres: {{image: "postgres:17.11"}}
+"""
+_WAS = Images(_OLD, "postgres:17.11")
+_RELEASE = "20261125T101112Z-v0.165.16"
+_VOLUME = "infisical_postgres_given_up_20261125T101112Z"
+_THEN = Manifest("2026-11-25T10:00:00Z", "host", "v0.165.16", "17.6", "key", {"projects": 2})
+
+
+class _Host:
+    """Notes the steps, and what fails of them."""
+
+    print_prefix = ""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.failing: list[str] = []
+        self.given_up = f"given-up {_VOLUME} 2026-11-25T10:12:00Z 30 {_NEW} postgres:17.11"
+
+    def note(self, step: str) -> str:
+        self.steps.append(step)
+        if step in self.failing:
+            self.failing.remove(step)
+            raise (GateError if step == "gate" else StackError)(f"{step} fails")
+        return {"back": self.given_up}.get(step, "")
+
+    def run(self, command: str, *, doing: str) -> str:
+        return self.note(command)
+
+    def passed(self, *_: object, opening: object, **__: object) -> list[str]:
+        self.note("gate")
+        assert callable(opening)
+        opening()
+        self.note("public")
+        return ["Read as before: 1 secret."]
+
+    def close(self, _: Settings) -> None:
+        self.note("close")
+
+    def open(self) -> None:
+        self.note("open")
+
+    def info(self, _: str) -> None:
+        """Say nothing."""
+
+
+class _Answering:
+    def answers(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
+    made = _Host()
+    monkeypatch.setattr(changeover, "run", made.run)
+    monkeypatch.setattr(changeover, "script", lambda name, *words: words[0] if words else name)
+    monkeypatch.setattr(changeover, "logger", made)
+    monkeypatch.setattr(changeover, "host", made)
+    monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
+    monkeypatch.setattr(Changeover, "dump", lambda self, pausing: made.note("dump"))
+    monkeypatch.setattr(host_change, "write", lambda *_: None)
+    monkeypatch.setattr(edge, "close", made.close)
+    monkeypatch.setattr(edge, "open_", made.open)
+    monkeypatch.setattr(stack, "up", lambda _: made.note("up"))
+    monkeypatch.setattr(stack, "compose_text", lambda: _COMPOSE)
+    monkeypatch.setattr(releases, "step", lambda *_, **__: "")
+    monkeypatch.setattr(releases, "let_go", lambda *_: None)
+    monkeypatch.setattr(snapshot, "clean", lambda *_: None)
+    monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
+    monkeypatch.setattr(session, "forget", lambda: None)
+    monkeypatch.setattr(session, "api", lambda _: _Answering())
+    monkeypatch.setattr(gate, "before", lambda *_, **__: None)
+    monkeypatch.setattr(gate, "passed", made.passed)
+    return made
+
+
+def _upgrade() -> list[str]:
+    return host_change.made(Change(_WAS, _COMPOSE), settings_of(), "chainalign")
+
+
+_SWAPPED = ["begin", "close", "dump", "swap"]
+_BACK = ["close", "back", "up", "open", "end"]
+
+
+def test_the_edge_is_closed_from_before_the_swap_until_the_checks_have_passed(host: _Host) -> None:
+    assert _upgrade() == ["Read as before: 1 secret."]
+    assert host.steps == [*_SWAPPED, "up", "gate", "open", "public", "open", "end"]
+
+
+@pytest.mark.parametrize(
+    ("failing", "steps"),
+    [
+        ("up", ["up"]),
+        ("gate", ["up", "gate"]),
+        ("public", ["up", "gate", "open", "public"]),
+    ],
+)
+def test_what_was_given_up_is_counted_and_named_and_the_edge_opens_on_the_old_version(
+    host: _Host, failing: str, steps: Iterable[str]
+) -> None:
+    host.failing = [failing]
+    with pytest.raises(
+        ChangeFailed,
+        match=r"v0\.165\.16 serves again with all data of 2026-11-25T10:12:00Z; "
+        rf"30 writes since 2026-11-25T10:12:00Z are in the Docker volume {_VOLUME} ",
+    ):
+        _upgrade()
+    assert host.steps == [*_SWAPPED, *steps, *_BACK]
+
+
+def test_nothing_is_said_to_be_given_up_where_nothing_was_swapped(host: _Host) -> None:
+    host.failing, host.given_up = ["swap"], ""
+    with pytest.raises(ChangeFailed, match="serves again with all data; see"):
+        _upgrade()
+    assert host.steps == [*_SWAPPED, *_BACK]
+
+
+def test_an_edge_that_can_not_be_closed_is_no_reason_not_to_go_back(host: _Host) -> None:
+    host.failing = ["gate", "close"]
+    with pytest.raises(ChangeFailed, match="close fails"):
+        _upgrade()
+    assert host.steps == ["begin", "close", *_BACK]
+
+
+def test_an_edge_stays_closed_while_neither_version_serves(host: _Host) -> None:
+    host.failing = ["up", "back"]
+    with pytest.raises(ChangeFailed, match="no data were removed"):
+        _upgrade()
+    assert host.steps == [*_SWAPPED, "up", "close", "back"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "steps", "told"),
+    [
+        ("begun", _BACK, "Infisical v0.165.16 serves again, as it did."),
+        (
+            "backing",
+            _BACK,
+            "Infisical v0.165.16 serves again, with all data of 2026-11-25T10:12:00Z; 30 writes",
+        ),
+        (
+            "swapped",
+            ["close", "up", "gate", "open", "public", "open", "end"],
+            "Infisical v0.166.0 serves.",
+        ),
+        ("proven", ["open", "end"], "Infisical v0.166.0 serves."),
+    ],
+)
+def test_an_interrupted_change_is_ended_by_its_phase_and_the_edge_is_open_then(
+    host: _Host, phase: str, steps: Iterable[str], told: str
+) -> None:
+    if phase == "begun":
+        host.given_up = ""
+    unfinished = Unfinished(_RELEASE, phase, _NEW)
+    assert host_change.recover(unfinished, settings_of(), "chainalign").startswith(told)
+    assert host.steps == steps
+
+
+def test_what_serves_since_hours_and_fails_its_checks_is_given_up_by_name(host: _Host) -> None:
+    host.failing = ["gate"]
+    with pytest.raises(ChangeFailed, match=f"30 writes .* are in the Docker volume {_VOLUME}"):
+        host_change.recover(Unfinished(_RELEASE, "swapped", _NEW), settings_of(), "chainalign")
+    assert host.steps == ["close", "up", "gate", *_BACK]
