@@ -1,6 +1,7 @@
 """Forms of values that settings of several topics have."""
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
 
@@ -14,3 +15,14 @@ def network(text: str) -> str:
         return str(ip_network(text))
     except ValueError:
         raise ValueError(f"{text!r} is no network; write one such as 10.0.0.0/8") from None
+
+
+def is_confidential(url: str) -> bool:
+    """Return whether credentials sent to a URL are encrypted, or stay on this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        at_home = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name, or no URL at all
+        at_home = False
+    return url.startswith("https://") or (url.startswith("http://") and at_home)

@@ -11,6 +11,7 @@ from infisical_iac.check.compose import Started
 from infisical_iac.check.finding import Finding
 from infisical_iac.check.javascript_names import PACKAGE, uses_loader
 from infisical_iac.check.javascript_text import code
+from infisical_iac.forms import is_confidential
 from infisical_iac.local_file import NAME, LocalFileError, parse
 from infisical_iac.migrate.packages import is_python, without_comments
 from infisical_iac.migrate.signs import Text, upwards
@@ -91,6 +92,12 @@ def local_file(
         yield Finding("local-file", found, "", message)
     if not file.domain.startswith(("http://", "https://")):
         message = "It has no domain that begins with https://. Write Infisical's address into it."
+        yield Finding("local-file", found, "", message)
+    elif not is_confidential(file.domain):
+        message = (
+            f"Its domain is {file.domain}, where credentials would go unencrypted: the loaders "
+            "refuse it without INFISICAL_ALLOW_HTTP=1. Write https://."
+        )
         yield Finding("local-file", found, "", message)
     if not file.project_id or (project_id and file.project_id != project_id):
         what = "is not the project's" if file.project_id else "is missing"

@@ -13,6 +13,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.auditing import Event
 from infisical_iac.cli.options import Lock
 from infisical_iac.errors import UserError
+from infisical_iac.forms import is_confidential
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _EMAIL = "INFISICAL_ADMIN_EMAIL"
 _PASSWORD = "INFISICAL_ADMIN_PASSWORD"
+_ALLOW_HTTP = "INFISICAL_ALLOW_HTTP"
 _CLIENT_ID = "INFISICAL_CLIENT_ID="
 
 Recorded = Callable[[Event, Sequence[str]], AbstractContextManager[None]]
@@ -105,6 +107,11 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
         raise ReachError(f"INFISICAL_API_URL is set, but not {' and '.join(missing)}: set them too")
     if not url.startswith(("http://", "https://")):
         raise ReachError(f"INFISICAL_API_URL is {url!r}: write https:// and the server's name")
+    if not is_confidential(url) and os.environ.get(_ALLOW_HTTP, "").lower() not in ("1", "true"):
+        raise ReachError(
+            f"INFISICAL_API_URL is {url!r}, where credentials would go unencrypted: write "
+            f"https://, or set {_ALLOW_HTTP}=1 if you trust the whole network between"
+        )
     id, secret = (os.environ[name] for name in _VARIABLES)
     email = os.environ.get(_EMAIL, "")
     desired = load(file, admin_email=email)

@@ -8,7 +8,7 @@ from infisical_iac.errors import UserError
 NAME = ".env.local.example"
 
 _TEXT = """\
-# Copy to .env.local and fill in: with these, the service reads its secrets from Infisical.
+# Copy to .env.local, `chmod 600` it, fill in: with these, the service reads its secrets.
 INFISICAL_CLIENT_ID=
 INFISICAL_CLIENT_SECRET=
 NODE_ENV=development

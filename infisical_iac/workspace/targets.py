@@ -6,16 +6,22 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictStr, model_validator
 
+from infisical_iac.forms import is_confidential
+
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HOST = re.compile(r"([a-z_][a-z0-9_-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?")
 _PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def _url(value: str) -> str:
     parts = urlsplit(value)
-    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    if not secure or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if (
+        not is_confidential(value)
+        or not parts.hostname
+        or parts.username
+        or parts.query
+        or parts.fragment
+    ):
         raise ValueError(
             f"{value!r} is no address of a Dokploy; write https:// and its name, since the key of "
             "its API and the credentials go there"

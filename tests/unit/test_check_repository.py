@@ -169,6 +169,10 @@ def test_a_service_that_starts_without_a_loader_is_told(
         (LOCAL_FILE.replace("fake-id", "other-id"), "Its workspaceId is not the project's."),
         (LOCAL_FILE.replace("fake-id", ""), "Its workspaceId is missing."),
         (LOCAL_FILE.replace("https://", ""), "It has no domain that begins with https://."),
+        (
+            LOCAL_FILE.replace("https://", "http://"),
+            "Its domain is http://secrets.example.com, where credentials would go unencrypted",
+        ),
         ("{", "It is no JSON"),
         ('{"workspaceId": 1}', "It has a workspaceId that is no string"),
     ],

@@ -143,6 +143,15 @@ def test_a_success_that_is_no_object_is_not_taken_for_infisical(content: bytes) 
         Server(httpx.Response(200, content=content)).client().get("/api/x")
 
 
+def test_a_redirect_is_refused_and_not_followed() -> None:
+    """To plain http it would lead with the credentials."""
+    there = {"location": "http://secrets.example.com/api/v1/auth/universal-auth/login"}
+    server = Server(httpx.Response(308, headers=there))
+    with pytest.raises(ApiError):
+        login.universal(server.client(), "fake-id", "fake-secret")
+    assert [request.url.host for request in server.requests] == ["infisical"]
+
+
 def test_an_error_page_that_is_no_json_is_not_quoted() -> None:
     with pytest.raises(ApiError) as refused:
         Server(httpx.Response(502, content=b"<html>inside</html>")).client().post("/api/x")

@@ -1,11 +1,13 @@
-"""What pruning reads and removes on the host."""
+"""Which addresses credentials are sent to; what pruning reads and removes on the host."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from infisical_iac.api import login
 from infisical_iac.cli import reach
+from infisical_iac.forms import is_confidential
 from infisical_iac.operations import remote
 
 
@@ -46,3 +48,69 @@ def test_only_the_named_files_are_removed(directory: Path) -> None:
     reach._discard([])
     reach._discard([one, str(directory / "gone.env")])
     assert [str(each) for each in directory.iterdir()] == [two]
+
+
+@pytest.fixture
+def logins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that credentials were sent to, once a URL is given with all it needs."""
+    sent: list[str] = []
+    monkeypatch.setattr(login, "universal", lambda client, *_: sent.append(repr(client)))
+    for name in ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "INFISICAL_ADMIN_EMAIL"):
+        monkeypatch.setenv(name, "fake@example.com")
+    return sent
+
+
+def _reach(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFISICAL_API_URL", url)
+    with reach.reach("none", Path("group_data/chainalign.yaml"), None):
+        pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://secrets.example.com",
+        "http://infisical:8080/api",
+        "http://10.0.0.5:8080",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost@example.com",
+        "http://localhost\\.example.com",
+    ],
+)
+def test_credentials_are_not_sent_to_another_machine_in_plain_http(
+    url: str, logins: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(reach.ReachError) as refusal:
+        _reach(url, monkeypatch)
+    assert str(refusal.value) == (
+        f"INFISICAL_API_URL is {url!r}, where credentials would go unencrypted: write https://, or"
+        " set INFISICAL_ALLOW_HTTP=1 if you trust the whole network between"
+    )
+    assert logins == []
+    monkeypatch.setenv("INFISICAL_ALLOW_HTTP", "0")
+    with pytest.raises(reach.ReachError, match="unencrypted"):
+        _reach(url, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8080",
+        "http://127.9.0.1",
+        "http://[::1]:8080",
+        "https://secrets.example.com",
+    ],
+)
+def test_credentials_are_sent_to_this_machine_and_encrypted(
+    url: str, logins: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert is_confidential(url)
+    _reach(url, monkeypatch)
+    assert logins == [f"Client('{url}', authorized=False)"]
+
+
+def test_plain_http_can_be_allowed(logins: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFISICAL_ALLOW_HTTP", "1")
+    _reach("http://infisical:8080", monkeypatch)
+    assert logins == ["Client('http://infisical:8080', authorized=False)"]
