@@ -66,6 +66,8 @@ export interface LoadOptions {
   timeout?: number;
   /** A file to start from while Infisical is down. */
   cache?: CacheOptions;
+  /** Plain http to another machine will do, as INFISICAL_ALLOW_HTTP=1 says. */
+  allowHttp?: boolean;
   /** What to do with a warning; it goes to standard error if this isn't given. */
   warn?: (text: string) => void;
 }

@@ -16,46 +16,109 @@ import { jsonObject } from "./json.js";
 /** @typedef {Record<string, string | undefined>} Environ */
 
 const ADDRESS = /^https?:\/\/[^/@?#\s]+(\/[^@?#\s]*)?$/;
+const OCTET = "(?:0|[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5])";
+const LOOPBACK = new RegExp(
+  `^http://(?:localhost|127(?:\\.${OCTET}){3}|\\[::1\\])(?::[0-9]+)?(?:/.*)?$`,
+  "i",
+);
+const CREDENTIAL = /** @type {const} */ (["INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET"]);
+const SWITCH = new Map([
+  ["1", true],
+  ["true", true],
+  ["0", false],
+  ["false", false],
+]);
 const KEYS = /** @type {const} */ (["workspaceId", "domain", "defaultSecretPath"]);
 
+/** The process's variables that are set, and those of `.env.local` if it counts. */
+class Sources {
+  #each;
+
+  /**
+   * @param {Environ} environ
+   * @param {Record<string, string>} local
+   */
+  constructor(environ, local) {
+    this.#each = [environ, local];
+  }
+
+  /**
+   * What the process says under any of the names, or else what the file says.
+   * @param {string[]} names
+   */
+  first(...names) {
+    return this.#each.flatMap((source) => names.map((name) => source[name])).find(Boolean);
+  }
+
+  /**
+   * What a variable that is on or off says; undefined if it is not set.
+   * @param {string} name
+   */
+  flag(name) {
+    const text = this.first(name)?.toLowerCase();
+    if (text && !SWITCH.has(text))
+      throw notConfigured(`${name} is neither 1 nor 0: set it to one of them`);
+    return text ? SWITCH.get(text) : undefined;
+  }
+}
+
 /**
- * Decide from `.infisical.json`, what `.env.local` sets, the process's environment and the option
- * `environment` where to go. An empty variable counts as not set.
- * @param {import("./files.js").TextFile} file
- * @param {Record<string, string>} local
+ * The credentials that the process's environment has. With one of them, `.env.local` doesn't count:
+ * what it says of the address would decide where they are sent.
  * @param {Environ} environ
- * @param {string} [environment]
+ */
+export const credentialsIn = (environ) => CREDENTIAL.filter((name) => environ[name]);
+
+/**
+ * Decide from `.infisical.json`, what `.env.local` sets, the process's environment and the options
+ * where to go. An empty variable counts as not set.
+ * @param {import("./files.js").TextFile} file
+ * @param {Record<string, string>} local nothing where it doesn't count
+ * @param {Environ} environ
+ * @param {{ environment?: string | undefined, allowHttp?: boolean | undefined }} [options]
  * @returns {Place}
  * @throws {ConfigError} not_configured
  */
-export function bootstrap(file, local, environ, environment) {
+export function bootstrap(file, local, environ, { environment, allowHttp } = {}) {
   const settings = fileSettings(file);
-  /** @param {string[]} names */
-  const first = (...names) => names.map((name) => environ[name] || local[name]).find(Boolean);
+  const sources = new Sources(environ, local);
+  const mayBePlain = sources.flag("INFISICAL_ALLOW_HTTP");
 
-  const clientId = first("INFISICAL_CLIENT_ID");
-  const clientSecret = first("INFISICAL_CLIENT_SECRET");
-  if (!clientId || !clientSecret) throw withoutCredentials(clientId, clientSecret);
+  const clientId = sources.first("INFISICAL_CLIENT_ID");
+  const clientSecret = sources.first("INFISICAL_CLIENT_SECRET");
+  if (!clientId || !clientSecret) throw withoutCredentials(clientId, clientSecret, environ);
 
-  const chosen = environment || first("INFISICAL_ENVIRONMENT", "NODE_ENV");
+  const chosen = environment || sources.first("INFISICAL_ENVIRONMENT", "NODE_ENV");
   if (!chosen)
     throw notConfigured(
       "NODE_ENV is not set: say which environment this is, such as NODE_ENV=development",
     );
 
-  const project = first("INFISICAL_PROJECT_ID") ?? settings.workspaceId;
-  const address = first("INFISICAL_DOMAIN", "INFISICAL_API_URL") ?? settings.domain;
+  const project = sources.first("INFISICAL_PROJECT_ID") || settings.workspaceId;
+  const address = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") || settings.domain;
   if (!project || !address) throw withoutPlace(project, address);
 
   return {
     clientId,
     clientSecret,
     environment: chosen,
-    address: origin(address),
+    address: origin(address, Boolean(allowHttp || mayBePlain)),
     project,
-    folder: first("INFISICAL_SECRET_PATH") ?? (settings.defaultSecretPath || "/"),
+    folder: sources.first("INFISICAL_SECRET_PATH") || settings.defaultSecretPath || "/",
   };
 }
+
+/**
+ * Whether production is what this is, by any of the ways to say so.
+ * @param {Environ} environ
+ * @param {Record<string, string>} local
+ * @param {string} [environment]
+ */
+export const isProduction = (environ, local, environment) =>
+  [
+    environment || new Sources(environ, local).first("INFISICAL_ENVIRONMENT", "NODE_ENV"),
+    environ["NODE_ENV"],
+  ].includes("production");
 
 /**
  * @param {import("./files.js").TextFile} file
@@ -74,28 +137,41 @@ function fileSettings({ path, text }) {
   return settings;
 }
 
-/** @param {string} address */
-function origin(address) {
+/**
+ * @param {string} address
+ * @param {boolean} allowHttp
+ */
+function origin(address, allowHttp) {
   if (!ADDRESS.test(address) || !URL.canParse(address)) {
     const shown = address.replace(/^.*@/s, ""); // What stands before it may be a password.
     throw notConfigured(
       `the address of Infisical is '${shown}': write https:// and the server's name`,
     );
   }
-  return address.replace(/\/+$/, "").replace(/\/api$/, "");
+  const short = address.replace(/\/+$/, "").replace(/\/api$/, "");
+  if (!short.startsWith("https:") && !allowHttp && !LOOPBACK.test(short))
+    throw notConfigured(
+      `the address of Infisical is '${short}', where the client secret would go unencrypted: ` +
+        "write https://, or set INFISICAL_ALLOW_HTTP=1 if you trust the whole network between",
+    );
+  return short;
 }
 
 /**
- * @param {string} [clientId]
- * @param {string} [clientSecret]
+ * @param {string | undefined} clientId
+ * @param {string | undefined} clientSecret
+ * @param {Environ} environ
  */
-function withoutCredentials(clientId, clientSecret) {
+function withoutCredentials(clientId, clientSecret, environ) {
   if (!clientId && !clientSecret)
     return notConfigured(
       "INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are not set: " +
         "put them into .env.local, or let the platform inject them",
     );
   const name = clientId ? "INFISICAL_CLIENT_SECRET" : "INFISICAL_CLIENT_ID";
+  const [there] = credentialsIn(environ);
+  if (there)
+    return notConfigured(`${name} is not set: set it where ${there} is set, in the environment`);
   return notConfigured(`${name} is not set: put it into .env.local, or let the platform inject it`);
 }
 

@@ -1,37 +1,135 @@
 // @ts-check
-/** The two files that a start may read: `.infisical.json`, and `.env.local` beside it. */
+/** The two files that a start may read; what somebody else may have written is refused. */
 
-import { readFileSync } from "node:fs";
+import { lstatSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
 import { notConfigured } from "./errors.js";
 
 const PROJECT_FILE = ".infisical.json";
+const ENV_FILE = ".env.local";
+const ROOT = 0;
+const WRITABLE = { group: 0o020, others: 0o002 };
+const OPEN = 0o077;
 
 /**
  * @typedef {object} TextFile
  * @property {string} path
  * @property {string | null} text null where there is no such file
  */
+/** @typedef {{ uid: number, gid: number }} Process the user and group that this process runs as */
+/**
+ * @typedef {object} Directory its owner, group and mode
+ * @property {number} uid
+ * @property {number} gid
+ * @property {number} mode
+ * @property {number | null} file the owner of the file in it, null where there is none
+ */
 
 /**
- * Look for `.infisical.json` in a directory and its parents, and for `.env.local` beside it, or in
- * the directory itself where no parent has one.
- * @param {string} directory
- * @returns {{ project: TextFile, local: TextFile }}
- * @throws {ConfigError} not_configured, if one of them can't be read
+ * What to do with a directory on the way from `start` upwards. It counts if only root, this
+ * process's user and the owner of `start` may put a file into it. Of any other the search ends;
+ * only in `start` itself a file of theirs is taken.
+ * @param {Directory} place
+ * @param {Directory} start
+ * @param {Process} user
+ * @returns {"take" | "go on" | "stop" | "refuse"}
  */
-export function findFiles(directory) {
-  const start = resolve(directory);
-  for (let at = start; ; at = dirname(at)) {
-    const project = read(join(at, PROJECT_FILE));
-    if (project.text !== null) return { project, local: read(join(at, ".env.local")) };
-    if (at === dirname(at)) break;
+export function judge(place, start, user) {
+  const owners = [ROOT, user.uid, start.uid];
+  const groups = start.mode & WRITABLE.group ? [user.gid, start.gid] : [user.gid];
+  const openToGroup = place.mode & WRITABLE.group && !groups.includes(place.gid);
+  if (owners.includes(place.uid) && !openToGroup && !(place.mode & WRITABLE.others))
+    return place.file === null ? "go on" : "take";
+  if (place.file === null) return "stop";
+  return place === start && owners.includes(place.file) ? "take" : "refuse";
+}
+
+/**
+ * Look for the `.infisical.json` that counts, in a directory and its parents, and tell where
+ * `.env.local` is: beside it, or in the directory itself where none counts.
+ * @param {string} directory
+ * @param {(text: string) => void} warn told of a file that is there and does not count
+ * @returns {{ project: TextFile, localPath: string }}
+ * @throws {ConfigError} not_configured, if it can't be read
+ */
+export function findFiles(directory, warn) {
+  const top = resolve(directory);
+  const start = look(join(top, PROJECT_FILE));
+  for (let at = top; ; at = dirname(at)) {
+    const path = join(at, PROJECT_FILE);
+    const place = at === top ? start : look(path);
+    const verdict = place ? judged(place, start ?? place) : "go on";
+    if (verdict === "take") return { project: read(path), localPath: join(at, ENV_FILE) };
+    if (verdict === "refuse")
+      warn(
+        `${path} is not read, for somebody else may have written it: keep it in a directory ` +
+          "that only its owner and this user may write to",
+      );
+    if (verdict !== "go on" || at === dirname(at)) break;
   }
   return {
-    project: { path: join(start, PROJECT_FILE), text: null },
-    local: read(join(start, ".env.local")),
+    project: { path: join(top, PROJECT_FILE), text: null },
+    localPath: join(top, ENV_FILE),
   };
+}
+
+/**
+ * Read a file that nobody but its owner may open.
+ * @param {string} path
+ * @returns {TextFile}
+ * @throws {ConfigError} not_configured, if it is open to others, or another user's where anybody
+ *     may have put it
+ */
+export function readPrivate(path) {
+  const place = look(path);
+  if (place && judged(place, place) === "refuse")
+    throw notConfigured(`${path} belongs to another user: delete it, or make it your own`);
+  if (place && place.file !== null && self() && statSync(path).mode & OPEN)
+    throw notConfigured(`${path} is open to other users: run \`chmod 600 ${path}\``);
+  return read(path);
+}
+
+/**
+ * Whether there is anything at a path, if only a link.
+ * @param {string} path
+ */
+export const exists = (path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+
+/** @returns {Process | null} null on Windows, where modes say nothing */
+function self() {
+  const [uid, gid] = [process.geteuid?.(), process.getegid?.()];
+  return uid === undefined || gid === undefined ? null : { uid, gid };
+}
+
+/**
+ * @param {Directory} place
+ * @param {Directory} start
+ */
+function judged(place, start) {
+  const user = self();
+  if (user) return judge(place, start, user);
+  return place.file === null ? "go on" : "take";
+}
+
+/**
+ * How a file's directory is; null if that can't be seen, and so no file in it either.
+ * @param {string} path
+ * @returns {Directory | null}
+ */
+function look(path) {
+  try {
+    const { uid, gid, mode } = statSync(dirname(path));
+    // The owner of a link itself, for that says which file is read.
+    return {
+      uid,
+      gid,
+      mode,
+      file: statSync(path, { throwIfNoEntry: false }) ? lstatSync(path).uid : null,
+    };
+  } catch {
+    return null;
+  }
 }
 
 /**

@@ -1,12 +1,12 @@
 // @ts-check
 /** A start: where to go, fetch, settle with the environment, hand out. */
 
-import { bootstrap } from "./bootstrap.js";
+import { bootstrap, credentialsIn, isProduction } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
 import { parseLocal } from "./envfile.js";
 import { say } from "./errors.js";
 import { fallBack, remember } from "./fallback.js";
-import { findFiles } from "./files.js";
+import { exists, findFiles, readPrivate } from "./files.js";
 import { insistOn, settled } from "./merge.js";
 import { namesIn, parsed } from "./schema.js";
 import { Session } from "./session.js";
@@ -41,18 +41,52 @@ export class Loader {
     this.#environ = environ;
     this.#options = options;
     this.#warn = options.warn ?? say;
-    const { project, local } = findFiles(options.directory ?? ".");
-    const { settings, ignored } = parseLocal(local.text ?? "");
-    if (ignored.length > 0)
-      this.#warn(
-        `${local.path}: ${ignored.join(", ")} ${ignored.length > 1 ? "are" : "is"} ignored: ` +
-          "secrets belong in Infisical",
-      );
-    this.#local = settings;
-    this.#place = bootstrap(project, settings, environ, options.environment);
+    const { project, localPath } = findFiles(options.directory ?? ".", this.#warn);
+    this.#local =
+      credentialsIn(environ).length > 0 ? this.#ignored(localPath) : this.#read(localPath);
+    this.#place = bootstrap(project, this.#local, environ, options);
     this.#session = new Session(this.#place);
     const { cache } = options;
     this.#use = cache && { cache, place: this.#place, warn: this.#warn };
+  }
+
+  /** Where the secrets are, and with what to log in. */
+  get place() {
+    return this.#place;
+  }
+
+  /**
+   * Nothing of an `.env.local` that doesn't count, with a warning if there is one.
+   * @param {string} path
+   * @returns {Record<string, string>}
+   */
+  #ignored(path) {
+    if (exists(path))
+      this.#warn(
+        `${path} is ignored, for the environment has credentials: delete the file, ` +
+          "and keep it out of what is deployed",
+      );
+    return {};
+  }
+
+  /**
+   * What an `.env.local` says, with a warning where that has no place.
+   * @param {string} path
+   */
+  #read(path) {
+    const { settings, ignored } = parseLocal(readPrivate(path).text ?? "");
+    if (ignored.length > 0)
+      this.#warn(
+        `${path}: ${ignored.join(", ")} ${ignored.length > 1 ? "are" : "is"} ignored: ` +
+          "secrets belong in Infisical",
+      );
+    const isSet = Object.values(settings).some(Boolean);
+    if (isSet && isProduction(this.#environ, settings, this.#options.environment))
+      this.#warn(
+        `${path} is read in production: let the platform set its variables, ` +
+          "and keep the file out of what is deployed",
+      );
+    return settings;
   }
 
   /**

@@ -1,26 +1,59 @@
 // @ts-check
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
-import { bootstrap } from "../src/bootstrap.js";
 import { parseLocal } from "../src/envfile.js";
 import { ConfigError, EXIT_STATUS, MESSAGES } from "../src/errors.js";
-import { findFiles } from "../src/files.js";
-import { loadFrom } from "../src/loader.js";
-import { directoryWith, vectors } from "./tools.js";
+import { findFiles, judge } from "../src/files.js";
+import { Loader, loadFrom } from "../src/loader.js";
+import { serve } from "./server.js";
+import { directoryWith, environFor, vectors } from "./tools.js";
+
+const never = assert.fail;
 
 describe("where things come from", () => {
-  for (const { name, file, envLocal, environ, environment, want } of vectors.bootstrap)
+  for (const { name, file, envLocal, envLocalMode, environ, want, ...given } of vectors.bootstrap)
     test(name, () => {
       const directory = directoryWith({ ".infisical.json": file, ".env.local": envLocal });
-      const found = findFiles(directory);
-      const { settings } = parseLocal(found.local.text ?? "");
-      const decide = () => bootstrap(found.project, settings, environ, environment ?? undefined);
-      if (!want.error) return assert.deepEqual(decide(), want);
-      const message = want.message.replace("{file}", join(directory, ".infisical.json"));
-      assert.throws(decide, { name: "ConfigError", code: want.error, message });
+      const local = join(directory, ".env.local");
+      if (envLocal !== null) chmodSync(local, parseInt(envLocalMode, 8));
+      const filled = (/** @type {string} */ text) =>
+        text
+          .replaceAll("{file}", join(directory, ".infisical.json"))
+          .replaceAll("{envLocal}", local);
+      /** @type {string[]} */
+      const warnings = [];
+      const { environment, allowHttp } = given;
+      const warn = (/** @type {string} */ text) => warnings.push(text);
+      const decide = () =>
+        new Loader(environ, { directory, environment: environment ?? undefined, allowHttp, warn })
+          .place;
+      if (want.error)
+        assert.throws(decide, {
+          name: "ConfigError",
+          code: want.error,
+          message: filled(want.message),
+        });
+      else assert.deepEqual(decide(), want);
+      assert.deepEqual(warnings, given.warnings.map(filled));
+    });
+});
+
+describe("whose file is read", () => {
+  for (const { name, process: user, directories, want, refused } of vectors.places)
+    test(name, () => {
+      const places = directories.map((/** @type {any} */ each) => ({
+        ...each,
+        mode: parseInt(each.mode, 8),
+      }));
+      const verdicts = places.map((/** @type {any} */ each) => judge(each, places[0], user));
+      const end = verdicts.findIndex((/** @type {string} */ verdict) => verdict !== "go on");
+      assert.deepEqual(
+        [verdicts[end] === "take" ? end : null, verdicts[end] === "refuse" ? end : null],
+        [want, refused],
+      );
     });
 });
 
@@ -33,24 +66,63 @@ test("the exit statuses are those of both languages", () => {
 });
 
 test("the file is found in a parent, and .env.local beside it", () => {
-  const top = directoryWith({ ".infisical.json": "{}", ".env.local": "NODE_ENV=development" });
+  const top = directoryWith({ ".infisical.json": "{}" });
   const deep = join(top, "packages", "web");
   mkdirSync(deep, { recursive: true });
-  const { project, local } = findFiles(deep);
+  const { project, localPath } = findFiles(deep, never);
   assert.equal(project.path, join(top, ".infisical.json"));
-  assert.equal(local.text, "NODE_ENV=development");
+  assert.equal(localPath, join(top, ".env.local"));
+});
+
+test("a file in a parent that anybody may write to is not read", async () => {
+  const top = directoryWith({ ".infisical.json": "{}" });
+  mkdirSync(join(top, "below"));
+  chmodSync(top, 0o1777);
+  /** @type {string[]} */
+  const warnings = [];
+  const { project } = findFiles(join(top, "below"), (text) => warnings.push(text));
+  assert.equal(project.text, null);
+  assert.deepEqual(warnings, [
+    `${join(top, ".infisical.json")} is not read, for somebody else may have written it: keep it ` +
+      "in a directory that only its owner and this user may write to",
+  ]);
+});
+
+test("an .env.local that is ignored is not opened", async () => {
+  const directory = directoryWith({});
+  symlinkSync("nowhere", join(directory, ".env.local"));
+  /** @type {string[]} */
+  const warnings = [];
+  new Loader(environFor("https://secrets.example.com"), {
+    directory,
+    warn: (text) => warnings.push(text),
+  });
+  assert.match(String(warnings), /^[^,]*\.env\.local is ignored, /);
+});
+
+test("a redirect to plain http is not followed", async () => {
+  const other = await serve({});
+  const headers = { location: `${other.address}/api/v1/auth/universal-auth/login` };
+  const server = await serve({ login: [{ status: 308, headers }] });
+  const start = loadFrom(environFor(server.address), { directory: directoryWith({}) });
+  await assert.rejects(start, { code: "not_infisical" });
+  await Promise.all([server.close(), other.close()]);
+  assert.deepEqual(other.requests, { login: 0, list: 0 });
 });
 
 test("a file that can't be read is told", () => {
   const top = directoryWith({});
   mkdirSync(join(top, ".infisical.json"));
-  assert.throws(() => findFiles(top), /\.infisical\.json can't be read \(EISDIR\)/);
+  assert.throws(() => findFiles(top, never), /\.infisical\.json can't be read \(EISDIR\)/);
 });
 
-test("a file that is no UTF-8 is told", () => {
-  const top = directoryWith({});
-  writeFileSync(join(top, ".env.local"), Buffer.from([0x41, 0x3d, 0xff]));
-  assert.throws(() => findFiles(top), /\.env\.local is no text in UTF-8: save it as UTF-8/);
+test("a file that is no UTF-8 is told", async () => {
+  const directory = directoryWith({ ".env.local": "" });
+  writeFileSync(join(directory, ".env.local"), Buffer.from([0x41, 0x3d, 0xff]));
+  await assert.rejects(
+    loadFrom({}, { directory }),
+    /\.env\.local is no text in UTF-8: save it as UTF-8/,
+  );
 });
 
 test("other names in .env.local are told once, without their values", async () => {

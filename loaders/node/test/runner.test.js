@@ -39,11 +39,20 @@ describe("with-secrets", { concurrency: true }, () => {
   });
 
   test("gives the child the NODE_ENV of .env.local where the environment has none", async () => {
-    const cwd = directoryWith({ ".env.local": "NODE_ENV=development\n" });
-    const { NODE_ENV, ...environ } = environFor(server.address);
+    const {
+      NODE_ENV: _,
+      INFISICAL_CLIENT_ID,
+      INFISICAL_CLIENT_SECRET,
+      ...environ
+    } = environFor(server.address);
+    const cwd = directoryWith({
+      ".env.local":
+        `INFISICAL_CLIENT_ID=${INFISICAL_CLIENT_ID}\n` +
+        `INFISICAL_CLIENT_SECRET=${INFISICAL_CLIENT_SECRET}\nNODE_ENV=development\n`,
+    });
     const command = [join(PACKAGE, "bin/with-secrets.js"), "--", process.execPath, "-e", SHOW];
     assert.equal(JSON.parse((await node(command, environ, cwd)).stdout).NODE_ENV, "development");
-    const given = await node(command, { NODE_ENV: NODE_ENV ?? "", ...environ }, cwd);
+    const given = await node(command, { NODE_ENV: "production", ...environ }, cwd);
     assert.equal(JSON.parse(given.stdout).NODE_ENV, "production");
   });
 

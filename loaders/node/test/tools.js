@@ -21,13 +21,14 @@ export const vectors = JSON.parse(
 export const directory = () => mkdtempSync(join(tmpdir(), "infisical-config-"));
 
 /**
- * A directory with files in it.
+ * A directory with files in it; what begins with a dot and `env` is its owner's alone.
  * @param {Record<string, string | null>} files null: not there
  */
 export function directoryWith(files) {
   const made = directory();
   for (const [name, text] of Object.entries(files))
-    if (text !== null) writeFileSync(join(made, name), text);
+    if (text !== null)
+      writeFileSync(join(made, name), text, { mode: name.startsWith(".env") ? 0o600 : 0o644 });
   return made;
 }
 

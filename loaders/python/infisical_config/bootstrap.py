@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from os.path import isfile
-from typing import TYPE_CHECKING, Any
+from os.path import lexists
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from . import envfile
+from . import envfile, files
 from .errors import TEXTS, Code, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-_FILE = ".infisical.json"
-_ENV_FILE = ".env.local"
 _KEYS = ("workspaceId", "domain", "defaultSecretPath")
+_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _ORIGIN = re.compile(r"https?://[^/@?#\s]+(/[^@?#\s]*)?")
+_OCTET = r"(?:0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])"
+_LOOPBACK = re.compile(rf"http://(?i:localhost|127(?:\.{_OCTET}){{3}}|\[::1\])(?::\d+)?(?:/.*)?")
 _PROJECT = ("the project", "workspaceId", "INFISICAL_PROJECT_ID")
 _ADDRESS = ("the address of Infisical", "domain", "INFISICAL_DOMAIN")
+_SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True)
@@ -51,53 +53,94 @@ class Bootstrap:
         return ConfigError(code, TEXTS[code].format(**words, **details))
 
 
+class _Sources(NamedTuple):
+    """The process's variables that are set, and those of `.env.local` if it counts."""
+
+    process: Mapping[str, str]
+    local: Mapping[str, str]
+
+    def first(self, *names: str) -> str:
+        """Return what the process says under any of the names, or else what the file says."""
+        return next((each[name] for each in self for name in names if each.get(name)), "")
+
+    def switch(self, name: str) -> bool | None:
+        """Return what a variable that is on or off says; None if it is not set."""
+        text = self.first(name).lower()
+        if text and text not in _SWITCH:
+            raise _wrong(f"{name} is neither 1 nor 0: set it to one of them")
+        return _SWITCH.get(text)
+
+
 def find(
     environ: Mapping[str, str],
     directory: Path,
     environment: str | None,
     warn: Callable[[str], None],
+    *,
+    allow_http: bool = False,
 ) -> Bootstrap:
-    """What the environment, `.env.local` and `.infisical.json` say together.
+    """Return what the environment, `.env.local` and `.infisical.json` say together.
 
     Args:
         environ: the process's variables; an empty one counts as not set.
         directory: where to begin to look for `.infisical.json`; its parents follow.
         environment: wins over the variables that name one.
-        warn: told of the names in `.env.local` that don't belong there.
+        warn: told of what is in `.env.local` and does not belong there, and of files that don't
+            count.
+        allow_http: whether plain http to another machine will do.
 
     Raises ConfigError `not_configured` for what is missing or can't be read.
     """
-    file = _nearest(directory)
-    said = _file(file) if file else {}
-    local = _env_file((file.parent if file else directory) / _ENV_FILE, warn)
-    variables = local | {name: value for name, value in environ.items() if value}
-    return _checked(
-        Bootstrap(
-            variables.get("INFISICAL_CLIENT_ID", ""),
-            variables.get("INFISICAL_CLIENT_SECRET", ""),
-            environment or _first(variables, "INFISICAL_ENVIRONMENT", "NODE_ENV"),
-            _origin(
-                _first(variables, "INFISICAL_DOMAIN", "INFISICAL_API_URL") or said.get("domain", "")
-            ),
-            variables.get("INFISICAL_PROJECT_ID") or said.get("workspaceId", ""),
-            variables.get("INFISICAL_SECRET_PATH") or said.get("defaultSecretPath") or "/",
-            "" if environ.get("NODE_ENV") else local.get("NODE_ENV", ""),
-        )
+    project, env_file = files.find(directory, warn)
+    said = _file(project) if project else {}
+    process = {name: value for name, value in environ.items() if value}
+    in_process = [name for name in _CREDENTIAL if name in process]
+    local = None if in_process else _env_file(env_file, warn)
+    sources = _Sources(process, local or {})
+    chosen = environment or sources.first("INFISICAL_ENVIRONMENT", "NODE_ENV")
+    _warn_of(env_file, local, {chosen, process.get("NODE_ENV")}, warn)
+    found = Bootstrap(
+        sources.first("INFISICAL_CLIENT_ID"),
+        sources.first("INFISICAL_CLIENT_SECRET"),
+        chosen,
+        _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or said.get("domain", "")),
+        sources.first("INFISICAL_PROJECT_ID") or said.get("workspaceId", ""),
+        sources.first("INFISICAL_SECRET_PATH") or said.get("defaultSecretPath") or "/",
+        "" if process.get("NODE_ENV") else sources.local.get("NODE_ENV", ""),
     )
+    may_be_plain = bool(sources.switch("INFISICAL_ALLOW_HTTP"))
+    _check(found, in_process)
+    _check_address(found.address, allow_http=allow_http or may_be_plain)
+    return found
 
 
-def _first(variables: Mapping[str, str], *names: str) -> str:
-    return next((variables[name] for name in names if name in variables), "")
+def is_loopback(address: str) -> bool:
+    """Return whether what is sent there in plain http stays on this machine."""
+    return bool(_LOOPBACK.fullmatch(address))
 
 
-def _nearest(directory: Path) -> Path | None:
-    folders = (directory, *directory.parents)
-    return next((file for each in folders if isfile(file := each / _FILE)), None)
+def _warn_of(
+    file: Path,
+    local: Mapping[str, str] | None,
+    environments: set[str | None],
+    warn: Callable[[str], None],
+) -> None:
+    """Warn of an `.env.local` that does not count, or that counts in production."""
+    if local is None and lexists(file):
+        warn(
+            f"{file} is ignored, for the environment has credentials: delete the file, and keep it"
+            " out of what is deployed"
+        )
+    if local and "production" in environments:
+        warn(
+            f"{file} is read in production: let the platform set its variables, and keep the file"
+            " out of what is deployed"
+        )
 
 
 def _file(file: Path) -> dict[str, str]:
     try:
-        said: Any = json.loads(_bytes(file))
+        said: Any = json.loads(files.read(file))
     except ValueError:
         said = None
     if not isinstance(said, dict):
@@ -111,10 +154,9 @@ def _file(file: Path) -> dict[str, str]:
 
 
 def _env_file(file: Path, warn: Callable[[str], None]) -> dict[str, str]:
-    if not isfile(file):
-        return {}
+    content = files.read_private(file)
     try:
-        variables = envfile.parse(_bytes(file).decode())
+        variables = envfile.parse((content or b"").decode())
     except UnicodeDecodeError:
         raise _wrong(f"{file} is no text in UTF-8: save it as UTF-8") from None
     if others := envfile.told([name for name in variables if not _belongs(name)]):
@@ -125,13 +167,6 @@ def _env_file(file: Path, warn: Callable[[str], None]) -> dict[str, str]:
 
 def _belongs(name: str) -> bool:
     return name == "NODE_ENV" or name.startswith("INFISICAL_")
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise _wrong(f"{file} can't be read ({error.strerror}): let this user read it") from None
 
 
 def _origin(address: str) -> str:
@@ -146,12 +181,13 @@ def _is_address(text: str) -> bool:
     return bool(_ORIGIN.fullmatch(text))
 
 
-def _checked(found: Bootstrap) -> Bootstrap:
-    credential = {
-        "INFISICAL_CLIENT_ID": found.client_id,
-        "INFISICAL_CLIENT_SECRET": found.client_secret,
-    }
-    if unset := [name for name, value in credential.items() if not value]:
+def _check(found: Bootstrap, in_process: Sequence[str]) -> None:
+    """Refuse what is incomplete; `in_process` are the credentials of the environment."""
+    credential = dict(zip(_CREDENTIAL, (found.client_id, found.client_secret), strict=True))
+    unset = [name for name, value in credential.items() if not value]
+    if unset and in_process:
+        raise _not_set(unset, f"set it where {in_process[0]} is set, in the environment")
+    if unset:
         them = "it" if len(unset) == 1 else "them"
         raise _not_set(unset, f"put {them} into .env.local, or let the platform inject {them}")
     if not found.environment:
@@ -162,10 +198,19 @@ def _checked(found: Bootstrap) -> Bootstrap:
         names = " and ".join(name for _, _, name in absent)
         whats = [what for what, _, _ in absent]
         raise _not_set(whats, f"put {keys} into .infisical.json, or set {names}")
-    if not _is_address(found.address):
-        shown = found.address.rpartition("@")[2]  # what stands before it may be a password
+
+
+def _check_address(address: str, *, allow_http: bool) -> None:
+    """Refuse what is no address, and one where the client secret could be read on its way."""
+    if not _is_address(address):
+        shown = address.rpartition("@")[2]  # what stands before it may be a password
         raise _wrong(f"the address of Infisical is '{shown}': write https:// and the server's name")
-    return found
+    if not (address.startswith("https:") or allow_http or is_loopback(address)):
+        raise _wrong(
+            f"the address of Infisical is '{address}', where the client secret would go"
+            " unencrypted: write https://, or set INFISICAL_ALLOW_HTTP=1 if you trust the whole"
+            " network between"
+        )
 
 
 def _not_set(what: list[str], remedy: str) -> ConfigError:

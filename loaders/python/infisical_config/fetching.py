@@ -11,11 +11,10 @@ from infisical_sdk.infisical_requests import APIError  # type: ignore[import-unt
 from .deadline import outcome
 from .merge import Answer, merge
 from .retrying import PatientAdapter, Unchanged
+from .route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from requests import PreparedRequest
 
     from .bootstrap import Bootstrap
     from .errors import Code
@@ -33,7 +32,8 @@ class Reader:
 
     def __init__(self, place: Bootstrap) -> None:
         self._place = place
-        self._session = _Session(place)
+        self._route = Route.to(place.address)
+        self._session = _Session(place, self._route)
 
     def read(self, timeout: float) -> dict[str, str]:
         """The secrets as they are now: the very same mapping if the server says so.
@@ -44,7 +44,7 @@ class Reader:
         session.transport.allow(timeout)
         result = outcome(session.read, timeout)
         if result is None:
-            self._session = _Session(self._place)  # the old one is still at work
+            self._session = _Session(self._place, self._route)  # the old one is still at work
             raise session.transport.late()
         return result()
 
@@ -56,14 +56,15 @@ class Reader:
 class _Session:
     """A client of the SDK, logged in for as long as the server allows, and what it read last."""
 
-    def __init__(self, place: Bootstrap) -> None:
+    def __init__(self, place: Bootstrap, route: Route) -> None:
         self.sdk = InfisicalSDKClient(host=place.address, cache_ttl=None)
-        self.transport = PatientAdapter(place)
+        self.transport = PatientAdapter(place, route)
         self._place = place
         self._logged_in = False
         self._secrets: dict[str, str] = {}
         http = self.sdk.api.session
-        http.auth = _as_it_is
+        http.trust_env = False  # nor may a .netrc replace the token
+        http.proxies, http.verify = dict(route.proxies), route.verify
         http.mount("http://", self.transport)
         http.mount("https://", self.transport)
 
@@ -105,11 +106,6 @@ def _merged(found: Any, place: Bootstrap) -> dict[str, str]:
     # The SDK makes objects of the own secrets alone.
     own = [vars(each) for each in found.secrets]
     return merge(Answer(own, [each.secrets for each in found.imports]), place)
-
-
-def _as_it_is(request: PreparedRequest) -> PreparedRequest:
-    """An authentication that keeps a `.netrc` from replacing the token."""
-    return request
 
 
 def _asked(

@@ -14,9 +14,11 @@ from requests.adapters import HTTPAdapter
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
+    from urllib3 import ProxyManager
 
     from .bootstrap import Bootstrap
     from .errors import Code, ConfigError
+    from .route import Route
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.5
@@ -38,13 +40,25 @@ class PatientAdapter(HTTPAdapter):
         seen: the ETag of the list that came last.
     """
 
-    def __init__(self, place: Bootstrap) -> None:
+    def __init__(self, place: Bootstrap, route: Route) -> None:
+        self._route = route
         super().__init__()
         self._place = place
         self._timeout = self._deadline = 0.0
         self._refused: Code | None = None
         self.known: str | None = None
         self.seen: str | None = None
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Connect with the route's own TLS settings, with and without a proxy."""
+        super().init_poolmanager(*args, **options, ssl_context=self._route.tls)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> ProxyManager:
+        """See `init_poolmanager`."""
+        made: ProxyManager = super().proxy_manager_for(
+            proxy, **options, ssl_context=self._route.tls
+        )
+        return made
 
     def allow(self, timeout: float) -> None:
         """Send requests for that many seconds from now."""

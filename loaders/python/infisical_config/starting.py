@@ -35,6 +35,7 @@ class Options(TypedDict, total=False):
         into: where to set the values as well, such as `os.environ`; and the NODE_ENV of
             `.env.local`, where the environment has none.
         cache: what to start from while Infisical is down.
+        allow_http: whether plain http to another machine will do, as INFISICAL_ALLOW_HTTP=1 says.
         warn: gets the warnings instead of standard error.
     """
 
@@ -45,6 +46,7 @@ class Options(TypedDict, total=False):
     required: Sequence[str]
     into: MutableMapping[str, str] | None
     cache: Cache | None
+    allow_http: bool
     warn: Callable[[str], None]
 
 
@@ -65,13 +67,16 @@ class Start:
     schema: type[BaseModel] | None = None
     into: MutableMapping[str, str] | None = None
     cache: Cache | None = None
+    allow_http: bool = False
     warn: Callable[[str], None] = tell
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), init=False)
 
     def place(self) -> Bootstrap:
         """Where the secrets are; raises ConfigError."""
         directory = Path(self.directory).absolute()
-        return bootstrap.find(self.environ, directory, self.environment, self.warn)
+        return bootstrap.find(
+            self.environ, directory, self.environment, self.warn, allow_http=self.allow_http
+        )
 
     def values(self, secrets: Mapping[str, str], place: Bootstrap) -> dict[str, str]:
         """The configuration's values; raises ConfigError `missing`."""

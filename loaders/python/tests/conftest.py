@@ -29,3 +29,11 @@ def server() -> Iterator[ScriptedServer]:
 def home(tmp_path: Path, server: ScriptedServer) -> Path:
     """The directory of a service whose secrets `server` has."""
     return service.directory(tmp_path / "service", server.address)
+
+
+@pytest.fixture
+def without_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that leaves the credential to `.env.local`, and is a developer's."""
+    for name in service.CREDENTIAL:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NODE_ENV", "development")

@@ -23,6 +23,15 @@ def directory(path: Path, address: str) -> Path:
     return path
 
 
+def env_local(home: Path, text: str, encoding: str = "utf-8") -> Path:
+    """A developer's `.env.local` with the credential in it, which nobody else can read."""
+    lines = [f"{name}={value}\n" for name, value in CREDENTIAL.items()]
+    file = home / ".env.local"
+    file.touch(mode=0o600)
+    file.write_text("".join(lines) + text, encoding)
+    return file
+
+
 def environment(**more: str) -> dict[str, str]:
     """The variables of a service's process."""
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infisical_config import ConfigError, load
+from infisical_config import ConfigError, files, load
 from tests import service
 from tests.scripted import LOGIN, ScriptedServer, eventually, listing
 
@@ -80,37 +80,78 @@ def test_a_value_that_is_no_unicode_text_is_not_exported(
     assert len(warnings) == 1
 
 
+@pytest.mark.usefixtures("without_credential")
 def test_other_names_in_env_local_are_told_of_once(home: Path) -> None:
-    (home / ".env.local").write_text(
-        "NODE_ENV=production\nDATABASE_URL=x\nexport PORT=1\nno line\n"
-    )
+    file = service.env_local(home, "NODE_ENV=development\nDATABASE_URL=x\nexport PORT=1\nno line\n")
     warnings: list[str] = []
     load(directory=home, warn=warnings.append)
-    file = home / ".env.local"
     assert warnings == [f"{file}: DATABASE_URL, PORT are ignored: secrets belong in Infisical"]
 
 
+@pytest.mark.usefixtures("without_credential")
 def test_a_line_amid_a_key_in_env_local_is_not_told(home: Path) -> None:
-    (home / ".env.local").write_text('KEY="-----BEGIN\nc2VjcmV0LWV4YW1wbGU==\n-----END"\n')
+    file = service.env_local(home, 'KEY="-----BEGIN\nc2VjcmV0LWV4YW1wbGU==\n-----END"\n')
     warnings: list[str] = []
     load(directory=home, warn=warnings.append)
-    file = home / ".env.local"
     told = "KEY, 1 of another form are ignored: secrets belong in Infisical"
     assert warnings == [f"{file}: {told}"]
 
 
+@pytest.mark.usefixtures("without_credential")
 def test_a_warning_goes_to_standard_error(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (home / ".env.local").write_text("PORT=1\n")
+    file = service.env_local(home, "PORT=1\n")
     load(directory=home)
-    file = home / ".env.local"
     output = f"infisical-config: {file}: PORT is ignored: secrets belong in Infisical\n"
     assert capsys.readouterr() == ("", output)
 
 
+@pytest.mark.usefixtures("without_credential")
 def test_an_env_local_of_another_encoding_is_told_of(home: Path) -> None:
-    (home / ".env.local").write_text("NODE_ENV=production\n", "utf-16")
+    service.env_local(home, "", "utf-16")
     with pytest.raises(ConfigError, match=r"\.env\.local is no text in UTF-8: save it as UTF-8$"):
         load(directory=home)
+
+
+def test_an_env_local_that_is_ignored_is_not_opened(home: Path) -> None:
+    (home / ".env.local").symlink_to("nowhere")
+    warnings: list[str] = []
+    load(directory=home, warn=warnings.append)
+    assert [each.partition(",")[0] for each in warnings] == [f"{home}/.env.local is ignored"]
+
+
+def test_a_file_in_a_parent_that_anybody_may_write_to_is_not_read(
+    home: Path, server: ScriptedServer
+) -> None:
+    (home / "below").mkdir()
+    home.chmod(0o1777)
+    warnings: list[str] = []
+    with pytest.raises(ConfigError, match="are not set: put workspaceId and domain into"):
+        load(directory=home / "below", warn=warnings.append)
+    assert warnings == [
+        f"{home}/.infisical.json is not read, for somebody else may have written it: keep it in a"
+        " directory that only its owner and this user may write to"
+    ]
+    assert server.seen == []
+
+
+@pytest.mark.usefixtures("without_credential")
+def test_an_env_local_that_somebody_else_put_there_is_not_read(
+    home: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root reads whatever there is, also what a user has put into /tmp."""
+    file = service.env_local(home, "")
+    home.chmod(0o1777)
+    look = files._look
+    foreign = {"file": os.getuid() + 1}
+    monkeypatch.setattr(
+        files, "_look", lambda file: (found := look(file)) and found._replace(**foreign)
+    )
+    monkeypatch.setenv("INFISICAL_PROJECT_ID", service.PROJECT)
+    monkeypatch.setenv("INFISICAL_DOMAIN", server.address)
+    (home / ".infisical.json").unlink()
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        load(directory=home)
+    assert file.exists()
 
 
 def test_a_file_that_cannot_be_read_is_told_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,13 +127,14 @@ def test_the_command_gets_the_environment_and_the_secrets_without_the_credential
     ]
 
 
+@pytest.mark.usefixtures("without_credential")
 def test_the_command_gets_the_node_env_of_env_local_where_the_environment_has_none(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (home / ".env.local").write_text("NODE_ENV=development\n")
-    assert child_environment(directory=home)["NODE_ENV"] == "production"
-    monkeypatch.delenv("NODE_ENV")
+    service.env_local(home, "NODE_ENV=staging\n")
     assert child_environment(directory=home)["NODE_ENV"] == "development"
+    monkeypatch.delenv("NODE_ENV")
+    assert child_environment(directory=home)["NODE_ENV"] == "staging"
 
 
 def test_infisical_wins_with_override(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infisical_config import ConfigError, bootstrap
+from infisical_config import ConfigError, bootstrap, files
 from infisical_config.bootstrap import Bootstrap
 from infisical_config.errors import TEXTS
 from infisical_config.merge import Answer, merge
@@ -36,24 +36,35 @@ def test_an_error_has_the_shared_exit_status(code: Any, status: int) -> None:
 
 @cases("bootstrap")
 def test_where_things_come_from(case: dict[str, Any], tmp_path: Path) -> None:
-    file = tmp_path / ".infisical.json"
+    file, env_file = tmp_path / ".infisical.json", tmp_path / ".env.local"
     if case["file"] is not None:
         file.write_text(case["file"])
     if case["envLocal"] is not None:
-        (tmp_path / ".env.local").write_bytes(case["envLocal"].encode())
+        env_file.write_bytes(case["envLocal"].encode())
+        env_file.chmod(int(case["envLocalMode"], 8))
     below = tmp_path / "src"
     below.mkdir()
     directory = below if case["file"] is not None else tmp_path
+    warnings: list[str] = []
+
+    def filled(text: str) -> str:
+        return text.replace("{file}", str(file)).replace("{envLocal}", str(env_file))
 
     def found() -> Bootstrap:
-        return bootstrap.find(case["environ"], directory, case["environment"], pytest.fail)
+        return bootstrap.find(
+            case["environ"],
+            directory,
+            case["environment"],
+            warnings.append,
+            allow_http=case["allowHttp"],
+        )
 
     want = case["want"]
     if "error" in want:
         with pytest.raises(ConfigError) as failure:
             found()
         assert failure.value.code == want["error"]
-        assert str(failure.value) == want["message"].replace("{file}", str(file))
+        assert str(failure.value) == filled(want["message"])
     else:
         assert found() == Bootstrap(
             want["clientId"],
@@ -63,6 +74,21 @@ def test_where_things_come_from(case: dict[str, Any], tmp_path: Path) -> None:
             want["project"],
             want["folder"],
         )
+    assert warnings == [filled(each) for each in case["warnings"]]
+
+
+@cases("places")
+def test_whose_file_is_read(case: dict[str, Any]) -> None:
+    places = [
+        files.Directory(each["uid"], each["gid"], int(each["mode"], 8), each["file"])
+        for each in case["directories"]
+    ]
+    process = files.Process(**case["process"])
+    verdicts = [files.judge(each, places[0], process) for each in places]
+    end = next((n for n, verdict in enumerate(verdicts) if verdict != "go on"), None)
+    taken = end if end is not None and verdicts[end] == "take" else None
+    refused = end if end is not None and verdicts[end] == "refuse" else None
+    assert (taken, refused) == (case["want"], case["refused"])
 
 
 @cases("merge")
