@@ -11,13 +11,18 @@ JAIL = f"{DIRECTORY}/jail.d/infisical-iac.conf"
 KNOWN = "/usr/local/lib/infisical-iac/has-logged-in.sh"
 _LOOPBACK = ("127.0.0.0/8", "::1")
 
-# As Fastify reads a path: whatever its case, with a slash doubled, and with more behind it. One
-# that is escaped can be any, so it counts as well.
-_ESCAPED = r'/[^"?&]*%'
+# As Fastify reads a path: whatever its case, with a slash doubled, and with more behind it. A letter
+# that is escaped needs no escape, so it may hide any of these.
+_ESCAPED = r"/[^?&#\x22]*%(?:2d|3[0-9]|[46][1-9a-f]|[57][0-9a])"
 _LOGIN = r"auth/+(?:[a-z0-9-]+/+)?(?:login|mfa)|password/|account-recovery|signup"
-_FAILING = rf"/+api/+v\d+/+(?:{_LOGIN}|admin/+(?:bootstrap|signup))|{_ESCAPED}"
-# Each page of the web interface asks for admin/config.
-_CALLED = rf"/+api/+v\d+/+(?:{_LOGIN}|admin/+(?!config))|{_ESCAPED}"
+_FAILING = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/+(?:bootstrap|signup))|{_ESCAPED}"
+# All that any jail counts, for Caddy too, which knows no lookahead.
+COUNTED = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/)|{_ESCAPED}"
+# Any page can make a browser send these, and no login is one.
+METHODS_OF_PAGES = ("GET", "HEAD", "OPTIONS")
+# How Caddy answers the rest of what a browser says comes from another site: Infisical never sees it,
+# so it is no attempt, and never answers so itself.
+FOREIGN_STATUS = 412
 
 
 class Filter(NamedTuple):
@@ -29,7 +34,7 @@ class Filter(NamedTuple):
 
 FILTERS = {
     "infisical-login": Filter(_FAILING, r"4\d\d"),
-    "infisical-calls": Filter(_CALLED, r"\d\d\d"),
+    "infisical-calls": Filter(COUNTED, r"\d\d\d"),
 }
 
 
@@ -67,7 +72,15 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
     )
     for name, each in FILTERS.items():
         if name in wanted:
-            yield filter_path(name), template("fail2ban-filter.conf", **each._asdict())
+            yield (
+                filter_path(name),
+                template(
+                    "fail2ban-filter.conf",
+                    **each._asdict(),
+                    methods="|".join(METHODS_OF_PAGES),
+                    uncounted=FOREIGN_STATUS,
+                ),
+            )
 
 
 def all_paths() -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """The Caddyfile, and how it is known which one Caddy runs with."""
 
+import re
 from functools import partial
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from infisical_iac.banning import rules as banning
 from infisical_iac.ingress import maintenance, paths
 from infisical_iac.ingress.settings import DIRECTORIES, INTERNAL
 from infisical_iac.rendering import template
@@ -30,11 +32,13 @@ def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
         settings=settings,
         host=url.hostname,
         site=url.netloc.lower(),
+        origin=re.escape(f"{url.scheme}://{url.netloc.lower().removesuffix(':443')}"),
         directory=DIRECTORIES.get(settings.acme_ca, settings.acme_ca),
         is_internal=settings.acme_ca == INTERNAL,
         revision_port=REVISION_PORT,
         paths=paths,
         maintenance=maintenance,
+        banning=banning,
     )
     revision = sha256(f"{render(revision='')}{certificate}".encode()).hexdigest()[:32]
     return Caddyfile(render(revision=revision), revision)

@@ -105,7 +105,7 @@ def test_fail2ban_counts_the_failed_logins_of_the_log(
     done = subprocess.run(
         ["fail2ban-regex", log, filter], capture_output=True, text=True, timeout=60
     )
-    # Two wrong logins, one call of a path that is closed, and one that hides behind an escape.
+    # Two wrong logins, and one call of a path that is closed.
     assert f"Lines: {len(visited)} lines, 0 ignored, 3 matched" in done.stdout, done.stdout
 
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,39 +83,54 @@ def _counted(filter: Path, lines: list[str]) -> list[str]:
     return [each for each in lines if f"|  {each}\n" in matched]
 
 
+def _post(uri: str, *, status: int, method: str = "POST", **more: Any) -> str:
+    return line(uri, status=status, method=method, **more)
+
+
 _FAILED = [
-    line(_LOGIN, status=401, method="POST"),
-    line(_LOGIN, status=401, method="POST", newer=True, address="2001:db8::9"),
-    line("/api/v3/auth/login", status=400),
-    line("/api/v3/auth/login1", status=400),
-    line("/api/v1/auth/ldap-auth/login", status=403),
-    line("/api/v2/auth/mfa/verify", status=422),
-    line("//api//v3//auth//login", status=400),
-    line("/API/V3/Auth/Login", status=404),
-    line("/api/v3/auth/login/", status=429),
-    line("/api/v3/auth/%6cogin", status=400),
-    line("/%61pi/v3/auth/login", status=400),
-    line("/api/v1/admin/bootstrap", status=404),
-    line("/api/v1/admin/signup", status=404),
-    line("/api/v3/signup/complete-account/signup", status=404),
-    line("/api/v1/password/email/password-reset", status=400),
+    _post(_LOGIN, status=401),
+    _post(_LOGIN, status=401, newer=True, address="2001:db8::9"),
+    _post("/api/v3/auth/login", status=400),
+    _post("/api/v3/auth/login1", status=400, method="PUT"),
+    _post("/api/v1/auth/ldap-auth/login", status=403),
+    _post("/api/v2/auth/mfa/verify", status=422),
+    _post("//api//v3//auth//login", status=400),
+    _post("/API/V3/Auth/Login", status=404),
+    _post("/api/v3/auth/login/", status=429),
+    _post("/api/v3/auth/%6cogin", status=400),
+    _post("/%61pi/v3/auth/login", status=400),
+    _post("/api/v1/admin/bootstrap", status=404),
+    _post("/api/v1/admin/signup", status=404),
+    _post("/api/v3/signup/complete-account/signup", status=404),
+    _post("/api/v1/password/email/password-reset", status=400, method="GETS"),
 ]
 _OTHER = [
-    line(_LOGIN, status=200, method="POST"),
-    line(_LOGIN, status=500, method="POST"),
+    _post(_LOGIN, status=200),
+    _post(_LOGIN, status=500),
     # A page that is opened before anybody has logged in asks for a new token.
-    line("/api/v1/auth/token", status=401),
+    _post("/api/v1/auth/token", status=401),
+    _post("/api/v4/secrets&environment=production", status=403),
+    # A name with a blank has to be escaped.
+    _post("/api/v4/secrets/A%20NAME", status=400),
+    _post("/login", status=404),
+    # What Caddy answers a page of another site.
+    _post(_LOGIN, status=412),
+    _post("/api/v1/admin/bootstrap", status=412),
+    # What a page makes its visitors' browsers send.
+    *(line(_LOGIN, status=400, method=each) for each in ("GET", "HEAD", "OPTIONS")),
+    line("/api/v1/admin/bootstrap", status=404),
+    line("/%41.png", status=404),
     line("/api/v1/admin/config", status=200),
-    line("/api/v4/secrets&environment=production", status=403),
-    line("/login", status=404),
 ]
 # Whoever asks can't have somebody else counted.
 _FORGED = [
     line(
-        '/"},"request":{"remote_ip":"198.51.100.1","proto":"a","method":"GET",'
+        '/"},"request":{"remote_ip":"198.51.100.1","proto":"a","method":"POST",'
         '"uri":"/api/v3/auth/login"},"status":400,"',
         status=200,
+        method="POST",
     ),
+    line("/x", status=400, method='GET","uri":"/x"},"method":"POST","uri":"/api/v3/auth/login'),
     line("/x", method='GET","uri":"/api/v3/auth/login"},"status":400', status=200),
 ]
 
@@ -127,6 +143,6 @@ def test_failed_logins_count_however_the_path_is_spelt(filters: dict[str, Path])
 def test_calls_of_login_and_admin_paths_count_whatever_the_answer(
     filters: dict[str, Path],
 ) -> None:
-    called = [*_FAILED, *_OTHER[:2], line("/api/v1/admin/user-management/users")]
+    called = [*_FAILED, *_OTHER[:2], _post("/api/v1/admin/user-management/users", status=200)]
     lines = [*called, *_OTHER[2:], *_FORGED]
     assert _counted(filters["infisical-calls"], lines) == called
