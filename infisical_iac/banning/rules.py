@@ -1,18 +1,22 @@
 """What fail2ban counts, and whom it never bans: its jails and filters, as text."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from infisical_iac.banning import networks
 from infisical_iac.rendering import template
 from infisical_iac.settings import Settings
 
 DIRECTORY = "/etc/fail2ban"
 JAIL = f"{DIRECTORY}/jail.d/infisical-iac.conf"
+NETWORKS = f"{DIRECTORY}/action.d/infisical_networks.py"
+SETS = f"{DIRECTORY}/action.d/infisical-nftables.conf"
 KNOWN = "/usr/local/lib/infisical-iac/has-logged-in.sh"
 _LOOPBACK = ("127.0.0.0/8", "::1")
 
-# As Fastify reads a path: whatever its case, with a slash doubled, and with more behind it. A letter
-# that is escaped needs no escape, so it may hide any of these.
+# As Fastify reads a path: whatever its case, with a slash doubled, and with more behind it. An
+# escaped letter, which needs no escape, may hide any of these.
 _ESCAPED = r"/[^?&#\x22]*%(?:2d|3[0-9]|[46][1-9a-f]|[57][0-9a])"
 _LOGIN = r"auth/+(?:[a-z0-9-]+/+)?(?:login|mfa)|password/|account-recovery|signup"
 _FAILING = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/+(?:bootstrap|signup))|{_ESCAPED}"
@@ -20,8 +24,8 @@ _FAILING = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/+(?:bootstrap|signup))|{_ESCAPED
 COUNTED = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/)|{_ESCAPED}"
 # Any page can make a browser send these, and no login is one.
 METHODS_OF_PAGES = ("GET", "HEAD", "OPTIONS")
-# How Caddy answers the rest of what a browser says comes from another site: Infisical never sees it,
-# so it is no attempt, and never answers so itself.
+# How Caddy answers the rest of what a browser says comes from another site. Infisical never sees
+# it, so it is no attempt, and never answers so itself.
 FOREIGN_STATUS = 412
 
 
@@ -70,6 +74,8 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
             script=KNOWN,
         ),
     )
+    yield SETS, template("fail2ban-nftables.conf")
+    yield NETWORKS, Path(networks.__file__).read_text()
     for name, each in FILTERS.items():
         if name in wanted:
             yield (
@@ -85,4 +91,4 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
 
 def all_paths() -> tuple[str, ...]:
     """Every file of fail2ban's that this project writes with some settings."""
-    return (JAIL, *map(filter_path, FILTERS))
+    return (JAIL, SETS, NETWORKS, *map(filter_path, FILTERS))

@@ -6,7 +6,7 @@ import shlex
 from ast import literal_eval
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_network
 
 from pyinfra.api.facts import FactBase
 
@@ -23,7 +23,8 @@ class WatchState:
 
     Attributes:
         jails: those at work.
-        unenforced: the addresses that are banned, as fail2ban has it, and that nftables lets in.
+        unenforced: what is banned, as fail2ban has it, and nftables lets in: addresses of IPv4,
+            networks of IPv6.
     """
 
     files: dict[str, PathState] = field(default_factory=dict)
@@ -69,7 +70,7 @@ def _banned(output: Iterable[str]) -> frozenset[str]:
     for line in output:
         if line.startswith(f"{_PROMPT}["):
             by_jail = literal_eval(line.removeprefix(_PROMPT))
-            return _addresses(each for jail in by_jail for some in jail.values() for each in some)
+            return _networks(each for jail in by_jail for some in jail.values() for each in some)
     return frozenset()
 
 
@@ -77,9 +78,19 @@ def _enforced(output: Iterable[str]) -> frozenset[str]:
     for line in output:
         if line.startswith('{"nftables"'):
             sets = [each["set"] for each in json.loads(line)["nftables"] if "set" in each]
-            return _addresses(each for one in sets for each in one.get("elem", ()))
+            return _networks(_text(each) for one in sets for each in one.get("elem", ()))
     return frozenset()
 
 
-def _addresses(found: Iterable[str]) -> frozenset[str]:
-    return frozenset(str(ip_address(each)) for each in found)
+def _text(element: str | dict[str, dict[str, object]]) -> str:
+    """Return an element of a set, which nft writes as an address or as a prefix, as text."""
+    if isinstance(element, str):
+        return element
+    return "{addr}/{len}".format(**element["prefix"])
+
+
+def _networks(found: Iterable[str]) -> frozenset[str]:
+    """Return addresses and networks, each in the one way in which it can be compared."""
+    return frozenset(
+        str(ip_network(each)).removesuffix("/32").removesuffix("/128") for each in found
+    )

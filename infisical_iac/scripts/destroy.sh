@@ -70,7 +70,9 @@ everything() {
     jail=/etc/fail2ban/jail.d/infisical-iac.conf
     if test -e "$jail"; then
         rm -f "$jail" /etc/fail2ban/filter.d/infisical-login.conf \
-            /etc/fail2ban/filter.d/infisical-calls.conf
+            /etc/fail2ban/filter.d/infisical-calls.conf \
+            /etc/fail2ban/action.d/infisical-nftables.conf \
+            /etc/fail2ban/action.d/infisical_networks.py
         systemctl try-restart fail2ban.service 2>/dev/null || true
     fi
     # What it remembers of the repositories goes with their password.

@@ -16,7 +16,10 @@ from tests.unit.settings_of import settings_of
 
 # From the ranges that are for documentation; the host's are the first of each.
 HOST, ATTACKER, NEIGHBOUR, FRIEND = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
-HOST6, ATTACKER6, NEIGHBOUR6 = ("2001:db8::1", "2001:db8::2", "2001:db8::3")
+HOST6, ATTACKER6, NEIGHBOUR6 = ("2001:db8::1", "2001:db8:0:a::2", "2001:db8:0:b::3")
+# Others of the attacker's network, and of the neighbour's.
+ROTATED6 = tuple(f"2001:db8:0:a::1:{each:x}" for each in range(1, 5))
+BESIDE6 = "2001:db8:0:b::4"
 _PORT = 443
 _SERVE = (
     "import socket, threading\n"
@@ -52,12 +55,12 @@ class BanningHost:
         _run(*f"ip link add eth0 netns {host} type veth peer name eth0 netns {outside}".split())
         for name, addresses in (
             (host, (HOST, HOST6)),
-            (outside, (ATTACKER, NEIGHBOUR, FRIEND, ATTACKER6, NEIGHBOUR6)),
+            (outside, (ATTACKER, NEIGHBOUR, FRIEND, ATTACKER6, NEIGHBOUR6, BESIDE6, *ROTATED6)),
         ):
             for interface in ("lo", "eth0"):
                 _run("ip", "-n", name, "link", "set", interface, "up")
             for each in addresses:
-                length = "64" if ":" in each else "24"
+                length = "48" if ":" in each else "24"
                 command = ("address", "add", f"{each}/{length}", "dev", "eth0", "nodad")
                 _run("ip", "-n", name, *(command if ":" in each else command[:-1]))
         self._server = subprocess.Popen(

@@ -9,9 +9,11 @@ import pytest
 from tests.network.banning import (
     ATTACKER,
     ATTACKER6,
+    BESIDE6,
     FRIEND,
     NEIGHBOUR,
     NEIGHBOUR6,
+    ROTATED6,
     BanningHost,
     banning,
     within,
@@ -32,7 +34,61 @@ def host(tmp_path: Path) -> Iterator[BanningHost]:
 
 
 def _logins(address: str, *, times: int = _ATTEMPTS, status: int = 401) -> list[str]:
-    return [line(_LOGIN, address=address, status=status, at=time.time()) for _ in range(times)]
+    return [
+        line(_LOGIN, address=address, status=status, at=time.time(), method="POST")
+        for _ in range(times)
+    ]
+
+
+def test_a_network_of_ipv6_that_takes_another_address_each_time_is_kept_out(
+    host: BanningHost,
+) -> None:
+    host.logged(*_logins(NEIGHBOUR6, times=_ATTEMPTS - 1))
+    host.logged(*(each for address in ROTATED6 for each in _logins(address, times=1)))
+    assert host.bans(*ROTATED6, ATTACKER6), host.said()
+    assert host.reaches(NEIGHBOUR6)
+    assert within(5, lambda: not host.looked().unenforced)
+    host.client("restart")
+    assert host.bans(*ROTATED6, ATTACKER6), host.said()
+    assert host.reaches(NEIGHBOUR6)
+
+
+def test_failed_logins_over_ssh_are_counted_by_network_too(host: BanningHost) -> None:
+    for each in ROTATED6:
+        host.client("set", "sshd", "attempt", each)
+    host.client("set", "sshd", "attempt", NEIGHBOUR6)
+    assert host.bans(*ROTATED6, ATTACKER6), host.said()
+    assert host.reaches(NEIGHBOUR6)
+
+
+@pytest.mark.parametrize("named", [ROTATED6[0], "2001:db8:0:a::/64"])
+def test_a_banned_network_is_let_in_again_by_its_name_or_an_address(
+    host: BanningHost, named: str
+) -> None:
+    host.logged(*_logins(ATTACKER6))
+    assert host.bans(*ROTATED6, ATTACKER6), host.said()
+    host.client("unban", named)
+    assert within(5, lambda: host.reaches(ATTACKER6)), host.said()
+    host.logged(*_logins(ATTACKER6))
+    assert host.bans(ATTACKER6), host.said()
+
+
+def test_a_network_of_ipv6_that_somebody_logged_in_from_by_ssh_is_never_banned(
+    host: BanningHost,
+) -> None:
+    host.journal.write_text(f"Accepted publickey for root from {BESIDE6} port 50000 ssh2: x\n")
+    host.logged(*_logins(NEIGHBOUR6, times=30), *_logins(ATTACKER6))
+    assert host.bans(ATTACKER6), host.said()
+    assert host.reaches(NEIGHBOUR6)
+    assert host.reaches(BESIDE6)
+
+
+def test_an_allowed_address_keeps_its_network_from_being_banned_as_a_whole(tmp_path: Path) -> None:
+    changes = {"login_attempts": _ATTEMPTS, "login_calls": _CALLS}
+    with banning(tmp_path, machine_networks=(f"{BESIDE6}/128",), **changes) as host:
+        host.logged(*_logins(NEIGHBOUR6))
+        assert host.bans(NEIGHBOUR6), host.said()
+        assert host.reaches(BESIDE6)
 
 
 def test_an_address_whose_logins_fail_is_kept_out_and_no_other(host: BanningHost) -> None:
@@ -88,6 +144,6 @@ def test_a_ban_that_somebody_took_out_of_nftables_is_seen_and_comes_back(
     assert within(5, lambda: not host.looked().unenforced)
     assert host.looked().jails == {"sshd", "infisical-login", "infisical-calls"}
     host.nft("delete table inet f2b-table")
-    assert host.looked().unenforced == {ATTACKER, ATTACKER6}
+    assert host.looked().unenforced == {ATTACKER, "2001:db8:0:a::/64"}
     host.client("restart")
     assert host.bans(ATTACKER, ATTACKER6), host.said()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.banning.rules import FILTERS, JAIL, filter_path, jails, texts
+from infisical_iac.banning.rules import FILTERS, JAIL, NETWORKS, SETS, filter_path, jails, texts
 from infisical_iac.deploys.watch import bans
 from infisical_iac.operations.watch import LOG
 from tests.unit.accesslog.lines import line
@@ -44,7 +44,7 @@ def test_allowed_networks_and_the_loopback_are_never_banned() -> None:
 def test_without_caddy_only_ssh_is_watched() -> None:
     settings = settings_of(ingress="none")
     found = dict(texts(settings, LOG))
-    assert [*found] == [JAIL]
+    assert [*found] == [JAIL, SETS, NETWORKS]
     assert [*_sections(found[JAIL])] == ["sshd"] == [*jails(settings)]
 
 

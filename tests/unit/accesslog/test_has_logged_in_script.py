@@ -48,6 +48,17 @@ def _is_known(address: str, journal: str, directory: Path) -> bool:
             False,
         ),
         ("203.0.113.9", "", False),
+        (
+            "2001:db8:0:1::9",
+            "Accepted publickey for root from 2001:db8:0:1:a::5 port 22 ssh2",
+            True,
+        ),
+        ("2001:db8:0:1::9", "Accepted publickey for root from 2001:db8:0:2::9 port 22 ssh2", False),
+        ("2001:db8:0:1::/64", "Accepted publickey for x from 2001:db8:0:1::5 port 22 ssh2", True),
+        ("2001:db8:0:1::/64", "Accepted publickey for x from 2001:db8:0:2::5 port 22 ssh2", False),
+        ("2001:db8:0:1::9", "Accepted publickey for x from fe80::1%eth0 port 22 ssh2", False),
+        ("2001:db8:0:1::9", "Accepted password for x from 2001:db8:0:1::9 port 22 ssh2", False),
+        ("2001:db8:0:1::9", "", False),
     ],
 )
 def test_an_address_is_known_that_logged_in_with_a_key(

@@ -45,6 +45,13 @@ def test_bans_that_nftables_does_not_have_are_told() -> None:
     assert _read(*_BANS).unenforced == {"203.0.113.9", "2001:db8::1"}
 
 
+def test_networks_that_are_banned_are_compared_with_those_of_nftables() -> None:
+    bans = [each.replace("'2001:db8::1'", "'2001:db8::/64'") for each in _BANS]
+    prefix = '{"prefix": {"addr": "2001:db8::", "len": 64}}'
+    assert _read(*bans, _NFT % f', "elem": [{prefix}]').unenforced == frozenset()
+    assert _read(*bans, _NFT % "").unenforced == {"2001:db8::/64"}
+
+
 def test_a_host_without_fail2ban_has_no_jails() -> None:
     found = _read("", "")
     assert (found.jails, found.unenforced) == (frozenset(), frozenset())

@@ -1,0 +1,27 @@
+"""Which network of IPv6 an address is counted and banned with."""
+
+import pytest
+
+from infisical_iac.banning.networks import network
+
+
+@pytest.mark.parametrize(
+    ("address", "banned"),
+    [
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        # Done before, IPv4's, a link's and no address at all.
+        ("2001:db8::/64", "2001:db8::/64"),
+        ("203.0.113.9", "203.0.113.9"),
+        ("fe80::1", "fe80::1"),
+        ("host.example.com", "host.example.com"),
+    ],
+)
+def test_ipv6_is_counted_by_64_bits_and_all_else_as_it_is(address: str, banned: str) -> None:
+    assert network(address, ["127.0.0.0/8", "::1", "name.example.com"]) == banned
+
+
+@pytest.mark.parametrize("spared", ["2001:db8::5", "2001:db8::/80", "2001:db8::/64"])
+def test_a_network_with_somebody_spared_is_counted_by_address(spared: str) -> None:
+    assert network("2001:db8::1", [spared]) == "2001:db8::1"
+    assert network("2001:db8:0:1::1", [spared]) == "2001:db8:0:1::/64"
