@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infisical_iac.banning.rules import FILTERS, filter_path, texts
+from infisical_iac.ingress import maintenance
 from infisical_iac.operations.watch import LOG
 
-from .caddies import NAME, Caddy, ask
+from .caddies import NAME, Caddy, StartCaddy, ask
 from .upstream import LOGIN, Upstream
 from .visiting import log_lines
 
@@ -129,3 +130,14 @@ def test_a_login_elsewhere_may_lead_back_from_another_site(
         passed = len(upstream.asked)
         assert caddy.ask(target, method, headers=_FOREIGN["a fetch of another site"]).status == 200
         assert len(upstream.asked) == passed + 1
+
+
+def test_a_request_of_another_site_is_not_counted_while_a_change_is_checked(
+    start_caddy: StartCaddy, tmp_path: Path
+) -> None:
+    caddy = start_caddy()
+    (caddy.home / maintenance.MARKER).touch()
+    asked = [(LOGIN, each) for each in _FOREIGN.values()]
+    statuses, counted = _ask(caddy, "POST", asked, tmp_path)
+    assert (set(statuses), set(counted.values())) == ({412}, {0})
+    assert _ask(caddy, "POST", [(LOGIN, {})], tmp_path)[0] == [503]
