@@ -53,7 +53,7 @@ def caddy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def _counted(caddy: Caddy, lines: list[str], directory: Path) -> dict[str, int]:
     """Return how many of the lines each of fail2ban's filters matches."""
-    log = directory / "log"
+    log = directory / "counted.log"
     log.write_text("".join(f"{each}\n" for each in lines))
     found = {}
     for name in FILTERS:
