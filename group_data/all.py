@@ -32,11 +32,13 @@ admin_email = ""
 # The organization that the first run makes inside Infisical.
 organization = "ChainAlign"
 
-# The release of Infisical, pinned; set the digest too and Docker accepts no other bytes.
+# The release of Infisical, pinned; with a digest, Docker accepts no other bytes. Empty takes that of
+# the release where it is known.
 infisical_image = "infisical/infisical"
 infisical_version = "v0.165.16"
 infisical_digest = ""
-# PostgreSQL and Redis, pinned; `name:version@sha256:…` pins the bytes.
+# PostgreSQL and Redis, pinned; where its digest is known, a release gets it, and
+# `name:version@sha256:…` gives another.
 postgres_image = "postgres:17.11"
 redis_image = "redis:8.2.3"
 # "single" is one host; "swarm" is the same stack on three hosts or more, see docs/scaling.md.

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from infisical_iac.auditing import Doing, Log, doings
 from infisical_iac.backup import record
+from infisical_iac.images import named
 from infisical_iac.ingress import lasting
 from infisical_iac.recovery import drills
 from infisical_iac.settings import Settings
@@ -103,15 +104,20 @@ def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:
     for service, image in settings.services.items():
         there = condition.containers.get(service)
         if there is None:
-            yield Row(service, f"no container; {image} is wanted", ok=False)
+            yield Row(service, f"no container; {named(image)} is wanted", ok=False)
         else:
             yield _container(service, there, image)
 
 
 def _container(service: str, there: Running, wanted: str) -> Row:
-    version = there.image if there.image == wanted else f"{there.image}, but {wanted} is wanted"
+    same = there.image == wanted
+    # Where the tags are the same, their digests tell what differs.
+    runs, due = there.image, wanted
+    if same or named(runs) != named(due):
+        runs, due = named(runs), named(due)
+    version = runs if same else f"{runs}, but {due} is wanted"
     how = there.health if there.status == "running" else there.status
-    ok = there.image == wanted and (there.status, there.health) == ("running", "healthy")
+    ok = same and (there.status, there.health) == ("running", "healthy")
     return Row(service, f"{version}: {how}", ok)
 
 

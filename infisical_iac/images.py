@@ -1,8 +1,10 @@
-"""The settings that say which images the stack is of, checked as all others are."""
+"""The settings of the images: their names, versions and digests."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from infisical_iac.cluster.settings import ClusterSettings
 from infisical_iac.ingress.settings import IngressSettings
@@ -15,6 +17,17 @@ _PINNED = {
     "patroni_image": "ghcr.io/zalando/spilo-17:4.0-p3",
     "etcd_image": "gcr.io/etcd-development/etcd:v3.5.21",
     "haproxy_image": "haproxy:3.2.25",
+}
+# What the registries serve by these names, as indexes of all platforms: at least two other public
+# projects that pin the same release name each of them (read in November 2026). A release that is
+# not named here is pinned by its tag, unless the settings give its digest.
+DIGESTS = {
+    "infisical/infisical:v0.165.16": (
+        "sha256:6b911e3938ac2ff385a782df59ce9272799be7976d26dc5667266a2aecac4116"
+    ),
+    "postgres:17.11": "sha256:67f41722b7a8cbdb868a44a4995c846eddfdc2973bccb291ce937dce88ad5675",
+    "redis:8.2.3": "sha256:0908d9af26bf9b985e984a40a5eb82eed229b07a3317eee6843832c3cc3a9619",
+    "caddy:2.10.2": "sha256:c3d7ee5d2b11f9dc54f947f68a734c84e9c9666c92c88a7f30b9cba5da182adb",
 }
 _IMAGE = rf"{_NAME}:[A-Za-z0-9._-]+(@sha256:[0-9a-f]{{64}})?"
 
@@ -30,6 +43,20 @@ class ImageSettings(ClusterSettings, IngressSettings):
     caddy_image: str
     image_archives: tuple[str, ...]
     keep_releases: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_digests_are_pinned(cls, data: Any) -> Any:
+        # Docker knows the images of an archive by their tags: the archive itself is what is pinned.
+        if not isinstance(data, Mapping) or data.get("image_archives"):
+            return data
+        name = f"{data.get('infisical_image')}:{data.get('infisical_version')}"
+        digest = data.get("infisical_digest") or DIGESTS.get(name)
+        return {
+            **data,
+            **{key: with_digest(str(data[key])) for key in _PINNED if key in data},
+            **({"infisical_digest": digest} if digest else {}),
+        }
 
     @field_validator("infisical_version")
     @classmethod
@@ -113,6 +140,23 @@ class ImageSettings(ClusterSettings, IngressSettings):
     def images(self) -> tuple[str, ...]:
         """The references of all images that the stack and drills run, Infisical's the first."""
         return tuple(dict.fromkeys((*self.services.values(), self.postgres_image)))
+
+
+def with_digest(reference: str) -> str:
+    """Return the reference with the digest of that release, where it is known and not given."""
+    digest = DIGESTS.get(reference)
+    return f"{reference}@{digest}" if digest else reference
+
+
+def named(reference: str) -> str:
+    """Return the image's name and tag alone, for people."""
+    return reference.partition("@")[0]
+
+
+def without_known_digest(reference: str) -> str:
+    """Return the reference as settings need to have it: without a digest that they get anyway."""
+    name, _, digest = reference.partition("@")
+    return name if DIGESTS.get(name) == digest else reference
 
 
 def _tag(image: str) -> str:

@@ -10,6 +10,7 @@ from infisical_iac.cluster import last_run
 from infisical_iac.cluster.node_state import Member, Nodes
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.condition import Row, Running
+from infisical_iac.images import named
 from infisical_iac.settings import Settings
 
 # What a standby may be behind a primary that writes and still be said to follow.
@@ -88,7 +89,9 @@ def _services(nodes: Nodes, hosts: int, settings: Settings) -> Iterator[Row]:
         well = [each for each in tasks if each.health == "healthy" and _runs(each, image)]
         others = sorted({each.image for each in tasks if not _runs(each, image)})
         but = f", but {', '.join(others)} runs too" if others else ""
-        yield Row(role, f"{image}: {len(well)} of {number} healthy{but}", len(well) == number)
+        yield Row(
+            role, f"{named(image)}: {len(well)} of {number} healthy{but}", len(well) == number
+        )
 
 
 def _runs(task: Running, image: str) -> bool:

@@ -1,15 +1,20 @@
 """What is to be said after a rollback: how the settings differ from what serves again."""
 
+from infisical_iac.images import without_known_digest
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade.path import Images, WayIn
 
 
 def differing(runs: Images, settings: Settings) -> list[str]:
     """Which settings must follow, or the next apply changes the version again."""
+    serves, chosen = map(without_known_digest, (runs.infisical, settings.infisical_reference))
     wanted = {
         "infisical_version": (runs.version, settings.infisical_version),
-        "infisical_digest": (runs.infisical.partition("@")[2], settings.infisical_digest),
-        "postgres_image": (runs.postgres, settings.postgres_image),
+        "infisical_digest": (serves.partition("@")[2], chosen.partition("@")[2]),
+        "postgres_image": (
+            without_known_digest(runs.postgres),
+            without_known_digest(settings.postgres_image),
+        ),
     }
     due = [f'{name} = "{is_}"' for name, (is_, was) in wanted.items() if is_ != was]
     if not due:

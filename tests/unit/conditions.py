@@ -6,13 +6,14 @@ from typing import Any
 
 from infisical_iac.auditing import Log
 from infisical_iac.condition import ConditionState, drift, rows
+from infisical_iac.images import with_digest
 from infisical_iac.settings import Settings, load
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OUTPUT = [
-    "container infisical infisical/infisical:v0.165.16 running healthy",
-    "container postgres postgres:17.11 running healthy",
-    "container redis redis:8.2.3 running healthy",
+    f"container infisical {with_digest('infisical/infisical:v0.165.16')} running healthy",
+    f"container postgres {with_digest('postgres:17.11')} running healthy",
+    f"container redis {with_digest('redis:8.2.3')} running healthy",
     "disk 20971520 41943040",
     "engine",
     "backups 1795600800 ",

@@ -7,6 +7,7 @@ import pytest
 from infisical_iac.auditing import Log
 from infisical_iac.condition import ConditionState, Running, drift, rows
 from infisical_iac.facts.condition import Condition
+from infisical_iac.images import with_digest
 from tests.unit.conditions import NOW, OUTPUT, row_of, settings
 
 _DAY = 86_400
@@ -36,7 +37,7 @@ def test_another_version_than_wanted_is_told(condition: ConditionState) -> None:
 def test_a_container_that_is_unwell_is_told(
     condition: ConditionState, status: str, health: str
 ) -> None:
-    redis = Running("redis:8.2.3", status, health)
+    redis = Running(with_digest("redis:8.2.3"), status, health)
     unwell = replace(condition, containers={**condition.containers, "redis": redis})
     text, ok = row_of("redis", unwell)
     assert not ok

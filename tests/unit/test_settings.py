@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.images import DIGESTS
 from infisical_iac.settings import Settings, SettingsError, load
 
 
@@ -21,8 +22,22 @@ def test_the_defaults_are_complete_but_for_the_administrators_address(
     values: dict[str, Any],
 ) -> None:
     settings = load(values)
-    assert settings.infisical_reference == "infisical/infisical:v0.165.16"
-    assert settings.images[1:] == ("postgres:17.11", "redis:8.2.3", "caddy:2.10.2")
+    tags = ("infisical/infisical:v0.165.16", "postgres:17.11", "redis:8.2.3", "caddy:2.10.2")
+    assert settings.images == tuple(f"{tag}@{DIGESTS[tag]}" for tag in tags)
+
+
+def test_another_release_gets_no_digest_of_a_known_one(values: dict[str, Any]) -> None:
+    """Docker would take the bytes of the digest, whatever the tag says."""
+    given = {"infisical_version": "v0.166.0", "postgres_image": "registry.example/postgres:17.11"}
+    settings = load(values | given)
+    assert settings.infisical_reference == "infisical/infisical:v0.166.0"
+    assert settings.postgres_image == "registry.example/postgres:17.11"
+
+
+def test_images_of_an_archive_go_by_their_tags(values: dict[str, Any]) -> None:
+    settings = load(values | {"image_archives": ("images.tar",)})
+    tags = ("infisical/infisical:v0.165.16", "postgres:17.11", "redis:8.2.3", "caddy:2.10.2")
+    assert settings.images == tags
 
 
 def test_a_digest_pins_the_image(values: dict[str, Any]) -> None:

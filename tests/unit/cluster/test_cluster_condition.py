@@ -10,6 +10,7 @@ from infisical_iac.cluster.condition import rows
 from infisical_iac.cluster.node_state import NodeState
 from infisical_iac.condition import Row, drift
 from infisical_iac.facts.node_condition import NodeCondition
+from infisical_iac.images import with_digest
 from infisical_iac.settings import Settings
 from tests.unit.settings_of import settings_of
 
@@ -20,7 +21,7 @@ _MEMBERS = [
     "member three ready active reachable 3",
 ]
 _TASKS = [
-    "task infisical_infisical infisical/infisical:v0.165.16 running healthy",
+    f"task infisical_infisical {with_digest('infisical/infisical:v0.165.16')} running healthy",
     "task infisical_haproxy haproxy:3.2.25 running healthy",
     "task infisical_etcd-1 gcr.io/etcd-development/etcd:v3.5.21 running none",
 ]
