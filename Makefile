@@ -10,12 +10,14 @@ NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
 # Whatever the caller's environment says, what was compiled is kept: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-down test test-cluster bench check format lock clean
+.PHONY: help install demo demo-down test test-cluster bench check format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(VENV)/.installed ## Boot a disposable host, deploy, verify, migrate an example and start it
+install: $(VENV)/.installed ## Make the environment of an operator, in .venv
+
+demo: $(VENV)/.dev ## Boot a disposable host, deploy, verify, migrate an example and start it
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/python -m tests.staging up --name $(STAGING_HOST) --ingress caddy
 	@echo "==> Deploying: pyinfra -y inventory/staging.py deploy.py"
@@ -30,10 +32,10 @@ demo: $(VENV)/.installed ## Boot a disposable host, deploy, verify, migrate an e
 	@$(RUN)/python -m tests.example --host $(STAGING_HOST)
 	@$(RUN)/python -m tests.staging summary --name $(STAGING_HOST)
 
-demo-down: $(VENV)/.installed ## Remove every trace of the demo
+demo-down: $(VENV)/.dev ## Remove every trace of the demo
 	@$(RUN)/python -m tests.staging down --all
 
-test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
+test: $(VENV)/.dev $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/python -m tests.e2e & $(RUN)/pytest -n 2 tests/unit; status=$$?; wait; exit $$status
 	@npm test --silent --prefix $(NODE_LOADER) & $(RUN)/pytest loaders/python/tests; status=$$?; \
@@ -42,30 +44,33 @@ test: $(VENV)/.installed $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/pytest -n 2 --dist loadfile tests/network
 	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster" tests/e2e
 
-test-cluster: $(VENV)/.installed ## Break a cluster in ten ways, operate one by its commands, move to one and back
+test-cluster: $(VENV)/.dev ## Break a cluster in ten ways, operate one by its commands, move to one and back
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/pytest tests/e2e/test_cluster.py tests/e2e/test_cluster_commands.py \
 	    tests/e2e/test_scaling.py
 
-bench: $(VENV)/.installed ## Measure against Ansible, a shell script and the SDK, large backups and faults, into bench/*.md
+bench: $(VENV)/.dev ## Measure against Ansible, a shell script and the SDK, large backups and faults, into bench/*.md
 	@$(RUN)/python -m bench
 	@$(RUN)/python -m bench.backups
 	@$(RUN)/python -m bench.ha
 
-check: $(VENV)/.installed $(NODE_MODULES) ## Lint, formatting and types
+check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting and types
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
 	@$(RUN)/mypy --config-file loaders/python/pyproject.toml loaders/python
 	@npm run check --silent --prefix $(NODE_LOADER)
 
-format: $(VENV)/.installed ## Put imports and formatting right
+format: $(VENV)/.dev ## Put imports and formatting right
 	@$(RUN)/ruff check --fix .
 	@$(RUN)/ruff format .
 
-lock: $(VENV)/.installed ## Resolve the dependencies into requirements.lock, and Ansible's
+lock: $(VENV)/.dev ## Resolve the dependencies into requirements*.lock, and Ansible's
 	@$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-header --no-emit-index-url --group dev pyproject.toml --output-file requirements.lock
+	    --no-header --no-emit-index-url --group build pyproject.toml --output-file requirements.lock
+	@$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url --group dev --constraint requirements.lock pyproject.toml \
+	    --output-file requirements-dev.lock
 	@$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	    --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	    bench/ansible/requirements.in --output-file bench/ansible/requirements.lock
@@ -73,12 +78,13 @@ lock: $(VENV)/.installed ## Resolve the dependencies into requirements.lock, and
 clean: ## Remove the environment and what tools cached
 	@rm -rf $(VENV) bench/.venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(NODE_MODULES): $(NODE_LOADER)/package-lock.json | $(VENV)/.installed
+$(NODE_MODULES): $(NODE_LOADER)/package-lock.json | $(VENV)/.dev
 	@$(RUN)/python -m tests.tools
 	@cd $(NODE_LOADER) && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-# Debian splits venv from Python; without it the first attempt fails and is made again.
+# What an operator needs, and nothing that only the tests do: this environment's machine can log in as
+# root on the host. Debian splits venv from Python; without it the first attempt fails and is repeated.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@echo "==> Making the Python environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); apt-get -qq update && \
@@ -86,4 +92,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	    $(PYTHON) -m venv $(VENV); }
 	@$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
+	@echo "==> Adding what the tests need"
+	@$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@

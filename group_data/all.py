@@ -32,8 +32,8 @@ admin_email = ""
 # The organization that the first run makes inside Infisical.
 organization = "ChainAlign"
 
-# The release of Infisical, pinned; with a digest, Docker accepts no other bytes. Empty takes that of
-# the release where it is known.
+# The release of Infisical, pinned; with a digest, Docker accepts no other bytes. Empty takes the
+# digest of the release where it is known.
 infisical_image = "infisical/infisical"
 infisical_version = "v0.165.16"
 infisical_digest = ""
