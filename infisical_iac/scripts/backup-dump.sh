@@ -8,10 +8,12 @@
 . ./basics.sh
 . ./database.sh
 . ./room.sh
+. ./variables.sh
 into=$1
 as=infisical-backup-$(hostname)
 # An upgrade makes a snapshot too, where backups may not be set up yet.
-test ! -e "$root/backup/backup.conf" || . "$root/backup/backup.conf"
+test ! -e "$root/backup/backup.conf" ||
+    take_variables "$root/backup/backup.conf" AUDIT WITH_ENCRYPTION_KEY
 
 check_room() {
     size=$(echo "SELECT pg_database_size('infisical')" | sql)

@@ -14,18 +14,18 @@
 # A failure's reason is the last line of standard error.
 set -eu
 umask 077
+. ./variables.sh
 root=/etc/infisical/backup
 state=/var/lib/infisical-backup
 target=$2
 # How long a target may take to answer; backup.conf may say otherwise.
 ANSWER_SECONDS=60
-. "$root/backup.conf"
-. "$root/$target.conf"
-if [ -e "$root/$target.env" ]; then
-    set -a
-    . "$root/$target.env"
-    set +a
-fi
+take_variables "$root/backup.conf" KEEP ANSWER_SECONDS
+take_variables "$root/$target.conf" REPOSITORY SSH
+login="AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION"
+unset $login
+test ! -e "$root/$target.env" || take_variables "$root/$target.env" $login
+export $login
 export RESTIC_REPOSITORY="$REPOSITORY" RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password
 export RESTIC_CACHE_DIR=/var/cache/infisical-backup
 answer=$(mktemp)
@@ -68,7 +68,8 @@ unread() {
 # place, may be a disk that is not mounted: that is for people to settle.
 opened() {
     made="$state/repositories/$(echo "$REPOSITORY" | sha256sum | cut -c 1-16)"
-    known=$(cat "$made" 2>/dev/null || true)
+    known=
+    test ! -e "$made" || known=$(cat "$made")
     if ! restic_within "$ANSWER_SECONDS" --no-lock cat config; then
         case $reason in
         *"wrong password"*) fail "$REPOSITORY has another password than /etc/infisical/keys/restic_password: restore that file, or move the repository away" ;;

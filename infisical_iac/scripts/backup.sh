@@ -17,7 +17,8 @@ root=/etc/infisical/backup
 state=/var/lib/infisical-backup
 work=$state/work
 metrics=infisical_backup
-. "$root/backup.conf"
+. ./variables.sh
+take_variables "$root/backup.conf" TARGETS NODE SHARED
 . "$here/reporting.sh"
 . ./sharing.sh
 

@@ -18,7 +18,8 @@ work=$state/work
 metrics=infisical_drill
 project=infisical-drill
 manifest=$state/fetched/manifest.json
-. /etc/infisical/backup/backup.conf
+. ./variables.sh
+take_variables /etc/infisical/backup/backup.conf TARGETS NODE SHARED
 . "$here/reporting.sh"
 . ./containers.sh
 . ./drill-record.sh

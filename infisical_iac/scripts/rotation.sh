@@ -16,6 +16,7 @@
 . ./basics.sh
 . ./compose.sh
 . ./database.sh
+. ./variables.sh
 here=/var/lib/infisical-rotation
 backups=/var/lib/infisical-backup
 
@@ -30,11 +31,11 @@ list() {
 
 targets() {
     test -e "$root/backup/backup.conf" || exit 0
-    . "$root/backup/backup.conf"
+    take_variables "$root/backup/backup.conf" TARGETS
     known=
     for target in $TARGETS; do
         echo "target $target"
-        . "$root/backup/$target.conf"
+        take_variables "$root/backup/$target.conf" REPOSITORY
         known="$known $(echo "$REPOSITORY" | sha256sum | cut -c 1-16) "
     done
     for file in "$backups"/repositories/*; do

@@ -1,6 +1,7 @@
 """What backup-target.sh makes of restic's answers, with a restic that is played."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,23 +12,90 @@ from infisical_iac.rendering import script_file
 _REFUSING = "#!/bin/sh\necho 'Fatal: wrong password or no key found' >&2\nexit 12\n"
 
 
+# Says what it is called with, to a file of the host, and lists nothing.
+_TELLING = """#!/bin/sh
+{ env | grep -E '^(AWS|RESTIC|FORGED)' | sort; for each; do echo "argument $each"; done; } >"$TOLD"
+"""
+
+
+def _run(root: Path, restic: str, *step: str) -> subprocess.CompletedProcess[str]:
+    (root / "restic").write_text(restic)
+    (root / "restic").chmod(0o755)
+    text = script_file("backup-target").replace("/etc/infisical/backup", str(root))
+    return subprocess.run(
+        ["sh", "-c", text, "backup-target.sh", *step],
+        cwd=root,
+        env={"PATH": f"{root}:{os.environ['PATH']}", "TOLD": str(root / "told")},
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize("step", [("list", "box"), ("fetch", "box", "latest", "fetched")])
 def test_a_password_of_before_a_rotation_is_named_by_its_file(
     tmp_path: Path, step: tuple[str, ...]
 ) -> None:
     (tmp_path / "backup.conf").touch()
     (tmp_path / "box.conf").write_text("REPOSITORY=/mnt/box\n")
-    (tmp_path / "restic").write_text(_REFUSING)
-    (tmp_path / "restic").chmod(0o755)
-    text = script_file("backup-target").replace("/etc/infisical/backup", str(tmp_path))
-    done = subprocess.run(
-        ["sh", "-c", text, "backup-target.sh", *step],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-    )
+    done = _run(tmp_path, _REFUSING, *step)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "/mnt/box has another password than /etc/infisical/keys/restic_password: bring that file "
         "back from a recovery kit that was made since the last `keys rotate restic`"
     )
+
+
+def _told(root: Path, credentials: str, configuration: str = "REPOSITORY=/mnt/box\n") -> list[str]:
+    (root / "backup.conf").touch()
+    (root / "box.conf").write_text(configuration)
+    (root / "box.env").write_text(credentials)
+    done = _run(root, _TELLING, "list", "box")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (root / "forged").exists()
+    return (root / "told").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("plain+/=._~-", "plain+/=._~-"),
+        ("'$x `y` \"z\" \\n #'", '$x `y` "z" \\n #'),
+        ('"it\'s $x"', "it's $x"),
+        ("$(touch forged)", "$(touch forged)"),
+        ("`touch forged`", "`touch forged`"),
+        ("a=b=c", "a=b=c"),
+        ("last-line-without-an-end", "last-line-without-an-end"),
+    ],
+)
+def test_what_a_target_logs_in_with_means_what_it_says(
+    tmp_path: Path, written: str, value: str
+) -> None:
+    end = "" if written.startswith("last") else "\n"
+    told = _told(tmp_path, f"export AWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY={written}{end}")
+    assert told[:2] == ["AWS_ACCESS_KEY_ID=id", f"AWS_SECRET_ACCESS_KEY={value}"]
+
+
+def test_the_file_of_a_target_is_never_run(tmp_path: Path) -> None:
+    told = _told(
+        tmp_path,
+        "touch forged\nAWS_REGION=x; touch forged\nRESTIC_PASSWORD_COMMAND=forged\nFORGED=x\n"
+        "PATH=/forged\nREPOSITORY=/forged\nAWS_CONFIG_FILE=/forged\n",
+        "REPOSITORY='/mnt/box'\ntouch forged\nSSH='ssh -p 23'\nRESTIC_CACHE_DIR=/forged\n",
+    )
+    assert told[:4] == [
+        "AWS_REGION=x; touch forged",
+        "RESTIC_CACHE_DIR=/var/cache/infisical-backup",
+        "RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password",
+        "RESTIC_REPOSITORY=/mnt/box",
+    ]
+    assert "argument sftp.command=ssh -p 23" in told
+
+
+def test_no_script_runs_a_file_of_data() -> None:
+    """Each file that is read in is one of this project's, or what a Swarm gives a container."""
+    scripts = {file.stem: file.read_text() for file in Path("infisical_iac/scripts").glob("*.sh")}
+    read = re.compile(r"(?m)^[^#\n]*?(?:^|[;&|({' ])(?:\.|source) ([\"'/$]\S+)")
+    found = {what.strip("\"';") for text in scripts.values() for what in read.findall(text)}
+    assert found == {"$here/reporting.sh", "$here/together.sh", "/run/secrets/env"}
+    runs = re.compile(r"(?m)^[^#\n]*\beval\b")
+    assert [name for name, text in scripts.items() if runs.search(text)] == []
