@@ -34,11 +34,15 @@
 # No secret and no config of somebody else's has such a name and the stack's label.
 hashed='_[0-9a-f]{12}$'
 
-# What a secret holds: variables for a shell to read. All keys are letters, digits and +/=._-
+# What a secret holds: variables for the containers' shells to read, which must mean nothing to them.
 text_of() {
     for name in $(echo "${1#*:}" | tr , ' '); do
         test -s "$root/keys/$name" || fail "$root/keys/$name is missing"
-        echo "$(echo "$name" | tr a-z A-Z)=$(cat "$root/keys/$name")"
+        key=$(cat "$root/keys/$name")
+        case $key in
+        *[!A-Za-z0-9+/=._-]*) fail "$root/keys/$name has signs that no key has" ;;
+        esac
+        echo "$(echo "$name" | tr a-z A-Z)=$key"
     done
 }
 

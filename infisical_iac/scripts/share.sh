@@ -18,8 +18,15 @@ give() {
 take() {
     before=$work/before/$1
     rm -rf "$work/new"
+    # They are keys in clear.
+    trap 'rm -rf "$work/new"' EXIT
     mkdir -p "$work/new" "$root"
     base64 --decode | tar --extract --gzip --directory "$work/new"
+    # What the other host sends is its state, and nothing else: no configuration that is run here.
+    (cd "$work/new" && find . ! -type d) | sed 's,^\./,,' | while IFS= read -r path; do
+        is_state "$path" && test ! -L "$work/new/$path" ||
+            fail "another host sent $path, which is no part of what all share: nothing was taken"
+    done
     # Until all is in its place, the host has none of the serials.
     discard "$root/serial" "$root/led"
     (cd "$work/new" && find . -type f) | sed 's,^\./,,' | while IFS= read -r path; do

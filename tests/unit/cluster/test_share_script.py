@@ -1,5 +1,6 @@
 """The state on its way from one played host to another, also where that one dies meanwhile."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,32 @@ def test_a_host_that_leads_says_so(lead: PlayedHost) -> None:
 
 def test_the_state_of_a_host_without_any_is_empty(tmp_path: Path) -> None:
     assert _digest(played(tmp_path)) == "state "
+
+
+@pytest.mark.parametrize("path", ["backup/backup.conf", "keys/a/b", "compose.yaml"])
+def test_a_host_takes_nothing_that_is_no_part_of_the_state(
+    other: PlayedHost, tmp_path: Path, path: str
+) -> None:
+    """The configuration of backups is the host's own, whatever another one sends."""
+    file = tmp_path / "sent" / path
+    file.parent.mkdir(parents=True)
+    file.write_text("TARGETS=$(touch /tmp/forged)")
+    _refuses(other, tmp_path / "sent", path)
+
+
+def test_a_host_takes_no_link(other: PlayedHost, tmp_path: Path) -> None:
+    (tmp_path / "sent/keys").mkdir(parents=True)
+    (tmp_path / "sent/keys/auth_secret").symlink_to("/etc/shadow")
+    _refuses(other, tmp_path / "sent", "keys/auth_secret")
+
+
+def _refuses(host: PlayedHost, sent: Path, path: str) -> None:
+    before = _files(host)
+    packed = f"tar --create --gzip --directory {sent} . | base64 --wrap 0"
+    given = subprocess.run(["sh", "-c", packed], capture_output=True, text=True, check=True)
+    done = host.run("share", "take", "3", stdin=given.stdout)
+    assert (
+        done.stderr
+        == f"another host sent {path}, which is no part of what all share: nothing was taken\n"
+    )
+    assert (done.returncode, _files(host)) == (1, before)

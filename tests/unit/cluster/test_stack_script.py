@@ -24,6 +24,15 @@ def test_a_missing_key_makes_no_secret(lead: Lead) -> None:
     assert lead.changes() == []
 
 
+def test_a_key_that_means_something_to_a_shell_makes_no_secret(lead: Lead) -> None:
+    """The containers' shells read what a secret holds."""
+    (lead.directory / "etc/keys/auth_secret").write_text("x$(touch forged)")
+    done = lead.run("secrets", SECRETS)
+    assert (done.returncode, lead.changes()) == (1, [])
+    assert "/keys/auth_secret has signs that no key has" in done.stderr
+    assert "forged" not in done.stderr
+
+
 def test_the_look_tells_names_and_no_secret(lead: Lead) -> None:
     (lead.directory / "etc/keys/redis_password").unlink()
     lead.write("secrets", "").unlink()
