@@ -116,6 +116,10 @@ drill_schedule = "*-*-01 04:30:00"
 # Who can open recovery kits: public keys of age or SSH; `--recipient` wins.
 recovery_recipients: tuple[str, ...] = ()
 
+# The fingerprint of the key that signs this deployment's recovery kits, as `infisical-iac
+# recovery-kit` prints it: `restore` takes no kit of another key. Empty: it asks.
+recovery_fingerprint = ""
+
 # The server at Hetzner Cloud that `infisical-iac server create` makes: see docs/hetzner.md.
 server_name = "infisical"
 server_type = "cx33"

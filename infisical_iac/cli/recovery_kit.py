@@ -11,13 +11,15 @@ import click
 from infisical_iac import actor, atomic
 from infisical_iac.cli.items import echo, print_data
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
-from infisical_iac.recovery import record, sheet
+from infisical_iac.recovery import record, sheet, signing, trust
 from infisical_iac.recovery.kit import Kit, KitError, Versions, check
 from infisical_iac.recovery.recipients import Identity, Recipient, identities, parse, parse_lines
 from infisical_iac.recovery.sealing import seal
 from infisical_iac.recovery.sheet import read
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from infisical_iac.operations.recovery import Found
     from infisical_iac.settings import Settings
 
@@ -63,7 +65,10 @@ def recovery_kit(
     """Write what a new host needs to read the backups into one file: keys, passwords, credentials.
 
     It is encrypted for the recipients before it is written, and can be printed. Keep it away from
-    the host and its backups. Exit status: 0 when it is written and was read back, 1 for an error.
+    the host and its backups, and the fingerprint of the key that signs it, which is printed, in
+    another place than the kit: `restore` asks for it.
+
+    Exit status: 0 when it is written and was read back, 1 for an error.
     """
     wanted = _Wanted(
         [key for each in recipients for key in _recipients(each)],
@@ -72,19 +77,20 @@ def recovery_kit(
         force,
     )
     _refuse_existing(wanted)
-    kit, text = _make(inventory, Lock(lock_timeout, break_lock), wanted)
+    kit, text, signer = _make(inventory, Lock(lock_timeout, break_lock), wanted)
     if as_json:
         print_data(
             {
                 "file": str(output),
                 "kit": sheet.fingerprint(text),
+                "signed_by": signer,
                 "recipients": kit.recipients,
                 "files": sorted(kit.files),
                 "lines": len(text.splitlines()),
             }
         )
     else:
-        _tell(kit, text, wanted)
+        _tell(kit, text, signer, wanted)
 
 
 def _recipients(given: str) -> list[Recipient]:
@@ -98,7 +104,8 @@ def _refuse_existing(wanted: _Wanted) -> None:
         raise KitError(f"{wanted.output} is there already: name another file, or give --force")
 
 
-def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str]:
+def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str, str]:
+    """Return the kit, the text of its file, and the fingerprint of the key that signed it."""
     from infisical_iac.cli.connect import connected
     from infisical_iac.operations import audit, lock, recovery
     from infisical_iac.settings import load
@@ -115,11 +122,24 @@ def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str]:
         changes: list[str] = []
         with audit.recorded("recovery-kit", changes):
             kit = _kit(recovery.read(), settings, to)
-            text = seal(kit, to, wanted.known)
+            key = _signing_key(kit)
+            signer = signing.fingerprint(key.public_key())
+            trust.refuse_another(signer, setting=settings.recovery_fingerprint)
+            text = seal(kit, to, key, wanted.known)
             _write(text, wanted)
-            recovery.remember(record.of(kit, sheet.fingerprint(text)))
+            recovery.remember(record.of(kit, sheet.fingerprint(text), signer))
             changes += [f"recipient {each}" for each in kit.recipients]
-    return kit, text
+    return kit, text, signer
+
+
+def _signing_key(kit: Kit) -> "Ed25519PrivateKey":
+    text = kit.files.get(signing.KEY)
+    if text is None:
+        raise KitError(
+            f"there is no /etc/infisical/{signing.KEY} on the host, which signs kits: "
+            "`infisical-iac apply` makes it"
+        )
+    return signing.parse(text)
 
 
 def _kit(found: "Found", settings: "Settings", to: list[Recipient]) -> Kit:
@@ -156,10 +176,15 @@ def _write(text: str, wanted: _Wanted) -> None:
         raise KitError(f"{wanted.output} does not hold what was written to it: check the disk")
 
 
-def _tell(kit: Kit, text: str, wanted: _Wanted) -> None:
+def _tell(kit: Kit, text: str, signer: str, wanted: _Wanted) -> None:
     lines = len(text.splitlines())
     proven = ", opened with the identity given" if wanted.known else ""
     echo(f"{wanted.output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")
     echo(f"It was read back{proven}; its sum begins with {sheet.fingerprint(text)}.")
     pages = "a page" if lines <= _LINES_ON_A_PAGE else f"{-(-lines // _LINES_ON_A_PAGE)} pages"
     echo(f"Its {lines} lines fit on {pages}. Keep copies away from the host and its backups.")
+    echo(f"It is signed by {signer}.")
+    echo(
+        f"Note that apart from the kit, best as `{trust.SETTING}` in group_data/hetzner.py: a "
+        "restore takes no kit of another key."
+    )

@@ -1,5 +1,7 @@
 """`infisical-iac restore`: a snapshot onto the same host or a bare one."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +11,11 @@ from infisical_iac.cli import restore_drill
 from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import lock_options, yes_option
 from infisical_iac.cli.undoable import WayBack, run_or_back
-from infisical_iac.recovery import record, sheet
-from infisical_iac.recovery.kit import Kit, KitError
+from infisical_iac.recovery import record, sheet, signing, trust
+from infisical_iac.recovery.kit import KitError, Opened
 from infisical_iac.recovery.recipients import identities
 from infisical_iac.recovery.sealing import open_sheet
+from infisical_iac.recovery.trust import Known
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -43,6 +46,12 @@ _UNDO = "`infisical-iac restore --undo` brings the old data back"
 @click.option("--kit", type=click.Path(path_type=Path), help="The recovery kit's file.")
 @click.option("--identity", type=click.Path(path_type=Path), help="The key that opens the kit.")
 @click.option(
+    "--fingerprint", default="", help="That of the key which signed the kit, as it was noted."
+)
+@click.option(
+    "--accept-unsigned-kit", is_flag=True, help="Use a kit that a version before this one made."
+)
+@click.option(
     "--replace-keys", is_flag=True, help="Let the kit's keys take the place of the host's."
 )
 @click.option("--undo", is_flag=True, help="Bring back what a restore that died moved aside.")
@@ -56,6 +65,8 @@ def restore(
     target: str | None,
     kit: Path | None,
     identity: Path | None,
+    fingerprint: str,
+    accept_unsigned_kit: bool,
     replace_keys: bool,
     undo: bool,
     drill: bool,
@@ -67,11 +78,14 @@ def restore(
     was there stays aside afterwards. Exit status: 0 when the restored state is proven, 1 for an
     error, with what the host is like now.
 
+    A kit is used only if the deployment's own key signed it: the host's, or the one whose
+    fingerprint is given, is in the settings, or is confirmed when it is asked for.
+
     With --drill the host does as its timer has it do each month: it loads the snapshot beside what
     runs, starts Infisical on it without any way out, reads what is inside, and takes it all away.
     """
     if drill:
-        if kit or identity or replace_keys or undo:
+        if kit or identity or fingerprint or accept_unsigned_kit or replace_keys or undo:
             raise click.UsageError(
                 "--drill uses the host's keys and changes nothing: it goes with "
                 "--snapshot and --from alone"
@@ -82,18 +96,45 @@ def restore(
     from infisical_iac.operations import lock
     from infisical_iac.settings import load
 
+    known = Known(_fingerprint(fingerprint), unsigned=accept_unsigned_kit)
     opened = _opened(kit, identity)
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         _undo(settings, asked=undo)
         if not undo:
+            _refuse_others(opened, known, settings, ask=not yes)
             source = _source(settings, snapshot, target, opened, replace_keys)
             _restore(host, source, settings, yes=yes)
             _remember(kit, opened)
 
 
-def _opened(kit: Path | None, identity: Path | None) -> Kit | None:
+def _fingerprint(given: str) -> str:
+    if given and not re.fullmatch(signing.FINGERPRINT, given):
+        raise click.UsageError(
+            "--fingerprint takes SHA256: and 43 signs after it, as `recovery-kit` prints them"
+        )
+    return given
+
+
+def _refuse_others(opened: Opened | None, known: Known, settings: "Settings", *, ask: bool) -> None:
+    """Refuse a kit that the deployment did not sign; ask where nothing tells. Raises KitError."""
+    from infisical_iac.operations import recovery
+
+    if opened is None:
+        return
+    known = replace(known, setting=settings.recovery_fingerprint, own=recovery.signer())
+    if not trust.check(opened.signer, known):
+        return
+    try:
+        if ask and click.confirm(trust.question(opened.signer), err=True):
+            return
+    except click.Abort:  # nobody is there to answer
+        pass
+    raise trust.refuse_unasked(opened.signer)
+
+
+def _opened(kit: Path | None, identity: Path | None) -> Opened | None:
     if kit is None:
         return None
     if identity is None:
@@ -102,7 +143,11 @@ def _opened(kit: Path | None, identity: Path | None) -> Kit | None:
 
 
 def _source(
-    settings: "Settings", snapshot: str, target: str | None, kit: Kit | None, replace_keys: bool
+    settings: "Settings",
+    snapshot: str,
+    target: str | None,
+    opened: Opened | None,
+    replace_keys: bool,
 ) -> "Source":
     from infisical_iac.operations.restore import RestoreError, Source
 
@@ -110,7 +155,7 @@ def _source(
     if not targets:
         names = ", ".join(each.name for each in settings.backup_targets)
         raise RestoreError(f"there is no backup target {target!r}: the settings have {names}")
-    return Source(snapshot, targets, dict(kit.files) if kit else {}, replace_keys)
+    return Source(snapshot, targets, dict(opened.kit.files) if opened else {}, replace_keys)
 
 
 def _undo(settings: "Settings", *, asked: bool) -> None:
@@ -161,9 +206,10 @@ def _after_failure(settings: "Settings") -> str:
     return _go_back(settings) if restoring.unfinished() else "The data were not touched."
 
 
-def _remember(kit: Path | None, opened: Kit | None) -> None:
+def _remember(kit: Path | None, opened: Opened | None) -> None:
     """Let the host know of the kit that it was restored with, so that it asks for none."""
     from infisical_iac.operations import recovery
 
     if kit and opened:
-        recovery.remember(record.of(opened, sheet.fingerprint(sheet.read(kit))))
+        fingerprint = sheet.fingerprint(sheet.read(kit))
+        recovery.remember(record.of(opened.kit, fingerprint, opened.signer))

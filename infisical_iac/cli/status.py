@@ -65,7 +65,7 @@ def _look(inventory: str) -> list[Row]:
         else:
             condition = host.get_fact(Condition, **asked)
             found = rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
-        kit = recovery.row()
+        kit = recovery.row(settings.recovery_fingerprint)
         return [*found, *([kit] if kit else [])]
 
 

@@ -60,11 +60,8 @@ def refuse(state: KeysState, *, admin_email: str, password_given: bool) -> None:
             "everybody knows: remove the file and, if there is one, the database made with it"
         )
     for name in sorted(state.malformed):
-        length = "exactly 32" if name == "encryption_key" else "at least 16"
-        signs = "._-" if name.endswith("_password") else "+/=._-"
         raise KeysError(
-            f"/etc/infisical/keys/{name} must hold {length} characters on one line, of letters, "
-            f"digits and {signs}: restore it from the recovery kit"
+            f"/etc/infisical/keys/{name} must hold {_form(name)}: restore it from the recovery kit"
         )
     bound = _BOUND_TO_THE_DATABASE if state.database else frozenset()
     lost = sorted(state.missing & (bound | (_BOUND_TO_REPLICAS if state.replicas else frozenset())))
@@ -84,6 +81,15 @@ def refuse(state: KeysState, *, admin_email: str, password_given: bool) -> None:
             "/etc/infisical/admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD set to "
             "the administrator's password, and it is written again"
         )
+
+
+def _form(name: str) -> str:
+    """The form of a key's file, in words; forms.sh has it for machines."""
+    if name == "kit_signing_key":
+        return "64 hexadecimal digits on one line"
+    length = "exactly 32" if name == "encryption_key" else "at least 16"
+    signs = "._-" if name.endswith("_password") else "+/=._-"
+    return f"{length} characters on one line, of letters, digits and {signs}"
 
 
 def _make(admin_email: str, admin_password: str, more: str) -> None:

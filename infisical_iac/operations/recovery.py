@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from infisical_iac.condition import Row
 from infisical_iac.operations.remote import run, write
-from infisical_iac.recovery import record
+from infisical_iac.recovery import record, signing
 from infisical_iac.recovery.kit import KitError
 from infisical_iac.recovery.record import Record
 from infisical_iac.rendering import script
@@ -42,13 +42,23 @@ def read() -> Found:
     return Found(files, values)
 
 
+def signer() -> str:
+    """Return the fingerprint of the current host's own key that signs kits; empty without one."""
+    text = run(f"cat /etc/infisical/{signing.KEY} 2>/dev/null || true", doing="read the keys")
+    return signing.fingerprint(signing.parse(text).public_key()) if text.strip() else ""
+
+
 def remember(made: Record) -> None:
     """Keep a record on the current host."""
     write(record.FILE, record.render(made))
 
 
-def row() -> Row | None:
-    """What to say of the kit of the current host; None where there are no keys."""
+def row(fingerprint: str = "") -> Row | None:
+    """Return what to say of the kit of the current host; None where there are no keys.
+
+    Args:
+        fingerprint: that of the key which signs kits, as the settings have it, or empty.
+    """
     known, now = None, {}
     text = run(script("recovery", "fingerprints"), doing="read what is known of the recovery kit")
     for kind, name, value in _lines(text):
@@ -56,7 +66,7 @@ def row() -> Row | None:
             known = record.parse(f"{name} {value}")
         else:
             now[name] = value
-    return record.row(known, now) if now else None
+    return record.row(known, now, fingerprint) if now else None
 
 
 def _lines(text: str) -> Iterator[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from infisical_iac.errors import UserError
+from infisical_iac.recovery import forms, signing
 from infisical_iac.recovery.kit import ESSENTIAL
 
 # With another one, neither the data nor the backups on the host could be read any more.
@@ -32,7 +33,7 @@ def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
 
     What else is among the keys opens PostgreSQL, Redis and the Swarm, each of which knows its own.
     """
-    used = (*_BOUND, "keys/auth_secret")
+    used = (*_BOUND, "keys/auth_secret", signing.KEY)
     return {
         path: text for path, text in kit.items() if not path.startswith("keys/") or path in used
     }
@@ -48,8 +49,10 @@ def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) ->
         kit: the text of each file in the kit, by path; none where no kit is given.
         host: the same of the host.
 
-    Raises PlacingError for a host that has other keys than the kit, and where a key is in neither.
+    Raises PlacingError for a host that has other keys than the kit, and where a key is in neither;
+    FormError for a file that no kit has.
     """
+    forms.check(kit, where="the kit")
     differing = sorted(path for path, text in kit.items() if host.get(path, text) != text)
     bound = [path for path in _BOUND if path in differing]
     if bound and not replace:

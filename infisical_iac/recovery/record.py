@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 
 from infisical_iac.condition import Row
+from infisical_iac.recovery import trust
 from infisical_iac.recovery.kit import Kit
 
 FILE = "/etc/infisical/recovery-kit.json"
@@ -24,6 +25,7 @@ class Record:
         at: when it was made.
         kit: its fingerprint, which is printed on it.
         recipients: whom it is encrypted for.
+        signed_by: the fingerprint of the key that signed it; empty of one of the version before.
         files: the fingerprint of each file in it, by path.
     """
 
@@ -31,13 +33,14 @@ class Record:
     kit: str
     recipients: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    signed_by: str = ""
 
 
-def of(kit: Kit, fingerprint: str) -> Record:
-    """The record of a kit that has a fingerprint."""
+def of(kit: Kit, fingerprint: str, signer: str) -> Record:
+    """Return the record of a kit that has a fingerprint, signed by the key of `signer`."""
     key = kit.files[_KEY]
     files = {path: _fingerprint(path, text, key) for path, text in kit.files.items()}
-    return Record(kit.at, fingerprint, list(kit.recipients), files)
+    return Record(kit.at, fingerprint, list(kit.recipients), files, signer)
 
 
 def _fingerprint(path: str, text: str, key: str) -> str:
@@ -58,10 +61,11 @@ def parse(text: str) -> Record | None:
         return None
 
 
-def row(record: Record | None, now: Mapping[str, str]) -> Row:
-    """What to say of the kit.
+def row(record: Record | None, now: Mapping[str, str], setting: str = "") -> Row:
+    """Return what to say of the kit.
 
     Args:
+        setting: the fingerprint of the deployment's signing key as the settings have it, or empty.
         now: the fingerprint of each file that a kit made at this moment would have.
     """
     if record is None:
@@ -70,10 +74,11 @@ def row(record: Record | None, now: Mapping[str, str]) -> Row:
     if _KEY in changed:
         changed = [_KEY]  # all fingerprints change with it
     due = [path for path in changed if not path.startswith(_CREDENTIALS)]
-    made = f"made {record.at}"
+    signed, is_expected = trust.row_text(record.signed_by, setting)
+    made = f"made {record.at}{signed}"
     if due:
         more = f" and {len(due) - 3} more" if len(due) > 3 else ""
         names = f"{', '.join(due[:3])}{more}"
         return Row(_NAME, f"{made}, but changed since: {names}: make a new one", ok=False)
     newer = f"; newer since: {', '.join(changed)}" if changed else ""
-    return Row(_NAME, f"{made}{newer}")
+    return Row(_NAME, f"{made}{newer}", is_expected)

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 
 import pyrage
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infisical_iac.recovery import sheet
-from infisical_iac.recovery.kit import Kit, KitError, pack, unpack
+from infisical_iac.recovery import sheet, signing
+from infisical_iac.recovery.kit import Kit, KitError, Opened, pack, unpack
 from infisical_iac.recovery.recipients import Identity, Recipient
 
 
-def seal(kit: Kit, to: Sequence[Recipient], known: Sequence[Identity] = ()) -> str:
-    """The sheet of a kit, which has been opened again: the recipients will get back all of it.
+def seal(
+    kit: Kit, to: Sequence[Recipient], key: Ed25519PrivateKey, known: Sequence[Identity] = ()
+) -> str:
+    """Return the sheet of a kit, signed by `key`, which has been opened again.
 
     It is opened with a key that is made for this proof and then forgotten, and with `known`, the
     recipients' own, if they are given; its header must have a line for each recipient.
@@ -18,21 +21,24 @@ def seal(kit: Kit, to: Sequence[Recipient], known: Sequence[Identity] = ()) -> s
     Raises KitError if it can't be opened, or not by `known`.
     """
     proof = pyrage.x25519.Identity.generate()
-    packed = pack(kit)
+    packed = pack(kit, key)
+    signer = signing.fingerprint(key.public_key())
     armor = pyrage.encrypt(packed, [*(each.key for each in to), proof.to_public()], armored=True)
-    text = sheet.render(kit, armor.decode())
+    text = sheet.render(kit, armor.decode(), signer)
     wanted = sorted([*(each.stanza for each in to), "X25519"])
-    if sheet.stanzas(text) != wanted or pyrage.decrypt(sheet.armor(text), [proof]) != packed:
+    back = pyrage.decrypt(sheet.armor(text), [proof])
+    if sheet.stanzas(text) != wanted or back != packed or unpack(back) != Opened(kit, signer):
         raise KitError("the kit can't be read back as it was encrypted: nothing was written")
     if known:
         _decrypt(text, known)
     return text
 
 
-def open_sheet(text: str, identities: Sequence[Identity]) -> Kit:
-    """The kit in the text of a file.
+def open_sheet(text: str, identities: Sequence[Identity]) -> Opened:
+    """Return the kit in the text of a file, and who signed it.
 
-    Raises KitError if the text is no sheet, was damaged, or is for others than `identities`.
+    Raises a UserError if the text is no sheet, was damaged or altered, is for others than
+    `identities`, or has files that no kit has.
     """
     return unpack(_decrypt(text, identities))
 

@@ -1,14 +1,18 @@
-"""The setting of recovery kits, checked as all others are."""
+"""The settings of recovery kits, checked as all others are."""
+
+import re
 
 from pydantic import BaseModel, field_validator
 
 from infisical_iac.recovery.recipients import RecipientError, parse
+from infisical_iac.recovery.signing import FINGERPRINT
 
 
 class RecoverySettings(BaseModel):
-    """Whom kits are encrypted for unless the command says so."""
+    """Whom kits are encrypted for unless the command says so, and which key signs them."""
 
     recovery_recipients: tuple[str, ...]
+    recovery_fingerprint: str
 
     @field_validator("recovery_recipients")
     @classmethod
@@ -18,4 +22,14 @@ class RecoverySettings(BaseModel):
                 parse(each)
             except RecipientError as error:
                 raise ValueError(f"has an entry that can't be used: {error}") from None
+        return value
+
+    @field_validator("recovery_fingerprint")
+    @classmethod
+    def _fingerprint_is_one(cls, value: str) -> str:
+        if value and not re.fullmatch(FINGERPRINT, value):
+            raise ValueError(
+                "is no fingerprint: write SHA256: and what follows, as `infisical-iac "
+                "recovery-kit` prints it"
+            )
         return value

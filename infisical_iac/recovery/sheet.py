@@ -13,12 +13,13 @@ _END = "-----END AGE ENCRYPTED FILE-----"
 _STANZAS = ("X25519", "ssh-ed25519", "ssh-rsa")
 
 
-def render(kit: Kit, armor: str) -> str:
+def render(kit: Kit, armor: str, signer: str) -> str:
     """The file's text, a page where there are no more than some ten credentials."""
     recipients = "\n".join(f"    {each}" for each in kit.recipients)
     return f"""\
 RECOVERY KIT OF INFISICAL at {kit.site_url}, host {kit.host}
 made {kit.at} by {kit.by}, for {kit.versions.infisical}
+signed by {signer}
 
 With the backups this is all that a new host needs: keys, passwords and credentials. They can be
 read by whoever has this text and a private key of one of
@@ -26,6 +27,7 @@ read by whoever has this text and a private key of one of
 Keep it away from the host and its backups, and make a new one when `infisical-iac status` says so.
 
 restore    infisical-iac restore --kit FILE --identity PRIVATE-KEY
+           which asks for the fingerprint above, as you noted it elsewhere
 by hand    sed -n '/^-----BEGIN/,$p' FILE | age --decrypt --identity PRIVATE-KEY | gunzip
 check      sed -n '/^-----BEGIN/,$p' FILE | sha256sum    begins with {_digest(armor)}
 

@@ -12,22 +12,14 @@
 # A key that exists is never written again, but by rotation.sh. The file .env follows from the stack's keys: Compose
 # reads it beside compose.yaml, so that no secret stands in there.
 . ./basics.sh
+. ./forms.sh
 stack_keys="encryption_key auth_secret postgres_password redis_password"
-keys="$stack_keys restic_password"
-
-form() {
-    case $1 in
-    encryption_key) echo '[A-Za-z0-9+/=._-]{32}' ;;
-    auth_secret) echo '[A-Za-z0-9+/=._-]{16,}' ;;
-    # Most of these become a part of URLs.
-    *) echo '[A-Za-z0-9._-]{16,}' ;;
-    esac
-}
+keys="$stack_keys restic_password kit_signing_key"
 
 bytes() {
     case $1 in
     encryption_key) echo 16 ;;
-    auth_secret) echo 32 ;;
+    auth_secret | kit_signing_key) echo 32 ;;
     *) echo 24 ;;
     esac
 }
@@ -55,8 +47,7 @@ check() {
             echo "missing $name"
         elif grep -qE '^(6c1fe4e4|5lrMXKK)' "$root/keys/$name"; then
             echo "sample $name"
-        elif [ "$(grep -c '' "$root/keys/$name")" != 1 ] ||
-            ! grep -qxE "$(form "$name")" "$root/keys/$name"; then
+        elif ! has_form "keys/$name" <"$root/keys/$name"; then
             echo "malformed $name"
         fi
     done

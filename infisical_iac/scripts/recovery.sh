@@ -6,16 +6,13 @@
 #                              <fingerprint>" of each file, so that nothing secret is printed
 set -eu
 . ./database.sh
+. ./forms.sh
 root=/etc/infisical
 
 paths() {
     cd "$root" 2>/dev/null || return 0
-    for path in keys/* admin.env deployer.env credentials/*.env backup/*.env backup/ssh_key \
-        backup/ssh_key.pub; do
-        case $path in
-        *.new | *.next | *.old) ;;
-        *) test ! -f "$path" || echo "$path" ;;
-        esac
+    for path in keys/* *.env credentials/*.env backup/*; do
+        test ! -f "$path" || ! form_of "$path" >/dev/null || echo "$path"
     done
 }
 

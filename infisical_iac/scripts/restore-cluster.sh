@@ -4,7 +4,8 @@
 #   restore-cluster.sh state           "<stamp> <phase>" of a restore that has not ended
 #   restore-cluster.sh begin <stamp>   nothing is touched yet; phase begun
 #   restore-cluster.sh aside <path>…   moves these of /etc/infisical aside; phase keys
-#   restore-cluster.sh put <path>      writes standard input, in base64, to a file of /etc/infisical
+#   restore-cluster.sh put <path>      writes standard input, in base64, to a file of /etc/infisical,
+#                                      if a recovery kit can have such a one
 #   restore-cluster.sh load            what snapshot.sh fetched, into a database of its own; prints
 #                                      "<table> <rows>"
 #   restore-cluster.sh swap            it takes the place of the one that is there, which moves aside;
@@ -48,7 +49,7 @@ end() {
         while read -r earlier; do drop "$earlier" </dev/null; done
     rm -f "$here/state"
     ! there "$old" || echo "database $old"
-    test -n "$(ls -A "$kept/files")" || rm -rf "$kept"
+    drop_if_empty
 }
 
 test "$1" = state || alone "$here"

@@ -3,7 +3,8 @@
 #   restore.sh state           "<stamp> <phase>" of a restore that has not ended
 #   restore.sh begin <stamp>   nothing is touched yet; phase begun
 #   restore.sh aside <path>…   moves these of /etc/infisical aside; phase keys
-#   restore.sh put <path>      writes standard input, in base64, to a file of /etc/infisical
+#   restore.sh put <path>      writes standard input, in base64, to a file of /etc/infisical,
+#                              if a recovery kit can have such a one
 #   restore.sh swap <volume>   the data of this Docker volume take the place of those that are
 #                              there, which move aside; Infisical is stopped then; phase data
 #   restore.sh back            undoes all since `begin`; the containers stay stopped; phase backing
@@ -61,7 +62,7 @@ end() {
     forget_given_up
     rm -f "$here/state"
     test ! -e "$kept/volume" || echo "volume $(cat "$kept/volume")"
-    test -n "$(ls -A "$kept/files")" || rm -rf "$kept"
+    drop_if_empty
 }
 
 test "$1" = state || alone "$here"

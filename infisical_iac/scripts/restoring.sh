@@ -1,5 +1,6 @@
 # What the restores on one host and on a cluster share: their state, and the files of /etc/infisical.
 # What `data_back` undoes is another thing on each.
+. ./forms.sh
 here=/var/lib/infisical-restore
 
 state() { cat "$here/state" 2>/dev/null || true; }
@@ -32,7 +33,15 @@ keep() {
     fi
 }
 
+# Nothing but what a kit can have is written or taken away.
+is_of_a_kit() {
+    form_of "$1" >/dev/null || fail "no recovery kit has a file $1: nothing was changed"
+}
+
 aside() {
+    for path; do
+        is_of_a_kit "$path"
+    done
     current
     enter keys
     for path; do
@@ -42,13 +51,22 @@ aside() {
 }
 
 put() {
+    is_of_a_kit "$1"
+    # Kept in memory until it is known to be good.
+    given=$(base64 --decode && echo .) || fail "what was given for $1 is damaged: nothing was written"
+    given=${given%.}
+    printf '%s' "$given" | has_form "$1" ||
+        fail "what was given for $1 has not the form of such a file: nothing was written"
     mkdir -p "$(dirname "$root/$1")"
-    base64 --decode | store "$root/$1"
+    printf '%s' "$given" | store "$root/$1"
 }
 
 files_back() {
     cd "$kept/files"
-    find . -type f ! -name '*.keeping' | while read -r path; do
+    # All of them, or none: what is not brought back is removed next.
+    found=$(find . -type f ! -name '*.keeping')
+    echo "$found" | while read -r path; do
+        test -n "$path" || continue
         cp --preserve "$path" "$root/$path.new"
         replace "$root/$path.new" "$root/$path"
     done
@@ -65,6 +83,9 @@ back() {
     files_back
     enter back
 }
+
+# Only a directory without files goes by rmdir.
+drop_if_empty() { ! rmdir "$kept/files" 2>/dev/null || rm -rf "$kept"; }
 
 forget() {
     current

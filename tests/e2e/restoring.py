@@ -35,11 +35,16 @@ class World:
     @property
     def kit(self) -> tuple[str, ...]:
         """The options that give a restore the kit."""
-        return ("--kit", str(self.directory / "kit.txt"), "--identity", str(self._identity))
+        kit = ("--kit", str(self.directory / "kit.txt"), "--identity", str(self._identity))
+        return (*kit, "--fingerprint", self._fingerprint.read_text())
 
     @property
     def _identity(self) -> Path:
         return self.directory / "identity.txt"
+
+    @property
+    def _fingerprint(self) -> Path:
+        return self.directory / "fingerprint.txt"
 
     def run(self, *arguments: str, program: tuple[str, ...] = ()) -> Done:
         """Run `infisical-iac <arguments>`."""
@@ -62,10 +67,11 @@ class World:
         """Write a recovery kit for a new identity."""
         identity = Identity.generate()
         self._identity.write_text(f"{identity}\n")
-        self.ok(
-            *("recovery-kit", "--recipient", str(identity.to_public()), "--force"),
+        made = self.ok(
+            *("recovery-kit", "--recipient", str(identity.to_public()), "--force", "--json"),
             *("--output", str(self.directory / "kit.txt"), "--identity", str(self._identity)),
         )
+        self._fingerprint.write_text(json.loads(made.stdout)["signed_by"])
 
     def wipe(self) -> None:
         """Put a new host in the place of the one that there was."""

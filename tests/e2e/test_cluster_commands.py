@@ -203,7 +203,7 @@ def test_a_recovery_kit_holds_what_every_node_has(cluster: Cluster, tmp_path: Pa
     identity.write_text(f"{made}\n")
     to = ("--recipient", str(made.to_public()), "--identity", str(identity))
     ok(cluster, "recovery-kit", *to, "--output", str(file))
-    kit = open_sheet(sheet.read(file), identities(sheet.read(identity)))
+    kit = open_sheet(sheet.read(file), identities(sheet.read(identity))).kit
     for path, text in kit.files.items():
         digest = hashlib.sha256(text.encode()).hexdigest()
         assert digests(cluster, f"/etc/infisical/{path}") == [digest] * 3, path

@@ -78,6 +78,13 @@ def test_a_host_that_is_gone_comes_back_from_kit_and_repository(world: World) ->
     before = restoring.files(world.host)
     credentials = {path: looking.env_file(world.host, path) for path in _SERVICES}
     world.wipe()
+    for refused, told in (
+        (world.kit[:4], "nothing tells that this is the deployment's key"),
+        ((*world.kit[:4], "--fingerprint", f"SHA256:{'x' * 43}"), "somebody else may have made it"),
+    ):
+        done = world.run("restore", "--yes", *refused)
+        assert (done.returncode, told in done.stderr) == (1, True)
+    assert world.host.run("ls -A /etc/infisical || true").stdout == ""
     done = world.ok("restore", "--yes", *world.kit)
     assert "that can be read, and the canary." in done.stderr
     assert "6 of 6 log in" in done.stderr

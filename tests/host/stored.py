@@ -4,9 +4,10 @@ from tests.host.connection import Connection
 from tests.host.secrecy import Secret
 
 ROOT = "/etc/infisical"
-# What the containers start with; and what the repositories of backups are encrypted with.
+# What the containers start with; what the repositories of backups are encrypted with, and what
+# signs recovery kits.
 STACK_KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
-KEYS = (*STACK_KEYS, "restic_password")
+KEYS = (*STACK_KEYS, "restic_password", "kit_signing_key")
 # What only the nodes of a cluster have.
 CLUSTER_KEYS = ("replication_password", "patroni_password", "swarm_unlock_key")
 

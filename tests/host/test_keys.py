@@ -77,6 +77,7 @@ def test_an_ordinary_user_can_not_even_list_the_directory(host: Host) -> None:
         ("postgres_password", "[A-Za-z0-9._-]{16,}"),
         ("redis_password", "[A-Za-z0-9._-]{16,}"),
         ("restic_password", "[A-Za-z0-9._-]{16,}"),
+        ("kit_signing_key", "[0-9a-f]{64}"),
     ],
 )
 def test_a_key_has_the_form_that_its_user_takes(

@@ -1,14 +1,27 @@
 """Kits as tests make them, of obviously fake secrets."""
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from infisical_iac.recovery import signing
 from infisical_iac.recovery.kit import Kit, Versions
 
+_KEY = "0123456789abcdef" * 4
+_ID = "00000000-0000-0000-0000-000000000001"
 FILES = {
     "keys/encryption_key": "fake-encryption-key-of-32-chars-",
     "keys/restic_password": "fake-restic-password",
+    "keys/kit_signing_key": _KEY,
     "admin.env": "INFISICAL_ADMIN_EMAIL=admin@example.com\nINFISICAL_ADMIN_PASSWORD=fake-login\n",
     "deployer.env": "INFISICAL_CLIENT_ID=1\nINFISICAL_CLIENT_SECRET=fake-client-secret\n",
-    "credentials/backend.production.env": "INFISICAL_CLIENT_SECRET=fake-service-secret\n",
+    "credentials/backend.production.env": (
+        f"# client secret {_ID} sha256 0123456789abcdef\nINFISICAL_CLIENT_ID={_ID}\n"
+        "INFISICAL_CLIENT_SECRET=fake-service-secret\nNODE_ENV=production\n"
+    ),
 }
+KEY = signing.parse(_KEY)
+SIGNER = signing.fingerprint(KEY.public_key())
+# Of somebody who can replace a kit, and knows whom it is for.
+FORGER = Ed25519PrivateKey.from_private_bytes(b"obviously fake, and of a forger.")
 
 
 def kit(files: dict[str, str] | None = None, recipients: tuple[str, ...] = ("age1fake",)) -> Kit:

@@ -150,3 +150,16 @@ def test_the_old_data_stay_aside_at_the_end(swapped: PlayedHost) -> None:
     assert swapped.run(*_END).stdout == f"volume {volume}\n"
     assert swapped.volumes()[volume] == {"base": "old"}
     assert swapped.read(f"{_KEPT}/keys/encryption_key") == "old"
+
+
+@pytest.mark.parametrize(("program", "step"), [("find", _BACK), ("ls", _END)])
+def test_what_moved_aside_stays_where_it_can_not_be_read(
+    swapped: PlayedHost, tmp_path: Path, program: str, step: tuple[str, ...]
+) -> None:
+    kept = swapped.read(f"{_KEPT}/keys/encryption_key")
+    file = tmp_path / "programs" / program
+    file.write_text("#!/bin/sh\necho 'Input/output error' >&2\nexit 2\n")
+    file.chmod(0o755)
+    swapped.run(*step)
+    assert kept == swapped.read(f"{_KEPT}/keys/encryption_key") == "old"
+    assert (swapped.read(_STATE) or "").split()[1:] != ["back"]

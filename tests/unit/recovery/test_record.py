@@ -1,6 +1,7 @@
 """The host knows whether its last kit is still what it holds, without any secret."""
 
 import base64
+import json
 import subprocess
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 from infisical_iac.operations import swarm
 from infisical_iac.recovery import record
 from infisical_iac.rendering import script_file
-from tests.unit.recovery.kits import FILES, kit
+from tests.unit.recovery.kits import FILES, SIGNER, kit
 
-_RECORD = record.of(kit(), "0123456789abcdef")
+_RECORD = record.of(kit(), "0123456789abcdef", SIGNER)
 
 
 def test_a_record_is_given_back_and_holds_no_secret() -> None:
@@ -34,7 +35,7 @@ def test_a_host_without_a_kit_is_not_well() -> None:
 
 def test_a_kit_that_holds_everything_is_well() -> None:
     row = record.row(_RECORD, _RECORD.files)
-    assert (row.ok, row.text) == (True, "made 2026-11-25T14:00:00Z")
+    assert (row.ok, row.text) == (True, f"made 2026-11-25T14:00:00Z, signed by {SIGNER}")
 
 
 @pytest.mark.parametrize("path", ["keys/restic_password", "deployer.env", "backup/storage.env"])
@@ -49,6 +50,23 @@ def test_a_changed_encryption_key_is_named_alone() -> None:
     assert "changed since: keys/encryption_key: make" in row.text
 
 
+def test_a_key_that_is_not_the_one_of_the_settings_is_not_well() -> None:
+    other = f"SHA256:{'x' * 43}"
+    row = record.row(_RECORD, _RECORD.files, other)
+    assert (row.ok, row.text.partition(", ")[2]) == (
+        False,
+        f"signed by {SIGNER}, but setting 'recovery_fingerprint' is {other}",
+    )
+    assert record.row(_RECORD, _RECORD.files, SIGNER).ok
+
+
+def test_the_record_of_the_version_before_asks_for_a_kit_that_is_signed() -> None:
+    files = {path: each for path, each in _RECORD.files.items() if path != "keys/kit_signing_key"}
+    text = json.dumps({"at": _RECORD.at, "kit": _RECORD.kit, "recipients": [], "files": files})
+    row = record.row(record.parse(text), _RECORD.files)
+    assert row.text.endswith("but changed since: keys/kit_signing_key: make a new one")
+
+
 def test_many_changes_are_counted() -> None:
     added = {f"backup/target-{number}.env": "new" for number in range(5)}
     row = record.row(_RECORD, {**_RECORD.files, **added})
@@ -58,7 +76,8 @@ def test_many_changes_are_counted() -> None:
 def test_a_renewed_credential_of_a_service_is_told_and_asks_for_no_kit() -> None:
     path = "credentials/backend.production.env"
     row = record.row(_RECORD, {**_RECORD.files, path: "another"})
-    assert (row.ok, row.text) == (True, f"made 2026-11-25T14:00:00Z; newer since: {path}")
+    assert row.ok
+    assert row.text.endswith(f"; newer since: {path}")
 
 
 def test_what_is_gone_asks_for_no_kit() -> None:
@@ -71,7 +90,9 @@ def test_the_host_makes_the_same_fingerprints(tmp_path: Path) -> None:
         file = tmp_path / path
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
-    (tmp_path / "keys" / "encryption_key.new").write_text("half")
+    for path in ("keys/encryption_key.new", "keys/notes", "backup/backup.conf"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("none of a kit's")
     told = dict(line.removeprefix("file ").split() for line in _run(tmp_path, "fingerprints"))
     assert told == _RECORD.files
 

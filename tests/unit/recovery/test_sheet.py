@@ -7,10 +7,10 @@ import pytest
 from pyrage.x25519 import Identity
 
 from infisical_iac.recovery import sealing, sheet
-from infisical_iac.recovery.kit import Kit, KitError
+from infisical_iac.recovery.kit import Kit, KitError, Opened
 from infisical_iac.recovery.recipients import identities, parse
 from infisical_iac.recovery.sealing import open_sheet, seal
-from tests.unit.recovery.kits import FILES, kit
+from tests.unit.recovery.kits import FILES, KEY, SIGNER, kit
 from tests.unit.recovery.test_recipients import ssh_key
 
 
@@ -21,15 +21,15 @@ def ada() -> Identity:
 
 
 def _sealed(*to: Identity, of: Kit | None = None) -> str:
-    return seal(of or kit(), [parse(str(each.to_public())) for each in to])
+    return seal(of or kit(), [parse(str(each.to_public())) for each in to], KEY)
 
 
 def test_each_recipient_opens_it(ada: Identity, tmp_path: Path) -> None:
     key = ssh_key(tmp_path)
     to = [parse(str(ada.to_public())), parse(key.with_suffix(".pub").read_text())]
     known = identities(key.read_text())
-    text = seal(kit(), to, known)
-    assert open_sheet(text, [ada]) == open_sheet(text, known) == kit()
+    text = seal(kit(), to, KEY, known)
+    assert open_sheet(text, [ada]) == open_sheet(text, known) == Opened(kit(), SIGNER)
     assert sheet.stanzas(text) == ["X25519", "X25519", "ssh-ed25519"]
 
 
@@ -42,13 +42,13 @@ def test_an_identity_that_does_not_open_it_is_told_before_anything_is_written(
     ada: Identity,
 ) -> None:
     with pytest.raises(KitError, match="not encrypted for the key"):
-        seal(kit(), [parse(str(ada.to_public()))], [Identity.generate()])
+        seal(kit(), [parse(str(ada.to_public()))], KEY, [Identity.generate()])
 
 
 def test_a_kit_that_does_not_come_back_is_never_written(
     ada: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealing, "pack", lambda _: b"right")
+    monkeypatch.setattr(sealing, "pack", lambda *_: b"right")
     monkeypatch.setattr("pyrage.decrypt", lambda *_: b"wrong")
     with pytest.raises(KitError, match="can't be read back"):
         _sealed(ada)
@@ -60,6 +60,7 @@ def test_people_read_what_it_is_and_nothing_secret(ada: Identity) -> None:
     head = text.partition("-----BEGIN")[0]
     for told in ("https://secrets.example.com", "2026-11-25T14:00:00Z", str(ada.to_public())):
         assert told in head
+    assert f"signed by {SIGNER}" in head
     assert "fake-" not in text
     assert max(map(len, head.splitlines())) <= 100
 
@@ -90,7 +91,7 @@ def test_it_fits_on_a_page(ada: Identity) -> None:
 def test_it_survives_mail_and_typing(travelled: object, ada: Identity) -> None:
     assert callable(travelled)
     text = _sealed(ada)
-    assert open_sheet(travelled(text), [ada]) == kit()
+    assert open_sheet(travelled(text), [ada]).kit == kit()
     assert sheet.fingerprint(travelled(text)) == sheet.fingerprint(text)
 
 
