@@ -18,7 +18,7 @@ begin() {
     test ! -e "$here/state" || fail "another change of version has not ended"
     without_backups
     release=$1 target=$2
-    rm -f "$here/writes"
+    rm -f "$here/writes" "$here/exchanged"
     enter begun
 }
 

@@ -5,6 +5,7 @@
 . ./room.sh
 . ./secrecy.sh
 . ./tasks.sh
+. ./writes.sh
 main=infisical
 new=infisical_restoring
 
@@ -68,7 +69,7 @@ close() {
 
 open() { echo "ALTER DATABASE $main ALLOW_CONNECTIONS true" | at_server; }
 
-# The new database takes the place of the old one, which becomes $1: both or none.
+# The new database takes the place of the old one, which becomes $1, of which $2 is noted: both or none.
 exchange() {
     find_database
     there "$new" || fail "no dump has been loaded"
@@ -79,19 +80,83 @@ BEGIN;
 ALTER DATABASE $main RENAME TO $1;
 ALTER DATABASE $new RENAME TO $main;
 ALTER DATABASE $1 ALLOW_CONNECTIONS true;
+COMMENT ON DATABASE $1 IS '${2-}';
 COMMIT;
 SQL
 }
 
-# The old one comes back from $1, if it is there; it can be repeated.
+# The old one comes back from $1, if it is there. What took its place may have been written to: it is
+# never dropped, but given up, as of the change $2. Both or none; it can be repeated.
 take_back() {
     find_database
     if there "$1"; then
-        drop "$main"
-        echo "ALTER DATABASE $1 RENAME TO $main" | at_server
+        ! there "$main" || close "$main"
+        change_places "$1" "$main" "$(free_name "$2")" "$(noted)" ||
+            { open && fail "the old database could not take its place again"; }
     fi
     open
     drop "$new"
+}
+
+# $1 becomes $2, and $2, where there is one, is given up as $3, of which $4 is noted.
+change_places() {
+    giving_up=
+    ! there "$2" || giving_up="ALTER DATABASE $2 RENAME TO $3;
+        ALTER DATABASE $3 ALLOW_CONNECTIONS true;
+        COMMENT ON DATABASE $3 IS '$4';"
+    at_server <<SQL
+SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = '$1' \\g /dev/null
+BEGIN;
+$giving_up
+ALTER DATABASE $1 RENAME TO $2;
+COMMIT;
+SQL
+}
+
+# A name for what is given up as of the change $1. A way back of which nothing can be left, for
+# somebody has written to the old data meanwhile, gives up a second one.
+free_name() {
+    name=${main}_given_up_$(echo "$1" | tr TZ tz) number=1
+    free=$name
+    while there "$free"; do
+        number=$((number + 1))
+        free=${name}_$number
+    done
+    echo "$free"
+}
+
+# Notes in $here/writes "<since> <writes> <images>" of the data in place, before the first step of a
+# way back from them. They took their place at the time $1, as seconds since the epoch.
+count_writes() {
+    find_database
+    since=$(date --utc --date "@$1" +%Y-%m-%dT%H:%M:%SZ)
+    images=$(docker service ls --filter name=infisical_infisical --format '{{ .Image }}' 2>/dev/null | head -n 1) || images=
+    counted=$(questions "$since" | within="timeout 60" sql "$main" 2>/dev/null) || counted=
+    test -z "$counted" || counted=$(echo "$counted" | total)
+    echo "$since ${counted:-unknown} $images" | store "$here/writes"
+}
+
+noted() { cat "$here/writes" 2>/dev/null || echo unknown unknown; }
+
+# "given-up <database> <since> <writes> <images>" of each, or of those of the change $1.
+given_up() {
+    found=$(echo "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), 'unknown unknown')
+        FROM pg_database WHERE datname LIKE '${main}\_given\_up\_$(echo "${1-}" | tr TZ tz)%'
+        ORDER BY datname" | at_server)
+    test -z "$found" || echo "$found" | sed 's/^/given-up /; s/|/ /'
+}
+
+# After a proven change: what was given up before goes, unless somebody has written to it, which only
+# people can decide on. Prints "removed <database>", or what is kept.
+forget_given_up() {
+    given_up | while read -r kind name since writes images; do
+        if [ "$writes" = 0 ]; then
+            drop "$name" </dev/null
+            echo "removed $name"
+        else
+            echo $kind $name $since $writes $images
+        fi
+    done
 }
 
 # Redis holds queues and caches: of another state they are worth nothing.

@@ -10,10 +10,13 @@
 #                                      "<table> <rows>"
 #   restore-cluster.sh swap            it takes the place of the one that is there, which moves aside;
 #                                      Infisical is stopped then; phase data
-#   restore-cluster.sh back            undoes all since `begin`; Infisical stays stopped; phase back
+#   restore-cluster.sh back            undoes all since `begin`; Infisical stays stopped; phase backing
+#                                      where the data were swapped, then back; prints what
+#                                      databases.sh calls given up
 #   restore-cluster.sh forget          ends what has been undone
 #   restore-cluster.sh end             leaves aside what is there, and prints where; what an earlier
-#                                      restore left goes
+#                                      restore left goes, and of what was given up, what nobody has
+#                                      written to
 #
 # What is in the directory of restore.sh is the same here, but for `volume`; the old database becomes
 # infisical_before_<stamp>.
@@ -37,20 +40,40 @@ swap() {
 data_back() {
     keep_logs "$here/failed-$stamp.log" || true
     without_replicas
-    take_back "$(aside_name)"
+    [ "$phase" = backing ] || count_writes "$(stat --format %Y "$here/state")"
+    enter backing
+    take_back "$(aside_name)" "$stamp"
+}
+
+# What other changes have left under such a name may be nowhere else.
+of_a_restore='replaced by a restore that was proven'
+earlier() {
+    echo "SELECT datname, shobj_description(oid, 'pg_database') = '$of_a_restore'
+        FROM pg_database WHERE datname LIKE '${main}\_before\_%' AND datname <> '$old'" |
+        at_server | tr '|' ' ' | while read -r name replaced; do
+        if [ "$replaced" = t ]; then
+            drop "$name" </dev/null
+        else
+            echo "given-up $name"
+        fi
+    done
 }
 
 end() {
     current
     find_database
     old=$(aside_name)
-    echo "SELECT datname FROM pg_database
-        WHERE datname LIKE '${main}\_before\_%' AND datname <> '$old'" | at_server |
-        while read -r earlier; do drop "$earlier" </dev/null; done
-    rm -f "$here/state"
+    earlier
+    ! there "$old" || echo "COMMENT ON DATABASE $old IS '$of_a_restore'" | at_server
+    forget_given_up
+    rm -f "$here/writes" "$here/state"
     ! there "$old" || echo "database $old"
     drop_if_empty
 }
 
 test "$1" = state || alone "$here"
 "$@"
+test "$1" != back || test ! -e "$here/writes" || {
+    find_database
+    given_up "$stamp"
+}

@@ -20,7 +20,9 @@
 # This host has containers of both.
 TOPOLOGY=swarm
 
-aside_name() { echo "${main}_before_$stamp" | tr TZ tz; }
+aside_name() { echo "${main}_given_up_$stamp" | tr TZ tz; }
+# As the versions before named it.
+older_name() { echo "${main}_before_$stamp" | tr TZ tz; }
 
 may_begin() {
     test -e "$root/compose.yaml" || fail "this host has no Infisical for itself that could be moved"
@@ -94,7 +96,9 @@ end() {
     switched)
         without_containers
         find_database
-        drop_empty "$(aside_name)"
+        drop_empty "$(aside_name)" >/dev/null
+        drop_empty "$(older_name)"
+        forget_given_up
         echo "volume infisical_postgres"
         echo "$here/compose.yaml"
         ;;

@@ -10,15 +10,17 @@
 #                                       aside; phase swapped
 #   upgrade-cluster.sh roll             from here on the new version may run on the data that are
 #                                       there; phase swapped
+#   upgrade-cluster.sh exchanged        prints "yes" where other data may have taken their place
 #   upgrade-cluster.sh back             the old data are in their place, as far as they were moved;
-#                                       phase backing, then back
+#                                       phase backing, then back; prints what databases.sh calls
+#                                       given up
 #   upgrade-cluster.sh keep             the dump of the release stays though the old data are back, for
 #                                       secrets are gone that are in it
 #   upgrade-cluster.sh revert           the old version can't use the data that are there any more:
-#                                       those of the release take their place, which move aside, and
-#                                       it prints where to
-#   upgrade-cluster.sh end              drops the old data if the new ones have been proven, and the
-#                                       dump if the old ones are back
+#                                       those of the release take their place, which are given up
+#   upgrade-cluster.sh end              drops the old data if the new ones have been proven, and prints
+#                                       what goes and what stays of what was given up before; drops
+#                                       the dump if the old ones are back
 . ./databases.sh
 . ./changing.sh
 
@@ -32,6 +34,7 @@ pause() {
 
 swap() {
     current
+    : | store "$here/exchanged"
     enter swapping
     without_replicas
     exchange "$(aside_name)"
@@ -45,20 +48,30 @@ roll() {
     enter swapped
 }
 
+exchanged() { test ! -e "$here/exchanged" || echo yes; }
+
 back() {
     current
+    was=$phase
     case $phase in
     begun | paused) ;;
+    proven) fail "what was changed is proven: there is no way back but to change it again" ;;
     *)
-        enter backing
         keep_logs "$of_release/failed.log" || true
-        take_back "$(aside_name)"
+        if [ "$phase" != backing ] && [ "$phase" != back ] && [ -e "$here/exchanged" ]; then
+            # What runs on a node that does not stop it is kept out by the database.
+            (without_replicas) || true
+            count_writes "$(stat --format %Y "$here/state")"
+        fi
+        enter backing
+        take_back "$(aside_name)" "$stamp"
         ;;
     esac
     test ! -e "$of_release/workspace.json" ||
         store "$root/workspace.json" <"$of_release/workspace.json"
     echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $target" | store "$of_release/failed" || true
     enter back
+    case $was in begun | paused) ;; *) given_up "$stamp" ;; esac
 }
 
 keep() {
@@ -66,15 +79,16 @@ keep() {
     echo "$target" | store "$of_release/kept"
 }
 
-# Those that move aside hold what was written since the dump.
 revert() {
     current
     find_database
-    given_up="${main}_before_$(date -u +%Y%m%dt%H%M%Sz)"
     without_replicas
-    exchange "$given_up"
+    # All that was written since the change began is in them alone.
+    count_writes "$(date --date "$(echo "$stamp" |
+        sed 's/\(....\)\(..\)\(..\)T\(..\)\(..\)/\1-\2-\3T\4:\5:/')" +%s)"
+    exchange "$(free_name "$stamp")" "$(noted)"
     empty_redis
-    echo "$given_up"
+    given_up "$stamp"
 }
 
 end() {
@@ -84,12 +98,13 @@ end() {
     swapped | proven)
         enter proven
         drop "$(aside_name)"
+        forget_given_up
         ;;
     back) test -e "$of_release/kept" || rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
     *) fail "the change of version is $phase, and has no end yet" ;;
     esac
     drop "$new"
-    rm -rf "$here/fetched" "$of_release/listed" "$of_release/tags"
+    rm -rf "$here/fetched" "$here/writes" "$here/exchanged" "$of_release/listed" "$of_release/tags"
     rm -f "$here/state"
 }
 

@@ -15,21 +15,43 @@ statement() {
     case $* in
     SELECT\ 1\ FROM\ pg_stat_replication*) test -e "$HOST/alone" || echo 1 ;;
     SELECT\ 1\ FROM\ pg_database*) test ! -e "$8" || echo 1 ;;
-    SELECT\ datname*)
+    SELECT\ datname*infisical*before*)
+        for own; do :; done
         for each in infisical_before_*; do
-            test "$each" = "${12}" || echo "$each"
+            test ! -e "$each" || test "$each" = "$own" || echo "$each|$(commented "$each" t)"
         done
         ;;
+    SELECT\ datname*)
+        pattern=$(echo "${12}" | tr -d '\\')
+        for each in ${pattern%\%}*; do
+            test ! -e "$each" || echo "$each|$(commented "$each")"
+        done
+        ;;
+    COMMENT\ ON\ DATABASE*)
+        name=$4
+        shift 5
+        echo "$*" >"../comments/$name"
+        ;;
+    SELECT\ format*string_agg*) test ! -e "$HOST/mute" && echo 42 ;;
     CREATE\ DATABASE*) : >"$3" ;;
-    DROP\ DATABASE*) /bin/rm -f "$5" "../closed/$5" ;;
+    DROP\ DATABASE*) /bin/rm -f "$5" "../closed/$5" "../comments/$5" ;;
     *RENAME\ TO*)
         test -e "$3" && test ! -e "$6" || exit 1
         /bin/mv "$3" "$6"
-        test ! -e "../closed/$3" || /bin/mv "../closed/$3" "../closed/$6"
+        for place in closed comments; do
+            test ! -e "../$place/$3" || /bin/mv "../$place/$3" "../$place/$6"
+        done
         ;;
     *ALLOW_CONNECTIONS\ true) /bin/rm -f "../closed/$3" ;;
     *ALLOW_CONNECTIONS\ false) : >"../closed/$3" ;;
     esac
+}
+
+# What a database is commented with; with a second argument, whether it is so by a restore.
+commented() {
+    said=$(cat "../comments/$1" 2>/dev/null || echo "unknown unknown")
+    test "${2-}" || { echo "$said"; return; }
+    test "$said" != "replaced by a restore that was proven" || echo t
 }
 
 psql() {
@@ -75,6 +97,11 @@ class PlayedNode(PlayedHost):
         """The databases that take no connections."""
         return " ".join(each.name for each in (self.directory / "closed").iterdir())
 
+    def given_up(self) -> dict[str, str]:
+        """What is in each database that was given up, by its name."""
+        found = self.databases().items()
+        return {name: text for name, text in found if name.startswith("infisical_given_up_")}
+
     def deaths_of(self, *steps: tuple[str, ...]) -> list["PlayedNode"]:
         """As `deaths`, of a node."""
         return [PlayedNode(each.directory, self._programs) for each in self.deaths(*steps)]
@@ -86,7 +113,7 @@ def played_node(directory: Path, **databases: str) -> PlayedNode:
     programs = directory / "programs"
     (programs / "docker").write_text(_DOCKER)
     node = PlayedNode(host.directory, programs)
-    for place in ("databases", "closed"):
+    for place in ("databases", "closed", "comments"):
         (host.directory / place).mkdir()
     for name, content in databases.items():
         node.write(f"/databases/{name}", content)

@@ -76,7 +76,8 @@ case "$1 $2" in
     esac
     ;;
 "exec --interactive")
-    cat >/dev/null
+    # What a cluster's databases are asked for is nothing that is counted.
+    ! grep -q "given.*up" || exit 0
     test ! -e "$HOST/mute" || exit 1
     echo 42
     ;;

@@ -1,5 +1,6 @@
 """upgrade-cluster.sh killed after each of its effects: the data are in one place or the other."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.played_cluster import PlayedNode, played_node
 _STATE = "/var/lib/infisical-upgrade/state"
 _RELEASE = "20261125T101112Z-v0.165.16"
 _OLD = "infisical_before_20261125t101112z"
+_GIVEN_UP = "infisical_given_up_20261125t101112z"
 _NEW = "infisical_restoring"
 _BEGIN = ("upgrade-cluster", "begin", _RELEASE, "infisical/infisical:v0.166.0")
 _PAUSE, _LOAD = ("upgrade-cluster", "pause"), ("upgrade-cluster", "load")
@@ -33,27 +35,50 @@ def node(tmp_path: Path) -> PlayedNode:
 
 
 def _is_as_before(node: PlayedNode) -> None:
-    assert node.databases() == {"infisical": "old"}
+    databases = node.databases()
+    assert databases["infisical"].startswith("old")
+    assert databases.keys() - {_GIVEN_UP} == {"infisical"}
     assert node.closed() == ""
     assert node.read("/etc/infisical/workspace.json") == "old"
     assert node.read(_STATE) is None
 
 
-def test_a_change_with_other_data_that_is_killed_is_undone(node: PlayedNode) -> None:
+def _write(node: PlayedNode) -> bool:
+    """Have whatever serves acknowledge a write; whether the database takes any."""
+    if "infisical" in node.closed().split():
+        return False
+    node.write("/databases/infisical", f"{node.databases()['infisical']} and a write")
+    return True
+
+
+def test_a_change_with_other_data_that_is_killed_is_undone_and_loses_no_write(
+    node: PlayedNode,
+) -> None:
     deaths = node.deaths_of(_PAUSE, _LOAD, _SWAP)
     assert deaths[-1].databases() == {"infisical": "new", _OLD: "old"}
     assert (deaths[-1].read(_STATE) or "").split()[1] == "swapped"
     for each in deaths:
-        each.ok(_BACK, _END)
+        wrote = _write(each)
+        done = each.run(*_BACK)
+        assert done.returncode == 0, done.stderr
+        each.ok(_END)
         _is_as_before(each)
+        if wrote:
+            found = each.databases().items()
+            (where,) = (name for name, text in found if text.endswith("and a write"))
+            assert where == "infisical" or f"given-up {where} " in done.stdout
 
 
-def test_a_way_back_that_is_killed_is_gone_to_its_end(node: PlayedNode) -> None:
+def test_a_way_back_that_is_killed_is_gone_to_its_end_and_loses_no_write(node: PlayedNode) -> None:
     node.ok(_PAUSE, _LOAD, _SWAP)
+    _write(node)
     for each in node.deaths_of(_BACK, _END):
+        again = _write(each)
         if each.read(_STATE):
             each.ok(_BACK, _END)
         _is_as_before(each)
+        written = [text.count("and a write") for text in each.databases().values()]
+        assert sum(written) == 1 + again
         assert "a line of its log" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
 
 
@@ -73,11 +98,72 @@ def test_a_roll_out_stops_nobody_and_leaves_the_data(node: PlayedNode) -> None:
     assert node.read(f"{RELEASES}/{_RELEASE}/snapshot/database.dump") == "old"
 
 
-def test_data_that_the_old_version_can_not_use_move_aside(node: PlayedNode) -> None:
+def test_data_that_the_old_version_can_not_use_are_given_up(node: PlayedNode) -> None:
     node.ok(_ROLL, _BACK, _LOAD)
-    (aside,) = node.run(*_REVERT).stdout.split()
+    said = node.run(*_REVERT).stdout
+    assert said == f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z 42 id\n"
+    # A run that died here asks again.
+    assert node.run(*_BACK).stdout == said
     node.ok(_END)
-    assert node.databases() == {"infisical": "new", aside: "old"}
+    assert node.databases() == {"infisical": "new", _GIVEN_UP: "old"}
+
+
+@pytest.mark.parametrize(("mute", "writes"), [(False, "42"), (True, "unknown")])
+def test_what_was_written_since_is_counted_where_it_can_be(
+    node: PlayedNode, mute: bool, writes: str
+) -> None:
+    node.ok(_PAUSE, _LOAD, _SWAP)
+    if mute:
+        node.write("/mute", "")
+    said = node.run(*_BACK).stdout
+    assert re.fullmatch(rf"given-up {_GIVEN_UP} 20\d\d-\S+Z {writes} id\n", said)
+    # The way back that is taken up again tells of it too.
+    assert node.run(*_BACK).stdout == said
+
+
+@pytest.mark.parametrize("phase", ["backing", "back"])
+def test_a_way_back_begun_by_the_version_before_is_gone_to_its_end(
+    node: PlayedNode, phase: str
+) -> None:
+    """It had dropped the database, and was about to rename the old one."""
+    node.ok(_PAUSE, _LOAD, _SWAP)
+    node.remove("/var/lib/infisical-upgrade/exchanged")
+    node.write(_STATE, f"{_RELEASE} {phase} infisical/infisical:v0.166.0\n")
+    node.remove("/databases/infisical")
+    node.ok(_BACK, _END)
+    _is_as_before(node)
+    assert node.given_up() == {}
+
+
+def test_what_is_proven_has_no_way_back(node: PlayedNode) -> None:
+    node.ok(_PAUSE, _LOAD, _SWAP)
+    node.write(_STATE, f"{_RELEASE} proven infisical/infisical:v0.166.0\n")
+    done = node.run(*_BACK)
+    assert (done.returncode, "no way back" in done.stderr) == (1, True)
+    assert node.databases()["infisical"] == "new"
+
+
+def test_the_next_proven_change_ends_what_nobody_has_written_to(node: PlayedNode) -> None:
+    for name, note in {"0": "2026 0 image", "some": "2026 3 image"}.items():
+        node.write(f"/databases/infisical_given_up_{name}", name)
+        node.write(f"/comments/infisical_given_up_{name}", note)
+    node.write("/databases/infisical_given_up_x", "of nobody knows what")
+    node.ok(_ROLL)
+    assert node.run(*_END).stdout.splitlines() == [
+        "removed infisical_given_up_0",
+        "given-up infisical_given_up_some 2026 3 image",
+        "given-up infisical_given_up_x unknown unknown",
+    ]
+    assert node.given_up().keys() == {f"infisical_given_up_{each}" for each in ("some", "x")}
+
+
+def test_a_change_of_the_data_is_known_while_it_is_under_way(node: PlayedNode) -> None:
+    exchanged = ("upgrade-cluster", "exchanged")
+    assert node.run(*exchanged).stdout == ""
+    node.ok(_PAUSE, _LOAD, _SWAP)
+    assert node.run(*exchanged).stdout == "yes\n"
+    node.ok(_END, _BEGIN)
+    assert node.run(*exchanged).stdout == ""
 
 
 def test_a_dump_that_has_what_is_gone_outlives_the_way_back(node: PlayedNode) -> None:
