@@ -3,10 +3,15 @@
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.operations import edge
 from infisical_iac.operations.ingress import served
 
 
 @deploy("Ingress")
 def ingress(known: Preflight) -> None:
-    """See that the certificate is served; the containers and their files are the stack's."""
+    """See that the edge is open and the certificate served.
+
+    The containers and their files are the stack's.
+    """
+    edge.opened(name="Let everybody in")
     served(settings=known.settings, name="Serve a certificate for the site's address")

@@ -64,6 +64,7 @@ def exchange(known: Preflight, source: Source) -> None:
         proof.proven(
             desired=known.workspace,
             settings=known.settings,
+            cluster=known.cluster,
             name="Prove that people and machines get in",
         )
 

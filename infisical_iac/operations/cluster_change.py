@@ -2,7 +2,7 @@
 
 Infisical serves all the while, so what is written meanwhile stays where the old version can use
 the data afterwards. Where it can't, for the new one has changed the database too far, a dump of
-before takes their place; those data move aside, so that even then nothing is lost.
+before takes their place; those data are given up, which is not to lose them.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from infisical_iac.facts.stack import Stack
 from infisical_iac.operations import (
     changeover,
     cluster_rollout,
+    edge,
     gate,
     nodes,
     releases,
@@ -27,6 +28,7 @@ from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.gate import Unusable
 from infisical_iac.recovery import manifest
 from infisical_iac.settings import Settings
+from infisical_iac.upgrade import given_up
 from infisical_iac.upgrade.path import Images, UpgradeError
 from infisical_iac.upgrade.release import Release, Unfinished
 
@@ -97,8 +99,7 @@ def made(change: Change, site: Site, project: str) -> list[str]:
     with under_way.or_back():
         under_way.swap(change.data)
         told = under_way.prove(same_data=change.data is None)
-    under_way.end()
-    return told
+    return [*told, *under_way.end()]
 
 
 def recover(unfinished: Unfinished, site: Site, project: str) -> str:
@@ -127,6 +128,7 @@ class _OnCluster(Changeover):
         self.dump(pausing=data is not None)
         if data:
             self.load_beside(data)
+            edge.close_all(self.settings, self.site.cluster)
             self.step("swap", doing="put the new data in place")
         else:
             self.step("roll", doing="begin the roll-out")
@@ -139,13 +141,24 @@ class _OnCluster(Changeover):
         return self._passed(same_data=same_data)
 
     def close(self) -> None:
-        """Close nothing, for Infisical goes on serving."""
+        """Close every node's edge where the data have changed places.
+
+        Else Infisical goes on serving, and what is written stays.
+        """
+        if self._exchanged():
+            edge.close_all(self.settings, self.site.cluster)
 
     def open_(self) -> None:
-        """Open nothing, for nothing was closed."""
+        edge.open_all(self.site.cluster)
+
+    def _exchanged(self) -> bool:
+        """Whether other data may have taken the place of those that were there."""
+        return bool(
+            self.step("exchanged", doing="see whether the data have changed places").strip()
+        )
 
     def back(self) -> str:
-        self.step("back", doing="bring the old data back")
+        said = self.step("back", doing="bring the old data back")
         self._roll_out(self.was)
         port = self.settings.http_port
         try:
@@ -156,21 +169,23 @@ class _OnCluster(Changeover):
             # A migration may have deleted what is in there.
             self.step("keep", doing="keep the dump of before")
             told.append(f"the data of before are kept as the release {self.unfinished.release}")
-        return f"with all data ({'; '.join(told)})" if told else "with all data"
+        kept = given_up.parse(said.splitlines())
+        then = f" of {kept[0].since}" if kept and kept[0].since else ""
+        return given_up.data(kept, f"{then} ({'; '.join(told)})" if told else then)
 
     def _revert(self, reason: Unusable) -> str:
         """Put the data of before in the place of those that the old version can't use."""
         logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
         then = self.take(self.unfinished.release)
         manifest.refuse_difference(then, self.load())
-        aside = self.step("revert", doing="put the data of before in place").strip()
+        said = self.step("revert", doing="put the data of before in place")
         self._roll_out(self.was)
         if not session.api(self.settings.http_port).answers():
             raise UpgradeError("the API does not answer")
+        told = "; ".join(each.told() for each in given_up.parse(said.splitlines()))
         return (
             f"with the data of {then.at}, for the new one had changed them so that it could not "
-            f"use them any more ({reason}); those, with what was written since, are in the "
-            f"database {aside}"
+            f"use them any more ({reason}); {told} ({given_up.HELP})"
         )
 
     def _roll_out(self, image: str) -> None:
@@ -178,5 +193,11 @@ class _OnCluster(Changeover):
         cluster_rollout.roll_out(replace(self.site, settings=with_image(self.settings, image)))
 
     def _passed(self, *, same_data: bool) -> list[str]:
-        port = self.settings.http_port
-        return gate.passed(self.settings, self.project, self.before, port=port, same_data=same_data)
+        return gate.passed(
+            self.settings,
+            self.project,
+            self.before,
+            port=self.settings.http_port,
+            same_data=same_data,
+            opening=self.open_ if self._exchanged() else None,
+        )

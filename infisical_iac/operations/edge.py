@@ -1,17 +1,26 @@
 """The edge of the current host: closed while a change is checked, and open once it has passed."""
 
 import shlex
+from collections.abc import Callable
 
+from pyinfra import logger
+from pyinfra.context import host
+
+from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.connection import LOST, lost
+from infisical_iac.errors import UserError
+from infisical_iac.facts.files import Paths
 from infisical_iac.ingress.maintenance import MARKER, TEXT
-from infisical_iac.operations import ingress
+from infisical_iac.operations import ingress, journal, nodes
 from infisical_iac.operations.ingress import CADDYFILE, DIRECTORY
 from infisical_iac.operations.remote import CommandFailed, run
+from infisical_iac.operations.telling import Commands, shared, step, telling_operation
 from infisical_iac.settings import Settings
 
 _FILE = f"{DIRECTORY}/{MARKER}"
 # No retries of curl's: it would wait for the 503 to end.
 _ASK = """\
-for attempt in 1 2 3 4 5 6 7; do
+for attempt in $(seq {attempts}); do
     test "$(curl --noproxy '*' --silent --max-time 10 {url})" != {text} || exit 0
     sleep 2
 done
@@ -39,6 +48,52 @@ def close(settings: Settings) -> None:
         ingress.bring(settings)
 
 
+def close_all(settings: Settings, cluster: Cluster) -> None:
+    """Close the edge of every connected node. Raises CommandFailed, with all closed that can be."""
+    if failed := _on_each(cluster, lambda: close(settings)):
+        raise CommandFailed(f"could not close the edge of every node: {'; '.join(failed)}")
+
+
+def open_all(cluster: Cluster) -> None:
+    """Let everybody in again by every connected node.
+
+    A node that has failed meanwhile is reported, and is opened by the next run. Raises
+    CommandFailed where no node could be opened.
+    """
+    failed = _on_each(cluster, open_)
+    for each in failed:
+        logger.warning(f"{host.print_prefix}The next run opens the edge of a node: {each}")
+    if len(failed) == len(cluster.connected):
+        raise CommandFailed(f"could not open the edge of any node: {'; '.join(failed)}")
+
+
+def _on_each(cluster: Cluster, do: Callable[[], None]) -> list[str]:
+    """Do it on every connected node; what failed, with the node's name."""
+    failed = []
+    for node in cluster.connected:
+        with nodes.on(node.name):
+            try:
+                do()
+            except UserError as error:
+                failed.append(f"{node.name}: {error}")
+            except LOST as error:
+                failed.append(lost(host, error))
+    return failed
+
+
+@telling_operation
+def opened() -> Commands:
+    """Open the edge of the current host, once no change is under way any more.
+
+    One that was closed on a cluster's node which then could not be reached is closed still.
+    """
+    if _FILE not in shared(Paths, paths=[_FILE]):
+        host.noop("the edge is open")
+        return
+    journal.item("~", "edge", "closed → open")
+    yield step(open_)
+
+
 def open_() -> None:
     """Let everybody in again. Raises CommandFailed."""
     run(
@@ -47,10 +102,11 @@ def open_() -> None:
     )
 
 
-def answers_closed(url: str) -> bool:
+def answers_closed(url: str, attempts: int) -> bool:
     """Whether the host reaches its closed edge by the public address: its name, TLS and Caddy."""
+    ask = _ASK.format(url=shlex.quote(url), text=shlex.quote(TEXT), attempts=attempts)
     try:
-        run(_ASK.format(url=shlex.quote(url), text=shlex.quote(TEXT)), doing=f"reach {url}")
+        run(ask, doing=f"reach {url}")
     except CommandFailed:
         return False
     return True

@@ -283,11 +283,13 @@ def outside(
     url = settings.site_url
     told = _not_asked(url, then)
     asked = url.startswith("https:") and not told
+    # A balancer takes a while to see that a node is well again.
+    attempts = 30 if settings.balancer_address else 7
     if opening:
-        if asked and edge.is_ours(settings) and not edge.answers_closed(url):
+        if asked and edge.is_ours(settings) and not edge.answers_closed(url, attempts):
             raise GateError(f"{url} does not lead to the closed Caddy of this deployment any more")
         opening()
-    if asked and not public(url, retries=6):
+    if asked and not public(url, retries=attempts - 1):
         raise GateError(f"{url} does not answer any more, as it did before")
     return told
 

@@ -9,6 +9,7 @@ from infisical_iac.api import contents, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
+from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.operations import edge, gate, journal, recovery, restore, session, snapshot
 from infisical_iac.operations.gate import Before
 from infisical_iac.operations.restore import DIRECTORY, PROJECT, RestoreError, latest
@@ -28,7 +29,7 @@ def succeeded() -> bool:
 
 
 @telling_operation
-def proven(*, desired: Workspace, settings: Settings) -> Commands:
+def proven(*, desired: Workspace, settings: Settings, cluster: Cluster | None = None) -> Commands:
     """Log in as administrator and as deployer, read canary and sample, and end the restore.
 
     The edge is opened then. Tells what the restore has turned back. Raises RestoreError where the
@@ -36,10 +37,10 @@ def proven(*, desired: Workspace, settings: Settings) -> Commands:
     it was made, and GateError for a public address that answered before and does not any more; the
     restore has not ended then, and can be undone.
     """
-    yield step(_prove, desired, settings)
+    yield step(_prove, desired, settings, cluster)
 
 
-def _prove(desired: Workspace, settings: Settings) -> None:
+def _prove(desired: Workspace, settings: Settings, cluster: Cluster | None) -> None:
     port = settings.http_port
     admin = _administrator(port)
     deployer = _deployer(port)
@@ -50,10 +51,11 @@ def _prove(desired: Workspace, settings: Settings) -> None:
     told += _services(desired, port)
     told += _turned(client, admin, desired.project.slug)
     snapshot.clean(DIRECTORY, PROJECT)
+    opening = partial(edge.open_all, cluster) if cluster else edge.open_
     if latest().public:
-        gate.outside(settings, Before({}, public=True), edge.open_)
+        gate.outside(settings, Before({}, public=True), opening)
     else:
-        edge.open_()
+        opening()
     kept = restore.do("end", doing="end the restore").splitlines()
     _proven.add(host.name)
     journal.current().shown += [*told, *_aside(kept)]

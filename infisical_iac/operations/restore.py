@@ -141,7 +141,10 @@ def _restore_on_cluster(source: Source, site: Site, project: str) -> None:
     def load() -> dict[str, int]:
         return snapshot.rows(do("load", doing="load the snapshot").splitlines())
 
-    _exchange(source, site.settings, project, load)
+    def close() -> None:
+        edge.close_all(site.settings, site.cluster)
+
+    _exchange(source, site.settings, project, load, close=close)
     cluster_rollout.roll_out(site)
 
 

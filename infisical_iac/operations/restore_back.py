@@ -33,9 +33,9 @@ def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
         restore_keys.complete(admin_email, keys.OF_A_CLUSTER if site else "")
     # One that was killed on its way back does not tell any more how far it had come.
     touched = phase in ("data", "backing", "back")
-    if site:
-        return _on_cluster(site, touched=touched)
     kept = "".join(f" {each}" for each in given_up.kept(said.splitlines()))
+    if site:
+        return f"{_on_cluster(site, touched=touched)}{kept}"
     there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
     if touched and there:
         run(script("stack", "up"), doing="bring the containers up")
@@ -49,6 +49,7 @@ def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
 def _on_cluster(site: Site, *, touched: bool) -> str:
     if touched:
         cluster_rollout.roll_out(site)
+    edge.open_all(site.cluster)
     _forget()
     return "The old data are back and serve." if touched else "The data were not touched."
 

@@ -1,6 +1,7 @@
 # What the scripts share that let other data of PostgreSQL take the place of those that are there.
 . ./alone.sh
 . ./secrecy.sh
+. ./writes.sh
 main=infisical_postgres
 
 containers() { docker ps --all --quiet --filter "label=$project"; }
@@ -29,7 +30,11 @@ holds() {
 }
 
 # In one step, so that they are in one place or in the other.
-move() { mv --no-target-directory "$(place "$1")" "$(place "$2")"; }
+move() {
+    moved=$(place "$1") to=$(place "$2")
+    mv --no-target-directory "$moved" "$to"
+    sync "$(dirname "$moved")" "$(dirname "$to")"
+}
 
 # The data move aside, into the volume $1, which gets the labels that follow.
 put_aside() {
@@ -109,26 +114,10 @@ writes_since() {
     elif counted=$(questions "$2" | timeout 60 docker exec --interactive "$(of_service postgres)" \
         psql --no-psqlrc --username infisical --dbname infisical --quiet --tuples-only --no-align \
         --set ON_ERROR_STOP=1 2>/dev/null) && [ -n "$counted" ]; then
-        echo "$counted" | awk '{ all += $1 } END { print all }'
+        echo "$counted" | total
     else
         echo unknown
     fi
-}
-
-# Of all tables but those that are written to by reading: by logins, and by the log of it. A secret
-# has a version for each time that it was written, but none for its end.
-questions() {
-    sed "s/SINCE/$1/" <<'SQL'
-SELECT format('SELECT count(*) FROM %I WHERE %s', table_name,
-    string_agg(format('%I > ''SINCE''', column_name), ' OR '))
-FROM information_schema.columns
-WHERE table_schema = 'public' AND data_type LIKE 'timestamp%'
-    AND column_name IN ('createdAt', 'updatedAt', 'created_at', 'updated_at')
-    AND table_name !~ '^(audit_log|auth_token|identity_access_token|secrets_v2$|infisical_migrations)'
-GROUP BY table_name
-\gexec
-SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'secrets_v2';
-SQL
 }
 
 # Redis holds queues and caches: of another state they are worth nothing.

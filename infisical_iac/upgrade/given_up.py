@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 HELP = 'docs/upgrade.md, "Data that were given up", says how to read them'
+# What the volumes of single hosts begin with, as no database of a cluster does.
+_VOLUMES = "infisical_postgres"
 
 
 class GivenUp(NamedTuple):
@@ -14,14 +16,17 @@ class GivenUp(NamedTuple):
         since: when they took that place, as a UTC timestamp; empty where that is not known.
         writes: how much was written to them since then; None where it could not be counted.
         images: those of Infisical and PostgreSQL that ran on them, empty where not known.
-        kind: what `name` is of, for people.
     """
 
     name: str
     since: str = ""
     writes: int | None = None
     images: tuple[str, ...] = ()
-    kind: str = "Docker volume"
+
+    @property
+    def kind(self) -> str:
+        """What `name` is of, for people."""
+        return "Docker volume" if self.name.startswith(_VOLUMES) else "database"
 
     @property
     def is_needed(self) -> bool:
@@ -44,17 +49,17 @@ class GivenUp(NamedTuple):
         return f"{self.counted} {verb} in the {self.kind} {self.name}"
 
 
-def parse(lines: Iterable[str], kind: str = "Docker volume") -> list[GivenUp]:
+def parse(lines: Iterable[str]) -> list[GivenUp]:
     """The data that the lines `given-up <name> <since> <writes> <images>` of a script tell of."""
     found = []
     for line in lines:
         match line.split():
             case ["given-up", name]:
-                found.append(GivenUp(name, kind=kind))
+                found.append(GivenUp(name))
             case ["given-up", name, since, writes, *images]:
                 number = int(writes) if writes.isdecimal() else None
                 known = "" if since == "unknown" else since
-                found.append(GivenUp(name, known, number, tuple(images), kind))
+                found.append(GivenUp(name, known, number, tuple(images)))
     return found
 
 
@@ -64,9 +69,9 @@ def data(found: Iterable[GivenUp], then: str = "") -> str:
     return f"with all data{then}" + (f"; {told} ({HELP})" if told else "")
 
 
-def kept(lines: Iterable[str], kind: str = "Docker volume") -> list[str]:
+def kept(lines: Iterable[str]) -> list[str]:
     """Sentences on where what was given up is, for a way back that has been gone."""
-    return [f"Kept: {each.told()}; {HELP}." for each in parse(lines, kind)]
+    return [f"Kept: {each.told()}; {HELP}." for each in parse(lines)]
 
 
 def after_proof(lines: Iterable[str]) -> list[str]:

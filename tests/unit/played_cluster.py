@@ -97,7 +97,7 @@ class PlayedNode(PlayedHost):
         """The databases that take no connections."""
         return " ".join(each.name for each in (self.directory / "closed").iterdir())
 
-    def given_up(self) -> dict[str, str]:
+    def databases_given_up(self) -> dict[str, str]:
         """What is in each database that was given up, by its name."""
         found = self.databases().items()
         return {name: text for name, text in found if name.startswith("infisical_given_up_")}

@@ -1,6 +1,6 @@
 """The steps of a change of version on a cluster, with a lead that only notes them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -8,6 +8,7 @@ from infisical_iac.operations import (
     changeover,
     cluster_change,
     cluster_rollout,
+    edge,
     gate,
     releases,
     session,
@@ -26,6 +27,8 @@ from tests.unit.clusters import settings, site
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
 _WAS = Images(_OLD, "ghcr.io/zalando/spilo-17:4.0-p2")
 _THEN = Manifest("2026-11-25T10:00:00Z", "node-1", "v0.165.16", "17.6", "key", {"projects": 2})
+_REVERTED = "given-up infisical_given_up_x 2026-11-25T10:11:12Z 3 image\n"
+_GIVEN_UP = "given-up infisical_given_up_y 2026-11-25T10:12:00Z 30 image\n"
 _RELEASE = Release("20261125T101112Z-v0.165.16", {"infisical": _OLD}, {}, _THEN)
 
 
@@ -36,26 +39,37 @@ class _Lead:
         self.steps: list[str] = []
         self.failing: list[str] = []
         self.deleted: list[str] = []
+        self.exchanged = False
+        self.given_up = ""
 
     def _note(self, step: str) -> None:
         self.steps.append(step)
         if step in self.failing:
             self.failing.remove(step)
-            raise {"gate": GateError, "use": Unusable}.get(step, RolloutError)(f"{step} fails")
+            raise {"gate": GateError, "public": GateError, "use": Unusable}.get(step, RolloutError)(
+                f"{step} fails"
+            )
 
     def script(self, name: str, *arguments: str) -> str:
         return arguments[0] if name == "upgrade-cluster" else name
 
     def run(self, command: str, *, doing: str) -> str:
+        if command == "exchanged":
+            return "yes\n" if self.exchanged or "swap" in self.steps else ""
         self._note(command)
-        said = {"load": "projects 2", "revert": "infisical_before_x"}
+        said = {"load": "projects 2", "revert": _REVERTED, "back": self.given_up}
         return said.get(command, "")
 
     def roll_out(self, site: Site) -> None:
         self._note(f"roll out {site.settings.infisical_version}")
 
-    def passed(self, *_: object, **__: object) -> list[str]:
+    def passed(
+        self, *_: object, opening: Callable[[], None] | None = None, **__: object
+    ) -> list[str]:
         self._note("gate")
+        if opening:
+            opening()
+            self._note("public")
         return ["Read as before: 1 secret."]
 
     def usable(self, *_: object, **__: object) -> tuple[list[str], bool]:
@@ -73,6 +87,8 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
         monkeypatch.setattr(module, "host", _Quiet())
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
     monkeypatch.setattr(cluster_rollout, "roll_out", made.roll_out)
+    monkeypatch.setattr(edge, "close_all", lambda *_: made._note("close"))
+    monkeypatch.setattr(edge, "open_all", lambda _: made._note("open"))
     monkeypatch.setattr(releases, "step", lambda *_, **__: "")
     monkeypatch.setattr(releases, "let_go", lambda *_: None)
     monkeypatch.setattr(releases, "kept", lambda: [_RELEASE])
@@ -102,29 +118,32 @@ def _upgrade() -> list[str]:
 
 
 _UP = ["begin", "backup-dump", "roll", "roll out v0.166.0"]
+_END = ["open", "end"]
+_SWAPPED = ["begin", "pause", "backup-dump", "load", "close", "swap"]
 _BACK = ["back", "roll out v0.165.16", "use"]
 
 
 def test_an_upgrade_stops_nobody_and_is_proven(lead: _Lead) -> None:
     assert _upgrade() == ["Read as before: 1 secret."]
-    assert lead.steps == [*_UP, "gate", "end"]
+    assert lead.steps == [*_UP, "gate", *_END]
 
 
 def test_a_version_that_never_gets_healthy_costs_no_data(lead: _Lead) -> None:
     lead.failing = ["roll out v0.166.0"]
     with pytest.raises(ChangeFailed, match=r"v0\.165\.16 serves again with all data; see"):
         _upgrade()
-    assert lead.steps == [*_UP, *_BACK, "end"]
+    assert lead.steps == [*_UP, *_BACK, *_END]
 
 
 def test_data_that_the_old_version_can_not_use_any_more_give_way_to_the_dump(lead: _Lead) -> None:
     lead.failing = ["gate", "use"]
     with pytest.raises(
         ChangeFailed,
-        match=f"with the data of {_THEN.at}.*written since, are in the database infisical_before_x",
+        match=f"with the data of {_THEN.at}.*3 writes since .* are in the database "
+        "infisical_given_up_x",
     ):
         _upgrade()
-    revert = ["load", "revert", "roll out v0.165.16", "end"]
+    revert = ["load", "revert", "roll out v0.165.16", *_END]
     assert lead.steps == [*_UP, "gate", *_BACK, *revert]
 
 
@@ -132,7 +151,7 @@ def test_a_gate_that_fails_beside_usable_data_reverts_nothing(lead: _Lead) -> No
     lead.failing = ["gate"]
     with pytest.raises(ChangeFailed, match=r"v0\.165\.16 serves again with all data; see"):
         _upgrade()
-    assert lead.steps == [*_UP, "gate", *_BACK, "end"]
+    assert lead.steps == [*_UP, "gate", *_BACK, *_END]
 
 
 def test_secrets_that_are_gone_revert_nothing_and_keep_the_dump(lead: _Lead) -> None:
@@ -141,7 +160,7 @@ def test_secrets_that_are_gone_revert_nothing_and_keep_the_dump(lead: _Lead) -> 
     told = r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); see"
     with pytest.raises(ChangeFailed, match=told):
         _upgrade()
-    assert lead.steps == [*_UP, "gate", *_BACK, "keep", "end"]
+    assert lead.steps == [*_UP, "gate", *_BACK, "keep", *_END]
 
 
 def test_data_of_which_nothing_can_be_said_are_left_in_place(lead: _Lead) -> None:
@@ -154,18 +173,42 @@ def test_data_of_which_nothing_can_be_said_are_left_in_place(lead: _Lead) -> Non
 def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> None:
     change = Change(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
     cluster_change.made(change, site(infisical_version="v0.166.0"), "chainalign")
-    dump = ["begin", "pause", "backup-dump", "load", "swap"]
-    assert lead.steps == [*dump, "roll out v0.165.16", "gate", "end"]
+    proof = ["roll out v0.165.16", "gate", "open", "public"]
+    assert lead.steps == [*_SWAPPED, *proof, *_END]
+
+
+@pytest.mark.parametrize("failing", ["roll out v0.165.16", "gate", "public"])
+def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing: str) -> None:
+    """The edge is closed on all nodes from before the swap until the checks have passed."""
+    lead.failing, lead.given_up = [failing], _GIVEN_UP
+    change = Change(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
+    told = (
+        r"v0\.166\.0 serves again with all data of 2026-11-25T10:12:00Z; 30 writes since "
+        r"2026-11-25T10:12:00Z are in the database infisical_given_up_y"
+    )
+    with pytest.raises(ChangeFailed, match=told):
+        cluster_change.made(change, site(infisical_version="v0.166.0"), "chainalign")
+    proof = ["roll out v0.165.16", "gate", "open", "public"]
+    done = proof[: proof.index(failing) + 1]
+    back = ["close", "back", "roll out v0.166.0", "use"]
+    assert lead.steps == [*_SWAPPED, *done, *back, *_END]
+
+
+def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(lead: _Lead) -> None:
+    lead.exchanged = True
+    unfinished = Unfinished(_RELEASE.name, "swapped", _NEW)
+    cluster_change.recover(unfinished, site(), "chainalign")
+    assert lead.steps == ["close", "roll out v0.166.0", "gate", "open", "public", *_END]
 
 
 @pytest.mark.parametrize(
     ("phase", "steps", "told"),
     [
-        ("begun", [*_BACK, "end"], "Infisical v0.165.16 serves again, with all data."),
-        ("swapping", [*_BACK, "end"], "Infisical v0.165.16 serves again, with all data."),
-        ("back", [*_BACK, "end"], "Infisical v0.165.16 serves again, with all data."),
-        ("swapped", ["roll out v0.166.0", "gate", "end"], "Infisical v0.166.0 serves."),
-        ("proven", ["end"], "Infisical v0.166.0 serves."),
+        ("begun", [*_BACK, *_END], "Infisical v0.165.16 serves again, with all data."),
+        ("swapping", [*_BACK, *_END], "Infisical v0.165.16 serves again, with all data."),
+        ("back", [*_BACK, *_END], "Infisical v0.165.16 serves again, with all data."),
+        ("swapped", ["roll out v0.166.0", "gate", *_END], "Infisical v0.166.0 serves."),
+        ("proven", _END, "Infisical v0.166.0 serves."),
     ],
 )
 def test_an_interrupted_change_is_ended_by_its_phase(

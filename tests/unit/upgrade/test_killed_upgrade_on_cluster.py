@@ -132,7 +132,7 @@ def test_a_way_back_begun_by_the_version_before_is_gone_to_its_end(
     node.remove("/databases/infisical")
     node.ok(_BACK, _END)
     _is_as_before(node)
-    assert node.given_up() == {}
+    assert node.databases_given_up() == {}
 
 
 def test_what_is_proven_has_no_way_back(node: PlayedNode) -> None:
@@ -154,7 +154,9 @@ def test_the_next_proven_change_ends_what_nobody_has_written_to(node: PlayedNode
         "given-up infisical_given_up_some 2026 3 image",
         "given-up infisical_given_up_x unknown unknown",
     ]
-    assert node.given_up().keys() == {f"infisical_given_up_{each}" for each in ("some", "x")}
+    assert node.databases_given_up().keys() == {
+        f"infisical_given_up_{each}" for each in ("some", "x")
+    }
 
 
 def test_a_change_of_the_data_is_known_while_it_is_under_way(node: PlayedNode) -> None:

@@ -1,0 +1,166 @@
+"""The edges of a cluster's nodes: closed together, and opened again whatever has failed since."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import paramiko
+import pytest
+
+from infisical_iac.operations import (
+    cluster_rollout,
+    edge,
+    gate,
+    nodes,
+    restore,
+    restore_back,
+    restore_keys,
+    session,
+    snapshot,
+)
+from infisical_iac.operations.remote import CommandFailed
+from infisical_iac.operations.restore import Source
+from infisical_iac.recovery import manifest
+from infisical_iac.recovery.manifest import Manifest
+from tests.unit.clusters import settings, site
+
+
+class _Nodes:
+    """Which nodes are closed; on those that fail, nothing can be done."""
+
+    print_prefix = ""
+
+    def __init__(self) -> None:
+        self.closed: set[str] = set()
+        self.failing: dict[str, Exception] = {}
+        self.warned: list[str] = []
+        self.name = "node-1"
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[None]:
+        self.name = name
+        yield
+        self.name = "node-1"
+
+    def _do(self, change: Callable[[str], None]) -> None:
+        if error := self.failing.get(self.name):
+            raise error
+        change(self.name)
+
+    def close(self, _: object) -> None:
+        self._do(self.closed.add)
+
+    def open(self) -> None:
+        self._do(self.closed.discard)
+
+    def warning(self, text: str) -> None:
+        self.warned.append(text)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> _Nodes:
+    made = _Nodes()
+    monkeypatch.setattr(nodes, "on", made.on)
+    monkeypatch.setattr(edge, "close", made.close)
+    monkeypatch.setattr(edge, "open_", made.open)
+    monkeypatch.setattr(edge, "logger", made)
+    monkeypatch.setattr(edge, "host", made)
+    return made
+
+
+_ALL = {"node-1", "node-2", "node-3"}
+
+
+def test_every_connected_node_is_closed_and_opened(seen: _Nodes) -> None:
+    edge.close_all(settings(), site(away=(2,)).cluster)
+    assert seen.closed == {"node-1", "node-3"}
+    edge.open_all(site().cluster)
+    assert (seen.closed, seen.warned) == (set(), [])
+
+
+def test_a_node_that_can_not_be_closed_is_named_and_the_others_are_closed(seen: _Nodes) -> None:
+    seen.failing = {"node-2": CommandFailed("could not close the edge: no space left")}
+    with pytest.raises(CommandFailed, match=r"every node: node-2: .* no space left$"):
+        edge.close_all(settings(), site().cluster)
+    assert seen.closed == {"node-1", "node-3"}
+
+
+def test_a_node_that_fails_meanwhile_does_not_keep_the_others_closed(seen: _Nodes) -> None:
+    """What has been let in at the others is in service already."""
+    edge.close_all(settings(), site().cluster)
+    seen.failing = {"node-2": paramiko.SSHException()}
+    edge.open_all(site().cluster)
+    assert seen.closed == {"node-2"}
+    (warned,) = seen.warned
+    assert "the connection to node-2 was lost" in warned
+
+
+def test_edges_of_which_none_can_be_opened_are_an_error(seen: _Nodes) -> None:
+    seen.failing = dict.fromkeys(_ALL, OSError())
+    with pytest.raises(CommandFailed, match="could not open the edge of any node"):
+        edge.open_all(site().cluster)
+
+
+_GIVEN_UP = "given-up infisical_given_up_x 2026-11-25T10:12:00Z 3 image\n"
+
+
+class _Restore:
+    """Notes the steps of a restore, with the nodes that are closed meanwhile."""
+
+    def __init__(self, nodes: _Nodes, phase: str) -> None:
+        self.steps: list[tuple[str, set[str]]] = []
+        self._nodes, self._phase = nodes, phase
+
+    def do(self, name: str, *_: str, doing: str) -> str:
+        self.note(name)
+        return {"back": _GIVEN_UP, "load": "projects 2"}.get(name, "")
+
+    def state(self) -> list[str]:
+        return ["20261125T101112Z", self._phase]
+
+    def note(self, name: str) -> None:
+        self.steps.append((name, set(self._nodes.closed)))
+
+
+def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun") -> _Restore:
+    made = _Restore(seen, phase)
+    then = Manifest("2026-11-25T10:00:00Z", "node-1", "v1", "17.6", "key", {"projects": 2})
+    monkeypatch.setattr(restore, "do", made.do)
+    monkeypatch.setattr(restore, "state", made.state)
+    monkeypatch.setattr(restore, "host", seen)
+    monkeypatch.setattr(restore, "logger", _Quiet())
+    monkeypatch.setattr(restore, "_access", lambda _: None)
+    monkeypatch.setattr(snapshot, "fetch", lambda *_: ("key", then))
+    monkeypatch.setattr(snapshot, "clean", lambda *_: None)
+    monkeypatch.setattr(manifest, "refuse", lambda *_, **__: None)
+    monkeypatch.setattr(gate, "public", lambda _: True)
+    monkeypatch.setattr(session, "forget", lambda: None)
+    monkeypatch.setattr(restore_keys, "complete", lambda *_: None)
+    monkeypatch.setattr(cluster_rollout, "roll_out", lambda _: made.note("roll out"))
+    return made
+
+
+class _Quiet:
+    def info(self, _: str) -> None:
+        """Say nothing."""
+
+
+def test_a_restore_lets_nobody_in_from_the_swap_on(
+    seen: _Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = _noting(monkeypatch, seen)
+    restore._restore_on_cluster(Source("latest", ()), site(), "chainalign")
+    assert noted.steps == [("load", set()), ("swap", _ALL), ("roll out", _ALL)]
+
+
+@pytest.mark.parametrize("phase", ["data", "backing", "back"])
+def test_a_restore_that_is_undone_opens_all_nodes_and_names_what_was_written(
+    seen: _Nodes, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    seen.closed = set(_ALL)
+    noted = _noting(monkeypatch, seen, phase)
+    told = restore_back.go_back(admin_email="admin@example.com", timeout=60, site=site())
+    assert told.startswith(
+        "The old data are back and serve. Kept: 3 writes since 2026-11-25T10:12:00Z are in the "
+        "database infisical_given_up_x; docs/upgrade.md"
+    )
+    assert noted.steps == [("back", _ALL), ("roll out", _ALL), ("forget", set())]
