@@ -14,6 +14,19 @@ from .upstream import SIZE, STATUS, Upstream
 if TYPE_CHECKING:
     from pathlib import Path
 
+# What Debian's Caddy does not know.
+_WITHOUT_PROXY_PROTOCOL = (
+    """
+		listener_wrappers {
+			proxy_protocol {
+				timeout 5s
+				allow 10.42.0.254/32
+			}
+			tls
+		}""",
+    "",
+)
+
 
 def test_a_reload_drops_no_open_connection(start_caddy: StartCaddy, upstream: Upstream) -> None:
     caddy = start_caddy()
@@ -53,6 +66,18 @@ def test_a_closed_edge_lets_nobody_in_and_opens_without_a_reload(
     (caddy.home / maintenance.MARKER).unlink()
     assert ask(kept, target).status == before != 503
     assert caddy.plain("/login") == 308
+
+
+def test_a_balancer_goes_on_leading_to_a_closed_edge(
+    start_caddy: StartCaddy, upstream: Upstream
+) -> None:
+    """It would else give up every node, and nobody would be told when to come again."""
+    caddy = start_caddy("", _WITHOUT_PROXY_PROTOCOL, topology="swarm", edge="load-balancer")
+    (caddy.home / maintenance.MARKER).touch()
+    arrived = len(upstream.asked)
+    assert caddy.plain(STATUS) == 200
+    assert (caddy.plain("/login"), caddy.ask(STATUS).status) == (503, 503)
+    assert [target for target, _ in upstream.asked[arrived:]] == [STATUS]
 
 
 def test_a_file_that_is_broken_is_refused_before_it_takes_effect(start_caddy: StartCaddy) -> None:
