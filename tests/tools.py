@@ -24,6 +24,7 @@ _PACKAGES = {
     "testssl.sh": "testssl",
     "caddy": "caddy",
     "nginx-light": "nginx",
+    "haproxy": "haproxy",
     "pebble": "pebble",
     "curl": "curl",
     "openssl": "openssl",
@@ -36,6 +37,7 @@ _SERVICES = {
     "fail2ban": "fail2ban",
     "caddy": "caddy",
     "nginx-light": "nginx",
+    "haproxy": "haproxy",
 }
 # What Debian's packages ask whether they may start a service; 101 says no.
 _POLICY = Path("/usr/sbin/policy-rc.d")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from infisical_iac.facts.machine import MachineState
-from infisical_iac.ingress.paths import FORGEABLE
+from infisical_iac.ingress import paths
 from infisical_iac.rendered import mebibytes, redis_maxmemory_mb, shared
 from infisical_iac.rendering import template
 from infisical_iac.settings import Settings
@@ -90,7 +90,7 @@ def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
         # While one replica takes another's place there is one more.
         "replicas": settings.infisical_replicas + 1,
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
-        "forgeable": FORGEABLE,
+        "paths": paths,
     }
     names = ("haproxy.cfg", "patroni.yml", "redis.sh", "sentinel.sh")
     texts = {name.replace(".", "_"): template(name, **values) for name in names}

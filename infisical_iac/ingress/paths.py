@@ -1,10 +1,25 @@
-"""What is closed to whom, as regular expressions that Caddy and Traefik both read.
+"""What gets through to Infisical: targets, paths, credentials and headers, for every proxy.
 
-A path is matched as the server behind will read it: unescaped, whatever its case. A slash may be
-doubled, and anything may follow: Fastify ends a path at a semicolon, and takes a trailing slash.
+Each regular expression is one that Caddy (RE2), nginx and HAProxy (PCRE) read alike, and that needs
+no quotes in a Caddyfile.
 """
 
 from base64 import b64encode
+
+# A proxy matches the path that it has cleaned and decoded, and passes on the one that was sent;
+# the server behind may end that at a semicolon, decode it again or resolve its dots. So only a path
+# that can be read in one way gets through (RFC 3986, section 6.2.2): no escape stands for a
+# delimiter, a control, a percent sign or what needs none, and no part is empty, or of dots and
+# blanks alone. A query may hold anything.
+_ASCII = r"%(?:2[1246-9a-c]|3[acde]|40|5[bde]|60|7[b-e])"
+_MORE = "%[89ab][0-9a-f]"
+# UTF-8, without the overlong forms by which a dot or a slash was once hidden.
+_OTHERS = (
+    rf"(?:%c[2-9a-f]|%d[0-9a-f]|%e0%[ab][0-9a-f]|%e[1-9a-f]{_MORE}"
+    rf"|%f0%[9ab][0-9a-f]{_MORE}|%f[1-4]{_MORE}{_MORE}){_MORE}"
+)
+_PART = rf"/(?:(?:\.|%20)*(?:[a-z0-9_~!$&\x27()*+,=:@-]|{_ASCII}|{_OTHERS}))+(?:\.|%20)*"
+TARGET = rf"(?i)^(?:https?://[^/?#\x5c]*)?(?:{_PART})*/?(?:\?.*)?$"
 
 # Once the deploy has made the administrator, nobody has to call these from outside; people join
 # by invitation, whose path (signup/complete-account/invite) stays open.
@@ -12,17 +27,49 @@ CLOSED = r"(?i)^/+api/+v\d+/+(admin/+(bootstrap|signup)|signup/+(email|complete-
 
 _LOGIN = r"auth/+([a-z0-9-]+-auth/+login|token/+(renew|revoke))"
 # What only a machine identity asks for, what people ask for too, and what tells nothing.
-IDENTITIES = rf"(?i)^/+api/+v\d+/+{_LOGIN}"
-SECRETS = r"(?i)^/+api/+v\d+/+secrets([/;]|$)"
-STATUS = r"(?i)^/+api/+status"
+IDENTITIES = rf"(?i)^/+api/+v\d+/+{_LOGIN}/?$"
+SECRETS = r"(?i)^/+api/+v\d+/+secrets(/|$)"
+STATUS = r"(?i)^/+api/+status/?$"
 # Where people log in, and what administers the server.
 LOGINS = r"(?i)^/+api/+v\d+/+(auth|admin)/"
 
-# Headers that Infisical takes a caller's address from: only the proxy's own word counts.
-FORGEABLE = (
-    *("CF-Connecting-IP", "CF-Pseudo-IPv4", "Fastly-Client-IP", "Forwarded", "Forwarded-For"),
-    *("True-Client-IP", "X-AppEngine-User-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Forwarded"),
+# The server takes what follows any seven characters for the token, and the access log names the
+# caller by it: so there is one way to write it, once. Several headers reach these joined by commas.
+_TOKEN = r"Bearer\x20[A-Za-z0-9._~+/=-]+"
+CREDENTIALS = rf"^(?:{_TOKEN})?$"
+# OAuth clients and EST devices show a name and a password instead, where no token counts.
+_PASSWORD, _OF_PASSWORDS = (
+    r"Basic\x20[A-Za-z0-9+/=]+",
+    r"/(?:api/v1/oauth/token|\.well-known/est/[^?]+)",
 )
+BASIC, BASIC_PATHS = rf"^{_PASSWORD}$", rf"^{_OF_PASSWORDS}$"
+# The same of a target, a blank and the header, for nginx, which combines no conditions.
+TARGET_AND_CREDENTIALS = rf"^(?:\S+\x20(?:{_TOKEN})?|{_OF_PASSWORDS}(?:\?\S*)?\x20{_PASSWORD})$"
+
+# Headers in which proxies tell servers something: where a request is from and by which name, of a
+# client's certificate, of another path. They are for proxies to set, so nobody else's get through.
+PROXIES = (
+    *("X-*", "CF-*", "Fastly-*", "True-*", "Forwarded*", "Remote-*"),
+    *("*Client*", "*Cert*", "*SSL*", "*TLS*", "*-IP", "*_*"),
+)
+# Headers of those kinds that callers have to send: webhooks of secret scanning and of honey tokens,
+# KMIP servers and gateways, each with a signature or a token that the server checks.
+OF_CALLERS = (
+    *("X-GitHub-Event", "X-GitHub-Delivery", "X-Hub-Signature", "X-Hub-Signature-256"),
+    *("X-Gitlab-Event", "X-Gitlab-Token", "X-Data-Source-Id"),
+    *("X-Infisical-Signature", "X-Gateway-Upload-Token"),
+    *("X-Kmip-Client-Id", "X-Kmip-Project-Id"),
+    *("X-Kmip-Client-Certificate-Serial-Number", "X-Kmip-Server-Certificate-Serial-Number"),
+)
+# What the next proxy behind, HAProxy of a cluster, believes the one before it.
+_OF_THE_PROXY = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+
+
+def forged() -> str:
+    """Return a regular expression of PCRE for the lower-case names of headers to drop."""
+    kept = "|".join((*OF_CALLERS, *_OF_THE_PROXY))
+    kinds = "|".join(each.replace("*", ".*") for each in PROXIES)
+    return f"^(?!(?:{kept})$)(?:{kinds})$".lower()
 
 
 def identity_token() -> str:

@@ -14,6 +14,12 @@ _PROXIES = {"caddy": ("127.0.0.0/8", "172.16.0.0/12"), "traefik": ("10.0.0.0/8",
 _MOST_BODY = 2_000_000
 # Calls a minute from one address to the paths that log in, and how many at once.
 _LOGINS, _BURST = 60, 30
+_FORGEABLE = (
+    *("CF-Connecting-IP", "CF-Pseudo-IPv4", "Fastly-Client-IP", "Forwarded", "Forwarded-For"),
+    *("True-Client-IP", "X-AppEngine-User-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Forwarded"),
+    *("X-Cluser-Client-IP", "X-Envoy-External-Address", "X-Api-Key"),
+    *("X-SSL-Client-Cert", "X-Identity-TLS-Cert-Auth-Client-Cert"),
+)
 _RESPONSE_HEADERS = {
     "contenttypenosniff": "true",
     "referrerpolicy": "no-referrer",
@@ -50,7 +56,7 @@ def _middlewares(settings: Settings) -> Iterator[tuple[str, str]]:
     yield f"{at}-logins.ratelimit.burst", str(_BURST)
     for name, value in _RESPONSE_HEADERS.items():
         yield f"{at}-headers.headers.{name}", value
-    for header in paths.FORGEABLE:
+    for header in _FORGEABLE:
         yield f"{at}-headers.headers.customrequestheaders.{header}", ""
     for name, networks in (
         ("people", settings.ui_networks),

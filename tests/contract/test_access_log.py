@@ -14,9 +14,10 @@ from infisical_iac.banning.rules import filter_path, texts
 from infisical_iac.deploys.watch import CONFIGURATION, rotation
 from infisical_iac.operations.watch import LOG
 
-from .caddies import Caddy
+from .caddies import NAME, Caddy
+from .proxies import send
 from .services import free_port
-from .visiting import MARK, Visitor, ask_in_all_ways, log_lines, told
+from .visiting import LONG, MARK, SERVICE_TOKEN, Visitor, ask_in_all_ways, log_lines, told
 from .world import EMAIL, World
 
 if TYPE_CHECKING:
@@ -61,8 +62,11 @@ def test_a_line_holds_these_fields_alone(visited: list[str]) -> None:
 
 
 def test_claims_are_logged_and_name_nobody_but_by_ids(visited: list[str]) -> None:
-    logged = {line["user_id"] for line in map(json.loads, visited)} - {""}
-    found = [json.loads(urlsafe_b64decode(each + "=" * (-len(each) % 4))) for each in logged]
+    logged = {line["user_id"] for line in map(json.loads, visited)} - {"", SERVICE_TOKEN}
+    (cut,) = (each for each in logged if len(each) == 1000)
+    found = [
+        json.loads(urlsafe_b64decode(each + "=" * (-len(each) % 4))) for each in logged - {cut}
+    ]
     assert found
     assert EMAIL not in json.dumps(found)
     ids = {"identityId", "identityAccessTokenId", "userId", "organizationId"}
@@ -76,12 +80,54 @@ def test_a_read_is_told_with_who_which_environment_and_when(
     service, project = visitor.service.id, visitor.world.project_id
     known = Known({service: "a-service"}, {}, {project: "a-project"})
     found = [each for each in told(visitor.caddy, ids=service, known=known) if each.proven]
-    assert [each.who for each in found] == ["a-service"] * 5
+    assert [each.who for each in found] == ["a-service"] * 2
     assert {(each.project, each.environment, each.folder) for each in found} == {
         ("a-project", "production", "/")
     }
     assert {each.address for each in found} == {"127.0.0.1"}
     assert told(visitor.caddy, ids=service, environment="staging", known=known) == []
+
+
+def test_a_token_of_any_length_and_a_service_token_are_told_with_their_ids(
+    visitor: Visitor, visited: list[str]
+) -> None:
+    found = told(visitor.caddy, known=Known())
+    assert len([each for each in found if each.who == LONG]) == 1
+    assert len([each for each in found if each.who == SERVICE_TOKEN]) == 1
+    assert len(told(visitor.caddy, ids=LONG, known=Known())) == 1
+
+
+def test_nobody_reads_by_a_header_that_names_nobody_in_the_log(
+    visitor: Visitor, caddy: Caddy
+) -> None:
+    token = visitor.token(visitor.service)
+    place = f"projectId={visitor.world.project_id}&environment=production&secretPath=%2F"
+    shown = (
+        (f"Authorization: Xearer {token}",),
+        (f"Authorization: Bearer  {token}",),
+        (f"Authorization: Bearer {token}", "Authorization: Bearer x"),
+        (f"Authorization: Bearer {token}  ",),
+    )
+    before = log_lines(caddy, at_least=visitor.asked)
+    target, name = f"/api/v4/secrets?{place}", f"{NAME}:{caddy.port}"
+    statuses = [send(caddy.tls, [target], *each, host=name) for each in shown]
+    visitor.asked += len(shown)
+    assert statuses == [[401], [401], [401], [200]]
+    lines = log_lines(caddy, at_least=len(before) + len(shown))[len(before) :]
+    users = {line["status"]: line["user_id"] for line in map(json.loads, lines)}
+    assert users[200] == token.split(".")[1]
+
+
+def test_nobody_reads_by_a_spelling_of_the_name_that_no_log_is_kept_for(
+    visitor: Visitor, caddy: Caddy
+) -> None:
+    bearer = f"Authorization: Bearer {visitor.token(visitor.service)}"
+    before, port = log_lines(caddy, at_least=visitor.asked), caddy.port
+    # Caddy serves a name in any case, and chooses the log by the name as it is written.
+    place = f"projectId={visitor.world.project_id}&environment=production&secretPath=%2F"
+    for name in (NAME.upper(), f"{NAME.title()}:{port}", f"{NAME[:-1]}M:{port}"):
+        assert send(caddy.tls, [f"/api/v4/secrets?{place}"], bearer, host=name) == [421]
+    assert log_lines(caddy) == before
 
 
 def test_a_persons_request_is_told_with_the_person(visitor: Visitor, visited: list[str]) -> None:

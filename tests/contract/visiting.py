@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.accesslog.access import Access, Known, parse
@@ -20,6 +20,9 @@ _LOGIN = "/api/v1/auth/universal-auth/login"
 VALUE = "a-value-that-nobody-may-see"
 # Marks all that is made up, in whatever place of a request.
 MARK = "NOBODYMAYSEETHIS"
+# Whose claims are longer than what is logged of them.
+LONG = "00000000-0000-4000-8000-00000000long"
+SERVICE_TOKEN = "st.00000000-0000-4000-8000-000000000000"
 
 
 class Visitor:
@@ -73,8 +76,8 @@ def ask_in_all_ways(visitor: Visitor) -> None:
     """All kinds of requests, good and bad."""
     ask, token, person = visitor.ask, visitor.token(visitor.service), visitor.persons_token()
     assert VALUE.encode() in visitor.read(token).body
-    for scheme in ("bearer", "BEARER", "Bearer "):
-        visitor.read(token, scheme=scheme)
+    for scheme in ("bearer", "BEARER", "Bearer ", "Xearer", "Basic"):
+        assert visitor.read(token, scheme=scheme).status == 401
     headers = {"Authorization": f"Bearer {person}", "Cookie": f"jid={MARK}", "X-Api-Key": MARK}
     assert ask(f"/api/v1/identities?orgId={visitor.world.org_id}", headers).status == 200
     visitor.read(token, query=f"&token={MARK}&secretName={MARK}&x={token}#{MARK}")
@@ -86,10 +89,12 @@ def ask_in_all_ways(visitor: Visitor) -> None:
     assert visitor.post(_LOGIN, wrong).status == 401
     assert visitor.post("/api/v3/auth/login", {"email": EMAIL, "password": MARK}).status == 400
     head, claims, signature = token.split(".")
+    long = urlsafe_b64encode(f'{{"identityId":"{LONG}","x":"{"x" * 3000}"}}'.encode()).decode()
     authorizations = (
         *(MARK, f"Bearer {MARK}", f"Token {token}", f"Bearer {token} {MARK}"),
         *(f"Bearer {head}.{claims}", f"Bearer {token}.{MARK}", f"Bearer {MARK}.{claims}.x"),
-        *(f"Bearer {head}.{MARK}.{signature}", f"Bearer {head}.eyJ{MARK * 100}.x"),
+        *(f"Bearer {head}.{MARK}.{signature}", f"Bearer {head}.{long}.{MARK}"),
+        f"Bearer {SERVICE_TOKEN}.{MARK}.{MARK}",
         f"Basic {b64encode(f'user:{MARK}'.encode()).decode()}",
     )
     for each in authorizations:

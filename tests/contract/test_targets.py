@@ -1,0 +1,131 @@
+"""Thousands of spellings sent to real proxies: what must not arrive does not, in any reading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from infisical_iac.ingress import paths
+
+from . import proxies
+from .caddies import NAME, Caddy
+from .proxies import DOCS, documented, send, send_by_http2
+from .spellings import CLOSED, LIMITED, OPEN, PLAIN, leads_to, spellings
+from .upstream import Upstream
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+# Caddy has lists of networks, and neither of them is ours.
+_ELSEWHERE = "127.0.0.4"
+_NETWORKS = {"ui_networks": ("127.0.0.2/32",), "machine_networks": ("127.0.0.3/32",)}
+
+
+_ESCAPES = ("%00", "%0a", "%23", "%25", "%2e", "%2f", "%3b", "%3f", "%5c", "%61", "%c0")
+
+
+class Way(NamedTuple):
+    """A proxy that runs, and what stands behind it; `forbidden` may not arrive."""
+
+    name: str
+    connect: Callable[[], socket.socket]
+    upstream: Upstream
+    forbidden: tuple[str, ...]
+    port: int
+    trust: Path | None
+
+    def judge(self, statuses: list[int], tried: Sequence[str]) -> None:
+        """See that most was refused, and that nothing arrived that must not.
+
+        Streams of HTTP/2 that Caddy resets, for what is no target at all, have no status.
+        """
+        assert len(statuses) == len(tried)
+        assert set(statuses) <= {0, 200, 400, 403, 404}
+        assert statuses.count(400) > len(tried) * 3 // 4
+        arrived = [each.removeprefix(f"https://{NAME}") for each, _ in self.upstream.asked]
+        assert [each for each in arrived if _is_ambiguous(each)] == []
+        assert [each for each in arrived if leads_to(each, self.forbidden)] == []
+
+
+@pytest.fixture(scope="module", params=["caddy", "nginx", "haproxy"])
+def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    home, upstream = tmp_path_factory.mktemp(request.param), Upstream(0)
+    if request.param == "caddy":
+        caddy = Caddy(home, upstream.port, **_NETWORKS)
+        caddy.write()
+        caddy.start()
+        connect = lambda: caddy.tls(_ELSEWHERE)  # noqa: E731
+        yield Way(request.param, connect, upstream, (*CLOSED, *LIMITED), caddy.port, caddy.trust)
+        caddy.stop()
+    else:
+        one = getattr(proxies, request.param)(home, upstream.port)
+        # HAProxy closes no path: it stands behind the Caddy of each node.
+        forbidden = CLOSED if request.param == "nginx" else ()
+        yield Way(request.param, one.connect, upstream, forbidden, one.port, one.trust)
+        one.stop()
+    upstream.close()
+
+
+def _is_ambiguous(target: str) -> bool:
+    path = target.partition("?")[0].lower()
+    return any(each in path for each in (";", "#", "\\", "//", "/.", *_ESCAPES))
+
+
+def _by_http1(way: Way) -> tuple[str, ...]:
+    """All spellings, or a part where a connection ends with each refusal, and TLS begins anew."""
+    return spellings() if way.name == "caddy" else spellings()[::5]
+
+
+def test_no_spelling_of_a_path_arrives_where_it_is_forbidden(way: Way) -> None:
+    tried = _by_http1(way)
+    assert len(tried) > 1000
+    way.upstream.asked.clear()
+    way.judge(send(way.connect, tried), tried)
+
+
+def test_none_arrives_in_absolute_form(way: Way) -> None:
+    tried = [f"https://{NAME}{each}" for each in _by_http1(way)[::2]]
+    way.upstream.asked.clear()
+    way.judge(send(way.connect, tried), tried)
+    assert send(way.connect, [f"https://{NAME}{OPEN}"]) == [200]
+
+
+def test_none_arrives_by_http2(way: Way, tmp_path: Path) -> None:
+    if way.trust is None:
+        assert way.name == "haproxy"  # it serves no TLS, by which alone HTTP/2 is offered
+        return
+    way.upstream.asked.clear()
+    way.judge(send_by_http2(way.port, way.trust, tmp_path, spellings()), spellings())
+
+
+def test_what_callers_need_arrives_as_it_was_sent(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    upstream = Upstream(0)
+    caddy = Caddy(tmp_path_factory.mktemp("open"), upstream.port)
+    caddy.write()
+    caddy.start()
+    try:
+        for start in (proxies.nginx, proxies.haproxy):
+            one = start(tmp_path_factory.mktemp("plain"), upstream.port)
+            upstream.asked.clear()
+            assert send(one.connect, PLAIN) == [200] * len(PLAIN)
+            assert [target for target, _ in upstream.asked] == list(PLAIN)
+            one.stop()
+        upstream.asked.clear()
+        assert send(caddy.tls, PLAIN) == [200] * len(PLAIN)
+        assert [target for target, _ in upstream.asked] == list(PLAIN)
+    finally:
+        caddy.stop()
+        upstream.close()
+
+
+def test_the_lines_for_nginx_hold_the_same_rules() -> None:
+    lines = documented()
+    for rule in (paths.TARGET, paths.TARGET_AND_CREDENTIALS, paths.CLOSED.removeprefix("(?i)")):
+        assert f'"{rule}"' in lines, f"write {rule} into {DOCS}"
+    for header in paths.OF_CALLERS:
+        assert f"proxy_set_header {header} $http_" in lines
