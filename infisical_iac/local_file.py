@@ -29,6 +29,11 @@ _KEYS = LocalFile("workspaceId", "domain", "defaultSecretPath")
 def parse(text: str) -> LocalFile:
     """What a file's text says. Raises LocalFileError if no loader could read it."""
     data = _data(text)
+    if not isinstance(data.get("strict", False), bool):
+        raise LocalFileError("has a strict that is neither true nor false: write it without quotes")
+    allow = data.get("allow", [])
+    if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
+        raise LocalFileError('has an allow that is no list of names: write it as ["NAME"]')
     return LocalFile(*(_string(data, key) for key in _KEYS))
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+from infisical_iac.migrate.families import is_withheld
+
 _GIVEN = re.compile(
     r"""
       NODE_ENV | PORT | HOST | HOSTNAME | HOME | PATH | PWD | USER | LOGNAME | SHELL | LANG | TZ
@@ -20,5 +22,10 @@ _OURS = re.compile(
 
 
 def is_given(key: str) -> bool:
-    """Whether a service has it without Infisical, so that it need not be there."""
-    return bool(_GIVEN.fullmatch(key)) and not _OURS.fullmatch(key)
+    """Return whether a service has it without Infisical, so that it need not be there.
+
+    What the loaders withhold would not come from there.
+    """
+    return (bool(_GIVEN.fullmatch(key)) and not _OURS.fullmatch(key)) or is_withheld(
+        key, windows=False
+    )

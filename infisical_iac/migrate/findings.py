@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from infisical_iac.dotenv import Finding, Reading
+from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.fingerprint import encoded
 from infisical_iac.migrate.plain import is_plain
 
@@ -21,8 +22,6 @@ _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN_NAME = re.compile(r"[\w.:/-]{1,500}")
 # Base64 over several lines: of a name and a value its last line has the padding alone.
 _PIECE = re.compile(r"(?=.*[a-z0-9])[A-Za-z0-9+/]{8,}=|[\w+/-]+==")
-# With these a process is started, or they change how it starts: no loader sets them.
-_RESERVED = re.compile(r"PATH|HOME|SHELL|USER|PWD|NODE_OPTIONS|(LD_|DYLD_|PYTHON).*")
 
 
 def of_entries(reading: Reading) -> Iterator[Finding]:
@@ -127,11 +126,12 @@ def _of_use(key: str, value: str) -> Iterator[_Told]:
             "A service reaches Infisical with it, so it can't come from there: it is not moved.",
             "Leave it in the process's environment, or in .env.local.",
         )
-    elif _RESERVED.fullmatch(key):
+    elif is_withheld(key, windows=False):
         yield (
             "reserved-name",
-            "It changes how processes start, so the loaders don't set it.",
-            "Set it where the process is started.",
+            "It changes how programs run, or where they connect to, so the loaders withhold it.",
+            "Skip it and set it where the process is started, or store it and name it in `allow` "
+            "of .infisical.json.",
         )
     elif value and is_plain(key, value):
         yield (

@@ -68,6 +68,13 @@ export interface LoadOptions {
   cache?: CacheOptions;
   /** Plain http to another machine will do, as INFISICAL_ALLOW_HTTP=1 says. */
   allowHttp?: boolean;
+  /** Only names in `required`, `schema` and `allow` get through. */
+  strict?: boolean | undefined;
+  /**
+   * Names that get through although they could take over the process, such as GIT_SSH_COMMAND; in
+   * strict mode, further names that do.
+   */
+  allow?: readonly string[] | undefined;
   /** What to do with a warning; it goes to standard error if this isn't given. */
   warn?: (text: string) => void;
 }

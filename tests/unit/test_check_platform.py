@@ -10,6 +10,13 @@ def test_what_the_platform_gives_need_not_be_in_infisical(key: str) -> None:
     assert is_given(key)
 
 
-@pytest.mark.parametrize("key", ["SSH_PRIVATE_KEY", "DOCKER_PASSWORD", "GITHUB_CLIENT_SECRET"])
+@pytest.mark.parametrize("key", ["JAVA_OPTS", "SSL_CERT_FILE", "GIT_SSH_COMMAND"])
+def test_what_the_loaders_withhold_need_not_be_in_infisical(key: str) -> None:
+    assert is_given(key)
+
+
+@pytest.mark.parametrize(
+    "key", ["SSH_PRIVATE_KEY", "DOCKER_PASSWORD", "GITHUB_CLIENT_SECRET", "GIT_TOKEN"]
+)
 def test_a_secret_of_ours_does_not_come_from_the_platform_for_its_first_word(key: str) -> None:
     assert not is_given(key)

@@ -29,7 +29,18 @@ def test_what_is_not_known_and_other_keys_stay(tmp_path: Path) -> None:
     assert not write(tmp_path, LocalFile(project_id="fake-id"))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"domain": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"domain": 1}',
+        "[" * 100_000,
+        '{"strict": "true"}',
+        '{"allow": "A"}',
+        '{"allow": [1]}',
+    ],
+)
 def test_what_no_loader_could_read_is_refused(text: str) -> None:
     with pytest.raises(LocalFileError, match="write it"):
         parse(text)

@@ -12,6 +12,8 @@ import { jsonObject } from "./json.js";
  * @property {string} address without `/api`, without a `/` at the end
  * @property {string} project
  * @property {string} folder
+ * @property {boolean} strict whether only names that are asked for get through
+ * @property {readonly string[]} allow names that get through in any case
  */
 /** @typedef {Record<string, string | undefined>} Environ */
 
@@ -75,13 +77,16 @@ export const credentialsIn = (environ) => CREDENTIAL.filter((name) => environ[na
  * @param {import("./files.js").TextFile} file
  * @param {Record<string, string>} local nothing where it doesn't count
  * @param {Environ} environ
- * @param {{ environment?: string | undefined, allowHttp?: boolean | undefined }} [options]
+ * @param {{ environment?: string | undefined, allowHttp?: boolean | undefined,
+ *     strict?: boolean | undefined, allow?: readonly string[] | undefined }} [options]
  * @returns {Place}
  * @throws {ConfigError} not_configured
  */
-export function bootstrap(file, local, environ, { environment, allowHttp } = {}) {
+export function bootstrap(file, local, environ, options = {}) {
+  const { environment, allowHttp, allow = [] } = options;
   const settings = fileSettings(file);
   const sources = new Sources(environ, local);
+  const strict = options.strict ?? sources.flag("INFISICAL_STRICT") ?? settings.strict ?? false;
   const mayBePlain = sources.flag("INFISICAL_ALLOW_HTTP");
 
   const clientId = sources.first("INFISICAL_CLIENT_ID");
@@ -105,6 +110,8 @@ export function bootstrap(file, local, environ, { environment, allowHttp } = {})
     address: origin(address, Boolean(allowHttp || mayBePlain)),
     project,
     folder: sources.first("INFISICAL_SECRET_PATH") || settings.defaultSecretPath || "/",
+    strict,
+    allow: [...new Set([...allow, ...(settings.allow ?? [])])],
   };
 }
 
@@ -122,7 +129,8 @@ export const isProduction = (environ, local, environment) =>
 
 /**
  * @param {import("./files.js").TextFile} file
- * @returns {Partial<Record<(typeof KEYS)[number], string>>}
+ * @returns {Partial<Record<(typeof KEYS)[number], string>> & { strict?: boolean,
+ *     allow?: string[] }}
  */
 function fileSettings({ path, text }) {
   if (text === null) return {};
@@ -134,6 +142,13 @@ function fileSettings({ path, text }) {
   for (const key of KEYS)
     if (settings[key] !== undefined && typeof settings[key] !== "string")
       throw notConfigured(`${path} has a ${key} that is no text: write it in quotes`);
+  const { strict = false, allow = [] } = settings;
+  if (typeof strict !== "boolean")
+    throw notConfigured(
+      `${path} has a strict that is neither true nor false: write it without quotes`,
+    );
+  if (!Array.isArray(allow) || allow.some((name) => typeof name !== "string"))
+    throw notConfigured(`${path} has an allow that is no list of names: write it as ["NAME"]`);
   return settings;
 }
 

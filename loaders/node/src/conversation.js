@@ -20,16 +20,17 @@ export class Conversation {
   /**
    * @param {string} address
    * @param {number} timeout seconds for everything
-   * @param {{ background?: boolean }} [options] in the background, it keeps no process alive
+   * @param {{ background?: boolean, isVerified?: boolean }} [options] in the background, it keeps
+   *     no process alive; `isVerified`: the server has to prove who it is
    */
-  constructor(address, timeout, { background = false } = {}) {
+  constructor(address, timeout, { background = false, isVerified = true } = {}) {
     this.#address = address;
     this.#timeout = timeout;
     this.#end = performance.now() + timeout * 1000;
     this.#timer = setTimeout(() => this.#controller.abort(), timeout * 1000);
     if (background) this.#timer.unref();
     const { signal } = this.#controller;
-    this.#connection = { agent: agentFor(address), signal, background };
+    this.#connection = { agent: agentFor(address, isVerified), signal, background };
   }
 
   /**

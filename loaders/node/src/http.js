@@ -25,9 +25,13 @@ import { text } from "node:stream/consumers";
 /**
  * A pool that keeps one connection for the requests to come.
  * @param {string} address
+ * @param {boolean} isVerified whether the server has to prove who it is
  */
-export const agentFor = (address) =>
-  new (address.startsWith("https:") ? https : http).Agent({ keepAlive: true, maxSockets: 1 });
+export function agentFor(address, isVerified) {
+  const options = { keepAlive: true, maxSockets: 1 };
+  if (!address.startsWith("https:")) return new http.Agent(options);
+  return new https.Agent({ ...options, rejectUnauthorized: isVerified });
+}
 
 /**
  * Make a request; redirects are not followed.

@@ -4,7 +4,7 @@
 import { bootstrap, credentialsIn, isProduction } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
 import { parseLocal } from "./envfile.js";
-import { say } from "./errors.js";
+import { notConfigured, say } from "./errors.js";
 import { fallBack, remember } from "./fallback.js";
 import { exists, findFiles, readPrivate } from "./files.js";
 import { insistOn, settled } from "./merge.js";
@@ -45,6 +45,12 @@ export class Loader {
     this.#local =
       credentialsIn(environ).length > 0 ? this.#ignored(localPath) : this.#read(localPath);
     this.#place = bootstrap(project, this.#local, environ, options);
+    const { strict, allow } = this.#place;
+    if (strict && allow.length === 0 && this.#asked().length === 0)
+      throw notConfigured(
+        "strict mode lets through what is asked for alone, and nothing is: " +
+          "give required, a schema or allow",
+      );
     this.#session = new Session(this.#place);
     const { cache } = options;
     this.#use = cache && { cache, place: this.#place, warn: this.#warn };
@@ -123,6 +129,8 @@ export class Loader {
     const { address } = this.#place;
     const conversation = new Conversation(address, this.#options.timeout ?? TIMEOUT, {
       background,
+      // Node would look at process.env again, where secrets may be by then.
+      isVerified: this.#environ["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0",
     });
     try {
       return await this.#session.secrets(conversation);
@@ -139,9 +147,9 @@ export class Loader {
    */
   settle(secrets) {
     const { override, required = [], schema, into } = this.#options;
-    const asked = [...required, ...namesIn(schema)];
-    const { values, withheld, notExported } = settled(secrets, this.#environ, { override, asked });
-    this.#warnOf(withheld, into ? notExported : []);
+    const made = { override, asked: this.#asked(), gate: this.#place };
+    const { values, withheld, leftOut, notExported } = settled(secrets, this.#environ, made);
+    this.#warnOf(withheld, leftOut, into ? notExported : []);
     insistOn(required, values, this.#place);
     const config = schema ? parsed(schema, values, this.#place) : view(values);
     if (into) this.#export(values, notExported, into);
@@ -160,13 +168,22 @@ export class Loader {
     if (NODE_ENV && !this.#environ["NODE_ENV"]) into["NODE_ENV"] = NODE_ENV;
   }
 
+  #asked() {
+    const { required = [], schema } = this.#options;
+    return [...required, ...namesIn(schema)];
+  }
+
   /**
    * @param {string[]} withheld
+   * @param {string[]} leftOut
    * @param {string[]} notExported
    */
-  #warnOf(withheld, notExported) {
+  #warnOf(withheld, leftOut, notExported) {
     const parts = [
-      withheld.length > 0 && `withheld, for they could take over a process: ${withheld.join(", ")}`,
+      withheld.length > 0 &&
+        `withheld unless \`allow\` names them, for they could take over a process: ${withheld.join(", ")}`,
+      leftOut.length > 0 &&
+        `left out, for strict mode is on and nobody asks: ${leftOut.join(", ")}`,
       notExported.length > 0 && `not set, for no environment holds them: ${notExported.join(", ")}`,
     ];
     const text = parts.filter(Boolean).join("; ");

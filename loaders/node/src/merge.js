@@ -2,12 +2,14 @@
 /** From the server's answer to a service's values. Pure: environments come in as arguments. */
 
 import { failure } from "./errors.js";
-import { isExportable, isWithheld } from "./withheld.js";
+import { isExportable, refused } from "./withheld.js";
 
 /** @typedef {import("./bootstrap.js").Place} Place */
 /** @typedef {Map<string, string>} Secrets names and values */
 /** @typedef {{ secretKey: string, secretValue: string, secretValueHidden?: boolean }} Secret */
 /** @typedef {{ secrets: Secret[], imports?: { secrets: Secret[] }[] }} Answer */
+
+const OPEN = { strict: false, allow: [] };
 
 /**
  * Merge an answer as the server means it: a later import wins, own secrets win over all imports.
@@ -34,6 +36,7 @@ export function merged(answer, place) {
  * @typedef {object} Settled
  * @property {Secrets} values what the service gets
  * @property {string[]} withheld names that could take over a process
+ * @property {string[]} leftOut names that nobody asks for in strict mode
  * @property {string[]} notExported names in `values` that no environment can hold
  */
 
@@ -42,22 +45,26 @@ export function merged(answer, place) {
  * Infisical lacks are taken from it.
  * @param {Secrets} secrets
  * @param {import("./bootstrap.js").Environ} environ
- * @param {{ override?: boolean | undefined, asked?: readonly string[] }} options
+ * @param {{ override?: boolean | undefined, asked?: readonly string[],
+ *     gate?: import("./withheld.js").Gate }} options
  * @returns {Settled}
  */
-export function settled(secrets, environ, { override = false, asked = [] }) {
+export function settled(secrets, environ, { override = false, asked = [], gate = OPEN }) {
   /** @type {Secrets} */
   const values = new Map();
   const own = new Map(Object.entries(environ));
+  const { withheld, leftOut } = refused([...secrets.keys()], asked, gate);
+  const out = new Set([...withheld, ...leftOut]);
   for (const [name, value] of secrets)
-    if (!isWithheld(name)) values.set(name, (override ? undefined : own.get(name)) ?? value);
+    if (!out.has(name)) values.set(name, (override ? undefined : own.get(name)) ?? value);
   for (const name of asked) {
     const value = own.get(name);
     if (!values.has(name) && value !== undefined) values.set(name, value);
   }
   return {
     values,
-    withheld: [...secrets.keys()].filter(isWithheld).sort(),
+    withheld,
+    leftOut,
     notExported: [...values]
       .filter(([name, value]) => !isExportable(name, value))
       .map(([name]) => name)

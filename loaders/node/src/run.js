@@ -8,7 +8,9 @@ import { parseArgs } from "node:util";
 import { exitOnError, say } from "./errors.js";
 import { loadFrom } from "./loader.js";
 
-const USAGE = "Usage: with-secrets [--override] [--environment NAME] -- COMMAND [ARGUMENT…]";
+const USAGE =
+  "Usage: with-secrets [--override] [--environment NAME] [--strict] [--allow NAME]… " +
+  "[--allow-http] -- COMMAND [ARGUMENT…]";
 const WRONG_USAGE = 64;
 const NOT_EXECUTABLE = 126;
 const NOT_FOUND = 127;
@@ -41,11 +43,15 @@ function asked(argv) {
       options: {
         override: { type: "boolean", default: false },
         environment: { type: "string" },
+        strict: { type: "boolean" },
+        allow: { type: "string", multiple: true },
+        "allow-http": { type: "boolean" },
         help: { type: "boolean", short: "h", default: false },
       },
     });
     if (!values.help && !command[0]) throw new Error("no command after --");
-    return { ...values, command };
+    const { "allow-http": allowHttp = false, ...options } = values;
+    return { ...options, allowHttp, command };
   } catch (error) {
     say(`${/** @type {Error} */ (error).message}\n${USAGE}`);
     process.exit(WRONG_USAGE);

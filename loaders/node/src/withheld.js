@@ -1,22 +1,57 @@
 // @ts-check
-/** The names that never leave Infisical, for they could take over a process. */
+/** Which names get through to a service, and which values its environment can hold. */
 
-const NAMES = new Set([
-  ...["PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "IFS", "ENV", "BASH_ENV", "SHELLOPTS"],
-  ...["BASHOPTS", "PS4", "PROMPT_COMMAND", "NODE_ENV", "NODE_OPTIONS", "NODE_PATH"],
-  ...["NODE_EXTRA_CA_CERTS", "NODE_TLS_REJECT_UNAUTHORIZED", "PERL5LIB", "PERL5OPT", "PERLLIB"],
-  ...["RUBYLIB", "RUBYOPT", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH"],
-  ...["GCONV_PATH", "LOCPATH", "NLSPATH", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXTERNAL_DIFF"],
-  ...["GIT_CONFIG_GLOBAL", "EDITOR", "VISUAL", "PAGER", "HOSTALIASES", "RES_OPTIONS"],
-]);
-const PREFIXES = /^(INFISICAL_|LD_|DYLD_|PYTHON|BASH_FUNC_)/;
+import { CREDENTIALS, FAMILIES } from "./families.js";
+
+const OWN = /^INFISICAL_/i;
 
 /**
- * Whether a secret of this name is withheld from a service.
- * @param {string} name
+ * What lets names through.
+ * @typedef {object} Gate
+ * @property {boolean} strict whether only names that are allowed or asked for get through
+ * @property {readonly string[]} allow names that get through although they are of a withheld
+ *     family; none of the loader's own does
  */
-export const isWithheld = (name) =>
-  NAMES.has(name) || PREFIXES.test(name) || /^npm_config_/i.test(name);
+
+/**
+ * Whether a name is one that changes how programs run, or where they connect to.
+ * @param {string} name
+ * @param {boolean} [windows] whether names are the same in any case
+ */
+export const isWithheld = (name, windows = process.platform === "win32") =>
+  FAMILIES.some((family) => has(family, name, windows || family.anyCase));
+
+/**
+ * @param {(typeof FAMILIES)[number]} family
+ * @param {string} name
+ * @param {boolean} anyCase
+ */
+function has(family, name, anyCase) {
+  const folded = (/** @type {string} */ text) => (anyCase ? text.toUpperCase() : text);
+  const shown = folded(name);
+  const is = (/** @type {string} */ each) => shown === folded(each);
+  const ends = (/** @type {string} */ each) => shown.endsWith(folded(each));
+  if (family.names.some(is)) return true;
+  const begins = family.prefixes.some((each) => shown.startsWith(folded(each)));
+  if (!begins && !family.suffixes.some(ends)) return false;
+  return family.closed || !(family.except.some(is) || CREDENTIALS.some(ends));
+}
+
+/**
+ * The names, sorted, that could take over the process, and in strict mode those that nobody asks
+ * for.
+ * @param {readonly string[]} names of secrets
+ * @param {readonly string[]} asked
+ * @param {Gate} gate
+ * @returns {{ withheld: string[], leftOut: string[] }}
+ */
+export function refused(names, asked, { strict, allow }) {
+  const wanted = new Set([...allow, ...asked]);
+  const mayPass = (/** @type {string} */ name) => allow.includes(name) && !OWN.test(name);
+  const withheld = names.filter((name) => isWithheld(name) && !mayPass(name)).sort();
+  const leftOut = names.filter((name) => strict && !wanted.has(name) && !withheld.includes(name));
+  return { withheld, leftOut: leftOut.sort() };
+}
 
 /**
  * Whether an environment can hold this name with this value.

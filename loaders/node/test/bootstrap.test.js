@@ -25,11 +25,18 @@ describe("where things come from", () => {
           .replaceAll("{envLocal}", local);
       /** @type {string[]} */
       const warnings = [];
-      const { environment, allowHttp } = given;
+      const { environment, allowHttp, strict, allow, required } = given;
       const warn = (/** @type {string} */ text) => warnings.push(text);
       const decide = () =>
-        new Loader(environ, { directory, environment: environment ?? undefined, allowHttp, warn })
-          .place;
+        new Loader(environ, {
+          directory,
+          environment: environment ?? undefined,
+          allowHttp,
+          strict: strict ?? undefined,
+          allow,
+          required,
+          warn,
+        }).place;
       if (want.error)
         assert.throws(decide, {
           name: "ConfigError",

@@ -76,9 +76,17 @@ describe("a load", () => {
     await load({ into });
     assert.deepEqual(into, { PATH: "/bin", DATABASE_URL: VALUES.DATABASE_URL, PORT: "80" });
     assert.deepEqual(warnings, [
-      "withheld, for they could take over a process: PATH; " +
+      "withheld unless `allow` names them, for they could take over a process: PATH; " +
         "not set, for no environment holds them: A=B",
     ]);
+  });
+
+  test("lets through what is asked for alone in strict mode", async () => {
+    /** @type {Record<string, string>} */
+    const into = {};
+    await load({ strict: true, schema: z.object({ PORT: z.string() }), into });
+    assert.deepEqual(into, { PORT: "80" });
+    assert.match(String(warnings), /nobody asks: A=B, DATABASE_URL$/);
   });
 
   test("tells every missing name at once", async () => {

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { insistOn, merged, settled } from "../src/merge.js";
+import { CREDENTIALS, FAMILIES } from "../src/families.js";
+import { isWithheld } from "../src/withheld.js";
 import { PROJECT, vectors } from "./tools.js";
 
 const PLACE = {
@@ -12,13 +14,19 @@ const PLACE = {
   environment: "production",
   project: PROJECT,
   folder: "/backend",
+  strict: false,
+  allow: [],
 };
 
 describe("what comes out", () => {
-  for (const { name, answer, environ, override, required, want } of vectors.merge)
+  for (const { name, answer, environ, override, required, strict, allow, want } of vectors.merge)
     test(name, () => {
       const decide = () => {
-        const result = settled(merged(answer, PLACE), environ, { override, asked: required });
+        const result = settled(merged(answer, PLACE), environ, {
+          override,
+          asked: required,
+          gate: { strict, allow },
+        });
         insistOn(required, result.values, PLACE);
         return result;
       };
@@ -28,9 +36,39 @@ describe("what comes out", () => {
           code: want.error,
           message: want.message,
         });
-      const { values, withheld, notExported } = decide();
+      const { values, withheld, leftOut, notExported } = decide();
       assert.deepEqual(new Map(values), new Map(Object.entries(want.values)));
       assert.deepEqual(withheld, want.withheld);
+      assert.deepEqual(leftOut, want.leftOut);
       assert.deepEqual(notExported, want.notExported);
     });
+});
+
+const { withheldNames } = vectors;
+
+describe("names that run code or lead elsewhere", () => {
+  for (const name of withheldNames.withheld)
+    test(`${name} is withheld`, () => {
+      assert.ok(isWithheld(name, false));
+      assert.ok(isWithheld(name.toLowerCase(), true));
+    });
+  for (const name of withheldNames.kept)
+    test(`${name} gets through`, () => assert.ok(!isWithheld(name, false)));
+  for (const name of withheldNames.withheldOnWindows)
+    test(`${name} is withheld on Windows`, () =>
+      assert.deepEqual([isWithheld(name, false), isWithheld(name, true)], [false, true]));
+});
+
+test("the families are those of both languages", () => {
+  const words = (/** @type {string} */ text) => text.split(" ").filter(Boolean);
+  const { credentials, families } = vectors.withheld;
+  assert.deepEqual(CREDENTIALS, words(credentials));
+  const shared = families.map((/** @type {any} */ { reason: _, ...each }) => ({
+    ...each,
+    names: words(each.names),
+    prefixes: words(each.prefixes),
+    suffixes: words(each.suffixes),
+    except: words(each.except),
+  }));
+  assert.deepEqual(FAMILIES, shared);
 });

@@ -35,7 +35,7 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.equal(NODE_OPTIONS, undefined);
     const credential = Object.keys(others).filter((name) => name.startsWith("INFISICAL_CLIENT_"));
     assert.deepEqual(credential, []);
-    assert.match(stderr, /^infisical-config: withheld, .*: NODE_OPTIONS\n$/);
+    assert.match(stderr, /^infisical-config: withheld .*: NODE_OPTIONS\n$/);
   });
 
   test("gives the child the NODE_ENV of .env.local where the environment has none", async () => {
@@ -54,6 +54,31 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.equal(JSON.parse((await node(command, environ, cwd)).stdout).NODE_ENV, "development");
     const given = await node(command, { NODE_ENV: "production", ...environ }, cwd);
     assert.equal(JSON.parse(given.stdout).NODE_ENV, "production");
+  });
+
+  test("gives the child in strict mode what is allowed alone", async () => {
+    const child = ["--", process.execPath, "-e", SHOW];
+    const { stdout, stderr } = await run(["--strict", "--allow", "B", ...child]);
+    const { A, B } = JSON.parse(stdout);
+    assert.deepEqual({ A, B }, { A: undefined, B: "infisical" });
+    assert.match(stderr, /; left out, for strict mode is on and nobody asks: A\n$/);
+    const none = await run(["--", "true"], { INFISICAL_STRICT: "1" });
+    assert.equal(none.status, 78);
+    assert.match(none.stderr, /strict mode lets through what is asked for alone/);
+  });
+
+  test("gives the child a withheld name that is allowed", async () => {
+    const child = ["--", "sh", "-c", 'printf %s "$NODE_OPTIONS"'];
+    assert.equal((await run(["--allow", "NODE_OPTIONS", ...child])).stdout, "-x");
+  });
+
+  test("takes plain http to another machine with --allow-http", async () => {
+    const elsewhere = { INFISICAL_DOMAIN: "http://infisical.invalid:8080" };
+    const refused = await run(["--", "true"], elsewhere);
+    assert.equal(refused.status, 78);
+    assert.match(refused.stderr, /would go unencrypted/);
+    const allowed = await run(["--allow-http", "--", "true"], elsewhere);
+    assert.equal(allowed.status, 75);
   });
 
   test("lets Infisical win with --override", async () => {

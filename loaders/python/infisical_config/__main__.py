@@ -12,7 +12,11 @@ from .exiting import exit_on_error
 from .loading import load
 from .starting import Options, tell
 
-_USAGE = "python -m infisical_config [--override] [--environment NAME] -- COMMAND [ARGUMENT...]"
+_USAGE = (
+    "python -m infisical_config [--override] [--environment NAME] [--strict] [--allow NAME]..."
+    " [--allow-http] -- COMMAND [ARGUMENT...]"
+)
+_FLAGS = ["override", "environment=", "strict", "allow=", "allow-http", "help"]
 _WRONG_USAGE, _NOT_EXECUTABLE, _NOT_FOUND = 64, 126, 127
 _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 
@@ -37,7 +41,7 @@ def _asked(arguments: list[str]) -> tuple[Options, list[str]]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     command = arguments[end + 1 :]
     try:
-        given, rest = getopt.getopt(arguments[:end], "", ["override", "environment=", "help"])
+        given, rest = getopt.getopt(arguments[:end], "", _FLAGS)
     except getopt.GetoptError as error:
         _end(_WRONG_USAGE, f"{error.msg}; use it so: {_USAGE}")
     said = dict(given)
@@ -46,7 +50,14 @@ def _asked(arguments: list[str]) -> tuple[Options, list[str]]:
         sys.exit(0)
     if rest or not command:
         _end(_WRONG_USAGE, f"there is no command after --; use it so: {_USAGE}")
-    return {"environment": said.get("--environment"), "override": "--override" in said}, command
+    options: Options = {
+        "environment": said.get("--environment"),
+        "override": "--override" in said,
+        "strict": True if "--strict" in said else None,
+        "allow": [name for flag, name in given if flag == "--allow"],
+        "allow_http": "--allow-http" in said,
+    }
+    return options, command
 
 
 def _act_on_signals_as_a_command_does() -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from . import envfile, files
 from .errors import TEXTS, Code, ConfigError
+from .withheld import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The credential of a service, and the place of its secrets.
+    """The credential of a service, the place of its secrets, and which of them get through.
 
     `node_env` is that of `.env.local`, where the environment has none.
     """
@@ -40,6 +41,7 @@ class Bootstrap:
     project: str
     folder: str
     node_env: str = field(default="", compare=False)
+    gate: Gate = field(default_factory=Gate)
 
     def error(self, code: Code, **details: object) -> ConfigError:
         """The error of that code, in words, at this place."""
@@ -51,6 +53,16 @@ class Bootstrap:
             "folder": self.folder,
         }
         return ConfigError(code, TEXTS[code].format(**words, **details))
+
+
+class _Said(NamedTuple):
+    """What `.infisical.json` says."""
+
+    project: str = ""
+    domain: str = ""
+    folder: str = ""
+    strict: bool = False
+    allow: tuple[str, ...] = ()
 
 
 class _Sources(NamedTuple):
@@ -78,6 +90,8 @@ def find(
     warn: Callable[[str], None],
     *,
     allow_http: bool = False,
+    strict: bool | None = None,
+    allow: Sequence[str] = (),
 ) -> Bootstrap:
     """Return what the environment, `.env.local` and `.infisical.json` say together.
 
@@ -88,27 +102,35 @@ def find(
         warn: told of what is in `.env.local` and does not belong there, and of files that don't
             count.
         allow_http: whether plain http to another machine will do.
+        strict: wins over what the variables and the file say.
+        allow: names that get through, besides those of the file.
 
     Raises ConfigError `not_configured` for what is missing or can't be read.
     """
     project, env_file = files.find(directory, warn)
-    said = _file(project) if project else {}
+    said = _file(project) if project else _Said()
     process = {name: value for name, value in environ.items() if value}
     in_process = [name for name in _CREDENTIAL if name in process]
     local = None if in_process else _env_file(env_file, warn)
     sources = _Sources(process, local or {})
     chosen = environment or sources.first("INFISICAL_ENVIRONMENT", "NODE_ENV")
     _warn_of(env_file, local, {chosen, process.get("NODE_ENV")}, warn)
+    if strict is None:
+        strict = sources.switch("INFISICAL_STRICT")
+    may_be_plain = bool(sources.switch("INFISICAL_ALLOW_HTTP"))
     found = Bootstrap(
         sources.first("INFISICAL_CLIENT_ID"),
         sources.first("INFISICAL_CLIENT_SECRET"),
         chosen,
-        _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or said.get("domain", "")),
-        sources.first("INFISICAL_PROJECT_ID") or said.get("workspaceId", ""),
-        sources.first("INFISICAL_SECRET_PATH") or said.get("defaultSecretPath") or "/",
+        _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or said.domain),
+        sources.first("INFISICAL_PROJECT_ID") or said.project,
+        sources.first("INFISICAL_SECRET_PATH") or said.folder or "/",
         "" if process.get("NODE_ENV") else sources.local.get("NODE_ENV", ""),
+        Gate(
+            tuple(dict.fromkeys((*allow, *said.allow))),
+            said.strict if strict is None else strict,
+        ),
     )
-    may_be_plain = bool(sources.switch("INFISICAL_ALLOW_HTTP"))
     _check(found, in_process)
     _check_address(found.address, allow_http=allow_http or may_be_plain)
     return found
@@ -138,7 +160,7 @@ def _warn_of(
         )
 
 
-def _file(file: Path) -> dict[str, str]:
+def _file(file: Path) -> _Said:
     try:
         said: Any = json.loads(files.read(file))
     except ValueError:
@@ -150,7 +172,13 @@ def _file(file: Path) -> dict[str, str]:
     for key in _KEYS:
         if key in said and not isinstance(said[key], str):
             raise _wrong(f"{file} has a {key} that is no text: write it in quotes")
-    return {key: said[key] for key in _KEYS if key in said}
+    strict, allow = said.get("strict", False), said.get("allow", [])
+    if not isinstance(strict, bool):
+        raise _wrong(f"{file} has a strict that is neither true nor false: write it without quotes")
+    if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
+        raise _wrong(f'{file} has an allow that is no list of names: write it as ["NAME"]')
+    project, domain, folder = (said.get(key, "") for key in _KEYS)
+    return _Said(project, domain, folder, strict, tuple(allow))
 
 
 def _env_file(file: Path, warn: Callable[[str], None]) -> dict[str, str]:
@@ -211,6 +239,14 @@ def _check_address(address: str, *, allow_http: bool) -> None:
             " unencrypted: write https://, or set INFISICAL_ALLOW_HTTP=1 if you trust the whole"
             " network between"
         )
+
+
+def nothing_is_asked_for() -> ConfigError:
+    """Return the error of a strict mode that would let nothing through."""
+    return _wrong(
+        "strict mode lets through what is asked for alone, and nothing is: give required, a schema"
+        " or allow"
+    )
 
 
 def _not_set(what: list[str], remedy: str) -> ConfigError:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .withheld import is_withheld
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from .bootstrap import Bootstrap
 
@@ -47,14 +45,16 @@ def resolve(
     *,
     override: bool = False,
     wanted: Iterable[str] = (),
+    refused: Collection[str] = (),
 ) -> dict[str, str]:
     """The configuration that secrets make in an environment.
 
     Args:
+        refused: names of secrets that don't get through.
         override: whether Infisical wins over the environment, not the other way round.
         wanted: names that are taken from the environment where Infisical lacks them.
     """
-    kept = {name: value for name, value in secrets.items() if not is_withheld(name)}
+    kept = {name: value for name, value in secrets.items() if name not in refused}
     own = {name: environ[name] for name in (*kept, *wanted) if name in environ}
     return {**own, **kept} if override else {**kept, **own}
 

@@ -1,31 +1,47 @@
-"""Names that a store of secrets must not set, as they would take over the process."""
+"""Which names get through to a service, and which values its environment can hold."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, NamedTuple
 
-_NAMES = """
-PATH HOME USER LOGNAME SHELL PWD
-IFS ENV BASH_ENV SHELLOPTS BASHOPTS PS4 PROMPT_COMMAND
-NODE_ENV NODE_OPTIONS NODE_PATH NODE_EXTRA_CA_CERTS NODE_TLS_REJECT_UNAUTHORIZED
-PERL5LIB PERL5OPT PERLLIB RUBYLIB RUBYOPT
-JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS CLASSPATH
-GCONV_PATH LOCPATH NLSPATH HOSTALIASES RES_OPTIONS
-GIT_SSH GIT_SSH_COMMAND GIT_EXTERNAL_DIFF GIT_CONFIG_GLOBAL
-EDITOR VISUAL PAGER
-"""
-_EXACTLY = frozenset(_NAMES.split())
-_PREFIXES = ("INFISICAL_", "LD_", "DYLD_", "PYTHON", "BASH_FUNC_")
-_ANY_CASE = "NPM_CONFIG_"
+from .families import is_withheld
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_OWN = "INFISICAL_"
 
 
-def is_withheld(name: str) -> bool:
-    """Whether a secret of this name is left out of everything."""
-    return name in _EXACTLY or name.startswith(_PREFIXES) or name.upper().startswith(_ANY_CASE)
+class Gate(NamedTuple):
+    """What lets names through.
+
+    Attributes:
+        allowed: names that get through although they are of a withheld family; none of the
+            loader's own does.
+        strict: whether only names that are allowed or asked for get through.
+    """
+
+    allowed: tuple[str, ...] = ()
+    strict: bool = False
+
+    def withheld(self, names: Iterable[str]) -> list[str]:
+        """Return the names that could take over the process, sorted."""
+        return sorted(name for name in names if self._is_withheld(name))
+
+    def left_out(self, names: Iterable[str], asked: Iterable[str]) -> list[str]:
+        """Return the names, sorted, that nobody asked for in strict mode."""
+        wanted = {*self.allowed, *asked}
+        unwanted = (name for name in names if self.strict and name not in wanted)
+        return sorted(name for name in unwanted if not self._is_withheld(name))
+
+    def _is_withheld(self, name: str) -> bool:
+        may_pass = name in self.allowed and not name.upper().startswith(_OWN)
+        return is_withheld(name) and not may_pass
 
 
 def fits(name: str, value: str) -> bool:
-    """Whether the variables of a process can hold this at all."""
+    """Return whether the variables of a process can hold this at all."""
     if not name or "=" in name or "\0" in name + value:
         return False
     try:

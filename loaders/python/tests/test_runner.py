@@ -93,7 +93,7 @@ def test_wrong_usage_is_told_of_before_anything_is_asked(
         main(arguments)
     output, told = capsys.readouterr()
     assert (end.value.code, output, len(told.splitlines())) == (64, "", 1)
-    assert "[--override] [--environment NAME] -- COMMAND" in told
+    assert "[--override] [--environment NAME] [--strict]" in told
 
 
 def test_help_is_given(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +122,7 @@ def test_the_command_gets_the_environment_and_the_secrets_without_the_credential
     own = {name: value for name, value in os.environ.items() if name not in service.CREDENTIAL}
     assert child == {**own, "A": "own", "B": "b"}
     assert warnings == [
-        "withheld, for they could take over a process: LD_PRELOAD, PATH; "
+        "withheld unless `allow` names them, for they could take over a process: LD_PRELOAD, PATH; "
         "not set, for no environment holds them: N"
     ]
 
@@ -135,6 +135,37 @@ def test_the_command_gets_the_node_env_of_env_local_where_the_environment_has_no
     assert child_environment(directory=home)["NODE_ENV"] == "development"
     monkeypatch.delenv("NODE_ENV")
     assert child_environment(directory=home)["NODE_ENV"] == "staging"
+
+
+def test_a_secret_makes_git_run_nothing(server: ScriptedServer, home: Path) -> None:
+    """Git takes its configuration from the environment too, and a command from that."""
+    subprocess.run(["git", "init", "--quiet", home], check=True)
+    server.scripts["list"] = [
+        listing(
+            A="a",
+            GIT_CONFIG_COUNT="1",
+            GIT_CONFIG_KEY_0="core.fsmonitor",
+            GIT_CONFIG_VALUE_0=f"touch {home}/ran; false",
+        )
+    ]
+    git = ("--", "git", "status", "--short")
+    done = service.run(home, *RUNNER, *git)
+    assert done.returncode == 0
+    assert not (home / "ran").exists()
+    assert done.stderr.endswith("GIT_CONFIG_COUNT, GIT_CONFIG_KEY_0, GIT_CONFIG_VALUE_0\n")
+    allowed = [f"--allow=GIT_CONFIG_{each}" for each in ("COUNT", "KEY_0", "VALUE_0")]
+    service.run(home, *RUNNER, *allowed, *git)
+    assert (home / "ran").exists()
+
+
+def test_strict_mode_gives_the_command_what_is_allowed_alone(home: Path) -> None:
+    command = ("--", "sh", "-c", 'echo "$A,$B"')
+    done = service.run(home, *RUNNER, "--strict", "--allow", "B", *command)
+    assert (done.returncode, done.stdout) == (0, ",value-of-b\n")
+    assert done.stderr == ("infisical-config: left out, for strict mode is on and nobody asks: A\n")
+    done = service.run(home, *RUNNER, *command, INFISICAL_STRICT="1")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert "strict mode lets through what is asked for alone, and nothing is" in done.stderr
 
 
 def test_infisical_wins_with_override(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

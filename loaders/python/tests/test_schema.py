@@ -34,6 +34,17 @@ def test_what_infisical_lacks_is_taken_from_the_environment(
     assert settings.A == "value-of-a"
 
 
+def test_strict_mode_lets_through_what_the_schema_asks_for(
+    server: ScriptedServer, home: Path
+) -> None:
+    server.scripts["list"] = [listing(DATABASE_URL="postgres://", APP_PORT="80", OTHER="x")]
+    into: dict[str, str] = {}
+    warnings: list[str] = []
+    load(directory=home, schema=Settings, strict=True, into=into, warn=warnings.append)
+    assert into == {"DATABASE_URL": "postgres://", "APP_PORT": "80"}
+    assert warnings == ["left out, for strict mode is on and nobody asks: OTHER"]
+
+
 class Strict(BaseModel):
     """Whose validators quote what they were given."""
 

@@ -1,16 +1,20 @@
 """What both loaders decide alike, without a server."""
 
+import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infisical_config import ConfigError, bootstrap, files
+from infisical_config import ConfigError, files
 from infisical_config.bootstrap import Bootstrap
 from infisical_config.errors import TEXTS
+from infisical_config.families import CREDENTIALS, FAMILIES, is_withheld
 from infisical_config.merge import Answer, merge
 from infisical_config.sealing import Unreadable, unseal
 from infisical_config.starting import Start
+from infisical_config.withheld import Gate
 from tests.vectors import VECTORS, cases
 
 PLACE = Bootstrap(
@@ -35,7 +39,9 @@ def test_an_error_has_the_shared_exit_status(code: Any, status: int) -> None:
 
 
 @cases("bootstrap")
-def test_where_things_come_from(case: dict[str, Any], tmp_path: Path) -> None:
+def test_where_things_come_from(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, env_file = tmp_path / ".infisical.json", tmp_path / ".env.local"
     if case["file"] is not None:
         file.write_text(case["file"])
@@ -51,13 +57,16 @@ def test_where_things_come_from(case: dict[str, Any], tmp_path: Path) -> None:
         return text.replace("{file}", str(file)).replace("{envLocal}", str(env_file))
 
     def found() -> Bootstrap:
-        return bootstrap.find(
-            case["environ"],
-            directory,
-            case["environment"],
-            warnings.append,
+        monkeypatch.setattr("os.environ", case["environ"])
+        return Start(
+            environment=case["environment"],
+            directory=directory,
             allow_http=case["allowHttp"],
-        )
+            strict=case["strict"],
+            allow=case["allow"],
+            required=case["required"],
+            warn=warnings.append,
+        ).place()
 
     want = case["want"]
     if "error" in want:
@@ -73,6 +82,7 @@ def test_where_things_come_from(case: dict[str, Any], tmp_path: Path) -> None:
             want["address"],
             want["project"],
             want["folder"],
+            gate=Gate(tuple(want["allow"]), want["strict"]),
         )
     assert warnings == [filled(each) for each in case["warnings"]]
 
@@ -99,10 +109,11 @@ def test_what_an_answer_makes(case: dict[str, Any], monkeypatch: pytest.MonkeyPa
     start = Start(
         override=case["override"], required=case["required"], into=into, warn=warnings.append
     )
+    place = replace(PLACE, gate=Gate(tuple(case["allow"]), case["strict"]))
     imports = [each["secrets"] for each in case["answer"]["imports"]]
 
     def values() -> dict[str, str]:
-        return start.values(merge(Answer(case["answer"]["secrets"], imports), PLACE), PLACE)
+        return start.values(merge(Answer(case["answer"]["secrets"], imports), place), place)
 
     want = case["want"]
     if "error" in want:
@@ -110,12 +121,59 @@ def test_what_an_answer_makes(case: dict[str, Any], monkeypatch: pytest.MonkeyPa
             values()
         assert (failure.value.code, str(failure.value)) == (want["error"], want["message"])
         return
-    config = start.finish(values(), PLACE)
+    config = start.finish(values(), place)
     assert dict(config) == want["values"]
     exported = {name: v for name, v in want["values"].items() if name not in want["notExported"]}
     assert into == exported
-    told = [", ".join(names) for names in (want["withheld"], want["notExported"]) if names]
+    lists = (want["withheld"], want["leftOut"], want["notExported"])
+    told = [", ".join(names) for names in lists if names]
     assert [part.partition(": ")[2] for each in warnings for part in each.split("; ")] == told
+
+
+@pytest.mark.parametrize("name", VECTORS["withheldNames"]["withheld"])
+def test_a_name_that_runs_code_or_leads_elsewhere_is_withheld(name: str) -> None:
+    assert is_withheld(name, windows=False)
+    assert is_withheld(name.swapcase(), windows=True)
+
+
+@pytest.mark.parametrize("name", VECTORS["withheldNames"]["kept"])
+def test_a_name_of_a_services_own_gets_through(name: str) -> None:
+    assert not is_withheld(name, windows=False)
+
+
+@pytest.mark.parametrize("name", VECTORS["withheldNames"]["withheldOnWindows"])
+def test_a_name_in_another_case_is_withheld_on_windows(name: str) -> None:
+    assert [is_withheld(name, windows=windows) for windows in (False, True)] == [False, True]
+
+
+def test_the_families_are_the_shared_ones() -> None:
+    shared = VECTORS["withheld"]
+    assert shared["credentials"].split() == list(CREDENTIALS)
+    assert [
+        {
+            "family": each.family,
+            "names": each.names.split(),
+            "prefixes": each.prefixes.split(),
+            "suffixes": each.suffixes.split(),
+            "except": each.exceptions.split(),
+            "anyCase": each.any_case,
+            "closed": each.closed,
+        }
+        for each in FAMILIES
+    ] == [
+        {
+            key: value.split() if key in ("names", "prefixes", "suffixes", "except") else value
+            for key, value in each.items()
+            if key != "reason"
+        }
+        for each in shared["families"]
+    ]
+
+
+def test_what_is_generated_of_the_families_is_up_to_date() -> None:
+    """Else run `python loaders/generate.py`, which has `infisical-iac`'s copy and the page too."""
+    made = runpy.run_path(str(Path(__file__).parents[2] / "generate.py"))["files"]()
+    assert [file for file, text in made.items() if file.read_text("utf-8") != text] == []
 
 
 @cases("cache")

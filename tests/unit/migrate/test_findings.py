@@ -37,6 +37,8 @@ def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
         ("NODE_OPTIONS=--inspect", "reserved-name"),
         ("PYTHONPATH=src", "reserved-name"),
         ("LD_PRELOAD=x.so", "reserved-name"),
+        ("GIT_CONFIG_COUNT=1", "reserved-name"),
+        ("https_proxy=http://proxy.example.com", "reserved-name"),
         ("A.B=fake", "odd-name"),
         ("1A=fake", "odd-name"),
         ("A" * 501 + "=fake", "long-name"),
@@ -60,6 +62,7 @@ def test_an_entry_is_told(text: str, kind: str) -> None:
         "A='" + "x" * 131_068 + "'",
         "A" * 500 + "=fake",
         "PATHS=fake-secret",
+        "GIT_TOKEN=fake-secret",
         "HOMEPAGE=fake-secret",
     ],
 )

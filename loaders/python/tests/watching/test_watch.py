@@ -77,7 +77,9 @@ def test_a_withheld_name_is_warned_of_once(home: Path, vault: Vault) -> None:
     watched = Watched(home, warn=warnings.append)
     assert eventually(lambda: len(vault.statuses) > 3)
     watched.watch.stop()
-    assert warnings == ["withheld, for they could take over a process: PATH"]
+    assert warnings == [
+        "withheld unless `allow` names them, for they could take over a process: PATH"
+    ]
 
 
 def test_errors_are_warnings_when_nobody_asked_for_them(home: Path, vault: Vault) -> None:

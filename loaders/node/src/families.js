@@ -1,0 +1,375 @@
+// @ts-check
+/** Families of names that a store of secrets must not set; made by `loaders/generate.py`. */
+
+/** @param {string} text */
+const words = (text) => text.split(/\s+/).filter(Boolean);
+
+/** A name of a family by its beginning or end is a service's own if it ends so. */
+export const CREDENTIALS = words(
+  "_TOKEN _PASSWORD _PASSPHRASE _SECRET _KEY _USERNAME _CREDENTIALS",
+);
+
+/**
+ * Names of one purpose, exactly or by how they begin or end, but for exceptions. `anyCase`: lower
+ * case is read as well. `closed`: a name that ends as a credential's does is no exception.
+ */
+export const FAMILIES = [
+  {
+    family: "the loader's own",
+    names: words(""),
+    prefixes: words("INFISICAL_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: true,
+  },
+  {
+    family: "process",
+    names: words(`
+      ALLUSERSPROFILE APPDATA CDPATH COMSPEC CREDENTIALS_DIRECTORY HOME HOMEDRIVE HOMEPATH
+      LISTEN_FDNAMES LISTEN_FDS LISTEN_PID LOCALAPPDATA LOGNAME NODE_ENV NOTIFY_SOCKET OLDPWD
+      PATH PATHEXT PROGRAMDATA PWD SHELL SQLITE_TMPDIR SYSTEMDRIVE SYSTEMROOT TEMP TEMPDIR
+      TERMCAP TERMINFO TERMINFO_DIRS TERMPATH TMP TMPDIR USER USERPROFILE WINDIR
+    `),
+    prefixes: words("COMMONPROGRAMFILES PROGRAMFILES XDG_"),
+    suffixes: words("_HOME"),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "shell",
+    names: words(`
+      ENV EXECIGNORE FCEDIT FPATH GLOBIGNORE HISTFILE IFS INPUTRC NULLCMD PROMPT_COMMAND PS0 PS1
+      PS2 PS4 READNULLCMD SHELLOPTS ZDOTDIR fish_function_path
+    `),
+    prefixes: words("BASHOPTS BASH_ __fish_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: true,
+  },
+  {
+    family: "dynamic linker and C library",
+    names: words(`
+      GCONV_PATH I18NPATH LIBC_FATAL_STDERR_ LIBPATH LOCPATH NLSPATH SHLIB_PATH TZDIR
+    `),
+    prefixes: words("DYLD_ GLIBC_ LD_ MALLOC_ QEMU_ _RLD"),
+    suffixes: words("_LIBRARY_PATH _PRELOAD"),
+    except: words(""),
+    anyCase: false,
+    closed: true,
+  },
+  {
+    family: "plug-ins of libraries",
+    names: words(`
+      GI_TYPELIB_PATH LIBSMB_PROG MYSQL_TEST_LOGIN_FILE OCL_ICD_FILENAMES OCL_ICD_VENDORS
+      ODBCINI ODBCINSTINI ODBCSYSINI OMP_TOOL_LIBRARIES PROJ_DATA PROJ_LIB SMB_CONF_PATH
+      SOFTHSM2_CONF
+    `),
+    prefixes: words(`
+      FONTCONFIG_ GDAL_ GDK_ GEGL_ GIO_ GSETTINGS_ GST_PLUGIN GST_PRESET GST_REGISTRY GTK_
+      LIBGL_ LIBMYSQL_ LIBVA_ MAGICK_ OPENSSL_ P11_KIT_ PANGO_ QT_ SASL_CONF SASL_PATH VK_ADD_
+      VK_ALLOW_ VK_DRIVER_ VK_ICD_ VK_LAYER_
+    `),
+    suffixes: words("_MODULE_PATH _PLUGIN_PATH"),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "trust",
+    names: words(`
+      GRPC_DEFAULT_SSL_ROOTS_FILE_PATH HTTPLIB2_CA_CERTS LDAPCONF LDAPNOINIT LDAPRC
+      NODE_EXTRA_CA_CERTS NODE_TLS_REJECT_UNAUTHORIZED SSL_CERT_DIR SSL_CERT_FILE
+    `),
+    prefixes: words("KRB5 LDAPTLS_ NSS_"),
+    suffixes: words("SSLKEYLOGFILE _CA_BUNDLE _SSL_CERT_DIR _SSL_CERT_FILE"),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "proxies",
+    names: words(""),
+    prefixes: words(""),
+    suffixes: words("_PROXY"),
+    except: words("BEHIND_PROXY ENABLE_PROXY REVERSE_PROXY TRUST_PROXY USE_PROXY"),
+    anyCase: true,
+    closed: false,
+  },
+  {
+    family: "routes",
+    names: words(`
+      AWS_CONFIG_FILE AWS_DATA_PATH AWS_SDK_LOAD_CONFIG AWS_SHARED_CREDENTIALS_FILE
+      AWS_WEB_IDENTITY_TOKEN_FILE AZURE_AUTHORITY_HOST AZURE_CONFIG_DIR AZURE_EXTENSION_DIR
+      BOTO_CONFIG CONTAINERD_ADDRESS CONTAINERS_CONF CONTAINER_HOST DISPLAY
+      GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES HOSTALIASES IDENTITY_ENDPOINT IMDS_ENDPOINT
+      KUBECONFIG KUBECTL_EXTERNAL_DIFF LAMBDA_RUNTIME_DIR LAMBDA_TASK_ROOT LOCALDOMAIN
+      MSI_ENDPOINT PROXYCHAINS_CONF_FILE REGISTRY_AUTH_FILE RESOLV_HOST_CONF RES_OPTIONS
+      SOCKS5_SERVER SOCKS_SERVER TORSOCKS_CONF_FILE TSOCKS_CONF_FILE WAYLAND_DISPLAY XAUTHORITY
+      _HANDLER
+    `),
+    prefixes: words(`
+      AWS_CONTAINER_ AWS_EC2_METADATA_ AWS_LAMBDA_ AWS_METADATA_ BUILDKIT_ BUILDX_ CLOUDSDK_
+      COMPOSE_ DBUS_ DOCKER_ GCE_METADATA_ HELM_ KUBERNETES_ PODMAN_
+    `),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "git",
+    names: words(""),
+    prefixes: words("GIT_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "other version control and remote shells",
+    names: words(`
+      CVSROOT CVS_SERVER GNUPGHOME GPG_AGENT_INFO HGMERGE HGPLAIN HGRCPATH PINENTRY_USER_DATA
+      RCLONE_CONFIG RSH RSYNC_CONNECT_PROG SSH_AGENT_PID SSH_AUTH_SOCK SVN_SSH
+    `),
+    prefixes: words("AUTOSSH_ PASSWORD_STORE_ SSH_ASKPASS SSH_PKCS11_ SSH_SK_ SUDO_"),
+    suffixes: words("_ASKPASS _PASSCOMMAND _PASSWORD_COMMAND _RSH _SSH_COMMAND"),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "pagers, editors and browsers",
+    names: words(`
+      BROWSER EDITOR EMACSDATA EMACSLOADPATH EXINIT GH_BROWSER GVIMINIT LESS LESSCLOSE LESSECHO
+      LESSEDIT LESSHISTFILE LESSKEY LESSKEYIN LESSKEYIN_SYSTEM LESSKEY_CONTENT LESSKEY_SYSTEM
+      LESSOPEN MAILCAPS MANOPT MANPAGER MANPATH MANROFFOPT MORE MYVIMRC PAGER SELECTOR VIM
+      VIMINIT VIMRUNTIME VISUAL
+    `),
+    prefixes: words("NVIM_ SYSTEMD_"),
+    suffixes: words("_EDITOR _PAGER"),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "tools of the command line",
+    names: words(`
+      ACKRC ACK_OPTIONS AWKLIBPATH AWKPATH BZIP BZIP2 CHROME_BIN CHROME_DEVEL_SANDBOX
+      CHROME_PATH CHROMIUM_FLAGS CURL_HOME FFMPEG_PATH FFPROBE_PATH FFREPORT GH_CONFIG_DIR
+      GRAPHVIZ_DOT GREP_OPTIONS GS_LIB GS_OPTIONS GZIP HTTPIE_CONFIG_DIR IMAGEIO_FFMPEG_EXE
+      M4PATH NETRC ORACLE_PATH PACKER_CONFIG PACKER_PLUGIN_PATH PARALLEL PGSERVICEFILE
+      PGSYSCONFDIR PSQLRC REDISCLI_RCFILE RIPGREP_CONFIG_PATH SE_CHROMEDRIVER SE_EDGEDRIVER
+      SE_GECKODRIVER SQLPATH SYSTEM_WGETRC TAPE TAR_OPTIONS TEXINPUTS TF_DATA_DIR TF_LOG_PATH
+      TF_REATTACH_PROVIDERS UNZIPOPT WGETRC XZ_DEFAULTS XZ_OPT ZIPOPT shell_escape
+    `),
+    prefixes: words(`
+      ANSIBLE_ FZF_ PARALLEL_ PLAYWRIGHT_ PSQL_ PULUMI_ PUPPETEER_ TEXMF TF_CLI_ TF_PLUGIN_
+      VAGRANT_
+    `),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "builds",
+    names: words(`
+      ACLOCAL_PATH AR ARFLAGS AS CC CFLAGS COMPILER_PATH CONFIG_SHELL CONFIG_SITE CPATH
+      CPLUS_INCLUDE_PATH CPP CPPFLAGS CXX CXXFLAGS C_INCLUDE_PATH FC FFLAGS GCC_EXEC_PREFIX
+      GNUMAKEFLAGS LD LDFLAGS LDLIBS LEX LIBRARY_PATH LIBTOOL MAKE MAKEFILES MAKEFLAGS
+      MAKEOVERRIDES MFLAGS NM OBJC_INCLUDE_PATH RANLIB STRIP YACC
+    `),
+    prefixes: words("CCACHE_ CMAKE_ DISTCC_ GYP_ PKG_CONFIG SCCACHE_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "Python",
+    names: words(`
+      FLASK_APP FLASK_DEBUG GUNICORN_CMD_ARGS IPYTHONDIR JUPYTER_CONFIG_DIR JUPYTER_CONFIG_PATH
+      JUPYTER_PATH MATPLOTLIBRC MPLCONFIGDIR MYPYPATH VIRTUAL_ENV WERKZEUG_DEBUG_PIN
+      __PYVENV_LAUNCHER__
+    `),
+    prefixes: words(`
+      CONDA_ COVERAGE_ PDM_ PEX_ PIPENV_ PIPX_ PIP_ POETRY_ PYENV_ PYSPARK_ PYTEST_ PYTHON SHIV_
+      UVICORN_ UV_
+    `),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "Node and other JavaScript",
+    names: words(`
+      ESBUILD_BINARY_PATH NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE NODE_COMPILE_CACHE
+      NODE_COMPILE_CACHE_PORTABLE NODE_CONFIG_DIR NODE_DEBUG NODE_DEBUG_NATIVE NODE_ICU_DATA
+      NODE_INSPECT_RESUME_ON_START NODE_OPTIONS NODE_PATH NODE_REDIRECT_WARNINGS
+      NODE_REPL_EXTERNAL_MODULE NODE_REPL_HISTORY NODE_TEST_CONTEXT NODE_UNIQUE_ID
+      NODE_V8_COVERAGE PRISMA_ENGINES_MIRROR PRISMA_FMT_BINARY
+      PRISMA_INTROSPECTION_ENGINE_BINARY PRISMA_MIGRATION_ENGINE_BINARY
+      PRISMA_QUERY_ENGINE_BINARY PRISMA_QUERY_ENGINE_LIBRARY PRISMA_SCHEMA_ENGINE_BINARY
+      SASS_BINARY_PATH SASS_PATH TSX_TSCONFIG_PATH
+    `),
+    prefixes: words(`
+      BUN_ COREPACK_ DENO_ ELECTRON_ FNM_ NODENV_ NVM_ PNPM_ TS_NODE_ VOLTA_ YARN_
+    `),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "npm",
+    names: words("NPM_EXECPATH NPM_NODE_EXECPATH"),
+    prefixes: words("NPM_CONFIG_ PNPM_CONFIG_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: true,
+    closed: true,
+  },
+  {
+    family: "Ruby",
+    names: words("BOOTSNAP_CACHE_DIR IRBRC PRYRC RAKEOPT"),
+    prefixes: words("BUNDLER_ BUNDLE_ GEM_ JRUBY_ RBENV_ RUBY TRUFFLERUBY"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "Perl",
+    names: words(""),
+    prefixes: words("PERL"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "PHP",
+    names: words("COMPOSER PHPRC"),
+    prefixes: words("COMPOSER_ PHP_INI_ PHP_PEAR_ XDEBUG_"),
+    suffixes: words(""),
+    except: words("COMPOSER_AUTH"),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "Java",
+    names: words(`
+      ANT_ARGS CLASSPATH JAVACMD JAVA_ARGS JAVA_OPTIONS JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS
+      JVM_ARGS MAVEN_ARGS MAVEN_BASEDIR MAVEN_CONFIG _JAVA_OPTIONS
+    `),
+    prefixes: words("CATALINA_ LOG4J2_ LOG4J_"),
+    suffixes: words("_CLASSPATH _OPTS"),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: ".NET",
+    names: words(`
+      ASPNETCORE_HOSTINGSTARTUPASSEMBLIES ASPNETCORE_HOSTINGSTARTUPEXCLUDEASSEMBLIES
+      MONO_CFG_DIR MONO_CONFIG MONO_ENV_OPTIONS MONO_GAC_PREFIX MONO_OPTIONS MONO_PATH
+      PSModulePath
+    `),
+    prefixes: words("COMPlus_ CORECLR_ COR_ DOTNET_ MSBUILD MSBuild NUGET_ POWERSHELL_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "Lua",
+    names: words(""),
+    prefixes: words("LUAROCKS_ LUA_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "Erlang and Elixir",
+    names: words(`
+      BINDIR EMU ERLC_OPTIONS HEX_CACERTS_PATH HEX_MIRROR HEX_UNSAFE_HTTPS HEX_UNSAFE_REGISTRY
+      MIX_ARCHIVES MIX_BUILD_PATH MIX_BUILD_ROOT MIX_DEPS_PATH MIX_ENV MIX_EXS MIX_HOME
+      MIX_INSTALL_DIR MIX_PATH MIX_REBAR MIX_REBAR3 MIX_XDG RELEASE_BOOT_SCRIPT
+      RELEASE_REMOTE_VM_ARGS RELEASE_ROOT RELEASE_SYS_CONFIG RELEASE_VM_ARGS RELX_CONFIG_PATH
+      ROOTDIR VMARGS_PATH
+    `),
+    prefixes: words("ELIXIR_ ERL_ REBAR_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "R",
+    names: words(""),
+    prefixes: words("R_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "Go",
+    names: words(`
+      GCCGO GO111MODULE GOAUTH GOBIN GOCACHE GOCOVERDIR GODEBUG GOENV GOEXPERIMENT GOFLAGS
+      GOINSECURE GOMODCACHE GONOPROXY GONOSUMCHECK GONOSUMDB GOPATH GOPRIVATE GOPROXY GOROOT
+      GOSUMDB GOTMPDIR GOTOOLCHAIN GOTOOLDIR GOVCS GOWORK
+    `),
+    prefixes: words("CGO_ GOENV_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "Rust",
+    names: words("CARGO RUSTC RUSTDOC RUSTDOCFLAGS RUSTFLAGS"),
+    prefixes: words("CARGO_ RUSTC_ RUSTUP_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "other languages",
+    names: words(`
+      CABAL_CONFIG CABAL_DIR DART_VM_OPTIONS GHCRTS PLTADDONDIR PLTCOLLECTS PUB_CACHE
+      PUB_HOSTED_URL SBCL_HOME STACK_ROOT STACK_YAML TCLLIBPATH TCL_LIBRARY TK_LIBRARY
+    `),
+    prefixes: words("CAMLRUNPARAM CAML_LD_ CRYSTAL_ GHC_ GUILE_ JULIA_ OCAML OCTAVE_ OPAM"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "version managers",
+    names: words(""),
+    prefixes: words("ASDF_ GOENV_ JENV_ MISE_ SDKMAN_"),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+  {
+    family: "sanitizers and tracing",
+    names: words(`
+      ASAN_OPTIONS LSAN_OPTIONS LTTNG_UST_CTL_PATH MSAN_OPTIONS TSAN_OPTIONS UBSAN_OPTIONS
+    `),
+    prefixes: words(""),
+    suffixes: words(""),
+    except: words(""),
+    anyCase: false,
+    closed: false,
+  },
+];
