@@ -1,4 +1,4 @@
-"""Which addresses credentials are sent to; what pruning reads and removes on the host."""
+"""Addresses that credentials are sent to, and files that pruning reads and removes on a host."""
 
 import subprocess
 from pathlib import Path

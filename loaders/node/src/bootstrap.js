@@ -45,7 +45,7 @@ class Sources {
   }
 
   /**
-   * What the process says under any of the names, or else what the file says.
+   * Return what the process says under any of the names, or else what the file says.
    * @param {string[]} names
    */
   first(...names) {
@@ -53,7 +53,7 @@ class Sources {
   }
 
   /**
-   * What a variable that is on or off says; undefined if it is not set.
+   * Return what a variable that is on or off says; undefined if it is not set.
    * @param {string} name
    */
   flag(name) {
@@ -65,7 +65,7 @@ class Sources {
 }
 
 /**
- * The credentials that the process's environment has. With one of them, `.env.local` doesn't count:
+ * Return the credentials that the process's environment has. With one of them, `.env.local` doesn't count:
  * what it says of the address would decide where they are sent.
  * @param {Environ} environ
  */
@@ -116,7 +116,7 @@ export function bootstrap(file, local, environ, options = {}) {
 }
 
 /**
- * Whether production is what this is, by any of the ways to say so.
+ * Return whether this is production, by any of the ways to say so.
  * @param {Environ} environ
  * @param {Record<string, string>} local
  * @param {string} [environment]

@@ -27,7 +27,7 @@ const OPEN = 0o077;
  */
 
 /**
- * What to do with a directory on the way from `start` upwards. It counts if only root, this
+ * Decide what to do with a directory on the way from `start` upwards. It counts if only root, this
  * process's user and the owner of `start` may put a file into it. Of any other the search ends;
  * only in `start` itself a file of theirs is taken.
  * @param {Directory} place
@@ -91,7 +91,7 @@ export function readPrivate(path) {
 }
 
 /**
- * Whether there is anything at a path, if only a link.
+ * Return whether there is anything at a path, if only a link.
  * @param {string} path
  */
 export const exists = (path) => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
@@ -113,7 +113,7 @@ function judged(place, start) {
 }
 
 /**
- * How a file's directory is; null if that can't be seen, and so no file in it either.
+ * Return how a file's directory is; null if that can't be seen, and so no file in it either.
  * @param {string} path
  * @returns {Directory | null}
  */

@@ -62,7 +62,7 @@ export class Loader {
   }
 
   /**
-   * Nothing of an `.env.local` that doesn't count, with a warning if there is one.
+   * Take nothing of an `.env.local` that doesn't count, and warn if there is one.
    * @param {string} path
    * @returns {Record<string, string>}
    */
@@ -76,7 +76,7 @@ export class Loader {
   }
 
   /**
-   * What an `.env.local` says, with a warning where that has no place.
+   * Return what an `.env.local` says, and warn where that has no place.
    * @param {string} path
    */
   #read(path) {

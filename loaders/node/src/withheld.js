@@ -1,12 +1,12 @@
 // @ts-check
-/** Which names get through to a service, and which values its environment can hold. */
+/** Names that get through to a service, and values that its environment can hold. */
 
 import { CREDENTIALS, FAMILIES } from "./families.js";
 
 const OWN = /^INFISICAL_/i;
 
 /**
- * What lets names through.
+ * The rules by which names get through.
  * @typedef {object} Gate
  * @property {boolean} strict whether only names that are allowed or asked for get through
  * @property {readonly string[]} allow names that get through although they are of a withheld
@@ -14,7 +14,7 @@ const OWN = /^INFISICAL_/i;
  */
 
 /**
- * Whether a name is one that changes how programs run, or where they connect to.
+ * Return whether a name is one that changes how programs run, or where they connect to.
  * @param {string} name
  * @param {boolean} [windows] whether names are the same in any case
  */
@@ -38,7 +38,7 @@ function has(family, name, anyCase) {
 }
 
 /**
- * The names, sorted, that could take over the process, and in strict mode those that nobody asks
+ * Return the names, sorted, that could take over the process, and in strict mode those that nobody asks
  * for.
  * @param {readonly string[]} names of secrets
  * @param {readonly string[]} asked

@@ -1,7 +1,11 @@
 // @ts-check
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer as createSecureServer } from "node:https";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { inspect } from "node:util";
 
@@ -43,6 +47,37 @@ test("a server that switches protocols ends a start, and not the process without
   const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
   const error = await errorFrom((socket) => void socket.write(switching), { timeout: 1 });
   assert.equal(error.code, "unreachable");
+});
+
+test("a certificate is not believed because of a variable that is set later", async () => {
+  const made = directory();
+  const [key, cert] = [join(made, "key"), join(made, "cert")];
+  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+  const subject = ["-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+  execFileSync("openssl", [...request, ...subject, "-keyout", key, "-out", cert], {
+    stdio: "ignore",
+  });
+  let requests = 0;
+  const tls = { key: readFileSync(key), cert: readFileSync(cert) };
+  const server = createSecureServer(tls, (_, response) => {
+    requests += 1;
+    response.writeHead(401).end("{}");
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  const environ = environFor(`https://localhost:${port}`);
+  const start = (/** @type {Record<string, string>} */ more) =>
+    loadFrom({ ...environ, ...more }, { directory: directory(), timeout: 0.5 }).catch(
+      (error) => error.code,
+    );
+  process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+  const later = await start({});
+  assert.deepEqual([later, requests], ["unreachable", 0]);
+  const given = await start({ NODE_TLS_REJECT_UNAUTHORIZED: "0" });
+  delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+  server.close();
+  assert.deepEqual([given, requests], ["refused", 1]);
 });
 
 /**

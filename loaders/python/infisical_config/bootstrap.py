@@ -56,7 +56,7 @@ class Bootstrap:
 
 
 class _Said(NamedTuple):
-    """What `.infisical.json` says."""
+    """The content of `.infisical.json`."""
 
     project: str = ""
     domain: str = ""

@@ -1,4 +1,4 @@
-"""Which names get through to a service, and which values its environment can hold."""
+"""Names that get through to a service, and values that its environment can hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OWN = "INFISICAL_"
 
 
 class Gate(NamedTuple):
-    """What lets names through.
+    """The rules by which names get through.
 
     Attributes:
         allowed: names that get through although they are of a withheld family; none of the
