@@ -120,7 +120,8 @@ recovery_recipients: tuple[str, ...] = ()
 # recovery-kit` prints it: `restore` takes no kit of another key. Empty: it asks.
 recovery_fingerprint = ""
 
-# The server at Hetzner Cloud that `infisical-iac server create` makes: see docs/hetzner.md.
+# The server at Hetzner Cloud that `infisical-iac server create` makes: see docs/hetzner.md. Its
+# name is the deployment's too: only what carries it as a label is ever changed there.
 server_name = "infisical"
 server_type = "cx33"
 server_location = "nbg1"

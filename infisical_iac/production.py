@@ -24,6 +24,10 @@ _VARIABLES = {
     "data_volume": "INFISICAL_DATA_VOLUME",
 }
 
+# In a host's data: the deployment at Hetzner Cloud that it is of, and why nothing may be changed
+# on it. The underscore tells settings from them.
+HOST_DEPLOYMENT, HOST_REFUSES = "_deployment", "_refuses_changes"
+
 
 def production_host(file: Path) -> tuple[str, dict[str, Any]]:
     """The production host with its data, as a pyinfra inventory wants it.
@@ -32,21 +36,25 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
         file: the group data that may name the host by `ssh_hostname`, and `ssh_user`, `ssh_port`
             and `ssh_key`; the environment's variables win over each of them.
 
-    Where neither names a host, it is the server that `infisical-iac server` made, asked for with
-    the token in HCLOUD_TOKEN. Ends the program with one sentence if no host is named, or if what
-    is said of it can't be read.
+    Where neither names a host, it is the server that `infisical-iac server` made for this
+    deployment, asked for with the token in HCLOUD_TOKEN; the host then has the server's name. Ends
+    the program with one sentence if no host is named, or if what is said of it can't be read.
     """
     advise_on_failures()
     data = given(file)
     if not data.get("ssh_hostname") and os.environ.get("HCLOUD_TOKEN"):
-        data = _found(_group_data(file)) | data
+        name, found = _found(file)
+        _tell(found)
+        data = found | data
+    else:
+        name = ""
     if not data.get("ssh_hostname"):
         sys.exit(
             "INFISICAL_HOST is not set: set it to the server's name or address, or HCLOUD_TOKEN "
             "for one that `infisical-iac server create` made, or run `infisical-iac init`"
         )
     _have_known_hosts()
-    return (data["ssh_hostname"], _reached(data, file))
+    return (name or data["ssh_hostname"], _reached(data, file))
 
 
 def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -73,7 +81,8 @@ def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
         )
     hosts = _named(settings, file)
     if not hosts and os.environ.get("HCLOUD_TOKEN"):
-        hosts = _found_cluster(settings)
+        hosts = _found_cluster(file)
+        _tell(hosts[0][1])
     if not hosts:
         sys.exit(
             "INFISICAL_HOSTS is not set: set it to the hosts' addresses, with commas in between, "
@@ -131,23 +140,35 @@ def given(file: Path) -> dict[str, Any]:
     return data
 
 
-def _found(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _found(file: Path) -> tuple[str, dict[str, Any]]:
     # The library takes a while to load, which whoever names a host has no need of.
     from infisical_iac.hetzner import finding
 
     try:
-        return finding.production(settings.get("server_name", ""))
+        return finding.production(finding.Name(*_server_name(file)))
     except UserError as error:
         sys.exit(str(error))
 
 
-def _found_cluster(settings: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _found_cluster(file: Path) -> list[tuple[str, dict[str, Any]]]:
     from infisical_iac.hetzner import finding
 
     try:
-        return finding.cluster(settings.get("server_name", ""))
+        return finding.cluster(finding.Name(*_server_name(file)))
     except UserError as error:
         sys.exit(str(error))
+
+
+def _server_name(file: Path) -> tuple[str, bool]:
+    """Return the setting server_name, and whether it is set beside its default."""
+    given = _group_data(file).get("server_name")
+    default = _group_data(file.with_name("all.py")).get("server_name", "")
+    return str(given or default), bool(given)
+
+
+def _tell(data: Mapping[str, Any]) -> None:
+    if sentence := data.get(HOST_REFUSES):
+        print(f"Note: {sentence}; until then nothing is changed on it.", file=sys.stderr)
 
 
 def _verified(project: Path, address: str, port: int) -> dict[str, Any]:

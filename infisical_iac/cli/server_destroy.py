@@ -24,18 +24,21 @@ def destroy(with_data: bool, confirm: str | None) -> None:
     """
     from infisical_iac.cli.server_showing import make_all
     from infisical_iac.hetzner import destroying, session
+    from infisical_iac.hetzner.volumes import of_deployment as volumes_of
 
     found = session.begun()
     changes = [*destroying.removals(found, with_data=with_data)]
-    name, many = found.want.first.family, len(found.nodes) > 1
-    volumes = [str(each.have.volume.name) for each in found.nodes if each.have.volume]
+    name, is_cluster = found.want.first.family, len(found.nodes) > 1
+    many = is_cluster or bool(found.surplus)
+    of_it = volumes_of(found.common.client, found.common.deployment)
+    volumes = sorted((str(each.name) for each in of_it), key=lambda name: (len(name), name))
     kept = _kept(volumes)
     if not changes:
         echo(f"Nothing of {name} is at Hetzner Cloud{kept}.")
         return
     show([each.item for each in changes], (), console(stderr=True))
-    kind = "cluster" if many else "server"
-    what = "all servers of the cluster" if many else "the server"
+    kind = "cluster" if is_cluster else "deployment" if many else "server"
+    what = f"all servers of the {kind}" if many else "the server"
     question = f"This deletes {what} {_data(volumes, with_data=with_data, many=many)}. "
     question += f"Type the {kind}'s name, {name}"
     typed = confirm or click.prompt(question, err=True, default="", show_default=False)

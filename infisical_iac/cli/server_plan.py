@@ -20,7 +20,7 @@ def plan(ctx: click.Context, as_json: bool) -> None:
     from infisical_iac.hetzner import session
     from infisical_iac.hetzner.costs import monthly
 
-    found = session.begun()
+    found = session.begun(reads=True)
     changes = found.changes(timeout=0)
     if as_json:
         costs = monthly(found.want, found.prices)

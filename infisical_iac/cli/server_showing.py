@@ -32,10 +32,15 @@ def show_plan(found: Everything, changes: Sequence[Change], *, stderr: bool = Fa
 def notes(found: Everything) -> list[str]:
     """What is not as the settings say and isn't changed by this run, and what to do."""
     told = [each for node in found.nodes for each in _in_place(node)]
+    if found.adoptable:
+        told.append(f"{session.tell_adoptable(found.adoptable)}; until then nothing is changed")
     for node in found.surplus:
         told.append(
             f"the server {node.want.name} is more than the setting 'servers' says: it stays; "
             "delete it in the console once the cluster does without it"
+            if found.want.first.role
+            else f"the server {node.want.name} is of this deployment too, which is to be "
+            f"{found.want.first.name} alone: it stays; delete it in the console if it is of no use"
         )
     if is_awaited(found.want, found.common):
         told.append(

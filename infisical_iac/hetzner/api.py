@@ -1,12 +1,13 @@
 """The client of Hetzner Cloud's API, as the environment says."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from hcloud import Client
 from hcloud.actions import BoundAction
 
 from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac.hetzner.ownership import Gate
 
 TOKEN = "HCLOUD_TOKEN"
 # The library's own command line has the same name for it.
@@ -16,16 +17,14 @@ _SECONDS = 30.0
 # An action is asked for every second at most, and for ten minutes: copying an image can be slow.
 _POLLS = 600
 
-LABEL = "managed-by"
-LABELS = {LABEL: "infisical-iac"}
-SELECTOR = f"{LABEL}={LABELS[LABEL]}"
-# Of which cluster a server is, by the name of its first, and as what: manager or worker.
-CLUSTER = "infisical-iac-cluster"
-ROLE = "role"
 
+def client(deployment: str | None = None, *, adopts: bool = False) -> Client:
+    """Return a client with the token in HCLOUD_TOKEN. Raises HetznerError where there is none.
 
-def client() -> Client:
-    """A client with the token in HCLOUD_TOKEN. Raises HetznerError where there is none."""
+    Args:
+        deployment: whose resources it may change; None for a client that only looks.
+        adopts: whether it may label what carries no deployment's name as this one's.
+    """
     token = os.environ.get(TOKEN, "").strip()
     if not token:
         raise HetznerError(
@@ -34,7 +33,7 @@ def client() -> Client:
         )
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise HetznerError(f"{TOKEN} has blanks or other characters that no token has: set it anew")
-    return Client(
+    made = Client(
         token=token,
         api_endpoint=os.environ.get(ENDPOINT, "").rstrip("/") or _ENDPOINT,
         application_name="infisical-iac",
@@ -42,11 +41,10 @@ def client() -> Client:
         poll_max_retries=_POLLS,
         timeout=_SECONDS,
     )
-
-
-def is_ours(labels: Mapping[str, str] | None) -> bool:
-    """Whether a resource with these labels was made by this project."""
-    return (labels or {}).get(LABEL) == LABELS[LABEL]
+    # Of all clients of resources it is the one that sends.
+    base = made._client
+    base.request = Gate(base.request, deployment, adopts=adopts).request  # type: ignore[method-assign]
+    return made
 
 
 def ended(*actions: BoundAction | None, then: Iterable[BoundAction] = ()) -> None:

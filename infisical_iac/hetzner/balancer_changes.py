@@ -12,13 +12,13 @@ from hcloud.load_balancers import (
 )
 from hcloud.locations import Location
 
-from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.balancer import addresses, private_address, with_certificate, wrong
-from infisical_iac.hetzner.certificate_changes import certificate_name
 from infisical_iac.hetzner.change import Change, Changes, change
 from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.fleet import Fleet
+from infisical_iac.hetzner.fleet import Fleet, certificate_name
 from infisical_iac.hetzner.have import Common, Have
+from infisical_iac.hetzner.ownership import labels
 from infisical_iac.hetzner.prices import Prices
 
 # What is done with the balancer, which may not be there before.
@@ -60,7 +60,7 @@ def _make(want: Fleet, common: Common) -> None:
         LoadBalancerType(name=want.balancer.type),
         algorithm=LoadBalancerAlgorithm(type="least_connections"),
         services=[*_with_certificate(want, common)],
-        labels=LABELS,
+        labels=labels(want.first.family),
         location=Location(name=want.first.location),
     )
     ended(made.action)

@@ -2,10 +2,11 @@
 
 from hcloud.certificates import BoundCertificate
 
-from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
-from infisical_iac.hetzner.fleet import Fleet
+from infisical_iac.hetzner.fleet import Fleet, certificate_name
 from infisical_iac.hetzner.have import Common
+from infisical_iac.hetzner.ownership import is_own, labels
 
 
 def certificate(want: Fleet, common: Common) -> Changes:
@@ -26,24 +27,18 @@ def certificate(want: Fleet, common: Common) -> Changes:
 
 def surplus(want: Fleet, common: Common) -> Changes:
     """Certificates for names that are not served any more."""
-    name, family = certificate_name(want), want.first.family
+    name = certificate_name(want)
     for each, there in common.certificates.items():
-        if each.startswith(f"{family}-") and each != name and want.network:
+        if each != name and want.network and is_own(there.labels, want.first.family):
             yield change("-", f"certificate {each}", "", lambda there=there: _delete(there))  # type: ignore[misc]
-
-
-def certificate_name(want: Fleet) -> str:
-    """What it is called, empty where none is wanted."""
-    balancer = want.balancer
-    if balancer is None or not balancer.terminates:
-        return ""
-    return f"{want.first.family}-{balancer.host_name}"
 
 
 def _issue(want: Fleet, common: Common) -> None:
     assert want.balancer is not None
     name = certificate_name(want)
-    made = common.client.certificates.create_managed(name, [want.balancer.host_name], labels=LABELS)
+    made = common.client.certificates.create_managed(
+        name, [want.balancer.host_name], labels=labels(want.first.family)
+    )
     ended(made.action)
     common.certificates[name] = made.certificate
 

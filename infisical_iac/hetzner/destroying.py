@@ -1,16 +1,21 @@
-"""What `infisical-iac server destroy` takes away: all that carries our label, in order."""
+"""What `infisical-iac server destroy` takes away: all that carries the deployment's labels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+from hcloud.placement_groups import BoundPlacementGroup
+from hcloud.primary_ips import BoundPrimaryIP
 from hcloud.volumes import BoundVolume
+from hcloud.zones import BoundZoneRRSet
 
 from infisical_iac.hetzner import known_hosts
-from infisical_iac.hetzner.api import ended, is_ours
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Change
 from infisical_iac.hetzner.failures import HetznerError, told
 from infisical_iac.hetzner.names import host_address
+from infisical_iac.hetzner.ownership import KINDS, REPLACES, selector
 from infisical_iac.hetzner.session import Everything, Session
-from infisical_iac.hetzner.volumes import set_aside
+from infisical_iac.hetzner.volumes import of_deployment
 from infisical_iac.item import Item
 
 
@@ -21,32 +26,53 @@ def removals(found: Everything, *, with_data: bool) -> Iterator[Change]:
     """
     want, common, all_ = found.want.first, found.common, sessions(found)
     with told("look for a replacement that is under way"):
-        next_one = common.client.servers.get_by_name(f"{want.name}-next")
+        replacing = selector(want.family, **{REPLACES: want.name})
+        next_one = common.client.servers.get_all(label_selector=replacing)
     if next_one:
         raise HetznerError(
             f"a replacement of {want.name} has not ended: `infisical-iac server replace` ends it, "
             "or goes back with --undo"
         )
-    for kind, rrset in common.records.items():
+    for rrset in _records(found):
         yield Change(
-            Item("-", f"record {want.record} {kind} in {want.zone}"),
+            Item("-", f"record {rrset.name} {rrset.type} in {want.zone}"),
             lambda rrset=rrset: ended(rrset.delete_rrset().action),  # type: ignore[misc]
         )
-    if balancer := common.balancer:
+    for balancer in _owned(found, "load_balancers"):
         yield Change(
-            Item("-", f"Load Balancer {want.family}"), lambda: ended(balancer.delete().action)
+            Item("-", f"Load Balancer {balancer.name}"),
+            lambda balancer=balancer: ended(balancer.delete().action),  # type: ignore[misc]
         )
-    for name, certificate in common.certificates.items():
-        if name.startswith(f"{want.family}-"):
-            yield Change(
-                Item("-", f"certificate {name}"),
-                lambda certificate=certificate: _delete(certificate),  # type: ignore[misc]
-            )
+    yield from _each(_owned(found, "certificates"), "certificates")
     for each in all_:
         yield from _server(each)
+    seen = {each.id for of in all_ for each in of.have.addresses.values()}
+    left = [each for each in _owned(found, "primary_ips") if each.id not in seen]
+    yield from map(_address, left)
     yield from _shared(found)
-    for each in all_ if with_data else ():
-        yield from _data(each)
+    if with_data:
+        yield from _data(found)
+
+
+def _owned(found: Everything, kind: str) -> list[Any]:
+    """Return all of a kind that carries the deployment's labels, wanted or left over."""
+    with told("list what belongs to the deployment"):
+        resources = getattr(found.common.client, kind)
+        return list(resources.get_all(label_selector=selector(found.common.deployment)))
+
+
+def _records(found: Everything) -> list[BoundZoneRRSet]:
+    zone = found.common.zone
+    if zone is None:
+        return []
+    with told("list the records of the deployment"):
+        return zone.get_rrset_all(label_selector=selector(found.common.deployment))
+
+
+def _each(resources: Iterable[Any], kind: str) -> Iterator[Change]:
+    for each in resources:
+        item = Item("-", f"{KINDS[kind]} {each.name}")
+        yield Change(item, lambda each=each: _delete(each))  # type: ignore[misc]
 
 
 def sessions(found: Everything) -> tuple[Session, ...]:
@@ -57,29 +83,24 @@ def sessions(found: Everything) -> tuple[Session, ...]:
 def _server(of: Session) -> Iterator[Change]:
     if server := of.have.server:
         yield Change(Item("-", f"server {of.want.name}"), lambda: ended(server.delete()))
-    for address in of.have.addresses.values():
-        yield Change(
-            Item("-", f"primary IP {address.name}", str(address.ip)),
-            lambda address=address: _delete(address),  # type: ignore[misc]
-        )
+    yield from map(_address, of.have.addresses.values())
+
+
+def _address(address: BoundPrimaryIP) -> Change:
+    item = Item("-", f"primary IP {address.name}", str(address.ip))
+    return Change(item, lambda: _delete(address))
 
 
 def _shared(found: Everything) -> Iterator[Change]:
-    want, common = found.want.first, found.common
-    if network := common.network:
-        yield Change(Item("-", f"network {want.family}"), lambda: _delete(network))
-    if wall := common.firewall:
-        yield Change(Item("-", f"firewall {want.family}"), lambda: _delete(wall))
-    if (group := common.group) and is_ours(group.labels) and _is_empty(found):
-        yield Change(Item("-", f"placement group {want.group}"), lambda: _delete(group))
-    for key in common.keys:
-        if is_ours(key.labels) and str(key.name).startswith(f"{want.family}-"):
-            yield Change(Item("-", f"SSH key {key.name}"), lambda key=key: _delete(key))  # type: ignore[misc]
+    for kind in ("networks", "firewalls"):
+        yield from _each(_owned(found, kind), kind)
+    groups = [each for each in _owned(found, "placement_groups") if _is_empty(found, each)]
+    yield from _each(groups, "placement_groups")
+    yield from _each(_owned(found, "ssh_keys"), "ssh_keys")
 
 
-def _data(of: Session) -> Iterator[Change]:
-    own = [of.have.volume] if of.have.volume else []
-    for volume in [*own, *set_aside(of.have.client, of.want)]:
+def _data(found: Everything) -> Iterator[Change]:
+    for volume in of_deployment(found.common.client, found.common.deployment):
         yield Change(
             Item("-", f"volume {volume.name}", f"{volume.size} GB, with all data"),
             lambda volume=volume: _delete_data(volume),  # type: ignore[misc]
@@ -94,10 +115,10 @@ def forget(found: Everything) -> None:
             known_hosts.forget(login.known, login.address, login.port)
 
 
-def _is_empty(found: Everything) -> bool:
-    group = found.common.group
+def _is_empty(found: Everything, group: BoundPlacementGroup) -> bool:
+    """Return whether no server of others is in a group once those of the deployment are gone."""
     ours = {each.have.server.id for each in sessions(found) if each.have.server}
-    return not {*((group.servers or []) if group else [])} - ours
+    return not {*(group.servers or [])} - ours
 
 
 def _delete(resource: object) -> None:

@@ -1,82 +1,152 @@
-"""The production server, or the servers of a cluster, found by their labels."""
+"""The production server, or the servers of a cluster, found by the labels of their deployment."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from hcloud import Client
 from hcloud.servers import BoundServer
 
 from infisical_iac.hetzner import api
 from infisical_iac.hetzner.failures import HetznerError, told
 from infisical_iac.hetzner.have import Common, servers
 from infisical_iac.hetzner.names import server_address
+from infisical_iac.hetzner.ownership import (
+    ADOPT,
+    CLUSTER,
+    DEPLOYMENT,
+    REPLACES,
+    ROLE,
+    SELECTOR,
+    Standing,
+    assess,
+    require,
+)
 from infisical_iac.hetzner.private_changes import private_address
+from infisical_iac.production import HOST_DEPLOYMENT, HOST_REFUSES
 
 
-def production(name: str) -> dict[str, Any]:
-    """Where the server is, as pyinfra's data have it, and where its data volume is.
+class Name(NamedTuple):
+    """The deployment's name: the setting server_name; `is_set` tells it from the default."""
 
-    Args:
-        name: which one, where there are several; the setting server_name if that is set.
+    text: str
+    is_set: bool = True
 
-    Raises HetznerError where there is none, or none that can be told from others.
+
+def production(name: Name) -> tuple[str, dict[str, Any]]:
+    """Return the server's name, and where it and its data volume are, as pyinfra's data have it.
+
+    Raises HetznerError where there is none of this deployment.
     """
     client = api.client()
     server = only(servers(client), name)
-    data = {"ssh_hostname": server_address(server)}
-    with told("look at the server's volume"):
-        for volume in server.volumes or []:
-            if api.is_ours(volume.labels):
-                data["data_volume"] = str(volume.linux_device)
-    return data
+    device = _devices(client, name.text).get(int(server.id or 0))
+    data = {"ssh_hostname": server_address(server), **_marks([server], name)}
+    return str(server.name), {**data, **({"data_volume": device} if device else {})}
 
 
-def only(found: Sequence[BoundServer], name: str) -> BoundServer:
-    """The one that is meant."""
+def only(found: Sequence[BoundServer], name: Name) -> BoundServer:
+    """Return the server of a deployment. Raises HetznerError for none, saying what is there."""
     if not found:
         raise HetznerError(
-            f"no server at Hetzner Cloud has the label {api.SELECTOR}: make one by `infisical-iac "
+            f"no server at Hetzner Cloud has the label {SELECTOR}: make one by `infisical-iac "
             "server create`, or set INFISICAL_HOST"
         )
-    named = [each for each in found if each.name == name]
-    if len(found) > 1 and not named:
-        names = ", ".join(sorted(str(each.name) for each in found))
+    _refuse_doubt(found, name, variable="INFISICAL_HOST")
+    mine = [each for each in found if _is_of(each, name)]
+    named = [each for each in mine if each.name == name.text]
+    if named:
+        return named[0]
+    if any((each.labels or {}).get(REPLACES) == name.text for each in mine):
         raise HetznerError(
-            f"{len(found)} servers at Hetzner Cloud have the label {api.SELECTOR} ({names}): set "
-            "server_name to the one that is meant, or INFISICAL_HOST"
+            f"a replacement of {name.text} has not ended: `infisical-iac server replace` ends it"
         )
-    return named[0] if named else found[0]
+    raise HetznerError(
+        f"no server {name.text} of the deployment {name.text} is at Hetzner Cloud, what is there "
+        f"is {_told(found)}: set server_name in group_data/hetzner.py to the one that is meant, "
+        "make one by `infisical-iac server create`, or set INFISICAL_HOST"
+    )
 
 
-def cluster(name: str) -> list[tuple[str, dict[str, Any]]]:
-    """The servers of a cluster, managers first: names, and where each is as pyinfra's data have it.
+def cluster(name: Name) -> list[tuple[str, dict[str, Any]]]:
+    """Return a cluster's servers, managers first: names, and pyinfra's data of each.
 
-    Args:
-        name: which one, where there are several; the setting server_name if that is set.
-
-    Raises HetznerError where there is none, or none that can be told from others.
+    Raises HetznerError where there is none of this deployment.
     """
     client = api.client()
-    found = [each for each in servers(client) if api.CLUSTER in (each.labels or {})]
-    names = sorted({(each.labels or {})[api.CLUSTER] for each in found})
-    if not found or (name and name not in names):
+    found = [each for each in servers(client) if CLUSTER in (each.labels or {})]
+    _refuse_doubt(found, name, variable="INFISICAL_HOSTS")
+    mine = [
+        each for each in found if _is_of(each, name) and (each.labels or {})[CLUSTER] == name.text
+    ]
+    if not mine:
+        there = f", what is there is {_told(found)}" if found else ""
         raise HetznerError(
-            f"no server at Hetzner Cloud has the labels {api.SELECTOR} and {api.CLUSTER}"
-            f"{f'={name}' if name else ''}: make a cluster by `infisical-iac server create`, or "
-            "name its hosts in INFISICAL_HOSTS or the setting 'hosts'"
+            f"no server at Hetzner Cloud has the labels {SELECTOR} and {CLUSTER}={name.text}"
+            f"{there}: make a cluster by `infisical-iac server create`, set server_name to the one "
+            "that is meant, or name its hosts in INFISICAL_HOSTS or the setting 'hosts'"
         )
-    if not name and len(names) > 1:
+    with told("look at the network of the cluster"):
+        network = client.networks.get_by_name(name.text)
+    if network and assess(network.labels, name.text) is not Standing.UNADOPTED:
+        require(f"network {name.text}", network.labels, name.text)
+    common, devices = Common(client, name.text, network=network), _devices(client, name.text)
+    marks = _marks(mine, name)
+    return [
+        (str(each.name), {**_data(each, common, devices), **marks})
+        for each in sorted(mine, key=_place)
+    ]
+
+
+def _is_of(server: BoundServer, name: Name) -> bool:
+    return assess(server.labels, name.text) in (Standing.OWN, Standing.UNADOPTED)
+
+
+def _refuse_doubt(found: Sequence[BoundServer], name: Name, *, variable: str) -> None:
+    """Raise HetznerError where several deployments are there and no setting says which is meant."""
+    if name.is_set:
+        return
+    has = {str(each.name): each.labels or {} for each in found}
+    owners = sorted(
+        {
+            labels.get(DEPLOYMENT) or labels.get(CLUSTER) or own
+            for own, labels in has.items()
+            if REPLACES not in labels
+        }
+    )
+    if len(owners) > 1:
         raise HetznerError(
-            f"several clusters are at Hetzner Cloud ({', '.join(names)}): set server_name to the "
-            "one that is meant"
+            f"{len(owners)} deployments are at Hetzner Cloud ({', '.join(owners)}): set "
+            f"server_name to the one that is meant, or {variable}"
         )
-    family = name or names[0]
-    with told("look at the network and the volumes of the cluster"):
-        common = Common(client, network=client.networks.get_by_name(family))
-        volumes = client.volumes.get_all(label_selector=api.SELECTOR)
-    holders = ((each.server.id if each.server else None, each) for each in volumes)
-    devices = {id: str(volume.linux_device) for id, volume in holders if id}
-    mine = [each for each in found if (each.labels or {})[api.CLUSTER] == family]
-    return [(str(each.name), _data(each, common, devices)) for each in sorted(mine, key=_place)]
+
+
+def _told(found: Sequence[BoundServer]) -> str:
+    return ", ".join(sorted(str(each.name) for each in found))
+
+
+def _marks(found: Sequence[BoundServer], name: Name) -> dict[str, str]:
+    old = [each for each in found if assess(each.labels, name.text) is Standing.UNADOPTED]
+    if not old:
+        return {HOST_DEPLOYMENT: name.text}
+    return {
+        HOST_DEPLOYMENT: name.text,
+        HOST_REFUSES: f"the server {old[0].name} at Hetzner Cloud carries the label {SELECTOR} "
+        f"and none of its deployment, as an earlier version made it: `{ADOPT}` takes it over",
+    }
+
+
+def _devices(client: Client, deployment: str) -> dict[int, str]:
+    """Return where the data volume is on each server, by the server's id."""
+    with told("look at the volumes"):
+        found = client.volumes.get_all(label_selector=SELECTOR)
+    return {
+        int(each.server.id or 0): str(each.linux_device)
+        for each in found
+        if each.server
+        and assess(each.labels, deployment) in (Standing.OWN, Standing.UNADOPTED)
+        # One that was set aside, and attached again by hand, is no server's data.
+        and not str(each.name).endswith(f"-data-{each.id}")
+    }
 
 
 def _data(server: BoundServer, common: Common, devices: Mapping[int, str]) -> dict[str, Any]:
@@ -91,5 +161,5 @@ def _data(server: BoundServer, common: Common, devices: Mapping[int, str]) -> di
 def _place(server: BoundServer) -> tuple[bool, int, str]:
     """Where it comes in the inventory: the number at the end of its name is one of its parts."""
     number = str(server.name).rpartition("-")[2]
-    is_manager = (server.labels or {}).get(api.ROLE) == "manager"
+    is_manager = (server.labels or {}).get(ROLE) == "manager"
     return (not is_manager, int(number) if number.isdigit() else 1, str(server.name))

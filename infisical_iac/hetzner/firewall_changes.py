@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 from hcloud.firewalls import FirewallResource, FirewallRule
 
-from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.firewall import differ, rules
 from infisical_iac.hetzner.have import Common, Have
+from infisical_iac.hetzner.ownership import labels
 from infisical_iac.hetzner.wanted import Wanted
 
 # Whether one can log in to the server at this moment, by a new connection.
@@ -50,7 +51,7 @@ def _make_wall(want: Wanted, common: Common) -> None:
     made = common.client.firewalls.create(
         want.family,
         rules=rules(want.openings),
-        labels=LABELS,  # type: ignore[arg-type]  # the library's annotation is wrong
+        labels=labels(want.family),  # type: ignore[arg-type]  # the library's annotation is wrong
     )
     ended(*(made.actions or []))
     common.firewall = made.firewall

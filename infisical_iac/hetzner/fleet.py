@@ -77,6 +77,13 @@ def fleet(settings: Settings, *, ssh_port: int = 22) -> Fleet:
     return Fleet(tuple(nodes), settings.server_network, balancer)
 
 
+def certificate_name(want: Fleet) -> str:
+    """Return what the balancer's certificate is called, empty where none is wanted."""
+    if want.balancer is None or not want.balancer.terminates:
+        return ""
+    return f"{want.first.family}-{want.balancer.host_name}"
+
+
 def node(shared: Wanted, number: int, settings: Settings) -> Wanted:
     """A node of the cluster; the first has the name of a server on its own, which becomes it."""
     return replace(

@@ -1,6 +1,5 @@
-"""What is there of what is wanted: looked at by name, and taken only with our label."""
+"""What is there of what is wanted: looked at by name, and taken only if the deployment owns it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -16,9 +15,20 @@ from hcloud.ssh_keys import BoundSSHKey
 from hcloud.volumes import BoundVolume
 from hcloud.zones import BoundZone, BoundZoneRRSet
 
-from infisical_iac.hetzner.api import CLUSTER, SELECTOR, is_ours
 from infisical_iac.hetzner.failures import HetznerError, told
+from infisical_iac.hetzner.fleet import Fleet
 from infisical_iac.hetzner.names import address_name, host_address, volume_name
+from infisical_iac.hetzner.ownership import (
+    CLUSTER,
+    KINDS,
+    REPLACES,
+    SELECTOR,
+    Standing,
+    assess,
+    is_own,
+    refuse_other,
+    require,
+)
 from infisical_iac.hetzner.wanted import Wanted
 
 RECORDS = {"ipv4": "A", "ipv6": "AAAA"}
@@ -38,12 +48,16 @@ class Common:
     """What all servers share; each is filled in when it is made.
 
     Attributes:
+        deployment: whose all of it is.
+        adoptable: kinds and ids of what no deployment has adopted and this one may.
         keys: all of the project, ours or not, for a key can be there once only.
         records: by type, `A` and `AAAA`.
-        certificates: those that we had issued, by name.
+        certificates: those that the deployment had issued, by name.
     """
 
     client: Client
+    deployment: str
+    adoptable: frozenset[tuple[str, Any]] = frozenset()
     firewall: BoundFirewall | None = None
     group: BoundPlacementGroup | None = None
     zone: BoundZone | None = None
@@ -80,55 +94,68 @@ class Have:
 
 
 def look(common: Common, want: Wanted) -> Have:
-    """What is there of a server. Raises HetznerError for what has its name without being ours."""
+    """What is there of a server. Raises HetznerError for what has its name and another owner."""
     client = common.client
     with told("look at Hetzner Cloud"):
         have = Have(
             common,
-            server=_ours("server", client.servers.get_by_name(want.name)),
-            volume=_ours("volume", client.volumes.get_by_name(volume_name(want))),
+            server=_ours(common, "servers", client.servers.get_by_name(want.name)),
+            volume=_ours(common, "volumes", client.volumes.get_by_name(volume_name(want))),
         )
         for version in ("ipv4", "ipv6"):
             found = client.primary_ips.get_by_name(address_name(want, version))
-            if address := _ours("primary IP", found):
+            if address := _ours(common, "primary_ips", found):
                 have.addresses[version] = address
         return have
 
 
-def look_at_common(client: Client, want: Wanted) -> Common:
+def look_at_common(
+    client: Client, want: Fleet, adoptable: frozenset[tuple[str, Any]] = frozenset()
+) -> Common:
     """What is there of what all share. Raises HetznerError as `look` does."""
+    one = want.first
+    common = Common(client, one.family, adoptable)
     with told("look at Hetzner Cloud"):
-        common = Common(
-            client,
-            firewall=_ours("firewall", client.firewalls.get_by_name(want.family)),
-            keys=client.ssh_keys.get_all(),
-        )
-        if want.group:
-            common.group = client.placement_groups.get_by_name(want.group)
-        if want.role:
-            common.network = _ours("network", client.networks.get_by_name(want.family))
-            balancers = client.load_balancers
-            common.balancer = _ours("Load Balancer", balancers.get_by_name(want.family))
-            issued = client.certificates.get_all(label_selector=SELECTOR)
-            common.certificates = {str(each.name): each for each in issued}
-        if want.zone:
-            _look_at_zone(common, want)
+        wall = client.firewalls.get_by_name(one.family)
+        common.firewall = _ours(common, "firewalls", wall)
+        # Whoever brought a key or a group there, a server may be made with it.
+        common.keys = client.ssh_keys.get_all()
+        if one.group:
+            common.group = client.placement_groups.get_by_name(one.group)
+        if one.role:
+            network = client.networks.get_by_name(one.family)
+            common.network = _ours(common, "networks", network)
+            balancer = client.load_balancers.get_by_name(one.family)
+            common.balancer = _ours(common, "load_balancers", balancer)
+        # Also of a cluster that has become a server on its own again.
+        issued = client.certificates.get_all(label_selector=SELECTOR)
+        common.certificates = {
+            str(each.name): each for each in issued if _has(common, "certificates", each)
+        }
+        if one.zone:
+            _look_at_zone(common, one)
         return common
 
 
 def servers(client: Client) -> list[BoundServer]:
-    """All servers that this project made."""
+    """All servers that this project made, for whichever deployment."""
     with told("list the servers"):
         return client.servers.get_all(label_selector=SELECTOR)
 
 
-def members(client: Client, want: Wanted) -> list[str]:
-    """The names of all servers of a cluster, sorted; none for a server on its own."""
-    if not want.role:
-        return []
-    with told("list the servers"):
-        found = client.servers.get_all(label_selector=f"{SELECTOR},{CLUSTER}={want.family}")
-    return sorted(str(each.name) for each in found)
+def members(common: Common) -> list[str]:
+    """The names of all servers of the deployment, sorted, but for those that replace others."""
+    found = servers(common.client)
+    return sorted(
+        str(each.name)
+        for each in found
+        if _has(common, "servers", each) and REPLACES not in (each.labels or {})
+    )
+
+
+def is_of_cluster(server: BoundServer, deployment: str) -> bool:
+    """Whether a server is labelled as a node of the deployment's cluster."""
+    return (server.labels or {}).get(CLUSTER) == deployment
 
 
 def _look_at_zone(common: Common, want: Wanted) -> None:
@@ -143,8 +170,8 @@ def _look_at_zone(common: Common, want: Wanted) -> None:
         ) from None
     for rrset in common.zone.get_rrset_all(name=want.record):
         if rrset.type in RECORDS.values():
-            what = f"record {want.record} {rrset.type} in {want.zone}"
-            common.records[str(rrset.type)] = _labelled(what, rrset.labels, rrset)
+            _check(common, "rrsets", rrset, f"{want.record} {rrset.type} in {want.zone}")
+            common.records[str(rrset.type)] = rrset
         elif rrset.type == "CNAME":
             raise HetznerError(
                 f"{want.record} in {want.zone} is a CNAME, beside which there are no addresses: "
@@ -152,17 +179,21 @@ def _look_at_zone(common: Common, want: Wanted) -> None:
             )
 
 
-def _ours(kind: str, found: _T | None) -> _T | None:
-    return None if found is None else _labelled(f"{kind} {found.name}", found.labels, found)
-
-
-_Any = TypeVar("_Any")
-
-
-def _labelled(what: str, labels: Mapping[str, str] | None, found: _Any) -> _Any:
-    if not is_ours(labels):
-        raise HetznerError(
-            f"the {what} is not one that infisical-iac made, and is left alone: rename it, choose "
-            f"another server_name, or give it the label {SELECTOR} if it may be changed"
-        )
+def _ours(common: Common, kind: str, found: _T | None) -> _T | None:
+    if found is not None:
+        _check(common, kind, found, str(found.name))
     return found
+
+
+def _check(common: Common, kind: str, found: _Labelled, name: str) -> None:
+    if _has(common, kind, found):
+        return
+    what = f"{KINDS[kind]} {name}"
+    if assess(found.labels, common.deployment) is Standing.UNADOPTED:
+        # Its name is wanted, while other things show that another deployment has it.
+        raise refuse_other(what, name if kind == "servers" else "")
+    require(what, found.labels, common.deployment)
+
+
+def _has(common: Common, kind: str, found: _Labelled) -> bool:
+    return is_own(found.labels, common.deployment) or (kind, found.id) in common.adoptable

@@ -1,4 +1,4 @@
-"""What there is at Hetzner Cloud with our label, a row each."""
+"""What there is at Hetzner Cloud of all deployments, a row each."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,14 +8,14 @@ from hcloud.load_balancers import BoundLoadBalancer
 from hcloud.servers import BoundServer
 from hcloud.volumes import BoundVolume
 
-from infisical_iac.hetzner.api import ROLE, SELECTOR
 from infisical_iac.hetzner.balancer import HEALTHY, addresses, targets
 from infisical_iac.hetzner.failures import told
 from infisical_iac.hetzner.have import servers
+from infisical_iac.hetzner.ownership import DEPLOYMENT, KINDS, ROLE, SELECTOR, is_unadopted
 
 
 class Row(NamedTuple):
-    """A server, a volume or a Load Balancer."""
+    """A server, a volume or a Load Balancer; `deployment` is empty for one to be adopted."""
 
     kind: str
     name: str
@@ -23,6 +23,7 @@ class Row(NamedTuple):
     place: str
     status: str
     where: str
+    deployment: str
 
 
 def rows(client: Client) -> list[Row]:
@@ -39,6 +40,18 @@ def rows(client: Client) -> list[Row]:
     ]
 
 
+def unadopted(client: Client) -> list[str]:
+    """Return kind and name of all that no deployment has adopted. Raises HetznerError."""
+    with told("look for what no deployment has adopted"):
+        return [
+            f"{what} {each.name}"
+            for kind, what in KINDS.items()
+            if kind not in ("rrsets", "zones")
+            for each in getattr(client, kind).get_all(label_selector=SELECTOR)
+            if is_unadopted(each.labels)
+        ]
+
+
 def _server(server: BoundServer) -> Row:
     net = server.public_net
     public = [str(each.ip) for each in ((net.ipv4, net.ipv6) if net else ()) if each]
@@ -47,6 +60,7 @@ def _server(server: BoundServer) -> Row:
     return Row(
         *("server", str(server.name), ", ".join(filter(None, what))),
         *(_name(server.location), str(server.status), ", ".join([*public, *private])),
+        _deployment(server),
     )
 
 
@@ -55,6 +69,7 @@ def _volume(volume: BoundVolume, names: Mapping[int | None, str]) -> Row:
     return Row(
         *("volume", str(volume.name), f"{volume.size} GB"),
         *(_name(volume.location), str(volume.status), on or "no server"),
+        _deployment(volume),
     )
 
 
@@ -64,8 +79,13 @@ def _balancer(balancer: BoundLoadBalancer) -> Row:
         *("Load Balancer", str(balancer.name), _name(balancer.load_balancer_type)),
         *(_name(balancer.location), f"{found.count(HEALTHY)} of {len(found)} healthy"),
         ", ".join(addresses(balancer).values()),
+        _deployment(balancer),
     )
 
 
 def _name(resource: Any) -> str:
     return str(resource.name) if resource else ""
+
+
+def _deployment(resource: Any) -> str:
+    return str((resource.labels or {}).get(DEPLOYMENT, ""))

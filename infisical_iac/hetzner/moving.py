@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from hcloud.primary_ips import BoundPrimaryIP
 from hcloud.servers import BoundServer
 from hcloud.volumes import BoundVolume
 
@@ -10,6 +11,7 @@ from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.failures import HetznerError, told
 from infisical_iac.hetzner.first_contact import Login
 from infisical_iac.hetzner.names import server_address
+from infisical_iac.hetzner.ownership import REPLACES, labels, require, selector
 from infisical_iac.hetzner.replacement import Place
 from infisical_iac.hetzner.session import Session, begun, is_ready
 
@@ -30,11 +32,17 @@ class Doing(Protocol):
 
 @dataclass
 class Replacement:
-    """A replacement as far as it has come: looked at anew for each stage."""
+    """A replacement as far as it has come: looked at anew for each stage.
+
+    Attributes:
+        temporary_addresses: those that the new server has until it gets the old one's, by `ipv4`
+            and `ipv6`.
+    """
 
     session: Session
     new: BoundServer | None
     timeout: float
+    temporary_addresses: dict[str, BoundPrimaryIP]
 
     @property
     def old(self) -> BoundServer | None:
@@ -100,5 +108,39 @@ def look(*, timeout: float) -> Replacement:
             f"{session.want.name} is not complete: run `infisical-iac server create` first"
         )
     with told("look at the new server"):
-        new = session.have.client.servers.get_by_name(f"{session.want.name}-next")
-    return Replacement(session, new, timeout)
+        new, addresses = _replacement(session)
+    return Replacement(session, new, timeout, addresses)
+
+
+def next_name(session: Session) -> str:
+    """What a server is called until it has the name of the one that it replaces."""
+    return f"{session.want.name}-next"
+
+
+def replacement_labels(session: Session) -> dict[str, str]:
+    """The labels of what belongs to the replacement of a server alone."""
+    return {**labels(session.want.family), REPLACES: session.want.name}
+
+
+def _replacement(session: Session) -> tuple[BoundServer | None, dict[str, BoundPrimaryIP]]:
+    """Return the new server and its own addresses, known by both labels.
+
+    Raises HetznerError for another server that has the new one's name.
+    """
+    client, want, name = session.have.client, session.want, next_name(session)
+    both = selector(want.family, **{REPLACES: want.name})
+    found = client.servers.get_all(label_selector=both)
+    if len(found) > 1:
+        names = ", ".join(sorted(str(each.name) for each in found))
+        raise HetznerError(
+            f"{len(found)} servers carry the label {REPLACES}={want.name} ({names}): take it off "
+            "those in the console that are not to replace it"
+        )
+    if not found and (other := client.servers.get_by_name(name)):
+        require(f"server {name}", other.labels, want.family)
+        raise HetznerError(
+            f"the server {name} has the name of a replacement and no label "
+            f"{REPLACES}={want.name}, and is left alone: rename it in the console"
+        )
+    addresses = client.primary_ips.get_all(label_selector=both)
+    return (found[0] if found else None), {str(each.type): each for each in addresses}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hcloud.locations import Location
 from hcloud.zones import ZoneRecord
 
-from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.balancer import addresses as addresses_of
 from infisical_iac.hetzner.balancer import is_serving
 from infisical_iac.hetzner.change import Changes, change
@@ -13,6 +13,7 @@ from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.fleet import Fleet
 from infisical_iac.hetzner.have import RECORDS, Common, Have
 from infisical_iac.hetzner.names import address_name, host_address
+from infisical_iac.hetzner.ownership import labels
 from infisical_iac.hetzner.prices import Prices
 from infisical_iac.hetzner.wanted import Wanted
 
@@ -39,7 +40,7 @@ def addresses(want: Wanted, have: Have, prices: Prices) -> Changes:
                 location=Location(name=want.location),
                 assignee_type="server",
                 auto_delete=False,
-                labels=LABELS,
+                labels=labels(want.family),
             )
             ended(made.action)
             have.addresses[version] = made.primary_ip
@@ -93,7 +94,7 @@ def records(want: Fleet, common: Common, haves: Sequence[Have]) -> Changes:
                 name=one.record,
                 type=kind,  # type: ignore[arg-type]
                 ttl=_TTL,
-                labels=LABELS,
+                labels=labels(one.family),
                 records=wanted,
             )
             ended(made.action)

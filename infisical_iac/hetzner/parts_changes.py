@@ -2,11 +2,12 @@
 
 from hcloud.locations import Location
 
-from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.have import Common, Have
 from infisical_iac.hetzner.names import volume_name
+from infisical_iac.hetzner.ownership import labels
 from infisical_iac.hetzner.prices import Prices
 from infisical_iac.hetzner.wanted import PublicKey, Wanted
 
@@ -47,7 +48,8 @@ def keys(want: Wanted, common: Common, *, complete: bool) -> Changes:
                 for each in (f"{want.family}-{key.name}", *(f"{key.name}-{n}" for n in range(99)))
                 if each not in taken
             )
-            common.keys.append(common.client.ssh_keys.create(name, key.text, labels=LABELS))
+            made = common.client.ssh_keys.create(name, key.text, labels=labels(want.family))
+            common.keys.append(made)
 
         yield change("+", f"SSH key {key.name}", "", make)
 
@@ -57,7 +59,9 @@ def group(want: Wanted, common: Common) -> Changes:
     if want.group and common.group is None:
 
         def make() -> None:
-            made = common.client.placement_groups.create(want.group, type="spread", labels=LABELS)
+            made = common.client.placement_groups.create(
+                want.group, type="spread", labels=labels(want.family)
+            )
             ended(made.action)
             common.group = made.placement_group
 
@@ -100,7 +104,7 @@ def _make_volume(want: Wanted, have: Have) -> None:
     made = have.client.volumes.create(
         size=want.volume_gb,
         name=volume_name(want),
-        labels=LABELS,  # type: ignore[arg-type]  # the library's annotation is wrong
+        labels=labels(want.family),  # type: ignore[arg-type]  # the library's annotation is wrong
         location=Location(name=want.location),
     )
     ended(made.action, then=made.next_actions)

@@ -3,11 +3,12 @@
 from hcloud.networks import NetworkSubnet
 from hcloud.servers import BoundServer
 
-from infisical_iac.hetzner.api import LABELS, ended
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.fleet import Fleet
 from infisical_iac.hetzner.have import Common, Have
+from infisical_iac.hetzner.ownership import labels
 from infisical_iac.hetzner.wanted import Wanted
 
 
@@ -33,7 +34,7 @@ def _make_network(want: Fleet, common: Common) -> None:
         network_zone=location.network_zone if location else None,
     )
     common.network = common.client.networks.create(
-        want.first.family, want.network, subnets=[subnet], labels=LABELS
+        want.first.family, want.network, subnets=[subnet], labels=labels(want.first.family)
     )
 
 

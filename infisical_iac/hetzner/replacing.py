@@ -8,7 +8,7 @@ from infisical_iac.hetzner.failures import told
 from infisical_iac.hetzner.moving import PROVEN, Doing, Replacement, look
 from infisical_iac.hetzner.replacement import TITLES, back, stage
 from infisical_iac.hetzner.session import Everything, begun
-from infisical_iac.hetzner.stages import BACK, FORTH, end_undo
+from infisical_iac.hetzner.stages import BACK, FORTH, drop_temporary, end_undo
 
 _MOST_STAGES = 40
 
@@ -48,6 +48,11 @@ def undo(hands: Doing, tell: Tell, *, timeout: float) -> None:
     """Give volume and addresses back to the old server, and delete the new one."""
     for _ in range(_MOST_STAGES):
         now = look(timeout=timeout)
+        if now.new is None and now.temporary_addresses:
+            with told("go back"):
+                drop_temporary(now)
+            tell("the new server was not made yet, its addresses are deleted")
+            return
         next_one = back(now.place())
         with told("go back"):
             if next_one == "apply":

@@ -1,17 +1,19 @@
 """What differs of the server itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hcloud.images import Image
 from hcloud.locations import Location
+from hcloud.primary_ips import BoundPrimaryIP
 from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
-from infisical_iac.hetzner.api import CLUSTER, LABELS, ROLE, ended
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.firewall_changes import Alive, apply_wall, guards
 from infisical_iac.hetzner.have import Have
+from infisical_iac.hetzner.ownership import CLUSTER, REPLACES, ROLE, labels
 from infisical_iac.hetzner.parts_changes import key_of
 from infisical_iac.hetzner.prices import Prices
 from infisical_iac.hetzner.wanted import Wanted
@@ -22,12 +24,16 @@ UserData = Callable[[str], str]
 
 def server_labels(want: Wanted) -> dict[str, str]:
     """The labels of a server: in a cluster, of which and in which role."""
-    return LABELS | ({CLUSTER: want.family, ROLE: want.role} if want.role else {})
+    return labels(want.family) | _place(want)
+
+
+def _place(want: Wanted) -> dict[str, str]:
+    return {CLUSTER: want.family, ROLE: want.role} if want.role else {}
 
 
 def labelled(want: Wanted, have: Have) -> Changes:
     """The labels of a server that is there already."""
-    server, wanted = have.server, server_labels(want)
+    server, wanted = have.server, _place(want)
     if server is not None and not wanted.items() <= (server.labels or {}).items():
         detail = f"{want.role} of the cluster {want.family}"
         yield change(
@@ -81,13 +87,23 @@ def server(want: Wanted, have: Have, prices: Prices, user_data: UserData, alive:
         yield change("~", f"server {want.name}", "off → running", lambda: ended(off.power_on()))
 
 
-def make_server(want: Wanted, have: Have, *, name: str, user_data: str, own: bool) -> None:
+def make_server(
+    want: Wanted,
+    have: Have,
+    *,
+    name: str,
+    user_data: str,
+    addresses: Mapping[str, BoundPrimaryIP],
+    replaces: str = "",
+) -> None:
     """Make a server and wait until it runs.
 
     Args:
-        own: whether with the addresses and the volume; else with addresses that go when it goes.
+        addresses: by `ipv4` and `ipv6`.
+        replaces: the server whose place it is going to take, with the volume; else it gets the
+            volume at once.
     """
-    addresses = have.addresses if own else {}
+    own = not replaces
     made = have.client.servers.create(
         name=name,
         server_type=ServerType(name=want.type),
@@ -98,7 +114,7 @@ def make_server(want: Wanted, have: Have, *, name: str, user_data: str, own: boo
         firewalls=[have.common.firewall] if have.common.firewall else [],
         placement_group=have.common.group,
         user_data=user_data,
-        labels=server_labels(want),
+        labels=server_labels(want) | ({REPLACES: replaces} if replaces else {}),
         location=Location(name=want.location),
         public_net=ServerCreatePublicNetwork(
             enable_ipv4=want.ipv4,
@@ -112,7 +128,9 @@ def make_server(want: Wanted, have: Have, *, name: str, user_data: str, own: boo
 
 
 def _make_server(want: Wanted, have: Have, user_data: UserData) -> None:
-    make_server(want, have, name=want.name, user_data=user_data(have.address), own=True)
+    make_server(
+        want, have, name=want.name, user_data=user_data(have.address), addresses=have.addresses
+    )
 
 
 def backups(want: Wanted, have: Have, prices: Prices) -> Changes:

@@ -1,17 +1,19 @@
 """What the commands for the server share: settings, client, what is there, how to log in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infisical_iac import production
 from infisical_iac.hetzner import api, first_contact, host_key, known_hosts, prices
+from infisical_iac.hetzner.adoption import Adoptable, look_for_adoptable
 from infisical_iac.hetzner.change import Change
 from infisical_iac.hetzner.changes import changes
 from infisical_iac.hetzner.failures import HetznerError, told
 from infisical_iac.hetzner.first_contact import Login
 from infisical_iac.hetzner.fleet import Fleet, fleet
 from infisical_iac.hetzner.have import Common, Have, look, look_at_common, members
+from infisical_iac.hetzner.ownership import ADOPT, SELECTOR
 from infisical_iac.hetzner.prices import Prices
 from infisical_iac.hetzner.wanted import Wanted, read_settings
 from infisical_iac.item import Item
@@ -81,13 +83,15 @@ class Everything:
 
     Attributes:
         nodes: a session for each server that is wanted, in their order.
-        surplus: for each that is there beside them, of the same cluster.
+        surplus: for each that is there beside them, of the same deployment.
+        adoptable: what carries the label of the version before alone.
     """
 
     want: Fleet
     common: Common
     nodes: tuple[Session, ...]
     surplus: tuple[Session, ...]
+    adoptable: tuple[Adoptable, ...]
 
     @property
     def only(self) -> Session:
@@ -127,13 +131,19 @@ def is_ready(labels: dict[str, str] | None) -> bool:
     return READY.items() <= (labels or {}).items()
 
 
-def begun() -> Everything:
-    """Look at everything. Raises a UserError for wrong settings, or what can't be looked at."""
+def begun(*, reads: bool = False, adopts: bool = False) -> Everything:
+    """Look at everything. Raises a UserError for wrong settings, or what can't be looked at.
+
+    Args:
+        reads: whether nothing is going to be changed: what nobody has adopted is no error then.
+        adopts: whether that is what is going to be changed.
+    """
     settings = read_settings(_DATA)
     given = production.given(_DATA / "hetzner.py")
     want = fleet(settings, ssh_port=int(given.get("ssh_port") or 22))
-    client = api.client()
-    common = look_at_common(client, want.first)
+    client = api.client(None if reads else want.first.family, adopts=adopts)
+    adoptable = tuple(look_for_adoptable(client, want))
+    common = look_at_common(client, want, frozenset(each.key for each in adoptable))
     costs = prices.read(client)
 
     def session(node: Wanted) -> Session:
@@ -141,9 +151,21 @@ def begun() -> Everything:
 
     nodes = tuple(map(session, want.nodes))
     names = {node.name for node in want.nodes}
-    others = (name for name in members(client, want.first) if name not in names)
+    others = (name for name in members(common) if name not in names)
     surplus = tuple(session(replace(want.first, name=name, private="")) for name in others)
-    return Everything(want, common, nodes, surplus)
+    if adoptable and not (reads or adopts):
+        raise HetznerError(f"{tell_adoptable(adoptable)}; nothing was done")
+    return Everything(want, common, nodes, surplus, adoptable)
+
+
+def tell_adoptable(found: Sequence[Adoptable]) -> str:
+    """Return a sentence on what carries the old label alone, and the command for it."""
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    carry, them = ("carry", "them") if more else ("carries", "it")
+    return (
+        f"the {found[0].what}{more} {carry} the label {SELECTOR} alone, as an earlier version "
+        f"made {them}: `{ADOPT}` shows what it takes over for this deployment, and asks"
+    )
 
 
 def make(change: Change) -> None:

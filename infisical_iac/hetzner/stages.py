@@ -2,12 +2,20 @@
 
 from collections.abc import Callable
 
+from hcloud.locations import Location
 from hcloud.servers import BoundServer
 
 from infisical_iac.hetzner import known_hosts
-from infisical_iac.hetzner.api import LABELS, ended, is_ours
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.first_contact import ready
-from infisical_iac.hetzner.moving import PROVEN, Doing, Replacement
+from infisical_iac.hetzner.moving import (
+    PROVEN,
+    Doing,
+    Replacement,
+    next_name,
+    replacement_labels,
+)
+from infisical_iac.hetzner.ownership import REPLACES
 from infisical_iac.hetzner.server_changes import make_server
 from infisical_iac.hetzner.session import READY, is_ready
 
@@ -19,8 +27,33 @@ def _make(now: Replacement, hands: Doing) -> None:
     # Which address it gets is known afterwards; its key is, before.
     session = now.session
     user_data = session.user_data(_PENDING)
-    name = f"{session.want.name}-next"
-    make_server(session.want, session.have, name=name, user_data=user_data, own=False)
+    _make_temporary(now)
+    make_server(
+        session.want,
+        session.have,
+        name=next_name(session),
+        user_data=user_data,
+        addresses=now.temporary_addresses,
+        replaces=session.want.name,
+    )
+
+
+def _make_temporary(now: Replacement) -> None:
+    """Make the addresses that the new server begins with, which go when it goes."""
+    session = now.session
+    for version in session.want.versions:
+        if version in now.temporary_addresses:
+            continue
+        made = session.have.client.primary_ips.create(
+            type=version,
+            name=f"{next_name(session)}-{version}",
+            location=Location(name=session.want.location),
+            assignee_type="server",
+            auto_delete=True,
+            labels=replacement_labels(session),
+        )
+        ended(made.action)
+        now.temporary_addresses[version] = made.primary_ip
 
 
 # Stands in known_hosts for a server whose address nobody knows yet.
@@ -90,22 +123,16 @@ def _assign(now: Replacement, hands: Doing) -> None:
         login, final = now.temporary(), now.final()
         if login != final:
             known_hosts.forget(login.known, login.address, login.port)
-    _drop_temporary(now, now.new)
+    drop_temporary(now)
     now.assign_to(now.new)
 
 
-def _drop_temporary(now: Replacement, new: BoundServer) -> None:
-    """Delete the addresses that the new server was made with."""
-    ours = {each.id for each in now.session.have.addresses.values()}
-    for each in now.session.have.client.primary_ips.get_all():
-        name = f"{new.name}-{each.type}"
-        if each.assignee_id == new.id and each.id not in ours:
-            # By its name it is known should this run die before it is deleted.
-            each.update(name=name, labels=LABELS)
+def drop_temporary(now: Replacement) -> None:
+    """Delete the addresses that the new server was made with, which is off or not there."""
+    for each in now.temporary_addresses.values():
+        if each.assignee_id is not None:
             ended(each.unassign())
-            each.delete()
-        elif each.assignee_id is None and each.name == name and is_ours(each.labels):
-            each.delete()
+        each.delete()
 
 
 def _start(now: Replacement, hands: Doing) -> None:
@@ -123,7 +150,8 @@ def _retire(now: Replacement, hands: Doing) -> None:
 
 def _rename(now: Replacement, hands: Doing) -> None:
     assert now.new is not None
-    now.new.update(name=now.session.want.name)
+    kept = {name: text for name, text in (now.new.labels or {}).items() if name != REPLACES}
+    now.new.update(name=now.session.want.name, labels=kept)
 
 
 def _turn_off(server: BoundServer) -> None:

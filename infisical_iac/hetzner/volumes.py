@@ -3,9 +3,10 @@
 from hcloud import Client
 from hcloud.volumes import BoundVolume
 
-from infisical_iac.hetzner.api import SELECTOR, ended
+from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.failures import told
 from infisical_iac.hetzner.names import volume_name
+from infisical_iac.hetzner.ownership import selector
 from infisical_iac.hetzner.wanted import Wanted
 
 
@@ -14,11 +15,10 @@ def aside(want: Wanted, volume: BoundVolume) -> str:
     return f"{volume_name(want)}-{volume.id}"
 
 
-def set_aside(client: Client, want: Wanted) -> list[BoundVolume]:
-    """Those of a server. Raises HetznerError."""
+def of_deployment(client: Client, deployment: str) -> list[BoundVolume]:
+    """Return all volumes of a deployment, also those of servers that are gone or were replaced."""
     with told("list the volumes"):
-        found = client.volumes.get_all(label_selector=SELECTOR)
-    return [each for each in found if each.name == aside(want, each)]
+        return client.volumes.get_all(label_selector=selector(deployment))
 
 
 def put_aside(want: Wanted, volume: BoundVolume) -> None:

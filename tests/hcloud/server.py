@@ -96,9 +96,7 @@ class Api:
         if "name" in given:
             found = [each for each in found if each["name"] == given["name"]]
         if "label_selector" in given:
-            for wanted in given["label_selector"].split(","):
-                key, _, value = wanted.partition("=")
-                found = [each for each in found if each["labels"].get(key) == value]
+            found = _selected(found, given["label_selector"])
         page, size = int(given.get("page", 1)), min(int(given.get("per_page", 25)), self.per_page)
         last = max(1, -(-len(found) // size))
         pagination = {
@@ -114,19 +112,31 @@ class Api:
 
     def _zone(self, method: str, match: re.Match[str], given: Data) -> tuple[int, Data]:
         zones = {each["name"]: each for each in self.cloud.kinds["zones"].values()}
-        if match[1] not in zones and match[1] not in map(str, self.cloud.kinds["zones"]):
+        zones |= {str(id): each for id, each in self.cloud.kinds["zones"].items()}
+        if match[1] not in zones:
             raise Refused(404, "not_found", "zone not found")
         rrsets, name, kind = self.cloud.rrsets, match[2], match[3]
         if "/rrsets" not in match[0]:
             return 200, {"zone": zones[match[1]]}
+        if name is not None and (name, kind) not in rrsets:
+            raise Refused(404, "not_found", "rrset not found")
+        if name is not None and method == "GET":
+            return 200, {"rrset": rrsets[name, kind]}
+        if name is not None and method == "PUT":
+            rrsets[name, kind] |= given
+            return 200, {"rrset": rrsets[name, kind]}
         if name is None and method == "GET":
-            found = [each for each in rrsets.values() if each["name"] == given.get("name")]
+            found = [*rrsets.values()]
+            if "name" in given:
+                found = [each for each in found if each["name"] == given["name"]]
+            if "label_selector" in given:
+                found = _selected(found, given["label_selector"])
             return 200, {"rrsets": found, "meta": {"pagination": _ONE_PAGE}}
         if name is None:
             key = (given["name"], given["type"])
             if key in rrsets:
                 raise Refused(409, "uniqueness_error")
-            id = zones[match[1]]["id"] if match[1] in zones else int(match[1])
+            id = zones[match[1]]["id"]
             rrsets[key] = {
                 "id": "/".join(key),
                 "zone": id,
@@ -139,6 +149,13 @@ class Api:
             return 201, {"action": self.cloud.action("delete_rrset")}
         rrsets[name, kind]["records"] = given["records"]
         return 201, {"action": self.cloud.action("set_rrset_records")}
+
+
+def _selected(found: list[Data], selector: str) -> list[Data]:
+    for wanted in selector.split(","):
+        key, _, value = wanted.partition("=")
+        found = [each for each in found if each["labels"].get(key) == value]
+    return found
 
 
 _ONE_PAGE = {"page": 1, "per_page": 50, "previous_page": None, "next_page": None}

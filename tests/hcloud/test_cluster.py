@@ -40,6 +40,7 @@ def test_everything_is_made_and_a_second_run_changes_nothing(cluster: World) -> 
     for number, server in enumerate(servers.values(), 1):
         assert server["labels"] == {
             "managed-by": "infisical-iac",
+            "infisical-iac-deployment": "infisical",
             "infisical-iac-cluster": "infisical",
             "role": "manager",
             "infisical-iac-ready": "yes",

@@ -41,7 +41,11 @@ def test_everything_is_made_and_a_second_run_changes_nothing(world: World) -> No
     cloud = world.cloud
     server, volume, wall = (cloud.only(kind) for kind in ("servers", "volumes", "firewalls"))
     address = cloud.only("primary_ips")
-    assert server["labels"] == {"managed-by": "infisical-iac", "infisical-iac-ready": "yes"}
+    ours = {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical"}
+    assert server["labels"] == {**ours, "infisical-iac-ready": "yes"}
+    made = [each for found in cloud.kinds.values() for each in found.values()]
+    made += cloud.rrsets.values()
+    assert all(each["labels"].items() >= ours.items() for each in made if each["name"] != ZONE)
     assert server["backup_window"]
     assert (volume["server"], volume["protection"]) == (server["id"], {"delete": True})
     assert [each["server"]["id"] for each in wall["applied_to"]] == [server["id"]]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.production import production_host, production_hosts
+from tests.hcloud.shapes import Data
 from tests.hcloud.world import CLUSTER, World
 
 
@@ -17,10 +18,17 @@ def _file(world: World) -> Path:
     return world.directory / "group_data" / "hetzner.py"
 
 
+def _add(world: World, kind: str, name: str, *, of: str = "", **labels: str) -> Data:
+    """Add what a deployment has made; without `of`, one that is named as it is."""
+    ours = {"managed-by": "infisical-iac", "infisical-iac-deployment": of or name}
+    return world.cloud.add(kind, name=name, labels=ours | labels, private_net=[])
+
+
 def test_the_server_is_found_with_its_volume_and_its_key(world: World) -> None:
     world.ok("create", "--yes")
     name, data = production_host(_file(world))
-    assert (name, data["ssh_user"]) == ("127.0.0.2", "root")
+    # By its name a person recognises it; SSH goes to its address.
+    assert (name, data["ssh_hostname"], data["ssh_user"]) == ("infisical", "127.0.0.2", "root")
     assert data["data_volume"] == world.cloud.only("volumes")["linux_device"]
     assert data["ssh_strict_host_key_checking"] == "yes"
     assert Path(data["ssh_known_hosts_file"]) == world.directory / ".infisical-iac" / "known_hosts"
@@ -31,7 +39,7 @@ def test_a_server_with_ipv6_alone_is_found_by_that(world: World) -> None:
     world.set("server_ipv4 = False\nserver_ipv6 = True\n")
     world.ok("create", "--yes")
     name, data = production_host(_file(world))
-    assert name == "::1"
+    assert (name, data["ssh_hostname"]) == ("infisical", "::1")
     assert data["ssh_strict_host_key_checking"] == "yes"
 
 
@@ -47,17 +55,46 @@ def test_a_host_that_is_named_wins_and_nothing_is_asked(
 
 def test_of_several_servers_the_one_with_the_set_name_is_meant(world: World) -> None:
     world.ok("create", "--yes")
-    labels = {"managed-by": "infisical-iac"}
-    world.cloud.add("servers", name="infisical-next", labels=labels)
+    _add(world, "servers", "other")
     world.set('server_name = "infisical"\n')
-    assert production_host(_file(world))[0] == "127.0.0.2"
+    assert production_host(_file(world))[0] == "infisical"
+
+
+def test_the_default_of_the_name_counts_as_it_does_for_the_server_commands(world: World) -> None:
+    _add(world, "servers", "infisical-production")
+    with pytest.raises(SystemExit, match=r"no server infisical .* is infisical-production: set"):
+        production_host(_file(world))
+
+
+def test_a_server_that_is_about_to_take_over_is_not_deployed_to(world: World) -> None:
+    world.ok("create", "--yes")
+    server = world.cloud.only("servers")
+    server["name"] = "infisical-next"
+    server["labels"]["infisical-iac-replaces"] = "infisical"
+    with pytest.raises(SystemExit, match="a replacement of infisical has not ended"):
+        production_host(_file(world))
+
+
+def test_a_volume_of_another_deployment_on_the_server_is_not_its_data(world: World) -> None:
+    world.ok("create", "--yes")
+    world.cloud.only("volumes")["labels"]["infisical-iac-deployment"] = "other"
+    assert "data_volume" not in production_host(_file(world))[1]
+
+
+def test_a_volume_that_was_set_aside_is_not_the_servers_data(world: World) -> None:
+    world.ok("create", "--yes")
+    volume = world.cloud.only("volumes")
+    aside = world.cloud.add("volumes", labels=volume["labels"], server=volume["server"])
+    aside |= {"name": f"infisical-data-{aside['id']}", "linux_device": "/dev/disk/by-id/aside"}
+    data = production_host(_file(world))[1]
+    assert data["data_volume"] == volume["linux_device"]
 
 
 @pytest.mark.parametrize(
     ("servers", "token", "sentence"),
     [
         ([], None, "no server at Hetzner Cloud has the label managed-by=infisical-iac"),
-        (["a", "b"], None, r"2 servers at Hetzner Cloud have the label .* \(a, b\): set"),
+        (["a", "b"], None, r"2 deployments are at Hetzner Cloud \(a, b\): set server_name"),
         ([], "wrong", "HCLOUD_TOKEN is no valid token"),
     ],
 )
@@ -69,7 +106,7 @@ def test_a_server_that_cannot_be_found_is_told_in_a_sentence(
     sentence: str,
 ) -> None:
     for name in servers:
-        world.cloud.add("servers", name=name, labels={"managed-by": "infisical-iac"})
+        _add(world, "servers", name)
     if token:
         monkeypatch.setenv("HCLOUD_TOKEN", token)
     with pytest.raises(SystemExit, match=sentence):
@@ -90,8 +127,8 @@ def test_the_servers_of_a_cluster_are_found_managers_first(
     # That a server gets ready is looked at elsewhere.
     monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
     world.set(CLUSTER + "servers = 10\n")
-    single = {"managed-by": "infisical-iac"}
-    world.cloud.add("servers", name="other", labels=single, private_net=[])
+    _add(world, "servers", "other")
+    world.set('server_name = "infisical"\n')
     world.ok("create", "--yes")
     before = len(world.api.requests)
     found = production_hosts(_file(world))
@@ -110,8 +147,8 @@ def test_the_servers_of_a_cluster_are_found_managers_first(
 
 def test_a_manager_comes_before_workers_whatever_its_name(world: World) -> None:
     for name, role in (("infisical-2", "worker"), ("infisical-9", "manager"), ("infisical", "")):
-        labels = {"managed-by": "infisical-iac", "infisical-iac-cluster": "infisical", "role": role}
-        made = world.cloud.add("servers", name=name, labels=labels, private_net=[])
+        labels = {"infisical-iac-cluster": "infisical", "role": role}
+        made = _add(world, "servers", name, of="infisical", **labels)
         world.cloud.add("primary_ips", type="ipv4", ip="203.0.113.9", assignee_id=made["id"])
     world.set(CLUSTER)
     names = [name for name, _ in production_hosts(_file(world))]
@@ -122,16 +159,15 @@ def test_a_manager_comes_before_workers_whatever_its_name(world: World) -> None:
     ("clusters", "settings", "sentence"),
     [
         ([], "", r"no server at Hetzner Cloud has the labels managed-by=infisical-iac and inf"),
-        (["a"], 'server_name = "b"\n', r"infisical-iac-cluster=b: make a cluster by"),
-        (["a", "b"], "", r"several clusters are at Hetzner Cloud \(a, b\): set server_name"),
+        (["a"], 'server_name = "b"\n', r"infisical-iac-cluster=b, what is there is a: make"),
+        (["a", "b"], "", r"2 deployments are at Hetzner Cloud \(a, b\): set server_name"),
     ],
 )
 def test_a_cluster_that_cannot_be_found_is_told_in_a_sentence(
     world: World, clusters: list[str], settings: str, sentence: str
 ) -> None:
     for each in clusters:
-        labels = {"managed-by": "infisical-iac", "infisical-iac-cluster": each}
-        world.cloud.add("servers", name=each, labels=labels)
+        _add(world, "servers", each, **{"infisical-iac-cluster": each})
     world.set(CLUSTER + settings)
     with pytest.raises(SystemExit, match=sentence):
         production_hosts(_file(world))

@@ -58,7 +58,7 @@ class Played:
             raise HetznerError("Infisical is not well there (postgres)")
 
 
-def _grown(world: World, monkeypatch: pytest.MonkeyPatch) -> Played:
+def grown(world: World, monkeypatch: pytest.MonkeyPatch) -> Played:
     """A server is there, and the settings want a bigger one."""
     played = Played(world)
     monkeypatch.setattr("infisical_iac.hetzner.hands.Hands", lambda device, timeout: played)
@@ -74,7 +74,7 @@ def _type(server: Data) -> str:
 def test_everything_moves_in_an_order_in_which_nothing_can_be_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = _grown(world, monkeypatch)
+    played = grown(world, monkeypatch)
     volume, address = world.cloud.only("volumes"), world.cloud.only("primary_ips")
     old = world.cloud.only("servers")["id"]
     said = world.ok("replace", "--yes")
@@ -104,7 +104,7 @@ def test_a_replacement_that_dies_after_any_change_is_ended_by_the_next_run(
 ) -> None:
     for deaths in range(1, 60):
         with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
-            played = _grown(world, patch)
+            played = grown(world, patch)
             world.api.dies_after = len(world.api.changes) + deaths
             if world.run("replace", "--yes").exit_code == 0:
                 break
@@ -123,7 +123,7 @@ def test_a_replacement_that_dies_after_any_change_is_ended_by_the_next_run(
 def test_until_the_addresses_move_there_is_a_way_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = _grown(world, monkeypatch)
+    played = grown(world, monkeypatch)
     old = world.cloud.only("servers")["id"]
     played.unwell = True
     assert "Infisical is not well there" in world.refused("replace", "--yes")
@@ -143,7 +143,7 @@ def test_an_undo_that_dies_after_any_change_is_ended_by_the_next(
 ) -> None:
     for deaths in range(1, 20):
         with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
-            played = _grown(world, patch)
+            played = grown(world, patch)
             old = world.cloud.only("servers")["id"]
             played.unwell = True
             world.refused("replace", "--yes")
@@ -171,7 +171,7 @@ def test_nothing_is_replaced_without_need_or_volume(world: World) -> None:
 def test_a_server_whose_data_are_not_on_the_volume_is_not_replaced(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played = _grown(world, monkeypatch)
+    played = grown(world, monkeypatch)
     played.elsewhere = True
     before = len(world.api.changes)
     assert "on the host's own disk" in world.refused("replace", "--yes")

@@ -1,0 +1,166 @@
+"""`server adopt`: what an earlier version made gets the labels of the deployment, and no other."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.production import HOST_REFUSES, production_host, production_hosts
+from tests.hcloud.shapes import Data
+from tests.hcloud.test_replace import grown
+from tests.hcloud.world import CLUSTER, World, made
+
+_OURS = {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical"}
+_CLUSTER = CLUSTER + 'ingress = "none"\nserver_backups = False\n'
+
+
+def _all(world: World) -> list[Data]:
+    found = [each for kind in world.cloud.kinds.values() for each in kind.values()]
+    return [each for each in [*found, *world.cloud.rrsets.values()] if each["labels"]]
+
+
+def _labels(world: World) -> dict[tuple[int, str], Data]:
+    return {(each["id"], each["name"]): dict(each["labels"]) for each in _all(world)}
+
+
+def _age(world: World) -> None:
+    """Make everything as the version before has made it."""
+    for each in _all(world):
+        if each["labels"].pop("infisical-iac-replaces", "") and "auto_delete" in each:
+            each |= {"labels": {}, "name": f"primary_ip-{each['id']}"}
+        each["labels"].pop("infisical-iac-deployment", None)
+
+
+@pytest.mark.parametrize("settings", ["", _CLUSTER])
+def test_what_an_earlier_version_made_is_told_and_taken_over_by_the_command(
+    world: World, settings: str
+) -> None:
+    world.set(settings)
+    world.ok("create", "--yes")
+    right = copy.deepcopy(world.cloud.kinds)
+    count = len(_all(world))
+    _age(world)
+    before = len(world.api.changes)
+    done = world.run("plan")
+    assert done.exit_code == 0
+    assert f"and {count - 1} more carry the label managed-by=infisical-iac alone" in done.output
+    assert "`infisical-iac server adopt` shows what it takes over" in done.output
+    said = world.ok("list")
+    assert "of no deployment yet" in said
+    assert "firewall infisical" in said
+    node = ["infisical-2"] if settings else []
+    for command in (["create", "--yes"], ["destroy", "--confirm", "infisical", "--with-data"]):
+        assert "`infisical-iac server adopt`" in world.refused(*command)
+    assert "`infisical-iac server adopt`" in world.refused("replace", *node, "--yes")
+    assert world.run("adopt", answer="n\n").exit_code == 1
+    assert len(world.api.changes) == before
+
+    said = world.ok("adopt", answer="y\n")
+    assert "~ server infisical: labelled infisical-iac-deployment=infisical" in said
+    assert "~ volume infisical-data: labelled infisical-iac-deployment=infisical" in said
+    assert f"{count} changes made" in said
+    assert world.cloud.kinds == right
+    assert all(each["labels"].items() >= _OURS.items() for each in _all(world))
+    assert world.run("plan").output == done.output.replace(
+        next(line for line in done.output.splitlines(keepends=True) if line[0] == "!"), ""
+    )
+    assert "Nothing is left to adopt" in world.ok("adopt")
+    assert "of no deployment" not in world.ok("list")
+
+
+def test_an_adoption_that_dies_after_any_change_is_completed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:
+        world.set(_CLUSTER)
+        world.ok("create", "--yes")
+        right = copy.deepcopy(world.cloud.kinds)
+        for deaths in range(1, 40):
+            _age(world)
+            world.api.dies_after = len(world.api.changes) + deaths
+            died = world.run("adopt", "--yes").exit_code != 0
+            world.api.dies_after = None
+            world.ok("adopt", "--yes")
+            assert world.cloud.kinds == right, deaths
+            if not died:
+                break
+    assert 10 <= deaths < 39
+
+
+def test_the_things_of_a_deployment_with_a_longer_name_are_not_taken_over(world: World) -> None:
+    world.set('server_name = "infisical-test"\nserver_dns_zone = ""\n')
+    world.ok("create", "--yes")
+    _age(world)
+    theirs = _labels(world)
+    world.set('server_name = "infisical"\nserver_dns_zone = "example.com"\n')
+    assert "Nothing is left to adopt for the deployment infisical." in world.ok("adopt")
+    world.ok("create", "--yes")
+    _age(world)
+    world.ok("adopt", "--yes")
+    assert theirs.items() <= _labels(world).items()
+    world.ok("destroy", "--with-data", "--confirm", "infisical")
+    assert _labels(world) == theirs
+
+
+def test_what_is_another_deployments_as_far_as_can_be_seen_is_refused(world: World) -> None:
+    world.set('server_name = "infisical-2"\nserver_dns_zone = ""\n')
+    world.ok("create", "--yes")
+    _age(world)
+    before = len(world.api.changes)
+    world.set(CLUSTER + 'server_name = "infisical"\nserver_dns_zone = "example.com"\n')
+    for command in ("adopt", "create"):
+        sentence = world.refused(command, "--yes")
+        assert "server infisical-2 belongs to the deployment infisical-2" in sentence
+    assert len(world.api.changes) == before
+
+
+def test_a_node_of_an_earlier_cluster_is_no_server_of_a_deployment_of_its_name(
+    world: World,
+) -> None:
+    world.set(CLUSTER)
+    world.ok("create", "--yes")
+    _age(world)
+    before = len(world.api.changes)
+    world.set('topology = "single"\nserver_name = "infisical-2"\nserver_dns_zone = ""\n')
+    for command in ("adopt", "create"):
+        sentence = world.refused(command, "--yes")
+        assert "server infisical-2 belongs to the deployment infisical," in sentence
+    assert len(world.api.changes) == before
+    with pytest.raises(SystemExit, match="no server infisical-2 of the deployment infisical-2"):
+        production_host(world.directory / "group_data" / "hetzner.py")
+
+
+def test_a_replacement_that_an_earlier_version_began_is_ended_once_it_is_adopted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = grown(world, monkeypatch)
+    played.unwell = True
+    world.refused("replace", "--yes")
+    played.unwell = False
+    _age(world)
+    assert "server adopt" in world.refused("replace", "--undo", "--yes")
+    said = world.ok("adopt", "--yes")
+    assert "~ server infisical-next: labelled" in said
+    assert "infisical-iac-replaces=infisical" in said
+    world.ok("replace", "--yes")
+    assert world.cloud.only("servers")["name"] == "infisical"
+    assert len(world.cloud.kinds["primary_ips"]) == 1
+    assert world.run("plan").exit_code == 0
+
+
+@pytest.mark.parametrize("settings", ["", _CLUSTER])
+def test_the_inventory_has_it_for_commands_that_look_and_tells_of_it(
+    world: World, settings: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.set(settings)
+    world.ok("create", "--yes")
+    file = world.directory / "group_data" / "hetzner.py"
+    assert HOST_REFUSES not in production_hosts(file)[0][1]
+    assert capsys.readouterr().err == ""
+    _age(world)
+    found = production_hosts(file)
+    assert [name for name, _ in found][:2] == ["infisical", *(["infisical-2"] if settings else [])]
+    assert all("`infisical-iac server adopt`" in data[HOST_REFUSES] for _, data in found)
+    assert all("data_volume" in data for _, data in found)
+    assert capsys.readouterr().err.startswith("Note: the server infisical at Hetzner Cloud carries")

@@ -1,0 +1,315 @@
+"""Two deployments in one project, and servers of strangers: each leaves the others' alone."""
+
+import copy
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hcloud import Client
+from hcloud.certificates import Certificate
+from hcloud.firewalls import Firewall
+from hcloud.load_balancers import LoadBalancer
+from hcloud.networks import Network
+from hcloud.placement_groups import PlacementGroup
+from hcloud.primary_ips import PrimaryIP
+from hcloud.servers import Server
+from hcloud.ssh_keys import SSHKey
+from hcloud.volumes import Volume
+from hcloud.zones import Zone
+
+from infisical_iac.hetzner import api, ownership
+from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac.hetzner.settings import _NAME
+from infisical_iac.production import production_host, production_hosts
+from tests.hcloud.shapes import Data
+from tests.hcloud.test_replace import grown
+from tests.hcloud.world import CLUSTER, ZONE, World, made
+
+
+def _of(world: World, deployment: str) -> dict[tuple[str, int], Data]:
+    """A copy of what carries the label of a deployment."""
+    return {
+        (kind, id): copy.deepcopy(each)
+        for kind, found in world.cloud.kinds.items()
+        for id, each in found.items()
+        if each["labels"].get("infisical-iac-deployment") == deployment
+    } | {
+        ("rrsets", number): copy.deepcopy(each)
+        for number, each in enumerate(world.cloud.rrsets.values())
+        if each["labels"].get("infisical-iac-deployment") == deployment
+    }
+
+
+def _make(world: World, name: str, more: str = "") -> None:
+    """Make another deployment in the same project, with records of its own."""
+    world.set(f'server_name = "{name}"\nserver_dns_zone = ""\n{more}')
+    world.ok("create", "--yes")
+    world.set('server_name = "infisical"\n')
+
+
+def test_a_server_that_is_not_the_named_one_is_never_found(world: World) -> None:
+    _make(world, "infisical-production")
+    world.set('server_name = "infisical-staging"\n')
+    with pytest.raises(SystemExit) as refused:
+        production_host(world.directory / "group_data" / "hetzner.py")
+    sentence = str(refused.value)
+    assert "infisical-staging" in sentence
+    assert "what is there is infisical-production" in sentence
+
+
+def test_undo_leaves_a_server_without_our_labels_alone(world: World) -> None:
+    world.ok("create", "--yes")
+    stranger = world.cloud.add("servers", name="infisical-next", status="running", private_net=[])
+    world.cloud.add("primary_ips", type="ipv4", ip="203.0.113.9", assignee_id=stranger["id"])
+    before = len(world.api.changes)
+    sentence = world.refused("replace", "--undo", "--yes")
+    assert "the server infisical-next is not one that infisical-iac made" in sentence
+    assert stranger["id"] in world.cloud.kinds["servers"]
+    assert len(world.api.changes) == before
+
+
+def test_a_cluster_does_not_take_another_deployments_server(world: World) -> None:
+    _make(world, "infisical-2")
+    before = _of(world, "infisical-2")
+    world.set(CLUSTER + 'server_dns_zone = "example.com"\n')
+    sentence = world.refused("create", "--yes")
+    assert "the server infisical-2 belongs to the deployment infisical-2" in sentence
+    assert _of(world, "infisical-2") == before
+    assert not _of(world, "infisical")
+
+
+def test_destroy_leaves_keys_and_certificates_of_a_longer_name_alone(world: World) -> None:
+    theirs: dict[str, Any] = {
+        "managed-by": "infisical-iac",
+        "infisical-iac-deployment": "infisical-test",
+    }
+    world.cloud.add("ssh_keys", name="infisical-test-x", public_key="ssh-rsa AAAA", labels=theirs)
+    for kind, more in (("certificates", {"domain_names": ["a"], "used_by": []}),):
+        action = world.cloud.action("create_certificate")
+        world.cloud.add(
+            kind, name="infisical-test-a", labels=theirs, actions=[action["id"]], **more
+        )
+    before = _of(world, "infisical-test")
+    world.set(CLUSTER + 'ingress = "none"\n')
+    world.ok("create", "--yes")
+    assert "infisical-test" not in world.run("plan").output
+    world.ok("destroy", "--with-data", "--confirm", "infisical")
+    assert _of(world, "infisical-test") == before
+    assert len(before) == 2
+    assert not _of(world, "infisical")
+
+
+def test_two_clusters_and_a_server_in_one_project_do_not_touch_each_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    _make(world, "infisical-test", 'server_placement_group = ""\nserver_volume_gb = 10\n')
+    _make(world, "infisical-staging", CLUSTER + 'server_network = "10.43.0.0/24"\n')
+    before = {name: _of(world, name) for name in ("infisical-test", "infisical-staging")}
+    assert all(before.values())
+    world.set('topology = "single"\nserver_volume_gb = 20\nserver_dns_zone = "example.com"\n')
+    world.ok("create", "--yes")
+    world.set(CLUSTER + 'server_network = "10.42.0.0/24"\n')
+    world.ok("create", "--yes")
+    assert [key[0] for key in _of(world, "infisical")].count("servers") == 3
+    found = production_hosts(world.directory / "group_data" / "hetzner.py")
+    assert [name for name, _ in found] == ["infisical", "infisical-2", "infisical-3"]
+    world.ok("destroy", "--with-data", "--confirm", "infisical")
+    assert not _of(world, "infisical")
+    assert {name: _of(world, name) for name in before} == before
+
+
+def test_what_a_create_that_died_left_is_known_beside_another_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:
+        _make(world, "infisical-test")
+        before = _of(world, "infisical-test")
+        world.set('server_placement_group = ""\n')
+        for deaths in range(1, 40):
+            world.api.dies_after = len(world.api.changes) + deaths
+            died = world.run("create", "--yes").exit_code != 0
+            world.api.dies_after = None
+            world.ok("create", "--yes")
+            assert world.run("plan").exit_code == 0, deaths
+            world.ok("destroy", "--with-data", "--confirm", "infisical")
+            assert not _of(world, "infisical")
+            assert _of(world, "infisical-test") == before
+            if not died:
+                break
+    assert 6 <= deaths < 39
+
+
+def test_destroy_takes_what_is_left_of_servers_that_were_deleted_by_hand(world: World) -> None:
+    ours = {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical"}
+    world.ok("create", "--yes")
+    volume = world.cloud.only("volumes")
+    more = {key: volume[key] for key in ("labels", "size", "protection", "location", "status")}
+    world.cloud.add("volumes", **more, name="infisical-7-data", server=None)
+    address = {"type": "ipv4", "ip": "203.0.113.9", "assignee_id": None}
+    world.cloud.add("primary_ips", name="infisical-7-ipv4", labels=ours, **address)
+    world.ok("destroy", "--confirm", "infisical")
+    assert not world.cloud.kinds["primary_ips"]
+    assert len(world.cloud.kinds["volumes"]) == 2
+    world.ok("destroy", "--confirm", "infisical", "--with-data")
+    assert not _of(world, "infisical")
+
+
+def test_the_nodes_of_a_former_cluster_are_told_and_go_with_the_deployment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    world.set(CLUSTER)
+    world.ok("create", "--yes")
+    # Another name since, so that its records are not looked at by name.
+    world.set('topology = "single"\nsite_url = "https://vault.example.com"\n')
+    said = world.run("plan").output
+    assert "! the server infisical-3 is of this deployment too, which is to be infisical a" in said
+    done = world.run("destroy", answer="no\n")
+    assert "- server infisical-3" in done.output
+    assert "Type the deployment's name, infisical" in done.output
+    world.ok("destroy", "--with-data", "--confirm", "infisical")
+    assert not _of(world, "infisical")
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ({}, "server infisical-next is not one that infisical-iac made"),
+        ({"managed-by": "infisical-iac"}, "`infisical-iac server adopt`"),
+        (
+            {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical"},
+            "has the name of a replacement and no label infisical-iac-replaces=infisical",
+        ),
+        (
+            {
+                "managed-by": "infisical-iac",
+                "infisical-iac-deployment": "infisical-next",
+                "infisical-iac-replaces": "infisical",
+            },
+            "belongs to the deployment infisical-next",
+        ),
+    ],
+)
+@pytest.mark.parametrize("undo", [(), ("--undo",)])
+def test_a_replacement_is_known_by_both_labels_not_by_its_name(
+    world: World, labels: dict[str, str], sentence: str, undo: tuple[str, ...]
+) -> None:
+    world.ok("create", "--yes")
+    world.set('server_type = "cx43"\n')
+    world.cloud.add("servers", name="infisical-next", status="running", labels=labels)
+    before = len(world.api.changes)
+    assert sentence in world.refused("replace", *undo, "--yes")
+    assert len(world.api.changes) == before
+    assert len(world.cloud.kinds["servers"]) == 2
+
+
+def test_an_undo_deletes_the_addresses_of_a_server_that_was_not_made_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown(world, monkeypatch)
+    world.api.dies_after = len(world.api.changes) + 1
+    world.refused("replace", "--yes")
+    world.api.dies_after = None
+    names = [each["name"] for each in world.cloud.kinds["primary_ips"].values()]
+    assert names == ["infisical-ipv4", "infisical-next-ipv4"]
+    world.ok("replace", "--undo", "--yes")
+    assert world.cloud.only("primary_ips")["name"] == "infisical-ipv4"
+
+
+def test_an_address_that_somebody_gave_the_new_server_is_not_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = grown(world, monkeypatch)
+    played.unwell = True
+    world.refused("replace", "--yes")
+    played.unwell = False
+    (new,) = (e for e in world.cloud.kinds["servers"].values() if e["name"] != "infisical")
+    address = {"type": "ipv6", "ip": "2001:db8:9::/64", "auto_delete": False, "labels": {}}
+    world.cloud.add("primary_ips", name="theirs", assignee_id=new["id"], **address)
+    world.ok("replace", "--yes")
+    kept = {each["name"] for each in world.cloud.kinds["primary_ips"].values()}
+    assert kept == {"infisical-ipv4", "theirs"}
+
+
+_CHANGES: dict[str, Callable[[Client, int], object]] = {
+    "servers": lambda it, id: it.servers.delete(Server(id=id)),
+    "volumes": lambda it, id: it.volumes.detach(Volume(id=id)),
+    "primary_ips": lambda it, id: it.primary_ips.delete(PrimaryIP(id=id)),
+    "firewalls": lambda it, id: it.firewalls.set_rules(Firewall(id=id), []),
+    "networks": lambda it, id: it.networks.delete(Network(id=id)),
+    "load_balancers": lambda it, id: it.load_balancers.delete(LoadBalancer(id=id)),
+    "certificates": lambda it, id: it.certificates.delete(Certificate(id=id)),
+    "placement_groups": lambda it, id: it.placement_groups.delete(PlacementGroup(id=id)),
+    "ssh_keys": lambda it, id: it.ssh_keys.update(SSHKey(id=id), name="ours"),
+    "zones": lambda it, id: it.zones.delete(Zone(id=id)),
+}
+
+
+@pytest.mark.parametrize("kind", _CHANGES)
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ({}, "is not one that infisical-iac made"),
+        ({"managed-by": "somebody", "infisical-iac-deployment": "infisical"}, "is not one that"),
+        ({"managed-by": "infisical-iac"}, "`infisical-iac server adopt`"),
+        ({"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical-2"}, "belongs to"),
+    ],
+)
+def test_no_code_gets_a_request_through_that_changes_what_is_not_owned(
+    world: World, kind: str, labels: dict[str, str], sentence: str
+) -> None:
+    """The library's own calls, with ids that no look-up of this project has found."""
+    more = {"server": None, "applied_to": [], "services": [], "targets": [], "actions": [0]}
+    world.cloud.actions[0] = {"status": "success", "left": 0, "fails": False}
+    stranger = world.cloud.add(kind, name="it", labels=labels, assignee_id=None, **more)
+    before = copy.deepcopy(stranger)
+    for adopts in (False, True):
+        client = api.client("infisical", adopts=adopts)
+        with pytest.raises(HetznerError, match=sentence):
+            _CHANGES[kind](client, stranger["id"])
+    assert world.cloud.kinds[kind][stranger["id"]] == before
+    assert world.api.changes == []
+
+
+def test_nothing_is_made_without_the_labels_and_nothing_by_a_client_that_looks(
+    world: World,
+) -> None:
+    theirs = {"managed-by": "infisical-iac", "infisical-iac-deployment": "other"}
+    for labels in (None, {}, theirs):
+        with pytest.raises(HetznerError):
+            api.client("infisical").placement_groups.create("g", "spread", labels=labels)
+    ours = ownership.labels("infisical")
+    with pytest.raises(HetznerError, match="only looks"):
+        api.client().placement_groups.create("g", "spread", labels=ours)
+    group = api.client("infisical").placement_groups.create("g", "spread", labels=ours)
+    with pytest.raises(HetznerError, match="belongs to the deployment other"):
+        group.placement_group.update(labels=theirs)
+    assert len(world.api.changes) == 1
+
+
+def test_records_of_another_deployment_are_left_alone(world: World) -> None:
+    theirs = {"managed-by": "infisical-iac", "infisical-iac-deployment": "infisical-2"}
+    zone = world.cloud.only("zones")["id"]
+    record = {"name": "secrets", "type": "A", "labels": theirs, "records": [{"value": "192.0.2.1"}]}
+    world.cloud.rrsets["secrets", "A"] = {**record, "id": "secrets/A", "zone": zone}
+    sentence = "record secrets A in example.com belongs to the deployment infisical-2"
+    assert sentence in world.refused("create", "--yes")
+    (rrset,) = api.client().zones.get(ZONE).get_rrset_all(name="secrets")
+    with pytest.raises(HetznerError, match="record secrets belongs to"):
+        api.client("infisical").zones.delete_rrset(rrset)
+    assert world.api.changes == []
+
+
+@pytest.mark.parametrize("name", ["a", "infisical", "secrets-2-eu", "a" * 42, "0-0"])
+def test_the_labels_of_each_name_that_settings_accept_are_what_hetzner_accepts(name: str) -> None:
+    """https://docs.hetzner.cloud/reference/cloud#labels: at most 63 characters of [-A-Za-z0-9_.]"""
+    assert re.fullmatch(_NAME, name)
+    found = ownership.labels(name) | {ownership.REPLACES: name, ownership.CLUSTER: name}
+    for key, value in found.items():
+        for text in (key, value):
+            assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text)
+    assert not re.fullmatch(_NAME, "a" * 43)
