@@ -43,9 +43,10 @@ def destroy(
     """Take Infisical, PostgreSQL and Redis away from the inventory's host, or from a cluster.
 
     A backup of database and keys is taken first, on the host. Without --volumes the data and
-    the keys stay, and `apply` brings all back. Of a cluster it is the inventory's name that is
-    asked for. Exit status: 0 when nothing is left to take away, 1 for an error, with the reason,
-    or for another name.
+    the keys stay, and `apply` brings all back. The host's name is asked for: of one that was found
+    at Hetzner Cloud the server's. Of a cluster it is the setting server_name, or the inventory's
+    name if its hosts are named by hand. Exit status: 0 when nothing is left to take away, 1 for an
+    error, with the reason, or for another name.
     """
     from infisical_iac.cli.connect import connected
     from infisical_iac.operations import audit, lock
@@ -76,15 +77,20 @@ def destroy(
 
 def _target(host: "Host", inventory: str) -> "Single | Cluster":
     from infisical_iac.cli.destroying import Cluster, Single
+    from infisical_iac.production import HOST_DEPLOYMENT
 
     if host.data.get("topology") == "swarm":
+        if deployment := host.data.get(HOST_DEPLOYMENT):
+            return Cluster(host, str(deployment), called="the cluster's")
         return Cluster(host, Path(inventory).stem)
-    return Single(host.name)
+    address = str(host.data.get("ssh_hostname") or "")
+    return Single(host.name, address="" if address == host.name else address)
 
 
 def _confirm(target: "Single | Cluster", given: str | None, *, volumes: bool) -> None:
     what = "Infisical with all its data" if volumes else "Infisical, but not its data,"
-    question = f"This takes {what} away. Type {target.called} name, {target.name}"
+    at = f" from {target.name} at {target.address}" if target.address else ""
+    question = f"This takes {what} away{at}. Type {target.called} name, {target.name}"
     typed = given or click.prompt(question, err=True, default="", show_default=False)
     if typed != target.name:
         raise DestroyError(

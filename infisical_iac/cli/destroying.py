@@ -25,11 +25,13 @@ class Single:
     Attributes:
         name: what is to be typed; `called` whose name it is.
         kept: what is kept without `--volumes`, as a sentence.
+        address: where it is, if that is not its name.
     """
 
     name: str
     called: str = "the host's"
     kept: str = "Data and keys are kept."
+    address: str = ""
 
     def look(self) -> str:
         """What is there, a line each."""
@@ -53,6 +55,7 @@ class Cluster:
     name: str
     called: str = "the inventory's"
     kept: str = "Data, keys and the Swarm, which knows where which data are, are kept."
+    address: str = ""
 
     @property
     def _hosts(self) -> list[Host]:

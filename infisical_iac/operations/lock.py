@@ -17,6 +17,7 @@ from pyinfra.api.host import Host
 from infisical_iac.actor import who
 from infisical_iac.connection import with_others
 from infisical_iac.errors import UserError
+from infisical_iac.production import HOST_REFUSES
 from infisical_iac.rendering import script
 
 FILE = "/run/infisical-iac.lock"
@@ -33,16 +34,23 @@ class Locked(UserError):
     """Another run is at work on the host."""
 
 
+class Unadopted(UserError):
+    """No deployment owns the host's server yet, so nothing may be changed on it."""
+
+
 def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> None:
     """Take the locks of `host` and, on a cluster, of all others that are connected.
 
     They are held for the rest of this process; one that this process has is not taken again.
     Waits `wait` seconds for another run to end; with `by_force`, it loses the lock at once,
-    though it is not stopped; the host's own maintenance keeps it. Raises Locked with who holds it.
+    though it is not stopped; the host's own maintenance keeps it. Raises Locked with who holds it,
+    and Unadopted for a server that has to be adopted first.
     """
     hosts = with_others(host)
     for each in hosts:
         if each.name not in _held | _spared:
+            if sentence := each.data.get(HOST_REFUSES):
+                raise Unadopted(f"{sentence}; nothing was done")
             # At once: on a cluster, the deploy prepares all hosts at a time, and each comes here.
             _held.add(each.name)
             try:

@@ -5,11 +5,15 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from infisical_iac.operations import lock
+from infisical_iac.production import HOST_REFUSES
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
 from infisical_iac.rendering import script
 
 Ask = Callable[[str], tuple[str, Callable[[], None]]]
@@ -104,3 +108,18 @@ def test_it_is_free_again_once_its_holder_is_gone(ask: Ask) -> None:
     let_go()
     assert ask("by second")[0] == "held"
     assert ask("by third")[0] == "busy by second"
+
+
+def test_a_server_that_nobody_has_adopted_is_not_locked_and_so_not_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All commands that change a host take its lock first; those that look do without."""
+    host = SimpleNamespace(name="one", data={HOST_REFUSES: "adopt it"}, connector=None)
+    host.state = SimpleNamespace(inventory=[host], active_hosts=[host])
+    monkeypatch.setattr(lock, "_spared", set())
+    with pytest.raises(lock.Unadopted, match="adopt it; nothing was done"):
+        lock.take(cast("Host", host))
+    assert not lock.held(cast("Host", host))
+    lock.spare(cast("Host", host))
+    lock.take(cast("Host", host))
+    assert not lock.held(cast("Host", host))

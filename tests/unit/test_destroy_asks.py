@@ -1,0 +1,49 @@
+"""`destroy` asks for a name that a person recognises."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pyinfra.api.host import Host
+
+from infisical_iac.cli import destroy
+from infisical_iac.production import HOST_DEPLOYMENT
+
+
+def _host(name: str, **data: Any) -> Host:
+    return cast("Host", SimpleNamespace(name=name, data=data))
+
+
+@pytest.mark.parametrize(
+    ("host", "question"),
+    [
+        (
+            _host("infisical", ssh_hostname="203.0.113.7", **{HOST_DEPLOYMENT: "infisical"}),
+            "from infisical at 203.0.113.7. Type the host's name, infisical: ",
+        ),
+        # One that INFISICAL_HOST names is called as it was given.
+        (
+            _host("203.0.113.7", ssh_hostname="203.0.113.7"),
+            "with all its data away. Type the host's name, 203.0.113.7: ",
+        ),
+        (
+            _host("infisical-2", topology="swarm", **{HOST_DEPLOYMENT: "infisical"}),
+            "Type the cluster's name, infisical: ",
+        ),
+        (_host("one", topology="swarm"), "Type the inventory's name, hetzner: "),
+    ],
+)
+def test_the_server_is_named_as_people_know_it(
+    host: Host, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def answer(text: str, **_: object) -> str:
+        asked.append(f"{text}: ")
+        return "another"
+
+    monkeypatch.setattr("click.prompt", answer)
+    target = destroy._target(host, "inventory/hetzner.py")
+    with pytest.raises(destroy.DestroyError, match=r"'another' is not .* nothing was done"):
+        destroy._confirm(target, None, volumes=True)
+    assert asked[0].endswith(question)
