@@ -2,7 +2,7 @@
 
 import click
 
-from infisical_iac.cli.items import console, count, show
+from infisical_iac.cli.items import console, count, echo, show
 from infisical_iac.cli.options import yes_option
 
 
@@ -23,7 +23,7 @@ def adopt(yes: bool) -> None:
     changes = [each.change() for each in found.adoptable]
     name = found.want.first.family
     if not changes:
-        click.echo(f"Nothing is left to adopt for the deployment {name}.")
+        echo(f"Nothing is left to adopt for the deployment {name}.")
         return
     show([each.item for each in changes], (), console(stderr=True))
     if not yes:
@@ -33,4 +33,4 @@ def adopt(yes: bool) -> None:
             err=True,
         )
     make_all(changes)
-    click.echo(f"{count(changes)} made: they are the deployment {name}'s from now on.")
+    echo(f"{count(changes)} made: they are the deployment {name}'s from now on.")
