@@ -56,7 +56,7 @@ def test_a_watch_logs_in_again_by_the_route_of_its_start(
 ) -> None:
     """Secrets that are allowed to be proxies are none for the loader's own next login."""
     proxies = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "REQUESTS_CA_BUNDLE")
-    for each in proxies:
+    for each in ("A", *proxies):
         monkeypatch.delenv(each, raising=False)
         monkeypatch.setenv(each, "")  # is taken away again when the test ends
         monkeypatch.delenv(each)
