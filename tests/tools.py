@@ -27,6 +27,8 @@ _PACKAGES = {
     "haproxy": "haproxy",
     "pebble": "pebble",
     "curl": "curl",
+    "restic": "restic",
+    "restic-rest-server": "restic-rest-server",
     "openssl": "openssl",
 }
 # Those of them that bring a service, which Debian would start now and at each boot, on ports that

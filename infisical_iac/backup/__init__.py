@@ -32,7 +32,7 @@ On the host:
 
     /usr/local/lib/infisical-iac/backup*.sh   what systemd's `infisical-backup.service` runs
     /etc/infisical/backup/backup.conf         targets, retention; `<target>.conf` where each is
-    /etc/infisical/backup/<target>.env        what S3 asks for
+    /etc/infisical/backup/<target>.env        what S3 or a rest-server asks for
     /etc/infisical/backup/ssh_key             what SFTP asks for, made on the host
     /etc/infisical/keys/restic_password       the password of all repositories, made on the host
     /var/lib/infisical-backup/last.json       how the last run went (record.py reads it)

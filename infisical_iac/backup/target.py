@@ -11,6 +11,8 @@ DIRECTORY = "/etc/infisical/backup"
 _PATH = r"/[A-Za-z0-9._/@+-]+"
 _SFTP = r"sftp:(?P<login>[A-Za-z0-9._-]+@[A-Za-z0-9.-]+):/?[A-Za-z0-9._/@+-]+"
 _S3 = r"s3:https?://[A-Za-z0-9.-]+(:\d{1,5})?/[A-Za-z0-9._/-]+"
+# What the host logs in with there must not pass in clear.
+_REST = r"rest:(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:\d{1,5})?/[A-Za-z0-9._/-]*"
 _KEY = r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]{64,}={0,2}"
 # What is emptied, replaced or searched by others.
 _TAKEN = (
@@ -18,7 +20,7 @@ _TAKEN = (
     *("/var/cache", "/var/lib/docker", "/var/lib/infisical-backup"),
 )
 
-Kind = Literal["directory", "sftp", "s3"]
+Kind = Literal["directory", "sftp", "s3", "rest"]
 
 
 class Target(BaseModel):
@@ -26,9 +28,12 @@ class Target(BaseModel):
 
     Attributes:
         name: what messages and the host's files call it.
-        repository: a directory on the host, `sftp:user@host:path` or `s3:https://host/bucket`.
+        repository: a directory on the host, `sftp:user@host:path`, `s3:https://host/bucket` or
+            `rest:https://host/path`, which is restic's own rest-server.
         host_key: of SFTP, the server's public key, such as `ssh-ed25519 AAAA…`.
         port: of SFTP.
+        append_only: whether the host may add snapshots and never remove one; old ones are then
+            removed from elsewhere.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +42,7 @@ class Target(BaseModel):
     repository: str
     host_key: str = ""
     port: int = 22
+    append_only: bool = False
 
     @field_validator("name")
     @classmethod
@@ -50,11 +56,12 @@ class Target(BaseModel):
 
     @field_validator("repository")
     @classmethod
-    def _repository_is_one_of_three(cls, value: str) -> str:
-        if not re.fullmatch(rf"{_PATH}|{_SFTP}|{_S3}", value) or ".." in value:
+    def _repository_is_of_a_known_kind(cls, value: str) -> str:
+        if not re.fullmatch(rf"{_PATH}|{_SFTP}|{_S3}|{_REST}", value) or ".." in value:
             raise ValueError(
                 f"{value!r} is no place for a repository: write a directory such as "
-                "/var/backups/infisical, sftp:user@host:path or s3:https://host/bucket"
+                "/var/backups/infisical, sftp:user@host:path, s3:https://host/bucket or "
+                "rest:https://host/path"
             )
         if any(f"{value}/".startswith(f"{each}/") for each in _TAKEN):
             raise ValueError(
@@ -71,6 +78,12 @@ class Target(BaseModel):
             )
         if self.kind != "sftp" and (self.host_key or self.port != 22):
             raise ValueError(f"target {self.name!r} is no SFTP: remove host_key and port")
+        if self.append_only and self.kind in ("directory", "sftp"):
+            raise ValueError(
+                f"target {self.name!r} can't be append_only: root on the host can remove what is "
+                "in a directory, and over SFTP; use restic's rest-server, or a bucket with object "
+                "lock"
+            )
         if not 1 <= self.port <= 65535:
             raise ValueError(f"target {self.name!r} has port {self.port}: choose 1 to 65535")
         return self
@@ -78,8 +91,15 @@ class Target(BaseModel):
     @property
     def kind(self) -> Kind:
         """What kind of place it is."""
-        scheme = self.repository.partition(":")[0]
-        return "sftp" if scheme == "sftp" else "s3" if scheme == "s3" else "directory"
+        match self.repository.partition(":")[0]:
+            case "sftp" | "s3" | "rest" as scheme:
+                return scheme
+        return "directory"
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether it needs credentials that the operator brings."""
+        return self.kind in ("s3", "rest")
 
     @property
     def known_host(self) -> str:

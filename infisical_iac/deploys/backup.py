@@ -52,8 +52,10 @@ def _sharing(settings: Settings, cluster: Cluster) -> dict[str, str]:
 
 
 def _target(target: Target) -> File:
-    ssh = {"SSH": target.ssh} if target.kind == "sftp" else {}
-    return _variables(f"{target.name}.conf", REPOSITORY=target.repository, **ssh)
+    more = {"SSH": target.ssh} if target.kind == "sftp" else {}
+    if target.append_only:
+        more["APPEND_ONLY"] = "true"
+    return _variables(f"{target.name}.conf", REPOSITORY=target.repository, **more)
 
 
 def _variables(name: str, **values: str) -> File:
@@ -77,7 +79,7 @@ def of_the_lead(targets: Collection[Target]) -> frozenset[str]:
 
     One that made its own would tell people a key that the lead's takes the place of.
     """
-    return frozenset({SSH_KEY, *(credentials.path(each) for each in targets if each.kind == "s3")})
+    return frozenset({SSH_KEY, *(credentials.path(each) for each in targets if each.logs_in)})
 
 
 @deploy("Backup")

@@ -73,6 +73,7 @@ def made(key: Key, settings: Settings, project: str, site: Site | None = None) -
         site: of a cluster, where the replicas are made anew one after the other.
     """
     if key.name == "restic":
+        _refuse_append_only(settings)
         return repositories.made(key, _own(site))
     if site and key.name == "redis" and (away := _away(site)):
         raise RotationError(
@@ -106,6 +107,16 @@ def recover(found: Unfinished, settings: Settings, project: str, site: Site | No
         if found.ends_new
         else f"The {key.name} key is the old one."
     )
+
+
+def _refuse_append_only(settings: Settings) -> None:
+    names = [each.name for each in settings.backup_targets if each.append_only]
+    if names:
+        raise RotationError(
+            f"the backup target {' and '.join(names)} is append-only: the host could let the new "
+            "password in there and not put the old one out; let it remove for the time of the "
+            "rotation, at the server and in the settings; nothing was changed"
+        )
 
 
 def _own(site: Site | None) -> dict[str, list[str]]:

@@ -21,12 +21,17 @@ target=$2
 # How long a target may take to answer; backup.conf may say otherwise.
 ANSWER_SECONDS=60
 take_variables "$root/backup.conf" KEEP ANSWER_SECONDS
-take_variables "$root/$target.conf" REPOSITORY SSH
-login="AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION"
+take_variables "$root/$target.conf" REPOSITORY SSH APPEND_ONLY
+login="AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
+RESTIC_REST_USERNAME RESTIC_REST_PASSWORD"
 unset $login
 test ! -e "$root/$target.env" || take_variables "$root/$target.env" $login
 export $login
-export RESTIC_REPOSITORY="$REPOSITORY" RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password
+RESTIC_REPOSITORY=$REPOSITORY
+# restic before 0.17 takes no login of a rest-server from variables of its own.
+test -z "${RESTIC_REST_USERNAME-}" ||
+    RESTIC_REPOSITORY=$(echo "$REPOSITORY" | sed "s|://|://$RESTIC_REST_USERNAME:$RESTIC_REST_PASSWORD@|")
+export RESTIC_REPOSITORY RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password
 export RESTIC_CACHE_DIR=/var/cache/infisical-backup
 answer=$(mktemp)
 trap 'rm -f "$answer" "$answer.error"' EXIT
@@ -92,7 +97,9 @@ save() {
     restic_within "$ANSWER_SECONDS" unlock || fail "$reason"
     restic_within 14400 --json backup --tag "$(cat "$1/tags")" . || fail "$reason"
     sed -n 's/.*"data_added":\([0-9]*\).*"snapshot_id":"\([0-9a-f]\{8\}\).*/snapshot \2\nadded \1/p' "$answer"
-    restic_within 7200 forget --tag infisical-iac --group-by '' $KEEP --prune ||
+    # The server would refuse it; old snapshots are removed from elsewhere.
+    test "${APPEND_ONLY-}" = true ||
+        restic_within 7200 forget --tag infisical-iac --group-by '' $KEEP --prune ||
         fail "the snapshot is made, but old ones can't be removed: $reason"
     list >/dev/null
     echo "snapshots $(grep -o '"short_id"' "$answer" | wc -l)"

@@ -20,6 +20,11 @@ _BOX = {
     "port": 23,
 }
 _BUCKET = {"name": "my-bucket", "repository": "s3:https://s3.example.com/bucket/infisical"}
+_SERVER = {
+    "name": "vault",
+    "repository": "rest:https://backups.example.com:8000/infisical",
+    "append_only": True,
+}
 _ID, _SECRET = (
     f"INFISICAL_BACKUP_MY_BUCKET_{part}" for part in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
 )
@@ -39,9 +44,10 @@ def _files(**changes: Any) -> dict[str, str]:
     }
 
 
-def test_three_kinds_of_targets_are_told_apart() -> None:
-    settings = _settings(backup_targets=(_LOCAL, _BOX, _BUCKET))
-    assert [each.kind for each in settings.backup_targets] == ["directory", "sftp", "s3"]
+def test_the_kinds_of_targets_are_told_apart() -> None:
+    targets = _settings(backup_targets=(_LOCAL, _BOX, _BUCKET, _SERVER)).backup_targets
+    assert [each.kind for each in targets] == ["directory", "sftp", "s3", "rest"]
+    assert [each.logs_in for each in targets] == [False, False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +66,12 @@ def test_three_kinds_of_targets_are_told_apart() -> None:
         ({"backup_targets": ({**_BOX, "host_key": f"{_KEY} x\ny"},)}, "needs host_key"),
         ({"backup_targets": ({**_BOX, "port": 0},)}, "target 'box' has port 0"),
         ({"backup_targets": ({**_BUCKET, "repository": "s3:bucket"},)}, "is no place for"),
+        (
+            {"backup_targets": ({**_SERVER, "repository": "rest:http://203.0.113.7/x"},)},
+            "is no place for",
+        ),
+        ({"backup_targets": ({**_LOCAL, "append_only": True},)}, "'local' can't be append_only"),
+        ({"backup_targets": ({**_BOX, "append_only": True},)}, "'box' can't be append_only"),
         ({"backup_schedule": "daily\n[Service]"}, "'backup_schedule':"),
         ({"drill_schedule": "monthly; reboot"}, "'drill_schedule':"),
         ({"backup_random_delay": 7200}, "'backup_random_delay': 7200 is out of range"),
@@ -104,6 +116,13 @@ def test_the_files_say_what_the_settings_say() -> None:
     assert "RandomizedDelaySec=5" in timer
 
 
+def test_an_append_only_target_says_so_to_the_host() -> None:
+    files = _files(backup_targets=(_SERVER, {**_BUCKET, "append_only": True}))
+    repository = "rest:https://backups.example.com:8000/infisical"
+    assert files["vault.conf"] == f"REPOSITORY={repository}\nAPPEND_ONLY=true\n"
+    assert files["my-bucket.conf"].endswith("\nAPPEND_ONLY=true\n")
+
+
 def test_sftp_reaches_the_server_with_that_key_and_no_other() -> None:
     ssh = Target.model_validate(_BOX).ssh
     assert ssh.endswith(" u1@u1.example.com -s sftp")
@@ -121,6 +140,21 @@ def test_the_environment_brings_what_s3_asks_for() -> None:
     }
     assert given(targets, {}) == {}
     refuse_missing(targets, files)
+
+
+def test_the_environment_brings_what_a_rest_server_asks_for() -> None:
+    targets = _settings(backup_targets=(_SERVER,)).backup_targets
+    name, password = (f"INFISICAL_BACKUP_VAULT_REST_{part}" for part in ("USERNAME", "PASSWORD"))
+    files = given(targets, {name: "infisical", password: "obviously-fake"})
+    assert files == {
+        "/etc/infisical/backup/vault.env": (
+            "RESTIC_REST_USERNAME=infisical\nRESTIC_REST_PASSWORD=obviously-fake\n"
+        )
+    }
+    with pytest.raises(CredentialsError, match=f"{password} is not set, or holds what can't be"):
+        given(targets, {name: "infisical", password: "obviously@fake"})
+    with pytest.raises(CredentialsError, match=name):
+        refuse_missing(targets, {})
 
 
 @pytest.mark.parametrize(
