@@ -112,8 +112,9 @@ test("a redirect to plain http is not followed", async () => {
   const headers = { location: `${other.address}/api/v1/auth/universal-auth/login` };
   const server = await serve({ login: [{ status: 308, headers }] });
   const start = loadFrom(environFor(server.address), { directory: directoryWith({}) });
-  await assert.rejects(start, { code: "not_infisical" });
-  await Promise.all([server.close(), other.close()]);
+  await assert
+    .rejects(start, { code: "not_infisical" })
+    .finally(() => Promise.all([server.close(), other.close()]));
   assert.deepEqual(other.requests, { login: 0, list: 0 });
 });
 
