@@ -122,7 +122,7 @@ def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str, str]
         changes: list[str] = []
         with audit.recorded("recovery-kit", changes):
             kit = _kit(recovery.read(), settings, to)
-            key = _signing_key(kit)
+            key = signing_key(kit)
             signer = signing.fingerprint(key.public_key())
             trust.refuse_another(signer, setting=settings.recovery_fingerprint)
             text = seal(kit, to, key, wanted.known)
@@ -132,7 +132,8 @@ def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str, str]
     return kit, text, signer
 
 
-def _signing_key(kit: Kit) -> "Ed25519PrivateKey":
+def signing_key(kit: Kit) -> "Ed25519PrivateKey":
+    """Return the key on the host that signs its kits. Raises a UserError where there is none."""
     text = kit.files.get(signing.KEY)
     if text is None:
         raise KitError(

@@ -96,6 +96,10 @@ def restore(
     from infisical_iac.operations import lock
     from infisical_iac.settings import load
 
+    if kit is None and (fingerprint or accept_unsigned_kit):
+        raise click.UsageError(
+            "--fingerprint and --accept-unsigned-kit are of a kit: give --kit too"
+        )
     known = Known(_fingerprint(fingerprint), unsigned=accept_unsigned_kit)
     opened = _opened(kit, identity)
     with connected(inventory) as host:
@@ -155,7 +159,9 @@ def _source(
     if not targets:
         names = ", ".join(each.name for each in settings.backup_targets)
         raise RestoreError(f"there is no backup target {target!r}: the settings have {names}")
-    return Source(snapshot, targets, dict(opened.kit.files) if opened else {}, replace_keys)
+    if opened is None:
+        return Source(snapshot, targets)
+    return Source(snapshot, targets, dict(opened.kit.files), replace_keys, opened.signer)
 
 
 def _undo(settings: "Settings", *, asked: bool) -> None:

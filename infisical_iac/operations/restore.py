@@ -46,12 +46,14 @@ class Source:
         targets: where to look for it, one after another.
         files: those of the recovery kit, by path under /etc/infisical; none without a kit.
         replace_keys: whether the kit's files take the place of the host's.
+        signer: the fingerprint of the key that signed the kit; empty if nobody has.
     """
 
     snapshot: str
     targets: Sequence[Target]
     files: dict[str, str] = field(default_factory=dict, repr=False)
     replace_keys: bool = False
+    signer: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ def placed(source: Source, *, admin_email: str, more: str = "") -> Commands:
     """
     files = placing.of_cluster(source.files) if more else source.files
     due = placing.decide(files, recovery.read().files, replace=source.replace_keys)
+    by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
     for path in sorted(due.put):
-        journal.item("~" if path in due.aside else "+", f"{KEYS}/{path}", "from the kit")
+        journal.item("~" if path in due.aside else "+", f"{KEYS}/{path}", f"from the kit {by}")
     yield step(_place, due, admin_email, more)
 
 

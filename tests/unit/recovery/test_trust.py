@@ -18,11 +18,13 @@ from pyrage.x25519 import Identity
 from infisical_iac.cli import connect
 from infisical_iac.cli import restore as command
 from infisical_iac.cli.main import main
+from infisical_iac.cli.recovery_kit import signing_key
 from infisical_iac.operations import lock, recovery
 from infisical_iac.recovery import sheet, signing, trust
 from infisical_iac.recovery.kit import Kit, KitError
 from infisical_iac.recovery.recipients import parse
 from infisical_iac.recovery.sealing import seal
+from infisical_iac.recovery.signing import SigningError
 from infisical_iac.recovery.trust import Known
 from tests.unit.recovery.kits import FILES, FORGER, KEY, SIGNER, kit
 from tests.unit.settings_of import settings_of
@@ -220,3 +222,24 @@ def test_something_else_is_no_fingerprint(restoring: _Restoring) -> None:
     done = restoring.run("--fingerprint", "SHA256:short")
     assert "takes SHA256: and 43 signs after it" in done.output
     assert (done.exit_code, restoring.begun) == (1, [])
+
+
+@pytest.mark.parametrize("option", [["--fingerprint", SIGNER], ["--accept-unsigned-kit"]])
+def test_what_is_said_of_a_kit_needs_one(option: list[str]) -> None:
+    done = CliRunner().invoke(main, ["restore", *option])
+    assert "are of a kit: give --kit too" in done.output
+    assert done.exit_code == 1
+
+
+def test_a_host_of_the_version_before_gets_its_signing_key_first() -> None:
+    files = {path: text for path, text in FILES.items() if path != signing.KEY}
+    with pytest.raises(KitError, match="`infisical-iac apply` makes it"):
+        signing_key(kit(files))
+    assert signing_key(kit()).private_bytes_raw() == KEY.private_bytes_raw()
+
+
+@pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "x" * 64])
+def test_another_text_is_no_signing_key(text: str) -> None:
+    with pytest.raises(SigningError, match="holds no key") as refused:
+        signing.parse(text)
+    assert not text or text not in str(refused.value)
