@@ -54,6 +54,7 @@ def test_no_secret_is_in_what_is_shown_of_it() -> None:
 
 
 def test_a_cluster_keeps_what_opens_its_own_servers() -> None:
-    needed = {f"keys/{name}": "a" for name in ("encryption_key", "auth_secret", "restic_password")}
+    names = ("encryption_key", "auth_secret", "restic_password", "kit_signing_key")
+    needed = {f"keys/{name}": "a" for name in names}
     own = {f"keys/{name}": "b" for name in ("postgres_password", "redis_password", "swarm_key")}
     assert of_cluster({**needed, **own, "admin.env": "c"}) == {**needed, "admin.env": "c"}

@@ -1,0 +1,72 @@
+"""What can't be asked for is not taken for something that is gone, before anything is removed."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.rendering import script_file
+
+# A Docker that knows its nodes, and answers nothing else.
+_DOCKER = """docker() {
+    echo "docker $*" >>"$ROOT/called"
+    case "$1 $2" in
+    "node ls") ;;
+    "volume inspect") ;;
+    *) return 1 ;;
+    esac
+}
+"""
+
+
+def _run(root: Path, name: str, *step: str) -> subprocess.CompletedProcess[str]:
+    text = _DOCKER + script_file(name)
+    (root / "var/lib").mkdir(parents=True, exist_ok=True)
+    for place in ("/etc/infisical", "/var/lib/infisical-"):
+        text = text.replace(place, f"{root}{place}")
+    return subprocess.run(
+        ["sh", "-c", text, f"{name}.sh", *step],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ROOT": str(root)},
+        input="",
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        ("dissolve", "containers"),
+        ("etcd", "ended"),
+        ("redis-passwords", "alone", "0123"),
+        ("scale-out", "without_ways_in"),
+    ],
+)
+def test_containers_of_a_silent_docker_are_not_gone(tmp_path: Path, step: tuple[str, ...]) -> None:
+    """Their data, or the password that they know, would be removed next."""
+    done = _run(tmp_path, *step)
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (1, ["Docker does not answer"])
+
+
+def test_a_swarm_whose_mark_can_not_be_read_is_not_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "etc/infisical/swarm").mkdir(parents=True)
+    done = _run(tmp_path, "swarm", "begin", "192.0.2.1", "172.31.240.0/20", "720")
+    assert done.returncode == 1
+    assert not (tmp_path / "called").exists()
+
+
+@pytest.mark.parametrize(("readable", "stays"), [(False, True), (True, False)])
+def test_the_key_of_a_certificate_goes_only_where_caddy_does_not_name_it(
+    tmp_path: Path, readable: bool, stays: bool
+) -> None:
+    here, new = tmp_path / "ingress", tmp_path / "ingress.new"
+    here.mkdir()
+    new.mkdir()
+    (here / "tls.key").write_text("obviously-fake")
+    if readable:
+        (new / "Caddyfile").write_text("respond ok")
+    else:
+        (here / "Caddyfile").mkdir()
+        (new / "another").touch()
+    _run(tmp_path, "ingress", "move", str(new), str(here))
+    assert (here / "tls.key").exists() is stays
