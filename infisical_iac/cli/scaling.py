@@ -81,7 +81,7 @@ def undo(host: "Host", settings: "Settings", *, asked: bool) -> bool:
 
 def _end_beginning(host: "Host", *, asked: bool) -> None:
     """End what of a cluster is there beside a single host, whose data were never moved."""
-    from infisical_iac.operations import audit, nodes
+    from infisical_iac.operations import audit, moves, nodes
     from infisical_iac.operations.dissolving import dissolve
 
     if not asked:
@@ -92,8 +92,11 @@ def _end_beginning(host: "Host", *, asked: bool) -> None:
         echo("There is nothing to undo: no move is under way.")
         return
     with audit.recorded("scale-out", ["- swarm"]):
-        dissolve("")
+        # A move that was undone before may have let the cluster serve for a while.
+        kept = dissolve(moves.served())
     echo(f"No data had been moved. {host.name} serves alone; all hosts have left the swarm.")
+    for sentence in kept:
+        echo(sentence)
 
 
 def end(host: "Host") -> bool:

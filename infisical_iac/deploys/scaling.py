@@ -123,11 +123,12 @@ def refuse_away(cluster: Cluster) -> None:
 @deploy("Proof")
 def prove(known: Preflight, direction: Direction) -> None:
     """Prove that people and machines get in, and end the move."""
-    if known.leads:
+    if known.leads and known.cluster:
         scaling.proven(
             direction=direction,
             settings=known.settings,
             project=known.workspace.project.slug,
+            cluster=known.cluster,
             name="Prove that every secret is read as before",
         )
 

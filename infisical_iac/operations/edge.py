@@ -1,7 +1,7 @@
 """The edge of the current host: closed while a change is checked, and open once it has passed."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pyinfra import logger
 from pyinfra.context import host
@@ -50,32 +50,41 @@ def close(settings: Settings) -> None:
 
 def close_all(settings: Settings, cluster: Cluster) -> None:
     """Close the edge of every connected node. Raises CommandFailed, with all closed that can be."""
-    if failed := _on_each(cluster, lambda: close(settings)):
+    if failed := _on_each(_names(cluster), lambda: close(settings)):
         raise CommandFailed(f"could not close the edge of every node: {'; '.join(failed)}")
 
 
 def open_all(cluster: Cluster) -> None:
-    """Let everybody in again by every connected node.
+    """Let everybody in again by every connected node, as `open_on` does."""
+    open_on(_names(cluster))
 
-    A node that has failed meanwhile is reported, and is opened by the next run. Raises
-    CommandFailed where no node could be opened.
+
+def open_on(names: Sequence[str]) -> None:
+    """Let everybody in again by the connected hosts of these names.
+
+    A host that has failed meanwhile is reported, and is opened by the next run. Raises
+    CommandFailed where none could be opened.
     """
-    failed = _on_each(cluster, open_)
+    failed = _on_each(names, open_)
     for each in failed:
         logger.warning(f"{host.print_prefix}The next run opens the edge of a node: {each}")
-    if len(failed) == len(cluster.connected):
+    if len(failed) == len(names):
         raise CommandFailed(f"could not open the edge of any node: {'; '.join(failed)}")
 
 
-def _on_each(cluster: Cluster, do: Callable[[], None]) -> list[str]:
-    """Do it on every connected node; what failed, with the node's name."""
+def _names(cluster: Cluster) -> list[str]:
+    return [node.name for node in cluster.connected]
+
+
+def _on_each(names: Sequence[str], do: Callable[[], None]) -> list[str]:
+    """Do it on every host; what failed, with the host's name."""
     failed = []
-    for node in cluster.connected:
-        with nodes.on(node.name):
+    for name in names:
+        with nodes.on(name):
             try:
                 do()
             except UserError as error:
-                failed.append(f"{node.name}: {error}")
+                failed.append(f"{name}: {error}")
             except LOST as error:
                 failed.append(lost(host, error))
     return failed

@@ -1,11 +1,16 @@
 """What a host began while it led its cluster, and came to no end of before another one led."""
 
+from collections.abc import Sequence
+
 from pyinfra.context import host
 
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.operations import journal
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
+
+# In which phases the data may have changed places.
+_EXCHANGED = ("data", "swapping", "swapped", "backing")
 
 
 @telling_operation
@@ -21,13 +26,25 @@ def dropped(machine: MachineState) -> Commands:
         "rotation": machine.rotating,
         "scale": machine.scaling,
     }
-    found = {what: state.split()[0] for what, state in begun.items() if state}
+    found = {what: state.split() for what, state in begun.items() if state}
     if not found:
         host.noop("nothing that the host began is under way")
-    for what, which in found.items():
+    for what, (which, *how) in found.items():
         journal.item("-", f"unfinished {what}", f"{which}, of when this host led")
+        journal.current().shown.extend(_aside(what, which, how))
         path = f"/var/lib/infisical-{what}/state"
         yield step(run, f"rm -rf {_beside(what)} {path}", doing=f"remove {path}")
+
+
+def _aside(what: str, which: str, how: Sequence[str]) -> list[str]:
+    """Return a sentence on the data that had moved aside, which nothing removes."""
+    if what not in ("restore", "upgrade") or not how or how[0] not in _EXCHANGED:
+        return []
+    database = f"infisical_before_{which.partition('-')[0].lower()}"
+    return [
+        f"The {what} {which}, which {host.name} began when it led, had not ended: what had been "
+        f"replaced by then is in the cluster's database {database}, until you remove it."
+    ]
 
 
 def _beside(what: str) -> str:

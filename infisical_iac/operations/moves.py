@@ -5,8 +5,9 @@ from typing import Literal
 
 from pyinfra.context import host
 
+from infisical_iac.connection import with_others
 from infisical_iac.errors import UserError
-from infisical_iac.operations import session, snapshot
+from infisical_iac.operations import edge, session, snapshot
 from infisical_iac.operations.dissolving import dissolve
 from infisical_iac.operations.remote import run
 from infisical_iac.rendering import script
@@ -72,12 +73,28 @@ def go_back(found: Unfinished, timeout: int, *, dissolving: bool = False) -> lis
         _serve_alone(timeout)
         told = [f"{host.name} serves alone again, with {data}."]
         if dissolving:
-            kept = dissolve(found.stamp if found.served else "")
-            told += ["The hosts have left the swarm.", *kept]
+            # One that the version before had begun has left no mark.
+            kept = served() or (found.stamp if found.served else "")
+            told += ["The hosts have left the swarm.", *dissolve(kept)]
+        elif found.served:
+            told.append(
+                "What was written to the cluster meanwhile is in its database, which the next move "
+                "gives up and names, and the end of the cluster keeps."
+            )
     else:
         _serve_together(timeout)
         told = [f"The cluster serves again, with {data}."]
+    edge.open_on([each.name for each in with_others(host)])
     return [*told, *end(found.direction)]
+
+
+def served() -> str:
+    """Return when the move began with whose data a cluster that was given up has served.
+
+    Empty where it never has, so that there is nothing in it.
+    """
+    mark = f"{DIRECTORY}/served"
+    return run(f"cat {mark} 2>/dev/null || true", doing="see what the cluster has had").strip()
 
 
 def _serve_alone(timeout: int) -> None:

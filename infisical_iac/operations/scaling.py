@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from pyinfra.context import host
 
 from infisical_iac.cluster import staged
-from infisical_iac.operations import cluster_rollout, gate, journal, moves, session, snapshot
+from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.operations import cluster_rollout, edge, gate, journal, moves, session, snapshot
 from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.gate import Before
 from infisical_iac.operations.moves import Direction
@@ -55,6 +57,7 @@ def _move_out(site: Site, project: str) -> None:
     )
     manifest.refuse_difference(found, rows)
     _tell(rows)
+    edge.close_all(site.settings, site.cluster)
     moves.do("out", "switch", doing="let the cluster's database take over")
     _start(services)
     session.forget()
@@ -86,6 +89,7 @@ def _move_in(compose: str, settings: Settings, project: str) -> None:
     rows = snapshot.load(moves.DIRECTORY, moves.PROJECT, settings.start_timeout)
     manifest.refuse_difference(found, rows)
     _tell(rows)
+    edge.close(settings)
     moves.do("in", "switch", f"{moves.PROJECT}_postgres", doing="let this host take over")
     session.forget()
 
@@ -113,16 +117,29 @@ def _dump(direction: Direction) -> Manifest:
 
 
 @telling_operation
-def proven(direction: Direction, *, settings: Settings, project: str) -> Commands:
-    """Log in and read every secret as before; a move out ends with it. Raises GateError."""
-    yield step(_prove, direction, settings, project)
+def proven(direction: Direction, *, settings: Settings, project: str, cluster: Cluster) -> Commands:
+    """Log in and read every secret as before; a move out ends with it. Raises GateError.
+
+    The edge, which lets nobody in from before the data change places, is opened then.
+    """
+    yield step(_prove, direction, settings, project, cluster)
 
 
-def _prove(direction: Direction, settings: Settings, project: str) -> None:
+def _prove(direction: Direction, settings: Settings, project: str, cluster: Cluster) -> None:
     # Of a move that is taken up again it is not known any more what could be read before it, but
     # the deployer must get in.
     before = _before.get(host.name, Before({}, public=False))
-    told = gate.passed(settings, project, before, port=settings.http_port, same_data=True)
+    out = direction == "out"
+    # Which of the two serves now, and is asked which secrets it has.
+    serving = settings.model_copy(update={"topology": "swarm" if out else "single"})
+    told = gate.passed(
+        serving,
+        project,
+        before,
+        port=settings.http_port,
+        same_data=True,
+        opening=partial(edge.open_all, cluster) if out else edge.open_,
+    )
     snapshot.clean(moves.DIRECTORY, moves.PROJECT)
     journal.current().shown += told
     if direction == "in":

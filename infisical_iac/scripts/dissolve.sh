@@ -43,7 +43,7 @@ data() {
     for name in etcd patroni redis-replica sentinel tmp; do
         ! there "${stack}_$name" || docker volume rm "${stack}_$name" >/dev/null
     done
-    rm -rf "$root/stack.yaml" "$root/stack.json" "$root/stack"
+    rm -rf "$root/stack.yaml" "$root/stack.json" "$root/stack" /var/lib/infisical-scale/served
     test -z "${1-}" || ! there "${stack}_patroni_before_$1" ||
         echo "volume ${stack}_patroni_before_$1"
 }

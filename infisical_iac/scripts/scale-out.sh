@@ -56,6 +56,8 @@ pause() {
 switch() {
     current
     enter switching
+    # What is in the cluster from here on is not to go with it.
+    echo "$stamp" | store "$here/served"
     exchange "$(aside_name)"
     # It takes a while to end these, and nobody has to wait for that.
     without_containers postgres redis
@@ -99,6 +101,7 @@ end() {
         drop_empty "$(aside_name)" >/dev/null
         drop_empty "$(older_name)"
         forget_given_up
+        rm -f "$here/served"
         echo "volume infisical_postgres"
         echo "$here/compose.yaml"
         ;;

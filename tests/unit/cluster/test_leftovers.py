@@ -2,10 +2,29 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from infisical_iac.operations import leftovers
+
+
+@pytest.mark.parametrize(
+    ("what", "state", "told"),
+    [
+        ("upgrade", "20261125T101112Z-v0.165.16 swapped image", True),
+        ("restore", "20261125T101112Z data", True),
+        ("restore", "20261125T101112Z keys", False),
+        ("scale", "20261125T101112Z out switched", False),
+    ],
+)
+def test_data_that_a_former_lead_had_put_aside_are_named(
+    monkeypatch: pytest.MonkeyPatch, what: str, state: str, told: bool
+) -> None:
+    monkeypatch.setattr(leftovers, "host", SimpleNamespace(name="node-1"))
+    which, *how = state.split()
+    said = " ".join(leftovers._aside(what, which, how))
+    assert ("infisical_before_20261125t101112z" in said) is told
 
 
 @pytest.mark.parametrize(

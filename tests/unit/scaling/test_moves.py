@@ -1,11 +1,13 @@
 """The steps of a move, with a host that only notes them."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from infisical_iac.operations import (
     cluster_rollout,
+    edge,
     gate,
     journal,
     moves,
@@ -16,6 +18,7 @@ from infisical_iac.operations import (
 from infisical_iac.operations.gate import GateError
 from infisical_iac.operations.moves import Direction, Unfinished
 from infisical_iac.recovery.manifest import ManifestError
+from infisical_iac.settings import Settings
 from tests.unit.clusters import settings, site
 
 _MANIFEST = {
@@ -40,11 +43,14 @@ class _Host:
         self.steps: list[str] = []
         self.rows = "projects 2"
         self.unwell = ""
+        self.served = ""
 
     def script(self, name: str, *arguments: str) -> str:
         return f"{name} {arguments[0]}" if name != "backup-dump" else "dump"
 
     def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
+        if command.startswith("cat /var/lib/infisical-scale/served "):
+            return self.served
         step = command.rpartition("&& TOPOLOGY=")[2]
         self.steps.append(step)
         said = {"out take": json.dumps(_MANIFEST), "in take": json.dumps(_MANIFEST)}
@@ -61,6 +67,12 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
         monkeypatch.setattr(module, "script", made.script)
         monkeypatch.setattr(module, "host", made)
         monkeypatch.setattr(journal, "host", made)
+    monkeypatch.setattr(edge, "close_all", lambda *_: made.steps.append("close all"))
+    monkeypatch.setattr(edge, "close", lambda _: made.steps.append("close"))
+    monkeypatch.setattr(edge, "open_all", lambda _: made.steps.append("open all"))
+    monkeypatch.setattr(edge, "open_", lambda: made.steps.append("open"))
+    monkeypatch.setattr(edge, "open_on", lambda names: made.steps.append(f"open {names}"))
+    monkeypatch.setattr(moves, "with_others", lambda host: [host])
     monkeypatch.setattr(scaling, "write", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
@@ -81,7 +93,32 @@ _PAUSED = [
 
 def test_the_cluster_takes_over_once_all_rows_are_there(host: _Host) -> None:
     scaling._move_out(site(), "chainalign")
-    assert host.steps == [*_PAUSED, "scale-out switch", "cluster-stack part"]
+    assert host.steps == [*_PAUSED, "close all", "scale-out switch", "cluster-stack part"]
+
+
+def test_this_host_takes_over_behind_a_closed_edge(host: _Host) -> None:
+    scaling._move_in("", settings(topology="single"), "chainalign")
+    assert host.steps[-2:] == ["close", "scale-in switch"]
+
+
+@pytest.mark.parametrize(
+    ("direction", "topology", "opens"), [("out", "swarm", "open all"), ("in", "single", "open")]
+)
+def test_the_side_that_serves_is_proven_and_let_people_in_to(
+    host: _Host, monkeypatch: pytest.MonkeyPatch, direction: Direction, topology: str, opens: str
+) -> None:
+    """The host has a database of each meanwhile, with other secrets in it."""
+
+    def passed(
+        serving: Settings, *_: object, opening: Callable[[], None], **__: object
+    ) -> list[str]:
+        host.steps.append(serving.topology)
+        opening()
+        return []
+
+    monkeypatch.setattr(gate, "passed", passed)
+    scaling._prove(direction, settings(), "chainalign", site().cluster)
+    assert host.steps[:2] == [topology, opens]
 
 
 def test_a_load_with_other_rows_is_refused_before_anything_takes_over(host: _Host) -> None:
@@ -111,7 +148,7 @@ def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(gate, "passed", passed)
     with pytest.raises(GateError):
-        scaling._prove("out", settings(), "chainalign")
+        scaling._prove("out", settings(), "chainalign", site().cluster)
     assert host.steps == []
 
 
@@ -144,7 +181,29 @@ def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
         "The hosts have left the swarm.",
     ]
     back = ["scale-out back", "stack up", "stack wait"]
-    assert host.steps == [*back, f"dissolve {stamp}", "scale-out end"]
+    assert host.steps == [*back, f"dissolve {stamp}", "open ['node-1']", "scale-out end"]
+
+
+def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The move before had taken over, and was undone; this one has just begun."""
+    host.served = "20261125T101112Z\n"
+    kept: list[str] = []
+
+    def dissolve(stamp: str) -> list[str]:
+        kept.append(stamp)
+        return []
+
+    monkeypatch.setattr(moves, "dissolve", dissolve)
+    moves.go_back(Unfinished(_STAMP, "out", "begun"), 60, dissolving=True)
+    assert kept == ["20261125T101112Z"]
+
+
+def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) -> None:
+    told = moves.go_back(Unfinished(_STAMP, "out", "switched"), 60)
+    assert told[1].startswith("What was written to the cluster meanwhile is in its database")
+    assert len(moves.go_back(Unfinished(_STAMP, "out", "paused"), 60)) == 1
 
 
 def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> None:

@@ -1,0 +1,344 @@
+"""The scripts that put databases in each other's place, killed at each step, on a PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infisical_iac.rendering import script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .postgres import Postgres
+
+_RELEASE = "20261125T101112Z-v0.165.16"
+_OLD = "infisical_before_20261125t101112z"
+_GIVEN_UP = "infisical_given_up_20261125t101112z"
+_NEW = "infisical_restoring"
+# Everything that is asked of a container runs here. At the call $DIES_AT, its script dies, before
+# or after what was asked.
+_DOCKER = r"""#!/bin/sh
+case "$1 $*" in
+ps*) echo "aa / infisical_postgres-1/ Up 5 seconds"; exit ;;
+inspect*State.Status*) echo running; exit ;;
+inspect*) echo infisical_postgres-1; exit ;;
+service*) echo infisical/infisical:v0.165.16; exit ;;
+exec*psql*) ;;
+*) exit ;;
+esac
+number=$(($(cat "$CALLS" 2>/dev/null || echo 0) + 1))
+echo $number >"$CALLS"
+# All of the session, for `timeout` has a process group of its own.
+die() {
+    test $number = "$DIES_AT" || return 0
+    session=$(cut -d ' ' -f 6 /proc/self/stat)
+    kill -KILL "$session"
+    for each in /proc/[0-9]*/stat; do
+        set -- $(cat "$each" 2>/dev/null)
+        test "${6-}" != "$session" || test "$1" = $$ || kill -KILL "$1" 2>/dev/null
+    done
+    kill -KILL $$
+}
+test "$DIES" != before || die
+while [ "$1" != psql ]; do shift; done
+shift
+PGHOST=127.0.0.1 psql "$@"
+status=$?
+die
+exit $status
+"""
+# A version of the secret too: its row alone is written by reading it.
+_INSERT = """
+INSERT INTO secrets_v2 (key, "updatedAt") VALUES ('{secret}', {at});
+INSERT INTO secret_versions_v2 VALUES ('{secret}', {at});
+"""
+_PLACES = ("/etc/infisical", "/var/lib/infisical-", "/var/backups/infisical-iac")
+
+
+class _Cluster:
+    """Databases, and a lead that has them in each other's place."""
+
+    def __init__(self, directory: Path, postgres: Postgres) -> None:
+        self.directory, self.postgres = directory, postgres
+        programs = directory / "programs"
+        programs.mkdir()
+        tools = {"docker": _DOCKER, "curl": "#!/bin/sh\nexit 1\n", "sync": "#!/bin/sh\n"}
+        for name, text in tools.items():
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+        keys = directory / "etc/infisical/keys"
+        keys.mkdir(parents=True)
+        for name in ("postgres_password", "redis_password"):
+            (keys / name).write_text("obviously-fake")
+        release = directory / "var/backups/infisical-iac/upgrades" / _RELEASE
+        release.mkdir(parents=True)
+
+    def clear(self) -> None:
+        """Remove what a test has left."""
+        for name in self.databases():
+            self.sql("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+            self.sql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
+        for program in ("upgrade", "restore"):
+            subprocess.run(
+                ["rm", "-rf", self.directory / f"var/lib/infisical-{program}"], check=True
+            )
+        (self.directory / "calls").unlink(missing_ok=True)
+
+    def make(self, name: str, secret: str) -> None:
+        """Make a database with a secret in it, which is an hour old."""
+        self.sql("postgres", f"CREATE DATABASE {name}")
+        at = "now() - interval '1 hour'"
+        self.sql(
+            name,
+            'CREATE TABLE secrets_v2 (id uuid DEFAULT gen_random_uuid(), key text, "updatedAt"'
+            " timestamptz DEFAULT now());"
+            ' CREATE TABLE secret_versions_v2 (key text, "createdAt" timestamptz DEFAULT now());'
+            + _INSERT.format(secret=secret, at=at),
+        )
+
+    def write(self, name: str, secret: str) -> None:
+        """Write a secret, as Infisical does."""
+        self.sql(name, _INSERT.format(secret=secret, at="now() + interval '1 second'"))
+
+    def sql(self, database: str, statement: str) -> str:
+        return self.postgres.psql(database, statement).strip()
+
+    def databases(self) -> list[str]:
+        listed = "SELECT datname FROM pg_database WHERE datname ~ '^infisical(_[a-z]|$)' ORDER BY 1"
+        return self.sql("postgres", listed).split()
+
+    def secrets(self) -> dict[str, list[str]]:
+        """The secrets of each database."""
+        return {
+            name: self.sql(name, "SELECT key FROM secrets_v2 ORDER BY 1").split()
+            for name in self.databases()
+        }
+
+    def run(
+        self, *step: str, stdin: str = "", dies: tuple[str, int] = ("never", 0)
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script, which dies before or after what it asks of PostgreSQL for a number."""
+        command = script(*step)
+        for place in _PLACES:
+            command = command.replace(place, f"{self.directory}{place}")
+        (self.directory / "calls").unlink(missing_ok=True)
+        return subprocess.run(
+            ["sh", "-c", command],
+            env={
+                "PATH": f"{self.directory / 'programs'}:{os.environ['PATH']}",
+                "CALLS": str(self.directory / "calls"),
+                "PGPORT": str(self.postgres.port),
+                "DIES": dies[0],
+                "DIES_AT": str(dies[1]),
+            },
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            start_new_session=True,
+        )
+
+    def ok(self, *step: str) -> str:
+        done = self.run(*step)
+        assert done.returncode == 0, (step, done.stderr)
+        return done.stdout
+
+    def dies(self, begin: Callable[[], None], *step: str) -> Iterator[str]:
+        """Have a script die at each of its calls, once what it asks is done, or before it is."""
+        for number in count(1):
+            begin()
+            when = "before" if number % 3 == 0 else "after"
+            done = self.run(*step, dies=(when, number))
+            if done.returncode == 0:
+                break
+            assert done.returncode == -signal.SIGKILL, (when, number, done.stderr)
+            yield f"{when} call {number}"
+
+    def state(self, phase: str) -> None:
+        """Have a change of version in a phase."""
+        where = self.directory / "var/lib/infisical-upgrade"
+        where.mkdir(parents=True, exist_ok=True)
+        (where / "state").write_text(f"{_RELEASE} {phase} infisical/infisical:v0.166.0\n")
+        (where / "exchanged").touch()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, postgres: Postgres) -> Iterator[_Cluster]:
+    made = _Cluster(tmp_path, postgres)
+    made.clear()
+    yield made
+    made.clear()
+
+
+def _swapped(cluster: _Cluster) -> None:
+    """A rollback whose data serve, and have been written to."""
+    cluster.clear()
+    cluster.make(_OLD, "old")
+    cluster.make("infisical", "new")
+    cluster.state("swapped")
+    cluster.write("infisical", "acknowledged")
+
+
+_BACK = ("upgrade-cluster", "back")
+
+
+def test_a_way_back_keeps_what_was_written_in_a_database_that_is_named(cluster: _Cluster) -> None:
+    _swapped(cluster)
+    said = cluster.ok(*_BACK)
+    assert re.fullmatch(
+        rf"given-up {_GIVEN_UP} 20\d\d-\S+Z 1 infisical/infisical:v0\.165\.16\n", said
+    )
+    assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
+    assert cluster.ok(*_BACK) == said
+    cluster.ok("upgrade-cluster", "end")
+    assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
+
+
+def test_a_way_back_that_is_killed_anywhere_loses_nothing_and_is_gone_to_its_end(
+    cluster: _Cluster,
+) -> None:
+    deaths = 0
+    for death in cluster.dies(partial(_swapped, cluster), *_BACK):
+        deaths += 1
+        said = cluster.ok(*_BACK)
+        assert f"given-up {_GIVEN_UP} 20" in said, death
+        expected = {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
+        assert cluster.secrets() == expected, death
+        assert cluster.sql("postgres", _CLOSED) == "", death
+    assert deaths >= 9
+
+
+_CLOSED = "SELECT datname FROM pg_database WHERE datname ~ '^infisical' AND NOT datallowconn"
+
+
+def test_a_session_that_writes_to_what_is_given_up_does_not_hold_it_up(cluster: _Cluster) -> None:
+    _swapped(cluster)
+    writer = subprocess.Popen(
+        ["psql", "-X", cluster.postgres.uri("infisical")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert writer.stdin
+    assert writer.stdout
+    insert = "INSERT INTO secrets_v2 (key) VALUES ('unacknowledged')"
+    writer.stdin.write(f"BEGIN; {insert};\n\\echo x\n")
+    writer.stdin.flush()
+    while writer.stdout.readline().strip() != "x":
+        pass
+    cluster.ok(*_BACK)
+    writer.communicate()
+    assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
+
+
+def test_a_second_way_back_gives_up_a_second_database(cluster: _Cluster) -> None:
+    _swapped(cluster)
+    cluster.ok(*_BACK)
+    cluster.sql("postgres", f"ALTER DATABASE infisical RENAME TO {_OLD}")
+    cluster.make("infisical", "again")
+    cluster.state("swapped")
+    assert len(cluster.ok(*_BACK).splitlines()) == 2
+    assert cluster.secrets() == {
+        "infisical": ["old"],
+        _GIVEN_UP: ["acknowledged", "new"],
+        f"{_GIVEN_UP}_2": ["again"],
+    }
+
+
+def test_a_database_that_the_version_before_had_dropped_already_is_taken_back(
+    cluster: _Cluster,
+) -> None:
+    cluster.make(_OLD, "old")
+    cluster.state("backing")
+    assert cluster.ok(*_BACK) == ""
+    assert cluster.secrets() == {"infisical": ["old"]}
+
+
+def test_what_the_old_version_can_not_use_is_given_up(cluster: _Cluster) -> None:
+    def loaded() -> None:
+        cluster.clear()
+        cluster.make("infisical", "unusable")
+        cluster.make(_NEW, "dump")
+        cluster.state("back")
+
+    for death in cluster.dies(loaded, "upgrade-cluster", "revert"):
+        said = cluster.ok(*_BACK)
+        if cluster.secrets() != {"infisical": ["unusable"]}:
+            assert cluster.secrets() == {"infisical": ["dump"], _GIVEN_UP: ["unusable"]}, death
+            assert f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z " in said, death
+    # The last one came to its end.
+    assert cluster.secrets() == {"infisical": ["dump"], _GIVEN_UP: ["unusable"]}
+
+
+def test_a_proven_change_drops_what_nobody_has_written_to_alone(cluster: _Cluster) -> None:
+    cluster.make("infisical", "new")
+    cluster.make(_OLD, "old")
+    for name, note in {"a": "2026 0 image", "b": "2026 3 image"}.items():
+        cluster.make(f"infisical_given_up_{name}", "given-up")
+        cluster.sql("postgres", f"COMMENT ON DATABASE infisical_given_up_{name} IS '{note}'")
+    cluster.make("infisical_given_up_c", "given-up")
+    cluster.state("swapped")
+    assert cluster.ok("upgrade-cluster", "end").splitlines() == [
+        "removed infisical_given_up_a",
+        "given-up infisical_given_up_b 2026 3 image",
+        "given-up infisical_given_up_c unknown unknown",
+    ]
+    assert cluster.databases() == ["infisical", "infisical_given_up_b", "infisical_given_up_c"]
+
+
+def _restoring(cluster: _Cluster, phase: str) -> None:
+    stamp = _RELEASE.partition("-")[0]
+    where = cluster.directory / "var/lib/infisical-restore"
+    (where / "aside" / stamp / "files").mkdir(parents=True, exist_ok=True)
+    (where / "state").write_text(f"{stamp} {phase}\n")
+
+
+def test_a_restore_that_is_undone_keeps_what_was_written(cluster: _Cluster) -> None:
+    cluster.make(_OLD, "old")
+    cluster.make("infisical", "new")
+    _restoring(cluster, "data")
+    cluster.write("infisical", "acknowledged")
+    said = cluster.ok("restore-cluster", "back")
+    assert f"given-up {_GIVEN_UP} 20" in said
+    assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
+    assert cluster.ok("restore-cluster", "back") == said
+
+
+def test_a_restore_drops_what_an_earlier_one_has_replaced_alone(cluster: _Cluster) -> None:
+    cluster.make("infisical", "new")
+    cluster.make(_OLD, "old")
+    _restoring(cluster, "data")
+    assert cluster.ok("restore-cluster", "end") == f"database {_OLD}\n"
+    cluster.make("infisical_before_20261001t000000z", "left by an upgrade")
+    other = _OLD.replace("20261125", "20261126")
+    cluster.sql("postgres", f"ALTER DATABASE infisical RENAME TO {other}")
+    cluster.make("infisical", "newer")
+    where = cluster.directory / "var/lib/infisical-restore"
+    (where / "aside/20261126T101112Z/files").mkdir(parents=True)
+    (where / "state").write_text("20261126T101112Z data\n")
+    assert cluster.ok("restore-cluster", "end").splitlines() == [
+        "given-up infisical_before_20261001t000000z",
+        f"database {other}",
+    ]
+    assert _OLD not in cluster.databases()
+
+
+def test_the_database_tells_which_secrets_it_has(cluster: _Cluster) -> None:
+    cluster.make("infisical", "one")
+    cluster.write("infisical", "two")
+    one, two = cluster.sql("infisical", "SELECT id FROM secrets_v2 ORDER BY key").split()
+    cluster.sql("infisical", f"DELETE FROM secrets_v2 WHERE id = '{one}'")
+    asked: dict[str, Any] = {"stdin": f"{one}\n{two}\n'); DROP TABLE secrets_v2; --\n"}
+    done = cluster.run("releases", "present", **asked)
+    assert (done.returncode, done.stdout) == (0, f"{two}\n"), done.stderr
+    assert cluster.run("releases", "present", stdin="no id!\n").stdout == ""
