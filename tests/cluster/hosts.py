@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.cluster import partition
 from tests.cluster.nodes import Node
 from tests.cluster.postmaster import postmaster
-from tests.e2e.running import Done, Run, deploy, infisical_iac, lines
+from tests.e2e.running import PROGRAM, Done, Run, deploy, infisical_iac, lines
 from tests.staging import ingress
 from tests.staging.cluster import StagingCluster
 from tests.staging.host import StagingHost
@@ -104,10 +104,18 @@ class Cluster:
         own = {"STAGING_CLUSTER": self.staging.name, **(environment or {})}
         return deploy(inventory=self.inventory, environment=own, data=data)
 
-    def command(self, *arguments: str, inventory: str = "") -> Done:
-        """Run `infisical-iac <arguments>` on the whole cluster, by another inventory if given."""
+    def command(
+        self, *arguments: str, inventory: str = "", program: tuple[str, ...] = PROGRAM
+    ) -> Done:
+        """Run `infisical-iac <arguments>` on the whole cluster.
+
+        Args:
+            inventory: another than the cluster's own.
+            program: what is run in the place of the command.
+        """
         own = {"STAGING_CLUSTER": self.staging.name}
-        return infisical_iac("", *arguments, "-i", inventory or self.inventory, environment=own)
+        given = (*arguments, "-i", inventory or self.inventory)
+        return infisical_iac("", *given, program=program, environment=own)
 
     def planned(self) -> list[str]:
         """The items of `infisical-iac plan`, and what is unknown; raises AssertionError."""

@@ -1,12 +1,21 @@
 """What the tests of commands on a cluster share: each host and each node's own way in, asked."""
 
+import itertools
 import json
 import shlex
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+import paramiko
+
 from infisical_iac.api import contents
+from infisical_iac.errors import UserError
+from infisical_iac.ingress import maintenance
 from tests.cluster.hosts import Cluster
 from tests.cluster.nodes import Node
 from tests.cluster.place import Place
@@ -19,6 +28,7 @@ OPENED = ("database", "redis", "restic")
 SECRETS = "SELECT count(*) FROM secrets_v2"
 MIGRATIONS = "SELECT count(*) FROM infisical_migrations"
 ASIDE = "SELECT count(*) FROM pg_database WHERE datname LIKE 'infisical_before_%'"
+GIVEN_UP = "SELECT count(*) FROM pg_database WHERE datname LIKE 'infisical_given_up_%'"
 # What the later release of the stand-in adds.
 ADDED = (
     "SELECT count(*) FROM information_schema.columns "
@@ -80,6 +90,61 @@ def alter(cluster: Cluster, number: int, *, change: Mapping[str, str], delete: s
         for name, value in change.items():
             client.patch(f"/api/v4/secrets/{name}", json={**where, "secretValue": value})
         client.delete(f"/api/v4/secrets/{delete}", json=where)
+
+
+@dataclass
+class Written:
+    """The names of the secrets that were acknowledged, and how often a closed edge said so."""
+
+    acknowledged: set[str] = field(default_factory=set)
+    closed: int = 0
+
+
+@contextmanager
+def writing(cluster: Cluster) -> Iterator[Written]:
+    """Write secrets past the edge for as long as the context is open, and ask the edge beside."""
+    written, over = Written(), threading.Event()
+    threads = [
+        threading.Thread(target=_write, args=(cluster, written, over)),
+        threading.Thread(target=_ask, args=(cluster, written, over)),
+    ]
+    for each in threads:
+        each.start()
+    try:
+        yield written
+    finally:
+        over.set()
+        for each in threads:
+            each.join()
+
+
+def _write(cluster: Cluster, written: Written, over: threading.Event) -> None:
+    for number in itertools.count():
+        name = f"WRITTEN_{number}"
+        # Tokens and the service itself come and go meanwhile.
+        with suppress(UserError, paramiko.SSHException, EOFError, OSError):
+            looking.write_secrets(cluster.host(1), _FOLDER, {name: "obviously-fake"})
+            written.acknowledged.add(name)
+        if over.wait(0.2):
+            return
+
+
+def _ask(cluster: Cluster, written: Written, over: threading.Event) -> None:
+    (node, *_) = cluster.nodes()
+    while not over.wait(0.5):
+        with suppress(httpx.HTTPError):
+            answer = node.ask("GET", "/api/status", _ASK_SECONDS)
+            if (answer.status_code, answer.text) == (503, maintenance.TEXT):
+                written.closed += "retry-after" in answer.headers
+
+
+def keys_of(cluster: Cluster, database: str) -> set[str]:
+    """The names of the secrets in a database of the cluster."""
+    primary = cluster.primary()
+    assert primary
+    names = "SELECT data->>'secretKey' FROM secrets_v2"
+    psql = f"psql -h /run/postgresql -U infisical -d {database} -XqAt -c {shlex.quote(names)}"
+    return set(cluster.inside(primary, f"postgres-{primary}", psql).split())
 
 
 def logs_in(cluster: Cluster, variables: Mapping[str, str]) -> list[int]:
