@@ -3,6 +3,7 @@
 import gzip
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,6 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyrage.x25519 import Identity
 
-from infisical_iac.cli import connect
 from infisical_iac.cli import restore as command
 from infisical_iac.cli.main import main
 from infisical_iac.cli.recovery_kit import signing_key
@@ -87,7 +87,9 @@ class _Restoring:
         self.settings: dict[str, Any] = {}
         self.begun: list[dict[str, str]] = []
         host = SimpleNamespace(data=SimpleNamespace(dict=dict))
-        monkeypatch.setattr(connect, "connected", lambda _: _context(host))
+        # The module itself has pyinfra patch the whole process.
+        module = SimpleNamespace(connected=lambda _: _context(host))
+        monkeypatch.setitem(sys.modules, "infisical_iac.cli.connect", module)
         monkeypatch.setattr("infisical_iac.settings.load", lambda _: settings_of(**self.settings))
         monkeypatch.setattr(lock, "take", lambda *_, **__: None)
         monkeypatch.setattr(recovery, "signer", lambda: self.own)
@@ -225,7 +227,12 @@ def test_something_else_is_no_fingerprint(restoring: _Restoring) -> None:
 
 
 @pytest.mark.parametrize("option", [["--fingerprint", SIGNER], ["--accept-unsigned-kit"]])
-def test_what_is_said_of_a_kit_needs_one(option: list[str]) -> None:
+def test_what_is_said_of_a_kit_needs_one(
+    monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.setitem(
+        sys.modules, "infisical_iac.cli.connect", SimpleNamespace(connected=_context)
+    )
     done = CliRunner().invoke(main, ["restore", *option])
     assert "are of a kit: give --kit too" in done.output
     assert done.exit_code == 1
