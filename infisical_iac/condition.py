@@ -11,6 +11,7 @@ from infisical_iac.images import named
 from infisical_iac.ingress import lasting
 from infisical_iac.recovery import drills
 from infisical_iac.settings import Settings
+from infisical_iac.upgrade.given_up import HELP, GivenUp
 from infisical_iac.workspace.expiry import Term, until
 
 _LEAST_FREE_GB = 2.0
@@ -41,6 +42,9 @@ class ConditionState:
         backups: how the last backup went, as the host has it; empty before the first.
         saved: when this host last saved in a target, by the target's name.
         drills_since, drills: the same of drills.
+        closed: since when the edge is closed for a change, in seconds since the epoch.
+        unfinished: the state of a restore, upgrade or scale that has not ended, by its name.
+        given_up: what changes were given up with, and is kept.
     """
 
     containers: dict[str, Running] = field(default_factory=dict)
@@ -55,6 +59,9 @@ class ConditionState:
     saved: Mapping[str, datetime] = field(default_factory=dict)
     drills_since: int | None = None
     drills: str = ""
+    closed: int | None = None
+    unfinished: Mapping[str, str] = field(default_factory=dict)
+    given_up: Sequence[GivenUp] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ def rows(
     """The rows of the status; `drift` is the one that `drift` makes, and `now` is in UTC."""
     found = [
         *_containers(condition, settings),
+        *edge(condition),
+        *kept(condition),
         disk(condition),
         certificate(condition, settings, now),
         *credentials(condition, now),
@@ -119,6 +128,30 @@ def _container(service: str, there: Running, wanted: str) -> Row:
     how = there.health if there.status == "running" else there.status
     ok = same and (there.status, there.health) == ("running", "healthy")
     return Row(service, f"{version}: {how}", ok)
+
+
+# How what has closed the edge is ended, by its name.
+_ENDING = {
+    "restore": "a restore has not ended: `infisical-iac restore --undo` brings the old data back",
+    "upgrade": "a change of version has not ended: `infisical-iac apply` proves it, or goes back",
+    "scale": "a move has not ended: the same command completes it, and with --undo goes back",
+}
+
+
+def edge(condition: ConditionState) -> Iterator[Row]:
+    """The row on an edge that lets nobody in."""
+    if condition.closed is None:
+        return
+    since = datetime.fromtimestamp(condition.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    what = [told for name, told in _ENDING.items() if name in condition.unfinished]
+    why = what[0] if what else "nothing is under way: `infisical-iac apply` opens it"
+    yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
+
+
+def kept(condition: ConditionState) -> Iterator[Row]:
+    """The rows on data that changes were given up with."""
+    for each in condition.given_up:
+        yield Row("Given up", f"{each.told()}; {HELP}", ok=not each.is_needed)
 
 
 def certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:

@@ -61,7 +61,7 @@ def rollback(
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         if only_list:
-            show(releases.kept(), as_json=as_json)
+            show(releases.kept(), releases.given_up(), as_json=as_json)
             return
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         project = _project(settings)

@@ -7,11 +7,16 @@ from rich.table import Table
 
 from infisical_iac.backup.record import size
 from infisical_iac.cli.items import console, echo, print_data
+from infisical_iac.upgrade.given_up import HELP, GivenUp
 from infisical_iac.upgrade.release import Release
 
 
-def show(releases: Iterable[Release], *, as_json: bool) -> None:
-    """Print the releases that are whole, as a table or as JSON."""
+def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool) -> None:
+    """Print the releases that are whole, as a table or as JSON.
+
+    Args:
+        kept: the data that changes were given up with, told below the table.
+    """
     found = list(_data(releases))
     if as_json:
         print_data(found)
@@ -19,6 +24,8 @@ def show(releases: Iterable[Release], *, as_json: bool) -> None:
         console().print(_table(found))
     else:
         echo("No release is kept on the host: the first upgrade makes one.")
+    for each in kept:
+        echo(f"Given up: {each.told()}; {HELP}.", err=True)
 
 
 def _data(releases: Iterable[Release]) -> Iterator[dict[str, Any]]:

@@ -133,6 +133,7 @@ def _end_interrupted(known: Preflight, compose: str = "", site: Site | None = No
     )
     upgrade.ended(
         unfinished=unfinished(known.machine.upgrading),
+        closed=known.machine.closed,
         settings=settings,
         project=project,
         site=site,

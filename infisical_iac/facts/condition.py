@@ -6,6 +6,7 @@ from pyinfra.api.facts import FactBase
 
 from infisical_iac.condition import ConditionState, Running
 from infisical_iac.rendering import script
+from infisical_iac.upgrade import given_up
 from infisical_iac.workspace.expiry import Term
 
 
@@ -22,6 +23,8 @@ class Condition(FactBase[ConditionState]):
         containers: dict[str, Running] = {}
         free = size = 0.0
         ends = None
+        closed = None
+        unfinished: dict[str, str] = {}
         holder = backups = drills = ""
         since = drilling = None
         terms: dict[str, Term] = {}
@@ -42,11 +45,16 @@ class Condition(FactBase[ConditionState]):
                     saved[target] = datetime.fromtimestamp(int(seconds), UTC)
                 case ["drills", seconds, *words]:
                     drilling, drills = int(seconds), " ".join(words)
+                case ["closed", seconds]:
+                    closed = int(seconds)
+                case ["unfinished", what, *words]:
+                    unfinished[what] = " ".join(words)
                 case ["busy", *words]:
                     holder = " ".join(words)
         return ConditionState(
             *(containers, free, size, ends, "engine" in output, holder, terms),
             *(since, backups, saved, drilling, drills),
+            *(closed, unfinished, tuple(given_up.parse(output))),
         )
 
     @staticmethod

@@ -20,6 +20,7 @@ state=/var/lib/infisical-restore/state; test ! -e $state || echo "restoring $(ca
 state=/var/lib/infisical-upgrade/state; test ! -e $state || echo "upgrading $(cat $state)"
 state=/var/lib/infisical-scale/state; test ! -e $state || echo "scaling $(cat $state)"
 state=/var/lib/infisical-rotation/state; test ! -e $state || echo "rotating $(cat $state)"
+test ! -e /etc/infisical/ingress/closed || echo closed
 unit=/etc/systemd/system/infisical-data.service
 sed -n 's/^ExecStart=.* mount /data-volume /p' $unit 2>/dev/null
 for volume in /dev/disk/by-id/scsi-0HC_Volume_*; do
@@ -58,6 +59,7 @@ class MachineState:
     work still runs;
     `restoring`, `upgrading`, `rotating` and `scaling` what a restore, a change of version, a
     rotation of a key or a move between single host and cluster that has not ended says of itself;
+    `closed` tells whether the edge lets nobody in;
     `data_volume` is the UUID of the file system that its data are on, if they are on a volume, and
     `spare_volume` a volume of Hetzner Cloud's with nothing on it;
     `clock` is the unit that keeps the time where that isn't systemd's own;
@@ -87,6 +89,7 @@ class MachineState:
     upgrading: str = ""
     rotating: str = ""
     scaling: str = ""
+    closed: bool = False
     ssh_client: str = ""
     ssh_ports: tuple[int, ...] = ()
     uplinks: tuple[str, ...] = ()
@@ -126,6 +129,7 @@ class Machine(FactBase[MachineState]):
             upgrading=" ".join(found.get("upgrading", ())),
             rotating=" ".join(found.get("rotating", ())),
             scaling=" ".join(found.get("scaling", ())),
+            closed="closed" in found,
             ssh_client=" ".join(ssh[:1]),
             ssh_ports=_ports([*found.get("sshd", ()), *(f":{port}" for port in ssh[3:])]),
             uplinks=tuple(sorted(set(found.get("uplinks", ())))),

@@ -4,6 +4,7 @@ from infisical_iac.operations.remote import run
 from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade import release
+from infisical_iac.upgrade.given_up import GivenUp, parse
 from infisical_iac.upgrade.release import Release
 
 
@@ -15,6 +16,11 @@ def step(name: str, *arguments: str, doing: str) -> str:
 def kept() -> list[Release]:
     """Those that are kept, the newest first."""
     return release.parse(step("list", doing="list the releases").splitlines())
+
+
+def given_up() -> list[GivenUp]:
+    """The data that changes were given up with, and that are kept."""
+    return parse(step("given_up", doing="see what was given up").splitlines())
 
 
 def let_go(settings: Settings, image: str) -> None:

@@ -9,6 +9,7 @@ from pyinfra.context import host
 from infisical_iac.facts.upgrade import UpgradeState
 from infisical_iac.operations import (
     cluster_change,
+    edge,
     gate,
     host_change,
     journal,
@@ -31,13 +32,23 @@ CHANGE = "unfinished change of version"
 
 @telling_operation
 def ended(
-    unfinished: Unfinished | None, *, settings: Settings, project: str, site: Site | None = None
+    unfinished: Unfinished | None,
+    *,
+    settings: Settings,
+    project: str,
+    site: Site | None = None,
+    closed: bool = False,
 ) -> Commands:
     """End a change of version that was interrupted: completed if it is well, else undone.
 
     Args:
         site: of a cluster, which is rolled out again.
+        closed: whether the edge lets nobody in, which nobody needs without such a change.
     """
+    if unfinished is None and closed:
+        journal.item("~", "edge", "closed, and no change is under way: opened")
+        yield step(edge.open_)
+        return
     if unfinished is None:
         host.noop("no change of version is under way")
         return
@@ -105,7 +116,9 @@ def refuse_room(missing: Sequence[str], settings: Settings) -> None:
     said = releases.step("room", doing="see how much room there is").split()
     *disks, data = map(int, said)
     images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
-    path.refuse_room(Room(images, volumes, dumps, data), images=_size(missing, settings))
+    aside = tuple(each.name for each in releases.given_up())
+    room = Room(images, volumes, dumps, data, aside)
+    path.refuse_room(room, images=_size(missing, settings))
 
 
 def _size(missing: Sequence[str], settings: Settings) -> int:

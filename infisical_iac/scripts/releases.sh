@@ -5,6 +5,7 @@
 #                                   <release> <time> <image>" of changes of version that failed
 #   releases.sh room                "<device> <free KiB>" of Docker's images, of its volumes, which may
 #                                   be on a data volume, and of releases; then what the database takes
+#   releases.sh given_up            as given-up.sh has it
 #   releases.sh migrations          how many the database has had
 #   releases.sh present             those of the ids of secrets on standard input that it has
 #   releases.sh make <release>      makes one of what runs, but for its dump
@@ -16,6 +17,7 @@
 # What a release is, infisical_iac/upgrade/__init__.py says.
 . ./basics.sh
 . ./database.sh
+. ./given-up.sh
 . ./room.sh
 releases=/var/backups/infisical-iac/upgrades
 kept=infisical-iac/kept

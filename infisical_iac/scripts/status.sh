@@ -10,9 +10,15 @@
 #   backups <seconds> <JSON>       since when there should be any; how the last run went, if one did
 #   saved <target> <seconds>       when this host last saved there, if it ever did
 #   drills <seconds> <JSON>        the same of drills
+#   closed <seconds>               since when the edge is closed for a change, if it is
+#   unfinished <what> <state>      a restore, upgrade or scale that has not ended
+#   given-up …                     as given-up.sh has it
 set -u
+. ./given-up.sh
+main=infisical_postgres
 if docker ps >/dev/null 2>&1; then
     echo engine
+    given_up
     docker ps --all --quiet --filter label=com.docker.compose.project=infisical |
         xargs --no-run-if-empty docker inspect --format 'container {{
             index .Config.Labels "com.docker.compose.service" }} {{ .Config.Image }} {{
@@ -38,4 +44,9 @@ for file in /var/lib/infisical-backup/targets/*; do
 done
 timer=/etc/systemd/system/infisical-drill.timer
 test ! -e $timer || echo "drills $(stat -c %Y $timer) $(cat /var/lib/infisical-drill/last.json 2>/dev/null)"
+stat --format 'closed %Y' /etc/infisical/ingress/closed 2>/dev/null
+for what in restore upgrade scale; do
+    state=/var/lib/infisical-$what/state
+    test ! -e $state || echo "unfinished $what $(cat $state)"
+done
 true

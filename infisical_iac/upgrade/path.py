@@ -53,13 +53,15 @@ class Room(NamedTuple):
     """Where things go, which may all be one file system, and what the database takes, in KiB.
 
     `images` is where Docker unpacks images, `volumes` where it keeps data, which may be a data
-    volume, `releases` where dumps go.
+    volume, `releases` where dumps go. `aside` names volumes with data that were given up: what they
+    take is not free.
     """
 
     images: Disk
     volumes: Disk
     releases: Disk
     data: int
+    aside: tuple[str, ...] = ()
 
 
 def images_of(compose: str) -> Images:
@@ -172,6 +174,7 @@ def refuse_room(room: Room, *, images: int) -> None:
             raise UpgradeError(
                 f"the change of version may take {needed // 1024} MB for images, a dump and a new "
                 f"database beside the old one, and {where} has {free // 1024} MB free: make room"
+                + (f", or remove what was given up ({', '.join(room.aside)})" if room.aside else "")
             )
 
 

@@ -1,6 +1,8 @@
 """The way in on one host: Caddy, its drifts and failures, and none at all."""
 
 import json
+import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -8,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.ingress import maintenance
 from infisical_iac.rendering import script
 from tests.browser.visit import visit
+from tests.e2e import dying_script, giving_up, upgrading
+from tests.e2e.backing import inventory
 from tests.e2e.beside import HOST4, HOST6, answering
 from tests.e2e.conftest import FirstDeploy, copied, settled
+from tests.e2e.dying_script import KILLED
 from tests.e2e.looking import containers, reset_stack, write_secrets
-from tests.e2e.running import Run, deploy, infisical_iac, planned
+from tests.e2e.running import PROGRAM, Done, Run, deploy, infisical_iac, planned
 from tests.e2e.suite import host_suite
+from tests.e2e.upgrading import ADDS
 from tests.e2e.visiting import elsewhere, is_kept_out, logged_in, read_by_service
 from tests.e2e.web import ask
 from tests.staging import ingress
@@ -254,3 +261,96 @@ def test_another_kind_takes_caddy_away_and_brings_it_back_with_its_authority(
     of_kind("caddy").ok()
     assert ingress.root(host).read_text() == authority
     assert ask(host, "/api/status")[0] == 200
+
+
+@pytest.fixture
+def later(host: StagingHost, tmp_path: Path) -> Iterator[Callable[..., Done]]:
+    """Run the command with settings that ask for a later release, which migrates the database.
+
+    The host trusts its Caddy meanwhile, so that a change asks for the public address.
+    """
+    upgrading.make_later(host, ADDS)
+    name = ingress.name(host)
+    trusted = "/usr/local/share/ca-certificates/caddy.crt"
+    host.run(f"cat >{trusted}; update-ca-certificates", input=ingress.root(host).read_text())
+    host.run(f"cp /etc/hosts /root/hosts; echo 127.0.0.1 {name} >>/etc/hosts")
+
+    def run(*arguments: str, program: tuple[str, ...] = PROGRAM, **changes: object) -> Done:
+        wanted = {"infisical_version": ADDS, "start_timeout": 25, **changes}
+        given = (*arguments, "-i", inventory(tmp_path, **wanted))
+        return infisical_iac(host.name, *given, program=program)
+
+    yield run
+    giving_up.forget(host)
+    host.run(f"cat /root/hosts >/etc/hosts; rm {trusted} /root/hosts; update-ca-certificates")
+    deploy(host.name).ok()
+    settled(host)
+    upgrading.forget_releases(host)
+
+
+def _row(done: Done, name: str) -> str:
+    (row,) = (each for each in json.loads(done.stdout) if each["name"] == name)
+    assert not row["ok"]
+    return str(row["text"])
+
+
+def _given_up(done: Done) -> tuple[int, str]:
+    """How many writes an error tells of, and the volume that they are in."""
+    found = re.search(
+        r"all data of \S+Z; (\d+) writes? since \S+Z (?:is|are) in .*?(\w+) \(", done.stderr
+    )
+    assert done.returncode == 1, done.stderr
+    assert found, done.stderr
+    return int(found[1]), found[2]
+
+
+def test_what_a_version_acknowledges_that_is_given_up_is_kept_by_name(
+    host: StagingHost, later: Callable[..., Done]
+) -> None:
+    """The run dies once the data are swapped, the new version serves, and then its Redis hangs."""
+    with giving_up.writing(host) as acknowledged:
+        died = later("apply", "--yes", program=dying_script.program("upgrade", "enter swapped"))
+        assert died.returncode == KILLED, died.stderr
+        host.run("cd /etc/infisical && docker compose up --detach --wait 2>&1")
+        assert upgrading.version(host) == ADDS
+        for path in ("/api/status", "/login", "/api/v4/secrets"):
+            assert ask(host, path) == (503, maintenance.TEXT)
+        edge = _row(later("status", "--json"), "Edge")
+        assert "`infisical-iac apply` proves it, or goes back" in edge
+        host.run("sleep 2; docker pause infisical-redis-1")
+        failed = later("apply", "--yes")
+    writes, volume = _given_up(failed)
+    assert giving_up.lost(host, acknowledged, failed.stderr) == set()
+    only_there = acknowledged - giving_up.serving(host)
+    assert 0 < len(only_there) <= writes
+    assert volume in later("rollback", "--list").stderr
+    assert f"{writes} writes since" in _row(later("status", "--json"), "Given up")
+    assert ask(host, "/api/status")[0] == 200
+
+
+def test_what_is_written_while_a_version_is_checked_is_kept_too(
+    host: StagingHost, later: Callable[..., Done]
+) -> None:
+    """Nobody kills it: Infisical is well and answers on its port, and Caddy never is."""
+    asleep = 'ENTRYPOINT ["sh", "-c", "trap exit TERM; sleep infinity & wait"]'
+    host.run(
+        "made=$(docker create staging/caddy:2) && docker commit --change "
+        f"{shlex.quote(asleep)} $made staging/caddy:asleep && docker rm $made"
+    )
+    with giving_up.writing(host) as acknowledged:
+        failed = later("apply", "--yes", caddy_image="staging/caddy:asleep")
+    _, volume = _given_up(failed)
+    assert "caddy is running, health" in failed.stderr
+    assert giving_up.lost(host, acknowledged, failed.stderr) == set()
+    assert acknowledged - giving_up.serving(host)
+    done = later("apply", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert f"in the Docker volume {volume}, until you remove it." in done.stderr
+    assert giving_up.volumes(host) == {volume}, "nobody has taken over what was written to it"
+    assert ask(host, "/api/status")[0] == 200
+    (release,) = json.loads(later("rollback", "--list", "--json").stdout)
+    back = later("rollback", "--confirm", release["release"])
+    assert back.returncode == 0, back.stderr
+    assert upgrading.version(host) == upgrading.WAS
+    assert ask(host, "/api/status")[0] == 200
+    host.run("docker image rm staging/caddy:asleep")

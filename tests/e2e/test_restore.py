@@ -9,7 +9,7 @@ import pytest
 from infisical_iac.api import identities
 from infisical_iac.api.universal_auth import revoke_client_secret
 from infisical_iac.rendering import script
-from tests.e2e import dying_script, looking, restoring
+from tests.e2e import dying_script, giving_up, looking, restoring
 from tests.e2e.backing import sql
 from tests.e2e.dying_script import KILLED
 from tests.e2e.restoring import World, read_as
@@ -225,6 +225,20 @@ def test_the_way_back_is_taken_up_too(living: World) -> None:
     died = living.run("restore", "--undo", program=dying_script.program("restore", "enter back"))
     assert died.returncode == KILLED
     assert "The old data are back and serve." in living.ok("restore", "--undo").stdout
+
+
+def test_what_a_restored_snapshot_acknowledges_is_kept_when_it_is_undone(living: World) -> None:
+    host = living.host
+    with giving_up.writing(host) as acknowledged:
+        died = living.run("restore", "--yes", program=dying_script.program("restore", "remember"))
+        assert died.returncode == KILLED, died.stderr
+        host.run("cd /etc/infisical && docker compose up --detach --wait 2>&1; sleep 5")
+        undone = living.ok("restore", "--undo")
+    assert "The old data are back and serve. Kept: " in undone.stdout
+    assert giving_up.named(undone.stdout) == giving_up.volumes(host) != set()
+    assert giving_up.lost(host, acknowledged, undone.stdout) == set()
+    assert acknowledged - giving_up.serving(host)
+    giving_up.forget(host)
 
 
 def test_a_deployed_host_becomes_the_one_in_the_kit(world: World) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from infisical_iac.upgrade import RELEASES
-from tests.e2e import dying_script, looking, upgrading
+from tests.e2e import dying_script, giving_up, looking, upgrading
 from tests.e2e.backing import sql
 from tests.e2e.dying_script import KILLED
 from tests.e2e.running import infisical_iac
@@ -63,6 +63,7 @@ def test_a_version_that_does_not_work_gives_way_to_the_old_one(
     assert done.returncode == 1
     assert f"Infisical {version} was given up and {WAS} serves again with all data" in done.stderr
     assert reason in done.stderr
+    assert giving_up.named(done.stderr) == giving_up.volumes(world.host) != set()
     assert upgrading.secrets(world.host) == _SECRETS
     assert upgrading.version(world.host) == WAS
     assert f"{WAS} → {version}, which failed at 20" in world.run(version, "plan").stdout

@@ -96,3 +96,33 @@ def test_who_is_at_work_and_a_log_that_was_changed_are_told() -> None:
         ("At work now", "by ada@laptop since noon, process 7"),
         ("Audit log", "line 3 was changed"),
     ]
+
+
+_CLOSED = f"closed {int(NOW.timestamp()) - 60}"
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "remedy"),
+    [
+        (
+            ["unfinished upgrade 20261125T115900Z-v0.165.16 swapped i"],
+            "`infisical-iac apply` proves",
+        ),
+        (["unfinished restore 20261125T115900Z data"], "`infisical-iac restore --undo`"),
+        (["unfinished scale 20261125T115900Z in switched"], "with --undo goes back"),
+        ([], "`infisical-iac apply` opens it"),
+    ],
+)
+def test_a_closed_edge_is_told_with_what_opens_it(unfinished: list[str], remedy: str) -> None:
+    text, ok = row_of("Edge", Condition().process([*OUTPUT, _CLOSED, *unfinished]))
+    assert not ok
+    assert text.startswith("answers 503 to everybody since 2026-11-25T11:59:00Z; ")
+    assert remedy in text
+
+
+@pytest.mark.parametrize(("writes", "ok"), [("0", True), ("3", False), ("unknown", False)])
+def test_data_that_were_given_up_are_told_until_nobody_needs_them(writes: str, ok: bool) -> None:
+    name = "infisical_postgres_given_up_20261125T115900Z"
+    line = f"given-up {name} 2026-11-25T11:59:00Z {writes} infisical:v0.166.0 postgres:17"
+    text, well = row_of("Given up", Condition().process([*OUTPUT, line]))
+    assert (f"in the Docker volume {name}; " in text, well) == (True, ok)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.operations import gate, session
+from infisical_iac.operations import edge, gate, session
 from infisical_iac.operations.gate import Before, GateError, Unusable, passed, usable
 from infisical_iac.operations.remote import CommandFailed
 from infisical_iac.settings import Settings, load
@@ -180,6 +180,54 @@ def test_a_public_address_that_answered_must_answer(world: World) -> None:
     world.public = False
     with pytest.raises(GateError, match=r"https://secrets\.example\.com does not answer any more"):
         passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
+
+
+_CADDY = _settings(site_url="https://secrets.example.com", ingress="caddy")
+
+
+@pytest.mark.parametrize(
+    ("closed", "public", "reason"),
+    [
+        (True, True, ""),
+        (False, True, "does not lead to the closed Caddy of this deployment any more"),
+        (True, False, "does not answer any more, as it did before"),
+    ],
+)
+def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch, closed: bool, public: bool, reason: str
+) -> None:
+    then = _before(_CADDY)
+    opened: list[bool] = []
+    monkeypatch.setattr(edge, "answers_closed", lambda _: closed)
+    world.public = public
+
+    def check() -> list[str]:
+        return passed(
+            *(_CADDY, "chainalign", then),
+            port=_PORT,
+            same_data=True,
+            opening=lambda: opened.append(True),
+        )
+
+    if reason:
+        with pytest.raises(GateError, match=reason):
+            check()
+    else:
+        assert check() == ["Read as before: 1 secret and the canary."]
+    assert opened == [True] * closed
+
+
+def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> None:
+    then, opened = _before(_CADDY), []
+    world.value = None
+    with pytest.raises(GateError, match="can't be read"):
+        passed(
+            *(_CADDY, "chainalign", then),
+            port=_PORT,
+            same_data=True,
+            opening=lambda: opened.append(True),
+        )
+    assert opened == []
 
 
 def test_a_public_address_that_did_not_answer_before_is_not_asked_for(world: World) -> None:

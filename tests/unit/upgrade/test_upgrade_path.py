@@ -139,6 +139,13 @@ def test_a_change_needs_room_for_dump_database_and_images() -> None:
         refuse_room(_room(enough - 1, data=data), images=images)
 
 
+def test_a_disk_that_is_full_of_what_was_given_up_is_told_so() -> None:
+    room = _room(1, data=1000 * _MIB)._replace(aside=("infisical_postgres_given_up_x",))
+    told = r"make room, or remove what was given up \(infisical_postgres_given_up_x\)"
+    with pytest.raises(UpgradeError, match=told):
+        refuse_room(room, images=0)
+
+
 def _room(free: int, *, data: int) -> Room:
     """Everything on one disk, which got fuller while it was looked at."""
     return Room(Disk(1, free + 4), Disk(1, free), Disk(1, free + 2), data)

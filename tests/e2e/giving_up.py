@@ -1,0 +1,119 @@
+"""Writing through the API while changes come and go, and finding each write again."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from infisical_iac.api import contents
+from tests.e2e import looking
+from tests.staging.host import StagingHost
+
+_FOLDER = "/backend"
+_LISTED = "docker volume ls --quiet --filter name=^infisical_postgres_given_up_"
+_IMAGES = "docker volume inspect --format '{{{{ index .Labels \"infisical-iac.images\" }}}}' {}"
+# The copy of the copy is what is started: it is evidence, and stays as it was found.
+_READ = """
+name=$(docker run --detach --user postgres --network none --volume {volume}:/was:ro \\
+    --entrypoint sh {image} -c 'cp -a /was/. /tmp/data && exec postgres -D /tmp/data 2>/tmp/log')
+for attempt in $(seq 60); do
+    docker exec $name psql -X -U infisical -h /var/run/postgresql -Atqc "{query}" && break
+    sleep 0.5
+done
+docker rm --force --volumes $name >/dev/null"""
+_KEYS = "SELECT data ->> 'secretKey' FROM secrets_v2"
+
+
+# On the host itself, past the edge and this machine's tunnels: one login, then one secret after the
+# other until one is refused.
+_WRITE = """
+api=http://127.0.0.1:8080
+ask() {{ curl --silent --max-time 5 --header 'Content-Type: application/json' "$@"; }}
+while test -e {flag}; do
+    token=$(ask --data @{login} $api/api/v1/auth/universal-auth/login |
+        sed 's/.*"accessToken": *"\\([^"]*\\)".*/\\1/')
+    while test -n "$token" && test -e {flag}; do
+        name=WRITTEN_$(date +%s%N)
+        status=$(ask --header "Authorization: Bearer $token" --data '{{"projectId": "{project}",
+            "environment": "production", "secretPath": "{folder}", "secretValue": "fake"}}' \
+            --output /dev/null --write-out '%{{http_code}}' $api/api/v4/secrets/$name)
+        test "$status" = 200 || break
+        echo $name
+        sleep 0.05
+    done
+    sleep 0.2
+done"""
+_FLAG, _LOGIN, _ACKNOWLEDGED = "/root/writing", "/root/login.json", "/root/acknowledged"
+
+
+@contextmanager
+def writing(host: StagingHost) -> Iterator[set[str]]:
+    """Have somebody write through the API of the loopback in the context.
+
+    What was acknowledged is there at its end.
+    """
+    found = looking.env_file(host, "/etc/infisical/deployer.env")
+    login = {
+        "clientId": found["INFISICAL_CLIENT_ID"],
+        "clientSecret": found["INFISICAL_CLIENT_SECRET"],
+    }
+    with looking.deployer(host) as client:
+        project = contents.project(client, looking.PROJECT)
+    assert project is not None
+    script = _WRITE.format(flag=_FLAG, login=_LOGIN, project=project["id"], folder=_FOLDER)
+    host.run(f"umask 077; touch {_FLAG}; cat >{_LOGIN}", input=json.dumps(login))
+    host.run("cat >/root/write.sh", input=script)
+    host.run(f"setsid sh /root/write.sh >{_ACKNOWLEDGED} 2>/dev/null </dev/null &")
+    acknowledged: set[str] = set()
+    try:
+        yield acknowledged
+    finally:
+        host.run(f"rm {_FLAG}; sleep 6")
+        acknowledged |= set(host.run(f"cat {_ACKNOWLEDGED}").stdout.split())
+        host.run(f"rm {_LOGIN} {_ACKNOWLEDGED} /root/write.sh")
+
+
+def serving(host: StagingHost) -> set[str]:
+    """The names of production's secrets that are in service."""
+    with looking.deployer(host) as client:
+        project = contents.project(client, looking.PROJECT)
+        assert project is not None
+        listed = contents.secrets(client, project["id"], "production", values=False)
+    return {each["secretKey"] for each in listed}
+
+
+def named(text: str) -> set[str]:
+    """The volumes that a text names as given up."""
+    return set(re.findall(r"infisical_postgres_given_up_\w+", text))
+
+
+def found_in(host: StagingHost, volume: str) -> set[str]:
+    """The names of the secrets in a volume that was given up, read by a PostgreSQL of its own."""
+    *_, image = host.run(_IMAGES.format(volume)).stdout.split()
+    command = _READ.format(volume=volume, image=image, query=_KEYS)
+    return set(host.run(command).stdout.split())
+
+
+def lost(host: StagingHost, acknowledged: set[str], told: str) -> set[str]:
+    """What was acknowledged and is neither in service nor in a volume that was named."""
+    kept = serving(host)
+    for volume in named(told):
+        kept |= found_in(host, volume)
+    return acknowledged - kept
+
+
+def forget(host: StagingHost) -> None:
+    """Take away what was given up and what was written."""
+    host.run(f"{_LISTED} | xargs --no-run-if-empty docker volume rm")
+    with looking.deployer(host) as client:
+        project = contents.project(client, looking.PROJECT)
+        assert project is not None
+        where = {"projectId": project["id"], "environment": "production", "secretPath": _FOLDER}
+        for name in serving(host):
+            if name.startswith("WRITTEN_"):
+                client.delete(f"/api/v4/secrets/{name}", json=where)
+
+
+def volumes(host: StagingHost) -> set[str]:
+    """The volumes of what was given up."""
+    return set(host.run(_LISTED).stdout.split())
