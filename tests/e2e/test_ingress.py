@@ -335,10 +335,10 @@ def test_what_is_written_while_a_version_is_checked_is_kept_too(
     asleep = 'ENTRYPOINT ["sh", "-c", "trap exit TERM; sleep infinity & wait"]'
     host.run(
         "made=$(docker create staging/caddy:2) && docker commit --change "
-        f"{shlex.quote(asleep)} $made staging/caddy:asleep && docker rm $made"
+        f"{shlex.quote(asleep)} $made staging/caddy:2.0.1 && docker rm $made"
     )
     with giving_up.writing(host) as acknowledged:
-        failed = later("apply", "--yes", caddy_image="staging/caddy:asleep")
+        failed = later("apply", "--yes", caddy_image="staging/caddy:2.0.1")
     _, volume = _given_up(failed)
     assert "caddy is running, health" in failed.stderr
     assert giving_up.lost(host, acknowledged, failed.stderr) == set()
@@ -353,4 +353,4 @@ def test_what_is_written_while_a_version_is_checked_is_kept_too(
     assert back.returncode == 0, back.stderr
     assert upgrading.version(host) == upgrading.WAS
     assert ask(host, "/api/status")[0] == 200
-    host.run("docker image rm staging/caddy:asleep")
+    host.run("docker image rm staging/caddy:2.0.1")
