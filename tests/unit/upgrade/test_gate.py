@@ -198,7 +198,7 @@ def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
 ) -> None:
     then = _before(_CADDY)
     opened: list[bool] = []
-    monkeypatch.setattr(edge, "answers_closed", lambda _: closed)
+    monkeypatch.setattr(edge, "answers_closed", lambda *_: closed)
     world.public = public
 
     def check() -> list[str]:

@@ -37,7 +37,8 @@ def test_where_nothing_was_given_up_nothing_is_told() -> None:
 
 
 def test_a_database_of_a_cluster_is_called_one() -> None:
-    assert "are in the database x" in data(parse([f"given-up x {_SINCE} 2"], "database"))
+    found = parse([f"given-up infisical_given_up_x {_SINCE} 2"])
+    assert "are in the database infisical_given_up_x" in data(found)
 
 
 def test_what_a_proven_change_leaves_is_told() -> None:
