@@ -45,6 +45,8 @@ class ConditionState:
         closed: since when the edge is closed for a change, in seconds since the epoch.
         unfinished: the state of a restore, upgrade or scale that has not ended, by its name.
         given_up: what changes were given up with, and is kept.
+        firewall: `loaded`, or why its rules are not: `failed` where those of before stay,
+            `ssh-only` or `none`; empty for a host without one.
     """
 
     containers: dict[str, Running] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class ConditionState:
     closed: int | None = None
     unfinished: Mapping[str, str] = field(default_factory=dict)
     given_up: Sequence[GivenUp] = ()
+    firewall: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ def rows(
         last_apply(doings(log.entries)),
         drift,
     ]
+    if trouble := firewall(condition):
+        found.append(Row("Firewall", trouble, ok=False))
     if condition.holder:
         found.append(Row("At work now", condition.holder))
     if log.broken_at is not None:
@@ -165,6 +170,17 @@ def disk(condition: ConditionState) -> Row:
     enough = free >= _LEAST_FREE_GB
     text = f"{free:.1f} of {size:.1f} GB free"
     return Row("Disk", text if enough else f"{text}: make room before the database stops", enough)
+
+
+def firewall(condition: ConditionState) -> str:
+    """Return what is wrong with the firewall and what to do, empty for nothing."""
+    troubles = {
+        "failed": "its rules can't be loaded, and those of before stay",
+        "ssh-only": "its rules can't be loaded, so SSH alone is let in, and Docker does not start",
+        "none": "its rules are not loaded, and nothing is filtered",
+    }
+    trouble = troubles.get(condition.firewall)
+    return f"{trouble}: `infisical-iac apply`" if trouble else ""
 
 
 def credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:

@@ -44,6 +44,8 @@ def rows(
         drift,
     ]
     for name, node in nodes.items():
+        if trouble := single.firewall(node.condition):
+            found.append(Row("Firewall", f"{name}: {trouble}", ok=False))
         if node.condition.holder:
             found.append(Row("At work now", f"{name}: {node.condition.holder}"))
         if node.log.broken_at is not None:

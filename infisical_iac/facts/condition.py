@@ -25,7 +25,7 @@ class Condition(FactBase[ConditionState]):
         ends = None
         closed = None
         unfinished: dict[str, str] = {}
-        holder = backups = drills = ""
+        holder = backups = drills = firewall = ""
         since = drilling = None
         terms: dict[str, Term] = {}
         saved: dict[str, datetime] = {}
@@ -49,12 +49,14 @@ class Condition(FactBase[ConditionState]):
                     closed = int(seconds)
                 case ["unfinished", what, *words]:
                     unfinished[what] = " ".join(words)
+                case ["firewall", how]:
+                    firewall = how
                 case ["busy", *words]:
                     holder = " ".join(words)
         return ConditionState(
             *(containers, free, size, ends, "engine" in output, holder, terms),
             *(since, backups, saved, drilling, drills),
-            *(closed, unfinished, tuple(given_up.parse(output))),
+            *(closed, unfinished, tuple(given_up.parse(output)), firewall),
         )
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from difflib import unified_diff
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
@@ -32,6 +33,12 @@ def ruleset(openings: Iterable[Opening]) -> str:
         input=[rule for each in listed for rule in _input(each)],
         forward=[rule for each in listed if _is_published(each) for rule in _forward(each)],
     )
+
+
+def fallback(openings: Iterable[Opening]) -> str:
+    """Return the text for `nft -f` that lets in SSH alone, for where `ruleset` can't be loaded."""
+    ssh = [replace(each, limited=False) for each in openings if each.limited]
+    return template("firewall-fallback.nft", input=[rule for each in ssh for rule in _input(each)])
 
 
 def changes(actual: str, wanted: str) -> str:

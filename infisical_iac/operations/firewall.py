@@ -1,26 +1,53 @@
 """The host's firewall: one table of nftables, loaded on trial, and again at every boot."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pyinfra.context import host
 
 from infisical_iac.facts.firewall import Firewall, FirewallState
 from infisical_iac.facts.machine import MachineState
-from infisical_iac.firewall.nftables import EMPTY, TABLE, FirewallError, changes, refuse, ruleset
+from infisical_iac.firewall.nftables import (
+    EMPTY,
+    TABLE,
+    FirewallError,
+    changes,
+    fallback,
+    refuse,
+    ruleset,
+)
 from infisical_iac.firewall.rules import Opening
 from infisical_iac.operations import journal, systemd
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.operations.trial import mark, tried
-from infisical_iac.rendering import template
+from infisical_iac.rendering import script_file, template
 
 DIRECTORY = "/etc/infisical-iac"
 FILE = f"{DIRECTORY}/firewall.nft"
+FALLBACK = f"{DIRECTORY}/firewall-fallback.nft"
 UNIT = "infisical-firewall.service"
 _WHAT = "firewall"
-_UNIT_FILE = f"{systemd.DIRECTORY}/{UNIT}"
+_SCRIPTS = "/usr/local/lib/infisical-iac"
+_SCRIPT = f"{_SCRIPTS}/firewall.sh"
+_UNITS = (UNIT, "infisical-firewall-fallback.service", "infisical-firewall-failed.service")
+DOCKER = f"{systemd.DIRECTORY}/docker.service.d/infisical-firewall.conf"
+# All but reporting.sh, which backups have too.
+_OWN = [FILE, FALLBACK, _SCRIPT, *(f"{systemd.DIRECTORY}/{each}" for each in _UNITS), DOCKER]
+
+
+def files(openings: Sequence[Opening]) -> Iterator[File]:
+    """Yield the files that load the rules at boot, and that let in SSH alone where that fails."""
+    yield File(FILE, ruleset(openings), check="nft --check -f {}")
+    yield File(FALLBACK, fallback(openings), check="nft --check -f {}")
+    for part in ("firewall", "reporting"):
+        yield File(f"{_SCRIPTS}/{part}.sh", script_file(part))
+    for unit in _UNITS:
+        path = FILE if unit == UNIT else FALLBACK
+        text = template(unit, path=path, script=_SCRIPT)
+        yield File(f"{systemd.DIRECTORY}/{unit}", text)
+    yield File(DOCKER, template("infisical-firewall.conf"))
 
 
 @telling_operation
@@ -42,7 +69,7 @@ def kept(
         is_in_swarm=machine.swarm and not in_cluster,
     )
     text = ruleset(openings)
-    there = _look(text)
+    there = _look(text, [each.path for each in files(openings)])
     if there.installed and not there.wanted.startswith("table "):
         reason = there.wanted.partition("\n")[0] or "it gives no reason"
         raise FirewallError(f"the host's nft can't load the firewall: {reason}")
@@ -54,11 +81,7 @@ def kept(
             changes(there.actual, there.wanted) if there.installed else "",
         )
         yield step(_load, text, there.actual)
-    wanted = [
-        File(FILE, text, check="nft --check -f {}"),
-        File(_UNIT_FILE, template(UNIT, path=FILE)),
-    ]
-    yield from systemd.installed(wanted, there.files, there.units)
+    yield from systemd.installed([*files(openings)], there.files, there.units)
     yield from systemd.brought_up([UNIT], there.units)
     if not journal.current().current.items:
         host.noop("the firewall is loaded, and will be at boot")
@@ -67,7 +90,7 @@ def kept(
 @telling_operation
 def removed() -> Commands:
     """Take this project's firewall away; what other programs filter stays."""
-    there = _look(EMPTY)
+    there = _look(EMPTY, _OWN)
     if there.actual:
         journal.item("-", f"firewall, table {TABLE}")
         yield step(run, f"nft delete table {TABLE}", doing="take the firewall away")
@@ -79,15 +102,15 @@ def removed() -> Commands:
         host.noop("there is no firewall of this project")
 
 
+# Docker, which requires the unit, would be stopped along with it.
 _WITHOUT_UNIT = (
-    f"systemctl --quiet disable --now {UNIT}; rm -f {FILE} {_UNIT_FILE}; systemctl daemon-reload"
+    f"rm -f {DOCKER}; systemctl daemon-reload; systemctl --quiet disable --now {UNIT}; "
+    f"rm -f {shlex.join(_OWN)}; systemctl daemon-reload"
 )
 
 
-def _look(text: str) -> FirewallState:
-    return host.get_fact(
-        Firewall, ruleset=text, paths=[FILE, _UNIT_FILE], unit=UNIT, mark=mark(_WHAT)
-    )
+def _look(text: str, paths: Sequence[str]) -> FirewallState:
+    return host.get_fact(Firewall, ruleset=text, paths=[*paths], unit=UNIT, mark=mark(_WHAT))
 
 
 def _load(text: str, before: str) -> None:

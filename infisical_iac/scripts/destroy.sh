@@ -49,9 +49,15 @@ stack() {
 # Its own table alone; until now the data were behind it.
 without_firewall() {
     test -e "$firewall" || return 0
+    units=/etc/systemd/system
+    # Docker requires it, and would be stopped along with it.
+    rm -f $units/docker.service.d/infisical-firewall.conf
+    systemctl daemon-reload
     systemctl disable --quiet --now infisical-firewall.service
     nft delete table inet infisical 2>/dev/null || true
-    rm -f "$firewall" /etc/systemd/system/infisical-firewall.service
+    rm -f "$firewall" /etc/infisical-iac/firewall-fallback.nft /usr/local/lib/infisical-iac/firewall.sh \
+        $units/infisical-firewall.service $units/infisical-firewall-fallback.service \
+        $units/infisical-firewall-failed.service
     systemctl daemon-reload
 }
 

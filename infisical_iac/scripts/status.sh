@@ -13,6 +13,8 @@
 #   closed <seconds>               since when the edge is closed for a change, if it is
 #   unfinished <what> <state>      a restore, upgrade or scale that has not ended
 #   given-up …                     as given-up.sh has it
+#   firewall <loaded|failed|ssh-only|none>   whether its rules are loaded: those of before where they
+#                                  can't be, those of SSH alone, or none; nothing where there is none
 set -u
 . ./given-up.sh
 main=infisical_postgres
@@ -49,4 +51,13 @@ for what in restore upgrade scale; do
     state=/var/lib/infisical-$what/state
     test ! -e $state || echo "unfinished $what $(cat $state)"
 done
+if test -e /etc/infisical-iac/firewall.nft; then
+    rules=$(nft list table inet infisical 2>/dev/null)
+    case $rules in
+    "") echo "firewall none" ;;
+    *"chain ssh_only"*) echo "firewall ssh-only" ;;
+    *) systemctl --quiet is-failed infisical-firewall.service &&
+        echo "firewall failed" || echo "firewall loaded" ;;
+    esac
+fi
 true

@@ -108,12 +108,12 @@ OF_HOST: dict[str, Drift] = {
         causes.shell(
             "nft insert rule inet infisical input tcp dport 8080 accept; "
             "echo 'flush ruleset' >> /etc/infisical-iac/firewall.nft; "
-            "systemctl disable --quiet --now infisical-firewall.service"
+            "systemctl disable --quiet infisical-firewall.service"
         ),
         (
             "~ firewall, table inet infisical",
             "~ /etc/infisical-iac/firewall.nft",
-            "~ infisical-firewall.service: enabled and started",
+            "~ infisical-firewall.service: enabled",
         ),
         (FIREWALL,),
     ),

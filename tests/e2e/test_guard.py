@@ -1,5 +1,6 @@
 """Who gets in: only what is meant to be open answers, and no wrong setting locks anybody out."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +10,16 @@ import pytest
 from infisical_iac.operations.trial import mark
 from tests.e2e import backing, wrong_firewall
 from tests.e2e.beside import HOST4, HOST6, answering
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import settled, settled_after_boot
 from tests.e2e.drift import FIREWALL
-from tests.e2e.running import Run, deploy
+from tests.e2e.running import Run, deploy, infisical_iac
 from tests.staging import access
 from tests.staging.host import StagingHost
 
 _PUBLISHED, _OF_HOST = 6000, 6001
 _PORTS = (22, 80, 111, 443, 2376, 2377, 5432, 6379, 8080, _PUBLISHED, _OF_HOST)
 _TABLE = "nft --stateless --terse list table inet infisical"
+_FALLBACK = "infisical-firewall-fallback.service"
 _SSH = {f"{HOST4}:22", f"{HOST6}:22"}
 
 
@@ -58,6 +60,38 @@ def test_from_another_network_ssh_alone_answers_after_a_restart_of_docker_and_a_
     _they_run(careless)
     assert careless.run(_TABLE).stdout == rules
     assert answering(careless, _PORTS) == _SSH
+
+
+def test_rules_that_do_not_load_at_boot_leave_ssh_alone_open_until_a_run_repairs_them(
+    deployed: StagingHost,
+) -> None:
+    rules = deployed.run(_TABLE).stdout
+    deployed.run("echo 'no rule at all' >> /etc/infisical-iac/firewall.nft")
+    deployed.reboot()
+    assert "chain ssh_only" in deployed.run(_TABLE).stdout
+    assert answering(deployed, _PORTS) == _SSH
+    # Before the network was there, and Docker waits for the rules themselves.
+    loaded = "systemctl show --value --property=ExecMainExitTimestampMonotonic"
+    reached = "systemctl show --value --property=ActiveEnterTimestampMonotonic network-pre.target"
+    at = [int(deployed.run(each).stdout) for each in (f"{loaded} {_FALLBACK}", reached)]
+    assert 0 < at[0] <= at[1]
+    for unit in ("docker.service", "infisical-firewall.service"):
+        assert deployed.run(f"systemctl is-active {unit}", check=False).stdout != "active\n"
+    said = deployed.run("journalctl --boot --output=cat").stdout
+    assert "The firewall: its rules can't be loaded, so SSH alone is let in" in said
+    assert "The start of the firewall on staging" in said
+    rows = json.loads(infisical_iac(deployed.name, "status", "--json").stdout)
+    [row] = [each for each in rows if each["name"] == "Firewall"]
+    assert (row["ok"], "so SSH alone is let in" in row["text"]) == (False, True)
+    # What asks for Docker does not get it either.
+    assert deployed.run("docker ps", check=False).returncode != 0
+    assert "chain ssh_only" in deployed.run(_TABLE).stdout
+    repaired = deploy(deployed.name)
+    if repaired.status:
+        print(deployed.run("journalctl -b --no-pager | tail -n 150").stdout)
+    assert repaired.ok().changed[0] == FIREWALL
+    assert deployed.run(_TABLE).stdout == rules
+    settled_after_boot(deployed)
 
 
 def _lock_out(host: StagingHost, end: str) -> Run:

@@ -8,7 +8,7 @@ from infisical_iac.facts.firewall import Firewall, FirewallState
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.firewall.nftables import EMPTY, ruleset
 from infisical_iac.firewall.rules import Opening, openings
-from infisical_iac.operations.firewall import FILE, UNIT
+from infisical_iac.operations.firewall import FALLBACK, FILE, UNIT, files
 from infisical_iac.operations.trial import mark
 from infisical_iac.settings import Settings
 from tests.host.connection import Host
@@ -71,6 +71,20 @@ def test_the_file_that_is_loaded_is_roots_and_the_one_of_the_settings(
     if is_on:
         assert (file.user, file.mode) == ("root", 0o644)
         assert file.content_string == ruleset(opened)
+
+
+def test_where_they_can_not_be_loaded_ssh_alone_is_open_and_docker_does_not_start(
+    host: Host, opened: tuple[Opening, ...], is_on: bool
+) -> None:
+    required = host.check_output("systemctl show --property=Requires docker.service").split()
+    assert (UNIT in "".join(required)) is is_on
+    differing = [
+        each.path for each in files(opened) if host.run("cat %s", each.path).stdout != each.content
+    ]
+    assert not is_on or differing == []
+    if is_on:
+        load = host.run("unshare --net nft -f %s", FALLBACK)
+        assert (load.rc, load.stderr) == (0, "")
 
 
 def test_no_change_is_waiting_for_its_proof(firewall: FirewallState) -> None:

@@ -126,3 +126,22 @@ def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
     )
     ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
     assert Condition().process(ran.stdout.splitlines()).credentials == {"backend.production": term}
+
+
+@pytest.mark.parametrize(
+    ("firewall", "told"),
+    [
+        ("ssh-only", "SSH alone is let in, and Docker does not start: `infisical-iac apply`"),
+        ("failed", "its rules can't be loaded, and those of before stay: `infisical-iac apply`"),
+        ("none", "its rules are not loaded, and nothing is filtered: `infisical-iac apply`"),
+    ],
+)
+def test_rules_of_the_firewall_that_are_not_loaded_are_told(
+    condition: ConditionState, firewall: str, told: str
+) -> None:
+    read = Condition().process([*OUTPUT, f"firewall {firewall}"])
+    text, ok = row_of("Firewall", read)
+    assert (told in text, ok) == (True, False)
+    loaded = replace(condition, firewall="loaded")
+    names = {each.name for each in rows(loaded, settings(), Log([]), drift([]), NOW)}
+    assert "Firewall" not in names

@@ -41,14 +41,19 @@ def test_the_firewall_goes_last_and_takes_no_other_table_along(tmp_path: Path) -
         file.write_text(told)
         file.chmod(0o755)
     host.write("/etc/infisical-iac/firewall.nft", "table inet infisical {}")
+    # Docker requires the firewall, and would be stopped along with it.
+    required = "/etc/systemd/system/docker.service.d/infisical-firewall.conf"
+    host.write(required, "[Unit]")
     host.ok(("destroy", "everything"))
-    last = (host.read("/told") or "").splitlines()[-3:]
+    last = (host.read("/told") or "").splitlines()[-4:]
     assert last == [
+        "systemctl daemon-reload",
         "systemctl disable --quiet --now infisical-firewall.service",
         "nft delete table inet infisical",
         "systemctl daemon-reload",
     ]
     assert host.read("/etc/infisical-iac/firewall.nft") is None
+    assert host.read(required) is None
 
 
 def test_a_host_without_a_firewall_is_not_asked_for_one(tmp_path: Path) -> None:

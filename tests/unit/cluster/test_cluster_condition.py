@@ -226,3 +226,11 @@ def test_who_is_at_work_is_told_with_the_nodes_name(
     busy = replace(nodes["two"].condition, holder="by ada@laptop")
     row = _rows(_changed(nodes, "two", condition=busy), settings)["At work now"]
     assert row.text == "two: by ada@laptop"
+
+
+def test_a_node_whose_firewall_is_not_loaded_is_told(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    bad = replace(nodes["two"].condition, firewall="ssh-only")
+    row = _rows(_changed(nodes, "two", condition=bad), settings)["Firewall"]
+    assert (row.ok, row.text.startswith("two: its rules can't be loaded")) == (False, True)

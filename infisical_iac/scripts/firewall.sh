@@ -1,0 +1,40 @@
+# What the host does when the rules of its firewall can't be loaded, run by systemd's units:
+#
+#   firewall.sh fallback <file>   loads rules that let in SSH alone, where no rules are loaded
+#   firewall.sh failed            tells the webhook what the fallback has told the journal
+set -eu
+state=/run/infisical-firewall
+table="inet infisical"
+
+record() {
+    echo "<$1>The firewall: $2" >&2
+    mkdir -p "$state"
+    printf '{"failure": "%s"}\n' "$2" >"$state/last.json"
+}
+
+fallback() {
+    then="Docker is not started: run \`infisical-iac apply\`"
+    if ! command -v nft >/dev/null; then
+        record 2 "there is no program nft, so nothing is filtered, and $then"
+        exit 1
+    fi
+    if nft list table $table >/dev/null 2>&1; then
+        record 3 "its rules can't be loaded, and those that were loaded before stay: \
+run \`infisical-iac apply\`"
+        exit 0
+    fi
+    if ! nft -f "$1"; then
+        record 2 "neither its rules nor those that let in SSH alone can be loaded, so nothing is \
+filtered, and $then"
+        exit 1
+    fi
+    record 3 "its rules can't be loaded, so SSH alone is let in, and $then"
+}
+
+failed() {
+    here=$(dirname "$0")
+    . "$here/reporting.sh"
+    alarm "The start of the firewall"
+}
+
+"$@"

@@ -1,0 +1,150 @@
+"""What the host does at boot where the rules can't be loaded, in a real kernel."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.firewall.nftables import EMPTY, TABLE, fallback, ruleset
+from infisical_iac.firewall.rules import openings
+from infisical_iac.rendering import script_file
+from tests.network.world import (
+    CONTAINER4,
+    CONTAINER6,
+    HOST4,
+    HOST6,
+    NEIGHBOUR4,
+    NEIGHBOUR6,
+    OUTSIDE4,
+    PUBLISHED,
+    SERVED_BY_CONTAINER,
+    SERVED_BY_HOST,
+    World,
+    built,
+)
+from tests.unit.settings_of import settings_of
+
+_ALL = [
+    *(f"{at}:{port}" for at in (HOST4, HOST6) for port in {*SERVED_BY_HOST, *PUBLISHED}),
+    *(f"{at}:{port}" for at in (CONTAINER4, CONTAINER6) for port in SERVED_BY_CONTAINER),
+]
+_SSH = {f"{HOST4}:22", f"{HOST6}:22"}
+_BROKEN = "table inet infisical { chain input { no rule at all } }"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with built() as world:
+        yield world
+
+
+class Boot:
+    """The script on the host, whose files are in a directory of this machine."""
+
+    def __init__(self, world: World, home: Path) -> None:
+        self._world, self._state = world, home / "state"
+        self._script, self.file = home / "firewall.sh", home / "fallback.nft"
+        text = script_file("firewall").replace("/run/infisical-firewall", str(self._state))
+        self._script.write_text(text)
+        self.file.write_text(fallback(openings(settings_of(), 22)))
+
+    def run(self, path: str = os.environ["PATH"]) -> tuple[int, str]:
+        """Run the fallback; return its status and what it says was the failure."""
+        done = subprocess.run(
+            [
+                *("ip", "netns", "exec", f"{self._world.prefix}-host", "env", f"PATH={path}"),
+                *("/bin/sh", str(self._script), "fallback", str(self.file)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        failure = json.loads((self._state / "last.json").read_text())["failure"]
+        assert failure in done.stderr
+        return done.returncode, failure
+
+
+@pytest.fixture
+def boot(world: World, tmp_path: Path) -> Boot:
+    """A host that has just booted: nothing is loaded."""
+    world.load(EMPTY)
+    return Boot(world, tmp_path)
+
+
+def test_without_rules_ssh_alone_is_let_in(world: World, boot: Boot) -> None:
+    # Or what is closed below might never have been open.
+    assert world.reached(_ALL) > _SSH
+    status, failure = boot.run()
+    assert status == 0
+    assert "SSH alone is let in, and Docker is not started: run `infisical-iac apply`" in failure
+    assert world.reached(_ALL) == _SSH
+    assert world.probe("outside", "ping", HOST4) == ["answered"]
+    for place, interface in (("host", "eth0"), ("outside", "wan")):
+        world.within(place, "ip", "neighbour", "flush", "dev", interface)
+    assert world.probe("outside", "ping", HOST6) == ["answered"]
+    assert "chain ssh_only" in world.within("host", "nft", "list", "table", *TABLE.split())
+
+
+def test_ssh_is_let_in_from_its_networks_alone(world: World, boot: Boot) -> None:
+    settings = settings_of(ssh_networks=(f"{OUTSIDE4}/32", "2001:db8:1::/64"))
+    boot.file.write_text(fallback(openings(settings, 22, 2222, peers=("192.0.2.9",))))
+    assert boot.run()[0] == 0
+    assert world.reached(_ALL) == _SSH
+    assert world.reached(_ALL, source4=NEIGHBOUR4, source6=NEIGHBOUR6) == set()
+
+
+def test_rules_that_are_loaded_stay(world: World, boot: Boot) -> None:
+    world.load(ruleset(openings(settings_of(), 22)))
+    before = world.within("host", "nft", "list", "table", *TABLE.split())
+    status, failure = boot.run()
+    assert (status, "those that were loaded before stay" in failure) == (0, True)
+    assert world.within("host", "nft", "list", "table", *TABLE.split()) == before
+
+
+def test_rules_of_before_are_replaced_whole_once_they_can_be_loaded(
+    world: World, boot: Boot
+) -> None:
+    assert boot.run()[0] == 0
+    world.load(ruleset(openings(settings_of(), 22)))
+    rules = world.within("host", "nft", "list", "table", *TABLE.split())
+    assert "ssh_only" not in rules
+    assert world.reached([f"{HOST4}:80"]) == {f"{HOST4}:80"}
+
+
+def test_a_host_that_can_load_no_rules_at_all_says_so(boot: Boot) -> None:
+    boot.file.write_text(_BROKEN)
+    status, failure = boot.run()
+    assert status == 1
+    assert "nothing is filtered, and Docker is not started" in failure
+
+
+def test_a_host_without_nft_says_so(boot: Boot, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "mkdir").symlink_to("/bin/mkdir")
+    status, failure = boot.run(str(programs))
+    assert status == 1
+    assert failure.startswith("there is no program nft, so nothing is filtered")
+
+
+def test_the_webhook_is_told_once_the_network_is_there(boot: Boot, tmp_path: Path) -> None:
+    boot.run()
+    webhook, posted = tmp_path / "webhook", tmp_path / "posted"
+    webhook.write_text("obviously fake\n")
+    reporting = script_file("reporting").replace("/etc/infisical/backup/webhook", str(webhook))
+    (tmp_path / "reporting.sh").write_text(reporting)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "curl").write_text(f"#!/bin/sh\ncat >{posted}\n")
+    (programs / "curl").chmod(0o755)
+    subprocess.run(
+        ["/bin/sh", str(tmp_path / "firewall.sh"), "failed"],
+        env={"PATH": f"{programs}:{os.environ['PATH']}"},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert "SSH alone is let in" in json.loads(posted.read_text())["error"]
