@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 __all__ = [
+    "access_log_max_mb",
     "acme_ca",
     "admin_email",
     "caddy_image",
@@ -38,6 +39,8 @@ caddy_image = _images.get("caddy", "staging/caddy:2")
 ingress = _ingress.get("ingress", "none")
 site_url = _ingress.get("site_url", "http://127.0.0.1:8080")
 acme_ca = "internal"
+# Of the disk of the machine that the hosts share.
+access_log_max_mb = 100
 image_archives = (str(_root / ".staging" / "images.tar"),)
 # Beside a Swarm, as Dokploy has it, there is none.
 firewall = "off" if ingress == "traefik" else "on"

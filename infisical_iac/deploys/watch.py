@@ -12,16 +12,20 @@ from infisical_iac.operations.files import File
 from infisical_iac.rendering import script_file, template
 from infisical_iac.settings import Settings
 
-CONFIGURATION = "/etc/infisical-access-log.conf"
-_UNITS = ("infisical-access-log.service", watching.TIMER)
+SCRIPT = "/usr/local/lib/infisical-iac/access-log.sh"
+_UNITS = ("infisical-access-log.service", watching.TIMER, watching.DISK)
+# What Caddy can write until it is rotated: a quarter of all, and no more.
+_LIVE_MB = 256
 
 
 def rotation(settings: Settings) -> Iterator[File]:
-    """The files by which a timer rotates the log and lets the old ones go."""
-    text = template("infisical-access-log.conf", settings=settings, log=watching.LOG)
-    yield File(CONFIGURATION, text)
+    """The files by which the log has its file system, and by which a timer rotates it."""
+    most = settings.access_log_max_mb
+    arguments = (min(_LIVE_MB, most // 4), settings.access_log_keep_days, most)
+    yield File(SCRIPT, script_file("access-log"))
     for unit in _UNITS:
-        yield File(f"{systemd.DIRECTORY}/{unit}", template(unit, configuration=CONFIGURATION))
+        text = template(unit, script=SCRIPT, arguments=" ".join(map(str, arguments)))
+        yield File(f"{systemd.DIRECTORY}/{unit}", text)
 
 
 def bans(settings: Settings) -> Iterator[File]:

@@ -14,6 +14,7 @@ from infisical_iac.facts.files import Paths, PathState, reading
 from infisical_iac.facts.units import Units, UnitState
 
 _BANS, _UNITS = "bans:", "units:"
+_MOUNTED = "mounted"
 _PROMPT = "fail2ban> "
 
 
@@ -25,20 +26,30 @@ class WatchState:
         jails: those at work.
         unenforced: what is banned, as fail2ban has it, and nftables lets in: addresses of IPv4,
             networks of IPv6.
+        live: whether the log that is written has a file system of its own.
     """
 
     files: dict[str, PathState] = field(default_factory=dict)
     units: dict[str, UnitState] = field(default_factory=dict)
     jails: frozenset[str] = frozenset()
     unenforced: frozenset[str] = frozenset()
+    live: bool = False
 
 
 class Watch(FactBase[WatchState]):
-    """The WatchState; `config` maps a unit to the files that it reads at its start."""
+    """The WatchState.
 
-    def command(self, paths: list[str], units: list[str], config: dict[str, list[str]]) -> str:
+    Args:
+        config: the files that a unit reads at its start, by its name.
+        live: where the log's file system is to be mounted.
+    """
+
+    def command(
+        self, paths: list[str], units: list[str], config: dict[str, list[str]], live: str
+    ) -> str:
         return (
             f"{reading(shlex.join(paths))}; echo {_BANS}; "
+            f"! mountpoint --quiet {shlex.quote(live)} || echo {_MOUNTED}; "
             "printf 'status\\nbanned\\n' | timeout 20 fail2ban-client -i 2>/dev/null; echo; "
             "nft --json list table inet f2b-table 2>/dev/null; "
             f"echo; echo {_UNITS}; {Units().command(units, config)}"
@@ -52,6 +63,7 @@ class Watch(FactBase[WatchState]):
             Units().process(output[units + 1 :]),
             _jails(told),
             _banned(told) - _enforced(told),
+            _MOUNTED in told,
         )
 
     @staticmethod

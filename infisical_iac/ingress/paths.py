@@ -46,6 +46,13 @@ BASIC, BASIC_PATHS = rf"^{_PASSWORD}$", rf"^{_OF_PASSWORDS}$"
 # The same of a target, a blank and the header, for nginx, which combines no conditions.
 TARGET_AND_CREDENTIALS = rf"^(?:\S+\x20(?:{_TOKEN})?|{_OF_PASSWORDS}(?:\?\S*)?\x20{_PASSWORD})$"
 
+# What the access log keeps of a query. Written twice, or with an escape in its name, one could hide
+# from the log what is read.
+PLACES = ("projectId", "workspaceId", "workspaceSlug", "environment", "secretPath")
+_NAME = r"[?&][^=&]*%(?:2d|3[0-9]|[46][1-9a-f]|[57][0-9a])"
+REPEATED = "|".join(f"[?&]{each}=.*[?&]{each}=" for each in PLACES)
+HIDING = rf"(?i:{_NAME})|{REPEATED}"
+
 # Headers in which proxies tell servers something: where a request is from and by which name, of a
 # client's certificate, of another path. They are for proxies to set, so nobody else's get through.
 PROXIES = (

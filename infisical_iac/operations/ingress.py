@@ -25,7 +25,7 @@ DIRECTORY = "/etc/infisical/ingress"
 CADDYFILE, CERTIFICATE, KEY = (
     f"{DIRECTORY}/{name}" for name in ("Caddyfile", "tls.crt", "tls.key")
 )
-LOGS = watch.DIRECTORY
+LOGS = watch.LIVE
 _DIRECTORIES = {DIRECTORY: "700", LOGS: "750"}
 # An authority asks back by way of the name, which takes a while.
 _CERTIFICATE_SECONDS = 120

@@ -14,8 +14,13 @@ from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 
 DIRECTORY = "/var/log/infisical-access"
-LOG = f"{DIRECTORY}/access.log"
+# A file system of its own, for the log that is written; what was rotated is beside it.
+LIVE = f"{DIRECTORY}/live"
+LOG = f"{LIVE}/access.log"
 TIMER = "infisical-access-log.timer"
+DISK = "infisical-access-disk.service"
+# logrotate's, of versions before.
+_FORMER = "/etc/infisical-access-log.conf"
 FAIL2BAN = "fail2ban.service"
 
 
@@ -23,7 +28,7 @@ FAIL2BAN = "fail2ban.service"
 def kept(
     rotation: Sequence[File], bans: Sequence[File], jails: Collection[str], *, has_log: bool
 ) -> Commands:
-    """Keep the `rotation` of the access log by a timer, and fail2ban at work.
+    """Keep the access log's file system and its `rotation` by a timer, and fail2ban at work.
 
     Args:
         rotation: the files of the rotation, units among them.
@@ -36,14 +41,15 @@ def kept(
     mine = dict.fromkeys((*wanted, *rules.all_paths()))
     there = host.get_fact(
         Watch,
-        paths=[*(each.path for each in rotation), *mine, LOG],
+        paths=[*(each.path for each in rotation), *mine, LOG, _FORMER],
+        live=LIVE,
         units=[*(PurePath(each.path).name for each in rotation if systemd.is_unit(each)), FAIL2BAN],
         config={FAIL2BAN: wanted},
     )
     surplus = [path for path in mine if path not in wanted and path in there.files]
     commands = [
-        *(_log(there) if has_log else ()),
         *_rotated(rotation, there),
+        *(_log(there) if has_log else ()),
         *_banning(bans, surplus, jails, there),
     ]
     if not commands:
@@ -52,20 +58,24 @@ def kept(
 
 
 def _log(there: WatchState) -> Commands:
-    if LOG not in there.files:
+    yield from systemd.brought_up([DISK], there.units)
+    disk = there.units.get(DISK)
+    if not there.live and disk and disk.active:
+        journal.item("~", LIVE, "mounted again")
+        yield step(systemd.systemctl, "restart", DISK)
+    if there.live and LOG not in there.files:
         journal.item("+", LOG)
         # fail2ban does not start for a log that is missing.
-        yield step(
-            run,
-            f"(umask 027; mkdir -p {DIRECTORY}; umask 077; touch {LOG})",
-            doing=f"make {LOG}",
-        )
+        yield step(run, f"(umask 077; touch {LOG})", doing=f"make {LOG}")
 
 
 def _rotated(rotation: Sequence[File], there: WatchState) -> Commands:
     own = {name: state for name, state in there.units.items() if name != FAIL2BAN}
     yield from systemd.installed(rotation, there.files, own)
     yield from systemd.brought_up([TIMER], there.units)
+    if _FORMER in there.files:
+        journal.item("-", _FORMER, "a script of this project rotates the log")
+        yield step(run, f"rm -f {_FORMER}", doing=f"remove {_FORMER}")
 
 
 def _banning(

@@ -11,7 +11,7 @@ cd "$1"
 since=$2
 
 lines() {
-    ls -tr access.log* | while read -r file; do
+    ls -tr access.log* live/access.log 2>/dev/null | while read -r file; do
         test "$(stat --format=%Y "$file")" -lt "$since" || zcat --force "$file" || true
     done
 }

@@ -13,6 +13,7 @@ set -eu
 umask 077
 mount=/mnt/infisical-data
 mark=$mount/.infisical-iac
+access=/var/log/infisical-access/live
 docker_volumes=/var/lib/docker/volumes
 label=infisical-data
 lock=/run/infisical-iac.lock
@@ -149,6 +150,16 @@ adopt() {
     touch $mark
 }
 
+# The access log's own file system, which is a file in one of the places.
+without_access_log() {
+    systemctl stop infisical-access-disk.service 2>/dev/null || true
+    for attempt in 1 2 3 4 5; do
+        mountpoint --quiet $access 2>/dev/null || return 0
+        umount $access 2>/dev/null || sleep 1
+    done
+    fail "$access can't be unmounted: end what has files open in it (\`fuser -m $access\`)"
+}
+
 mount_all() {
     from=$(source_of $mount)
     if test -z "$from"; then
@@ -167,6 +178,8 @@ mount_all() {
     fi
     chmod 700 $mount
     adopt
+    # It is within one of the places; its unit mounts it again after this.
+    is_bound access ${access%/*} || without_access_log
     places | while read -r name place; do
         ! is_bound "$name" "$place" || continue
         mkdir -p "$mount/$name" "$place"
@@ -196,6 +209,7 @@ release() {
         test -z "$containers" || docker stop $containers >/dev/null
     fi
     systemctl stop docker.socket docker.service 2>/dev/null || true
+    without_access_log
     places | while read -r name place; do
         while is_bound "$name" "$place"; do
             # fail2ban has the log open for a moment now and then.

@@ -11,10 +11,11 @@ import pytest
 
 from infisical_iac.accesslog.access import Known
 from infisical_iac.banning.rules import filter_path, texts
-from infisical_iac.deploys.watch import CONFIGURATION, rotation
+from infisical_iac.ingress import paths
 from infisical_iac.operations.watch import LOG
+from tests.unit.accesslog.rotating import AccessLog
 
-from .caddies import NAME, Caddy
+from .caddies import NAME, Caddy, ask
 from .proxies import send
 from .services import free_port
 from .visiting import LONG, MARK, SERVICE_TOKEN, Visitor, ask_in_all_ways, log_lines, told
@@ -168,23 +169,101 @@ def test_an_infisical_that_is_away_leaves_no_token_in_caddys_own_log(tmp_path: P
         caddy.stop()
 
 
+_LONGEST = 4096
+_NOTHING = "/api/v4/secrets"
+
+
+def test_no_line_is_long_whatever_is_asked(tmp_path: Path, world: World) -> None:
+    caddy = Caddy(tmp_path, world.standin.port)
+    caddy.write()
+    caddy.start()
+    places = "&".join(f"{name}={'v' * 300}" for name in paths.PLACES)
+    again = "&".join("environment=production" for _ in range(600))
+    claims = {"Authorization": f"Bearer eyJx.eyJ{'c' * 12_000}.x"}
+    try:
+        for target, headers, method in (
+            ("/" + "a" * 15_000, {}, "GET"),
+            ("/" + "a/" * 7_500, {}, "GET"),
+            (f"/api/v4/secrets/{'NAME/' * 3_000}", {}, "GET"),
+            ("/" + '\\"' * 250, {}, "GET"),
+            (f"{_NOTHING}?{places}", claims, "GET"),
+            (f"{_NOTHING}?{again}", {}, "GET"),
+            (f"{_NOTHING}&{again}", {}, "GET"),
+            (f"{_NOTHING}?" + "?environment=x" * 1_000, {}, "GET"),
+            (f"{_NOTHING}?{'x=1&' * 3_000}", {}, "GET"),
+            # Caddy answers longer ones with 405, and logs none.
+            ("/api/status", {}, "M" * 32),
+        ):
+            before = len(log_lines(caddy))
+            status = caddy.ask(target, method, headers=headers).status
+            assert len(log_lines(caddy, at_least=before + 1)) == before + 1, (status, target[:40])
+            line = log_lines(caddy)[-1]
+            assert len(line.encode()) < _LONGEST, line[:200]
+            if target.startswith(_NOTHING):
+                assert json.loads(line)["request"]["uri"].startswith(_NOTHING)
+    finally:
+        caddy.stop()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "environment=production&environment=staging",
+        "workspaceSlug=a&environment=production&workspaceSlug=b",
+        "environment=staging?environment=production",
+        "%65nvironment=production",
+        "environmen%74=production",
+        "x=1&secret%50ath=/",
+    ],
+)
+def test_a_query_that_would_hide_from_the_log_what_is_read_is_refused(
+    visitor: Visitor, query: str
+) -> None:
+    assert visitor.caddy.ask(f"{_NOTHING}?{query}").status == 400
+    harmless = "environment=production&secretPath=%2Fa%20b&metadata%5B0%5D=1&x=1&x=2"
+    assert visitor.caddy.ask(f"{_NOTHING}?{harmless}").status == 401
+
+
 def test_caddy_goes_on_writing_into_a_log_that_was_rotated(tmp_path: Path, world: World) -> None:
     caddy = Caddy(tmp_path, world.standin.port)
     caddy.write()
     caddy.start()
+    log = AccessLog(tmp_path)
     try:
         caddy.ask("/api/status?before")
         log_lines(caddy, at_least=1)
-        text = {each.path: each.content for each in rotation(caddy.settings)}[CONFIGURATION]
-        configuration, log = tmp_path / "logrotate.conf", tmp_path / "log" / "access.log"
-        configuration.write_text(text.replace(LOG, str(log)))
-        command = ["logrotate", "--force", "--state", str(tmp_path / "state"), str(configuration)]
-        (tmp_path / "log").chmod(0o750)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert log.read_text() == ""
+        log.rotate_next_day()
+        assert log.log.read_text() == ""
         caddy.ask("/api/status")
         assert [json.loads(each)["status"] for each in log_lines(caddy, at_least=1)] == [200]
-        assert len(told(caddy, known=Known())) == 2
+        assert len(told(caddy, known=Known(), directory=log.directory)) == 2
     finally:
         caddy.stop()
+
+
+def test_caddy_serves_on_while_its_log_is_full_and_writes_again_once_it_is_rotated(
+    tmp_path: Path, world: World
+) -> None:
+    caddy = Caddy(tmp_path, world.standin.port)
+    log = AccessLog(tmp_path, access_log_max_mb=50)
+    log.mount()
+    try:
+        caddy.write()
+        caddy.start()
+        (log.live / "ballast").write_bytes(b"")
+        subprocess.run(["dd", "if=/dev/zero", f"of={log.live}/ballast"], capture_output=True)
+        target = f"/api/status?{'&'.join(f'{each}={200 * chr(118)}' for each in paths.PLACES)}"
+        connection = caddy.connection()
+        for _ in range(50):
+            assert ask(connection, target).status == 200
+        full = log.log.stat().st_size
+        assert ask(connection, target).status == 200
+        connection.close()
+        assert log.log.stat().st_size == full
+        (log.live / "ballast").unlink()
+        log.rotate_next_day()
+        assert caddy.ask("/api/status").status == 200
+        assert log_lines(caddy, at_least=1)[-1].startswith("{")
+    finally:
+        caddy.stop()
+        log.unmount()

@@ -14,6 +14,8 @@ from infisical_iac.rendering import script
 from .world import EMAIL, PASSWORD, Identity, World
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .caddies import Answer, Caddy
 
 _LOGIN = "/api/v1/auth/universal-auth/login"
@@ -125,9 +127,16 @@ def log_lines(caddy: Caddy, *, at_least: int = 0) -> list[str]:
         time.sleep(0.05)
 
 
-def told(caddy: Caddy, *, ids: str = "", environment: str = "", known: Known) -> list[Access]:
+def told(
+    caddy: Caddy,
+    *,
+    ids: str = "",
+    environment: str = "",
+    known: Known,
+    directory: Path | None = None,
+) -> list[Access]:
     """What `audit access` tells of the log."""
-    arguments = (str(caddy.home / "log"), "0", "1000", "", ids, environment, "")
+    arguments = (str(directory or caddy.home / "log"), "0", "1000", "", ids, environment, "")
     done = subprocess.run(
         script("access", *arguments), shell=True, capture_output=True, text=True, timeout=60
     )

@@ -100,7 +100,9 @@ def test_the_access_log_tells_who_read_which_environment_and_nothing_that_was_re
         *("chainalign", "production"),
         "/python-services",
     )
-    log = host.run("cat /var/log/infisical-access/*").stdout
+    logs = "find /var/log/infisical-access -name 'access.log*' -type f"
+    log = host.run(f"{logs} -exec zcat --force {{}} +").stdout
+    assert "/api/v4/secrets" in log
     said = host.run("docker logs infisical-caddy-1 2>&1").stdout
     assert [each for each in hidden if each in log + said + done.stdout] == []
 

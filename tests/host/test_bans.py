@@ -5,7 +5,7 @@ import pytest
 from infisical_iac.banning import rules
 from infisical_iac.deploys.watch import bans
 from infisical_iac.facts.watch import Watch, WatchState
-from infisical_iac.operations.watch import FAIL2BAN
+from infisical_iac.operations.watch import FAIL2BAN, LIVE
 from infisical_iac.settings import Settings
 from tests.host.connection import Host
 
@@ -13,7 +13,7 @@ from tests.host.connection import Host
 @pytest.fixture(scope="session")
 def watched(host: Host, settings: Settings) -> WatchState:
     fact, paths = Watch(), [each.path for each in bans(settings)]
-    command = fact.command(paths, [FAIL2BAN], {FAIL2BAN: paths})
+    command = fact.command(paths, [FAIL2BAN], {FAIL2BAN: paths}, LIVE)
     return fact.process(host.check_output(command).splitlines())
 
 

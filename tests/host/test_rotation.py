@@ -3,11 +3,12 @@
 import json
 import time
 
-from infisical_iac.deploys.watch import CONFIGURATION, rotation
-from infisical_iac.operations.watch import DIRECTORY, LOG, TIMER
+from infisical_iac.deploys.watch import rotation
+from infisical_iac.operations.watch import DIRECTORY, DISK, LIVE, LOG, TIMER
 from infisical_iac.settings import Settings
 from tests.host.asking import ask
 from tests.host.connection import Host
+from tests.host.containers import Inspected
 
 # More than these makes a line a copy of the request.
 _OF_A_REQUEST = {"remote_ip", "client_ip", "proto", "method", "uri"}
@@ -17,12 +18,35 @@ def test_a_timer_rotates_the_log_as_the_settings_say(host: Host, settings: Setti
     timer = host.service(TIMER)
     assert timer.is_enabled
     assert timer.is_running
-    wanted = {each.path: each.content for each in rotation(settings)}
-    assert host.check_output("cat %s", CONFIGURATION) == wanted[CONFIGURATION].strip()
+    differing = [
+        each.path
+        for each in rotation(settings)
+        if host.check_output("cat %s", each.path) != each.content.strip()
+    ]
+    assert differing == []
+
+
+def test_what_is_written_is_on_a_file_system_of_its_own(
+    host: Host, settings: Settings, inspected: dict[str, Inspected]
+) -> None:
+    # Its size is taken from the disk, so that no flood can take the database's.
+    assert host.service(DISK).is_enabled
+    assert host.check_output("findmnt --noheadings --output FSTYPE --mountpoint %s", LIVE) == "ext4"
+    size, taken = host.check_output("stat --format='%%s %%b' %s/live.img", DIRECTORY).split()
+    assert int(size) <= int(taken) * 512
+    assert int(size) == min(256, settings.access_log_max_mb // 4) * 1024**2
+    df = "docker exec %s df -P /var/log/infisical-access"
+    in_caddy = host.check_output(df, inspected["caddy"]["Id"])
+    assert in_caddy.splitlines()[1].split()[0].startswith("/dev/loop")
+
+
+def test_all_of_it_takes_no_more_than_the_settings_say(host: Host, settings: Settings) -> None:
+    found = host.check_output("find %s -maxdepth 1 -type f -printf '%%s\n'", DIRECTORY)
+    assert sum(map(int, found.split())) <= settings.access_log_max_mb * 1024**2
 
 
 def test_no_log_is_older_than_the_settings_say(host: Host, settings: Settings) -> None:
-    found = host.check_output("find %s -name 'access.log*' -printf '%%T@\n'", DIRECTORY)
+    found = host.check_output("find %s -name 'access.log*' -type f -printf '%%T@\n'", DIRECTORY)
     ages = [(time.time() - float(each)) / 86400 for each in found.split()]
     assert ages
     # A day may pass until the next rotation looks.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from infisical_iac.operations.watch import DIRECTORY, LOG
 from tests.host.connection import Connection, Host
 from tests.host.containers import Inspected, Running
 from tests.host.secrecy import Secret, files_holding, lines_holding, open_files_holding
@@ -99,7 +100,7 @@ def test_the_log_of_a_container_holds_no_secret(
 
 
 def test_the_log_of_who_asked_holds_no_secret(connection: Connection, hidden: list[Secret]) -> None:
-    assert files_holding(hidden, connection, ["/var/log/infisical-access/*"]) == []
+    assert files_holding(hidden, connection, [f"{DIRECTORY}/access.log*", LOG]) == []
 
 
 def test_the_journal_of_the_last_week_holds_no_secret(

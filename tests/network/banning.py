@@ -146,7 +146,7 @@ class BanningHost:
 
     def looked(self) -> WatchState:
         """What the deploy's look sees of it."""
-        command = Watch().command([], [], {})
+        command = Watch().command([], [], {}, "/")
         config = f"fail2ban-client -c {self._home / 'fail2ban'}"
         text = command.replace("fail2ban-client", config).replace("systemctl", "true")
         return Watch().process(_run(*self._within(self._names[0], "sh", "-c", text)).splitlines())

@@ -1,102 +1,174 @@
-"""The log's rotation, by the logrotate of this machine with the file as it is rendered."""
+"""The log's file system and its rotation, by the script that the host has."""
 
 import gzip
 import os
 import random
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
-from infisical_iac.deploys.watch import CONFIGURATION, rotation
-from infisical_iac.operations.watch import LOG
-from tests.unit.settings_of import settings_of
+import pytest
 
-_DAY = 86400
+from tests.unit.accesslog.rotating import AccessLog
 
-
-class Rotated:
-    """A directory with a log that somebody writes to, and its rotation."""
-
-    def __init__(self, home: Path, **changes: object) -> None:
-        self.directory = home / "log"
-        self.directory.mkdir(mode=0o750)
-        self.log = self.directory / "access.log"
-        self.writer: IO[bytes] = self.log.open("ab", buffering=0)
-        texts = {each.path: each.content for each in rotation(settings_of(**changes))}
-        self._configuration, self._state = home / "configuration", home / "state"
-        self._configuration.write_text(texts[CONFIGURATION].replace(LOG, str(self.log)))
-
-    def rotate(self, *, days_since: int = 1) -> None:
-        """Run logrotate, so many days after the last time."""
-        day = time.strftime("%Y-%m-%d-%H:%M:%S", time.localtime(time.time() - days_since * _DAY))
-        self._state.write_text(f'logrotate state -- version 2\n"{self.log}" {day}\n')
-        self._state.chmod(0o600)
-        done = subprocess.run(
-            ["logrotate", "--state", self._state, self._configuration],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-
-    def old(self, name: str, content: bytes, days: float) -> Path:
-        """A log that was rotated so many days ago."""
-        file = self.directory / f"access.log-{name}.gz"
-        file.write_bytes(gzip.compress(content))
-        os.utime(file, (time.time() - days * _DAY,) * 2)
-        return file
-
-    def rotated(self) -> list[Path]:
-        """The logs but for the one in use."""
-        return sorted(self.directory.glob("access.log-*"))
+_DAY, _MIB = 86400, 1024**2
 
 
-def test_a_day_is_rotated_and_compressed_while_the_writer_goes_on(tmp_path: Path) -> None:
-    log = Rotated(tmp_path)
-    log.writer.write(b"yesterday\n")
+@pytest.fixture
+def log(tmp_path: Path) -> AccessLog:
+    return AccessLog(tmp_path)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[AccessLog]:
+    """One of 50 MiB in all, 12 of them for what is written."""
+    log = AccessLog(tmp_path, access_log_max_mb=50)
+    assert log.mount() == ""
+    yield log
+    log.unmount()
+
+
+def _old(log: AccessLog, name: str, content: bytes, days: float) -> Path:
+    """Make a log that was rotated so many days ago."""
+    file = log.directory / f"access.log-{name}.gz"
+    file.write_bytes(gzip.compress(content))
+    os.utime(file, (time.time() - days * _DAY,) * 2)
+    return file
+
+
+def _noise(mebibytes: int) -> bytes:
+    """Return what no compression makes smaller."""
+    return random.Random(1).randbytes(mebibytes * _MIB)
+
+
+def test_a_day_is_rotated_and_compressed_while_the_writer_goes_on(log: AccessLog) -> None:
+    writer = log.log.open("ab", buffering=0)
+    writer.write(b"yesterday\n")
+    log.rotate_next_day()
+    writer.write(b"today\n")
     log.rotate()
-    log.writer.write(b"today\n")
     [file] = log.rotated()
     assert gzip.decompress(file.read_bytes()) == b"yesterday\n"
     assert log.log.read_bytes() == b"today\n"
+    assert (file.stat().st_mode & 0o777, file.suffix) == (0o600, ".gz")
 
 
-def test_within_a_day_a_small_log_stays(tmp_path: Path) -> None:
-    log = Rotated(tmp_path)
-    log.writer.write(b"today\n")
-    log.rotate(days_since=0)
+def test_a_rotation_that_was_killed_is_done_again(log: AccessLog) -> None:
+    (log.directory / "access.log-20261125-000000.new").write_bytes(b"half")
+    log.log.write_bytes(b"yesterday\n")
+    log.rotate_next_day()
+    [file] = log.rotated()
+    assert gzip.decompress(file.read_bytes()) == b"yesterday\n"
+
+
+def test_within_a_day_a_small_log_stays(log: AccessLog) -> None:
+    log.log.write_bytes(b"today\n")
+    log.rotate()
     assert log.rotated() == []
 
 
-def test_within_a_day_a_large_log_is_rotated(tmp_path: Path) -> None:
-    log = Rotated(tmp_path, access_log_max_mb=50)
-    log.writer.write(b"x" * 5 * 1024**2 + b"\n")
-    log.rotate(days_since=0)
-    assert len(log.rotated()) == 1
-    assert log.log.stat().st_size == 0
-
-
 def test_logs_are_kept_for_as_many_days_as_the_setting_says(tmp_path: Path) -> None:
-    log = Rotated(tmp_path, access_log_keep_days=90)
-    kept, gone = log.old("20260901-000000", b"1\n", 89), log.old("20260801-000000", b"2\n", 92)
+    log = AccessLog(tmp_path, access_log_keep_days=90)
+    kept, gone = _old(log, "20260901-000000", b"1\n", 89), _old(log, "20260801-000000", b"2\n", 92)
+    # The one that Caddy wrote to before the log had a file system of its own.
+    former = log.directory / "access.log"
+    former.write_bytes(b"3\n")
     log.rotate()
-    assert kept.exists()
-    assert not gone.exists()
-
-
-def test_an_idle_host_lets_old_logs_go_too(tmp_path: Path) -> None:
-    log = Rotated(tmp_path, access_log_keep_days=2)
-    gone = log.old("20260801-000000", b"2\n", 4)
+    assert (kept.exists(), gone.exists(), former.exists()) == (True, False, True)
+    os.utime(former, (time.time() - 92 * _DAY,) * 2)
     log.rotate()
-    assert not gone.exists()
+    assert not former.exists()
 
 
-def test_the_oldest_go_once_all_take_more_than_the_setting_allows(tmp_path: Path) -> None:
-    log = Rotated(tmp_path, access_log_max_mb=50)
-    noise = random.Random(1).randbytes(20 * 1024**2)
-    files = [log.old(f"2026112{day}-000000", noise, 6 - day) for day in range(1, 4)]
-    log.writer.write(b"today\n")
-    log.rotate()
-    assert [each.exists() for each in files] == [False, True, True]
-    assert sum(each.stat().st_size for each in log.directory.iterdir()) <= 50 * 1024**2
+def test_what_is_written_is_on_a_file_system_that_can_be_full(mounted: AccessLog) -> None:
+    assert mounted.image.stat().st_size == 12 * _MIB
+    # Taken at once: a sparse file would grow with the log.
+    assert mounted.image.stat().st_blocks * 512 >= 12 * _MIB
+    with pytest.raises(OSError, match="No space left"), mounted.log.open("ab") as log:
+        log.write(bytes(13 * _MIB))
+    assert mounted.log.stat().st_size < 12 * _MIB
+
+
+def test_a_flood_takes_no_more_than_the_setting_says_at_any_moment(mounted: AccessLog) -> None:
+    noise = _noise(9)
+    for turn in range(8):
+        mounted.log.write_bytes(b"%d " % turn + noise)
+        most = mounted.taken()
+        mounted.rotate()
+        assert mounted.log.stat().st_size == 0
+        assert max(most, mounted.taken()) <= 50 * _MIB
+    turns = [gzip.decompress(each.read_bytes())[:1] for each in mounted.rotated()]
+    # The oldest went.
+    assert turns == [b"4", b"5", b"6", b"7"]
+
+
+def test_within_a_day_a_log_of_a_quarter_of_its_file_system_is_rotated(mounted: AccessLog) -> None:
+    mounted.log.write_bytes(bytes(2 * _MIB))
+    mounted.rotate()
+    assert mounted.rotated() == []
+    mounted.log.write_bytes(bytes(3 * _MIB))
+    mounted.rotate()
+    assert len(mounted.rotated()) == 1
+
+
+def test_what_was_written_is_there_after_a_reboot_and_a_change_of_size(mounted: AccessLog) -> None:
+    mounted.log.write_bytes(b"before\n")
+    mounted.unmount()
+    assert mounted.mount() == ""
+    assert mounted.log.read_bytes() == b"before\n"
+    mounted.unmount()
+    mounted.apply(access_log_max_mb=100)
+    assert mounted.mount() == ""
+    assert mounted.image.stat().st_size == 25 * _MIB
+    [file] = mounted.rotated()
+    assert gzip.decompress(file.read_bytes()) == b"before\n"
+
+
+def test_a_file_system_that_is_damaged_is_made_again_and_told(mounted: AccessLog) -> None:
+    mounted.unmount()
+    with mounted.image.open("r+b") as image:
+        image.write(bytes(4 * _MIB))
+    assert "its file system is damaged, and is made again" in mounted.mount()
+    assert mounted.log.read_bytes() == b""
+
+
+def test_where_no_file_system_can_be_made_memory_of_the_same_bound_takes_its_place(
+    mounted: AccessLog,
+) -> None:
+    mounted.unmount()
+    mounted.image.unlink()
+    mounted.image.mkdir()
+    (mounted.image / "file").touch()
+    assert "is in memory until it is rotated" in mounted.mount()
+    with pytest.raises(OSError, match="No space left"), mounted.log.open("ab") as log:
+        log.write(bytes(13 * _MIB))
+
+
+def test_a_host_without_caddy_has_nothing_to_rotate(log: AccessLog) -> None:
+    (log.directory / "live").unlink()
+    log.directory.rmdir()
+    assert log.rotate() == ""
+    assert not log.directory.exists()
+
+
+def test_logs_of_other_programs_that_strangers_can_grow_are_rotated_by_size(
+    log: AccessLog,
+) -> None:
+    # Within /var/log, as the script takes no other path of a configuration.
+    place = Path(f"/var/log/infisical-iac-test-{os.getpid()}")
+    place.mkdir()
+    try:
+        file = place / "fail2ban.log"
+        configuration = log.state / "logrotate.d" / "fail2ban"
+        configuration.parent.mkdir()
+        configuration.write_text(f"{file} {{\n    weekly\n    rotate 1\n    missingok\n}}\n")
+        subprocess.run(["truncate", "--size=1M", file], check=True)
+        log.rotate()
+        assert [each.name for each in place.iterdir()] == ["fail2ban.log"]
+        for _ in range(3):
+            subprocess.run(["truncate", "--size=51M", file], check=True)
+            log.rotate()
+        assert [each.name for each in place.iterdir()] == ["fail2ban.log.1"]
+    finally:
+        subprocess.run(["rm", "-r", place], check=True)

@@ -58,6 +58,6 @@ def test_a_host_without_fail2ban_has_no_jails() -> None:
 
 
 def test_the_command_is_one_line_and_asks_for_all_three() -> None:
-    command = Watch().command(["/a b"], ["c.timer"], {"c.timer": ["/a b"]})
+    command = Watch().command(["/a b"], ["c.timer"], {"c.timer": ["/a b"]}, "/live")
     assert "\n" not in command
     assert all(each in command for each in ("'/a b'", "fail2ban-client", "f2b-table", "c.timer"))

@@ -1,0 +1,152 @@
+# Keeps the access log within what the settings allow, whoever asks for whatever, run by systemd's
+# units:
+#
+#   access-log.sh mount <size> <days> <most>    mounts a file system of a fixed size for the log that
+#                                               Caddy writes, made if it is missing: it takes no more
+#   access-log.sh rotate <size> <days> <most>   compresses what Caddy has written since, once a day and
+#                                               once it takes a quarter of that; lets logs go that are
+#                                               older, and the oldest until all take no more than most
+#
+# Sizes are in MiB.
+set -eu
+umask 077
+size=$(($2 * 1048576)) days=$3 most=$(($4 * 1048576))
+directory=/var/log/infisical-access
+live=$directory/live
+log=$live/access.log
+image=$directory/live.img
+state=/var/lib/infisical-access-log
+# So much of the disk is left alone, as the database may be on it.
+least_free=536870912
+
+told() { echo "<3>The access log: $1" >&2; }
+size_of() { stat --format=%s "$1" 2>/dev/null || echo 0; }
+is_mounted() { mountpoint --quiet "$live"; }
+
+# In a container, /dev may lack the device that the kernel names.
+attach() {
+    device=$(losetup --find)
+    test -b "$device" || mknod "$device" b 7 "${device#/dev/loop}"
+    mount -o loop,noatime,nodev,nosuid,noexec "$image" "$live"
+}
+
+make() {
+    rm -f "$image" "$image.new"
+    # All of it is for one file, which may be full, and stays taken.
+    fallocate --length "$size" "$image.new" && mkfs.ext4 -q -F -m 0 -E nodiscard "$image.new" &&
+        sync "$image.new" && mv "$image.new" "$image"
+}
+
+# A container may have it mounted still; 1 and 2 are of what was repaired.
+is_sound() {
+    test -z "$(losetup --noheadings --associated "$image")" || return 0
+    e2fsck -p "$image" >/dev/null && checked=0 || checked=$?
+    test $checked -le 2
+}
+
+have() {
+    if [ -e "$image" ] && [ "$(size_of "$image")" != "$size" ]; then
+        # What is in it goes where all that is older is.
+        if attach; then
+            compress && umount "$live" || return 1
+        fi
+        rm -f "$image"
+    fi
+    if [ -e "$image" ]; then
+        ! is_sound || ! attach 2>/dev/null || return 0
+        told "its file system is damaged, and is made again without what was logged since it was rotated"
+    fi
+    make && attach
+}
+
+mount_live() {
+    is_mounted && return 0
+    mkdir -p "$live"
+    if ! have; then
+        memory=$((size < 67108864 ? size : 67108864))
+        mount -t tmpfs -o size=$memory,mode=750,nodev,nosuid,noexec tmpfs "$live"
+        told "it can't have a file system of its own, and is in memory until it is rotated"
+    fi
+    chmod 750 "$directory" "$live"
+    # fail2ban does not start for one that is missing.
+    test -e "$log" || : >"$log"
+}
+
+# The older logs, the oldest first, those of versions before among them.
+history() { find "$directory" -maxdepth 1 -name 'access.log*' -type f -printf '%T@ %s %p\n' | sort -n; }
+
+free() { echo $(($(stat --file-system --format='%a * %S' "$directory"))); }
+
+# Lets the oldest go until there is room for so many bytes more.
+make_room() {
+    history | awk -v sum="$(history | awk '{ sum += $2 } END { printf "%.0f", sum }')" \
+        -v allowed=$((most - $(size_of "$image") - $1)) -v missing=$((least_free + $1 - $(free))) \
+        'sum > allowed || missing > 0 { print $3; sum -= $2; missing -= $2 }' |
+        xargs --no-run-if-empty rm -f --
+}
+
+# Caddy keeps the file open and can't be told to open another one: what it writes meanwhile is taken
+# too, but for what it writes in the instant before the file is emptied.
+compress() {
+    name=$directory/access.log-$(date +%Y%m%d-%H%M%S)
+    test ! -e "$name.gz" || name=$name-$$
+    taken=0
+    for attempt in 1 2 3 4; do
+        written=$(size_of "$log")
+        more=$((written - taken))
+        test $more -gt 0 || break
+        make_room $more
+        if [ "$(free)" -lt $((least_free + more)) ]; then
+            told "the disk has less than 512 MiB free, so it is not rotated, and ends once it is full"
+            rm -f "$name.new"
+            return 0
+        fi
+        tail --bytes=+$((taken + 1)) "$log" | head --bytes=$more | gzip >>"$name.new" || return 1
+        taken=$written
+    done
+    test $taken -gt 0 || return 0
+    touch --reference="$log" "$name.new"
+    sync "$name.new" && mv "$name.new" "$name.gz" || return 1
+    truncate --size=0 "$log"
+}
+
+is_due() {
+    written=$(size_of "$log")
+    test "$written" -gt 0 || return 1
+    test -e "$state/day" || date +%F >"$state/day"
+    test "$(cat "$state/day")" = "$(date +%F)" || return 0
+    test "$written" -ge $(($(stat --file-system --format='%b * %S / 4' "$live")))
+}
+
+# What strangers make other programs log, as they fail to log in, is rotated by days alone.
+bound_others() {
+    for name in fail2ban rsyslog btmp; do
+        configuration=/etc/logrotate.d/$name
+        test -e $configuration || continue
+        for file in $(sed -n 's|^\(/var/log/[A-Za-z0-9./_-]*\).*|\1|p' $configuration); do
+            test "$(size_of "$file")" -gt 52428800 || continue
+            logrotate --force --state "$state/others" $configuration || true
+            break
+        done
+    done
+}
+
+rotate() {
+    mkdir -p "$state"
+    # Without Caddy there is none.
+    if [ -d "$directory" ]; then
+        rm -f "$directory"/access.log-*.new
+        if is_due; then
+            compress
+            date +%F >"$state/day"
+        fi
+        find "$directory" -maxdepth 1 -name 'access.log*' -type f -mtime +"$days" -delete
+        make_room 0
+    fi
+    bound_others
+}
+
+case $1 in
+mount) mount_live ;;
+*) "$1" ;;
+esac

@@ -1,0 +1,80 @@
+"""The access log's script as the host has it, in a directory of this machine."""
+
+import subprocess
+from pathlib import Path
+
+from infisical_iac.deploys.watch import SCRIPT, rotation
+from infisical_iac.operations.watch import DIRECTORY
+from tests.unit.settings_of import settings_of
+
+
+class AccessLog:
+    """A log within `home`: what is written is in `log/`, what was rotated in `rotated/`."""
+
+    def __init__(self, home: Path, **changes: object) -> None:
+        self.live, self.directory = home / "log", home / "rotated"
+        self.log, self.image = self.live / "access.log", self.directory / "live.img"
+        self.state, self._script = home / "state", home / "access-log.sh"
+        for each in (self.live, self.directory, self.state):
+            each.mkdir(exist_ok=True)
+        (self.directory / "live").symlink_to(self.live)
+        self.apply(**changes)
+
+    def apply(self, **changes: object) -> None:
+        """Lay out the script and the units of settings with these changes."""
+        files = {each.path: each.content for each in rotation(settings_of(**changes))}
+        text = files.pop(SCRIPT)
+        places = {
+            "live=$directory/live": f"live={self.live}",
+            DIRECTORY: str(self.directory),
+            "/var/lib/infisical-access-log": str(self.state),
+            "/etc/logrotate.d": str(self.state / "logrotate.d"),
+        }
+        for old, new in places.items():
+            assert old in text, old
+            text = text.replace(old, new)
+        self._script.write_text(text)
+        commands = [
+            line.partition("=")[2].split()
+            for content in files.values()
+            for line in content.splitlines()
+            if line.startswith("ExecStart=")
+        ]
+        self._commands = {words[2]: words[2:] for words in commands}
+
+    def run(self, what: str) -> str:
+        """Run one of the units' commands, and return what it says."""
+        done = subprocess.run(
+            ["/bin/sh", str(self._script), *self._commands[what]],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def rotate(self) -> str:
+        """Run what the timer runs."""
+        return self.run("rotate")
+
+    def rotate_next_day(self) -> str:
+        """Run what the timer runs, on the day after the last rotation."""
+        (self.state / "day").write_text("2026-11-24\n")
+        return self.rotate()
+
+    def mount(self) -> str:
+        """Run what the host runs at boot."""
+        return self.run("mount")
+
+    def unmount(self) -> None:
+        """Take the file system away, as a reboot does."""
+        subprocess.run(["umount", self.live], check=True)
+
+    def rotated(self) -> list[Path]:
+        """Return the logs that were rotated, the oldest first."""
+        found = self.directory.glob("access.log*")
+        return sorted(found, key=lambda each: each.stat().st_mtime_ns)
+
+    def taken(self) -> int:
+        """Return the bytes that all of it takes on the disk, but for what is in the image."""
+        return sum(each.stat().st_size for each in self.directory.iterdir() if each.is_file())
