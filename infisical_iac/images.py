@@ -133,7 +133,7 @@ class ImageSettings(ClusterSettings, IngressSettings):
         return {
             "infisical": self.infisical_reference,
             **databases,
-            **({"caddy": self.caddy_image} if self.ingress == "caddy" else {}),
+            **({"caddy": self.caddy_image} if self.runs_caddy else {}),
         }
 
     @property

@@ -61,7 +61,7 @@ def access(
     begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
-        if settings.ingress != "caddy":
+        if not settings.runs_caddy:
             raise AskingError(
                 f"there is no access log: setting 'ingress' is {settings.ingress!r}, and only "
                 "Caddy writes one here; the log of your own proxy may tell"

@@ -48,7 +48,8 @@ def place(known: Preflight, source: Source) -> None:
         restore_keys.placed(
             source=source,
             admin_email=known.settings.admin_email,
-            more=keys.OF_A_CLUSTER if known.cluster else "",
+            more=keys.more_of(known.settings),
+            of_cluster=known.cluster is not None,
             name="Put the kit's keys in place",
         )
 

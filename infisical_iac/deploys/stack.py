@@ -40,9 +40,11 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
         # From 18 on, the official image keeps its data in a folder named after the version.
         postgres_mount=f"/var/lib/postgresql{'/data' if settings.postgres_major < 18 else ''}",
         interval="30s" if values["start_interval"] else "10s",
-        caddy=settings.ingress == "caddy" and not drill,
+        caddy=settings.runs_caddy and not drill,
         labels=traefik.labels(settings) if settings.ingress == "traefik" and not drill else {},
         trusted=traefik.trusted(settings),
+        upstream=traefik.UPSTREAM,
+        secret_label=traefik.SECRET_LABEL,
     )
 
 
@@ -83,7 +85,7 @@ def prepare(known: Preflight, cluster: Cluster) -> None:
         keys.made(
             admin_email=settings.admin_email,
             admin_password=known.admin_password,
-            more=keys.OF_A_CLUSTER,
+            more=keys.more_of(settings),
             name="Make keys and passwords on the lead",
         )
     share.shared(cluster=cluster, name="Have the keys on all nodes")
@@ -111,6 +113,7 @@ def _on_one_host(known: Preflight) -> None:
     keys.made(
         admin_email=settings.admin_email,
         admin_password=known.admin_password,
+        more=keys.more_of(settings),
         name="Make keys and passwords on the host",
     )
     configure_ingress(settings)

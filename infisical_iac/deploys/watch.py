@@ -46,6 +46,6 @@ def watch(known: Preflight) -> None:
         rotation=[*rotation(known.settings)],
         bans=[*bans(known.settings)],
         jails=rules.jails(known.settings),
-        has_log=known.settings.ingress == "caddy",
+        has_log=known.settings.runs_caddy,
         name="Keep the access log rotated, and ban who fails to log in",
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from infisical_iac.banning import rules as banning
-from infisical_iac.ingress import maintenance, paths
+from infisical_iac.ingress import maintenance, paths, traefik
 from infisical_iac.ingress.settings import DIRECTORIES, INTERNAL
 from infisical_iac.rendering import template
 from infisical_iac.settings import Settings
@@ -25,11 +25,15 @@ class Caddyfile(NamedTuple):
 
 def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
     """The Caddyfile; `certificate` is the text of the settings' own one, empty for none."""
-    url = urlsplit(settings.site_url)
+    url, behind = urlsplit(settings.site_url), settings.ingress == "traefik"
     render = partial(
         template,
         "Caddyfile",
         settings=settings,
+        behind=behind,
+        port=traefik.PORT,
+        secret_header=traefik.SECRET_HEADER,
+        upstream=traefik.UPSTREAM if behind else f"127.0.0.1:{settings.http_port}",
         host=url.hostname,
         site=url.netloc.lower(),
         origin=re.escape(f"{url.scheme}://{url.netloc.lower().removesuffix(':443')}"),

@@ -32,6 +32,11 @@ class IngressSettings(BaseModel):
     traefik_entrypoint: str
     traefik_resolver: str
 
+    @property
+    def runs_caddy(self) -> bool:
+        """Whether all that reaches Infisical from outside comes by a Caddy of the stack."""
+        return self.ingress != "none"
+
     @field_validator("acme_email")
     @classmethod
     def _acme_email_is_an_address(cls, value: str) -> str:

@@ -1,4 +1,8 @@
-"""The labels by which the Traefik of Dokploy finds Infisical, with the rules that Caddy has too."""
+"""The labels by which the Traefik of Dokploy finds Caddy, which stands between it and Infisical.
+
+Traefik has the certificate, and sees callers' addresses: so the lists of networks and the limits of
+logins are its. All other rules are Caddy's, as they are without Traefik.
+"""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -6,20 +10,24 @@ from urllib.parse import urlsplit
 from infisical_iac.ingress import paths
 from infisical_iac.settings import Settings
 
+# Caddy's port on Traefik's network, and Infisical's on the network of the two.
+PORT = 8080
+UPSTREAM = "infisical-behind-caddy:8080"
+# All on Traefik's network reach Caddy, which by this header knows what Traefik sends. Its value is
+# made on the host, and Compose writes it into the label.
+SECRET_HEADER = "X-Infisical-Edge"
+_MIDDLEWARES = "traefik.http.middlewares.infisical"
+_REQUEST_HEADERS = f"{_MIDDLEWARES}-headers.headers.customrequestheaders"
+SECRET_LABEL = f"{_REQUEST_HEADERS}.{SECRET_HEADER}"
 # What Traefik's entry point for http is called wherever Dokploy set it up.
 _HTTP = "web"
-# Where Infisical sees its proxy: Caddy on the loopback, through Docker's bridges; Traefik in an
-# overlay, of which dokploy-network is one.
-_PROXIES = {"caddy": ("127.0.0.0/8", "172.16.0.0/12"), "traefik": ("10.0.0.0/8",), "none": ()}
-_MOST_BODY = 2_000_000
+# Where Infisical sees its proxy: Caddy on the loopback, through Docker's bridges; or Caddy behind
+# Traefik, in a network that Docker has chosen, and that no other container is in.
+_BRIDGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+_PROXIES = {"caddy": ("127.0.0.0/8", "172.16.0.0/12"), "traefik": _BRIDGES, "none": ()}
 # Calls a minute from one address to the paths that log in, and how many at once.
 _LOGINS, _BURST = 60, 30
-_FORGEABLE = (
-    *("CF-Connecting-IP", "CF-Pseudo-IPv4", "Fastly-Client-IP", "Forwarded", "Forwarded-For"),
-    *("True-Client-IP", "X-AppEngine-User-IP", "X-Client-IP", "X-Cluster-Client-IP", "X-Forwarded"),
-    *("X-Cluser-Client-IP", "X-Envoy-External-Address", "X-Api-Key"),
-    *("X-SSL-Client-Cert", "X-Identity-TLS-Cert-Auth-Client-Cert"),
-)
+# For what Traefik answers itself.
 _RESPONSE_HEADERS = {
     "contenttypenosniff": "true",
     "referrerpolicy": "no-referrer",
@@ -28,12 +36,15 @@ _RESPONSE_HEADERS = {
 
 
 def labels(settings: Settings) -> dict[str, str]:
-    """The labels of Infisical's container. Routers and middlewares are all named after it."""
+    """The labels of Caddy's container, but for SECRET_LABEL.
+
+    Routers and middlewares are all named after Infisical.
+    """
     return dict(
         (
             ("traefik.enable", "true"),
             ("traefik.docker.network", settings.traefik_network),
-            ("traefik.http.services.infisical.loadbalancer.server.port", "8080"),
+            ("traefik.http.services.infisical.loadbalancer.server.port", str(PORT)),
             *_middlewares(settings),
             *_routers(settings),
         )
@@ -46,18 +57,14 @@ def trusted(settings: Settings) -> tuple[str, ...]:
 
 
 def _middlewares(settings: Settings) -> Iterator[tuple[str, str]]:
-    at = "traefik.http.middlewares.infisical"
+    at = _MIDDLEWARES
     yield f"{at}-https.redirectscheme.scheme", "https"
     yield f"{at}-https.redirectscheme.permanent", "true"
-    yield f"{at}-nobody.ipallowlist.sourcerange", "127.0.0.1/32"
-    yield f"{at}-body.buffering.maxrequestbodybytes", str(_MOST_BODY)
     yield f"{at}-logins.ratelimit.average", str(_LOGINS)
     yield f"{at}-logins.ratelimit.period", "1m"
     yield f"{at}-logins.ratelimit.burst", str(_BURST)
     for name, value in _RESPONSE_HEADERS.items():
         yield f"{at}-headers.headers.{name}", value
-    for header in _FORGEABLE:
-        yield f"{at}-headers.headers.customrequestheaders.{header}", ""
     for name, networks in (
         ("people", settings.ui_networks),
         ("machines", settings.machine_networks),
@@ -83,7 +90,7 @@ def _routers(settings: Settings) -> Iterator[tuple[str, str]]:
     chosen = list(_chosen(bool(settings.ui_networks), bool(settings.machine_networks)))
     for place, (name, condition, middlewares) in enumerate(chosen):
         router = f"{at}-{name}"
-        used = (f"infisical-{each}" for each in ("headers", *middlewares, "body"))
+        used = (f"infisical-{each}" for each in ("headers", *middlewares))
         yield f"{router}.rule", f"{host} && {condition}" if condition else host
         yield f"{router}.priority", str(1000 - place)
         yield f"{router}.entrypoints", settings.traefik_entrypoint
@@ -97,7 +104,6 @@ def _chosen(ui: bool, machines: bool) -> Iterator[tuple[str, str, tuple[str, ...
     reads = f"(Method(`GET`) || Method(`HEAD`)) && PathRegexp(`{paths.SECRETS}`)"
     has_token = f"HeaderRegexp(`Authorization`, `{paths.identity_token()}`)"
     people = ("people",) if ui else ()
-    yield "closed", f"PathRegexp(`{paths.CLOSED}`)", ("nobody",)
     yield "status", f"PathRegexp(`{paths.STATUS}`)", ()
     logs_in = ("machines", "logins") if machines else ("logins",)
     yield "identities", f"PathRegexp(`{paths.IDENTITIES}`)", logs_in

@@ -29,7 +29,7 @@ exit 1"""
 
 def is_ours(settings: Settings) -> bool:
     """Whether what people reach from outside is Caddy of this project, which can be closed."""
-    return settings.ingress == "caddy"
+    return settings.runs_caddy
 
 
 def close(settings: Settings) -> None:

@@ -42,7 +42,7 @@ def configured(settings: Settings) -> Commands:
     Caddy's image checks the new ones first; where it refuses them, or the running Caddy can't use
     them, the old ones stay and go on serving.
     """
-    if settings.ingress != "caddy":
+    if not settings.runs_caddy:
         # What is there of it stays, for a release that is gone back to may run it again.
         host.noop(f"ingress is {settings.ingress}, so there is nothing of Caddy's")
         return

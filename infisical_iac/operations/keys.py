@@ -8,16 +8,26 @@ from infisical_iac.operations import journal
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
+from infisical_iac.settings import Settings
 
 # Without these, what is in the database can't be read or reached any more.
 _BOUND_TO_THE_DATABASE = frozenset({"encryption_key", "postgres_password"})
 _BOUND_TO_REPLICAS = frozenset({"replication_password"})
 # What a cluster has beside the keys of a single host.
 OF_A_CLUSTER = "replication_password patroni_password"
+# By this, Caddy knows Traefik among all that can reach it.
+OF_TRAEFIK = "edge_secret"
 
 
 class KeysError(UserError):
     """A key is lost, malformed or publicly known."""
+
+
+def more_of(settings: Settings) -> str:
+    """The names, in one word, of the keys that not every host has."""
+    if settings.topology == "swarm":
+        return OF_A_CLUSTER
+    return OF_TRAEFIK if settings.ingress == "traefik" else ""
 
 
 @telling_operation
@@ -88,7 +98,7 @@ def _form(name: str) -> str:
     if name == "kit_signing_key":
         return "64 hexadecimal digits on one line"
     length = "exactly 32" if name == "encryption_key" else "at least 16"
-    signs = "._-" if name.endswith("_password") else "+/=._-"
+    signs = "._-" if name.endswith(("_password", OF_TRAEFIK)) else "+/=._-"
     return f"{length} characters on one line, of letters, digits and {signs}"
 
 

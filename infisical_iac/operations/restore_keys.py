@@ -13,16 +13,19 @@ from infisical_iac.rendering import script
 
 
 @telling_operation
-def placed(source: Source, *, admin_email: str, more: str = "") -> Commands:
+def placed(
+    source: Source, *, admin_email: str, more: str = "", of_cluster: bool = False
+) -> Commands:
     """Begin the restore: put the kit's files onto the host, and move those aside that differ.
 
     Raises PlacingError, with nothing changed, for keys that are others than the host's or are
     missing.
 
     Args:
-        more: the keys that only a cluster has, in one word.
+        more: the keys that not every host has, in one word.
+        of_cluster: whether the host leads a cluster.
     """
-    files = placing.of_cluster(source.files) if more else source.files
+    files = placing.of_cluster(source.files) if of_cluster else source.files
     due = placing.decide(files, recovery.read().files, replace=source.replace_keys)
     by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
     for path in sorted(due.put):

@@ -25,14 +25,16 @@ lines | grep --fixed-strings --text -e "$4" | { timeout 240 jq --raw-input --com
         | . as $text | try fromjson catch (if ($text | length) > 700 then $text | cut else {} end)
         | if type == "object" then . else {} end;
     # A service token is logged by the id before its secret.
+    # Behind Traefik, the address of the caller comes before that.
+    def split_user: capture("^(?:(?<address>[0-9A-Fa-f.:]*) )?(?<claims>.*)$");
     def who: if startswith("st.") then . else claims | .identityId // .userId // "" end | tostring;
     fromjson? | objects | select(.ts >= $since) | .request as $request
-    | ((.user_id // "") | who) as $who
+    | ((.user_id // "") | split_user) as $user | ($user.claims | who) as $who
     | ($request.uri | [scan("[?&]([A-Za-z]+)=([^?&]*)")] | map({key: .[0], value: .[1]})
         | from_entries) as $query
     | select($ids == "" or ($who != "" and ($ids | split(",") | index($who))))
     | select($environment == "" or $query.environment == $environment)
     | select($statuses == "" or (.status | tostring | test("^(" + $statuses + ")$")))
     | {at: .ts, who: $who, method: $request.method, uri: $request.uri, query: $query,
-       status: .status, address: $request.remote_ip}
+       status: .status, address: (if ($user.address // "") == "" then $request.remote_ip else $user.address end)}
 ' || echo unfinished; } | tail --lines="$3"

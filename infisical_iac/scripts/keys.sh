@@ -7,7 +7,8 @@
 #                                     and made here if that is empty
 #   keys.sh derive                    writes the derived file
 #
-# <more> are keys, in one word, that not every host has: those of a cluster.
+# <more> are keys, in one word, that not every host has: those of a cluster, or by which Caddy knows
+# Traefik.
 #
 # A key that exists is never written again, but by rotation.sh. The file .env follows from the stack's keys: Compose
 # reads it beside compose.yaml, so that no secret stands in there.
@@ -28,6 +29,7 @@ env_file() {
     for name in $stack_keys; do
         echo "$(echo "$name" | tr a-z A-Z)=$(cat "$root/keys/$name")"
     done
+    test ! -s "$root/keys/edge_secret" || echo "EDGE_SECRET=$(cat "$root/keys/edge_secret")"
 }
 
 # What has to be private: the directories, then the files.

@@ -82,8 +82,13 @@ def port_of(compose: str) -> int:
 def way_in(compose: str) -> WayIn:
     """The way in that such a file was made for."""
     services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
-    outside = "traefik" if "labels" in services["infisical"] else "none"
-    return WayIn("caddy" if "caddy" in services else outside, port_of(compose))
+    caddy = services.get("caddy")
+    if caddy is None:
+        # Files of earlier releases, and kept ones, let Traefik lead to Infisical itself.
+        kind = "traefik without Caddy" if "labels" in services["infisical"] else "none"
+    else:
+        kind = "traefik" if "labels" in caddy else "caddy"
+    return WayIn(kind, port_of(compose))
 
 
 def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:

@@ -1,15 +1,15 @@
 """On a host as Dokploy has it: what is Dokploy's stays as it is, and leads to Infisical.
 
-Its Docker is in a Swarm. In the place of its Traefik is Caddy, which has no labels to read, but the
-rules that they make, and which reaches Infisical as Traefik does, by the overlay network.
+Its Docker is in a Swarm. In the place of its Traefik is another Caddy, which leads to ours as
+Traefik does, by the overlay network, and shows it the secret that is in a label for Traefik.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+import yaml
 
-from infisical_iac.ingress.caddyfile import caddyfile
+from infisical_iac.ingress.traefik import SECRET_HEADER, SECRET_LABEL
 from tests.e2e.conftest import FirstDeploy, copied, settled
 from tests.e2e.looking import containers, reset_stack
 from tests.e2e.running import deploy, infisical_iac
@@ -17,7 +17,6 @@ from tests.e2e.suite import host_suite
 from tests.e2e.web import ask
 from tests.staging import ingress
 from tests.staging.host import StagingHost
-from tests.unit.settings_of import settings_of
 
 _SWARM = """
 rm -r /etc/docker
@@ -27,6 +26,22 @@ docker network create --driver overlay --attachable dokploy-network
 docker run --detach --restart always --name dokploy-traefik --network dokploy-network \
     --publish 80:80 --publish 443:443 --volume /etc/dokploy/traefik:/etc/caddy:ro \
     --tmpfs /run/caddy --tmpfs /var/log/infisical-access staging/caddy:2
+"""
+_TRAEFIKS = """
+{{
+	admin unix//run/caddy/admin.sock
+}}
+https://{name} {{
+	tls internal
+	header {{
+		-Server
+		-Via
+		defer
+	}}
+	reverse_proxy infisical-caddy-1:8080 {{
+		header_up {header} none
+	}}
+}}
 """
 # A line or more for each thing of Dokploy's, with when it was started.
 _DOKPLOYS = """
@@ -41,14 +56,36 @@ dpkg-query --show 'docker*' containerd runc
 """
 
 
+_KEY = "$(cat /etc/infisical/keys/edge_secret)"
+
+
+def _read_label(host: StagingHost) -> None:
+    """Have what is in Traefik's place show the secret, which Traefik has from the label."""
+    place = f'{{{{ index .Config.Labels "{SECRET_LABEL}" }}}}'
+    host.run(
+        f"set -e; secret=$(docker inspect --format '{place}' infisical-caddy-1); "
+        f'test "$secret" = "{_KEY}"; '
+        f'sed -i "s|header_up {SECRET_HEADER} .*|header_up {SECRET_HEADER} $secret|" '
+        "/etc/dokploy/traefik/Caddyfile; chmod 600 /etc/dokploy/traefik/Caddyfile; "
+        "docker exec dokploy-traefik caddy reload --config /etc/caddy/Caddyfile "
+        "--adapter caddyfile --address unix//run/caddy/admin.sock"
+    )
+
+
+def _status(host: StagingHost, path: str = "/api/status", *options: str) -> int:
+    authority = "/data/caddy/pki/authorities/local/root.crt"
+    root = host.directory / "dokploy.crt"
+    root.write_text(host.run(f"docker exec dokploy-traefik cat {authority}").stdout)
+    return ask(host, path, "--path-as-is", *options, trust=root)[0]
+
+
 @pytest.fixture(scope="module")
 def host(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
     """A host on which nothing serves but Dokploy's own."""
     first.run.ok()
     with copied(f"dokploy-{worker_id}") as one:
         reset_stack(one)
-        settings = settings_of(site_url=f"https://{ingress.name(one)}", acme_ca="internal")
-        text = caddyfile(settings).text.replace("127.0.0.1:8080", "infisical-infisical-1:8080")
+        text = _TRAEFIKS.format(name=ingress.name(one), header=SECRET_HEADER)
         one.run("mkdir -p /etc/dokploy/traefik && cat > /etc/dokploy/traefik/Caddyfile", input=text)
         one.run(f"set -e; {_SWARM}")
         ingress.choose(one, "traefik")
@@ -66,15 +103,42 @@ def test_a_deploy_leaves_all_that_is_dokploys_and_a_second_one_changes_nothing(
     assert [name for name in changed if name.startswith("Docker")] == []
     settled(host)
     assert host.run(_DOKPLOYS).stdout == before
-    assert set(containers(host)) == {"infisical", "postgres", "redis"}
+    assert set(containers(host)) == {"infisical", "postgres", "redis", "caddy"}
+    # What does not show the secret gets nowhere, even from where Traefik is.
+    assert _status(host) == 403
 
 
-def test_infisical_is_reached_by_the_network_of_dokploy(host: StagingHost, tmp_path: Path) -> None:
-    authority = "/data/caddy/pki/authorities/local/root.crt"
-    root = tmp_path / "root.crt"
-    root.write_text(host.run(f"docker exec dokploy-traefik cat {authority}").stdout)
-    status, body = ask(host, "/api/status", trust=root)
-    assert (status, '"message":"Ok"' in body) == (200, True)
+def test_infisical_is_reached_by_the_network_of_dokploy(host: StagingHost) -> None:
+    _read_label(host)
+    assert _status(host) == 200
+    assert _status(host, "/api/v1/admin/bootstrap;/../../../status") == 400
+    assert _status(host, "/api/v1/admin/bootstrap") == 404
+    assert _status(host, "/api/v4/secrets", "--header", "Authorization: Xearer x") == 401
+    found = host.run(f"grep -c {_KEY} /etc/infisical/compose.yaml", check=False)
+    assert found.stdout == "0\n"
+
+
+def test_a_host_on_whose_infisical_traefik_led_before_is_migrated_by_a_rerun(
+    host: StagingHost,
+) -> None:
+    stack = yaml.safe_load(host.run("cat /etc/infisical/compose.yaml").stdout)
+    caddy, infisical = stack["services"].pop("caddy"), stack["services"]["infisical"]
+    infisical["labels"] = {
+        name: value for name, value in caddy["labels"].items() if name != SECRET_LABEL
+    }
+    infisical["networks"] = ["edge", "databases", "proxy"]
+    host.run("cat > /etc/infisical/compose.yaml", input=yaml.safe_dump(stack))
+    host.run(
+        "cd /etc/infisical && rm -r keys/edge_secret ingress && sed -i /EDGE_SECRET/d .env && "
+        "docker compose --project-name infisical up --detach --wait --remove-orphans"
+    )
+    assert "caddy" not in containers(host)
+    before = host.run(_DOKPLOYS).stdout
+    deploy(host.name).ok()
+    settled(host)
+    assert host.run(_DOKPLOYS).stdout == before
+    _read_label(host)
+    assert _status(host) == 200
 
 
 def test_the_host_suite_is_green(host: StagingHost) -> None:

@@ -13,10 +13,12 @@ _CLUSTER = _HERE / "cluster"
 _ONCE = (_CLUSTER, _HERE / "inside")
 # The kinds of ingress that a file of tests is for; the others are for all.
 _OF_INGRESS = {
-    "test_caddy.py": ("caddy",),
+    "test_behind_traefik.py": ("traefik",),
+    "test_caddy.py": ("caddy", "traefik"),
+    "test_caddy_outside.py": ("caddy",),
     "test_engine.py": ("caddy", "none"),
     "test_ingress.py": ("caddy", "traefik"),
-    "test_rotation.py": ("caddy",),
+    "test_rotation.py": ("caddy", "traefik"),
 }
 
 

@@ -8,6 +8,8 @@ ROOT = "/etc/infisical"
 # signs recovery kits.
 STACK_KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
 KEYS = (*STACK_KEYS, "restic_password", "kit_signing_key")
+# What only a host behind Dokploy's Traefik has, which its containers start with too.
+EDGE_KEY = "edge_secret"
 # What only the nodes of a cluster have.
 CLUSTER_KEYS = ("replication_password", "patroni_password", "swarm_unlock_key")
 

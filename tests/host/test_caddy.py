@@ -10,7 +10,6 @@ from infisical_iac.rendered import mebibytes
 from infisical_iac.settings import Settings
 from tests.host.connection import Host
 from tests.host.containers import Inspected, Running
-from tests.host.sockets import Socket
 
 _NET_BIND_SERVICE = 1 << 10
 
@@ -25,10 +24,10 @@ def kernel(running: dict[str, Running]) -> Running:
     return running["caddy"]
 
 
-def _revision(host: Host) -> str:
-    return str(
-        host.check_output("curl --silent --max-time 5 http://127.0.0.1:%s", str(REVISION_PORT))
-    )
+def _answer(host: Host, caddy: Inspected, path: str = "") -> str:
+    """What it answers where it tells its revision, in its own network."""
+    asked = "docker exec %s wget -q -T 5 -O - http://127.0.0.1:%s/%s"
+    return str(host.check_output(asked, caddy["Id"], str(REVISION_PORT), path))
 
 
 def test_it_runs_and_is_healthy(caddy: Inspected) -> None:
@@ -54,17 +53,18 @@ def test_it_was_made_from_the_configuration_in_place(host: Host, settings: Setti
     assert [each.configuration for each in found.containers["caddy"]] == [found.hashes["caddy"]]
 
 
-def test_it_runs_with_what_the_settings_make(host: Host, settings: Settings) -> None:
+def test_it_runs_with_what_the_settings_make(
+    host: Host, settings: Settings, caddy: Inspected
+) -> None:
     own = certificate.own(settings)
     wanted = caddyfile(settings, own.certificate if own else "")
     assert host.check_output("cat %s", CADDYFILE) == wanted.text.strip()
-    assert _revision(host) == wanted.revision
+    assert _answer(host, caddy) == wanted.revision
 
 
 def test_nobody_can_change_it_by_way_of_the_network(host: Host, caddy: Inspected) -> None:
     # Where Caddy is administered by default, all that is had is the revision.
-    asked = f"http://127.0.0.1:{REVISION_PORT}/config/"
-    assert host.check_output("curl --silent --max-time 5 %s", asked) == _revision(host)
+    assert _answer(host, caddy, "config/") == _answer(host, caddy)
     assert host.check_output("docker exec %s ls /run/caddy", caddy["Id"]) == "admin.sock"
 
 
@@ -90,9 +90,8 @@ def test_its_log_rotates(caddy: Inspected) -> None:
     assert caddy["HostConfig"]["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
 
 
-def test_of_the_host_it_shares_the_network_its_files_and_its_access_log(caddy: Inspected) -> None:
+def test_of_the_host_it_shares_its_files_and_its_access_log(caddy: Inspected) -> None:
     config = caddy["HostConfig"]
-    assert list(caddy["NetworkSettings"]["Networks"]) == ["host"]
     assert "host" not in (config["PidMode"], config["IpcMode"], config["UTSMode"])
     bound = {each["Source"]: each["RW"] for each in caddy["Mounts"] if each["Type"] == "bind"}
     assert bound == {DIRECTORY: False, LOGS: True}
@@ -108,14 +107,3 @@ def test_only_root_reads_the_key_and_the_access_log(host: Host, settings: Settin
     assert modes[LOGS] == "750"
     own = {f"{DIRECTORY}/tls.key": "600"} if settings.tls_key else {}
     assert {path: mode for path, mode in modes.items() if path.endswith(".key")} == own
-
-
-def test_it_alone_holds_the_ports_of_the_web(listening: list[Socket]) -> None:
-    owners = {each.port: each.owners for each in listening if each.port in (80, 443)}
-    assert sorted(owners) == [80, 443]
-    assert all('"caddy"' in each for each in owners.values())
-
-
-def test_the_newest_http_is_offered(host: Host) -> None:
-    udp = host.check_output("ss --no-header --listening --udp --numeric --processes")
-    assert [line for line in udp.splitlines() if ":443 " in line and '"caddy"' in line]

@@ -9,7 +9,7 @@ from infisical_iac.workspace.credentials import DIRECTORY, path
 from infisical_iac.workspace.model import ServiceAccount
 from tests.host.connection import Connection, Host
 from tests.host.secrecy import Secret
-from tests.host.stored import CLUSTER_KEYS, KEYS, ROOT, STACK_KEYS, confidential
+from tests.host.stored import CLUSTER_KEYS, EDGE_KEY, KEYS, ROOT, STACK_KEYS, confidential
 
 pytestmark = pytest.mark.usefixtures("keeps_data")
 each_key = pytest.mark.parametrize("name", KEYS)
@@ -101,7 +101,9 @@ def test_what_compose_reads_follows_from_the_keys(
     connection: Connection, secrets: dict[str, Secret]
 ) -> None:
     lines = connection.quietly(f"cat {ROOT}/.env").splitlines()
-    derived = [f"{name.upper()}={secrets[f'keys: {name}'].reveal()}" for name in STACK_KEYS]
+    # It stays where Traefik led to the host before.
+    names = [name for name in (*STACK_KEYS, EDGE_KEY) if f"keys: {name}" in secrets]
+    derived = [f"{name.upper()}={secrets[f'keys: {name}'].reveal()}" for name in names]
     is_derived = lines == derived
     assert is_derived
 

@@ -110,13 +110,12 @@ def test_a_database_is_in_no_other_network(
     assert sorted(networks) == sorted(_named(settings, each) for each in wanted)
 
 
-def test_infisical_is_in_both_networks_and_that_of_its_proxy(
+def test_infisical_is_in_both_networks_and_no_other(
     settings: Settings, inspected: dict[str, Inspected]
 ) -> None:
-    proxy = [settings.traefik_network] if settings.ingress == "traefik" else []
     networks = inspected["infisical"]["NetworkSettings"]["Networks"]
     wanted = [_named(settings, each) for each in ("databases", "edge")]
-    assert sorted(networks) == sorted([*wanted, *proxy])
+    assert sorted(networks) == sorted(wanted)
 
 
 @each_database

@@ -46,6 +46,6 @@ def test_good_values_are_taken() -> None:
     assert found.services["caddy"] == found.caddy_image
 
 
-@pytest.mark.parametrize("ingress", ["traefik", "none"])
-def test_caddys_image_is_asked_for_only_where_caddy_runs(ingress: str) -> None:
-    assert list(settings_of(ingress=ingress).services) == ["infisical", "postgres", "redis"]
+@pytest.mark.parametrize(("ingress", "more"), [("traefik", ["caddy"]), ("none", [])])
+def test_caddys_image_is_asked_for_only_where_caddy_runs(ingress: str, more: list[str]) -> None:
+    assert list(settings_of(ingress=ingress).services) == ["infisical", "postgres", "redis", *more]

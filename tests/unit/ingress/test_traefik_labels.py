@@ -1,4 +1,4 @@
-"""The labels for Dokploy's Traefik: every rule that Caddy has, in the order that makes it hold."""
+"""The labels for Dokploy's Traefik, in the order that makes them hold, and Caddy behind it."""
 
 import re
 from typing import Any
@@ -8,7 +8,8 @@ import yaml
 
 from infisical_iac.deploys.stack import compose_file
 from infisical_iac.facts.machine import MachineState
-from infisical_iac.ingress import traefik
+from infisical_iac.ingress import paths, traefik
+from infisical_iac.ingress.caddyfile import caddyfile
 from tests.unit.settings_of import NAME, settings_of
 
 _MACHINE = MachineState(os="debian", release="13")
@@ -54,8 +55,8 @@ def test_each_way_leads_to_infisical_by_dokploys_entry_point_and_resolver() -> N
         assert labels[f"{_ROUTER}{way}.entrypoints"] == "https"
         assert labels[f"{_ROUTER}{way}.tls.certresolver"] == "le"
         assert labels[f"{_ROUTER}{way}.service"] == "infisical"
-        used = labels[f"{_ROUTER}{way}.middlewares"].split(",")
-        assert (used[0], used[-1]) == ("infisical-headers", "infisical-body")
+        # By this one, Traefik shows Caddy the secret.
+        assert labels[f"{_ROUTER}{way}.middlewares"].split(",")[0] == "infisical-headers"
     assert labels[f"{_ROUTER}http.middlewares"] == "infisical-https"
     assert labels[f"{_ROUTER}http.entrypoints"] == "web"
 
@@ -73,16 +74,6 @@ def test_every_middleware_that_is_used_is_defined() -> None:
             name.split(".")[3] for name in labels if name.startswith("traefik.http.middlewares.")
         }
         assert used == defined
-
-
-@pytest.mark.parametrize(
-    "path", ["/api/v1/admin/bootstrap", "/API/v1/admin/signup", "/api/v3/signup/email/verify"]
-)
-def test_what_makes_accounts_is_closed_to_everybody(path: str) -> None:
-    labels = _labels(**_ALLOWED)
-    assert "infisical-nobody" in _asked(labels, path, method="POST")
-    nobody = "traefik.http.middlewares.infisical-nobody.ipallowlist.sourcerange"
-    assert labels[nobody] == "127.0.0.1/32"
 
 
 _TOKEN = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJpZGVudGl0eUlkIjoiZmFrZSJ9.fake"
@@ -108,33 +99,66 @@ def test_each_request_meets_the_rules_that_are_for_it(
     path: str, method: str, token: str, expected: str
 ) -> None:
     asked = _asked(_labels(**_ALLOWED), path, method=method, token=token)
-    own = [each.removeprefix("infisical-") for each in asked.split(",")][1:-1]
+    own = [each.removeprefix("infisical-") for each in asked.split(",")][1:]
     assert ",".join(own) == expected
 
 
 def test_without_networks_only_the_number_of_logins_is_limited() -> None:
     labels = _labels()
-    assert _ways(labels) == ["closed", "status", "identities", "logins", "all"]
-    assert [name for name in labels if "ipallowlist" in name and "nobody" not in name] == []
+    assert _ways(labels) == ["status", "identities", "logins", "all"]
+    assert [name for name in labels if "ipallowlist" in name] == []
 
 
-def test_a_forged_address_is_dropped() -> None:
-    headers = "traefik.http.middlewares.infisical-headers.headers.customrequestheaders."
-    labels = _labels()
-    assert labels[f"{headers}CF-Connecting-IP"] == labels[f"{headers}True-Client-IP"] == ""
-
-
-def test_the_compose_file_joins_dokploys_network_and_makes_nothing_of_it() -> None:
+def test_only_caddy_joins_dokploys_network_and_shares_another_with_infisical() -> None:
     rendered = yaml.safe_load(compose_file(settings_of(ingress="traefik"), _MACHINE))
-    infisical = rendered["services"]["infisical"]
-    assert sorted(rendered["services"]) == ["infisical", "postgres", "redis"]
-    assert infisical["networks"] == ["edge", "databases", "proxy"]
+    services = rendered["services"]
+    assert sorted(services) == ["caddy", "infisical", "postgres", "redis"]
+    infisical, caddy = services["infisical"], services["caddy"]
+    # Docker looks a name up in all networks of a container: this one is nobody else's.
+    assert infisical["networks"] == {
+        "edge": {"aliases": ["infisical-behind-caddy"]},
+        "databases": {},
+    }
+    assert caddy["networks"] == ["edge", "proxy"]
+    joined = [name for name, each in services.items() if "proxy" in each["networks"]]
+    assert joined == ["caddy"]
+    assert [name for name, each in services.items() if "edge" in each["networks"]] == [
+        *("infisical", "caddy"),
+    ]
     assert rendered["networks"]["proxy"] == {"name": "dokploy-network", "external": True}
     assert infisical["ports"] == ["127.0.0.1:8080:8080"]
-    assert infisical["environment"]["TRUSTED_PROXY_CIDRS"].endswith(",10.0.0.0/8")
+    assert "labels" not in infisical
+    assert {"ports", "network_mode"} & caddy.keys() == set()
+    assert "reverse_proxy infisical-behind-caddy:8080 {" in _caddyfile()
+
+
+def test_the_secret_is_traefiks_and_caddys_and_stands_in_no_file_that_is_rendered() -> None:
+    rendered = yaml.safe_load(compose_file(settings_of(ingress="traefik"), _MACHINE))
+    caddy = rendered["services"]["caddy"]
+    assert caddy["environment"] == {"EDGE_SECRET": "${EDGE_SECRET:?}"}
+    secret = "traefik.http.middlewares.infisical-headers.headers.customrequestheaders"
+    labels = dict(caddy["labels"])
+    assert labels.pop(f"{secret}.X-Infisical-Edge") == "${EDGE_SECRET:?}"
     # Compose would take a single dollar sign for a variable.
-    for name, value in traefik.labels(settings_of(ingress="traefik")).items():
-        assert infisical["labels"][name] == value.replace("$", "$$")
+    assert labels == {
+        name: value.replace("$", "$$")
+        for name, value in traefik.labels(settings_of(ingress="traefik")).items()
+    }
+    assert "{env.EDGE_SECRET}" in _caddyfile()
+
+
+def test_caddy_behind_traefik_has_the_rules_and_leaves_the_networks_to_it() -> None:
+    for kind in ("caddy", "traefik"):
+        text = caddyfile(settings_of(ingress=kind, **_ALLOWED)).text
+        assert f"not vars_regexp {{http.request.orig_uri}} {paths.TARGET}\n" in text
+        assert f"not vars_regexp {{http.request.header.Authorization}} {paths.CREDENTIALS}" in text
+        assert f"@closed path_regexp {paths.CLOSED}\n" in text
+        assert ("remote_ip" in text) == (kind == "caddy")
+        assert ("\nhttps://" in text) == (kind == "caddy")
+
+
+def _caddyfile() -> str:
+    return caddyfile(settings_of(ingress="traefik")).text
 
 
 def test_a_drill_joins_nothing_and_runs_no_ingress() -> None:
@@ -143,3 +167,4 @@ def test_a_drill_joins_nothing_and_runs_no_ingress() -> None:
         assert sorted(rendered["services"]) == ["infisical", "postgres", "redis"]
         assert sorted(rendered["networks"]) == ["databases", "edge"]
         assert "labels" not in rendered["services"]["infisical"]
+        assert rendered["services"]["infisical"]["networks"] == ["edge", "databases"]

@@ -1,0 +1,164 @@
+"""The Caddy that stands between Dokploy's Traefik and Infisical: it believes Traefik alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infisical_iac.accesslog.access import Known, parse
+from infisical_iac.ingress.caddyfile import caddyfile
+from infisical_iac.rendering import script
+from tests.unit.settings_of import settings_of
+
+from .caddies import MACHINE, NAME
+from .proxies import send
+from .services import MissingProgram, free_port, port_open, wait_until
+from .spellings import CLOSED, leads_to, spellings
+from .upstream import READ, STATUS, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SECRET = "obviously-fake-edge-secret"
+_SHOWN = f"X-Infisical-Edge: {_SECRET}"
+_CALLER = "198.51.100.7"
+_FROM = f"X-Forwarded-For: {_CALLER}"
+
+
+class Between:
+    """Caddy with the file for Traefik, whose port is on the loopback address here."""
+
+    def __init__(self, home: Path, secret: str) -> None:
+        program = shutil.which("caddy")
+        if program is None:
+            raise MissingProgram("caddy was not found: install the Debian package caddy")
+        self.upstream, self.port, self.log = Upstream(0), free_port(), home / "log" / "access.log"
+        self.log.parent.mkdir()
+        text = caddyfile(settings_of(ingress="traefik")).text
+        for old, new in (
+            ("unix//run/caddy/admin.sock", f"unix/{home}/admin.sock"),
+            ("/var/log/infisical-access", str(self.log.parent)),
+            ("127.0.0.1:2019", f"127.0.0.1:{free_port()}"),
+            ("http://:8080", f"http://:{self.port}"),
+            ("infisical-behind-caddy:8080", f"127.0.0.1:{self.upstream.port}"),
+        ):
+            assert old in text, old
+            text = text.replace(old, new)
+        config = home / "Caddyfile"
+        config.write_text(text)
+        environment = {"HOME": str(home), "PATH": os.environ["PATH"], "EDGE_SECRET": secret}
+        with (home / "stderr").open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [program, "run", "--config", config, "--adapter", "caddyfile"],
+                env={name: value for name, value in environment.items() if value},
+                stderr=stderr,
+            )
+        wait_until(lambda: port_open(self.port), "Caddy did not start")
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), 10)
+        connection.settimeout(30)
+        return connection
+
+    def ask(self, *headers: str, target: str = STATUS, host: str = NAME) -> int:
+        self.upstream.asked.clear()
+        [status] = send(self.connect, [target], *headers, host=host)
+        return status
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        self.upstream.close()
+
+
+@pytest.fixture(scope="module")
+def between(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Between]:
+    one = Between(tmp_path_factory.mktemp("between"), _SECRET)
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        (_FROM,),
+        (_FROM, "X-Infisical-Edge: "),
+        (_FROM, "X-Infisical-Edge: *"),
+        (_FROM, "X-Infisical-Edge: {env.EDGE_SECRET}"),
+        (_FROM, f"X-Infisical-Edge: {_SECRET.upper()}"),
+        (_FROM, f"{_SHOWN}, {_SECRET}"),
+        (_FROM, _SHOWN, _SHOWN),
+        (_FROM, f"X_Infisical_Edge: {_SECRET}"),
+        # Traefik always tells who calls.
+        (_SHOWN,),
+        (_SHOWN, "X-Forwarded-For: {env.EDGE_SECRET}"),
+    ],
+)
+def test_a_neighbour_of_traefiks_gets_nowhere(between: Between, headers: tuple[str, ...]) -> None:
+    for target in (STATUS, READ, "/", "/api/v1/admin/bootstrap"):
+        assert between.ask(*headers, target=target) == 403
+        assert between.upstream.asked == []
+
+
+def test_without_a_secret_of_its_own_it_lets_nobody_in(tmp_path: Path) -> None:
+    one = Between(tmp_path, "")
+    try:
+        for shown in ("", " ", "<nil>", "{env.EDGE_SECRET}"):
+            assert one.ask(_FROM, f"X-Infisical-Edge: {shown}") == 403
+        assert one.ask(_FROM) == 403
+    finally:
+        one.close()
+
+
+def test_traefik_gets_through_and_its_word_on_the_caller_alone_counts(between: Between) -> None:
+    forged = ("X-Real-IP: 203.0.113.9", "CF-Connecting-IP: 203.0.113.9", "X-Forwarded-Proto: http")
+    for chain in (_FROM, f"X-Forwarded-For: 203.0.113.9, 10.0.0.1, {_CALLER}"):
+        assert between.ask(_SHOWN, chain, *forged, "X-Forwarded-Host: elsewhere.example.com") == 200
+        [(_, got)] = between.upstream.asked
+        assert (got["x-forwarded-for"], got["x-real-ip"]) == (_CALLER, _CALLER)
+        assert (got["x-forwarded-proto"], got["x-forwarded-host"]) == ("https", NAME)
+        assert [name for name, value in got.items() if "203.0.113.9" in value] == []
+        assert [value for value in got.values() if _SECRET in value] == []
+    assert between.ask(_SHOWN, "X-Forwarded-For: 2001:db8::7") == 200
+    assert between.upstream.asked[0][1]["x-forwarded-for"] == "2001:db8::7"
+
+
+def test_the_rules_are_those_of_caddy_without_traefik(between: Between) -> None:
+    tried = spellings()[::4]
+    between.upstream.asked.clear()
+    statuses = send(between.connect, tried, _SHOWN, _FROM)
+    assert statuses.count(400) > len(tried) // 2
+    arrived = [target for target, _ in between.upstream.asked]
+    assert [each for each in arrived if leads_to(each, CLOSED)] == []
+    assert between.ask(_SHOWN, _FROM, target=CLOSED[0]) == 404
+    assert between.ask(_SHOWN, _FROM, "Authorization: Xearer x") == 401
+    assert between.ask(_SHOWN, _FROM, host=NAME.upper()) == 421
+
+
+def test_its_log_tells_who_called_traefik_and_believes_no_neighbour(between: Between) -> None:
+    before = len(between.log.read_text().splitlines()) if between.log.exists() else 0
+    machine = f"Authorization: {MACHINE['Authorization']}"
+    assert between.ask(_SHOWN, _FROM, machine, target=READ) == 200
+    assert between.ask(_SHOWN, _FROM) == 200
+    assert between.ask(_FROM, machine) == 403
+    wait_until(lambda: len(between.log.read_text().splitlines()) >= before + 3, "it has no lines")
+    assert _SECRET not in between.log.read_text()
+    done = subprocess.run(
+        script("access", str(between.log.parent), "0", "3", "", "", "", ""),
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    read, other, refused = parse(done.stdout.splitlines(), Known())
+    assert (read.who, read.address, read.environment) == ("00000000-fake", _CALLER, "production")
+    assert (other.who, other.address) == ("", _CALLER)
+    assert (refused.address, refused.status) == ("127.0.0.1", 403)

@@ -1,0 +1,63 @@
+"""Caddy between Dokploy's Traefik and Infisical: nobody on Traefik's network gets past it."""
+
+import pytest
+
+from infisical_iac.ingress.traefik import PORT, SECRET_HEADER
+from infisical_iac.settings import Settings
+from tests.host.connection import Host
+from tests.host.containers import Inspected
+
+
+def _addresses(container: Inspected) -> dict[str, str]:
+    networks = container["NetworkSettings"]["Networks"]
+    return {name: each["IPAddress"] for name, each in networks.items()}
+
+
+def _asked_by_a_neighbour(host: Host, settings: Settings, address: str, *headers: str) -> str:
+    """The first line of what a container on Traefik's network gets from an address, if any."""
+    options = [word for each in headers for word in ("--header", each)]
+    command = ["timeout", "15", "wget", "-q", "-S", "-T", "5", "-O", "/dev/null", *options]
+    command += [f"http://{address}:{PORT}/api/status"]
+    words = ["docker", "run", "--rm", "--network", settings.traefik_network, "--entrypoint", ""]
+    words += [settings.caddy_image, *command]
+    done = host.run(" ".join(["%s"] * len(words)), *words)
+    said = [line.strip() for line in f"{done.stdout}{done.stderr}".splitlines()]
+    return next((line for line in said if line.startswith("HTTP/")), "")
+
+
+def test_it_is_on_traefiks_network_and_infisical_is_not(
+    settings: Settings, inspected: dict[str, Inspected]
+) -> None:
+    assert set(_addresses(inspected["caddy"])) == {"infisical_edge", settings.traefik_network}
+    network = settings.traefik_network
+    assert [name for name, each in inspected.items() if network in _addresses(each)] == ["caddy"]
+
+
+def test_it_and_infisical_have_a_network_of_their_own(
+    host: Host, inspected: dict[str, Inspected]
+) -> None:
+    listed = "docker network inspect --format '{{ range .Containers }}{{ .Name }} {{ end }}' %s"
+    assert sorted(host.check_output(listed, "infisical_edge").split()) == sorted(
+        inspected[each]["Name"].removeprefix("/") for each in ("caddy", "infisical")
+    )
+
+
+def test_it_publishes_no_port(inspected: dict[str, Inspected]) -> None:
+    ports = inspected["caddy"]["NetworkSettings"]["Ports"]
+    assert [port for port, bindings in ports.items() if bindings] == []
+
+
+@pytest.mark.parametrize("shown", [(), (f"{SECRET_HEADER}: obviously-fake",)])
+def test_a_neighbour_gets_nowhere_by_it(
+    host: Host, settings: Settings, inspected: dict[str, Inspected], shown: tuple[str, ...]
+) -> None:
+    address = _addresses(inspected["caddy"])[settings.traefik_network]
+    forged = ("X-Forwarded-For: 203.0.113.9", *shown)
+    assert " 403" in _asked_by_a_neighbour(host, settings, address, *forged)
+
+
+def test_a_neighbour_does_not_reach_infisical_itself(
+    host: Host, settings: Settings, inspected: dict[str, Inspected]
+) -> None:
+    for address in _addresses(inspected["infisical"]).values():
+        assert _asked_by_a_neighbour(host, settings, address) == ""

@@ -1,0 +1,20 @@
+"""Caddy in the host's network, where it has the ports of the web to itself."""
+
+from tests.host.connection import Host
+from tests.host.containers import Inspected
+from tests.host.sockets import Socket
+
+
+def test_it_shares_the_network_of_the_host(inspected: dict[str, Inspected]) -> None:
+    assert list(inspected["caddy"]["NetworkSettings"]["Networks"]) == ["host"]
+
+
+def test_it_alone_holds_the_ports_of_the_web(listening: list[Socket]) -> None:
+    owners = {each.port: each.owners for each in listening if each.port in (80, 443)}
+    assert sorted(owners) == [80, 443]
+    assert all('"caddy"' in each for each in owners.values())
+
+
+def test_the_newest_http_is_offered(host: Host) -> None:
+    udp = host.check_output("ss --no-header --listening --udp --numeric --processes")
+    assert [line for line in udp.splitlines() if ":443 " in line and '"caddy"' in line]
