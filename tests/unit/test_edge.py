@@ -45,9 +45,11 @@ def test_caddy_believes_the_balancer_alone_whose_connection_it_is() -> None:
 def test_caddy_tells_the_balancer_in_clear_how_infisical_is_and_sends_all_else_to_https() -> None:
     text = caddyfile(settings_of(**_BALANCED)).text
     site = text.partition("\nhttp://secrets.example.com {")[2].partition("\n}")[0]
-    assert "path /api/status" in site
-    assert "reverse_proxy 127.0.0.1:8080" in site
+    assert "vars {http.request.orig_uri} /api/status" in site
+    assert "import infisical" in site
     assert "redir https://secrets.example.com{uri} 308" in site
+    shared = text.partition("\n(infisical) {")[2].partition("\n}")[0]
+    assert "reverse_proxy 127.0.0.1:8080 {" in shared
 
 
 def test_no_http3_is_offered_that_a_balancer_would_not_pass_on() -> None:
