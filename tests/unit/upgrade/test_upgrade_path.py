@@ -63,6 +63,12 @@ def test_the_way_in_of_a_compose_file_is_read(kind: str) -> None:
     assert way_in(compose) == (kind, 9000)
 
 
+def test_traefik_that_led_to_infisical_itself_is_another_way_in() -> None:
+    """So that going back to a release of that time asks nothing of a Caddy that is not there."""
+    compose = "services: {infisical: {labels: {traefik.enable: 'true'}, ports: ['127.0.0.1:1:2']}}"
+    assert way_in(compose) == ("traefik without Caddy", 1)
+
+
 def test_a_registry_with_a_port_and_a_digest_are_no_version() -> None:
     digest = "sha256:" + "a" * 64
     found = Images(f"registry.example:5000/infisical:v1.2.3@{digest}", f"postgres:17.1@{digest}")
