@@ -1,0 +1,71 @@
+"""Writes since a time are counted in a real PostgreSQL, in the columns of Infisical's tables."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infisical_iac.rendering import script_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .postgres import Postgres
+
+_SINCE = "2026-11-27T20:00:00Z"
+_BEFORE, _AFTER = "2026-11-27T19:59:00Z", "2026-11-27T20:01:00Z"
+_TABLES = (
+    *("secrets_v2", "secret_versions_v2", "secret_folders", "memberships"),
+    *("identity_ua_client_secrets", "identity_access_tokens", "audit_logs"),
+)
+
+
+_DATABASE = "writes"
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Postgres]:
+    """A database with tables as Infisical has them, each with a row of before."""
+    postgres.create_database(_DATABASE)
+    for table in _TABLES:
+        postgres.psql(
+            _DATABASE,
+            f'CREATE TABLE {table} (id int, "createdAt" timestamptz, "updatedAt" timestamptz); '
+            f"INSERT INTO {table} VALUES (1, '{_BEFORE}', '{_BEFORE}')",
+        )
+    yield postgres
+    postgres.psql("postgres", f"DROP DATABASE {_DATABASE}")
+
+
+def _count(postgres: Postgres) -> str:
+    text, uri = script_file("writes"), postgres.uri(_DATABASE)
+    command = f"{text}\nquestions {_SINCE} | psql -XAtq --set ON_ERROR_STOP=1 '{uri}' | total"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_nothing_is_counted_that_was_there_before(database: Postgres) -> None:
+    assert _count(database) == "0"
+
+
+@pytest.mark.parametrize(
+    ("statement", "writes"),
+    [
+        ("INSERT INTO secret_versions_v2 VALUES (2, '{after}', '{after}')", "1"),
+        ("UPDATE secret_folders SET \"updatedAt\" = '{after}'", "1"),
+        ("DELETE FROM secrets_v2", "1"),
+        ("INSERT INTO memberships VALUES (2, '{after}', '{after}')", "1"),
+        ("UPDATE memberships SET \"updatedAt\" = '{after}'", "0"),
+        ("UPDATE identity_ua_client_secrets SET \"updatedAt\" = '{after}'", "0"),
+        ("INSERT INTO identity_access_tokens VALUES (2, '{after}', '{after}')", "0"),
+        ("INSERT INTO audit_logs VALUES (2, '{after}', '{after}')", "0"),
+    ],
+)
+def test_what_people_write_is_counted_and_what_reading_writes_is_not(
+    database: Postgres, statement: str, writes: str
+) -> None:
+    database.psql(_DATABASE, statement.format(after=_AFTER))
+    assert _count(database) == writes
