@@ -43,7 +43,14 @@ def rows(
         single.last_apply(doings_of(logs)),
         drift,
     ]
+    unfinished: dict[str, str] = {}
+    for node in nodes.values():
+        unfinished |= node.condition.unfinished
     for name, node in nodes.items():
+        # What has closed a node's edge is under way on the lead.
+        closed = replace(node.condition, unfinished=unfinished)
+        found += [replace(each, text=f"{name}: {each.text}") for each in single.edge(closed)]
+        found += single.kept(node.condition)
         if trouble := single.firewall(node.condition):
             found.append(Row("Firewall", f"{name}: {trouble}", ok=False))
         if node.condition.holder:

@@ -11,7 +11,8 @@ from infisical_iac.operations.ingress import served
 def ingress(known: Preflight) -> None:
     """See that the edge is open and the certificate served.
 
-    The containers and their files are the stack's.
+    The containers and their files are the stack's, and so is the edge of the host that leads.
     """
-    edge.opened(name="Let everybody in")
+    if not known.leads:
+        edge.opened(name="Let everybody in")
     served(settings=known.settings, name="Serve a certificate for the site's address")

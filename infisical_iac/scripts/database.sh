@@ -55,6 +55,14 @@ sql() {
         --quiet --tuples-only --no-align --set ON_ERROR_STOP=1
 }
 
+# "given-up <database> <since> <writes> <images>" of each that was given up, or of the change $1.
+databases_given_up() {
+    found=$(echo "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), 'unknown unknown')
+        FROM pg_database WHERE datname LIKE 'infisical\_given\_up\_$(echo "${1-}" | tr TZ tz)%'
+        ORDER BY datname" | within="timeout 60" sql postgres)
+    test -z "$found" || echo "$found" | sed 's/^/given-up /; s/|/ /'
+}
+
 find_password() {
     said="there is no $keys/postgres_password"
     for which in "" .old .next; do

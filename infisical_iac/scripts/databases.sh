@@ -138,13 +138,7 @@ count_writes() {
 
 noted() { cat "$here/writes" 2>/dev/null || echo unknown unknown; }
 
-# "given-up <database> <since> <writes> <images>" of each, or of those of the change $1.
-given_up() {
-    found=$(echo "SELECT datname, coalesce(shobj_description(oid, 'pg_database'), 'unknown unknown')
-        FROM pg_database WHERE datname LIKE '${main}\_given\_up\_$(echo "${1-}" | tr TZ tz)%'
-        ORDER BY datname" | at_server)
-    test -z "$found" || echo "$found" | sed 's/^/given-up /; s/|/ /'
-}
+given_up() { databases_given_up "$@"; }
 
 # After a proven change: what was given up before goes, unless somebody has written to it, which only
 # people can decide on. Prints "removed <database>", or what is kept.

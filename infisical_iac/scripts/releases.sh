@@ -23,7 +23,11 @@ releases=/var/backups/infisical-iac/upgrades
 kept=infisical-iac/kept
 main=infisical_postgres
 # On the nodes of a cluster there may be what is left of a single host.
-! docker service inspect infisical_infisical >/dev/null 2>&1 || main=infisical_patroni
+if docker service inspect infisical_infisical >/dev/null 2>&1; then
+    main=infisical_patroni
+    # Without a database that answers, something else says so.
+    given_up() { (find_database && databases_given_up) 2>/dev/null || true; }
+fi
 
 id_of() { docker image inspect --format '{{ .Id }}' "$1" 2>/dev/null || true; }
 

@@ -8,6 +8,7 @@
 #   task <service> <image> <status> <health>          a container that runs here
 #   postgres <primary|standby>                        what the database here is
 #   replica <name> <state> <sync> <bytes>             who copies from it, and how far behind
+#   given-up <database> <since> <writes> <images>     as databases.sh has it, by the primary alone
 #   etcd <healthy|unhealthy>                          what the member here says of itself
 #   redis <master|slave>                              what the Redis here is
 #   sentinel <name>                                   which is the master, as the sentinel here sees it
@@ -38,7 +39,9 @@ if [ -n "$(container postgres)" ]; then
         SELECT 'postgres', CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END;
         SELECT 'replica', application_name, state, sync_state,
             coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0)::bigint
-        FROM pg_stat_replication WHERE NOT pg_is_in_recovery() AND application_name <> 'pg_basebackup'" ||
+        FROM pg_stat_replication WHERE NOT pg_is_in_recovery() AND application_name <> 'pg_basebackup';
+        SELECT 'given-up', datname, coalesce(shobj_description(oid, 'pg_database'), 'unknown unknown')
+        FROM pg_database WHERE NOT pg_is_in_recovery() AND datname LIKE 'infisical\_given\_up\_%'" ||
         echo "postgres silent"
 fi
 if [ -n "$(container etcd)" ]; then

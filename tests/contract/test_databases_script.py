@@ -199,6 +199,7 @@ def test_a_way_back_keeps_what_was_written_in_a_database_that_is_named(cluster: 
     )
     assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
     assert cluster.ok(*_BACK) == said
+    assert cluster.ok("releases", "given_up") == said
     cluster.ok("upgrade-cluster", "end")
     assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
 

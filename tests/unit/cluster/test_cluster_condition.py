@@ -12,6 +12,7 @@ from infisical_iac.condition import Row, drift
 from infisical_iac.facts.node_condition import NodeCondition
 from infisical_iac.images import with_digest
 from infisical_iac.settings import Settings
+from infisical_iac.upgrade.given_up import GivenUp
 from tests.unit.settings_of import settings_of
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -94,6 +95,21 @@ def test_an_overlay_in_clear_is_healthy_only_if_the_settings_accept_it(
     settings = settings_of(topology="swarm", ingress="none", overlay_encryption=chosen)
     row = _rows(_changed(nodes, "two", overlay=overlay), settings)["Overlay"]
     assert (row.text.startswith(text), row.ok) == (True, ok)
+
+
+def test_a_closed_edge_and_a_database_that_was_given_up_are_reported(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    given_up = (GivenUp("infisical_given_up_x", "2026-11-25T10:12:00Z", 3),)
+    one = replace(
+        nodes["one"].condition, unfinished={"restore": "20261125T101112Z data"}, given_up=given_up
+    )
+    two = replace(nodes["two"].condition, closed=0)
+    found = _rows(_changed(_changed(nodes, "one", condition=one), "two", condition=two), settings)
+    told = "two: answers 503 to everybody since 1970-01-01T00:00:00Z; a restore has not ended"
+    assert found["Edge"].text.startswith(told)
+    assert "are in the database infisical_given_up_x" in found["Given up"].text
+    assert (found["Edge"].ok, found["Given up"].ok) == (False, False)
 
 
 def test_backups_that_only_a_node_which_is_away_may_know_of_are_told_so(

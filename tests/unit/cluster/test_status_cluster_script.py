@@ -32,6 +32,7 @@ inspect*) echo "task infisical_postgres-1 staging/patroni:17 running healthy" ;;
 exec*psql*)
     echo "postgres primary"
     echo "replica postgres-2 streaming sync 0"
+    echo "given-up infisical_given_up_x 2026-11-25T10:12:00Z 3 image"
     ;;
 exec*etcdctl*) ;;
 exec*sentinel*) echo redis-1; echo 6379 ;;
@@ -69,6 +70,7 @@ def test_a_node_tells_all_that_its_condition_is_made_of(programs: Path) -> None:
     said = (found.postgres, found.etcd, found.redis, found.sentinel)
     assert said == ("primary", "healthy", "master", "redis-1")
     assert found.condition.disk_size_gb > 0
+    assert [each.name for each in found.condition.given_up] == ["infisical_given_up_x"]
 
 
 @pytest.mark.parametrize(
