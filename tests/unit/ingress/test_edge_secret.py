@@ -57,7 +57,7 @@ def test_a_rerun_makes_it_and_compose_reads_it(host: Host) -> None:
     assert (host.root / "keys" / OF_TRAEFIK).stat().st_mode & 0o777 == 0o600
     for more in (OF_TRAEFIK, ""):
         found = host.state(more)
-        assert not (found.missing or found.malformed or found.stale)
+        assert found.missing | found.malformed | found.stale == set()
     host.keys("make", _EMAIL, OF_TRAEFIK)
     assert host.env()["EDGE_SECRET"] == made
 
