@@ -5,6 +5,7 @@ export type Config<Names extends string = never> = Readonly<Record<Names, string
 export type ErrorCode =
   | "not_configured"
   | "refused"
+  | "refused_before"
   | "locked"
   | "forbidden"
   | "not_found"

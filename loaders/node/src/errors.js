@@ -9,6 +9,9 @@ export const MESSAGES = Object.freeze({
   refused:
     "{address} refused the client id and secret of {client_id}: they are wrong, used up or revoked; " +
     "get new ones with `infisical-iac credentials show`",
+  refused_before:
+    "{address} refused the client id and secret of {client_id} {ago} ago, so they are not tried " +
+    "again for {left}: get new ones with `infisical-iac credentials show`, or delete {file}",
   locked:
     "{address} has locked the login of {client_id} after too many wrong client secrets: " +
     "put the right one in place and wait five minutes",
@@ -43,6 +46,7 @@ export const EXIT_STATUS = Object.freeze({
   server: 75,
   rate_limited: 75,
   refused: 77,
+  refused_before: 77,
   locked: 77,
   forbidden: 77,
   hidden: 77,

@@ -53,8 +53,11 @@ export async function fallBack(error, { cache: { file, maxAge = DAY }, place, wa
   return found.secrets;
 }
 
-/** @param {number} seconds */
-function inWords(seconds) {
+/**
+ * Return a span of time as people say it.
+ * @param {number} seconds
+ */
+export function inWords(seconds) {
   if (seconds < 120) return `${Math.floor(seconds)} s`;
   return seconds < 7200 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
 }

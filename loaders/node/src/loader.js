@@ -8,6 +8,7 @@ import { notConfigured, say } from "./errors.js";
 import { fallBack, remember } from "./fallback.js";
 import { exists, findFiles, readPrivate } from "./files.js";
 import { insistOn, settled } from "./merge.js";
+import { Refusals } from "./refusals.js";
 import { namesIn, parsed } from "./schema.js";
 import { Session } from "./session.js";
 import { view } from "./view.js";
@@ -25,6 +26,7 @@ export class Loader {
   #local;
   #place;
   #session;
+  #refusals;
   /** @type {import("./fallback.js").Use | undefined} */
   #use;
   /** @type {Secrets} */
@@ -53,6 +55,7 @@ export class Loader {
       );
     this.#session = new Session(this.#place);
     const { cache } = options;
+    this.#refusals = new Refusals(this.#place, environ, cache?.file);
     this.#use = cache && { cache, place: this.#place, warn: this.#warn };
   }
 
@@ -101,6 +104,7 @@ export class Loader {
    * @throws {ConfigError}
    */
   async start() {
+    this.#refusals.check();
     try {
       this.#secrets = /** @type {Secrets} */ (await this.#fetch(false));
       if (this.#use) await remember(this.#secrets, this.#use);
@@ -134,6 +138,9 @@ export class Loader {
     });
     try {
       return await this.#session.secrets(conversation);
+    } catch (error) {
+      if (this.#session.isRefused) this.#refusals.add();
+      throw error;
     } finally {
       conversation.close();
     }

@@ -21,6 +21,8 @@ export class Session {
   /** @type {string | undefined} */
   #etag;
   #loggedIn = false;
+  /** Whether Infisical knows the credential no more, or never did. */
+  isRefused = false;
 
   /** @param {import("./bootstrap.js").Place} place */
   constructor(place) {
@@ -51,7 +53,9 @@ export class Session {
     const answer = await this.#ask(conversation, () =>
       this.#sdk.auth().universalAuth.login({ clientId, clientSecret }),
     );
-    this.#refuse(loginRefusal(answer), answer);
+    const refusal = loginRefusal(answer);
+    this.isRefused = refusal === "refused" && answer.status === 401;
+    this.#refuse(refusal, answer);
     this.#loggedIn = true;
   }
 

@@ -44,6 +44,8 @@ export const environFor = (address) => ({
   INFISICAL_DOMAIN: address,
   INFISICAL_PROJECT_ID: PROJECT,
   INFISICAL_SECRET_PATH: "/backend",
+  // Where a refused credential is noted, which concerns no other test.
+  TMPDIR: directory(),
 });
 
 /**

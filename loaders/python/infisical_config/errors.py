@@ -7,6 +7,7 @@ from typing import Final, Literal
 Code = Literal[
     "not_configured",
     "refused",
+    "refused_before",
     "locked",
     "forbidden",
     "not_found",
@@ -26,12 +27,15 @@ REFUSED: Final = 77
 TO_BE_PUT_RIGHT: Final = 78
 
 _LATER = {"unreachable", "deadline", "server", "rate_limited"}
-_REFUSALS = {"refused", "locked", "forbidden", "hidden"}
+_REFUSALS = {"refused", "refused_before", "locked", "forbidden", "hidden"}
 
 # All but `not_configured`, which has a sentence for each thing that is missing or malformed.
 TEXTS: Final[dict[Code, str]] = {
     "refused": "{address} refused the client id and secret of {client_id}: they are wrong, used up"
     " or revoked; get new ones with `infisical-iac credentials show`",
+    "refused_before": "{address} refused the client id and secret of {client_id} {ago} ago, so"
+    " they are not tried again for {left}: get new ones with `infisical-iac credentials show`, or"
+    " delete {file}",
     "locked": "{address} has locked the login of {client_id} after too many wrong client secrets:"
     " put the right one in place and wait five minutes",
     "forbidden": "{address} does not let this identity read {environment} {folder}: check its"

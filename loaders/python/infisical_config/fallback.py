@@ -44,15 +44,16 @@ def instead(
             " place's"
         )
         raise error from None
-    age = _words(cached.age)
+    age = words(cached.age)
     if cached.age > cache.max_age:
-        too_old = f"the cache {cache.file} is {age} old, older than {_words(cache.max_age)}"
+        too_old = f"the cache {cache.file} is {age} old, older than {words(cache.max_age)}"
         raise ConfigError(error.code, f"{error}; {too_old}")
     warn(f"{error}. STARTING WITH THE CACHE {cache.file}, which is {age} old")
     return cached.secrets
 
 
-def _words(seconds: float) -> str:
+def words(seconds: float) -> str:
+    """Return a span of time as people say it."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds // 60:.0f} min" if seconds < 7200 else f"{seconds // 3600:.0f} h"

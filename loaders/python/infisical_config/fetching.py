@@ -48,6 +48,11 @@ class Reader:
             raise session.transport.late()
         return result()
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server knows the credential no more, or never did."""
+        return self._session.is_refused
+
     def close(self) -> None:
         """Give the connection back."""
         self._session.sdk.api.session.close()
@@ -60,7 +65,7 @@ class _Session:
         self.sdk = InfisicalSDKClient(host=place.address, cache_ttl=None)
         self.transport = PatientAdapter(place, route)
         self._place = place
-        self._logged_in = False
+        self._logged_in = self.is_refused = False
         self._secrets: dict[str, str] = {}
         http = self.sdk.api.session
         http.trust_env = False  # nor may a .netrc replace the token
@@ -79,8 +84,13 @@ class _Session:
 
     def _login(self) -> None:
         place, login = self._place, self.sdk.auth.universal_auth.login
-        _asked(place, _login_failure, login, place.client_id, place.client_secret)
+        _asked(place, self._login_failure, login, place.client_id, place.client_secret)
         self._logged_in = True
+
+    def _login_failure(self, error: APIError) -> Code:
+        code = _login_failure(error)
+        self.is_refused = code == "refused" and error.status_code == 401
+        return code
 
     def _list(self) -> dict[str, str]:
         place = self._place

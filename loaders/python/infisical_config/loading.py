@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from . import fallback
 from .errors import TRY_AGAIN_LATER, ConfigError
+from .refusals import Refusals
 from .starting import Options, Start
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ def connect(place: Bootstrap) -> Reader:
 
 def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
     """What the server says, or the cache if the server can't be asked; raises ConfigError."""
+    Refusals(place, start.environ, start.cache).check()
     try:
-        secrets = reader.read(start.timeout)
+        secrets = read(reader, start, place)
     except ConfigError as error:
         if start.cache is None or error.exit_code != TRY_AGAIN_LATER:
             raise
@@ -56,3 +58,13 @@ def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
     if start.cache:
         fallback.keep(start.cache, place, secrets, start.warn)
     return secrets
+
+
+def read(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
+    """Return what the server says; a credential that it refuses is noted. Raises ConfigError."""
+    try:
+        return reader.read(start.timeout)
+    except ConfigError:
+        if reader.is_refused:
+            Refusals(place, start.environ, start.cache).add()
+        raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
 from . import fallback
 from .errors import ConfigError
-from .loading import connect, first
+from .loading import connect, first, read
 from .starting import Options, Start
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Watch(Generic[C]):
         self._reader.close()
 
     def _poll(self) -> None:
-        secrets = self._reader.read(self._start.timeout)
+        secrets = read(self._reader, self._start, self._place)
         if self._stopped.is_set():
             return
         if self._start.cache:  # also what has not changed is as new as this answer

@@ -34,7 +34,9 @@ def env_local(home: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def environment(**more: str) -> dict[str, str]:
     """The variables of a service's process."""
-    keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    keep = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
+    }
     return {**keep, "PYTHONPATH": str(_PACKAGE), **VARIABLES, **more}
 
 

@@ -1,0 +1,104 @@
+// @ts-check
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+
+import { loadFrom } from "../src/loader.js";
+import { ageOf, noteOf } from "../src/refusals.js";
+import { LOGIN, REFUSED, listOf, serve } from "./server.js";
+import { SECRET, directory, environFor, vectors } from "./tools.js";
+
+describe("the note that both languages read", () => {
+  for (const { name, file, now, want, ...place } of vectors.refusals)
+    test(name, () => assert.equal(ageOf(file, place, now), want));
+});
+
+test("what one start notes the next one heeds", () => {
+  const { file: _, now, want: __, ...place } = vectors.refusals[0];
+  assert.equal(ageOf(noteOf(place, now + 0.9), place, now + 30), 30);
+});
+
+/**
+ * Start as often as there are credentials, each time against the same server.
+ * @param {{ login: import("./server.js").Step[], secrets?: string[], cache?: string,
+ *     temporary?: string }} options
+ */
+async function starts({ login, secrets = [SECRET, SECRET], cache, temporary = directory() }) {
+  const server = await serve({ login, list: [listOf({ A: "1" })] });
+  const environ = { ...environFor(server.address), TMPDIR: temporary };
+  const results = [];
+  for (const secret of secrets)
+    results.push(
+      await loadFrom(
+        { ...environ, INFISICAL_CLIENT_SECRET: secret },
+        { directory: directory(), ...(cache ? { cache: { file: cache } } : {}) },
+      ).then(
+        () => "started",
+        (error) => error,
+      ),
+    );
+  await server.close();
+  return { results, temporary, logins: server.requests.login };
+}
+
+/** @param {string} temporary */
+const notes = (temporary) => join(temporary, `infisical-config-${process.geteuid?.()}`);
+
+test("a restart does not try a credential again that was refused", async () => {
+  const { results, logins, temporary } = await starts({ login: [REFUSED] });
+  assert.equal(logins, 1);
+  assert.deepEqual(
+    results.map((each) => [each.code, each.exitCode]),
+    [
+      ["refused", 77],
+      ["refused_before", 77],
+    ],
+  );
+  const [file] = readdirSync(notes(temporary)).map((name) => join(notes(temporary), name));
+  assert.match(
+    results[1].message,
+    /^http\S+ refused the client id and secret of id-example [0-3] s ago, so they are not tried again for \d+ (s|min): get new ones with `infisical-iac credentials show`, or delete /,
+  );
+  assert.ok(results[1].message.endsWith(String(file)));
+  assert.equal(statSync(String(file)).mode & 0o777, 0o600);
+  assert.ok(!readFileSync(String(file), "utf8").includes(SECRET));
+});
+
+test("a new credential is tried at once", async () => {
+  const { results, logins } = await starts({
+    login: [REFUSED, LOGIN],
+    secrets: [SECRET, "another-secret-example"],
+  });
+  assert.deepEqual([results[0].code, results[1], logins], ["refused", "started", 2]);
+});
+
+test("what may pass is tried again by a restart", async () => {
+  const locked = { status: 401, json: { message: "This auth method is temporarily locked" } };
+  const forbidden = { status: 403, json: { message: "banned" } };
+  for (const step of [locked, forbidden]) {
+    const { results, logins } = await starts({ login: [step, LOGIN] });
+    assert.deepEqual([results[1], logins], ["started", 2]);
+  }
+});
+
+test("the note is beside the cache, where there is one", async () => {
+  const made = directory();
+  const { logins } = await starts({ login: [REFUSED], cache: join(made, "cache") });
+  assert.deepEqual([readdirSync(made), logins], [["cache.refused"], 1]);
+});
+
+test("a directory that others may write to takes no note", async () => {
+  const temporary = directory();
+  mkdirSync(notes(temporary));
+  chmodSync(notes(temporary), 0o777);
+  const { results, logins } = await starts({ login: [REFUSED], temporary });
+  assert.deepEqual([results[1].code, logins, readdirSync(notes(temporary))], ["refused", 2, []]);
+});
+
+test("without a place for the note, a restart asks again", async () => {
+  const temporary = join(directory(), "file");
+  writeFileSync(temporary, "");
+  const { results, logins } = await starts({ login: [REFUSED], temporary });
+  assert.deepEqual([results[1].code, logins], ["refused", 2]);
+});

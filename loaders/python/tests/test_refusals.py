@@ -1,0 +1,130 @@
+"""A credential that was refused is not tried again by each restart."""
+
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_config import Cache, ConfigError, load, watch
+from infisical_config.bootstrap import Bootstrap
+from infisical_config.refusals import age_of, note
+from tests import service
+from tests.scripted import LOGIN, REFUSED, Script, ScriptedServer, listing
+from tests.vectors import VECTORS, cases
+
+LOCKED: Script = {"status": 401, "json": {"message": "... is temporarily locked, try later"}}
+FORBIDDEN: Script = {"status": 403, "json": {"message": "banned"}}
+ENDED: Script = {"status": 401, "json": {"message": "token expired"}}
+
+
+def _place(case: dict[str, Any]) -> Bootstrap:
+    return Bootstrap(
+        case["clientId"], case["clientSecret"], "production", case["address"], "project", "/"
+    )
+
+
+@cases("refusals")
+def test_the_note_that_both_languages_read(case: dict[str, Any]) -> None:
+    assert age_of(case["file"].encode(), _place(case), float(case["now"])) == case["want"]
+
+
+def test_what_one_start_notes_the_next_one_heeds() -> None:
+    case = VECTORS["refusals"][0]
+    text = note(_place(case), case["now"] + 0.9)
+    assert age_of(text.encode(), _place(case), case["now"] + 30) == 30
+
+
+def _code(home: Path, cache: Cache | None = None) -> str:
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home, cache=cache)
+    return failure.value.code
+
+
+def _notes() -> Path:
+    return Path(os.environ["TMPDIR"], f"infisical-config-{os.geteuid()}")
+
+
+def test_a_restart_does_not_try_a_refused_credential_again(
+    server: ScriptedServer, home: Path
+) -> None:
+    server.scripts["login"] = [REFUSED]
+    assert _code(home) == "refused"
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home)
+    assert server.count("login") == 1
+    (file,) = _notes().iterdir()
+    assert (failure.value.code, failure.value.exit_code) == ("refused_before", 77)
+    assert str(failure.value).startswith(
+        f"{server.address} refused the client id and secret of id-example "
+    )
+    assert str(failure.value).endswith(f", or delete {file}")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert service.CREDENTIAL["INFISICAL_CLIENT_SECRET"] not in file.read_text()
+
+
+def test_the_runner_says_so_in_one_line(server: ScriptedServer, home: Path) -> None:
+    server.scripts["login"] = [REFUSED]
+    runs = [service.run(home, "-m", "infisical_config", "--", "true") for _ in range(2)]
+    assert [each.returncode for each in runs] == [77, 77]
+    assert "not tried again for" in runs[1].stderr
+    assert (runs[1].stderr.count("\n"), server.count("login")) == (1, 1)
+
+
+def test_a_new_credential_is_tried_at_once(
+    server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.scripts["login"] = [REFUSED, LOGIN]
+    assert _code(home) == "refused"
+    monkeypatch.setenv("INFISICAL_CLIENT_SECRET", "another-secret-example")
+    assert load(directory=home)["A"] == "value-of-a"
+
+
+@pytest.mark.parametrize("step", [LOCKED, FORBIDDEN])
+def test_what_may_pass_is_tried_again_by_a_restart(
+    server: ScriptedServer, home: Path, step: Script
+) -> None:
+    server.scripts["login"] = [step, LOGIN]
+    assert _code(home) in ("locked", "refused")
+    assert load(directory=home)["A"] == "value-of-a"
+
+
+def test_the_note_is_beside_the_cache_where_there_is_one(
+    server: ScriptedServer, home: Path, tmp_path: Path
+) -> None:
+    server.scripts["login"] = [REFUSED]
+    cache = Cache(tmp_path / "cache")
+    assert [_code(home, cache) for _ in range(2)] == ["refused", "refused_before"]
+    assert sorted(os.listdir(tmp_path)) == ["cache.refused", "service"]
+
+
+def test_a_directory_that_others_may_write_to_takes_no_note(
+    server: ScriptedServer, home: Path
+) -> None:
+    server.scripts["login"] = [REFUSED]
+    _notes().mkdir()
+    _notes().chmod(0o777)
+    assert [_code(home) for _ in range(2)] == ["refused", "refused"]
+    assert list(_notes().iterdir()) == []
+
+
+def test_without_a_place_for_the_note_a_restart_asks_again(
+    server: ScriptedServer, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.scripts["login"] = [REFUSED]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "file"))
+    assert [_code(home) for _ in range(2)] == ["refused", "refused"]
+
+
+def test_a_watch_whose_next_login_is_refused_notes_it(server: ScriptedServer, home: Path) -> None:
+    server.scripts["login"] = [LOGIN, REFUSED]
+    server.scripts["list"] = [listing(A="value-of-a"), ENDED]
+    told = threading.Event()
+    watched = watch(every=0.01, on_error=lambda error: told.set(), directory=home)
+    assert told.wait(20)
+    watched.stop()
+    assert _code(home) == "refused_before"
+    assert server.count("login") == 2
