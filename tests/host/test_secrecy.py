@@ -6,7 +6,7 @@ from infisical_iac.operations.watch import DIRECTORY, LOG
 from tests.host.connection import Connection, Host
 from tests.host.containers import Inspected, Running
 from tests.host.secrecy import Secret, files_holding, lines_holding, open_files_holding
-from tests.host.stored import ROOT, confidential
+from tests.host.stored import EDGE_KEY, ROOT, confidential
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +72,12 @@ def test_no_process_has_a_secret_in_its_arguments(
 
 @pytest.mark.parametrize("part", ["Labels", "Cmd", "Entrypoint", "Healthcheck"])
 def test_no_container_of_the_host_shows_a_secret(
-    connection: Connection, hidden: list[Secret], part: str
+    connection: Connection, secrets: dict[str, Secret], hidden: list[Secret], part: str
 ) -> None:
+    shown = [secrets[name] for name in [f"keys: {EDGE_KEY}"] if name in secrets]
+    if part == "Labels" and shown:
+        # Traefik has it from there; who else may ask Docker is as good as root.
+        hidden = [each for each in hidden if each.reveal() != shown[0].reveal()]
     command = (
         "docker ps --all --quiet | "
         f"xargs --no-run-if-empty docker inspect --format '{{{{json .Config.{part}}}}}'"
