@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _SINCE = "2026-11-27T20:00:00Z"
 _BEFORE, _AFTER = "2026-11-27T19:59:00Z", "2026-11-27T20:01:00Z"
 _TABLES = (
-    *("secrets_v2", "secret_versions_v2", "secret_folders", "memberships"),
+    *("secrets_v2", "secret_versions_v2", "secret_folders", "folder_commits", "secret_snapshots"),
+    *("projects", "memberships", "users"),
     *("identity_ua_client_secrets", "identity_access_tokens", "audit_logs"),
 )
 
@@ -55,9 +56,13 @@ def test_nothing_is_counted_that_was_there_before(database: Postgres) -> None:
     ("statement", "writes"),
     [
         ("INSERT INTO secret_versions_v2 VALUES (2, '{after}', '{after}')", "1"),
-        ("UPDATE secret_folders SET \"updatedAt\" = '{after}'", "1"),
+        ("UPDATE projects SET \"updatedAt\" = '{after}'", "1"),
         ("DELETE FROM secrets_v2", "1"),
         ("INSERT INTO memberships VALUES (2, '{after}', '{after}')", "1"),
+        ("UPDATE secret_folders SET \"updatedAt\" = '{after}'", "0"),
+        ("INSERT INTO folder_commits VALUES (2, '{after}', '{after}')", "0"),
+        ("INSERT INTO secret_snapshots VALUES (2, '{after}', '{after}')", "0"),
+        ("UPDATE users SET \"updatedAt\" = '{after}'", "0"),
         ("UPDATE memberships SET \"updatedAt\" = '{after}'", "0"),
         ("UPDATE identity_ua_client_secrets SET \"updatedAt\" = '{after}'", "0"),
         ("INSERT INTO identity_access_tokens VALUES (2, '{after}', '{after}')", "0"),

@@ -109,6 +109,8 @@ def reset_stack(host: StagingHost) -> None:
     """Take the host back to where Docker is installed, the images are there, and nothing runs."""
     host.run(
         "cd /etc/infisical && docker compose --progress quiet down --volumes --timeout 2 "
-        "2>/dev/null; rm -rf /etc/infisical /var/lib/infisical-backup /var/backups/infisical",
+        "2>/dev/null; docker volume ls --quiet --filter name=^infisical_postgres_given_up_ | "
+        "xargs --no-run-if-empty docker volume rm; "
+        "rm -rf /etc/infisical /var/lib/infisical-backup /var/backups/infisical",
         check=False,
     )

@@ -156,6 +156,7 @@ def living(world: World) -> Iterator[World]:
     assert restoring.files(world.host)
     assert world.run("plan").returncode == 0
     sql(world.host, "DROP TABLE lived")
+    giving_up.forget(world.host)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,6 @@ def test_what_a_restored_snapshot_acknowledges_is_kept_when_it_is_undone(living:
     assert giving_up.named(undone.stdout) == giving_up.volumes(host) != set()
     assert giving_up.lost(host, acknowledged, undone.stdout) == set()
     assert acknowledged - giving_up.serving(host)
-    giving_up.forget(host)
 
 
 def test_a_deployed_host_becomes_the_one_in_the_kit(world: World) -> None:
