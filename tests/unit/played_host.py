@@ -144,7 +144,8 @@ class PlayedHost:
             command = command.replace(place, f"{self.directory}{place}")
         seen = f"{self._programs}/seen:" if moments else ""
         return subprocess.run(
-            ["sh", "-c", command],
+            # A shell can't catch a signal that it was started to ignore, as in the background.
+            ["env", "--default-signal=INT", "sh", "-c", command],
             env={
                 "PATH": f"{seen}{self._programs}:{os.environ['PATH']}",
                 "HOST": str(self.directory),
