@@ -2,16 +2,20 @@
 
 from pyinfra.context import host, state
 
+from infisical_iac.api.client import Client
 from infisical_iac.operations import journal, session
 from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.workspace import canary
+from infisical_iac.workspace import canary, isolation
 from infisical_iac.workspace.apply import apply
 from infisical_iac.workspace.canary import Canary, CanaryError
+from infisical_iac.workspace.change import Change
 
 
 @telling_operation
 def kept(*, admin_email: str, port: int) -> Commands:
     """Keep the canary as it must be, for upgrades, restores and drills to read.
+
+    Temporary projects and identities that an interrupted upgrade has left are taken away.
 
     Raises CanaryError for one that can't be read: no text is put over what may be decrypted with
     the right key.
@@ -21,7 +25,7 @@ def kept(*, admin_email: str, port: int) -> Commands:
         session.tell_unseen(lambda: journal.items(canary.due(Canary(), admin_email)))
         yield step(_keep, admin_email, port)
         return
-    due = canary.due(canary.look(session.deployer(port), admin_email), admin_email)
+    due = _due(session.deployer(port), admin_email)
     if not due:
         host.noop("the canary lives")
         return
@@ -31,7 +35,13 @@ def kept(*, admin_email: str, port: int) -> Commands:
 
 def _keep(admin_email: str, port: int) -> None:
     client = session.deployer(port)
-    for _ in apply(client, canary.due(canary.look(client, admin_email), admin_email)):
+    for _ in apply(client, _due(client, admin_email)):
         pass
+    isolation.sweep(client)
     if not canary.lives(client):
         raise CanaryError("the canary was made, and is not there: run again")
+
+
+def _due(client: Client, admin_email: str) -> list[Change]:
+    due = canary.due(canary.look(client, admin_email), admin_email)
+    return [*due, *isolation.leftovers(client)]

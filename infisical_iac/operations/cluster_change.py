@@ -200,4 +200,5 @@ class _OnCluster(Changeover):
             port=self.settings.http_port,
             same_data=same_data,
             opening=self.open_ if self._exchanged() else None,
+            other_version=True,
         )

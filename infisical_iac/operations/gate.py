@@ -12,13 +12,14 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
 from infisical_iac.errors import UserError
-from infisical_iac.operations import edge, session
+from infisical_iac.operations import edge, service_reach, session
 from infisical_iac.operations.remote import CommandFailed, run
+from infisical_iac.operations.service_reach import Reach
 from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade import reading
 from infisical_iac.upgrade.reading import Differences, Secrets, secret
-from infisical_iac.workspace import canary
+from infisical_iac.workspace import canary, isolation
 from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
 
 _PUBLIC_SECONDS = 10
@@ -45,12 +46,14 @@ class Before:
         public: whether the public address answered.
         canary: whether there was one.
         same_way: whether what leads to Infisical from outside stays, its ingress and its port.
+        reach: what a service's identity was shown; None where none could be asked.
     """
 
     secrets: Secrets
     public: bool
     canary: bool = False
     same_way: bool = True
+    reach: Reach | None = None
 
 
 def refuse(port: int) -> None:
@@ -75,7 +78,8 @@ def before(settings: Settings, project: str, port: int, *, same_way: bool = True
             return None
         client = session.deployer(port)
         secrets = _read(client, project).secrets
-        return Before(secrets, public(settings.site_url), canary.lives(client), same_way)
+        reach = service_reach.before(client, project, port)
+        return Before(secrets, public(settings.site_url), canary.lives(client), same_way, reach)
     except UserError:
         return None
 
@@ -88,6 +92,7 @@ def passed(
     port: int,
     same_data: bool,
     opening: Callable[[], None] | None = None,
+    other_version: bool = False,
 ) -> list[str]:
     """Do all of it again, and return what is to be said of it. Raises GateError or CanaryError.
 
@@ -99,6 +104,8 @@ def passed(
         then: what could be done before; nothing is asked of logins that did not work then.
         same_data: whether every secret of that time must be there.
         opening: opens the edge; None where it was not closed.
+        other_version: whether what runs now has to prove, too, that it keeps an identity to what
+            it was granted.
     """
     session.forget()
     client = _client(port, needed=then is not None, deployer=same_data)
@@ -106,7 +113,23 @@ def passed(
         told = ["The deployer could not log in before the change: no secret was read."]
     else:
         told = _inside(settings, client, project, then, same_data=same_data)
+        if other_version:
+            # Before a service is looked at: it is this that knows what to do then.
+            told.append(_proven(client, settings))
+        if same_data and then and then.reach:
+            told.append(service_reach.compare(client, project, port, then.reach, then.secrets))
+        elif same_data and other_version:
+            told.append(service_reach.NONE)
     return [*outside(settings, then, opening), *told]
+
+
+def _proven(client: Client, settings: Settings) -> str:
+    try:
+        return isolation.prove(client, settings.isolation)
+    except isolation.NotIsolated:
+        raise
+    except UserError as error:
+        raise GateError(f"it could not be seen whether services are isolated: {error}") from None
 
 
 def _inside(

@@ -86,6 +86,7 @@ class _OnHost(Changeover):
             port=port,
             same_data=same_data,
             opening=self.open_,
+            other_version=True,
         )
 
     def close(self) -> None:

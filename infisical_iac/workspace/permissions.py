@@ -16,16 +16,21 @@ def reading(account: ServiceAccount) -> list[dict[str, Any]]:
     Secrets that come through an import are shown if their source may be read, so the imported
     folders are named like the own one; no right to see imports as such is needed.
     """
+    return reading_of(account.environment, account.readable)
+
+
+def reading_of(environment: str, folders: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the permissions to read folders of an environment, and nothing else."""
     return [
         {
             "subject": "secrets",
             "action": ["describeSecret", "readValue"],
             "conditions": {
-                "environment": {"$eq": account.environment},
+                "environment": {"$eq": environment},
                 "secretPath": {"$eq": folder},
             },
         }
-        for folder in account.readable
+        for folder in folders
     ]
 
 

@@ -9,7 +9,17 @@ from tests.e2e import dying_script, giving_up, looking, upgrading
 from tests.e2e.backing import sql
 from tests.e2e.dying_script import KILLED
 from tests.e2e.running import infisical_iac
-from tests.e2e.upgrading import ADDS, BREAKS, FAILS, SLEEPS, STATE_FILE, WAS, Upgrading
+from tests.e2e.upgrading import (
+    ADDS,
+    BREAKS,
+    FAILS,
+    LOSES,
+    SLEEPS,
+    STATE_FILE,
+    WAS,
+    WIDENS,
+    Upgrading,
+)
 from tests.staging.host import StagingHost
 
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
@@ -51,6 +61,8 @@ def test_an_upgrade_that_is_killed_loses_nothing(world: Upgrading) -> None:
         (BREAKS, "the secrets can't be read"),
         (FAILS, "Boot up migration failed"),
         (SLEEPS, "infisical is running, health starting"),
+        (LOSES, "no privilege can be granted (404: Route POST:"),
+        (WIDENS, "v4 of the secrets API shows another folder in its folder's list"),
     ],
 )
 def test_a_version_that_does_not_work_gives_way_to_the_old_one(

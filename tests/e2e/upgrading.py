@@ -18,14 +18,16 @@ from tests.staging.host import StagingHost
 from tests.staging.shell import STATE, docker
 
 WAS = stack.STANDIN_VERSION
-# By the version, the command of its image: a migration of later.py, or what is no server at all.
+# By the version, the command of its image: arguments of later.py, or what is no server at all.
 LATER = {
     "v0.166.0": ["python3", "later.py", "adds"],
     "v0.166.1": ["python3", "later.py", "breaks"],
     "v0.166.2": ["python3", "later.py", "fails"],
     "v0.166.3": ["sh", "-c", "trap exit TERM; sleep infinity & wait"],
+    "v0.166.4": ["python3", "later.py", "adds", "lost"],
+    "v0.166.5": ["python3", "later.py", "adds", "unconditional"],
 }
-ADDS, BREAKS, FAILS, SLEEPS = LATER
+ADDS, BREAKS, FAILS, SLEEPS, LOSES, WIDENS = LATER
 NEWER = stack.POSTGRES
 STATE_FILE = "/var/lib/infisical-upgrade/state"
 

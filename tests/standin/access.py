@@ -72,8 +72,9 @@ class ProjectAccess:
     The real server does so too: all servers on one Redis know of a change at the same time.
     """
 
-    def __init__(self, redis: Redis, remember_seconds: float) -> None:
+    def __init__(self, redis: Redis, remember_seconds: float, privileges: str) -> None:
         self._redis = redis
+        self._privileges = privileges
         self._milliseconds = int(remember_seconds * 1000)
 
     def permissions(self, store: Store, actor: Actor, project_id: str) -> Permissions:
@@ -102,9 +103,15 @@ class ProjectAccess:
         rules = [
             r for role in membership["roles"] if is_live(role) for r in role_rules(role["role"])
         ]
+        if self._privileges == "lost":
+            return rules
         for privilege in store.find(
             "additional_privileges", projectId=project_id, actorId=actor.id
         ):
             if is_live(privilege):
-                rules += [Rule.of(permission) for permission in privilege["permissions"]]
+                rules += [self._rule(permission) for permission in privilege["permissions"]]
         return rules
+
+    def _rule(self, permission: Document) -> Rule:
+        heeded = self._privileges != "unconditional"
+        return Rule.of(permission if heeded else {**permission, "conditions": {}})

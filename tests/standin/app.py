@@ -41,7 +41,9 @@ def make_app(server: Server) -> Starlette:
 
         return answer
 
-    literal_first = sorted(ENDPOINTS, key=lambda endpoint: endpoint.path.count("{"))
+    lost = "additional-privilege" if server.config.privileges == "lost" else None
+    served = [each for each in ENDPOINTS if not lost or lost not in each.path]
+    literal_first = sorted(served, key=lambda endpoint: endpoint.path.count("{"))
     return Starlette(
         routes=[Route(e.path, endpoint_of(e), methods=[e.method]) for e in literal_first],
         middleware=[Middleware(RedisGate, settings=server.config.redis)],

@@ -61,6 +61,7 @@ class Config:
     port: int = 8080
     maintenance: bool = False
     permission_cache_seconds: float = 10.0
+    privileges: str = "enforced"
 
     def __repr__(self) -> str:
         return f"Config(host={self.host!r}, port={self.port})"
@@ -83,6 +84,7 @@ class Config:
             host=environment.get("HOST", cls.host),
             port=int(environment.get("PORT", cls.port)),
             maintenance=environment.get("MAINTENANCE_MODE", "").lower() == "true",
+            privileges=environment.get("STANDIN_PRIVILEGES", cls.privileges),
             permission_cache_seconds=float(
                 environment.get("STANDIN_PERMISSION_CACHE_SECONDS", cls.permission_cache_seconds)
             ),

@@ -11,13 +11,21 @@ if TYPE_CHECKING:
 
 
 class Lockouts:
-    """A counter and a lock per identity and client id; both end by themselves."""
+    """A counter and a lock per identity and client id; both end by themselves.
+
+    A further try does not renew a lock. Nothing is counted, and no lock heeded, where lock-outs are
+    off.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     def is_locked(self, identity_id: str) -> bool:
         return bool(self._keys(f"lockout:locked:{identity_id}:*"))
+
+    def refuses(self, auth: Document) -> bool:
+        """Whether not even the right client secret is taken now."""
+        return bool(auth["lockoutEnabled"]) and self.is_locked(auth["identityId"])
 
     def record_failure(self, auth: Document) -> None:
         """Count a wrong client secret; lock when the threshold is reached."""
@@ -32,7 +40,8 @@ class Lockouts:
             self._redis.delete(counter)
 
     def forget_failures(self, auth: Document) -> None:
-        self._redis.delete(f"lockout:failures:{auth['identityId']}:{auth['clientId']}")
+        for kind in ("failures", "locked"):
+            self._redis.delete(f"lockout:{kind}:{auth['identityId']}:{auth['clientId']}")
 
     def clear(self, identity_id: str) -> int:
         """Remove locks and counters; return how many of them there were."""

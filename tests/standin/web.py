@@ -31,7 +31,7 @@ class Server:
         self.cipher = cipher
         redis = patient_client(config.redis)
         self.instance = Instance(database, redis)
-        self.access = ProjectAccess(redis, config.permission_cache_seconds)
+        self.access = ProjectAccess(redis, config.permission_cache_seconds, config.privileges)
         self.lockouts = Lockouts(redis)
 
 

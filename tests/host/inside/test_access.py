@@ -5,12 +5,16 @@ from functools import partial
 
 import pytest
 
+from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import client_secrets
 from infisical_iac.settings import Settings
+from infisical_iac.workspace import canary
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.credentials import description
+from infisical_iac.workspace.isolation import GENERATIONS, Generation
+from infisical_iac.workspace.isolation import Place as At
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, reading
 from infisical_iac.workspace.state import AccountState, Actual
@@ -135,6 +139,81 @@ def test_it_sees_no_secret_of_any_other_folder(
 ) -> None:
     visible = _seen(login.client, project, places)
     assert {name for name in _names(visible) if name[:2] not in own} == set()
+
+
+@pytest.fixture(params=GENERATIONS, ids=[each.name for each in GENERATIONS])
+def generation(
+    request: pytest.FixtureRequest, login: Login, account: ServiceAccount, project: str
+) -> Generation:
+    """A generation of the secrets API; a later release may not have the older one any more."""
+    found: Generation = request.param
+    if not found.serves(login.client, At(project, account.environment, account.readable[0])):
+        pytest.skip(f"this release has no {found.name} of the secrets API")
+    return found
+
+
+def _first(secrets: set[Seen]) -> Seen:
+    if not secrets:
+        pytest.skip("no secret is stored there, which an identity could be refused")
+    return min(secrets, key=lambda each: (each.environment, each.folder, each.key))
+
+
+def _ways(login: Login, generation: Generation, project: str, secret: Seen) -> list[str]:
+    place = At(project, secret.environment, secret.folder)
+    return generation.ways(login.client, place, secret.key)
+
+
+def test_it_is_shown_a_secret_of_its_own_by_each_generation_of_the_api(
+    login: Login, generation: Generation, account: ServiceAccount, project: str, existing: set[Seen]
+) -> None:
+    mine = {
+        each
+        for each in existing
+        if each.environment == account.environment and each.folder in account.readable
+    }
+    assert len(_ways(login, generation, project, _first(mine))) == 3
+
+
+def test_it_is_refused_another_folder_by_each_generation_of_the_api(
+    login: Login,
+    generation: Generation,
+    account: ServiceAccount,
+    settings: Settings,
+    project: str,
+    existing: set[Seen],
+) -> None:
+    if settings.isolation == "viewer":
+        pytest.skip("with isolation = viewer each service may read the whole project")
+    others = {
+        each
+        for each in existing
+        if each.environment == account.environment and each.folder not in account.readable
+    }
+    assert _ways(login, generation, project, _first(others)) == []
+
+
+def test_it_is_refused_another_environment_by_each_generation_of_the_api(
+    login: Login,
+    generation: Generation,
+    account: ServiceAccount,
+    settings: Settings,
+    project: str,
+    existing: set[Seen],
+) -> None:
+    if settings.isolation == "viewer":
+        pytest.skip("with isolation = viewer each service may read the whole project")
+    others = {each for each in existing if each.environment != account.environment}
+    assert _ways(login, generation, project, _first(others)) == []
+
+
+def test_it_is_refused_another_project_by_each_generation_of_the_api(
+    login: Login, generation: Generation, deployer: Client
+) -> None:
+    other = contents.project(deployer, canary.SLUG)
+    if other is None:
+        pytest.skip(canary.NONE)
+    text = Seen(canary.ENVIRONMENT, canary.FOLDER, canary.SECRET, has_value=True)
+    assert _ways(login, generation, other["id"], text) == []
 
 
 @pytest.mark.parametrize("kind", ["memberships", "memberships/identities", "tags"])

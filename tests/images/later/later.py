@@ -1,7 +1,8 @@
-"""The stand-in as a later release of it would be, with one more migration: later.py <migration>."""
+"""The stand-in as a later release would be: later.py <migration> [<what becomes of privileges>]."""
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ def migrate(store: Store) -> None:
 
 
 if __name__ == "__main__":
+    os.environ["STANDIN_PRIVILEGES"] = [*sys.argv, "enforced"][2]
     server = import_module("standin.__main__")
     vars(server)["migrate"] = migrate
     sys.exit(server.main())

@@ -22,7 +22,7 @@ def login(call: Call) -> Document:
     auth = call.store.first("identity_universal_auths", clientId=fields["clientId"])
     if auth is None:
         raise unauthorized()
-    if call.server.lockouts.is_locked(auth["identityId"]):
+    if call.server.lockouts.refuses(auth):
         raise unauthorized(LOCKED)
     secret = _matching(call.store, auth, fields["clientSecret"])
     if secret is None:

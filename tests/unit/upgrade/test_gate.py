@@ -9,13 +9,15 @@ import httpx
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.operations import edge, gate, session
+from infisical_iac.errors import UserError
+from infisical_iac.operations import edge, gate, service_reach, session
 from infisical_iac.operations.gate import Before, GateError, Unusable, passed, usable
 from infisical_iac.operations.remote import CommandFailed
 from infisical_iac.settings import Settings, load
 from infisical_iac.upgrade.reading import Secret
-from infisical_iac.workspace import canary
+from infisical_iac.workspace import canary, isolation
 from infisical_iac.workspace.canary import CanaryError
+from infisical_iac.workspace.isolation import NotIsolated
 
 _PORT = 8080
 _CANARY = "canary"
@@ -101,6 +103,10 @@ class World:
         found = {"secretKey": canary.SECRET, "secretValue": self.canary}
         return httpx.Response(200, json={"secrets": [found]})
 
+    def files(self, command: str, *, doing: str) -> str:
+        """No service has credentials on the host."""
+        return ""
+
     def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
         """The host's curl, and its database."""
         if "releases.sh" in command:
@@ -122,6 +128,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(time, "sleep", made.waited.append)
     monkeypatch.setattr(gate, "run", made.run)
+    monkeypatch.setattr(service_reach, "run", made.files)
     return made
 
 
@@ -489,3 +496,65 @@ def test_a_public_address_is_nothing_of_the_data(world: World) -> None:
     then = _before(_PUBLIC)
     world.public = False
     assert _used(then) == ([], False)
+
+
+@pytest.fixture
+def proven(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The isolation that was asked for, one entry a time."""
+    asked: list[str] = []
+
+    def prove(client: Client, wanted: str) -> str:
+        asked.append(wanted)
+        return "proven"
+
+    monkeypatch.setattr(isolation, "prove", prove)
+    return asked
+
+
+@pytest.mark.parametrize("wanted", ["privilege", "viewer"])
+def test_another_version_must_prove_that_it_isolates_services(
+    proven: list[str], wanted: str
+) -> None:
+    settings = _settings(isolation=wanted)
+    then = _before(settings)
+    told = passed(settings, "chainalign", then, port=_PORT, same_data=True, other_version=True)
+    assert proven == [wanted]
+    assert told[1:] == ["proven", service_reach.NONE]
+    passed(settings, "chainalign", then, port=_PORT, same_data=False, other_version=True)
+    assert proven == [wanted, wanted], "older data are not served unproven either"
+
+
+def test_the_same_version_need_not_prove_it_again(proven: list[str]) -> None:
+    assert _passed() == ["Read as before: 1 secret and the canary."]
+    assert proven == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (NotIsolated("it does not"), "^it does not$"),
+        (
+            UserError("no project"),
+            "^it could not be seen whether services are isolated: no project",
+        ),
+    ],
+)
+def test_a_version_that_proves_nothing_is_given_up_before_the_edge_opens(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: UserError, reason: str
+) -> None:
+    def prove(client: Client, wanted: str) -> str:
+        raise error
+
+    monkeypatch.setattr(isolation, "prove", prove)
+    opened: list[str] = []
+    with pytest.raises(UserError, match=reason):
+        passed(
+            _settings(),
+            "chainalign",
+            _before(_settings()),
+            port=_PORT,
+            same_data=True,
+            opening=lambda: opened.append("open"),
+            other_version=True,
+        )
+    assert opened == []

@@ -1,0 +1,293 @@
+"""Prove that Infisical keeps a machine identity to what it was granted, and refuses the rest.
+
+In the edition without a license that rests on additional privileges, which a release may lose. A
+temporary identity in a temporary project is asked, so that nothing of anybody's is touched.
+"""
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from infisical_iac.api import identities, instance, login
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
+from infisical_iac.errors import UserError
+from infisical_iac.workspace import privileges
+from infisical_iac.workspace.apply import apply
+from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.model import Isolation
+from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, reading_of
+
+NAME = "infisical-iac-proof"
+
+_SLUG = re.compile(rf"{NAME}-[0-9a-f]{{8}}")
+_DESCRIPTION = (
+    "Shows infisical-iac that an identity reads what it was granted and nothing else. It is "
+    "deleted at once, or else by the next deploy."
+)
+_KEY, _TEXT = "PROOF", "public"
+_GRANTED, _OTHER = ("granted", "/granted"), "other"
+_TTL = 600
+# Nobody's rights there, nothing there, no member there.
+_REFUSALS = (403, 404)
+_CHOICES = {
+    "privilege": (
+        "each service would read nothing, or more than its folders. The choices: stay on the "
+        "release that runs (set infisical_version back); set isolation to viewer, with which every "
+        "service may read all environments of its project; or an edition of Infisical with a "
+        "license, for its folder grants"
+    ),
+    "viewer": "stay on the release that runs: set infisical_version back",
+}
+
+
+class NotIsolated(UserError):
+    """What runs does not keep an identity to what it was granted."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of an environment, by the project's id."""
+
+    project: str
+    environment: str
+    folder: str
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.folder}"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generation of the secrets API.
+
+    Attributes:
+        path: where secrets are listed; each is below it.
+        project, imports: what it calls the project's id, and the switch for imports.
+    """
+
+    name: str
+    path: str
+    project: str
+    imports: str
+
+    def query(self, place: Place) -> dict[str, str]:
+        """Return what is asked of a place."""
+        return {
+            self.project: place.project,
+            "environment": place.environment,
+            "secretPath": place.folder,
+            "expandSecretReferences": "false",
+            self.imports: "false",
+        }
+
+    def serves(self, client: Client, place: Place) -> bool:
+        """Return whether the server has it; `place` must be one that the client may read."""
+        return _answer(client, self.path, self.query(place))[0] != 404
+
+    def listed(
+        self, client: Client, place: Place, *, recursive: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return the secrets that a client is shown in a folder; none where it is refused."""
+        query = {**self.query(place), "recursive": str(recursive).lower()}
+        found: list[dict[str, Any]] = _answer(client, self.path, query)[1].get("secrets", [])
+        return found
+
+    def ways(self, client: Client, place: Place, key: str) -> list[str]:
+        """Return the ways in which a client is shown a secret; none where it is refused."""
+        root = Place(place.project, place.environment, "/")
+        found = self.listed(client, root, recursive=True)
+        named, _ = _answer(client, f"{self.path}/{key}", self.query(place))
+        answers = {
+            "in its folder's list": any(
+                each["secretKey"] == key for each in self.listed(client, place)
+            ),
+            "in the list of all folders": any(
+                (each["secretPath"], each["secretKey"]) == (place.folder, key) for each in found
+            ),
+            "by its name": named == 200,
+        }
+        return [way for way, is_shown in answers.items() if is_shown]
+
+
+GENERATIONS = (
+    Generation("v4", "/api/v4/secrets", "projectId", "includeImports"),
+    Generation("v3", "/api/v3/secrets/raw", "workspaceId", "include_imports"),
+)
+
+
+def _answer(client: Client, path: str, query: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    """Return status and body; raises ApiError for what is neither an answer nor a refusal."""
+    try:
+        return 200, client.get(path, params=query)
+    except ApiError as error:
+        if error.status in _REFUSALS:
+            return error.status, {}
+        raise
+
+
+def prove(client: Client, isolation: Isolation) -> str:
+    """Grant a temporary identity one folder, and see that it is held to it; say how that went.
+
+    Args:
+        client: with the deployer's token; what is made is its own, and is deleted again.
+        isolation: with `viewer` the role is granted, and another project must be refused.
+
+    Raises NotIsolated with the choices that there are, or another UserError where it can't be
+    seen.
+    """
+    sweep(client)
+    try:
+        return _prove(client, isolation)
+    finally:
+        # What stays is taken away by the next deploy; how the proof ended counts for more.
+        with suppress(UserError):
+            sweep(client)
+
+
+def _prove(client: Client, isolation: Isolation) -> str:
+    project = _project(client)
+    own = _stored(client, project, *_GRANTED)
+    if isolation == "privilege":
+        beyond = {
+            "another folder": _stored(client, project, own.environment, f"/{_OTHER}"),
+            "another environment": _stored(client, project, _OTHER, own.folder),
+        }
+    else:
+        beyond = {"another project": _stored(client, _project(client), *_GRANTED)}
+    identity = identities.create(client, _organization(client), NAME).id
+    role = "no-access" if isolation == "privilege" else "viewer"
+    client.post(
+        f"/api/v1/projects/{project}/memberships/identities/{identity}",
+        json={"roles": [{"role": role, "isTemporary": False}]},
+    )
+    if isolation == "privilege":
+        _grant(client, identity, own)
+    auth = attach_universal_auth(client, identity, _TTL, _TTL)
+    secret = create_client_secret(client, identity, NAME, ttl=_TTL)
+    reader = login.universal(client, auth.client_id, secret.value)
+    served = [each for each in GENERATIONS if each.serves(reader, own)]
+    if not served:
+        raise _lost(isolation, "no generation of the secrets API shows what was granted")
+    for generation in served:
+        _refuse_leak(reader, generation, own, beyond, isolation)
+    names = " and ".join(each.name for each in served)
+    return (
+        f"A temporary identity read what it was granted and was refused {' and '.join(beyond)}, "
+        f"by {names} of the secrets API."
+    )
+
+
+def _project(client: Client) -> str:
+    body = {
+        "projectName": NAME,
+        "projectDescription": _DESCRIPTION,
+        "slug": f"{NAME}-{secrets.token_hex(4)}",
+        "type": "secret-manager",
+        "shouldCreateDefaultEnvs": False,
+    }
+    return str(client.post("/api/v1/projects", json=body)["project"]["id"])
+
+
+def _stored(client: Client, project: str, environment: str, folder: str) -> Place:
+    """Store the public text in a folder, which may be the first of its environment."""
+    found = client.get(f"/api/v1/projects/{project}")["project"]["environments"]
+    if environment not in {each["slug"] for each in found}:
+        client.post(
+            f"/api/v1/projects/{project}/environments",
+            json={"name": environment, "slug": environment},
+        )
+    at = {"projectId": project, "environment": environment}
+    client.post("/api/v2/folders", json={**at, "name": folder.strip("/"), "path": "/"})
+    stored = {"mode": "upsert", "secrets": [{"secretKey": _KEY, "secretValue": _TEXT}]}
+    client.patch("/api/v4/secrets/batch", json={**at, "secretPath": folder, **stored})
+    return Place(project, environment, folder)
+
+
+def _grant(client: Client, identity: str, own: Place) -> None:
+    wanted = reading_of(own.environment, [own.folder])
+    holder = {"identityId": identity, "projectId": own.project}
+    grant = {"slug": PRIVILEGE, "type": {"isTemporary": False}, "permissions": wanted}
+    try:
+        client.post(privileges.OF_IDENTITIES, json={**holder, **grant})
+        kept = privileges.read(client, privileges.OF_IDENTITIES, holder)
+    except ApiError as error:
+        reason = f"no privilege can be granted ({error.status}: {error.message})"
+        raise _lost("privilege", reason) from None
+    if len(kept) != 1 or not are_equal(kept[0].permissions, wanted):
+        raise _lost("privilege", "a privilege is not kept as it was granted")
+
+
+def _refuse_leak(
+    reader: Client,
+    generation: Generation,
+    own: Place,
+    beyond: dict[str, Place],
+    isolation: Isolation,
+) -> None:
+    """Raise NotIsolated unless a reader is shown its own place and no other, and writes nothing."""
+    shown = generation.ways(reader, own, _KEY)
+    if len(shown) < 3:
+        how = f"only {' and '.join(shown)}" if shown else "in no way"
+        reason = f"{generation.name} of the secrets API shows what was granted {how}"
+        raise _lost(isolation, reason)
+    for what, place in beyond.items():
+        if shown := generation.ways(reader, place, _KEY):
+            reason = f"{generation.name} of the secrets API shows {what} {' and '.join(shown)}"
+            raise _lost(isolation, reason)
+    at = {generation.project: own.project, "environment": own.environment}
+    try:
+        reader.patch(
+            f"{generation.path}/{_KEY}",
+            json={**at, "secretPath": own.folder, "secretValue": "written"},
+        )
+    except ApiError as error:
+        if error.status not in _REFUSALS:
+            raise
+        return
+    raise _lost(isolation, f"{generation.name} of the secrets API lets a reader write")
+
+
+def _lost(isolation: Isolation, reason: str) -> NotIsolated:
+    return NotIsolated(f"this release does not isolate services: {reason}; {_CHOICES[isolation]}")
+
+
+def sweep(client: Client) -> None:
+    """Delete what proofs have left, such as one that was killed. Raises a UserError."""
+    # Names of identities may repeat, and one of a name is found at a time.
+    for _ in range(5):
+        due = list(leftovers(client))
+        if not due:
+            return
+        for _ in apply(client, due):
+            pass
+
+
+def leftovers(client: Client) -> Iterator[Change]:
+    """Yield what takes away the temporary projects and an identity of proofs that were killed.
+
+    Raises ApiError or Unreachable.
+    """
+    listed = client.get("/api/v1/projects", params={"type": "secret-manager"})["projects"]
+    for each in listed:
+        if each["name"] == NAME and _SLUG.fullmatch(each["slug"]):
+            call = Call("DELETE", ("/api/v1/projects", each["id"]))
+            yield Change("-", f"project {each['slug']}", "left by an interrupted run", (call,))
+    found = identities.find(client, _organization(client), NAME)
+    if found:
+        call = Call("DELETE", ("/api/v1/identities", found.id))
+        yield Change("-", f"identity {NAME}", "left by an interrupted run", (call,))
+
+
+def _organization(client: Client) -> str:
+    """Return the id of the organization that an identity or a person is in."""
+    try:
+        return identities.organization_id(client)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return instance.own_organizations(client)[0].id
