@@ -6,9 +6,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from redis import Redis
+
 from .world import make_identity, ok
 
 if TYPE_CHECKING:
+    from .services import RedisServer
     from .world import World
 
 LOCKED = "This identity auth method is temporarily locked, please try again later"
@@ -100,3 +103,37 @@ def test_an_identity_without_a_role_may_not_make_others(world: World) -> None:
     body = {"name": "x", "organizationId": world.org_id, "role": "admin"}
     answer = client.post("/api/v1/identities", json=body)
     assert (answer.status_code, answer.json()["error"]) == (403, "PermissionDenied")
+
+
+def test_without_lock_outs_any_number_of_wrong_secrets_keeps_nobody_out(world: World) -> None:
+    identity = world.member(lockoutEnabled=False)
+    wrong = replace(identity, client_secret="wrong")
+    for _ in range(8):
+        assert wrong.login(world.standin).json()["message"] == "Invalid credentials"
+    ok(identity.login(world.standin))
+
+
+def test_who_turns_lock_outs_off_ends_the_one_that_lasts(world: World) -> None:
+    identity = world.member()
+    wrong = replace(identity, client_secret="wrong")
+    for _ in range(4):
+        wrong.login(world.standin)
+    path = f"/api/v1/auth/universal-auth/identities/{identity.id}"
+    ok(world.admin.patch(path, json={"lockoutEnabled": False}))
+    assert wrong.login(world.standin).json()["message"] == "Invalid credentials"
+    ok(identity.login(world.standin))
+    ok(world.admin.patch(path, json={"lockoutEnabled": True}))
+    ok(identity.login(world.standin))
+
+
+def test_a_try_while_it_is_locked_out_does_not_lengthen_that(
+    world: World, redis_server: RedisServer
+) -> None:
+    identity = world.member(lockoutThreshold=1, lockoutDurationSeconds=30)
+    wrong = replace(identity, client_secret="wrong")
+    wrong.login(world.standin)
+    redis = Redis.from_url(redis_server.url_for(world.database))
+    (key,) = redis.scan_iter(f"lockout:locked:{identity.id}:*")
+    redis.expire(key, 10)
+    wrong.login(world.standin)
+    assert 0 < int(redis.ttl(key)) <= 10

@@ -64,8 +64,13 @@ class _Lead:
         self._note(f"roll out {site.settings.infisical_version}")
 
     def passed(
-        self, *_: object, opening: Callable[[], None] | None = None, **__: object
+        self,
+        *_: object,
+        other_version: bool,
+        opening: Callable[[], None] | None = None,
+        **__: object,
     ) -> list[str]:
+        assert other_version, "the new version has to prove that it isolates services"
         self._note("gate")
         if opening:
             opening()

@@ -56,7 +56,8 @@ class _Host:
     def run(self, command: str, *, doing: str) -> str:
         return self.note(command)
 
-    def passed(self, *_: object, opening: object, **__: object) -> list[str]:
+    def passed(self, *_: object, opening: object, other_version: bool, **__: object) -> list[str]:
+        assert other_version, "the new version has to prove that it isolates services"
         self.note("gate")
         assert callable(opening)
         opening()
