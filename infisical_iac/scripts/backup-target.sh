@@ -28,9 +28,13 @@ unset $login
 test ! -e "$root/$target.env" || take_variables "$root/$target.env" $login
 export $login
 RESTIC_REPOSITORY=$REPOSITORY
+# Every sign as a part of an address may have it. The shell itself prints: an argument of a program
+# is for everybody to read.
+escaped() { printf %s "$1" | od -An -v -tx1 | tr -d '\n' | tr ' ' %; }
 # restic before 0.17 takes no login of a rest-server from variables of its own.
 test -z "${RESTIC_REST_USERNAME-}" ||
-    RESTIC_REPOSITORY=$(echo "$REPOSITORY" | sed "s|://|://$RESTIC_REST_USERNAME:$RESTIC_REST_PASSWORD@|")
+    RESTIC_REPOSITORY="${REPOSITORY%%://*}://$(escaped "$RESTIC_REST_USERNAME"):$(escaped \
+        "$RESTIC_REST_PASSWORD")@${REPOSITORY#*://}"
 export RESTIC_REPOSITORY RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password
 export RESTIC_CACHE_DIR=/var/cache/infisical-backup
 answer=$(mktemp)

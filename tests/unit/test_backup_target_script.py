@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -89,6 +91,33 @@ def test_the_file_of_a_target_is_never_run(tmp_path: Path) -> None:
         "RESTIC_REPOSITORY=/mnt/box",
     ]
     assert "argument sftp.command=ssh -p 23" in told
+
+
+@pytest.mark.parametrize("password", ["fake|login", "fake&login", "fake@/:%login"])
+def test_the_login_of_a_rest_server_is_escaped_and_no_argument_of_a_program(
+    tmp_path: Path, password: str
+) -> None:
+    for name in ("sed", "od", "tr", "echo", "printf"):
+        shim = tmp_path / name
+        shim.write_text(
+            f'#!/bin/sh\nfor each; do echo "$each" >>{tmp_path}/arguments; done\n'
+            f'exec {shutil.which(name)} "$@"\n'
+        )
+        shim.chmod(0o755)
+    told = _told(
+        tmp_path,
+        f"RESTIC_REST_USERNAME=host\nRESTIC_REST_PASSWORD='{password}'\n",
+        "REPOSITORY=rest:https://backup.example.com/x\n",
+    )
+    (repository,) = (each for each in told if each.startswith("RESTIC_REPOSITORY="))
+    address = urlsplit(repository.partition("=rest:")[2])
+    assert (address.hostname, address.path, unquote(address.username or "")) == (
+        "backup.example.com",
+        "/x",
+        "host",
+    )
+    assert unquote(address.password or "") == password
+    assert password not in (tmp_path / "arguments").read_text()
 
 
 def test_no_script_runs_a_file_of_data() -> None:
