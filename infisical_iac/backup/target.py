@@ -98,7 +98,7 @@ class Target(BaseModel):
 
     @property
     def logs_in(self) -> bool:
-        """Whether it needs credentials that the operator brings."""
+        """Return whether it needs credentials that the operator brings."""
         return self.kind in ("s3", "rest")
 
     @property

@@ -55,7 +55,7 @@ def _of_ipv6(texts: list[str]) -> list[IPv6Network]:
 
 
 class Action(ActionBase):
-    """What fail2ban looks for in this file; bans are for the jail's other actions."""
+    """The class that fail2ban looks for in this file; bans are for the jail's other actions."""
 
     def __init__(self, jail: Any, name: str) -> None:
         super().__init__(jail, name)

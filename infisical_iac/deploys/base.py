@@ -77,7 +77,7 @@ def packages(known: Preflight) -> list[str]:
         names.append("apparmor")
     if known.settings.auditd == "on":
         names.append("auditd")
-    if known.settings.data_volume or known.settings.ingress == "caddy":
+    if known.settings.data_volume or known.settings.runs_caddy:
         names.append("e2fsprogs")
     return names
 

@@ -94,7 +94,7 @@ class Have:
 
 
 def look(common: Common, want: Wanted) -> Have:
-    """What is there of a server. Raises HetznerError for what has its name and another owner."""
+    """Return what is there of a server. Raises HetznerError for what others own by its name."""
     client = common.client
     with told("look at Hetzner Cloud"):
         have = Have(
@@ -154,7 +154,7 @@ def members(common: Common) -> list[str]:
 
 
 def is_of_cluster(server: BoundServer, deployment: str) -> bool:
-    """Whether a server is labelled as a node of the deployment's cluster."""
+    """Return whether a server is labelled as a node of the deployment's cluster."""
     return (server.labels or {}).get(CLUSTER) == deployment
 
 

@@ -113,7 +113,7 @@ def look(*, timeout: float) -> Replacement:
 
 
 def next_name(session: Session) -> str:
-    """What a server is called until it has the name of the one that it replaces."""
+    """Return the name of a server until it has that of the one that it replaces."""
     return f"{session.want.name}-next"
 
 

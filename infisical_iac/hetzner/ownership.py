@@ -47,7 +47,7 @@ _COLLECTION = re.compile(r"/[a-z_]+|/zones/[^/]+/rrsets")
 
 
 class Standing(Enum):
-    """Whose a resource is, seen from a deployment."""
+    """The owner of a resource, seen from a deployment."""
 
     OWN = "own"
     UNADOPTED = "unadopted"

@@ -34,7 +34,7 @@ class IngressSettings(BaseModel):
 
     @property
     def runs_caddy(self) -> bool:
-        """Whether all that reaches Infisical from outside comes by a Caddy of the stack."""
+        """Return whether all that reaches Infisical from outside comes by a Caddy of the stack."""
         return self.ingress != "none"
 
     @field_validator("acme_email")

@@ -152,7 +152,7 @@ class _OnCluster(Changeover):
         edge.open_all(self.site.cluster)
 
     def _exchanged(self) -> bool:
-        """Whether other data may have taken the place of those that were there."""
+        """Return whether other data may have taken the place of those that were there."""
         return bool(
             self.step("exchanged", doing="see whether the data have changed places").strip()
         )

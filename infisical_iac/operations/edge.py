@@ -28,7 +28,7 @@ exit 1"""
 
 
 def is_ours(settings: Settings) -> bool:
-    """Whether what people reach from outside is Caddy of this project, which can be closed."""
+    """Return whether outsiders reach a Caddy of this project, which can be closed."""
     return settings.runs_caddy
 
 
@@ -112,7 +112,7 @@ def open_() -> None:
 
 
 def answers_closed(url: str, attempts: int) -> bool:
-    """Whether the host reaches its closed edge by the public address: its name, TLS and Caddy."""
+    """Return whether the host reaches its closed edge by the public address, with name and TLS."""
     ask = _ASK.format(url=shlex.quote(url), text=shlex.quote(TEXT), attempts=attempts)
     try:
         run(ask, doing=f"reach {url}")

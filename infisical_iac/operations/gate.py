@@ -34,7 +34,7 @@ class GateError(UserError):
 
 
 class Unusable(UserError):
-    """What runs now can't use the data that it has."""
+    """The version that runs now can't use the data that it has."""
 
 
 @dataclass(frozen=True)

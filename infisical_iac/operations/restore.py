@@ -58,7 +58,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored, and what was so before.
+    """The snapshot that was restored, and the state before it.
 
     Attributes:
         before: who could get in; None where that could not be read.

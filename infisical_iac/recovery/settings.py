@@ -9,7 +9,7 @@ from infisical_iac.recovery.signing import FINGERPRINT
 
 
 class RecoverySettings(BaseModel):
-    """Whom kits are encrypted for unless the command says so, and which key signs them."""
+    """The recipients of kits, unless the command names others, and the key that signs them."""
 
     recovery_recipients: tuple[str, ...]
     recovery_fingerprint: str

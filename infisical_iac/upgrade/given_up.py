@@ -25,17 +25,17 @@ class GivenUp(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What `name` is of, for people."""
+        """Return the kind of thing that `name` is of, for people."""
         return "Docker volume" if self.name.startswith(_VOLUMES) else "database"
 
     @property
     def is_needed(self) -> bool:
-        """Whether they may hold what is nowhere else."""
+        """Return whether they may hold what is nowhere else."""
         return self.writes != 0
 
     @property
     def counted(self) -> str:
-        """How much was written, for a sentence."""
+        """Return how much was written, for a sentence."""
         since = f" since {self.since}" if self.since else ""
         if self.writes is None:
             return f"what was written{since}, which could not be counted,"

@@ -38,7 +38,7 @@ def secret(environment: str, listed: Mapping[str, Any]) -> Secret:
 
 @dataclass(frozen=True)
 class Differences:
-    """How secrets differ from what was read before.
+    """The differences between secrets and what was read before.
 
     Attributes:
         unreadable: those that the database has, and that are not read as they were.
@@ -52,7 +52,7 @@ class Differences:
 
     @property
     def is_damage(self) -> bool:
-        """Whether more are deleted than people delete meanwhile, so that a migration may have."""
+        """Return whether more are deleted than people delete meanwhile: a migration may have."""
         deleted = Counter(each.environment for each in self.deleted)
         emptied = any(number > 1 and number == self.of[name] for name, number in deleted.items())
         return emptied or deleted.total() > max(_MOST_DELETED, self.of.total() // 10)

@@ -103,7 +103,7 @@ def _steps(path: str) -> Iterator[str]:
 
 
 def leads_to(target: str, paths: tuple[str, ...]) -> bool:
-    """Whether a server may take a target for one of the paths, or for what is below it."""
+    """Return whether a server may take a target for one of the paths, or for what is below it."""
     return any(
         reading == path or reading.startswith(f"{path}/")
         for reading in readings(target)

@@ -95,7 +95,7 @@ def found_in(host: StagingHost, volume: str) -> set[str]:
 
 
 def lost(host: StagingHost, acknowledged: set[str], told: str) -> set[str]:
-    """What was acknowledged and is neither in service nor in a volume that was named."""
+    """Return what was acknowledged and is neither in service nor in a volume that was named."""
     kept = serving(host)
     for volume in named(told):
         kept |= found_in(host, volume)

@@ -297,7 +297,7 @@ def _row(done: Done, name: str) -> str:
 
 
 def _given_up(done: Done) -> tuple[int, str]:
-    """How many writes an error tells of, and the volume that they are in."""
+    """Return how many writes an error tells of, and the volume that they are in."""
     found = re.search(
         r"all data of \S+Z; (\d+) writes? since \S+Z (?:is|are) in .*?(\w+) \(", done.stderr
     )

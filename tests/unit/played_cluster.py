@@ -98,7 +98,7 @@ class PlayedNode(PlayedHost):
         return " ".join(each.name for each in (self.directory / "closed").iterdir())
 
     def databases_given_up(self) -> dict[str, str]:
-        """What is in each database that was given up, by its name."""
+        """Return what is in each database that was given up, by its name."""
         found = self.databases().items()
         return {name: text for name, text in found if name.startswith("infisical_given_up_")}
 

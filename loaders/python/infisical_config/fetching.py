@@ -50,7 +50,7 @@ class Reader:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the server knows the credential no more, or never did."""
+        """Return whether the server knows the credential no more, or never did."""
         return self._session.is_refused
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ _PAUSE: Final = 600
 
 
 class Refusals:
-    """Where a note is, and how a start heeds it.
+    """The note of a refused credential in a file, as a start heeds it.
 
     It is kept beside the cache, or in a directory of this user's among the temporary files.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Route:
-    """Where connections go through, and which authorities they trust.
+    """The proxies of connections, and the authorities that they trust.
 
     Of the environment, requests and urllib3 would read all this again for each connection, after
     `into=os.environ` has put secrets there.

@@ -7,10 +7,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from infisical_iac.deploys.base import packages
+from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.facts.machine import MachineState
 from tests.unit.accesslog.rotating import AccessLog
+from tests.unit.settings_of import settings_of
 
 _DAY, _MIB = 86400, 1024**2
 
@@ -172,3 +177,13 @@ def test_logs_of_other_programs_that_strangers_can_grow_are_rotated_by_size(
         assert [each.name for each in place.iterdir()] == ["fail2ban.log.1"]
     finally:
         subprocess.run(["rm", "-r", place], check=True)
+
+
+@pytest.mark.parametrize(("ingress", "due"), [("caddy", True), ("traefik", True), ("none", False)])
+def test_a_host_has_the_programs_that_make_the_logs_file_system_where_caddy_runs(
+    ingress: str, due: bool
+) -> None:
+    workspace: Any = None
+    machine = MachineState(os="debian", release="13")
+    known = Preflight(settings_of(ingress=ingress), workspace, machine, None, None)
+    assert ("e2fsprogs" in packages(known)) is due
