@@ -46,12 +46,21 @@ BASIC, BASIC_PATHS = rf"^{_PASSWORD}$", rf"^{_OF_PASSWORDS}$"
 # The same of a target, a blank and the header, for nginx, which combines no conditions.
 TARGET_AND_CREDENTIALS = rf"^(?:\S+\x20(?:{_TOKEN})?|{_OF_PASSWORDS}(?:\?\S*)?\x20{_PASSWORD})$"
 
-# What the access log keeps of a query. Written twice, or with an escape in its name, one could hide
-# from the log what is read.
+# What the access log keeps of a query, and how much of each. What is written twice, or with an
+# escape in its name, or what the log would keep a part of, could hide from the log what is read: a
+# server takes blanks from around a folder, and reads many slashes as one. And what stands behind a
+# second question mark, which a server takes for a value, would be logged as a place.
 PLACES = ("projectId", "workspaceId", "workspaceSlug", "environment", "secretPath")
+KEPT = {place: 600 if place == "secretPath" else 200 for place in PLACES}
+KEPT_CHARACTERS = r"\w.%/~\-"
 _NAME = r"[?&][^=&]*%(?:2d|3[0-9]|[46][1-9a-f]|[57][0-9a])"
+_ANY = "|".join(PLACES)
+_LONGER = "|".join(rf"[?&]{each}=[^&]{{{most}}}[^&]" for each, most in KEPT.items())
 REPEATED = "|".join(f"[?&]{each}=.*[?&]{each}=" for each in PLACES)
-HIDING = rf"(?i:{_NAME})|{REPEATED}"
+HIDING = (
+    rf"(?i:{_NAME})|{REPEATED}|\?.*\?(?:{_ANY})="
+    rf"|[?&](?:{_ANY})=[{KEPT_CHARACTERS}]*[^{KEPT_CHARACTERS}&]|{_LONGER}"
+)
 
 # Headers in which proxies tell servers something: where a request is from and by which name, of a
 # client's certificate, of another path. They are for proxies to set, so nobody else's get through.

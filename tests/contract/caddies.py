@@ -1,8 +1,12 @@
-"""Debian's Caddy with the Caddyfile as it is rendered, in front of a server that tells all."""
+"""Debian's Caddy with the Caddyfile as it is rendered, in front of a server that tells all.
+
+Hosts run a newer one, of the image: `CADDY=<its program>` has the tests start that.
+"""
 
 from __future__ import annotations
 
 import http.client
+import os
 import runpy
 import shutil
 import signal
@@ -55,7 +59,7 @@ class Caddy:
     """One Caddy in a process of its own; its files are in `home`."""
 
     def __init__(self, home: Path, upstream_port: int, **changes: Any) -> None:
-        program = shutil.which("caddy")
+        program = shutil.which(os.environ.get("CADDY", "caddy"))
         if program is None:
             raise MissingProgram("caddy was not found: install the Debian package caddy")
         self.home, self.port, self.http = home, free_port(), free_port()

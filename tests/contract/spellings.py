@@ -42,6 +42,8 @@ _ENDS = (
     *("", ";", ";x=1", "%3b", "%3B", "%253b", "#", "%23", "?", "%3f", "%00", "%0a", "%20", "&"),
     *("%2f", "%5c", "\\", ".", "%2e", ","),
 )
+# The rest of a path in braces, which a Caddy that expands what it looks at takes for nothing.
+_EXPANDED = ("/x{;/../..}", "/x{%00}", "/x{//}", "/{http.request.method}", "/x{/../..;/}/y")
 _UPS = ("..", "%2e%2e", ".%2E", "%252e%252e", "..;", "..;x", "..%00", "%c0%ae%c0%ae", "..%20")
 _SLASHES = ("/", "//", "%2f", "%252F", "\\", "%5c", "/./", "/;/", "/%2e/", "/x/../", "/x;/..;/")
 
@@ -54,6 +56,7 @@ def spellings() -> tuple[str, ...]:
 def _all() -> Iterator[str]:
     for path in (*CLOSED, *LIMITED):
         yield from _of(path)
+    yield from (f"{path}{rest}" for path in (*CLOSED, *LIMITED, "") for rest in _EXPANDED)
     for path, end, up, slash in product((CLOSED[0], LIMITED[0]), _ENDS, _UPS, _SLASHES[:7]):
         # The cleaned path is the open one; what comes before the end is not.
         yield f"{path}{end}{slash}{f'{up}{slash}' * path.count('/')}{OPEN[1:]}"

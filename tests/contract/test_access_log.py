@@ -214,13 +214,21 @@ def test_no_line_is_long_whatever_is_asked(tmp_path: Path, world: World) -> None
         "%65nvironment=production",
         "environmen%74=production",
         "x=1&secret%50ath=/",
+        "environment=+production",
+        "secretPath=%20+%2Fa",
+        f"secretPath={'/' * 600}a",
+        f"environment={'%20' * 67}production",
+        "x?secretPath=%2Fharmless",
+        "{&%65nvironment=production&}",
+        "environment=staging&{&environment=production&}",
     ],
 )
 def test_a_query_that_would_hide_from_the_log_what_is_read_is_refused(
     visitor: Visitor, query: str
 ) -> None:
     assert visitor.caddy.ask(f"{_NOTHING}?{query}").status == 400
-    harmless = "environment=production&secretPath=%2Fa%20b&metadata%5B0%5D=1&x=1&x=2"
+    folder = "%2Ffolder" * 66
+    harmless = f"environment=production&secretPath={folder}&metadata%5B0%5D=1&x=1&x=2&y=+{{z}}"
     assert visitor.caddy.ask(f"{_NOTHING}?{harmless}").status == 401
 
 

@@ -157,6 +157,9 @@ def test_a_token_arrives(way: Way, shown: str) -> None:
         (f"Authorization: Bearer {_TOKEN}\u00e9",),
         (f"Authorization: {_TOKEN}",),
         (f"Authorization: Basic x{_TOKEN}",),
+        # A Caddy that expands what it looks at takes these for no header, or for a good one.
+        ("Authorization: {aaaaaast.00000000-fake.0f.}",),
+        (f"Authorization: {{x}}Bearer {_TOKEN}",),
         (f"Authorization: Token {_TOKEN}",),
         ("Authorization: Bearer",),
         (_GOOD, _GOOD),

@@ -150,8 +150,11 @@ def test_the_secret_is_traefiks_and_caddys_and_stands_in_no_file_that_is_rendere
 def test_caddy_behind_traefik_has_the_rules_and_leaves_the_networks_to_it() -> None:
     for kind in ("caddy", "traefik"):
         text = caddyfile(settings_of(ingress=kind, **_ALLOWED)).text
-        assert f"not vars_regexp {{http.request.orig_uri}} {paths.TARGET}\n" in text
-        assert f"not vars_regexp {{http.request.header.Authorization}} {paths.CREDENTIALS}" in text
+        assert f'not expression `{{http.request.orig_uri}}.matches(r"{paths.TARGET}")`' in text
+        credentials = f'{{http.request.header.Authorization}}.matches(r"{paths.CREDENTIALS}")'
+        assert f"not expression `{credentials}`" in text
+        # Until 2.11.2 it expands what a caller sends: `{x}` is nothing to it.
+        assert "vars_regexp" not in text
         assert f"@closed path_regexp {paths.CLOSED}\n" in text
         assert ("remote_ip" in text) == (kind == "caddy")
         assert ("\nhttps://" in text) == (kind == "caddy")
