@@ -24,12 +24,16 @@ _PACKAGES = {
     "testssl.sh": "testssl",
     "caddy": "caddy",
     "nginx-light": "nginx",
-    "haproxy": "haproxy",
     "pebble": "pebble",
     "curl": "curl",
     "restic": "restic",
     "restic-rest-server": "restic-rest-server",
     "openssl": "openssl",
+    "haproxy": "haproxy",
+    "etcd-server": "etcd",
+    "etcd-client": "etcdctl",
+    "patroni": "patroni",
+    "python3-etcd": "/usr/lib/python3/dist-packages/etcd",
 }
 # Those of them that bring a service, which Debian would start now and at each boot, on ports that
 # this machine may need. The tests start the programs by themselves.
@@ -40,6 +44,8 @@ _SERVICES = {
     "caddy": "caddy",
     "nginx-light": "nginx",
     "haproxy": "haproxy",
+    "etcd-server": "etcd",
+    "patroni": "patroni",
 }
 # What Debian's packages ask whether they may start a service; 101 says no.
 _POLICY = Path("/usr/sbin/policy-rc.d")

@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from infisical_iac import condition as single
 from infisical_iac.auditing import doings_of
 from infisical_iac.cluster import last_run
 from infisical_iac.cluster.node_state import Member, Nodes
 from infisical_iac.cluster.settings import DATA_NODES
+from infisical_iac.cluster.transport import Level
 from infisical_iac.condition import Row, Running
 from infisical_iac.images import named
 from infisical_iac.settings import Settings
 
 # What a standby may be behind a primary that writes and still be said to follow.
 _BEHIND_BYTES = 16 * 1024**2
+# As certificates.sh has it.
+_RENEWED_BEFORE = timedelta(days=60)
 
 
 def rows(
@@ -34,6 +37,7 @@ def rows(
         _postgres(nodes),
         _etcd(nodes),
         _redis(nodes),
+        *_tls(nodes, now),
         *_overlay(nodes, settings),
         _fullest(nodes),
         _certificate(nodes, settings, now),
@@ -147,13 +151,31 @@ def _redis(nodes: Nodes) -> Row:
     return Row("Redis", text, ok)
 
 
+def _tls(nodes: Nodes, now: datetime) -> Iterator[Row]:
+    """PostgreSQL, Redis and etcd, and how long their certificates last."""
+    levels = [node.tls for node in nodes.values() if node.tls is not None]
+    ends = [node.leaf_ends for node in nodes.values() if node.leaf_ends is not None]
+    if not levels:
+        return
+    if min(levels) < Level.REQUIRED or not ends:
+        text = "PostgreSQL, Redis and etcd do not require it yet: `infisical-iac apply` does it"
+        yield Row("TLS", text, ok=False)
+        return
+    end = datetime.fromtimestamp(min(ends), UTC)
+    if end - now < _RENEWED_BEFORE:
+        text = f"a certificate within the cluster ends {end:%Y-%m-%d}: `infisical-iac apply` renews"
+        yield Row("TLS", f"{text} it", ok=False)
+        return
+    yield Row("TLS", f"PostgreSQL, Redis and etcd require it; certificates until {end:%Y-%m-%d}")
+
+
 def _overlay(nodes: Nodes, settings: Settings) -> Iterator[Row]:
     """The network between the hosts, if any node knows of it: what is in clear there."""
     known = {node.overlay for node in nodes.values()} - {""}
     if known == {"encrypted"}:
         yield Row("Overlay", "encrypted between the hosts")
     elif known:
-        text = "not encrypted: what the services say to each other between hosts is in clear"
+        text = "not encrypted: what HAProxy passes to Infisical on another host is in clear"
         yield Row("Overlay", text, ok=settings.overlay_encryption == "optional")
 
 

@@ -56,6 +56,10 @@ class NodeState:
         postgres: `primary`, `standby`, or `silent`; empty where none runs. Likewise `etcd`, which
             is `healthy` or not, `redis`, which is `master` or `slave`, and `sentinel`, which is the
             name of the master.
+        tls: the level of the service that is the least far on its way to TLS, None where the node
+            is no manager or there is no stack.
+        leaf_ends: when the first certificate within the cluster ends, in seconds since the epoch;
+            None where the node has none.
         overlay: `encrypted` or `plain`, as the network is made that requests take to Infisical;
             empty where the node knows of none.
     """
@@ -70,6 +74,8 @@ class NodeState:
     redis: str = ""
     sentinel: str = ""
     overlay: str = ""
+    tls: int | None = None
+    leaf_ends: int | None = None
 
 
 Nodes = Mapping[str, NodeState]

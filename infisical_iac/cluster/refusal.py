@@ -92,8 +92,8 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
     if not cluster.esp:
         yield (
             "setting 'overlay_encryption' is 'optional', and not every kernel can encrypt the "
-            "networks between the hosts: what the services say to each other is in clear there "
-            "(docs/swarm.md)"
+            "networks between the hosts: what HAProxy passes to Infisical on another host is in "
+            "clear (docs/swarm.md)"
         )
     if settings.firewall == "off":
         yield (

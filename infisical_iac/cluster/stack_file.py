@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
+from infisical_iac.cluster.settings import DATA_NODES
+from infisical_iac.cluster.transport import Level
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.ingress import paths
 from infisical_iac.rendered import mebibytes, redis_maxmemory_mb, shared
@@ -15,11 +17,18 @@ from infisical_iac.rendering import template
 from infisical_iac.settings import Settings
 
 # Of the secrets: purpose → the keys in /etc/infisical/keys that it holds, each as a line
-# `NAME=value` with the key's name in capitals.
+# `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.
+_CERTIFIED = ("etcd", "postgres", "redis", "sentinel")
 SECRETS = {
     "infisical_env": ("encryption_key", "auth_secret", "postgres_password", "redis_password"),
     "patroni_env": ("postgres_password", "replication_password", "patroni_password"),
     "redis_env": ("redis_password",),
+    "tls_ca": ("tls/ca.crt",),
+    **{
+        f"tls_{name}-{number}": (f"tls/{name}-{number}.pem",)
+        for name in _CERTIFIED
+        for number in range(1, DATA_NODES + 1)
+    },
 }
 # Chosen here, since Swarm's own choice may meet a private network of the hosts.
 NETWORKS = {
@@ -37,7 +46,7 @@ class StackInputs:
     there, `generation` how often that has begun anew; `nodes` is how many hosts there are; `ipvs`
     and `esp` tell whether every kernel has them, for addresses of services and for encrypted
     networks; `secrets` maps each purpose of SECRETS to the secret's name; `start` maps an image's
-    reference to its own entrypoint and command.
+    reference to its own entrypoint and command; `tls` is how far the services are to come.
     """
 
     numbers: tuple[int, ...]
@@ -48,6 +57,7 @@ class StackInputs:
     esp: bool
     secrets: Mapping[str, str]
     start: Mapping[str, tuple[str, ...]]
+    tls: Level = Level.REQUIRED
 
 
 def stack_file(settings: Settings, machine: MachineState, inputs: StackInputs) -> str:
@@ -61,7 +71,8 @@ def stack_file(settings: Settings, machine: MachineState, inputs: StackInputs) -
         existing=inputs.existing,
         generation=inputs.generation,
         start=inputs.start[settings.infisical_reference],
-        secrets=inputs.secrets,
+        tls=int(inputs.tls),
+        secrets=_secrets(inputs),
         configs={name.rpartition("_")[0]: name for name in configs(settings, inputs)},
         networks=NETWORKS,
         encrypted=inputs.esp,
@@ -79,6 +90,17 @@ def stack_file(settings: Settings, machine: MachineState, inputs: StackInputs) -
     )
 
 
+def _secrets(inputs: StackInputs) -> dict[str, str]:
+    """The secrets of the services that there are; before a cluster has begun, data nodes may
+    lack."""
+    numbers = {str(number) for number in inputs.numbers}
+    return {
+        purpose: name
+        for purpose, name in inputs.secrets.items()
+        if "-" not in purpose or purpose.rpartition("-")[2] in numbers
+    }
+
+
 def _balancer(settings: Settings) -> tuple[str, ...]:
     return (f"{settings.balancer_address}/32",) if settings.balancer_address else ()
 
@@ -87,6 +109,7 @@ def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
     """The configurations: name, which ends in the content's hash, → content."""
     values = {
         "numbers": inputs.numbers,
+        "tls": int(inputs.tls),
         # While one replica takes another's place there is one more.
         "replicas": settings.infisical_replicas + 1,
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),

@@ -7,6 +7,7 @@ from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.ingress import traefik
 from infisical_iac.operations import (
+    certificates,
     cluster_networks,
     cluster_stack,
     cluster_upgrade,
@@ -88,6 +89,7 @@ def prepare(known: Preflight, cluster: Cluster) -> None:
             more=keys.more_of(settings),
             name="Make keys and passwords on the lead",
         )
+        certificates.made(name="Make the certificates of the cluster's services")
     share.shared(cluster=cluster, name="Have the keys on all nodes")
     cluster_stack.images_there(
         images=settings.images, archives=settings.image_archives, name="Fetch the images"

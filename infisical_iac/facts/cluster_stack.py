@@ -22,7 +22,8 @@ _PREFIX = "infisical_"
 class Service:
     """A service of the stack: how many tasks of it run and should, and how its update went.
 
-    `hash` is that of its specification; `waiting` counts the tasks that no node takes.
+    `hash` is that of its specification; `waiting` counts the tasks that no node takes; `tls` is how
+    far it is on the way to TLS, a Level of cluster/transport.py.
     """
 
     running: int
@@ -30,6 +31,7 @@ class Service:
     update: str = "none"
     waiting: int = 0
     hash: str = ""
+    tls: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,16 @@ class ClusterStack(FactBase[ClusterStackState]):
         middle = output.index(_NEXT)
         lines = [line.split(" ") for line in output[middle + 1 :]]
         hashes = {row[1].removeprefix(_PREFIX): row[2] for row in lines if row[0] == "hash"}
+        levels = {row[1].removeprefix(_PREFIX): int(row[2]) for row in lines if row[0] == "tls"}
         services = {
-            name: Service(int(row[2]), int(row[3]), row[4], int(row[5]), hashes.get(name, ""))
+            name: Service(
+                int(row[2]),
+                int(row[3]),
+                row[4],
+                int(row[5]),
+                hashes.get(name, ""),
+                levels.get(name, 0),
+            )
             for row in lines
             if row[0] == "service"
             for name in [row[1].removeprefix(_PREFIX)]

@@ -21,6 +21,7 @@ class NodeCondition(FactBase[NodeState]):
         members: list[Member] = []
         tasks: dict[str, list[Running]] = {}
         copies: list[Copy] = []
+        numbers: dict[str, int] = {}
         said = {"postgres": "", "etcd": "", "redis": "", "sentinel": "", "overlay": ""}
         for line in output:
             match line.split():
@@ -30,6 +31,8 @@ class NodeCondition(FactBase[NodeState]):
                     tasks.setdefault(_role(service), []).append(Running(image, status, health))
                 case ["replica", name, state, sync, behind]:
                     copies.append(Copy(name, state, sync, int(behind)))
+                case ["tls" | "leaf" as what, number]:
+                    numbers[what] = int(number)
                 case ["postgres" | "etcd" | "redis" | "sentinel" | "overlay" as what, word]:
                     said[what] = word
         log = "\n".join(line.removeprefix("log ") for line in output if line.startswith("log "))
@@ -39,6 +42,8 @@ class NodeCondition(FactBase[NodeState]):
             members=tuple(members),
             tasks=tasks,
             copies=tuple(copies),
+            tls=numbers.get("tls"),
+            leaf_ends=numbers.get("leaf"),
             **said,
         )
 

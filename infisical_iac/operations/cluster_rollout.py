@@ -1,10 +1,12 @@
 """The roll-out of a cluster's stack by its lead, part by part, and back where one fails."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from infisical_iac.cluster import rollout, staged
+from infisical_iac.cluster import rollout, staged, transport
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.stack_file import SECRETS
+from infisical_iac.cluster.transport import Level
 from infisical_iac.errors import UserError
 from infisical_iac.facts.cluster_stack import (
     RECORD,
@@ -35,8 +37,22 @@ class RolloutError(UserError):
 
 
 def roll_out(site: Site) -> None:
-    """Bring the whole stack to what `site` says. Raises RolloutError."""
+    """Bring the whole stack to what `site` says. Raises RolloutError.
+
+    A cluster without TLS comes to it in several roll-outs, each of which is a whole one.
+    """
     reopened(site.cluster)
+    found = fresh(site)
+    comes_to_tls = transport.reached(found) < Level.REQUIRED
+    for level in transport.ahead(found):
+        # An etcd that begins anew does so by the addresses of the level.
+        if comes_to_tls and level > Level.OFFERED and not site.cluster.anew:
+            run(script("etcd", "secure"), doing="have etcd's members reach each other by TLS")
+        _roll_out(replace(site, tls=level))
+        site = replace(site, cluster=replace(site.cluster, anew=False))
+
+
+def _roll_out(site: Site) -> None:
     before, to_be = _prepared(site)
     old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
     check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
@@ -49,11 +65,13 @@ def roll_out(site: Site) -> None:
     if first:
         part(staged.part(to_be.text, first, before.nodes), first, timeout)
         run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
-    stages = staged.stages(before, to_be, first)
+    stages = staged.stages(before, to_be, first | transport.at_once(before, site.tls))
     well = run(script("cluster-stack", "data"), doing="see who keeps data")
     again = ("again", _AGAIN_SECONDS, *well.split())
     # First, for it decides whether what is acknowledged meanwhile is kept.
     seconds = patroni.merged(before.patroni, to_be.patroni())
+    if together := transport.at_once(before, site.tls) - first:
+        part(staged.part(to_be.text, together, before.nodes), together, timeout)
     for names in stages:
         asked = part(staged.part(to_be.text, names, before.nodes), names, timeout)
         _refuse_rollback(site, asked, old)

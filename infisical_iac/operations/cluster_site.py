@@ -9,6 +9,7 @@ from pyinfra.context import host
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, stack_file
+from infisical_iac.cluster.transport import Level
 from infisical_iac.facts.cluster_stack import ClusterStack, ClusterStackState
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.operations.telling import shared
@@ -17,11 +18,15 @@ from infisical_iac.settings import Settings
 
 @dataclass(frozen=True)
 class Site:
-    """What stack.yaml is rendered from, but for what the lead tells."""
+    """What stack.yaml is rendered from, but for what the lead tells.
+
+    `tls` is how far the services are to come with it.
+    """
 
     settings: Settings
     machine: MachineState
     cluster: Cluster
+    tls: Level = Level.REQUIRED
 
 
 def look(images: Sequence[str]) -> ClusterStackState:
@@ -51,6 +56,7 @@ def inputs(site: Site, found: ClusterStackState) -> StackInputs:
             purpose: found.secrets.get(purpose, f"{purpose}_{'0' * 12}") for purpose in SECRETS
         },
         start=start,
+        tls=site.tls,
     )
 
 

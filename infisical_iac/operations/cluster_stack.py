@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import yaml
 from pyinfra.context import host
 
-from infisical_iac.cluster import rollout, staged
+from infisical_iac.cluster import rollout, staged, transport
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.facts.cluster_stack import STACK_FILE, ClusterStackState
 from infisical_iac.facts.stack import Stack
@@ -49,6 +49,8 @@ def rolled_out(site: Site) -> Commands:
         return
     if site.cluster.anew:
         journal.item("~", "etcd", f"has lost its quorum → begins anew, empty; {_goes_on(site)}")
+    if found.manager and (ahead := transport.item(found)):
+        journal.items([ahead])
     _tell(file, found, to_be)
     yield step(cluster_rollout.roll_out, site)
 

@@ -39,7 +39,7 @@ remove() {
 settle() {
     for attempt in $(seq "$1"); do
         docker exec "$(container redis)" sh -c '. /run/secrets/env; for number in 1 2 3; do
-            REDISCLI_AUTH=$REDIS_PASSWORD timeout 5 redis-cli -h "redis-$number" role; done' \
+            REDISCLI_AUTH=$REDIS_PASSWORD timeout 5 redis-cli $CLI -h "redis-$number" role; done' \
             2>/dev/null | grep -qx master && return 0
         sleep 1
     done

@@ -25,8 +25,8 @@
 #   cluster-stack.sh restart <name>   restarts the PostgreSQL of a member of Patroni, if it says
 #                                     that a parameter waits for that
 #
-# <secrets> are, in one word, "<purpose>:<key>,<key>,… <purpose>:…"; a secret's name ends in the
-# hash of what it holds.
+# <secrets> are, in one word, "<purpose>:<key>,<key>,… <purpose>:<file>"; a secret's name ends in the
+# hash of what it holds. A file has its path in /etc/infisical, with a slash in it.
 . ./basics.sh
 . ./members.sh
 . ./patroni.sh
@@ -34,8 +34,16 @@
 # No secret and no config of somebody else's has such a name and the stack's label.
 hashed='_[0-9a-f]{12}$'
 
-# What a secret holds: variables for the containers' shells to read, which must mean nothing to them.
+# What a secret holds: variables for the containers' shells to read, which must mean nothing to them,
+# or a file as it is.
 text_of() {
+    case ${1#*:} in
+    */*)
+        test -s "$root/${1#*:}" || fail "$root/${1#*:} is missing"
+        cat "$root/${1#*:}"
+        return
+        ;;
+    esac
     for name in $(echo "${1#*:}" | tr , ' '); do
         test -s "$root/keys/$name" || fail "$root/keys/$name is missing"
         key=$(cat "$root/keys/$name")
@@ -77,6 +85,8 @@ state() {
     done
     conditions
     hashes
+    services | xargs --no-run-if-empty docker service inspect --format 'tls {{ .Spec.Name }} {{
+        with index .Spec.Labels "infisical.tls" }}{{ . }}{{ else }}0{{ end }}'
     docker secret ls --filter "label=$namespace" --format 'secret {{ .Name }}'
     docker config ls --filter "label=$namespace" --format 'config {{ .Name }}'
     docker network ls --quiet --filter "label=$namespace" |

@@ -30,7 +30,7 @@ clustered() { test -n "$swarm"; }
 # a password that was just made, and who is refused there is not sent on to the next.
 hosts() {
     first=$(timeout 20 docker exec "$database" sh -c 'for server; do
-        curl --noproxy '*' --silent --fail --output /dev/null --max-time 4 "http://$server:8008/primary" &&
+        curl --noproxy "*" --silent --fail --output /dev/null --max-time 4 "${REST:-http}://$server:8008/primary" &&
             echo "$server" && break
     done' sh $servers 2>/dev/null) || true
     echo $first $servers | tr ' ' ','

@@ -158,9 +158,9 @@ empty_redis() {
     redis=$(container redis)
     REDISCLI_AUTH=$(cat "$keys/redis_password") docker exec --env REDISCLI_AUTH "$redis" sh -c '
         for number in 1 2 3; do
-            master=$(redis-cli -h "sentinel-$number" -p 26379 --raw \
+            master=$(redis-cli $CLI -h "sentinel-$number" -p 26379 --raw \
                 sentinel get-master-addr-by-name infisical 2>/dev/null | head -n 1)
-            test -z "$master" || test OK != "$(redis-cli -h "$master" flushall)" || exit 0
+            test -z "$master" || test OK != "$(redis-cli $CLI -h "$master" flushall)" || exit 0
         done
         exit 1' || fail "Redis has no master that answers: \`infisical-iac apply\` brings it back"
 }

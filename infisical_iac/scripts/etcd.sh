@@ -8,6 +8,8 @@
 #   etcd.sh forget             removes what this node has of an earlier etcd
 #   etcd.sh member <number>    makes room for a new member in the place of that one; on a node whose
 #                              etcd is well
+#   etcd.sh secure             has the members reach each other by TLS, which all of them offer; on a node
+#                              whose etcd is well
 #   etcd.sh led <seconds>      waits until there is a primary
 . ./basics.sh
 . ./containers.sh
@@ -53,14 +55,34 @@ member() {
         test "$attempt" -lt 12 || fail "etcd has lost its quorum, so that no member can be \
 replaced: see docs/cluster-runbooks.md, 'A lost etcd quorum'"
     done
+    members=$(docker exec "$etcd" etcdctl member list)
     peer=http://etcd-$number:2380
-    docker exec "$etcd" etcdctl member list |
-        awk -F ', *' -v name="etcd-$number" -v peer="$peer" '$3 == name || $4 == peer { print $1 }' |
+    # Whoever knows one by this address knows all so, but where a run ended between two of them.
+    case $members in *https://etcd-*:2382*) peer=https://etcd-$number:2382 ;; esac
+    echo "$members" |
+        awk -F ', *' -v name="etcd-$number" -v peer="//etcd-$number:" '$3 == name || index($4, peer) { print $1 }' |
         while read -r old; do
             docker exec "$etcd" etcdctl member remove "$old" >/dev/null </dev/null
         done
     said=$(docker exec "$etcd" etcdctl member add "etcd-$number" --peer-urls="$peer" 2>&1) ||
         fail "etcd does not take etcd-$number: $(echo "$said" | tail -n 1)"
+}
+
+# One after the other, each while most of the members hear of it. Whoever goes on to have them listen to
+# TLS alone has to be sure of all.
+secure() {
+    etcd=$(container etcd)
+    for attempt in $(seq 12); do
+        members=$(docker exec "$etcd" etcdctl member list 2>/dev/null || true)
+        case $members in *http://*:2380*) ;; *https://*:2382*) return ;; esac
+        echo "$members" | sed -n 's|^\([0-9a-z]*\), .*http://\(etcd-[0-9]*\):2380.*|\1 \2|p' |
+            while read -r id name; do
+                docker exec "$etcd" etcdctl member update "$id" --peer-urls="https://$name:2382" \
+                    >/dev/null 2>&1 </dev/null || sleep 1
+            done
+    done
+    fail "etcd does not have all its members reach each other by TLS: see docs/cluster-runbooks.md, \
+'A lost etcd quorum', and run again"
 }
 
 led() {

@@ -7,6 +7,7 @@ keys/encryption_key [A-Za-z0-9+/=._-]{32}\n
 keys/auth_secret [A-Za-z0-9+/=._-]{16,}\n
 keys/kit_signing_key [0-9a-f]{64}\n
 keys/edge_secret [A-Za-z0-9._-]{16,}\n
+keys/cluster_ca_key [A-Za-z0-9+/=]{100,400}\n
 keys/swarm_unlock_key SWMKEY-1-[A-Za-z0-9+/=_-]+\n
 keys/(postgres|redis|restic|replication|patroni)_password [A-Za-z0-9._-]{16,}\n
 admin\.env (#[^\n]*\n)*INFISICAL_ADMIN_EMAIL=[^\n]+\n(#[^\n]*\n)*INFISICAL_ADMIN_PASSWORD=[^\n]+\n

@@ -26,7 +26,7 @@ master() {
     test -n "$id" || return 0
     timeout 12 docker exec "$id" sh -c '. /run/secrets/env
         export REDISCLI_AUTH=$REDIS_PASSWORD
-        sentinel() { redis-cli -p 26379 --raw sentinel "$@"; }
+        sentinel() { redis-cli $CLI -p 26379 --raw sentinel "$@"; }
         here() { sentinel get-master-addr-by-name infisical | grep -qx "redis-${NAME#sentinel-}"; }
         ! here || sentinel failover infisical
         for attempt in $(seq 20); do

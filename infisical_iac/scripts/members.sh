@@ -9,8 +9,8 @@
 data() {
     members=$(docker exec "$(container etcd)" etcdctl endpoint health --cluster 2>&1 |
         grep -c ' is healthy' || true)
-    copies=$(docker exec "$(container postgres)" curl --noproxy '*' --silent --max-time 5 \
-        http://127.0.0.1:8008/cluster 2>/dev/null | tr '{' '\n' |
+    copies=$(docker exec "$(container postgres)" sh -c 'curl --noproxy "*" --silent --max-time 5 \
+        "${REST:-http}://127.0.0.1:8008/cluster"' 2>/dev/null | tr '{' '\n' |
         grep -cE '"state": *"streaming"|"role": *"leader".*"state": *"running"' || true)
     echo "$members $copies"
 }

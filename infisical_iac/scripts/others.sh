@@ -14,6 +14,6 @@ echo "databases $(docker service ls --quiet --filter name=infisical_postgres- | 
 id=$(docker ps --quiet --filter 'name=^/?infisical_postgres-[123]\.' | head -n 1)
 test -z "$id" || {
     printf 'patroni '
-    docker exec "$id" curl --noproxy '*' --silent --max-time 5 http://127.0.0.1:8008/cluster
+    docker exec "$id" sh -c 'curl --noproxy "*" --silent --max-time 5 "${REST:-http}://127.0.0.1:8008/cluster"'
     echo
 }

@@ -6,8 +6,8 @@
 . ./containers.sh
 
 patroni() {
-    docker exec "$(container postgres)" curl --noproxy '*' --silent --fail --max-time 5 --write-out '\n' \
-        http://127.0.0.1:8008/config http://127.0.0.1:8008/cluster 2>/dev/null |
+    docker exec "$(container postgres)" sh -c 'at=${REST:-http}://127.0.0.1:8008
+        curl --noproxy "*" --silent --fail --max-time 5 --write-out "\n" "$at/config" "$at/cluster"' 2>/dev/null |
         sed -n 's/^{/patroni {/p' || true
 }
 
@@ -16,8 +16,8 @@ patroni() {
 # it answers.
 to_patroni() {
     docker exec "$(container postgres)" sh -c '. /run/secrets/env
-        echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --noproxy '*' --config - --silent --show-error --fail-with-body \
-            --max-time "$5" --request "$1" --data "$4" "http://$2:8008/$3"' \
+        echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --noproxy "*" --config - --silent --show-error --fail-with-body \
+            --max-time "$5" --request "$1" --data "$4" "${REST:-http}://$2:8008/$3"' \
         sh "$@" "${patience-150}"
 }
 

@@ -27,7 +27,7 @@ tell() {
         id=$(echo "$running" | grep -xF "$(container "$1")") || return 0
         said=$(echo "ACL SETUSER default $3" | docker exec --interactive "$id" sh -c '
             . /run/secrets/env
-            REDISCLI_AUTH=$REDIS_PASSWORD timeout 10 redis-cli -p "$1"' sh "$2" 2>&1) || true
+            REDISCLI_AUTH=$REDIS_PASSWORD timeout 10 redis-cli $CLI -p "$1"' sh "$2" 2>&1) || true
         test "$said" != OK || return 0
         sleep 1
     done

@@ -5,7 +5,8 @@ root=/etc/infisical
 is_state() {
     case $1 in
     */*/* | *.new | *.next | *.old) return 1 ;;
-    keys/* | credentials/*.env | backup/*.env | backup/ssh_key | backup/ssh_key.pub | stack/*) ;;
+    keys/* | credentials/*.env | backup/*.env | backup/ssh_key | backup/ssh_key.pub) ;;
+    stack/* | tls/*) ;;
     admin.env | deployer.env | workspace.json | recovery-kit.json | stack.yaml | stack.json) ;;
     *) return 1 ;;
     esac

@@ -12,6 +12,9 @@
 #   etcd <healthy|unhealthy>                          what the member here says of itself
 #   redis <master|slave>                              what the Redis here is
 #   sentinel <name>                                   which is the master, as the sentinel here sees it
+#   tls <level>                                       of the service that is the least far on its way to
+#                                                     TLS, as a manager sees it; 3 is all of it
+#   leaf <seconds>                                    when the first certificate ends, since the epoch
 #   overlay <encrypted|plain>                         the network that requests take to Infisical
 #   log <JSON>                                        a line of the audit log
 . ./status.sh
@@ -49,9 +52,17 @@ if [ -n "$(container etcd)" ]; then
 fi
 REDISCLI_AUTH=$(cat /etc/infisical/keys/redis_password 2>/dev/null)
 export REDISCLI_AUTH
-echo "redis $(in_container redis redis-cli role | head -n 1)"
-echo "sentinel $(in_container sentinel redis-cli -p 26379 sentinel get-master-addr-by-name infisical |
-    head -n 1)"
+echo "redis $(in_container redis sh -c 'redis-cli $CLI role' | head -n 1)"
+echo "sentinel $(in_container sentinel sh -c '
+    redis-cli $CLI -p 26379 sentinel get-master-addr-by-name infisical' | head -n 1)"
+docker service ls --quiet --filter label=com.docker.stack.namespace=infisical 2>/dev/null |
+    xargs --no-run-if-empty docker service inspect --format '{{ .Spec.Name }} tls {{
+        with index .Spec.Labels "infisical.tls" }}{{ . }}{{ else }}0{{ end }}' 2>/dev/null |
+    sed '/^infisical_caddy /d; s/.* tls/tls/' | sort | head -n 1
+for file in /etc/infisical/tls/*.pem; do
+    ends=$(openssl x509 -noout -enddate -in "$file" 2>/dev/null) &&
+        echo "leaf $(date --date "${ends#notAfter=}" +%s)"
+done | sort -k 2n | head -n 1
 docker network inspect --format '{{ json .Options }}' infisical-edge 2>/dev/null | sed '
     s/.*"encrypted".*/overlay encrypted/
     s/^{.*/overlay plain/'

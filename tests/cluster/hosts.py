@@ -155,8 +155,10 @@ class Cluster:
 
     def primary(self) -> int | None:
         """The number of the host whose Patroni says that it leads, asked where that is."""
-        url = "http://127.0.0.1:8008/primary"
-        ask = f"curl --silent --output /dev/null --max-time 4 --write-out '%{{http_code}}' {url}"
+        ask = (
+            "sh -c 'curl --silent --output /dev/null --max-time 4 --write-out %{http_code} "
+            "${REST:-http}://127.0.0.1:8008/primary'"
+        )
         answers = self._all(lambda number: self.inside(number, f"postgres-{number}", ask))
         leading = [number for number, answer in answers.items() if answer == "200"]
         return leading[0] if leading else None

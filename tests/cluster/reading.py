@@ -19,7 +19,7 @@ _STANDBYS = "SELECT state, sync_state FROM pg_stat_replication"
 _HEALTH = "etcdctl endpoint health --cluster 2>&1"
 _SENTINEL = (
     "sh -c '. /run/secrets/env; export REDISCLI_AUTH=$REDIS_PASSWORD; for of in replicas "
-    "sentinels; do redis-cli -p 26379 sentinel $of infisical; done'"
+    "sentinels; do redis-cli $CLI -p 26379 sentinel $of infisical; done'"
 )
 
 

@@ -52,8 +52,8 @@ _ASKED = {
         ),
     ),
     "redis": (
-        ("redis-{n}", 'REDISCLI_AUTH="$(cat)" redis-cli ping', "PONG"),
-        ("sentinel-{n}", 'REDISCLI_AUTH="$(cat)" redis-cli -p 26379 ping', "PONG"),
+        ("redis-{n}", 'REDISCLI_AUTH="$(cat)" redis-cli $CLI ping', "PONG"),
+        ("sentinel-{n}", 'REDISCLI_AUTH="$(cat)" redis-cli $CLI -p 26379 ping', "PONG"),
     ),
 }
 

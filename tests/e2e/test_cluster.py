@@ -33,7 +33,7 @@ docker service update --quiet --detach --config-rm $name \
 _RELAX = r"""
 docker exec $(docker ps --quiet --filter name=infisical_postgres) sh -c '. /run/secrets/env
     echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \
-        --request PATCH --data "{\"synchronous_mode\": false}" http://127.0.0.1:8008/config'
+        --request PATCH --data "{\"synchronous_mode\": false}" ${REST:-http}://127.0.0.1:8008/config'
 """
 # The first half of the runbook "Two of three lost", but for the copy.
 _FORGET_SWARM = """

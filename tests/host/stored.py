@@ -11,7 +11,9 @@ KEYS = (*STACK_KEYS, "restic_password", "kit_signing_key")
 # What only a host behind Dokploy's Traefik has, which its containers start with too.
 EDGE_KEY = "edge_secret"
 # What only the nodes of a cluster have.
-CLUSTER_KEYS = ("replication_password", "patroni_password", "swarm_unlock_key")
+CLUSTER_KEYS = (
+    *("replication_password", "patroni_password", "swarm_unlock_key", "cluster_ca_key"),
+)
 
 _READ = """
 cd %s || exit 1

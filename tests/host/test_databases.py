@@ -28,9 +28,9 @@ def _ask(host: Host, inspected: dict[str, Inspected], query: str) -> str:
 def _redis(connection: Connection, inspected: dict[str, Inspected], password: Secret) -> list[str]:
     """What Redis answers to a few questions of one who has the password."""
     asked = (
-        "IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; redis-cli PING; "
-        "redis-cli CONFIG GET appendonly; redis-cli CONFIG GET maxmemory-policy; "
-        "redis-cli INFO persistence"
+        "IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; cli() { redis-cli $CLI $*; }; "
+        "cli PING; cli CONFIG GET appendonly; cli CONFIG GET maxmemory-policy; "
+        "cli INFO persistence"
     )
     command = f"docker exec --interactive {_id(inspected, 'redis')} sh -c '{asked}'"
     return connection.quietly(command, f"{password.reveal()}\n").split()
@@ -113,7 +113,8 @@ def test_postgres_trusts_no_other_machine(host: Host, inspected: dict[str, Inspe
 def test_redis_refuses_a_client_without_the_password(
     host: Host, inspected: dict[str, Inspected]
 ) -> None:
-    answer = host.run(f"docker exec {_id(inspected, 'redis')} redis-cli PING").stdout
+    asked = "sh -c 'redis-cli $CLI PING'"
+    answer = host.run(f"docker exec {_id(inspected, 'redis')} {asked}").stdout
     assert answer.startswith("NOAUTH")
 
 

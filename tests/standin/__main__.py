@@ -34,7 +34,7 @@ def main() -> int:
     except MissingSettings as error:
         log.error("%s", error)
         return INVALID_ENVIRONMENT
-    database = Database(config.database_uri)
+    database = Database(config.database_uri, config.database_root_cert)
     try:
         with database.transaction() as store:
             wait_for_turn(store)

@@ -17,9 +17,15 @@ class MissingSettings(Exception):
 
 @dataclass(frozen=True)
 class RedisSettings:
-    """Where Redis is: at a URL, which wins, or where the sentinels say that the master is."""
+    """Where Redis is: at a URL, which wins, or where the sentinels say that the master is.
+
+    `ca` is the file of an authority that is believed besides those of the system, by a URL that
+    begins with `rediss:`. With sentinels nothing is under TLS: REDIS_SENTINEL_ENABLE_TLS changes
+    nothing in the real server either, whose client (ioredis 5.9.3) asks for more than that.
+    """
 
     url: str = ""
+    ca: str = ""
     sentinels: tuple[tuple[str, int], ...] = ()
     master: str = "mymaster"
     username: str = ""
@@ -32,7 +38,7 @@ class RedisSettings:
         """Read the variables; None if none says where Redis is, MissingSettings for a bad one."""
         url, hosts = (environment.get(name, "") for name in ("REDIS_URL", "REDIS_SENTINEL_HOSTS"))
         if url:
-            return cls(url)
+            return cls(url, environment.get("NODE_EXTRA_CA_CERTS", ""))
         if not hosts:
             return None
         pairs = [host.strip().rpartition(":") for host in hosts.split(",")]
@@ -56,6 +62,7 @@ class Config:
     redis: RedisSettings
     auth_secret: str
     encryption_key: str
+    database_root_cert: str = ""
     site_url: str = "http://localhost:8080"
     host: str = "0.0.0.0"
     port: int = 8080
@@ -80,6 +87,7 @@ class Config:
             redis=redis,
             auth_secret=environment["AUTH_SECRET"],
             encryption_key=environment["ENCRYPTION_KEY"],
+            database_root_cert=environment.get("DB_ROOT_CERT", ""),
             site_url=environment.get("SITE_URL", cls.site_url),
             host=environment.get("HOST", cls.host),
             port=int(environment.get("PORT", cls.port)),

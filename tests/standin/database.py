@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
+from tempfile import NamedTemporaryFile
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 from psycopg.rows import dict_row
@@ -22,8 +25,10 @@ CONNECT_TIMEOUT_SECONDS = 2
 class Database:
     """A small pool. Idle connections are tried before use, so a restart heals by itself."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, root_cert: str = "") -> None:
+        """`root_cert` is the certificate of its authority in base64, as in DB_ROOT_CERT."""
         self._uri = uri
+        self._options: dict[str, Any] = _verifying(uri, root_cert) if root_cert else {}
         self._idle: LifoQueue[psycopg.Connection[Document]] = LifoQueue()
         self._slots = BoundedSemaphore(MOST_CONNECTIONS)
 
@@ -57,4 +62,21 @@ class Database:
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            **self._options,
         )
+
+
+def _verifying(uri: str, root_cert: str) -> dict[str, str]:
+    """Return what the real server makes of an authority: names are checked as in Node.
+
+    With `sslmode=disable` in the URI that is nothing; `verify-ca` and `verify-full` are the same,
+    and so is none; any other one checks no certificate.
+    """
+    mode = parse_qs(urlsplit(uri).query).get("sslmode", ["verify-full"])[0]
+    if mode == "disable":
+        return {}
+    if mode not in ("verify-ca", "verify-full"):
+        return {"sslmode": "require", "sslrootcert": "/nonexistent"}
+    with NamedTemporaryFile(prefix="authority-", suffix=".crt", delete=False) as file:
+        file.write(base64.b64decode(root_cert))
+    return {"sslmode": "verify-full", "sslrootcert": file.name}

@@ -14,6 +14,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import ConstantBackoff, NoBackoff
+from redis.exceptions import ConnectionError, ReadOnlyError, TimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -35,7 +36,9 @@ def client(settings: RedisSettings, retry: Retry | None = None) -> redis.Redis:
     once = Retry(NoBackoff(), 0)
     options: dict[str, Any] = {**CONNECT, "retry": retry or once}
     if settings.url:
-        return redis.Redis.from_url(settings.url, **options)
+        # Whoever was the master until now is asked again, and HAProxy knows the new one by then.
+        again = {"retry_on_error": [ConnectionError, TimeoutError, ReadOnlyError]} if retry else {}
+        return redis.Redis.from_url(settings.url, **_verifying(settings), **again, **options)
     asked = {**_of_sentinels(settings), "retry": once}
     sentinel: Any = Sentinel(settings.sentinels, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
     master: redis.Redis = sentinel.master_for(settings.master, **_of_master(settings), **options)
@@ -47,13 +50,20 @@ def async_client(settings: RedisSettings) -> redis.asyncio.Redis:
     once = AsyncRetry(NoBackoff(), 0)
     options: dict[str, Any] = {**CONNECT, "retry": once}
     if settings.url:
-        return redis.asyncio.Redis.from_url(settings.url, **options)
+        return redis.asyncio.Redis.from_url(settings.url, **_verifying(settings), **options)
     asked = {**_of_sentinels(settings), "retry": once}
     sentinel: Any = AsyncSentinel(settings.sentinels, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
     master: redis.asyncio.Redis = sentinel.master_for(
         settings.master, **_of_master(settings), **options
     )
     return master
+
+
+def _verifying(settings: RedisSettings) -> dict[str, Any]:
+    if not settings.url.startswith("rediss:"):
+        return {}
+    own = {"ssl_ca_certs": settings.ca} if settings.ca else {}
+    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **own}
 
 
 def _of_master(settings: RedisSettings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ _PASSWORD = "fake-redis-password"
 # What a sentinel answers is in a file of its name; one without a file doesn't answer.
 _REDIS_CLI = """#!/bin/sh
 test "$REDISCLI_AUTH" = fake-redis-password || exit 1
+test "$1" = --tls && shift 3
 cat "$(dirname "$0")/$2" 2>/dev/null || { echo "Could not connect" >&2; exit 1; }
 """
 _REDIS_SERVER = """#!/bin/sh
@@ -24,6 +25,7 @@ class Node:
     """The directories of a container, and programs in the place of Redis's."""
 
     def __init__(self, root: Path):
+        self.tls = 3
         self.data, self.programs, self.secret = root / "data", root / "bin", root / "env"
         self.data.mkdir()
         self.programs.mkdir()
@@ -39,12 +41,18 @@ class Node:
 
     def start(self, script: str, name: str) -> str:
         """Start `name` by a script of the stack; the text of the file it is started with."""
-        text = template(script, numbers=(1, 2, 3), redis_maxmemory_mb=192)
+        text = template(script, numbers=(1, 2, 3), redis_maxmemory_mb=192, tls=self.tls)
         text = text.replace("/run/secrets/env", str(self.secret)).replace("/data", str(self.data))
+        text = text.replace("/run/secrets/tls.pem", "/dev/null")
+        text = text.replace("/tmp/tls.pem", str(self.programs / "tls.pem"))
         path = f"{self.programs}:{os.environ['PATH']}"
         command = ["sh", "-c", text]
         done = subprocess.run(
-            command, env={"PATH": path, "NAME": name}, capture_output=True, text=True, check=True
+            command,
+            env={"PATH": path, "NAME": name, "CLI": "--tls --cacert ca.crt"},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         file = Path(done.stdout.split()[0])
         assert _PASSWORD not in done.stdout + done.stderr
@@ -126,3 +134,31 @@ def test_the_first_sentinels_watch_the_first_redis(node: Node) -> None:
     text = node.start("sentinel.sh", "sentinel-1")
     assert "sentinel monitor infisical redis-1 6379 2" in text
     assert text.index("resolve-hostnames") < text.index("monitor") < text.index("auth-pass")
+
+
+@pytest.mark.parametrize(
+    ("tls", "redis", "sentinel"),
+    [
+        (1, {"tls-port 6380"}, {"port 26379"}),
+        (2, {"tls-port 6380"}, {"port 26379"}),
+        (
+            3,
+            {"port 0", "tls-port 6379", "tls-replication yes"},
+            {"port 0", "tls-port 26379", "tls-replication yes"},
+        ),
+    ],
+)
+def test_plain_ports_are_closed_at_the_last_level_alone(
+    node: Node, tls: int, redis: set[str], sentinel: set[str]
+) -> None:
+    node.tls = tls
+    about = re.compile(r"^((?:tls-)?port .*|tls-replication .*)$", re.MULTILINE)
+    assert set(about.findall(node.start("redis.sh", "redis-1"))) == redis
+    assert set(about.findall(node.start("sentinel.sh", "sentinel-1"))) == sentinel
+    assert (node.programs / "tls.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_proxy_may_ask_who_is_the_master_and_nothing_else(node: Node) -> None:
+    text = node.start("redis.sh", "redis-1")
+    users = [line for line in text.splitlines() if line.startswith("user ")]
+    assert users == ["user haproxy on nopass resetchannels -@all +role"]

@@ -49,7 +49,7 @@ def test_postgresql_loses_nothing_that_was_acknowledged() -> None:
     assert dcs["synchronous_mode"] is dcs["synchronous_mode_strict"] is True
     # What Patroni asks for, so that the leader gives up before another one takes over.
     assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"]
-    assert patroni["etcd3"]["hosts"] == ["etcd-1:2379", "etcd-2:2379", "etcd-3:2379"]
+    assert patroni["etcd3"]["hosts"] == ["etcd-1:2381", "etcd-2:2381", "etcd-3:2381"]
     assert "password" not in {
         key for each in patroni["postgresql"]["authentication"].values() for key in each
     }
@@ -59,8 +59,10 @@ def test_the_proxy_follows_the_primary_and_asks_infisical() -> None:
     settings = swarm_settings(infisical_replicas=5)
     found = configs(settings, stack_inputs(settings))
     text = next(text for name, text in found.items() if name.startswith("haproxy_cfg"))
-    assert [line for line in text.splitlines() if line.strip().startswith("server postgres")] == [
-        f"    server postgres-{number} postgres-{number}:5432 check" for number in (1, 2, 3)
+    assert [line for line in text.splitlines() if ":5432 " in line] == [
+        f"    server postgres-{number} postgres-{number}:5432 check check-ssl verify required "
+        f"ca-file /run/secrets/ca.crt verifyhost postgres-{number}"
+        for number in (1, 2, 3)
     ]
     assert "on-marked-down shutdown-sessions" in text
     assert "server-template infisical 6 tasks.infisical:8080 check" in text

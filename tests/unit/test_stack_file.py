@@ -113,6 +113,8 @@ def test_infisical_is_started_by_what_its_image_would_start() -> None:
     script = service["entrypoint"][2]
     assert 'exec "$$@"' in script
     assert "postgres://infisical:$$POSTGRES_PASSWORD@haproxy:5432/infisical" in script
+    assert "DB_CONNECTION_URI=$$DB_CONNECTION_URI?sslmode=verify-full" in script
+    assert "REDIS_URL=rediss://:$$REDIS_PASSWORD@haproxy:6379" in script
 
 
 def test_infisical_gets_what_it_gets_on_a_single_host() -> None:
@@ -120,7 +122,7 @@ def test_infisical_gets_what_it_gets_on_a_single_host() -> None:
     single = yaml.safe_load(compose_file(settings, TRIXIE))["services"]["infisical"]
     cluster = render()["services"]["infisical"]
     secret = {"ENCRYPTION_KEY", "AUTH_SECRET", "DB_CONNECTION_URI", "REDIS_URL"}
-    own = {"REDIS_SENTINEL_HOSTS", "REDIS_SENTINEL_MASTER_NAME"}
+    own = {"NODE_EXTRA_CA_CERTS"}
     assert single["environment"].keys() - cluster["environment"].keys() == secret
     assert cluster["environment"].keys() - single["environment"].keys() == own
     same = single["environment"].keys() - secret - {"TRUSTED_PROXY_CIDRS"}

@@ -8,7 +8,7 @@ from infisical_iac.settings import Settings
 from tests.host.cluster.looks import Node
 
 # Of etcd, PostgreSQL, Patroni, Redis and Sentinel: for the overlay networks alone.
-_INNER = (2379, 2380, 5432, 8008, 6379, 26379)
+_INNER = (2379, 2380, 2381, 2382, 5432, 8008, 6379, 6380, 26379)
 
 
 @pytest.mark.parametrize("network", ["consensus", "databases", "edge"])

@@ -41,7 +41,7 @@ def redis_login(secrets: dict[str, Secret]) -> str:
 
 
 def _redis(node: Node, service: str, login: str, command: str) -> list[str]:
-    asked = f"sh -c 'IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; redis-cli {command}'"
+    asked = f"sh -c 'IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; redis-cli $CLI {command}'"
     return node.inside(service, asked, login).split()
 
 

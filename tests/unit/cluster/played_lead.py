@@ -57,13 +57,15 @@ case "$1 $2" in
 "exec pgid")
     case "$3 $*" in
     sh*)
+        case $* in
+        */config\\"*) cat "$HOST/dynamic" "$HOST/patroni" && exit ;;
+        *8008/cluster\\"*) cat "$HOST/patroni" && exit ;;
+        esac
         inside=$(echo "$5" | sed "s,/run/secrets,$HOST,")
         shift 5
         exec sh -c "$inside" "$@"
         ;;
     printenv*) echo postgres-1 ;;
-    */config*) cat "$HOST/dynamic" "$HOST/patroni" ;;
-    *) cat "$HOST/patroni" ;;
     esac
     ;;
 "exec etcdid")
@@ -77,6 +79,10 @@ case "$1 $2" in
     "etcdctl member remove")
         echo "remove $6" >>"$HOST/changes"
         sed -i "/^$6,/d" "$HOST/members"
+        ;;
+    "etcdctl member update")
+        echo "update $6 $7" >>"$HOST/changes"
+        test -e "$HOST/no-quorum" || sed -i "/^$6,/s,http://[^ ]*:2380,${7#*=}," "$HOST/members"
         ;;
     "etcdctl member add")
         echo "add $6 $7" >>"$HOST/changes"

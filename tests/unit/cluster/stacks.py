@@ -20,8 +20,8 @@ SETTLED = ClusterStackState(
     manager=True,
     nodes=NODES,
     services={
-        "infisical": Service(3, 3, "completed", 0, "aa"),
-        "haproxy": Service(3, 3, "none", 0, "bb"),
+        "infisical": Service(3, 3, "completed", 0, "aa", 3),
+        "haproxy": Service(3, 3, "none", 0, "bb", 3),
     },
     made={
         "secret": frozenset({"infisical_env_0123456789ab"}),

@@ -85,8 +85,8 @@ def test_a_cluster_where_all_is_well(nodes: dict[str, NodeState], settings: Sett
     ("overlay", "chosen", "text", "ok"),
     [
         ("encrypted", "required", "encrypted between the hosts", True),
-        ("plain", "required", "not encrypted: what the services say", False),
-        ("plain", "optional", "not encrypted: what the services say", True),
+        ("plain", "required", "not encrypted: what HAProxy passes", False),
+        ("plain", "optional", "not encrypted: what HAProxy passes", True),
     ],
 )
 def test_an_overlay_in_clear_is_healthy_only_if_the_settings_accept_it(
@@ -110,6 +110,29 @@ def test_a_closed_edge_and_a_database_that_was_given_up_are_reported(
     assert found["Edge"].text.startswith(told)
     assert "are in the database infisical_given_up_x" in found["Given up"].text
     assert (found["Edge"].ok, found["Given up"].ok) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("tls", "ends", "text", "ok"),
+    [
+        (3, "2028-11-25", "PostgreSQL, Redis and etcd require it; certificates until 2028", True),
+        (3, "2027-01-23", "a certificate within the cluster ends 2027-01-23: `infisical", False),
+        (2, "2028-11-25", "PostgreSQL, Redis and etcd do not require it yet: `infis", False),
+        (0, None, "PostgreSQL, Redis and etcd do not require it yet: `infis", False),
+    ],
+)
+def test_tls_is_healthy_once_required_and_until_60_days_before_a_certificate_ends(
+    nodes: dict[str, NodeState],
+    settings: Settings,
+    tls: int,
+    ends: str | None,
+    text: str,
+    ok: bool,
+) -> None:
+    end = int(datetime.fromisoformat(f"{ends}T00:00:00Z").timestamp()) if ends else None
+    nodes = _changed(nodes, "two", tls=tls)
+    row = _rows(_changed(nodes, "three", leaf_ends=end), settings)["TLS"]
+    assert (row.text.startswith(text), row.ok) == (True, ok)
 
 
 def test_backups_that_only_a_node_which_is_away_may_know_of_are_told_so(

@@ -1,5 +1,7 @@
 """The etcd of a cluster: members that go, and that begin anew."""
 
+import pytest
+
 from tests.unit.cluster.played_lead import Lead
 
 
@@ -15,6 +17,45 @@ def test_a_replaced_node_gets_a_member_in_the_place_of_the_old_one(lead: Lead) -
         "remove bb2",
         "add etcd-2 --peer-urls=http://etcd-2:2380",
     ]
+
+
+def test_a_replaced_node_joins_members_that_reach_each_other_by_tls(lead: Lead) -> None:
+    lead.write(
+        "members",
+        "aa1, started, etcd-1, https://etcd-1:2382, http://etcd-1:2379, false\n"
+        "bb2, started, etcd-2, http://etcd-2:2380, http://etcd-2:2379, false\n",
+    )
+    done = lead.run("member", "2", of="etcd")
+    assert done.returncode == 0, done.stderr
+    assert lead.changes() == ["remove bb2", "add etcd-2 --peer-urls=https://etcd-2:2382"]
+
+
+def test_members_are_brought_to_reach_each_other_by_tls(lead: Lead) -> None:
+    lead.write(
+        "members",
+        "aa1, started, etcd-1, https://etcd-1:2382, http://etcd-1:2379, false\n"
+        "bb2, started, etcd-2, http://etcd-2:2380, http://etcd-2:2379, false\n"
+        "cc3, unstarted, , http://etcd-3:2380, , false\n",
+    )
+    for _ in range(2):
+        done = lead.run("secure", of="etcd")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert lead.changes() == [
+        "update bb2 --peer-urls=https://etcd-2:2382",
+        "update cc3 --peer-urls=https://etcd-3:2382",
+    ]
+
+
+@pytest.mark.parametrize(
+    "members", ["", "bb2, started, etcd-2, http://etcd-2:2380, http://etcd-2:2379, false\n"]
+)
+def test_an_etcd_that_does_not_know_all_by_tls_ends_the_run(lead: Lead, members: str) -> None:
+    """The plain addresses are given up next: a member known by one would be lost."""
+    lead.write("members", members)
+    lead.write("no-quorum", "")
+    done = lead.run("secure", of="etcd")
+    assert done.returncode == 1
+    assert "etcd does not have all its members reach each other by TLS" in done.stderr
 
 
 def test_services_are_ended_that_are_there_and_no_others(lead: Lead) -> None:

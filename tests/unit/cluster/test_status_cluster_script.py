@@ -28,6 +28,12 @@ case "$*" in
     ;;
 "ps --quiet"*"com.docker.stack.namespace=infisical") echo id ;;
 inspect*) echo "task infisical_postgres-1 staging/patroni:17 running healthy" ;;
+"service ls"*) echo id ;;
+"service inspect"*)
+    echo "infisical_etcd-1 tls 2"
+    echo "infisical_infisical tls 3"
+    echo "infisical_caddy tls 0"
+    ;;
 "network inspect"*) cat "$(dirname "$0")/network" ;;
 exec*psql*)
     echo "postgres primary"
@@ -69,6 +75,7 @@ def test_a_node_tells_all_that_its_condition_is_made_of(programs: Path) -> None:
     assert [(copy.name, copy.sync) for copy in found.copies] == [("postgres-2", "sync")]
     said = (found.postgres, found.etcd, found.redis, found.sentinel)
     assert said == ("primary", "healthy", "master", "redis-1")
+    assert (found.tls, found.leaf_ends) == (2, None)
     assert found.condition.disk_size_gb > 0
     assert [each.name for each in found.condition.given_up] == ["infisical_given_up_x"]
 

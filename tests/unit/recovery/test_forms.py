@@ -54,6 +54,7 @@ _S3 = Target(name="bucket", repository="s3:https://s3.example.com/bucket")
 _CREDENTIAL = Credential("production", "1-2", "3-4", "fake+/=._~-")
 _LEGIT = {
     **FILES,
+    "keys/cluster_ca_key": f"{'obviously+fake/' * 12}==\n",
     "keys/swarm_unlock_key": "SWMKEY-1-obviously+fake/\n",
     "keys/postgres_password": f"{_KEY}\n",
     "admin.env": (

@@ -1,0 +1,202 @@
+# The certificates by which the services of a cluster know each other, and the authority of this
+# deployment that signs them. Nothing secret is printed.
+#
+#   certificates.sh check   "<missing|stale|ends> <file> <seconds>" of each that `make` makes again;
+#                           the last word is when it ends, since the epoch, or 0
+#   certificates.sh make    makes these
+#
+# In /etc/infisical are keys/cluster_ca_key, the authority's key in base64, tls/ca.crt, its
+# certificate, and tls/<service>.pem, a service's certificate with its key.
+. ./basics.sh
+key=$root/keys/cluster_ca_key
+here=$root/tls
+ca=$here/ca.crt
+services="etcd postgres redis sentinel"
+numbers="1 2 3"
+# A certificate is made again so long before its end; the authority's has the same key then, so that
+# what it has signed stays good.
+soon=5184000
+soon_ca=157680000
+
+# By which names a service is reached. HAProxy passes on what is under TLS without opening it.
+names() {
+    echo "DNS:$1-$2"
+    case $1 in
+    postgres | redis) echo "DNS:haproxy" ;;
+    esac
+    echo "DNS:localhost"
+    echo "IP:127.0.0.1"
+}
+
+# Who is taken by etcd for a member of it or for its client: nobody else logs in with a certificate.
+usage() {
+    case $1 in
+    etcd | postgres) echo "serverAuth, clientAuth" ;;
+    *) echo "serverAuth" ;;
+    esac
+}
+
+# What openssl says of a certificate and its key, and what it has to.
+said() {
+    usage "$1" | sed 's/serverAuth/TLS Web Server Authentication/; s/clientAuth/TLS Web Client Authentication/'
+    names "$1" "$2" | sed 's/^IP:/IP Address:/' | paste -sd , | sed 's/,/, /g'
+    openssl pkey -pubout -in "$3" 2>/dev/null
+}
+
+says() {
+    openssl x509 -noout -ext extendedKeyUsage,subjectAltName -pubkey -in "$1" 2>/dev/null |
+        sed -n '/^[^X ]/p; s/^    \(.*[^ ]\) *$/\1/p'
+}
+
+# The authority may sign for the cluster's own names alone: Infisical believes it for whatever it
+# reaches.
+permitted() {
+    for service in $services; do
+        for number in $numbers; do names "$service" "$number"; done
+    done | sort -u | sed 's,^IP:.*,&/255.255.255.255,; s/^/permitted;/' | paste -sd ,
+}
+
+constraints() {
+    openssl x509 -noout -ext nameConstraints -in "$ca" 2>/dev/null |
+        sed -n 's/^ *\(DNS:.*\|IP:.*\)/permitted;\1/p' | paste -sd ,
+}
+
+key_of_ca() {
+    {
+        echo "-----BEGIN PRIVATE KEY-----"
+        fold -w 64 "$key"
+        echo "-----END PRIVATE KEY-----"
+    } | grep .
+}
+
+ends() {
+    date=$(openssl x509 -noout -enddate -in "$1" 2>/dev/null) && date --date "${date#notAfter=}" +%s || echo 0
+}
+
+public() { openssl x509 -noout -pubkey -in "$1" 2>/dev/null; }
+
+check_ca() {
+    if ! test -s "$key"; then
+        echo "missing keys/cluster_ca_key 0"
+    elif ! test -s "$ca"; then
+        echo "missing tls/ca.crt 0"
+    elif [ "$(key_of_ca | openssl pkey -pubout 2>/dev/null)" != "$(public "$ca")" ] ||
+        [ "$(constraints)" != "$(permitted)" ]; then
+        echo "stale tls/ca.crt $(ends "$ca")"
+    elif ! openssl x509 -noout -checkend $soon_ca -in "$ca" >/dev/null; then
+        echo "ends tls/ca.crt $(ends "$ca")"
+    fi
+}
+
+check_leaf() { # check_leaf <service> <number>
+    file=tls/$1-$2.pem
+    leaf=$root/$file
+    if ! test -s "$leaf"; then
+        echo "missing $file 0"
+    elif [ "$(says "$leaf")" != "$(said "$1" "$2" "$leaf")" ] || {
+        # One of the same key is made where it is missing.
+        test -s "$ca" && ! openssl verify -no_check_time -CAfile "$ca" "$leaf" >/dev/null 2>&1
+    }; then
+        echo "stale $file $(ends "$leaf")"
+    elif ! openssl x509 -noout -checkend $soon -in "$leaf" >/dev/null; then
+        echo "ends $file $(ends "$leaf")"
+    fi
+}
+
+check() {
+    check_ca
+    for service in $services; do
+        for number in $numbers; do check_leaf "$service" "$number"; done
+    done
+}
+
+# A clock that is behind by less than a day does no harm.
+sign() { # sign <days> <subject> <request> <argument>…
+    days=$1 subject=$2 request=$3
+    shift 3
+    openssl ca -batch -notext -config config -subj "$subject" -in "$request" \
+        -startdate "$(date --utc --date '1 day ago' +%Y%m%d%H%M%SZ)" \
+        -enddate "$(date --utc --date "$days days" +%Y%m%d%H%M%SZ)" "$@" 2>said ||
+        fail "openssl signs no certificate: $(tail -n 1 said)"
+}
+
+new_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null; }
+
+config() {
+    cat <<CONFIG
+[ca]
+default_ca = own
+[own]
+new_certs_dir = .
+database = index
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+[req]
+distinguished_name = empty
+[empty]
+[authority]
+basicConstraints = critical, CA:true, pathlen:0
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+nameConstraints = critical, $(permitted)
+CONFIG
+    for service in $services; do
+        for number in $numbers; do
+            cat <<CONFIG
+[$service-$number]
+basicConstraints = critical, CA:false
+keyUsage = critical, digitalSignature
+extendedKeyUsage = $(usage "$service")
+subjectAltName = $(names "$service" "$number" | paste -sd ,)
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+CONFIG
+        done
+    done
+}
+
+request() { openssl req -new -key "$1" -subj "/CN=any" -config config -out request; }
+
+make_ca() {
+    if ! test -s "$key"; then
+        test ! -s "$ca" || fail "$key is gone: restore it from another data node or the recovery \
+kit; without it no certificate can be made again"
+        new_key ca.pem
+        grep -v -e ----- ca.pem | tr -d '\n' | { cat; echo; } | store "$key"
+    fi
+    key_of_ca >ca.key
+    request ca.key
+    sign 7300 "/CN=infisical-iac cluster authority" request \
+        -selfsign -keyfile ca.key -extensions authority -out ca.crt
+    store "$ca" <ca.crt
+}
+
+make_leaf() { # make_leaf <service> <number>
+    key_of_ca >ca.key
+    new_key leaf.key
+    request leaf.key
+    sign 731 "/CN=$1" request -cert "$ca" -keyfile ca.key -extensions "$1-$2" -out leaf.crt
+    cat leaf.crt leaf.key | store "$here/$1-$2.pem"
+}
+
+make() {
+    mkdir -p "$root/keys" "$here"
+    chmod 700 "$here"
+    work=$(mktemp -d "$here/.new.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    cd "$work"
+    : >index
+    config >config
+    test -z "$(check_ca)" || make_ca
+    for service in $services; do
+        for number in $numbers; do
+            test -z "$(check_leaf "$service" "$number")" || make_leaf "$service" "$number"
+        done
+    done
+}
+
+"$@"

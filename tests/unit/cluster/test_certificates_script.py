@@ -1,0 +1,168 @@
+"""The certificates of a cluster's services, made by openssl in a directory."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.facts.certificates import Certificates, Lacking
+from infisical_iac.rendering import script
+
+_SERVICES = [f"{name}-{n}" for name in ("etcd", "postgres", "redis", "sentinel") for n in (1, 2, 3)]
+_FILES = {f"tls/{name}.pem" for name in _SERVICES}
+
+
+class Authority:
+    """A lead's `/etc/infisical`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, *arguments: str, days: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the script, as if it were so many days later for what it makes."""
+        text = script("certificates", *arguments).replace("/etc/infisical", str(self.root))
+        text = text.replace('"$days days"', f'"$((days - {days})) days"')
+        return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=120)
+
+    def check(self) -> list[Lacking]:
+        done = self.run("check")
+        assert (done.returncode, done.stderr) == (0, "")
+        return Certificates().process(done.stdout.splitlines())
+
+    def make(self, days: int = 0) -> None:
+        done = self.run("make", days=days)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    def text(self, file: str) -> str:
+        command = ["openssl", "x509", "-noout", "-text", "-in", str(self.root / file)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def verifies(self, file: str, *options: str) -> bool:
+        command = ["openssl", "verify", *options, "-CAfile", str(self.root / "tls/ca.crt")]
+        done = subprocess.run([*command, str(self.root / file)], capture_output=True)
+        return done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """All certificates, as the first run makes them; tests leave them as they are."""
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    lacking = authority.check()
+    assert {each.file for each in lacking} == _FILES | {"keys/cluster_ca_key"}
+    assert {each.why for each in lacking} == {"missing"}
+    authority.make()
+    return authority
+
+
+def test_what_was_made_is_settled_and_private(made: Authority) -> None:
+    assert made.check() == []
+    files = [each for each in made.root.rglob("*") if each.is_file()]
+    assert {str(each.relative_to(made.root)) for each in files} == _FILES | {
+        "keys/cluster_ca_key",
+        "tls/ca.crt",
+    }
+    assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
+    assert (made.root / "tls").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_key_of_the_authority_has_the_form_of_the_other_keys(made: Authority) -> None:
+    """A recovery kit, and what keeps keys out of logs, know keys of one line."""
+    [line] = (made.root / "keys/cluster_ca_key").read_text().splitlines()
+    assert line.replace("+", "").replace("/", "").replace("=", "").isalnum()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        *((f"tls/{name}.pem", name) for name in ("etcd-1", "redis-2", "sentinel-3")),
+        ("tls/postgres-3.pem", "haproxy"),
+        ("tls/redis-1.pem", "haproxy"),
+        ("tls/postgres-1.pem", "localhost"),
+    ],
+)
+def test_a_service_is_verified_by_the_names_it_is_reached_by(
+    made: Authority, file: str, name: str
+) -> None:
+    assert made.verifies(file, "-verify_hostname", name, "-purpose", "sslserver")
+    assert not made.verifies(file, "-verify_hostname", "postgres-2")
+
+
+@pytest.mark.parametrize(("name", "client"), [("etcd-1", True), ("postgres-1", True)])
+def test_members_and_patroni_log_in_at_etcd(made: Authority, name: str, client: bool) -> None:
+    assert made.verifies(f"tls/{name}.pem", "-purpose", "sslclient") == client
+
+
+@pytest.mark.parametrize("name", ["redis-1", "sentinel-1"])
+def test_nobody_logs_in_at_etcd_by_the_certificate_of_redis(made: Authority, name: str) -> None:
+    assert not made.verifies(f"tls/{name}.pem", "-purpose", "sslclient")
+
+
+def test_the_authority_signs_for_no_other_name(made: Authority, tmp_path: Path) -> None:
+    """Infisical believes it for all addresses that it reaches."""
+    key = (made.root / "keys/cluster_ca_key").read_text()
+    (tmp_path / "ca.key").write_text(
+        f"-----BEGIN PRIVATE KEY-----\n{key}-----END PRIVATE KEY-----\n"
+    )
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-noenc", "-keyout", os.devnull, "-out", str(tmp_path / "other.pem")),
+            *("-CA", str(made.root / "tls/ca.crt"), "-CAkey", str(tmp_path / "ca.key")),
+            *("-subj", "/CN=other", "-addext", "subjectAltName=DNS:secrets.example.com"),
+            *("-addext", "basicConstraints=critical,CA:false"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    command = ["openssl", "verify", "-CAfile", str(made.root / "tls/ca.crt")]
+    done = subprocess.run([*command, str(tmp_path / "other.pem")], capture_output=True, text=True)
+    assert "permitted subtree violation" in done.stdout + done.stderr
+
+
+@pytest.fixture
+def own(made: Authority, tmp_path: Path) -> Authority:
+    """A copy of what was made, to be changed."""
+    subprocess.run(["cp", "-a", f"{made.root}/.", str(tmp_path)], check=True)
+    return Authority(tmp_path)
+
+
+def test_a_certificate_that_ends_within_60_days_is_made_again(own: Authority) -> None:
+    (own.root / "tls/etcd-2.pem").unlink()
+    own.make(days=731 - 59)
+    [lacking] = own.check()
+    assert (lacking.file, lacking.why) == ("tls/etcd-2.pem", "ends")
+    before = {each.name: each.read_text() for each in (own.root / "tls").iterdir()}
+    own.make()
+    after = {each.name: each.read_text() for each in (own.root / "tls").iterdir()}
+    assert own.check() == []
+    assert {name for name in after if after[name] != before[name]} == {"etcd-2.pem"}
+
+
+def test_a_certificate_that_is_another_s_is_made_again(own: Authority) -> None:
+    tls = own.root / "tls"
+    (tls / "redis-1.pem").write_text((tls / "redis-2.pem").read_text())
+    (tls / "redis-3.pem").write_text("cut")
+    assert [(each.file, each.why) for each in own.check()] == [
+        ("tls/redis-1.pem", "stale"),
+        ("tls/redis-3.pem", "stale"),
+    ]
+    own.make()
+    assert own.check() == []
+
+
+def test_the_authority_s_certificate_comes_back_and_what_it_signed_stays(own: Authority) -> None:
+    (own.root / "tls/ca.crt").unlink()
+    assert [each.file for each in own.check()] == ["tls/ca.crt"]
+    before = (own.root / "tls/redis-1.pem").read_text()
+    own.make()
+    assert own.check() == []
+    assert (own.root / "tls/redis-1.pem").read_text() == before
+
+
+def test_a_lost_key_of_the_authority_is_not_made_anew(own: Authority) -> None:
+    """Services would not know each other while some have a certificate of the new one."""
+    (own.root / "keys/cluster_ca_key").unlink()
+    done = own.run("make")
+    assert done.returncode == 1
+    assert "cluster_ca_key is gone: restore it from another data node" in done.stderr

@@ -1,0 +1,101 @@
+"""How a cluster that runs without TLS comes to it, and that none goes back."""
+
+from dataclasses import replace
+
+import pytest
+
+from infisical_iac.cluster import transport
+from infisical_iac.cluster.transport import Level
+from infisical_iac.facts.cluster_stack import ClusterStackState, Service
+from infisical_iac.operations import cluster_rollout
+from infisical_iac.operations.cluster_site import Site
+from tests.unit.cluster.looks import three, told
+from tests.unit.rendered_stack import TRIXIE, swarm_settings
+
+_NAMES = ("etcd-1", "postgres-1", "redis-1", "sentinel-1", "haproxy", "infisical")
+
+
+def _found(**levels: int) -> ClusterStackState:
+    """A stack of which each service is at the level of its name, those without one at the last."""
+    services = {
+        name: Service(1, 1, tls=levels.get(name.partition("-")[0], Level.REQUIRED))
+        for name in _NAMES
+    }
+    return ClusterStackState(manager=True, services={**services, "caddy": Service(1, 1)})
+
+
+_PLAIN = _found(**dict.fromkeys(("etcd", "postgres", "redis", "sentinel", "haproxy"), 0))
+
+
+@pytest.mark.parametrize(
+    ("found", "levels"),
+    [
+        (ClusterStackState(), [Level.REQUIRED]),
+        (_found(), [Level.REQUIRED]),
+        (_PLAIN, [Level.OFFERED, Level.USED, Level.REQUIRED]),
+        (_found(infisical=1), [Level.USED, Level.REQUIRED]),
+        (_found(redis=2, sentinel=2), [Level.REQUIRED]),
+    ],
+)
+def test_a_roll_out_goes_on_from_the_service_that_is_the_least_far(
+    found: ClusterStackState, levels: list[Level]
+) -> None:
+    assert list(transport.ahead(found)) == levels
+
+
+def test_a_plan_tells_of_the_way_until_it_is_gone() -> None:
+    assert transport.item(_found()) is None
+    assert str(transport.item(_PLAIN)).startswith(
+        "~ TLS of PostgreSQL, Redis and etcd: plain → required, in 3 roll-outs"
+    )
+
+
+def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
+    assert transport.at_once(_PLAIN, Level.OFFERED) == frozenset()
+    assert transport.at_once(_found(redis=2), Level.REQUIRED) == {"redis-1", "sentinel-1"}
+    assert transport.at_once(_found(), Level.REQUIRED) == frozenset()
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a roll-out does, by level, with the stack that `found` of the module says."""
+    made: list[str] = []
+
+    def roll_out(site: Site) -> None:
+        made.append(f"{site.tls.name}{' anew' if site.cluster.anew else ''}")
+
+    def run(command: str, *, doing: str) -> str:
+        made.append(doing)
+        return ""
+
+    monkeypatch.setattr(cluster_rollout, "_roll_out", roll_out)
+    monkeypatch.setattr(cluster_rollout, "run", run)
+    monkeypatch.setattr(cluster_rollout, "reopened", lambda _: None)
+    return made
+
+
+_SECURED = "have etcd's members reach each other by TLS"
+
+
+@pytest.mark.parametrize(
+    ("found", "anew", "steps"),
+    [
+        (_PLAIN, False, ["OFFERED", _SECURED, "USED", _SECURED, "REQUIRED"]),
+        (_PLAIN, True, ["OFFERED anew", _SECURED, "USED", _SECURED, "REQUIRED"]),
+        (_found(etcd=1), True, ["USED anew", _SECURED, "REQUIRED"]),
+        (_found(infisical=2), False, [_SECURED, "REQUIRED"]),
+        (_found(), False, ["REQUIRED"]),
+        (ClusterStackState(), False, ["REQUIRED"]),
+    ],
+)
+def test_etcds_members_know_each_other_by_tls_before_clients_do_and_plain_ports_close(
+    monkeypatch: pytest.MonkeyPatch,
+    done: list[str],
+    found: ClusterStackState,
+    anew: bool,
+    steps: list[str],
+) -> None:
+    monkeypatch.setattr(cluster_rollout, "fresh", lambda _: found)
+    cluster = replace(told(three()), anew=anew)
+    cluster_rollout.roll_out(Site(swarm_settings(), TRIXIE, cluster))
+    assert done == steps
