@@ -41,6 +41,24 @@ def world() -> Iterator[World]:
         yield world
 
 
+@pytest.mark.parametrize("rules", ["rules", "fallback"])
+def test_rules_load_where_protocols_and_services_have_no_names(tmp_path: Path, rules: str) -> None:
+    """Debian's minimal images have no netbase, and so neither file."""
+    opened = openings(settings_of(), 22)
+    text = ruleset(opened) if rules == "rules" else fallback(opened)
+    (tmp_path / "rules.nft").write_text(text)
+    without = " && ".join(
+        f"{{ test ! -e {each} || mount --bind /dev/null {each}; }}"
+        for each in ("/etc/protocols", "/etc/services")
+    )
+    checked = subprocess.run(
+        ["unshare", "--mount", "--net", "sh", "-c", f"{without} && nft -c -f {tmp_path}/rules.nft"],
+        capture_output=True,
+        text=True,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
 class Boot:
     """The script on the host, whose files are in a directory of this machine."""
 
