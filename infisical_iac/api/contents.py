@@ -18,6 +18,19 @@ def project(client: Client, slug: str) -> Json | None:
         raise
 
 
+def slug_of(client: Client, id: str) -> str | None:
+    """The slug that a project has now, None if it is gone or not to be seen.
+
+    Raises ApiError or Unreachable.
+    """
+    try:
+        return str(client.get(f"/api/v1/projects/{id}")["project"]["slug"])
+    except ApiError as error:
+        if error.status in (403, 404):
+            return None
+        raise
+
+
 def folders(client: Client, project: str, environment: str) -> dict[str, str]:
     """The ids of all folders of an environment but its root, by path.
 

@@ -1,10 +1,10 @@
 """Machine identities.
 
 Names of identities are not unique, and anybody may make one. An identity is this project's
-own if its metadata say so; no other is ever touched.
+own if the host remembers its id or its metadata say so; no other is ever touched.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,16 +16,36 @@ from infisical_iac.api.parallel import gather
 
 MARKER = {"key": "managed-by", "value": "infisical-iac"}
 DEPLOYER = "infisical-iac-deployer"
+_MARK = (MARKER["key"], MARKER["value"])
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A machine identity of this project's own; `role` is its role in the organization."""
+    """A machine identity of this project's own.
+
+    Attributes:
+        role: its role in the organization.
+        auth_methods: the ways in which it can log in, such as `universal-auth`.
+        metadata: keys and values, of which people may have added some.
+        is_delete_protected: whether the server refuses to delete it.
+    """
 
     id: str
     name: str
     role: str
-    has_universal_auth: bool
+    auth_methods: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+    is_delete_protected: bool = False
+
+    @property
+    def has_universal_auth(self) -> bool:
+        """Whether it can log in with a client secret."""
+        return "universal-auth" in self.auth_methods
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether its metadata say that it is this project's own."""
+        return _MARK in self.metadata
 
 
 def organization_id(client: Client) -> str:
@@ -39,13 +59,46 @@ def find(client: Client, organization: str, name: str) -> Identity | None:
     return find_all(client, organization, {name}).get(name)
 
 
-def find_all(client: Client, organization: str, names: set[str]) -> dict[str, Identity]:
-    """This project's own identities among `names`, by name."""
+def find_all(
+    client: Client,
+    organization: str,
+    names: Collection[str],
+    known: Mapping[str, str] | None = None,
+) -> dict[str, Identity]:
+    """Return this project's own identities among `names`, by the name that each should have.
+
+    Args:
+        known: name to id, as after the last run; such an identity is known again whatever it is
+            called now and whatever its metadata say.
+    """
+    listed = everybody(client, organization)
+    there = {each["id"] for each in listed}
+    by_id = {id: name for name, id in (known or {}).items() if name in names and id in there}
+    missing = set(names) - set(by_id.values())
+    candidates = [each["id"] for each in listed if each["name"] in missing]
+    ids = [*by_id, *(id for id in candidates if id not in by_id)]
+    read = [each for each in gather([partial(_read, client, id) for id in ids]) if each is not None]
+    own = {
+        each["identity"]["name"]: _identity(each)
+        for each in sorted(read, key=_age, reverse=True)
+        if each["identity"]["id"] not in by_id and _identity(each).is_marked
+    }
+    remembered = {
+        by_id[each["identity"]["id"]]: _identity(each)
+        for each in read
+        if each["identity"]["id"] in by_id
+    }
+    return {**own, **remembered}
+
+
+def everybody(client: Client, organization: str) -> list[dict[str, Any]]:
+    """Return all identities of an organization, as the server lists them."""
     listed = all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
-    candidates = [each["identity"]["id"] for each in listed if each["identity"]["name"] in names]
-    own = _marked(client, candidates)
-    own.sort(key=lambda each: (each["createdAt"], each["identity"]["id"]), reverse=True)
-    return {each["identity"]["name"]: _identity(each) for each in own}
+    return [each["identity"] for each in listed]
+
+
+def _age(read: dict[str, Any]) -> tuple[str, str]:
+    return read["createdAt"], read["identity"]["id"]
 
 
 def memberships(client: Client, project: str) -> list[dict[str, Any]]:
@@ -54,20 +107,34 @@ def memberships(client: Client, project: str) -> list[dict[str, Any]]:
     return all_of(client, path, "identityMemberships")
 
 
-def find_members(client: Client, project: str, *, besides: set[str]) -> list[Identity]:
-    """This project's own identities that are members of a project of Infisical, by name.
+def find_members(
+    client: Client,
+    project: str,
+    *,
+    besides: Collection[str],
+    named: Collection[str] = (),
+    known: Collection[str] = (),
+) -> list[Identity]:
+    """Return this project's own identities that are members of a project of Infisical, by name.
 
     An organization may have several such projects: what is no member belongs to another one,
-    as far as anybody can tell. Identities with a name among `besides` are not looked at.
+    as far as anybody can tell.
+
+    Args:
+        besides: ids that are not looked at.
+        named: names that are not looked at.
+        known: ids that are this project's own whatever their metadata say.
     """
     listed = [each["identity"] for each in memberships(client, project)]
-    own = _marked(client, [each["id"] for each in listed if each["name"] not in besides])
-    return sorted(map(_identity, own), key=lambda each: (each.name, each.id))
+    ids = [each["id"] for each in listed if each["id"] not in besides and each["name"] not in named]
+    own = [each for each in read_all(client, ids) if each.is_marked or each.id in known]
+    return sorted(own, key=lambda each: (each.name, each.id))
 
 
-def _marked(client: Client, ids: Iterable[str]) -> list[dict[str, Any]]:
+def read_all(client: Client, ids: Iterable[str]) -> list[Identity]:
+    """Return identities, those left out that were deleted since they were listed."""
     read = gather([partial(_read, client, id) for id in ids])
-    return [each for each in read if each is not None and _is_marked(each)]
+    return [_identity(each) for each in read if each is not None]
 
 
 def _read(client: Client, id: str) -> dict[str, Any] | None:
@@ -79,17 +146,16 @@ def _read(client: Client, id: str) -> dict[str, Any] | None:
         raise
 
 
-def _is_marked(read: dict[str, Any]) -> bool:
-    return any(
-        each["key"] == MARKER["key"] and each["value"] == MARKER["value"]
-        for each in read.get("metadata") or ()
-    )
-
-
 def _identity(read: dict[str, Any]) -> Identity:
     inner = read["identity"]
-    has_universal_auth = "universal-auth" in inner["authMethods"]
-    return Identity(inner["id"], inner["name"], read["role"], has_universal_auth)
+    return Identity(
+        inner["id"],
+        inner["name"],
+        read["role"],
+        tuple(inner["authMethods"]),
+        tuple((each["key"], each["value"]) for each in read.get("metadata") or ()),
+        bool(inner.get("hasDeleteProtection")),
+    )
 
 
 def creation(organization: str, name: str, role: str) -> dict[str, Any]:
@@ -97,7 +163,13 @@ def creation(organization: str, name: str, role: str) -> dict[str, Any]:
     return {"name": name, "organizationId": organization, "role": role, "metadata": [MARKER]}
 
 
+def marking(identity: Identity) -> list[dict[str, str]]:
+    """Return the metadata of an identity with this project's marker, and all others as they are."""
+    others = [(key, value) for key, value in identity.metadata if key != MARKER["key"]]
+    return [MARKER, *({"key": key, "value": value} for key, value in others)]
+
+
 def create(client: Client, organization: str, name: str, role: str = "no-access") -> Identity:
     """Create an identity; look with `find` first, for names may repeat."""
     answer = client.post("/api/v1/identities", json=creation(organization, name, role))["identity"]
-    return Identity(answer["id"], answer["name"], role, has_universal_auth=False)
+    return Identity(answer["id"], answer["name"], role, metadata=(_MARK,))

@@ -1,5 +1,6 @@
 """Universal auth, by which a machine identity logs in, and its client secrets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,14 +8,54 @@ from typing import Any
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 
+_ANY_ADDRESS = ("0.0.0.0/0", "::/0")
+# All that can be set of a universal auth, and what this project wants where nothing else is said.
+_FIELDS: Mapping[str, Any] = {
+    "accessTokenTTL": 0,
+    "accessTokenMaxTTL": 0,
+    # Neither may a token be used up, nor must it be renewed within a period.
+    "accessTokenNumUsesLimit": 0,
+    "accessTokenPeriod": 0,
+    # The server's own defaults, which keep whoever guesses out for five minutes.
+    "lockoutEnabled": True,
+    "lockoutThreshold": 3,
+    "lockoutDurationSeconds": 300,
+    "lockoutCounterResetSeconds": 30,
+    # Anything narrower takes a license of Infisical.
+    "clientSecretTrustedIps": _ANY_ADDRESS,
+    "accessTokenTrustedIps": _ANY_ADDRESS,
+}
+
+
+def auth_fields(ttl: int, max_ttl: int) -> dict[str, Any]:
+    """Return the whole universal auth that an identity of this project must have."""
+    return {**_FIELDS, "accessTokenTTL": ttl, "accessTokenMaxTTL": max_ttl}
+
+
+def auth_body(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a universal auth as the server takes them."""
+    return {
+        key: [{"ipAddress": each} for each in value] if isinstance(value, tuple) else value
+        for key, value in fields.items()
+    }
+
 
 @dataclass(frozen=True)
 class UniversalAuth:
-    """How an identity logs in; times in seconds."""
+    """How an identity logs in; `fields` are all that can be set of it, times in seconds."""
 
     client_id: str
-    ttl: int
-    max_ttl: int
+    fields: Mapping[str, Any]
+
+    @property
+    def ttl(self) -> int:
+        """How long a token lives."""
+        return int(self.fields["accessTokenTTL"])
+
+    @property
+    def max_ttl(self) -> int:
+        """How long a token can be renewed."""
+        return int(self.fields["accessTokenMaxTTL"])
 
 
 @dataclass(frozen=True)
@@ -80,19 +121,30 @@ def universal_auth(client: Client, id: str) -> UniversalAuth | None:
 
 def attach_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
     """Give an identity universal auth, which it must not have yet."""
-    body = {"accessTokenTTL": ttl, "accessTokenMaxTTL": max_ttl}
+    body = auth_body(auth_fields(ttl, max_ttl))
     return _auth(client.post(universal_auth_path(id), json=body))
 
 
 def patch_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> UniversalAuth:
-    """Set how long an identity's tokens live."""
-    body = {"accessTokenTTL": ttl, "accessTokenMaxTTL": max_ttl}
+    """Set the whole universal auth of an identity to what this project wants."""
+    body = auth_body(auth_fields(ttl, max_ttl))
     return _auth(client.patch(universal_auth_path(id), json=body))
 
 
 def _auth(answer: dict[str, Any]) -> UniversalAuth:
     auth = answer["identityUniversalAuth"]
-    return UniversalAuth(auth["clientId"], auth["accessTokenTTL"], auth["accessTokenMaxTTL"])
+    # A release that doesn't know a field doesn't tell it.
+    fields = {key: _field(auth[key]) for key in _FIELDS if key in auth}
+    return UniversalAuth(auth["clientId"], fields)
+
+
+def _field(value: Any) -> Any:
+    return tuple(sorted(map(_range, value))) if isinstance(value, list) else value
+
+
+def _range(trusted: Mapping[str, Any]) -> str:
+    prefix = trusted.get("prefix")
+    return str(trusted["ipAddress"]) + ("" if prefix is None else f"/{prefix}")
 
 
 def client_secrets(client: Client, id: str) -> list[ClientSecret]:

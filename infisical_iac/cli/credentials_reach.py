@@ -115,7 +115,8 @@ def keep(
         store = _store(reached, where, needs_files)
         files = dict(store.read()) if store else None
         now = datetime.now(UTC)
-        holders = client_secrets.find_holders(reached.client, reached.desired)
+        known = reached.memory.identities
+        holders = client_secrets.find_holders(reached.client, reached.desired, known)
         yield Kept(reached, store, files, plan(reached.desired, holders, files or {}, now), now)
 
 

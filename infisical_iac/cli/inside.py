@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from infisical_iac.cli.reach import Reached
 from infisical_iac.workspace import apply as applying
-from infisical_iac.workspace import people, secret_names
+from infisical_iac.workspace import duplicates, people, secret_names
 from infisical_iac.workspace import prune as pruning
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
@@ -52,13 +52,14 @@ def look(reached: Reached, *, prune: bool) -> Plan:
         actual,
         isolation=reached.isolation,
         admin_email=reached.admin_email,
-        remembered=reached.memory.environments,
+        remembered=reached.memory,
     )
     unnamed = _unnamed(reached, actual)
     notes = people.notes(reached.desired, actual)
     if prune:
         return Plan(changes, unnamed, [], notes, _rotate(reached, actual))
-    return Plan(changes, [], unnamed, [*notes, *people.kept(reached.desired, actual)], {})
+    kept = [*people.kept(reached.desired, actual), *duplicates.notes(actual.duplicates)]
+    return Plan(changes, [], unnamed, [*notes, *kept], {})
 
 
 def make(reached: Reached, plan: Plan, tell: Callable[[Change], None]) -> None:
@@ -80,12 +81,12 @@ def make(reached: Reached, plan: Plan, tell: Callable[[Change], None]) -> None:
         reached.desired,
         isolation=reached.isolation,
         admin_email=reached.admin_email,
-        remembered=reached.memory.environments,
+        remembered=reached.memory,
         tell=note,
         admin=reached.admin,
     )
     if reached.remember:
-        memory = learn(reached.client, reached.memory, actual, made)
+        memory = learn(reached.client, reached.desired, reached.memory, actual, made)
         reached.remember(memory)
         reached = replace(reached, memory=memory)
     if plan.removals:
@@ -101,6 +102,7 @@ def _read(reached: Reached, *, leavers: bool) -> Actual:
         admin_email=reached.admin_email,
         admin=reached.admin,
         leavers=leavers and reached.has_admin,
+        remembered=reached.memory,
     )
 
 

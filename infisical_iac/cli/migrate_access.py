@@ -82,7 +82,12 @@ def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:
     client, desired = reached.client, reached.desired
     organization = identities.organization_id(client)
     machines = members.identities(
-        client, organization, project, desired=desired, deployer=reached.deployer
+        client,
+        organization,
+        project,
+        desired=desired,
+        deployer=reached.deployer,
+        known=reached.memory.identities,
     )
     email = reached.admin_email
     people = partial(

@@ -11,9 +11,12 @@ from pyinfra.context import host, state
 
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import DEPLOYER
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.identities import DEPLOYER, Identity
+from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import (
     attach_universal_auth,
+    auth_fields,
     client_secrets,
     create_client_secret,
     patch_universal_auth,
@@ -25,9 +28,12 @@ from infisical_iac.operations import journal, session
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
+from infisical_iac.workspace.access import identity_drift
+from infisical_iac.workspace.declared import drift, words
 
 _SECRET = "infisical-iac: deployer"
 _TTL, _MAX_TTL = 600, 3600
+_NO_LOGIN = "can't log in → can"
 
 
 class BootstrapError(UserError):
@@ -59,15 +65,15 @@ def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
         _tell_new(wanted)
         yield step(_bootstrap, wanted)
         return
-    is_open, works = instance.signup_is_open(api), _deployer_works(port)
-    if works and not is_open:
+    is_open, differs = instance.signup_is_open(api), _deployer_drift(port)
+    if not differs and not is_open:
         host.noop("the instance is bootstrapped, sign-up is closed, the deployer logs in")
         return
     session.administrator(port)
     if is_open:
         journal.item("~", "sign-up", "open → closed")
-    if not works:
-        journal.item("~", f"identity {DEPLOYER}", "can't log in → can")
+    if differs:
+        journal.item("~", f"identity {DEPLOYER}", differs)
     yield step(_bootstrap, wanted)
 
 
@@ -78,14 +84,46 @@ def _tell_new(wanted: _Wanted) -> None:
     journal.item("+", f"identity {DEPLOYER}")
 
 
-def _deployer_works(port: int) -> bool:
+def _deployer_drift(port: int) -> str:
+    """Return what of the deployer isn't as it was made, as people read it; empty for nothing."""
     try:
         client = session.deployer(port)
     except session.NotBootstrapped:
-        return False
-    found = identities.find(client, identities.organization_id(client), DEPLOYER)
-    auth = universal_auth(client, found.id) if found else None
-    return auth is not None and (auth.ttl, auth.max_ttl) == (_TTL, _MAX_TTL)
+        return _NO_LOGIN
+    try:
+        found = _find(client, identities.organization_id(client), session.deployer_id(port))
+        auth = universal_auth(client, found.id) if found else None
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return "role in the organization → admin"
+    if found is None or auth is None:
+        return _NO_LOGIN
+    _, of_identity = identity_drift(found, DEPLOYER, "admin")
+    of_login = words(drift(auth_fields(_TTL, _MAX_TTL), auth.fields), auth.fields)
+    return ", ".join(filter(None, [of_identity, of_login]))
+
+
+def _find(client: Client, organization: str, client_id: str) -> Identity | None:
+    """Return the identity that a client id is of, else this project's own of the name.
+
+    Args:
+        client_id: of the deployer's file; empty without one.
+    """
+    found = identities.find(client, organization, DEPLOYER)
+    if not client_id or (found and _has_client_id(client, client_id, found.id)):
+        return found
+    ids = [each["id"] for each in identities.everybody(client, organization)]
+    owns = gather([partial(_has_client_id, client, client_id, id) for id in ids])
+    renamed = identities.read_all(
+        client, [id for id, is_it in zip(ids, owns, strict=True) if is_it]
+    )
+    return next(iter(renamed), found)
+
+
+def _has_client_id(client: Client, client_id: str, id: str) -> bool:
+    auth = universal_auth(client, id)
+    return auth is not None and auth.client_id == client_id
 
 
 def _bootstrap(wanted: _Wanted) -> None:
@@ -118,15 +156,19 @@ def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
 
 def _make_deployer(admin: Client, admin_email: str) -> None:
     organization = instance.own_organizations(admin)[0].id
-    found = identities.find(admin, organization, DEPLOYER)
+    client_id = session.read_env(session.DEPLOYER_FILE).get("INFISICAL_CLIENT_ID", "")
+    found = _find(admin, organization, client_id)
     if found is None:
         # Later on there may be more of them, made by the administrator.
         _refuse_strangers(instance.census(admin), admin_email)
     deployer = found or identities.create(admin, organization, DEPLOYER, role="admin")
+    body, _ = identity_drift(deployer, DEPLOYER, "admin")
+    if body:
+        admin.patch(f"/api/v1/identities/{deployer.id}", json=body)
     auth = universal_auth(admin, deployer.id)
     if auth is None:
         auth = attach_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
-    elif (auth.ttl, auth.max_ttl) != (_TTL, _MAX_TTL):
+    elif drift(auth_fields(_TTL, _MAX_TTL), auth.fields):
         patch_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
     secret = create_client_secret(admin, deployer.id, _SECRET)
     write(

@@ -12,11 +12,11 @@ from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.memory import Memory, learn, parse, render
+from infisical_iac.workspace.memory import Memory, learn, parse, remember, render
 from infisical_iac.workspace.model import Isolation, Workspace
-from infisical_iac.workspace.state import Actual, remember
+from infisical_iac.workspace.state import Actual
 
-# Which environment is which, so that one renamed by hand is known again, and what runs made.
+# Which object is which, so that one renamed by hand is known again, and what runs made.
 MEMORY = "/etc/infisical/workspace.json"
 
 _latest: dict[str, Actual] = {}
@@ -35,7 +35,11 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
         session.tell_unseen(
             lambda: journal.items(
                 difference(
-                    desired, Actual(""), isolation=isolation, admin_email=admin_email, remembered={}
+                    desired,
+                    Actual(""),
+                    isolation=isolation,
+                    admin_email=admin_email,
+                    remembered=Memory(),
                 )
             )
         )
@@ -48,6 +52,7 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
         isolation=isolation,
         admin_email=admin_email,
         admin=partial(session.administrator, port),
+        remembered=known,
     )
     _latest[host.name] = found
     changes = difference(
@@ -55,14 +60,14 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
         found,
         isolation=isolation,
         admin_email=admin_email,
-        remembered=known.environments,
+        remembered=known,
     )
-    if not changes and remember(found) == known.environments:
+    if not changes and remember(desired, found, known) == known:
         host.noop("the workspace is as its file says")
         return
     journal.items(changes)
     if not changes:
-        journal.item("~", MEMORY, "which environment is which")
+        journal.item("~", MEMORY, "which object is which")
     yield step(_converge, desired, isolation, admin_email, port)
 
 
@@ -87,12 +92,12 @@ def _converge(desired: Workspace, isolation: Isolation, admin_email: str, port: 
         desired,
         isolation=isolation,
         admin_email=admin_email,
-        remembered=known.environments,
+        remembered=known,
         tell=tell,
         admin=partial(session.administrator, port),
     )
     _latest[host.name] = found
-    keep(learn(session.deployer(port), known, found, made))
+    keep(learn(session.deployer(port), desired, known, found, made))
 
 
 def keep(memory: Memory) -> None:

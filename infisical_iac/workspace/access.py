@@ -1,10 +1,12 @@
 """What differs in who may do what: identities, their logins, roles and privileges."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from infisical_iac.api.identities import creation
-from infisical_iac.api.universal_auth import universal_auth_path
+from infisical_iac.api.identities import Identity, creation, marking
+from infisical_iac.api.universal_auth import auth_body, auth_fields, universal_auth_path
 from infisical_iac.workspace.change import Call, Change, Made
+from infisical_iac.workspace.declared import drift, words
 from infisical_iac.workspace.model import Isolation, ServiceAccount
 from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, named, reading
 from infisical_iac.workspace.privileges import OF_IDENTITIES
@@ -53,28 +55,44 @@ def _identity(
     if there is None:
         body = creation(actual.organization_id, wanted.identity, "no-access")
         yield Change("+", what, calls=(Call("POST", (_IDENTITIES,), body, Made(id)),))
-    elif there.identity.role != "no-access":
-        detail = f"role in the organization {there.identity.role} → no-access"
-        yield Change("~", what, detail, (Call("PATCH", (_IDENTITIES, id), {"role": "no-access"}),))
+        return
+    body, detail = identity_drift(there.identity, wanted.identity, "no-access")
+    if body:
+        yield Change("~", what, detail, (Call("PATCH", (_IDENTITIES, id), body),))
+
+
+def identity_drift(held: Identity, name: str, role: str) -> tuple[dict[str, Any], str]:
+    """Return what to set of an identity and how people read it; nothing where it is right."""
+    actual = {"name": held.name, "role": held.role, "hasDeleteProtection": held.is_delete_protected}
+    body = drift({"name": name, "role": role, "hasDeleteProtection": False}, actual)
+    details = [words(body, actual)] if body else []
+    if "hasDeleteProtection" in body:
+        body["name"] = name  # without a name the server takes no `false`
+    if not held.is_marked:
+        body["metadata"] = marking(held)
+        details.append("metadata → managed by infisical-iac")
+    return body, ", ".join(details)
 
 
 def _login(wanted: ServiceAccount, there: AccountState | None, id: str) -> Iterator[Change]:
-    desired = {"accessTokenTTL": wanted.ttl, "accessTokenMaxTTL": wanted.max_ttl}
+    desired = auth_fields(wanted.ttl, wanted.max_ttl)
     # The whole path of the route, with the id as a part of its own.
     path = (universal_auth_path("").rstrip("/"), id)
     if there is None or there.auth is None:
-        call = Call("POST", path, desired)
+        call = Call("POST", path, auth_body(desired))
         yield Change("+", f"universal auth of {wanted.identity}", calls=(call,))
         return
-    present = {"accessTokenTTL": there.auth.ttl, "accessTokenMaxTTL": there.auth.max_ttl}
-    if present != desired:
-        drift = [
-            f"{key} {present[key]} → {desired[key]}"
-            for key in desired
-            if present[key] != desired[key]
-        ]
-        call = Call("PATCH", path, desired)
-        yield Change("~", f"identity {wanted.identity}", ", ".join(drift), (call,))
+    differing = drift(desired, there.auth.fields)
+    if differing:
+        # The server refuses a lifetime above the longest one, so it is given both.
+        body = {
+            **differing,
+            **{key: desired[key] for key in ("accessTokenTTL", "accessTokenMaxTTL")},
+        }
+        detail = words(differing, there.auth.fields)
+        yield Change(
+            "~", f"identity {wanted.identity}", detail, (Call("PATCH", path, auth_body(body)),)
+        )
 
 
 def _membership(

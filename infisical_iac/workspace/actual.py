@@ -1,6 +1,7 @@
 """Reading the actual state: a few waves of requests, those of a wave side by side."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,10 @@ from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import universal_auth
-from infisical_iac.workspace import privileges
+from infisical_iac.workspace import folders, holdings, privileges
+from infisical_iac.workspace.duplicates import find_duplicates
+from infisical_iac.workspace.environments import match
+from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.people_actual import memberships, person, read_people
 from infisical_iac.workspace.people_check import refuse
@@ -17,6 +21,7 @@ from infisical_iac.workspace.state import (
     Actual,
     DeletedEnvironment,
     EnvironmentState,
+    Import,
     ProjectState,
     roles_of,
 )
@@ -32,6 +37,7 @@ def read(
     admin_email: str,
     admin: Callable[[], Client] | None = None,
     leavers: bool = False,
+    remembered: Memory | None = None,
 ) -> Actual:
     """Read what is inside Infisical of what the workspace speaks of.
 
@@ -42,16 +48,19 @@ def read(
         admin: logs that person in; called only if people are read, which are if the workspace
             names any.
         leavers: whether to read people even so, for those who left the file.
+        remembered: what the last run left, by which what was renamed is found; None for nothing.
 
     Raises ApiError or Unreachable, and WorkspaceError for people who can't have their roles.
     """
     refuse(workspace, isolation, admin_email)
-    slug = workspace.project.slug
+    memory = remembered or Memory()
     first: list[Any] = gather(
-        [partial(contents.project, client, slug), partial(identities.organization_id, client)]
+        [
+            partial(_project, client, workspace.project.slug, memory),
+            partial(identities.organization_id, client),
+        ]
     )
-    project, organization = first
-    names = {account.identity for account in workspace.accounts()}
+    (project, usurper), organization = first
     asked = isolation == "privilege" and (leavers or bool(workspace.people))
     people = partial(
         read_people,
@@ -64,30 +73,48 @@ def read(
     if project is None:
         return Actual(
             organization,
-            accounts=_accounts(client, organization, names, None, isolation),
+            accounts=_accounts(client, organization, workspace, memory, [], isolation),
             people=people(listed=[]) if asked else None,
             elsewhere=_elsewhere(client),
         )
-    id = project["id"]
+    state = ProjectState.of(project)
+    seats = identities.memberships(client, state.id)
     parts: list[Any] = gather(
         [
-            partial(_environments, client, id, project["environments"], workspace),
-            partial(_accounts, client, organization, names, id, isolation),
-            partial(memberships, client, id),
+            partial(_environments, client, project, workspace, memory),
+            partial(_accounts, client, organization, workspace, memory, seats, isolation, state.id),
+            partial(memberships, client, state.id),
         ]
     )
+    accounts: dict[str, AccountState] = parts[1]
     return Actual(
         organization_id=organization,
-        project=ProjectState(id, project["name"], bool(project["hasDeleteProtection"])),
+        project=state,
         environments=tuple(sorted(parts[0], key=lambda each: each.position)),
-        deleted=tuple(
-            DeletedEnvironment(each["id"], each["slug"], each["name"])
-            for each in project["deletedEnvironments"]
-        ),
-        accounts=parts[1],
+        deleted=_deleted(project),
+        accounts=accounts,
+        duplicates=find_duplicates(client, workspace, state.id, seats, accounts),
         admin=person(parts[2], admin_email),
         people=people(listed=parts[2]) if asked else None,
+        usurper=usurper,
     )
+
+
+def _deleted(project: Json) -> tuple[DeletedEnvironment, ...]:
+    return tuple(
+        DeletedEnvironment(each["id"], each["slug"], each["name"])
+        for each in project["deletedEnvironments"]
+    )
+
+
+def _project(client: Client, slug: str, memory: Memory) -> tuple[Json | None, str]:
+    """Return the project that is meant, and the id of another one that has its slug."""
+    named = contents.project(client, slug)
+    if not memory.project or memory.slug != slug or (named and named["id"] == memory.project):
+        return named, ""
+    now = contents.slug_of(client, memory.project)
+    known = contents.project(client, now) if now else None
+    return (known, named["id"] if named else "") if known else (named, "")
 
 
 def _elsewhere(client: Client) -> dict[str, str]:
@@ -100,42 +127,51 @@ def _elsewhere(client: Client) -> dict[str, str]:
 
 
 def _environments(
-    client: Client, project: str, listed: list[Json], workspace: Workspace
+    client: Client, project: Json, workspace: Workspace, memory: Memory
 ) -> list[EnvironmentState]:
-    importing = sorted({each.folder for each in workspace.services.values() if each.imports})
-    return gather([partial(_environment, client, project, each, importing) for each in listed])
+    read = gather(
+        [partial(_environment, client, project["id"], each) for each in project["environments"]]
+    )
+    matched = match(workspace, Actual("", environments=tuple(read)), memory.environments)
+    ours = [each for each in read if each in matched.values()]
+    imports = gather(
+        [partial(_imports, client, project["id"], each, workspace, memory) for each in ours]
+    )
+    imported = {each.id: found for each, found in zip(ours, imports, strict=True)}
+    return [replace(each, imports=imported.get(each.id, {})) for each in read]
 
 
-def _environment(
-    client: Client, project: str, listed: Json, importing: list[str]
-) -> EnvironmentState:
+def _environment(client: Client, project: str, listed: Json) -> EnvironmentState:
     slug = listed["slug"]
     detail = client.get(f"/api/v1/projects/{project}/environments/slug/{slug}")["environment"]
-    at = {"projectId": project, "environment": slug}
-    folders = frozenset(contents.folders(client, project, slug))
-    imports = {
-        folder: _imports(client, {**at, "path": folder})
-        for folder in importing
-        if folder in folders
-    }
-    return EnvironmentState(
-        listed["id"], slug, detail["name"], detail["position"], folders, imports
+    found = contents.folders(client, project, slug)
+    return EnvironmentState(listed["id"], slug, detail["name"], detail["position"], found)
+
+
+def _imports(
+    client: Client, project: str, there: EnvironmentState, workspace: Workspace, memory: Memory
+) -> dict[str, tuple[Import, ...]]:
+    now = folders.match(workspace, there.folders, memory.folders.get(there.id, {}))
+    importing = sorted({each.folder for each in workspace.services.values() if each.imports})
+    here = [folder for folder in importing if folder in now]
+    read = gather(
+        [partial(holdings.read_imports, client, project, there.slug, now[each]) for each in here]
     )
-
-
-def _imports(client: Client, at: Json) -> frozenset[tuple[str, str]]:
-    listed = client.get("/api/v2/secret-imports", params=at)["secretImports"]
-    return frozenset((each["importEnv"]["id"], each["importPath"]) for each in listed)
+    return {folder: tuple(found) for folder, found in zip(here, read, strict=True)}
 
 
 def _accounts(
-    client: Client, organization: str, names: set[str], project: str | None, isolation: Isolation
+    client: Client,
+    organization: str,
+    workspace: Workspace,
+    memory: Memory,
+    seats: list[Json],
+    isolation: Isolation,
+    project: str | None = None,
 ) -> dict[str, AccountState]:
-    own = identities.find_all(client, organization, names)
-    members = {
-        each["identityId"]: roles_of(each)
-        for each in (identities.memberships(client, project) if project else ())
-    }
+    names = {account.identity for account in workspace.accounts()}
+    own = identities.find_all(client, organization, names, memory.identities)
+    members = {each["identityId"]: roles_of(each) for each in seats}
     reads = [
         partial(_account, client, each, members.get(each.id), project, isolation)
         for each in own.values()

@@ -15,6 +15,7 @@ from infisical_iac.api.parallel import gather
 from infisical_iac.errors import UserError
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Environment, Project, Workspace
 from infisical_iac.workspace.people_actual import memberships, person
 from infisical_iac.workspace.state import (
@@ -86,7 +87,7 @@ def look(client: Client, admin_email: str) -> Canary:
         raise CanaryUnreadable(error) from None
     place = Actual(
         "",
-        ProjectState(project["id"], project["name"], bool(project["hasDeleteProtection"])),
+        ProjectState.of(project),
         tuple(
             EnvironmentState(each["id"], each["slug"], each["name"], position)
             for position, each in enumerate(project["environments"])
@@ -104,7 +105,7 @@ def due(found: Canary, admin_email: str) -> list[Change]:
     """The one change that makes the canary so, or none."""
     parts = [
         *difference(
-            _PLACE, found.place, isolation="viewer", admin_email=admin_email, remembered={}
+            _PLACE, found.place, isolation="viewer", admin_email=admin_email, remembered=Memory()
         ),
         *([_secret(found)] if found.text != VALUE else []),
     ]

@@ -1,6 +1,6 @@
 """The requests behind the credentials: listing, making, proving and revoking client secrets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -33,10 +33,16 @@ def holders(client: Client, actual: Actual) -> dict[str, Holder]:
     return dict(zip(able, gather(list(able.values())), strict=True))
 
 
-def find_holders(client: Client, desired: Workspace) -> dict[str, Holder]:
-    """The same, where nothing else of the workspace was read."""
+def find_holders(
+    client: Client, desired: Workspace, known: Mapping[str, str] | None = None
+) -> dict[str, Holder]:
+    """The same, where nothing else of the workspace was read.
+
+    Args:
+        known: name to id of the identities of the last run.
+    """
     names = {account.identity for account in desired.accounts()}
-    found = identities.find_all(client, identities.organization_id(client), names)
+    found = identities.find_all(client, identities.organization_id(client), names, known)
     read = gather([partial(_find, client, each.id) for each in found.values()])
     return {name: holder for name, holder in zip(found, read, strict=True) if holder is not None}
 

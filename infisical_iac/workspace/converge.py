@@ -1,6 +1,6 @@
 """Reading, comparing and applying until nothing differs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 
 from infisical_iac.api.client import Client
@@ -9,6 +9,7 @@ from infisical_iac.workspace.apply import apply
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.state import Actual
 
@@ -21,7 +22,7 @@ def converge(
     *,
     isolation: Isolation,
     admin_email: str,
-    remembered: Mapping[str, str],
+    remembered: Memory,
     tell: Callable[[Change], None],
     admin: Callable[[], Client] | None = None,
 ) -> Actual:
@@ -44,6 +45,7 @@ def converge(
             isolation=isolation,
             admin_email=admin_email,
             admin=administrator,
+            remembered=remembered,
         )
         changes = difference(
             workspace,

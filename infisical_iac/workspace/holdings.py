@@ -4,21 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
 from infisical_iac.workspace.secret_names import in_environment
-from infisical_iac.workspace.state import EnvironmentState
-
-
-class Import(NamedTuple):
-    """An import into a folder; its source is an environment's id and a folder there."""
-
-    id: str
-    folder: str
-    source: tuple[str, str]
+from infisical_iac.workspace.state import EnvironmentState, Import
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,7 @@ def read(client: Client, project: str, environments: Sequence[EnvironmentState])
         for environment, paths in zip(environments, folders, strict=True)
         for folder in paths
     ]
-    read = gather([partial(_imports, client, project, *place) for place in places])
+    read = gather([partial(read_imports, client, project, *place) for place in places])
     imports = dict(zip(places, read, strict=True))
     return [
         Holding(each, paths, tuple(one for path in paths for one in imports[each.slug, path]))
@@ -59,9 +50,16 @@ def count_secrets(client: Client, project: str, environment: str) -> Mapping[str
     return Counter(folder for folder, _ in in_environment(client, project, environment))
 
 
-def _imports(client: Client, project: str, environment: str, folder: str) -> list[Import]:
+def read_imports(client: Client, project: str, environment: str, folder: str) -> list[Import]:
+    """Return the imports into a folder in their order. Raises ApiError or Unreachable."""
     at = {"projectId": project, "environment": environment, "path": folder}
     listed = client.get("/api/v2/secret-imports", params=at)["secretImports"]
-    return [
-        Import(each["id"], folder, (each["importEnv"]["id"], each["importPath"])) for each in listed
+    read = [
+        Import(
+            each["id"], folder, (each["importEnv"]["id"], each["importPath"]), int(each["position"])
+        )
+        for each in listed
+        # What the server makes beside a replicated import is not for anybody to change.
+        if not each.get("isReserved")
     ]
+    return sorted(read, key=lambda each: each.position)

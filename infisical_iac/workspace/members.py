@@ -36,7 +36,13 @@ class Member:
 
 
 def identities(
-    client: Client, organization: str, project: str, *, desired: Workspace, deployer: str
+    client: Client,
+    organization: str,
+    project: str,
+    *,
+    desired: Workspace,
+    deployer: str,
+    known: Mapping[str, str] | None = None,
 ) -> list[Member]:
     """The identities in a project, with all privileges.
 
@@ -45,13 +51,14 @@ def identities(
     Args:
         client: with the token of the deployer.
         deployer: the client id that the deployer logs in with.
+        known: name to id of the identities of the last run.
 
     Raises ApiError or Unreachable.
     """
     names = {account.identity for account in desired.accounts()}
-    own = api.find_all(client, organization, {*names, api.DEPLOYER}).values()
+    own = api.find_all(client, organization, {*names, api.DEPLOYER}, known)
     parts: dict[str, Part] = {
-        each.id: "deployer" if each.name == api.DEPLOYER else "service" for each in own
+        each.id: "deployer" if name == api.DEPLOYER else "service" for name, each in own.items()
     }
     listed = api.memberships(client, project)
     return gather([partial(_identity, client, project, each, parts, deployer) for each in listed])

@@ -1,7 +1,7 @@
 """What a host keeps from one run to the next.
 
-Which environment is which, so that one renamed by hand is known again; and which environments,
-folders and imports the runs made, for Infisical has nowhere to mark them.
+Which object is which, so that one renamed by hand is known again; and which environments, folders
+and imports the runs made, for Infisical has nowhere to mark them.
 """
 
 import json
@@ -13,7 +13,8 @@ from infisical_iac.api.client import Client
 from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.holdings import Holding
-from infisical_iac.workspace.state import Actual, remember
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.state import Actual
 
 _NOTHING: frozenset[str] = frozenset()
 # By the last part of the path of the request that makes one.
@@ -33,18 +34,29 @@ class Memory:
         made: ids of the environments, folders and imports that runs made. What is not among
             them was there before, or somebody made it by hand, or a run that did not get to
             its end: it is never deleted.
+        folders: path to id, by the id of the environment.
+        identities: name to id, also of those that the file no longer names.
+        project: the id of the project; empty where only an earlier release ran.
+        slug: what the project was called then.
     """
 
     environments: Mapping[str, str] = field(default_factory=dict)
     made: frozenset[str] = _NOTHING
+    folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    identities: Mapping[str, str] = field(default_factory=dict)
+    project: str = ""
+    slug: str = ""
 
-    def without(self, environments: Collection[str]) -> "Memory":
-        """The memory once environments, told by their ids, were deleted.
+    def without(self, ids: Collection[str]) -> "Memory":
+        """The memory once environments and identities, told by their ids, were deleted.
 
-        They still count as made, for a deleted one can be restored.
+        Environments still count as made, for a deleted one can be restored.
         """
-        left = {slug: id for slug, id in self.environments.items() if id not in environments}
-        return replace(self, environments=left)
+        return replace(
+            self,
+            environments={slug: id for slug, id in self.environments.items() if id not in ids},
+            identities={name: id for name, id in self.identities.items() if id not in ids},
+        )
 
 
 def parse(text: str) -> Memory:
@@ -58,26 +70,65 @@ def parse(text: str) -> Memory:
         return Memory()
     if not isinstance(found, dict):
         return Memory()
-    environments, made = found.get("environments"), found.get("made")
-    if not isinstance(environments, dict):
-        environments, made = found, None
+    if not isinstance(found.get("environments"), dict):
+        return Memory(_texts(found))
+    made, folders, project = (found.get(key) for key in ("made", "folders", "project"))
     return Memory(
-        {slug: id for slug, id in environments.items() if isinstance(id, str)},
+        _texts(found["environments"]),
         frozenset(id for id in made if isinstance(id, str)) if isinstance(made, list) else _NOTHING,
+        {id: _texts(paths) for id, paths in folders.items()} if isinstance(folders, dict) else {},
+        _texts(found.get("identities")),
+        _texts(project).get("id", ""),
+        _texts(project).get("slug", ""),
     )
+
+
+def _texts(found: Any) -> dict[str, str]:
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
 def render(memory: Memory) -> str:
     """The file's content."""
-    content = {"environments": dict(memory.environments), "made": sorted(memory.made)}
+    content = {
+        "environments": dict(memory.environments),
+        "made": sorted(memory.made),
+        "folders": {id: dict(paths) for id, paths in memory.folders.items()},
+        "identities": dict(memory.identities),
+        "project": {"id": memory.project, "slug": memory.slug},
+    }
     return json.dumps(content, indent=2) + "\n"
 
 
-def learn(client: Client, memory: Memory, actual: Actual, made: Sequence[Change]) -> Memory:
+def remember(desired: Workspace, actual: Actual, memory: Memory) -> Memory:
+    """Return the memory with which object is which, in a state that is as the file says."""
+    slugs = {each.slug for each in desired.environments}
+    return replace(
+        memory,
+        environments={each.slug: each.id for each in actual.environments},
+        folders={
+            each.id: {path: each.folders[path] for path in desired.folders if path in each.folders}
+            for each in actual.environments
+            if each.slug in slugs
+        },
+        identities={
+            **memory.identities,
+            **{name: each.identity.id for name, each in actual.accounts.items()},
+        },
+        project=actual.project.id if actual.project else "",
+        slug=actual.project.slug if actual.project else "",
+    )
+
+
+def learn(
+    client: Client, desired: Workspace, memory: Memory, actual: Actual, made: Sequence[Change]
+) -> Memory:
     """The memory after a run.
 
     Args:
         client: with the token of the deployer.
+        desired: what the run made of it.
         memory: as it was before.
         actual: as read after the last change.
         made: the changes of the run; nothing is read unless they made something to remember.
@@ -87,7 +138,7 @@ def learn(client: Client, memory: Memory, actual: Actual, made: Sequence[Change]
     ids = memory.made
     if actual.project and any(_posts(made)):
         ids |= made_ids(made, holdings.read(client, actual.project.id, actual.environments))
-    return Memory(remember(actual), ids)
+    return replace(remember(desired, actual, memory), made=ids)
 
 
 def made_ids(made: Iterable[Change], held: Iterable[Holding]) -> frozenset[str]:

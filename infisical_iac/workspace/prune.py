@@ -1,8 +1,8 @@
 """What this project made and the workspace file no longer names, and how it is taken away.
 
-An identity is this project's own by its metadata, whatever else by the host's memory of what
-runs made. Nothing else is ever named here, but as what goes along with something that holds
-it; that is then deleted only once its name was typed.
+An identity is this project's own by its metadata or the host's memory, whatever else by that
+memory of what runs made. Nothing else is ever named here, but as what goes along with something
+that holds it; that is then deleted only once its name was typed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,13 +15,13 @@ from infisical_iac.api.identities import Identity
 from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.errors import UserError
-from infisical_iac.workspace import holdings
+from infisical_iac.workspace import duplicates, holdings
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import DIRECTORY
-from infisical_iac.workspace.holdings import Holding, Import
+from infisical_iac.workspace.holdings import Holding
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.state import AccountState, Actual
+from infisical_iac.workspace.state import AccountState, Actual, Import
 from infisical_iac.workspace.unnamed import Unnamed, contents, unnamed
 
 
@@ -73,10 +73,13 @@ def find(
     project = actual.project.id
     accounts = [
         each
-        for each in _accounts(client, desired, project)
+        for each in _accounts(client, desired, actual, memory, project)
         if each.auth is None or each.auth.client_id != deployer
     ]
-    found = list(_identities(accounts, credentials() if accounts else {}))
+    found = [
+        *_identities(accounts, credentials() if accounts else {}),
+        *(Removal(*each) for each in duplicates.removals(project, actual.duplicates)),
+    ]
     if memory.made:
         held = holdings.read(client, project, actual.environments)
         left = unnamed(desired, actual, memory, held)
@@ -86,9 +89,18 @@ def find(
     return found
 
 
-def _accounts(client: Client, desired: Workspace, project: str) -> list[AccountState]:
-    named = {account.identity for account in desired.accounts()}
-    found = identities.find_members(client, project, besides=named | {identities.DEPLOYER})
+def _accounts(
+    client: Client, desired: Workspace, actual: Actual, memory: Memory, project: str
+) -> list[AccountState]:
+    names = {account.identity for account in desired.accounts()}
+    found = identities.find_members(
+        client,
+        project,
+        # One that was renamed counts under the name that it should have.
+        besides={each.identity.id for each in actual.accounts.values()},
+        named=names | {identities.DEPLOYER},
+        known=set(memory.identities.values()),
+    )
     return gather([partial(_account, client, each) for each in found])
 
 

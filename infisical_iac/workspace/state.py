@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from infisical_iac.api.identities import Identity
 from infisical_iac.api.universal_auth import UniversalAuth
@@ -10,23 +10,57 @@ from infisical_iac.api.universal_auth import UniversalAuth
 
 @dataclass(frozen=True)
 class ProjectState:
-    """The project."""
+    """The project; `fields` are all that the server says of it."""
 
     id: str
-    name: str
-    is_delete_protected: bool
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, read: Mapping[str, Any]) -> "ProjectState":
+        """Return the state that an answer of the server describes."""
+        return cls(read["id"], read)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.fields["name"])
+
+    @property
+    def slug(self) -> str:
+        """Its slug."""
+        return str(self.fields["slug"])
+
+    @property
+    def is_delete_protected(self) -> bool:
+        """Whether the server refuses to delete it."""
+        return bool(self.fields["hasDeleteProtection"])
+
+
+class Import(NamedTuple):
+    """An import into a folder; its source is an environment's id and a folder there."""
+
+    id: str
+    folder: str
+    source: tuple[str, str]
+    position: int = 0
 
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """An environment with its folders; an import is the source's environment id and folder."""
+    """An environment.
+
+    Attributes:
+        folders: the ids of its folders by path.
+        imports: by the path of a folder, the imports into it in their order; of two values the
+            later import's wins. Only of the folders of services that import something.
+    """
 
     id: str
     slug: str
     name: str
     position: int
-    folders: frozenset[str] = frozenset()
-    imports: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+    imports: Mapping[str, tuple[Import, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +90,20 @@ class AccountState:
     auth: UniversalAuth | None = None
     roles: tuple[str, ...] | None = None
     privileges: tuple[Privilege, ...] = ()
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A second identity that this project made for an account, as a member of the project.
+
+    Attributes:
+        name: of the account's identity, which both have.
+        secrets: the ids of its client secrets that this project made.
+    """
+
+    id: str
+    name: str
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,10 +139,12 @@ class Actual:
 
     Attributes:
         project: None while there is none of the slug.
-        accounts: our own identities among those desired, by name.
+        accounts: our own identities among those desired, by the name that they should have.
+        duplicates: further identities of those accounts.
         admin: the first administrator's membership of the project, None without one.
         people: None if nobody asked for them.
         elsewhere: while there is no project of the slug: environment id to project slug.
+        usurper: the id of another project that has the slug of the one that is meant.
     """
 
     organization_id: str
@@ -102,14 +152,11 @@ class Actual:
     environments: tuple[EnvironmentState, ...] = ()
     deleted: tuple[DeletedEnvironment, ...] = ()
     accounts: Mapping[str, AccountState] = field(default_factory=dict)
+    duplicates: tuple[Duplicate, ...] = ()
     admin: PersonState | None = None
     people: People | None = None
     elsewhere: Mapping[str, str] = field(default_factory=dict)
-
-
-def remember(actual: Actual) -> dict[str, str]:
-    """Which environment is which, by slug: to be kept until the next run."""
-    return {environment.slug: environment.id for environment in actual.environments}
+    usurper: str = ""
 
 
 def roles_of(membership: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,89 +1,82 @@
-"""What differs in the project itself, in folders and imports."""
+"""What differs in the project itself, and in what its environments hold."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+from infisical_iac.workspace import folders as inside
 from infisical_iac.workspace.change import Call, Change, Made
+from infisical_iac.workspace.declared import drift, words
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.environments import deleted_one, match
+from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.state import Actual, EnvironmentState
+from infisical_iac.workspace.state import Actual
 
 _PROJECTS = "/api/v1/projects"
 
 
-def project(desired: Workspace, actual: Actual, remembered: Mapping[str, str]) -> Iterator[Change]:
+def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
     """The project's own drift, or its creation.
 
-    Raises WorkspaceError if the environments of the last run are found under another slug.
+    Raises WorkspaceError if the environments of the last run are found under another slug, or
+    another project has the slug of the one of the last run.
     """
     wanted = desired.project
     what = f"project {wanted.slug}"
+    fields = _fields(desired)
     if actual.project is None:
         moved = sorted(
-            {actual.elsewhere[id] for id in remembered.values() if id in actual.elsewhere}
+            {
+                actual.elsewhere[id]
+                for id in remembered.environments.values()
+                if id in actual.elsewhere
+            }
         )
         if moved:
             raise WorkspaceError(
-                f"the project {wanted.slug!r} of the last run has the slug {moved[0]!r} now: "
-                "set it back in Infisical, or write it into the workspace file"
+                f"the project of the last run has the slug {moved[0]!r} now, and the workspace "
+                f"file says {wanted.slug!r}: set it back in Infisical, or write it into the file"
             )
         body = {
             "projectName": wanted.name,
             "slug": wanted.slug,
             "type": "secret-manager",
             "shouldCreateDefaultEnvs": False,
-            "hasDeleteProtection": True,
+            "hasDeleteProtection": fields["hasDeleteProtection"],
         }
         yield Change("+", what, calls=(Call("POST", (_PROJECTS,), body, Made("project")),))
         return
-    path = (_PROJECTS, actual.project.id)
-    if actual.project.name != wanted.name:
-        detail = f"name {actual.project.name} → {wanted.name}"
-        yield Change("~", what, detail, (Call("PATCH", path, {"name": wanted.name}),))
-    if not actual.project.is_delete_protected:
-        body = {"hasDeleteProtection": True}
-        yield Change("~", what, "delete protection off → on", (Call("PATCH", path, body),))
+    differing = drift(fields, actual.project.fields)
+    if "slug" in differing and actual.usurper:
+        raise WorkspaceError(
+            f"the project {wanted.slug!r} of the last run has the slug {actual.project.slug!r} "
+            "now, and another project has its slug: rename or delete one of them in Infisical"
+        )
+    if differing:
+        call = Call("PATCH", (_PROJECTS, actual.project.id), differing)
+        yield Change("~", what, words(differing, actual.project.fields), (call,))
 
 
-def folders(desired: Workspace, actual: Actual, remembered: Mapping[str, str]) -> Iterator[Change]:
-    """Folders and imports that are missing.
+def _fields(desired: Workspace) -> Mapping[str, Any]:
+    return {
+        "name": desired.project.name,
+        "slug": desired.project.slug,
+        "hasDeleteProtection": True,
+        # Names of secrets are what programs ask for: nobody may write them in other letters.
+        "autoCapitalization": False,
+    }
+
+
+def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
+    """What differs in the folders and imports of all environments.
 
     What a deleted environment holds shows only once it is restored: the next reading tells.
     """
-    matched = match(desired, actual, remembered)
+    matched = match(desired, actual, remembered.environments)
     project = actual.project.id if actual.project else Made("project")
     for wanted in desired.environments:
-        slug, there = wanted.slug, matched.get(wanted.slug)
-        if there is None and deleted_one(wanted, actual, remembered):
+        there = matched.get(wanted.slug)
+        if there is None and deleted_one(wanted, actual, remembered.environments):
             continue
-        for folder in desired.folders:
-            if there is None or folder not in there.folders:
-                path, _, name = folder.rpartition("/")
-                body = {
-                    "projectId": project,
-                    "environment": slug,
-                    "name": name,
-                    "path": path or "/",
-                }
-                call = Call("POST", ("/api/v2/folders",), body)
-                yield Change("+", f"folder {folder} in {slug}", calls=(call,))
-        yield from _imports(desired, slug, there, project)
-
-
-def _imports(
-    desired: Workspace, slug: str, there: EnvironmentState | None, project: str
-) -> Iterator[Change]:
-    for service in desired.services.values():
-        present = there.imports.get(service.folder, frozenset()) if there else frozenset()
-        for source in service.imports:
-            if there is None or (there.id, source) not in present:
-                body = {
-                    "projectId": project,
-                    "environment": slug,
-                    "path": service.folder,
-                    "import": {"environment": slug, "path": source},
-                }
-                call = Call("POST", ("/api/v2/secret-imports",), body)
-                yield Change(
-                    "+", f"import of {source} into {service.folder} in {slug}", "", (call,)
-                )
+        known = remembered.folders.get(there.id, {}) if there else {}
+        yield from inside.changes(desired, inside.Place(project, wanted.slug, there), known)

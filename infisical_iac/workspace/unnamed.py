@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from infisical_iac.workspace.environments import match
-from infisical_iac.workspace.holdings import Holding, Import
+from infisical_iac.workspace.holdings import Holding
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.state import Actual
+from infisical_iac.workspace.state import Actual, Import
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.state import Actual
 
 from ..standin.crypto import hash_secret
@@ -74,7 +75,7 @@ class Place:
             self.read(text),
             isolation="privilege",
             admin_email=EMAIL,
-            remembered={},
+            remembered=Memory(),
         )
         return [str(change) for change in changes]
 
@@ -86,7 +87,7 @@ class Place:
             load(text),
             isolation="privilege",
             admin_email=EMAIL,
-            remembered={},
+            remembered=Memory(),
             tell=self.told.append,
             admin=self.admin,
         )

@@ -11,8 +11,8 @@ from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory, remember
 from infisical_iac.workspace.model import Isolation, Workspace
-from infisical_iac.workspace.state import remember
 from tests.unit.fake_infisical import FakeInfisical
 
 ADMIN = "admin@example.com"
@@ -35,7 +35,7 @@ class Deployment:
     def __init__(self) -> None:
         self.server = FakeInfisical()
         self.client = Client("http://fake", httpx.MockTransport(self.server.handle), "token")
-        self.remembered: dict[str, str] = {}
+        self.remembered = Memory()
 
     def changes(self, text: str = TEXT, isolation: Isolation = "privilege") -> list[Change]:
         """What a plan would show."""
@@ -52,7 +52,8 @@ class Deployment:
     def deploy(self, text: str = TEXT, isolation: Isolation = "privilege") -> list[str]:
         """Apply once, without another look; what was done, as people read it."""
         done = [str(change) for change in apply(self.client, self.changes(text, isolation))]
-        self.remembered = remember(self._read(load(text), isolation))
+        desired = load(text)
+        self.remembered = remember(desired, self._read(desired, isolation), self.remembered)
         return done
 
     def converge(self) -> list[str]:
@@ -66,8 +67,14 @@ class Deployment:
             remembered=self.remembered,
             tell=lambda change: done.append(str(change)),
         )
-        self.remembered = remember(actual)
+        self.remembered = remember(load(TEXT), actual, self.remembered)
         return done
 
     def _read(self, desired: Workspace, isolation: Isolation) -> Any:
-        return read(self.client, workspace=desired, isolation=isolation, admin_email=ADMIN)
+        return read(
+            self.client,
+            workspace=desired,
+            isolation=isolation,
+            admin_email=ADMIN,
+            remembered=self.remembered,
+        )

@@ -63,6 +63,14 @@ DRIFTS: dict[str, tuple[Drift, list[str]]] = {
         lambda server: _set(server.project or {}, hasDeleteProtection=False),
         ["~ project chainalign: delete protection off → on"],
     ),
+    "project's slug changed": (
+        lambda server: _set(server.project or {}, slug="renamed"),
+        ["~ project chainalign: slug renamed → chainalign"],
+    ),
+    "names of secrets written in capitals": (
+        lambda server: _set(server.project or {}, autoCapitalization=True),
+        ["~ project chainalign: autoCapitalization on → off"],
+    ),
     "environment's slug changed": (
         lambda server: _set(server.environment("staging"), slug="stage"),
         ["~ environment staging: slug stage → staging"],
@@ -98,6 +106,24 @@ DRIFTS: dict[str, tuple[Drift, list[str]]] = {
             server.auths[server.identity("backend-staging")["id"]], accessTokenTTL=3600
         ),
         ["~ identity backend-staging: accessTokenTTL 3600 → 1800"],
+    ),
+    "tokens used up": (
+        lambda server: _set(
+            server.auths[server.identity("backend-staging")["id"]], accessTokenNumUsesLimit=3
+        ),
+        ["~ identity backend-staging: accessTokenNumUsesLimit 3 → 0"],
+    ),
+    "locked out at once": (
+        lambda server: _set(
+            server.auths[server.identity("backend-staging")["id"]],
+            lockoutThreshold=1,
+            lockoutDurationSeconds=86400,
+        ),
+        ["~ identity backend-staging: lockoutThreshold 1 → 3, lockoutDurationSeconds 86400 → 300"],
+    ),
+    "identity protected from deletion": (
+        lambda server: server.protected.add(server.identity("backend-staging")["id"]),
+        ["~ identity backend-staging: delete protection on → off"],
     ),
     "universal auth removed": (
         lambda server: server.auths.pop(server.identity("backend-staging")["id"]),

@@ -35,7 +35,12 @@ class Access(State):
             raise Refused(404, "NotFound", f"Failed to find identity with id {id}")
         found = self.identities[id]
         methods = ["universal-auth"] if id in self.auths else []
-        inner = {"id": id, "name": found["name"], "authMethods": methods}
+        inner = {
+            "id": id,
+            "name": found["name"],
+            "authMethods": methods,
+            "hasDeleteProtection": id in self.protected,
+        }
         return {
             "identity": {
                 "role": found["role"],
@@ -46,6 +51,8 @@ class Access(State):
         }
 
     def _patch_identity(self, body: Json, id: str) -> Json:
+        if not body.pop("hasDeleteProtection", True) and "name" in body:
+            self.protected.discard(id)
         self.identities[id].update(body)
         return {"identity": self.identities[id]}
 

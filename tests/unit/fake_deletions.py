@@ -27,6 +27,12 @@ class Deletions(State):
             del self.privileges[each["id"]]
         return {"identity": gone}
 
+    def _drop_member(self, _: Json, id: str) -> Json:
+        del self.members[id]
+        for each in [each for each in self.privileges.values() if each["identityId"] == id]:
+            del self.privileges[each["id"]]
+        return {"identityMembership": {"id": f"membership-{id}"}}
+
     def _drop_environment(self, _: Json, id: str) -> Json:
         gone = one(self.environments, "id", id)
         self.delete_environment(gone["slug"])

@@ -23,8 +23,10 @@ class State:
         self.environments: list[Json] = []
         self.deleted: list[Json] = []
         self.folders: dict[str, set[str]] = {}
+        self.kept_ids: dict[tuple[str, str], str] = {}  # of folders that were renamed, by place
         self.imports: list[Json] = []
         self.identities: dict[str, Json] = {}
+        self.protected: set[str] = set()  # identities that may not be deleted
         self.auths: dict[str, Json] = {}
         self.secrets: dict[str, list[Json]] = {}
         self.members: dict[str, list[Json]] = {}
@@ -45,10 +47,27 @@ class State:
         """The first identity of a name."""
         return one(list(self.identities.values()), "name", name)
 
-    @staticmethod
-    def folder_id(environment: str, path: str) -> str:
-        """The id of a folder in the environment of an id."""
-        return f"folder-{environment}{path.replace('/', '.')}"
+    def folder_id(self, environment: str, path: str) -> str:
+        """The id of a folder in the environment of an id: it stays when it is renamed."""
+        return self.kept_ids.get((environment, path), f"folder-{environment}{_dotted(path)}")
+
+    def rename_folder(self, environment: str, path: str, name: str) -> None:
+        """Give a folder in the environment of an id another name, with all that is in it."""
+        paths = self.folders[environment]
+        new = f"{path.rpartition('/')[0]}/{name}"
+        if path not in paths or new in paths:
+            raise Refused(400, "BadRequest", "Folder with specified name already exists in path")
+        inside = [each for each in paths if f"{each}/".startswith(f"{path}/")]
+        moved = {each: new + each.removeprefix(path) for each in inside}
+        ids = {each: self.folder_id(environment, each) for each in inside}
+        for old, at in moved.items():
+            paths.remove(old)
+            self.kept_ids.pop((environment, old), None)
+            self.kept_ids[environment, at] = ids[old]
+        paths.update(moved.values())
+        for each in self.imports:
+            if each["into"][0] == environment and each["into"][1] in moved:
+                each["into"] = (environment, moved[each["into"][1]])
 
     def delete_environment(self, slug: str) -> None:
         """Soft-delete, as the user interface does."""
@@ -59,6 +78,10 @@ class State:
     def _id(self, kind: str) -> str:
         self._made += 1
         return f"{kind}-{self._made}"
+
+
+def _dotted(path: str) -> str:
+    return path.replace("/", ".")
 
 
 def one(items: list[Json], key: str, value: str) -> Json:

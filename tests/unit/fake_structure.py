@@ -27,6 +27,7 @@ class Structure(State):
             "name": body["projectName"],
             "slug": body["slug"],
             "hasDeleteProtection": body["hasDeleteProtection"],
+            "autoCapitalization": False,
         }
         return {"project": self.project}
 
@@ -34,6 +35,11 @@ class Structure(State):
         if self.project is None or self.project["slug"] != slug:
             raise Refused(404, "NotFound", f"Project with slug '{slug}' not found")
         return self._whole_project()
+
+    def _project_by_id(self, _: Json, id: str) -> Json:
+        if self.project is None or self.project["id"] != id:
+            raise Refused(404, "NotFound", f"Project with ID '{id}' not found")
+        return {"project": self.project}
 
     def _patch_project(self, body: Json) -> Json:
         assert self.project is not None
@@ -85,12 +91,24 @@ class Structure(State):
         }
 
     def _create_folder(self, body: Json) -> Json:
-        paths = self.folders[self.environment(body["environment"])["id"]]
+        environment = self.environment(body["environment"])["id"]
+        paths = self.folders[environment]
         path = f"{body['path'].rstrip('/')}/{body['name']}"
         if path in paths:
             raise Refused(400, "BadRequest", f"Folder with name '{body['name']}' already exists")
+        id = self.folder_id(environment, path)
+        if id in {self.folder_id(environment, each) for each in paths}:  # of one renamed since
+            self.kept_ids[environment, path] = self._id("folder")
         paths.add(path)
-        return {"folder": {"id": path}}
+        return {"folder": {"id": self.folder_id(environment, path)}}
+
+    def _patch_folder(self, body: Json, id: str) -> Json:
+        environment = self.environment(body["environment"])["id"]
+        paths = self.folders[environment]
+        (path,) = (each for each in paths if self.folder_id(environment, each) == id)
+        assert body["path"] == (path.rpartition("/")[0] or "/")
+        self.rename_folder(environment, path, body["name"])
+        return {"folder": {"id": id}}
 
     def _list_imports(self, query: Json) -> Json:
         here = (self.environment(query["environment"])["id"], query["path"])
@@ -106,6 +124,25 @@ class Structure(State):
             "into": (into, body["path"]),
             "importPath": body["import"]["path"],
             "importEnv": {"id": source},
+            "position": 1 + max(map(_position, self._siblings((into, body["path"]))), default=0),
         }
         self.imports.append(made)
         return {"secretImport": made}
+
+    def _patch_import(self, body: Json, id: str) -> Json:
+        moved, new = one(self.imports, "id", id), body["import"]["position"]
+        old = moved["position"]
+        for each in self._siblings(moved["into"]):
+            if old < each["position"] <= new:
+                each["position"] -= 1
+            elif new <= each["position"] < old:
+                each["position"] += 1
+        moved["position"] = new
+        return {"secretImport": moved}
+
+    def _siblings(self, place: tuple[str, str]) -> list[Json]:
+        return [each for each in self.imports if each["into"] == place]
+
+
+def _position(listed: Json) -> int:
+    return int(listed["position"])

@@ -10,7 +10,8 @@ from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.grants import PRIVILEGE
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.state import Actual, remember
+from infisical_iac.workspace.memory import remember
+from infisical_iac.workspace.state import Actual
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.fake_people import ADMIN_TOKEN
 
@@ -50,6 +51,7 @@ class PeopleDeployment(Deployment):
             admin_email=ADMIN,
             admin=self.admin,
             leavers=leavers,
+            remembered=self.remembered,
         )
 
     def plan(self, text: str = PEOPLE) -> list[Change]:
@@ -73,7 +75,7 @@ class PeopleDeployment(Deployment):
             tell=self.told.append,
             admin=self.admin,
         )
-        self.remembered = remember(actual)
+        self.remembered = remember(load(text), actual, self.remembered)
         return [str(change) for change in self.told]
 
     def make(self, changes: list[Change]) -> list[Change]:

@@ -1,6 +1,7 @@
 """What is kept from one run to the next."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -56,7 +57,7 @@ def test_a_first_run_made_every_environment_folder_and_import() -> None:
     environments = {each["slug"]: each["id"] for each in server.environments}
     imports = {each["id"] for each in server.imports}
     made = frozenset(folders | imports | {*environments.values()})
-    assert deployment.memory == Memory(environments, made)
+    assert (deployment.memory.environments, deployment.memory.made) == (environments, made)
     assert len(made) == 3 + 3 * 4 + 3
 
 
@@ -64,8 +65,9 @@ def test_a_run_that_made_nothing_learns_nothing_and_asks_for_nothing() -> None:
     deployment = _deployed()
     known = deployment.memory
     deployment.server.requests.clear()
-    actual = Actual("organization-1", ProjectState("project-1", "ChainAlign", True))
-    assert learn(deployment.client, known, actual, []) == Memory({}, known.made)
+    actual = Actual("organization-1", ProjectState("project-1", {"slug": "chainalign"}))
+    learned = learn(deployment.client, load(TEXT), known, actual, [])
+    assert learned == replace(known, environments={}, folders={})
     assert deployment.server.requests == []
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from infisical_iac.api import identities
+from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 from infisical_iac.workspace.memory import Memory
 from tests.unit.remembering_deployment import (
     NO_BACKEND,
@@ -108,7 +109,7 @@ def test_what_somebody_made_by_hand_stays(deployed: RememberingDeployment) -> No
     server.folders["qa"] = {"/backend"}
     server.folders[staging].add("/by-hand")
     by_hand = {"id": "by-hand", "into": (staging, "/by-hand"), "importPath": "/backend"}
-    server.imports.append({**by_hand, "importEnv": {"id": staging}})
+    server.imports.append({**by_hand, "importEnv": {"id": staging}, "position": 1})
     server.identities["theirs"] = {"id": "theirs", "name": "ci", "role": "admin", "metadata": []}
     server.members["theirs"] = [{"role": "admin"}]
     planned = deployed.plan(NO_BACKEND, prune=True)
@@ -119,19 +120,67 @@ def test_what_somebody_made_by_hand_stays(deployed: RememberingDeployment) -> No
     assert "theirs" in server.identities
 
 
-@pytest.mark.parametrize("name", ["backend-staging", identities.DEPLOYER])
-def test_an_identity_that_is_needed_stays_and_so_does_its_namesake(
-    deployed: RememberingDeployment, name: str
-) -> None:
-    server = deployed.server
-    server.identities["second"] = {
+def _second(deployed: RememberingDeployment, name: str, *metadata: dict[str, str]) -> None:
+    deployed.server.identities["second"] = {
         "id": "second",
         "name": name,
         "role": "no-access",
-        "metadata": [identities.MARKER],
+        "metadata": list(metadata),
     }
-    server.members["second"] = [{"role": "no-access"}]
+    deployed.server.members["second"] = [{"role": "no-access"}]
+
+
+def test_an_identity_of_the_deployers_name_stays(deployed: RememberingDeployment) -> None:
+    _second(deployed, identities.DEPLOYER, identities.MARKER)
     assert deployed.plan(WHOLE, prune=True).due == []
+
+
+def test_a_duplicate_is_told_and_loses_its_access_with_prune(
+    deployed: RememberingDeployment,
+) -> None:
+    _second(deployed, "backend-staging", identities.MARKER)
+    told = deployed.plan(WHOLE)
+    assert told.due == []
+    assert [each.split(" (")[0] for each in told.notes] == [
+        "there is a second identity backend-staging that can log in to the project"
+    ]
+    assert deployed.apply(WHOLE, prune=True) == [
+        "- access of the duplicate backend-staging: membership of second"
+    ]
+    assert "second" in deployed.server.identities
+    assert "second" not in deployed.server.members
+    assert deployed.plan(WHOLE, prune=True).due == []
+
+
+def test_a_duplicate_without_its_mark_is_known_by_the_client_secret_that_was_made_for_it(
+    deployed: RememberingDeployment,
+) -> None:
+    _second(deployed, "backend-staging")
+    assert deployed.plan(WHOLE).notes == []
+    attach_universal_auth(deployed.client, "second", 600, 600)
+    create_client_secret(deployed.client, "second", "infisical-iac: backend.staging")
+    create_client_secret(deployed.client, "second", "of somebody else")
+    assert deployed.apply(WHOLE, prune=True) == [
+        "- access of the duplicate backend-staging: membership and 1 client secret of second"
+    ]
+    assert [each["description"] for each in deployed.server.secrets["second"]] == [
+        "of somebody else"
+    ]
+
+
+def test_an_identity_that_was_renamed_is_not_pruned(deployed: RememberingDeployment) -> None:
+    deployed.server.identity("backend-staging")["name"] = "renamed"
+    assert deployed.apply(WHOLE, prune=True) == [
+        "~ identity backend-staging: name renamed → backend-staging"
+    ]
+
+
+def test_an_identity_without_its_mark_is_pruned_once_its_service_left_the_file(
+    deployed: RememberingDeployment,
+) -> None:
+    deployed.server.identity("backend-staging").update(name="renamed", metadata=[])
+    assert "- identity renamed" in deployed.apply(NO_STAGING, prune=True)
+    assert "backend-staging" not in deployed.memory.identities
 
 
 def test_the_identity_that_is_logged_in_stays(deployed: RememberingDeployment) -> None:

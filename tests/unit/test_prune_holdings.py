@@ -49,7 +49,7 @@ def test_what_others_put_into_a_folder_asks_for_the_name(deployed: RememberingDe
     deployed.server.folders[staging].add("/backend/by-hand")
     deployed.server.stored[staging, "/backend/by-hand"] = ["A"]
     by_hand = {"id": "by-hand", "into": (staging, "/backend"), "importPath": "/shared"}
-    deployed.server.imports.append({**by_hand, "importEnv": {"id": "elsewhere"}})
+    deployed.server.imports.append({**by_hand, "importEnv": {"id": "elsewhere"}, "position": 9})
     (gone,) = (each for each in deployed.plan(NO_BACKEND).unnamed if each.name)
     assert gone.name == "staging/backend"
     assert gone.holds == "1 secret, 1 foreign folder and 1 foreign import"

@@ -1,15 +1,18 @@
 """Deploying a workspace twice, and after every kind of drift, against the fake in memory."""
 
 from contextlib import suppress
+from itertools import permutations
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infisical_iac.api.identities import MARKER
 from infisical_iac.workspace.apply import ApplyError, apply
 from infisical_iac.workspace.document import WorkspaceError
-from tests.unit.deployment import ADMIN, Deployment
+from infisical_iac.workspace.memory import Memory
+from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.drifts import DRIFTS
 from tests.unit.fake_state import Refused
 
@@ -124,11 +127,151 @@ def test_an_environment_renamed_and_then_deleted_comes_back_with_its_slug(
     assert deployed.server.environment("staging")["id"] == id
 
 
-def test_a_project_whose_slug_was_changed_is_not_made_a_second_time(deployed: Deployment) -> None:
+def test_a_project_that_only_an_earlier_release_remembers_is_not_made_a_second_time(
+    deployed: Deployment,
+) -> None:
     assert deployed.server.project is not None
     deployed.server.project["slug"] = "renamed"
-    with pytest.raises(WorkspaceError, match=r"has the slug 'renamed' now: set it back"):
+    deployed.remembered = Memory(deployed.remembered.environments)
+    with pytest.raises(WorkspaceError, match=r"has the slug 'renamed' now, and the workspace"):
         deployed.changes()
+
+
+def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_run(
+    deployed: Deployment,
+) -> None:
+    with pytest.raises(WorkspaceError, match=r"has the slug 'chainalign' now, and the workspace"):
+        deployed.changes(TEXT.replace("slug: chainalign", "slug: another"))
+
+
+@pytest.mark.parametrize("folder", ["/backend", "/shared", "/services", "/services/python"])
+def test_a_renamed_folder_gets_its_name_back_and_keeps_what_is_in_it(
+    deployed: Deployment, folder: str
+) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    before = {
+        path: deployed.server.folder_id(staging, path) for path in deployed.server.folders[staging]
+    }
+    deployed.server.rename_folder(staging, folder, "renamed")
+    name = folder.rpartition("/")[2]
+    assert deployed.deploy() == [f"~ folder {folder} in staging: name renamed → {name}"]
+    after = {
+        path: deployed.server.folder_id(staging, path) for path in deployed.server.folders[staging]
+    }
+    assert after == before
+    assert deployed.changes() == []
+
+
+def test_a_folder_and_the_one_around_it_get_their_names_back(deployed: Deployment) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    deployed.server.rename_folder(staging, "/services/python", "snake")
+    deployed.server.rename_folder(staging, "/services", "all")
+    assert deployed.deploy() == [
+        "~ folder /services in staging: name all → services",
+        "~ folder /services/python in staging: name snake → python",
+    ]
+    assert deployed.changes() == []
+
+
+def test_two_folders_that_swapped_names_are_swapped_back(deployed: Deployment) -> None:
+    server, staging = deployed.server, deployed.server.environment("staging")["id"]
+    shared = server.folder_id(staging, "/shared")
+    for old, new in (("/shared", "aside"), ("/backend", "shared"), ("/aside", "backend")):
+        server.rename_folder(staging, old, new)
+    assert deployed.deploy() == [
+        "~ folder /backend in staging: name shared → backend",
+        "~ folder /shared in staging: name backend → shared",
+    ]
+    assert server.folder_id(staging, "/shared") == shared
+    assert deployed.changes() == []
+
+
+def test_a_renamed_folder_whose_name_is_taken_needs_a_person(deployed: Deployment) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    deployed.server.rename_folder(staging, "/backend", "be")
+    deployed.server.folders[staging].add("/backend")
+    deployed.server.kept_ids[staging, "/backend"] = "by-hand"
+    with pytest.raises(WorkspaceError, match=r"/backend of the last run is called /be in staging"):
+        deployed.changes()
+
+
+def test_a_folder_deleted_and_made_again_by_hand_is_taken_over(deployed: Deployment) -> None:
+    staging = deployed.server.environment("staging")["id"]
+    deployed.server.kept_ids[staging, "/services/python"] = "by-hand"
+    assert deployed.deploy() == []
+    assert deployed.remembered.folders[staging]["/services/python"] == "by-hand"
+    deployed.server.rename_folder(staging, "/services/python", "snake")
+    assert deployed.deploy() == ["~ folder /services/python in staging: name snake → python"]
+
+
+def test_a_folder_renamed_in_a_renamed_environment_is_found(deployed: Deployment) -> None:
+    staging = deployed.server.environment("staging")
+    deployed.server.rename_folder(staging["id"], "/backend", "be")
+    staging["slug"] = "stage"
+    assert deployed.deploy() == [
+        "~ environment staging: slug stage → staging",
+        "~ folder /backend in staging: name be → backend",
+    ]
+    assert deployed.changes() == []
+
+
+IMPORTING = TEXT.replace("[/shared]", "[/shared, /common, /more]")
+
+
+@pytest.mark.parametrize("order", list(permutations(range(1, 4)))[1:])
+@pytest.mark.parametrize("foreign", [None, 1, 2, 3, 4])
+def test_imports_get_their_order_back_among_those_of_others(
+    order: tuple[int, ...], foreign: int | None
+) -> None:
+    deployment = Deployment()
+    deployment.deploy(IMPORTING)
+    staging = deployment.server.environment("staging")["id"]
+    into = [each for each in deployment.server.imports if each["into"] == (staging, "/backend")]
+    for each, position in zip(into, order, strict=True):
+        each["position"] = position + (foreign is not None and position >= foreign)
+    if foreign:
+        theirs = {"id": "theirs", "into": (staging, "/backend"), "importPath": "/theirs"}
+        deployment.server.imports.append(
+            {**theirs, "importEnv": {"id": staging}, "position": foreign}
+        )
+    (told,) = deployment.deploy(IMPORTING)
+    assert told.startswith("~ imports into /backend in staging: order ")
+    assert told.endswith(" → /shared, /common, /more")
+    assert deployment.changes(IMPORTING) == []
+    assert bool(foreign) == ("theirs" in {each["id"] for each in deployment.server.imports})
+
+
+def test_an_import_that_was_deleted_comes_back_to_its_place(deployed: Deployment) -> None:
+    deployed.deploy(IMPORTING)
+    deployed.server.imports = [
+        each for each in deployed.server.imports if each["importPath"] != "/shared"
+    ]
+    told = deployed.deploy(IMPORTING)
+    assert told[:2] == [
+        "+ import of /shared into /backend in development",
+        "~ imports into /backend in development: "
+        "order /common, /more, /shared → /shared, /common, /more",
+    ]
+    assert deployed.changes(IMPORTING) == []
+
+
+def test_a_renamed_identity_is_the_same_and_no_second_one_is_made(deployed: Deployment) -> None:
+    server = deployed.server
+    server.identity("backend-staging").update(name="renamed", metadata=[])
+    theirs = {"id": "theirs", "name": "backend-staging", "role": "member", "metadata": [MARKER]}
+    server.identities["theirs"] = theirs
+    assert deployed.deploy() == [
+        "~ identity backend-staging: name renamed → backend-staging, "
+        "metadata → managed by infisical-iac"
+    ]
+    assert deployed.changes() == []
+
+
+def test_metadata_of_others_stay_when_the_mark_is_set_again(deployed: Deployment) -> None:
+    identity = deployed.server.identity("backend-staging")
+    identity["metadata"] = [{"key": "team", "value": "blue"}]
+    deployed.deploy()
+    assert identity["metadata"] == [MARKER, {"key": "team", "value": "blue"}]
 
 
 def test_a_restored_environment_gets_what_it_lacks_in_the_next_pass(deployed: Deployment) -> None:

@@ -113,6 +113,8 @@ def change(call: Call) -> Document:
     )
     require_org_action(call.store, call.actor, "edit", "identity")
     identity = find_identity(call)
+    if "name" not in fields and not fields.get("hasDeleteProtection"):
+        fields.pop("hasDeleteProtection", None)  # the real server ignores a `false` on its own
     if role := fields.pop("role", None):
         call.store.update("org_memberships", _member(call.store, identity)["id"], role=role)
     if "metadata" in fields:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..access import require_org_action
 from ..errors import bad_request, forbidden, not_found
 from ..members import join_project
-from ..validation import Field, boolean, choice, slug, text
+from ..validation import Field, array, boolean, choice, number, slug, text
 from ..web import Call, route
 from .environments import DEFAULT_ENVIRONMENTS, create_environment, environments_of
 
@@ -55,6 +55,10 @@ ON_CHANGE: dict[str, Field] = {
     "autoCapitalization": boolean().optional(),
     "hasDeleteProtection": boolean().optional(),
     "secretSharing": boolean().optional(),
+    "showSnapshotsLegacy": boolean().optional(),
+    "secretDetectionIgnoreValues": array(text()).optional(),
+    "enforceEncryptedSecretManagerSecretMetadata": boolean().optional(),
+    "pitVersionLimit": number(1, 100).optional(),
 }
 
 

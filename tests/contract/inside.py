@@ -1,0 +1,309 @@
+"""A deployed workspace on a server, what may be changed in it by hand, and what is told of that."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from infisical_iac.api import identities
+from infisical_iac.cli.inside import Plan, look, make
+from infisical_iac.cli.reach import Reached
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infisical_iac.api.client import Client
+    from infisical_iac.workspace.model import Workspace
+
+Json = dict[str, Any]
+AUTH = "/api/v1/auth/universal-auth/identities"
+PRIVILEGE = "/api/v2/identity-project-additional-privilege"
+
+
+@dataclass
+class Inside:
+    """A workspace of a name, the deployer's way to it, and what its host remembers."""
+
+    name: str
+    client: Client
+    admin_email: str
+    deployer: str
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def desired(self) -> Workspace:
+        service = {"folder": "/api", "imports": ["/shared", "/common/base"]}
+        content = {
+            "project": {"name": self.name, "slug": self.name},
+            "environments": [{"slug": each, "name": each.title()} for each in ("production", "qa")],
+            "shared_folders": ["/shared", "/common/base"],
+            "services": {f"{self.name}-api": service},
+        }
+        return load(json.dumps(content))
+
+    def plan(self, *, prune: bool = False) -> Plan:
+        return look(self._reached(), prune=prune)
+
+    def told(self) -> list[str]:
+        """The changes of a plan, as people read them."""
+        return [str(each) for each in self.plan().due]
+
+    def apply(self, *, prune: bool = False) -> list[str]:
+        """Plan and make it all; what was done, as people read it."""
+        done: list[str] = []
+        make(self._reached(), self.plan(prune=prune), lambda each: done.append(str(each)))
+        return done
+
+    def _reached(self) -> Reached:
+        return Reached(
+            client=self.client,
+            address="",
+            deployer=self.deployer,
+            admin=lambda: self.client,
+            has_admin=False,
+            desired=self.desired,
+            isolation="privilege",
+            admin_email=self.admin_email,
+            memory=self.memory,
+            remember=partial(setattr, self, "memory"),
+        )
+
+    @property
+    def project(self) -> str:
+        return f"/api/v1/projects/{self.memory.project}"
+
+    def environment(self, slug: str = "qa") -> str:
+        return f"{self.project}/environments/{self.memory.environments[slug]}"
+
+    def place(self, path: str) -> Json:
+        return {"projectId": self.memory.project, "environment": "qa", "path": path}
+
+    def folders(self) -> dict[str, str]:
+        """The ids of the folders of `qa`, by path."""
+        at = {**self.place("/"), "recursive": "true"}
+        listed = self.client.get("/api/v2/folders", params=at)["folders"]
+        return {each["relativePath"]: each["id"] for each in listed}
+
+    def folder(self, path: str) -> str:
+        return f"/api/v2/folders/{self.folders()[path]}"
+
+    def imports(self) -> list[Json]:
+        """The imports into the folder of the service in `qa`, as the server orders them."""
+        at = self.place("/api")
+        listed: list[Json] = self.client.get("/api/v2/secret-imports", params=at)["secretImports"]
+        return listed
+
+    def identity(self) -> str:
+        return self.memory.identities[f"{self.name}-api-qa"]
+
+    def rename(self, path: str, name: str) -> None:
+        """Give a folder of `qa` another name, by hand."""
+        body = {**self.place(path.rpartition("/")[0] or "/"), "name": name}
+        self.client.patch(self.folder(path), json=body)
+
+    def privilege(self) -> tuple[str, Json]:
+        """The path of the privilege of the service in `qa`, and what it is."""
+        at = {"identityId": self.identity(), "projectId": self.memory.project}
+        (listed,) = self.client.get(PRIVILEGE, params=at)["privileges"]
+        path = f"{PRIVILEGE}/{listed['id']}"
+        read = self.client.get(path)["privilege"]
+        body = {"slug": read["slug"], "type": {"isTemporary": False}}
+        return path, {**body, "permissions": read["permissions"]}
+
+    def person(self) -> str:
+        path = f"{self.project}/memberships"
+        (listed,) = self.client.get(path)["memberships"]
+        return f"{path}/{listed['id']}"
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A change that somebody makes, and what a plan tells of it; nothing where it may be so."""
+
+    change: Callable[[Inside], object]
+    told: tuple[str, ...] = ()
+
+
+def _project(**fields: Any) -> Callable[[Inside], object]:
+    return lambda inside: inside.client.patch(inside.project, json=fields)
+
+
+def _environment(**fields: Any) -> Callable[[Inside], object]:
+    return lambda inside: inside.client.patch(inside.environment(), json=fields)
+
+
+def _identity(**fields: Any) -> Callable[[Inside], object]:
+    path = "/api/v1/identities"
+    return lambda inside: inside.client.patch(f"{path}/{inside.identity()}", json=fields)
+
+
+def _auth(**fields: Any) -> Callable[[Inside], object]:
+    return lambda inside: inside.client.patch(f"{AUTH}/{inside.identity()}", json=fields)
+
+
+def _import(**fields: Any) -> Callable[[Inside], object]:
+    def change(inside: Inside) -> None:
+        last = inside.imports()[-1]["id"]
+        body = {**inside.place("/api"), "import": fields}
+        inside.client.patch(f"/api/v2/secret-imports/{last}", json=body)
+
+    return change
+
+
+def _folder(**fields: Any) -> Callable[[Inside], object]:
+    body = {"name": "api", **fields}
+    return lambda inside: inside.client.patch(
+        inside.folder("/api"), json={**inside.place("/"), **body}
+    )
+
+
+def _privilege(**fields: Any) -> Callable[[Inside], object]:
+    def change(inside: Inside) -> None:
+        path, body = inside.privilege()
+        inside.client.patch(path, json={**body, **fields})
+
+    return change
+
+
+def _member(inside: Inside) -> None:
+    path = f"{inside.project}/memberships/identities/{inside.identity()}"
+    inside.client.patch(path, json={"roles": [{"role": "viewer", "isTemporary": False}]})
+
+
+def _person(inside: Inside) -> None:
+    inside.client.patch(inside.person(), json={"roles": [{"role": "viewer"}]})
+
+
+_EVERYTHING = [{"subject": "secrets", "action": ["describeSecret", "readValue"]}]
+_FOR_AN_HOUR = {
+    "isTemporary": True,
+    "temporaryMode": "relative",
+    "temporaryRange": "1h",
+    "temporaryAccessStartTime": "2026-11-27T12:00:00.000Z",
+}
+_IPV4 = [{"ipAddress": "0.0.0.0/0"}]
+_ANYWHERE = "0.0.0.0/0 → 0.0.0.0/0 and ::/0"
+_MISSING = "+ import of /common/base into /api in qa"
+_THEIRS = "privilege read-own-folder of {name}-api-qa"
+
+# By kind of object and field, as `writable.json` names them.
+HANDS: dict[tuple[str, str], Hand] = {
+    ("project", "name"): Hand(_project(name="Other"), ("~ project {name}: name Other → {name}",)),
+    ("project", "slug"): Hand(
+        _project(slug="moved-elsewhere"), ("~ project {name}: slug moved-elsewhere → {name}",)
+    ),
+    ("project", "hasDeleteProtection"): Hand(
+        _project(hasDeleteProtection=False), ("~ project {name}: delete protection off → on",)
+    ),
+    ("project", "autoCapitalization"): Hand(
+        _project(autoCapitalization=True), ("~ project {name}: autoCapitalization on → off",)
+    ),
+    ("project", "description"): Hand(_project(description="fake words")),
+    ("project", "enforceEncryptedSecretManagerSecretMetadata"): Hand(
+        _project(enforceEncryptedSecretManagerSecretMetadata=True)
+    ),
+    ("project", "secretSharing"): Hand(_project(secretSharing=False)),
+    ("project", "showSnapshotsLegacy"): Hand(_project(showSnapshotsLegacy=True)),
+    ("project", "secretDetectionIgnoreValues"): Hand(
+        _project(secretDetectionIgnoreValues=["fake"])
+    ),
+    ("project", "pitVersionLimit"): Hand(_project(pitVersionLimit=20)),
+    ("environment", "slug"): Hand(_environment(slug="uat"), ("~ environment qa: slug uat → qa",)),
+    ("environment", "name"): Hand(_environment(name="UAT"), ("~ environment qa: name UAT → Qa",)),
+    ("environment", "position"): Hand(
+        _environment(position=1), ("~ environments: order qa, production → production, qa",)
+    ),
+    ("folder", "name"): Hand(_folder(name="app"), ("~ folder /api in qa: name app → api",)),
+    ("folder", "description"): Hand(_folder(description="fake words")),
+    ("import", "environment"): Hand(_import(environment="production"), (_MISSING,)),
+    ("import", "path"): Hand(_import(path="/common"), (_MISSING,)),
+    ("import", "position"): Hand(
+        _import(position=1),
+        ("~ imports into /api in qa: order /common/base, /shared → /shared, /common/base",),
+    ),
+    ("identity", "name"): Hand(
+        _identity(name="other"), ("~ identity {name}-api-qa: name other → {name}-api-qa",)
+    ),
+    ("identity", "role"): Hand(
+        _identity(role="member"),
+        ("~ identity {name}-api-qa: role in the organization member → no-access",),
+    ),
+    ("identity", "hasDeleteProtection"): Hand(
+        _identity(hasDeleteProtection=True),
+        ("~ identity {name}-api-qa: delete protection on → off",),
+    ),
+    ("identity", "metadata"): Hand(
+        _identity(metadata=[]),
+        ("~ identity {name}-api-qa: metadata → managed by infisical-iac",),
+    ),
+    ("membership", "roles"): Hand(
+        _member, ("~ project membership of {name}-api-qa: role viewer → no-access",)
+    ),
+    ("person", "roles"): Hand(_person, ("~ project member {admin}: role viewer → admin",)),
+    ("privilege", "slug"): Hand(
+        _privilege(slug="renamed"),
+        (
+            "- privilege renamed of {name}-api-qa",
+            f"+ {_THEIRS}: /api and /shared and /common/base in qa",
+        ),
+    ),
+    ("privilege", "permissions"): Hand(
+        _privilege(permissions=_EVERYTHING),
+        (f"~ {_THEIRS}: permissions → read /api and /shared and /common/base in qa only",),
+    ),
+    ("privilege", "type"): Hand(
+        _privilege(type=_FOR_AN_HOUR), (f"~ {_THEIRS}: temporary → lasting",)
+    ),
+    **{
+        ("universal auth", key): Hand(
+            # The server takes the longest lifetime together with the other alone.
+            _auth(
+                **({"accessTokenTTL": 1800} if key == "accessTokenMaxTTL" else {}), **{key: value}
+            ),
+            (f"~ identity {{name}}-api-qa: {key} {shown}",),
+        )
+        for key, value, shown in (
+            ("clientSecretTrustedIps", _IPV4, _ANYWHERE),
+            ("accessTokenTrustedIps", _IPV4, _ANYWHERE),
+            ("accessTokenTTL", 7200, "7200 → 1800"),
+            ("accessTokenMaxTTL", 7200, "7200 → 86400"),
+            ("accessTokenNumUsesLimit", 3, "3 → 0"),
+            ("accessTokenPeriod", 60, "60 → 0"),
+            ("lockoutEnabled", False, "off → on"),
+            ("lockoutThreshold", 1, "1 → 3"),
+            ("lockoutDurationSeconds", 86400, "86400 → 300"),
+            ("lockoutCounterResetSeconds", 3600, "3600 → 30"),
+        )
+    },
+}
+
+
+def expected(inside: Inside, hand: Hand) -> list[str]:
+    """What a plan tells of a change, as the inside of a name tells it."""
+    return [each.format(name=inside.name, admin=inside.admin_email) for each in hand.told]
+
+
+def second(inside: Inside) -> str:
+    """Make what an earlier run left where it did not know its identity again; return its id."""
+    name, project = f"{inside.name}-api-qa", inside.memory.project
+    organization = identities.organization_id(inside.client)
+    made = identities.create(inside.client, organization, name)
+    inside.client.patch(f"/api/v1/identities/{made.id}", json={"metadata": []})
+    inside.client.post(f"{AUTH}/{made.id}", json={})
+    body = {"description": f"infisical-iac: {inside.name}-api.qa"}
+    inside.client.post(f"{AUTH}/{made.id}/client-secrets", json=body)
+    roles = {"roles": [{"role": "no-access"}]}
+    inside.client.post(f"{inside.project}/memberships/identities/{made.id}", json=roles)
+    privilege = {
+        "identityId": made.id,
+        "projectId": project,
+        "slug": "read-own-folder",
+        "type": {"isTemporary": False},
+        "permissions": _EVERYTHING,
+    }
+    inside.client.post(PRIVILEGE, json=privilege)
+    return made.id
