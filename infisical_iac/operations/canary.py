@@ -1,9 +1,11 @@
 """The canary, kept where it must be."""
 
+from dataclasses import replace
+
 from pyinfra.context import host, state
 
 from infisical_iac.api.client import Client
-from infisical_iac.operations import journal, session
+from infisical_iac.operations import journal, session, workspace
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.workspace import canary, isolation
 from infisical_iac.workspace.apply import apply
@@ -25,23 +27,34 @@ def kept(*, admin_email: str, port: int) -> Commands:
         session.tell_unseen(lambda: journal.items(canary.due(Canary(), admin_email)))
         yield step(_keep, admin_email, port)
         return
-    due = _due(session.deployer(port), admin_email)
-    if not due:
+    client = session.deployer(port)
+    known = workspace.remembered().canary
+    found = canary.look(client, admin_email, known)
+    due = _due(client, found, admin_email)
+    if not due and _id(found) == known:
         host.noop("the canary lives")
         return
     journal.items(due)
+    if not due:
+        journal.item("~", workspace.MEMORY, "which project is the canary's")
     yield step(_keep, admin_email, port)
 
 
 def _keep(admin_email: str, port: int) -> None:
     client = session.deployer(port)
-    for _ in apply(client, _due(client, admin_email)):
+    memory = workspace.remembered()
+    found = canary.look(client, admin_email, memory.canary)
+    for _ in apply(client, _due(client, found, admin_email)):
         pass
     isolation.sweep(client)
     if not canary.lives(client):
         raise CanaryError("the canary was made, and is not there: run again")
+    workspace.keep(replace(memory, canary=_id(canary.look(client, admin_email))))
 
 
-def _due(client: Client, admin_email: str) -> list[Change]:
-    due = canary.due(canary.look(client, admin_email), admin_email)
-    return [*due, *isolation.leftovers(client)]
+def _due(client: Client, found: Canary, admin_email: str) -> list[Change]:
+    return [*canary.due(found, admin_email), *isolation.leftovers(client)]
+
+
+def _id(found: Canary) -> str:
+    return found.place.project.id if found.place.project else ""

@@ -66,18 +66,22 @@ class Canary:
     text: str | None = None
 
 
-def look(client: Client, admin_email: str) -> Canary:
+def look(client: Client, admin_email: str, known: str = "") -> Canary:
     """What is there of the canary.
 
     Args:
         client: with the token of the deployer.
         admin_email: the person who must be an admin of its project, to read it where no deployer
             can log in.
+        known: the id of its project as after the last run, by which one that was renamed is found.
 
     Raises CanaryError if it can't be read.
     """
     try:
         project = contents.project(client, SLUG)
+        if project is None and known:
+            renamed = contents.slug_of(client, known)
+            project = contents.project(client, renamed) if renamed else None
         if project is None:
             return Canary()
         reads: list[Any] = gather(

@@ -38,6 +38,7 @@ class Memory:
         identities: name to id, also of those that the file no longer names.
         project: the id of the project; empty where only an earlier release ran.
         slug: what the project was called then.
+        canary: the id of the canary's project.
     """
 
     environments: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class Memory:
     identities: Mapping[str, str] = field(default_factory=dict)
     project: str = ""
     slug: str = ""
+    canary: str = ""
 
     def without(self, ids: Collection[str]) -> "Memory":
         """The memory once environments and identities, told by their ids, were deleted.
@@ -80,6 +82,7 @@ def parse(text: str) -> Memory:
         _texts(found.get("identities")),
         _texts(project).get("id", ""),
         _texts(project).get("slug", ""),
+        _texts(found).get("canary", ""),
     )
 
 
@@ -97,6 +100,7 @@ def render(memory: Memory) -> str:
         "folders": {id: dict(paths) for id, paths in memory.folders.items()},
         "identities": dict(memory.identities),
         "project": {"id": memory.project, "slug": memory.slug},
+        "canary": memory.canary,
     }
     return json.dumps(content, indent=2) + "\n"
 

@@ -9,6 +9,7 @@ from infisical_iac.api.universal_auth import (
     client_secrets,
     patch_universal_auth,
     revoke_client_secret,
+    universal_auth_path,
 )
 from tests.e2e.looking import administrator, deployer
 from tests.staging.host import StagingHost
@@ -67,6 +68,27 @@ def widen_privilege(client: Client, project: dict[str, Any]) -> None:
 
 def change_ttl(client: Client, _: dict[str, Any]) -> None:
     patch_universal_auth(client, _identity(client, "backend-production"), 7200, 86400)
+
+
+def limit_tokens(client: Client, _: dict[str, Any]) -> None:
+    identity = _identity(client, "python-service-production")
+    client.patch(universal_auth_path(identity), json={"accessTokenNumUsesLimit": 3})
+
+
+def rename_identity(client: Client, _: dict[str, Any]) -> None:
+    path = f"/api/v1/identities/{_identity(client, 'python-service-development')}"
+    client.patch(path, json={"name": "renamed", "metadata": []})
+
+
+def rename_folder(client: Client, project: dict[str, Any]) -> None:
+    place = {"projectId": project["id"], "environment": "production", "path": "/"}
+    listed = client.get("/api/v2/folders", params=place)["folders"]
+    folder = next(each["id"] for each in listed if each["name"] == "backend")
+    client.patch(f"/api/v2/folders/{folder}", json={**place, "name": "renamed"})
+
+
+def rename_project(client: Client, project: dict[str, Any]) -> None:
+    client.patch(f"/api/v1/projects/{project['id']}", json={"slug": "renamed"})
 
 
 def remove_membership(client: Client, project: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ TOGETHER: dict[str, tuple[str, ...]] = {
     ),
     "inside": (
         *("sign-up opened", "environment renamed", "TTL changed", "canary altered"),
-        "client secret revoked",
+        *("client secret revoked", "tokens used up", "identity renamed", "folder renamed"),
+        "project's slug changed",  # by which the others find it
     ),
     "inside, of who may read": (
         *("environment deleted", "folder deleted", "privilege widened", "membership removed"),

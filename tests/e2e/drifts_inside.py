@@ -38,6 +38,29 @@ INSIDE_INFISICAL: dict[str, Drift] = {
         ("~ identity backend-production: accessTokenTTL 7200 → 1800",),
         (WORKSPACE,),
     ),
+    "tokens used up": Drift(
+        causes.inside(causes.limit_tokens),
+        ("~ identity python-service-production: accessTokenNumUsesLimit 3 → 0",),
+        (WORKSPACE,),
+    ),
+    "identity renamed": Drift(
+        causes.inside(causes.rename_identity),
+        (
+            "~ identity python-service-development: name renamed → python-service-development, "
+            "metadata → managed by infisical-iac",
+        ),
+        (WORKSPACE,),
+    ),
+    "folder renamed": Drift(
+        causes.inside(causes.rename_folder),
+        ("~ folder /backend in production: name renamed → backend",),
+        (WORKSPACE,),
+    ),
+    "project's slug changed": Drift(
+        causes.inside(causes.rename_project),
+        ("~ project chainalign: slug renamed → chainalign",),
+        (WORKSPACE,),
+    ),
     "membership removed": Drift(
         causes.inside(causes.remove_membership),
         (

@@ -93,6 +93,24 @@ def test_a_settled_one_takes_three_requests_that_change_nothing(kept: Server) ->
     assert [method for method, _, _ in kept.requests] == ["GET", "GET", "GET"]
 
 
+def test_a_project_that_was_renamed_is_found_and_no_second_one_is_made(kept: Server) -> None:
+    assert kept.project is not None
+    id = kept.project["id"]
+    kept.project["slug"] = "renamed"
+    due = canary.due(canary.look(kept.client, ADMIN, id), ADMIN)
+    assert list(map(str, apply(kept.client, due))) == [
+        f"~ canary: project {canary.SLUG}: slug renamed → {canary.SLUG}"
+    ]
+    assert kept.due() == []
+
+
+def test_a_project_that_is_gone_for_good_is_made_again(kept: Server) -> None:
+    kept.project = None
+    kept.environments.clear()
+    due = canary.due(canary.look(kept.client, ADMIN, "project-1"), ADMIN)
+    assert [str(each).partition(";")[0] for each in due] == [f"+ canary: project {canary.SLUG}"]
+
+
 def _lose_text(server: Server) -> None:
     server.text = None
 

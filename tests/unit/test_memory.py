@@ -18,7 +18,19 @@ from tests.unit.remembering_deployment import RememberingDeployment
 _WORDS = st.text(min_size=1, max_size=8)
 
 
-@given(st.builds(Memory, st.dictionaries(_WORDS, _WORDS), st.frozensets(_WORDS)))
+_IDS = st.dictionaries(_WORDS, _WORDS)
+
+
+@given(
+    st.builds(
+        Memory,
+        _IDS,
+        st.frozensets(_WORDS),
+        st.dictionaries(_WORDS, _IDS),
+        _IDS,
+        *[_WORDS] * 3,
+    )
+)
 def test_what_is_kept_is_read_again(memory: Memory) -> None:
     assert parse(render(memory)) == memory
 
