@@ -28,7 +28,8 @@ def admin(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     file: dict[str, str] = {}
 
     def write(_: str, text: str) -> None:
-        file.update(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+        file.update((name, value) for name, _, value in pairs)
 
     def deployer(_: int) -> Client:
         return login.universal(anyone, *file.values())

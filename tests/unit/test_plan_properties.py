@@ -25,7 +25,8 @@ _FOR_EVER = {"isTemporary": False}
 def _identity(server: FakeInfisical, id: str, name: str, *metadata: Json) -> None:
     server.identities[id] = {"id": id, "name": name, "role": "admin", "metadata": [*metadata]}
     server.auths[id] = {"clientId": id, "accessTokenTTL": 60, "accessTokenMaxTTL": 60}
-    server.secrets[id] = [{"id": f"secret-of-{id}", "description": "infisical-iac: backend"}]
+    server.secrets[id] = []
+    server._secret({"description": "infisical-iac: backend", "ttl": 0, "numUsesLimit": 0}, id)
     server.members[id] = [{"role": "admin", **_FOR_EVER}]
     privilege = {"id": f"privilege-of-{id}", "identityId": id, "slug": "read-own-folder"}
     server.privileges[privilege["id"]] = {**privilege, "permissions": [], **_FOR_EVER}
@@ -77,12 +78,12 @@ _STRANGERS: dict[str, Drift] = {
 
 
 def _possessions(server: FakeInfisical) -> dict[Key, str]:
-    """Everything in the server, byte for byte, but the positions of environments."""
+    """Everything in the server, byte for byte, but positions of environments and imports."""
     state = [(each, "there") for each in server.environments]
     state += [(each, "deleted") for each in server.deleted]
     everything: dict[Key, object] = {
         **{("environment", each["id"]): ({**each, "position": 0}, how) for each, how in state},
-        **{("import", each["id"]): each for each in server.imports},
+        **{("import", each["id"]): {**each, "position": 0} for each in server.imports},
         **{("identity", id): each for id, each in server.identities.items()},
         **{("auth", id): each for id, each in server.auths.items()},
         **{("secrets", id): each for id, each in server.secrets.items()},

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.holdings import Holding, Import
+from infisical_iac.workspace.holdings import Holding
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.prune import removals
-from infisical_iac.workspace.state import Actual, EnvironmentState
+from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 from infisical_iac.workspace.unnamed import unnamed
 from tests.unit.remembering_deployment import WHOLE
 
