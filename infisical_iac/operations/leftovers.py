@@ -6,7 +6,7 @@ from pyinfra.context import host
 
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.operations import journal
-from infisical_iac.operations.remote import run
+from infisical_iac.operations.remote import removal, run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 
 # In which phases the data may have changed places.
@@ -33,7 +33,8 @@ def dropped(machine: MachineState) -> Commands:
         journal.item("-", f"unfinished {what}", f"{which}, of when this host led")
         journal.current().shown.extend(_aside(what, which, how))
         path = f"/var/lib/infisical-{what}/state"
-        yield step(run, f"rm -rf {_beside(what)} {path}", doing=f"remove {path}")
+        gone = f"rm -rf {_beside(what)} && {removal(path)}"
+        yield step(run, gone, doing=f"remove {path}")
 
 
 def _aside(what: str, which: str, how: Sequence[str]) -> list[str]:

@@ -66,7 +66,7 @@ end() {
     earlier
     ! there "$old" || echo "COMMENT ON DATABASE $old IS '$of_a_restore'" | at_server
     forget_given_up
-    rm -f "$here/writes" "$here/state"
+    discard "$here/writes" "$here/state"
     ! there "$old" || echo "database $old"
     drop_if_empty
 }

@@ -60,7 +60,7 @@ data_back() {
 end() {
     current
     forget_given_up
-    rm -f "$here/state"
+    discard "$here/state"
     test ! -e "$kept/volume" || echo "volume $(cat "$kept/volume")"
     drop_if_empty
 }

@@ -91,5 +91,5 @@ forget() {
     current
     test "$phase" = back || fail "the restore is $phase, and has not been undone"
     rm -rf "$kept"
-    rm -f "$here/writes" "$here/state"
+    discard "$here/writes" "$here/state"
 }

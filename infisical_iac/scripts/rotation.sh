@@ -139,7 +139,7 @@ end() {
     *) fail "the rotation is $phase, and has no end yet" ;;
     esac
     discard "$place".next* "$place".old*
-    rm -f "$here/state"
+    discard "$here/state"
 }
 
 case $1 in

@@ -47,4 +47,7 @@ without_ways_in() {
     fail "a container of $(echo "$left" | head -n 1) does not end on this host: see \`docker ps\`"
 }
 
-forget() { rm -rf "$here/dump" "$here/fetched" "$here/without-data" "$here/writes" "$here/state"; }
+forget() {
+    rm -rf "$here/dump" "$here/fetched" "$here/without-data" "$here/writes"
+    discard "$here/state"
+}

@@ -105,7 +105,7 @@ end() {
     esac
     drop "$new"
     rm -rf "$here/fetched" "$here/writes" "$here/exchanged" "$of_release/listed" "$of_release/tags"
-    rm -f "$here/state"
+    discard "$here/state"
 }
 
 alone /var/lib/infisical-upgrade

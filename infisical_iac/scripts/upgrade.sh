@@ -79,7 +79,7 @@ end() {
     *) fail "the change of version is $phase, and has no end yet" ;;
     esac
     rm -rf "$here/fetched" "$here/compose.yaml" "$here/writes" "$of_release/listed" "$of_release/tags"
-    rm -f "$here/state"
+    discard "$here/state"
 }
 
 alone /var/lib/infisical-upgrade

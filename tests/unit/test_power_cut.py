@@ -101,6 +101,27 @@ def test_a_delivered_credential_stays_in_its_place(
     assert named[-4:] == [*_REPLACED, ("rm", "keys/one.new")]
 
 
+def test_the_end_of_a_change_outlives_a_power_cut(disk: _Disk) -> None:
+    """A state that came back would have the next run undo what was proven."""
+    (disk.root / "state").write_text("20261125T101112Z back\n")
+    disk.script("here=$root", "forget")
+    assert disk.steps()[-3:] == [("rm", "state"), ("sync", "."), ("sync", ".")]
+    assert not (disk.root / "state").exists()
+
+
+def test_no_script_removes_a_state_that_a_power_cut_may_bring_back() -> None:
+    scripts = {file.stem: file.read_text() for file in Path("infisical_iac/scripts").glob("*.sh")}
+    removed = re.compile(r"(?m)^[^#\n]*\b(rm|discard) [^\n]*\$here/state\"")
+    how = {name: removed.findall(text) for name, text in scripts.items()}
+    assert {name: set(found) for name, found in how.items() if found} == {
+        name: {"discard"}
+        for name in (
+            *("restore", "restore-cluster", "restoring", "rotation", "scaling"),
+            *("upgrade", "upgrade-cluster"),
+        )
+    }
+
+
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
