@@ -18,11 +18,17 @@ _SINCE = "2026-11-27T20:00:00Z"
 _BEFORE, _AFTER = "2026-11-27T19:59:00Z", "2026-11-27T20:01:00Z"
 _TABLES = (
     *("secrets_v2", "secret_versions_v2", "secret_folders", "folder_commits", "secret_snapshots"),
-    *("projects", "memberships", "users"),
+    *("projects", "memberships", "users", "identities"),
     *("identity_ua_client_secrets", "identity_access_tokens", "audit_logs"),
+    "identity_access_token_revocations",
 )
 
 
+_REVOKED = {
+    "identity_ua_client_secrets": "isClientSecretRevoked",
+    "identity_access_tokens": "isAccessTokenRevoked",
+}
+_REVOKE = 'UPDATE {table} SET "{column}" = true, "updatedAt" = \'{{after}}\''
 _DATABASE = "writes"
 
 
@@ -35,6 +41,10 @@ def database(postgres: Postgres) -> Iterator[Postgres]:
             _DATABASE,
             f'CREATE TABLE {table} (id int, "createdAt" timestamptz, "updatedAt" timestamptz); '
             f"INSERT INTO {table} VALUES (1, '{_BEFORE}', '{_BEFORE}')",
+        )
+    for table, column in _REVOKED.items():
+        postgres.psql(
+            _DATABASE, f'ALTER TABLE {table} ADD "{column}" boolean NOT NULL DEFAULT false'
         )
     yield postgres
     postgres.psql("postgres", f"DROP DATABASE {_DATABASE}")
@@ -58,6 +68,10 @@ def test_nothing_is_counted_that_was_there_before(database: Postgres) -> None:
         ("INSERT INTO secret_versions_v2 VALUES (2, '{after}', '{after}')", "1"),
         ("UPDATE projects SET \"updatedAt\" = '{after}'", "1"),
         ("DELETE FROM secrets_v2", "1"),
+        ("DELETE FROM memberships", "1"),
+        ("DELETE FROM identities", "1"),
+        ("DELETE FROM identity_access_tokens", "0"),
+        *((_REVOKE.format(table=table, column=name), "1") for table, name in _REVOKED.items()),
         ("INSERT INTO memberships VALUES (2, '{after}', '{after}')", "1"),
         ("UPDATE secret_folders SET \"updatedAt\" = '{after}'", "0"),
         ("INSERT INTO folder_commits VALUES (2, '{after}', '{after}')", "0"),
@@ -66,6 +80,7 @@ def test_nothing_is_counted_that_was_there_before(database: Postgres) -> None:
         ("UPDATE memberships SET \"updatedAt\" = '{after}'", "0"),
         ("UPDATE identity_ua_client_secrets SET \"updatedAt\" = '{after}'", "0"),
         ("INSERT INTO identity_access_tokens VALUES (2, '{after}', '{after}')", "0"),
+        ("INSERT INTO identity_access_token_revocations VALUES (2, '{after}', '{after}')", "1"),
         ("INSERT INTO audit_logs VALUES (2, '{after}', '{after}')", "0"),
     ],
 )
