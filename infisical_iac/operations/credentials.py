@@ -10,7 +10,7 @@ from infisical_iac.operations import journal, session
 from infisical_iac.operations.remote import remove, run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.operations.workspace import actual
-from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace import client_secrets, duplicates
 from infisical_iac.workspace.credential_file import render
 from infisical_iac.workspace.credential_store import Store
 from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan
@@ -43,7 +43,8 @@ def stored(*, desired: Workspace, port: int) -> Commands:
 def warnings() -> list[str]:
     """Sentences on the current host's credentials, as looked at last in this run.
 
-    They are no changes: they tell what ends soon, and rotations that did not come to their end.
+    They are no changes: they tell what ends soon, rotations that did not come to their end, and
+    identities that are there a second time.
     """
     return _notes.get(host.name, [])
 
@@ -80,7 +81,8 @@ def _due(desired: Workspace, port: int) -> list[Step]:
     found = actual()
     holders = client_secrets.holders(session.deployer(port), found) if found else {}
     steps = plan(desired, holders, _files())
-    _notes[host.name] = notes(steps, datetime.now(UTC))
+    twice = duplicates.notes(found.duplicates) if found else []
+    _notes[host.name] = [*notes(steps, datetime.now(UTC)), *twice]
     return [due for due in steps if not due.is_settled]
 
 
