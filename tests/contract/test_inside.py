@@ -61,6 +61,11 @@ def test_a_field_that_was_written_is_told_and_set_right_or_left_for_a_reason(
     assert inside.told() == []
 
 
+def test_a_reason_is_given_for_fields_that_can_be_written_alone() -> None:
+    for kind, reasons in UNDECLARED.items():
+        assert reasons.keys() <= set(WRITABLE[kind])
+
+
 def test_a_renamed_folder_keeps_its_secrets_and_no_empty_one_is_made(inside: Inside) -> None:
     at = {"projectId": inside.memory.project, "environment": "qa"}
     secret = {"secretKey": "A", "secretValue": "fake"}

@@ -137,3 +137,21 @@ def test_a_try_while_it_is_locked_out_does_not_lengthen_that(
     redis.expire(key, 10)
     wrong.login(world.standin)
     assert 0 < int(redis.ttl(key)) <= 10
+
+
+def test_protection_from_deletion_ends_only_where_a_name_is_given_too(world: World) -> None:
+    path = f"/api/v1/identities/{world.member().id}"
+    ok(world.admin.patch(path, json={"hasDeleteProtection": True}))
+    ok(world.admin.patch(path, json={"hasDeleteProtection": False}))
+    assert ok(world.admin.get(path))["identity"]["identity"]["hasDeleteProtection"] is True
+    ok(world.admin.patch(path, json={"name": "service", "hasDeleteProtection": False}))
+    assert ok(world.admin.get(path))["identity"]["identity"]["hasDeleteProtection"] is False
+
+
+def test_the_longest_lifetime_is_lowered_only_together_with_the_other(world: World) -> None:
+    identity = world.member(accessTokenTTL=600, accessTokenMaxTTL=3600)
+    path = f"/api/v1/auth/universal-auth/identities/{identity.id}"
+    assert world.admin.patch(path, json={"accessTokenMaxTTL": 1200}).status_code == 400
+    both = {"accessTokenTTL": 600, "accessTokenMaxTTL": 1200}
+    changed = ok(world.admin.patch(path, json=both))["identityUniversalAuth"]
+    assert changed["accessTokenMaxTTL"] == 1200
