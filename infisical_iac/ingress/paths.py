@@ -49,16 +49,21 @@ TARGET_AND_CREDENTIALS = rf"^(?:\S+\x20(?:{_TOKEN})?|{_OF_PASSWORDS}(?:\?\S*)?\x
 # What the access log keeps of a query, and how much of each. What is written twice, or with an
 # escape in its name, or what the log would keep a part of, could hide from the log what is read: a
 # server takes blanks from around a folder, and reads many slashes as one. And what stands behind a
-# second question mark, which a server takes for a value, would be logged as a place.
+# second question mark, which a server takes for a value, would be logged as a place. Nor would one
+# be found in the log by what is asked for that has an escape it needs none, or blanks around it.
 PLACES = ("projectId", "workspaceId", "workspaceSlug", "environment", "secretPath")
 KEPT = {place: 600 if place == "secretPath" else 200 for place in PLACES}
 KEPT_CHARACTERS = r"\w.%/~\-"
-_NAME = r"[?&][^=&]*%(?:2d|3[0-9]|[46][1-9a-f]|[57][0-9a])"
+_NEEDLESS = "%(?:2[de]|3[0-9]|[46][1-9a-f]|5[0-9af]|7[0-9a])"
+_NAME = f"[?&][^=&]*{_NEEDLESS}"
 _ANY = "|".join(PLACES)
+_SPELLED = rf"[?&](?:{_ANY})=[^&]*{_NEEDLESS}"
+# No slug or id begins or ends with what needs an escape.
+_AROUND = rf"[?&](?:{_ANY.replace('|secretPath', '')})=(?:%|[^&]*%[^&]{{2}}(?:&|$))"
 _LONGER = "|".join(rf"[?&]{each}=[^&]{{{most}}}[^&]" for each, most in KEPT.items())
 REPEATED = "|".join(f"[?&]{each}=.*[?&]{each}=" for each in PLACES)
 HIDING = (
-    rf"(?i:{_NAME})|{REPEATED}|\?.*\?(?:{_ANY})="
+    rf"(?i:{_NAME}|{_SPELLED})|{_AROUND}|{REPEATED}|\?.*\?(?:{_ANY})="
     rf"|[?&](?:{_ANY})=[{KEPT_CHARACTERS}]*[^{KEPT_CHARACTERS}&]|{_LONGER}"
 )
 
