@@ -16,8 +16,10 @@ _FIELDS: Mapping[str, Any] = {
     # Neither may a token be used up, nor must it be renewed within a period.
     "accessTokenNumUsesLimit": 0,
     "accessTokenPeriod": 0,
-    # The server's own defaults, which keep whoever guesses out for five minutes.
-    "lockoutEnabled": True,
+    # One instance that restarts with an old client secret would lock all others out, and so would
+    # whoever knows a client id. Nobody guesses 64 hexadecimal digits; the edge limits who tries.
+    "lockoutEnabled": False,
+    # The server's own defaults.
     "lockoutThreshold": 3,
     "lockoutDurationSeconds": 300,
     "lockoutCounterResetSeconds": 30,

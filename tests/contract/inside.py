@@ -273,7 +273,7 @@ HANDS: dict[tuple[str, str], Hand] = {
             ("accessTokenMaxTTL", 7200, "7200 → 86400"),
             ("accessTokenNumUsesLimit", 3, "3 → 0"),
             ("accessTokenPeriod", 60, "60 → 0"),
-            ("lockoutEnabled", False, "off → on"),
+            ("lockoutEnabled", True, "on → off"),
             ("lockoutThreshold", 1, "1 → 3"),
             ("lockoutDurationSeconds", 86400, "86400 → 300"),
             ("lockoutCounterResetSeconds", 3600, "3600 → 30"),

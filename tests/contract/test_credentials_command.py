@@ -198,3 +198,14 @@ def test_an_overlap_that_is_no_span_of_time_is_refused(case: Case, span: str) ->
     assert refused.exit_code == 1
     assert "is no span of time" in refused.stderr
     assert case.listed() == []
+
+
+def test_an_instance_with_the_old_secret_keeps_no_other_one_out(case: Case) -> None:
+    """Infisical's default locks the identity after three wrong ones, for the right one too."""
+    case.rotate()
+    old = case.held()
+    case.rotate("--overlap", "0")
+    assert [case.logs_in(old) for _ in range(5)] == [False] * 5
+    assert case.logs_in(case.held())
+    assert not case.logs_in(old)
+    assert case.logs_in(case.held())
