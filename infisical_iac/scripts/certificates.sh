@@ -45,7 +45,7 @@ said() {
 
 says() {
     openssl x509 -noout -ext extendedKeyUsage,subjectAltName -pubkey -in "$1" 2>/dev/null |
-        sed -n '/^[^X ]/p; s/^    \(.*[^ ]\) *$/\1/p'
+        sed '/^X509v3 /d; s/^    \(.*[^ ]\) *$/\1/'
 }
 
 # The authority may sign for the cluster's own names alone: Infisical believes it for whatever it

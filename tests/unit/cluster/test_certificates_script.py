@@ -5,6 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from infisical_iac.facts.certificates import Certificates, Lacking
 from infisical_iac.rendering import script
@@ -137,6 +144,29 @@ def test_a_certificate_that_ends_within_60_days_is_made_again(own: Authority) ->
     after = {each.name: each.read_text() for each in (own.root / "tls").iterdir()}
     assert own.check() == []
     assert {name for name in after if after[name] != before[name]} == {"etcd-2.pem"}
+
+
+def test_a_public_key_with_a_line_that_begins_like_an_extension_s_is_settled(
+    own: Authority,
+) -> None:
+    """One key of 64 has a second line that begins with an X, as `X509v3 …` does."""
+    (own.root / "tls/etcd-2.pem").unlink()
+    given = own.root / "given.pem"
+    given.write_bytes(
+        next(
+            filter(_is_alike, iter(lambda: ec.generate_private_key(ec.SECP256R1()), None))
+        ).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    new = 'openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"'
+    text = script("certificates", "make").replace("/etc/infisical", str(own.root))
+    assert new in text
+    subprocess.run(["sh", "-c", text.replace(new, f'cp {given} "$1"')], check=True)
+    assert own.check() == []
+
+
+def _is_alike(key: ec.EllipticCurvePrivateKey) -> bool:
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return public.splitlines()[2].startswith(b"X")
 
 
 def test_a_certificate_that_is_another_s_is_made_again(own: Authority) -> None:
