@@ -39,12 +39,12 @@ class Identity:
 
     @property
     def has_universal_auth(self) -> bool:
-        """Whether it can log in with a client secret."""
+        """Return whether it can log in with a client secret."""
         return "universal-auth" in self.auth_methods
 
     @property
     def is_marked(self) -> bool:
-        """Whether its metadata say that it is this project's own."""
+        """Return whether its metadata say that it is this project's own."""
         return _MARK in self.metadata
 
 

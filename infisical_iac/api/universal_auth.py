@@ -51,12 +51,12 @@ class UniversalAuth:
 
     @property
     def ttl(self) -> int:
-        """How long a token lives."""
+        """Return how long a token lives."""
         return int(self.fields["accessTokenTTL"])
 
     @property
     def max_ttl(self) -> int:
-        """How long a token can be renewed."""
+        """Return how long a token can be renewed."""
         return int(self.fields["accessTokenMaxTTL"])
 
 

@@ -1,4 +1,4 @@
-"""How a running cluster comes to speak TLS: level by level, none of them ever left. Pure.
+"""Bring a running cluster to TLS, level by level, none of them ever left. Pure.
 
 Each level works next to the one before and the one after it, so that the services of a cluster
 can be rolled out one after the other while it serves.

@@ -1,4 +1,4 @@
-"""Which certificates of a cluster have to be made, as the lead's files are."""
+"""The certificates of a cluster that have to be made, by the lead's files."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +24,7 @@ class Lacking:
 
 
 class Certificates(FactBase[list[Lacking]]):
-    """What certificates.sh would make."""
+    """The certificates that certificates.sh would make."""
 
     def command(self) -> str:
         return script("certificates", "check")

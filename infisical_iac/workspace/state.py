@@ -32,7 +32,7 @@ class ProjectState:
 
     @property
     def is_delete_protected(self) -> bool:
-        """Whether the server refuses to delete it."""
+        """Return whether the server refuses to delete it."""
         return bool(self.fields["hasDeleteProtection"])
 
 
