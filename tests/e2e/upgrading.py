@@ -25,9 +25,8 @@ LATER = {
     "v0.166.2": ["python3", "later.py", "fails"],
     "v0.166.3": ["sh", "-c", "trap exit TERM; sleep infinity & wait"],
     "v0.166.4": ["python3", "later.py", "adds", "lost"],
-    "v0.166.5": ["python3", "later.py", "adds", "unconditional"],
 }
-ADDS, BREAKS, FAILS, SLEEPS, LOSES, WIDENS = LATER
+ADDS, BREAKS, FAILS, SLEEPS, LOSES = LATER
 NEWER = stack.POSTGRES
 STATE_FILE = "/var/lib/infisical-upgrade/state"
 
