@@ -145,7 +145,7 @@ def _shown(
         generation.name: frozenset(
             each["id"]
             for root in roots
-            for each in generation.listed(patient, root, recursive=True)
+            for each in generation.listed(patient, root, recursive=True, values=False)
         )
         for generation in GENERATIONS
         if roots and generation.serves(reader, roots[0])

@@ -90,10 +90,14 @@ class Generation:
         return _answer(client, self.path, self.query(place))[0] != 404
 
     def listed(
-        self, client: Client, place: Place, *, recursive: bool = False
+        self, client: Client, place: Place, *, recursive: bool = False, values: bool = True
     ) -> list[dict[str, Any]]:
         """Return the secrets that a client is shown in a folder; none where it is refused."""
-        query = {**self.query(place), "recursive": str(recursive).lower()}
+        query = {
+            **self.query(place),
+            "recursive": str(recursive).lower(),
+            "viewSecretValue": str(values).lower(),
+        }
         found: list[dict[str, Any]] = _answer(client, self.path, query)[1].get("secrets", [])
         return found
 
@@ -235,6 +239,8 @@ def _refuse_leak(
         how = f"only {' and '.join(shown)}" if shown else "in no way"
         reason = f"{generation.name} of the secrets API shows what was granted {how}"
         raise _lost(isolation, reason)
+    if _TEXT not in {each["secretValue"] for each in generation.listed(reader, own)}:
+        raise _lost(isolation, f"{generation.name} of the secrets API hides what was granted")
     for what, place in beyond.items():
         if shown := generation.ways(reader, place, _KEY):
             reason = f"{generation.name} of the secrets API shows {what} {' and '.join(shown)}"

@@ -166,6 +166,25 @@ def test_a_generation_that_the_server_has_no_more_is_not_asked(instance: Instanc
     assert "by v4 of the secrets API" in isolation.prove(client, "privilege")
 
 
+class Hiding(httpx.BaseTransport):
+    """A server that names what was granted, and hides its values."""
+
+    def __init__(self) -> None:
+        self._http = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = self._http.handle_request(request)
+        if not request.url.path.startswith("/api/v4/secrets"):
+            return answer
+        text = answer.read().replace(b'"public"', b'"<hidden>"')
+        return httpx.Response(answer.status_code, content=text)
+
+
+def test_a_release_that_hides_what_was_granted_is_refused(instance: Instance) -> None:
+    with pytest.raises(NotIsolated, match="v4 of the secrets API hides what was granted"):
+        isolation.prove(instance.deployer(Hiding()), "privilege")
+
+
 def test_an_answer_that_is_no_refusal_proves_nothing(instance: Instance) -> None:
     client = instance.deployer(Altered(_drop("/api/v3/secrets", 400)))
     with pytest.raises(ApiError):
