@@ -158,8 +158,8 @@ class Changeover(ABC):
         """
         data = ""
         if self.unfinished.phase == "swapped":
+            self._try_to_close()
             with self.or_back():
-                self.close()
                 self.prove(same_data=True)
         elif self.unfinished.phase != "proven":
             try:
@@ -172,12 +172,16 @@ class Changeover(ABC):
 
     def _go_back(self, reason: str) -> str:
         logger.info(f"{host.print_prefix}Going back: {reason.splitlines()[0]}")
+        self._try_to_close()
+        return self.back()
+
+    def _try_to_close(self) -> None:
         try:
             self.close()
         except UserError as error:
-            # What is written from now on is given up, and told of: no reason not to go back.
+            # What is written from now on is kept, or given up and told of: no reason to go back,
+            # and none not to.
             logger.info(f"{host.print_prefix}The edge could not be closed: {error}")
-        return self.back()
 
 
 def _stuck(why: str, error: UserError) -> ChangeFailed:

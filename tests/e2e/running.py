@@ -160,6 +160,7 @@ def production_settings() -> dict[str, str]:
     """What differs from the defaults where the production inventory has a staging host."""
     images = json.loads((STATE / "images.json").read_text())
     return {
+        "access_log_max_mb": "100",
         "admin_email": "admin@example.com",
         "fail2ban": "off",
         "ingress": "none",

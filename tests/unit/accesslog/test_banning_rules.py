@@ -116,6 +116,9 @@ _OTHER = [
     # What Caddy answers a page of another site.
     _post(_LOGIN, status=412),
     _post("/api/v1/admin/bootstrap", status=412),
+    # What a closed edge answers all, while a change is checked.
+    _post(_LOGIN, status=503),
+    _post("/api/v1/auth/universal-auth/login", status=503),
     # What a page makes its visitors' browsers send.
     *(line(_LOGIN, status=400, method=each) for each in ("GET", "HEAD", "OPTIONS")),
     line("/api/v1/admin/bootstrap", status=404),

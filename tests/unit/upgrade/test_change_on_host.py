@@ -186,6 +186,14 @@ def test_an_interrupted_change_is_ended_by_its_phase_and_the_edge_is_open_then(
     assert host.steps == steps
 
 
+def test_what_serves_since_hours_is_kept_though_the_edge_can_not_be_closed(host: _Host) -> None:
+    host.failing = ["close"]
+    unfinished = Unfinished(_RELEASE, "swapped", _NEW)
+    told = host_change.recover(unfinished, settings_of(), "chainalign")
+    assert told == "Infisical v0.166.0 serves."
+    assert host.steps == ["close", "up", "gate", "open", "public", "open", "end"]
+
+
 def test_what_serves_since_hours_and_fails_its_checks_is_given_up_by_name(host: _Host) -> None:
     host.failing = ["gate"]
     with pytest.raises(ChangeFailed, match=f"30 writes .* are in the Docker volume {_VOLUME}"):
