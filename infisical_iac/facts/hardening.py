@@ -8,13 +8,15 @@ from pyinfra.api.facts import FactBase
 from infisical_iac.facts.files import Paths, PathState, reading
 from infisical_iac.facts.units import Units, UnitState
 from infisical_iac.hardening import ssh
-from infisical_iac.hardening.ssh import DROP_IN, QUERIES, Sshd
+from infisical_iac.hardening.ssh import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd
 
 _UNITS, _SSHD, _NO_SCHEDULE = "units:", "sshd:", "no schedule"
 # A server that systemd starts for each connection reads its files each time.
 _LOOK_AT_SSHD = f"""
 export LC_ALL=C TZ=UTC
 command -v sshd >/dev/null && echo sshd && sshd -T 2>/dev/null | sed 's/^/option /'
+! command -v sshd >/dev/null || sshd -t 2>&1 | sed -n '1s/^/error /p'
+{LOOK_AT_LINES}
 for kind in {" ".join(QUERIES)}; do ssh -Q $kind 2>/dev/null | sed "s/^/$kind /"; done
 read=$(systemctl show --timestamp=us --property=StateChangeTimestamp --value ssh.service)
 if [ "$(systemctl is-active ssh.service)" = active ] && [ -e {DROP_IN} ] &&

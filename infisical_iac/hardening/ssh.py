@@ -1,12 +1,24 @@
 """What sshd allows: keys only, modern algorithms, and no forwarding beyond the host itself."""
 
+import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from itertools import takewhile
+from typing import NoReturn
 
 from infisical_iac.errors import UserError
 
-DROP_IN = "/etc/ssh/sshd_config.d/00-infisical-iac.conf"
+DIRECTORY = "/etc/ssh"
+MAIN = f"{DIRECTORY}/sshd_config"
+DROP_IN = f"{DIRECTORY}/sshd_config.d/00-infisical-iac.conf"
+_INCLUDE = f"Include {DIRECTORY}/sshd_config.d/*.conf"
+# Prints the lines of the file that sshd reads first, and of those that it includes by default.
+LOOK_AT_LINES = (
+    f"grep -Hn '^[[:space:]]*[A-Za-z]' {MAIN} {DIRECTORY}/sshd_config.d/*.conf 2>/dev/null | "
+    "sed 's/^/line /'"
+)
 RELOAD = "systemctl try-reload-or-restart ssh.service"
 
 # By the option, the kind that `ssh -Q` lists, and in the order in which they are offered. Without
@@ -51,6 +63,18 @@ class SshError(UserError):
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of one of sshd's files, with its number from 1 on."""
+
+    file: str
+    number: int
+    words: tuple[str, ...]
+
+
+_OURS = Line(DROP_IN, 0, ("",))
+
+
+@dataclass(frozen=True)
 class Sshd:
     """OpenSSH's server as it is on the host.
 
@@ -61,6 +85,8 @@ class Sshd:
         supported: what `ssh -Q` lists, by the kind.
         stale: whether our file was written since the server last read it.
         authorized: whether root, or who became root by sudo, has keys to log in with.
+        lines: those of its files, file by file.
+        error: what it says of them where it does not understand them.
     """
 
     there: bool = False
@@ -68,6 +94,8 @@ class Sshd:
     supported: Mapping[str, Collection[str]] = field(default_factory=dict)
     stale: bool = False
     authorized: bool = False
+    lines: tuple[Line, ...] = ()
+    error: str = ""
 
 
 def wanted(supported: Mapping[str, Collection[str]], *, root_logs_in: bool) -> dict[str, str]:
@@ -125,26 +153,90 @@ def drop_in(options: Mapping[str, str]) -> str:
     )
 
 
-def refuse_overruled(options: Mapping[str, str], effective: Mapping[str, str]) -> None:
+def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
     """Raise SshError if sshd would take another value than that of `options` for one of them.
 
-    Args:
-        effective: what `sshd -T` prints, by the option's name in lower case; empty if it prints
-            nothing but an error. Older releases pass over some options, such as DebianBanner.
+    It names the file that says so. Older releases pass over some options, such as DebianBanner.
     """
+    effective = found.options
     if not effective:
+        said = f" ({found.error})" if found.error else ""
         raise SshError(
-            "sshd does not understand its configuration, and would not start with it: `sshd -t` on "
-            "the host tells the file and the line"
+            f"sshd does not understand its configuration{said}, and would not start with it: "
+            "`sshd -t` on the host tells the file and the line"
         )
     taken = {name: effective.get(name.lower(), _printed(value)) for name, value in options.items()}
-    others = [f"{name} {taken[name]}" for name in options if taken[name] != _printed(options[name])]
+    others = {name: taken[name] for name in options if taken[name] != _printed(options[name])}
     if others:
+        places = {name: _before_ours(found.lines, name) for name in others}
+        _refuse(others, [place for place in places.values() if place])
+
+
+def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
+    """Raise SshError if a file that sshd reads before ours says otherwise; ours may not be there.
+
+    Numbers are not compared, which have several forms.
+    """
+    if found.lines and _OURS not in _in_order([*found.lines, _OURS]):
         raise SshError(
-            f"sshd would take {', '.join(others)} from another file than {DROP_IN}: look for it in "
-            "/etc/ssh/sshd_config above its line `Include /etc/ssh/sshd_config.d/*.conf`, which "
-            "must be there, and in files of that directory that come earlier"
+            f"sshd would take nothing from {DROP_IN}: {MAIN} has no line `{_INCLUDE}`, which "
+            "belongs at its beginning"
         )
+    places = {name: _before_ours(found.lines, name) for name in options}
+    earlier = {
+        name: place
+        for name, place in places.items()
+        if place
+        and len(place.words) == 2
+        and _printed(place.words[1].lower()) != _printed(options[name])
+        and not options[name].isdigit()
+    }
+    if earlier:
+        _refuse({name: place.words[1] for name, place in earlier.items()}, earlier.values())
+
+
+def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
+    files = dict.fromkeys(f"{each.file}, line {each.number}" for each in places)
+    values = ", ".join(f"{name} {value}" for name, value in others.items())
+    if files:
+        raise SshError(
+            f"sshd would take {values} because of {' and '.join(files)}: sshd takes what it reads "
+            f"first, so remove that, or let it stand in a file that comes after {DROP_IN}"
+        )
+    raise SshError(
+        f"sshd would take {values} from another file than {DROP_IN}: look for it in {MAIN} above "
+        f"its line `{_INCLUDE}`, which must be there, and in files of that directory that come "
+        "earlier"
+    )
+
+
+def _before_ours(lines: Iterable[Line], option: str) -> Line | None:
+    """Return the line that sshd takes an option from before it reads our file; None without one.
+
+    Where our file is not there, it counts as if it was.
+    """
+    in_order = takewhile(lambda line: line.file != DROP_IN, _in_order([*lines, _OURS]))
+    return next((line for line in in_order if line.words[0].lower() == option.lower()), None)
+
+
+def _in_order(lines: Iterable[Line]) -> Iterator[Line]:
+    """Yield the lines that hold for everybody, in the order in which sshd reads them."""
+    by_file: dict[str, list[Line]] = {}
+    for line in lines:
+        by_file.setdefault(line.file, []).append(line)
+    for line in _for_all(by_file.get(MAIN, ())):
+        if line.words[0].lower() != "include":
+            yield line
+            continue
+        for pattern in line.words[1:]:
+            path = pattern if pattern.startswith("/") else f"{DIRECTORY}/{pattern}"
+            for file in sorted(each for each in by_file if fnmatch(each, path)):
+                yield from _for_all(by_file[file])
+
+
+def _for_all(lines: Iterable[Line]) -> Iterator[Line]:
+    """Yield the lines of a file up to the first that begins a block for some only."""
+    return takewhile(lambda line: line.words[0].lower() != "match", lines)
 
 
 def _printed(value: str) -> str:
@@ -188,10 +280,16 @@ def parse(lines: Iterable[str]) -> Sshd:
     """What the look at the host (facts/hardening.py) prints of sshd, a fact a line."""
     options: dict[str, str] = {}
     supported: dict[str, list[str]] = {}
-    words = set()
+    lines_of_files: list[Line] = []
+    words, error = set(), ""
     for line in lines:
         kind, _, rest = line.partition(" ")
-        if kind == "option":
+        if kind == "line":
+            file, number, text = rest.split(":", 2)
+            lines_of_files.append(Line(file, int(number), _words(text)))
+        elif kind == "error":
+            error = rest
+        elif kind == "option":
             name, _, value = rest.partition(" ")
             options[name] = value
         elif kind in QUERIES:
@@ -204,4 +302,12 @@ def parse(lines: Iterable[str]) -> Sshd:
         supported=supported,
         stale="stale" in words,
         authorized="authorized" in words,
+        lines=tuple(lines_of_files),
+        error=error,
     )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return the words of a line, of which sshd takes `Option=value` and quotes too."""
+    option, value = re.fullmatch(r"\s*(\w+)[\s=]*(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    return (option, *(each.strip('"') for each in re.split(r"\s#", value)[0].split()))

@@ -45,12 +45,13 @@ def hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
     file = File(DROP_IN, ssh.drop_in(options))
     before = there.files.get(DROP_IN)
     if file.matches(before):
-        ssh.refuse_overruled(options, there.sshd.options)
+        ssh.refuse_overruled(options, there.sshd)
         if not there.sshd.stale:
             host.noop("sshd is hardened")
             return
         journal.item("~", "sshd", "reads its configuration again")
     else:
+        ssh.refuse_earlier(options, there.sshd)
         files.tell(file, before)
     ssh.refuse_without_key(method, authorized=there.sshd.authorized)
     yield step(_change, file, options, before)
@@ -88,7 +89,9 @@ def _change(file: File, options: Mapping[str, str], before: PathState | None) ->
 def _make(file: File, options: Mapping[str, str]) -> None:
     write(file.path, file.content, mode=file.mode)
     run("sshd -t", doing="have sshd accept its configuration")
-    printed = run("sshd -T", doing="read what sshd makes of its configuration").splitlines()
-    found = ssh.parse(f"option {line}" for line in printed)
-    ssh.refuse_overruled(options, found.options)
+    printed = run(
+        f"sshd -T | sed 's/^/option /'; {ssh.LOOK_AT_LINES}",
+        doing="read what sshd makes of its configuration",
+    )
+    ssh.refuse_overruled(options, ssh.parse(printed.splitlines()))
     run(ssh.RELOAD, doing="let sshd read its configuration")

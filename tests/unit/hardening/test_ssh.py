@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.facts.hardening import Hardening
 from infisical_iac.hardening import ssh
-from infisical_iac.hardening.ssh import DROP_IN, SshError
+from infisical_iac.hardening.ssh import DROP_IN, Sshd, SshError
 
 _OF_DEBIAN_12 = {
     "kex": [
@@ -46,26 +46,97 @@ def test_the_api_can_be_reached_through_the_connection_and_nothing_else() -> Non
 def test_what_sshd_prints_of_the_same_options_is_no_reason_to_refuse() -> None:
     options = ssh.wanted(_OF_DEBIAN_12, root_logs_in=True)
     printed = {name.lower(): value for name, value in options.items()}
-    ssh.refuse_overruled(options, printed | {"permitrootlogin": "without-password"})
+    ssh.refuse_overruled(options, Sshd(options=printed | {"permitrootlogin": "without-password"}))
 
 
 def test_an_option_that_another_file_overrules_is_told_with_its_value() -> None:
     options = {"PasswordAuthentication": "no", "StrictModes": "yes", "MaxAuthTries": "4"}
     effective = {"passwordauthentication": "yes", "strictmodes": "yes", "maxauthtries": "6"}
     with pytest.raises(SshError) as refusal:
-        ssh.refuse_overruled(options, effective)
+        ssh.refuse_overruled(options, Sshd(options=effective))
     beginning = "sshd would take PasswordAuthentication yes, MaxAuthTries 6 from another file"
     assert str(refusal.value).startswith(beginning)
 
 
 def test_an_option_that_an_older_sshd_does_not_print_can_not_be_judged() -> None:
     effective = {"passwordauthentication": "no"}
-    ssh.refuse_overruled({"PasswordAuthentication": "no", "DebianBanner": "no"}, effective)
+    options = {"PasswordAuthentication": "no", "DebianBanner": "no"}
+    ssh.refuse_overruled(options, Sshd(options=effective))
 
 
 def test_a_configuration_that_sshd_can_not_read_is_told() -> None:
     with pytest.raises(SshError, match="sshd does not understand its configuration"):
-        ssh.refuse_overruled({"PasswordAuthentication": "no"}, {})
+        ssh.refuse_overruled({"PasswordAuthentication": "no"}, Sshd())
+
+
+_MAIN, _BAD = "/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/00-bad.conf"
+_LATER = "/etc/ssh/sshd_config.d/50-cloud-init.conf"
+_INCLUDE = f"line {_MAIN}:12:Include /etc/ssh/sshd_config.d/*.conf"
+_NO_PASSWORDS = {"PasswordAuthentication": "no"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "place"),
+    [
+        ([_INCLUDE, f"line {_BAD}:1:PasswordAuthentication yes"], f"{_BAD}, line 1"),
+        ([_INCLUDE, f'line {_BAD}:3:  passwordauthentication="yes"  # mine'], f"{_BAD}, line 3"),
+        ([f"line {_MAIN}:4:PasswordAuthentication yes", _INCLUDE], f"{_MAIN}, line 4"),
+        (
+            [
+                "line /etc/ssh/sshd_config:1:Include sshd_config.d/*.conf",
+                f"line {_BAD}:2:PasswordAuthentication\tyes",
+            ],
+            f"{_BAD}, line 2",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_ours_there", [True, False])
+def test_the_file_that_overrules_ours_is_named(
+    lines: list[str], place: str, is_ours_there: bool
+) -> None:
+    found = ssh.parse(["sshd", "option passwordauthentication yes", *lines])
+    with pytest.raises(SshError) as refusal:
+        (ssh.refuse_overruled if is_ours_there else ssh.refuse_earlier)(_NO_PASSWORDS, found)
+    assert str(refusal.value).startswith(
+        f"sshd would take PasswordAuthentication yes because of {place}: "
+    )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [_INCLUDE, f"line {_LATER}:1:PasswordAuthentication yes"],
+        [_INCLUDE, f"line {_MAIN}:20:PasswordAuthentication yes"],
+        [_INCLUDE, f"line {_BAD}:1:PasswordAuthentication no"],
+        [_INCLUDE, f"line {_BAD}:1:Match User ben", f"line {_BAD}:2:PasswordAuthentication yes"],
+        [_INCLUDE, f"line {DROP_IN}:1:PasswordAuthentication yes"],
+    ],
+)
+def test_our_file_overrules_those_that_come_later(lines: list[str]) -> None:
+    ssh.refuse_earlier(_NO_PASSWORDS, ssh.parse(["sshd", *lines]))
+
+
+def test_a_configuration_that_does_not_include_our_file_is_told() -> None:
+    with pytest.raises(SshError, match="sshd_config has no line `Include"):
+        ssh.refuse_earlier(_NO_PASSWORDS, ssh.parse(["sshd", f"line {_MAIN}:1:StrictModes yes"]))
+
+
+def test_what_sshd_says_of_a_file_that_it_can_not_read_is_told() -> None:
+    error = f"{_BAD}: line 1: Bad configuration option: Pasword"
+    found = ssh.parse(["sshd", f"error {error}"])
+    with pytest.raises(SshError, match=r"00-bad\.conf: line 1: Bad configuration option"):
+        ssh.refuse_overruled(_NO_PASSWORDS, found)
+
+
+def test_the_lines_of_sshds_files_are_read_on_the_host(tmp_path: Path) -> None:
+    (tmp_path / "sshd_config.d").mkdir()
+    (tmp_path / "sshd_config").write_text("# Port 22\n\nInclude /etc/ssh/sshd_config.d/*.conf\n")
+    (tmp_path / "sshd_config.d" / "00-bad.conf").write_text("PasswordAuthentication yes\n")
+    command = ssh.LOOK_AT_LINES.replace("/etc/ssh", str(tmp_path))
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    lines = ran.stdout.replace(str(tmp_path), "/etc/ssh").splitlines()
+    with pytest.raises(SshError, match=r"because of /etc/ssh/sshd_config\.d/00-bad\.conf, line 1"):
+        ssh.refuse_earlier(_NO_PASSWORDS, ssh.parse(lines))
 
 
 def test_who_came_in_by_a_password_is_not_locked_out() -> None:
