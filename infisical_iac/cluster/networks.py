@@ -1,11 +1,11 @@
 """How the networks of the stack differ from stack.yaml; Docker can't change one in place. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from infisical_iac.facts.cluster_stack import Network
+from infisical_iac.facts.cluster_stack import Network, Task
 from infisical_iac.item import Item
 
 _PAUSES = "Infisical stands still for a minute, while what uses it is stopped"
@@ -26,6 +26,29 @@ def users(text: str, names: frozenset[str]) -> frozenset[str]:
     return frozenset(
         name for name, service in whole["services"].items() if keys & {*service["networks"]}
     )
+
+
+def stuck(tasks: Iterable[Task], text: str) -> dict[Task, str]:
+    """Return the tasks of a node that don't run in their networks, each with the reason.
+
+    Args:
+        text: of stack.yaml; what is of a service that it does not name is left to the roll-out.
+    """
+    return {task: reason for task in tasks if (reason := _reason(task, yaml.safe_load(text)))}
+
+
+def _reason(task: Task, whole: dict[str, Any]) -> str:
+    service = whole["services"].get(task.service)
+    if service is None:
+        return ""
+    if task.status in ("paused", "dead", "removing"):
+        return f"is {task.status}"
+    missing = [
+        key
+        for key in service["networks"]
+        if key in whole["networks"] and whole["networks"][key]["name"] not in task.networks
+    ]
+    return f"not connected to network {', '.join(missing)}" if missing else ""
 
 
 def with_networks(old: str, wanted: str) -> str:

@@ -99,9 +99,10 @@ def prepare(known: Preflight, cluster: Cluster) -> None:
 
 def roll_out(known: Preflight, cluster: Cluster) -> None:
     """Bring the cluster's services to what the settings say, once all is prepared for them."""
-    settings = known.settings
+    site = Site(known.settings, known.machine, cluster)
+    cluster_stack.tasks_free(site=site, name="Let the tasks on the nodes run in their networks")
     if known.leads:
-        site, project = Site(settings, known.machine, cluster), known.workspace.project.slug
+        project = known.workspace.project.slug
         _end_interrupted(known, site=site)
         cluster_networks.made_anew(site=site, name="Make networks anew that differ")
         cluster_upgrade.upgraded(site=site, project=project, name="Change the version")

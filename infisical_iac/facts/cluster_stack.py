@@ -145,6 +145,40 @@ class ClusterStack(FactBase[ClusterStackState]):
         return ClusterStackState()
 
 
+@dataclass(frozen=True)
+class Task:
+    """A container of a task on one node: of which service, how it is, and its networks."""
+
+    service: str
+    id: str
+    status: str
+    networks: frozenset[str]
+
+
+class NodeTasks(FactBase[tuple[Task, ...]]):
+    """The tasks of the stack on this node whose containers should run."""
+
+    def command(self) -> str:
+        return f"{script('node-tasks', 'look')} || true"
+
+    def process(self, output: list[str]) -> tuple[Task, ...]:
+        lines = [line.split() for line in output]
+        return tuple(
+            Task(
+                row[1].removeprefix(_PREFIX),
+                row[2],
+                row[3],
+                frozenset(each[2] for each in lines if each[:2] == ["in", row[2]]),
+            )
+            for row in lines
+            if row[:1] == ["task"]
+        )
+
+    @staticmethod
+    def default() -> tuple[Task, ...]:
+        return ()
+
+
 def keys_of(secrets: Mapping[str, Sequence[str]]) -> str:
     """Secrets by purpose, each with the names of its keys, as one word for the script."""
     return " ".join(f"{purpose}:{','.join(names)}" for purpose, names in secrets.items())

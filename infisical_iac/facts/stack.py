@@ -1,12 +1,16 @@
 """What Docker says of the Compose project `infisical`."""
 
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import yaml
 from pyinfra.api.facts import FactBase
 
 from infisical_iac.rendering import script
+
+# Before the names of the Compose project's own networks.
+_PROJECT = "infisical_"
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,101 @@ class Container:
 
 
 @dataclass(frozen=True)
+class Connection:
+    """A container's connection to a network of Docker's.
+
+    Attributes:
+        network: its id; `-` of a container that was never started.
+        aliases: the names that the container has in there.
+    """
+
+    network: str
+    aliases: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Connections:
+    """What the services are to be connected to, and what they are.
+
+    Attributes:
+        wanted: per service, the names that it must have in each network.
+        actual: per service that has a container, its connections by network.
+        networks: the ids of Docker's networks by name.
+    """
+
+    wanted: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    actual: dict[str, dict[str, Connection]] = field(default_factory=dict)
+    networks: dict[str, str] = field(default_factory=dict)
+
+    def wrong(self) -> dict[str, str]:
+        """Return per service what is wrong with its connections, as half a sentence.
+
+        Nothing is where Docker does not tell of its networks.
+        """
+        if not self.networks:
+            return {}
+        reasons = {
+            service: "; ".join(self._reasons(service))
+            for service in sorted(self.wanted.keys() & self.actual.keys())
+        }
+        return {service: reason for service, reason in reasons.items() if reason}
+
+    def _reasons(self, service: str) -> Iterator[str]:
+        wanted, actual = self.wanted[service], self.actual[service]
+        for network, names in wanted.items():
+            name, there = network.removeprefix(_PROJECT), actual.get(network)
+            if there is None:
+                yield f"not connected to network {name}"
+            elif there.network not in ("-", self.networks.get(network)):
+                yield f"connected to a network {name} that is there no more"
+            elif missing := sorted(names - there.aliases):
+                yield f"not known as {', '.join(missing)} in network {name}"
+        for network in sorted(actual.keys() - wanted.keys()):
+            yield f"connected to network {network.removeprefix(_PROJECT)}, but should not be"
+
+
+def connections(output: Iterable[str]) -> Connections:
+    """Return the Connections from what stack.sh prints; other lines of it are passed over."""
+    compose: list[str] = []
+    actual: dict[str, dict[str, Connection]] = {}
+    networks = {}
+    for line in output:
+        if line.startswith("compose"):
+            compose.append(line.removeprefix("compose "))
+            continue
+        match line.split():
+            case ["connections", service]:
+                actual.setdefault(service, {})
+            case ["connected", service, network, id, *aliases]:
+                names = frozenset("".join(aliases).split(","))
+                actual.setdefault(service, {})[network] = Connection(id, names)
+            case ["network", network, id]:
+                networks[network] = id
+    return Connections(_wanted("\n".join(compose)), actual, networks)
+
+
+def _wanted(compose: str) -> dict[str, dict[str, frozenset[str]]]:
+    """Return per service of a Compose file its networks, by Docker's names, with its own names."""
+    whole = yaml.safe_load(compose) or {}
+    own = whole.get("networks") or {}
+    names = {each: (body or {}).get("name", f"{_PROJECT}{each}") for each, body in own.items()}
+    found: dict[str, dict[str, frozenset[str]]] = {}
+    for service, body in whole.get("services", {}).items():
+        if mode := body.get("network_mode"):
+            found[service] = {mode: frozenset()}
+            continue
+        given = body.get("networks") or ["default"]
+        options = given if isinstance(given, dict) else dict.fromkeys(given)
+        found[service] = {
+            names.get(each, f"{_PROJECT}{each}"): frozenset(
+                {service, *((option or {}).get("aliases", ()))}
+            )
+            for each, option in options.items()
+        }
+    return found
+
+
+@dataclass(frozen=True)
 class StackState:
     """The stack as it is, beside the Compose file that is wanted.
 
@@ -33,12 +132,14 @@ class StackState:
             Compose can't read the file (yet), for it is not installed or the keys are missing.
         containers: per service, those that are there.
         images: which of those looked for are present.
+        connections: what the containers are connected to, beside what the file says.
     """
 
     engine: bool = False
     hashes: dict[str, str] = field(default_factory=dict)
     containers: dict[str, tuple[Container, ...]] = field(default_factory=dict)
     images: frozenset[str] = frozenset()
+    connections: Connections = field(default_factory=Connections)
 
     def unsettled(self) -> dict[str, str]:
         """The services that don't run as the file says, each with the reason."""
@@ -49,6 +150,7 @@ class StackState:
         return [image for image in images if image not in self.images]
 
     def _reasons(self) -> Iterator[tuple[str, str]]:
+        wrong = self.connections.wrong()
         for service in sorted(self.hashes.keys() | self.containers.keys()):
             containers = self.containers.get(service, ())
             if service not in self.hashes:
@@ -57,6 +159,8 @@ class StackState:
                 yield service, f"has {len(containers)} containers instead of one"
             elif containers[0].configuration != self.hashes[service]:
                 yield service, "runs with another configuration"
+            elif service in wrong and containers[0].status == "running":
+                yield service, wrong[service]
             elif not containers[0].well:
                 yield service, f"is {containers[0].status}, health {containers[0].health}"
 
@@ -80,7 +184,8 @@ class Stack(FactBase[StackState]):
                     containers[service] = (*containers.get(service, ()), one)
                 case ["image", reference]:
                     images.add(reference)
-        return StackState("engine" in output, hashes, containers, frozenset(images))
+        engine, connected = "engine" in output, connections(output)
+        return StackState(engine, hashes, containers, frozenset(images), connected)
 
     @staticmethod
     def default() -> StackState:

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 import yaml
 from pyinfra.context import host
 
-from infisical_iac.cluster import rollout, staged, transport
+from infisical_iac.cluster import networks, rollout, staged, transport
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.facts.cluster_stack import STACK_FILE, ClusterStackState
+from infisical_iac.facts.cluster_stack import STACK_FILE, ClusterStackState, NodeTasks, Task
 from infisical_iac.facts.stack import Stack
 from infisical_iac.operations import cluster_rollout, files, journal, session, stack
 from infisical_iac.operations.cluster_site import Site, look, wanted
 from infisical_iac.operations.files import File
+from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.rendering import script
 
 NO_SWARM = "the services can be looked at once the hosts are a Swarm"
 
@@ -27,6 +29,24 @@ def images_there(images: Sequence[str], archives: Sequence[str]) -> Commands:
     for image in missing:
         journal.item("+", f"image {image}")
     yield step(stack.fetch, missing, archives)
+
+
+@telling_operation
+def tasks_free(site: Site) -> Commands:
+    """Have the tasks on this node run, each in its networks.
+
+    Swarm tells neither of a container that somebody paused nor of one that was disconnected.
+    """
+    text = wanted(site, ClusterStackState()).text
+    tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
+    stuck = networks.stuck(tasks, text)
+    if not stuck:
+        host.noop("the tasks on the node run in their networks")
+        return
+    for task, reason in stuck.items():
+        journal.item("~", f"container {task.service}", reason)
+    freeing = script("node-tasks", "free", *(task.id for task in stuck))
+    yield step(run, freeing, doing="let the node's tasks run")
 
 
 @telling_operation

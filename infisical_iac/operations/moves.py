@@ -7,7 +7,7 @@ from pyinfra.context import host
 
 from infisical_iac.connection import with_others
 from infisical_iac.errors import UserError
-from infisical_iac.operations import edge, session, snapshot
+from infisical_iac.operations import edge, session, snapshot, stack
 from infisical_iac.operations.dissolving import dissolve
 from infisical_iac.operations.remote import run
 from infisical_iac.rendering import script
@@ -98,7 +98,7 @@ def served() -> str:
 
 
 def _serve_alone(timeout: int) -> None:
-    run(script("stack", "up"), doing="bring the containers up")
+    stack.bring_up()
     _refuse(run(script("stack", "wait", str(timeout)), doing="wait for the containers"))
 
 

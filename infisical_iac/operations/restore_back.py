@@ -8,6 +8,7 @@ from infisical_iac.operations import (
     restore_keys,
     session,
     snapshot,
+    stack,
 )
 from infisical_iac.operations.cluster_site import Site
 from infisical_iac.operations.remote import run
@@ -38,7 +39,7 @@ def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
         return f"{_on_cluster(site, touched=touched)}{kept}"
     there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
     if touched and there:
-        run(script("stack", "up"), doing="bring the containers up")
+        stack.bring_up()
     edge.open_()
     _forget()
     if not touched:

@@ -13,7 +13,7 @@ from infisical_iac.errors import UserError
 from infisical_iac.facts.cluster_stack import STACK_FILE
 from infisical_iac.facts.deployment import COMPOSE_FILE, Deployment, DeploymentState
 from infisical_iac.facts.files import PathState
-from infisical_iac.facts.stack import Stack, StackState
+from infisical_iac.facts.stack import Stack, StackState, connections
 from infisical_iac.operations import files, journal, session
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import CommandFailed, run, write
@@ -170,11 +170,13 @@ def _pull(image: str) -> None:
 def up(timeout: int) -> None:
     """Bring the containers to what compose.yaml on the host says, and wait until all are healthy.
 
-    Raises StackError with the last log lines of those that are not within `timeout` seconds.
+    Compose compares no networks, and connects nothing again: containers whose connections are wrong
+    are made anew. Raises StackError with the last log lines of those that are not healthy within
+    `timeout` seconds.
     """
     failure = ""
     try:
-        run(script("stack", "up"), doing="bring the containers up")
+        bring_up()
     except CommandFailed as error:
         failure, timeout = f" ({error})", 1
     unwell = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
@@ -184,6 +186,13 @@ def up(timeout: int) -> None:
     if "Read-only file system" in unwell:
         hint += "; this image writes to its root: set infisical_read_only = False"
     raise StackError(f"the stack does not become healthy{hint}:\n{unwell}")
+
+
+def bring_up() -> None:
+    """Bring the containers to what compose.yaml on the host says. Raises CommandFailed."""
+    seen = run(script("stack", "connections"), doing="see what the containers are connected to")
+    wrong = connections(seen.splitlines()).wrong()
+    run(script("stack", "up", *wrong), doing="bring the containers up")
 
 
 def compose_text() -> str:

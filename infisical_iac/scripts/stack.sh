@@ -1,9 +1,13 @@
 # The Compose project `infisical`, as far as the deploy has to ask and to do on the host.
 #
 #   stack.sh state <image>…        the hashes of the Compose file on standard input, whether the
-#                                  engine answers, the containers, the images present
+#                                  engine answers, the containers, what they are connected to,
+#                                  Docker's networks, the images present
+#   stack.sh connections           "compose " and a line of compose.yaml each; what the containers
+#                                  are connected to, and Docker's networks
 #   stack.sh check <file>          fails if Compose can't read the file
-#   stack.sh up                    brings the containers to what compose.yaml says
+#   stack.sh up [<service>…]       brings the containers to what compose.yaml says; those of the
+#                                  services are made anew
 #   stack.sh wait <seconds>        returns once every container is healthy; else prints which
 #                                  is not, and its last log lines without any secret
 set -u
@@ -23,6 +27,7 @@ state() {
     wanted=$(mktemp)
     cat >"$wanted"
     ours --file "$wanted" config --hash='*' 2>/dev/null | sed 's/^/hash /'
+    sed 's/^/compose /' "$wanted"
     rm -f "$wanted"
     ids=$(containers 2>/dev/null) || exit 0
     echo engine
@@ -38,7 +43,24 @@ state() {
         ids=$(containers)
     done
     echo "$found"
+    connected
     present "$@"
+}
+
+# "connected <service> <network> <its id> <aliases>" of each container, with what else it is called;
+# and "network <name> <id>" of each that there is. Of one that was stopped, what it was.
+connected() {
+    docker network ls --no-trunc --format 'network {{ .Name }} {{ .ID }}'
+    containers | xargs --no-run-if-empty docker inspect --format '{{
+        $service := index .Config.Labels "com.docker.compose.service" }}connections {{ $service }}{{ println }}{{
+        range $name, $network := .NetworkSettings.Networks }}connected {{ $service }} {{
+            $name }} {{ with $network.NetworkID }}{{ . }}{{ else }}-{{ end }} {{
+            join $network.Aliases "," }}{{ println }}{{ end }}'
+}
+
+connections() {
+    sed 's/^/compose /' "$root/compose.yaml" 2>/dev/null || true
+    connected
 }
 
 # "image <image>" of each that is there; most often all are, and one question is enough.
@@ -56,10 +78,32 @@ check() {
 }
 
 up() {
+    startable "$@"
     said=$(ours --file "$root/compose.yaml" up --detach --remove-orphans 2>&1)
     status=$?
     test $status = 0 || echo "$said" | tail -n 3 >&2
     exit $status
+}
+
+# Lets Compose start what it can't: it starts no paused container, none that is half made or half
+# removed, and does not count anew how often one was started. Those of the services $@ go too.
+startable() {
+    anew=" $* "
+    containers | xargs --no-run-if-empty docker inspect --format '{{ .Id }} {{
+        index .Config.Labels "com.docker.compose.service" }} {{ .State.Status }} {{
+        .RestartCount }} {{ if .State.Health }}{{ .State.Health.Status }}{{ end }}' |
+        while read -r id service status restarts health; do
+            test "$status" != paused || docker unpause "$id" >/dev/null
+            case $anew:$status in
+            *" $service "*) docker stop "$id" >/dev/null 2>&1 || true ;;
+            *:created | *:dead | *:removing | *:restarting) ;;
+            *)
+                test "$restarts" -ge 5 && test "$health" != healthy || continue
+                docker stop "$id" >/dev/null 2>&1 || true
+                ;;
+            esac
+            docker rm --force "$id" >/dev/null 2>&1 || true
+        done
 }
 
 # "<service> <status> <health> <restarts>" of each container, and of each of $services without one.

@@ -51,6 +51,48 @@ OF_HOST: dict[str, Drift] = {
         (STACK,),
         ("postgres",),
     ),
+    # A container that is paused keeps its health of before.
+    "container paused": Drift(
+        causes.shell("docker pause infisical-redis-1"),
+        ("~ container redis: is paused",),
+        (STACK,),
+    ),
+    "networks disconnected": Drift(
+        causes.shell(
+            "for network in edge databases; do for service in infisical postgres redis; do "
+            "docker network disconnect --force infisical_$network infisical-$service-1 || true; "
+            "done; done"
+        ),
+        (
+            "~ container infisical: not connected to network edge; not connected to network data",
+            "~ container postgres: not connected to network databases",
+            "~ container redis: not connected to network databases",
+            INSIDE,
+        ),
+        (STACK,),
+        ("infisical", "postgres", "redis"),
+    ),
+    "networks removed": Drift(
+        causes.shell(
+            "for service in infisical postgres redis; do "
+            "docker network disconnect --force infisical_databases infisical-$service-1; done; "
+            "docker network rm infisical_databases"
+        ),
+        (
+            "~ container infisical: not connected to network databases",
+            "~ container postgres: not connected to network databases",
+            "~ container redis: not connected to network databases",
+            INSIDE,
+        ),
+        (STACK,),
+        ("infisical", "postgres", "redis"),
+    ),
+    "network given that should not be": Drift(
+        causes.shell("docker network connect bridge infisical-postgres-1"),
+        ("~ container postgres: connected to network bridge, but should not be",),
+        (STACK,),
+        ("postgres",),
+    ),
     "compose file edited": Drift(
         causes.shell("sed -i 's/mem_limit: 256m/mem_limit: 512m/' /etc/infisical/compose.yaml"),
         ("~ /etc/infisical/compose.yaml",),

@@ -1,7 +1,10 @@
 """The networks of the stack: how they differ, what uses them, and how they are made anew."""
 
 import json
+import os
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,11 +16,14 @@ from infisical_iac.facts.cluster_stack import (
     ClusterStack,
     ClusterStackState,
     Network,
+    NodeTasks,
     Recorded,
     Service,
+    Task,
 )
 from infisical_iac.operations import cluster_networks, cluster_rollout, cluster_site
 from infisical_iac.operations.cluster_site import inputs
+from infisical_iac.rendering import script
 from tests.unit.clusters import site
 
 _SITE = site()
@@ -155,4 +161,61 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
         *_REMADE[name],
         "most well",
         "write /etc/infisical/stack.json",
+    ]
+
+
+_DATABASES, _CONSENSUS = "infisical-databases", "infisical-consensus"
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        (Task("redis-2", "id", "running", frozenset({_DATABASES})), ""),
+        (Task("caddy", "id", "running", frozenset({"host"})), ""),
+        (Task("gone", "id", "paused", frozenset()), ""),
+        (Task("redis-2", "id", "paused", frozenset({_DATABASES})), "is paused"),
+        (Task("redis-2", "id", "dead", frozenset({_DATABASES})), "is dead"),
+        (Task("redis-2", "id", "running", frozenset()), "not connected to network databases"),
+        (
+            Task("postgres-1", "id", "running", frozenset({_CONSENSUS})),
+            "not connected to network databases",
+        ),
+    ],
+)
+def test_a_task_that_swarm_takes_for_well_and_is_not_is_told(task: Task, reason: str) -> None:
+    assert networks.stuck([task], PLAIN) == ({task: reason} if reason else {})
+
+
+def test_the_tasks_of_a_node_are_read_with_their_networks() -> None:
+    output = [
+        *("task infisical_redis-2 a1 running", f"in a1 {_DATABASES}"),
+        *("task infisical_postgres-2 b2 paused", f"in b2 {_CONSENSUS}", f"in b2 {_DATABASES}"),
+    ]
+    assert NodeTasks().process(output) == (
+        Task("redis-2", "a1", "running", frozenset({_DATABASES})),
+        Task("postgres-2", "b2", "paused", frozenset({_CONSENSUS, _DATABASES})),
+    )
+
+
+_DOCKER = """#!/bin/sh
+for last; do :; done
+echo "$*" >>"$(dirname "$0")/said"
+case $1 in
+inspect) case $last in p*) echo paused ;; *) echo running ;; esac ;;
+stop) case $last in d*) exit 1 ;; esac ;;
+esac
+"""
+
+
+def test_paused_tasks_go_on_and_others_are_left_to_swarm_to_make_anew(tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text(_DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    subprocess.run(
+        ["sh", "-c", script("node-tasks", "free", "p1", "r1", "d1")],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=True,
+    )
+    said = (tmp_path / "said").read_text().splitlines()
+    assert [each for each in said if not each.startswith("inspect")] == [
+        *("unpause p1", "stop r1", "stop d1", "rm --force d1"),
     ]

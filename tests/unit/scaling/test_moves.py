@@ -14,6 +14,7 @@ from infisical_iac.operations import (
     scaling,
     session,
     snapshot,
+    stack,
 )
 from infisical_iac.operations.gate import GateError
 from infisical_iac.operations.moves import Direction, Unfinished
@@ -62,7 +63,7 @@ class _Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
-    for module in (moves, scaling):
+    for module in (moves, scaling, stack):
         monkeypatch.setattr(module, "run", made.run)
         monkeypatch.setattr(module, "script", made.script)
         monkeypatch.setattr(module, "host", made)
@@ -180,7 +181,7 @@ def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
         f"node-1 serves alone again, with {data}.",
         "The hosts have left the swarm.",
     ]
-    back = ["scale-out back", "stack up", "stack wait"]
+    back = ["scale-out back", "stack connections", "stack up", "stack wait"]
     assert host.steps == [*back, f"dissolve {stamp}", "open ['node-1']", "scale-out end"]
 
 

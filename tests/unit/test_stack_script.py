@@ -1,0 +1,178 @@
+"""What Compose does not see or can't start: the networks of containers, and stuck containers."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.facts.stack import Stack, connections
+from infisical_iac.rendering import script
+
+_COMPOSE = """\
+services:
+  infisical: {networks: {edge: {aliases: [infisical-upstream]}, databases: {}}}
+  redis: {networks: [databases]}
+  caddy: {network_mode: host}
+  proxied: {networks: [proxy]}
+networks:
+  edge: {}
+  databases: {internal: true}
+  proxy: {name: dokploy-network, external: true}
+"""
+_CONNECTED = {
+    "infisical": [
+        "infisical_edge e1 infisical-infisical-1,infisical,infisical-upstream",
+        "infisical_databases d1 infisical-infisical-1,infisical",
+    ],
+    "redis": ["infisical_databases d1 infisical-redis-1,redis"],
+    "caddy": ["host h1 "],
+    "proxied": ["dokploy-network p1 infisical-proxied-1,proxied"],
+}
+_NETWORKS = {
+    "infisical_edge": "e1",
+    "infisical_databases": "d1",
+    "dokploy-network": "p1",
+    "host": "h1",
+    "bridge": "b1",
+}
+
+
+def _told(
+    connected: dict[str, list[str]] = _CONNECTED, networks: dict[str, str] = _NETWORKS
+) -> list[str]:
+    return [
+        *(f"compose {line}" for line in _COMPOSE.splitlines()),
+        *(f"network {name} {id}" for name, id in networks.items()),
+        *(f"connections {service}" for service in connected),
+        *(f"connected {service} {each}" for service, all_ in connected.items() for each in all_),
+    ]
+
+
+def test_containers_in_the_networks_of_their_file_are_right() -> None:
+    assert connections(_told()).wrong() == {}
+
+
+@pytest.mark.parametrize(
+    ("service", "now", "reason"),
+    [
+        ("redis", [], "not connected to network databases"),
+        (
+            "infisical",
+            [],
+            "not connected to network edge; not connected to network databases",
+        ),
+        ("proxied", [], "not connected to network dokploy-network"),
+        (
+            "redis",
+            ["infisical_databases d0 redis"],
+            "connected to a network databases that is there no more",
+        ),
+        ("redis", ["infisical_databases d1 other"], "not known as redis in network databases"),
+        (
+            "infisical",
+            ["infisical_edge e1 infisical", "infisical_databases d1 infisical"],
+            "not known as infisical-upstream in network edge",
+        ),
+        (
+            "redis",
+            ["infisical_databases d1 redis", "bridge b1 "],
+            "connected to network bridge, but should not be",
+        ),
+    ],
+)
+def test_each_wrong_connection_is_named(service: str, now: list[str], reason: str) -> None:
+    assert connections(_told({**_CONNECTED, service: now})).wrong() == {service: reason}
+
+
+def test_a_network_that_was_made_again_has_another_id() -> None:
+    made_again = {**_NETWORKS, "infisical_databases": "d2"}
+    assert connections(_told(networks=made_again)).wrong().keys() == {"infisical", "redis"}
+
+
+def test_nothing_is_wrong_where_docker_does_not_tell_of_its_networks() -> None:
+    assert connections(_told(networks={})).wrong() == {}
+
+
+def test_the_plan_names_the_network_of_an_unhealthy_container() -> None:
+    output = [
+        *("engine", "hash redis 1", "container redis 1 running unhealthy"),
+        *_told({"redis": []}),
+    ]
+    assert Stack().process(output).unsettled() == {"redis": "not connected to network databases"}
+
+
+def test_a_container_that_was_stopped_is_told_as_such() -> None:
+    output = ["engine", "hash redis 1", "container redis 1 exited none", *_told({"redis": []})]
+    assert Stack().process(output).unsettled() == {"redis": "is exited, health none"}
+
+
+# Containers stand in a file, "<id> <service> <status> <restarts> <health>" a line; what Compose
+# would start is noted, and what it is then like.
+_DOCKER = r"""#!/bin/sh
+file=$HOST/containers
+for last; do :; done
+echo "$*" | head -n 1 | cut -c 1-60 >>"$HOST/said"
+case $1 in
+ps) cut -d ' ' -f 1 "$file" ;;
+inspect) cat "$file" ;;
+unpause) sed -i "s/^\($last [^ ]*\) paused/\1 running/" "$file" ;;
+stop) sed -i "s/^\($last [^ ]*\) running/\1 exited/" "$file" ;;
+rm) sed -i "/^$last /d" "$file" ;;
+compose)
+    case "$*" in
+    *" up "*) if grep -qE ' (paused|dead|removing) ' "$file"; then
+            echo "cannot start a paused container" >&2
+            exit 1
+        fi ;;
+    esac ;;
+esac
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    docker = tmp_path / "docker"
+    docker.write_text(_DOCKER)
+    docker.chmod(0o755)
+    return tmp_path
+
+
+def _up(host: Path, containers: str, *services: str) -> list[str]:
+    """Bring up a stack, and return the containers that Compose finds then."""
+    (host / "containers").write_text(containers)
+    environment = {"PATH": f"{host}:/usr/bin:/bin", "HOST": str(host)}
+    command = script("stack", "up", *services)
+    ran = subprocess.run(
+        ["sh", "-c", command], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    return (host / "containers").read_text().splitlines()
+
+
+def test_a_paused_container_goes_on(host: Path) -> None:
+    found = _up(host, "r redis paused 0 healthy\np postgres running 0 healthy\n")
+    assert found == ["r redis running 0 healthy", "p postgres running 0 healthy"]
+
+
+@pytest.mark.parametrize("status", ["created", "dead", "removing", "restarting"])
+def test_a_container_that_can_not_be_started_is_made_anew(host: Path, status: str) -> None:
+    found = _up(host, f"r redis {status} 0 none\np postgres running 0 healthy\n")
+    assert found == ["p postgres running 0 healthy"]
+
+
+def test_a_container_of_the_wrong_networks_is_made_anew_and_stopped_before(host: Path) -> None:
+    found = _up(host, "r redis paused 0 healthy\np postgres running 0 healthy\n", "redis")
+    assert found == ["p postgres running 0 healthy"]
+    said = [each for each in (host / "said").read_text().splitlines() if each.endswith(" r")]
+    assert said == ["unpause r", "stop r", "rm --force r"]
+
+
+def test_one_that_failed_again_and_again_is_counted_from_none(host: Path) -> None:
+    found = _up(host, "r redis running 7 unhealthy\np postgres running 7 healthy\n")
+    assert found == ["p postgres running 7 healthy"]
+
+
+def test_a_stack_that_is_well_is_left_as_it_is(host: Path) -> None:
+    containers = "r redis running 0 healthy\ni infisical exited 2 none\n"
+    assert _up(host, containers) == containers.splitlines()
