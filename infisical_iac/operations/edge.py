@@ -4,24 +4,39 @@ import shlex
 from collections.abc import Callable, Sequence
 
 from pyinfra import logger
-from pyinfra.context import host
+from pyinfra.api.host import Host
+from pyinfra.context import ctx_host, host
 
 from infisical_iac.cluster.nodes import Cluster
-from infisical_iac.connection import LOST, lost
+from infisical_iac.connection import LOST, current, lost, with_others
 from infisical_iac.errors import UserError
 from infisical_iac.facts.files import Paths
 from infisical_iac.ingress.maintenance import MARKER, TEXT
 from infisical_iac.operations import ingress, journal, nodes
-from infisical_iac.operations.ingress import CADDYFILE, DIRECTORY
+from infisical_iac.operations.ingress import CADDYFILE, CERTIFICATE, DIRECTORY
 from infisical_iac.operations.remote import CommandFailed, run
 from infisical_iac.operations.telling import Commands, shared, step, telling_operation
 from infisical_iac.settings import Settings
 
 _FILE = f"{DIRECTORY}/{MARKER}"
+# What Caddy certifies with, or was certified by, of its data and of its files; the keys lie beside
+# these under other names.
+_CERTIFICATES = f"""\
+data=$(docker volume inspect --format '{{{{ .Mountpoint }}}}' infisical_caddy 2>/dev/null)/caddy
+for file in "$data"/pki/authorities/*/root.crt "$data"/certificates/*/*/*.crt {CERTIFICATE}; do
+    test ! -s "$file" || cat "$file"
+done"""
+# curl takes one bundle: the host's own authorities, and those on standard input.
+_TRUSTING = """\
+authorities=$(mktemp)
+trap 'rm -f "$authorities"' EXIT
+cat - /etc/ssl/certs/ca-certificates.crt >"$authorities" 2>/dev/null
+curl() { command curl --noproxy '*' --silent --cacert "$authorities" "$@"; }
+"""
 # No retries of curl's: it would wait for the 503 to end.
 _ASK = """\
 for attempt in $(seq {attempts}); do
-    test "$(curl --noproxy '*' --silent --max-time 10 {url})" != {text} || exit 0
+    test "$(curl --noproxy '*' --max-time 10 {url})" != {text} || exit 0
     sleep 2
 done
 exit 1"""
@@ -111,11 +126,38 @@ def open_() -> None:
     )
 
 
-def answers_closed(url: str, attempts: int) -> bool:
-    """Return whether the host reaches its closed edge by the public address, with name and TLS."""
-    ask = _ASK.format(url=shlex.quote(url), text=shlex.quote(TEXT), attempts=attempts)
+def answers_closed(settings: Settings, attempts: int) -> bool:
+    """Whether the host reaches its closed edge by the public address: its name, TLS and Caddy."""
+    url = shlex.quote(settings.site_url)
+    return reached(settings, _ASK.format(url=url, text=shlex.quote(TEXT), attempts=attempts))
+
+
+def reached(settings: Settings, command: str) -> bool:
+    """Whether a command that asks the public address by `curl` succeeds on the current host.
+
+    The host trusts what Caddy of this deployment serves: its own authority, or one that only it
+    knows, is in no host's list.
+    """
+    given = _certificates() if is_ours(settings) else ""
     try:
-        run(ask, doing=f"reach {url}")
+        run(f"{_TRUSTING}{command}", doing=f"reach {settings.site_url}", stdin=given)
     except CommandFailed:
         return False
     return True
+
+
+def _certificates() -> str:
+    """Return the certificates of Caddy on each connected host: any node of a cluster may answer."""
+    found = []
+    for each in with_others(_current()):
+        with current(each):
+            try:
+                found.append(run(_CERTIFICATES, doing="read what Caddy certifies with"))
+            except (UserError, *LOST):
+                continue  # the others may answer
+    return "".join(f"{each}\n" for each in found)
+
+
+def _current() -> Host:
+    found: Host = ctx_host.get()  # type: ignore[no-untyped-call]
+    return found

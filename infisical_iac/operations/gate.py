@@ -13,7 +13,7 @@ from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
 from infisical_iac.errors import UserError
 from infisical_iac.operations import edge, service_reach, session
-from infisical_iac.operations.remote import CommandFailed, run
+from infisical_iac.operations.remote import run
 from infisical_iac.operations.service_reach import Reach
 from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
@@ -79,7 +79,7 @@ def before(settings: Settings, project: str, port: int, *, same_way: bool = True
         client = session.deployer(port)
         secrets = _read(client, project).secrets
         reach = service_reach.before(client, project, port)
-        return Before(secrets, public(settings.site_url), canary.lives(client), same_way, reach)
+        return Before(secrets, public(settings), canary.lives(client), same_way, reach)
     except UserError:
         return None
 
@@ -309,10 +309,10 @@ def outside(
     # A balancer takes a while to see that a node is well again.
     attempts = 30 if settings.balancer_address else 7
     if opening:
-        if asked and edge.is_ours(settings) and not edge.answers_closed(url, attempts):
+        if asked and edge.is_ours(settings) and not edge.answers_closed(settings, attempts):
             raise GateError(f"{url} does not lead to the closed Caddy of this deployment any more")
         opening()
-    if asked and not public(url, retries=attempts - 1):
+    if asked and not public(settings, retries=attempts - 1):
         raise GateError(f"{url} does not answer any more, as it did before")
     return told
 
@@ -328,17 +328,11 @@ def _not_asked(url: str, then: Before | None) -> list[str]:
     return []
 
 
-def public(url: str, retries: int = 0) -> bool:
+def public(settings: Settings, retries: int = 0) -> bool:
     """Whether the host itself reaches Infisical by its public address."""
+    url = settings.site_url
     if not url.startswith("https:"):
         return False
     patience = f"--max-time {_PUBLIC_SECONDS} --retry {retries} --retry-delay 3 --retry-all-errors"
     asked = f"{patience} {shlex.quote(url)}/api/status"
-    try:
-        run(
-            f"curl --noproxy '*' --silent --fail --output /dev/null {asked}",
-            doing=f"reach {url}",
-        )
-    except CommandFailed:
-        return False
-    return True
+    return edge.reached(settings, f"curl --noproxy '*' --fail --output /dev/null {asked}")

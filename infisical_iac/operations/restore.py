@@ -166,7 +166,7 @@ def _exchange(
     manifest.refuse(found, key=key, settings=settings)
     logger.info(f"{host.print_prefix}Snapshot of {found.at}, Infisical {found.infisical}")
     manifest.refuse_difference(found, load())
-    public = gate.public(settings.site_url)
+    public = gate.public(settings)
     _restored[host.name] = Restored(found, _access(project), public)
     close()
     do("swap", *loaded, doing="put the snapshot in the place of the data")

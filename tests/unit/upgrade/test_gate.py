@@ -129,6 +129,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(time, "sleep", made.waited.append)
     monkeypatch.setattr(gate, "run", made.run)
     monkeypatch.setattr(service_reach, "run", made.files)
+    monkeypatch.setattr(edge, "run", made.run)
+    monkeypatch.setattr(edge, "_certificates", lambda: "")
     return made
 
 
