@@ -7,6 +7,12 @@ from pyinfra.api.facts import FactBase
 
 from infisical_iac.rendering import script
 
+# Where nobody ever logged in to an instance, a deploy would make a new one.
+UNDONE = """\
+undone=/var/lib/infisical-restore/undone
+test -e /etc/infisical/deployer.env || test -e /etc/infisical/workspace.json || test ! -e $undone ||
+    echo "undone $(cat $undone)"
+"""
 _COMMAND = r"""
 . /etc/os-release; echo "os $ID $VERSION_ID $VERSION_CODENAME"
 echo "uid $(id -u)"
@@ -60,6 +66,7 @@ class MachineState:
     `restoring`, `upgrading`, `rotating` and `scaling` what a restore, a change of version, a
     rotation of a key or a move between single host and cluster that has not ended says of itself;
     `closed` tells whether the edge lets nobody in;
+    `undone` is when a restore began that was undone, on a host without an instance;
     `data_volume` is the UUID of the file system that its data are on, if they are on a volume, and
     `spare_volume` a volume of Hetzner Cloud's with nothing on it;
     `clock` is the unit that keeps the time where that isn't systemd's own;
@@ -86,6 +93,7 @@ class MachineState:
     clock: str = ""
     apparmor: bool = False
     restoring: str = ""
+    undone: str = ""
     upgrading: str = ""
     rotating: str = ""
     scaling: str = ""
@@ -107,7 +115,7 @@ class Machine(FactBase[MachineState]):
     """The MachineState, read in one command."""
 
     def command(self) -> str:
-        return f"{_COMMAND}{script('ingress', 'holders')}; true"
+        return f"{UNDONE}{_COMMAND}{script('ingress', 'holders')}; true"
 
     def process(self, output: list[str]) -> MachineState:
         found = {key: rest.split() for key, _, rest in (line.partition(" ") for line in output)}
@@ -126,6 +134,7 @@ class Machine(FactBase[MachineState]):
             clock=" ".join(found.get("clock", ())),
             apparmor="apparmor" in found,
             restoring=" ".join(found.get("restoring", ())),
+            undone=" ".join(found.get("undone", ())),
             upgrading=" ".join(found.get("upgrading", ())),
             rotating=" ".join(found.get("rotating", ())),
             scaling=" ".join(found.get("scaling", ())),

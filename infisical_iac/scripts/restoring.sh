@@ -15,7 +15,7 @@ enter() { echo "$stamp $1" | store "$here/state"; }
 begin() {
     test ! -e "$here/state" || fail "another restore has not ended"
     without_backups
-    rm -f "$here/writes"
+    rm -f "$here/writes" "$here/undone"
     mkdir -p "$here/aside/$1/files"
     stamp=$1
     enter begun
@@ -91,5 +91,7 @@ forget() {
     current
     test "$phase" = back || fail "the restore is $phase, and has not been undone"
     rm -rf "$kept"
+    # On a host that had no data before, a deploy would make an empty instance: it tells then.
+    echo "$stamp" | store "$here/undone"
     discard "$here/writes" "$here/state"
 }

@@ -1,9 +1,12 @@
 """The facts of a machine: what it prints becomes what operations decide on."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from infisical_iac.facts.kernel import Kernel, KernelState
-from infisical_iac.facts.machine import Machine
+from infisical_iac.facts.machine import UNDONE, Machine
 from infisical_iac.facts.packages import Packages
 from infisical_iac.facts.units import Units
 
@@ -103,3 +106,24 @@ def test_who_holds_the_ports_of_the_web_is_read_with_dockers_networks() -> None:
 
 def test_an_unreadable_machine_is_no_supported_one() -> None:
     assert Machine().process([]).os == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (("var/lib/infisical-restore/undone",), "undone 20261125T101112Z\n"),
+        (("var/lib/infisical-restore/undone", "etc/infisical/deployer.env"), ""),
+        (("var/lib/infisical-restore/undone", "etc/infisical/workspace.json"), ""),
+        ((), ""),
+    ],
+)
+def test_a_restore_that_was_undone_is_told_where_there_is_no_instance(
+    tmp_path: Path, files: tuple[str, ...], told: str
+) -> None:
+    for each in files:
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each).write_text("20261125T101112Z\n")
+    look = UNDONE.replace("/var/", f"{tmp_path}/var/").replace("/etc/", f"{tmp_path}/etc/")
+    ran = subprocess.run(["sh", "-c", look], capture_output=True, text=True)
+    assert ran.stdout == told
+    assert Machine().process(ran.stdout.splitlines()).undone == told[7:].strip()

@@ -77,6 +77,15 @@ def test_a_restore_onto_a_bare_host_that_is_killed_is_undone(bare: PlayedHost) -
         assert each.read("/etc/infisical/workspace.json") is None
 
 
+def test_a_restore_that_was_undone_is_remembered_until_the_next_one(bare: PlayedHost) -> None:
+    bare.ok(_BEGIN, _SWAP, _BACK)
+    for each in (*bare.deaths(_FORGET), bare):
+        _undo(each)
+        assert each.read("/var/lib/infisical-restore/undone") == f"{_STAMP}\n"
+    bare.ok(_BEGIN)
+    assert bare.read("/var/lib/infisical-restore/undone") is None
+
+
 def test_a_way_back_that_is_killed_is_gone_to_its_end(swapped: PlayedHost) -> None:
     for each in swapped.deaths(_BACK, _FORGET):
         _undo(each)
