@@ -14,7 +14,12 @@ _OLDEST = 25
 
 
 class EngineRefused(UserError):
-    """The engine lacks what Infisical needs, and is not this project's to change."""
+    """The engine lacks what Infisical needs, and is not this project's to change.
+
+    The part of a deploy that can't go on for it is the engine's.
+    """
+
+    part = "Docker"
 
 
 def not_ours(settings: Settings, machine: MachineState) -> str:

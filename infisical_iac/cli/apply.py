@@ -15,6 +15,7 @@ from infisical_iac.cli.options import (
     yes_option,
 )
 from infisical_iac.cli.running import run
+from infisical_iac.cli.showing import print_notes
 
 if TYPE_CHECKING:
     from infisical_iac.cli.deployment import Step
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_json: bool) -> None:
     """Show the plan, ask, and make the host and the inside of Infisical as declared.
 
-    Only what differs is touched; a run that was interrupted is completed by the next. Exit
-    status: 0 when everything is as declared, 1 for an error, or for no to the question.
+    Only what differs is touched; a run that was interrupted is completed by the next. What is
+    blocked keeps nothing else from being done. Exit status: 0 when everything is as declared, 1 for
+    an error, where something is blocked, or for no to the question.
     """
     from infisical_iac.cli.deployment import looked
 
@@ -37,17 +39,21 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
     with looked(inventory, writes=Lock(lock_timeout, break_lock)) as deployment:
         journal = deployment.journal
         if not deployment.settled and not (yes and as_json):
-            show(journal.planned, journal.unknown, console(stderr=as_json))
-        if not deployment.settled and not yes:
+            show([*journal.planned, *journal.blocked], journal.unknown, console(stderr=as_json))
+        print_notes(journal.notes)
+        if deployment.has_work and not yes:
             asked = time.monotonic()
             click.confirm("Make these changes?", abort=True, err=True)
             started += time.monotonic() - asked  # the time to think is not the run's
-        steps = [] if deployment.settled else run(deployment)
+        steps = run(deployment) if deployment.has_work else []
     seconds = time.monotonic() - started
     if as_json:
-        print_data({"changes": as_data(journal.made), "seconds": round(seconds, 1)})
+        blocked = as_data(journal.blocked)
+        made = as_data(journal.made)
+        print_data({"changes": made, "blocked": blocked, "seconds": round(seconds, 1)})
     else:
         _summarize(steps, seconds)
+    deployment.refuse_blocked()
 
 
 def _summarize(steps: "list[Step]", seconds: float) -> None:

@@ -63,7 +63,12 @@ class Deployment:
     @property
     def settled(self) -> bool:
         """Whether there is nothing to change."""
-        return not self.journal.planned and not self.journal.unknown
+        return not self.has_work and not self.journal.blocked
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything that a run would do."""
+        return bool(self.journal.planned or self.journal.unknown)
 
     def planned(self) -> tuple[list[Item], list[str]]:
         """What a run would change, and what can't be seen before it has.
@@ -71,14 +76,20 @@ class Deployment:
         Raises DeployError if something can't be seen and nothing is there that would help.
         """
         planned, unknown = self.journal.planned, self.journal.unknown
-        if unknown and not planned:
+        if unknown and not planned and not self.journal.blocked:
             raise DeployError(f"nothing differs as far as can be seen, but {'; '.join(unknown)}")
         return planned, unknown
 
     def lines(self) -> list[str]:
-        """The same, a line each. Raises DeployError as `planned` does."""
+        """The same and what is blocked, a line each. Raises DeployError as `planned` does."""
         planned, unknown = self.planned()
-        return [*map(str, together(planned)), *(f"? {each}" for each in unknown)]
+        told = together([*planned, *self.journal.blocked])
+        return [*map(str, told), *(f"? {each}" for each in unknown)]
+
+    def refuse_blocked(self) -> None:
+        """Raise DeployError with what is blocked, once the rest is shown or done."""
+        if blocked := together(self.journal.blocked):
+            raise DeployError("; ".join(str(each).removeprefix("! ") for each in blocked))
 
     def run(self, begin: Callable[[str], None], remedy: str | None = None) -> Iterator[Step]:
         """Run the steps, and yield each that has changed something once it is done.
@@ -161,7 +172,10 @@ def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
     # By where operations are called, as on pyinfra's own command line, and not by how many there
     # were before: some are called on the lead of a cluster alone.
     pyinfra.is_cli = len(hosts) > 1
+    for each in hosts:
+        journal.of(each.name).is_read = True
     _prepare(hosts, steps or partial(exec_file, _DEPLOY))
+    journal.block_waiting()
     operations = state.get_op_order() if len(hosts) > 1 else ()  # type: ignore[no-untyped-call]
     journals = {each.name: journal.of(each.name) for each in hosts}
     return Deployment(host, Journals(journals, operations), hosts)

@@ -64,7 +64,7 @@ def drift(
 
     Nothing is changed. One check is for a systemd timer or a CI job, as in examples/drift;
     --watch makes one after another. Exit status of a check: 0 if all is as declared, 2 if
-    something has drifted, 1 for an error.
+    something has drifted, 1 for an error or where a part of the deploy is blocked.
     """
     if webhook:
         note = (
@@ -81,7 +81,7 @@ def drift(
         _write(textfile, metrics(answer))
     if webhook and not answer.settled:
         _post(webhook, answer)
-    ctx.exit(1 if answer.error else 0 if answer.settled else FOUND)
+    ctx.exit(1 if answer.error or answer.blocked else 0 if answer.settled else FOUND)
 
 
 def _webhook(file: Path | None) -> str:

@@ -17,7 +17,7 @@ from infisical_iac.item import Item, together
 _WIDTH = 120
 # Control characters that lay text out.
 LAYOUT = "\n\t"
-_COLORS = {"+": "green", "~": "yellow", "-": "red"}
+_COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red"}
 
 
 def printable(text: str, *, keep: str = "") -> str:

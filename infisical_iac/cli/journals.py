@@ -34,6 +34,15 @@ class Journals:
         ]
 
     @property
+    def blocked(self) -> list[Item]:
+        """The parts of the deploy that can't go on, host by host."""
+        return [
+            replace(item, host=name) if self._several else item
+            for name, journal in self.journals.items()
+            for item in journal.blocked
+        ]
+
+    @property
     def made(self) -> list[Item]:
         """What has been made on all hosts, host by host."""
         return self.made_since({})
@@ -59,6 +68,11 @@ class Journals:
     def shown(self) -> list[str]:
         """The sentences for the operator's eyes alone, likewise."""
         return self._sentences(lambda journal: journal.shown)
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes on the plan, likewise."""
+        return self._sentences(lambda journal: journal.notes)
 
     def _sentences(self, read: Callable[[Journal], list[str]]) -> list[str]:
         if not self._several:

@@ -1,10 +1,13 @@
 """`infisical-iac plan`: what a run would change."""
 
+from collections.abc import Sequence
+
 import click
 
 from infisical_iac.cli.items import as_data, console, count, echo, print_data, show
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.showing import print_notes
+from infisical_iac.item import Item
 
 
 @click.command(short_help="Show what a run would change.")
@@ -15,20 +18,27 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show what `apply` would change on the host and inside Infisical, and change nothing.
 
     `+` is made, `~` is set right, `-` is taken away; `?` is what can't be seen before the rest
-    has been done. Credentials that end soon, or were not delivered to the end, are told as
-    notes. Exit status: 0 for nothing, 2 for changes, 1 for an error.
+    has been done, and `!` what can't be looked at or set right, with what to do. Credentials that
+    end soon, or were not delivered to the end, are told as notes. Exit status: 0 for nothing, 2 for
+    changes, 1 for an error or where something is blocked.
     """
     # Importing it gives the process to gevent, which other commands have no need of.
     from infisical_iac.cli.deployment import looked
     from infisical_iac.operations.credentials import warnings
 
     with looked(inventory, writes=None) as deployment:
-        planned, unknown = deployment.planned()
-        notes = warnings()
+        (planned, unknown), blocked = deployment.planned(), deployment.journal.blocked
+        notes = [*warnings(), *deployment.journal.notes]
     if as_json:
-        print_data({"changes": as_data(planned), "unknown": unknown, "notes": notes})
+        data = {"changes": as_data(planned), "blocked": as_data(blocked), "unknown": unknown}
+        print_data({**data, "notes": notes})
     else:
-        show(planned, unknown, console())
-        echo(f"{count(planned)} to make." if planned else "Nothing to change.")
+        show([*planned, *blocked], unknown, console())
+        echo(_sum(planned, blocked))
     print_notes(notes)
-    ctx.exit(0 if deployment.settled else FOUND)
+    ctx.exit(1 if blocked else 0 if deployment.settled else FOUND)
+
+
+def _sum(planned: Sequence[Item], blocked: Sequence[Item]) -> str:
+    changes = f"{count(planned)} to make" if planned else "Nothing to change"
+    return f"{changes}; {len(blocked)} blocked." if blocked else f"{changes}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac import engine
@@ -77,11 +78,19 @@ def preflight(
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
         cluster = _cluster(settings, check, leaving=leaving)
-        refusal.refuse(settings, machine)
+        run = journal.current()
+        # On a host with nothing on it yet, nothing is kept from being set right.
+        run.goes_on = (cluster.begun if cluster else machine.deployed) and not (
+            restoring or scaling or leaving
+        )
+        refuse_ingress(settings, machine)
         if engine.not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
             machine = replace(machine, engine=version, compose=compose)
-            engine.refuse(settings, machine)
+            try:
+                engine.refuse(settings, machine)
+            except engine.EngineRefused as error:
+                _block_or_raise(error, error.part)
         leads = cluster is None or cluster.leads
         if machine.restoring and not restoring and leads:
             raise Refused(
@@ -96,11 +105,47 @@ def preflight(
                 f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
                 "`infisical-iac apply` ends it"
             )
+        if not restoring and leads:
+            note_undone(machine)
         refuse_missing(settings.image_archives if not machine.deployed else ())
         lock.take(host)
     except UserError as error:
         raise Refusal(str(error)) from None
     return Preflight(settings, workspace, machine, password, cluster)
+
+
+def note_undone(machine: MachineState) -> None:
+    """Have whoever reads the plan know of a restore that failed here, and left no instance."""
+    if not machine.undone:
+        return
+    sentence = (
+        f"a restore, {machine.undone}, failed on this host or was undone, and what this run makes "
+        "is a new, empty instance: to have the data of a backup, run `infisical-iac restore` "
+        "instead"
+    )
+    run = journal.current()
+    if run.is_read:
+        run.notes.append(sentence)
+    else:
+        logger.warning(f"{host.print_prefix}{sentence}")
+
+
+def refuse_ingress(settings: Settings, machine: MachineState) -> None:
+    """Raise IngressRefused where the ingress can't work; block a part for what is so on the host.
+
+    It blocks none on a host with nothing on it yet, and raises then too.
+    """
+    try:
+        refusal.refuse(settings, machine)
+    except refusal.IngressRefused as error:
+        _block_or_raise(error, error.part)
+
+
+def _block_or_raise(error: UserError, part: str) -> None:
+    """Have a part of the deploy blocked for an error, where the run goes on without it."""
+    if not part or not journal.current().goes_on:
+        raise error
+    journal.current().block(part, str(error))
 
 
 def _cluster(

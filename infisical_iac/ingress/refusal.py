@@ -16,7 +16,16 @@ _TRAEFIK, _NETWORK = "dokploy-traefik", "dokploy-network"
 
 
 class IngressRefused(UserError):
-    """The settings of the ingress don't fit each other, or not the host."""
+    """The settings of the ingress don't fit each other, or not the host.
+
+    Attributes:
+        part: the part of a deploy that can't go on for what is so on the host; empty where the
+            settings are wrong, which is so for all of it.
+    """
+
+    def __init__(self, sentence: str, part: str = "") -> None:
+        super().__init__(sentence)
+        self.part = part
 
 
 def refuse(settings: Settings, machine: MachineState) -> None:
@@ -55,7 +64,8 @@ def refuse(settings: Settings, machine: MachineState) -> None:
             )
         raise IngressRefused(
             f"port {port} of the host is held by {who}: stop it, or set ingress to 'none' and let "
-            "it pass requests on as docs/ingress.md shows"
+            "it pass requests on as docs/ingress.md shows",
+            part="Stack",
         )
 
 
@@ -78,7 +88,8 @@ def _refuse_closing(settings: Settings, machine: MachineState) -> None:
         raise IngressRefused(
             f"port 443 of the host is held by {machine.web[443]}, and with ingress 'none' the "
             'firewall closes it: open it by allowed_ports = ({"port": 80}, {"port": 443}), or, if '
-            "nobody is to reach it from outside, for a network of your own alone"
+            "nobody is to reach it from outside, for a network of your own alone",
+            part="Firewall",
         )
 
 
@@ -100,7 +111,8 @@ def _refuse_traefik(settings: Settings, machine: MachineState) -> None:
     if settings.traefik_network not in machine.networks:
         raise IngressRefused(
             f"setting 'traefik_network': Docker has no network {settings.traefik_network} on the "
-            "host: install Dokploy first, or set ingress to 'caddy'"
+            "host: install Dokploy first, or set ingress to 'caddy'",
+            part="Stack",
         )
 
 

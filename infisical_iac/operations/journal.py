@@ -12,16 +12,40 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import host, state
 
 from infisical_iac.auditing import Event
+from infisical_iac.errors import UserError
 from infisical_iac.item import Item, Kind
+from infisical_iac.operations import prerequisites
 
 
 @dataclass
 class Look:
-    """What one operation found: its items, what it could not see, and what it will run."""
+    """What one operation found.
 
+    Attributes:
+        name: the operation's, with its part of the deploy before it: "Hardening | Harden SSH".
+        items: what differs.
+        unknown: what it could not see.
+        commands: what it will run.
+        blocked: why it can't go on; empty if it can.
+        waits_for: the operation that it can't go on without, where that one is blocked.
+    """
+
+    name: str = ""
     items: list[Item] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     commands: list[PyinfraCommand] = field(default_factory=list)
+    blocked: str = ""
+    waits_for: str = ""
+
+    @property
+    def part(self) -> str:
+        """The part of the deploy that the operation is of."""
+        return prerequisites.part_of(self.name)
+
+    def block(self, sentence: str, *, waits_for: str = "") -> None:
+        """Have the operation do nothing, for the reason that the sentence gives."""
+        self.items, self.unknown, self.commands = [], [], []
+        self.blocked, self.waits_for = sentence, waits_for
 
 
 @dataclass
@@ -38,6 +62,11 @@ class Journal:
         event: what the audit log calls it.
         shown: sentences for the operator's eyes alone, such as one with an invitation's link, to
             be printed once.
+        notes: sentences for whoever reads a plan or is about to apply it.
+        goes_on: whether the run does all the rest where one operation can't go on; else that ends
+            the run, before anything has changed.
+        is_read: whether a command of this project shows the notes and what is blocked, and ends
+            with status 1 for that; else pyinfra's log has them, and an operation fails at the end.
     """
 
     looks: dict[str, Look] = field(default_factory=dict)
@@ -48,6 +77,9 @@ class Journal:
     remedy: str = ""
     event: Event = "apply"
     shown: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    goes_on: bool = False
+    is_read: bool = False
     current: Look = field(default_factory=Look)
 
     @property
@@ -60,6 +92,22 @@ class Journal:
         """What can't be seen yet, each sentence once."""
         return list(dict.fromkeys(each for look in self.looks.values() for each in look.unknown))
 
+    @property
+    def blocked(self) -> list[Item]:
+        """The operations that can't go on, each with its reason; of a part that waits, one."""
+        found: dict[tuple[str, str], Item] = {}
+        for look in self.looks.values():
+            if look.blocked:
+                what = look.part if look.waits_for else look.name.rpartition(" | ")[2]
+                item = Item("!", what, f"blocked: {look.blocked}")
+                found.setdefault((item.what, item.detail), item)
+        return list(found.values())
+
+    def block(self, name: str, sentence: str) -> None:
+        """Have a part of the deploy blocked before any operation has looked."""
+        self.looks[f"before {name} {sentence}"] = look = Look(name)
+        look.block(sentence)
+
     def holds(self, operation: str) -> bool:
         """Whether what an operation found is still what it would find.
 
@@ -68,11 +116,28 @@ class Journal:
         look = self.looks.get(operation)
         return look is not None and not look.unknown and not changed()
 
-    def look(self, operation: str, look_around: Callable[[], Iterable[PyinfraCommand]]) -> Look:
-        """Let an operation look at the host, to its end, and keep what it finds."""
-        self.current = self.looks[operation] = Look()
-        self.current.commands.extend(look_around())
-        return self.current
+    def look(
+        self, operation: str, name: str, look_around: Callable[[], Iterable[PyinfraCommand]]
+    ) -> Look:
+        """Let an operation look at the host, to its end, and keep what it finds.
+
+        Where the run goes on without an operation, its UserError is kept too, instead of raised.
+        """
+        before = self.looks.get(operation, Look())
+        self.current = self.looks[operation] = look = Look(name)
+        # What could not see what it works on for a part that is still blocked can't see it now.
+        if missing := missing_for(look, unseen=bool(before.unknown or before.waits_for)):
+            look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+            return look
+        try:
+            look.commands.extend(look_around())
+        except UserError as error:
+            if not self.goes_on or error.ends_run:
+                raise
+            look.block(str(error))
+        if missing := missing_for(look):
+            look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+        return look
 
 
 _journals: dict[str, Journal] = {}
@@ -91,6 +156,51 @@ def of(name: str) -> Journal:
 def changed() -> bool:
     """Whether a command that changes something has been sent to any host."""
     return any(each.changed for each in _journals.values())
+
+
+def missing_for(look: Look, *, unseen: bool = False) -> str:
+    """Return the blocked operation that one can't go on without; empty for none.
+
+    Args:
+        look: the one's, which may be of any host of the run.
+        unseen: whether it could not see what it works on before.
+    """
+    if look.blocked:
+        return ""
+    unseen = unseen or bool(look.unknown)
+    for run in _journals.values():
+        same_host = any(each is look for each in run.looks.values())
+        for each in run.looks.values():
+            if (
+                each.blocked
+                and prerequisites.needs(look.name, each.name, unseen=unseen, same_host=same_host)
+                and _comes_before(each.name, look.name)
+            ):
+                return each.waits_for or each.name.rpartition(" | ")[2]
+    return ""
+
+
+def _comes_before(name: str, other: str) -> bool:
+    """Whether one operation is called before another, on a host on which both are."""
+    orders = ([look.name for look in run.looks.values()] for run in _journals.values())
+    return any(
+        order.index(name) < order.index(other)
+        for order in orders
+        if name in order and other in order
+    )
+
+
+def block_waiting() -> None:
+    """Block what waits for an operation that another host of the run was found to be blocked in."""
+    runs = list(_journals.values())
+    while waiting := [
+        (look, missing)
+        for run in runs
+        for look in run.looks.values()
+        if (missing := missing_for(look))
+    ]:
+        for look, missing in waiting:
+            look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
 
 
 def item(kind: Kind, what: str, detail: str = "", diff: str = "") -> None:

@@ -2,15 +2,27 @@
 
 from pyinfra.context import host, state
 
+from infisical_iac.errors import UserError
 from infisical_iac.operations import audit, journal
 from infisical_iac.operations.telling import Commands, step, telling_operation
 
 
+class Blocked(UserError):
+    """Parts of a deploy could not be done, and all others were."""
+
+
 @telling_operation
 def ended() -> Commands:
-    """Write what the run has changed, if it has changed anything."""
+    """Write what the run has changed, if it has changed anything; fail where a part is blocked."""
     run = journal.current()
-    if not (run.changed if state.is_executing else run.planned or run.unknown):
+    blocked = "; ".join(map(str, run.blocked))
+    if run.changed if state.is_executing else run.planned or run.unknown:
+        yield step(audit.end, reason=blocked)
+    elif not blocked:
         host.noop("the run has changed nothing")
-        return
-    yield step(audit.end)
+    if blocked and not run.is_read:
+        yield step(_fail, blocked)
+
+
+def _fail(sentence: str) -> None:
+    raise Blocked(sentence)

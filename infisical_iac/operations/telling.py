@@ -66,23 +66,29 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
     """pyinfra's `@operation()` for a function that looks and yields what is to be done.
 
     What it found while pyinfra prepared is not read again while the run has changed nothing.
-    While pyinfra prepares, a UserError ends the run before anything has changed; while it
-    executes, the operation fails, which ends the run at this point.
+
+    A UserError that it raises while it looks blocks the operation, and those that need it
+    (operations/prerequisites.py); the run does all the rest, and fails at its end. Where the
+    journal has the run not go on, as on a host with nothing on it yet or in a restore, it ends the
+    run: before anything has changed while pyinfra prepares, at this point while it executes.
     """
 
     @wraps(function)
     def commands(*args: P.args, **kwargs: P.kwargs) -> Commands:
-        run, name = journal.current(), str(host.current_op_hash)
-        if state.is_executing and run.holds(name):
-            found = run.looks[name]
+        run, operation = journal.current(), str(host.current_op_hash)
+        (name,) = state.get_op_meta(operation).names
+        if state.is_executing and run.holds(operation):
+            found = run.looks[operation]
         else:
             try:
-                found = run.look(name, partial(function, *args, **kwargs))
+                found = run.look(operation, name, partial(function, *args, **kwargs))
             except UserError as error:
                 if not state.is_executing:
                     raise Refusal(str(error)) from None
                 yield step(_fail, error)
                 return
+            if found.blocked and not state.is_executing and not run.is_read:
+                logger.warning(f"{host.print_prefix}! {name}: blocked: {found.blocked}")
         if state.is_executing and found.commands and not run.changed:
             run.changed = True
             yield step(audit.begin)

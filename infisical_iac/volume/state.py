@@ -18,7 +18,9 @@ _FILE_SYSTEMS = ("ext4", "xfs")
 
 
 class VolumeError(UserError):
-    """The data volume can't be used as things are."""
+    """The data volume can't be used as things are: all that is done next would go elsewhere."""
+
+    ends_run = True
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,12 @@ class CanaryAltered(CanaryError):
 
 
 class CanaryUnreadable(CanaryError):
-    """The server does not give the canary, for a `reason`."""
+    """The server does not give the canary, for a `reason`.
+
+    Nothing is written then: the encryption key may be another one.
+    """
+
+    ends_run = True
 
     def __init__(self, reason: ApiError) -> None:
         super().__init__(f"the canary, {_WHAT}, can't be read: {reason.message}")

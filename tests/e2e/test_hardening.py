@@ -5,8 +5,9 @@ import pytest
 from infisical_iac.hardening import ssh
 from infisical_iac.hardening.ssh import DROP_IN
 from tests.e2e.conftest import settled
+from tests.e2e.drift import UPDATES
 from tests.e2e.looking import containers
-from tests.e2e.running import REPOSITORY, deploy
+from tests.e2e.running import REPOSITORY, deploy, infisical_iac
 from tests.staging.host import Release, StagingHost, host_image
 from tests.staging.shell import run
 
@@ -27,13 +28,30 @@ def test_a_configuration_that_lets_nobody_in_is_taken_back_and_the_reason_told(
     settled(deployed)
 
 
-def test_a_file_that_overrules_ours_is_refused_by_name(deployed: StagingHost) -> None:
+def test_a_file_that_overrules_ours_is_named_and_hides_nothing_else(
+    deployed: StagingHost,
+) -> None:
     file = "/etc/ssh/sshd_config.d/00-a.conf"
-    deployed.run(f"echo 'PasswordAuthentication yes' > {file}")
-    refused = deploy(deployed.name)
+    deployed.run(f"echo 'PasswordAuthentication yes' > {file}; rm {UPDATES}")
+    deployed.run(
+        "docker network disconnect --force infisical_databases infisical-redis-1; "
+        "docker pause infisical-postgres-1"
+    )
+    done = infisical_iac(deployed.name, "plan")
+    blocked = deploy(deployed.name)
+    left = infisical_iac(deployed.name, "plan")
     deployed.run(f"rm {file}")
-    assert refused.status == 1
-    assert "sshd would take PasswordAuthentication yes from another file" in refused.sentence
+    sentence = f"sshd would take PasswordAuthentication yes because of {file}, line 1"
+    assert done.returncode == 1, done.stderr
+    told = done.stdout.splitlines()
+    assert f"+ {UPDATES}" in told
+    assert "~ container redis: not connected to network databases" in told
+    assert any(each.startswith("~ container postgres: is paused") for each in told)
+    assert any(each.startswith(f"! Harden SSH: blocked: {sentence}") for each in told)
+    assert blocked.status == 1
+    assert sentence in blocked.sentence
+    assert left.returncode == 1
+    assert left.stdout.splitlines()[-1] == "Nothing to change; 1 blocked."
     settled(deployed)
 
 
@@ -46,8 +64,7 @@ def test_the_opensshs_of_both_debians_understand_every_option(release: Release) 
     assert {"KexAlgorithms", "Ciphers", "MACs"} <= options.keys()
     prepare = f"ssh-keygen -A >/dev/null; mkdir -p /run/sshd; cat > {DROP_IN}; sshd -t && sshd -T"
     printed = _inside(release, prepare, ssh.drop_in(options)).splitlines()
-    effective = ssh.parse(f"option {line}" for line in printed).options
-    ssh.refuse_overruled(options, effective)
+    ssh.refuse_overruled(options, ssh.parse(f"option {line}" for line in printed))
 
 
 def _inside(release: Release, command: str, stdin: str = "") -> str:

@@ -4,10 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.deploys.preflight import Refused, admin_password, refuse, refuse_between
+from infisical_iac.deploys.preflight import (
+    Refused,
+    admin_password,
+    note_undone,
+    refuse,
+    refuse_between,
+    refuse_ingress,
+)
 from infisical_iac.facts.keys import KeysState
 from infisical_iac.facts.machine import MachineState
-from infisical_iac.operations import keys
+from infisical_iac.ingress.refusal import IngressRefused
+from infisical_iac.operations import journal, keys
+from infisical_iac.operations.journal import Journal
+from tests.unit.settings_of import settings_of
 
 _MACHINE = MachineState(
     os="debian", release="13", architecture="arm64", root=True, systemd=True, free_disk_gb=30.0
@@ -129,3 +139,43 @@ def test_keys_that_nothing_depends_on_are_made() -> None:
         ),
     ):
         keys.refuse(state, admin_email=_ADA, password_given=False)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Journal:
+    """The journal of a host's run, which a command of this project shows."""
+    made = Journal(is_read=True)
+    monkeypatch.setattr(journal, "current", lambda: made)
+    return made
+
+
+def test_a_restore_that_failed_here_is_told_before_a_new_instance_is_made(run: Journal) -> None:
+    note_undone(replace(_MACHINE, undone="20261125T101112Z"))
+    (note,) = run.notes
+    assert "a restore, 20261125T101112Z, failed on this host or was undone" in note
+    assert "`infisical-iac restore`" in note
+
+
+def test_where_no_restore_failed_nothing_is_told(run: Journal) -> None:
+    note_undone(_MACHINE)
+    assert run.notes == []
+
+
+def test_what_is_so_on_the_host_blocks_its_part_and_what_is_wrong_in_settings_ends_the_run(
+    run: Journal,
+) -> None:
+    held = replace(_MACHINE, deployed=True, web={443: "nginx"})
+    caddy = {"ingress": "caddy", "site_url": "https://secrets.example.com"}
+    run.goes_on = True
+    refuse_ingress(settings_of(**caddy), held)
+    (blocked,) = run.blocked
+    assert str(blocked).startswith("! Stack: blocked: port 443 of the host is held by nginx")
+    with pytest.raises(IngressRefused, match="site_url"):
+        refuse_ingress(settings_of(**{**caddy, "site_url": "http://localhost:8080"}), held)
+
+
+def test_a_host_with_nothing_on_it_is_refused_for_what_holds_its_ports(run: Journal) -> None:
+    caddy = {"ingress": "caddy", "site_url": "https://secrets.example.com"}
+    with pytest.raises(IngressRefused, match="held by nginx"):
+        refuse_ingress(settings_of(**caddy), replace(_MACHINE, web={443: "nginx"}))
+    assert run.blocked == []

@@ -1,0 +1,119 @@
+"""A deploy in which operations can't go on, in a process of its own: gevent takes it whole.
+
+`python -m tests.unit.blocked_run <hosts> <blocked> [new|plain]` prints, as JSON, what was planned,
+what was done, what the audit log got and how it ended. `blocked` names operations, divided by
+commas, of one host or of all: "two:Harden SSH". With `new` there is nothing on the hosts yet; with
+`plain` it is pyinfra's own command line.
+"""
+
+import sys
+
+from infisical_iac.cli.deployment import DeployError, look
+
+# isort: split
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pyinfra.api.deploy import deploy
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.operations import run_ops
+from pyinfra.api.state import State, StateStage
+from pyinfra.context import host, state
+
+from infisical_iac.errors import UserError
+from infisical_iac.operations import audit, journal, record
+from infisical_iac.operations.telling import Commands, step, telling_operation
+from tests.unit.cluster.played_run import _hosts
+
+_PARTS = {
+    "Firewall": ("Drop",),
+    "Docker": ("Install Docker", "Keep Docker running"),
+    "Hardening": ("Harden the kernel", "Harden SSH"),
+    "Stack": ("Make keys", "Configure the way in", "Change the version", "Run containers"),
+    "Bootstrap": ("Make the deployer",),
+    "Workspace": ("Bring Infisical to its file",),
+    "Credentials": ("Store client secrets",),
+    "Backup": ("Configure backups",),
+    "Ingress": ("Let everybody in",),
+}
+_INSIDE = ("Bootstrap", "Workspace", "Credentials")
+
+_blocked: list[str] = []
+_silent: list[str] = []
+_done: list[str] = []
+_audits: list[tuple[str, str, Sequence[str], str]] = []
+
+
+@telling_operation
+def look_and_do(what: str, part: str) -> Commands:
+    """Do something that is due, unless it is blocked."""
+    if {what, f"{host.name}:{what}"} & {*_blocked}:
+        raise UserError(f"no {what} because of /a/file")
+    if part in _INSIDE and _silent and not state.is_executing:
+        journal.unknown("the inside can be looked at once Infisical runs")
+    else:
+        journal.item("~", what)
+    yield step(_do, what)
+
+
+def _do(what: str) -> None:
+    _done.append(f"{what} on {host.name}")
+
+
+def _append(event: str, outcome: str, changes: Sequence[str] = (), reason: str = "") -> None:
+    _audits.append((host.name, outcome, list(changes), reason))
+
+
+def _part(name: str) -> Callable[[], object]:
+    @deploy(name)
+    def part() -> None:
+        for what in _PARTS[name]:
+            look_and_do(what=what, part=name, name=what)
+
+    return part
+
+
+def _steps() -> None:
+    journal.current().goes_on = "new" not in sys.argv
+    for name in _PARTS:
+        _part(name)()
+    record.ended(name="Record")
+
+
+def _plainly(state: State, found: dict[str, Any]) -> None:
+    state.set_stage(StateStage.Prepare)
+    state.check_for_changes = True
+    _steps()
+    state.set_stage(StateStage.Execute)
+    state.is_executing = True
+    try:
+        run_ops(state)
+    except PyinfraError as error:
+        found["error"] = str(error)
+    found["failed"] = sorted(each.name for each in state.failed_hosts)
+
+
+def main(names: list[str], blocked: list[str]) -> None:
+    """Run the deploy and print what came of it."""
+    audit._append = _append
+    _blocked.extend(each for each in blocked if each != "silent")
+    _silent.extend(each for each in blocked if each == "silent")
+    found: dict[str, Any] = {"error": "", "planned": []}
+    with _hosts(names) as first:
+        try:
+            if "plain" in sys.argv:
+                _plainly(first.state, found)
+            else:
+                deployment = look(first, _steps)
+                found["planned"] = deployment.lines()
+                for _ in deployment.run(lambda _: None):
+                    pass
+                deployment.refuse_blocked()
+        except (DeployError, PyinfraError) as error:
+            found["error"] = str(error)
+    print(json.dumps(found | {"done": _done, "audits": _audits}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1].split(","), sys.argv[2].split(","))
