@@ -51,10 +51,9 @@ OF_HOST: dict[str, Drift] = {
         (STACK,),
         ("postgres",),
     ),
-    # A container that is paused keeps its health of before.
     "container paused": Drift(
         causes.shell("docker pause infisical-redis-1"),
-        ("~ container redis: is paused",),
+        ("~ container redis: is paused", INSIDE),
         (STACK,),
     ),
     "networks disconnected": Drift(
