@@ -32,8 +32,11 @@ attach() {
 
 make() {
     rm -f "$image" "$image.new"
-    # All of it is for one file, which may be full, and stays taken.
-    fallocate --length "$size" "$image.new" && mkfs.ext4 -q -F -m 0 -E nodiscard "$image.new" &&
+    # All of it is for one file, which may be full, and stays taken: what is left to be made empty when
+    # it is mounted would be given back to the disk.
+    now=nodiscard,lazy_itable_init=0,lazy_journal_init=0
+    fallocate --length "$size" "$image.new" && mkfs.ext4 -q -F -m 0 -E "$now" "$image.new" &&
+        fallocate --length "$size" "$image.new" &&
         sync "$image.new" && mv "$image.new" "$image"
 }
 

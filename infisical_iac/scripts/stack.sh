@@ -27,7 +27,7 @@ state() {
     wanted=$(mktemp)
     cat >"$wanted"
     ours --file "$wanted" config --hash='*' 2>/dev/null | sed 's/^/hash /'
-    sed 's/^/compose /' "$wanted"
+    awk '{ print "compose " $0 }' "$wanted"
     rm -f "$wanted"
     ids=$(containers 2>/dev/null) || exit 0
     echo engine
@@ -59,7 +59,7 @@ connected() {
 }
 
 connections() {
-    sed 's/^/compose /' "$root/compose.yaml" 2>/dev/null || true
+    awk '{ print "compose " $0 }' "$root/compose.yaml" 2>/dev/null || true
     connected
 }
 
@@ -85,6 +85,17 @@ up() {
     exit $status
 }
 
+# Lets a paused container go on. Its checks have failed meanwhile, and Compose starts nothing that
+# depends on an unhealthy one: the next check is waited for.
+resume() {
+    docker unpause "$1" >/dev/null
+    for attempt in $(seq 60); do
+        test "$(docker inspect --format '{{
+            if .State.Health }}{{ .State.Health.Status }}{{ end }}' "$1")" = unhealthy || return 0
+        sleep 1
+    done
+}
+
 # Lets Compose start what it can't: it starts no paused container, none that is half made or half
 # removed, and does not count anew how often one was started. Those of the services $@ go too.
 startable() {
@@ -93,7 +104,7 @@ startable() {
         index .Config.Labels "com.docker.compose.service" }} {{ .State.Status }} {{
         .RestartCount }} {{ if .State.Health }}{{ .State.Health.Status }}{{ end }}' |
         while read -r id service status restarts health; do
-            test "$status" != paused || docker unpause "$id" >/dev/null
+            test "$status" != paused || resume "$id"
             case $anew:$status in
             *" $service "*) docker stop "$id" >/dev/null 2>&1 || true ;;
             *:created | *:dead | *:removing | *:restarting) ;;

@@ -15,7 +15,7 @@ UNWELL = "unwell"
 # the old key. tests/unit/rotation has it die after every line of rotation.sh.
 EARLY = {
     "next written": ("rotation", 'store "$root/keys/$key.next"'),
-    "in its place": ("rotation", 'mv -f "$place.next" "$place"'),
+    "in its place": ("rotation", 'replace "$place.next" "$place"'),
     "derived": ("keys", '"$@"'),
 }
 # What comes once PostgreSQL has the new password.
@@ -23,7 +23,7 @@ LATE = {
     "altered": ("rotation", 'not know its new password: $(echo "$said" | tail -n 1)"'),
     "up": ("stack", "up --detach --remove-orphans 2>&1)"),
     "proven": ("rotation", "        enter proven"),
-    "old forgotten": ("rotation", 'rm -f "$place".next* "$place".old*'),
+    "old forgotten": ("rotation", 'discard "$place".next* "$place".old*'),
 }
 BACK = {
     "about to go back": ("rotation", "    enter backing"),

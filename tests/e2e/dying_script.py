@@ -59,7 +59,9 @@ def die_at(script: str, line: str) -> None:
 
 def _killing(text: str, line: str) -> str:
     lines = text.splitlines()
-    (number,) = (number for number, each in enumerate(lines) if each.endswith(line))
+    whole = [number for number, each in enumerate(lines) if each == line]
+    ends = [number for number, each in enumerate(lines) if each.endswith(line)]
+    (number,) = whole or ends
     # `continue` would go on before it.
     last = lines[number].removesuffix(" && continue")
     dying = [last, f"echo {_LAST_WORDS} >&2", "kill -9 $$"]

@@ -132,7 +132,8 @@ def test_a_canary_that_was_altered_stops_an_upgrade_before_it_begins(world: Upgr
 def test_an_older_version_is_refused_with_the_way_to_it(world: Upgrading) -> None:
     done = world.run(WAS, "plan")
     assert done.returncode == 1
-    assert "`infisical-iac rollback` goes back to a release" in done.stderr
+    assert "! Change the version: blocked: " in done.stdout
+    assert "`infisical-iac rollback` goes back to a release" in done.stdout
 
 
 def test_a_rollback_takes_its_data_and_can_be_taken_back(world: Upgrading) -> None:
