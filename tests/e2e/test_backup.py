@@ -141,7 +141,7 @@ def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: P
         own = inventory(tmp_path, backup_targets=targets)
         refused = infisical_iac(host.name, "plan", "-i", own)
         assert refused.returncode == 1
-        assert "set INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID and" in refused.stderr
+        assert "set INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID and" in refused.stdout
 
         run = deploy(host.name, "-vvv", "--debug", inventory=own, environment=_ACCESS).ok()
         public = host.run("cat /etc/infisical/backup/ssh_key.pub").stdout.strip()

@@ -137,7 +137,7 @@ def test_a_lost_password_is_not_made_anew(host: StagingHost) -> None:
     finally:
         host.run("mv /root/kept /etc/infisical/keys/restic_password")
     assert refused.returncode == 1
-    assert "restic_password is gone but backups made with it are there" in refused.stderr
+    assert "restic_password is gone but backups made with it are there" in refused.stdout
 
 
 def _start(host: StagingHost) -> None:
