@@ -188,7 +188,7 @@ class DataNodes:
         )
         return (done.stdout + done.stderr).strip()
 
-    def until(self, is_so: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    def until(self, is_so: Callable[[], bool], what: str, seconds: float = 180) -> None:
         """Wait until something is so; AssertionError with the logs if it does not come to it."""
         end = time.monotonic() + seconds
         while not is_so():
