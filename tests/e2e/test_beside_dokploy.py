@@ -13,7 +13,7 @@ from infisical_iac.ingress.traefik import SECRET_HEADER, SECRET_LABEL
 from tests.e2e.conftest import FirstDeploy, copied, settled
 from tests.e2e.looking import containers, reset_stack
 from tests.e2e.running import deploy, infisical_iac
-from tests.e2e.suite import host_suite
+from tests.e2e.suite import verify
 from tests.e2e.web import ask
 from tests.staging import ingress
 from tests.staging.host import StagingHost
@@ -142,9 +142,7 @@ def test_a_host_on_whose_infisical_traefik_led_before_is_migrated_by_a_rerun(
 
 
 def test_the_host_suite_is_green(host: StagingHost) -> None:
-    done = host_suite(host.name)
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert "skipped" not in done.stdout
+    verify(host)
 
 
 def test_what_is_dokploys_outlives_infisical(host: StagingHost) -> None:
