@@ -43,15 +43,16 @@ https://{name} {{
 	}}
 }}
 """
-# A line or more for each thing of Dokploy's, with when it was started.
-_DOKPLOYS = """
+# A line or more for each thing of Dokploy's, with when it was started. The firewall that the copied
+# host had is not among them.
+_DOKPLOYS = r"""
 systemctl show --property=Id,MainPID,ExecMainStartTimestamp docker.service containerd.service
 docker inspect --format '{{ .Id }} {{ .State.Pid }} {{ .State.StartedAt }}' dokploy-traefik
 docker network inspect --format '{{ .Id }} {{ .Name }}' dokploy-network ingress docker_gwbridge
 docker node inspect --format '{{ .ID }} {{ .Status.State }}' self
 docker volume ls --quiet --filter label!=com.docker.compose.project=infisical
-find /etc/docker* /etc/dokploy /etc/apt/*sources* /etc/systemd/system/docker* -type f 2>/dev/null |
-    sort | xargs sha256sum
+find /etc/docker* /etc/dokploy /etc/apt/*sources* /etc/systemd/system/docker* -type f \
+    ! -name infisical-firewall.conf 2>/dev/null | sort | xargs sha256sum
 dpkg-query --show 'docker*' containerd runc
 """
 
