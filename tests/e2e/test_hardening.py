@@ -39,6 +39,8 @@ def test_a_file_that_overrules_ours_is_named_and_hides_nothing_else(
     )
     done = infisical_iac(deployed.name, "plan")
     blocked = deploy(deployed.name)
+    # Infisical's own health tells a while later that its databases were gone.
+    deployed.run("sleep 15; cd /etc/infisical && docker compose up --detach --wait 2>&1")
     left = infisical_iac(deployed.name, "plan")
     deployed.run(f"rm {file}")
     sentence = f"sshd would take PasswordAuthentication yes because of {file}, line 1"

@@ -18,7 +18,7 @@ from tests.e2e.backing import inventory
 from tests.e2e.beside import HOST4, HOST6, answering
 from tests.e2e.conftest import FirstDeploy, copied, settled
 from tests.e2e.dying_script import KILLED
-from tests.e2e.looking import containers, reset_stack, write_secrets
+from tests.e2e.looking import containers, reset_stack, set_canary, write_secrets
 from tests.e2e.running import PROGRAM, Done, Run, deploy, infisical_iac, planned
 from tests.e2e.suite import verify
 from tests.e2e.upgrading import ADDS
@@ -307,7 +307,7 @@ def _given_up(done: Done) -> tuple[int, str]:
 def test_what_a_version_acknowledges_that_is_given_up_is_kept_by_name(
     host: StagingHost, later: Callable[..., Done]
 ) -> None:
-    """The run dies once the data are swapped, the new version serves, and then its Redis hangs."""
+    """The run dies once the data are swapped, the new version serves, and fails its checks then."""
     with giving_up.writing(host) as acknowledged:
         died = later("apply", "--yes", program=dying_script.program("upgrade", "enter swapped"))
         assert died.returncode == KILLED, died.stderr
@@ -317,7 +317,8 @@ def test_what_a_version_acknowledges_that_is_given_up_is_kept_by_name(
             assert ask(host, path) == (503, maintenance.TEXT)
         edge = _row(later("status", "--json"), "Edge")
         assert "`infisical-iac apply` proves it, or goes back" in edge
-        host.run("sleep 2; docker pause infisical-redis-1")
+        host.run("sleep 2")
+        set_canary(host, "altered")
         failed = later("apply", "--yes")
     writes, volume = _given_up(failed)
     assert giving_up.lost(host, acknowledged, failed.stderr) == set()
