@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
+from infisical_iac.cluster.transport import Level
 from infisical_iac.rendering import script, template
 
 from .services import free_port, port_open, wait_until
@@ -45,30 +46,51 @@ class Host:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         for name in ("bin", "redis-replica", "sentinel", "keys"):
             (directory / name).mkdir()
+        self._certify()
         docker = directory / "bin" / "docker"
         docker.write_text(DOCKER)
         docker.chmod(0o755)
+
+    @property
+    def _cli(self) -> str:
+        return f"--tls --cacert {self.directory}/ca.crt"
+
+    def _certify(self) -> None:
+        """Make a certificate for this machine, which is its own authority, and its key."""
+        command = (
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=fake"
+        )
+        subprocess.run(
+            [
+                *("openssl", *command.split(), "-addext", "subjectAltName=IP:127.0.0.1"),
+                *("-keyout", self.directory / "key.pem", "-out", self.directory / "ca.crt"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        parts = [(self.directory / name).read_text() for name in ("ca.crt", "key.pem")]
+        (self.directory / "tls.pem").write_text("".join(parts))
 
     def start(self, secret: str) -> None:
         """Start both anew, with a secret."""
         self.stop()
         (self.directory / "env").write_text(f"REDIS_PASSWORD={secret}\n")
         for name, volume in (("redis", "redis-replica"), ("sentinel", "sentinel")):
-            text = template(f"{name}.sh", numbers=(1,), redis_maxmemory_mb=16)
+            text = template(f"{name}.sh", numbers=(1,), redis_maxmemory_mb=16, tls=Level.REQUIRED)
             for old, new in (
-                ("/run/secrets/env", f"{self.directory}/env"),
+                ("/tmp/tls.pem", f"{self.directory}/{name}.pem"),
+                ("/run/secrets/", f"{self.directory}/"),
                 ("/data", f"{self.directory}/{volume}"),
-                ("\nport 26379", ""),
+                ("tls-port 26379", f"tls-port {self.ports['sentinel']}"),
                 ("-p 26379", f"-p {self.ports['sentinel']}"),
                 ("redis-1", "127.0.0.1"),
                 ("sentinel-1", "127.0.0.1"),
                 (" 6379", f" {self.ports['redis']}"),
-                ("--protected-mode no", f"--protected-mode no --port {self.ports[name]}"),
             ):
                 text = text.replace(old, new)
             self._running[name] = subprocess.Popen(
                 ["sh", "-c", text],
-                env={**os.environ, "NAME": "127.0.0.1"},
+                env={**os.environ, "NAME": "127.0.0.1", "CLI": self._cli},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
@@ -89,7 +111,7 @@ class Host:
         path = f"{self.directory}/bin:{os.environ['PATH']}"
         done = subprocess.run(
             ["sh", "-c", command],
-            env={"PATH": path, "HOST": str(self.directory)},
+            env={"PATH": path, "HOST": str(self.directory), "CLI": self._cli},
             capture_output=True,
             text=True,
             timeout=60,
@@ -103,17 +125,19 @@ class Host:
     def taken(self) -> dict[str, list[str]]:
         """The passwords that each one takes."""
         return {
-            name: [password for password in (OLD, NEW) if _lets_in(port, password)]
+            name: [password for password in (OLD, NEW) if self._lets_in(port, password)]
             for name, port in self.ports.items()
         }
 
-
-def _lets_in(port: int, password: str) -> bool:
-    with redis.Redis(port=port, password=password) as client:
-        try:
-            return bool(client.ping())
-        except redis.AuthenticationError:
-            return False
+    def _lets_in(self, port: int, password: str) -> bool:
+        authority = str(self.directory / "ca.crt")
+        with redis.Redis(
+            host="127.0.0.1", port=port, password=password, ssl=True, ssl_ca_certs=authority
+        ) as client:
+            try:
+                return bool(client.ping())
+            except redis.AuthenticationError:
+                return False
 
 
 @pytest.fixture
