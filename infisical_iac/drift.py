@@ -43,7 +43,7 @@ class Answer:
 
     @property
     def blocked(self) -> list[str]:
-        """What is blocked."""
+        """Return the parts that are blocked."""
         return [each for each in self.changes if each.startswith("! ")]
 
     @property

@@ -44,7 +44,7 @@ def auth_body(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class UniversalAuth:
-    """How an identity logs in; `fields` are all that can be set of it, times in seconds."""
+    """The universal auth of an identity; `fields` are all that can be set, times in seconds."""
 
     client_id: str
     fields: Mapping[str, Any]

@@ -67,7 +67,7 @@ class Deployment:
 
     @property
     def has_work(self) -> bool:
-        """Whether there is anything that a run would do."""
+        """Return whether a run would do anything."""
         return bool(self.journal.planned or self.journal.unknown)
 
     def planned(self) -> tuple[list[Item], list[str]]:

@@ -11,7 +11,7 @@ from infisical_iac.item import Item
 
 
 class Level(IntEnum):
-    """How far a service is, which is the value of its label `infisical.tls`.
+    """The progress of a service to TLS, which is the value of its label `infisical.tls`.
 
     PLAIN is a service that was rolled out by a version without TLS. With OFFERED, servers take TLS
     too; with USED, clients ask for it; with REQUIRED, servers take nothing else.

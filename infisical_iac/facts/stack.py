@@ -42,7 +42,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class Connections:
-    """What the services are to be connected to, and what they are.
+    """The networks that the services are to be connected to, and those that they are.
 
     Attributes:
         wanted: per service, the names that it must have in each network.

@@ -1,4 +1,4 @@
-"""What `infisical-iac server destroy` takes away: all that carries the deployment's labels."""
+"""Plan `infisical-iac server destroy`: all that carries the deployment's labels goes."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What there is at Hetzner Cloud of all deployments, a row each."""
+"""List the resources of all deployments at Hetzner Cloud, a row each."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What gets through to Infisical: targets, paths, credentials and headers, for every proxy.
+"""The rules of what gets through to Infisical: targets, paths, credentials and headers.
 
 Each regular expression is one that Caddy (RE2), nginx and HAProxy (PCRE) read alike, and that needs
 no quotes in a Caddyfile.

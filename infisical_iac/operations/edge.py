@@ -127,13 +127,13 @@ def open_() -> None:
 
 
 def answers_closed(settings: Settings, attempts: int) -> bool:
-    """Whether the host reaches its closed edge by the public address: its name, TLS and Caddy."""
+    """Return whether the host reaches its closed edge publicly: its name, TLS and Caddy."""
     url = shlex.quote(settings.site_url)
     return reached(settings, _ASK.format(url=url, text=shlex.quote(TEXT), attempts=attempts))
 
 
 def reached(settings: Settings, command: str) -> bool:
-    """Whether a command that asks the public address by `curl` succeeds on the current host.
+    """Return whether a command that asks the public address by `curl` succeeds on the host.
 
     The host trusts what Caddy of this deployment serves: its own authority, or one that only it
     knows, is in no host's list.

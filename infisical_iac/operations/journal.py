@@ -19,7 +19,7 @@ from infisical_iac.operations import prerequisites
 
 @dataclass
 class Look:
-    """What one operation found.
+    """The findings of one operation.
 
     Attributes:
         name: the operation's, with its part of the deploy before it: "Hardening | Harden SSH".

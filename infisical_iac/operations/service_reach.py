@@ -1,4 +1,4 @@
-"""What one service's identity is shown, before a change of version and after it."""
+"""Compare what one service's identity is shown before a change of version and after it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class ReachError(UserError):
 
 @dataclass(frozen=True)
 class Reach:
-    """What the identity of a service was shown.
+    """The secrets that the identity of a service was shown.
 
     Attributes:
         name: of its credentials.

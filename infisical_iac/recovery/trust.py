@@ -1,4 +1,4 @@
-"""Whose kits are believed: those of this deployment, by the fingerprint of its signing key."""
+"""Decide which kits are believed: those of this deployment, by its signing key's fingerprint."""
 
 from dataclasses import dataclass
 

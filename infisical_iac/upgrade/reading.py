@@ -1,4 +1,4 @@
-"""How secrets differ from what was read before: unreadable, or deleted by somebody."""
+"""Compare secrets with what was read before: unreadable, or deleted by somebody."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping

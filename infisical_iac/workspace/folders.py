@@ -1,4 +1,4 @@
-"""What differs in folders and in what is imported into them.
+"""Compare folders, and what is imported into them.
 
 A folder is found by its id of the last run, whatever it is called now: its secrets are in it.
 """

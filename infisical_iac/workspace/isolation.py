@@ -46,7 +46,7 @@ _CHOICES = {
 
 
 class NotIsolated(UserError):
-    """What runs does not keep an identity to what it was granted."""
+    """The release that runs does not keep an identity to what it was granted."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What differs in the project itself, and in what its environments hold."""
+"""Compare the project itself, and what its environments hold."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -68,7 +68,7 @@ def _fields(desired: Workspace) -> Mapping[str, Any]:
 
 
 def contents(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
-    """What differs in the folders and imports of all environments.
+    """Return the differences in folders and imports of all environments.
 
     What a deleted environment holds shows only once it is restored: the next reading tells.
     """
