@@ -105,7 +105,7 @@ def test_docker_that_does_not_run_is_told_as_such(deployed: StagingHost) -> None
     settled(deployed)
 
 
-def test_a_plan_that_cannot_be_made_is_told_among_the_rest(deployed: StagingHost) -> None:
+def test_a_blocked_part_of_the_plan_is_told_among_the_rest(deployed: StagingHost) -> None:
     key = "/etc/infisical/keys/encryption_key"
     deployed.run(f"mv {key} /root/kept")
     try:
@@ -114,7 +114,8 @@ def test_a_plan_that_cannot_be_made_is_told_among_the_rest(deployed: StagingHost
         deployed.run(f"mv /root/kept {key}")
     assert status == 1
     assert rows["infisical"]["ok"]
-    assert rows["Drift"]["text"].startswith(f"can't be told: {key} is gone")
+    blocked = f"! Make keys and passwords on the host: blocked: {key} is gone"
+    assert rows["Drift"]["text"].startswith(blocked)
 
 
 @pytest.mark.parametrize(
