@@ -12,7 +12,7 @@ site_url = "http://127.0.0.1:8080"
 # What stands before Infisical: "caddy", "traefik" (Dokploy's), "none" (a tunnel, one's own proxy).
 ingress = "caddy"
 # Caddy, pinned; `name:version@sha256:…` pins the bytes.
-caddy_image = "caddy:2.10.2"
+caddy_image = "caddy:2.11.7"
 # Who certifies site_url, and whom it writes to: "letsencrypt", "letsencrypt-staging", "internal"
 # (Caddy's own authority), or the https address of another ACME directory.
 acme_ca = "letsencrypt"
@@ -40,7 +40,7 @@ infisical_digest = ""
 # PostgreSQL and Redis, pinned; where its digest is known, a release gets it, and
 # `name:version@sha256:…` gives another.
 postgres_image = "postgres:17.11"
-redis_image = "redis:8.2.3"
+redis_image = "redis:8.2.10"
 # "single" is one host; "swarm" is the same stack on three hosts or more, see docs/scaling.md.
 topology = "single"
 # Of each host of a cluster: the address at which the others reach it; empty to find it.

@@ -12,20 +12,23 @@ from infisical_iac.ingress.settings import IngressSettings
 _NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
 _PINNED = {
     "postgres_image": "postgres:17.11",
-    "redis_image": "redis:8.2.3",
-    "caddy_image": "caddy:2.10.2",
+    "redis_image": "redis:8.2.10",
+    "caddy_image": "caddy:2.11.7",
     "patroni_image": "ghcr.io/zalando/spilo-17:4.0-p3",
     "etcd_image": "gcr.io/etcd-development/etcd:v3.5.21",
     "haproxy_image": "haproxy:3.2.25",
 }
 # What the registries serve by these names, as indexes of all platforms: at least two other public
 # projects that pin the same release name each of them (read in November 2026). A release that is
-# not named here is pinned by its tag, unless the settings give its digest.
+# not named here is pinned by its tag, unless the settings give its digest. Those of releases that
+# were the default stay: hosts, kept releases and recovery kits name them.
 DIGESTS = {
     "infisical/infisical:v0.165.16": (
         "sha256:6b911e3938ac2ff385a782df59ce9272799be7976d26dc5667266a2aecac4116"
     ),
     "postgres:17.11": "sha256:67f41722b7a8cbdb868a44a4995c846eddfdc2973bccb291ce937dce88ad5675",
+    "redis:8.2.10": "sha256:164c759a0c342ee69d08fc99219382b0fd682181465c0df2e0e6911f4c85d73c",
+    "caddy:2.11.7": "sha256:f2a1290d0463aad60660d4ec134943f183ee2a5f6c3eb7bf32dd984f2f020772",
     "redis:8.2.3": "sha256:0908d9af26bf9b985e984a40a5eb82eed229b07a3317eee6843832c3cc3a9619",
     "caddy:2.10.2": "sha256:c3d7ee5d2b11f9dc54f947f68a734c84e9c9666c92c88a7f30b9cba5da182adb",
 }

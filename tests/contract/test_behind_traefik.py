@@ -35,7 +35,7 @@ class Between:
     """Caddy with the file for Traefik, whose port is on the loopback address here."""
 
     def __init__(self, home: Path, secret: str) -> None:
-        program = shutil.which("caddy")
+        program = shutil.which(os.environ.get("CADDY", "caddy"))
         if program is None:
             raise MissingProgram("caddy was not found: install the Debian package caddy")
         self.upstream, self.port, self.log = Upstream(0), free_port(), home / "log" / "access.log"

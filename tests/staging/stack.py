@@ -29,7 +29,7 @@ PATRONI = "staging/patroni:17"
 ETCD = "staging/etcd:3.5"
 HAPROXY = "staging/haproxy:3"
 
-_OFFICIAL = {POSTGRES: "postgres:17.11", REDIS: "redis:8.2.3", CADDY: "caddy:2.10.2"}
+_OFFICIAL = {POSTGRES: "postgres:17.11", REDIS: "redis:8.2.10", CADDY: "caddy:2.11.7"}
 _CLUSTER = {
     PATRONI: "ghcr.io/zalando/spilo-17:4.0-p3",
     ETCD: "gcr.io/etcd-development/etcd:v3.5.21",

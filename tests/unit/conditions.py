@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OUTPUT = [
     f"container infisical {with_digest('infisical/infisical:v0.165.16')} running healthy",
     f"container postgres {with_digest('postgres:17.11')} running healthy",
-    f"container redis {with_digest('redis:8.2.3')} running healthy",
+    f"container redis {with_digest('redis:8.2.10')} running healthy",
     "disk 20971520 41943040",
     "engine",
     "backups 1795600800 ",

@@ -37,7 +37,7 @@ def test_another_version_than_wanted_is_told(condition: ConditionState) -> None:
 def test_a_container_that_is_unwell_is_told(
     condition: ConditionState, status: str, health: str
 ) -> None:
-    redis = Running(with_digest("redis:8.2.3"), status, health)
+    redis = Running(with_digest("redis:8.2.10"), status, health)
     unwell = replace(condition, containers={**condition.containers, "redis": redis})
     text, ok = row_of("redis", unwell)
     assert not ok
@@ -45,7 +45,7 @@ def test_a_container_that_is_unwell_is_told(
 
 
 def test_a_container_that_is_missing_is_told(condition: ConditionState) -> None:
-    assert row_of("redis", ConditionState()) == ("no container; redis:8.2.3 is wanted", False)
+    assert row_of("redis", ConditionState()) == ("no container; redis:8.2.10 is wanted", False)
 
 
 def test_a_full_disk_is_told(condition: ConditionState) -> None:

@@ -22,7 +22,7 @@ def test_the_defaults_are_complete_but_for_the_administrators_address(
     values: dict[str, Any],
 ) -> None:
     settings = load(values)
-    tags = ("infisical/infisical:v0.165.16", "postgres:17.11", "redis:8.2.3", "caddy:2.10.2")
+    tags = ("infisical/infisical:v0.165.16", "postgres:17.11", "redis:8.2.10", "caddy:2.11.7")
     assert settings.images == tuple(f"{tag}@{DIGESTS[tag]}" for tag in tags)
 
 
@@ -36,7 +36,7 @@ def test_another_release_gets_no_digest_of_a_known_one(values: dict[str, Any]) -
 
 def test_images_of_an_archive_go_by_their_tags(values: dict[str, Any]) -> None:
     settings = load(values | {"image_archives": ("images.tar",)})
-    tags = ("infisical/infisical:v0.165.16", "postgres:17.11", "redis:8.2.3", "caddy:2.10.2")
+    tags = ("infisical/infisical:v0.165.16", "postgres:17.11", "redis:8.2.10", "caddy:2.11.7")
     assert settings.images == tags
 
 
