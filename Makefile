@@ -10,7 +10,7 @@ NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
 # Whatever the caller's environment says, what was compiled is kept: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo demo-down test test-cluster bench check format lock clean
+.PHONY: help install demo demo-down test test-cluster test-real bench check format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +48,10 @@ test-cluster: $(VENV)/.dev ## Break a cluster in ten ways, operate one by its co
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/pytest tests/e2e/test_cluster.py tests/e2e/test_cluster_commands.py \
 	    tests/e2e/test_scaling.py
+
+test-real: $(VENV)/.dev ## Run what concerns the server on a real one: STAGING_INFISICAL_IMAGE=archive.tar
+	@$(RUN)/python -m tests.tools
+	@$(RUN)/python -m tests.real
 
 bench: $(VENV)/.dev ## Measure against Ansible, a shell script and the SDK, large backups and faults, into bench/*.md
 	@$(RUN)/python -m bench

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 
 from infisical_sdk import InfisicalSDKClient  # type: ignore[import-untyped]
 
-from bench import server
 from bench.bars import FEWEST_TIMES, MOST_WRITES, times
 from bench.measuring import BenchError, Timings, say
 from tests.contract.migrating import ENVIRONMENTS, Case, Ran, new
 from tests.contract.unreliable import UnreliableProxy
 from tests.contract.world import World
-from tests.staging import engine
+from tests.staging import engine, server
 
 APPLY, SDK = "infisical-iac migrate apply", "the Python SDK, one by one"
 

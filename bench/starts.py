@@ -15,13 +15,12 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from bench import server
 from bench.bars import MOST_OF_BARE, pairs, ratio
 from bench.measuring import REPOSITORY, BenchError, Timings, say
 from infisical_iac import local_file
 from infisical_iac.local_file import LocalFile
 from tests.contract.world import World
-from tests.staging import engine
+from tests.staging import engine, server
 
 _SECRETS = 50
 _NODE = ("node", str(REPOSITORY / "loaders" / "node" / "bench" / "start.js"))

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .callers import caller_of, client_secret_of
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .world import World
 
 Document = dict[str, Any]
 
+RECORDING: Document = json.loads((Path(__file__).parent / "exchanges.json").read_text())
+UNREADABLE = {
+    "secrets batch create: body above 1 MiB": json.dumps({"padding": "x" * 1_202_676}).encode(),
+    "secrets batch create: malformed JSON": b'{"a":',
+}
+ACCEPTED_DEVIATIONS = {
+    "status": (["answer.standin: not in the recording"], "it says that it is a stand-in"),
+    "env overrides": (
+        None,
+        "the answer is a catalogue of a vendor's integrations, which nothing here reads",
+    ),
+}
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 PLACEHOLDER = re.compile(r"(?:person-)?uuid-\d+|<[A-Za-z_]+>|<\d+ times x>")
 FORMS = {
@@ -104,3 +125,91 @@ def _in_order(items: list[Any]) -> list[Any]:
     if all(isinstance(item, dict) and "secretKey" in item for item in items):
         return sorted(items, key=lambda item: str(item["secretKey"]))
     return items
+
+
+class Server(Protocol):
+    """A stand-in or a real server, to be asked."""
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        """Return a client with a token, or with none."""
+
+
+class Player:
+    """Sends recorded requests and keeps the tokens and secrets of the answers."""
+
+    def __init__(self, server: Server) -> None:
+        self.client = server.client()
+        self.bound = Bindings(server.url)
+        self.tokens: dict[str, str] = {}
+        self.client_secrets: dict[str, str] = {}
+
+    def differences(self, exchange: Document) -> list[str]:
+        """Play one exchange; say what is different from the recording."""
+        label = exchange["label"]
+        answer = self._send(exchange)
+        if answer.status_code != exchange["status"]:
+            return [f"{label}: status {answer.status_code}, {answer.text[:300]}"]
+        body = answer.json() if answer.content else ""
+        self._keep(label, body)
+        found = self.bound.differences(exchange["response"], body)
+        accepted, _ = ACCEPTED_DEVIATIONS.get(label, ([], ""))
+        if accepted is None:
+            return []
+        return [f"{label}: {each}" for each in found if each not in accepted]
+
+    def _send(self, exchange: Document) -> httpx.Response:
+        label, body = exchange["label"], self._body(exchange)
+        headers = self._authorization(label)
+        content: bytes | None = UNREADABLE.get(label)
+        if content is None and body is not None:
+            content = json.dumps(body).encode()
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        return self.client.request(
+            exchange["method"],
+            self.bound.fill(exchange["path"]),
+            params=self.bound.fill(exchange["query"]),
+            content=content,
+            headers=headers,
+        )
+
+    def _body(self, exchange: Document) -> Any:
+        body = self.bound.fill(exchange["request"])
+        if not isinstance(body, dict):
+            return body
+        if body.get("clientSecret") == "<clientSecret>":
+            body["clientSecret"] = self.client_secrets[client_secret_of(exchange["label"])]
+        if body.get("accessToken") == "<jwt>":
+            body["accessToken"] = self.tokens["universal auth login: service"]
+        return body
+
+    def _authorization(self, label: str) -> dict[str, str]:
+        if label == "malformed token":
+            return {"Authorization": "Bearer malformed"}
+        giver = caller_of(label)
+        return {"Authorization": f"Bearer {self.tokens[giver]}"} if giver else {}
+
+    def _keep(self, label: str, body: Any) -> None:
+        if not isinstance(body, dict):
+            return
+        identity_token = body.get("identity", {}).get("credentials", {}).get("token")
+        token = body.get("accessToken") or body.get("token") or identity_token
+        if token:
+            self.tokens[label] = token
+        if "clientSecret" in body:
+            self.client_secrets[label] = body["clientSecret"]
+
+
+def with_deployer(world: World) -> Player:
+    """Return a player of the exchanges about people, in a world that was set up."""
+    player = Player(world.standin)
+    player.tokens = {
+        "select organization": world.admin.headers["Authorization"].split()[1],
+        "universal auth login": world.deployer.headers["Authorization"].split()[1],
+    }
+    player.bound.values |= {"person-uuid-1": world.project_id, "person-uuid-5": world.org_id}
+    return player

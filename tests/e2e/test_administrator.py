@@ -1,9 +1,13 @@
 """The first administrator may have a password of the user's own choice."""
 
+import pytest
+
 from tests.e2e.conftest import settled
 from tests.e2e.looking import administrator, env_file, reset_stack
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.real
 
 _PASSWORD = "Fake;Pass|word&(x)<y>#1%~=*"
 

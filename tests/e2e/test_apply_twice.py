@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import FirstDeploy
 from tests.e2e.looking import administrator, secrets
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.real
 
 _MOST_COMMANDS = 20
 

@@ -16,6 +16,8 @@ from tests.e2e.looking import secrets
 from tests.e2e.running import deploy, infisical_iac
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.real
+
 _ACCESS = {
     "INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID": "obviously-fake-id",
     "INFISICAL_BACKUP_BUCKET_SECRET_ACCESS_KEY": "obviously/fake+secret",

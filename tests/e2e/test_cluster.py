@@ -52,12 +52,14 @@ def cluster(first: FirstDeploy) -> Iterator[Cluster]:
         yield clusters.deployed(staging)
 
 
+@pytest.mark.real
 def test_the_second_run_changes_nothing(cluster: Cluster) -> None:
     run = cluster.deploy().ok()
     assert run.changed == []
     assert len(run.unchanged) >= 27
 
 
+@pytest.mark.real
 def test_what_drifted_is_told_and_repaired_in_one_run(cluster: Cluster) -> None:
     lead = cluster.host(1)
     cluster.drain(3)
@@ -79,6 +81,7 @@ def test_what_drifted_is_told_and_repaired_in_one_run(cluster: Cluster) -> None:
     lead.run("docker config rm by-hand")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "fault",
     [pytest.param(each, marks=() if each in _ALWAYS else pytest.mark.cluster) for each in FAULTS],
@@ -90,12 +93,14 @@ def test_a_fault_costs_no_write_and_service_is_back_by_itself(cluster: Cluster, 
 
 
 @pytest.mark.cluster
+@pytest.mark.real
 def test_a_cluster_passes_verify_after_all_that(cluster: Cluster) -> None:
     done = cluster.command("verify")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.cluster
+@pytest.mark.real
 def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_mended_by_a_run(
     cluster: Cluster,
 ) -> None:
@@ -118,6 +123,7 @@ def test_an_etcd_that_lost_its_quorum_before_all_hosts_restarted_is_mended_by_a_
 
 
 @pytest.mark.cluster
+@pytest.mark.real
 def test_a_cluster_is_made_anew_around_the_one_host_that_is_left(cluster: Cluster) -> None:
     waiting.whole(cluster)
     nodes = cluster.nodes()

@@ -4,12 +4,16 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from infisical_iac.api import login
 from infisical_iac.api.failures import ApiError
 from tests.e2e.conftest import settled
 from tests.e2e.looking import api, env_file
 from tests.e2e.running import REPOSITORY, Done, infisical_iac, planned
 from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.real
 
 _FILE = "/etc/infisical/credentials/backend.development.env"
 _NAMES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV")

@@ -8,6 +8,8 @@ from tests.e2e.looking import containers, secrets
 from tests.e2e.running import deploy, planned
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.real
+
 _ALONE = {name: (name,) for name in DRIFTS if name not in sum(TOGETHER.values(), ())}
 
 

@@ -14,6 +14,8 @@ from tests.e2e.drilling import STATE, UNIT, altered_snapshot, changed, drill, la
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.real
+
 _VALUE = "obviously-fake-value"
 _RESTORE = "/var/lib/infisical-restore/state"
 _SCRATCH = "docker ps --quiet --filter name=infisical-drill-{}-1 | grep -q ."

@@ -2,12 +2,16 @@
 
 from collections import Counter
 
+import pytest
+
 from infisical_iac.api.pages import all_of
 from tests.e2e import dying
 from tests.e2e.conftest import settled
 from tests.e2e.looking import administrator, deployer, reset_stack
 from tests.e2e.running import deploy
 from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.real
 
 _SECRETS_PER_IDENTITY = 1
 

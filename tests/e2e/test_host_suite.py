@@ -38,6 +38,7 @@ def test_debian_12_as_a_user_with_sudo(bookworm: StagingHost, tmp_path: Path) ->
     assert "A backup is in " in destroyed.stdout
 
 
+@pytest.mark.real
 def test_debian_13_as_root(deployed: StagingHost) -> None:
     verify(deployed)
 

@@ -276,7 +276,7 @@ def later(host: StagingHost, tmp_path: Path) -> Iterator[Callable[..., Done]]:
     host.run(f"cp /etc/hosts /root/hosts; echo 127.0.0.1 {name} >>/etc/hosts")
 
     def run(*arguments: str, program: tuple[str, ...] = PROGRAM, **changes: object) -> Done:
-        wanted = {"infisical_version": ADDS, "start_timeout": 25, **changes}
+        wanted = {"infisical_version": ADDS, "start_timeout": upgrading.start_timeout(), **changes}
         given = (*arguments, "-i", inventory(tmp_path, **wanted))
         return infisical_iac(host.name, *given, program=program)
 
@@ -304,6 +304,7 @@ def _given_up(done: Done) -> tuple[int, str]:
     return int(found[1]), found[2]
 
 
+@pytest.mark.real
 def test_what_a_version_acknowledges_that_is_given_up_is_kept_by_name(
     host: StagingHost, later: Callable[..., Done]
 ) -> None:
@@ -329,6 +330,7 @@ def test_what_a_version_acknowledges_that_is_given_up_is_kept_by_name(
     assert ask(host, "/api/status")[0] == 200
 
 
+@pytest.mark.real
 def test_what_is_written_while_a_version_is_checked_is_kept_too(
     host: StagingHost, later: Callable[..., Done]
 ) -> None:

@@ -17,6 +17,8 @@ from tests.e2e.dying_script import KILLED
 from tests.e2e.running import Done, infisical_iac
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.real
+
 _SERVICE = "/etc/infisical/credentials/backend.production.env"
 _REDIS = "docker exec -i infisical-redis-1 sh -c"
 

@@ -14,6 +14,8 @@ from tests.e2e.looking import deployer, env_file
 from tests.e2e.running import REPOSITORY, Done, infisical_iac
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.real
+
 _EXAMPLE = REPOSITORY / "examples" / "chainalign" / "before"
 
 

@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import settled
 from tests.e2e.looking import deployer
 from tests.e2e.running import REPOSITORY, deploy, infisical_iac
 from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.real
 
 _WORKSPACE = (REPOSITORY / "group_data" / "chainalign.yaml").read_text()
 _PEOPLE = "\npeople:\n  ben@example.com:\n    production: {/backend: viewer}\n"

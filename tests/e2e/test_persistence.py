@@ -1,8 +1,12 @@
 """What services stored is there after the host has been off."""
 
+import pytest
+
 from tests.e2e.conftest import settled_after_boot
 from tests.e2e.looking import deployer
 from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.real
 
 _KEY = "OBVIOUSLY_FAKE"
 

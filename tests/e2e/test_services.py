@@ -7,6 +7,8 @@ import pytest
 from tests.example.world import World, world
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.real
+
 _TRY_AGAIN = 75
 
 

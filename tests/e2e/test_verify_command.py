@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 
 
+@pytest.mark.real
 def test_a_deployed_host_passes_and_junit_xml_is_written(
     deployed: StagingHost, tmp_path: Path
 ) -> None:

@@ -7,6 +7,8 @@ from tests.e2e.drifts import DRIFTS
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.real
+
 
 @pytest.mark.parametrize("name", ["environment renamed", "folder deleted"])
 def test_a_plan_names_exactly_the_drift_and_apply_repairs_it(

@@ -1,6 +1,11 @@
-"""What the tests of upgrades share: later releases of the stand-in, made on the host itself."""
+"""What the tests of upgrades share: later releases, made on the host itself.
+
+Those of the stand-in are layers on it. Of a real Infisical, the one that works is the image in the
+archive `STAGING_INFISICAL_NEXT`, or else the same program under a later version.
+"""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -10,23 +15,27 @@ from pathlib import Path
 from infisical_iac.api import contents
 from infisical_iac.upgrade import RELEASES
 from tests.e2e import giving_up, looking
-from tests.e2e.backing import inventory
+from tests.e2e.backing import inventory, sql
 from tests.e2e.running import PROGRAM, Done, infisical_iac
 from tests.staging import stack
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
 from tests.staging.host import StagingHost
 from tests.staging.shell import STATE, docker
 
-WAS = stack.STANDIN_VERSION
+WAS = stack.version()
+IS_REAL = stack.given() is not None
+_MAJOR, _MINOR, _ = WAS.split(".")
+_LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
+ADDS, BREAKS, FAILS, SLEEPS, LOSES = (f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(5))
 # By the version, the command of its image: arguments of later.py, or what is no server at all.
 LATER = {
-    "v0.166.0": ["python3", "later.py", "adds"],
-    "v0.166.1": ["python3", "later.py", "breaks"],
-    "v0.166.2": ["python3", "later.py", "fails"],
-    "v0.166.3": ["sh", "-c", "trap exit TERM; sleep infinity & wait"],
-    "v0.166.4": ["python3", "later.py", "adds", "lost"],
+    ADDS: ["python3", "later.py", "adds"],
+    BREAKS: ["python3", "later.py", "breaks"],
+    FAILS: ["python3", "later.py", "fails"],
+    SLEEPS: ["sh", "-c", "trap exit TERM; sleep infinity & wait"],
+    LOSES: ["python3", "later.py", "adds", "lost"],
 }
-ADDS, BREAKS, FAILS, SLEEPS, LOSES = LATER
+_LATER_REAL = {FAILS: ["sh", "-c", "echo Boot up migration failed; exit 1"], SLEEPS: LATER[SLEEPS]}
 NEWER = stack.POSTGRES
 STATE_FILE = "/var/lib/infisical-upgrade/state"
 
@@ -87,15 +96,45 @@ class Upgrading:
 
 
 def make_later(host: StagingHost, *versions: str) -> None:
-    """Make images of all later releases, or of the named, each a layer on the stand-in's."""
+    """Make images of all later releases that there are, or of the named."""
+    commands = _LATER_REAL if IS_REAL else LATER
+    wanted = set(versions or {ADDS, *commands})
+    if IS_REAL and ADDS in wanted:
+        _load_next(host)
+        wanted.remove(ADDS)
     host.run("cat >/root/later.py", input=(RECIPES / "later" / "later.py").read_text())
-    for version in versions or LATER:
-        command = LATER[version]
+    copy = "true" if IS_REAL else "docker cp -q /root/later.py $made:/app/"
+    for version in sorted(wanted):
+        command = f"CMD {json.dumps(commands[version])}"
         host.run(
-            f"made=$(docker create {stack.INFISICAL}:{WAS}) && docker cp -q /root/later.py "
-            f"$made:/app/ && docker commit --change 'CMD {json.dumps(command)}' $made "
-            f"{stack.INFISICAL}:{version} && docker rm $made"
+            f"made=$(docker create {stack.INFISICAL}:{WAS}) && {copy} && docker commit "
+            f"--change '{command}' $made {stack.INFISICAL}:{version} && docker rm $made"
         )
+
+
+def _load_next(host: StagingHost) -> None:
+    source, archive = f"{stack.INFISICAL}:{WAS}", os.environ.get("STAGING_INFISICAL_NEXT", "")
+    if archive:
+        docker("cp", archive, f"{host.container}:/root/next.tar")
+        loaded = host.run("docker load --quiet --input /root/next.tar; rm /root/next.tar").stdout
+        source = loaded.split()[-1]
+    host.run(f"docker tag {source} {stack.INFISICAL}:{ADDS}")
+    if archive:
+        host.run(f"docker image rm {source}")
+
+
+def start_timeout() -> int:
+    """Seconds that are enough for a start, for what asks for few."""
+    return 180 if IS_REAL else 25
+
+
+def migrated(host: StagingHost, secrets: int) -> bool:
+    """Return whether ADDS has migrated the database, which holds this number of secrets.
+
+    A real one has what its release brings, of which nothing is known here.
+    """
+    added = "SELECT count(*) FROM secrets_v2 WHERE origin = 'typed'"
+    return IS_REAL or sql(host, added) == str(secrets)
 
 
 def forget_releases(host: StagingHost) -> None:
@@ -103,7 +142,7 @@ def forget_releases(host: StagingHost) -> None:
     names = "{{.Repository}}:{{.Tag}}"
     host.run(
         f"rm -rf {RELEASES}; docker image ls --format '{names}' | "
-        f"grep -E '^infisical-iac/kept:|:v0[.]166|postgres:15' | xargs docker image rm; "
+        f"grep -E '^infisical-iac/kept:|:{_LATER_TAGS}|postgres:15' | xargs docker image rm; "
         "rm -f /root/later.py"
     )
 

@@ -10,7 +10,9 @@ import json
 import os
 import re
 import shutil
+import tarfile
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,26 +69,61 @@ def version_of(reference: str) -> str:
     return tag if re.fullmatch(r"v\d+\.\d+\.\d+", tag) else STANDIN_VERSION
 
 
+def given() -> Path | None:
+    """The archive of a real Infisical, None without one.
+
+    Raises StagingError when it is named and no file.
+    """
+    named = os.environ.get("STAGING_INFISICAL_IMAGE", "")
+    if named and not Path(named).is_file():
+        raise StagingError(f"STAGING_INFISICAL_IMAGE names {named}, which is no file")
+    return Path(named) if named else None
+
+
+def version() -> str:
+    """The version of the Infisical that staging hosts run: the archive's, else the stand-in's.
+
+    Raises StagingError when the archive can't be read.
+    """
+    archive = given()
+    return version_in(archive) if archive else STANDIN_VERSION
+
+
+@cache
+def version_in(archive: Path) -> str:
+    """The version of the first image in an archive of `docker save`.
+
+    Raises StagingError when there is none.
+    """
+    try:
+        with tarfile.open(archive) as opened:
+            manifest = opened.extractfile("manifest.json")
+            assert manifest is not None
+            first = json.load(manifest)[0]
+    except (OSError, KeyError, IndexError, ValueError, tarfile.TarError) as error:
+        message = f"{archive} holds no image ({error}); make it with `docker save`"
+        raise StagingError(message) from None
+    return version_of((first["RepoTags"] or [""])[0])
+
+
 def _ensure() -> None:
     before = _read_choice()
-    given = os.environ.get("STAGING_INFISICAL_IMAGE", "")
-    source = _stamp(Path(given)) if given else ""
+    archive = given()
+    source = _stamp(archive) if archive else ""
     for tag, official in _OFFICIAL.items():
         _have_service(tag, official)
-    if not given:
-        version = STANDIN_VERSION
-        _have_standin(f"{INFISICAL}:{version}")
-    elif source == before.get("source") and image_id(f"{INFISICAL}:{before['infisical_version']}"):
-        version = before["infisical_version"]
-    else:
-        version = _load(Path(given))
-    tags = (f"{INFISICAL}:{version}", *_OFFICIAL)
+    tag = f"{INFISICAL}:{version()}"
+    if archive is None:
+        _have_standin(tag)
+    elif source != before.get("source") or image_id(tag) != before["ids"].get(tag):
+        _load(archive, tag)
+    tags = (tag, *_OFFICIAL)
     ids = {tag: image_id(tag) for tag in tags}
     if before.get("ids") != ids or not ARCHIVE.exists():
         _save(ARCHIVE, tags)
     choice = {
-        "infisical_version": version,
-        "standin": not given,
+        "infisical_version": version(),
+        "standin": archive is None,
         "postgres": POSTGRES,
         "redis": REDIS,
         "caddy": CADDY,
@@ -123,20 +160,17 @@ def _have_standin(tag: str) -> None:
         build(tag, context, recipe, plain)
 
 
-def _load(archive: Path) -> str:
-    """Load an archive of `docker save`, tag its first image as Infisical, return its version."""
+def _load(archive: Path, tag: str) -> None:
+    """Load an archive of `docker save`, and give its first image this tag alone."""
     say(f"Loading Infisical's image from {archive}")
     present = docker("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
     output = docker("load", "--input", str(archive), check=False)
     loaded = re.search(r"Loaded image(?: ID)?: (\S+)", output)
     if not loaded:
         raise StagingError(f"{archive} holds no image; make it with `docker save`")
-    version = version_of(loaded[1])
-    tag = f"{INFISICAL}:{version}"
     docker("tag", loaded[1], tag)
     if loaded[1] not in (tag, *present):
         docker("image", "rm", loaded[1], check=False)
-    return version
 
 
 def _save(archive: Path, tags: tuple[str, ...]) -> None:
@@ -147,8 +181,6 @@ def _save(archive: Path, tags: tuple[str, ...]) -> None:
 
 
 def _stamp(archive: Path) -> str:
-    if not archive.is_file():
-        raise StagingError(f"STAGING_INFISICAL_IMAGE names {archive}, which is no file")
     status = archive.stat()
     return f"{archive.resolve()} {status.st_size} {status.st_mtime_ns}"
 

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
-from bench.measuring import BenchError
 from tests.contract.services import ENCRYPTION_KEY, free_port, wait_until
 from tests.contract.world import World, set_up
 from tests.staging import stack
-from tests.staging.shell import docker
+from tests.staging.shell import StagingError, docker
 
 if TYPE_CHECKING:
     from tests.contract.services import Standin
 
-_NAME = "infisical-iac-bench"
+_NAME = "infisical-iac-server"
 _POSTGRES, _REDIS, _INFISICAL = (f"{_NAME}-{each}" for each in ("postgres", "redis", "infisical"))
 _PASSWORD = "not-a-real-password"
 _START_SECONDS = 120
@@ -53,7 +52,7 @@ def running() -> Iterator[Server]:
     """A server for as long as the context lasts: PostgreSQL, Redis and Infisical in containers.
 
     Infisical is the image that STAGING_INFISICAL_IMAGE holds, or the stand-in's. Raises
-    StagingError or BenchError if it does not start.
+    StagingError if it does not start.
     """
     stack.ensure()
     choice = json.loads(stack.CHOICE.read_text())
@@ -102,7 +101,7 @@ def _wait(ready: Callable[[], bool], what: str) -> None:
     try:
         wait_until(ready, what, seconds=_START_SECONDS)
     except TimeoutError:
-        raise BenchError(f"{what} did not answer within {_START_SECONDS} s: try again") from None
+        raise StagingError(f"{what} did not answer within {_START_SECONDS} s: try again") from None
 
 
 def _remove() -> None:

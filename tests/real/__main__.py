@@ -1,0 +1,120 @@
+"""`python -m tests.real`: what concerns the server, on a real one, and what differs there.
+
+The image is the one in the archive `STAGING_INFISICAL_IMAGE`, made by `docker save`; an upgrade
+goes to the one in `STAGING_INFISICAL_NEXT`, or else to the same program under a later version. All
+that was found is in `.staging/real.md`.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.contract.replay import RECORDING, Player, with_deployer
+from tests.staging import engine, stack
+from tests.staging.build import image_id
+from tests.staging.server import Server, running
+from tests.staging.shell import STATE, StagingError, say
+
+REPORT = STATE / "real.md"
+_JUNIT = STATE / "real.xml"
+_NONE = "Give an archive of the server's image, made by `docker save`: STAGING_INFISICAL_IMAGE=FILE"
+_TEXT = """\
+# The tests of the server on {image}
+
+Image {id}.
+
+## What it answers otherwise than was recorded
+
+Recorded from: {recorded}.
+
+{differences}
+
+## Tests
+
+{tests}
+"""
+
+
+@dataclass(frozen=True)
+class Tests:
+    """What the tests came to: the number of those that passed, and a line for each other one."""
+
+    passed: int
+    failures: list[str]
+
+
+def main(arguments: list[str]) -> int:
+    """Compare, test and report; `arguments` are pytest's. Returns 1 where a test failed."""
+    began = time.monotonic()
+    try:
+        if stack.given() is None:
+            raise StagingError(_NONE)
+        engine.ensure()
+        differences = _played(_alone) + _played(_people)
+        subprocess.run([sys.executable, "-m", "tests.e2e"], check=True)
+    except StagingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    status, tests = _tested(arguments)
+    image = f"{stack.INFISICAL}:{stack.version()}"
+    minutes = (time.monotonic() - began) / 60
+    text = _TEXT.format(
+        image=image,
+        id=image_id(image),
+        recorded=RECORDING["server"],
+        differences=_listed(differences) or "Nothing.",
+        tests=f"{tests.passed} passed, {len(tests.failures)} failed, in {minutes:.0f} minutes.\n\n"
+        + _listed(tests.failures),
+    )
+    REPORT.write_text(text.rstrip() + "\n")
+    print(text)
+    return status
+
+
+def _alone(server: Server) -> tuple[Player, str]:
+    """Return a player of what was recorded of an instance that nobody had set up, and its name."""
+    return Player(server), "exchanges"
+
+
+def _people(server: Server) -> tuple[Player, str]:
+    """Return a player of what was recorded of people, on an instance that is set up for it."""
+    return with_deployer(server.world()), "people"
+
+
+def _played(ready: Callable[[Server], tuple[Player, str]]) -> list[str]:
+    """Play recorded exchanges to a fresh server; return a line for each difference."""
+    with running() as server:
+        player, name = ready(server)
+        say(f"Playing {len(RECORDING[name])} recorded exchanges to {server.url}")
+        found = [player.differences(each) for each in RECORDING[name]]
+    return [line for lines in found for line in lines]
+
+
+def _tested(arguments: list[str]) -> tuple[int, Tests]:
+    options = ("-m", "real", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    command = (sys.executable, "-m", "pytest", *options, f"--junitxml={_JUNIT}", *arguments)
+    done = subprocess.run([*command, "tests/e2e"])
+    return done.returncode, _read(_JUNIT)
+
+
+def _read(file: Path) -> Tests:
+    passed, failures = 0, []
+    for case in ElementTree.parse(file).iter("testcase"):
+        wrong = [each for each in case if each.tag in ("failure", "error")]
+        passed += not wrong
+        message = wrong[0].get("message", "").split("\n")[0] if wrong else ""
+        if wrong:
+            failures.append(f"{case.get('classname')}::{case.get('name')}: {message[:300]}")
+    return Tests(passed, failures)
+
+
+def _listed(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
