@@ -30,7 +30,7 @@ _ingress = json.loads(_host.read_text()) if _host.exists() else {}
 _images = json.loads(_choice.read_text()) if _choice.exists() else {}
 
 admin_email = "admin@example.com"
-infisical_image = "staging/infisical"
+infisical_image = _images.get("infisical", "staging/infisical")
 infisical_version = _images.get("infisical_version", "v0.165.16")
 postgres_image = _images.get("postgres", "staging/postgres:17")
 redis_image = _images.get("redis", "staging/redis:8")

@@ -164,7 +164,7 @@ def production_settings() -> dict[str, str]:
         "admin_email": "admin@example.com",
         "fail2ban": "off",
         "ingress": "none",
-        "infisical_image": "staging/infisical",
+        "infisical_image": images["infisical"],
         "infisical_version": images["infisical_version"],
         "postgres_image": images["postgres"],
         "redis_image": images["redis"],

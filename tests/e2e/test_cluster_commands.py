@@ -25,6 +25,7 @@ from tests.e2e.conftest import FirstDeploy
 from tests.e2e.drifts import DRIFTS
 from tests.e2e.running import REPOSITORY
 from tests.e2e.upgrading import ADDS, WAS
+from tests.staging import stack
 
 pytestmark = pytest.mark.cluster
 _NAME = "e2e-commands"
@@ -247,7 +248,7 @@ def test_the_status_tells_a_healthy_cluster(cluster: Cluster) -> None:
     assert found["Nodes"].startswith("3 of 3 ready and active; ")
     assert found["Nodes"].endswith(f"leader is {_NAME}-{cluster.leader()}")
     assert found["PostgreSQL"].startswith(f"primary on {_NAME}-{cluster.primary()}; synchronous")
-    assert found["infisical"] == f"staging/infisical:{WAS}: 3 of 3 healthy"
+    assert found["infisical"] == f"{stack.INFISICAL}:{WAS}: 3 of 3 healthy"
     for service in ("haproxy", "caddy"):
         assert found[service].endswith(": 3 of 3 healthy")
     assert found["etcd"] == "3 of 3 members healthy"

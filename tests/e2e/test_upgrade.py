@@ -19,6 +19,7 @@ from tests.e2e.upgrading import (
     WAS,
     Upgrading,
 )
+from tests.staging import stack
 from tests.staging.host import StagingHost
 
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
@@ -77,7 +78,7 @@ def test_a_version_that_does_not_work_gives_way_to_the_old_one(
     assert upgrading.secrets(world.host) == _SECRETS
     assert upgrading.version(world.host) == WAS
     assert f"{WAS} → {version}, which failed at 20" in world.run(version, "plan").stdout
-    assert f"staging/infisical:{version}" in world.logs()
+    assert f"{stack.INFISICAL}:{version}" in world.logs()
     for value in looking.secrets(world.host).values():
         assert value not in world.logs() + done.stderr
     world.settled(WAS)

@@ -22,7 +22,8 @@ from tests.staging.shell import STATE, StagingError, alone, docker, say
 ARCHIVE = STATE / "images.tar"
 CLUSTER_ARCHIVE = STATE / "cluster-images.tar"
 CHOICE = STATE / "images.json"
-INFISICAL = "staging/infisical"
+# A name of its own, so that the stand-in's tag never stands for a real server.
+INFISICAL = "staging/infisical" + ("-real" if os.environ.get("STAGING_INFISICAL_IMAGE") else "")
 STANDIN_VERSION = "v0.165.16"
 POSTGRES = "staging/postgres:17"
 REDIS = "staging/redis:8"
@@ -122,6 +123,7 @@ def _ensure() -> None:
     if before.get("ids") != ids or not ARCHIVE.exists():
         _save(ARCHIVE, tags)
     choice = {
+        "infisical": INFISICAL,
         "infisical_version": version(),
         "standin": archive is None,
         "postgres": POSTGRES,
