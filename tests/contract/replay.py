@@ -37,7 +37,7 @@ FORMS = {
     "<clientSecret>": r"[0-9a-f]{64}",
     "<inviteToken>": r"\w+",
 }
-RANDOM = {"clientSecretPrefix": r"[0-9a-f]{4}", "slug": r"(chainalign-)[a-z]{4}"}
+RANDOM = {"clientSecretPrefix": r"[0-9a-f]{4}", "slug": r"(chainalign-)[a-z0-9]+(-[a-z0-9]+)*"}
 
 
 class Bindings:
@@ -121,10 +121,15 @@ class Bindings:
 
 
 def _in_order(items: list[Any]) -> list[Any]:
-    """Secrets of a batch come back in no particular order: compare them by name."""
-    if all(isinstance(item, dict) and "secretKey" in item for item in items):
-        return sorted(items, key=lambda item: str(item["secretKey"]))
-    return items
+    """Sort what comes in no particular order: secrets by their keys, members by their names."""
+
+    def key(item: Document) -> str:
+        return str(item.get("secretKey") or item["user"]["username"])
+
+    try:
+        return sorted(items, key=key)
+    except (AttributeError, KeyError, TypeError):
+        return items
 
 
 class Server(Protocol):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+import string
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -69,3 +72,13 @@ def _signed(record: Document, end: int | None, secret: str) -> str:
         "identityAccessTokenId": record["id"],
     }
     return tokens.sign(claims | ({"exp": end} if end else {}), secret)
+
+
+def new_slug(name: str) -> str:
+    """Return the slug of a name, and four characters that nobody can foretell.
+
+    The real server writes them in both cases and then splits them as words: "zZsc" is "z-zsc".
+    """
+    stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:30]
+    suffix = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(4))
+    return f"{stem}-{re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '-', suffix).lower()}"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import secrets
-import string
 from typing import TYPE_CHECKING
 
 from ..crypto import hash_secret
 from ..errors import bad_request
 from ..instance import stored_settings
-from ..issue import bootstrap_token
+from ..issue import bootstrap_token, new_slug
 from ..validation import email, text
 from ..web import ANYONE, Call, route
 from .identities import create_identity
@@ -34,7 +31,7 @@ def bootstrap(call: Call) -> Document:
         user = store.insert("users", admin_user(fields["email"], password_hash))
     with database.transaction() as store:
         organization = create_organization(
-            store, fields["organization"], slug_of(fields["organization"]), user["id"]
+            store, fields["organization"], new_slug(fields["organization"]), user["id"]
         )
     with database.transaction() as store:
         identity = create_identity(store, organization["id"], "Instance Admin Identity", "admin")
@@ -55,13 +52,6 @@ def admin_user(address: str, password_hash: str) -> Document:
         "isEmailVerified": True,
         "passwordHash": password_hash,
     }
-
-
-def slug_of(name: str) -> str:
-    """The organization's slug: its name, and four letters that nobody can foretell."""
-    stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    suffix = "".join(secrets.choice(string.ascii_lowercase) for _ in range(4))
-    return f"{stem}-{suffix}"
 
 
 def _refuse_second_time(store: Store, address: str) -> None:

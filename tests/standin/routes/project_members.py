@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import sample
 from typing import TYPE_CHECKING
 
 from ..errors import bad_request, not_found
@@ -23,7 +24,9 @@ def list_all(call: Call) -> Document:
     found = call.store.find(
         "project_memberships", projectId=call.path["project_id"], actorType="user"
     )
-    return {"memberships": [_shown(call.store, member) for member in reversed(found)]}
+    # The real server gives them in no order.
+    shuffled = sample(found, len(found))
+    return {"memberships": [_shown(call.store, member) for member in shuffled]}
 
 
 @route("POST", PATH)

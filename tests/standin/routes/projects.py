@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import secrets
-import string
 from typing import TYPE_CHECKING
 
 from ..access import require_org_action
 from ..errors import bad_request, forbidden, not_found
+from ..issue import new_slug
 from ..members import join_project
 from ..validation import Field, array, boolean, choice, number, slug, text
 from ..web import Call, route
@@ -66,7 +64,7 @@ ON_CHANGE: dict[str, Field] = {
 def create(call: Call) -> Document:
     fields = call.fields(ON_CREATE)
     require_org_action(call.store, call.actor, "create", "project")
-    project_slug = fields.get("slug") or _slug_of(fields["projectName"])
+    project_slug = fields.get("slug") or new_slug(fields["projectName"])
     _refuse_taken(call.store, call.actor.org_id, project_slug)
     named = {
         "name": fields["projectName"],
@@ -149,11 +147,6 @@ def _refuse_taken(store: Store, org_id: str | None, project_slug: str) -> None:
             f'A project with the slug "{project_slug}" already exists in your organization. '
             "Please choose a different name or slug."
         )
-
-
-def _slug_of(name: str) -> str:
-    stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:30]
-    return f"{stem}-{''.join(secrets.choice(string.ascii_lowercase) for _ in range(4))}"
 
 
 def _whole(store: Store, project: Document) -> Document:
