@@ -12,6 +12,9 @@ class UserError(Exception):
     Attributes:
         ends_run: whether nothing else of a deploy may be done where an operation raises it; else
             all that does not need that operation is.
+        blocks_others: whether what needs an operation that raises it waits; else that operation
+            alone is blocked, as where a change is refused and what runs stays as it is.
     """
 
     ends_run: ClassVar[bool] = False
+    blocks_others: ClassVar[bool] = True

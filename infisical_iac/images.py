@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from infisical_iac.cluster.settings import ClusterSettings
 from infisical_iac.ingress.settings import IngressSettings
+from infisical_iac.upgrade.path import Images
 
 _NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
 _PINNED = {
@@ -112,6 +113,21 @@ class ImageSettings(ClusterSettings, IngressSettings):
         """The Infisical image as Docker names it, with its digest where one is set."""
         digest = f"@{self.infisical_digest}" if self.infisical_digest else ""
         return f"{self.infisical_image}:{self.infisical_version}{digest}"
+
+    def with_infisical(self, reference: str) -> Self:
+        """Return the settings with another image of Infisical, by its whole reference."""
+        name, _, digest = reference.partition("@")
+        image, _, version = name.rpartition(":")
+        update = {"infisical_image": image, "infisical_version": version}
+        return self.model_copy(update={**update, "infisical_digest": digest})
+
+    def keeping(self, was: Images) -> Self:
+        """Return the settings without the change of version from the images that run."""
+        kept = self.with_infisical(was.infisical)
+        key = "patroni_image" if self.topology == "swarm" else "postgres_image"
+        if Images("", getattr(self, key)).major == was.major:
+            return kept
+        return kept.model_copy(update={key: was.postgres})
 
     @property
     def postgres_major(self) -> int:

@@ -10,7 +10,7 @@ from infisical_iac.backup.target import DIRECTORY, Target
 from infisical_iac.cluster.nodes import Cluster
 from infisical_iac.deploys.preflight import Preflight
 from infisical_iac.deploys.stack import compose_file
-from infisical_iac.operations import audit, systemd
+from infisical_iac.operations import audit, journal, systemd
 from infisical_iac.operations import backup as backups
 from infisical_iac.operations.backup import SSH_KEY
 from infisical_iac.operations.files import File
@@ -89,7 +89,8 @@ def backup(known: Preflight, coming: Collection[str] = ()) -> None:
     Args:
         coming: files with what targets log in with that an earlier step brings.
     """
-    settings = known.settings
+    settings, kept = known.settings, journal.current().kept
+    running = settings.keeping(kept) if kept else settings
     # A node without data saves nothing, and needs nothing secret.
     saves = known.cluster is None or known.cluster.me.number > 0
     backups.kept(
@@ -102,7 +103,8 @@ def backup(known: Preflight, coming: Collection[str] = ()) -> None:
         configuration=[
             *configuration(settings, known.cluster),
             *programs(settings),
-            File(DRILL, compose_file(settings, known.machine, drill=True), mode="600"),
+            # A drill restores what the version that runs has dumped.
+            File(DRILL, compose_file(running, known.machine, drill=True), mode="600"),
         ],
         timers=_TIMERS,
         coming=coming if known.leads else {*coming, *of_the_lead(settings.backup_targets)},

@@ -97,4 +97,4 @@ def _on_one_host(known: Preflight, source: Source) -> None:
         project=known.workspace.project.slug,
         name="Restore the database",
     )
-    run_containers(settings, compose)
+    run_containers(settings, known.machine)

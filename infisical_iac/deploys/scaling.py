@@ -101,7 +101,7 @@ def move_in(known: Preflight, *, switched: bool) -> None:
             project=known.workspace.project.slug,
             name="Move the data to this host",
         )
-    run_containers(single, compose)
+    run_containers(single, known.machine)
 
 
 def refuse_away(cluster: Cluster) -> None:

@@ -1,5 +1,7 @@
 """Infisical, PostgreSQL and Redis: keys made on the host, then the containers."""
 
+from functools import partial
+
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.cluster.nodes import Cluster
@@ -54,13 +56,11 @@ def configure_ingress(settings: Settings) -> None:
     ingress.configured(settings=settings, name="Configure the way in")
 
 
-def run_containers(settings: Settings, compose: str) -> None:
-    """Bring the containers to what `compose`, the text of compose.yaml, says."""
+def run_containers(settings: Settings, machine: MachineState) -> None:
+    """Bring the containers to what the settings say."""
     containers.running(
-        compose=compose,
-        images=settings.images,
-        archives=settings.image_archives,
-        timeout=settings.start_timeout,
+        settings=settings,
+        compose=partial(compose_file, machine=machine),
         name="Run Infisical, PostgreSQL and Redis",
     )
 
@@ -123,7 +123,7 @@ def _on_one_host(known: Preflight) -> None:
     compose, project = compose_file(settings, known.machine), known.workspace.project.slug
     _end_interrupted(known, compose)
     upgrade.upgraded(compose=compose, settings=settings, project=project, name="Change the version")
-    run_containers(settings, compose)
+    run_containers(settings, known.machine)
 
 
 def _end_interrupted(known: Preflight, compose: str = "", site: Site | None = None) -> None:

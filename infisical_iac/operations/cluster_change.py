@@ -58,19 +58,6 @@ def site(settings: Settings) -> Site | None:
     return Site(settings, host.get_fact(Machine), nodes.known())
 
 
-def with_image(settings: Settings, reference: str) -> Settings:
-    """The settings, with another image of Infisical."""
-    name, _, digest = reference.partition("@")
-    image, _, version = name.rpartition(":")
-    return settings.model_copy(
-        update={
-            "infisical_image": image,
-            "infisical_version": version,
-            "infisical_digest": digest,
-        }
-    )
-
-
 def fetch(release: Release, site: Site) -> None:
     """Have the release's image of Infisical on all nodes. Raises a UserError, nothing stopped."""
     image = release.images["infisical"]
@@ -190,7 +177,7 @@ class _OnCluster(Changeover):
 
     def _roll_out(self, image: str) -> None:
         session.forget()
-        cluster_rollout.roll_out(replace(self.site, settings=with_image(self.settings, image)))
+        cluster_rollout.roll_out(replace(self.site, settings=self.settings.with_infisical(image)))
 
     def _passed(self, *, same_data: bool) -> list[str]:
         return gate.passed(

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyinfra.context import host
 
@@ -12,6 +12,7 @@ from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, stac
 from infisical_iac.cluster.transport import Level
 from infisical_iac.facts.cluster_stack import ClusterStack, ClusterStackState
 from infisical_iac.facts.machine import MachineState
+from infisical_iac.facts.upgrade import Upgrades
 from infisical_iac.operations.telling import shared
 from infisical_iac.settings import Settings
 
@@ -37,6 +38,15 @@ def look(images: Sequence[str]) -> ClusterStackState:
 def fresh(site: Site) -> ClusterStackState:
     """The stack as it is now, after a change that no operation has told of yet."""
     return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
+
+
+def running(site: Site) -> Site:
+    """Return the site with the version that runs, for a roll-out that is no change of version.
+
+    Only an upgrade dumps the data first and proves what it did.
+    """
+    was = host.get_fact(Upgrades, wanted=site.settings.infisical_reference).was
+    return replace(site, settings=site.settings.keeping(was)) if was else site
 
 
 def inputs(site: Site, found: ClusterStackState) -> StackInputs:

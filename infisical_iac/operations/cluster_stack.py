@@ -1,6 +1,7 @@
 """The stack on the Swarm: its images on each node, and its services as stack.yaml says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import yaml
 from pyinfra.context import host
@@ -57,8 +58,11 @@ def rolled_out(site: Site) -> Commands:
     place of the old one. Swarm brings back what does not get healthy, and the old version goes on
     serving; then, and where a service does not run within `start_timeout` for each of its
     replicas, RolloutError is raised with the reason. Only after a good roll-out are the secrets
-    and configs removed that it has replaced.
+    and configs removed that it has replaced. Where a change of version was refused, the version
+    that runs stays.
     """
+    if kept := journal.current().kept:
+        site = replace(site, settings=site.settings.keeping(kept))
     found = look(site.settings.images)
     to_be = wanted(site, found)
     file = File(STACK_FILE, to_be.text, mode="600")

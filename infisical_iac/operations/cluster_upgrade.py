@@ -18,10 +18,11 @@ def upgraded(*, site: Site, project: str) -> Commands:
     """Bring data that an older version used to the one of the settings.
 
     Where there are no data, or no version changes, it does nothing: that is `rolled_out`'s. The
-    images are on the nodes. Raises UpgradeError, with nothing touched, for a change that can't be
-    made, CanaryError where secrets can't be decrypted before it already, and ChangeFailed for one
-    that was undone.
+    images are on the nodes. Raises ChangeRefused, with nothing touched, for a change that can't be
+    made, CanaryUnreadable where secrets can't be decrypted before it already, and ChangeFailed for
+    one that was undone.
     """
+    journal.current().kept = None
     if upgrade.waits():
         return
     settings = site.settings
@@ -31,10 +32,11 @@ def upgraded(*, site: Site, project: str) -> Commands:
     if not found.was or not changes:
         host.noop("no version changes")
         return
-    path.refuse_other_major(found.was, wanted)
-    path.refuse(found.was, wanted)
-    upgrade.refuse_room([], settings)
-    gate.refuse(settings.http_port)
+    with upgrade.refusing(found.was):
+        path.refuse_other_major(found.was, wanted)
+        path.refuse(found.was, wanted)
+        upgrade.refuse_room([], settings)
+        gate.refuse(settings.http_port)
     for what, how in changes.items():
         journal.item("~", what, how + upgrade.failed(found, wanted))
     change = Change(found.was, settings.infisical_reference)

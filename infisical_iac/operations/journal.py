@@ -15,6 +15,7 @@ from infisical_iac.auditing import Event
 from infisical_iac.errors import UserError
 from infisical_iac.item import Item, Kind
 from infisical_iac.operations import prerequisites
+from infisical_iac.upgrade.path import Images
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Look:
         commands: what it will run.
         blocked: why it can't go on; empty if it can.
         waits_for: the operation that it can't go on without, where that one is blocked.
+        is_alone: whether nothing waits for it where it is blocked.
     """
 
     name: str = ""
@@ -36,6 +38,7 @@ class Look:
     commands: list[PyinfraCommand] = field(default_factory=list)
     blocked: str = ""
     waits_for: str = ""
+    is_alone: bool = False
 
     @property
     def part(self) -> str:
@@ -65,6 +68,7 @@ class Journal:
         notes: sentences for whoever reads a plan or is about to apply it.
         goes_on: whether the run does all the rest where one operation can't go on; else that ends
             the run, before anything has changed.
+        kept: the images that go on running, where the change from them is refused.
         is_read: whether a command of this project shows the notes and what is blocked, and ends
             with status 1 for that; else pyinfra's log has them, and an operation fails at the end.
     """
@@ -79,6 +83,7 @@ class Journal:
     shown: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     goes_on: bool = False
+    kept: Images | None = None
     is_read: bool = False
     current: Look = field(default_factory=Look)
 
@@ -135,6 +140,7 @@ class Journal:
             if not self.goes_on or error.ends_run:
                 raise
             look.block(str(error))
+            look.is_alone = not error.blocks_others
         if missing := missing_for(look):
             look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
         return look
@@ -173,6 +179,7 @@ def missing_for(look: Look, *, unseen: bool = False) -> str:
         for each in run.looks.values():
             if (
                 each.blocked
+                and not each.is_alone
                 and prerequisites.needs(look.name, each.name, unseen=unseen, same_host=same_host)
                 and _comes_before(each.name, look.name)
             ):

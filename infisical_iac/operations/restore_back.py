@@ -2,6 +2,7 @@
 
 from infisical_iac.operations import (
     cluster_rollout,
+    cluster_site,
     edge,
     keys,
     restore,
@@ -49,7 +50,7 @@ def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
 
 def _on_cluster(site: Site, *, touched: bool) -> str:
     if touched:
-        cluster_rollout.roll_out(site)
+        cluster_rollout.roll_out(cluster_site.running(site))
     edge.open_all(site.cluster)
     _forget()
     return "The old data are back and serve." if touched else "The data were not touched."

@@ -9,6 +9,7 @@ from infisical_iac.errors import UserError
 from infisical_iac.facts.deployment import COMPOSE_FILE
 from infisical_iac.operations import (
     cluster_rollout,
+    cluster_site,
     gate,
     journal,
     redis_passwords,
@@ -158,7 +159,7 @@ def _use(key: Key, settings: Settings, site: Site | None) -> None:
         _step("alter", doing="give PostgreSQL its password")
     session.forget()
     if site:
-        cluster_rollout.roll_out(site)
+        cluster_rollout.roll_out(cluster_site.running(site))
     else:
         stack.up(settings.start_timeout)
 

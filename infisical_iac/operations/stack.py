@@ -1,7 +1,7 @@
 """The containers: their images present, their configuration checked, all of them healthy."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -19,6 +19,7 @@ from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import CommandFailed, run, write
 from infisical_iac.operations.telling import Commands, shared, step, telling_operation
 from infisical_iac.rendering import script
+from infisical_iac.settings import Settings
 from infisical_iac.upgrade.path import port_of
 
 # Everybody may write there: each upload gets a directory of its own, for the user alone.
@@ -40,30 +41,34 @@ def fetched(images: Sequence[str], archives: Sequence[str]) -> Commands:
 
 
 @telling_operation
-def running(
-    compose: str, *, images: Sequence[str], archives: Sequence[str], timeout: int
-) -> Commands:
-    """Bring the stack to what the Compose file with the text `compose` says.
+def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Commands:
+    """Bring the stack to what the settings say.
 
     Everything that can fail without harm comes first: the new file is checked by Compose and
-    all `images` are loaded from `archives` (paths on this machine) or pulled; only then is the
-    file put in place and a container touched. Raises StackError with the last log lines of
-    what is not healthy within `timeout` seconds.
+    all images are loaded from archives (paths on this machine) or pulled; only then is the file put
+    in place and a container touched. Where a change of version was refused, the version that runs
+    stays. Raises StackError with the last log lines of what is not healthy within the settings'
+    `start_timeout`.
+
+    Args:
+        compose: the text of compose.yaml for settings.
     """
-    file = File(COMPOSE_FILE, compose, mode="600")
-    found = look(compose, images)
+    if kept := journal.current().kept:
+        settings = settings.keeping(kept)
+    file = File(COMPOSE_FILE, compose(settings), mode="600")
+    found = look(file.content, settings.images)
     there, stack = found.file, found.stack
-    missing = stack.missing(images)
+    missing = stack.missing(settings.images)
     if file.matches(there) and stack.hashes and not stack.unsettled() and not missing:
         host.noop("all containers are as compose.yaml says, and healthy")
         return
     _tell(file, there, stack, missing)
     if missing:
-        yield step(fetch, missing, archives)
+        yield step(fetch, missing, settings.image_archives)
     if not file.matches(there):
         check = script("stack", "check", "{}").replace("'{}'", "{}")
         yield step(write, file.path, file.content, mode=file.mode, check=check)
-    yield step(up, timeout)
+    yield step(up, settings.start_timeout)
 
 
 def look(compose: str, images: Sequence[str]) -> DeploymentState:

@@ -1,11 +1,13 @@
 """The change of a version that the settings ask for, with a way back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from pyinfra.context import host
 
+from infisical_iac.errors import UserError
 from infisical_iac.facts.upgrade import UpgradeState
 from infisical_iac.operations import (
     cluster_change,
@@ -23,11 +25,35 @@ from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade import RELEASES, path
 from infisical_iac.upgrade.known import IMAGE_KIB
-from infisical_iac.upgrade.path import Disk, Images, Room
+from infisical_iac.upgrade.path import Disk, Images, Room, UpgradeError
 from infisical_iac.upgrade.release import Unfinished
 
 # What the plan calls one.
 CHANGE = "unfinished change of version"
+
+
+class ChangeRefused(UpgradeError):
+    """The change of version that the settings ask for is refused; what runs is looked at as it is.
+
+    All else that the settings ask for, of the stack too, is still compared and set right.
+    """
+
+    blocks_others = False
+
+
+@contextmanager
+def refusing(was: Images) -> Iterator[None]:
+    """Take a UserError for a refusal of the change from what `was`: raise ChangeRefused with it.
+
+    What ends a whole run still does.
+    """
+    try:
+        yield
+    except UserError as error:
+        if error.ends_run:
+            raise
+        journal.current().kept = was
+        raise ChangeRefused(str(error)) from None
 
 
 @telling_operation
@@ -81,9 +107,10 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     """Bring data that an older version used to the one that `compose` names.
 
     Where there are no data, or no version changes, it does nothing: that is `running`'s. Raises
-    UpgradeError, with nothing touched, for a change that can't be made, CanaryError where secrets
-    can't be decrypted before it already, and ChangeFailed for one that was undone.
+    ChangeRefused, with nothing touched, for a change that can't be made, CanaryUnreadable where
+    secrets can't be decrypted before it already, and ChangeFailed for one that was undone.
     """
+    journal.current().kept = None
     if waits():
         return
     there, wanted = stack.look(compose, settings.images), path.images_of(compose)
@@ -92,11 +119,12 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     if not found.was or not changes:
         host.noop("no version changes")
         return
-    path.refuse(found.was, wanted)
     missing = there.stack.missing(settings.images)
-    refuse_room(missing, settings)
-    if there.file:
-        gate.refuse(stack.published_port())
+    with refusing(found.was):
+        path.refuse(found.was, wanted)
+        refuse_room(missing, settings)
+        if there.file:
+            gate.refuse(stack.published_port())
     for what, change in changes.items():
         journal.item("~", what, change + failed(found, wanted))
     if missing:

@@ -2,8 +2,8 @@
 
 `python -m tests.unit.blocked_run <hosts> <blocked> [new|plain]` prints, as JSON, what was planned,
 what was done, what the audit log got and how it ended. `blocked` names operations, divided by
-commas, of one host or of all: "two:Harden SSH". With `new` there is nothing on the hosts yet; with
-`plain` it is pyinfra's own command line.
+commas, of one host or of all: "two:Harden SSH"; "Change the version alone" has nothing wait for it.
+With `new` there is nothing on the hosts yet; with `plain` it is pyinfra's own command line.
 """
 
 import sys
@@ -45,9 +45,15 @@ _done: list[str] = []
 _audits: list[tuple[str, str, Sequence[str], str]] = []
 
 
+class _Refused(UserError):
+    blocks_others = False
+
+
 @telling_operation
 def look_and_do(what: str, part: str) -> Commands:
     """Do something that is due, unless it is blocked."""
+    if f"{what} alone" in _blocked:
+        raise _Refused(f"no {what} because of a setting")
     if {what, f"{host.name}:{what}"} & {*_blocked}:
         raise UserError(f"no {what} because of /a/file")
     if part in _INSIDE and _silent and not state.is_executing:

@@ -83,6 +83,15 @@ def test_an_infisical_that_does_not_answer_is_blocked_with_its_containers() -> N
     }
 
 
+def test_what_is_refused_by_itself_keeps_nothing_of_its_part_from_being_done() -> None:
+    found = _run("one,two", "Change the version alone")
+    for host in ("one", "two"):
+        assert _done(found, host) == [each for each in _ALL if each != "Change the version"]
+    assert [each for each in found["planned"] if each.startswith("! ")] == [
+        "! one, two: Change the version: blocked: no Change the version because of a setting"
+    ]
+
+
 def test_all_that_is_blocked_is_told_at_once() -> None:
     found = _run("one", "Harden SSH,Configure backups")
     assert found["error"] == (

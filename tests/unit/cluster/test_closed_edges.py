@@ -8,6 +8,7 @@ import pytest
 
 from infisical_iac.operations import (
     cluster_rollout,
+    cluster_site,
     edge,
     gate,
     nodes,
@@ -136,6 +137,7 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(restore_keys, "complete", lambda *_: None)
     monkeypatch.setattr(cluster_rollout, "roll_out", lambda _: made.note("roll out"))
+    monkeypatch.setattr(cluster_site, "running", lambda site: site)
     return made
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from infisical_iac.operations import (
     cluster_rollout,
+    cluster_site,
     gate,
     nodes,
     redis_passwords,
@@ -28,9 +29,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
         monkeypatch.setattr(module, "script", made.script)
     monkeypatch.setattr(stack, "up", made.up)
     monkeypatch.setattr(stack, "published_port", lambda: 8080)
-    monkeypatch.setattr(
-        cluster_rollout, "roll_out", lambda _: made.run("roll out", doing="roll out")
-    )
+    monkeypatch.setattr(cluster_rollout, "roll_out", made.roll_out)
+    monkeypatch.setattr(cluster_site, "host", made)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
     monkeypatch.setattr(gate, "passed", made.passed)

@@ -1,12 +1,20 @@
 """The steps of a rotation, noted by a host that does nothing else."""
 
-import runpy
+from __future__ import annotations
 
+import runpy
+from typing import TYPE_CHECKING
+
+from infisical_iac.facts.upgrade import UpgradeState
 from infisical_iac.operations import rotation
 from infisical_iac.operations.remote import CommandFailed
 from infisical_iac.rotation.known import named
 from infisical_iac.rotation.state import Unfinished
 from infisical_iac.settings import Settings, load
+
+if TYPE_CHECKING:
+    from infisical_iac.operations.cluster_site import Site
+    from infisical_iac.upgrade.path import Images
 
 # What the steps print.
 _SAID = {
@@ -21,6 +29,9 @@ class NotingHost:
     def __init__(self) -> None:
         self.steps: list[str] = []
         self.failing: set[str] = set()
+        # On a cluster: what runs, None for what was never asked; and what was rolled out.
+        self.was: Images | None = None
+        self.rolled_out: Settings | None = None
 
     def script(self, name: str, *arguments: str) -> str:
         return " ".join((name, *arguments))
@@ -31,6 +42,13 @@ class NotingHost:
         if step in self.failing:
             raise CommandFailed(f"could not {doing}: {step} does not answer")
         return _SAID.get(step, "")
+
+    def roll_out(self, site: Site) -> None:
+        self.run("roll out", doing="roll out")
+        self.rolled_out = site.settings
+
+    def get_fact(self, _: object, wanted: str) -> UpgradeState:
+        return UpgradeState(self.was)
 
     def up(self, timeout: int) -> None:
         self.run("up", doing="bring the containers up")

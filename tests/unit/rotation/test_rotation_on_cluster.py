@@ -5,6 +5,7 @@ import pytest
 from infisical_iac.operations import rotation
 from infisical_iac.rotation.known import RotationError, named
 from infisical_iac.rotation.state import Unfinished
+from infisical_iac.upgrade.path import Images
 from tests.unit.clusters import settings, site
 from tests.unit.rotation.steps import NotingHost
 
@@ -13,6 +14,16 @@ def test_a_cluster_is_rolled_out_in_the_place_of_starting_containers(host: Notin
     rotation.made(named("auth-secret"), settings(), "chainalign", site())
     switch = ["rotation switch", "keys derive", "roll out", "gate"]
     assert host.steps == ["rotation prepare auth_secret", *switch, "rotation end"]
+
+
+@pytest.mark.parametrize("wanted", ["v0.120.0", "v0.166.0"])
+def test_a_rotation_changes_no_version(host: NotingHost, wanted: str) -> None:
+    """An upgrade alone dumps the data first, and a downgrade is refused."""
+    running = "registry.example/infisical:v0.165.16@sha256:" + "a" * 64
+    host.was = Images(running, settings().patroni_image)
+    rotation.made(named("auth-secret"), settings(), "chainalign", site(infisical_version=wanted))
+    assert host.rolled_out is not None
+    assert host.rolled_out.infisical_reference == running
 
 
 @pytest.mark.parametrize("failing", ["", "gate"])

@@ -232,4 +232,4 @@ def test_an_interrupted_change_is_ended_by_its_phase(
     ],
 )
 def test_the_settings_can_be_those_of_another_image(reference: str) -> None:
-    assert cluster_change.with_image(settings(), reference).infisical_reference == reference
+    assert settings().with_infisical(reference).infisical_reference == reference

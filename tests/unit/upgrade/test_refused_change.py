@@ -1,0 +1,207 @@
+"""A change of version that is refused: an entry of its own, and the rest of the stack goes on."""
+
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import pytest
+import yaml
+
+from infisical_iac.api.failures import ApiError
+from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.deploys import stack as deploy
+from infisical_iac.errors import UserError
+from infisical_iac.facts.cluster_stack import ClusterStackState
+from infisical_iac.facts.deployment import DeploymentState
+from infisical_iac.facts.files import PathState
+from infisical_iac.facts.machine import MachineState
+from infisical_iac.facts.stack import Container, StackState
+from infisical_iac.facts.upgrade import UpgradeState
+from infisical_iac.operations import (
+    cluster_stack,
+    cluster_upgrade,
+    files,
+    gate,
+    journal,
+    stack,
+    telling,
+    upgrade,
+)
+from infisical_iac.operations.cluster_site import Site
+from infisical_iac.operations.journal import Journal
+from infisical_iac.settings import Settings
+from infisical_iac.upgrade.path import Images
+from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
+from tests.unit import clusters
+from tests.unit.settings_of import settings_of
+
+_RUNS = settings_of()
+_CHANGE, _RUN = "Stack | Change the version", "Stack | Run Infisical, PostgreSQL and Redis"
+
+
+class _Host:
+    """One with a deployment of the defaults, of which Redis has been stopped."""
+
+    name = "one"
+
+    def __init__(self) -> None:
+        self.text = deploy.compose_file(_RUNS, MachineState())
+        self.was = Images(_RUNS.infisical_reference, _RUNS.postgres_image)
+        self.journal = Journal(goes_on=True)
+
+    def look(self, compose: str, images: tuple[str, ...]) -> DeploymentState:
+        same = compose == self.text
+        hashes = {name: f"{name} {'as it runs' if same else 'new'}" for name in _RUNS.services}
+        containers: dict[str, tuple[Container, ...]] = {
+            name: (
+                Container(
+                    f"{name} as it runs", "exited" if name == "redis" else "running", "healthy"
+                ),
+            )
+            for name in hashes
+        }
+        there = PathState(
+            "regular file", "600", "root:root", sha256(self.text.encode()).hexdigest()
+        )
+        found = StackState(
+            engine=True, images=frozenset(images), hashes=hashes, containers=containers
+        )
+        return DeploymentState(there, UpgradeState(self.was), found)
+
+    def noop(self, _: str) -> None:
+        """Take the sentence."""
+
+    def plan(self, settings: Settings) -> tuple[list[str], list[str]]:
+        """Return what differs and what is blocked, as the plan for the settings has it."""
+        compose = deploy.compose_file(settings, MachineState())
+        changed = _function(upgrade.upgraded)
+        run = _function(stack.running)
+        made: dict[str, Any] = {"compose": compose, "settings": settings}
+        self.journal.look("1", _CHANGE, lambda: list(changed(**made, project="chainalign")))
+        text = partial(deploy.compose_file, machine=MachineState())
+        self.journal.look("2", _RUN, lambda: list(run(settings=settings, compose=text)))
+        return [str(each) for each in self.journal.planned], [*map(str, self.journal.blocked)]
+
+
+def _function(operation: Any) -> Any:
+    return operation._inner.__wrapped__
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
+    made = _Host()
+    monkeypatch.setattr(journal, "_journals", {"one": made.journal})
+    for module in (journal, stack, upgrade, telling):
+        monkeypatch.setattr(module, "host", made)
+    monkeypatch.setattr(stack, "look", made.look)
+    monkeypatch.setattr(stack, "published_port", lambda: 8080)
+    monkeypatch.setattr(files, "tell", lambda file, _: journal.item("~", file.path))
+    monkeypatch.setattr(upgrade, "refuse_room", lambda *_: None)
+    monkeypatch.setattr(gate, "refuse", lambda _: None)
+    return made
+
+
+def test_a_refused_version_is_told_and_drifted_containers_are_repaired(host: _Host) -> None:
+    planned, blocked = host.plan(settings_of(infisical_version="v0.120.0"))
+    assert planned == ["~ container redis: is exited, health healthy"]
+    (sentence,) = blocked
+    assert sentence.startswith(
+        "! Change the version: blocked: Infisical can't be changed from v0.165.16 to v0.120.0: "
+        "an older release can't use the database of a newer one"
+    )
+
+
+def test_another_setting_is_rolled_out_beside_a_refused_version(host: _Host) -> None:
+    planned, _ = host.plan(settings_of(infisical_version="v0.120.0", infisical_memory="2g"))
+    assert "~ container infisical: runs with another configuration" in planned
+
+
+def test_the_file_of_a_refused_version_has_the_images_that_run(host: _Host) -> None:
+    wanted = settings_of(infisical_version="v0.120.0", postgres_image="postgres:17.9")
+    kept = wanted.keeping(host.was)
+    services = yaml.safe_load(deploy.compose_file(kept, MachineState()))["services"]
+    # A minor version of PostgreSQL is no change of version.
+    assert services["postgres"]["image"] == "postgres:17.9"
+    assert services["infisical"]["image"] == _RUNS.infisical_reference
+
+
+def test_a_refused_major_version_of_postgresql_keeps_its_container(host: _Host) -> None:
+    planned, blocked = host.plan(settings_of(postgres_image="postgres:16.10"))
+    assert planned == ["~ container redis: is exited, health healthy"]
+    assert len(blocked) == 1
+    assert "PostgreSQL can't be changed from 17 to 16" in blocked[0]
+
+
+@pytest.mark.parametrize(
+    "refusal", [UserError("no room on the host's disk"), CanaryAltered("the canary is altered")]
+)
+def test_whatever_keeps_a_version_from_changing_keeps_nothing_else(
+    host: _Host, monkeypatch: pytest.MonkeyPatch, refusal: UserError
+) -> None:
+    def refuse(_: int) -> None:
+        raise refusal
+
+    monkeypatch.setattr(gate, "refuse", refuse)
+    planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
+    assert planned == ["~ container redis: is exited, health healthy"]
+    assert blocked == [f"! Change the version: blocked: {refusal}"]
+
+
+def test_secrets_that_can_not_be_read_end_the_whole_run(
+    host: _Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise CanaryUnreadable(ApiError(500, "InternalServerError", "no such key", "GET", "/"))
+
+    monkeypatch.setattr(gate, "refuse", refuse)
+    with pytest.raises(CanaryUnreadable):
+        host.plan(settings_of(infisical_version="v0.166.0"))
+
+
+def test_a_version_that_may_be_changed_to_is_not_kept_back(host: _Host) -> None:
+    planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
+    assert "~ Infisical: v0.165.16 → v0.166.0" in planned
+    assert "~ container infisical: runs with another configuration" in planned
+    assert blocked == []
+
+
+def test_without_a_run_that_goes_on_a_refusal_is_raised(host: _Host) -> None:
+    host.journal.goes_on = False
+    with pytest.raises(UserError, match="an older release can't use the database"):
+        host.plan(settings_of(infisical_version="v0.120.0"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"infisical_version": "v0.120.0"}, "Infisical can't be changed from v0.165.16"),
+        (
+            {"patroni_image": "ghcr.io/zalando/spilo-18:4.1-p2"},
+            "a cluster's PostgreSQL can't be changed from",
+        ),
+    ],
+)
+def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
+    host: _Host, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], sentence: str
+) -> None:
+    runs = clusters.settings()
+    was = Images(runs.infisical_reference, runs.patroni_image)
+    rolled_out: list[Settings] = []
+
+    def look_and_note(site: Site, _: object) -> Wanted:
+        rolled_out.append(site.settings)
+        return Wanted("services: {}", {}, frozenset())
+
+    for module in (cluster_stack, cluster_upgrade):
+        monkeypatch.setattr(module, "host", host)
+    monkeypatch.setattr(cluster_upgrade, "shared", lambda *_, **__: UpgradeState(was))
+    monkeypatch.setattr(cluster_stack, "look", lambda _: ClusterStackState())
+    monkeypatch.setattr(cluster_stack, "wanted", look_and_note)
+    site = clusters.site(**changes, redis_memory="512m")
+    changed = _function(cluster_upgrade.upgraded)
+    run = _function(cluster_stack.rolled_out)
+    host.journal.look("1", _CHANGE, lambda: list(changed(site=site, project="chainalign")))
+    host.journal.look("2", "Stack | Roll out", lambda: list(run(site=site)))
+    assert rolled_out == [clusters.settings(redis_memory="512m")]
+    (blocked,) = map(str, host.journal.blocked)
+    assert blocked.startswith(f"! Change the version: blocked: {sentence}")
