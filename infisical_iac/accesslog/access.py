@@ -10,8 +10,11 @@ from urllib.parse import unquote
 UNFINISHED = "unfinished"
 # What Infisical answers nobody whose token it has not checked.
 _CHECKED = re.compile(
-    r"/api/v\d+/(secrets|folders|secret-imports|dynamic-secrets|projects|workspace|identities)([/;]|$)"
+    r"/api/v\d+/(secrets|dashboard|folders|secret-imports|dynamic-secrets|projects|workspace|identities)"
+    r"([/;]|$)"
 )
+# Where secrets are read.
+_READ = re.compile(r"/api/v\d+/(secrets|dashboard)(/|$)")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROJECT = ("projectId", "workspaceId", "workspaceSlug")
 
@@ -46,7 +49,7 @@ class Access:
             knows it any more, or empty.
         proven: whether Infisical has checked that token; else anybody may have written it.
         project: its slug, or its id where nobody knows it; empty if the request's body names it.
-        environment: its slug; empty if the request's body names it.
+        environment: its slug; empty if the request's body names it, or nothing does.
         folder: likewise.
     """
 
@@ -60,6 +63,12 @@ class Access:
     folder: str
     status: int
     address: str
+
+    @property
+    def is_unplaced(self) -> bool:
+        """Return whether it reads secrets and does not say of which environment."""
+        reads = self.method == "GET" and bool(_READ.match(self.path))
+        return reads and not self.environment
 
 
 def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:

@@ -51,7 +51,9 @@ def access(
 
     A name with a question mark is what the caller says of himself: Infisical did not check it, or
     did not believe it. Environment and folder are known of reads; a write names them in its body,
-    which no log has. Exit status: 0, or 1 for an error.
+    which no log has. A read by a secret's id or by a service token may name no environment: it has
+    a question mark for it, and is shown whichever environment is asked for. Exit status: 0, or 1
+    for an error.
     """
     from infisical_iac.cli.connect import connected
     from infisical_iac.cli.together import each_of
@@ -119,7 +121,8 @@ def show(found: Sequence[Access]) -> None:
         table.add_column(column, no_wrap=True)
     for each in found:
         who = f"{each.who}{'' if each.proven or not each.who else '?'}"
-        place = (each.project, each.environment, each.folder)
+        environment = "?" if each.is_unplaced else each.environment
+        place = (each.project, environment, each.folder)
         cells = (each.at, who, each.method, each.path, *place, str(each.status), each.address)
         table.add_row(*map(Text, cells))
     # A line is as long as it is: a name that is cut off answers no question.

@@ -3,8 +3,9 @@
 #   access.sh <directory> <since> <at most> <text> <ids> <environment> <statuses>
 #
 # since in seconds of the epoch; a text that a line has to hold, ids of identities and persons
-# divided by commas, an environment, and statuses as a regular expression: each may be empty. The
-# last line is "unfinished" where that takes more than four minutes.
+# divided by commas, an environment, and statuses as a regular expression: each may be empty. Of an
+# environment, reads that name none come too, for they may be of it: by a secret's id, or by a service
+# token. The last line is "unfinished" where that takes more than four minutes.
 set -eu
 test -d "$1" || exit 0
 cd "$1"
@@ -16,7 +17,13 @@ lines() {
     done
 }
 
-lines | grep --fixed-strings --text -e "$4" | { timeout 240 jq --raw-input --compact-output \
+# Those with the text, and reads that name no environment.
+chosen() {
+    text=$4 environment=$6 LC_ALL=C awk 'index($0, ENVIRON["text"]) || ENVIRON["environment"] != "" &&
+        /"uri":"\/api\/v[0-9]+\/(secrets|dashboard)[^A-Za-z0-9_-]/ && !/[?&]environment=/'
+}
+
+lines | chosen "$@" | { timeout 240 jq --raw-input --compact-output \
     --argjson since "$since" --arg ids "$5" --arg environment "$6" --arg statuses "$7" '
     # Of claims that were cut, the beginning: the server writes these first.
     def named($name): [match("\"\($name)\":\"([^\"\\\\]*)\"").captures[0].string][0];
@@ -27,13 +34,16 @@ lines | grep --fixed-strings --text -e "$4" | { timeout 240 jq --raw-input --com
     # A service token is logged by the id before its secret.
     # Behind Traefik, the address of the caller comes before that.
     def split_user: capture("^(?:(?<address>[0-9A-Fa-f.:]*) )?(?<claims>.*)$");
+    # Of what has a secret in its answer.
+    def unnamed($query): .method == "GET" and ($query | has("environment") | not)
+        and (.uri | test("^/api/v[0-9]+/(secrets|dashboard)([^A-Za-z0-9_-]|$)"));
     def who: if startswith("st.") then . else claims | .identityId // .userId // "" end | tostring;
     fromjson? | objects | select(.ts >= $since) | .request as $request
     | ((.user_id // "") | split_user) as $user | ($user.claims | who) as $who
     | ($request.uri | [scan("[?&]([A-Za-z]+)=([^?&]*)")] | map({key: .[0], value: .[1]})
         | from_entries) as $query
     | select($ids == "" or ($who != "" and ($ids | split(",") | index($who))))
-    | select($environment == "" or $query.environment == $environment)
+    | select($environment == "" or $query.environment == $environment or ($request | unnamed($query)))
     | select($statuses == "" or (.status | tostring | test("^(" + $statuses + ")$")))
     | {at: .ts, who: $who, method: $request.method, uri: $request.uri, query: $query,
        status: .status, address: (if ($user.address // "") == "" then $request.remote_ip else $user.address end)}

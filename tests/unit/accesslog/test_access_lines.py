@@ -54,6 +54,7 @@ def test_who_is_not_known_any_more_is_told_by_the_id() -> None:
         ("/api/v4/secrets", "", 200, False),
         ("/api/v4/secrets", "i1", 401, False),
         ("/api/v4/secrets", "i1", 404, False),
+        ("/api/v1/dashboard/secret-value", "u1", 200, True),
         ("/api/status", "i1", 200, False),
         ("/api/v1/secrets-of-others", "i1", 200, False),
         ("/login", "i1", 200, False),

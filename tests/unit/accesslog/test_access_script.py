@@ -89,9 +89,30 @@ def test_claims_in_the_alphabet_of_addresses_are_read(logs: Path) -> None:
 def test_lines_are_chosen_by_time_identity_environment_and_status(logs: Path) -> None:
     assert len(_asked(logs, since=AT - 2 * 86400, ids="id-1")) == 2
     assert len(_asked(logs, since=AT - 3600, ids="id-1,id-2")) == 2
-    assert len(_asked(logs, text="environment=staging", environment="staging")) == 1
-    assert _asked(logs, environment="prod") == []
+    assert len(_asked(logs, text="environment=staging", environment="staging")) == 2
+    unnamed = ["/api/v4/secrets"]
+    assert [each["uri"] for each in _asked(logs, environment="prod")] == unnamed
     assert [each["status"] for each in _asked(logs, statuses="4..|500")] == [401, 403]
+
+
+def test_a_read_that_names_no_environment_is_no_way_around_one(tmp_path: Path) -> None:
+    """A secret is read by its id, and by a service token, without a word of where it is."""
+    read = [
+        "/api/v4/secrets/id/edd31936-282c-456a-a512-1a195b5f002d",
+        "/api/v3/secrets/raw/id/edd31936-282c-456a-a512-1a195b5f002d",
+        "/api/v4/secrets/DATABASE_URL&projectId=p1",
+        "/api/v4/secrets&projectId=p1",
+        "/api/v1/dashboard/secret-versions/edd31936-282c-456a-a512-1a195b5f002d/value/1",
+    ]
+    other = [
+        line("/api/v4/secrets&environment=staging"),
+        line("/api/v4/secrets/NAME", method="PATCH"),
+        line("/api/v1/projects/p1"),
+        line("/assets/secrets.js"),
+    ]
+    (tmp_path / "access.log").write_text("\n".join([*map(line, read), *other]) + "\n")
+    found = _asked(tmp_path, text="environment=production", environment="production")
+    assert [each["uri"] for each in found] == read
 
 
 def test_only_the_latest_are_printed(logs: Path) -> None:

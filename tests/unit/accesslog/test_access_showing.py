@@ -35,6 +35,17 @@ def test_who_was_not_checked_has_a_question_mark(capsys: pytest.CaptureFixture[s
     assert second.split()[1] == "GET"
 
 
+def test_a_read_of_an_environment_that_it_does_not_name_has_a_question_mark(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    by_id = {"path": "/api/v4/secrets/id/1", "project": "", "environment": "", "folder": ""}
+    read = Access(**{**vars(_READ), **by_id})
+    show([read, Access(**{**vars(read), "method": "PATCH"})])
+    [_, first, second] = capsys.readouterr().out.splitlines()
+    assert first.split()[4:6] == ["?", "200"]
+    assert second.split()[4] == "200"
+
+
 def test_nobody_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     show([])
     assert capsys.readouterr().out == "Nobody has asked.\n"
