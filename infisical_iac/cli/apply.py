@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from infisical_iac.cli.deployment import Step
 
 
-@click.command(short_help="Make host and Infisical as declared.")
+@click.command()
 @inventory_option
 @yes_option
 @lock_options

@@ -18,9 +18,9 @@ class AuditError(UserError):
 
 @click.group(
     cls=LazyGroup,
-    modules={"access": "audit_access"},
+    summaries={"access": "Show who has asked Infisical for what."},
+    prefix="audit_",
     invoke_without_command=True,
-    short_help="Show who has changed the host, or read a secret, when.",
 )
 @inventory_option
 @json_option

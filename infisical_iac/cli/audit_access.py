@@ -22,7 +22,7 @@ _COLUMNS = (
 )
 
 
-@click.command(short_help="Show who has asked Infisical for what.")
+@click.command()
 @inventory_option
 @click.option("--identity", help="Only a machine identity: its name, such as backend-production.")
 @click.option("--person", help="Only a person: the e-mail address.")

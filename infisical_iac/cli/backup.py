@@ -7,8 +7,11 @@ from infisical_iac.cli.lazily import LazyGroup
 
 @click.group(
     cls=LazyGroup,
-    modules={name: f"backup_{name}" for name in ("now", "list")},
-    short_help="Back up at once, and list what there is.",
+    summaries={
+        "now": "Make a backup at once.",
+        "list": "List the snapshots in every target.",
+    },
+    prefix="backup_",
 )
 def backup() -> None:
     """Back the database up at once, beside the host's own timer, and list what there is."""

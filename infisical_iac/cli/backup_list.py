@@ -19,7 +19,7 @@ class ListError(UserError):
     """Backups are not set up, or a target can't be read."""
 
 
-@click.command("list", short_help="List the snapshots in every target.")
+@click.command("list")
 @inventory_option
 @json_option
 def list(inventory: str, as_json: bool) -> None:

@@ -18,7 +18,7 @@ class BackupError(UserError):
     """The backup was not made, or not in every target."""
 
 
-@click.command(short_help="Make a backup at once.")
+@click.command()
 @inventory_option
 @lock_options
 @click.option(

@@ -30,7 +30,7 @@ class _Inside:
     names: Names
 
 
-@click.command(short_help="Check a repository of services: no secret in it, no key missing.")
+@click.command()
 @click.argument(
     "repository",
     metavar="[REPO]",

@@ -7,7 +7,7 @@ from infisical_iac.cli.credentials_rotate import revoke, rotate
 from infisical_iac.cli.credentials_show import list_command, show
 
 
-@click.group(short_help="Look at, hand out, replace and deliver what services log in with.")
+@click.group()
 def credentials() -> None:
     """Look at, hand out, replace and deliver what services log in with.
 

@@ -26,7 +26,7 @@ class DestroyError(UserError):
     """The name was not typed, or no backup could be taken."""
 
 
-@click.command(short_help="Take Infisical away, after a backup.")
+@click.command()
 @inventory_option
 @lock_options
 @click.option("--volumes", is_flag=True, help="Delete data, keys, credentials and firewall too.")

@@ -26,7 +26,7 @@ class DriftError(UserError):
     """The host could not be checked, or the answer could not be delivered."""
 
 
-@click.command(short_help="Tell a webhook and Prometheus whether anything has drifted.")
+@click.command()
 @inventory_option
 @json_option
 @click.option(

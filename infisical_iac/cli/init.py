@@ -17,7 +17,7 @@ from infisical_iac.starting import Answers, StartError
 from infisical_iac.starting_services import Found, Service, look, name_services
 
 
-@click.command(short_help="Write the settings of a first deploy.")
+@click.command()
 @click.option("--host", help=f"Its name or address; {starting.NEW}: one made at Hetzner Cloud.")
 @click.option("--ssh-key", metavar="FILE", help="Your public key, for a new server.")
 @click.option("--ssh-user", help="The user to log in as: root, or one with sudo. [default: root]")

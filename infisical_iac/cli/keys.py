@@ -7,8 +7,11 @@ from infisical_iac.cli.lazily import LazyGroup
 
 @click.group(
     cls=LazyGroup,
-    modules={name: f"keys_{name}" for name in ("list", "rotate")},
-    short_help="List the host's keys, and replace one.",
+    summaries={
+        "list": "List the keys, their age and purpose.",
+        "rotate": "Replace a key by a new one.",
+    },
+    prefix="keys_",
 )
 def keys() -> None:
     """List the keys that were made on the host, and replace one of them by a new one."""

@@ -11,7 +11,7 @@ from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.rotation.known import KEYS, Key
 
 
-@click.command("list", short_help="List the keys, their age and purpose.")
+@click.command("list")
 @inventory_option
 @json_option
 def list(inventory: str, as_json: bool) -> None:

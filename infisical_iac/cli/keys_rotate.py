@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from infisical_iac.settings import Settings
 
 
-@click.command(short_help="Replace a key by a new one.")
+@click.command()
 @click.argument("key", type=click.Choice([each.name for each in KEYS]))
 @inventory_option
 @lock_options

@@ -1,5 +1,6 @@
-"""Groups of commands that are imported when they are asked for."""
+"""Groups of commands that are imported when they are run."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -9,23 +10,35 @@ import click
 class LazyGroup(click.Group):
     """A group whose commands are functions, each in a module of this package.
 
+    The list of commands is printed without any of them, since loading them all takes longer than
+    most commands do.
+
     Args:
-        modules: by the command's name, the module; the function has the command's name, with
-            underscores.
+        summaries: by the command's name, its line in the list.
+        prefix: what the names of the modules begin with; the rest is the command's name, with
+            underscores, which is the function's too.
     """
 
-    def __init__(self, *args: Any, modules: dict[str, str], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, summaries: Mapping[str, str], prefix: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._modules = modules
+        self._summaries, self._prefix = summaries, prefix
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order in which one comes to need them."""
-        return list(self._modules)
+        """Return the names, in the order in which one comes to need them."""
+        return list(self._summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name, None if there is none."""
-        if cmd_name not in self._modules:
+        """Return the command of a name, None if there is none."""
+        if cmd_name not in self._summaries:
             return None
-        module = import_module(f"{__package__}.{self._modules[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        module = import_module(f"{__package__}.{self._prefix}{name}")
+        command: click.Command = getattr(module, name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._summaries.items()))

@@ -4,19 +4,34 @@ from typing import Any
 
 import click
 
-from infisical_iac.cli.items import LAYOUT, printable
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.errors import UserError
 
 # What click gives wrong options is what a plan gives for changes.
 click.UsageError.exit_code = 1
 
-_COMMANDS = (
-    *("init", "server", "plan", "apply", "verify", "status", "drift", "audit"),
-    *("workspace", "credentials", "keys", "migrate", "check"),
-    *("backup", "recovery-kit", "restore", "rollback", "destroy"),
-    *("scale-out", "scale-in"),
-)
+_COMMANDS = {
+    "init": "Write the settings of a first deploy.",
+    "server": "Make, replace and destroy the server at Hetzner Cloud.",
+    "plan": "Show what a run would change.",
+    "apply": "Make host and Infisical as declared.",
+    "verify": "Check the host from end to end, read-only.",
+    "status": "Show how the host is, on one screen.",
+    "drift": "Tell a webhook and Prometheus whether anything has drifted.",
+    "audit": "Show who has changed the host, or read a secret, when.",
+    "workspace": "Compare and set right what is inside Infisical.",
+    "credentials": "Look at, hand out, replace and deliver what services log in with.",
+    "keys": "List the host's keys, and replace one.",
+    "migrate": "Move .env files into Infisical, and prove it.",
+    "check": "Check a repository of services: no secret in it, no key missing.",
+    "backup": "Back up at once, and list what there is.",
+    "recovery-kit": "Write all keys into one encrypted file.",
+    "restore": "Restore a snapshot, onto this host or a bare one.",
+    "rollback": "Go back to a release that an upgrade kept.",
+    "destroy": "Take Infisical away, after a backup.",
+    "scale-out": "Move from a single host into a cluster.",
+    "scale-in": "Move from a cluster to one of its hosts.",
+}
 
 
 class _Telling(LazyGroup):
@@ -26,12 +41,15 @@ class _Telling(LazyGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
+            # It comes with rich, which takes longer to load than the rest of a list of commands.
+            from infisical_iac.cli.items import LAYOUT, printable
+
             raise click.ClickException(printable(str(error), keep=LAYOUT)) from None
 
 
 @click.group(
     cls=_Telling,
-    modules={name: name.replace("-", "_") for name in _COMMANDS},
+    summaries=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="infisical-iac")

@@ -4,13 +4,20 @@ import click
 
 from infisical_iac.cli.lazily import LazyGroup
 
-_COMMANDS = ("scan", "plan", "apply", "verify", "clean", "history")
+_COMMANDS = {
+    "scan": "Find .env files: where they belong, and what is in them.",
+    "plan": "Write down what would go where, to be reviewed.",
+    "apply": "Write the plan into Infisical, and read it back.",
+    "verify": "Verify that every key of the plan is there, unchanged.",
+    "clean": "Delete the .env files that were verified.",
+    "history": "Search git's objects for the values.",
+}
 
 
 @click.group(
     cls=LazyGroup,
-    modules={name: f"migrate_{name}" for name in _COMMANDS},
-    short_help="Move .env files into Infisical, and prove it.",
+    summaries=_COMMANDS,
+    prefix="migrate_",
 )
 def migrate() -> None:
     """Move the .env files of a repository into Infisical, byte for byte, and prove it.

@@ -10,7 +10,7 @@ from infisical_iac.cli.showing import print_notes
 from infisical_iac.item import Item
 
 
-@click.command(short_help="Show what a run would change.")
+@click.command()
 @inventory_option
 @json_option
 @click.pass_context

@@ -34,7 +34,7 @@ class _Wanted:
     force: bool
 
 
-@click.command("recovery-kit", short_help="Write all keys into one encrypted file.")
+@click.command("recovery-kit")
 @inventory_option
 @lock_options
 @json_option

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _UNDO = "`infisical-iac restore --undo` brings the old data back"
 
 
-@click.command(short_help="Restore a snapshot, onto this host or a bare one.")
+@click.command()
 @click.option(
     "-i",
     "--inventory",

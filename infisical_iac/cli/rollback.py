@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from infisical_iac.upgrade.release import Release, Unfinished
 
 
-@click.command(short_help="Go back to a release that an upgrade kept.")
+@click.command()
 @click.argument("release", required=False)
 @inventory_option
 @json_option

@@ -8,7 +8,7 @@ from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, lock_options, yes_option
 
 
-@click.command(short_help="Move from a cluster to one of its hosts.")
+@click.command()
 @inventory_option
 @yes_option
 @lock_options

@@ -7,7 +7,7 @@ import click
 from infisical_iac.cli.options import inventory_option, lock_options, yes_option
 
 
-@click.command(short_help="Move from a single host into a cluster.")
+@click.command()
 @inventory_option
 @yes_option
 @lock_options

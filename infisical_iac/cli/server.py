@@ -7,10 +7,15 @@ from infisical_iac.cli.lazily import LazyGroup
 
 @click.group(
     cls=LazyGroup,
-    modules={
-        name: f"server_{name}" for name in ("plan", "create", "list", "adopt", "replace", "destroy")
+    summaries={
+        "plan": "Show what would be made, and what it costs.",
+        "create": "Make the server and all that belongs to it.",
+        "list": "List what there is at Hetzner Cloud.",
+        "adopt": "Take over what an earlier version made.",
+        "replace": "Move to a new server: volume, addresses and all.",
+        "destroy": "Delete the server; the volume stays.",
     },
-    short_help="Make, replace and destroy the server at Hetzner Cloud.",
+    prefix="server_",
 )
 def server() -> None:
     """Make the server at Hetzner Cloud with all that belongs to it, replace it, destroy it.

@@ -6,7 +6,7 @@ from infisical_iac.cli.items import console, count, echo, show
 from infisical_iac.cli.options import yes_option
 
 
-@click.command(short_help="Take over what an earlier version made.")
+@click.command()
 @yes_option
 def adopt(yes: bool) -> None:
     """Label what an earlier version of this project made at Hetzner Cloud as this deployment's.

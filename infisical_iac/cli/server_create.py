@@ -7,7 +7,7 @@ from infisical_iac.cli.options import yes_option
 from infisical_iac.cli.server_showing import make_all, show_plan, timeout_option
 
 
-@click.command(short_help="Make the server and all that belongs to it.")
+@click.command()
 @timeout_option
 @yes_option
 def create(timeout: int, yes: bool) -> None:

@@ -12,7 +12,7 @@ class DestroyError(UserError):
     """The server's name was not typed."""
 
 
-@click.command(short_help="Delete the server; the volume stays.")
+@click.command()
 @click.option("--with-data", is_flag=True, help="Delete the volume with all data too.")
 @click.option("--confirm", metavar="NAME", help="The server's name, so that it isn't asked for.")
 def destroy(with_data: bool, confirm: str | None) -> None:

@@ -7,7 +7,7 @@ from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.cli.options import json_option
 
 
-@click.command(short_help="List what there is at Hetzner Cloud.")
+@click.command()
 @json_option
 def list(as_json: bool) -> None:
     """List the servers, volumes and Load Balancers that were made here, also volumes of no server.

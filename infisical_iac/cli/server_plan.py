@@ -6,7 +6,7 @@ from infisical_iac.cli.items import as_data, count, echo, print_data
 from infisical_iac.cli.options import FOUND, json_option
 
 
-@click.command(short_help="Show what would be made, and what it costs.")
+@click.command()
 @json_option
 @click.pass_context
 def plan(ctx: click.Context, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from infisical_iac.cli.server_showing import make_all, timeout_option
 from infisical_iac.hetzner.session import Everything
 
 
-@click.command(short_help="Move to a new server: volume, addresses and all.")
+@click.command()
 @click.argument("node", required=False)
 @click.option("--undo", is_flag=True, help="Go back to the old server, while it has its address.")
 @click.option("--fresh", is_flag=True, help="Also where the new server would be as the old one is.")

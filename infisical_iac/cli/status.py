@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from infisical_iac.settings import Settings
 
 
-@click.command(short_help="Show how the host is, on one screen.")
+@click.command()
 @inventory_option
 @json_option
 @click.pass_context

@@ -60,7 +60,7 @@ def _reason(report: pytest.TestReport) -> str:
     return report.longreprtext.strip().splitlines()[-1]
 
 
-@click.command(short_help="Check the host from end to end, read-only.")
+@click.command()
 @inventory_option
 @json_option
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file too.")

@@ -42,7 +42,7 @@ _NO_ADMIN = (
 )
 
 
-@click.group(short_help="Compare and set right what is inside Infisical.")
+@click.group()
 def workspace() -> None:
     """Compare and set right what is inside Infisical: project, environments, identities.
 

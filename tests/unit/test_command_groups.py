@@ -1,0 +1,39 @@
+"""Groups of commands: complete, and printed without their commands being loaded."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from infisical_iac.cli.audit import audit
+from infisical_iac.cli.backup import backup
+from infisical_iac.cli.keys import keys
+from infisical_iac.cli.main import main
+from infisical_iac.cli.migrate import migrate
+from infisical_iac.cli.server import server
+
+_LOADED = """
+import sys
+from infisical_iac.cli.main import main
+main(["--help"], standalone_mode=False)
+print([name for name in ("httpx", "pydantic", "pyinfra", "rich", "jinja2") if name in sys.modules])
+"""
+
+
+# None of these imports what gives the process to gevent.
+@pytest.mark.parametrize("group", [audit, backup, keys, main, migrate, server])
+def test_every_command_of_a_list_exists(group: click.Group) -> None:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert isinstance(command, click.Command)
+        assert command.name == name
+        assert command.help
+
+
+def test_list_of_commands_loads_none_of_them() -> None:
+    done = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "  scale-in " in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
