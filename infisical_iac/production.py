@@ -100,6 +100,7 @@ def _named(settings: Mapping[str, Any], file: Path) -> list[tuple[str, dict[str,
     from pydantic import ValidationError
 
     from infisical_iac.hetzner.settings import NamedHost
+    from infisical_iac.validation import explain
 
     found = []
     for each in settings.get("hosts", ()):
@@ -108,7 +109,7 @@ def _named(settings: Mapping[str, Any], file: Path) -> list[tuple[str, dict[str,
         except ValidationError as error:
             what = error.errors()[0]
             name = ".".join(map(str, what["loc"]))
-            sys.exit(f"hosts in {file.name}: {name}: {what['msg'].removeprefix('Value error, ')}")
+            sys.exit(f"hosts in {file.name}: {name}: {explain(what)}")
         own = host.model_dump(exclude={"name", "address"}, exclude_defaults=True)
         found.append((host.name or host.address, {"ssh_hostname": host.address, **own}))
     return found

@@ -23,6 +23,7 @@ from infisical_iac.hardening.settings import HardeningSettings
 from infisical_iac.hetzner.settings import EdgeSettings, ServerSettings
 from infisical_iac.images import ImageSettings
 from infisical_iac.recovery.settings import RecoverySettings
+from infisical_iac.validation import explain
 from infisical_iac.volume.settings import VolumeSettings
 
 # What pyinfra and its connectors read from the same data: not ours to check.
@@ -115,11 +116,13 @@ class Settings(
             raise ValueError(f"{value:g} must be a number above 0")
         return value
 
-    @field_validator("infisical_memory", "postgres_memory", "redis_memory")
+    @field_validator("infisical_memory", "postgres_memory", "redis_memory", mode="before")
     @classmethod
-    def _memory_has_a_unit(cls, value: str) -> str:
-        if not re.fullmatch(r"[1-9]\d*[mg]", value):
-            raise ValueError(f"{value!r} is no size; write megabytes or gigabytes such as 1536m")
+    def _memory_has_a_unit(cls, value: object) -> object:
+        if re.fullmatch(r"[1-9]\d*", str(value)):
+            raise ValueError(f"{value!r} has no unit; write '{value}m' for megabytes")
+        if not re.fullmatch(r"[1-9]\d*[mg]", str(value)):
+            raise ValueError(f"{value!r} is no size; write megabytes or gigabytes such as '1536m'")
         return value
 
     @field_validator("http_port")
@@ -171,7 +174,7 @@ def _unknown(key: str) -> str:
 def _sentences(error: ValidationError) -> Iterable[str]:
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
+        message = explain(problem)
         if problem["type"] == "missing":
             message = "is not set; group_data/all.py has its default"
         yield f"setting {name!r}: {message}" if name else f"setting {message}"

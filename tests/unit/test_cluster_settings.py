@@ -44,7 +44,10 @@ def test_an_address_is_taken_in_its_shortest_form() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"topology": "kubernetes"}, "setting 'topology': Input should be 'single' or 'swarm'"),
+        (
+            {"topology": "kubernetes"},
+            "'kubernetes' is none of them; write 'single' or 'swarm'",
+        ),
         ({"cluster_address": "node-1"}, "'node-1' is no address; write where the other hosts"),
         ({"cluster_address": "10.0.0.0/24"}, "'10.0.0.0/24' is no address"),
         ({"infisical_replicas": 1}, "1 is out of range; choose 2 to 20"),

@@ -82,7 +82,7 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"infisical_cpus": -1}, "'infisical_cpus': -1 must be a number above 0"),
         ({"minimum_free_disk_gb": float("nan")}, "must be a number above 0"),
         ({"redis_memory": "0m"}, "'redis_memory': '0m' is no size"),
-        ({"infisical_memory": "2"}, "'infisical_memory': '2' is no size"),
+        ({"infisical_memory": "2"}, "'infisical_memory': '2' has no unit"),
         ({"http_port": 80}, "'http_port': 80 is out of range"),
         ({"docker_source": "snap"}, "'docker_source'"),
         ({"organization": 'a"b'}, "'organization'"),
@@ -151,3 +151,57 @@ def test_no_check_of_one_topic_takes_the_place_of_another_topics() -> None:
     ]
     assert len(checks) >= 30
     assert sorted(checks) == sorted(set(checks))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"server_ssh_keys": "ada"},
+            "'server_ssh_keys': 'ada' is no tuple; write ('ada',), with the comma",
+        ),
+        (
+            {"backup_targets": {"name": "local"}},
+            "'backup_targets': {'name': 'local'} is no tuple; write ({'name': 'local'},), "
+            "with the comma",
+        ),
+        (
+            {"backup_targets": ("/var/backups",)},
+            "'backup_targets.0': '/var/backups' is no dictionary; group_data/all.py shows one",
+        ),
+        ({"infisical_memory": 1536}, "'infisical_memory': 1536 has no unit; write '1536m' for"),
+        ({"infisical_memory": "512"}, "'infisical_memory': '512' has no unit; write '512m' for"),
+        ({"http_port": "abc"}, "'http_port': 'abc' is no whole number; write one such as 10"),
+        ({"infisical_cpus": "abc"}, "'infisical_cpus': 'abc' is no number; write one such as 0.5"),
+        ({"acme_email": 5}, "'acme_email': 5 is no text; write it in quotes: '5'"),
+        ({"server_ipv4": "maybe"}, "'server_ipv4': 'maybe' is neither; write True or False"),
+        ({"swap": "on"}, "'swap': 'on' is none of them; write 'off' or 'keep'"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(
+    values: dict[str, Any], given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(values | given)
+    assert f"setting {sentence}" in str(refused.value)
+
+
+_ODD = (None, True, 3, 1.5, "odd", b"odd", (), ("odd",), (3,), ({"odd": 1},), {}, {"odd": 1}, {3})
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_no_value_of_a_setting_is_refused_in_the_words_of_a_library(
+    values: dict[str, Any], name: str
+) -> None:
+    refusals = [_refusal(values | {name: odd}) for odd in _ODD]
+    assert any(refusals)
+    for word in ("Input should", "valid ", "Extra inputs", "instance of"):
+        assert [each for each in refusals if word in each] == []
+
+
+def _refusal(values: dict[str, Any]) -> str:
+    try:
+        load(values)
+    except SettingsError as error:
+        return str(error)
+    return ""

@@ -11,7 +11,10 @@ from tests.unit.settings_of import settings_of
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"ingress": "nginx"}, "'ingress': Input should be 'caddy', 'traefik' or 'none'"),
+        (
+            {"ingress": "nginx"},
+            "'ingress': 'nginx' is none of them; write 'caddy', 'traefik'",
+        ),
         ({"caddy_image": "caddy"}, "'caddy_image': 'caddy' names no version; write one such as"),
         ({"caddy_image": "caddy:latest"}, "'caddy:latest' names no version"),
         ({"caddy_image": "caddy:2; x"}, "names no version"),
