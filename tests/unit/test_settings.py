@@ -186,7 +186,21 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(
     assert f"setting {sentence}" in str(refused.value)
 
 
-_ODD = (None, True, 3, 1.5, "odd", b"odd", (), ("odd",), (3,), ({"odd": 1},), {}, {"odd": 1}, {3})
+_ODD: tuple[Any, ...] = (
+    None,
+    True,
+    3,
+    1.5,
+    "odd",
+    b"odd",
+    (),
+    ("odd",),
+    (3,),
+    ({"odd": 1},),
+    {},
+    {"odd": 1},
+    {3},
+)
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
