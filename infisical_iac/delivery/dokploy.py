@@ -30,7 +30,11 @@ class Dokploy:
             raise DeliveryError(f"{KEY} is not set: make a key in Dokploy's settings, and set it")
         self._target = target
         self._http = httpx.Client(
-            base_url=f"{target.url}/api", headers={"x-api-key": key}, timeout=_TIMEOUT
+            base_url=f"{target.url}/api",
+            headers={"x-api-key": key},
+            timeout=_TIMEOUT,
+            # Plain http is for this machine alone: a proxy would read the key.
+            trust_env=target.url.startswith("https://"),
         )
 
     def check(self) -> None:

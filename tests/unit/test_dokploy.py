@@ -47,6 +47,16 @@ def test_the_variables_are_set_and_the_others_stay_byte_for_byte(dokploy: Dokplo
     assert dokploy.changes == ["saveEnvironment", "deploy"]
 
 
+def test_the_key_of_a_dokploy_on_this_machine_passes_no_proxy(
+    dokploy: Dokploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy would be told the key and the credentials in clear."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert _courier(dokploy).differs(HELD)
+
+
 def test_a_service_without_variables_gets_them(dokploy: Dokploy) -> None:
     dokploy.service["env"] = None
     _courier(dokploy).deliver(HELD)
