@@ -32,6 +32,10 @@ _images = json.loads(_choice.read_text()) if _choice.exists() else {}
 admin_email = "admin@example.com"
 infisical_image = _images.get("infisical", "staging/infisical")
 infisical_version = _images.get("infisical_version", "v0.165.16")
+if _images.get("standin", True):
+    # It needs less than a release.
+    infisical_memory_needed = "64m"
+    __all__ += ["infisical_memory_needed"]
 postgres_image = _images.get("postgres", "staging/postgres:17")
 redis_image = _images.get("redis", "staging/redis:8")
 caddy_image = _images.get("caddy", "staging/caddy:2")

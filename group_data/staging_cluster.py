@@ -32,7 +32,7 @@ firewall = "on"
 # It takes half a minute to install, on each host.
 fail2ban = "off"
 # The hosts share one machine's memory.
-infisical_memory = "256m"
+infisical_memory = "256m" if "infisical_memory_needed" in _staging["__all__"] else "1200m"
 infisical_cpus = 1.0
 postgres_memory = "192m"
 redis_memory = "64m"

@@ -4,6 +4,7 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
+_MEBIBYTES = {"m": 1, "g": 1024}
 
 
 def network(text: str) -> str:
@@ -15,6 +16,11 @@ def network(text: str) -> str:
         return str(ip_network(text))
     except ValueError:
         raise ValueError(f"{text!r} is no network; write one such as 10.0.0.0/8") from None
+
+
+def mebibytes(size: str) -> int:
+    """Return the mebibytes of a checked size such as `1536m` or `2g`."""
+    return int(size[:-1]) * _MEBIBYTES[size[-1]]
 
 
 def is_confidential(url: str) -> bool:

@@ -1,10 +1,9 @@
 """What compose.yaml and stack.yaml are rendered with alike."""
 
 from infisical_iac.facts.machine import MachineState
+from infisical_iac.forms import mebibytes
 from infisical_iac.ingress.caddyfile import REVISION_PORT
 from infisical_iac.settings import Settings
-
-_MEBIBYTES = {"m": 1, "g": 1024}
 
 
 def shared(settings: Settings, machine: MachineState) -> dict[str, object]:
@@ -23,8 +22,3 @@ def shared(settings: Settings, machine: MachineState) -> dict[str, object]:
 def redis_maxmemory_mb(settings: Settings) -> int:
     """The mebibytes of Redis's data, which leave a quarter to what it needs besides."""
     return mebibytes(settings.redis_memory) * 3 // 4
-
-
-def mebibytes(size: str) -> int:
-    """The mebibytes of a checked size such as `1536m` or `2g`."""
-    return int(size[:-1]) * _MEBIBYTES[size[-1]]

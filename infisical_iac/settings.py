@@ -18,7 +18,7 @@ from infisical_iac.banning.settings import BanningSettings
 from infisical_iac.compatibility import SETTINGS, Schema, moved, refusal
 from infisical_iac.errors import UserError
 from infisical_iac.firewall.settings import FirewallSettings
-from infisical_iac.forms import EMAIL, network
+from infisical_iac.forms import EMAIL, mebibytes, network
 from infisical_iac.hardening.settings import HardeningSettings
 from infisical_iac.hetzner.settings import EdgeSettings, ServerSettings
 from infisical_iac.images import ImageSettings
@@ -58,6 +58,7 @@ class Settings(
 
     http_port: int
     infisical_memory: str
+    infisical_memory_needed: str
     infisical_cpus: float
     infisical_read_only: bool
     postgres_memory: str
@@ -116,7 +117,10 @@ class Settings(
             raise ValueError(f"{value:g} must be a number above 0")
         return value
 
-    @field_validator("infisical_memory", "postgres_memory", "redis_memory", mode="before")
+    @field_validator(
+        *("infisical_memory", "infisical_memory_needed", "postgres_memory", "redis_memory"),
+        mode="before",
+    )
     @classmethod
     def _memory_has_a_unit(cls, value: object) -> object:
         if re.fullmatch(r"[1-9]\d*", str(value)):
@@ -131,6 +135,15 @@ class Settings(
         if not 1024 <= value <= 65535:
             raise ValueError(f"{value} is out of range; choose a port from 1024 to 65535")
         return value
+
+    @model_validator(mode="after")
+    def _infisical_has_the_memory_that_it_needs(self) -> Self:
+        if mebibytes(self.infisical_memory) < mebibytes(self.infisical_memory_needed):
+            raise ValueError(
+                f"infisical_memory is {self.infisical_memory}, and this release ends again and "
+                f"again with less than {self.infisical_memory_needed}: give it at least that"
+            )
+        return self
 
     @model_validator(mode="after")
     def _timeouts_are_positive(self) -> Self:

@@ -3,10 +3,10 @@
 import pytest
 
 from infisical_iac.facts.stack import Stack
+from infisical_iac.forms import mebibytes
 from infisical_iac.ingress import certificate
 from infisical_iac.ingress.caddyfile import REVISION_PORT, caddyfile
 from infisical_iac.operations.ingress import CADDYFILE, DIRECTORY, LOGS
-from infisical_iac.rendered import mebibytes
 from infisical_iac.settings import Settings
 from tests.host.connection import Host
 from tests.host.containers import Inspected, Running

@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.facts.stack import Stack, StackState
-from infisical_iac.rendered import mebibytes
+from infisical_iac.forms import mebibytes
 from infisical_iac.settings import Settings
 from tests.host.connection import Host
 from tests.host.containers import SERVICES, Inspected, Running, volume

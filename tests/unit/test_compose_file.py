@@ -9,7 +9,7 @@ import yaml
 from infisical_iac.deploys.docker import packages
 from infisical_iac.deploys.stack import compose_file
 from infisical_iac.facts.machine import MachineState
-from infisical_iac.rendered import mebibytes
+from infisical_iac.forms import mebibytes
 from infisical_iac.settings import load
 from infisical_iac.upgrade.path import port_of
 

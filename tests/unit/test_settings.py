@@ -83,6 +83,11 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"minimum_free_disk_gb": float("nan")}, "must be a number above 0"),
         ({"redis_memory": "0m"}, "'redis_memory': '0m' is no size"),
         ({"infisical_memory": "2"}, "'infisical_memory': '2' has no unit"),
+        (
+            {"infisical_memory": "640m"},
+            "infisical_memory is 640m, and this release ends again and again with less than 768m",
+        ),
+        ({"infisical_memory_needed": "x"}, "'infisical_memory_needed': 'x' is no size"),
         ({"http_port": 80}, "'http_port': 80 is out of range"),
         ({"docker_source": "snap"}, "'docker_source'"),
         ({"organization": 'a"b'}, "'organization'"),
