@@ -11,7 +11,8 @@
 #                                     same
 #   cluster-stack.sh wait <seconds> [<service>…]   returns once all of them run, or the named;
 #                                     else prints what does not, with the reason and the last log
-#                                     lines without any secret
+#                                     lines without any secret; at once where a task ends again and
+#                                     again
 #   cluster-stack.sh data             "<members of etcd> <PostgreSQLs>" that are well, as they say
 #   cluster-stack.sh again <seconds> <members> <PostgreSQLs>   waits for as many; fails, and prints
 #                                     how many there are, if it takes longer
@@ -135,12 +136,17 @@ up() {
 wait() {
     limit=$(($(date +%s) + $1))
     shift
+    known=" $(ended "$@" | cut -d ' ' -f 1 | tr '\n' ' ')" ended='' looping=''
     while :; do
         if found=$(unwell "$@"); then
             test -n "$found" || exit 0
         fi
         # An update that Swarm has given up does not go on by waiting.
         echo "$found" | grep -qE ' (rollback_)?paused ' && break
+        # Nor does what stops again and again get well, as on a single host.
+        count_ended "$@"
+        looping=$(echo "$ended" | sort | uniq -c | awk '$1 >= 5 && NF == 2 { print $2 }')
+        test -z "$looping" || break
         test "$(date +%s)" -lt "$limit" || break
         sleep 1
     done
@@ -149,9 +155,35 @@ wait() {
         exit 0
     }
     echo "$found" | while read -r _ name running desired update _; do
-        echo "$name: $running of $desired run, update: $update"
+        echo "$name: $running of $desired run, update: $update$(
+            test -z "$(echo "$looping" | grep "^$name\.")" || echo "; it stops again and again")"
         why "$name"
     done
+}
+
+# "<task> <service>.<slot>" of each task that has ended by itself, of the named services or of all.
+ended() {
+    docker stack ps "$stack" --no-trunc --filter desired-state=shutdown \
+        --format '{{ .ID }} {{ .Name }} {{ .CurrentState }}' 2>/dev/null |
+        awk -v only=" $* " '$3 != "Failed" && $3 != "Rejected" { next } {
+            name = $2
+            sub(/[.][^.]*$/, "", name)
+            if (only ~ /^ *$/ || index(only, " " name " ")) print $1, $2 }'
+}
+
+# Adds the slots of those that are not $known yet to $ended. Infisical ends where it starts without
+# a database, for which it can do nothing.
+count_ended() {
+    new=$(ended "$@" | while read -r task slot; do
+        case $known in *" $task "*) ;; *) echo "$task $slot" ;; esac
+    done)
+    test -n "$new" || return 0
+    known="$known$(echo "$new" | cut -d ' ' -f 1 | tr '\n' ' ')"
+    case $new in
+    *" infisical_infisical."*) as_many 2 2 2>/dev/null || new=$(echo "$new" | grep -v ' infisical_infisical\.' || true) ;;
+    esac
+    ended="$ended
+$(echo "$new" | cut -d ' ' -f 2)"
 }
 
 again() {

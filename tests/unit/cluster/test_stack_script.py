@@ -132,3 +132,57 @@ def test_only_secrets_and_configs_with_a_hash_in_their_name_go(lead: Lead) -> No
         "secret rm redis_env_ffffffffffff",
         "config rm haproxy_cfg_eeeeeeeeeeee",
     ]
+
+
+_LOOP = "infisical_infisical.2 Failed\n"
+
+
+@pytest.mark.parametrize(
+    ("service", "update"), [("infisical_infisical", "completed"), ("infisical_caddy", "none")]
+)
+def test_a_task_that_ends_again_and_again_is_not_waited_for(
+    lead: Lead, service: str, update: str
+) -> None:
+    """As on a single host, what ended five times is told with its last lines, and that is all."""
+    lead.run_tasks("", **{"infisical": 2, "caddy": 2, service.removeprefix("infisical_"): 1})
+    lead.write("loops", f"{service}.2 Failed\n" * 3)
+    lead.write("log", "JavaScript heap out of memory\n")
+    _data(lead, members=3, copies=3)
+    done = lead.run("wait", "50")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = done.stdout.splitlines()
+    assert told[0] == f"{service}: 1 of 2 run, update: {update}; it stops again and again"
+    assert told[4] == "  JavaScript heap out of memory"
+
+
+def test_what_ended_before_the_wait_began_does_not_count(lead: Lead) -> None:
+    lead.run_tasks(infisical=1, caddy=2)
+    lead.write("deaths", "".join(f"t{number} {_LOOP}" for number in range(9)))
+    lead.write("log", "")
+    assert "again and again" not in lead.run("wait", "2").stdout
+
+
+@pytest.mark.parametrize(("members", "copies"), [(1, 3), (3, 0)])
+def test_infisical_may_end_while_its_database_is_not_there(
+    lead: Lead, members: int, copies: int
+) -> None:
+    lead.run_tasks(infisical=1, caddy=2)
+    lead.write("loops", _LOOP * 5)
+    lead.write("log", "")
+    _data(lead, members, copies)
+    assert "again and again" not in lead.run("wait", "2").stdout
+
+
+def test_another_service_is_not_told_for_a_task_that_nobody_waits_for(lead: Lead) -> None:
+    lead.run_tasks(infisical=1, caddy=1)
+    lead.write("loops", _LOOP * 5)
+    lead.write("log", "")
+    _data(lead, members=3, copies=3)
+    assert "again and again" not in lead.run("wait", "2", "infisical_caddy").stdout
+
+
+def _data(lead: Lead, members: int, copies: int) -> None:
+    """Have so many members of etcd and so many PostgreSQLs be well."""
+    lead.write("health", "".join(f"http://etcd-{n}:2379 is healthy\n" for n in range(members)))
+    streaming = ', {"name": "postgres", "state": "streaming"}' * copies
+    lead.write("patroni", f'{{"members": [{{}}{streaming}]}}')
