@@ -29,7 +29,7 @@ def users(text: str, names: frozenset[str]) -> frozenset[str]:
 
 
 def stuck(tasks: Iterable[Task], text: str) -> dict[Task, str]:
-    """Return the tasks of a node that don't run in their networks, each with the reason.
+    """Return the tasks of a node that have to be let go on or made anew, each with the reason.
 
     Args:
         text: of stack.yaml; what is of a service that it does not name is left to the roll-out.
@@ -43,6 +43,8 @@ def _reason(task: Task, whole: dict[str, Any]) -> str:
         return ""
     if task.status in ("paused", "dead", "removing"):
         return f"is {task.status}"
+    if task.status == "unready":
+        return "reaches PostgreSQL or Redis no more, which another one reaches"
     missing = [
         key
         for key in service["networks"]

@@ -11,8 +11,9 @@ from hashlib import sha256
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.transport import Level
 from infisical_iac.facts.machine import MachineState
+from infisical_iac.forms import mebibytes
 from infisical_iac.ingress import paths
-from infisical_iac.rendered import mebibytes, redis_maxmemory_mb, shared
+from infisical_iac.rendered import redis_maxmemory_mb, shared
 from infisical_iac.rendering import template
 from infisical_iac.settings import Settings
 
@@ -82,9 +83,7 @@ def stack_file(settings: Settings, machine: MachineState, inputs: StackInputs) -
         # A new one has nowhere to stand beside the old ones where each node has its own.
         order="start-first" if settings.infisical_replicas < inputs.nodes else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
-        interval="15s" if start_interval else "5s",
-        # Two minutes: Swarm ends what isn't healthy, and a database may be away for a while.
-        retries=8 if start_interval else 24,
+        interval=15 if start_interval else 5,
         caddy=settings.ingress == "caddy",
         trusted=(*settings.trusted_proxy_cidrs, NETWORKS["edge"], *_balancer(settings)),
     )

@@ -24,8 +24,8 @@ from infisical_iac.rendering import script
 from infisical_iac.settings import Settings
 
 CONFIGS = "/etc/infisical/stack"
-# Seconds for which a container may be unhealthy, and what Swarm needs to act on it.
-_TOLERATED = 180
+# Seconds that twelve checks which are answered by nobody take, and Swarm to act on it.
+_TOLERATED = 360
 # Seconds for which a data node that was restarted may be away from the others.
 _AGAIN_SECONDS = "180"
 # Of three members of etcd and as many of PostgreSQL: without them nothing is decided or written.

@@ -34,9 +34,10 @@ def images_there(images: Sequence[str], archives: Sequence[str]) -> Commands:
 
 @telling_operation
 def tasks_free(site: Site) -> Commands:
-    """Have the tasks on this node run, each in its networks.
+    """Have the tasks on this node run, each in its networks, and Infisical with its databases.
 
-    Swarm tells neither of a container that somebody paused nor of one that was disconnected.
+    Swarm tells neither of a container that somebody paused nor of one that was disconnected, and
+    only whether Infisical answers.
     """
     text = wanted(site, ClusterStackState()).text
     tasks: tuple[Task, ...] = host.get_fact(NodeTasks)

@@ -1,18 +1,33 @@
 # The containers of the Swarm's tasks on this node, which no manager of the Swarm sees.
 #
 #   node-tasks.sh look   "task <service> <id> <status>" and "in <id> <network>" of each that should
-#                        run, or can't be taken away
+#                        run, or can't be taken away; a replica of Infisical is `unready` that has
+#                        lost its database or Redis, while another one has both
 #   node-tasks.sh free <id>…   lets those go on that are paused, and takes the others away, which
 #                        Swarm then makes anew
 set -u
+. ./readiness.sh
 
 look() {
     {
         docker ps --no-trunc --quiet --filter "$1"
         docker ps --all --no-trunc --quiet --filter "$1" --filter status=dead --filter status=removing
     } 2>/dev/null | sort -u | xargs --no-run-if-empty docker inspect --format '{{ $id := .Id }}task {{
-        index .Config.Labels "com.docker.swarm.service.name" }} {{ $id }} {{ .State.Status }}{{
-        range $name, $_ := .NetworkSettings.Networks }}{{ println }}in {{ $id }} {{ $name }}{{ end }}'
+        index .Config.Labels "com.docker.swarm.service.name" }} {{ $id }} {{ .State.Status }} {{
+        .State.Pid }}{{
+        range $name, $_ := .NetworkSettings.Networks }}{{ println }}in {{ $id }} {{ $name }}{{ end }}' |
+        while read -r what service id status pid; do
+            case $what:$service:$status in
+            task:infisical_infisical:running) ! lost "$id" "$pid" || status=unready ;;
+            esac
+            echo "$what $service $id $status" | sed 's/ *$//'
+        done
+}
+
+# Whether a restart may mend a replica: HAProxy finds one that has what this one has lost.
+lost() {
+    unready "$2" && timeout 20 docker exec "$1" curl --noproxy '*' --silent --fail --output /dev/null \
+        --max-time 10 http://haproxy:8080/api/status 2>/dev/null </dev/null
 }
 
 free() {

@@ -5,7 +5,8 @@
 #   member <name> <status> <availability> <manager> <number>   a node as a manager sees it, by the
 #                          inventory's name; the fourth word is leader, reachable, unreachable or -,
 #                          the last one is the number of its data, 0 for none
-#   task <service> <image> <status> <health>          a container that runs here
+#   task <service> <image> <status> <health>          a container that runs here; a replica of
+#                          Infisical is `unready` that answers and has lost its database or Redis
 #   postgres <primary|standby>                        what the database here is
 #   replica <name> <state> <sync> <bytes>             who copies from it, and how far behind
 #   given-up <database> <since> <writes> <images>     as databases.sh has it, by the primary alone
@@ -20,6 +21,7 @@
 . ./status.sh
 . ./containers.sh
 . ./nodes.sh
+. ./readiness.sh
 
 in_container() { # in_container <service> <command …>
     id=$(container "$1")
@@ -35,7 +37,14 @@ inspect_nodes 'member {{
 docker ps --quiet --filter label=com.docker.stack.namespace=infisical 2>/dev/null |
     xargs --no-run-if-empty docker inspect --format 'task {{
         index .Config.Labels "com.docker.swarm.service.name" }} {{ .Config.Image }} {{
-        .State.Status }} {{ if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }}'
+        .State.Status }} {{ if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }} {{
+        .State.Pid }}' |
+    while read -r what service image status health pid; do
+        case $service:$health in
+        infisical_infisical:healthy) ! unready "$pid" || health=unready ;;
+        esac
+        echo "$what $service $image $status $health"
+    done
 if [ -n "$(container postgres)" ]; then
     in_container postgres psql --username infisical --dbname postgres --no-align --tuples-only \
         --field-separator ' ' --command "

@@ -93,8 +93,11 @@ def documented() -> str:
     return found[1]
 
 
-def haproxy(home: Path, upstream_port: int) -> Proxy:
-    """HAProxy as a cluster has it, of which only the part for Infisical is at work."""
+def haproxy(home: Path, upstream_port: int, *, asking: bool = False) -> Proxy:
+    """HAProxy as a cluster has it, of which only the part for Infisical is at work.
+
+    `asking`: whether it asks what is behind it if that is ready, as it does in a cluster.
+    """
     program, port = _program("haproxy", "haproxy"), free_port()
     settings = swarm_settings()
     texts = configs(settings, stack_inputs(settings))
@@ -105,9 +108,8 @@ def haproxy(home: Path, upstream_port: int) -> Proxy:
         *text[text.index("listen infisical") :].replace(":8080\n", f":{port}\n", 1).splitlines(),
     ]
     config = home / "haproxy.cfg"
-    config.write_text(
-        re.sub(servers, f"server one 127.0.0.1:{upstream_port}", "\n".join(lines)) + "\n"
-    )
+    server = f"server one 127.0.0.1:{upstream_port}{' check' * asking}"
+    config.write_text(re.sub(servers, server, "\n".join(lines)) + "\n")
     process = subprocess.Popen([program, "-q", "-f", str(config)])
     wait_until(lambda: port_open(port), "HAProxy did not open its port")
     return Proxy(port, None, process)

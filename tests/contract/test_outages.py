@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import redis
 
+from tests.unit.rendered_stack import render
+
+from . import proxies
 from .postgres import LOCALE, Postgres
 from .services import RedisServer, wait_until
 from .world import World, ok
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import StartStandin
+    from .services import Standin
 
 
 def _can_read(world: World) -> bool:
@@ -110,3 +119,87 @@ def test_folders_need_the_collation_of_the_official_database_image(
     postgres.rename_collation(world.database, "elsewhere", LOCALE)
     assert answer.status_code == 500
     ok(world.deployer.get("/api/v2/folders", params=query))
+
+
+def test_status_fails_once_nobody_remembers_the_settings(
+    world: World, postgres: Postgres, redis_server: RedisServer
+) -> None:
+    client = world.standin.client()
+    postgres.stop()
+    try:
+        redis.Redis.from_url(redis_server.url_for(world.database)).delete("instance-settings")
+        answers = [client.get(path).status_code for path in ("/api/status", "/api/v1/admin/config")]
+    finally:
+        postgres.start()
+    assert answers == [500, 500]
+    wait_until(lambda: _can_read(world), "no recovery", world.standin.log, seconds=2)
+
+
+def test_a_replica_is_alive_while_it_answers_once_it_has_been_ready(
+    world: World, postgres: Postgres, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """A restart mends no database: for its absence, Swarm must end no replica."""
+    replica, fresh = (_Check(world.standin, tmp_path / name) for name in ("replica", "fresh"))
+    wait_until(replica.passes, "it is not ready", world.standin.log)
+    ready = replica.ready_at()
+    postgres.stop()
+    try:
+        assert (replica.passes(), fresh.passes()) == (True, False)
+    finally:
+        postgres.start()
+    wait_until(lambda: _can_read(world), "no recovery", world.standin.log, seconds=2)
+    redis_server.stop()
+    try:
+        assert (replica.passes(), fresh.passes()) == (True, False)
+    finally:
+        redis_server.start()
+    assert replica.ready_at() == ready
+    wait_until(fresh.passes, "it is not ready again", world.standin.log)
+    world.standin.process.send_signal(signal.SIGSTOP)
+    try:
+        assert not replica.passes()
+    finally:
+        world.standin.process.send_signal(signal.SIGCONT)
+
+
+def test_the_proxy_gives_no_request_to_a_replica_without_its_database(
+    world: World, postgres: Postgres, tmp_path: Path
+) -> None:
+    proxy = proxies.haproxy(tmp_path, world.standin.port, asking=True)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}", timeout=10)
+
+    def status() -> int:
+        return client.get("/runtime-ui-env.js").status_code
+
+    try:
+        wait_until(lambda: status() == 200, "the proxy holds it for not ready", world.standin.log)
+        postgres.stop()
+        try:
+            wait_until(lambda: status() == 503, "the proxy holds it for ready", world.standin.log)
+        finally:
+            postgres.start()
+        wait_until(lambda: status() == 200, "it is not ready again", world.standin.log)
+    finally:
+        proxy.stop()
+
+
+@dataclass(frozen=True)
+class _Check:
+    """The health check of a replica in a cluster, with a place of its own for what it remembers."""
+
+    standin: Standin
+    remembered: Path
+
+    def passes(self) -> bool:
+        _, command = render()["services"]["infisical"]["healthcheck"]["test"]
+        own = (
+            command.replace("$$", "$")
+            .replace("127.0.0.1:8080", f"127.0.0.1:{self.standin.port}")
+            .replace("/dev/shm/ready", str(self.remembered))
+            .replace("--max-time 4", "--max-time 2")
+        )
+        return subprocess.run(["sh", "-c", own], timeout=30).returncode == 0
+
+    def ready_at(self) -> int:
+        """Return when it was ready last, in nanoseconds since the epoch."""
+        return self.remembered.stat().st_mtime_ns

@@ -6,8 +6,6 @@ import json
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
-import psycopg
-
 if TYPE_CHECKING:
     from redis import Redis
 
@@ -20,31 +18,22 @@ REMEMBER_SECONDS = 60
 
 
 class Instance:
-    """Settings are read from Redis, at most a minute old there; what is written is there at once.
-
-    What was read last stands in for both while the database is away.
-    """
+    """Settings are read from Redis, a minute old at most; what is written is there at once."""
 
     def __init__(self, database: Database, redis: Redis) -> None:
         self._database = database
         self._redis = redis
-        self._last: Document = {}
         # Each start forgets: the database may be another one's copy by now.
         redis.delete(KEY)
 
     def settings(self) -> Document:
-        """Return the settings, those of the last call while the database is away."""
+        """Return the settings. Raises psycopg.Error where only a database has them that is away."""
         known = cast("bytes | None", self._redis.get(KEY))
         if known is not None:
-            self._last = json.loads(known)
-            return self._last
-        try:
-            with self._database.transaction() as store:
-                self._remember(stored_settings(store))
-        except psycopg.Error:
-            if not self._last:
-                raise
-        return self._last
+            settings: Document = json.loads(known)
+            return settings
+        with self._database.transaction() as store:
+            return self._remember(stored_settings(store))
 
     def change(self, store: Store, **changes: object) -> Document:
         stored_settings(store)
@@ -52,9 +41,9 @@ class Instance:
         self._remember(changed)
         return changed
 
-    def _remember(self, settings: Document) -> None:
-        self._last = settings
+    def _remember(self, settings: Document) -> Document:
         self._redis.set(KEY, json.dumps(settings), ex=REMEMBER_SECONDS)
+        return settings
 
 
 def stored_settings(store: Store) -> Document:

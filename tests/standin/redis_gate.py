@@ -1,4 +1,4 @@
-"""Every request goes past Redis first; while Redis is away, requests hang."""
+"""Every request of the API goes past Redis first; while Redis is away, these hang."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ log = logging.getLogger("standin")
 
 
 class RedisGate:
-    """ASGI middleware that lets an HTTP request through once Redis has answered a ping.
+    """ASGI middleware that lets a request of the API through once Redis has answered a ping.
 
-    All requests share one connection, as they do in the real server.
+    All requests share one connection, as they do in the real server, whose pages ask nobody.
     """
 
     def __init__(self, app: ASGIApp, settings: RedisSettings) -> None:
@@ -36,7 +36,7 @@ class RedisGate:
         self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["path"].startswith("/api/"):
             async with self._turn:
                 await wait_for(self._redis)
         await self._app(scope, receive, send)

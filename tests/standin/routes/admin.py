@@ -41,6 +41,8 @@ CHANGEABLE = {
 
 @route("GET", "/api/status", ANYONE, transaction=False)
 def status(call: Call) -> Document:
+    # It says what the settings are, and so asks Redis for them, and the database once a minute.
+    call.server.instance.settings()
     return {
         "date": timestamp(now()),
         "message": "Ok",

@@ -1,4 +1,7 @@
-"""The one page for people: what this server is, where Infisical would let them sign in."""
+"""The one page for people: what this server is, where Infisical would let them sign in.
+
+And the script that Infisical's pages load first, which says what they show; nobody is asked for it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from ..web import ANYONE, Call, route
 
@@ -24,3 +27,9 @@ def page(call: Call) -> HTMLResponse:
         sign_up="open" if settings["allowSignUp"] else "closed",
     )
     return HTMLResponse(text, headers={"Content-Security-Policy": POLICY})
+
+
+@route("GET", "/runtime-ui-env.js", ANYONE, transaction=False)
+def environment(call: Call) -> Response:
+    script = "window.__INFISICAL_RUNTIME_ENV__ = Object.freeze({});"
+    return Response(script, media_type="application/javascript")

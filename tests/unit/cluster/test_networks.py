@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,6 +176,10 @@ _DATABASES, _CONSENSUS = "infisical-databases", "infisical-consensus"
         (Task("gone", "id", "paused", frozenset()), ""),
         (Task("redis-2", "id", "paused", frozenset({_DATABASES})), "is paused"),
         (Task("redis-2", "id", "dead", frozenset({_DATABASES})), "is dead"),
+        (
+            Task("redis-2", "id", "unready", frozenset({_DATABASES})),
+            "reaches PostgreSQL or Redis no more, which another one reaches",
+        ),
         (Task("redis-2", "id", "running", frozenset()), "not connected to network databases"),
         (
             Task("postgres-1", "id", "running", frozenset({_CONSENSUS})),
@@ -219,3 +224,57 @@ def test_paused_tasks_go_on_and_others_are_left_to_swarm_to_make_anew(tmp_path: 
     assert [each for each in said if not each.startswith("inspect")] == [
         *("unpause p1", "stop r1", "stop d1", "rm --force d1"),
     ]
+
+
+_TASKS = """#!/bin/sh
+case $1 in
+ps) case $* in *status=dead*) ;; *) echo i1 ;; esac ;;
+inspect)
+    echo "task infisical_infisical i1 running 77"
+    echo "in i1 infisical-databases"
+    echo "task infisical_redis-2 r1 running 78"
+    ;;
+exec) test ! -e "$(dirname "$0")/none-is-ready" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("age", "another", "status"),
+    [
+        (0, True, "running"),
+        (300, True, "unready"),
+        (300, False, "running"),
+        (None, True, "running"),
+    ],
+)
+def test_a_replica_that_lost_what_another_one_has_is_found(
+    tmp_path: Path, age: int | None, another: bool, status: str
+) -> None:
+    """Where none has it, a restart mends nothing; what an older version deployed tells nothing."""
+    (tmp_path / "docker").write_text(_TASKS)
+    (tmp_path / "docker").chmod(0o755)
+    if not another:
+        (tmp_path / "none-is-ready").write_text("")
+    if age is not None:
+        _ready(tmp_path, age)
+    done = subprocess.run(
+        ["sh", "-c", script("node-tasks", "look").replace("/proc/", f"{tmp_path}/proc/")],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [
+        f"task infisical_infisical i1 {status}",
+        "in i1 infisical-databases",
+        "task infisical_redis-2 r1 running",
+    ]
+
+
+def _ready(directory: Path, age: int) -> None:
+    """Have the process 77 be ready so many seconds ago."""
+    file = directory / "proc/77/root/dev/shm/ready"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    os.utime(file, (time.time() - age,) * 2)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.condition import Running
 from infisical_iac.facts.node_condition import NodeCondition
 from infisical_iac.rendering import script
 
@@ -27,7 +28,10 @@ case "$*" in
     done
     ;;
 "ps --quiet"*"com.docker.stack.namespace=infisical") echo id ;;
-inspect*) echo "task infisical_postgres-1 staging/patroni:17 running healthy" ;;
+inspect*)
+    echo "task infisical_postgres-1 staging/patroni:17 running healthy 76"
+    echo "task infisical_infisical infisical:1 running healthy 77"
+    ;;
 "service ls"*) echo id ;;
 "service inspect"*)
     echo "infisical_etcd-1 tls 2"
@@ -56,8 +60,9 @@ def programs(tmp_path: Path) -> Path:
 
 
 def _run(programs: Path, broken: str = "") -> list[str]:
+    command = script("status-cluster", "/nonexistent", "", "443")
     done = subprocess.run(
-        ["sh", "-c", script("status-cluster", "/nonexistent", "", "443")],
+        ["sh", "-c", command.replace("/proc/", f"{programs}/proc/")],
         env={"PATH": f"{programs}:{os.environ['PATH']}", "BROKEN": broken},
         capture_output=True,
         text=True,
@@ -108,3 +113,17 @@ def test_a_node_whose_docker_is_down_tells_the_rest(programs: Path) -> None:
     found = NodeCondition().process(_run(programs))
     assert not found.condition.engine
     assert (found.postgres, found.etcd, found.tasks) == ("", "", {})
+
+
+def test_a_replica_that_has_lost_its_database_is_not_healthy(programs: Path) -> None:
+    """Swarm takes it for healthy while it answers."""
+    ready = programs / "proc/77/root/dev/shm/ready"
+    ready.parent.mkdir(parents=True)
+    ready.write_text("")
+    assert [task.health for task in _tasks(programs)] == ["healthy"]
+    os.utime(ready, (0, 0))
+    assert [task.health for task in _tasks(programs)] == ["unready"]
+
+
+def _tasks(programs: Path) -> list[Running]:
+    return NodeCondition().process(_run(programs)).tasks["infisical"]
