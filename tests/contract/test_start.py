@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.standin import redis_gate
+from tests.standin.config import RedisSettings
+
 from .services import free_port, wait_until
 from .world import ok
 
@@ -55,6 +58,21 @@ def test_without_redis_the_start_waits_with_a_shut_port(start: StartStandin, dat
     wait_until(lambda: "ECONNREFUSED" in standin.log(), "nothing was logged", standin.log)
     assert standin.process.poll() is None
     assert not standin.answers()
+
+
+def test_a_start_gives_redis_up_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the real server does, whose routes have 40 seconds to register."""
+    monkeypatch.setattr(redis_gate, "LONGEST_START_SECONDS", 0.1)
+    with pytest.raises(TimeoutError, match="Plugin did not start in time"):
+        redis_gate.wait_at_start(RedisSettings(f"redis://127.0.0.1:{free_port()}"))
+
+
+def test_a_start_takes_as_long_as_it_is_told_to_before_the_port_opens(
+    start: StartStandin, database: str
+) -> None:
+    begun = time.monotonic()
+    start(database, STANDIN_START_SECONDS="2").wait()
+    assert time.monotonic() - begun > 2
 
 
 def test_servers_that_start_together_share_one_database(start: StartStandin, database: str) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 
 import psycopg
 import uvicorn
@@ -34,6 +35,8 @@ def main() -> int:
     except MissingSettings as error:
         log.error("%s", error)
         return INVALID_ENVIRONMENT
+    # The real server reads its programs before it asks the database, and as long again after it.
+    time.sleep(config.start_seconds / 2)
     database = Database(config.database_uri, config.database_root_cert)
     try:
         with database.transaction() as store:
@@ -43,7 +46,12 @@ def main() -> int:
     except psycopg.Error as error:
         log.error("Boot up migration failed: %s", type(error).__name__)
         return FAILED
-    wait_at_start(config.redis)
+    time.sleep(config.start_seconds / 2)
+    try:
+        wait_at_start(config.redis)
+    except TimeoutError as error:
+        log.error("%s", error)
+        return FAILED
     try:
         with database.transaction() as store:
             wait_for_turn(store)

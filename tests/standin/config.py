@@ -69,6 +69,7 @@ class Config:
     maintenance: bool = False
     permission_cache_seconds: float = 10.0
     privileges: str = "enforced"
+    start_seconds: float = 0.0
 
     def __repr__(self) -> str:
         return f"Config(host={self.host!r}, port={self.port})"
@@ -93,6 +94,7 @@ class Config:
             port=int(environment.get("PORT", cls.port)),
             maintenance=environment.get("MAINTENANCE_MODE", "").lower() == "true",
             privileges=environment.get("STANDIN_PRIVILEGES", cls.privileges),
+            start_seconds=float(environment.get("STANDIN_START_SECONDS", cls.start_seconds)),
             permission_cache_seconds=float(
                 environment.get("STANDIN_PERMISSION_CACHE_SECONDS", cls.permission_cache_seconds)
             ),

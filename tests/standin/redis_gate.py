@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .config import RedisSettings
 
 LONGEST_HANG_SECONDS = 3600.0
+LONGEST_START_SECONDS = 40.0
 
 log = logging.getLogger("standin")
 
@@ -56,9 +57,12 @@ async def wait_for(client: redis.asyncio.Redis) -> None:
 
 
 def wait_at_start(settings: RedisSettings) -> None:
-    """Block until Redis answers, saying ECONNREFUSED meanwhile; the port stays shut."""
+    """Block until Redis answers, saying ECONNREFUSED meanwhile; the port stays shut.
+
+    Raises TimeoutError where it does not within the time that the real server has for its routes.
+    """
     redis = client(settings)
-    end = time.monotonic() + LONGEST_HANG_SECONDS
+    end = time.monotonic() + LONGEST_START_SECONDS
     while time.monotonic() < end:
         try:
             redis.ping()
@@ -66,4 +70,4 @@ def wait_at_start(settings: RedisSettings) -> None:
         except (RedisError, OSError):
             log.error("Redis: connect ECONNREFUSED")
             time.sleep(1)
-    raise TimeoutError("Redis did not answer for an hour")
+    raise TimeoutError("Plugin did not start in time: 'registerRoutes'")
