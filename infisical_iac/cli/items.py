@@ -11,29 +11,12 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from infisical_iac.errors import LAYOUT, printable
 from infisical_iac.item import Item, together
 
 # Of tables that go into a file or a CI job's log.
 _WIDTH = 120
-# Control characters that lay text out.
-LAYOUT = "\n\t"
 _COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red"}
-
-
-def printable(text: str, *, keep: str = "") -> str:
-    """Return the text on one line, with control characters escaped.
-
-    Names of files and keys, and what a server answers, are others' words: a terminal must not obey
-    them.
-
-    Args:
-        keep: characters that stay although they are not printable, such as line ends.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() or each in keep else ascii(each)[1:-1] for each in text
-    )
 
 
 def echo(text: object = "", *, err: bool = False) -> None:

@@ -41,10 +41,7 @@ class _Telling(LazyGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            # It comes with rich, which takes longer to load than the rest of a list of commands.
-            from infisical_iac.cli.items import LAYOUT, printable
-
-            raise click.ClickException(printable(str(error), keep=LAYOUT)) from None
+            raise click.ClickException(str(error)) from None
 
 
 @click.group(

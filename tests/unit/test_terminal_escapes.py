@@ -8,6 +8,7 @@ from rich.text import Text
 
 from infisical_iac.cli.items import console, echo, print_data, show
 from infisical_iac.item import Item
+from infisical_iac.operations.remote import CommandFailed
 
 # Sets the title of the window, colors what follows, and begins a line in 8-bit controls.
 _NAME = "a\x1b]0;owned\x07\x1b[31m\x9b2Jb"
@@ -31,6 +32,11 @@ def test_text_and_tables_escape_what_a_terminal_obeys(capsys: pytest.CaptureFixt
     assert lines == [*[_SHOWN.replace(r"\x07", "")] * 2, _SHOWN]
     assert printed.err == f"{_SHOWN}\n"
     assert "\x1b" not in printed.out
+
+
+def test_an_error_is_escaped_wherever_it_is_printed() -> None:
+    """pyinfra's own command line logs it too; it may hold what a host or a server answered."""
+    assert str(CommandFailed(f"could not look:\n\t{_NAME}")) == f"could not look:\n\t{_SHOWN}"
 
 
 def test_lines_and_tabs_of_our_own_stay(capsys: pytest.CaptureFixture[str]) -> None:
