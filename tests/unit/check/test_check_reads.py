@@ -116,9 +116,9 @@ def test_javascript_that_reads_what_only_it_knows_is_told_by_line() -> None:
 
 @pytest.mark.parametrize("opening", ["/*", "`", "'", "process.env[", "import {", "const a = ("])
 def test_the_time_to_read_javascript_grows_with_its_length_alone(opening: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert _javascript(opening * 20_000).found == []
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 from infisical_iac.check import keys
 from infisical_iac.check.finding import Finding
 from infisical_iac.workspace.readable import Names
-from tests.unit.checked import GOOD, WORKSPACE, plant
+from tests.unit.check.checked import GOOD, WORKSPACE, plant
 
 _PYTHON = {"python-services/app.py": "import os\nTOKEN = os.environ['TOKEN']\n"}
 _COMPOSE = """\

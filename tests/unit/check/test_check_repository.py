@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.check.repository import look
-from tests.unit.checked import GOOD, IGNORE, LOCAL_FILE, WORKSPACE, found, plant, told
+from tests.unit.check.checked import GOOD, IGNORE, LOCAL_FILE, WORKSPACE, found, plant, told
 
 
 def test_a_repository_with_all_in_place_has_nothing_to_be_found(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_local_file_says_which_service_a_directory_of_another_name_is(tmp_path
 
 
 def test_the_example_has_all_kinds_of_findings_before_the_move_and_none_after() -> None:
-    example = Path(__file__).resolve().parents[2] / "examples" / "chainalign"
+    example = Path(__file__).resolve().parents[3] / "examples" / "chainalign"
     assert {each.kind for each in found(look(example / "before", WORKSPACE))} >= {
         *("secret-in-file", "not-ignored", "no-loader", "no-local-file")
     }
