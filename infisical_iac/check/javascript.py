@@ -1,120 +1,397 @@
 """What JavaScript and TypeScript read from their environment, or from the loader."""
 
+import posixpath
 import re
-from bisect import bisect
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from infisical_iac.check import javascript_names as names
-from infisical_iac.check.javascript_names import NAME
-from infisical_iac.check.javascript_text import code as code_of
 from infisical_iac.check.reads import Read, Reads
+from infisical_iac.syntax import javascript as syntax
+from infisical_iac.syntax.javascript import (
+    ENDINGS,
+    FUNCTIONS,
+    WRAPPERS,
+    Path,
+    line_of,
+    path_of,
+    string_of,
+    text_of,
+    unwrapped,
+)
 
-ENDINGS = (".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".vue", ".svelte")
+if TYPE_CHECKING:
+    from tree_sitter import Node
 
-_ENV = r"(?:\b(?:process|Bun|import\.meta)\??\.env\b)"
-_KEY = r"[A-Z][A-Z0-9_]*"
-# A value to fall back to, or a question whether it is there.
-_DEFAULT = re.compile(r"\s*(?:\)*\s*(?:\?\?|\|\|)|&&|\?(?![.?]))")
-_WRITTEN = re.compile(r"\s*=(?![=>])")
-_PASSED_ON = re.compile(rf"\(\s*{_ENV}\s*[,)]")
-_REQUIRED = re.compile(r"\brequired\s*:\s*\[([^\]]{0,9999})\]")
-_SCHEMA = re.compile(rf"\b({_KEY})\s*:\s*z\s*\.([^,\n]*(?:\n\s*\.[^,\n]*)*)")
-_OPTIONAL = re.compile(r"\.(?:default|optional|nullish|catch|prefault)\(")
+__all__ = ["ENDINGS", "PACKAGE", "read", "uses_loader", "words"]
+
+PACKAGE = "infisical-config"
+
+_NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
+_KEY = re.compile(r"[A-Z][A-Z0-9_]*")
+_OPTIONAL = frozenset({"default", "optional", "nullish", "catch", "prefault"})
 _VITE = frozenset({"MODE", "BASE_URL", "PROD", "DEV", "SSR"})
+_DEEPEST = 50  # expressions around a read that are asked for its default
+_FARTHEST = 1000  # nodes around a read among which a function is searched for
+
+
+class _Access(NamedTuple):
+    """A member that is read: of what, and how.
+
+    Attributes:
+        key: None if its name is only known when the code runs.
+        helper: then the function around that has the name as its first parameter, or "".
+    """
+
+    source: Path
+    key: str | None
+    line: int
+    is_optional: bool
+    helper: str = ""
+
+
+class _Call(NamedTuple):
+    """A call with a name in quotes as its first argument."""
+
+    called: Path
+    read: Read
 
 
 def read(texts: Mapping[str, str]) -> dict[str, Reads]:
-    """What each file of a service reads, by its path.
+    """Return what each file of a service reads, by its path.
 
     A function such as `needed(name)` that looks `name` up in the environment reads what it is
     called with, in the files that have it.
     """
-    codes = {path: code_of(text) for path, text in texts.items()}
-    loading = {path for path, code in codes.items() if names.uses_loader(code)}
-    files = {path: _File(path, code, loading) for path, code in codes.items()}
+    files = {path: _File(path, text) for path, text in texts.items()}
+    loading = {path for path, file in files.items() if file.uses_loader}
+    for file in files.values():
+        file.look_up(loading)
     helpers = {each for file in files.values() for each in file.helpers}
     return {path: file.reads(helpers) for path, file in files.items()}
 
 
+def words(texts: Mapping[str, str]) -> set[str]:
+    """Return the words in quotes that may be the names of keys, which code puts together."""
+    scripts = (syntax.parse(path, text) for path, text in texts.items())
+    return {each for script in scripts for each in script.strings() if _KEY.fullmatch(each)}
+
+
+def uses_loader(path: str, text: str) -> bool:
+    """Return whether a file takes something from the loader."""
+    return PACKAGE in text and _File(path, text).uses_loader
+
+
 class _File:
-    """One file, and the names by which it has secrets."""
+    """One file: what it takes from where, and what it does with the members of that."""
 
-    def __init__(self, path: str, code: str, loading: Collection[str]) -> None:
-        self._code = code
-        self._uses_loader = path in loading
-        self._ends = [found.start() for found in re.finditer("\n", code)]
-        mine = "|".join(map(re.escape, sorted(names.secrets(path, code, loading))))
-        self._secrets = rf"(?<![\w$.])(?:{mine})(?![\w$])" if mine else r"(?!)"
+    def __init__(self, path: str, text: str) -> None:
+        self._path = path
+        self._names = syntax.Names()
+        self._accesses: list[_Access] = []
+        self._calls: list[_Call] = []
+        self._passed_on: list[tuple[Path, int]] = []
+        self._spoken_of: set[Path] = set()  # what may be the environment itself
+        self._schemas: list[tuple[Path, Read]] = []
+        self._required: list[Read] = []
+        self._loading: Collection[str] = ()
+        self._dynamic: list[int] = []
         self.helpers: set[str] = set()
-        self._dynamic = list(self._looked_up())
+        script = syntax.parse(path, text)
+        self._error = script.error
+        for node, around in script.nodes():
+            self._take(node, around)
 
-    def _looked_up(self) -> Iterator[int]:
-        """Where keys are read by a name that is only known when the code runs, unless a helper."""
-        computed = (
-            rf"(?:{_ENV}|{self._secrets})\s*(?:\?\.)?\[\s*(?![\"'`\s\d])([^\]\n]{{1,200}}?)\s*\]"
+    @property
+    def uses_loader(self) -> bool:
+        return any(
+            each == PACKAGE or each.startswith(f"{PACKAGE}/") for each in self._names.modules
         )
-        functions = list(names.functions(self._code))
-        for found in re.finditer(computed, self._code):
-            if helper := names.around(functions, found[1], found.start()):
-                self.helpers.add(helper)
-            else:
-                yield found.start()
-        yield from (found.start() for found in _PASSED_ON.finditer(self._code))
 
-    def reads(self, helpers: Iterable[str]) -> Reads:
-        found = [*self._members(), *self._taken_apart(), *self._declared()]
-        mine = self.helpers | {
-            each.local for each in names.imports(self._code) if each.name in helpers
-        }
-        for helper in mine:
-            found += self._asked(helper)
-        lines = sorted({self._line(position) for position in self._dynamic})
-        return Reads(sorted(found, key=lambda each: each.line), lines)
+    def look_up(self, loading: Collection[str]) -> None:
+        """Find the helpers, and where keys are read by names that the code doesn't show.
+
+        Args:
+            loading: the paths of files that use the loader, and may export what it gives.
+        """
+        self._loading = loading
+        for each in self._accesses:
+            if each.key is None and self._holds(each.source):
+                if each.helper:
+                    self.helpers.add(each.helper)
+                else:
+                    self._dynamic.append(each.line)
+        self._dynamic += (line for source, line in self._passed_on if self._is_env(source))
+
+    def reads(self, helpers: Collection[str]) -> Reads:
+        """Return what it reads, where these functions of all files look up what they are given."""
+        found = [*self._members(), *self._declared()]
+        found += (call.read for call in self._calls if self._asks(call.called, helpers))
+        return Reads(
+            sorted(found, key=lambda each: each.line),
+            sorted({*self._dynamic}),
+            self._error,
+        )
 
     def _members(self) -> Iterator[Read]:
-        index = rf"(?:\?\.)?\[\s*(?P<q>[\"'`])(?P<index>{_KEY})(?P=q)\s*\]"
-        of_env = rf"{_ENV}\s*(?:(?:\?\.|\.)\s*(?P<name>{NAME})(?!\s*\()|{index})"
-        of_secrets = rf"{self._secrets}\s*(?:(?:\?\.|\.)\s*(?P<name>{_KEY})\b(?!\s*\()|{index})"
-        for pattern in (of_env, of_secrets):
-            for found in re.finditer(pattern, self._code):
-                key = found["name"] or found["index"]
-                is_vite = "meta" in found[0] and key in _VITE
-                if not is_vite and not self._is_written(found):
-                    is_optional = bool(_DEFAULT.match(self._code, found.end()))
-                    yield Read(key, self._line(found.start()), is_optional)
-
-    def _is_written(self, found: re.Match[str]) -> bool:
-        before = self._code[max(0, found.start() - 20) : found.start()].rstrip()
-        return bool(_WRITTEN.match(self._code, found.end())) or before.endswith("delete")
-
-    def _taken_apart(self) -> Iterator[Read]:
-        """`const { A, B = "b" } = process.env`."""
-        source = rf"(?:{_ENV}|{self._secrets})(?![\w.\[?])"
-        loaded = r"|await\s+load\(" if self._uses_loader else ""
-        pattern = rf"\{{([^{{}}]*)\}}\s*(?::[^=\n{{}}]+)?=\s*(?:{source}{loaded})"
-        for found in re.finditer(pattern, self._code):
-            for part in found[1].split(","):
-                if name := re.match(rf"\s*({_KEY})\b\s*(?::\s*{NAME}\s*)?(=)?", part):
-                    yield Read(name[1], self._line(found.start()), bool(name[2]))
-                elif "..." in part:
-                    self._dynamic.append(found.start())
+        for source, key, line, is_optional, _ in self._accesses:
+            if key is None:
+                continue
+            if self._is_env(source):
+                if source[0] != "import.meta" or key not in _VITE:
+                    yield Read(key, line, is_optional)
+            elif _KEY.fullmatch(key) and self._holds(source):
+                yield Read(key, line, is_optional)
 
     def _declared(self) -> Iterator[Read]:
         """What `load({ required, schema })` names, and schemas for the environment itself."""
-        if not self._uses_loader and not re.search(_ENV, self._code):
+        if self.uses_loader:
+            yield from self._required
+        if self.uses_loader or any(map(self._is_env, self._spoken_of)):
+            for root, each in self._schemas:
+                if root == ("z",) or any(
+                    m[0].startswith("<zod") for m in self._names.meanings(root)
+                ):
+                    yield each
+
+    def _asks(self, called: Path, helpers: Collection[str]) -> bool:
+        return (len(called) == 1 and called[0] in self.helpers) or any(
+            len(each) == 2 and each[0].startswith("<") and each[1] in helpers
+            for each in self._names.meanings(called)
+        )
+
+    def _is_env(self, path: Path) -> bool:
+        return any(map(_is_environment, self._names.meanings(path)))
+
+    def _holds(self, path: Path) -> bool:
+        """Whether it is the environment, or the loader's secrets."""
+        return any(
+            _is_environment(each) or self._is_secrets(each) for each in self._names.meanings(path)
+        )
+
+    def _is_secrets(self, path: Path) -> bool:
+        if path == ("config",):
+            return self.uses_loader
+        if path[-2:] == ("load", "()"):
+            return True
+        if len(path) == 2 and path[0].startswith("<"):
+            module = path[0][1:-1]
+            is_loader = module == PACKAGE or module.startswith(f"{PACKAGE}/")
+            return (
+                path[1] == "config" if is_loader else _resolved(self._path, module, self._loading)
+            )
+        return False
+
+    # What stands in the file.
+
+    def _take(self, node: "Node", around: Sequence["Node"]) -> None:
+        for source, key, part, has_default in self._names.take(node):
+            self._spoken_of.update((source, (*source, key or "")))
+            self._accesses.append(_Access(source, key, line_of(part), has_default))
+        match node.type:
+            case "member_expression" | "subscript_expression":
+                self._take_member(node, around)
+            case "call_expression":
+                self._take_call(node, around)
+            case "arguments":
+                self._pass_on(node.named_children)
+            case "for_in_statement":
+                self._pass_on([node.child_by_field_name("right")])
+            case "pair":
+                self._take_pair(node)
+            case "binary_expression":
+                self._take_question(node)
+
+    def _pass_on(self, nodes: Iterable["Node | None"]) -> None:
+        """Take in chains of names that are given to something as a whole."""
+        for node in nodes:
+            if node is not None and unwrapped(node).type in _CHAINS and (path := path_of(node)):
+                self._passed_on.append((path, line_of(node)))
+
+    def _take_member(self, node: "Node", around: Sequence["Node"]) -> None:
+        key = syntax.name_in(node)
+        source = path_of(node.child_by_field_name("object"))
+        if key == "env":
+            self._spoken_of.add((*source, key))
+        if not source or _is_written(node, around) or _is_called(node, around):
             return
-        for found in _SCHEMA.finditer(self._code):
-            optional = bool(_OPTIONAL.search(f".{found[2]}"))
-            yield Read(found[1], self._line(found.start()), optional)
-        for found in _REQUIRED.finditer(self._code) if self._uses_loader else ():
-            for name in re.findall(rf"[\"'`]({NAME})[\"'`]", found[1]):
-                yield Read(name, self._line(found.start()))
+        if key is None:
+            index = node.child_by_field_name("index")
+            if index is not None and index.type != "number":
+                helper = _helper(text_of(index), around) if index.type == "identifier" else ""
+                self._accesses.append(_Access(source, None, line_of(node), False, helper))
+        elif _KEY.fullmatch(key) or (source[-1] == "env" and _NAME.fullmatch(key)):
+            is_optional = _has_default(node, around)
+            self._accesses.append(_Access(source, key, line_of(node), is_optional))
 
-    def _asked(self, helper: str) -> Iterator[Read]:
-        called = rf"(?<![\w$.]){re.escape(helper)}\(\s*[\"'`]({NAME})[\"'`]\s*([,)])"
-        for found in re.finditer(called, self._code):
-            has_default = found[2] == "," or bool(_DEFAULT.match(self._code, found.end()))
-            yield Read(found[1], self._line(found.start()), has_default)
+    def _take_call(self, node: "Node", around: Sequence["Node"]) -> None:
+        called = node.child_by_field_name("function")
+        name = string_of(syntax.argument(node))
+        if name and _NAME.fullmatch(name) and (path := path_of(called)):
+            is_optional = syntax.argument(node, 1) is not None or _has_default(node, around)
+            self._calls.append(_Call(path, Read(name, line_of(node), is_optional)))
 
-    def _line(self, position: int) -> int:
-        return bisect(self._ends, position - 1) + 1 if position else 1
+    def _take_pair(self, node: "Node") -> None:
+        key, value = node.child_by_field_name("key"), node.child_by_field_name("value")
+        if key is None or value is None:
+            return
+        name = text_of(key) if key.type == "property_identifier" else string_of(key)
+        if name == "required" and value.type == "array":
+            for each in value.named_children:
+                if _NAME.fullmatch(required := string_of(each) or ""):
+                    self._required.append(Read(required, line_of(each)))
+        elif name and _KEY.fullmatch(name) and (schema := _schema(value)):
+            root, called = schema
+            is_optional = not _OPTIONAL.isdisjoint(called)
+            self._schemas.append(((root,), Read(name, line_of(node), is_optional)))
+
+    def _take_question(self, node: "Node") -> None:
+        """`"KEY" in process.env`."""
+        if syntax.operator_of(node) != "in":
+            return
+        key = string_of(node.child_by_field_name("left"))
+        source = path_of(node.child_by_field_name("right"))
+        if key and source:
+            self._accesses.append(_Access(source, key, line_of(node), True))
+
+
+_CHAINS = ("identifier", "member_expression", "subscript_expression")
+
+
+def _is_loader(module: str) -> bool:
+    return module == PACKAGE or module.startswith(f"{PACKAGE}/")
+
+
+def _is_environment(path: Path) -> bool:
+    return path[-2:] in (("process", "env"), ("Bun", "env")) or path == ("import.meta", "env")
+
+
+def _resolved(path: str, module: str, loading: Collection[str]) -> bool:
+    if not module.startswith("."):
+        return False
+    plain = posixpath.normpath(posixpath.join(posixpath.dirname(path), module))
+    stem = re.sub(r"\.[mc]?[jt]s$", "", plain)
+    endings = (".js", ".ts", ".mjs", ".mts", ".cjs", ".cts", "/index.js", "/index.ts")
+    return plain in loading or any(f"{stem}{end}" in loading for end in endings)
+
+
+def _schema(value: "Node") -> tuple[str, set[str]] | None:
+    """The name that a chain of calls begins with, and what is called: of `z.string().max(3)`."""
+    called: set[str] = set()
+    node: Node | None = unwrapped(value)
+    while node is not None and node.type in ("call_expression", "member_expression"):
+        if node.type == "call_expression":
+            node = node.child_by_field_name("function")
+            if node is not None and node.type == "member_expression":
+                called.add(syntax.name_in(node) or "")
+        else:
+            node = node.child_by_field_name("object")
+    is_chain = node is not None and node.type == "identifier" and node != value
+    return (text_of(node), called) if node and is_chain else None
+
+
+def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
+    """Whether another value follows, or it is only asked whether this is there."""
+    negated = is_chained = False
+    inside = node
+    for parent in reversed(around[-_DEEPEST:]):
+        match parent.type:
+            case "arguments":
+                is_chained = False
+            case "await_expression":
+                pass
+            case "call_expression" | "new_expression":
+                if inside == parent.child_by_field_name("function") and not is_chained:
+                    return False
+            case "member_expression" | "subscript_expression":
+                if inside != parent.child_by_field_name("object"):
+                    return False
+                is_chained |= parent.child_by_field_name("optional_chain") is not None
+                if not is_chained:
+                    return False
+            case "unary_expression":
+                if syntax.operator_of(parent) != "!":
+                    return False
+                negated = True
+            case "binary_expression":
+                operator = syntax.operator_of(parent)
+                if operator not in ("??", "||", "&&"):
+                    return False
+                if inside == parent.child_by_field_name("left"):
+                    return operator == "&&" or not negated
+            case "ternary_expression":
+                if inside == parent.child_by_field_name("condition"):
+                    return True
+            case "augmented_assignment_expression":
+                operator = syntax.operator_of(parent)
+                is_left = inside == parent.child_by_field_name("left")
+                return is_left and operator in ("??=", "||=", "&&=")
+            case other:
+                if other not in WRAPPERS:
+                    return False
+        inside = parent
+    return False
+
+
+def _is_written(node: "Node", around: Sequence["Node"]) -> bool:
+    """Whether a member is assigned to or deleted, and nothing else."""
+    inside = node
+    for parent in reversed(around[-_DEEPEST:]):
+        match parent.type:
+            case "assignment_expression" | "assignment_pattern" | "for_in_statement":
+                return inside == parent.child_by_field_name("left")
+            case "pair_pattern" | "array_pattern" | "rest_pattern":
+                return True
+            case "unary_expression":
+                return syntax.operator_of(parent) == "delete"
+            case other:
+                if other not in WRAPPERS:
+                    return False
+        inside = parent
+    return False
+
+
+def _is_called(node: "Node", around: Sequence["Node"]) -> bool:
+    parent = around[-1] if around else None
+    return (
+        parent is not None
+        and parent.type == "call_expression"
+        and parent.child_by_field_name("function") == node
+    )
+
+
+def _helper(name: str, around: Sequence["Node"]) -> str:
+    """The function around whose first parameter has a name, or ""."""
+    nearest = around[-_FARTHEST:]
+    for position in reversed(range(len(nearest))):
+        function = nearest[position]
+        if function.type in FUNCTIONS:
+            parameters = _parameters(function)
+            if name in parameters:
+                is_first = parameters[0] == name
+                return _name_of(function, nearest[:position]) if is_first else ""
+    return ""
+
+
+def _parameters(function: "Node") -> list[str]:
+    only = function.child_by_field_name("parameter")
+    given = function.child_by_field_name("parameters")
+    nodes = [only] if only else [e for e in given.named_children if not e.is_extra] if given else []
+    return [text_of(_bound(each)) for each in nodes]
+
+
+def _bound(parameter: "Node") -> "Node":
+    """What a parameter binds: `a` of `a: string = "b"`."""
+    pattern = parameter.child_by_field_name("pattern") or parameter.child_by_field_name("left")
+    return pattern or parameter
+
+
+def _name_of(function: "Node", around: Iterable["Node"]) -> str:
+    """The name by which a function is called in its file, or ""."""
+    for parent in reversed([*around]):
+        if parent.type == "variable_declarator":
+            name = parent.child_by_field_name("name")
+            return text_of(name) if name is not None and name.type == "identifier" else ""
+        if parent.type not in WRAPPERS:
+            break
+    name = function.child_by_field_name("name")
+    return text_of(name) if name is not None and function.type != "method_definition" else ""

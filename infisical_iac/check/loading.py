@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from infisical_iac.check import javascript
+from infisical_iac.check import javascript, python_code
 from infisical_iac.check.compose import Started
 from infisical_iac.check.finding import Finding
-from infisical_iac.check.javascript_names import PACKAGE, uses_loader
-from infisical_iac.check.javascript_text import code
 from infisical_iac.forms import is_confidential
 from infisical_iac.local_file import NAME, LocalFileError, parse
 from infisical_iac.migrate.packages import is_python, without_comments
@@ -18,7 +16,6 @@ from infisical_iac.migrate.signs import Text, upwards
 
 _REMEDY = "`infisical-iac check --fix` sets it right."
 _RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
-_IMPORTED = re.compile(r"(?m)^\s*(?:from|import)\s+infisical_config\b")
 _PYTHON = re.compile(r"(?i)(?<![\w./-])infisical[-_.]config(?![\w-])")
 _STARTING = re.compile(
     r"(Docker|Container|Proc)file([.-].*)?|.*\.([Dd]ockerfile|sh|service|mk)|[Mm]akefile|[Jj]ustfile"
@@ -43,10 +40,9 @@ def _shows(path: str, text: Text) -> bool:
     if is_python(name):
         return bool(_PYTHON.search(without_comments(text(path))))
     if name.endswith(javascript.ENDINGS):
-        # Of the text as it stands first: to blank it takes its time, and brings no name in.
-        return uses_loader(text(path)) and uses_loader(code(text(path)))
-    if name.endswith(".py"):
-        return bool(_IMPORTED.search(text(path)))
+        return javascript.uses_loader(path, text(path))
+    if name.endswith(python_code.ENDINGS):
+        return python_code.imports_loader(text(path))
     return bool(_STARTING.fullmatch(name)) and _runs(text(path))
 
 
@@ -61,7 +57,7 @@ def _in_package(text: str) -> bool:
         data: Any = json.loads(text)
         needed = {*(data.get("dependencies") or ()), *(data.get("optionalDependencies") or ())}
         scripts = (data.get("scripts") or {}).values()
-        return PACKAGE in needed or any(_RUNNER.search(str(each)) for each in scripts)
+        return javascript.PACKAGE in needed or any(_RUNNER.search(str(each)) for each in scripts)
     except (ValueError, AttributeError, TypeError, RecursionError):
         return False  # what npm can't read either depends on nothing
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from warnings import catch_warnings
 
-from infisical_iac.check.python_names import Names, last
+from infisical_iac.check.python_names import PACKAGE, Names, last
 from infisical_iac.check.python_settings import fields
 from infisical_iac.check.reads import Read, Reads
 
@@ -15,6 +15,7 @@ ENDINGS = (".py",)
 _SPEAKS = re.compile(r"environ|getenv|infisical_config|BaseSettings")
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 _LOOKS = {"get", "pop", "setdefault"}
+_NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -35,6 +36,47 @@ def read(texts: Mapping[str, str]) -> dict[str, Reads]:
     return reads | {path: file.reads(helpers) for path, file in files.items()}
 
 
+def words(texts: Mapping[str, str]) -> set[str]:
+    """Return the words in quotes that may be the names of keys, which code puts together."""
+    found: set[str] = set()
+    for text in texts.values():
+        try:
+            nodes = ast.walk(_tree(text))
+            found.update(
+                each.value
+                for each in nodes
+                if isinstance(each, ast.Constant)
+                if isinstance(each.value, str) and _KEY.fullmatch(each.value)
+            )
+        except _NO_PYTHON:
+            found.update(re.findall(rf"\b{_KEY.pattern}\b", text))
+    return found
+
+
+def imports_loader(text: str) -> bool:
+    """Return whether a file takes something from the loader."""
+    if PACKAGE not in text:
+        return False
+    try:
+        nodes = [*ast.walk(_tree(text))]
+    except _NO_PYTHON:
+        return False
+    return any(_imports(node) for node in nodes)
+
+
+def _imports(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        modules = [node.module or ""] if not node.level else []
+    else:
+        modules = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+    return any(each.partition(".")[0] == PACKAGE for each in modules)
+
+
+def _tree(text: str) -> ast.Module:
+    with catch_warnings(action="ignore"):
+        return ast.parse(text)
+
+
 def _files(
     texts: Mapping[str, str], reads: dict[str, Reads], loading: Collection[str] = ()
 ) -> dict[str, "_File"]:
@@ -42,10 +84,8 @@ def _files(
     files = {}
     for path, text in texts.items():
         try:
-            with catch_warnings(action="ignore"):
-                tree = ast.parse(text)
-            files[path] = _File(list(ast.walk(tree)), loading)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            files[path] = _File(list(ast.walk(_tree(text))), loading)
+        except _NO_PYTHON:
             reads[path] = Reads(error="It can't be read as Python.")
     return files
 

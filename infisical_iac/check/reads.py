@@ -23,7 +23,7 @@ class Reads:
 
     Attributes:
         dynamic: the lines that read a key whose name is only known when the code runs.
-        error: why it can't be read as code, or "".
+        error: why it can't be read as code, or not in full; or "".
     """
 
     found: list[Read] = field(default_factory=list)

@@ -12,7 +12,6 @@ from infisical_iac.migrate.signs import Text
 
 _LANGUAGES = (javascript, python_code)
 _WORD = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
-_LITERAL = re.compile(r"[\"'`]([A-Z][A-Z0-9_]*)[\"'`]")
 _TEST = re.compile(
     r"(.*/)?(tests?|__tests__|e2e|spec|__mocks__)/.*|(.*/)?(test_[^/]*|[^/]*_test|conftest)\.py"
     r"|.*\.(test|spec)\.[^/.]+"
@@ -32,7 +31,8 @@ class Usage:
     Attributes:
         needed: with the place of the first read that has no default.
         read: all that its code reads.
-        used: that too, and what files name that are neither JavaScript nor Python.
+        used: that too, and what files name that are neither JavaScript nor Python, or can't be
+            read in full.
         dynamic: the places that read keys of which the code does not show the name.
         unread: the paths of code that can't be read, with the reason.
     """
@@ -71,16 +71,14 @@ def usage(paths: Iterable[str], text: Text) -> Usage:
         for path, reads in sorted(language.read(texts).items()):
             found.note(path, reads)
         if found.dynamic:
-            found.used |= {key for each in texts.values() for key in _LITERAL.findall(each)}
-    found.used |= _mentioned(paths, text)
-    return found
-
-
-def _mentioned(paths: Iterable[str], text: Text) -> set[str]:
-    """The words in files of other languages: whether they are keys, nobody can tell here."""
+            found.used |= language.words(texts)
     endings = tuple(end for language in _LANGUAGES for end in language.ENDINGS)
-    others = (path for path in paths if not path.endswith(endings))
-    return {word for path in others for word in _WORD.findall(text(path))}
+    others = {path for path in paths if not path.endswith(endings)}
+    # Whether the words in these are keys, nobody can tell here.
+    found.used.update(
+        word for path in others | found.unread.keys() for word in _WORD.findall(text(path))
+    )
+    return found
 
 
 def is_code(path: str) -> bool:

@@ -1,17 +1,16 @@
 """Loaders that only the code of a service shows."""
 
+import ast
 import posixpath
-import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
+from warnings import catch_warnings
 
 from infisical_iac.migrate.signs import Sign, Text, upwards
+from infisical_iac.syntax import javascript
 
-_NODE = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts")
-_NODE_LOADER = re.compile(r"\b(process\.loadEnvFile|util\.parseEnv)\(")
-_PYTHON_LOADER = re.compile(r"\b(?:load_dotenv|dotenv_values)(?=\()")
-_OFF = re.compile(r"\binterpolate\s*=\s*False\b")
-_LONGEST_CALL = 500
+_NODE_LOADERS = (("process", "loadEnvFile"), ("util", "parseEnv"))
+_PYTHON_LOADERS = frozenset({"load_dotenv", "dotenv_values"})
 
 
 @dataclass(frozen=True)
@@ -51,23 +50,53 @@ def by_directory(paths: Iterable[str], places: Set[str], text: Text) -> Said:
     said = Said()
     for path in paths:
         place = next((each for each in upwards(posixpath.dirname(path)) if each in places), "")
-        if path.endswith(_NODE) and (found := _NODE_LOADER.search(text(path))):
-            sign = Sign("node-env-file", f"{path} calls {found[1]}")
+        if path.endswith(javascript.ENDINGS) and (called := _node_loader(path, text(path))):
+            sign = Sign("node-env-file", f"{path} calls {called}")
             said.loaders.setdefault(place, []).append(sign)
-        if path.endswith(".py"):
-            calls = {bool(_OFF.search(each)) for each in _calls(text(path))}
-            if calls:
-                said.interpolation.setdefault(place, {})[path] = calls
+        if path.endswith(".py") and (off := _interpolation_off(text(path))):
+            said.interpolation.setdefault(place, {})[path] = off
     return said
 
 
-def _calls(text: str) -> Iterator[str]:
-    """What stands between the parentheses of each call of python-dotenv."""
-    for found in _PYTHON_LOADER.finditer(text):
-        arguments = text[found.end() : found.end() + _LONGEST_CALL]
-        depth = 0
-        for position, character in enumerate(arguments):
-            depth += (character == "(") - (character == ")")
-            if not depth:
-                yield arguments[:position]
-                break
+def _node_loader(path: str, text: str) -> str:
+    """What a file calls of what Node itself brings to read `.env` files, or ""."""
+    if not any(name in text for _, name in _NODE_LOADERS):
+        return ""
+    names = javascript.Names()
+    called = []
+    for node, _ in javascript.parse(path, text).nodes():
+        for _ in names.take(node):
+            pass
+        if node.type == "call_expression":
+            called.append(javascript.path_of(node.child_by_field_name("function")))
+    meant = (each for path in called for each in names.meanings(path))
+    return next((".".join(each) for each in meant if each in _NODE_LOADERS), "")
+
+
+def _interpolation_off(text: str) -> Set[bool]:
+    """Whether calls of python-dotenv turn its interpolation off: of all, of none, of some."""
+    if not any(name in text for name in _PYTHON_LOADERS):
+        return frozenset()
+    try:
+        with catch_warnings(action="ignore"):
+            nodes = [*ast.walk(ast.parse(text))]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        # Of what this Python can't read, nobody can tell.
+        return frozenset({False, "interpolate" in text})
+    names = {*_PYTHON_LOADERS}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names |= {each.asname or "" for each in node.names if each.name in _PYTHON_LOADERS}
+    calls = (each for each in nodes if isinstance(each, ast.Call))
+    return {_is_off(call) for call in calls if _last(call.func) in names}
+
+
+def _last(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_off(call: ast.Call) -> bool:
+    given = (each.value for each in call.keywords if each.arg == "interpolate")
+    return any(isinstance(each, ast.Constant) and each.value is False for each in given)

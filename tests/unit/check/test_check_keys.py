@@ -111,3 +111,25 @@ def test_code_that_reads_what_only_it_knows_leaves_it_at_a_note(tmp_path: Path) 
     code = {"backend/src/app.js": "for (const n of ['A']) use(process.env[n]);"}
     [note] = _left_over(tmp_path, code, _names({"/backend": ["A", "OLD"]}, {}))
     assert (note.place, note.is_note) == ("/backend/OLD", True)
+
+
+def test_a_key_named_in_code_that_can_not_be_read_in_full_is_not_left_over(tmp_path: Path) -> None:
+    """Nobody can tell what such code does: to advise deleting the secret would be wrong."""
+    files = {"backend/src/app.js": "use(process.env.A);\nconst = ;\nlook.up(B, `${C}`);\n"}
+    names = _names({"/backend": ["A", "B", "C", "D"]}, {})
+    assert [each.key for each in _left_over(tmp_path, files, names)] == ["D"]
+    usage = plant(tmp_path, GOOD | files, git=False).held["backend"].usage
+    assert usage.unread == {
+        "backend/src/app.js": "It can't be read as JavaScript in full (line 2)."
+    }
+
+
+def test_words_in_quotes_may_be_keys_where_names_are_put_together(tmp_path: Path) -> None:
+    """In types too: `process.env[name]` with a name of type `"A" | "B"` reads both."""
+    code = (
+        "type Name = 'A' | `B`;\nfunction f(name: Name[]) { return process.env[name[0]]; } // 'C'"
+    )
+    names = _names({"/backend": ["A", "B", "C", "D"]}, {})
+    found = _left_over(tmp_path, {"backend/src/app.ts": code, "backend/a.py": "D = 'D'"}, names)
+    assert [each.key for each in found] == ["C"]
+    assert all(each.is_note for each in found)

@@ -7,16 +7,24 @@ from hypothesis import strategies as st
 from infisical_iac.dotenv import GRAMMARS
 from tests.unit.migrate.trees import choose, node
 
+RAW, BOTH = ("python-dotenv-raw", ()), ("python-dotenv-raw", ("python-dotenv",))
 CALLS = {
     "load_dotenv(interpolate=False)": ("python-dotenv-raw", ()),
     "values = dotenv_values(\n    '.env',\n    interpolate = False,\n)": ("python-dotenv-raw", ()),
     "load_dotenv()": ("python-dotenv", ()),
     "load_dotenv(find_dotenv())": ("python-dotenv", ()),
     "load_dotenv(find_dotenv(), interpolate=False)": ("python-dotenv-raw", ()),
-    "load_dotenv()\nload_dotenv('b', interpolate=False)": (
-        "python-dotenv-raw",
-        ("python-dotenv",),
-    ),
+    "load_dotenv()\nload_dotenv('b', interpolate=False)": BOTH,
+    "from dotenv import load_dotenv as read\nread(interpolate=False)": RAW,
+    "import dotenv\ndotenv.load_dotenv(interpolate=False)": RAW,
+    f"load_dotenv({'f(' * 60}{'1, ' * 200}{')' * 60}, interpolate=False)": RAW,
+    "load_dotenv(dotenv_path=find_dotenv(')'), interpolate=False)": RAW,
+    "# load_dotenv(interpolate=False)\nload_dotenv()": ("python-dotenv", ()),
+    "load_dotenv()  # interpolate=False": ("python-dotenv", ()),
+    "load_dotenv('interpolate=False')": ("python-dotenv", ()),
+    "print('load_dotenv(interpolate=False)')": ("python-dotenv", ()),
+    "load_dotenv(interpolate=f(interpolate=False))": ("python-dotenv", ()),
+    "load_dotenv(interpolate=False)\nprint 'what no Python of today reads'": BOTH,
 }
 
 
@@ -32,6 +40,38 @@ def test_what_node_itself_brings_shows_in_code_only() -> None:
     choice = choose("a/.env", files)
     assert choice.sign.grammar == "node-env-file"
     assert choice.sign.why == "a/src/main.mjs calls process.loadEnvFile"
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("process.loadEnvFile?.('.env')", "process.loadEnvFile"),
+        ("import { loadEnvFile as load } from 'node:process';\nload();", "process.loadEnvFile"),
+        ("import process from 'node:process';\nprocess.loadEnvFile();", "process.loadEnvFile"),
+        ("import { parseEnv } from 'node:util';\nparseEnv(text);", "util.parseEnv"),
+        ("import * as u from 'util';\nu.parseEnv(text);", "util.parseEnv"),
+        ("const { parseEnv } = require('node:util');\nparseEnv(text);", "util.parseEnv"),
+        ("const util = require('util');\nutil.parseEnv(text);", "util.parseEnv"),
+        ("use(`${process /* the */ .loadEnvFile()}`)", "process.loadEnvFile"),
+    ],
+)
+def test_a_call_of_nodes_own_loader_is_found_by_any_name(code: str, name: str) -> None:
+    choice = choose("a/.env", {"a/package.json": node(), "a/src/main.tsx": code})
+    assert choice.sign.why == f"a/src/main.tsx calls {name}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "// process.loadEnvFile()",
+        "print('process.loadEnvFile()')",
+        "print(`util.parseEnv()`, /util.parseEnv()/)",
+        "import { parseEnv } from './own.js';\nparseEnv(text);",
+    ],
+)
+def test_what_only_looks_like_a_call_of_nodes_loader_is_none(code: str) -> None:
+    choice = choose("a/.env", {"a/package.json": node("dotenv"), "a/main.js": code})
+    assert (choice.sign.grammar, choice.others) == ("dotenv", ())
 
 
 @pytest.mark.parametrize(

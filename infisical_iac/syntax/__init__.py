@@ -1,0 +1,1 @@
+"""The syntax of the languages that services are written in."""

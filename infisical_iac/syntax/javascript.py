@@ -1,0 +1,443 @@
+"""JavaScript and TypeScript as trees of tree-sitter, which is loaded when first needed."""
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from infisical_iac.syntax import components
+
+if TYPE_CHECKING:
+    from tree_sitter import Language, Node, Tree
+
+ENDINGS = (
+    *(".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx"),
+    *components.ENDINGS,
+)
+
+Dialect = Literal["javascript", "typescript", "tsx"]
+_DECLARATIONS = re.compile(r"\.d\.[mc]?ts$")
+_TYPESCRIPT = (".ts", ".mts", ".cts", ".tsx")
+
+_MOST_WORK = 100_000
+"""Reports of the parser on its way through one file: ordinary code of 6 MiB takes no more."""
+_PIECE = 1 << 10  # bytes that the parser is given at once
+_LONGEST = 30  # parts of a chain of names
+
+FUNCTIONS = frozenset(
+    {
+        *("function_declaration", "function_expression", "arrow_function", "method_definition"),
+        *("generator_function", "generator_function_declaration"),
+    }
+)
+# In these an expression stands for itself: `(a)`, `a!`, `a as T`, `a satisfies T`, `<T>a`.
+WRAPPERS = frozenset(
+    {
+        *("parenthesized_expression", "non_null_expression", "as_expression"),
+        *("satisfies_expression", "type_assertion"),
+    }
+)
+# Nothing in these runs.
+_NO_CODE = frozenset(
+    {
+        *("type_annotation", "type_arguments", "type_parameters", "type_query"),
+        *("type_alias_declaration", "interface_declaration", "ambient_declaration"),
+        *("comment", "html_comment", "regex", "jsx_text", "string"),
+    }
+)
+
+_STRINGS = ("string", "template_string", "template_literal_type")
+_EXPRESSIONS = ("template_substitution", "template_type")
+
+Path = tuple[str, ...]
+"""A chain of names: ("process", "env"). What a module exports begins with its name in brackets:
+("<./config.js>", "env"), but of Node's own ones without: ("process", "env") is that of
+"node:process" too. What a function returns, once awaited, ends with "()"."""
+
+_BUILTIN = frozenset({"process", "util"})
+_MEANINGS = 50  # of one name: more have only those that a minifier made
+# What a chain has in it that may lead to the environment, to secrets or to a loader.
+_ROOTS = frozenset({*_BUILTIN, "Bun", "import.meta", "config", "()"})
+_CLAUSES = ("import_clause", "import_require_clause")
+_LOCALS = ("identifier", "shorthand_property_identifier_pattern")
+# Where a name gets a value: the fields of the name and of the value.
+_BINDING = {
+    "variable_declarator": ("name", "value"),
+    "required_parameter": ("pattern", "value"),
+    "optional_parameter": ("pattern", "value"),
+    "assignment_expression": ("left", "right"),
+    "assignment_pattern": ("left", "right"),
+}
+
+
+@dataclass(frozen=True)
+class Script:
+    """The code of one file.
+
+    Attributes:
+        error: the sentence that says why not all of it was read, or "".
+    """
+
+    error: str = ""
+    _trees: Sequence["Tree"] = field(default=(), repr=False)
+
+    def nodes(self) -> Iterator[tuple["Node", Sequence["Node"]]]:
+        """Yield each node of what runs, with those around it, the outermost first.
+
+        The sequence changes with the next node.
+        """
+        for tree in self._trees:
+            yield from _walk(tree, _NO_CODE)
+
+    def strings(self) -> Iterator[str]:
+        """Yield what is between quotes, in types too, where there are no expressions in it."""
+        for tree in self._trees:
+            for node, _ in _walk(tree, frozenset()):
+                if (value := string_of(node)) is not None:
+                    yield value
+
+
+def parse(path: str, text: str, most_work: int = _MOST_WORK) -> Script:
+    """Read a file, in the dialect that its name says or, if that has more errors, in the other.
+
+    Flow's types in `.js`, and elements in `.ts`, are what bundlers are told to take. A syntax
+    error hides no more than what is around it. A file that takes the parser too much work says
+    nothing but that; and one of declarations alone nothing at all, for nothing in it runs.
+    """
+    if _DECLARATIONS.search(path):
+        return Script()
+    parser = _Parser(most_work)
+    title = "TypeScript" if path.endswith(_TYPESCRIPT) else "JavaScript"
+    try:
+        if path.endswith(components.ENDINGS):
+            component = components.code_of(text)
+            first, other = _dialects(".ts" if component.is_typescript else "", component.scripts)
+            tree, markup = parser.best(component.scripts, first, other), component.markup
+            trees = [tree, *([parser.parse(markup, first)] if markup.strip() else [])]
+        else:
+            tree = parser.best(text, *_dialects(posixpath.splitext(path)[1], text))
+            trees = [tree]
+    except _TooMuchWork:
+        return Script(f"It is too large or too deeply nested to be read as {title}.")
+    wrong = next(_errors(tree), None)
+    error = f"It can't be read as {title} in full (line {line_of(wrong)})." if wrong else ""
+    return Script(error, trees)
+
+
+def _dialects(ending: str, text: str) -> tuple[Dialect, Dialect | None]:
+    """The dialect of a file's name, and the other that it may be written in."""
+    if ending == ".tsx":
+        return "tsx", None
+    if ending in _TYPESCRIPT:
+        return "typescript", "tsx" if "</" in text or "/>" in text else None
+    return "javascript", "tsx" if ":" in text else None
+
+
+class _TooMuchWork(Exception):
+    """The parser was stopped."""
+
+
+class _Parser:
+    """Parses the texts of one file, with a bound on the work for all of them."""
+
+    def __init__(self, most_work: int) -> None:
+        self._left = most_work
+
+    def best(self, text: str, dialect: Dialect, other: Dialect | None) -> "Tree":
+        """Parse a text; if it has errors, in the other dialect too, to return what has fewer."""
+        tree = self.parse(text, dialect)
+        if not tree.root_node.has_error or other is None:
+            return tree
+        return min(tree, self.parse(text, other), key=_weight)
+
+    def parse(self, text: str, dialect: Dialect) -> "Tree":
+        """Parse a text, whatever is in it. Raise _TooMuchWork."""
+        from tree_sitter import Parser
+
+        data = text.encode(errors="replace")
+
+        def piece(offset: int, _point: object) -> bytes:
+            return data[offset : offset + _PIECE]
+
+        def is_enough(_offset: int, _has_error: bool) -> bool:
+            self._left -= 1
+            return self._left < 0
+
+        try:
+            return Parser(_language(dialect)).parse(
+                piece, encoding="utf8", progress_callback=is_enough
+            )
+        except ValueError:
+            raise _TooMuchWork from None
+
+
+@cache
+def _language(dialect: Dialect) -> "Language":
+    from tree_sitter import Language
+
+    if dialect == "javascript":
+        import tree_sitter_javascript
+
+        return Language(tree_sitter_javascript.language())
+    import tree_sitter_typescript
+
+    if dialect == "tsx":
+        return Language(tree_sitter_typescript.language_tsx())
+    return Language(tree_sitter_typescript.language_typescript())
+
+
+def _walk(tree: "Tree", leaves: Set[str]) -> Iterator[tuple["Node", Sequence["Node"]]]:
+    cursor = tree.walk()
+    around: list[Node] = []
+    while node := cursor.node:
+        yield node, around
+        if node.type not in leaves and cursor.goto_first_child():
+            around.append(node)
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return
+            around.pop()
+
+
+def _errors(tree: "Tree") -> Iterator["Node"]:
+    """Yield the places that are no code of the grammar, in their order."""
+    cursor = tree.walk()
+    around: list[str] = []
+    while node := cursor.node:
+        # The grammar knows no `&` among the words of an element, as in <p>Save & close</p>.
+        is_text = around[-1:] in (["jsx_element"], ["jsx_fragment"]) and text_of(node)[:1] == "&"
+        if (node.is_error and not is_text) or node.is_missing:
+            yield node
+        if node.has_error and not node.is_error and cursor.goto_first_child():
+            around.append(node.type)
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return
+            around.pop()
+
+
+def _weight(tree: "Tree") -> int:
+    """How much of a text is no code of the grammar."""
+    return sum(1 + each.end_byte - each.start_byte for each in _errors(tree))
+
+
+def text_of(node: "Node") -> str:
+    """Return a node as it is written."""
+    return (node.text or b"").decode(errors="replace")
+
+
+def line_of(node: "Node") -> int:
+    """Return the line that a node begins in, counted from 1."""
+    return node.start_point.row + 1
+
+
+def string_of(node: "Node | None") -> str | None:
+    """Return what is between the quotes of a string or of a template without expressions."""
+    if node is None or node.type not in _STRINGS:
+        return None
+    if any(each.type in _EXPRESSIONS for each in node.named_children):
+        return None
+    return text_of(node)[1:-1]
+
+
+def unwrapped(node: "Node") -> "Node":
+    """Return the expression in parentheses, assertions and the like."""
+    while node.type in WRAPPERS and (inside := _inside(node)):
+        node = inside
+    return node
+
+
+def _inside(node: "Node") -> "Node | None":
+    """The expression in a wrapper or after `await`: the last of `<T>a`, the first of others."""
+    inside = [each for each in node.named_children if not each.is_extra]
+    if not inside:
+        return None
+    return inside[-1 if node.type == "type_assertion" else 0]
+
+
+def name_in(node: "Node") -> str | None:
+    """Return the name of a member: `b` of `a.b` and of `a["b"]`; None if it is computed."""
+    if node.type == "member_expression":
+        name = node.child_by_field_name("property")
+        return text_of(name) if name else None
+    return string_of(node.child_by_field_name("index"))
+
+
+def path_of(node: "Node | None", steps: int = _LONGEST) -> Path:
+    """Return the chain of names that an expression is, or takes if it is there: of `a.b ?? {}`.
+
+    A chain that begins with another expression begins with "". Return () for what is none, or is
+    longer than code of people.
+    """
+    names: list[str] = []
+    while node is not None and (steps := steps - 1) > 0:
+        node = unwrapped(node)
+        if node.type in ("member_expression", "subscript_expression"):
+            name = name_in(node)
+            if name is None:
+                return ()
+            names.append(name)
+            node = node.child_by_field_name("object")
+        elif node.type == "binary_expression" and operator_of(node) in ("??", "||"):
+            node = node.child_by_field_name("left")
+        else:
+            root = _root(node, steps)
+            return (*root, *reversed(names)) if root or not names else ("", *reversed(names))
+    return ()
+
+
+def _root(node: "Node", steps: int) -> Path:
+    if node.type in ("identifier", "this"):
+        return (text_of(node),)
+    if node.type == "meta_property":
+        return ("import.meta",) if text_of(node).startswith("import") else ()
+    if node.type == "await_expression":
+        return _awaited(node, steps)
+    if node.type == "call_expression":
+        called = node.child_by_field_name("function")
+        if called and _is_require(called):
+            return _module(string_of(argument(node)))
+        if called and called.type == "await_expression":  # so is `await load<T>()` read
+            return _result(_inside(called), steps)
+    return ()
+
+
+def _awaited(node: "Node", steps: int) -> Path:
+    call = _inside(node)
+    called = call.child_by_field_name("function") if call else None
+    if call and called and called.type == "import":
+        return _module(string_of(argument(call)))
+    return _result(called, steps)
+
+
+def _module(name: str | None) -> Path:
+    builtin = (name or "").removeprefix("node:")
+    if builtin in _BUILTIN:
+        return (builtin,)
+    return (f"<{name}>",) if name else ()
+
+
+def _result(called: "Node | None", steps: int) -> Path:
+    path = path_of(called, steps)
+    return (*path, "()") if path else ()
+
+
+def argument(call: "Node", position: int = 0) -> "Node | None":
+    """Return an argument of a call, if it has so many."""
+    given = call.child_by_field_name("arguments")
+    found = [each for each in given.named_children if not each.is_extra] if given else []
+    return found[position] if len(found) > position else None
+
+
+def operator_of(node: "Node") -> str:
+    """Return the operator of an expression: `??` of `a ?? b`."""
+    operator = node.child_by_field_name("operator")
+    return text_of(operator) if operator else ""
+
+
+def _is_require(called: "Node") -> bool:
+    return called.type == "identifier" and text_of(called) == "require"
+
+
+class Member(NamedTuple):
+    """A member that a pattern takes: `A` of `const { A = 1 } = source`; None if it is computed."""
+
+    source: Path
+    name: str | None
+    node: "Node"
+    has_default: bool
+
+
+class Names:
+    """What the names of a file stand for, whatever their scope, and the modules it imports."""
+
+    def __init__(self) -> None:
+        self.modules: set[str] = set()
+        self._bound: dict[str, set[Path]] = {}
+
+    def meanings(self, path: Path) -> Iterator[Path]:
+        """Yield the chains that one may stand for, itself the first, and not too many."""
+        seen, waiting = {path}, [path]
+        while waiting and len(seen) <= _MEANINGS:
+            yield (path := waiting.pop())
+            sources = self._bound.get(path[0], ()) if path else ()
+            more = {(*source, *path[1:]) for source in sources} - seen
+            seen |= more
+            waiting += more
+
+    def take(self, node: "Node") -> Iterator[Member]:
+        """Take in the names that a node gives a meaning; yield the members that it takes."""
+        if node.type in _BINDING:
+            to, value = map(node.child_by_field_name, _BINDING[node.type])
+            source = path_of(value)
+            if to is not None and source:
+                yield from self._bind(to, source)
+        elif node.type in ("import_statement", "export_statement"):
+            self._import(node)
+        elif node.type == "call_expression":
+            called = node.child_by_field_name("function")
+            if called and (called.type == "import" or _is_require(called)):
+                self.modules.add(string_of(argument(node)) or "")
+
+    def _bind(self, target: "Node", source: Path) -> Iterator[Member]:
+        waiting = [(target, source)]
+        while waiting:
+            node, path = waiting.pop()
+            if node.type in _LOCALS and self._leads_on(path):
+                self._bound.setdefault(text_of(node), set()).add(path)
+            for part in node.named_children if node.type == "object_pattern" else ():
+                if part.is_extra:
+                    continue
+                name, to, has_default = _part(part)
+                yield Member(path, name, part, has_default)
+                if name is not None and to is not None:
+                    waiting.append((to, (*path, name)))
+
+    def _import(self, node: "Node") -> None:
+        clause = next((each for each in node.named_children if each.type in _CLAUSES), None)
+        source = node.child_by_field_name("source")
+        if source is None and clause is not None:
+            source = clause.child_by_field_name("source")
+        name = string_of(source)
+        self.modules.add(name or "")
+        for local, path in _imported(clause, _module(name)) if clause and name else ():
+            self._bound.setdefault(local, set()).add(path)
+
+    def _leads_on(self, path: Path) -> bool:
+        root = path[0]
+        return root in self._bound or root.startswith("<") or not _ROOTS.isdisjoint(path)
+
+
+def _imported(clause: "Node", module: Path) -> Iterator[tuple[str, Path]]:
+    """The names that an import gives a file, each with what it is called in the module."""
+    is_whole = clause.type == "import_require_clause" or module[0] in _BUILTIN
+    for each in clause.named_children:
+        if each.type == "identifier":
+            yield text_of(each), module if is_whole else (*module, "default")
+        elif each.type == "namespace_import":
+            yield from ((text_of(name), module) for name in each.named_children)
+        for specifier in each.named_children if each.type == "named_imports" else ():
+            name = specifier.child_by_field_name("name")
+            alias = specifier.child_by_field_name("alias") or name
+            if name and alias:
+                yield text_of(alias), (*module, string_of(name) or text_of(name))
+
+
+def _part(node: "Node") -> tuple[str | None, "Node | None", bool]:
+    """The key of a part of a pattern, what it goes to, and whether it has a default."""
+    if node.type == "shorthand_property_identifier_pattern":
+        return text_of(node), node, False
+    if node.type == "object_assignment_pattern":
+        left = node.child_by_field_name("left")
+        return (text_of(left) if left else None), left, True
+    key, value = node.child_by_field_name("key"), node.child_by_field_name("value")
+    if key is None or key.type == "computed_property_name":
+        return None, None, False
+    name = string_of(key) or text_of(key)
+    if value is not None and value.type == "assignment_pattern":
+        return name, value.child_by_field_name("left"), True
+    return name, value, False
