@@ -143,7 +143,7 @@ def given(file: Path) -> dict[str, Any]:
 
 def _found(file: Path) -> tuple[str, dict[str, Any]]:
     # The library takes a while to load, which whoever names a host has no need of.
-    from infisical_iac.hetzner import finding
+    from infisical_iac.hetzner import inventory as finding
 
     try:
         return finding.production(finding.Name(*_server_name(file)))
@@ -152,7 +152,7 @@ def _found(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _found_cluster(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    from infisical_iac.hetzner import finding
+    from infisical_iac.hetzner import inventory as finding
 
     try:
         return finding.cluster(finding.Name(*_server_name(file)))

@@ -17,7 +17,7 @@ def adopt(yes: bool) -> None:
     alone. Exit status: 0 when nothing is left to adopt, 1 for an error, or for no to the question.
     """
     from infisical_iac.cli.server_showing import make_all
-    from infisical_iac.hetzner import session
+    from infisical_iac.hetzner import plan as session
 
     found = session.begun(adopts=True)
     changes = [each.change() for each in found.adoptable]

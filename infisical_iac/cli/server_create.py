@@ -19,7 +19,7 @@ def create(timeout: int, yes: bool) -> None:
     stays, and what a run that failed left undone is completed. Exit status: 0 when everything is
     there, 1 for an error, or for no to the question.
     """
-    from infisical_iac.hetzner import session
+    from infisical_iac.hetzner import plan as session
     from infisical_iac.hetzner.balancer import addresses
 
     found = session.begun()

@@ -23,7 +23,8 @@ def destroy(with_data: bool, confirm: str | None) -> None:
     take away, 1 for an error, or for another name.
     """
     from infisical_iac.cli.server_showing import make_all
-    from infisical_iac.hetzner import destroying, session
+    from infisical_iac.hetzner import destroying
+    from infisical_iac.hetzner import plan as session
     from infisical_iac.hetzner.volumes import of_deployment as volumes_of
 
     found = session.begun()

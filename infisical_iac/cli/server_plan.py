@@ -17,7 +17,7 @@ def plan(ctx: click.Context, as_json: bool) -> None:
     """
     # The library takes a while to load, which other commands have no need of.
     from infisical_iac.cli.server_showing import notes, show_plan
-    from infisical_iac.hetzner import session
+    from infisical_iac.hetzner import plan as session
     from infisical_iac.hetzner.costs import monthly
 
     found = session.begun(reads=True)

@@ -5,7 +5,7 @@ import click
 from infisical_iac.cli.items import console, echo, show
 from infisical_iac.cli.options import yes_option
 from infisical_iac.cli.server_showing import make_all, timeout_option
-from infisical_iac.hetzner.session import Everything
+from infisical_iac.hetzner.plan import Everything
 
 
 @click.command()
@@ -26,7 +26,7 @@ def replace(node: str | None, undo: bool, fresh: bool, timeout: int, yes: bool) 
     Of a cluster, NODE is replaced, whose data the others have: a new server with its name and
     addresses, an empty volume, and `apply` to bring it into the cluster. The old volume is kept.
     """
-    from infisical_iac.hetzner import session
+    from infisical_iac.hetzner import plan as session
 
     found = session.begun()
     if found.only.want.role:
@@ -72,7 +72,8 @@ def _replace_server(*, undo: bool, fresh: bool, timeout: int, yes: bool) -> None
 def _replace_node(
     found: Everything, name: str | None, *, undo: bool, fresh: bool, timeout: int, yes: bool
 ) -> None:
-    from infisical_iac.hetzner import node_replacing, session
+    from infisical_iac.hetzner import node_replacement as node_replacing
+    from infisical_iac.hetzner import plan as session
     from infisical_iac.hetzner.hands import Hands
 
     if undo:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import click
 
 from infisical_iac.cli.items import console, show
-from infisical_iac.hetzner import session
+from infisical_iac.hetzner import plan as session
 from infisical_iac.hetzner.change import Change
 from infisical_iac.hetzner.costs import monthly
 from infisical_iac.hetzner.network_changes import is_awaited
-from infisical_iac.hetzner.session import Everything, Session
+from infisical_iac.hetzner.plan import Everything, Session
 
 timeout_option = click.option(
     "--timeout",

@@ -5,8 +5,8 @@ from hcloud.certificates import BoundCertificate
 from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
 from infisical_iac.hetzner.fleet import Fleet, certificate_name
-from infisical_iac.hetzner.have import Common
 from infisical_iac.hetzner.ownership import is_own, labels
+from infisical_iac.hetzner.resource import Common
 
 
 def certificate(want: Fleet, common: Common) -> Changes:

@@ -6,18 +6,19 @@ Each difference is an item of the plan with what makes it; nothing that is there
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from infisical_iac.hetzner import balancer_changes, certificate_changes
+from infisical_iac.hetzner import certificate_changes
+from infisical_iac.hetzner import edge as balancer_changes
 from infisical_iac.hetzner import firewall_changes as wall
 from infisical_iac.hetzner import network_changes as network
-from infisical_iac.hetzner import parts_changes as parts
+from infisical_iac.hetzner import parts as parts
 from infisical_iac.hetzner import private_changes as private
-from infisical_iac.hetzner import server_changes as server
+from infisical_iac.hetzner import server as server
 from infisical_iac.hetzner.change import Changes
+from infisical_iac.hetzner.desired import Wanted
 from infisical_iac.hetzner.fleet import Fleet
-from infisical_iac.hetzner.have import Common, Have
 from infisical_iac.hetzner.prices import Prices
-from infisical_iac.hetzner.server_changes import UserData
-from infisical_iac.hetzner.wanted import Wanted
+from infisical_iac.hetzner.resource import Common, Have
+from infisical_iac.hetzner.server import UserData
 
 
 def changes(

@@ -1,8 +1,8 @@
 """What all of it costs together."""
 
+from infisical_iac.hetzner.desired import Wanted
 from infisical_iac.hetzner.fleet import Fleet
 from infisical_iac.hetzner.prices import Price, Prices, total
-from infisical_iac.hetzner.wanted import Wanted
 
 
 def monthly(want: Fleet, prices: Prices) -> Price:

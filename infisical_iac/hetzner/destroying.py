@@ -14,7 +14,7 @@ from infisical_iac.hetzner.change import Change
 from infisical_iac.hetzner.failures import HetznerError, told
 from infisical_iac.hetzner.names import host_address
 from infisical_iac.hetzner.ownership import KINDS, REPLACES, selector
-from infisical_iac.hetzner.session import Everything, Session
+from infisical_iac.hetzner.plan import Everything, Session
 from infisical_iac.hetzner.volumes import of_deployment
 from infisical_iac.item import Item
 

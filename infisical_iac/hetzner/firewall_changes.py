@@ -6,11 +6,11 @@ from hcloud.firewalls import FirewallResource, FirewallRule
 
 from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
+from infisical_iac.hetzner.desired import Wanted
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.firewall import differ, rules
-from infisical_iac.hetzner.have import Common, Have
 from infisical_iac.hetzner.ownership import labels
-from infisical_iac.hetzner.wanted import Wanted
+from infisical_iac.hetzner.resource import Common, Have
 
 # Whether one can log in to the server at this moment, by a new connection.
 Alive = Callable[[], bool]

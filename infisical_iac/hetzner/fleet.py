@@ -10,8 +10,8 @@ from hcloud.load_balancers import (
     LoadBalancerServiceHttp,
 )
 
+from infisical_iac.hetzner.desired import Wanted, wanted
 from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.wanted import Wanted, wanted
 from infisical_iac.settings import Settings
 
 MANAGERS = 3

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infisical_iac.hetzner import first_contact
+from infisical_iac.hetzner import remote as first_contact
 from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.first_contact import Login
+from infisical_iac.hetzner.remote import Login
 from infisical_iac.rendering import script
 
 _PROGRAM = Path(sys.executable).with_name("infisical-iac")

@@ -10,8 +10,8 @@ from hcloud.volumes import BoundVolume
 
 from infisical_iac.hetzner.balancer import HEALTHY, addresses, targets
 from infisical_iac.hetzner.failures import told
-from infisical_iac.hetzner.have import servers
 from infisical_iac.hetzner.ownership import DEPLOYMENT, KINDS, ROLE, SELECTOR, is_unadopted
+from infisical_iac.hetzner.resource import servers
 
 
 class Row(NamedTuple):

@@ -9,11 +9,11 @@ from hcloud.volumes import BoundVolume
 
 from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.failures import HetznerError, told
-from infisical_iac.hetzner.first_contact import Login
 from infisical_iac.hetzner.names import server_address
 from infisical_iac.hetzner.ownership import REPLACES, labels, require, selector
+from infisical_iac.hetzner.plan import Session, begun, is_ready
+from infisical_iac.hetzner.remote import Login
 from infisical_iac.hetzner.replacement import Place
-from infisical_iac.hetzner.session import Session, begun, is_ready
 
 # Upon a new server that was seen to do the work.
 PROVEN = {"infisical-iac-proven": "yes"}

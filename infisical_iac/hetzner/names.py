@@ -5,8 +5,8 @@ from ipaddress import ip_network
 from hcloud.primary_ips import BoundPrimaryIP
 from hcloud.servers import BoundServer
 
+from infisical_iac.hetzner.desired import Wanted
 from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.wanted import Wanted
 
 
 def volume_name(want: Wanted) -> str:

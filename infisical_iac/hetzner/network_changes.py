@@ -9,13 +9,13 @@ from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.balancer import addresses as addresses_of
 from infisical_iac.hetzner.balancer import is_serving
 from infisical_iac.hetzner.change import Changes, change
+from infisical_iac.hetzner.desired import Wanted
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.fleet import Fleet
-from infisical_iac.hetzner.have import RECORDS, Common, Have
 from infisical_iac.hetzner.names import address_name, host_address
 from infisical_iac.hetzner.ownership import labels
 from infisical_iac.hetzner.prices import Prices
-from infisical_iac.hetzner.wanted import Wanted
+from infisical_iac.hetzner.resource import RECORDS, Common, Have
 
 # Short, so that a new address is soon known everywhere.
 _TTL = 300

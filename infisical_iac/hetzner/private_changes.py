@@ -5,11 +5,11 @@ from hcloud.servers import BoundServer
 
 from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
+from infisical_iac.hetzner.desired import Wanted
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.fleet import Fleet
-from infisical_iac.hetzner.have import Common, Have
 from infisical_iac.hetzner.ownership import labels
-from infisical_iac.hetzner.wanted import Wanted
+from infisical_iac.hetzner.resource import Common, Have
 
 
 def network(want: Fleet, common: Common) -> Changes:

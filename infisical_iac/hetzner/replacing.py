@@ -6,8 +6,8 @@ from hcloud.servers import BoundServer
 
 from infisical_iac.hetzner.failures import told
 from infisical_iac.hetzner.moving import PROVEN, Doing, Replacement, look
+from infisical_iac.hetzner.plan import Everything, begun
 from infisical_iac.hetzner.replacement import TITLES, back, stage
-from infisical_iac.hetzner.session import Everything, begun
 from infisical_iac.hetzner.stages import BACK, FORTH, drop_temporary, end_undo
 
 _MOST_STAGES = 40

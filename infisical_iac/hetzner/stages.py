@@ -7,7 +7,6 @@ from hcloud.servers import BoundServer
 
 from infisical_iac.hetzner import known_hosts
 from infisical_iac.hetzner.api import ended
-from infisical_iac.hetzner.first_contact import ready
 from infisical_iac.hetzner.moving import (
     PROVEN,
     Doing,
@@ -16,8 +15,9 @@ from infisical_iac.hetzner.moving import (
     replacement_labels,
 )
 from infisical_iac.hetzner.ownership import REPLACES
-from infisical_iac.hetzner.server_changes import make_server
-from infisical_iac.hetzner.session import READY, is_ready
+from infisical_iac.hetzner.plan import READY, is_ready
+from infisical_iac.hetzner.remote import ready
+from infisical_iac.hetzner.server import make_server
 
 
 def _make(now: Replacement, hands: Doing) -> None:

@@ -4,10 +4,10 @@ from hcloud import Client
 from hcloud.volumes import BoundVolume
 
 from infisical_iac.hetzner.api import ended
+from infisical_iac.hetzner.desired import Wanted
 from infisical_iac.hetzner.failures import told
 from infisical_iac.hetzner.names import volume_name
 from infisical_iac.hetzner.ownership import selector
-from infisical_iac.hetzner.wanted import Wanted
 
 
 def aside(want: Wanted, volume: BoundVolume) -> str:

@@ -104,7 +104,7 @@ def test_destroy_leaves_keys_and_certificates_of_a_longer_name_alone(world: Worl
 def test_two_clusters_and_a_server_in_one_project_do_not_touch_each_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
     _make(world, "infisical-test", 'server_placement_group = ""\nserver_volume_gb = 10\n')
     _make(world, "infisical-staging", CLUSTER + 'server_network = "10.43.0.0/24"\n')
     before = {name: _of(world, name) for name in ("infisical-test", "infisical-staging")}
@@ -124,7 +124,7 @@ def test_two_clusters_and_a_server_in_one_project_do_not_touch_each_other(
 def test_what_a_create_that_died_left_is_known_beside_another_deployment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
     with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:
         _make(world, "infisical-test")
         before = _of(world, "infisical-test")
@@ -161,7 +161,7 @@ def test_destroy_takes_what_is_left_of_servers_that_were_deleted_by_hand(world: 
 def test_the_nodes_of_a_former_cluster_are_told_and_go_with_the_deployment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
     world.set(CLUSTER)
     world.ok("create", "--yes")
     # Another name since, so that its records are not looked at by name.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.first_contact import Login
+from infisical_iac.hetzner.remote import Login
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import World, made
 

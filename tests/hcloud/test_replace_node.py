@@ -139,14 +139,14 @@ def test_a_node_that_the_others_need_stays(cluster: World) -> None:
 def test_one_that_nobody_can_vouch_for_stays(
     cluster: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.session._ALIVE_SECONDS", 1)
+    monkeypatch.setattr("infisical_iac.hetzner.plan._ALIVE_SECONDS", 1)
     for number in (1, 3):
         _ends(cluster, number)
     assert "no other node lets in" in cluster.refused("replace", "infisical-2", "--yes")
 
 
 def test_a_node_that_is_gone_is_replaced(cluster: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.session._ALIVE_SECONDS", 1)
+    monkeypatch.setattr("infisical_iac.hetzner.plan._ALIVE_SECONDS", 1)
     _ends(cluster, 2)
     _servers(cluster)["infisical-2"]["status"] = "off"
     cluster.ok("replace", "infisical-2", "--yes")
@@ -189,7 +189,7 @@ def test_a_replacement_that_dies_after_any_change_is_ended_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is done over SSH to a new server is that of one on its own, see test_killed.py.
-    monkeypatch.setattr("infisical_iac.hetzner.first_contact.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
     for deaths in range(1, 40):
         with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
             world.set(CLUSTER + "server_backups = False\n")

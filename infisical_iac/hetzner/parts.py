@@ -4,12 +4,12 @@ from hcloud.locations import Location
 
 from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
+from infisical_iac.hetzner.desired import PublicKey, Wanted
 from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.have import Common, Have
 from infisical_iac.hetzner.names import volume_name
 from infisical_iac.hetzner.ownership import labels
 from infisical_iac.hetzner.prices import Prices
-from infisical_iac.hetzner.wanted import PublicKey, Wanted
+from infisical_iac.hetzner.resource import Common, Have
 
 
 def key_of(key: PublicKey, common: Common) -> object | None:

@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infisical_iac import production
-from infisical_iac.hetzner import api, first_contact, host_key, known_hosts, prices
+from infisical_iac.hetzner import api, host_key, known_hosts, prices
+from infisical_iac.hetzner import remote as first_contact
 from infisical_iac.hetzner.adoption import Adoptable, look_for_adoptable
 from infisical_iac.hetzner.change import Change
 from infisical_iac.hetzner.changes import changes
+from infisical_iac.hetzner.desired import Wanted, read_settings
 from infisical_iac.hetzner.failures import HetznerError, told
-from infisical_iac.hetzner.first_contact import Login
 from infisical_iac.hetzner.fleet import Fleet, fleet
-from infisical_iac.hetzner.have import Common, Have, look, look_at_common, members
 from infisical_iac.hetzner.ownership import ADOPT, SELECTOR
 from infisical_iac.hetzner.prices import Prices
-from infisical_iac.hetzner.wanted import Wanted, read_settings
+from infisical_iac.hetzner.remote import Login
+from infisical_iac.hetzner.resource import Common, Have, look, look_at_common, members
 from infisical_iac.item import Item
 
 # Upon a server that is through with its first boot and has a host key of its own.

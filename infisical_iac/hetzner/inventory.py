@@ -8,7 +8,6 @@ from hcloud.servers import BoundServer
 
 from infisical_iac.hetzner import api
 from infisical_iac.hetzner.failures import HetznerError, told
-from infisical_iac.hetzner.have import Common, servers
 from infisical_iac.hetzner.names import server_address
 from infisical_iac.hetzner.ownership import (
     ADOPT,
@@ -22,6 +21,7 @@ from infisical_iac.hetzner.ownership import (
     require,
 )
 from infisical_iac.hetzner.private_changes import private_address
+from infisical_iac.hetzner.resource import Common, servers
 from infisical_iac.production import HOST_DEPLOYMENT, HOST_REFUSES
 
 

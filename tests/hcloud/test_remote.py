@@ -7,8 +7,8 @@ import pytest
 
 from infisical_iac.hetzner import hands, known_hosts
 from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.first_contact import Login
 from infisical_iac.hetzner.hands import Hands
+from infisical_iac.hetzner.remote import Login
 from tests.hcloud.booted import Booted
 from tests.hcloud.world import World
 

@@ -13,9 +13,9 @@ from hcloud.servers import BoundServer
 from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Change, change
 from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.first_contact import Login
 from infisical_iac.hetzner.others import has_told_of_data, lacking
-from infisical_iac.hetzner.session import LEAVING, Everything, Session, is_ready
+from infisical_iac.hetzner.plan import LEAVING, Everything, Session, is_ready
+from infisical_iac.hetzner.remote import Login
 from infisical_iac.hetzner.volumes import aside, put_aside
 
 _LOOKS, _PAUSE_SECONDS = 30, 2.0

@@ -17,9 +17,9 @@ from infisical_iac.hetzner.balancer import addresses, private_address, with_cert
 from infisical_iac.hetzner.change import Change, Changes, change
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.fleet import Fleet, certificate_name
-from infisical_iac.hetzner.have import Common, Have
 from infisical_iac.hetzner.ownership import labels
 from infisical_iac.hetzner.prices import Prices
+from infisical_iac.hetzner.resource import Common, Have
 
 # What is done with the balancer, which may not be there before.
 _Act = Callable[[BoundLoadBalancer], BoundAction]

@@ -10,13 +10,13 @@ from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
 from infisical_iac.hetzner.api import ended
 from infisical_iac.hetzner.change import Changes, change
+from infisical_iac.hetzner.desired import Wanted
 from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.hetzner.firewall_changes import Alive, apply_wall, guards
-from infisical_iac.hetzner.have import Have
 from infisical_iac.hetzner.ownership import CLUSTER, REPLACES, ROLE, labels
-from infisical_iac.hetzner.parts_changes import key_of
+from infisical_iac.hetzner.parts import key_of
 from infisical_iac.hetzner.prices import Prices
-from infisical_iac.hetzner.wanted import Wanted
+from infisical_iac.hetzner.resource import Have
 
 # Gets what cloud-init is told, once the addresses are known; remembers the host's key first.
 UserData = Callable[[str], str]

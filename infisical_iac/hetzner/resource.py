@@ -15,6 +15,7 @@ from hcloud.ssh_keys import BoundSSHKey
 from hcloud.volumes import BoundVolume
 from hcloud.zones import BoundZone, BoundZoneRRSet
 
+from infisical_iac.hetzner.desired import Wanted
 from infisical_iac.hetzner.failures import HetznerError, told
 from infisical_iac.hetzner.fleet import Fleet
 from infisical_iac.hetzner.names import address_name, host_address, volume_name
@@ -29,7 +30,6 @@ from infisical_iac.hetzner.ownership import (
     refuse_other,
     require,
 )
-from infisical_iac.hetzner.wanted import Wanted
 
 RECORDS = {"ipv4": "A", "ipv6": "AAAA"}
 
