@@ -143,19 +143,19 @@ def given(file: Path) -> dict[str, Any]:
 
 def _found(file: Path) -> tuple[str, dict[str, Any]]:
     # The library takes a while to load, which whoever names a host has no need of.
-    from infisical_iac.hetzner import inventory as finding
+    from infisical_iac.hetzner import inventory
 
     try:
-        return finding.production(finding.Name(*_server_name(file)))
+        return inventory.find_server(inventory.DeploymentName(*_server_name(file)))
     except UserError as error:
         sys.exit(str(error))
 
 
 def _found_cluster(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    from infisical_iac.hetzner import inventory as finding
+    from infisical_iac.hetzner import inventory
 
     try:
-        return finding.cluster(finding.Name(*_server_name(file)))
+        return inventory.find_cluster(inventory.DeploymentName(*_server_name(file)))
     except UserError as error:
         sys.exit(str(error))
 

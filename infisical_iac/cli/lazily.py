@@ -8,7 +8,7 @@ import click
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are functions, each in a module of this package.
+    """A group whose commands are functions in modules of this package, by default one in each.
 
     The list of commands is printed without any of them, since loading them all takes longer than
     most commands do.
@@ -17,13 +17,19 @@ class LazyGroup(click.Group):
         summaries: by the command's name, its line in the list.
         prefix: what the names of the modules begin with; the rest is the command's name, with
             underscores, which is the function's too.
+        module: the module of all the functions, where they share one.
     """
 
     def __init__(
-        self, *args: Any, summaries: Mapping[str, str], prefix: str = "", **kwargs: Any
+        self,
+        *args: Any,
+        summaries: Mapping[str, str],
+        prefix: str = "",
+        module: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._summaries, self._prefix = summaries, prefix
+        self._summaries, self._prefix, self._module = summaries, prefix, module
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order in which one comes to need them."""
@@ -34,7 +40,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._summaries:
             return None
         name = cmd_name.replace("-", "_")
-        module = import_module(f"{__package__}.{self._prefix}{name}")
+        module = import_module(f"{__package__}.{self._module or self._prefix + name}")
         command: click.Command = getattr(module, name)
         return command
 

@@ -1,4 +1,8 @@
-"""`infisical-iac server`: the server at Hetzner Cloud, and what belongs to it."""
+"""`infisical-iac server`: the server at Hetzner Cloud, and what belongs to it.
+
+The commands stand in a module of their own: they load the library of Hetzner's API and paramiko,
+which takes longer than the list of commands.
+"""
 
 import click
 
@@ -15,7 +19,7 @@ from infisical_iac.cli.lazily import LazyGroup
         "replace": "Move to a new server: volume, addresses and all.",
         "destroy": "Delete the server; the volume stays.",
     },
-    prefix="server_",
+    module="server_commands",
 )
 def server() -> None:
     """Make the server at Hetzner Cloud with all that belongs to it, replace it, destroy it.

@@ -1,6 +1,6 @@
-"""The server at Hetzner Cloud and all that belongs to it: made, looked at, replaced, destroyed.
+"""The server at Hetzner Cloud and all that belongs to it: made, observed, replaced, destroyed.
 
-What this project makes there carries two labels, one of them with the deployment's name; nothing
-without both is ever changed, see `ownership`. The API's token is read from the environment and
-never written anywhere.
+Each kind of resource is a class in `parts`, `server` or `edge`; `plan` walks all of them. Only what
+carries the labels of the deployment is ever changed, see `api`. The API's token is read from the
+environment and never written anywhere.
 """

@@ -1,196 +1,205 @@
 """Take over what versions before this one made: its label does not say for which deployment.
 
-Whose it is, is told by names and by what it is attached to. Where these leave a doubt, it is left
-out: `infisical-iac server list` goes on showing it.
+Names and attachments show to which deployment a resource belongs. Where they leave a doubt, it is
+left out: `infisical-iac server list` goes on showing it. Kinds of resources that came later carry
+both labels from the beginning, and are none of this module's business.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hcloud import APIException, Client
 
-from infisical_iac.hetzner.change import Change, change
-from infisical_iac.hetzner.failures import told
-from infisical_iac.hetzner.fleet import Fleet, certificate_name
-from infisical_iac.hetzner.ownership import (
+from infisical_iac.hetzner.api import (
+    ADOPT,
     CLUSTER,
     DEPLOYMENT,
-    KINDS,
     REPLACES,
     SELECTOR,
     Standing,
     assess,
     is_unadopted,
     labels,
+    title_of,
+    translate_errors,
 )
+from infisical_iac.hetzner.desired import DesiredDeployment
+from infisical_iac.hetzner.resource import PlannedChange, change
 
 _SHARED = ("firewalls", "networks", "load_balancers")
-_LISTED = (*_SHARED, "servers", "volumes", "primary_ips", "placement_groups", "ssh_keys")
+_LISTED = (
+    *("servers", "volumes", "primary_ips", *_SHARED),
+    *("certificates", "placement_groups", "ssh_keys"),
+)
+_Adoption = tuple[tuple[str, Any], PlannedChange]
 
 
-@dataclass(frozen=True)
-class Adoptable:
-    """A resource that carries the old label alone; `labels` are what it gets beside its own."""
+def find_adoptable(
+    client: Client, desired: DesiredDeployment
+) -> dict[tuple[str, Any], PlannedChange]:
+    """Return what carries the old label only and is the deployment's, each with what adopts it.
 
-    kind: str
-    resource: Any
-    labels: Mapping[str, str]
-    name: str = ""
+    Keys are collection and id. Raises UserError.
+    """
+    with translate_errors("look for what no deployment has adopted"):
+        return dict(_Adopter(client, desired).adopt())
 
-    @property
-    def key(self) -> tuple[str, Any]:
-        """Kind and id."""
-        return self.kind, self.resource.id
 
-    @property
-    def what(self) -> str:
-        """Kind and name, for people."""
-        type = f" {self.resource.type}" if self.kind == "rrsets" else ""
-        return f"{KINDS[self.kind]} {self.resource.name}{type}"
+def describe_adoptable(found: Mapping[tuple[str, Any], PlannedChange]) -> str:
+    """Return a sentence on what carries the old label only, and the command for it."""
+    first = next(iter(found.values())).item.what
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    carry, them = ("carry", "them") if more else ("carries", "it")
+    return (
+        f"the {first}{more} {carry} the label {SELECTOR} alone, as an earlier version "
+        f"made {them}: `{ADOPT}` shows what it takes over for this deployment, and asks"
+    )
 
-    def change(self) -> Change:
-        """Return the change that adopts it."""
-        has = self.resource.labels or {}
-        new = {name: text for name, text in self.labels.items() if has.get(name) != text}
-        detail = ", ".join(f"{name}={text}" for name, text in new.items())
-        return change("~", self.what, f"labelled {detail}", lambda: self._adopt(has | new))
 
-    def _adopt(self, wanted: dict[str, str]) -> None:
-        if self.kind == "rrsets":
-            self.resource.update_rrset(labels=wanted)
-        elif self.name:
-            self.resource.update(name=self.name, labels=wanted)
+def list_unadopted(client: Client) -> list[str]:
+    """Return kind and name of all that no deployment has adopted. Raises UserError."""
+    with translate_errors("look for what no deployment has adopted"):
+        return [
+            f"{title_of(collection)} {each.name}"
+            for collection, found in _list_all(client).items()
+            for each in found
+            if is_unadopted(each.labels)
+        ]
+
+
+def _list_all(client: Client) -> dict[str, list[Any]]:
+    return {each: getattr(client, each).get_all(label_selector=SELECTOR) for each in _LISTED}
+
+
+class _Adopter:
+    """All that this project's versions made in a project at Hetzner, seen from a deployment."""
+
+    def __init__(self, client: Client, desired: DesiredDeployment) -> None:
+        self._client = client
+        self._desired = desired
+        self._name = desired.name
+        self._there = _list_all(client)
+        self._others = frozenset(self._name_others())
+        self._servers: dict[int, Any] = {}
+
+    def adopt(self) -> Iterator[_Adoption]:
+        """Yield what may be adopted; servers come first, for they show what else is ours."""
+        yield from self._adopt_servers()
+        yield from self._adopt_parts()
+        yield from self._adopt_shared()
+        yield from self._adopt_records()
+
+    def _unadopted(self, collection: str) -> list[Any]:
+        found = self._there[collection]
+        return [each for each in found if assess(each.labels, self._name) is Standing.UNADOPTED]
+
+    def _label(
+        self, collection: str, found: Any, *, name: str = "", replaces: bool = False
+    ) -> _Adoption:
+        """Return the adoption of a resource, which gets a `name` too where it had none."""
+        has = found.labels or {}
+        complete = labels(self._name) | ({REPLACES: self._name} if replaces else {})
+        new = {key: text for key, text in complete.items() if has.get(key) != text}
+        detail = ", ".join(f"{key}={text}" for key, text in new.items())
+        what = f"{title_of(collection)} {found.name}"
+        if collection == "rrsets":
+            what, update = f"{what} {found.type}", found.update_rrset
         else:
-            self.resource.update(labels=wanted)
+            update = partial(found.update, name=name) if name else found.update
+        make = partial(update, labels=has | new)
+        return (collection, found.id), change("~", what, f"labelled {detail}", make)
 
+    def _name_others(self) -> Iterator[str]:
+        """Yield the names of other deployments, as far as anything shows that there are such."""
+        for found in self._there.values():
+            for each in found:
+                has = each.labels or {}
+                owner = has.get(DEPLOYMENT) or has.get(CLUSTER)
+                if owner and owner != self._name:
+                    yield owner
+        named = [each for collection in _SHARED for each in self._unadopted(collection)]
+        volumes = {str(each.name) for each in self._there["volumes"]}
+        for each in self._unadopted("servers"):
+            # One that is about to take another's place has nothing of its own.
+            if CLUSTER not in (each.labels or {}) and not (
+                each.name == f"{self._name}-next" and f"{each.name}-data" not in volumes
+            ):
+                named.append(each)
+        yield from (str(each.name) for each in named if each.name != self._name)
 
-@dataclass
-class _Project:
-    """All that this project's versions made in a project at Hetzner, by kind."""
+    def _adopt_servers(self) -> Iterator[_Adoption]:
+        family = self._name
+        for each in self._there["servers"]:
+            standing, name = assess(each.labels, family), str(each.name)
+            if standing is Standing.OWN:
+                self._servers[each.id] = each
+            if standing is not Standing.UNADOPTED or name in self._others:
+                continue
+            replaces = name == f"{family}-next"
+            if name == family or replaces or CLUSTER in (each.labels or {}):
+                self._servers[each.id] = each
+                yield self._label("servers", each, replaces=replaces)
+        for each in self._servers.values():
+            if each.name == f"{family}-next":
+                yield from self._adopt_temporary(each)
 
-    want: Fleet
-    there: Mapping[str, list[Any]]
-    others: frozenset[str] = frozenset()
-    servers: dict[int, Any] = field(default_factory=dict)
+    def _adopt_temporary(self, server: Any) -> Iterator[_Adoption]:
+        """Yield the addresses that a server which replaces another was made with, unlabelled."""
+        for each in self._client.primary_ips.get_all():
+            if each.assignee_id == server.id and each.auto_delete and not each.labels:
+                name = f"{server.name}-{each.type}"
+                yield self._label("primary_ips", each, name=name, replaces=True)
 
-    @property
-    def family(self) -> str:
-        return self.want.first.family
+    def _adopt_parts(self) -> Iterator[_Adoption]:
+        """Yield volumes and addresses: on our servers, or on none and named after one of ours."""
+        names = {each.name for each in self._desired.servers} | {self._name}
+        names |= {str(each.name) for each in self._servers.values()}
+        names -= self._others
+        for collection in ("volumes", "primary_ips"):
+            for each in self._unadopted(collection):
+                is_address = collection == "primary_ips"
+                on = each.assignee_id if is_address else each.server and each.server.id
+                is_named = any(_is_named(str(each.name), name, each.id) for name in names)
+                if on in self._servers if on else is_named:
+                    of_next = [f"{self._name}-next-{version}" for version in ("ipv4", "ipv6")]
+                    yield self._label(collection, each, replaces=each.name in of_next)
 
-    def unadopted(self, kind: str) -> list[Any]:
-        found = self.there[kind]
-        return [e for e in found if assess(e.labels, self.family) is Standing.UNADOPTED]
+    def _adopt_shared(self) -> Iterator[_Adoption]:
+        one, family = self._desired.first, self._name
+        for collection in _SHARED:
+            for each in self._unadopted(collection):
+                if each.name == family:
+                    yield self._label(collection, each)
+        for each in self._unadopted("placement_groups"):
+            # One may stand in a group with servers of others.
+            is_ours = {*(each.servers or [])} <= self._servers.keys()
+            if each.name in (one.group, family) and is_ours:
+                yield self._label("placement_groups", each)
+        texts = {key.text for key in one.keys if key.text}
+        for each in self._unadopted("ssh_keys"):
+            is_others = any(str(each.name).startswith(f"{other}-") for other in self._others)
+            if " ".join(str(each.public_key).split()[:2]) in texts and not is_others:
+                yield self._label("ssh_keys", each)
+        for each in self._unadopted("certificates"):
+            if each.name == self._desired.certificate_name:
+                yield self._label("certificates", each)
 
-
-def look_for_adoptable(client: Client, want: Fleet) -> list[Adoptable]:
-    """Return what carries the old label alone and is of the deployment. Raises HetznerError."""
-    with told("look for what no deployment has adopted"):
-        there = {
-            kind: getattr(client, kind).get_all(label_selector=SELECTOR)
-            for kind in (*_LISTED, "certificates")
-        }
-        project = _Project(want, there)
-        project.others = frozenset(_name_others(project))
-        found = [*_look_for_servers(project, client), *_look_for_parts(project)]
-        return [*found, *_look_for_shared(project), *_look_for_records(client, want)]
-
-
-def _name_others(project: _Project) -> Iterator[str]:
-    """Yield the names of other deployments, as far as anything shows that there are such."""
-    for found in project.there.values():
+    def _adopt_records(self) -> Iterator[_Adoption]:
+        one = self._desired.first
+        if not one.zone:
+            return
+        try:
+            found = self._client.zones.get(one.zone).get_rrset_all(name=one.record)
+        except APIException as error:
+            if error.code != "not_found":
+                raise
+            return
         for each in found:
-            has = each.labels or {}
-            if owner := has.get(DEPLOYMENT) or has.get(CLUSTER):
-                yield from (owner for _ in "1" if owner != project.family)
-    named = [each for kind in _SHARED for each in project.unadopted(kind)]
-    volumes = {str(each.name) for each in project.there["volumes"]}
-    for each in project.unadopted("servers"):
-        # One that is about to take another's place has nothing of its own.
-        if CLUSTER not in (each.labels or {}) and not (
-            each.name == f"{project.family}-next" and f"{each.name}-data" not in volumes
-        ):
-            named.append(each)
-    yield from (str(each.name) for each in named if each.name != project.family)
-
-
-def _look_for_servers(project: _Project, client: Client) -> Iterator[Adoptable]:
-    family = project.family
-    for each in project.there["servers"]:
-        standing, name = assess(each.labels, family), str(each.name)
-        if standing is Standing.OWN:
-            project.servers[each.id] = each
-        if standing is not Standing.UNADOPTED or name in project.others:
-            continue
-        replacement = name == f"{family}-next"
-        if name != family and not replacement and CLUSTER not in (each.labels or {}):
-            continue
-        project.servers[each.id] = each
-        more = {REPLACES: family} if replacement else {}
-        yield Adoptable("servers", each, labels(family) | more)
-    for each in project.servers.values():
-        if each.name == f"{family}-next":
-            yield from _look_for_temporary(each, client, family)
-
-
-def _look_for_temporary(server: Any, client: Client, family: str) -> Iterator[Adoptable]:
-    """Yield the addresses that a server which replaces another was made with, without labels."""
-    for each in client.primary_ips.get_all():
-        if each.assignee_id == server.id and each.auto_delete and not each.labels:
-            wanted = labels(family) | {REPLACES: family}
-            yield Adoptable("primary_ips", each, wanted, f"{server.name}-{each.type}")
-
-
-def _look_for_parts(project: _Project) -> Iterator[Adoptable]:
-    """Yield volumes and addresses: on our servers, or on none and named after one of ours."""
-    names = {node.name for node in project.want.nodes} | {project.family}
-    names |= {str(each.name) for each in project.servers.values()}
-    names -= project.others
-    for kind in ("volumes", "primary_ips"):
-        for each in project.unadopted(kind):
-            on = each.assignee_id if kind == "primary_ips" else each.server and each.server.id
-            is_named = any(_is_named(str(each.name), of, each.id) for of in names)
-            if on in project.servers if on else is_named:
-                of_next = each.name in [f"{project.family}-next-{v}" for v in ("ipv4", "ipv6")]
-                more = {REPLACES: project.family} if of_next else {}
-                yield Adoptable(kind, each, labels(project.family) | more)
+            if each.type in ("A", "AAAA") and is_unadopted(each.labels):
+                yield self._label("rrsets", each)
 
 
 def _is_named(name: str, server: str, id: int) -> bool:
     ends = ("data", f"data-{id}", "ipv4", "ipv6", "next-ipv4", "next-ipv6")
     return name in [f"{server}-{end}" for end in ends]
-
-
-def _look_for_shared(project: _Project) -> Iterator[Adoptable]:
-    one, family = project.want.first, project.family
-    for kind in _SHARED:
-        for each in project.unadopted(kind):
-            if each.name == family:
-                yield Adoptable(kind, each, labels(family))
-    for each in project.unadopted("placement_groups"):
-        # One may stand in a group with servers of others.
-        if each.name in (one.group, family) and {*(each.servers or [])} <= project.servers.keys():
-            yield Adoptable("placement_groups", each, labels(family))
-    texts = {key.text for key in one.keys if key.text}
-    for each in project.unadopted("ssh_keys"):
-        is_others = any(str(each.name).startswith(f"{other}-") for other in project.others)
-        if " ".join(str(each.public_key).split()[:2]) in texts and not is_others:
-            yield Adoptable("ssh_keys", each, labels(family))
-    for each in project.unadopted("certificates"):
-        if each.name == certificate_name(project.want):
-            yield Adoptable("certificates", each, labels(family))
-
-
-def _look_for_records(client: Client, want: Fleet) -> Iterator[Adoptable]:
-    one = want.first
-    if not one.zone:
-        return
-    try:
-        found = client.zones.get(one.zone).get_rrset_all(name=one.record)
-    except APIException as error:
-        if error.code != "not_found":
-            raise
-        return
-    for each in found:
-        if each.type in ("A", "AAAA") and is_unadopted(each.labels):
-            yield Adoptable("rrsets", each, labels(one.family))

@@ -1,13 +1,23 @@
-"""The client of Hetzner Cloud's API, as the environment says."""
+"""The client of Hetzner Cloud's API, which changes nothing but what the deployment owns.
+
+A deployment is what one clone of the project makes, named by the setting `server_name`. All that
+it makes carries two labels: `managed-by=infisical-iac` and `infisical-iac-deployment=<name>`. What
+versions before this one made carries the first only: it has to be adopted before it is changed.
+"""
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any, Protocol
 
-from hcloud import Client
-from hcloud.actions import BoundAction
+from hcloud import APIException, Client
+from hcloud.actions import ActionFailedException, ActionTimeoutException, BoundAction
 
-from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.ownership import Gate
+from infisical_iac.errors import UserError
+
+Labels = Mapping[str, str] | None
 
 TOKEN = "HCLOUD_TOKEN"
 # The library's own command line has the same name for it.
@@ -17,23 +27,64 @@ _SECONDS = 30.0
 # An action is asked for every second at most, and for ten minutes: copying an image can be slow.
 _POLLS = 600
 
+MANAGED = {"managed-by": "infisical-iac"}
+SELECTOR = "managed-by=infisical-iac"
+DEPLOYMENT = "infisical-iac-deployment"
+# Of which cluster a server is, by the name of its first, and as what: manager or worker.
+CLUSTER = "infisical-iac-cluster"
+ROLE = "role"
+# Upon a server that is about to take another's place, and upon its addresses: the other's name.
+REPLACES = "infisical-iac-replaces"
 
-def client(deployment: str | None = None, *, adopts: bool = False) -> Client:
-    """Return a client with the token in HCLOUD_TOKEN. Raises HetznerError where there is none.
+ADOPT = "infisical-iac server adopt"
+
+# By the code of an error, what to do: https://docs.hetzner.cloud/reference/cloud#errors
+_REMEDIES = {
+    "unauthorized": "HCLOUD_TOKEN is no valid token: make one in the console, under Security",
+    "forbidden": "the token may not do this: make one that may read and write",
+    "token_readonly": "the token may only read: make one that may read and write",
+    "rate_limit_exceeded": "the project has used up its requests of this hour: wait, and run again",
+    "resource_limit_exceeded": "the project's limit is reached: ask for more in the console",
+    "uniqueness_error": "another of this name is there: run again, and it is looked at",
+    "protected": "it is protected: lift the protection in the console, if you mean it",
+    "placement_error": "there is no room in the placement group: run again later, or leave it out",
+    "resource_unavailable": "it is sold out there: choose another server_type or server_location",
+    "locked": "another action is at work on it: run again when it has ended",
+    "conflict": "it was changed at the same time: run again",
+    "maintenance": "Hetzner Cloud is under maintenance: run again later",
+    "service_error": "Hetzner Cloud has trouble: run again later, see status.hetzner.com",
+    "server_error": "Hetzner Cloud has trouble: run again later, see status.hetzner.com",
+    "unavailable": "Hetzner Cloud has trouble: run again later, see status.hetzner.com",
+}
+# Of the collections in the API's paths, those whose singular says too little.
+_TITLES = {
+    "primary_ips": "primary IP",
+    "load_balancers": "Load Balancer",
+    "ssh_keys": "SSH key",
+    "rrsets": "record",
+}
+_RESOURCE = re.compile(
+    r"(/(?P<kind>[a-z_]+)/\d+|/zones/[^/]+/(?P<set>rrsets)/[^/]+/[^/]+)(/actions/[a-z_]+)?"
+)
+_COLLECTION = re.compile(r"/[a-z_]+|/zones/[^/]+/rrsets")
+
+
+def connect(deployment: str | None = None, *, adopts: bool = False) -> Client:
+    """Return a client with the token in HCLOUD_TOKEN. Raises UserError where there is none.
 
     Args:
-        deployment: whose resources it may change; None for a client that only looks.
+        deployment: whose resources it may change; None for a client that only reads.
         adopts: whether it may label what carries no deployment's name as this one's.
     """
     token = os.environ.get(TOKEN, "").strip()
     if not token:
-        raise HetznerError(
+        raise UserError(
             f"{TOKEN} is not set: make an API token that may read and write in the console, under "
             "Security, and set it"
         )
     if not (token.isascii() and token.isprintable() and " " not in token):
-        raise HetznerError(f"{TOKEN} has blanks or other characters that no token has: set it anew")
-    made = Client(
+        raise UserError(f"{TOKEN} has blanks or other characters that no token has: set it anew")
+    client = Client(
         token=token,
         api_endpoint=os.environ.get(ENDPOINT, "").rstrip("/") or _ENDPOINT,
         application_name="infisical-iac",
@@ -42,13 +93,192 @@ def client(deployment: str | None = None, *, adopts: bool = False) -> Client:
         timeout=_SECONDS,
     )
     # Of all clients of resources it is the one that sends.
-    base = made._client
-    base.request = Gate(base.request, deployment, adopts=adopts).request  # type: ignore[method-assign]
-    return made
+    base = client._client
+    guard = OwnershipGuard(base.request, deployment, adopts=adopts)
+    base.request = guard.request  # type: ignore[method-assign]
+    return client
 
 
-def ended(*actions: BoundAction | None, then: Iterable[BoundAction] = ()) -> None:
-    """Wait until all actions have ended well."""
+def wait_for(*actions: BoundAction | None, then: Iterable[BoundAction] = ()) -> None:
+    """Wait until all actions have succeeded."""
     for action in (*actions, *then):
         if action is not None and action.status != action.STATUS_SUCCESS:
             action.wait_until_finished()
+
+
+@contextmanager
+def translate_errors(doing: str) -> Iterator[None]:
+    """Raise what the API and the way to it can raise as a UserError: `could not <doing>: …`."""
+    try:
+        yield
+    except APIException as error:
+        raise UserError(f"could not {doing}: {_explain(error)}") from None
+    except ActionFailedException as error:
+        what = error.action.error or {"message": error.message}
+        raise UserError(
+            f"could not {doing}: Hetzner Cloud began and failed ({what['message']}): run again"
+        ) from None
+    except ActionTimeoutException as error:
+        raise UserError(
+            f"could not {doing}: {error.action.command} has not ended in time; it goes on, so run "
+            "again in a while"
+        ) from None
+    except OSError as error:  # what requests raises is one
+        raise UserError(
+            f"could not {doing}: the API of Hetzner Cloud can't be reached "
+            f"({type(error).__name__}): check the network, and run again"
+        ) from None
+
+
+def _explain(error: APIException) -> str:
+    remedy = _REMEDIES.get(str(error.code))
+    if remedy:
+        return remedy
+    if isinstance(error.code, int):
+        return f"the API answers with status {error.code}: run again later"
+    return f"{error.message} ({error.code})"
+
+
+class Standing(Enum):
+    """The owner of a resource, seen from a deployment."""
+
+    OWN = "own"
+    UNADOPTED = "unadopted"
+    OTHER = "other"
+    FOREIGN = "foreign"
+
+
+def labels(deployment: str) -> dict[str, str]:
+    """Return the labels of all that a deployment makes."""
+    return {**MANAGED, DEPLOYMENT: deployment}
+
+
+def selector(deployment: str, **more: str) -> str:
+    """Return the selector of all that a deployment made, with further labels by name."""
+    return ",".join(f"{name}={value}" for name, value in (labels(deployment) | more).items())
+
+
+def title_of(collection: str) -> str:
+    """Return what one resource of a collection in the API's paths is called in messages."""
+    return _TITLES.get(collection) or collection.removesuffix("s").replace("_", " ")
+
+
+def assess(found: Labels, deployment: str | None) -> Standing:
+    """Return whose a resource with the labels `found` is: the only place that decides it.
+
+    What the version before made of a cluster carries the cluster's name, which was its
+    deployment's.
+    """
+    has = found or {}
+    if not MANAGED.items() <= has.items():
+        return Standing.FOREIGN
+    if deployment is None:
+        return Standing.OTHER
+    if DEPLOYMENT in has:
+        return Standing.OWN if has[DEPLOYMENT] == deployment else Standing.OTHER
+    is_of_others = has.get(CLUSTER, deployment) != deployment
+    return Standing.OTHER if is_of_others else Standing.UNADOPTED
+
+
+def is_own(found: Labels, deployment: str) -> bool:
+    """Return whether a deployment made what carries these labels, and may change it."""
+    return assess(found, deployment) is Standing.OWN
+
+
+def is_unadopted(found: Labels) -> bool:
+    """Return whether the version before made it, so that no label says for which deployment."""
+    return MANAGED.items() <= (found or {}).items() and DEPLOYMENT not in (found or {})
+
+
+def require_own(what: str, found: Labels, deployment: str | None) -> None:
+    """Raise UserError for a resource that the deployment may not change.
+
+    Args:
+        what: kind and name, such as `server infisical`.
+    """
+    standing, has = assess(found, deployment), found or {}
+    if standing is Standing.OWN:
+        return
+    if deployment is None:
+        raise UserError(f"the {what} is not to be changed: this command only looks")
+    if standing is Standing.FOREIGN:
+        raise UserError(
+            f"the {what} is not one that infisical-iac made, and is left alone: rename it, choose "
+            f"another server_name, or give it the labels {selector(deployment)} if it may be "
+            "changed"
+        )
+    if standing is Standing.UNADOPTED:
+        raise UserError(
+            f"the {what} carries the label {SELECTOR}, and none that says of which deployment it "
+            f"is: `{ADOPT}` shows what it takes over for {deployment}, and asks"
+        )
+    raise refuse_other(what, has.get(DEPLOYMENT) or has.get(CLUSTER, ""))
+
+
+def refuse_other(what: str, owner: str) -> UserError:
+    """Return the error for what belongs to another deployment; `owner` is empty if unknown."""
+    of = f"the deployment {owner}" if owner else "another deployment"
+    return UserError(
+        f"the {what} belongs to {of}, and is left alone: choose another server_name for one of "
+        "the two"
+    )
+
+
+class SendRequest(Protocol):
+    """A request to the API, as the library makes it."""
+
+    def __call__(self, method: str, url: str, **kwargs: Any) -> dict[str, Any]: ...
+
+
+class OwnershipGuard:
+    """Let requests that change something through only for what the deployment owns.
+
+    It stands between the library and the network, so that no code of this project has another way:
+    each changing request looks at the resource's labels first, and each creating one must bring
+    the deployment's.
+
+    Args:
+        send: passes a request on.
+        deployment: None to let through no change at all.
+        adopts: whether what nobody has adopted may be labelled as this deployment's.
+    """
+
+    def __init__(self, send: SendRequest, deployment: str | None, *, adopts: bool = False) -> None:
+        self._send = send
+        self._deployment = deployment
+        self._adopts = adopts
+
+    def request(self, method: str, url: str, **kwargs: Any) -> dict[str, Any]:
+        """Pass a request on. Raises UserError for a change of what is not owned."""
+        if method != "GET":
+            self._check(method, url, kwargs.get("json") or {})
+        return self._send(method, url, **kwargs)
+
+    def _check(self, method: str, url: str, given: Mapping[str, Any]) -> None:
+        if match := _RESOURCE.fullmatch(url):
+            found = next(iter(self._send("GET", match[1]).values()))
+            kind = match["kind"] or match["set"]
+            what = f"{title_of(kind)} {found.get('name')}"
+            if not (method == "PUT" and self._is_adoption(kind, found, given)):
+                require_own(what, found.get("labels"), self._deployment)
+        elif method == "POST" and _COLLECTION.fullmatch(url):
+            what = f"{url.rpartition('/')[2]} {given.get('name')}"
+        else:
+            raise UserError(f"{method} {url} is nothing that infisical-iac does: nothing done")
+        if "labels" in given or not match:
+            require_own(what, given.get("labels"), self._deployment)
+
+    def _is_adoption(self, kind: str, found: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+        if not self._adopts or not given.keys() <= {"labels", "name"}:
+            return False
+        if assess(found.get("labels"), self._deployment) is Standing.UNADOPTED:
+            return "name" not in given
+        return kind == "primary_ips" and self._is_temporary(found)
+
+    def _is_temporary(self, address: Mapping[str, Any]) -> bool:
+        """Return whether an address came into being, and goes, with a server of this deployment."""
+        if not (address.get("auto_delete") and address.get("assignee_id")):
+            return False
+        server = self._send("GET", f"/servers/{address['assignee_id']}")["server"]
+        ours = (Standing.OWN, Standing.UNADOPTED)
+        return not address.get("labels") and assess(server["labels"], self._deployment) in ours

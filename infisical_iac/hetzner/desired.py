@@ -1,17 +1,32 @@
-"""What should be at Hetzner Cloud of a server, by the settings and the files that they name."""
+"""The desired state at Hetzner Cloud, from the settings and the files that they name."""
 
 import runpy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from hcloud.load_balancers import (
+    LoadBalancerHealthCheck,
+    LoadBalancerHealthCheckHttp,
+    LoadBalancerService,
+    LoadBalancerServiceHttp,
+)
+
+from infisical_iac.errors import UserError
 from infisical_iac.firewall.rules import Opening, openings
-from infisical_iac.hetzner.failures import HetznerError
 from infisical_iac.settings import Settings, load
 
-_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
+_KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
+_MANAGERS = 3
+_STATUS = "/api/status"
+# Addresses in the private network: the first is Hetzner's own gateway, the servers' come after it.
+_FIRST = 10
+# Seconds between the checks and for an answer, and how often a check is made again: a node that is
+# down is sent nothing after 15 seconds.
+_INTERVAL, _TIMEOUT, _RETRIES = 5, 3, 2
 
 
 @dataclass(frozen=True)
@@ -23,12 +38,13 @@ class PublicKey:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What should be there of one server, and of what it shares with others.
+class DesiredServer:
+    """One server that should be there, with what belongs to it.
 
     Attributes:
-        name: of the server; what belongs to it alone is named after it.
-        family: what is named after it is shared; the server's own name where it is the only one.
+        name: of the server; what belongs to it only is named after it.
+        deployment: what is named after it is shared; the server's own name where it is the only
+            one.
         role: "manager" or "worker" in a cluster, empty for a server on its own.
         private: its address in the cluster's private network, empty for a server on its own.
         volume_gb: 0 for no volume.
@@ -39,7 +55,7 @@ class Wanted:
     """
 
     name: str
-    family: str
+    deployment: str
     type: str
     location: str
     image: str
@@ -59,23 +75,114 @@ class Wanted:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """The kinds of addresses, `ipv4` first."""
+        """The IP versions of its addresses, `ipv4` first."""
         return (*(["ipv4"] if self.ipv4 else []), *(["ipv6"] if self.ipv6 else []))
 
+    @property
+    def volume_name(self) -> str:
+        """The name of its volume."""
+        return f"{self.name}-data"
 
-def wanted(settings: Settings, *, ssh_port: int = 22) -> Wanted:
-    """What the settings want of a server on its own.
 
-    Raises HetznerError for keys that can't be read or a wrong zone.
+@dataclass(frozen=True)
+class DesiredBalancer:
+    """The Load Balancer before a cluster.
+
+    Attributes:
+        private: its address in the private network.
+        services: what it listens to, and how it checks that a node is healthy.
+        host_name: what people reach it by.
+        terminates: whether https ends at it, with a certificate that is issued for it; else at
+            Caddy on the nodes.
     """
+
+    type: str
+    private: str
+    services: tuple[LoadBalancerService, ...]
+    host_name: str
+    terminates: bool
+
+
+@dataclass(frozen=True)
+class DesiredDeployment:
+    """All servers, one or those of a cluster; `network` is the range of their private network."""
+
+    servers: tuple[DesiredServer, ...]
+    network: str = ""
+    balancer: DesiredBalancer | None = None
+
+    @property
+    def first(self) -> DesiredServer:
+        """The first server; what the servers share is the same in each."""
+        return self.servers[0]
+
+    @property
+    def name(self) -> str:
+        """The deployment's name."""
+        return self.first.deployment
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The IP versions that people reach it by; a Load Balancer has both."""
+        return ("ipv4", "ipv6") if self.balancer else self.first.versions
+
+    @property
+    def certificate_name(self) -> str:
+        """The name of the balancer's certificate, empty where there should be none."""
+        if self.balancer is None or not self.balancer.terminates:
+            return ""
+        return f"{self.name}-{self.balancer.host_name}"
+
+
+def read_settings(directory: Path) -> Settings:
+    """Return the settings of the production host, as `group_data/` of the project has them.
+
+    Raises UserError where there are none, SettingsError for wrong ones.
+    """
+    if not (directory / "all.py").is_file():
+        raise UserError("this is not the directory of this project: change to it")
+    return load({**_read_data(directory / "all.py"), **_read_data(directory / "hetzner.py")})
+
+
+def derive_desired(settings: Settings, *, ssh_port: int = 22) -> DesiredDeployment:
+    """Return what the settings ask for.
+
+    Raises UserError for keys that can't be read, a wrong zone, or what can't be made so.
+    """
+    one = _derive_server(settings, ssh_port)
+    if settings.topology == "single":
+        return DesiredDeployment((one,))
+    balancer = _derive_balancer(settings, one) if settings.balancer_address else None
+    shared = replace(
+        one,
+        group=one.group or one.deployment,
+        # Behind a balancer, the name leads to that and back.
+        host_name="" if balancer else one.host_name,
+    )
+    nodes = (_derive_node(shared, number, settings) for number in range(1, settings.servers + 1))
+    return DesiredDeployment(tuple(nodes), settings.server_network, balancer)
+
+
+def _read_data(file: Path) -> Mapping[str, Any]:
+    if not file.exists():
+        return {}
+    try:
+        found = runpy.run_path(str(file))
+    except Exception as error:  # it is a program, which may fail in any way
+        raise UserError(f"{file} can't be read: {error}") from None
+    public = found.get("__all__", [name for name in found if not name.startswith("_")])
+    return {name: found[name] for name in public}
+
+
+def _derive_server(settings: Settings, ssh_port: int) -> DesiredServer:
     host_name = _host_name(settings.site_url)
-    return Wanted(
+    return DesiredServer(
         name=settings.server_name,
-        family=settings.server_name,
+        deployment=settings.server_name,
         type=settings.server_type,
         location=settings.server_location,
         image=settings.server_image,
-        keys=tuple(map(_key, settings.server_ssh_keys)),
+        keys=tuple(map(_read_key, settings.server_ssh_keys)),
         volume_gb=settings.server_volume_gb,
         ipv4=settings.server_ipv4,
         ipv6=settings.server_ipv6,
@@ -89,28 +196,17 @@ def wanted(settings: Settings, *, ssh_port: int = 22) -> Wanted:
     )
 
 
-def read_settings(directory: Path) -> Settings:
-    """The settings of the production host, as `group_data/` in a clone of the project has them.
-
-    Raises HetznerError where there are none, SettingsError for wrong ones.
-    """
-    if not (directory / "all.py").is_file():
-        raise HetznerError("this is not the directory of this project: change to it")
-    return load({**_data(directory / "all.py"), **_data(directory / "hetzner.py")})
-
-
-def _data(file: Path) -> Mapping[str, Any]:
-    if not file.exists():
-        return {}
-    try:
-        found = runpy.run_path(str(file))
-    except Exception as error:  # it is a program, which may fail in any way
-        raise HetznerError(f"{file} can't be read: {error}") from None
-    public = found.get("__all__", [name for name in found if not name.startswith("_")])
-    return {name: found[name] for name in public}
+def _derive_node(shared: DesiredServer, number: int, settings: Settings) -> DesiredServer:
+    """Return a node of the cluster; the first has the name of a single server, which becomes it."""
+    return replace(
+        shared,
+        name=shared.deployment if number == 1 else f"{shared.deployment}-{number}",
+        role="manager" if number <= _MANAGERS else "worker",
+        private=str(ip_network(settings.server_network)[_FIRST + number]),
+    )
 
 
-def _key(given: str) -> PublicKey:
+def _read_key(given: str) -> PublicKey:
     if not given.endswith(".pub"):
         return PublicKey(given)
     path = Path(given).expanduser()
@@ -118,8 +214,8 @@ def _key(given: str) -> PublicKey:
         kind, text, *_ = path.read_text("ascii").split()
     except (OSError, ValueError):
         kind = text = ""
-    if kind not in _KINDS:
-        raise HetznerError(
+    if kind not in _KEY_TYPES:
+        raise UserError(
             f"setting 'server_ssh_keys': {given} is no public key of SSH that can be read: write "
             "the path of one, such as ~/.ssh/id_ed25519.pub"
         )
@@ -138,8 +234,76 @@ def _record(host_name: str, zone: str) -> str:
     if host_name == zone:
         return "@"
     if not host_name.endswith(f".{zone}"):
-        raise HetznerError(
+        raise UserError(
             f"setting 'server_dns_zone': {host_name or 'site_url'} is no name in {zone}: set "
             f"site_url to one, such as https://secrets.{zone}, or leave the zone out"
         )
     return host_name.removesuffix(f".{zone}")
+
+
+def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
+    if not one.host_name:
+        raise UserError(
+            "setting 'site_url': a Load Balancer needs a name that leads to it: set one such as "
+            "https://secrets.example.com"
+        )
+    terminates = settings.ingress == "none"
+    if terminates and not one.zone:
+        raise UserError(
+            "setting 'server_dns_zone': with ingress \"none\" the Load Balancer has a certificate "
+            "issued, which Hetzner does for zones at Hetzner DNS only: set it, or let Caddy have a "
+            "certificate (ingress, tls_certificate)"
+        )
+    services = _terminate_https(settings, one) if terminates else _pass_through(one)
+    return DesiredBalancer(
+        type=settings.balancer_type,
+        private=settings.balancer_address,
+        services=services,
+        host_name=one.host_name,
+        terminates=terminates,
+    )
+
+
+def _pass_through(one: DesiredServer) -> tuple[LoadBalancerService, ...]:
+    """Return services that lead to Caddy, which learns the client's address by the PROXY protocol.
+
+    Nodes are checked without TLS: which name a check has in its handshake, Hetzner does not say.
+    Caddy passes the check on, so that its answer is Infisical's.
+    """
+    return tuple(
+        LoadBalancerService(
+            protocol="tcp",
+            listen_port=port,
+            destination_port=port,
+            proxyprotocol=True,
+            health_check=_health_check(80, one.host_name),
+        )
+        for port in (443, 80)
+    )
+
+
+def _terminate_https(settings: Settings, one: DesiredServer) -> tuple[LoadBalancerService, ...]:
+    """Return services that lead to Infisical in clear; the balancer sends port 80 to https."""
+    return (
+        LoadBalancerService(
+            protocol="https",
+            listen_port=443,
+            destination_port=settings.http_port,
+            proxyprotocol=False,
+            http=LoadBalancerServiceHttp(redirect_http=True, sticky_sessions=False),
+            health_check=_health_check(settings.http_port, one.host_name),
+        ),
+    )
+
+
+def _health_check(port: int, name: str) -> LoadBalancerHealthCheck:
+    return LoadBalancerHealthCheck(
+        protocol="http",
+        port=port,
+        interval=_INTERVAL,
+        timeout=_TIMEOUT,
+        retries=_RETRIES,
+        http=LoadBalancerHealthCheckHttp(
+            domain=name, path=_STATUS, status_codes=["200"], tls=False
+        ),
+    )

@@ -1,8 +1,13 @@
-"""What differs of the Load Balancer before a cluster."""
+"""The public edge of a deployment: Load Balancer, certificate, and DNS records."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from functools import partial
+from typing import Any
 
+from hcloud import APIException
 from hcloud.actions import BoundAction
+from hcloud.certificates import BoundCertificate
 from hcloud.load_balancer_types import LoadBalancerType
 from hcloud.load_balancers import (
     BoundLoadBalancer,
@@ -11,146 +16,385 @@ from hcloud.load_balancers import (
     LoadBalancerTarget,
 )
 from hcloud.locations import Location
+from hcloud.zones import BoundZone, BoundZoneRRSet, ZoneRecord
 
-from infisical_iac.hetzner.api import ended
-from infisical_iac.hetzner.balancer import addresses, private_address, with_certificate, wrong
-from infisical_iac.hetzner.change import Change, Changes, change
-from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.fleet import Fleet, certificate_name
-from infisical_iac.hetzner.ownership import labels
-from infisical_iac.hetzner.prices import Prices
-from infisical_iac.hetzner.resource import Common, Have
+from infisical_iac.errors import UserError
+from infisical_iac.hetzner.api import (
+    SELECTOR,
+    is_own,
+    labels,
+    selector,
+    translate_errors,
+    wait_for,
+)
+from infisical_iac.hetzner.desired import DesiredBalancer
+from infisical_iac.hetzner.parts import PrimaryIps, PrivateNetwork, host_address, private_address
+from infisical_iac.hetzner.resource import (
+    Changes,
+    CloudDeployment,
+    CloudNode,
+    PlannedChange,
+    Price,
+    SharedResource,
+    change,
+)
 
-# What is done with the balancer, which may not be there before.
-_Act = Callable[[BoundLoadBalancer], BoundAction]
-
-
-def balancer(want: Fleet, common: Common, haves: Mapping[str, Have], prices: Prices) -> Changes:
-    """The balancer and what it listens to; `haves` are the nodes that it sends to, by name.
-
-    Raises HetznerError for one at a place where it can't serve.
-    """
-    wanted, there, location = want.balancer, common.balancer, want.first.location
-    if wanted is None:
-        return
-    price = prices.balancer(wanted.type, location)
-    if there is None:
-        detail = f"{wanted.type} in {location}, {price}"
-        yield change("+", _title(want), detail, lambda: _make(want, common))
-    else:
-        if there.location and there.location.name != location:
-            raise HetznerError(
-                f"the {_title(want)} is in {there.location.name}, and can't leave it: set "
-                f"server_location to {there.location.name}, or delete it in the console"
-            )
-        if there.load_balancer_type and there.load_balancer_type.name != wanted.type:
-            to = LoadBalancerType(name=wanted.type)
-            detail = f"{there.load_balancer_type.name} → {wanted.type}, {price}"
-            yield _act(want, common, detail, lambda it: it.change_type(to))
-        yield from _services(want, common, there)
-    yield from _network(want, common)
-    yield from _targets(want, common, haves)
-    yield from _reverse(want, common)
+HEALTHY = "healthy"
+# Of https, what this project chooses; the rest is as Hetzner has it.
+_CHOSEN = ("certificates", "redirect_http", "sticky_sessions")
+_RECORD_TYPES = {"ipv4": "A", "ipv6": "AAAA"}
+# Seconds; short, so that a new address is soon known everywhere.
+_TTL = 300
 
 
-def _make(want: Fleet, common: Common) -> None:
-    assert want.balancer is not None
-    made = common.client.load_balancers.create(
-        want.first.family,
-        LoadBalancerType(name=want.balancer.type),
-        algorithm=LoadBalancerAlgorithm(type="least_connections"),
-        services=[*_with_certificate(want, common)],
-        labels=labels(want.first.family),
-        location=Location(name=want.first.location),
-    )
-    ended(made.action)
-    common.balancer = made.load_balancer
+class ManagedCertificates(SharedResource):
+    """The certificate that the balancer ends https with, issued and renewed by Hetzner."""
 
+    collection, made, deleted = "certificates", 80, 30
 
-def _with_certificate(want: Fleet, common: Common) -> list[LoadBalancerService]:
-    assert want.balancer is not None
-    has = common.certificates.get(certificate_name(want))
-    return [with_certificate(each, has) for each in want.balancer.services]
+    def find(self) -> None:
+        """Look at all that the deployment had issued, also as a cluster that it was before."""
+        issued = self.client.certificates.get_all(label_selector=SELECTOR)
+        self.found: dict[str, BoundCertificate] = {
+            str(each.name): each for each in issued if self.deployment.owns(self.collection, each)
+        }
 
+    @property
+    def desired_one(self) -> BoundCertificate | None:
+        """The certificate that should be there, if it is."""
+        return self.found.get(self.desired.certificate_name)
 
-def _services(want: Fleet, common: Common, there: BoundLoadBalancer) -> Changes:
-    wanted, has = _with_certificate(want, common), there.services or []
-    for kind, service in wrong(wanted, has):
-        what = f"port {service.listen_port}: {service.protocol} to {service.destination_port}"
-        detail = what if kind != "-" else f"port {service.listen_port}: nothing any more"
+    def diff(self) -> Changes:
+        """Yield the certificate if it is missing, or was not issued."""
+        if not (name := self.desired.certificate_name):
+            return
+        what, there = f"certificate {name}", self.desired_one
+        if there is None:
+            yield change("+", what, "", self._issue)
+        elif there.status and there.status.issuance == "failed":
+            error = there.status.error
+            reason = error.message if error else "no reason is told"
+            detail = f"issuing it failed ({reason}), tried again"
+            yield change("~", what, detail, lambda: wait_for(there.retry_issuance()))
+        elif there.status and there.status.issuance == "pending":
+            running = partial(there.get_actions, status=["running"])
+            yield change("~", what, "waited for", lambda: wait_for(*running()))
 
-        def act(
-            it: BoundLoadBalancer, kind: str = kind, port: int | None = service.listen_port
-        ) -> BoundAction:
-            # Whose certificate may have been issued in between.
-            if kind == "-":
-                return it.delete_service(LoadBalancerService(listen_port=port))
-            now = next(e for e in _with_certificate(want, common) if e.listen_port == port)
-            return it.add_service(now) if kind == "+" else it.update_service(now)
-
-        yield _act(want, common, detail, act)
-
-
-def _network(want: Fleet, common: Common) -> Changes:
-    assert want.balancer is not None
-    wanted = want.balancer.private
-    has = private_address(common.balancer, common.network)
-    if has and has != wanted:
-        raise HetznerError(
-            f"the {_title(want)} has the address {has} in the private network, while the nodes let "
-            f"in {wanted}: detach it from the network in the console, and run again"
+    def _issue(self) -> None:
+        name, balancer = self.desired.certificate_name, self.desired.balancer
+        assert balancer is not None
+        made = self.client.certificates.create_managed(
+            name, [balancer.host_name], labels=labels(self.desired.name)
         )
-    if not has:
-
-        def act(it: BoundLoadBalancer) -> BoundAction:
-            assert common.network is not None
-            return it.attach_to_network(common.network, ip=wanted)
-
-        yield _act(want, common, f"in the private network as {wanted}", act)
+        wait_for(made.action)
+        self.found[name] = made.certificate
 
 
-def _targets(want: Fleet, common: Common, haves: Mapping[str, Have]) -> Changes:
-    there = (common.balancer.targets or []) if common.balancer else []
-    ids = {have.server.id for have in haves.values() if have.server}
-    right = set()
-    for each in there:
-        if each.server and each.server.id in ids and each.use_private_ip:
-            right.add(each.server.id)
-            continue
-        name = f"server {each.server.id}" if each.server else f"a target of type {each.type}"
+class FormerCertificates(SharedResource):
+    """Certificates for names that are not served any more, which the balancer has let go of."""
+
+    made = 100
+
+    def diff(self) -> Changes:
+        """Yield what deletes them, in a cluster."""
+        if not self.desired.network:
+            return
+        for name, there in self.deployment[ManagedCertificates].found.items():
+            if name != self.desired.certificate_name and is_own(there.labels, self.desired.name):
+                yield ManagedCertificates.removal(there)
+
+
+class LoadBalancer(SharedResource):
+    """The Load Balancer before a cluster."""
+
+    collection, made, deleted = "load_balancers", 90, 20
+    found: BoundLoadBalancer | None = None
+
+    def find(self) -> None:
+        """Look at the balancer, where there should be a cluster."""
+        if self.desired.first.role:
+            self.found = self.deployment.find_by_name(self.collection, self.desired.name)
+
+    def diff(self) -> Changes:
+        """Yield the balancer, or what differs of it. Raises UserError for one of no use."""
+        desired, there, location = self.desired.balancer, self.found, self.desired.first.location
+        if desired is None:
+            return
+        price = self.deployment.prices.balancer(desired.type, location)
+        if there is None:
+            detail = f"{desired.type} in {location}, {price}"
+            yield change("+", self._title, detail, self._create)
+        else:
+            if there.location and there.location.name != location:
+                place = there.location.name
+                raise UserError(
+                    f"the {self._title} is in {place}, and can't leave it: set server_location to "
+                    f"{place}, or delete it in the console"
+                )
+            if there.load_balancer_type and there.load_balancer_type.name != desired.type:
+                to = LoadBalancerType(name=desired.type)
+                detail = f"{there.load_balancer_type.name} → {desired.type}, {price}"
+                yield self._act(detail, lambda it: it.change_type(to))
+            yield from self._diff_services(there)
+        yield from self._diff_network(desired)
+        yield from self._diff_targets()
+        yield from self._diff_names(desired)
+
+    def price(self) -> Iterable[Price]:
+        """Return what the balancer costs."""
+        if balancer := self.desired.balancer:
+            yield self.deployment.prices.balancer(balancer.type, self.desired.first.location)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Its public addresses, by `ipv4` and `ipv6`; none as long as it is not made."""
+        return public_addresses(self.found) if self.found else {}
+
+    @property
+    def _title(self) -> str:
+        return f"Load Balancer {self.desired.name}"
+
+    def _act(self, detail: str, act: Callable[[BoundLoadBalancer], BoundAction]) -> PlannedChange:
+        """Return a change of the balancer, which may be made only just before it."""
+
+        def make() -> None:
+            assert self.found is not None
+            wait_for(act(self.found))
+
+        return change("~", self._title, detail, make)
+
+    def _create(self) -> None:
+        assert self.desired.balancer is not None
+        made = self.client.load_balancers.create(
+            self.desired.name,
+            LoadBalancerType(name=self.desired.balancer.type),
+            algorithm=LoadBalancerAlgorithm(type="least_connections"),
+            services=[*self._services().values()],
+            labels=labels(self.desired.name),
+            location=Location(name=self.desired.first.location),
+        )
+        wait_for(made.action)
+        self.found = made.load_balancer
+
+    def _services(self) -> dict[int | None, LoadBalancerService]:
+        """Return what it should listen to, by port; one for https ends it with the certificate."""
+        assert self.desired.balancer is not None
+        certificate = self.deployment[ManagedCertificates].desired_one
+        found = (_with_certificate(each, certificate) for each in self.desired.balancer.services)
+        return {each.listen_port: each for each in found}
+
+    def _diff_services(self, there: BoundLoadBalancer) -> Changes:
+        desired, services = self._services(), there.services or []
+        actual = {each.listen_port: each for each in services}
+        # Deletions come first, for a new service may have the port of a former one.
+        for each in services:
+            if each.listen_port not in desired:
+                former = LoadBalancerService(listen_port=each.listen_port)
+                detail = f"port {each.listen_port}: nothing any more"
+                yield self._act(detail, lambda it, each=former: it.delete_service(each))  # type: ignore[misc]
+        for port, each in desired.items():
+            if port in actual and _form(each) == _form(actual[port]):
+                continue
+            detail = f"port {port}: {each.protocol} to {each.destination_port}"
+            yield self._act(detail, partial(self._put_service, port, is_new=port not in actual))
+
+    def _put_service(
+        self, port: int | None, balancer: BoundLoadBalancer, *, is_new: bool
+    ) -> BoundAction:
+        # Its certificate may have been issued since the plan.
+        service = self._services()[port]
+        return balancer.add_service(service) if is_new else balancer.update_service(service)
+
+    def _diff_network(self, desired: DesiredBalancer) -> Changes:
+        network = self.deployment[PrivateNetwork]
+        there = private_address(self.found, network.found)
+        if there and there != desired.private:
+            raise UserError(
+                f"the {self._title} has the address {there} in the private network, while the "
+                f"nodes let in {desired.private}: detach it from the network in the console, and "
+                "run again"
+            )
+
+        def attach(balancer: BoundLoadBalancer) -> BoundAction:
+            assert network.found is not None
+            return balancer.attach_to_network(network.found, ip=desired.private)
+
+        if not there:
+            yield self._act(f"in the private network as {desired.private}", attach)
+
+    def _diff_targets(self) -> Changes:
+        nodes, right = self.deployment.nodes, set()
+        ids = {node.server.id for node in nodes if node.server}
+        for each in (self.found.targets or []) if self.found else []:
+            if each.server and each.server.id in ids and each.use_private_ip:
+                right.add(each.server.id)
+                continue
+            name = f"server {each.server.id}" if each.server else f"a target of type {each.type}"
+            yield self.stop_sending(each, name)
+        for node in nodes:
+            if node.server is None or node.server.id not in right:
+                yield self._act(f"sends to {node.desired.name}", partial(_add_target, node))
+
+    def stop_sending(self, target: LoadBalancerTarget, name: str) -> PlannedChange:
+        """Return the change after which a target gets no requests any more."""
         detail = f"sends nothing to {name} any more"
-        yield _act(want, common, detail, lambda it, each=each: it.remove_target(each))  # type: ignore[misc]
-    for name, have in haves.items():
-        if have.server is None or have.server.id not in right:
+        return self._act(detail, lambda balancer: balancer.remove_target(target))
 
-            def act(it: BoundLoadBalancer, have: Have = have) -> BoundAction:
-                target = LoadBalancerTarget(type="server", server=have.server, use_private_ip=True)
-                return it.add_target(target)
+    def _diff_names(self, desired: DesiredBalancer) -> Changes:
+        name, net = desired.host_name, self.found and self.found.public_net
 
-            yield _act(want, common, f"sends to {name}", act)
+        def point(version: str, balancer: BoundLoadBalancer) -> BoundAction:
+            return balancer.change_dns_ptr(self.addresses[version], name)
 
-
-def _reverse(want: Fleet, common: Common) -> Changes:
-    assert want.balancer is not None
-    name, net = want.balancer.host_name, common.balancer and common.balancer.public_net
-    for version in ("ipv4", "ipv6"):
-        there = net and (net.ipv4 if version == "ipv4" else net.ipv6)
-        if there and there.dns_ptr == name:
-            continue
-
-        def act(it: BoundLoadBalancer, version: str = version) -> BoundAction:
-            return it.change_dns_ptr(addresses(it)[version], name)
-
-        yield _act(want, common, f"reverse DNS of its {version} address: {name}", act)
+        for version in ("ipv4", "ipv6"):
+            there = net and (net.ipv4 if version == "ipv4" else net.ipv6)
+            if not there or there.dns_ptr != name:
+                detail = f"reverse DNS of its {version} address: {name}"
+                yield self._act(detail, partial(point, version))
 
 
-def _title(want: Fleet) -> str:
-    return f"Load Balancer {want.first.family}"
+def _add_target(node: CloudNode, balancer: BoundLoadBalancer) -> BoundAction:
+    target = LoadBalancerTarget(type="server", server=node.server, use_private_ip=True)
+    return balancer.add_target(target)
 
 
-def _act(want: Fleet, common: Common, detail: str, act: _Act) -> Change:
-    def make() -> None:
-        assert common.balancer is not None
-        ended(act(common.balancer))
+def _with_certificate(
+    service: LoadBalancerService, certificate: BoundCertificate | None
+) -> LoadBalancerService:
+    if service.http is None:
+        return service
+    found = copy(service)
+    found.http = copy(service.http)
+    found.http.certificates = [certificate] if certificate else []
+    return found
 
-    return change("~", _title(want), detail, make)
+
+def _form(service: LoadBalancerService) -> dict[str, Any]:
+    """Return what is compared of a service: what this project says, certificates by their ids."""
+    payload = service.to_payload()
+    http = {name: each for name, each in (payload.get("http") or {}).items() if name in _CHOSEN}
+    return _without_empty({**payload, "http": http})
+
+
+def _without_empty(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what is empty, which the API tells of and a request leaves out."""
+    deep = {
+        key: _without_empty(each) if isinstance(each, dict) else each
+        for key, each in payload.items()
+    }
+    return {key: each for key, each in deep.items() if each}
+
+
+def target_health(balancer: BoundLoadBalancer) -> dict[int, str]:
+    """Return the servers that it sends to, by id, each with the worst of its health checks."""
+    found = {}
+    for each in balancer.targets or []:
+        if each.server is not None:
+            health = [str(status.status) for status in each.health_status or []] or ["unknown"]
+            found[int(each.server.id or 0)] = next((s for s in health if s != HEALTHY), HEALTHY)
+    return found
+
+
+def public_addresses(balancer: BoundLoadBalancer) -> dict[str, str]:
+    """Return a balancer's public addresses, by `ipv4` and `ipv6`."""
+    net = balancer.public_net
+    both = {"ipv4": net and net.ipv4 and net.ipv4.ip, "ipv6": net and net.ipv6 and net.ipv6.ip}
+    return {version: str(ip).partition("/")[0] for version, ip in both.items() if ip}
+
+
+class DnsRecords(SharedResource):
+    """The address records in the zone: of the balancer if there is one, else of all servers.
+
+    Those that are there go on leading where they do until the balancer finds a node healthy.
+    """
+
+    collection, made, deleted = "rrsets", 110, 10
+    zone: BoundZone | None = None
+
+    def find(self) -> None:
+        """Look at the zone and the records. Raises UserError for a zone that is not there."""
+        self.found: dict[str, BoundZoneRRSet] = {}
+        one = self.desired.first
+        if not one.zone:
+            return
+        try:
+            self.zone = self.client.zones.get(one.zone)
+        except APIException as error:
+            if error.code != "not_found":
+                raise
+            raise UserError(
+                f"setting 'server_dns_zone': the project has no zone {one.zone}: make it in the "
+                "console, or leave the setting empty and set the records where the domain is"
+            ) from None
+        for rrset in self.zone.get_rrset_all(name=one.record):
+            if rrset.type in _RECORD_TYPES.values():
+                name = f"{one.record} {rrset.type} in {one.zone}"
+                self.deployment.check_owned(self.collection, rrset, name)
+                self.found[str(rrset.type)] = rrset
+            elif rrset.type == "CNAME":
+                raise UserError(
+                    f"{one.record} in {one.zone} is a CNAME, beside which there are no addresses: "
+                    "remove it first"
+                )
+
+    def diff(self) -> Changes:
+        """Yield the records that lead elsewhere, once what they are to lead to is there."""
+        if self.zone is None:
+            return
+        one = self.desired.first
+        for version in self.desired.versions:
+            type = _RECORD_TYPES[version]
+            values, there = self._values(version), self.found.get(type)
+            actual = sorted(str(each.value) for each in (there.records or [])) if there else []
+            if (values and values == actual) or (there and self.is_awaiting_balancer):
+                continue
+            what = f"record {one.record} {type} in {one.zone}"
+            make = partial(self._put, version, type)
+            yield change("~" if there else "+", what, ", ".join(values), make)
+
+    @property
+    def is_awaiting_balancer(self) -> bool:
+        """True if records lead elsewhere, which they do until the balancer finds a node healthy."""
+        balancer = self.deployment[LoadBalancer]
+        health = target_health(balancer.found) if balancer.found else {}
+        if self.desired.balancer is None or HEALTHY in health.values():
+            return False
+        there = {str(each.value) for rrset in self.found.values() for each in rrset.records or []}
+        return bool(there - {*balancer.addresses.values()})
+
+    def _values(self, version: str) -> list[str]:
+        if self.desired.balancer is not None:
+            ip = self.deployment[LoadBalancer].addresses.get(version)
+            return [ip] if ip else []
+        found = (node[PrimaryIps].found.get(version) for node in self.deployment.nodes)
+        return sorted(host_address(each) for each in found if each)
+
+    def _put(self, version: str, type: Any) -> None:
+        assert self.zone is not None
+        records = [ZoneRecord(value=each) for each in self._values(version)]
+        if rrset := self.found.get(type):
+            wait_for(rrset.set_rrset_records(records))
+            return
+        made = self.zone.create_rrset(
+            name=self.desired.first.record,
+            type=type,
+            ttl=_TTL,
+            labels=labels(self.desired.name),
+            records=records,
+        )
+        wait_for(made.action)
+
+    @classmethod
+    def removals(cls, deployment: CloudDeployment) -> Changes:
+        """Yield what deletes the records of the deployment in the zone."""
+        zone, one = deployment[cls].zone, deployment.desired.first
+        if zone is None:
+            return
+        with translate_errors("list the records of the deployment"):
+            found = zone.get_rrset_all(label_selector=selector(one.deployment))
+        for each in found:
+            what = f"record {each.name} {each.type} in {one.zone}"
+            yield change("-", what, "", lambda each=each: wait_for(each.delete_rrset().action))  # type: ignore[misc]
+
+
+KINDS = (ManagedCertificates, FormerCertificates, LoadBalancer, DnsRecords)

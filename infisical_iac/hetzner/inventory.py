@@ -1,15 +1,16 @@
-"""The production server, or the servers of a cluster, found by the labels of their deployment."""
+"""The servers at Hetzner Cloud, found by their labels: for pyinfra's inventory, and for a list."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hcloud import Client
+from hcloud.load_balancers import BoundLoadBalancer
+from hcloud.networks import BoundNetwork
 from hcloud.servers import BoundServer
+from hcloud.volumes import BoundVolume
 
-from infisical_iac.hetzner import api
-from infisical_iac.hetzner.failures import HetznerError, told
-from infisical_iac.hetzner.names import server_address
-from infisical_iac.hetzner.ownership import (
+from infisical_iac.errors import UserError
+from infisical_iac.hetzner.api import (
     ADOPT,
     CLUSTER,
     DEPLOYMENT,
@@ -18,91 +19,92 @@ from infisical_iac.hetzner.ownership import (
     SELECTOR,
     Standing,
     assess,
-    require,
+    connect,
+    require_own,
+    translate_errors,
 )
-from infisical_iac.hetzner.private_changes import private_address
-from infisical_iac.hetzner.resource import Common, servers
+from infisical_iac.hetzner.edge import HEALTHY, public_addresses, target_health
+from infisical_iac.hetzner.parts import private_address, server_address
+from infisical_iac.hetzner.server import list_servers
 from infisical_iac.production import HOST_DEPLOYMENT, HOST_REFUSES
 
+_Host = tuple[str, dict[str, Any]]
 
-class Name(NamedTuple):
+
+class DeploymentName(NamedTuple):
     """The deployment's name: the setting server_name; `is_set` tells it from the default."""
 
     text: str
     is_set: bool = True
 
 
-def production(name: Name) -> tuple[str, dict[str, Any]]:
+def find_server(name: DeploymentName) -> _Host:
     """Return the server's name, and where it and its data volume are, as pyinfra's data have it.
 
-    Raises HetznerError where there is none of this deployment.
+    Raises UserError where there is none of this deployment.
     """
-    client = api.client()
-    server = only(servers(client), name)
-    device = _devices(client, name.text).get(int(server.id or 0))
-    data = {"ssh_hostname": server_address(server), **_marks([server], name)}
-    return str(server.name), {**data, **({"data_volume": device} if device else {})}
+    client = connect()
+    server = _choose(list_servers(client), name)
+    return str(server.name), _data(server, None, _list_devices(client, name), [server], name)
 
 
-def only(found: Sequence[BoundServer], name: Name) -> BoundServer:
-    """Return the server of a deployment. Raises HetznerError for none, saying what is there."""
-    if not found:
-        raise HetznerError(
-            f"no server at Hetzner Cloud has the label {SELECTOR}: make one by `infisical-iac "
-            "server create`, or set INFISICAL_HOST"
-        )
-    _refuse_doubt(found, name, variable="INFISICAL_HOST")
-    mine = [each for each in found if _is_of(each, name)]
-    named = [each for each in mine if each.name == name.text]
-    if named:
-        return named[0]
-    if any((each.labels or {}).get(REPLACES) == name.text for each in mine):
-        raise HetznerError(
-            f"a replacement of {name.text} has not ended: `infisical-iac server replace` ends it"
-        )
-    raise HetznerError(
-        f"no server {name.text} of the deployment {name.text} is at Hetzner Cloud, what is there "
-        f"is {_told(found)}: set server_name in group_data/hetzner.py to the one that is meant, "
-        "make one by `infisical-iac server create`, or set INFISICAL_HOST"
-    )
-
-
-def cluster(name: Name) -> list[tuple[str, dict[str, Any]]]:
+def find_cluster(name: DeploymentName) -> list[_Host]:
     """Return a cluster's servers, managers first: names, and pyinfra's data of each.
 
-    Raises HetznerError where there is none of this deployment.
+    Raises UserError where there is none of this deployment.
     """
-    client = api.client()
-    found = [each for each in servers(client) if CLUSTER in (each.labels or {})]
+    client = connect()
+    found = [each for each in list_servers(client) if CLUSTER in (each.labels or {})]
     _refuse_doubt(found, name, variable="INFISICAL_HOSTS")
-    mine = [
-        each for each in found if _is_of(each, name) and (each.labels or {})[CLUSTER] == name.text
-    ]
-    if not mine:
-        there = f", what is there is {_told(found)}" if found else ""
-        raise HetznerError(
+    ours = [each for each in found if _is_of(each, name)]
+    ours = [each for each in ours if (each.labels or {})[CLUSTER] == name.text]
+    if not ours:
+        there = f", what is there is {_join_names(found)}" if found else ""
+        raise UserError(
             f"no server at Hetzner Cloud has the labels {SELECTOR} and {CLUSTER}={name.text}"
             f"{there}: make a cluster by `infisical-iac server create`, set server_name to the one "
             "that is meant, or name its hosts in INFISICAL_HOSTS or the setting 'hosts'"
         )
-    with told("look at the network of the cluster"):
+    with translate_errors("look at the network of the cluster"):
         network = client.networks.get_by_name(name.text)
     if network and assess(network.labels, name.text) is not Standing.UNADOPTED:
-        require(f"network {name.text}", network.labels, name.text)
-    common, devices = Common(client, name.text, network=network), _devices(client, name.text)
-    marks = _marks(mine, name)
+        require_own(f"network {name.text}", network.labels, name.text)
+    devices = _list_devices(client, name)
     return [
-        (str(each.name), {**_data(each, common, devices), **marks})
-        for each in sorted(mine, key=_place)
+        (str(each.name), _data(each, network, devices, ours, name))
+        for each in sorted(ours, key=_rank)
     ]
 
 
-def _is_of(server: BoundServer, name: Name) -> bool:
-    return assess(server.labels, name.text) in (Standing.OWN, Standing.UNADOPTED)
+def _choose(found: Sequence[BoundServer], name: DeploymentName) -> BoundServer:
+    """Return the server of a deployment. Raises UserError for none, saying what is there."""
+    if not found:
+        raise UserError(
+            f"no server at Hetzner Cloud has the label {SELECTOR}: make one by `infisical-iac "
+            "server create`, or set INFISICAL_HOST"
+        )
+    _refuse_doubt(found, name, variable="INFISICAL_HOST")
+    ours = [each for each in found if _is_of(each, name)]
+    named = [each for each in ours if each.name == name.text]
+    if named:
+        return named[0]
+    if any((each.labels or {}).get(REPLACES) == name.text for each in ours):
+        raise UserError(
+            f"a replacement of {name.text} has not ended: `infisical-iac server replace` ends it"
+        )
+    raise UserError(
+        f"no server {name.text} of the deployment {name.text} is at Hetzner Cloud, what is there "
+        f"is {_join_names(found)}: set server_name in group_data/hetzner.py to the one that is "
+        "meant, make one by `infisical-iac server create`, or set INFISICAL_HOST"
+    )
 
 
-def _refuse_doubt(found: Sequence[BoundServer], name: Name, *, variable: str) -> None:
-    """Raise HetznerError where several deployments are there and no setting says which is meant."""
+def _is_of(resource: Any, name: DeploymentName) -> bool:
+    return assess(resource.labels, name.text) in (Standing.OWN, Standing.UNADOPTED)
+
+
+def _refuse_doubt(found: Sequence[BoundServer], name: DeploymentName, *, variable: str) -> None:
+    """Raise UserError where several deployments are there and no setting says which is meant."""
     if name.is_set:
         return
     has = {str(each.name): each.labels or {} for each in found}
@@ -114,52 +116,119 @@ def _refuse_doubt(found: Sequence[BoundServer], name: Name, *, variable: str) ->
         }
     )
     if len(owners) > 1:
-        raise HetznerError(
+        raise UserError(
             f"{len(owners)} deployments are at Hetzner Cloud ({', '.join(owners)}): set "
             f"server_name to the one that is meant, or {variable}"
         )
 
 
-def _told(found: Sequence[BoundServer]) -> str:
+def _join_names(found: Sequence[BoundServer]) -> str:
     return ", ".join(sorted(str(each.name) for each in found))
 
 
-def _marks(found: Sequence[BoundServer], name: Name) -> dict[str, str]:
-    old = [each for each in found if assess(each.labels, name.text) is Standing.UNADOPTED]
-    if not old:
-        return {HOST_DEPLOYMENT: name.text}
-    return {
-        HOST_DEPLOYMENT: name.text,
-        HOST_REFUSES: f"the server {old[0].name} at Hetzner Cloud carries the label {SELECTOR} "
-        f"and none of its deployment, as an earlier version made it: `{ADOPT}` takes it over",
-    }
-
-
-def _devices(client: Client, deployment: str) -> dict[int, str]:
+def _list_devices(client: Client, name: DeploymentName) -> dict[int, str]:
     """Return where the data volume is on each server, by the server's id."""
-    with told("look at the volumes"):
+    with translate_errors("look at the volumes"):
         found = client.volumes.get_all(label_selector=SELECTOR)
     return {
         int(each.server.id or 0): str(each.linux_device)
         for each in found
         if each.server
-        and assess(each.labels, deployment) in (Standing.OWN, Standing.UNADOPTED)
+        and _is_of(each, name)
         # One that was set aside, and attached again by hand, is no server's data.
         and not str(each.name).endswith(f"-data-{each.id}")
     }
 
 
-def _data(server: BoundServer, common: Common, devices: Mapping[int, str]) -> dict[str, Any]:
-    device, private = devices.get(int(server.id or 0)), private_address(server, common)
-    return {
-        "ssh_hostname": server_address(server),
-        **({"cluster_address": private} if private else {}),
-        **({"data_volume": device} if device else {}),
-    }
+def _data(
+    server: BoundServer,
+    network: BoundNetwork | None,
+    devices: Mapping[int, str],
+    all_servers: Sequence[BoundServer],
+    name: DeploymentName,
+) -> dict[str, Any]:
+    """Return pyinfra's data of a server; those that nobody has adopted refuse changes on all."""
+    data: dict[str, Any] = {"ssh_hostname": server_address(server), HOST_DEPLOYMENT: name.text}
+    if private := private_address(server, network):
+        data["cluster_address"] = private
+    if device := devices.get(int(server.id or 0)):
+        data["data_volume"] = device
+    standings = ((each, assess(each.labels, name.text)) for each in all_servers)
+    for each in [each for each, standing in standings if standing is Standing.UNADOPTED][:1]:
+        data[HOST_REFUSES] = (
+            f"the server {each.name} at Hetzner Cloud carries the label {SELECTOR} and none of its "
+            f"deployment, as an earlier version made it: `{ADOPT}` takes it over"
+        )
+    return data
 
 
-def _place(server: BoundServer) -> tuple[bool, int, str]:
-    """Where it comes in the inventory: the number at the end of its name is one of its parts."""
+def _rank(server: BoundServer) -> tuple[bool, int, str]:
+    """Return its place in the inventory: the number at the end of its name is a part of it."""
     number = str(server.name).rpartition("-")[2]
     is_manager = (server.labels or {}).get(ROLE) == "manager"
     return (not is_manager, int(number) if number.isdigit() else 1, str(server.name))
+
+
+class ListedResource(NamedTuple):
+    """A server, a volume or a Load Balancer; `deployment` is empty for one to be adopted."""
+
+    kind: str
+    name: str
+    what: str
+    place: str
+    status: str
+    where: str
+    deployment: str
+
+
+def list_resources(client: Client) -> list[ListedResource]:
+    """Return the servers, volumes and Load Balancers of all deployments. Raises UserError."""
+    servers = list_servers(client)
+    names = {each.id: str(each.name) for each in servers}
+    with translate_errors("list the volumes and Load Balancers"):
+        volumes = client.volumes.get_all(label_selector=SELECTOR)
+        balancers = client.load_balancers.get_all(label_selector=SELECTOR)
+    return [
+        *map(_list_server, servers),
+        *(_list_volume(each, names) for each in volumes),
+        *map(_list_balancer, balancers),
+    ]
+
+
+def _list_server(server: BoundServer) -> ListedResource:
+    net = server.public_net
+    public = [str(each.ip) for each in ((net.ipv4, net.ipv6) if net else ()) if each]
+    private = [str(each.ip) for each in server.private_net or []]
+    what = [_name(server.server_type), (server.labels or {}).get(ROLE, "")]
+    return ListedResource(
+        *("server", str(server.name), ", ".join(filter(None, what))),
+        *(_name(server.location), str(server.status), ", ".join([*public, *private])),
+        _deployment(server),
+    )
+
+
+def _list_volume(volume: BoundVolume, names: Mapping[int | None, str]) -> ListedResource:
+    on = names.get(volume.server.id, f"server {volume.server.id}") if volume.server else ""
+    return ListedResource(
+        *("volume", str(volume.name), f"{volume.size} GB"),
+        *(_name(volume.location), str(volume.status), on or "no server"),
+        _deployment(volume),
+    )
+
+
+def _list_balancer(balancer: BoundLoadBalancer) -> ListedResource:
+    health = [*target_health(balancer).values()]
+    return ListedResource(
+        *("Load Balancer", str(balancer.name), _name(balancer.load_balancer_type)),
+        *(_name(balancer.location), f"{health.count(HEALTHY)} of {len(health)} healthy"),
+        ", ".join(public_addresses(balancer).values()),
+        _deployment(balancer),
+    )
+
+
+def _name(resource: Any) -> str:
+    return str(resource.name) if resource else ""
+
+
+def _deployment(resource: Any) -> str:
+    return str((resource.labels or {}).get(DEPLOYMENT, ""))

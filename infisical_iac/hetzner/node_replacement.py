@@ -1,115 +1,157 @@
-"""A new server in the place of a cluster's node, whose data the other nodes have.
+"""Replace a cluster's node by a new server, as long as the other nodes can do without it.
 
-Its addresses stay and its volume is set aside; `apply` brings the new server into the cluster. What
-has been done is known by what is there, so a run that dies is taken up by the next.
+Its data are on the other nodes. Its addresses stay and its volume is set aside; `apply` brings the
+new server into the cluster. What has been done is known by what is there, so a run that dies is
+taken up by the next.
 """
 
-import time
-from collections.abc import Iterator
-from typing import Protocol
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from hcloud.servers import BoundServer
+from infisical_iac.errors import UserError
+from infisical_iac.hetzner.edge import LoadBalancer
+from infisical_iac.hetzner.parts import CloudVolume
+from infisical_iac.hetzner.remote import RemoteExecutor
+from infisical_iac.hetzner.replacement import turn_off
+from infisical_iac.hetzner.resource import Changes, CloudDeployment, CloudNode, change
+from infisical_iac.hetzner.server import LEAVING, CloudServer
 
-from infisical_iac.hetzner.api import ended
-from infisical_iac.hetzner.change import Change, change
-from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.others import has_told_of_data, lacking
-from infisical_iac.hetzner.plan import LEAVING, Everything, Session, is_ready
-from infisical_iac.hetzner.remote import Login
-from infisical_iac.hetzner.volumes import aside, put_aside
-
-_LOOKS, _PAUSE_SECONDS = 30, 2.0
-
-
-class Doing(Protocol):
-    """What `hands.Hands` does on nodes."""
-
-    def others(self, login: Login) -> str: ...
-    def stop(self, login: Login) -> None: ...
+# How often a server that shuts down is looked at: a minute in all.
+_LOOKS = 30
+# What Patroni calls members that have every write that was acknowledged, and that are healthy.
+_COMPLETE = ("leader", "sync_standby", "quorum_standby")
+_HEALTHY = ("running", "streaming")
 
 
-def node_of(found: Everything, name: str | None) -> Session:
-    """The node that is meant. Raises HetznerError for none."""
-    names = [each.want.name for each in found.nodes]
-    if name not in names:
-        raise HetznerError(
+def find_node(deployment: CloudDeployment, name: str | None) -> CloudNode:
+    """Return the node that is meant. Raises UserError for none."""
+    nodes = {node.desired.name: node for node in deployment.nodes}
+    if name is None or name not in nodes:
+        raise UserError(
             f"{name or 'no node'} is none of the cluster's: say which one is replaced, of "
-            f"{', '.join(names)}"
+            f"{', '.join(nodes)}"
         )
-    return next(each for each in found.nodes if each.want.name == name)
+    return nodes[name]
 
 
-def unfinished(node: Session) -> bool:
-    """Whether the old server is gone, and the new one to be completed."""
-    server = node.have.server
-    return server is None or not (node.is_leaving or is_ready(server.labels))
+def is_unfinished(node: CloudNode) -> bool:
+    """Return whether the old server is gone, and the new one to be completed."""
+    server = node[CloudServer]
+    return node.server is None or not (server.is_leaving or server.is_ready)
 
 
-def pointless(node: Session) -> bool:
-    """Whether no replacement is under way and none would change anything."""
-    server, want = node.have.server, node.want
-    if server is None or node.is_leaving or unfinished(node):
-        return False
-    there = (server.server_type and server.server_type.name, server.image and server.image.name)
-    return there in ((want.type, want.image), (want.type, None))
+def is_pointless(node: CloudNode) -> bool:
+    """Return whether no replacement is under way and none would change anything."""
+    server = node[CloudServer]
+    return not is_unfinished(node) and not server.is_leaving and server.is_as_desired
 
 
-def check(found: Everything, node: Session, hands: Doing) -> None:
-    """See that the others can do without it. Raises HetznerError if they can't, or can't tell."""
-    if node.is_leaving or node.have.server is None:
+def check_others(node: CloudNode, executor: RemoteExecutor) -> None:
+    """Check that the other nodes can do without it. Raises UserError if they can't, or can't tell.
+
+    Nothing is checked once the old server is on its way out.
+    """
+    if node[CloudServer].is_leaving or node.server is None:
         return
-    others = [each for each in found.nodes if each is not node and each.alive()]
-    if not others:
-        raise HetznerError(
+    servers = [each[CloudServer] for each in node.deployment.nodes if each is not node]
+    alive = [server for server in servers if server.is_alive()]
+    name = node.desired.name
+    if not alive:
+        raise UserError(
             "no other node lets in, so nobody can tell whether the cluster does without "
-            f"{node.want.name}: nothing was done"
+            f"{name}: nothing was done"
         )
-    tellings = [hands.others(each.login(each.have.address)) for each in others]
-    told = next(filter(has_told_of_data, tellings), tellings[0])
-    if reason := lacking(told, node.want.name):
-        raise HetznerError(
-            f"the cluster can't do without {node.want.name}: {reason}; nothing was done"
-        )
+    reports = [executor.read_cluster(server.login) for server in alive]
+    report = next(filter(_has_databases, reports), reports[0])
+    if reason := explain_need(report, name):
+        raise UserError(f"the cluster can't do without {name}: {reason}; nothing was done")
 
 
-def removals(node: Session, hands: Doing) -> Iterator[Change]:
-    """What takes the old server away; what is needed of it is on the others and set aside."""
-    want, server, volume = node.want, node.have.server, node.have.volume
-    balancer = node.have.common.balancer
-    what = f"server {want.name}"
+def plan_node_removal(node: CloudNode, executor: RemoteExecutor) -> Changes:
+    """Yield what deletes the old server; its data are on the other nodes, its volume is kept."""
+    server, volume = node.server, node[CloudVolume]
+    balancer, name = node.deployment[LoadBalancer], node.desired.name
+    what = f"server {name}"
     if server is None:
         return
-    if not node.is_leaving:
-        labels = {**(server.labels or {}), **LEAVING}
-        yield change("~", what, "marked as leaving", lambda: _keep(node, server, labels))
-    for target in (balancer.targets or []) if balancer else ():
+    if not node[CloudServer].is_leaving:
+        mark = partial(node[CloudServer].add_labels, LEAVING)
+        yield change("~", what, "marked as leaving", mark)
+    for target in (balancer.found.targets or []) if balancer.found else ():
         if target.server and target.server.id == server.id:
-            yield change(
-                "~",
-                f"Load Balancer {want.family}",
-                f"sends nothing to {want.name} any more",
-                lambda target=target: ended(balancer.remove_target(target)),  # type: ignore[misc, union-attr]
-            )
+            yield balancer.stop_sending(target, name)
     if server.status != "off":
-        yield change("~", what, "stopped and turned off", lambda: _turn_off(node, server, hands))
-    if volume is not None:
-        detail = f"set aside as {aside(want, volume)}"
-        yield change("~", f"volume {volume.name}", detail, lambda: put_aside(want, volume))
-    yield change("-", what, "", lambda: ended(server.delete()))
+        yield change("~", what, "stopped and turned off", partial(_turn_off, node, executor))
+    if volume.found is not None:
+        detail = f"set aside as {volume.name_aside}"
+        yield change("~", f"volume {volume.found.name}", detail, volume.set_aside)
+    yield CloudServer.removal(server)
 
 
-def _keep(node: Session, server: BoundServer, labels: dict[str, str]) -> None:
-    node.have.server = server.update(labels=labels)
-
-
-def _turn_off(node: Session, server: BoundServer, hands: Doing) -> None:
-    if node.alive():
+def _turn_off(node: CloudNode, executor: RemoteExecutor) -> None:
+    assert node.server is not None
+    server = node[CloudServer]
+    if server.is_alive():
         # A primary hands over in seconds when it is asked to end, in a minute when it is gone.
-        hands.stop(node.login(node.have.address))
-    ended(server.shutdown())
-    for _ in range(_LOOKS):
-        server.reload()
-        if server.status == "off":
-            return
-        time.sleep(_PAUSE_SECONDS)
-    ended(server.power_off())
+        executor.stop_docker(server.login)
+    turn_off(node.server, looks=_LOOKS)
+
+
+class SwarmNode(NamedTuple):
+    """A node as the Swarm has it; `number` and `vote` are `-` for none."""
+
+    name: str
+    number: str
+    state: str
+    vote: str
+
+
+def explain_need(report: str, name: str) -> str:
+    """Return why the node `name` can't be taken away, empty if it can.
+
+    Args:
+        report: what `scripts/others.sh` printed on another node; nothing where there is no cluster
+            yet.
+    """
+    lines = [line.partition(" ") for line in report.splitlines()]
+    rest = {kind: rest for kind, _, rest in lines}
+    nodes = [SwarmNode(*each.split()) for kind, _, each in lines if kind == "node"]
+    databases, patroni = rest.get("databases", "0"), rest.get("patroni", "")
+    reasons = [
+        *_check_majority(nodes, name),
+        *_check_databases(nodes, name, databases, patroni),
+    ]
+    return reasons[0] if reasons else ""
+
+
+def _has_databases(report: str) -> bool:
+    """Return whether a node could say how the databases are."""
+    return any(line.startswith("patroni {") for line in report.splitlines())
+
+
+def _check_majority(nodes: Sequence[SwarmNode], name: str) -> Iterator[str]:
+    voting = [each for each in nodes if each.vote != "-"]
+    others = [each for each in voting if each.name != name and each.vote == "reachable"]
+    if voting and 2 * len(others) <= len(voting):
+        yield f"{len(others)} of {len(voting)} managers would be left, which is no majority"
+
+
+def _check_databases(
+    nodes: Sequence[SwarmNode], name: str, databases: str, patroni: str
+) -> Iterator[str]:
+    if databases == "0":
+        return
+    try:
+        found = json.loads(patroni)["members"]
+    except (ValueError, KeyError):
+        yield "no other node tells how PostgreSQL is"
+        return
+    numbers = {each.number for each in nodes if each.name == name}
+    left = [each for each in found if each["name"].rpartition("-")[2] not in numbers]
+    unhealthy = [each["name"] for each in left if each["state"] not in _HEALTHY]
+    if unhealthy:
+        yield f"{', '.join(unhealthy)} would be needed, and is not well"
+    if not any(each["role"] in _COMPLETE for each in left):
+        yield "no other node has all writes that were acknowledged"

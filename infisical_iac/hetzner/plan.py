@@ -1,175 +1,189 @@
-"""What the commands for the server share: settings, client, what is there, how to log in."""
+"""Plan what `infisical-iac server` makes and deletes: walk the table of all kinds of resources.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+Each difference between what is desired and what is there is an item of the plan with what makes it
+so; nothing that is there is replaced.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 from infisical_iac import production
-from infisical_iac.hetzner import api, host_key, known_hosts, prices
-from infisical_iac.hetzner import remote as first_contact
-from infisical_iac.hetzner.adoption import Adoptable, look_for_adoptable
-from infisical_iac.hetzner.change import Change
-from infisical_iac.hetzner.changes import changes
-from infisical_iac.hetzner.desired import Wanted, read_settings
-from infisical_iac.hetzner.failures import HetznerError, told
-from infisical_iac.hetzner.fleet import Fleet, fleet
-from infisical_iac.hetzner.ownership import ADOPT, SELECTOR
-from infisical_iac.hetzner.prices import Prices
-from infisical_iac.hetzner.remote import Login
-from infisical_iac.hetzner.resource import Common, Have, look, look_at_common, members
-from infisical_iac.item import Item
+from infisical_iac.errors import UserError
+from infisical_iac.hetzner import edge, parts, server
+from infisical_iac.hetzner.adoption import describe_adoptable, find_adoptable
+from infisical_iac.hetzner.api import REPLACES, connect, selector, translate_errors
+from infisical_iac.hetzner.desired import derive_desired, read_settings
+from infisical_iac.hetzner.edge import DnsRecords
+from infisical_iac.hetzner.parts import CloudVolume, PrimaryIps, host_address
+from infisical_iac.hetzner.resource import (
+    Changes,
+    CloudDeployment,
+    CloudNode,
+    PlannedChange,
+    Price,
+    Prices,
+    Resource,
+    ServerResource,
+)
+from infisical_iac.hetzner.server import CloudServer, list_servers
 
-# Upon a server that is through with its first boot and has a host key of its own.
-READY = {"infisical-iac-ready": "yes"}
-# Upon a server of a cluster that is on its way out: nothing of it is needed any more.
-LEAVING = {"infisical-iac-leaving": "yes"}
+# All kinds of resources, in the order in which they are made.
+KINDS: Sequence[type[Resource]] = sorted(
+    (*parts.KINDS, *server.KINDS, *edge.KINDS), key=lambda kind: kind.made
+)
 _DATA = Path("group_data")
-_ALIVE_SECONDS = 10
 
 
-@dataclass(frozen=True)
-class Session:
-    """What is wanted and what is there of one server; `key` is the file to log in with."""
-
-    want: Wanted
-    have: Have
-    prices: Prices
-    key: str | None
-
-    def login(self, address: str) -> Login:
-        """How to log in at an address."""
-        return Login(address, self.want.ssh_port, self.key, known_hosts.FILE)
-
-    def user_data(self, address: str) -> str:
-        """What cloud-init is told, with a host key that is known for `address` from then on."""
-        key = host_key.made()
-        known_hosts.keep(known_hosts.FILE, address, self.want.ssh_port, key.public)
-        return host_key.user_data(key, ssh_port=self.want.ssh_port)
-
-    def alive(self) -> bool:
-        """Whether the server lets in at this moment, by a new connection."""
-        server = self.have.server
-        if server is None or not is_ready(server.labels):
-            return False
-        try:
-            with first_contact.connected(self.login(self.have.address), timeout=_ALIVE_SECONDS):
-                return True
-        except HetznerError:
-            return False
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether another server is about to take its place in a cluster."""
-        server = self.have.server
-        return server is not None and LEAVING.items() <= (server.labels or {}).items()
-
-    def getting_ready(self, *, timeout: float) -> Iterator[Change]:
-        """The wait for a server that is not through with its first boot, in seconds at most."""
-        server = self.have.server
-        if server is None or not is_ready(server.labels):
-            what = "waited for, then known by a host key of its own"
-            item = Item("~", f"server {self.want.name}", what)
-            yield Change(item, lambda: self._make_ready(timeout))
-
-    def _make_ready(self, timeout: float) -> None:
-        server = self.have.server
-        assert server is not None
-        first_contact.ready(self.login(self.have.address), timeout=timeout)
-        server.update(labels={**(server.labels or {}), **READY})
-
-
-@dataclass(frozen=True)
-class Everything:
-    """All servers at this moment, with what they share.
-
-    Attributes:
-        nodes: a session for each server that is wanted, in their order.
-        surplus: for each that is there beside them, of the same deployment.
-        adoptable: what carries the label of the version before alone.
-    """
-
-    want: Fleet
-    common: Common
-    nodes: tuple[Session, ...]
-    surplus: tuple[Session, ...]
-    adoptable: tuple[Adoptable, ...]
-
-    @property
-    def only(self) -> Session:
-        """The server on its own, or the first of a cluster."""
-        return self.nodes[0]
-
-    @property
-    def prices(self) -> Prices:
-        """What things cost."""
-        return self.only.prices
-
-    def changes(self, *, timeout: float) -> list[Change]:
-        """All that differs; `timeout` bounds the wait for each new server, in seconds.
-
-        Raises HetznerError for what can't be made so, and while a node's replacement is under way.
-        """
-        if leaving := [each.want.name for each in self.nodes if each.is_leaving]:
-            raise HetznerError(
-                f"a replacement of {leaving[0]} has not ended: `infisical-iac server replace "
-                f"{leaving[0]}` ends it"
-            )
-        by_name = {each.want.name: each for each in self.nodes}
-        made = changes(
-            self.want,
-            self.common,
-            {name: each.have for name, each in by_name.items()},
-            self.prices,
-            self.only.user_data,
-            lambda name: by_name[name].alive(),
-        )
-        waits = (change for each in self.nodes for change in each.getting_ready(timeout=timeout))
-        return [*made, *waits]
-
-
-def is_ready(labels: dict[str, str] | None) -> bool:
-    """Whether a server's labels tell that it is through with its first boot."""
-    return READY.items() <= (labels or {}).items()
-
-
-def begun(*, reads: bool = False, adopts: bool = False) -> Everything:
-    """Look at everything. Raises a UserError for wrong settings, or what can't be looked at.
+def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) -> CloudDeployment:
+    """Return the deployment, as the settings have it and as it is.
 
     Args:
         reads: whether nothing is going to be changed: what nobody has adopted is no error then.
         adopts: whether that is what is going to be changed.
+        timeout: the most seconds to wait for a new server.
+
+    Raises a UserError for wrong settings, or what can't be looked at.
     """
     settings = read_settings(_DATA)
     given = production.given(_DATA / "hetzner.py")
-    want = fleet(settings, ssh_port=int(given.get("ssh_port") or 22))
-    client = api.client(None if reads else want.first.family, adopts=adopts)
-    adoptable = tuple(look_for_adoptable(client, want))
-    common = look_at_common(client, want, frozenset(each.key for each in adoptable))
-    costs = prices.read(client)
-
-    def session(node: Wanted) -> Session:
-        return Session(node, look(common, node), costs, given.get("ssh_key"))
-
-    nodes = tuple(map(session, want.nodes))
-    names = {node.name for node in want.nodes}
-    others = (name for name in members(common) if name not in names)
-    surplus = tuple(session(replace(want.first, name=name, private="")) for name in others)
+    desired = derive_desired(settings, ssh_port=int(given.get("ssh_port") or 22))
+    client = connect(None if reads else desired.name, adopts=adopts)
+    adoptable = find_adoptable(client, desired)
+    with translate_errors("read the prices"):
+        # The library has no call of its own for them.
+        prices = Prices(client.request(method="GET", url="/pricing")["pricing"])
+    ssh_key = given.get("ssh_key")
+    deployment = CloudDeployment(client, desired, KINDS, prices, adoptable, ssh_key, timeout)
+    names = {each.name for each in desired.servers}
+    with translate_errors("look at Hetzner Cloud"):
+        deployment.surplus = [
+            CloudNode(deployment, replace(desired.first, name=name, private=""))
+            for name in _list_members(deployment)
+            if name not in names
+        ]
     if adoptable and not (reads or adopts):
-        raise HetznerError(f"{tell_adoptable(adoptable)}; nothing was done")
-    return Everything(want, common, nodes, surplus, adoptable)
+        raise UserError(f"{describe_adoptable(adoptable)}; nothing was done")
+    return deployment
 
 
-def tell_adoptable(found: Sequence[Adoptable]) -> str:
-    """Return a sentence on what carries the old label alone, and the command for it."""
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    carry, them = ("carry", "them") if more else ("carries", "it")
-    return (
-        f"the {found[0].what}{more} {carry} the label {SELECTOR} alone, as an earlier version "
-        f"made {them}: `{ADOPT}` shows what it takes over for this deployment, and asks"
+def _list_members(deployment: CloudDeployment) -> list[str]:
+    """Return the names of all servers of the deployment but those that replace others."""
+    return sorted(
+        str(each.name)
+        for each in list_servers(deployment.client)
+        if deployment.owns("servers", each) and REPLACES not in (each.labels or {})
     )
 
 
-def make(change: Change) -> None:
-    """Make a change. Raises HetznerError with what it was about."""
-    with told(f"bring about {change.item.what}"):
+def plan_changes(deployment: CloudDeployment) -> list[PlannedChange]:
+    """Return all that differs, in the order in which it is made.
+
+    Raises UserError for what can't be made so, and while a node's replacement is under way.
+    """
+    for node in deployment.nodes:
+        if node[CloudServer].is_leaving:
+            name = node.desired.name
+            raise UserError(
+                f"a replacement of {name} has not ended: `infisical-iac server replace {name}` "
+                "ends it"
+            )
+    return [*_walk(deployment)]
+
+
+def _walk(deployment: CloudDeployment) -> Changes:
+    of_servers = groupby(KINDS, key=lambda kind: issubclass(kind, ServerResource))
+    for is_of_server, kinds in of_servers:
+        group = [*kinds]
+        # What belongs to one server is complete before the next one is begun.
+        for owner in deployment.nodes if is_of_server else [deployment]:
+            for kind in group:
+                yield from owner[kind].diff()
+
+
+def plan_removal(deployment: CloudDeployment, *, with_data: bool) -> list[PlannedChange]:
+    """Return what deletes all that carries the deployment's labels; the volumes `with_data` only.
+
+    Raises UserError while a replacement is under way.
+    """
+    name = deployment.desired.first.name
+    with translate_errors("look for a replacement that is under way"):
+        replacing = selector(deployment.desired.name, **{REPLACES: name})
+        is_replaced = bool(deployment.client.servers.get_all(label_selector=replacing))
+    if is_replaced:
+        raise UserError(
+            f"a replacement of {name} has not ended: `infisical-iac server replace` ends it, or "
+            "goes back with --undo"
+        )
+    return [
+        change
+        for kind in sorted(KINDS, key=lambda kind: kind.deleted)
+        if kind.deleted and (with_data or not kind.is_data)
+        for change in kind.removals(deployment)
+    ]
+
+
+def list_volumes(deployment: CloudDeployment) -> list[str]:
+    """Return the names of all volumes of the deployment, also those that were set aside."""
+    found = (str(each.name) for each in deployment.list_owned(CloudVolume.collection))
+    return sorted(found, key=lambda name: (len(name), name))
+
+
+def forget_host_keys(deployment: CloudDeployment) -> None:
+    """Drop the host keys of all servers, which are gone, from known_hosts."""
+    for node in deployment.all_nodes:
+        for address in node[PrimaryIps].found.values():
+            node[CloudServer].login_at(host_address(address)).forget()
+
+
+def sum_prices(deployment: CloudDeployment) -> Price:
+    """Return what everything that is desired costs, what is there already included."""
+    found = (price for each in deployment.resources for price in each.price())
+    return deployment.prices.total(found)
+
+
+def collect_notes(deployment: CloudDeployment) -> list[str]:
+    """Return what is not as the settings say and isn't changed by this run, and what to do."""
+    desired = deployment.desired
+    notes = [note for node in deployment.nodes for note in _note_replacements(node)]
+    if deployment.adoptable:
+        notes.append(f"{describe_adoptable(deployment.adoptable)}; until then nothing is changed")
+    for node in deployment.surplus:
+        name = node.desired.name
+        notes.append(
+            f"the server {name} is more than the setting 'servers' says: it stays; delete it in "
+            "the console once the cluster does without it"
+            if desired.first.role
+            else f"the server {name} is of this deployment too, which is to be "
+            f"{desired.first.name} alone: it stays; delete it in the console if it is of no use"
+        )
+    if deployment[DnsRecords].is_awaiting_balancer:
+        notes.append(
+            f"the records of {desired.first.record} in {desired.first.zone} lead elsewhere: they "
+            "change once the balancer finds a node well, so run again after `apply`"
+        )
+    return notes
+
+
+def _note_replacements(node: CloudNode) -> list[str]:
+    there, desired = node.server, node.desired
+    if there is None:
+        return []
+    which = f" {desired.name}" if desired.role else ""
+    settings = {
+        "server_type": (there.server_type and there.server_type.name, desired.type),
+        "server_location": (there.location and there.location.name, desired.location),
+    }
+    return [
+        f"setting {name!r}: the server {desired.name} has {actual}, not {should}: "
+        f"`infisical-iac server replace{which}` moves to one that has"
+        for name, (actual, should) in settings.items()
+        if actual and actual != should
+    ]
+
+
+def make_change(change: PlannedChange) -> None:
+    """Make a change. Raises UserError with what it was about."""
+    with translate_errors(f"bring about {change.item.what}"):
         change.make()

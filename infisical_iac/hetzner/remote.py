@@ -1,44 +1,136 @@
-"""The first connections to a new server: verified, and then by a host key of its own."""
+"""Work on servers: known by their host keys, reached by SSH, and by this project's own commands.
 
+A new server's first host key travels in its user data, which Hetzner Cloud keeps and the server can
+read as long as it lives. So it serves for the first connections only: over them the server makes a
+key of its own, which nobody else has ever had.
+
+Host keys are kept in `.infisical-iac/known_hosts` in the project's directory, in the form of
+OpenSSH's own. It holds nothing secret: commit it, and everybody who works with the project verifies
+the server from the first connection on.
+"""
+
+import json
 import logging
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import paramiko
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
-from infisical_iac.hetzner import known_hosts
-from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac import atomic
+from infisical_iac.errors import UserError
 from infisical_iac.rendering import script
 
+KNOWN_HOSTS = Path(".infisical-iac") / "known_hosts"
 _CONNECT_SECONDS = 10
 _PAUSE_SECONDS = 2.0
+_ALIVE_SECONDS = 10
+_RELEASE_SECONDS = 300
+_INSPECT_SECONDS = 60
+_DEPLOY_SECONDS = 3600
+_PROGRAM = Path(sys.executable).with_name("infisical-iac")
+# Of the rows of `status`, those that a working server must have: backups and kits are not of this
+# day.
+_REQUIRED = ("infisical", "postgres", "redis", "Drift")
+_REQUIRED_IF_THERE = ("caddy",)
 
-# A server that is not up yet is told by what is raised here, not line by line.
+# A server that is not up yet is reported by what is raised here, not line by line.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+class HostKey(NamedTuple):
+    """A pair of keys as OpenSSH writes them; `private` is kept nowhere."""
+
+    private: str
+    public: str
+
+
+def generate_host_key() -> HostKey:
+    """Return a new pair, of Ed25519."""
+    key = Ed25519PrivateKey.generate()
+    return HostKey(
+        key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(),
+        key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
+    )
+
+
+def user_data(key: HostKey, *, ssh_port: int) -> str:
+    """Return what cloud-init is told: the server's host key, and where sshd listens."""
+    config: dict[str, object] = {
+        # With a key given, cloud-init makes none of other kinds.
+        "ssh_keys": {"ed25519_private": key.private, "ed25519_public": key.public},
+        "ssh_deletekeys": True,
+        "ssh_pwauth": False,
+        "disable_root": False,
+    }
+    if ssh_port != 22:
+        path = "/etc/ssh/sshd_config.d/10-port.conf"
+        config["write_files"] = [{"path": path, "content": f"Port {ssh_port}\n"}]
+    # JSON is YAML too, and quotes whatever there is.
+    return f"#cloud-config\n{json.dumps(config, indent=1)}\n"
 
 
 @dataclass(frozen=True)
 class Login:
-    """How to log in to a server as root.
+    """A login as root, and the host keys that are accepted there.
 
     Attributes:
         key: the private key's file; None to ask the agent and ~/.ssh.
-        known: the file with its host key: no other is accepted.
     """
 
     address: str
     port: int
     key: str | None
-    known: Path
 
     def __str__(self) -> str:
-        return known_hosts.entry(self.address, self.port)
+        return self.address if self.port == 22 else f"[{self.address}]:{self.port}"
+
+    def known_keys(self) -> list[str]:
+        """Return the host keys that the server may have, each `ssh-ed25519 AAAA…`."""
+        lines = (line.partition(" ") for line in _known_hosts())
+        return [key for host, _, key in lines if host == str(self)]
+
+    def remember(self, *publics: str) -> None:
+        """Have exactly these host keys in known_hosts for the server. Raises UserError."""
+        try:
+            others = [line for line in _known_hosts() if line.partition(" ")[0] != str(self)]
+            own = [f"{self} {' '.join(public.split()[:2])}" for public in dict.fromkeys(publics)]
+            KNOWN_HOSTS.parent.mkdir(exist_ok=True)
+            atomic.write(KNOWN_HOSTS, "".join(f"{line}\n" for line in [*others, *own]))
+        except OSError as error:
+            raise UserError(f"{KNOWN_HOSTS} can't be written: {error.strerror}") from None
+
+    def forget(self) -> None:
+        """Have no host key of the server in known_hosts."""
+        if self.known_keys():
+            self.remember()
 
 
-class _Known(paramiko.MissingHostKeyPolicy):
+def _known_hosts() -> list[str]:
+    return KNOWN_HOSTS.read_text("utf-8").splitlines() if KNOWN_HOSTS.exists() else []
+
+
+def prepare_first_login(login: Login) -> str:
+    """Return the user data of a server to be made, whose host key is known from then on."""
+    key = generate_host_key()
+    login.remember(key.public)
+    return user_data(key, ssh_port=login.port)
+
+
+class _AcceptKnown(paramiko.MissingHostKeyPolicy):
     """Accepts the host keys in the project's own file, which may be two while one is replaced."""
 
     def __init__(self, login: Login) -> None:
@@ -47,33 +139,32 @@ class _Known(paramiko.MissingHostKeyPolicy):
     def missing_host_key(
         self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
     ) -> None:
-        known = known_hosts.keys(self._login.known, self._login.address, self._login.port)
-        if f"{key.get_name()} {key.get_base64()}" not in known:
-            raise HetznerError(
-                f"{self._login} answers with another host key than the one in {self._login.known}: "
+        if f"{key.get_name()} {key.get_base64()}" not in self._login.known_keys():
+            raise UserError(
+                f"{self._login} answers with another host key than the one in {KNOWN_HOSTS}: "
                 "somebody may be in between; if the server was really made anew, remove its line "
                 "from that file"
             )
 
 
 @contextmanager
-def connected(login: Login, *, timeout: float) -> Iterator[paramiko.SSHClient]:
-    """A verified connection, once there is one.
+def connect(login: Login, *, timeout: float) -> Iterator[paramiko.SSHClient]:
+    """Yield a verified connection, once there is one.
 
-    Raises HetznerError at once for a host key that is not known, and after `timeout` seconds with
+    Raises UserError at once for a host key that is not known, and after `timeout` seconds with
     what was in the way last.
     """
-    if not known_hosts.keys(login.known, login.address, login.port):
-        raise HetznerError(
-            f"{login.known} has no host key of {login}: the server was made from another clone of "
+    if not login.known_keys():
+        raise UserError(
+            f"{KNOWN_HOSTS} has no host key of {login}: the server was made from another clone of "
             "the project, so bring that file from there"
         )
     end = time.monotonic() + timeout
     with paramiko.SSHClient() as client:
-        client.set_missing_host_key_policy(_Known(login))
+        client.set_missing_host_key_policy(_AcceptKnown(login))
         while problem := _attempt(client, login):
             if time.monotonic() + _PAUSE_SECONDS > end:
-                raise HetznerError(
+                raise UserError(
                     f"{login} lets nobody in after {timeout:.0f} s, for {problem}: run again, and "
                     "it is waited for anew"
                 )
@@ -103,32 +194,41 @@ def _attempt(client: paramiko.SSHClient, login: Login) -> str:
     return ""
 
 
+def is_alive(login: Login) -> bool:
+    """Return whether a server lets in at this moment, by a new connection."""
+    try:
+        with connect(login, timeout=_ALIVE_SECONDS):
+            return True
+    except UserError:
+        return False
+
+
 def run(client: paramiko.SSHClient, command: str, *, doing: str, timeout: float) -> str:
-    """The output of a command. Raises HetznerError if it fails or takes longer."""
+    """Return the output of a command. Raises UserError if it fails or takes longer."""
     try:
         stdin, out, err = client.exec_command(command, timeout=timeout)
         stdin.channel.shutdown_write()
-        text, said = out.read().decode(), err.read().decode()
+        text, errors = out.read().decode(), err.read().decode()
         status = out.channel.recv_exit_status()
     except TimeoutError:
-        raise HetznerError(f"could not {doing}: no end within {timeout:.0f} s: run again") from None
+        raise UserError(f"could not {doing}: no end within {timeout:.0f} s: run again") from None
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise HetznerError(
+        raise UserError(
             f"could not {doing}: the connection was lost ({type(error).__name__}): run again"
         ) from None
     if status:
-        reason = " / ".join(said.strip().splitlines()[-3:]) or f"status {status}"
-        raise HetznerError(f"could not {doing}: {reason}")
+        reason = " / ".join(errors.strip().splitlines()[-3:]) or f"status {status}"
+        raise UserError(f"could not {doing}: {reason}")
     return text
 
 
-def ready(login: Login, *, timeout: float) -> None:
-    """Wait until the server is up and cloud-init done, then let it have a host key of its own.
+def finish_first_boot(login: Login, *, timeout: float) -> None:
+    """Wait until the server is up and cloud-init done, then have it make its own host key.
 
-    What is known of the server afterwards is that key alone. Can be run again after any failure.
-    Raises HetznerError.
+    What is known of the server afterwards is that key only. Can be run again after any failure.
+    Raises UserError.
     """
-    with connected(login, timeout=timeout) as client:
+    with connect(login, timeout=timeout) as client:
         run(
             client,
             # Its exit status tells of warnings too: only its end counts.
@@ -137,25 +237,129 @@ def ready(login: Login, *, timeout: float) -> None:
             doing=f"see cloud-init finish within {timeout:.0f} s",
             timeout=timeout + _CONNECT_SECONDS,
         )
-        first = key_of(client)
+        first = _read_host_key(client)
         own = run(client, script("host-key", "new"), doing="make a host key", timeout=60).strip()
         if not own.startswith("ssh-ed25519 "):
-            raise HetznerError(f"could not make a host key on {login}: run again")
+            raise UserError(f"could not make a host key on {login}: run again")
         # Until the server is known to use it, either is right.
-        known_hosts.keep(login.known, login.address, login.port, own, first)
+        login.remember(own, first)
         run(client, script("host-key", "use"), doing="use the new host key", timeout=60)
-    known_hosts.keep(login.known, login.address, login.port, own)
+    login.remember(own)
     try:
-        with connected(login, timeout=timeout):
+        with connect(login, timeout=timeout):
             pass
-    except HetznerError:
-        known_hosts.keep(login.known, login.address, login.port, own, first)
+    except UserError:
+        login.remember(own, first)
         raise
 
 
-def key_of(client: paramiko.SSHClient) -> str:
-    """The host key that the server of a connection has, `ssh-ed25519 AAAA…`."""
+def _read_host_key(client: paramiko.SSHClient) -> str:
+    """Return the host key that the server of a connection has, `ssh-ed25519 AAAA…`."""
     transport = client.get_transport()
     assert transport is not None
     key = transport.get_remote_server_key()
     return f"{key.get_name()} {key.get_base64()}"
+
+
+class RemoteExecutor:
+    """Run on servers what a replacement needs; `device` is the data volume's on each of them."""
+
+    def __init__(self, device: str, *, timeout: float) -> None:
+        self._device = device
+        self._timeout = timeout
+
+    def check_data(self, login: Login) -> None:
+        """Check that what a server has of Infisical is on the volume, before anything is begun."""
+        doing = f"see that the data of {login} are on its volume"
+        self._run(login, script("volume", "ours"), doing=doing)
+
+    def release_volume(self, login: Login) -> None:
+        """Stop Infisical and Docker, and take the volume out of its places."""
+        doing = f"stop Infisical on {login} and let go of its volume"
+        self._run(login, script("volume", "release"), doing=doing, timeout=_RELEASE_SECONDS)
+
+    def check_volume(self, login: Login) -> None:
+        """Check that the volume of a server has data: else a deploy would start from nothing.
+
+        Raises UserError for a blank one.
+        """
+        command = script("volume", "look", self._device)
+        state = self._run(login, command, doing=f"look at the volume on {login}").partition("\n")[0]
+        if state in ("blank", "absent"):
+            raise UserError(
+                f"the volume on {login} is {state}: what data there are must be on the old "
+                "server's own disk; go back by `infisical-iac server replace --undo`"
+            )
+
+    def read_cluster(self, login: Login) -> str:
+        """Return what a node of a cluster knows of the others: see `scripts/others.sh`."""
+        return self._run(login, script("others"), doing=f"see on {login} how the cluster is")
+
+    def stop_docker(self, login: Login) -> None:
+        """Stop Docker and with it all of Infisical, where it is installed."""
+        command = (
+            "test ! -e /usr/lib/systemd/system/docker.service || "
+            "systemctl stop docker.socket docker.service"
+        )
+        self._run(login, command, doing=f"stop Infisical on {login}", timeout=_RELEASE_SECONDS)
+
+    def wait_for_host_key(self, login: Login) -> str:
+        """Wait until a server lets in; return the host key that it has."""
+        with connect(login, timeout=self._timeout) as client:
+            return _read_host_key(client)
+
+    def deploy(self, login: Login) -> None:
+        """Deploy to a server by `infisical-iac apply`. Raises UserError."""
+        if self._call(login, "apply", "--yes", capture=False).returncode:
+            raise UserError(
+                f"the deploy to {login} failed: cure what it says and run again, or go back by "
+                "`infisical-iac server replace --undo`"
+            )
+
+    def check_health(self, login: Login) -> None:
+        """Check that Infisical is healthy on a server and as declared. Raises UserError."""
+        done = self._call(login, "status", "--json", capture=True)
+        try:
+            rows = {row["name"]: row for row in json.loads(done.stdout)}
+        except ValueError:
+            rows = {}
+        names = [*_REQUIRED, *(name for name in _REQUIRED_IF_THERE if name in rows)]
+        unhealthy = [name for name in names if not rows.get(name, {}).get("ok")]
+        if unhealthy:
+            raise UserError(
+                f"Infisical is not well on {login} ({', '.join(unhealthy)}): `infisical-iac "
+                "status` tells more; run again, or go back by `infisical-iac server replace --undo`"
+            )
+
+    def _run(
+        self, login: Login, command: str, *, doing: str, timeout: float = _INSPECT_SECONDS
+    ) -> str:
+        with connect(login, timeout=self._timeout) as client:
+            return run(client, command, doing=doing, timeout=timeout)
+
+    def _call(
+        self, login: Login, *arguments: str, capture: bool
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "INFISICAL_IAC_INVENTORY": "inventory/hetzner.py",
+            "INFISICAL_HOST": login.address,
+            "INFISICAL_SSH_PORT": str(login.port),
+            "INFISICAL_SSH_USER": "root",
+            "INFISICAL_DATA_VOLUME": self._device,
+        }
+        try:
+            return subprocess.run(
+                [_PROGRAM, *arguments],
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE if capture else sys.stderr,
+                stderr=subprocess.PIPE if capture else None,
+                timeout=_DEPLOY_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"`infisical-iac {arguments[0]}` on {login} has not ended in "
+                f"{_DEPLOY_SECONDS // 60} minutes: see what it waits for, and run again"
+            ) from None

@@ -1,19 +1,40 @@
-"""A server in the place of another: in which order, decided by what is there. Pure.
+"""Replace a server by another with all its data, and go back: a transaction of stages.
 
 The volume has everything, so it moves: off the old server once that is stopped, onto the new one,
 which is deployed to and proven at an address of its own. Only then do the addresses move, and only
-when the new server is proven at those, the old one goes. A run that dies is taken up by the next.
+when the new server is proven at those, the old one goes. Which stage comes next is decided by what
+is there, so a run that dies is taken up by the next.
 """
 
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from infisical_iac.hetzner.failures import HetznerError
+from hcloud.servers import BoundServer
+from hcloud.volumes import BoundVolume
+
+from infisical_iac.errors import UserError
+from infisical_iac.hetzner import plan, remote
+from infisical_iac.hetzner.api import (
+    REPLACES,
+    labels,
+    require_own,
+    selector,
+    translate_errors,
+    wait_for,
+)
+from infisical_iac.hetzner.parts import CloudVolume, PrimaryIps, server_address
+from infisical_iac.hetzner.remote import Login, RemoteExecutor
+from infisical_iac.hetzner.resource import CloudDeployment
+from infisical_iac.hetzner.server import READY, CloudServer, has_labels
 
 Stage = Literal[
     "make", "ready", "release", "attach", "prove", "unassign", "assign", "start", "retire", "rename"
 ]
-Back = Literal["release", "attach", "assign", "start", "apply", "delete"]
+UndoStage = Literal["release", "attach", "assign", "start", "apply"]
+Owner = Literal["old", "new", "none"]
+Report = Callable[[str], None]
 
 TITLES: dict[Stage, str] = {
     "make": "make the new server, with addresses of its own for now",
@@ -27,11 +48,17 @@ TITLES: dict[Stage, str] = {
     "retire": "see that Infisical is well at its address, and delete the old server",
     "rename": "give the new server the old one's name",
 }
+# Upon a new server that was seen to do the work.
+PROVEN = {"infisical-iac-proven": "yes"}
+# Stands in known_hosts for a server whose address nobody knows yet.
+_PENDING = "next.invalid"
+_MOST_STAGES = 40
+_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where things are.
+class ReplacementState:
+    """The places of volume and addresses, and how far the new server is.
 
     Attributes:
         old: whether the old server is there; `new` the new one.
@@ -46,45 +73,321 @@ class Place:
     new: bool
     ready: bool
     proven: bool
-    volume: Literal["old", "new", "none"]
-    addresses: tuple[Literal["old", "new", "none"], ...]
+    volume: Owner
+    addresses: tuple[Owner, ...]
     running: bool
     old_running: bool
 
+    def next_stage(self) -> Stage:
+        """Return what comes next. Raises UserError where there is nothing to replace."""
+        if not self.new:
+            if not self.old:
+                raise UserError("there is no server to replace: `infisical-iac server create`")
+            return "make"
+        if not self.ready:
+            return "ready"
+        if self.volume != "new":
+            return "release" if self.volume == "old" else "attach"
+        if not self.proven:
+            return "prove"
+        if "old" in self.addresses:
+            return "unassign"
+        if "none" in self.addresses:
+            return "assign"
+        if not self.running:
+            return "start"
+        return "retire" if self.old else "rename"
 
-def stage(place: Place) -> Stage:
-    """What comes next. Raises HetznerError where there is nothing to replace."""
-    if not place.new:
-        if not place.old:
-            raise HetznerError("there is no server to replace: `infisical-iac server create`")
-        return "make"
-    if not place.ready:
-        return "ready"
-    if place.volume != "new":
-        return "release" if place.volume == "old" else "attach"
-    if not place.proven:
-        return "prove"
-    if "old" in place.addresses:
-        return "unassign"
-    if "none" in place.addresses:
-        return "assign"
-    if not place.running:
-        return "start"
-    return "retire" if place.old else "rename"
+    def next_undo(self) -> UndoStage:
+        """Return what comes next on the way back. Raises UserError where there is none."""
+        if not self.old:
+            raise UserError("the old server is gone: there is nothing to go back to")
+        if not self.new:
+            raise UserError("no replacement is under way: there is nothing to undo")
+        if "new" in self.addresses:
+            raise UserError(
+                "the new server has the addresses already: `infisical-iac server replace` goes on"
+            )
+        if self.volume != "old":
+            return "release" if self.volume == "new" else "attach"
+        if "none" in self.addresses:
+            return "assign"
+        return "apply" if self.old_running else "start"
 
 
-def back(place: Place) -> Back:
-    """What comes next on the way back. Raises HetznerError where there is none."""
-    if not place.old:
-        raise HetznerError("the old server is gone: there is nothing to go back to")
-    if not place.new:
-        raise HetznerError("no replacement is under way: there is nothing to undo")
-    if "new" in place.addresses:
-        raise HetznerError(
-            "the new server has the addresses already: `infisical-iac server replace` goes on"
+class Replacement:
+    """A replacement as far as it has come: observed again for each stage.
+
+    Attributes:
+        new: the new server, and `temporary` the addresses that it has until it gets the old one's,
+            by `ipv4` and `ipv6`.
+
+    Raises UserError for a server that can't be replaced.
+    """
+
+    def __init__(self, *, timeout: float) -> None:
+        self._timeout = timeout
+        self.node = plan.observe(timeout=timeout).nodes[0]
+        self.desired = self.node.desired
+        self._client = self.node.deployment.client
+        self._server = self.node[CloudServer]
+        self._addresses = self.node[PrimaryIps]
+        name = self.desired.name
+        if self.node[CloudVolume].found is None:
+            raise UserError(
+                f"{name} has no volume, so there is nothing that could move: back up, make a new "
+                "server with one, and restore there"
+            )
+        if len(self._addresses.found) < len(self.desired.versions):
+            raise UserError(f"{name} is not complete: run `infisical-iac server create` first")
+        with translate_errors("look at the new server"):
+            self.new = self._find_new()
+            addresses = self._client.primary_ips.get_all(label_selector=self._selector)
+        self.temporary = {str(each.type): each for each in addresses}
+
+    @property
+    def old(self) -> BoundServer | None:
+        """The server that is replaced."""
+        return self.node.server
+
+    @property
+    def volume(self) -> BoundVolume:
+        """The volume that moves."""
+        volume = self.node[CloudVolume].found
+        assert volume is not None
+        return volume
+
+    @property
+    def _selector(self) -> str:
+        return selector(self.desired.deployment, **{REPLACES: self.desired.name})
+
+    @property
+    def _new_name(self) -> str:
+        return f"{self.desired.name}-next"
+
+    def _find_new(self) -> BoundServer | None:
+        """Return the new server, known by both labels. Raises UserError for one named like it."""
+        replaces, name = f"{REPLACES}={self.desired.name}", self._new_name
+        found = self._client.servers.get_all(label_selector=self._selector)
+        if len(found) > 1:
+            names = ", ".join(sorted(str(each.name) for each in found))
+            raise UserError(
+                f"{len(found)} servers carry the label {replaces} ({names}): take it off those in "
+                "the console that are not to replace it"
+            )
+        if not found and (other := self._client.servers.get_by_name(name)):
+            require_own(f"server {name}", other.labels, self.desired.deployment)
+            raise UserError(
+                f"the server {name} has the name of a replacement and no label {replaces}, and is "
+                "left alone: rename it in the console"
+            )
+        return found[0] if found else None
+
+    @property
+    def state(self) -> ReplacementState:
+        """The state of the replacement, from what is at Hetzner Cloud."""
+        old, new, volume = self.old, self.new, self.volume
+        return ReplacementState(
+            old=old is not None,
+            new=new is not None,
+            ready=has_labels(new, READY),
+            proven=has_labels(new, PROVEN),
+            volume=self._owner(volume.server.id if volume.server else None),
+            addresses=tuple(
+                self._owner(each.assignee_id) for each in self._addresses.found.values()
+            ),
+            running=bool(new and new.status == "running"),
+            old_running=bool(old and old.status == "running"),
         )
-    if place.volume != "old":
-        return "release" if place.volume == "new" else "attach"
-    if "none" in place.addresses:
-        return "assign"
-    return "apply" if place.old_running else "start"
+
+    def _owner(self, id: int | None) -> Owner:
+        if self.old and id == self.old.id:
+            return "old"
+        return "new" if self.new and id == self.new.id else "none"
+
+    @property
+    def is_complete(self) -> bool:
+        """True if the new server has the old one's name, and only its mark is left to remove."""
+        return self.new is None and has_labels(self.old, PROVEN)
+
+    @property
+    def is_pointless(self) -> bool:
+        """True if no replacement is under way and none would change anything."""
+        is_idle = self.new is None and self.old is not None and not self.is_complete
+        return is_idle and self._server.is_as_desired
+
+    @property
+    def _temporary_login(self) -> Login:
+        """The login to the new server as long as it has no address but its own."""
+        assert self.new is not None
+        return self._server.login_at(server_address(self.new))
+
+    def do(self, stage: Stage, executor: RemoteExecutor) -> None:
+        """Go through a stage; each can be repeated after a failure."""
+        old, new, final = self.old, self.new, self._server.login
+        match stage:
+            case "make":
+                # Else the volume would move, and the data be deleted with the old server.
+                if old and old.status == "running":
+                    executor.check_data(final)
+                self._make()
+            case "ready":
+                self._finish_first_boot()
+            case "release":
+                if old and old.status == "running":
+                    executor.release_volume(final)
+                wait_for(self.volume.detach())
+            case "attach":
+                self._attach_to(new)
+            case "prove":
+                assert new is not None
+                login = self._temporary_login
+                executor.check_volume(login)
+                executor.deploy(login)
+                executor.check_health(login)
+                new.update(labels={**(new.labels or {}), **PROVEN})
+            case "unassign":
+                assert old is not None
+                turn_off(old)
+                for each in self._addresses.found.values():
+                    if each.assignee_id == old.id:
+                        wait_for(each.unassign())
+            case "assign":
+                assert new is not None
+                turn_off(new)
+                has_address = new.public_net and (new.public_net.ipv4 or new.public_net.ipv6)
+                if has_address and (login := self._temporary_login) != final:
+                    login.forget()
+                self.delete_temporary()
+                self._assign_to(new)
+            case "start":
+                assert new is not None
+                wait_for(new.power_on())
+            case "retire":
+                assert old is not None
+                final.remember(executor.wait_for_host_key(final))
+                executor.check_health(final)
+                wait_for(old.delete())
+            case "rename":
+                assert new is not None
+                new.update(name=self.desired.name, labels=_labels_without([REPLACES], new))
+
+    def undo(self, stage: UndoStage, executor: RemoteExecutor) -> None:
+        """Go through a stage of the way back; each can be repeated after a failure."""
+        old, new, final = self.old, self.new, self._server.login
+        assert old is not None
+        assert new is not None
+        match stage:
+            case "release":
+                if new.status == "running" and has_labels(new, READY):
+                    executor.release_volume(self._temporary_login)
+                wait_for(self.volume.detach())
+            case "attach":
+                self._attach_to(old)
+            case "assign":
+                turn_off(old)
+                self._assign_to(old)
+            case "start":
+                wait_for(old.power_on())
+            case "apply":
+                login = self._temporary_login
+                final.remember(executor.wait_for_host_key(final))
+                executor.deploy(final)
+                executor.check_health(final)
+                login.forget()
+                wait_for(new.delete())
+
+    def _make(self) -> None:
+        """Make the new server, with addresses of its own, which go when it goes."""
+        # Which address it gets is known afterwards; its key is, before.
+        user_data = self._server.user_data(_PENDING)
+        its_labels = {**labels(self.desired.deployment), REPLACES: self.desired.name}
+        for version in self.desired.versions:
+            if version not in self.temporary:
+                name = f"{self._new_name}-{version}"
+                made = self._addresses.create(version, name, its_labels, goes=True)
+                self.temporary[version] = made
+        self._server.create(self._new_name, user_data, self.temporary, replaces=self.desired.name)
+
+    def _finish_first_boot(self) -> None:
+        assert self.new is not None
+        login, final = self._temporary_login, self._server.login
+        pending = self._server.login_at(_PENDING)
+        login.remember(*login.known_keys(), *pending.known_keys())
+        remote.finish_first_boot(login, timeout=self._timeout)
+        # It will have the final address; until then the old server has.
+        final.remember(*final.known_keys(), *login.known_keys())
+        self.new.update(labels={**(self.new.labels or {}), **READY})
+        pending.forget()
+
+    def _attach_to(self, server: BoundServer | None) -> None:
+        assert server is not None
+        wait_for(self.volume.attach(server, automount=False))
+
+    def _assign_to(self, server: BoundServer) -> None:
+        """Give a server, which is off, each address that nobody has."""
+        for each in self._addresses.found.values():
+            if each.assignee_id is None:
+                wait_for(each.assign(int(server.id or 0), "server"))
+
+    def delete_temporary(self) -> None:
+        """Delete the addresses that the new server was made with, which is off or not there."""
+        for each in self.temporary.values():
+            if each.assignee_id is not None:
+                wait_for(each.unassign())
+            each.delete()
+
+
+def _labels_without(names: Collection[str], server: BoundServer) -> dict[str, str]:
+    return {name: text for name, text in (server.labels or {}).items() if name not in names}
+
+
+def turn_off(server: BoundServer, *, looks: int = 1) -> None:
+    """Ask a server to shut down, and cut its power if it is not off after so many looks."""
+    if server.status == "off":
+        return
+    wait_for(server.shutdown())
+    for number in range(looks):
+        if number:
+            time.sleep(_PAUSE_SECONDS)
+        server.reload()
+        if server.status == "off":
+            return
+    wait_for(server.power_off())
+
+
+def replace_server(executor: RemoteExecutor, report: Report, *, timeout: float) -> CloudDeployment:
+    """Go on to the end, from wherever the replacement is; return the deployment after it.
+
+    Raises UserError with what to do.
+    """
+    for _ in range(_MOST_STAGES):
+        now = Replacement(timeout=timeout)
+        if now.is_complete:
+            break
+        stage = now.state.next_stage()
+        with translate_errors(TITLES[stage]):
+            now.do(stage, executor)
+        report(TITLES[stage])
+    assert now.old is not None
+    with translate_errors("end the replacement"):
+        now.old.update(labels=_labels_without(PROVEN, now.old))
+    return plan.observe(timeout=timeout)
+
+
+def undo_replacement(executor: RemoteExecutor, report: Report, *, timeout: float) -> None:
+    """Give volume and addresses back to the old server, and delete the new one."""
+    for _ in range(_MOST_STAGES):
+        now = Replacement(timeout=timeout)
+        if now.new is None and now.temporary:
+            with translate_errors("go back"):
+                now.delete_temporary()
+            report("the new server was not made yet, its addresses are deleted")
+            return
+        stage = now.state.next_undo()
+        with translate_errors("go back"):
+            now.undo(stage, executor)
+        if stage == "apply":
+            report("the old server does the work again, the new one is deleted")
+            return
+        report(f"undo: {stage}")

@@ -1,199 +1,315 @@
-"""What is there of what is wanted: looked at by name, and taken only if the deployment owns it."""
+"""The base of all kinds of resources, and the deployment that they belong to.
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+A kind is a class: it finds what is there, yields what differs from what is desired, each with what
+makes it so, tells its price, and yields what deletes it. `plan` walks all kinds in the order of
+their ranks. To add one, write a subclass of SharedResource or ServerResource in one of the modules
+`parts`, `server` and `edge`, and add it to the tuple KINDS at the end of that module.
+"""
 
-from hcloud import APIException, Client
-from hcloud.certificates import BoundCertificate
-from hcloud.firewalls import BoundFirewall
-from hcloud.load_balancers import BoundLoadBalancer
-from hcloud.networks import BoundNetwork
-from hcloud.placement_groups import BoundPlacementGroup
-from hcloud.primary_ips import BoundPrimaryIP
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from hcloud import Client
+from hcloud.actions import BoundAction
 from hcloud.servers import BoundServer
-from hcloud.ssh_keys import BoundSSHKey
-from hcloud.volumes import BoundVolume
-from hcloud.zones import BoundZone, BoundZoneRRSet
 
-from infisical_iac.hetzner.desired import Wanted
-from infisical_iac.hetzner.failures import HetznerError, told
-from infisical_iac.hetzner.fleet import Fleet
-from infisical_iac.hetzner.names import address_name, host_address, volume_name
-from infisical_iac.hetzner.ownership import (
-    CLUSTER,
-    KINDS,
-    REPLACES,
-    SELECTOR,
+from infisical_iac.errors import UserError
+from infisical_iac.hetzner.api import (
     Standing,
     assess,
     is_own,
     refuse_other,
-    require,
+    require_own,
+    selector,
+    title_of,
+    translate_errors,
+    wait_for,
 )
+from infisical_iac.hetzner.desired import DesiredDeployment, DesiredServer
+from infisical_iac.item import Item, Kind
 
-RECORDS = {"ipv4": "A", "ipv6": "AAAA"}
+_CENT = Decimal("0.01")
+# Of what has a price for the month only.
+_HOURS = 730
 
 
-class _Labelled(Protocol):
+@dataclass(frozen=True)
+class Price:
+    """A net price: `hourly` and `monthly`, the most that a month costs, in `currency`."""
+
+    hourly: Decimal
+    monthly: Decimal
+    currency: str
+
+    def __str__(self) -> str:
+        if not self.monthly:
+            return "free"
+        hourly = f"{self.hourly.quantize(Decimal('0.0001'))}"
+        return f"{self.monthly.quantize(_CENT)} {self.currency} a month ({hourly} an hour)"
+
+
+class Prices:
+    """The prices of GET /pricing, https://docs.hetzner.cloud/reference/cloud#pricing."""
+
+    def __init__(self, pricing: Mapping[str, Any]) -> None:
+        self._pricing = pricing
+        self._currency = str(pricing["currency"])
+
+    def server(self, type: str, location: str) -> Price:
+        """Return the price of a server. Raises UserError for a type that is not sold there."""
+        prices = self._of_type("server", type)
+        places = sorted(each["location"] for each in prices)
+        if location not in places:
+            raise UserError(
+                f"setting 'server_location': {type} is not sold in {location}: choose one of "
+                f"{', '.join(places)}"
+            )
+        return self._at(prices, location)
+
+    def balancer(self, type: str, location: str) -> Price:
+        """Return the price of a Load Balancer. Raises UserError for a type that is not sold."""
+        return self._at(self._of_type("balancer", type), location)
+
+    def address(self, version: str, location: str) -> Price:
+        """Return the price of a primary IP, `ipv4` or `ipv6`."""
+        prices = {each["type"]: each["prices"] for each in self._pricing["primary_ips"]}
+        return self._at(prices.get(version, []), location)
+
+    def volume(self, gigabytes: int) -> Price:
+        """Return the price of a volume."""
+        monthly = Decimal(self._pricing["volume"]["price_per_gb_month"]["net"]) * gigabytes
+        return Price(monthly / _HOURS, monthly, self._currency)
+
+    def backups(self, type: str, location: str) -> Price:
+        """Return the price of a server's backups."""
+        share = Decimal(self._pricing["server_backup"]["percentage"]) / 100
+        price = self.server(type, location)
+        return Price(price.hourly * share, price.monthly * share, price.currency)
+
+    def total(self, prices: Iterable[Price]) -> Price:
+        """Return the sum."""
+        found = list(prices)
+        return Price(
+            sum((each.hourly for each in found), Decimal(0)),
+            sum((each.monthly for each in found), Decimal(0)),
+            self._currency,
+        )
+
+    def _of_type(self, what: str, type: str) -> list[Mapping[str, Any]]:
+        listed = "load_balancer_types" if what == "balancer" else "server_types"
+        types = {each["name"]: each["prices"] for each in self._pricing[listed]}
+        if type not in types:
+            raise UserError(
+                f"setting '{what}_type': Hetzner Cloud has no {type}: choose one of "
+                f"{', '.join(sorted(types))}"
+            )
+        return list(types[type])
+
+    def _at(self, prices: Iterable[Mapping[str, Any]], location: str) -> Price:
+        for each in prices:
+            if each["location"] == location:
+                hourly, monthly = each["price_hourly"]["net"], each["price_monthly"]["net"]
+                return Price(Decimal(hourly), Decimal(monthly), self._currency)
+        return Price(Decimal(0), Decimal(0), self._currency)
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """An item of the plan, and what brings it about."""
+
+    item: Item
+    make: Callable[[], object]
+
+
+Changes = Iterator[PlannedChange]
+
+
+def change(kind: Kind, what: str, detail: str, make: Callable[[], object]) -> PlannedChange:
+    """Return the change that `make` brings about."""
+    return PlannedChange(Item(kind, what, detail), make)
+
+
+class Labelled(Protocol):
+    """A resource as the library returns it."""
+
     id: Any
-    name: Any
     labels: Any
 
 
-_T = TypeVar("_T", bound=_Labelled)
+class Resource:
+    """A kind of resource: what of it is there, and what differs.
+
+    Attributes:
+        collection: its name in the API's paths and in the library's client.
+        made: its rank in the order in which `create` makes things; it comes after what it needs.
+        deleted: its rank in the order in which `destroy` deletes them.
+        is_data: whether `destroy` keeps it unless the data are to be deleted too.
+    """
+
+    collection: ClassVar[str]
+    made: ClassVar[int]
+    deleted: ClassVar[int] = 0
+    is_data: ClassVar[bool] = False
+
+    def find(self) -> None:
+        """Find what is there. Raises UserError where somebody else has a name that is needed."""
+
+    def diff(self) -> Changes:
+        """Yield what differs, in the order in which it is made.
+
+        Raises UserError for what can't be made so. Nothing that is there is replaced.
+        """
+        yield from ()
+
+    def price(self) -> Iterable[Price]:
+        """Return the prices of all that is desired of it, what is there already included."""
+        return ()
+
+    @classmethod
+    def removals(cls, deployment: "CloudDeployment") -> Changes:
+        """Yield what deletes all of it that the deployment owns, desired or left over."""
+        for each in deployment.list_owned(cls.collection):
+            yield cls.removal(each)
+
+    @classmethod
+    def removal(cls, found: Any, detail: str = "") -> PlannedChange:
+        """Return the change that deletes one resource."""
+        what = f"{title_of(cls.collection)} {found.name}"
+        return change("-", what, detail, partial(delete, found))
+
+
+def delete(found: Any) -> None:
+    """Delete a resource, and wait for the action that Hetzner Cloud answers with for some kinds."""
+    answer = found.delete()
+    action = getattr(answer, "action", answer)
+    if isinstance(action, BoundAction):
+        wait_for(action)
+
+
+class SharedResource(Resource):
+    """A kind that all servers of a deployment share."""
+
+    def __init__(self, deployment: "CloudDeployment") -> None:
+        self.deployment = deployment
+        self.desired = deployment.desired
+        self.client = deployment.client
+
+
+class ServerResource(Resource):
+    """A kind that each server has for itself."""
+
+    def __init__(self, node: "CloudNode") -> None:
+        self.node = node
+        self.deployment = node.deployment
+        self.desired = node.desired
+        self.client = node.deployment.client
+
+
+_R = TypeVar("_R", bound=Resource)
+
+
+class CloudNode:
+    """One server with what only it has: `node[CloudVolume]` is its volume, and so on.
+
+    Attributes:
+        server: the server itself, None as long as it is not made.
+    """
+
+    server: BoundServer | None = None
+
+    def __init__(self, deployment: "CloudDeployment", desired: DesiredServer) -> None:
+        self.deployment = deployment
+        self.desired = desired
+        self._resources = {
+            kind: kind(self) for kind in deployment.kinds if issubclass(kind, ServerResource)
+        }
+        # Whose the server is says more than whose its volume is.
+        for each in reversed(self._resources.values()):
+            each.find()
+
+    def __getitem__(self, kind: type[_R]) -> _R:
+        return _pick(self._resources, kind)
 
 
 @dataclass
-class Common:
-    """What all servers share; each is filled in when it is made.
+class CloudDeployment:
+    """A deployment, desired and as it is: `deployment[LoadBalancer]` is its balancer, and so on.
 
     Attributes:
-        deployment: whose all of it is.
-        adoptable: kinds and ids of what no deployment has adopted and this one may.
-        keys: all of the project, ours or not, for a key can be there once only.
-        records: by type, `A` and `AAAA`.
-        certificates: those that the deployment had issued, by name.
+        kinds: all kinds, in the order in which they are made.
+        adoptable: what the version before made, by collection and id, each with what adopts it.
+        ssh_key: the private key's file to log in with; None to ask the agent and ~/.ssh.
+        timeout: the most seconds to wait for a new server.
+        nodes: the servers that are desired, in their order.
+        surplus: the servers that are there besides them, of the same deployment.
     """
 
     client: Client
-    deployment: str
-    adoptable: frozenset[tuple[str, Any]] = frozenset()
-    firewall: BoundFirewall | None = None
-    group: BoundPlacementGroup | None = None
-    zone: BoundZone | None = None
-    network: BoundNetwork | None = None
-    balancer: BoundLoadBalancer | None = None
-    keys: list[BoundSSHKey] = field(default_factory=list)
-    records: dict[str, BoundZoneRRSet] = field(default_factory=dict)
-    certificates: dict[str, BoundCertificate] = field(default_factory=dict)
+    desired: DesiredDeployment
+    kinds: Sequence[type[Resource]]
+    prices: Prices
+    adoptable: Mapping[tuple[str, Any], PlannedChange]
+    ssh_key: str | None
+    timeout: float
 
-
-@dataclass
-class Have:
-    """What is there of one server; each is filled in when it is made.
-
-    Attributes:
-        addresses: by `ipv4` and `ipv6`.
-    """
-
-    common: Common
-    server: BoundServer | None = None
-    volume: BoundVolume | None = None
-    addresses: dict[str, BoundPrimaryIP] = field(default_factory=dict)
-
-    @property
-    def client(self) -> Client:
-        """The client of the API."""
-        return self.common.client
-
-    @property
-    def address(self) -> str:
-        """Where SSH goes to: IPv4 if there is one."""
-        found = self.addresses.get("ipv4") or self.addresses.get("ipv6")
-        return host_address(found) if found else ""
-
-
-def look(common: Common, want: Wanted) -> Have:
-    """Return what is there of a server. Raises HetznerError for what others own by its name."""
-    client = common.client
-    with told("look at Hetzner Cloud"):
-        have = Have(
-            common,
-            server=_ours(common, "servers", client.servers.get_by_name(want.name)),
-            volume=_ours(common, "volumes", client.volumes.get_by_name(volume_name(want))),
-        )
-        for version in ("ipv4", "ipv6"):
-            found = client.primary_ips.get_by_name(address_name(want, version))
-            if address := _ours(common, "primary_ips", found):
-                have.addresses[version] = address
-        return have
-
-
-def look_at_common(
-    client: Client, want: Fleet, adoptable: frozenset[tuple[str, Any]] = frozenset()
-) -> Common:
-    """What is there of what all share. Raises HetznerError as `look` does."""
-    one = want.first
-    common = Common(client, one.family, adoptable)
-    with told("look at Hetzner Cloud"):
-        wall = client.firewalls.get_by_name(one.family)
-        common.firewall = _ours(common, "firewalls", wall)
-        # Whoever brought a key or a group there, a server may be made with it.
-        common.keys = client.ssh_keys.get_all()
-        if one.group:
-            common.group = client.placement_groups.get_by_name(one.group)
-        if one.role:
-            network = client.networks.get_by_name(one.family)
-            common.network = _ours(common, "networks", network)
-            balancer = client.load_balancers.get_by_name(one.family)
-            common.balancer = _ours(common, "load_balancers", balancer)
-        # Also of a cluster that has become a server on its own again.
-        issued = client.certificates.get_all(label_selector=SELECTOR)
-        common.certificates = {
-            str(each.name): each for each in issued if _has(common, "certificates", each)
+    def __post_init__(self) -> None:
+        self._resources = {
+            kind: kind(self) for kind in self.kinds if issubclass(kind, SharedResource)
         }
-        if one.zone:
-            _look_at_zone(common, one)
-        return common
+        with translate_errors("look at Hetzner Cloud"):
+            for each in self._resources.values():
+                each.find()
+            self.nodes = [CloudNode(self, server) for server in self.desired.servers]
+        self.surplus: list[CloudNode] = []
+
+    def __getitem__(self, kind: type[_R]) -> _R:
+        return _pick(self._resources, kind)
+
+    @property
+    def all_nodes(self) -> list[CloudNode]:
+        """All servers that are there or desired."""
+        return [*self.nodes, *self.surplus]
+
+    @property
+    def resources(self) -> Iterator[Resource]:
+        """All resources, shared ones and those of the desired servers."""
+        for kind in self.kinds:
+            owners = self.nodes if issubclass(kind, ServerResource) else [self]
+            yield from (owner[kind] for owner in owners)
+
+    def owns(self, collection: str, found: Labelled) -> bool:
+        """Return whether a resource is the deployment's, or may be adopted by it."""
+        key = (collection, found.id)
+        return is_own(found.labels, self.desired.name) or key in self.adoptable
+
+    def find_by_name(self, collection: str, name: str) -> Any:
+        """Return the resource of a name, None for none. Raises UserError for somebody else's."""
+        found = getattr(self.client, collection).get_by_name(name)
+        if found is not None:
+            self.check_owned(collection, found, name)
+        return found
+
+    def check_owned(self, collection: str, found: Labelled, name: str) -> None:
+        """Raise UserError for a resource that is not the deployment's."""
+        if self.owns(collection, found):
+            return
+        what, deployment = f"{title_of(collection)} {name}", self.desired.name
+        if assess(found.labels, deployment) is Standing.UNADOPTED:
+            # Its name is desired, while other things show that another deployment has it.
+            raise refuse_other(what, name if collection == "servers" else "")
+        require_own(what, found.labels, deployment)
+
+    def list_owned(self, collection: str) -> list[Any]:
+        """Return all of a collection that carries the deployment's labels."""
+        with translate_errors("list what belongs to the deployment"):
+            resources = getattr(self.client, collection)
+            return list(resources.get_all(label_selector=selector(self.desired.name)))
 
 
-def servers(client: Client) -> list[BoundServer]:
-    """All servers that this project made, for whichever deployment."""
-    with told("list the servers"):
-        return client.servers.get_all(label_selector=SELECTOR)
-
-
-def members(common: Common) -> list[str]:
-    """The names of all servers of the deployment, sorted, but for those that replace others."""
-    found = servers(common.client)
-    return sorted(
-        str(each.name)
-        for each in found
-        if _has(common, "servers", each) and REPLACES not in (each.labels or {})
-    )
-
-
-def is_of_cluster(server: BoundServer, deployment: str) -> bool:
-    """Return whether a server is labelled as a node of the deployment's cluster."""
-    return (server.labels or {}).get(CLUSTER) == deployment
-
-
-def _look_at_zone(common: Common, want: Wanted) -> None:
-    try:
-        common.zone = common.client.zones.get(want.zone)
-    except APIException as error:
-        if error.code != "not_found":
-            raise
-        raise HetznerError(
-            f"setting 'server_dns_zone': the project has no zone {want.zone}: make it in the "
-            "console, or leave the setting empty and set the records where the domain is"
-        ) from None
-    for rrset in common.zone.get_rrset_all(name=want.record):
-        if rrset.type in RECORDS.values():
-            _check(common, "rrsets", rrset, f"{want.record} {rrset.type} in {want.zone}")
-            common.records[str(rrset.type)] = rrset
-        elif rrset.type == "CNAME":
-            raise HetznerError(
-                f"{want.record} in {want.zone} is a CNAME, beside which there are no addresses: "
-                "remove it first"
-            )
-
-
-def _ours(common: Common, kind: str, found: _T | None) -> _T | None:
-    if found is not None:
-        _check(common, kind, found, str(found.name))
+def _pick(resources: Mapping[Any, Resource], kind: type[_R]) -> _R:
+    found = resources[kind]
+    assert isinstance(found, kind)
     return found
-
-
-def _check(common: Common, kind: str, found: _Labelled, name: str) -> None:
-    if _has(common, kind, found):
-        return
-    what = f"{KINDS[kind]} {name}"
-    if assess(found.labels, common.deployment) is Standing.UNADOPTED:
-        # Its name is wanted, while other things show that another deployment has it.
-        raise refuse_other(what, name if kind == "servers" else "")
-    require(what, found.labels, common.deployment)
-
-
-def _has(common: Common, kind: str, found: _Labelled) -> bool:
-    return is_own(found.labels, common.deployment) or (kind, found.id) in common.adoptable

@@ -1,146 +1,374 @@
-"""What differs of the server itself."""
+"""The server itself, the firewall in front of it, and its first boot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
+from hcloud import Client
+from hcloud.firewalls import BoundFirewall, FirewallResource, FirewallRule
 from hcloud.images import Image
 from hcloud.locations import Location
 from hcloud.primary_ips import BoundPrimaryIP
 from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
-from infisical_iac.hetzner.api import ended
-from infisical_iac.hetzner.change import Changes, change
-from infisical_iac.hetzner.desired import Wanted
-from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.firewall_changes import Alive, apply_wall, guards
-from infisical_iac.hetzner.ownership import CLUSTER, REPLACES, ROLE, labels
-from infisical_iac.hetzner.parts import key_of
-from infisical_iac.hetzner.prices import Prices
-from infisical_iac.hetzner.resource import Have
+from infisical_iac.errors import UserError
+from infisical_iac.firewall.rules import Opening
+from infisical_iac.hetzner import remote
+from infisical_iac.hetzner.api import (
+    CLUSTER,
+    REPLACES,
+    ROLE,
+    SELECTOR,
+    labels,
+    translate_errors,
+    wait_for,
+)
+from infisical_iac.hetzner.parts import (
+    CloudVolume,
+    PlacementGroup,
+    PrimaryIps,
+    PrivateNetwork,
+    SshKeys,
+    private_address,
+)
+from infisical_iac.hetzner.remote import Login
+from infisical_iac.hetzner.resource import (
+    Changes,
+    CloudDeployment,
+    Price,
+    ServerResource,
+    SharedResource,
+    change,
+)
 
-# Gets what cloud-init is told, once the addresses are known; remembers the host's key first.
-UserData = Callable[[str], str]
+# Upon a server that is through with its first boot and has a host key of its own.
+READY = {"infisical-iac-ready": "yes"}
+# Upon a server of a cluster that is on its way out: nothing of it is needed any more.
+LEAVING = {"infisical-iac-leaving": "yes"}
 
 
-def server_labels(want: Wanted) -> dict[str, str]:
-    """The labels of a server: in a cluster, of which and in which role."""
-    return labels(want.family) | _place(want)
+def list_servers(client: Client) -> list[BoundServer]:
+    """Return all servers that this project made, for whichever deployment."""
+    with translate_errors("list the servers"):
+        return client.servers.get_all(label_selector=SELECTOR)
 
 
-def _place(want: Wanted) -> dict[str, str]:
-    return {CLUSTER: want.family, ROLE: want.role} if want.role else {}
+def has_labels(server: BoundServer | None, expected: Mapping[str, str]) -> bool:
+    """Return whether a server is there and carries all of these labels."""
+    return server is not None and expected.items() <= (server.labels or {}).items()
 
 
-def labelled(want: Wanted, have: Have) -> Changes:
-    """The labels of a server that is there already."""
-    server, wanted = have.server, _place(want)
-    if server is not None and not wanted.items() <= (server.labels or {}).items():
-        detail = f"{want.role} of the cluster {want.family}"
-        yield change(
-            "~",
-            f"server {want.name}",
-            detail,
-            lambda: _keep(have, server.update(labels={**(server.labels or {}), **wanted})),
+class CloudFirewall(SharedResource):
+    """The firewall: the rules of the host's own once more in front of it."""
+
+    collection, made, deleted = "firewalls", 20, 70
+    found: BoundFirewall | None = None
+
+    def find(self) -> None:
+        """Look at the firewall by the deployment's name."""
+        self.found = self.deployment.find_by_name(self.collection, self.desired.name)
+
+    def diff(self) -> Changes:
+        """Yield the firewall with the desired rules, or its end where the setting is off."""
+        what, rules = f"firewall {self.desired.name}", _rules(self.desired.first.openings)
+        wall = self.found
+        if wall is None:
+            if rules:
+                yield change("+", what, _summarize(rules), partial(self._create, rules))
+        elif not rules:
+            yield change("-", what, "setting 'firewall' is off", self._delete)
+        elif sorted(map(_form, rules)) != sorted(map(_form, there := wall.rules or [])):
+
+            def put(rules: list[FirewallRule]) -> None:
+                wait_for(*wall.set_rules(rules))
+
+            yield change(
+                "~",
+                what,
+                _summarize(rules),
+                lambda: _try_change(lambda: put(rules), lambda: put(there), self._is_alive),
+            )
+
+    def _is_alive(self) -> bool:
+        return any(node[CloudServer].is_alive() for node in self.deployment.nodes)
+
+    def _create(self, rules: list[FirewallRule]) -> None:
+        name = self.desired.name
+        made = self.client.firewalls.create(
+            name,
+            rules=rules,
+            labels=labels(name),  # type: ignore[arg-type]  # the library's annotation is wrong
+        )
+        wait_for(*(made.actions or []))
+        self.found = made.firewall
+
+    def guards(self, server: BoundServer) -> bool:
+        """Return whether the firewall is there and applied to a server."""
+        applied = (self.found.applied_to or []) if self.found else []
+        return any(each.server is not None and each.server.id == server.id for each in applied)
+
+    def apply_to(self, server: BoundServer, is_alive: Callable[[], bool]) -> None:
+        """Apply the firewall to a server, unless that ends that one can log in."""
+        assert self.found is not None
+        wall, on = self.found, [_target(server)]
+        _try_change(
+            lambda: wait_for(*wall.apply_to_resources(on)),
+            lambda: wait_for(*wall.remove_from_resources(on)),
+            is_alive,
         )
 
+    def _delete(self) -> None:
+        """Take the firewall off the servers and delete it; the API refuses if others have it."""
+        assert self.found is not None
+        servers = [node.server for node in self.deployment.nodes if node.server]
+        if on := [_target(each) for each in servers if self.guards(each)]:
+            wait_for(*self.found.remove_from_resources(on))
+        self.found.delete()
+        self.found = None
 
-def _keep(have: Have, server: BoundServer) -> None:
-    have.server = server
 
-
-def server(want: Wanted, have: Have, prices: Prices, user_data: UserData, alive: Alive) -> Changes:
-    """The server, and what belongs on it. Raises HetznerError for a volume that another has."""
-    if have.server is None:
-        detail = f"{want.type} in {want.location} with {want.image}"
-        price = prices.server(want.type, want.location)
-        yield change(
-            "+",
-            f"server {want.name}",
-            f"{detail}, {price}",
-            lambda: _make_server(want, have, user_data),
+def _rules(openings: Iterable[Opening]) -> list[FirewallRule]:
+    """Return the rules that let in what the host's own firewall lets in."""
+    return [
+        FirewallRule(
+            direction=FirewallRule.DIRECTION_IN,
+            protocol=opening.protocol,
+            port=port,
+            source_ips=list(opening.networks),
+            description=opening.description,
         )
-        return
-    attached = have.volume.server if have.volume else None
-    if have.volume and attached and attached.id != have.server.id:
-        raise HetznerError(
-            f"the volume {have.volume.name} is attached to another server: a `server replace` has "
-            "not ended, or somebody moved it; run `infisical-iac server replace`, or detach it"
-        )
-    if have.volume and attached is None and want.volume_gb:
-        volume, server = have.volume, have.server
-        yield change(
-            "~",
-            f"volume {volume.name}",
-            f"attached to {want.name}",
-            lambda: ended(volume.attach(server, automount=False)),
-        )
-    # One that is missing is made just before.
-    if want.openings and not (have.common.firewall and guards(have)):
-        yield change(
-            "~",
-            f"firewall {want.family}",
-            f"applied to {want.name}",
-            lambda: apply_wall(have, alive),
-        )
-    if have.server.status == "off":
-        off = have.server
-        yield change("~", f"server {want.name}", "off → running", lambda: ended(off.power_on()))
+        for opening in openings
+        for port in (map(str, opening.ports) if opening.ports else (None,))
+    ]
 
 
-def make_server(
-    want: Wanted,
-    have: Have,
-    *,
-    name: str,
-    user_data: str,
-    addresses: Mapping[str, BoundPrimaryIP],
-    replaces: str = "",
+def _form(rule: FirewallRule) -> tuple[Any, ...]:
+    """Return what is compared of a rule; the order of rules has no meaning."""
+    networks = sorted(rule.source_ips), sorted(rule.destination_ips)
+    return rule.direction, rule.protocol, str(rule.port or ""), *networks
+
+
+def _summarize(rules: Sequence[FirewallRule]) -> str:
+    each = (f"{rule.protocol} {rule.port}" if rule.port else str(rule.protocol) for rule in rules)
+    return "lets in " + ", ".join(dict.fromkeys(each))
+
+
+def _target(server: BoundServer) -> FirewallResource:
+    return FirewallResource(type=FirewallResource.TYPE_SERVER, server=server)
+
+
+def _try_change(
+    make: Callable[[], None], undo: Callable[[], None], is_alive: Callable[[], bool]
 ) -> None:
-    """Make a server and wait until it runs.
-
-    Args:
-        addresses: by `ipv4` and `ipv6`.
-        replaces: the server whose place it is going to take, with the volume; else it gets the
-            volume at once.
-    """
-    own = not replaces
-    made = have.client.servers.create(
-        name=name,
-        server_type=ServerType(name=want.type),
-        image=Image(name=want.image),
-        ssh_keys=[key_of(key, have.common) for key in want.keys],  # type: ignore[misc]
-        volumes=[have.volume] if own and have.volume and want.volume_gb else [],
-        automount=False if own and have.volume and want.volume_gb else None,
-        firewalls=[have.common.firewall] if have.common.firewall else [],
-        placement_group=have.common.group,
-        user_data=user_data,
-        labels=server_labels(want) | ({REPLACES: replaces} if replaces else {}),
-        location=Location(name=want.location),
-        public_net=ServerCreatePublicNetwork(
-            enable_ipv4=want.ipv4,
-            enable_ipv6=want.ipv6,
-            ipv4=addresses.get("ipv4"),
-            ipv6=addresses.get("ipv6"),
-        ),
-    )
-    have.server = made.server
-    ended(made.action, then=made.next_actions)
-
-
-def _make_server(want: Wanted, have: Have, user_data: UserData) -> None:
-    make_server(
-        want, have, name=want.name, user_data=user_data(have.address), addresses=have.addresses
-    )
-
-
-def backups(want: Wanted, have: Have, prices: Prices) -> Changes:
-    """The backups of the server's own disk."""
-    if want.backups and not (have.server and have.server.backup_window):
-
-        def make() -> None:
-            assert have.server is not None
-            ended(have.server.enable_backup())
-
-        yield change(
-            "+", f"backups of {want.name}", str(prices.backups(want.type, want.location)), make
+    """Make a change, and undo it if nobody can log in after it. Raises UserError then."""
+    was_alive = is_alive()
+    make()
+    if was_alive and not is_alive():
+        undo()
+        raise UserError(
+            "with these rules nobody could log in from here any more, so those of before are back: "
+            "have your own network in the setting 'ssh_networks'"
         )
+
+
+class CloudServer(ServerResource):
+    """The server, and what belongs on it."""
+
+    collection, made, deleted = "servers", 70, 40
+
+    def find(self) -> None:
+        """Look at the server by its name."""
+        self.node.server = self.deployment.find_by_name(self.collection, self.desired.name)
+
+    @property
+    def is_ready(self) -> bool:
+        """True once its first boot is over."""
+        return has_labels(self.node.server, READY)
+
+    @property
+    def is_leaving(self) -> bool:
+        """True if another server is about to take its place in a cluster."""
+        return has_labels(self.node.server, LEAVING)
+
+    @property
+    def is_as_desired(self) -> bool:
+        """True if a new server would be of the same type, with the same image."""
+        server = self.node.server
+        assert server is not None
+        image = server.image and server.image.name
+        there = server.server_type and server.server_type.name
+        return there == self.desired.type and image in (self.desired.image, None)
+
+    @property
+    def login(self) -> Login:
+        """The login at its address."""
+        return self.login_at(self.node[PrimaryIps].login_address)
+
+    def login_at(self, address: str) -> Login:
+        """Return how to log in at an address."""
+        return Login(address, self.desired.ssh_port, self.deployment.ssh_key)
+
+    def is_alive(self) -> bool:
+        """Return whether the server lets in at this moment, by a new connection."""
+        return self.is_ready and remote.is_alive(self.login)
+
+    def diff(self) -> Changes:
+        """Yield the server, or what differs of it. Raises UserError for a volume on another one."""
+        name, server = self.desired.name, self.node.server
+        if server is None:
+            yield change("+", f"server {name}", f"{self.summary}", self._create)
+        else:
+            yield from self._diff_attached(server)
+            place = self._place()
+            if not has_labels(server, place):
+                detail = f"{self.desired.role} of the cluster {self.desired.deployment}"
+                yield change("~", f"server {name}", detail, partial(self.add_labels, place))
+        network, private = self.deployment[PrivateNetwork], self.desired.private
+        if private and not private_address(server, network.found):
+            detail = f"in the private network as {private}"
+            yield change("~", f"server {name}", detail, self._join)
+        if self.desired.backups and not (server and server.backup_window):
+            yield change("+", f"backups of {name}", str(self._price_of_backups()), self._back_up)
+
+    @property
+    def summary(self) -> str:
+        """The type, place, image and price of a new server."""
+        desired = self.desired
+        price = self.deployment.prices.server(desired.type, desired.location)
+        return f"{desired.type} in {desired.location} with {desired.image}, {price}"
+
+    def price(self) -> Iterable[Price]:
+        """Return what the server and its backups cost."""
+        yield self.deployment.prices.server(self.desired.type, self.desired.location)
+        if self.desired.backups:
+            yield self._price_of_backups()
+
+    def _price_of_backups(self) -> Price:
+        return self.deployment.prices.backups(self.desired.type, self.desired.location)
+
+    def _diff_attached(self, server: BoundServer) -> Changes:
+        name, volume = self.desired.name, self.node[CloudVolume].found
+        if volume and volume.server and volume.server.id != server.id:
+            raise UserError(
+                f"the volume {volume.name} is attached to another server: a `server replace` has "
+                "not ended, or somebody moved it; run `infisical-iac server replace`, or detach it"
+            )
+        if volume and not volume.server and self.desired.volume_gb:
+            yield change(
+                "~",
+                f"volume {volume.name}",
+                f"attached to {name}",
+                lambda: wait_for(volume.attach(server, automount=False)),
+            )
+        # One that is missing is made just before.
+        wall = self.deployment[CloudFirewall]
+        if self.desired.openings and not wall.guards(server):
+            yield change(
+                "~",
+                f"firewall {self.desired.deployment}",
+                f"applied to {name}",
+                lambda: wall.apply_to(server, self.is_alive),
+            )
+        if server.status == "off":
+            yield change(
+                "~", f"server {name}", "off → running", lambda: wait_for(server.power_on())
+            )
+
+    def _place(self) -> dict[str, str]:
+        desired = self.desired
+        return {CLUSTER: desired.deployment, ROLE: desired.role} if desired.role else {}
+
+    def add_labels(self, more: Mapping[str, str]) -> None:
+        """Give the server further labels."""
+        server = self.node.server
+        assert server is not None
+        self.node.server = server.update(labels={**(server.labels or {}), **more})
+
+    def _create(self) -> None:
+        addresses = self.node[PrimaryIps]
+        self.create(self.desired.name, self.user_data(addresses.login_address), addresses.found)
+
+    def user_data(self, address: str) -> str:
+        """Return what cloud-init is told, with a host key known for `address` from then on."""
+        return remote.prepare_first_login(self.login_at(address))
+
+    def create(
+        self,
+        name: str,
+        user_data: str,
+        addresses: Mapping[str, BoundPrimaryIP],
+        *,
+        replaces: str = "",
+    ) -> None:
+        """Make a server and wait until it runs.
+
+        Args:
+            addresses: by `ipv4` and `ipv6`.
+            replaces: the server whose place it is going to take, with the volume; else it gets the
+                volume at once.
+        """
+        desired, shared, volume = self.desired, self.deployment, self.node[CloudVolume].found
+        has_volume = volume is not None and desired.volume_gb and not replaces
+        wall = shared[CloudFirewall].found
+        its_labels = labels(desired.deployment) | self._place()
+        made = self.client.servers.create(
+            name=name,
+            server_type=ServerType(name=desired.type),
+            image=Image(name=desired.image),
+            ssh_keys=[shared[SshKeys].match(key) for key in desired.keys],  # type: ignore[misc]
+            volumes=[volume] if volume and has_volume else [],
+            automount=False if has_volume else None,
+            firewalls=[wall] if wall else [],
+            placement_group=shared[PlacementGroup].found,
+            user_data=user_data,
+            labels=its_labels | ({REPLACES: replaces} if replaces else {}),
+            location=Location(name=desired.location),
+            public_net=ServerCreatePublicNetwork(
+                enable_ipv4=desired.ipv4,
+                enable_ipv6=desired.ipv6,
+                ipv4=addresses.get("ipv4"),
+                ipv6=addresses.get("ipv6"),
+            ),
+        )
+        self.node.server = made.server
+        wait_for(made.action, then=made.next_actions)
+
+    def _join(self) -> None:
+        server, network = self.node.server, self.deployment[PrivateNetwork].found
+        assert server is not None
+        assert network is not None
+        wait_for(server.attach_to_network(network, ip=self.desired.private))
+
+    def _back_up(self) -> None:
+        assert self.node.server is not None
+        wait_for(self.node.server.enable_backup())
+
+    @classmethod
+    def removals(cls, deployment: CloudDeployment) -> Changes:
+        """Yield what deletes each server, and then its addresses."""
+        for node in deployment.all_nodes:
+            if node.server:
+                yield cls.removal(node.server)
+            for address in node[PrimaryIps].found.values():
+                yield PrimaryIps.removal(address, str(address.ip))
+
+
+class FirstBoot(ServerResource):
+    """The first boot of a server, which ends with a host key that never left it."""
+
+    made = 120
+
+    def diff(self) -> Changes:
+        """Yield the wait for a server that is not through with it, and for one to be made."""
+        if not self.node[CloudServer].is_ready:
+            detail = "waited for, then known by a host key of its own"
+            yield change("~", f"server {self.desired.name}", detail, self._finish)
+
+    def _finish(self) -> None:
+        server = self.node[CloudServer]
+        remote.finish_first_boot(server.login, timeout=self.deployment.timeout)
+        server.add_labels(READY)
+
+
+KINDS = (CloudFirewall, CloudServer, FirstBoot)

@@ -17,7 +17,7 @@ _PRIVATE = [*map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 
 class ServerSettings(BaseModel):
-    """What `infisical-iac server` makes at Hetzner Cloud."""
+    """The settings of what `infisical-iac server` makes at Hetzner Cloud."""
 
     server_name: str
     server_type: str

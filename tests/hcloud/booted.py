@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
-from infisical_iac.hetzner import host_key
+from infisical_iac.hetzner.remote import generate_host_key
 
 _SECONDS = 20
 
@@ -113,7 +113,7 @@ class _Server(paramiko.ServerInterface):
 
 def generated() -> paramiko.PKey:
     """A new host key."""
-    return _read(host_key.made().private)
+    return _read(generate_host_key().private)
 
 
 def key_in(user_data: str) -> paramiko.PKey:

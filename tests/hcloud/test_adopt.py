@@ -71,7 +71,7 @@ def test_what_an_earlier_version_made_is_told_and_taken_over_by_the_command(
 def test_an_adoption_that_dies_after_any_change_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:
         world.set(_CLUSTER)
         world.ok("create", "--yes")

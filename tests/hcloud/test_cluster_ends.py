@@ -31,7 +31,7 @@ def test_a_create_that_dies_after_any_change_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is done over SSH is that of a server on its own, see test_killed.py.
-    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     for deaths in range(1, 60):
         with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
             world.set(_SMALL)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infisical_iac.hetzner.remote import generate_host_key, user_data
 from tests.hcloud.shapes import Refused
 from tests.hcloud.world import ZONE, World
 
@@ -77,10 +78,8 @@ def test_the_server_is_known_by_a_key_that_was_never_in_its_user_data(world: Wor
 
 
 def test_a_server_with_another_host_key_is_not_spoken_to(world: World) -> None:
-    def someone_else(server: dict[str, object], user_data: str) -> None:
-        from infisical_iac.hetzner import host_key
-
-        other = host_key.user_data(host_key.made(), ssh_port=22)
+    def someone_else(server: dict[str, object], brought: str) -> None:
+        other = user_data(generate_host_key(), ssh_port=22)
         world.boot(server, other)
 
     world.cloud.boot = someone_else

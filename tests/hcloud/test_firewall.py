@@ -68,7 +68,7 @@ def test_rules_that_would_lock_out_are_taken_back(
         booted.is_shut = found["rules"][0]["source_ips"] == ["203.0.113.0/24"]
 
     monkeypatch.setitem(ACTIONS, ("firewalls", "set_rules"), acting)
-    monkeypatch.setattr("infisical_iac.hetzner.plan._ALIVE_SECONDS", 1)
+    monkeypatch.setattr("infisical_iac.hetzner.remote._ALIVE_SECONDS", 1)
     world.set('ssh_networks = ("203.0.113.0/24",)\n')
     assert "those of before are back: have your own network" in world.refused("create", "--yes")
     assert wall["rules"] == right

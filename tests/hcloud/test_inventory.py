@@ -125,7 +125,7 @@ def test_the_servers_of_a_cluster_are_found_managers_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # That a server gets ready is looked at elsewhere.
-    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     world.set(CLUSTER + "servers = 10\n")
     _add(world, "servers", "other")
     world.set('server_name = "infisical"\n')

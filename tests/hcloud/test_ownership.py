@@ -19,8 +19,8 @@ from hcloud.ssh_keys import SSHKey
 from hcloud.volumes import Volume
 from hcloud.zones import Zone
 
-from infisical_iac.hetzner import api, ownership
-from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac.errors import UserError
+from infisical_iac.hetzner import api
 from infisical_iac.hetzner.settings import _NAME
 from infisical_iac.production import production_host, production_hosts
 from tests.hcloud.shapes import Data
@@ -104,7 +104,7 @@ def test_destroy_leaves_keys_and_certificates_of_a_longer_name_alone(world: Worl
 def test_two_clusters_and_a_server_in_one_project_do_not_touch_each_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     _make(world, "infisical-test", 'server_placement_group = ""\nserver_volume_gb = 10\n')
     _make(world, "infisical-staging", CLUSTER + 'server_network = "10.43.0.0/24"\n')
     before = {name: _of(world, name) for name in ("infisical-test", "infisical-staging")}
@@ -124,7 +124,7 @@ def test_two_clusters_and_a_server_in_one_project_do_not_touch_each_other(
 def test_what_a_create_that_died_left_is_known_beside_another_deployment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     with monkeypatch.context() as patch, made(tmp_path / "clone", patch) as world:
         _make(world, "infisical-test")
         before = _of(world, "infisical-test")
@@ -161,7 +161,7 @@ def test_destroy_takes_what_is_left_of_servers_that_were_deleted_by_hand(world: 
 def test_the_nodes_of_a_former_cluster_are_told_and_go_with_the_deployment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     world.set(CLUSTER)
     world.ok("create", "--yes")
     # Another name since, so that its records are not looked at by name.
@@ -268,8 +268,8 @@ def test_no_code_gets_a_request_through_that_changes_what_is_not_owned(
     stranger = world.cloud.add(kind, name="it", labels=labels, assignee_id=None, **more)
     before = copy.deepcopy(stranger)
     for adopts in (False, True):
-        client = api.client("infisical", adopts=adopts)
-        with pytest.raises(HetznerError, match=sentence):
+        client = api.connect("infisical", adopts=adopts)
+        with pytest.raises(UserError, match=sentence):
             _CHANGES[kind](client, stranger["id"])
     assert world.cloud.kinds[kind][stranger["id"]] == before
     assert world.api.changes == []
@@ -280,13 +280,13 @@ def test_nothing_is_made_without_the_labels_and_nothing_by_a_client_that_looks(
 ) -> None:
     theirs = {"managed-by": "infisical-iac", "infisical-iac-deployment": "other"}
     for labels in (None, {}, theirs):
-        with pytest.raises(HetznerError):
-            api.client("infisical").placement_groups.create("g", "spread", labels=labels)
-    ours = ownership.labels("infisical")
-    with pytest.raises(HetznerError, match="only looks"):
-        api.client().placement_groups.create("g", "spread", labels=ours)
-    group = api.client("infisical").placement_groups.create("g", "spread", labels=ours)
-    with pytest.raises(HetznerError, match="belongs to the deployment other"):
+        with pytest.raises(UserError):
+            api.connect("infisical").placement_groups.create("g", "spread", labels=labels)
+    ours = api.labels("infisical")
+    with pytest.raises(UserError, match="only looks"):
+        api.connect().placement_groups.create("g", "spread", labels=ours)
+    group = api.connect("infisical").placement_groups.create("g", "spread", labels=ours)
+    with pytest.raises(UserError, match="belongs to the deployment other"):
         group.placement_group.update(labels=theirs)
     assert len(world.api.changes) == 1
 
@@ -298,9 +298,9 @@ def test_records_of_another_deployment_are_left_alone(world: World) -> None:
     world.cloud.rrsets["secrets", "A"] = {**record, "id": "secrets/A", "zone": zone}
     sentence = "record secrets A in example.com belongs to the deployment infisical-2"
     assert sentence in world.refused("create", "--yes")
-    (rrset,) = api.client().zones.get(ZONE).get_rrset_all(name="secrets")
-    with pytest.raises(HetznerError, match="record secrets belongs to"):
-        api.client("infisical").zones.delete_rrset(rrset)
+    (rrset,) = api.connect().zones.get(ZONE).get_rrset_all(name="secrets")
+    with pytest.raises(UserError, match="record secrets belongs to"):
+        api.connect("infisical").zones.delete_rrset(rrset)
     assert world.api.changes == []
 
 
@@ -308,7 +308,7 @@ def test_records_of_another_deployment_are_left_alone(world: World) -> None:
 def test_the_labels_of_each_name_that_settings_accept_are_what_hetzner_accepts(name: str) -> None:
     """https://docs.hetzner.cloud/reference/cloud#labels: at most 63 characters of [-A-Za-z0-9_.]"""
     assert re.fullmatch(_NAME, name)
-    found = ownership.labels(name) | {ownership.REPLACES: name, ownership.CLUSTER: name}
+    found = api.labels(name) | {api.REPLACES: name, api.CLUSTER: name}
     for key, value in found.items():
         for text in (key, value):
             assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", text)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.hetzner import hands, known_hosts
-from infisical_iac.hetzner.failures import HetznerError
-from infisical_iac.hetzner.hands import Hands
-from infisical_iac.hetzner.remote import Login
+from infisical_iac.errors import UserError
+from infisical_iac.hetzner import remote
+from infisical_iac.hetzner.remote import Login, RemoteExecutor
 from tests.hcloud.booted import Booted
 from tests.hcloud.world import World
 
@@ -34,7 +33,7 @@ def server(world: World) -> Booted:
 @pytest.fixture
 def login(world: World, server: Booted) -> Login:
     """How to log in to it."""
-    return Login(server.address, server.port, str(world.directory / "operator"), known_hosts.FILE)
+    return Login(server.address, server.port, str(world.directory / "operator"))
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "infisical-iac"
     file.write_text(_PROGRAM)
     file.chmod(0o755)
-    monkeypatch.setattr(hands, "_PROGRAM", file)
+    monkeypatch.setattr(remote, "_PROGRAM", file)
     return file
 
 
@@ -61,20 +60,20 @@ def _status(program: Path, *unwell: str, without: str = "") -> None:
 
 
 def test_the_server_itself_lets_go_of_the_volume(server: Booted, login: Login) -> None:
-    Hands(_DEVICE, timeout=5).release(login)
+    RemoteExecutor(_DEVICE, timeout=5).release_volume(login)
     assert server.commands[-1] == "volume.sh release"
     server.failing = "volume.sh release"
-    with pytest.raises(HetznerError, match="stop Infisical on"):
-        Hands(_DEVICE, timeout=5).release(login)
+    with pytest.raises(UserError, match="stop Infisical on"):
+        RemoteExecutor(_DEVICE, timeout=5).release_volume(login)
 
 
 def test_data_on_the_servers_own_disk_are_seen_before_anything_is_begun(
     server: Booted, login: Login
 ) -> None:
-    Hands(_DEVICE, timeout=5).check(login)
+    RemoteExecutor(_DEVICE, timeout=5).check_data(login)
     server.failing = "volume.sh ours"
-    with pytest.raises(HetznerError, match="see that the data of"):
-        Hands(_DEVICE, timeout=5).check(login)
+    with pytest.raises(UserError, match="see that the data of"):
+        RemoteExecutor(_DEVICE, timeout=5).check_data(login)
 
 
 @pytest.mark.parametrize("said", ["blank\n", "absent\n"])
@@ -82,14 +81,14 @@ def test_no_deploy_begins_anew_on_a_volume_with_nothing_on_it(
     server: Booted, login: Login, said: str
 ) -> None:
     server.answers[f"look {_DEVICE}"] = "holds ext4\nuuid u-1\nmarked\n"
-    Hands(_DEVICE, timeout=5).look(login)
+    RemoteExecutor(_DEVICE, timeout=5).check_volume(login)
     server.answers[f"look {_DEVICE}"] = said
-    with pytest.raises(HetznerError, match=f"is {said.strip()}: .* server replace --undo"):
-        Hands(_DEVICE, timeout=5).look(login)
+    with pytest.raises(UserError, match=f"is {said.strip()}: .* server replace --undo"):
+        RemoteExecutor(_DEVICE, timeout=5).check_volume(login)
 
 
 def test_the_deploy_is_told_the_server_and_its_device(program: Path, login: Login) -> None:
-    Hands(_DEVICE, timeout=5).apply(login)
+    RemoteExecutor(_DEVICE, timeout=5).deploy(login)
     called = _beside(program, "called").read_text().splitlines()
     assert called[0] == "apply --yes"
     assert {
@@ -104,32 +103,32 @@ def test_a_deploy_that_fails_or_never_ends_is_told(
     program: Path, login: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _beside(program, "status").write_text("1")
-    with pytest.raises(HetznerError, match=r"the deploy to .* failed: .* --undo"):
-        Hands(_DEVICE, timeout=5).apply(login)
+    with pytest.raises(UserError, match=r"the deploy to .* failed: .* --undo"):
+        RemoteExecutor(_DEVICE, timeout=5).deploy(login)
     program.write_text("#!/bin/sh\nexec sleep 30\n")
-    monkeypatch.setattr(hands, "_APPLY_SECONDS", 0.2)
-    with pytest.raises(HetznerError, match=r"`infisical-iac apply` on .* has not ended"):
-        Hands(_DEVICE, timeout=5).apply(login)
+    monkeypatch.setattr(remote, "_DEPLOY_SECONDS", 0.2)
+    with pytest.raises(UserError, match=r"`infisical-iac apply` on .* has not ended"):
+        RemoteExecutor(_DEVICE, timeout=5).deploy(login)
 
 
 def test_what_does_the_work_must_be_well_and_a_backup_may_be_to_come(
     program: Path, login: Login
 ) -> None:
     _status(program)
-    Hands(_DEVICE, timeout=5).prove(login)
+    RemoteExecutor(_DEVICE, timeout=5).check_health(login)
     assert _beside(program, "called").read_text().startswith("status --json\n")
     _status(program, without="caddy")
-    Hands(_DEVICE, timeout=5).prove(login)
+    RemoteExecutor(_DEVICE, timeout=5).check_health(login)
 
 
 @pytest.mark.parametrize("name", _WELL)
 def test_one_that_is_unwell_ends_the_proof(program: Path, login: Login, name: str) -> None:
     _status(program, name)
-    with pytest.raises(HetznerError, match=rf"not well on .* \({name}\)"):
-        Hands(_DEVICE, timeout=5).prove(login)
+    with pytest.raises(UserError, match=rf"not well on .* \({name}\)"):
+        RemoteExecutor(_DEVICE, timeout=5).check_health(login)
 
 
 def test_a_status_that_says_nothing_proves_nothing(program: Path, login: Login) -> None:
     _beside(program, "said").write_text("Error: the connection was lost\n")
-    with pytest.raises(HetznerError, match=r"\(infisical, postgres, redis, Drift\)"):
-        Hands(_DEVICE, timeout=5).prove(login)
+    with pytest.raises(UserError, match=r"\(infisical, postgres, redis, Drift\)"):
+        RemoteExecutor(_DEVICE, timeout=5).check_health(login)

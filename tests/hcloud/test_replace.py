@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.hetzner.failures import HetznerError
+from infisical_iac.errors import UserError
 from infisical_iac.hetzner.remote import Login
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import World, made
@@ -34,34 +34,36 @@ class Played:
         has = (names.get(volume["server"], ""), names.get(first["assignee_id"], ""))
         self.did.append((what, *has))
 
-    def check(self, login: Login) -> None:
+    def check_data(self, login: Login) -> None:
         self._told("check")
         if self.elsewhere:
-            raise HetznerError("the data are on the host's own disk")
+            raise UserError("the data are on the host's own disk")
 
-    def look(self, login: Login) -> None:
+    def check_volume(self, login: Login) -> None:
         self._told("look")
 
-    def release(self, login: Login) -> None:
+    def release_volume(self, login: Login) -> None:
         self._told("release")
 
-    def wait(self, login: Login) -> str:
+    def wait_for_host_key(self, login: Login) -> str:
         self._told("wait")
         return [*self.world.booted.values()][-1].public()
 
-    def apply(self, login: Login) -> None:
+    def deploy(self, login: Login) -> None:
         self._told("apply")
 
-    def prove(self, login: Login) -> None:
+    def check_health(self, login: Login) -> None:
         self._told("prove")
         if self.unwell:
-            raise HetznerError("Infisical is not well there (postgres)")
+            raise UserError("Infisical is not well there (postgres)")
 
 
 def grown(world: World, monkeypatch: pytest.MonkeyPatch) -> Played:
     """A server is there, and the settings want a bigger one."""
     played = Played(world)
-    monkeypatch.setattr("infisical_iac.hetzner.hands.Hands", lambda device, timeout: played)
+    monkeypatch.setattr(
+        "infisical_iac.hetzner.remote.RemoteExecutor", lambda device, timeout: played
+    )
     world.ok("create", "--yes")
     world.set('server_type = "cx43"\n')
     return played

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.hetzner.others import lacking
+from infisical_iac.hetzner.node_replacement import explain_need
 from infisical_iac.rendering import script
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import CLUSTER, World, made
@@ -61,7 +61,7 @@ _WELL = _told(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=_ASYNC)
 def test_a_node_goes_only_if_the_others_have_a_majority_and_all_writes(
     told: str, reason: str
 ) -> None:
-    assert lacking(told, "infisical-2") == reason
+    assert explain_need(told, "infisical-2") == reason
 
 
 @pytest.fixture
@@ -139,14 +139,14 @@ def test_a_node_that_the_others_need_stays(cluster: World) -> None:
 def test_one_that_nobody_can_vouch_for_stays(
     cluster: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.plan._ALIVE_SECONDS", 1)
+    monkeypatch.setattr("infisical_iac.hetzner.remote._ALIVE_SECONDS", 1)
     for number in (1, 3):
         _ends(cluster, number)
     assert "no other node lets in" in cluster.refused("replace", "infisical-2", "--yes")
 
 
 def test_a_node_that_is_gone_is_replaced(cluster: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infisical_iac.hetzner.plan._ALIVE_SECONDS", 1)
+    monkeypatch.setattr("infisical_iac.hetzner.remote._ALIVE_SECONDS", 1)
     _ends(cluster, 2)
     _servers(cluster)["infisical-2"]["status"] = "off"
     cluster.ok("replace", "infisical-2", "--yes")
@@ -189,7 +189,7 @@ def test_a_replacement_that_dies_after_any_change_is_ended_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is done over SSH to a new server is that of one on its own, see test_killed.py.
-    monkeypatch.setattr("infisical_iac.hetzner.remote.ready", lambda *_, **__: None)
+    monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     for deaths in range(1, 40):
         with monkeypatch.context() as patch, made(tmp_path / str(deaths), patch) as world:
             world.set(CLUSTER + "server_backups = False\n")

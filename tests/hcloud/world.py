@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
-from infisical_iac.hetzner import host_key
+from infisical_iac.hetzner.remote import generate_host_key
 from tests.hcloud.booted import Booted, key_in
 from tests.hcloud.cloud import Cloud
 from tests.hcloud.server import TOKEN, Api, serving
@@ -101,7 +101,7 @@ def made(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     (directory / "group_data").mkdir(parents=True)
     shutil.copy(_ALL, directory / "group_data" / "all.py")
     (directory / "group_data" / "hetzner.py").write_text(SETTINGS)
-    pair = host_key.made()
+    pair = generate_host_key()
     (directory / "operator").write_text(pair.private)
     (directory / "operator.pub").write_text(f"{pair.public} operator@laptop\n")
     key = paramiko.Ed25519Key.from_private_key_file(str(directory / "operator"))

@@ -1,0 +1,298 @@
+"""The commands of `infisical-iac server`."""
+
+from collections.abc import Sequence
+
+import click
+from rich.table import Table
+
+from infisical_iac.cli.items import as_data, console, count, echo, print_data, show
+from infisical_iac.cli.options import FOUND, json_option, yes_option
+from infisical_iac.errors import UserError
+from infisical_iac.hetzner import node_replacement, remote, replacement
+from infisical_iac.hetzner.adoption import list_unadopted
+from infisical_iac.hetzner.api import ADOPT, SELECTOR, connect
+from infisical_iac.hetzner.edge import LoadBalancer
+from infisical_iac.hetzner.inventory import ListedResource, list_resources
+from infisical_iac.hetzner.parts import CloudVolume, PrimaryIps
+from infisical_iac.hetzner.plan import (
+    collect_notes,
+    forget_host_keys,
+    list_volumes,
+    make_change,
+    observe,
+    plan_changes,
+    plan_removal,
+    sum_prices,
+)
+from infisical_iac.hetzner.resource import CloudDeployment, CloudNode, PlannedChange
+from infisical_iac.hetzner.server import CloudServer
+
+_timeout_option = click.option(
+    "--timeout",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="Seconds to wait for a new server to be up.",
+)
+
+
+@click.command()
+@json_option
+@click.pass_context
+def plan(ctx: click.Context, as_json: bool) -> None:
+    """Show what `server create` would make at Hetzner Cloud, with prices, and make nothing.
+
+    Prices are net and of this moment, as the API tells them. Exit status: 0 for nothing, 2 for
+    changes, 1 for an error.
+    """
+    deployment = observe(reads=True)
+    changes = plan_changes(deployment)
+    if as_json:
+        costs = sum_prices(deployment)
+        print_data(
+            {
+                "changes": as_data(each.item for each in changes),
+                "notes": collect_notes(deployment),
+                "monthly": f"{costs.monthly:.2f}",
+                "hourly": f"{costs.hourly:.4f}",
+                "currency": costs.currency,
+            }
+        )
+    else:
+        _show_plan(deployment, changes)
+        echo(f"{count(changes)} to make." if changes else "Nothing to change.")
+    ctx.exit(FOUND if changes else 0)
+
+
+@click.command()
+@_timeout_option
+@yes_option
+def create(timeout: int, yes: bool) -> None:
+    """Make at Hetzner Cloud what the settings say: SSH keys, firewall, addresses, volume, server,
+    reverse DNS and DNS records, after showing each with its price.
+
+    It comes back once the server lets in by SSH, verified by the host key that it was given, has
+    ended its first boot, and has made itself a host key that never left it. What is there already
+    stays, and what a run that failed left undone is completed. Exit status: 0 when everything is
+    there, 1 for an error, or for no to the question.
+    """
+    deployment = observe(timeout=timeout)
+    changes = plan_changes(deployment)
+    if not changes:
+        echo("Nothing to change.")
+        return
+    _show_plan(deployment, changes, stderr=True)
+    _confirm("Make these changes?", yes=yes)
+    _make_all(changes)
+    for node in deployment.nodes:
+        echo(f"The server {node.desired.name} is up at {node[PrimaryIps].login_address}.")
+    volume = deployment.nodes[0][CloudVolume].found
+    balancer = deployment[LoadBalancer]
+    if balancer.found:
+        echo(f"The Load Balancer is up at {', '.join(balancer.addresses.values())}.")
+    elif volume and not deployment.desired.first.role:
+        echo("Put into group_data/hetzner.py, so that its data are on the volume:\n")
+        echo(f'    data_volume = "{volume.linux_device}"\n')
+    echo("Run next:\n\n    infisical-iac plan\n    infisical-iac apply")
+
+
+@click.command()
+@yes_option
+def adopt(yes: bool) -> None:
+    """Label what an earlier version of this project made at Hetzner Cloud as this deployment's.
+
+    Such things carry the label managed-by=infisical-iac alone, and are not changed until they are
+    adopted. Those of the setting `server_name` are shown with what they get, and labelled after a
+    question; nothing else of them is changed. What belongs to another deployment, or may, is left
+    alone. Exit status: 0 when nothing is left to adopt, 1 for an error, or for no to the question.
+    """
+    deployment = observe(adopts=True)
+    changes, name = [*deployment.adoptable.values()], deployment.desired.name
+    if not changes:
+        echo(f"Nothing is left to adopt for the deployment {name}.")
+        return
+    _show(changes)
+    question = f"Label these as the deployment {name}'s, which may then change and delete them?"
+    _confirm(question, yes=yes)
+    _make_all(changes)
+    echo(f"{count(changes)} made: they are the deployment {name}'s from now on.")
+
+
+@click.command()
+@click.argument("node", required=False)
+@click.option("--undo", is_flag=True, help="Go back to the old server, while it has its address.")
+@click.option("--fresh", is_flag=True, help="Also where the new server would be as the old one is.")
+@_timeout_option
+@yes_option
+def replace(node: str | None, undo: bool, fresh: bool, timeout: int, yes: bool) -> None:
+    """Make a server as the settings say now, such as a bigger one, and let it take over.
+
+    The old server is stopped, its volume moves to the new one, which is deployed to and proven at
+    an address of its own; then the addresses move, and once Infisical is well there, the old
+    server is deleted. What a run that failed left undone is taken up by the next, and until the
+    addresses have moved, --undo goes back. Exit status: 0 when the new server has taken over, 1
+    for an error, or for no to the question.
+
+    Of a cluster, NODE is replaced, whose data the others have: a new server with its name and
+    addresses, an empty volume, and `apply` to bring it into the cluster. The old volume is kept.
+    """
+    deployment = observe(timeout=timeout)
+    first = deployment.desired.first
+    if first.role:
+        if undo:
+            raise click.UsageError("of a cluster's node, --undo has nothing to go back to.")
+        found = node_replacement.find_node(deployment, node)
+        _replace_node(found, fresh=fresh, timeout=timeout, yes=yes)
+    elif node not in (None, first.name):
+        raise click.UsageError(f"the server is {first.name}, not {node}.")
+    else:
+        _replace_server(undo=undo, fresh=fresh, timeout=timeout, yes=yes)
+
+
+def _replace_server(*, undo: bool, fresh: bool, timeout: int, yes: bool) -> None:
+    now = replacement.Replacement(timeout=timeout)
+    name, to = now.desired.name, console(stderr=True)
+    executor = remote.RemoteExecutor(str(now.volume.linux_device), timeout=timeout)
+
+    def report(what: str) -> None:
+        to.print(f"[green]✓[/] {what}")
+
+    if undo:
+        _confirm(f"Go back to the old server of {name}?", yes=yes)
+        replacement.undo_replacement(executor, report, timeout=timeout)
+        return
+    if not fresh and now.is_pointless:
+        echo(f"The server {name} is as the settings say; --fresh replaces it all the same.")
+        return
+    for title in replacement.TITLES.values():
+        to.print(f"  {title}", markup=False)
+    to.print(f"The new server: {now.node[CloudServer].summary}, net.")
+    to.print("Infisical is away from when the old one is stopped until the new one has started.")
+    _confirm(f"Replace {name}?", yes=yes)
+    after = replacement.replace_server(executor, report, timeout=timeout)
+    _make_all(plan_changes(after))
+    address = after.nodes[0][PrimaryIps].login_address
+    echo(f"The server {name} is a new one, at {address}.")
+
+
+def _replace_node(node: CloudNode, *, fresh: bool, timeout: int, yes: bool) -> None:
+    executor, name = remote.RemoteExecutor("", timeout=timeout), node.desired.name
+    if not fresh and node_replacement.is_pointless(node):
+        echo(f"The server {name} is as the settings say; --fresh replaces it all the same.")
+        return
+    removals = []
+    if fresh or not node_replacement.is_unfinished(node):
+        node_replacement.check_others(node, executor)
+        removals = [*node_replacement.plan_node_removal(node, executor)]
+    _show(removals)
+    echo(f"Then a new one is made in its place: {node[CloudServer].summary}, net.", err=True)
+    _confirm(f"Replace {name}?", yes=yes)
+    _make_all(removals)
+    _make_all(plan_changes(observe(timeout=timeout)))
+    echo(f"The server {name} is a new one, at {node[PrimaryIps].login_address}.")
+    echo("Run next, to bring it into the cluster:\n\n    infisical-iac apply")
+
+
+@click.command()
+@click.option("--with-data", is_flag=True, help="Delete the volume with all data too.")
+@click.option("--confirm", metavar="NAME", help="The server's name, so that it isn't asked for.")
+def destroy(with_data: bool, confirm: str | None) -> None:
+    """Delete the server with its addresses, firewall, keys and records, after its name was typed.
+
+    The volume stays, protected as it is, and the next `server create` attaches it again; with
+    --with-data its protection is lifted and it is deleted. Exit status: 0 when nothing is left to
+    take away, 1 for an error, or for another name.
+    """
+    deployment = observe()
+    changes = plan_removal(deployment, with_data=with_data)
+    name, volumes = deployment.desired.name, list_volumes(deployment)
+    kept = _describe_kept(volumes)
+    if not changes:
+        echo(f"Nothing of {name} is at Hetzner Cloud{kept}.")
+        return
+    _show(changes)
+    is_cluster, many = len(deployment.nodes) > 1, len(deployment.all_nodes) > 1
+    kind = "cluster" if is_cluster else "deployment" if many else "server"
+    what = f"all servers of the {kind}" if many else "the server"
+    question = f"This deletes {what} {_describe_data(volumes, with_data=with_data, many=many)}. "
+    question += f"Type the {kind}'s name, {name}"
+    typed = confirm or click.prompt(question, err=True, default="", show_default=False)
+    if typed != name:
+        raise UserError(f"{typed!r} is not the {kind}'s name, {name}: nothing was done")
+    _make_all(changes)
+    forget_host_keys(deployment)
+    echo(f"The {kind} {name} is gone{'' if with_data else kept}.")
+
+
+def _describe_kept(volumes: Sequence[str]) -> str:
+    if len(volumes) > 1:
+        return f"; the volumes {', '.join(volumes)} with their data are kept"
+    return f"; the volume {volumes[0]} with its data is kept" if volumes else ""
+
+
+def _describe_data(volumes: Sequence[str], *, with_data: bool, many: bool) -> str:
+    if not volumes and many:
+        return "and what is on their own disks, for they have no volumes"
+    if not volumes:
+        return "and what is on its own disk, for it has no volume"
+    if with_data:
+        return "with ALL THEIR DATA" if many else "with ALL ITS DATA"
+    return "but not their volumes" if many else "but not its volume"
+
+
+@click.command()
+@json_option
+def list(as_json: bool) -> None:
+    """List the servers, volumes and Load Balancers that were made here, also volumes of no server.
+
+    All deployments are listed, each with its name; then what an earlier version made, which has
+    none until `server adopt`. Exit status: 0, also for none; 1 for an error.
+    """
+    client = connect()
+    rows, unadopted = list_resources(client), list_unadopted(client)
+    if as_json:
+        print_data([row._asdict() for row in rows])
+    elif not rows:
+        echo(f"Nothing at Hetzner Cloud has the label {SELECTOR}.")
+    else:
+        table = Table(show_edge=False, pad_edge=False, box=None)
+        for column in ListedResource._fields:
+            table.add_column(column.capitalize(), no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        console().print(table)
+    if unadopted:
+        echo(
+            f"Note: of no deployment yet, as an earlier version made them: {', '.join(unadopted)}; "
+            f"`{ADOPT}` takes over those of this deployment.",
+            err=True,
+        )
+
+
+def _show(changes: Sequence[PlannedChange], *, stderr: bool = True) -> None:
+    show([each.item for each in changes], (), console(stderr=stderr))
+
+
+def _show_plan(
+    deployment: CloudDeployment, changes: Sequence[PlannedChange], *, stderr: bool = False
+) -> None:
+    """Print each change, what differs without being changed, and what everything costs."""
+    _show(changes, stderr=stderr)
+    to = console(stderr=stderr)
+    for note in collect_notes(deployment):
+        to.print(f"! {note}", markup=False)
+    to.print(f"All of it: {sum_prices(deployment)}, net, traffic beyond it apart.")
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+
+
+def _make_all(changes: Sequence[PlannedChange]) -> None:
+    """Make the changes in their order, printing each that is made."""
+    to = console(stderr=True)
+    for change in changes:
+        with to.status(f"{change.item.what} …"):
+            make_change(change)
+        to.print(f"[green]✓[/] {change.item.what}")
