@@ -37,10 +37,12 @@ LOGINS = r"(?i)^/+api/+v\d+/+(auth|admin)/"
 # caller by it: so there is one way to write it, once. Several headers reach these joined by commas.
 _TOKEN = r"Bearer\x20[A-Za-z0-9._~+/=-]+"
 CREDENTIALS = rf"^(?:{_TOKEN})?$"
-# OAuth clients and EST devices show a name and a password instead, where no token counts.
+# OAuth clients and EST devices show a name and a password instead, where no token counts: on these
+# routes of the server, and on no other below them.
+_EST = r"(?:applications/[^/?\x20]+/profiles/)?[^/?\x20]+/(?:simple(?:re)?enroll|cacerts)"
 _PASSWORD, _OF_PASSWORDS = (
     r"Basic\x20[A-Za-z0-9+/=]+",
-    r"/(?:api/v1/oauth/token|\.well-known/est/[^?]+)",
+    rf"/(?:api/v1/oauth/token|\.well-known/est/{_EST})/?",
 )
 BASIC, BASIC_PATHS = rf"^{_PASSWORD}$", rf"^{_OF_PASSWORDS}$"
 # The same of a target, a blank and the header, for nginx, which combines no conditions.

@@ -182,8 +182,14 @@ def test_a_blank_behind_a_token_is_gone_before_it_is_judged_logged_or_sent_on(wa
 
 def test_a_password_is_taken_where_the_server_takes_one_for_none_is_a_token_there(way: Way) -> None:
     password = "Authorization: Basic dXNlcjpvYnZpb3VzbHktZmFrZQ=="
-    for target in ("/api/v1/oauth/token", "/.well-known/est/device/simpleenroll?x=1"):
+    for target in (
+        "/api/v1/oauth/token",
+        "/.well-known/est/device/simpleenroll?x=1",
+        "/.well-known/est/device/simplereenroll/",
+        "/.well-known/est/applications/some/profiles/other/cacerts",
+    ):
         assert way.ask(password, target=target) == 200
+        assert way.ask(f"Authorization: Xearer {_TOKEN} Basic x", target=target) == 401
         assert way.ask(f"Authorization: Basic  {_TOKEN}", target=target) == 401
         assert way.ask(f"Authorization: Xearer {_TOKEN}", target=target) == 401
         assert way.ask(_GOOD, target=target) == 200
@@ -195,6 +201,11 @@ def test_a_password_is_taken_where_the_server_takes_one_for_none_is_a_token_ther
             "/api/v4/secrets",
         ),
         "/api/v4/secrets?/.well-known/est/x",
+        "/.well-known/est/device",
+        "/.well-known/est/device/csrattrs",
+        "/.well-known/est/device/simpleenroll/x",
+        "/.well-known/est/other/some/profiles/other/simpleenroll",
+        "/.well-known/est/device/secrets?/simpleenroll",
     ):
         assert way.ask(password, target=target) == 401
         assert way.upstream.asked == []
