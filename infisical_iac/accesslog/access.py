@@ -48,7 +48,8 @@ class Access:
         who: the name of the identity or person whose token came with it, their id where nobody
             knows it any more, or empty.
         proven: whether Infisical has checked that token; else anybody may have written it.
-        project: its slug, or its id where nobody knows it; empty if the request's body names it.
+        project: its slug, or its id where nobody knows it, and each where the request names
+            several; empty if the request's body names it.
         environment: its slug; empty if the request's body names it, or nothing does.
         folder: likewise.
     """
@@ -93,14 +94,15 @@ def _access(line: Mapping[str, object], known: Known) -> Access:
     query = {k: unquote(str(v)) for k, v in found.items()} if isinstance(found, dict) else {}
     path = re.split("[?&]", uri, maxsplit=1)[0]
     at = datetime.fromtimestamp(float(str(line["at"])), UTC)
-    project = next((query[key] for key in _PROJECT if key in query), "")
+    # Which of them the server goes by depends on the version of the API, and is not known here.
+    projects = dict.fromkeys(known.projects.get(query[k], query[k]) for k in _PROJECT if k in query)
     return Access(
         at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
         who=known.identities.get(who) or known.people.get(who) or who,
         proven=bool(who) and status < 400 and method != "OPTIONS" and bool(_CHECKED.match(path)),
         method=method,
         path=path,
-        project=known.projects.get(project, project),
+        project=", ".join(projects),
         environment=query.get("environment", ""),
         folder=query.get("secretPath", ""),
         status=status,

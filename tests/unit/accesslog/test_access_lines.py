@@ -40,6 +40,20 @@ def test_a_read_is_told_with_names() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"workspaceId": "p", "projectId": "other"}, "other, x"),
+        ({"workspaceSlug": "x", "workspaceId": "p"}, "x"),
+    ],
+)
+def test_no_project_hides_behind_another_that_the_request_names(
+    query: dict[str, str], told: str
+) -> None:
+    """Each generation of the API reads one of the parameters, and ignores the others."""
+    assert _told("/api/v3/secrets/raw", query=query).project == told
+
+
 def test_who_is_not_known_any_more_is_told_by_the_id() -> None:
     assert _told("/x", "gone").who == "gone"
     assert _told("/x", "u1").who == "a@b.c"
