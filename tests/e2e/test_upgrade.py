@@ -140,6 +140,28 @@ def test_an_older_version_is_refused_with_the_way_to_it(world: Upgrading) -> Non
     assert "`infisical-iac rollback` goes back to a release" in done.stdout
 
 
+def test_a_rollback_that_is_given_up_keeps_what_it_acknowledged(world: Upgrading) -> None:
+    """The run dies once the data are swapped, and what it went back to serves, but is not well."""
+    host, (old,) = world.host, world.releases()
+    program = dying_script.program("upgrade", "enter swapped")
+    with giving_up.writing(host) as acknowledged:
+        died = world.run(ADDS, "rollback", "--confirm", old, program=program)
+        assert died.returncode == KILLED, died.stderr
+        host.run("cd /etc/infisical && docker compose up --detach --wait 2>&1; sleep 2")
+        assert upgrading.version(host) == WAS
+        looking.set_canary(host, "altered")
+        failed = world.run(ADDS, "rollback", "--confirm", old)
+    assert failed.returncode == 1
+    assert f"Infisical {WAS} was given up and {ADDS} serves again with all data" in failed.stderr
+    assert giving_up.named(failed.stderr) == giving_up.volumes(host) != set()
+    assert giving_up.lost(host, acknowledged, failed.stderr) == set()
+    served = giving_up.serving(host)
+    assert acknowledged & served
+    assert acknowledged - served
+    world.settled(ADDS)
+    assert world.releases() == [old]
+
+
 @pytest.mark.real
 def test_a_rollback_takes_its_data_and_can_be_taken_back(world: Upgrading) -> None:
     since = {"SINCE": "obviously-fake"}
