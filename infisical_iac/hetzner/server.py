@@ -217,7 +217,7 @@ class CloudServer(ServerResource):
         """Yield the server, or what differs of it. Raises UserError for a volume on another one."""
         name, server = self.desired.name, self.node.server
         if server is None:
-            yield change("+", f"server {name}", f"{self.summary}", self._create)
+            yield change("+", f"server {name}", self.summary, self._create)
         else:
             yield from self._diff_attached(server)
             place = self._place()
