@@ -29,6 +29,8 @@ def explain(problem: Mapping[str, Any]) -> str:
     match kind:
         case "value" | "assertion":
             return str(problem["msg"]).partition(", ")[2]
+        case "missing":
+            return "is missing; group_data/all.py shows what it may be"
         case "extra":
             return "is unknown; group_data/all.py lists what there is"
         case "tuple" | "list" | "set":

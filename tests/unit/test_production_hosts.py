@@ -89,7 +89,11 @@ def test_a_host_on_its_own_is_one_as_ever(file: Path) -> None:
         ('topology = "swarm"\n', {}, r"INFISICAL_HOSTS is not set: .* name them by hosts in hetz"),
         (_FILE, {"INFISICAL_HOST": "a"}, r"INFISICAL_HOST is set while topology is \"swarm\""),
         (_FILE, {"INFISICAL_SSH_KEY": "/nowhere/id"}, r"there is no file /nowhere/id"),
-        (_FILE.replace('"address"', '"adress"'), {}, r"hosts in hetzner\.py: address: Field req"),
+        (
+            _FILE.replace('"address"', '"adress"'),
+            {},
+            r"hosts in hetzner\.py: address: is missing; group_data/all.py shows",
+        ),
         (_FILE.replace("10.0.0.1", "home"), {}, r"cluster_address: 'home' is no address"),
     ],
 )
