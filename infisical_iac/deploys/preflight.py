@@ -139,6 +139,13 @@ def refuse_ingress(settings: Settings, machine: MachineState) -> None:
         refusal.refuse(settings, machine)
     except refusal.IngressRefused as error:
         _block_or_raise(error, error.part)
+        if error.part != "Ingress":
+            return
+        if settings.topology == "swarm" or machine.upgrading or machine.rotating:
+            # A roll-out waits for all services, and so does the end of what was interrupted.
+            journal.current().block("Stack", str(error))
+        else:
+            journal.current().without = frozenset({"caddy"})
 
 
 def _block_or_raise(error: UserError, part: str) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import yaml
 from pyinfra.api.facts import FactBase
@@ -144,6 +144,16 @@ class StackState:
     def unsettled(self) -> dict[str, str]:
         """The services that don't run as the file says, each with the reason."""
         return dict(self._reasons())
+
+    def without(self, services: Collection[str]) -> "StackState":
+        """Return the stack but for some services, as if nothing were wanted of them or there."""
+        return replace(
+            self,
+            hashes={name: each for name, each in self.hashes.items() if name not in services},
+            containers={
+                name: each for name, each in self.containers.items() if name not in services
+            },
+        )
 
     def missing(self, images: Collection[str]) -> list[str]:
         """Those of `images` that the host does not have."""

@@ -60,12 +60,13 @@ def refuse(settings: Settings, machine: MachineState) -> None:
             too = " and firewall to 'off'" if machine.swarm and settings.firewall == "on" else ""
             raise IngressRefused(
                 f"Dokploy's Traefik holds port {port} of the host: set ingress to 'traefik'{too}, "
-                "and Infisical is reached through it"
+                "and Infisical is reached through it",
+                part="Ingress",
             )
         raise IngressRefused(
             f"port {port} of the host is held by {who}: stop it, or set ingress to 'none' and let "
             "it pass requests on as docs/ingress.md shows",
-            part="Stack",
+            part="Ingress",
         )
 
 
@@ -112,7 +113,7 @@ def _refuse_traefik(settings: Settings, machine: MachineState) -> None:
         raise IngressRefused(
             f"setting 'traefik_network': Docker has no network {settings.traefik_network} on the "
             "host: install Dokploy first, or set ingress to 'caddy'",
-            part="Stack",
+            part="Ingress",
         )
 
 

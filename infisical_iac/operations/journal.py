@@ -69,6 +69,7 @@ class Journal:
         goes_on: whether the run does all the rest where one operation can't go on; else that ends
             the run, before anything has changed.
         kept: the images that go on running, where the change from them is refused.
+        without: the services that can't run for what is so on the host; the others do.
         is_read: whether a command of this project shows the notes and what is blocked, and ends
             with status 1 for that; else pyinfra's log has them, and an operation fails at the end.
     """
@@ -84,6 +85,7 @@ class Journal:
     notes: list[str] = field(default_factory=list)
     goes_on: bool = False
     kept: Images | None = None
+    without: frozenset[str] = frozenset()
     is_read: bool = False
     current: Look = field(default_factory=Look)
 

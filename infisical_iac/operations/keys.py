@@ -19,8 +19,21 @@ OF_A_CLUSTER = "replication_password patroni_password"
 OF_TRAEFIK = "edge_secret"
 
 
+# No container has any of these.
+_APART = frozenset({"restic_password", "kit_signing_key", "admin.env"})
+
+
 class KeysError(UserError):
     """A key is lost, malformed or publicly known."""
+
+
+class KeyApart(KeysError):
+    """A key is lost or malformed that no container has: the containers are looked at all the same.
+
+    Raised only where no key of theirs is to be made.
+    """
+
+    blocks_others = False
 
 
 def more_of(settings: Settings) -> str:
@@ -39,7 +52,8 @@ def made(*, admin_email: str, admin_password: str | None, more: str = "") -> Com
     making a new key would lose data.
     """
     state = host.get_fact(Keys, more=more)
-    refuse(state, admin_email=admin_email, password_given=admin_password is not None)
+    given = admin_password is not None
+    refuse(state, admin_email=admin_email, password_given=given, shared=more == OF_A_CLUSTER)
     if state.settled:
         host.noop("keys and passwords are in place")
         return
@@ -57,22 +71,23 @@ def _path(name: str) -> str:
     return f"/etc/infisical/{name if '.' in name else f'keys/{name}'}"
 
 
-def refuse(state: KeysState, *, admin_email: str, password_given: bool) -> None:
-    """Raise KeysError if the keys can't be repaired by making the missing ones."""
-    if state.admin_email not in ("", admin_email):
-        raise KeysError(
-            f"setting 'admin_email' is {admin_email} but /etc/infisical/admin.env on the host is "
-            f"for {state.admin_email}: set it back, for Infisical keeps its first administrator"
-        )
+def refuse(
+    state: KeysState, *, admin_email: str, password_given: bool, shared: bool = False
+) -> None:
+    """Raise KeysError if the keys can't be repaired by making the missing ones.
+
+    It is a KeyApart, which blocks nothing else, where no container has to do with it.
+
+    Args:
+        shared: whether the host leads a cluster, which all gets from it what it lacks itself.
+    """
     for name in sorted(state.sample):
         raise KeysError(
             f"/etc/infisical/keys/{name} is the sample of Infisical's documentation, which "
             "everybody knows: remove the file and, if there is one, the database made with it"
         )
-    for name in sorted(state.malformed):
-        raise KeysError(
-            f"/etc/infisical/keys/{name} must hold {_form(name)}: restore it from the recovery kit"
-        )
+    for name in sorted(state.malformed - _APART):
+        raise _malformed(KeysError, name)
     bound = _BOUND_TO_THE_DATABASE if state.database else frozenset()
     lost = sorted(state.missing & (bound | (_BOUND_TO_REPLICAS if state.replicas else frozenset())))
     if lost:
@@ -80,17 +95,33 @@ def refuse(state: KeysState, *, admin_email: str, password_given: bool) -> None:
             f"/etc/infisical/keys/{lost[0]} is gone but the database made with it is there: "
             "restore the file from the recovery kit; a new key could read nothing"
         )
+    # Compose starts nothing without the keys that containers have.
+    is_apart = not shared and not state.missing - _APART and not state.stale
+    error = KeyApart if is_apart else KeysError
+    if state.admin_email not in ("", admin_email):
+        raise error(
+            f"setting 'admin_email' is {admin_email} but /etc/infisical/admin.env on the host is "
+            f"for {state.admin_email}: set it back, for Infisical keeps its first administrator"
+        )
+    for name in sorted(state.malformed):
+        raise _malformed(error, name)
     if state.repositories and "restic_password" in state.missing:
-        raise KeysError(
+        raise error(
             "/etc/infisical/keys/restic_password is gone but backups made with it are there: "
             "restore the file from the recovery kit; if nobody has it any more, move the "
             "repositories away and remove /var/lib/infisical-backup on the host"
         )
     if state.database and "admin.env" in state.missing and not password_given:
-        raise KeysError(
+        raise error(
             "/etc/infisical/admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD set to "
             "the administrator's password, and it is written again"
         )
+
+
+def _malformed(error: type[KeysError], name: str) -> KeysError:
+    return error(
+        f"/etc/infisical/keys/{name} must hold {_form(name)}: restore it from the recovery kit"
+    )
 
 
 def _form(name: str) -> str:

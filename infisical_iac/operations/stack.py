@@ -1,7 +1,7 @@
 """The containers: their images present, their configuration checked, all of them healthy."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import yaml
@@ -53,12 +53,14 @@ def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Comman
     Args:
         compose: the text of compose.yaml for settings.
     """
-    if kept := journal.current().kept:
+    run_of_host = journal.current()
+    if kept := run_of_host.kept:
         settings = settings.keeping(kept)
     file = File(COMPOSE_FILE, compose(settings), mode="600")
     found = look(file.content, settings.images)
     there, stack = found.file, found.stack
     missing = stack.missing(settings.images)
+    stack = stack.without(run_of_host.without)
     if file.matches(there) and stack.hashes and not stack.unsettled() and not missing:
         host.noop("all containers are as compose.yaml says, and healthy")
         return
@@ -68,7 +70,7 @@ def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Comman
     if not file.matches(there):
         check = script("stack", "check", "{}").replace("'{}'", "{}")
         yield step(write, file.path, file.content, mode=file.mode, check=check)
-    yield step(up, settings.start_timeout)
+    yield step(up, settings.start_timeout, run_of_host.without)
 
 
 def look(compose: str, images: Sequence[str]) -> DeploymentState:
@@ -172,19 +174,20 @@ def _pull(image: str) -> None:
         ) from None
 
 
-def up(timeout: int) -> None:
+def up(timeout: int, without: Collection[str] = ()) -> None:
     """Bring the containers to what compose.yaml on the host says, and wait until all are healthy.
 
     Compose compares no networks, and connects nothing again: containers whose connections are wrong
     are made anew. Raises StackError with the last log lines of those that are not healthy within
-    `timeout` seconds.
+    `timeout` seconds. The services `without` are left as they are.
     """
     failure = ""
     try:
-        bring_up()
+        bring_up(without)
     except CommandFailed as error:
         failure, timeout = f" ({error})", 1
-    unwell = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
+    wait = script("stack", "wait", str(timeout), *sorted(without))
+    unwell = run(wait, doing="wait for the containers")
     if not unwell:
         return
     hint = failure
@@ -193,11 +196,15 @@ def up(timeout: int) -> None:
     raise StackError(f"the stack does not become healthy{hint}:\n{unwell}")
 
 
-def bring_up() -> None:
-    """Bring the containers to what compose.yaml on the host says. Raises CommandFailed."""
+def bring_up(without: Collection[str] = ()) -> None:
+    """Bring the containers to what compose.yaml on the host says. Raises CommandFailed.
+
+    The services `without` are left as they are.
+    """
     seen = run(script("stack", "connections"), doing="see what the containers are connected to")
-    wrong = connections(seen.splitlines()).wrong()
-    run(script("stack", "up", *wrong), doing="bring the containers up")
+    wrong = connections(seen.splitlines()).wrong().keys() - {*without}
+    left = (f"-{each}" for each in sorted(without))
+    run(script("stack", "up", *left, *sorted(wrong)), doing="bring the containers up")
 
 
 def compose_text() -> str:

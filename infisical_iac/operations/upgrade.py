@@ -122,6 +122,11 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     missing = there.stack.missing(settings.images)
     with refusing(found.was):
         path.refuse(found.was, wanted)
+        if without := journal.current().without:
+            raise UpgradeError(
+                f"Infisical can't be changed to {wanted.version} while {' and '.join(without)} "
+                "can't run, for nothing could be proven from outside"
+            )
         refuse_room(missing, settings)
         if there.file:
             gate.refuse(stack.published_port())

@@ -6,10 +6,11 @@
 #   stack.sh connections           "compose " and a line of compose.yaml each; what the containers
 #                                  are connected to, and Docker's networks
 #   stack.sh check <file>          fails if Compose can't read the file
-#   stack.sh up [<service>…]       brings the containers to what compose.yaml says; those of the
-#                                  services are made anew
-#   stack.sh wait <seconds>        returns once every container is healthy; else prints which
-#                                  is not, and its last log lines without any secret
+#   stack.sh up [-<service>…] [<service>…]   brings the containers to what compose.yaml says, but for
+#                                  those with a hyphen; those of the other services are made anew
+#   stack.sh wait <seconds> [<service>…]   returns once every container is healthy, but for those of
+#                                  the services; else prints which is not, and its last log lines
+#                                  without any secret
 set -u
 root=/etc/infisical
 . ./compose.sh
@@ -78,11 +79,23 @@ check() {
 }
 
 up() {
+    left=''
+    for each; do
+        case $each in
+        -*) left="$left ${each#-}" && shift ;;
+        esac
+    done
     startable "$@"
-    said=$(ours --file "$root/compose.yaml" up --detach --remove-orphans 2>&1)
+    said=$(ours --file "$root/compose.yaml" up --detach --remove-orphans $(but_for $left) 2>&1)
     status=$?
     test $status = 0 || echo "$said" | tail -n 3 >&2
     exit $status
+}
+
+# The services but for the named ones; nothing, which means all of them, where none is named.
+but_for() {
+    test $# = 0 || ours --file "$root/compose.yaml" config --services |
+        grep -vxF "$(printf '%s\n' "$@")"
 }
 
 # Lets a paused container go on. Its checks have failed meanwhile, and Compose starts nothing that
@@ -97,13 +110,15 @@ resume() {
 }
 
 # Lets Compose start what it can't: it starts no paused container, none that is half made or half
-# removed, and does not count anew how often one was started. Those of the services $@ go too.
+# removed, and does not count anew how often one was started. Those of the services $@ go too; what
+# is $left is left.
 startable() {
     anew=" $* "
     containers | xargs --no-run-if-empty docker inspect --format '{{ .Id }} {{
         index .Config.Labels "com.docker.compose.service" }} {{ .State.Status }} {{
         .RestartCount }} {{ if .State.Health }}{{ .State.Health.Status }}{{ end }}' |
         while read -r id service status restarts health; do
+            case " $left " in *" $service "*) continue ;; esac
             test "$status" != paused || resume "$id"
             case $anew:$status in
             *" $service "*) docker stop "$id" >/dev/null 2>&1 || true ;;
@@ -130,9 +145,12 @@ conditions() {
 
 wait() {
     limit=$(($(date +%s) + $1))
+    shift
+    left=" $* "
     services=$(ours --file "$root/compose.yaml" config --services)
     while :; do
-        unwell=$(conditions | grep . | grep -v ' running healthy ' || true)
+        unwell=$(conditions | awk -v left="$left" '$1 != "" && !index(left, " " $1 " ")' |
+            grep -v ' running healthy ' || true)
         test -n "$unwell" || exit 0
         # A container that stops again and again will not get well by waiting.
         echo "$unwell" | grep -qE ' ([5-9]|[0-9]{2,})$' && break

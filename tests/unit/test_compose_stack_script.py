@@ -112,7 +112,7 @@ def test_a_container_that_was_stopped_is_told_as_such() -> None:
 _DOCKER = r"""#!/bin/sh
 file=$HOST/containers
 for last; do :; done
-echo "$*" | head -n 1 | cut -c 1-60 >>"$HOST/said"
+echo "$*" | head -n 1 | cut -c 1-200 >>"$HOST/said"
 case $1 in
 ps) cut -d ' ' -f 1 "$file" ;;
 inspect) cat "$file" ;;
@@ -121,6 +121,7 @@ stop) sed -i "s/^\($last [^ ]*\) running/\1 exited/" "$file" ;;
 rm) sed -i "/^$last /d" "$file" ;;
 compose)
     case "$*" in
+    *--services*) printf 'infisical\nredis\ncaddy\n' ;;
     *" up "*) if grep -qE ' (paused|dead|removing) ' "$file"; then
             echo "cannot start a paused container" >&2
             exit 1
@@ -171,6 +172,34 @@ def test_a_container_of_the_wrong_networks_is_made_anew_and_stopped_before(host:
 def test_one_that_failed_again_and_again_is_counted_from_none(host: Path) -> None:
     found = _up(host, "r redis running 7 unhealthy\np postgres running 7 healthy\n")
     assert found == ["p postgres running 7 healthy"]
+
+
+def test_a_service_that_can_not_run_is_left_and_the_others_are_brought_up(host: Path) -> None:
+    containers = "c caddy restarting 9 none\nr redis dead 0 none\np postgres running 0 healthy\n"
+    found = _up(host, containers, "-caddy")
+    assert found == ["c caddy restarting 9 none", "p postgres running 0 healthy"]
+    (last,) = [each for each in (host / "said").read_text().splitlines() if " up " in each]
+    assert last.endswith(" up --detach --remove-orphans infisical redis")
+
+
+@pytest.mark.parametrize(
+    ("left", "unwell"),
+    [((), ["caddy is restarting, health none, restarted 9 times"]), (("caddy",), [])],
+)
+def test_a_service_that_is_left_is_not_waited_for(
+    host: Path, left: tuple[str, ...], unwell: list[str]
+) -> None:
+    containers = "caddy restarting none 9\nredis running healthy 0\ninfisical running healthy 0\n"
+    (host / "containers").write_text(containers)
+    environment = {"PATH": f"{host}:/usr/bin:/bin", "HOST": str(host)}
+    ran = subprocess.run(
+        ["sh", "-c", script("stack", "wait", "1", *left)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [each for each in ran.stdout.splitlines() if not each.startswith(" ")] == unwell
 
 
 def test_a_stack_that_is_well_is_left_as_it_is(host: Path) -> None:

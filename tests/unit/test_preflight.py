@@ -1,6 +1,7 @@
 """What is refused before anything is changed."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -129,6 +130,29 @@ def test_a_key_that_cannot_be_made_again_stops_the_run(state: KeysState, sentenc
     assert sentence in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        KeysState(database=True, missing=frozenset({"admin.env"})),
+        KeysState(repositories=True, missing=frozenset({"restic_password"})),
+        KeysState(malformed=frozenset({"kit_signing_key"})),
+        KeysState(admin_email="ben@example.com"),
+    ],
+)
+def test_a_key_that_no_container_has_keeps_none_from_being_looked_at(state: KeysState) -> None:
+    def blocks(changed: KeysState, *, shared: bool = False) -> bool:
+        with pytest.raises(keys.KeysError) as refusal:
+            keys.refuse(changed, admin_email=_ADA, password_given=False, shared=shared)
+        return refusal.value.blocks_others
+
+    assert not blocks(state)
+    # What the lead lacks would be taken from all nodes.
+    assert blocks(state, shared=True)
+    # Compose starts nothing without these.
+    assert blocks(replace(state, missing=state.missing | {"redis_password"}))
+    assert blocks(replace(state, stale=frozenset({".env"})))
+
+
 def test_keys_that_nothing_depends_on_are_made() -> None:
     for state in (
         KeysState(missing=frozenset({"encryption_key", "admin.env"})),
@@ -169,9 +193,41 @@ def test_what_is_so_on_the_host_blocks_its_part_and_what_is_wrong_in_settings_en
     run.goes_on = True
     refuse_ingress(settings_of(**caddy), held)
     (blocked,) = run.blocked
-    assert str(blocked).startswith("! Stack: blocked: port 443 of the host is held by nginx")
+    assert str(blocked).startswith("! Ingress: blocked: port 443 of the host is held by nginx")
+    assert run.without == {"caddy"}
     with pytest.raises(IngressRefused, match="site_url"):
         refuse_ingress(settings_of(**{**caddy, "site_url": "http://localhost:8080"}), held)
+
+
+@pytest.mark.parametrize("under_way", [{"upgrading": "x y z"}, {"rotating": "x"}])
+def test_a_change_that_has_not_ended_waits_for_what_holds_caddys_ports(
+    run: Journal, under_way: dict[str, Any]
+) -> None:
+    """Its end brings all containers up, and goes back where one does not get well."""
+    run.goes_on = True
+    held = replace(_MACHINE, deployed=True, web={443: "nginx"}, **under_way)
+    refuse_ingress(settings_of(ingress="caddy", site_url="https://secrets.example.com"), held)
+    assert [each.what for each in run.blocked] == ["Ingress", "Stack"]
+    assert run.without == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings"),
+    [
+        ({"web": {443: "container dokploy-traefik"}}, {"ingress": "caddy"}),
+        ({}, {"ingress": "traefik", "firewall": "off"}),
+    ],
+)
+def test_dokploy_blocks_the_ingress_of_a_deployed_host_alone(
+    run: Journal, machine: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    run.goes_on = True
+    refuse_ingress(
+        settings_of(**settings, site_url="https://secrets.example.com"),
+        replace(_MACHINE, deployed=True, **machine),
+    )
+    assert [each.what for each in run.blocked] == ["Ingress"]
+    assert run.without == {"caddy"}
 
 
 def test_a_host_with_nothing_on_it_is_refused_for_what_holds_its_ports(run: Journal) -> None:

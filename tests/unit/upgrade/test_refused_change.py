@@ -48,6 +48,7 @@ class _Host:
         self.text = deploy.compose_file(_RUNS, MachineState())
         self.was = Images(_RUNS.infisical_reference, _RUNS.postgres_image)
         self.journal = Journal(goes_on=True)
+        self.down = {"redis"}
 
     def look(self, compose: str, images: tuple[str, ...]) -> DeploymentState:
         same = compose == self.text
@@ -55,7 +56,7 @@ class _Host:
         containers: dict[str, tuple[Container, ...]] = {
             name: (
                 Container(
-                    f"{name} as it runs", "exited" if name == "redis" else "running", "healthy"
+                    f"{name} as it runs", "exited" if name in self.down else "running", "healthy"
                 ),
             )
             for name in hashes
@@ -145,6 +146,18 @@ def test_whatever_keeps_a_version_from_changing_keeps_nothing_else(
     planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
     assert planned == ["~ container redis: is exited, health healthy"]
     assert blocked == [f"! Change the version: blocked: {refusal}"]
+
+
+def test_a_service_that_can_not_run_hides_no_other_and_no_version_changes(host: _Host) -> None:
+    host.journal.without = frozenset({"caddy"})
+    host.down |= {"caddy"}
+    assert host.plan(_RUNS) == (["~ container redis: is exited, health healthy"], [])
+    planned, blocked = host.plan(settings_of(infisical_version="v0.166.0"))
+    assert planned == ["~ container redis: is exited, health healthy"]
+    assert blocked == [
+        "! Change the version: blocked: Infisical can't be changed to v0.166.0 while caddy can't "
+        "run, for nothing could be proven from outside"
+    ]
 
 
 def test_secrets_that_can_not_be_read_end_the_whole_run(
