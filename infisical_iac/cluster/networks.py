@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.facts.cluster_stack import Network, Task
+from infisical_iac.facts.cluster_stack import STACK, Network, Task
 from infisical_iac.item import Item
 
 _PAUSES = "Infisical stands still for a minute, while what uses it is stopped"
@@ -28,16 +28,33 @@ def users(text: str, names: frozenset[str]) -> frozenset[str]:
     )
 
 
-def stuck(tasks: Iterable[Task], text: str) -> dict[Task, str]:
+def stuck(
+    tasks: Iterable[Task], text: str, attached: Mapping[str, frozenset[str]] | None = None
+) -> dict[Task, str]:
     """Return the tasks of a node that have to be let go on or made anew, each with the reason.
 
     Args:
         text: of stack.yaml; what is of a service that it does not name is left to the roll-out.
+        attached: by service, the networks that it has as Swarm knows it, where that is known: one
+            that a service has not is for the roll-out to give it.
     """
-    return {task: reason for task in tasks if (reason := _reason(task, yaml.safe_load(text)))}
+    whole, known = yaml.safe_load(text), attached or {}
+    return {task: reason for task in tasks if (reason := _reason(task, whole, known))}
 
 
-def _reason(task: Task, whole: dict[str, Any]) -> str:
+def attached(output: str) -> dict[str, frozenset[str]]:
+    """Return the networks of each service from what node-tasks.sh prints; a worker knows none."""
+    rows = [line.split() for line in output.splitlines()]
+    return {
+        row[1].removeprefix(STACK): frozenset(
+            each[2] for each in rows if each[:2] == ["attached", row[1]]
+        )
+        for row in rows
+        if row[:1] == ["service"]
+    }
+
+
+def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str]]) -> str:
     service = whole["services"].get(task.service)
     if service is None:
         return ""
@@ -45,10 +62,11 @@ def _reason(task: Task, whole: dict[str, Any]) -> str:
         return f"is {task.status}"
     if task.status == "unready":
         return "reaches PostgreSQL or Redis no more, which another one reaches"
+    names = {key: whole["networks"].get(key, {}).get("name") for key in service["networks"]}
     missing = [
         key
-        for key in service["networks"]
-        if key in whole["networks"] and whole["networks"][key]["name"] not in task.networks
+        for key, name in names.items()
+        if name and name not in task.networks and name in known.get(task.service, (name,))
     ]
     return f"not connected to network {', '.join(missing)}" if missing else ""
 

@@ -14,8 +14,8 @@ from infisical_iac.rendering import script
 STACK_FILE = "/etc/infisical/stack.yaml"
 RECORD = "/etc/infisical/stack.json"
 _NEXT = "next:"
-# What docker puts before the name of each service.
-_PREFIX = "infisical_"
+# Docker puts it before the name of each service.
+STACK = "infisical_"
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class ClusterStack(FactBase[ClusterStackState]):
     def process(self, output: list[str]) -> ClusterStackState:
         middle = output.index(_NEXT)
         lines = [line.split(" ") for line in output[middle + 1 :]]
-        hashes = {row[1].removeprefix(_PREFIX): row[2] for row in lines if row[0] == "hash"}
-        levels = {row[1].removeprefix(_PREFIX): int(row[2]) for row in lines if row[0] == "tls"}
+        hashes = {row[1].removeprefix(STACK): row[2] for row in lines if row[0] == "hash"}
+        levels = {row[1].removeprefix(STACK): int(row[2]) for row in lines if row[0] == "tls"}
         services = {
             name: Service(
                 int(row[2]),
@@ -117,7 +117,7 @@ class ClusterStack(FactBase[ClusterStackState]):
             )
             for row in lines
             if row[0] == "service"
-            for name in [row[1].removeprefix(_PREFIX)]
+            for name in [row[1].removeprefix(STACK)]
         }
         return ClusterStackState(
             engine=["engine"] in lines,
@@ -165,7 +165,7 @@ class NodeTasks(FactBase[tuple[Task, ...]]):
         lines = [line.split() for line in output]
         return tuple(
             Task(
-                row[1].removeprefix(_PREFIX),
+                row[1].removeprefix(STACK),
                 row[2],
                 row[3],
                 frozenset(each[2] for each in lines if each[:2] == ["in", row[2]]),
@@ -187,7 +187,7 @@ def keys_of(secrets: Mapping[str, Sequence[str]]) -> str:
 def hashes(output: str) -> dict[str, str]:
     """The hash of each service's specification, of what the script's `hashes` prints."""
     rows = [line.split() for line in output.splitlines() if line.startswith("hash ")]
-    return {row[1].removeprefix(_PREFIX): row[2] for row in rows}
+    return {row[1].removeprefix(STACK): row[2] for row in rows}
 
 
 def record_text(record: Mapping[str, Recorded]) -> str:

@@ -42,6 +42,9 @@ def tasks_free(site: Site) -> Commands:
     text = wanted(site, ClusterStackState()).text
     tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
     stuck = networks.stuck(tasks, text)
+    if stuck:
+        told = run(script("node-tasks", "attached"), doing="see the networks of the services")
+        stuck = networks.stuck(tasks, text, networks.attached(told))
     if not stuck:
         host.noop("the tasks on the node run in their networks")
         return

@@ -3,6 +3,8 @@
 #   node-tasks.sh look   "task <service> <id> <status>" and "in <id> <network>" of each that should
 #                        run, or can't be taken away; a replica of Infisical is `unready` that has
 #                        lost its database or Redis, while another one has both
+#   node-tasks.sh attached   "service <name>" and "attached <name> <network>" of the stack's services,
+#                        as a manager knows them; nothing on a worker
 #   node-tasks.sh free <id>…   lets those go on that are paused, and takes the others away, which
 #                        Swarm then makes anew
 set -u
@@ -30,6 +32,16 @@ lost() {
         --max-time 10 http://haproxy:8080/api/status 2>/dev/null </dev/null
 }
 
+attached() {
+    named=$(docker network ls --no-trunc --format '{{ .ID }} {{ .Name }}')
+    docker service ls --quiet --filter "$1" 2>/dev/null |
+        xargs --no-run-if-empty docker service inspect --format '{{ $name := .Spec.Name }}service {{
+        $name }}{{ range .Spec.TaskTemplate.Networks }}{{ println }}attached {{ $name }} {{
+        .Target }}{{ end }}' | named=$named awk '
+        BEGIN { for (n = split(ENVIRON["named"], rows, "\n"); n; n--) { split(rows[n], row, " "); of[row[1]] = row[2] } }
+        $3 in of { $3 = of[$3] } { print }'
+}
+
 free() {
     for id; do
         if [ "$(docker inspect --format '{{ .State.Status }}' "$id")" = paused ]; then
@@ -41,6 +53,6 @@ free() {
 }
 
 case $1 in
-look) look label=com.docker.stack.namespace=infisical ;;
+look | attached) "$1" label=com.docker.stack.namespace=infisical ;;
 free) "$@" ;;
 esac

@@ -191,6 +191,64 @@ def test_a_task_that_swarm_takes_for_well_and_is_not_is_told(task: Task, reason:
     assert networks.stuck([task], PLAIN) == ({task: reason} if reason else {})
 
 
+_ALONE = Task("redis-2", "id", "running", frozenset())
+
+
+def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
+    """What takes its place would be in the same networks, and all of them would stop at once."""
+    detached = {"redis-2": frozenset({_CONSENSUS})}
+    assert networks.stuck([_ALONE], PLAIN, detached) == {}
+    paused = replace(_ALONE, status="paused")
+    assert networks.stuck([paused], PLAIN, detached) == {paused: "is paused"}
+    attached = {"redis-2": frozenset({_DATABASES}), "redis-1": frozenset[str]()}
+    assert networks.stuck([_ALONE], PLAIN, attached) == {
+        _ALONE: "not connected to network databases"
+    }
+
+
+def test_the_networks_of_services_are_read_where_a_manager_tells_them() -> None:
+    output = "service infisical_redis-2\nservice infisical_haproxy\n"
+    output += f"attached infisical_haproxy {EDGE}\nattached infisical_haproxy {_DATABASES}\n"
+    assert networks.attached(output) == {
+        "redis-2": frozenset(),
+        "haproxy": frozenset({EDGE, _DATABASES}),
+    }
+    assert networks.attached("") == {}
+
+
+_SERVICES = """#!/bin/sh
+case "$1 $2" in
+"network ls") printf 'n1 infisical-edge\\nn2 infisical-databases\\n' ;;
+"service ls") test ! -e "$(dirname "$0")/worker" || exit 1; echo s1; echo s2 ;;
+"service inspect")
+    echo "service infisical_haproxy"
+    echo "attached infisical_haproxy n1"
+    echo "attached infisical_haproxy n2"
+    echo "service infisical_infisical"
+    echo "attached infisical_infisical gone"
+    ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("is_worker", [False, True])
+def test_a_node_asks_for_the_networks_of_services_by_name(tmp_path: Path, is_worker: bool) -> None:
+    (tmp_path / "docker").write_text(_SERVICES)
+    (tmp_path / "docker").chmod(0o755)
+    if is_worker:
+        (tmp_path / "worker").write_text("")
+    done = subprocess.run(
+        ["sh", "-c", script("node-tasks", "attached")],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = networks.attached(done.stdout)
+    haproxy = frozenset({EDGE, _DATABASES})
+    assert found == ({} if is_worker else {"haproxy": haproxy, "infisical": frozenset({"gone"})})
+
+
 def test_the_tasks_of_a_node_are_read_with_their_networks() -> None:
     output = [
         *("task infisical_redis-2 a1 running", f"in a1 {_DATABASES}"),
