@@ -28,7 +28,7 @@ class Bar:
 
     @property
     def is_met(self) -> bool:
-        """Whether it is so."""
+        """Return whether it is so."""
         return self.value >= self.limit if self.is_least else self.value <= self.limit
 
 
@@ -117,5 +117,7 @@ def ratio(some: Sequence[float], others: Sequence[float]) -> float:
 
 
 def times(some: Sequence[float], others: Sequence[float]) -> float:
-    """How many times faster the first was than the second: the median of the rounds' ratios."""
+    """Return how many times faster the first was than the second: the median of the rounds'
+    ratios.
+    """
     return ratio(others, some)

@@ -10,7 +10,7 @@ _GIB = 1024**3
 
 
 def machine(**versions: str) -> dict[str, str]:
-    """What is worth knowing of this machine, with the `versions` of what is compared."""
+    """Return what is worth knowing of this machine, with the `versions` of what is compared."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "CPU": _cpu(),

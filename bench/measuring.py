@@ -44,7 +44,7 @@ def run(command: Command, *, where: Path = REPOSITORY, timeout: float = 300) -> 
 
 
 def seconds(command: Command, *, where: Path = REPOSITORY) -> float:
-    """How long a command takes. Raises BenchError if it fails."""
+    """Return how long a command takes. Raises BenchError if it fails."""
     begin = time.perf_counter()
     run(command, where=where)
     return time.perf_counter() - begin

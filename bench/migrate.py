@@ -30,7 +30,7 @@ _FILES = {"development": ".env.development", "production": ".env.production"}
 
 
 class Migration(NamedTuple):
-    """What was measured.
+    """Hold what was measured.
 
     Attributes:
         timings: seconds in the order of the rounds, by name, the SDK's last.

@@ -1,4 +1,4 @@
-"""What a benchmark comes to: a text beside it, and an exit status."""
+"""Judge what a benchmark comes to: a text beside it, and an exit status."""
 
 import sys
 from collections.abc import Callable

@@ -32,7 +32,7 @@ def commands() -> dict[str, Command]:
 
 
 def remote_commands() -> dict[str, int]:
-    """How many commands each of the two ways to deploy asks the host's SSH server for."""
+    """Return how many commands each of the two ways to deploy asks the host's SSH server for."""
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "commands"
         counts = {}

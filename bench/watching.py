@@ -1,4 +1,6 @@
-"""What a host goes through meanwhile: how long Infisical takes to answer, and how much disk."""
+"""Watch what a host goes through meanwhile: how long Infisical takes to answer, and how much
+disk.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ _PLACES = (
 
 @dataclass
 class Latency:
-    """How long each request took that was asked meanwhile, in seconds; filled at the end."""
+    """Hold how long each request took that was asked meanwhile, in seconds; filled at the end."""
 
     seconds: list[float] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""What differs from `all.py` on the staging host: images from an archive made for it."""
+"""Set what differs from `all.py` on the staging host: images from an archive made for it."""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""What differs from `all.py` on a staging cluster: what `staging.py` says, and small containers."""
+"""Set what differs from `all.py` on a staging cluster: what `staging.py` says, and small
+containers.
+"""
 
 import json
 import os

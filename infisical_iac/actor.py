@@ -1,4 +1,4 @@
-"""Who is at work, and with which revision of this project."""
+"""Name who is at work, and with which revision of this project."""
 
 import getpass
 import socket

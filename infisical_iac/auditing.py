@@ -113,7 +113,7 @@ class Doing:
 
     @property
     def ended(self) -> bool:
-        """Whether the run came to an end that it could tell."""
+        """Return whether the run came to an end that it could tell."""
         return self.last.outcome != "begun"
 
 

@@ -1,4 +1,4 @@
-"""What became of the keys of the configuration files, from release to release.
+"""Follow the keys of the configuration files from release to release.
 
 Each file says which version of its schema it was written for. Whoever renames or removes a key
 adds it to the file's schema here, with the release, and tells why in `CHANGELOG.md` under that
@@ -38,7 +38,7 @@ class Removed(NamedTuple):
 
 @dataclass(frozen=True)
 class Schema:
-    """What one file's keys are and were.
+    """Hold what one file's keys are and were.
 
     Args:
         releases: the release that brought each version of the schema, the first of them for
@@ -60,13 +60,13 @@ WORKSPACE = Schema(releases=("0.1.0",))
 
 
 def moved(place: Sequence[str | int], schema: Schema) -> Renamed | Removed | None:
-    """What became of the key at `place`, or None if it never was one."""
+    """Return what became of the key at `place`, or None if it never was one."""
     parts = [str(part) for part in place]
     return next((each for each in schema.moved if _matches(each.old, parts)), None)
 
 
 def refusal(version: object, schema: Schema) -> str | None:
-    """Why a file of this schema version can't be read, with the remedy; None if it can.
+    """Return why a file of this schema version can't be read, with the remedy; None if it can.
 
     An older version is refused with all that has changed since, for a key that kept its name may
     have got another meaning.

@@ -1,4 +1,4 @@
-"""What to say of a host's condition: a row for each thing, and whether it is well."""
+"""Describe a host's health: a row for each thing, and whether it is well."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What concerns the SSH connection itself: its speed, and words for when it fails."""
+"""Set the speed of the SSH connection, and word its failures."""
 
 import logging
 import socket
@@ -46,7 +46,7 @@ LOST = (paramiko.SSHException, EOFError, OSError)
 
 
 def lost(host: Host, error: Exception) -> str:
-    """What to say of a connection that broke, but for the remedy."""
+    """Return what to say of a connection that broke, but for the remedy."""
     return f"the connection to {host.name} was lost ({type(error).__name__})"
 
 

@@ -1,4 +1,4 @@
-"""How two texts differ, for people to read: without anything that may be a secret."""
+"""Show people how two texts differ, without anything that may be a secret."""
 
 import re
 from collections.abc import Set

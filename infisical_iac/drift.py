@@ -16,7 +16,7 @@ _METRICS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What one check found.
+    """Hold what one check found.
 
     Attributes:
         of: what was checked: the inventory's name.
@@ -33,7 +33,7 @@ class Answer:
 
     @property
     def settled(self) -> bool:
-        """Whether all is as declared."""
+        """Return whether all is as declared."""
         return not self.changes and not self.error
 
     @property

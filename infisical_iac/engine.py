@@ -1,4 +1,4 @@
-"""Whose Docker's engine is, and what one of somebody else's must have. Pure.
+"""Detect a Docker engine that somebody else manages, and what it must have. Pure.
 
 Dokploy's is in a Swarm, from Docker's own packages. It could not be set up as ours is: Docker takes
 part in no Swarm with `live-restore`, by which containers outlive a restart of the engine, and does
@@ -23,7 +23,7 @@ class EngineRefused(UserError):
 
 
 def not_ours(settings: Settings, machine: MachineState) -> str:
-    """Why the engine is left as it is, as half a sentence; empty if it is this project's."""
+    """Return why the engine is left as it is, as half a sentence; empty if it is this project's."""
     # What a cluster's host is in has been looked at before: no Swarm of somebody else's.
     if machine.swarm and settings.topology == "single":
         return "Docker on the host is in a Swarm, and so left as it is"

@@ -23,7 +23,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 class UserError(Exception):
-    """What went wrong, where, and what to do, in one sentence and without any secret.
+    """Say what went wrong, where, and what to do, in one sentence and without any secret.
 
     Everything that a user can cause or cure is raised as a subclass; the operations and
     the command line print it as it is, never as a traceback.

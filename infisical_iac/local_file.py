@@ -16,7 +16,7 @@ class LocalFileError(UserError):
 
 
 class LocalFile(NamedTuple):
-    """What services and Infisical's own command line take from the file; "" is not known."""
+    """Hold what services and Infisical's own command line take from the file; "" is not known."""
 
     project_id: str = ""
     domain: str = ""
@@ -27,7 +27,7 @@ _KEYS = LocalFile("workspaceId", "domain", "defaultSecretPath")
 
 
 def parse(text: str) -> LocalFile:
-    """What a file's text says. Raises LocalFileError if no loader could read it."""
+    """Return what a file's text says. Raises LocalFileError if no loader could read it."""
     data = _data(text)
     if not isinstance(data.get("strict", False), bool):
         raise LocalFileError("has a strict that is neither true nor false: write it without quotes")
@@ -51,7 +51,7 @@ def completed(text: str, known: LocalFile) -> str:
 
 
 def text(directory: Path, known: LocalFile) -> str:
-    """What the file of a service's directory should be, with what is known.
+    """Return what the file of a service's directory should be, with what is known.
 
     Raises LocalFileError if the file that is there can't be read.
     """

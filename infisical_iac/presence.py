@@ -1,4 +1,4 @@
-"""Whether what an inventory names is there at all, before anything more is said of it. Pure."""
+"""Check that what an inventory names is there at all, before anything more is said of it. Pure."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,8 @@ from infisical_iac.facts.machine import MachineState
 
 
 def absence(machines: Mapping[str, MachineState], *, topology: str, away: bool = False) -> str:
-    """Why there is nothing to look at as the inventory has it, in one sentence; empty if there is.
+    """Return why there is nothing to look at as the inventory has it, in one sentence; empty if
+    there is.
 
     While data move between a single host and a cluster, there is something in either view.
 

@@ -124,7 +124,7 @@ def _reached(data: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def given(file: Path) -> dict[str, Any]:
-    """What the group data in `file` and the environment, which wins, say of the connection.
+    """Return what the group data in `file` and the environment, which wins, say of the connection.
 
     Ends the program with one sentence for a file that can't be read or a port that is none.
     """

@@ -1,4 +1,4 @@
-"""What compose.yaml and stack.yaml are rendered with alike."""
+"""Provide the values that compose.yaml and stack.yaml are rendered with alike."""
 
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.forms import mebibytes

@@ -31,7 +31,7 @@ class StartError(UserError):
 
 @dataclass(frozen=True)
 class Answers:
-    """What a first deploy must know; as it stands, without any answer, the shipped example.
+    """Hold what a first deploy must know; as it stands, without any answer, the shipped example.
 
     An empty `site_url` leaves the default: Infisical is reached through an SSH tunnel. With the
     file of a public key as `ssh_key`, the server is one that is made at Hetzner Cloud.
@@ -65,7 +65,7 @@ def files(answers: Answers) -> dict[str, str]:
 
 
 def edited(present: Mapping[str, str]) -> list[str]:
-    """Which of the files that are there, by path and text, are not as they were shipped."""
+    """Return which of the files that are there, by path and text, are not as they were shipped."""
     shipped = files(Answers())
     return [path for path, text in present.items() if text != shipped[path]]
 

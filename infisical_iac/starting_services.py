@@ -1,4 +1,4 @@
-"""Which services there are: looked for by the names of files, none of which is opened."""
+"""Find the services: by the names of files, none of which is opened."""
 
 import os
 import re

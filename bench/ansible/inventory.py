@@ -9,7 +9,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def inventory(name: str) -> dict[str, object]:
-    """What Ansible wants to know of the staging host `name`, which must be up."""
+    """Return what Ansible wants to know of the staging host `name`, which must be up."""
     known = json.loads((_REPOSITORY / ".staging" / name / "host.json").read_text())
     host = {
         "ansible_host": "127.0.0.1",

@@ -1,4 +1,4 @@
-"""What the access log says of one request, with names for ids."""
+"""Describe the requests in the access log, with names for ids."""
 
 import json
 import re

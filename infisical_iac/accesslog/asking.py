@@ -1,4 +1,4 @@
-"""What may be asked of the access log: since when, and which statuses."""
+"""Parse what is asked of the access log: since when, and which statuses."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -4,7 +4,7 @@ from pydantic import BaseModel, field_validator
 
 
 class AccessLogSettings(BaseModel):
-    """How long the access log stays, and how much of the disk it may take."""
+    """Set how long the access log stays, and how much of the disk it may take."""
 
     access_log_keep_days: int
     access_log_max_mb: int

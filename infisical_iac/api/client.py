@@ -95,7 +95,8 @@ class Client:
         return self._retry("POST", path, _may_pass, json=json)
 
     def answers(self) -> bool:
-        """Whether the server works, Redis and database included; asked once, without patience.
+        """Return whether the server works, Redis and database included; asked once, without
+        patience.
 
         The status asks Redis; a login asks the database, which knows no such identity.
         """
@@ -151,7 +152,7 @@ class Client:
 
 
 def _was_not_processed(error: Exception) -> bool | float:
-    """Whether any request may be sent again, and if the server says when: after how long."""
+    """Return whether any request may be sent again, and if the server says when: after how long."""
     if not isinstance(error, ApiError) or error.status != 429:
         return False
     return True if error.retry_after is None else error.retry_after

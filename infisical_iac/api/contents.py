@@ -1,4 +1,4 @@
-"""What is in Infisical: a project by its slug, the folders and the secrets of an environment."""
+"""Read a project by its slug, and the folders and secrets of an environment."""
 
 from typing import Any
 

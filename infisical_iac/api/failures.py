@@ -1,4 +1,4 @@
-"""What can go wrong with a request, as sentences with a remedy and without any secret."""
+"""Word the failures of requests, with a remedy and without any secret."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -101,7 +101,7 @@ class ApiError(UserError):
 
 
 def _seconds(retry_after: str) -> float | None:
-    """What the header says, as seconds or as an HTTP date; None for what is neither."""
+    """Return what the header says, as seconds or as an HTTP date; None for what is neither."""
     if retry_after.isascii() and retry_after.isdecimal():
         seconds = float(retry_after)
     else:

@@ -18,19 +18,19 @@ class Organization:
 
 @dataclass(frozen=True)
 class Census:
-    """Who is there: usernames of the super admins, and all organizations."""
+    """Hold who is there: usernames of the super admins, and all organizations."""
 
     super_admins: list[str]
     organizations: list[Organization]
 
 
 def is_initialized(client: Client) -> bool:
-    """Whether the instance has its first administrator; needs no token."""
+    """Return whether the instance has its first administrator; needs no token."""
     return bool(client.get(_CONFIG)["config"]["initialized"])
 
 
 def signup_is_open(client: Client) -> bool:
-    """Whether whoever reaches the instance may make an account; needs no token."""
+    """Return whether whoever reaches the instance may make an account; needs no token."""
     return bool(client.get(_CONFIG)["config"]["allowSignUp"])
 
 

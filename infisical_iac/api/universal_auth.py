@@ -89,7 +89,7 @@ class ClientSecret:
         return self.created + timedelta(seconds=self.ttl) if self.ttl else None
 
     def works(self, now: datetime) -> bool:
-        """Whether any number of logins succeed at a moment."""
+        """Return whether any number of logins succeed at a moment."""
         return self.uses_limit == 0 and (self.ends is None or now < self.ends)
 
 

@@ -1,4 +1,4 @@
-"""What targets log in with, as the operator brings it: in the environment of a deploy."""
+"""Read the logins of backup targets from the environment of a deploy."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ _VALUES = {"s3": r"[A-Za-z0-9/+=._~-]{3,256}", "rest": r"[A-Za-z0-9._~-]{3,256}"
 
 
 class CredentialsError(UserError):
-    """What was given for a target can't be what it logs in with, or is missing."""
+    """Refuse what was given for a target: it can't be what it logs in with, or is missing."""
 
 
 def path(target: Target) -> str:

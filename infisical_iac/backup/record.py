@@ -1,4 +1,4 @@
-"""How the backups on a host went, and whether that is well."""
+"""Assess how the backups on a host went."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ _LONGEST = timedelta(hours=26)
 
 @dataclass(frozen=True)
 class Saved:
-    """What is known of one target.
+    """Hold what is known of one target.
 
     Attributes:
         success: when the last snapshot was saved there; None if none ever was.
@@ -34,7 +34,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Record:
-    """How the last run went; `failure` holds all reasons, in one line, if there are any.
+    """Hold how the last run went; `failure` holds all reasons, in one line, if there are any.
 
     `bytes` is the size of the dump, 0 if there was none.
     """
@@ -67,7 +67,7 @@ def _moment(text: str) -> datetime:
 def judged(
     record: Record | None, targets: Sequence[Target], *, since: datetime | None, now: datetime
 ) -> tuple[str, bool]:
-    """What to say of the backups, and whether they are well.
+    """Return what to say of the backups, and whether they are well.
 
     Args:
         record: how the last run went; None before the first.
@@ -102,7 +102,7 @@ def _of(record: Record, targets: Iterable[Target]) -> list[Saved]:
 
 
 def is_late(success: datetime | None, now: datetime) -> bool:
-    """Whether a target should have had another snapshot since its last one."""
+    """Return whether a target should have had another snapshot since its last one."""
     return success is None or now - success > _LONGEST
 
 

@@ -13,7 +13,7 @@ _WEBHOOK = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/?&=%:@!$*+,;-]*)?
 
 
 class BackupSettings(BaseModel):
-    """What is backed up where, when, and for how long it stays."""
+    """Set what is backed up where, when, and for how long it stays."""
 
     backup_targets: tuple[Target, ...]
     backup_schedule: str

@@ -39,7 +39,7 @@ class Listed:
 
 
 def parse(lines: Iterable[str]) -> list[Listed]:
-    """What the host's `backup.sh list` printed."""
+    """Return what the host's `backup.sh list` printed."""
     found: list[Listed] = []
     name = ""
     for line in lines:

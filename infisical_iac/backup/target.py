@@ -90,7 +90,7 @@ class Target(BaseModel):
 
     @property
     def kind(self) -> Kind:
-        """What kind of place it is."""
+        """Return what kind of place it is."""
         match self.repository.partition(":")[0]:
             case "sftp" | "s3" | "rest" as scheme:
                 return scheme
@@ -129,7 +129,7 @@ class Target(BaseModel):
 
 
 class Keep(BaseModel):
-    """How many snapshots stay: the last one of so many days, weeks and months."""
+    """Hold how many snapshots stay: the last one of so many days, weeks and months."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""What fail2ban counts, and whom it never bans: its jails and filters, as text."""
+"""List what fail2ban counts, and whom it never bans: its jails and filters, as text."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +32,7 @@ _UNCOUNTED = f"(?:{FOREIGN_STATUS}|503)"
 
 
 class Filter(NamedTuple):
-    """Which lines of the access log count: by path and status, both regular expressions."""
+    """Hold which lines of the access log count: by path and status, both regular expressions."""
 
     paths: str
     statuses: str

@@ -6,7 +6,7 @@ from pydantic import BaseModel, field_validator
 
 
 class BanningSettings(BaseModel):
-    """How many logins may fail in how many seconds, and for how many an address is banned."""
+    """Set how many logins may fail in how many seconds, and for how many an address is banned."""
 
     fail2ban: Literal["on", "off"]
     login_attempts: int

@@ -1,1 +1,1 @@
-"""Whether a repository of services keeps its secrets in Infisical, and nowhere else."""
+"""Check that a repository of services keeps its secrets in Infisical, and nowhere else."""

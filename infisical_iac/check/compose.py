@@ -1,4 +1,4 @@
-"""What compose files and Dockerfiles say about how a service is started."""
+"""Read from compose files and Dockerfiles how a service is started."""
 
 import posixpath
 import re
@@ -15,7 +15,7 @@ _ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w*)(?:=(\S*)|\s+(\S+))")
 
 
 class Started(NamedTuple):
-    """How one container is started.
+    """Hold how one container is started.
 
     Attributes:
         name: of the service in the compose file.
@@ -31,14 +31,16 @@ class Started(NamedTuple):
 
 
 def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
-    """What the compose files among `paths` start."""
+    """Yield what the compose files among `paths` start."""
     for path in compose_files.among(paths):
         for service, data in compose_files.services(text(path)):
             yield _started(service, data, posixpath.dirname(path))
 
 
 def belongs(started: Started, service: str, homes: Sequence[str], workspace: Workspace) -> bool:
-    """Whether a container is one of a service: it is built from its directory, or named so."""
+    """Return whether a container is one of a service: it is built from its directory, or named
+    so.
+    """
     if started.build is not None and started.build in homes:
         return True
     return service_of("-", "", (started.name,), workspace) == service

@@ -1,4 +1,4 @@
-"""What stands in the `.env` files and samples of a repository, and should be in Infisical."""
+"""Find what stands in `.env` files and samples, and should be in Infisical."""
 
 import posixpath
 from collections.abc import Iterator, Sequence, Set
@@ -37,7 +37,7 @@ def findings(root: Path, paths: Sequence[str], text: Text, ignored: Set[str]) ->
 
 
 def is_local(path: str) -> bool:
-    """Whether it is a developer's own `.env.local`, which the loaders read."""
+    """Return whether it is a developer's own `.env.local`, which the loaders read."""
     return posixpath.basename(path) == ".env.local"
 
 

@@ -1,4 +1,4 @@
-"""What a check of a repository found; never a value."""
+"""Hold what a check of a repository found; never a value."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Whether `.env` files stay out of git and out of images, whoever writes one."""
+"""Check that `.env` files stay out of git and of images, whoever writes one."""
 
 import posixpath
 import re
@@ -90,7 +90,7 @@ def _covers(text: str, directory: str, homes: Set[str]) -> bool:
 
 
 def _is_near(directory: str, homes: Set[str]) -> bool:
-    """Whether a directory is in one of the services', or around one."""
+    """Return whether a directory is in one of the services', or around one."""
     return not homes.isdisjoint(upwards(directory)) or any(
         directory in upwards(home) for home in homes
     )

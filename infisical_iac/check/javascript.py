@@ -1,4 +1,4 @@
-"""What JavaScript and TypeScript read from their environment, or from the loader."""
+"""Find what JavaScript and TypeScript read from their environment, or from the loader."""
 
 import posixpath
 import re
@@ -143,7 +143,7 @@ class _File:
                 yield Read(key, line, is_optional)
 
     def _declared(self) -> Iterator[Read]:
-        """What `load({ required, schema })` names, and schemas for the environment itself."""
+        """Yield what `load({ required, schema })` names, and schemas for the environment itself."""
         if self.uses_loader:
             yield from self._required
         if self.uses_loader or any(map(self._is_env, self._spoken_of)):
@@ -163,7 +163,7 @@ class _File:
         return any(map(_is_environment, self._names.meanings(path)))
 
     def _holds(self, path: Path) -> bool:
-        """Whether it is the environment, or the loader's secrets."""
+        """Return whether it is the environment, or the loader's secrets."""
         return any(
             _is_environment(each) or self._is_secrets(each) for each in self._names.meanings(path)
         )
@@ -290,7 +290,7 @@ def _schema(value: "Node") -> tuple[str, set[str]] | None:
 
 
 def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
-    """Whether another value follows, or it is only asked whether this is there."""
+    """Return whether another value follows, or it is only asked whether this is there."""
     negated = is_chained = False
     inside = node
     for parent in reversed(around[-_DEEPEST:]):
@@ -333,7 +333,7 @@ def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
 
 
 def _is_written(node: "Node", around: Sequence["Node"]) -> bool:
-    """Whether a member is assigned to or deleted, and nothing else."""
+    """Return whether a member is assigned to or deleted, and nothing else."""
     inside = node
     for parent in reversed(around[-_DEEPEST:]):
         match parent.type:
@@ -380,7 +380,7 @@ def _parameters(function: "Node") -> list[str]:
 
 
 def _bound(parameter: "Node") -> "Node":
-    """What a parameter binds: `a` of `a: string = "b"`."""
+    """Return what a parameter binds: `a` of `a: string = "b"`."""
     pattern = parameter.child_by_field_name("pattern") or parameter.child_by_field_name("left")
     return pattern or parameter
 

@@ -1,4 +1,4 @@
-"""What services need and Infisical lacks, and what Infisical has that none of them uses."""
+"""Compare the keys that services need with those that Infisical has."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from infisical_iac.workspace.readable import Names
 
 
 class Held(NamedTuple):
-    """What a repository says of the keys of a service that it holds.
+    """Hold what a repository says of the keys of a service that it holds.
 
     Attributes:
         given: what images and compose files set, so that Infisical need not.

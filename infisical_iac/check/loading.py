@@ -1,4 +1,4 @@
-"""Whether a service takes its secrets from Infisical when it starts."""
+"""Check that a service takes its secrets from Infisical when it starts."""
 
 import json
 import posixpath
@@ -23,7 +23,7 @@ _STARTING = re.compile(
 
 
 def has_loader(paths: Iterable[str], text: Text, containers: Iterable[Started]) -> bool:
-    """Whether a service depends on the loader, imports it, or is started by a runner.
+    """Return whether a service depends on the loader, imports it, or is started by a runner.
 
     Args:
         paths: of the service's files and the manifests above them.
@@ -65,7 +65,7 @@ def _in_package(text: str) -> bool:
 def local_file(
     homes: Sequence[str], paths: Iterable[str], text: Text, folder: str, project_id: str
 ) -> Iterator[Finding]:
-    """What is wrong with a service's `.infisical.json`, which may stand in a directory above.
+    """Yield what is wrong with a service's `.infisical.json`, which may stand in a directory above.
 
     Args:
         homes: the directories of the service; what is said is about the first.

@@ -1,4 +1,4 @@
-"""What Python reads from its environment, or from the loader."""
+"""Find what Python reads from its environment, or from the loader."""
 
 import ast
 import posixpath
@@ -20,7 +20,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def read(texts: Mapping[str, str]) -> dict[str, Reads]:
-    """What each file of a service reads, by its path.
+    """Return what each file of a service reads, by its path.
 
     A function such as `needed(name)` that looks `name` up in the environment reads what it is
     called with, in every file. A file that is no Python of today says nothing but that.
@@ -160,7 +160,7 @@ class _File:
             self._dynamic.append(line)
 
     def _has_default(self, node: ast.AST) -> bool:
-        """Whether `or` follows, or the value is only asked whether it is there."""
+        """Return whether `or` follows, or the value is only asked whether it is there."""
         around = self._parents.get(node)
         if isinstance(around, ast.BoolOp):
             return around.values[-1] is not node

@@ -46,24 +46,24 @@ class Names:
 
     @property
     def uses_loader(self) -> bool:
-        """Whether the file takes something from the loader."""
+        """Return whether the file takes something from the loader."""
         return bool(self.configs or self.loads or self.modules)
 
     def holds(self, node: ast.expr) -> bool:
-        """Whether an expression is the environment, or the loader's secrets."""
+        """Return whether an expression is the environment, or the loader's secrets."""
         is_environ = _is(node, "os", "environ") or _named(node, self.environ)
         return is_environ or self.is_config(node)
 
     def is_config(self, node: ast.expr) -> bool:
-        """Whether an expression is the loader's secrets."""
+        """Return whether an expression is the loader's secrets."""
         return _named(node, self.configs) or any(_is(node, m, "config") for m in self.modules)
 
     def is_getenv(self, node: ast.expr) -> bool:
-        """Whether an expression is the function `os.getenv`."""
+        """Return whether an expression is the function `os.getenv`."""
         return _is(node, "os", "getenv") or _named(node, self.getenv)
 
     def is_load(self, node: ast.expr) -> bool:
-        """Whether an expression is the function of the loader that gives secrets."""
+        """Return whether an expression is the function of the loader that gives secrets."""
         full = any(_is(node, module, "load") for module in self.modules)
         return full or _named(node, self.loads)
 

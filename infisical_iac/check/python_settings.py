@@ -10,7 +10,7 @@ _ALIASES = ("validation_alias", "alias", "env")
 
 
 def fields(nodes: Sequence[ast.AST], names: Names) -> Iterator[Read]:
-    """What the settings of a file read: of `BaseSettings`, and of `load(schema=…)`."""
+    """Yield what the settings of a file read: of `BaseSettings`, and of `load(schema=…)`."""
     schemas = set(_schemas(nodes, names))
     prefixes: dict[str, str] = {}  # by the name of each class of settings
     for node in nodes:
@@ -63,7 +63,7 @@ def _alias(value: ast.expr | None) -> str:
 
 
 def _is_needed(value: ast.expr | None) -> bool:
-    """Whether a field has no default: `x: str`, `x: str = ...`, `x: str = Field(...)`."""
+    """Return whether a field has no default: `x: str`, `x: str = ...`, `x: str = Field(...)`."""
     if value is None or (isinstance(value, ast.Constant) and value.value is ...):
         return True
     if not isinstance(value, ast.Call) or last(value.func) != "Field":

@@ -1,4 +1,4 @@
-"""What code reads from its environment."""
+"""Find what code reads from its environment."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Read(NamedTuple):
 
 @dataclass
 class Reads:
-    """What one file reads.
+    """Hold what one file reads.
 
     Attributes:
         dynamic: the lines that read a key whose name is only known when the code runs.

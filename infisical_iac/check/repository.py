@@ -46,11 +46,13 @@ class Repository:
         return {name: homes for name, homes in found.items() if homes}
 
     def exceptions(self) -> dict[str, str]:
-        """What is accepted here: reasons by pattern. Raises ExceptionError or WorkspaceError."""
+        """Return what is accepted here: reasons by pattern. Raises ExceptionError or
+        WorkspaceError.
+        """
         return exceptions.load(self.text(exceptions.NAME), exceptions.NAME)
 
     def files(self) -> Iterator[Finding]:
-        """What is wrong with `.env` files and what keeps them out of git and of images.
+        """Yield what is wrong with `.env` files and what keeps them out of git and of images.
 
         Raises GitError or ScanError if git can't be asked.
         """
@@ -61,7 +63,7 @@ class Repository:
         yield from ignoring.in_images(self.paths, self.text, homes)
 
     def starts(self, project_id: str) -> Iterator[Finding]:
-        """What a service lacks that is to start from Infisical.
+        """Yield what a service lacks that is to start from Infisical.
 
         Args:
             project_id: of the project in Infisical; "" if that can't be asked.
@@ -85,7 +87,7 @@ class Repository:
 
     @cached_property
     def held(self) -> Mapping[str, Held]:
-        """What the code of each service reads."""
+        """Return what the code of each service reads."""
         return {
             name: Held(usage(self._by_service.get(name, ()), self.text), self._given(name, homes))
             for name, homes in self.services.items()

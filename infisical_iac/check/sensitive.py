@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,}){0,4}")
 
 
 def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
-    """Whether a value looks like one that nobody but its service should see.
+    """Return whether a value looks like one that nobody but its service should see.
 
     A name that speaks of a secret counts more than a value that looks harmless; without such a
     name it takes a value that looks random, or an address with a password in it. Of JSON each
@@ -84,5 +84,5 @@ def _without_placeholders(found: re.Match[str]) -> str:
 
 
 def _speaks(key: str) -> bool:
-    """Whether the name speaks of a secret: a harmless value is not plain under it."""
+    """Return whether the name speaks of a secret: a harmless value is not plain under it."""
     return not is_plain(key, "1")

@@ -1,4 +1,4 @@
-"""What the code of a service needs, could use, and speaks of."""
+"""Collect what the code of a service needs, could use, and speaks of."""
 
 import posixpath
 import re
@@ -63,7 +63,7 @@ class Usage:
 
 
 def usage(paths: Iterable[str], text: Text) -> Usage:
-    """What the files of one service need and use."""
+    """Return what the files of one service need and use."""
     found = Usage()
     paths = [path for path in paths if is_code(path)]
     for language in _LANGUAGES:
@@ -82,10 +82,10 @@ def usage(paths: Iterable[str], text: Text) -> Usage:
 
 
 def is_code(path: str) -> bool:
-    """Whether what a file says of keys counts."""
+    """Return whether what a file says of keys counts."""
     return not _NO_CODE.fullmatch(path) and not is_env(posixpath.basename(path))
 
 
 def is_test(path: str) -> bool:
-    """Whether a file is of tests, which run with keys of their own."""
+    """Return whether a file is of tests, which run with keys of their own."""
     return bool(_TEST.fullmatch(path))

@@ -24,7 +24,7 @@ from infisical_iac.workspace.readable import Names
 
 @dataclass(frozen=True)
 class _Inside:
-    """What Infisical has: the project's id, and names of secrets by environment and folder."""
+    """Hold what Infisical has: the project's id, and names of secrets by environment and folder."""
 
     project_id: str
     names: Names
@@ -100,7 +100,9 @@ def _dynamic(service: str, place: str) -> Finding:
 
 
 def _inside(reached: Reached) -> _Inside:
-    """What Infisical has of the workspace file. Raises MigrationError if it isn't all there."""
+    """Return what Infisical has of the workspace file. Raises MigrationError if it isn't all
+    there.
+    """
     project = stored.project_id(reached.client, reached.desired.project.slug)
     slugs = [each.slug for each in reached.desired.environments]
     listed = partial(_in_environment, reached.client, project)

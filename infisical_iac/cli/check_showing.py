@@ -1,4 +1,4 @@
-"""What a check of a repository found, as text and as JSON; never a value."""
+"""Print what a check of a repository found, as text and as JSON; never a value."""
 
 from dataclasses import asdict
 from typing import Any

@@ -30,7 +30,7 @@ class Delivery:
             self.courier.check()
 
     def is_due(self, credential: Credential) -> bool:
-        """Whether something else is there. Raises DeliveryError."""
+        """Return whether something else is there. Raises DeliveryError."""
         return self.courier is not None and self.courier.differs(credential)
 
     def deliver(self, credential: Credential) -> None:

@@ -18,12 +18,12 @@ from infisical_iac.workspace.hints import hint
 
 
 class CredentialsError(UserError):
-    """What was asked for is not there, or is not given away so."""
+    """Refuse what is not there, or is not given away so."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is there, as read at a moment.
+    """Hold what is there, as read at a moment.
 
     Attributes:
         place: where the files are; None at a URL where no directory was given.
@@ -68,7 +68,7 @@ class Kept:
         return self.some(service, environment)[0]
 
     def held(self, step: Step) -> Credential:
-        """What works of a step. Raises CredentialsError if nothing does."""
+        """Return what works of a step. Raises CredentialsError if nothing does."""
         if step.held is None:
             name = step.account.credentials
             raise CredentialsError(

@@ -62,7 +62,7 @@ class Deployment:
 
     @property
     def settled(self) -> bool:
-        """Whether there is nothing to change."""
+        """Return whether there is nothing to change."""
         return not self.has_work and not self.journal.blocked
 
     @property
@@ -71,7 +71,7 @@ class Deployment:
         return bool(self.journal.planned or self.journal.unknown)
 
     def planned(self) -> tuple[list[Item], list[str]]:
-        """What a run would change, and what can't be seen before it has.
+        """Return what a run would change, and what can't be seen before it has.
 
         Raises DeployError if something can't be seen and nothing is there that would help.
         """

@@ -1,4 +1,4 @@
-"""What `destroy` does on a host of its own, and on a cluster."""
+"""Do the work of `destroy`, on a single host and on a cluster."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ class Single:
     address: str = ""
 
     def look(self) -> str:
-        """What is there, a line each."""
+        """Return what is there, a line each."""
         return run(script("destroy", "look"), doing="see what is there")
 
     def back_up(self, directory: str) -> str:
@@ -62,7 +62,7 @@ class Cluster:
         return with_others(self.lead)
 
     def look(self) -> str:
-        """What is there on all nodes, a line each."""
+        """Return what is there on all nodes, a line each."""
         found = each_of(self._hosts, lambda _: _run("look", doing="see what is there"))
         return "\n".join(filter(None, found))
 

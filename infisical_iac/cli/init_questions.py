@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 class Question(NamedTuple):
-    """What is asked unless an option answers it; without a default, an answer is needed."""
+    """Hold what is asked unless an option answers it; without a default, an answer is needed."""
 
     option: str
     text: str
@@ -31,7 +31,8 @@ SERVICES = Question("services", "The directory that your services are in, from h
 def ask(
     given: Mapping[str, str | None], yes: bool, question: Question, check: Callable[[str], _T]
 ) -> _T:
-    """What `check` makes of the option, with `yes` of the default, else of a person's answer.
+    """Return what `check` makes of the option, with `yes` of the default, else of a person's
+    answer.
 
     Raises a UserError for an option that can't be used, or that is needed and missing.
     """
@@ -49,7 +50,7 @@ def ask(
 
 
 def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
-    """What `check` makes of a person's answer; a bad one is told why and asked again."""
+    """Return what `check` makes of a person's answer; a bad one is told why and asked again."""
 
     def checked(answer: str) -> _T:
         try:

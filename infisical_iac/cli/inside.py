@@ -1,4 +1,4 @@
-"""What differs inside an Infisical that was reached, and making it so."""
+"""Show what differs inside an Infisical that was reached, and set it right."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from infisical_iac.workspace.state import Actual
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, and what only `--prune` does.
+    """Hold what is to be done, and what only `--prune` does.
 
     Attributes:
         changes: what differs.

@@ -84,5 +84,5 @@ def counted(number: int, what: str) -> str:
 
 
 def count(items: Sequence[object]) -> str:
-    """How many items, such as `1 change`."""
+    """Return how many items, such as `1 change`."""
     return counted(len(items), "change")

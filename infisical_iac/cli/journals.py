@@ -9,7 +9,7 @@ from infisical_iac.operations.journal import Journal
 
 @dataclass(frozen=True)
 class Journals:
-    """What a run would change and has changed on hosts.
+    """Hold what a run would change and has changed on hosts.
 
     Attributes:
         journals: by the hosts' names, in the inventory's order. Where there are several, what is
@@ -44,11 +44,11 @@ class Journals:
 
     @property
     def made(self) -> list[Item]:
-        """What has been made on all hosts, host by host."""
+        """Return what has been made on all hosts, host by host."""
         return self.made_since({})
 
     def made_since(self, before: dict[str, int]) -> list[Item]:
-        """What has been made after so many items, by host."""
+        """Return what has been made after so many items, by host."""
         return [
             replace(item, host=name) if self._several else item
             for name, journal in self.journals.items()
@@ -56,12 +56,14 @@ class Journals:
         ]
 
     def counts(self) -> dict[str, int]:
-        """How many items have been made, by host."""
+        """Return how many items have been made, by host."""
         return {name: len(journal.made) for name, journal in self.journals.items()}
 
     @property
     def unknown(self) -> list[str]:
-        """What can't be seen yet, each sentence once; with the host's name if not so on all."""
+        """Return what can't be seen yet, each sentence once; with the host's name if not so on
+        all.
+        """
         return self._sentences(lambda journal: journal.unknown)
 
     @property
@@ -88,11 +90,11 @@ class Journals:
 
     @property
     def remedy(self) -> str:
-        """What helps where the run failed; empty if that is to run again."""
+        """Return what helps where the run failed; empty if that is to run again."""
         return next((each.remedy for each in self.journals.values() if each.remedy), "")
 
     def failure(self, names: Sequence[str]) -> str:
-        """Why the run failed on these hosts."""
+        """Return why the run failed on these hosts."""
         if not self._several:
             return "; ".join(self.journals[name].failure for name in names)
         return "; ".join(f"{name}: {self.journals[name].failure}" for name in names)

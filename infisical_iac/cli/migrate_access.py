@@ -1,4 +1,4 @@
-"""Who reads what was moved: services are asked, all others are judged by what they were given."""
+"""Show who reads what was moved: services are asked, all others are judged by their grants."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _NO_ADMIN = (
 
 @dataclass(frozen=True)
 class Access:
-    """Who reads what.
+    """Hold who reads what.
 
     Attributes:
         problems: sentences on who reads too much, or too little, or could not be asked.
@@ -108,7 +108,7 @@ def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:
 def _ask_services(
     reached: Reached, project: str, wanted: Mapping[Name, Expected], directory: Path | None
 ) -> tuple[Seen, list[str]]:
-    """What each service is shown, and a sentence on each that could not be asked."""
+    """Return what each service is shown, and a sentence on each that could not be asked."""
     accounts = reached.desired.accounts()
     texts = [_credentials(each, directory) for each in accounts]
     answers = gather([partial(_ask, reached, project, wanted, text) for text in texts])
@@ -124,7 +124,7 @@ def _ask_services(
 def _ask(
     reached: Reached, project: str, wanted: Mapping[Name, Expected], text: str
 ) -> set[Name] | str:
-    """What a service sees, or why that can't be told."""
+    """Return what a service sees, or why that can't be told."""
     credential = credential_file.parse(text)
     if credential is None:
         return "its credentials file is missing, malformed, or can't be read"

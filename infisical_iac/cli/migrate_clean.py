@@ -26,7 +26,7 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @dataclass(frozen=True)
 class _Keys:
-    """What the archive is written for and proved with; no recipients: there is to be none."""
+    """Hold what the archive is written for and proved with; no recipients: there is to be none."""
 
     recipients: Sequence[Recipient]
     identities: Sequence[Identity]

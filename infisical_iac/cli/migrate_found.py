@@ -1,4 +1,4 @@
-"""What a search of histories found, as text and as JSON; never a value."""
+"""Print what a search of histories found, as text and as JSON; never a value."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""What the commands of a migration have in common: options, and lines for people."""
+"""Share options, and lines for people, between the commands of a migration."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -28,7 +28,7 @@ yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
 
 class Lock(NamedTuple):
-    """How to take the host's lock: how many seconds to wait, and whether to break it."""
+    """Hold how to take the host's lock: how many seconds to wait, and whether to break it."""
 
     wait: int
     by_force: bool

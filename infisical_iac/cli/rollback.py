@@ -121,7 +121,7 @@ def _recover(unfinished: "Unfinished | None", settings: "Settings", project: str
 
 
 def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data: bool) -> Images:
-    """What runs now. Raises UpgradeError where there is no way from it to the release."""
+    """Return what runs now. Raises UpgradeError where there is no way from it to the release."""
     from infisical_iac.facts.upgrade import Upgrades
     from infisical_iac.operations import releases, upgrade
     from infisical_iac.upgrade.release import refuse_other_schema

@@ -1,4 +1,4 @@
-"""What is inside Infisical and differs, or is named no more, as text and as JSON."""
+"""Print what differs inside Infisical or is named no more, as text and as JSON."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -21,7 +21,7 @@ class Failed(UserError):
 
 @dataclass(frozen=True)
 class WayBack:
-    """How what was before comes back.
+    """Bring back what was before.
 
     Attributes:
         go: brings it back if need be, and returns sentences on what is so then.

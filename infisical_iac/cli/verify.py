@@ -23,7 +23,7 @@ class VerifyError(UserError):
 # Pytest keeps its plugins in sets.
 @dataclass(eq=False)
 class Outcome:
-    """What the host tests found, as pytest reports it.
+    """Hold what the host tests found, as pytest reports it.
 
     `passed` and `failed` hold, by topic, the checks as sentences; a failed one with the line
     that says why. `ended` is the sentence with which the suite ended itself; empty if it did not.
@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many checks passed and how many failed."""
+        """Return how many checks passed and how many failed."""
         return sum(map(len, self.passed.values())), sum(map(len, self.failed.values()))
 
 

@@ -1,4 +1,4 @@
-"""What the lead does to the swarm's nodes so that they are as they should be. Pure."""
+"""List what the lead has to change of the swarm's nodes. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class Update:
 
 
 def settings(seen: SwarmState) -> list[str]:
-    """What differs of the swarm itself, as its manager sees it."""
+    """Return what differs of the swarm itself, as its manager sees it."""
     found = []
     if not seen.autolock:
         found.append("autolock off → on")
@@ -37,14 +37,16 @@ def settings(seen: SwarmState) -> list[str]:
 
 
 def updates(cluster: Cluster) -> Iterator[Update]:
-    """What differs of each node that is in the swarm; first who is to be manager, then who not."""
+    """Yield what differs of each node that is in the swarm; first who is to be manager, then who
+    not.
+    """
     nodes = [node for node in cluster.nodes if node.member]
     for node in sorted(nodes, key=lambda node: not node.manager):
         yield from _update(node, node.member, cluster.generation if node.number else 0)
 
 
 def removals(cluster: Cluster) -> Iterator[Update]:
-    """How the nodes are taken out that won't come back."""
+    """Yield how the nodes are taken out that won't come back."""
     for each in cluster.gone:
         name = each.host or each.hostname
         if each.manager:

@@ -1,4 +1,4 @@
-"""What to say of a cluster's condition: a row for each thing, and whether it is well. Pure."""
+"""Describe a cluster's health: a row for each thing, and whether it is well. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -108,7 +108,7 @@ def _services(nodes: Nodes, hosts: int, settings: Settings) -> Iterator[Row]:
 
 
 def _runs(task: Running, image: str) -> bool:
-    """Whether it is of an image; Docker may name it with its digest."""
+    """Return whether it is of an image; Docker may name it with its digest."""
     return task.image == image or task.image.startswith(f"{image}@")
 
 

@@ -1,4 +1,6 @@
-"""How each data node's etcd begins: as a member of one that is there, or all of it anew. Pure."""
+"""Decide how each data node's etcd begins: as a member of one that is there, or all of it anew.
+Pure.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -8,14 +10,16 @@ from infisical_iac.cluster.settings import DATA_NODES
 
 
 def broken(nodes: Sequence[Node]) -> bool:
-    """Whether most of etcd has lost its data. What is slow, or waits for the others, has lost
-    nothing."""
+    """Return whether most of etcd has lost its data. What is slow, or waits for the others, has
+    lost nothing.
+    """
     etcd = [node.etcd for node in nodes]
     return "well" not in etcd and etcd.count("lost") * 2 > DATA_NODES
 
 
 def lost(nodes: Sequence[Node]) -> bool:
-    """Whether it has, and can begin anew, empty: one PostgreSQL has every write, and all are there.
+    """Return whether it has, and can begin anew, empty: one PostgreSQL has every write, and all are
+    there.
 
     Nothing is in etcd but what that one writes there again.
     """
@@ -23,7 +27,7 @@ def lost(nodes: Sequence[Node]) -> bool:
 
 
 def undecided(nodes: Sequence[Node]) -> str:
-    """Why a broken etcd can't begin anew, with what helps; empty if it can.
+    """Return why a broken etcd can't begin anew, with what helps; empty if it can.
 
     Of a data node that is away nothing is known, and what it has would come back; so would that of
     one which the managers don't reach.

@@ -17,7 +17,7 @@ Configuration = Mapping[str, Any]
 
 
 def wanted(patroni_yml: str) -> Configuration:
-    """What a patroni.yml with that text says of it; nothing of an empty one."""
+    """Return what a patroni.yml with that text says of it; nothing of an empty one."""
     whole = yaml.safe_load(patroni_yml) or {}
     found: Configuration = whole.get("bootstrap", {}).get("dcs", {})
     return found
@@ -39,7 +39,7 @@ def items(found: PatroniState, wanted: Configuration) -> Iterator[Item]:
 
 
 def patch(found: PatroniState, wanted: Configuration) -> dict[str, Any]:
-    """What to send to Patroni, which merges it into what is there; empty for nothing."""
+    """Return what to send to Patroni, which merges it into what is there; empty for nothing."""
     made: dict[str, Any] = {}
     for key, value in _differing(found.configuration or {}, wanted):
         *folders, last = key.split(".")

@@ -1,4 +1,4 @@
-"""How hosts of an inventory, as they are looked at, make a cluster. Pure."""
+"""Form a cluster from the hosts of an inventory, as they are looked at. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,7 +14,7 @@ def cluster(
     addresses: Mapping[str, str],
     me: str,
 ) -> Cluster:
-    """What the hosts of an inventory are together.
+    """Return what the hosts of an inventory are together.
 
     Args:
         inventory: the names of its hosts, in their order.
@@ -63,7 +63,9 @@ def cluster(
 
 
 def _counts(look: SwarmState, lead: SwarmState) -> bool:
-    """Whether the stack that a host knows of is this cluster's: not that of one before it."""
+    """Return whether the stack that a host knows of is this cluster's: not that of one before
+    it.
+    """
     return not lead.control or look.mark == lead.mark
 
 

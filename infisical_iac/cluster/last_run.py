@@ -1,4 +1,4 @@
-"""Which node's last backup, or drill, the status of a cluster tells. Pure."""
+"""Choose the node whose last backup, or drill, the status of a cluster tells. Pure."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence

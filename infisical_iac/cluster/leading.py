@@ -1,4 +1,4 @@
-"""Which host of a cluster leads, and whether that is still to be seen. Pure."""
+"""Decide which host of a cluster leads, and whether that is still to be seen. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,7 +25,7 @@ def choose(names: Sequence[str], looks: Mapping[str, SwarmState]) -> str:
 
 
 def settling(looks: Mapping[str, SwarmState]) -> bool:
-    """Whether managers are about to find together, so that in a moment more will be known.
+    """Return whether managers are about to find together, so that in a moment more will be known.
 
     That is so where most of those that there must be can be reached, and the one that would lead
     has no majority behind it, or an older state than one that is not with them yet.
@@ -50,5 +50,5 @@ def newer(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> l
 
 
 def _looking(look: SwarmState) -> bool:
-    """Whether an engine is in a swarm, and may find its managers by itself."""
+    """Return whether an engine is in a swarm, and may find its managers by itself."""
     return look.state in ("active", "pending") and look.serial > 0 and not look.control

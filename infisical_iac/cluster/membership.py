@@ -1,4 +1,4 @@
-"""Which host of the inventory is which member of the swarm, and which has which number. Pure."""
+"""Match the hosts of the inventory with members of the swarm and their numbers. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from infisical_iac.facts.swarm_state import Joined, Member, SwarmState
 
 
 def is_gone(member: Member, inventory: Sequence[str], looks: Mapping[str, SwarmState]) -> bool:
-    """Whether a member won't come back: its host is in no inventory, or was made anew."""
+    """Return whether a member won't come back: its host is in no inventory, or was made anew."""
     if not member.down or any(_is(member, name, look) for name, look in looks.items()):
         return False
     return member.host not in inventory or member.host in looks

@@ -1,4 +1,4 @@
-"""How the networks of the stack differ from stack.yaml; Docker can't change one in place. Pure."""
+"""Compare the networks of the stack with stack.yaml; Docker can't change one in place. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -72,7 +72,7 @@ def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str
 
 
 def with_networks(old: str, wanted: str) -> str:
-    """What runs, as stack.yaml with the text `old` says, in the networks of `wanted`."""
+    """Return what runs, as stack.yaml with the text `old` says, in the networks of `wanted`."""
     return yaml.safe_dump({**yaml.safe_load(old), "networks": yaml.safe_load(wanted)["networks"]})
 
 

@@ -1,4 +1,4 @@
-"""What one node of a cluster says of its condition."""
+"""Hold what one node of a cluster says of its condition."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Member:
 
     @property
     def trouble(self) -> str:
-        """What is wrong with it, in a word; empty if nothing is."""
+        """Return what is wrong with it, in a word; empty if nothing is."""
         if self.status != "ready":
             return self.status
         if self.availability != "active":
@@ -45,7 +45,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class NodeState:
-    """What one node says; the default is that of one which says nothing.
+    """Hold what one node says; the default is that of one which says nothing.
 
     Attributes:
         condition: what any host says.

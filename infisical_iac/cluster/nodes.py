@@ -1,4 +1,4 @@
-"""Who is who in a cluster: its data nodes, its managers and the one that leads. Pure."""
+"""Tell the nodes of a cluster apart: its data nodes, its managers and the one that leads. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,23 +43,23 @@ class Node:
 
     @property
     def up(self) -> bool:
-        """Whether it is connected in this run."""
+        """Return whether it is connected in this run."""
         return self.seen is not None
 
     @property
     def given_up(self) -> bool:
-        """Whether the swarm takes it for down, though its engine runs and is in there."""
+        """Return whether the swarm takes it for down, though its engine runs and is in there."""
         there = self.seen is not None and self.seen.state == "active"
         return there and self.member is not None and self.member.down
 
     @property
     def etcd(self) -> str:
-        """How the etcd of a data node is, as SwarmState says it."""
+        """Return how the etcd of a data node is, as SwarmState says it."""
         return self.seen.etcd if self.seen and self.number else ""
 
     @property
     def lacks(self) -> str:
-        """What its kernel can't; of one that is away, as it was."""
+        """Return what its kernel can't; of one that is away, as it was."""
         if self.seen:
             return self.seen.lacks
         return self.member.lacks if self.member else ""
@@ -99,7 +99,7 @@ class Cluster:
 
     @property
     def leads(self) -> bool:
-        """Whether this is told to the lead."""
+        """Return whether this is told to the lead."""
         return self.me.name == self.lead.name
 
     @property
@@ -131,7 +131,7 @@ class Cluster:
 
     @property
     def turn(self) -> int:
-        """Which one this is, from 0, where the nodes take turns."""
+        """Return which one this is, from 0, where the nodes take turns."""
         return [node.name for node in self.nodes].index(self.me.name)
 
 

@@ -1,4 +1,4 @@
-"""Which settings a cluster can't be had with, or had better not, as sentences. Pure."""
+"""Refuse settings that a cluster can't be had with, or had better not. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network

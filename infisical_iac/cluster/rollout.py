@@ -1,4 +1,4 @@
-"""How the stack on the Swarm differs from what is wanted, item by item; pure."""
+"""Compare the stack on the Swarm with what is wanted, item by item; pure."""
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -15,7 +15,7 @@ from infisical_iac.item import Item
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be rolled out.
+    """Hold what is to be rolled out.
 
     Attributes:
         text: of stack.yaml.
@@ -42,7 +42,7 @@ class Wanted:
 
 
 def _named(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
-    """What the rest of the file says of the secrets and configs that a service uses."""
+    """Return what the rest of the file says of the secrets and configs that a service uses."""
     return [
         whole[kind][each["source"]]
         for kind in ("secrets", "configs")
@@ -104,14 +104,14 @@ def unwell(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
 
 
 def away(nodes: tuple[NodeState, ...]) -> bool:
-    """Whether a node of the Swarm is down or takes no tasks."""
+    """Return whether a node of the Swarm is down or takes no tasks."""
     return not all(node.active for node in nodes)
 
 
 def recorded(
     found: ClusterStackState, wanted: Wanted, asked: Mapping[str, str]
 ) -> dict[str, Recorded]:
-    """What is kept of a roll-out that ended well.
+    """Return what is kept of a roll-out that ended well.
 
     Args:
         asked: per service, the hash of its specification as it was rolled out.

@@ -10,7 +10,7 @@ DATA_NODES = 3
 
 
 class ClusterSettings(BaseModel):
-    """Whether the stack runs on one host or on three and more, and how."""
+    """Set whether the stack runs on one host or on three and more, and how."""
 
     topology: Literal["single", "swarm"]
     cluster_address: str

@@ -1,4 +1,4 @@
-"""Which hosts get the lead's state, under which number. Pure.
+"""Decide which hosts get the lead's state, under which number. Pure.
 
 A state has a number, the serial, that grows with each change that is shared, so that of two hosts
 with different states it is known which has the newer one.

@@ -41,7 +41,7 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class StackInputs:
-    """What the stack depends on besides the settings.
+    """Hold what the stack depends on besides the settings.
 
     `numbers` are those of the data nodes, `existing` those whose etcd joins a consensus that is
     there, `generation` how often that has begun anew; `nodes` is how many hosts there are; `ipvs`
@@ -120,5 +120,7 @@ def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
 
 
 def digest(content: str) -> str:
-    """What the names of secrets and configurations end in: 12 digits of the content's SHA-256."""
+    """Return what the names of secrets and configurations end in: 12 digits of the content's
+    SHA-256.
+    """
     return sha256(content.encode()).hexdigest()[:12]

@@ -75,7 +75,7 @@ def databases(text: str) -> frozenset[str]:
 
 
 def part(text: str, names: AbstractSet[str], nodes: Sequence[NodeState] = ()) -> str:
-    """What stack.yaml with `text` says of the services `names`.
+    """Return what stack.yaml with `text` says of the services `names`.
 
     Those that have a node for each task get as many tasks as there are `nodes` that take some, if
     one of them is away, and none is started before the old one has gone.
@@ -95,7 +95,9 @@ def _crowded(wanted: Wanted, name: str, nodes: Sequence[NodeState]) -> bool:
 
 
 def _too_many(service: dict[str, Any], nodes: Sequence[NodeState]) -> bool:
-    """Whether a task of a service, or the next one in its place, waits for a node that is away."""
+    """Return whether a task of a service, or the next one in its place, waits for a node that is
+    away.
+    """
     deploy = service.get("deploy", {})
     each_its_own = deploy.get("placement", {}).get("max_replicas_per_node") == 1
     active = sum(node.active for node in nodes)

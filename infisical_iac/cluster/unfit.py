@@ -1,4 +1,4 @@
-"""Which hosts can't be one cluster, as they are looked at, as sentences. Pure."""
+"""Refuse hosts that can't be one cluster, as they are looked at. Pure."""
 
 from collections.abc import Mapping, Sequence
 

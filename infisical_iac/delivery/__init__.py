@@ -1,1 +1,1 @@
-"""How a service's credentials get to where the service runs."""
+"""Deliver a service's credentials to where the service runs."""

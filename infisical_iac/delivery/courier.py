@@ -22,7 +22,7 @@ class Courier(Protocol):
         """Return if the way is free; nothing is changed."""
 
     def differs(self, credential: Credential) -> bool:
-        """Whether something else than the credential is there."""
+        """Return whether something else than the credential is there."""
 
     def deliver(self, credential: Credential) -> bool:
         """Deliver it if it differs, and read it back; whether it did."""

@@ -42,7 +42,7 @@ class Dokploy:
         self._wanted(self._read(), _ANY)
 
     def differs(self, credential: Credential) -> bool:
-        """Whether there is something to deliver."""
+        """Return whether there is something to deliver."""
         found = self._read()
         return not self._has(found, self._wanted(found, credential))
 
@@ -74,7 +74,7 @@ class Dokploy:
         return f"{self._target.kind}Id"
 
     def _read(self) -> dict[str, Any]:
-        """What Dokploy keeps of the service, its variables as text."""
+        """Return what Dokploy keeps of the service, its variables as text."""
         answer = self._send("GET", "one", params={self._id_key: self._target.id})
         try:
             found = answer.json()
@@ -100,7 +100,7 @@ class Dokploy:
             raise DeliveryError(f"{self._target}: {error}") from None
 
     def _has(self, found: dict[str, Any], text: str) -> bool:
-        """Whether it keeps the text, and not in an image too."""
+        """Return whether it keeps the text, and not in an image too."""
         leaks = self._target.application and found["createEnvFile"]
         return found["env"] == text and not leaks
 

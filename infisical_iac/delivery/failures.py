@@ -1,4 +1,4 @@
-"""What can go wrong on the way to where a service runs."""
+"""Word what can go wrong on the way to where a service runs."""
 
 from infisical_iac.errors import UserError
 

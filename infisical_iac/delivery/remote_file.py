@@ -29,7 +29,7 @@ class RemoteFile:
         self._look()
 
     def differs(self, credential: Credential) -> bool:
-        """Whether there is something to deliver."""
+        """Return whether there is something to deliver."""
         text = render(credential.settled)
         return self._look() != f"600 {sha256(text.encode()).hexdigest()}"
 

@@ -46,7 +46,7 @@ def configuration(settings: Settings, cluster: Cluster | None = None) -> Iterato
 
 
 def _sharing(settings: Settings, cluster: Cluster) -> dict[str, str]:
-    """What a node of a cluster has to know of the others; a directory is each node's own."""
+    """Return what a node of a cluster has to know of the others; a directory is each node's own."""
     shared = [each.name for each in settings.backup_targets if each.kind != "directory"]
     return {"NODE": str(cluster.me.number), "SHARED": " ".join(shared)}
 

@@ -65,7 +65,7 @@ def sysctl(values: dict[str, str]) -> Iterator[files.File]:
 
 
 def packages(known: Preflight) -> list[str]:
-    """What the host needs beside Docker, its backups' programs among it."""
+    """Return what the host needs beside Docker, its backups' programs among it."""
     names = [name for name in _PACKAGES if not (known.machine.clock and name == _TIMESYNCD)]
     if any(target.kind == "sftp" for target in known.settings.backup_targets):
         names.append("openssh-client")

@@ -1,4 +1,4 @@
-"""What upgrades and restores read to prove that secrets can be decrypted."""
+"""Keep the text that upgrades and restores read to prove that secrets can be decrypted."""
 
 from pyinfra.api.deploy import deploy
 

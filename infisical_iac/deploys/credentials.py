@@ -1,4 +1,4 @@
-"""What the services log in with."""
+"""Make the credentials that the services log in with."""
 
 from pyinfra.api.deploy import deploy
 

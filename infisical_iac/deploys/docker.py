@@ -29,7 +29,8 @@ def daemon(settings: Settings) -> str:
 
 
 def was_alone(known: Preflight) -> bool:
-    """Whether the host of a cluster runs the engine of a single host, which a reload changes.
+    """Return whether the host of a cluster runs the engine of a single host, which a reload
+    changes.
 
     A restart would stop what serves on it.
     """

@@ -1,4 +1,4 @@
-"""What Infisical stands on: the steps that a deploy, a restore and a move begin with."""
+"""Lay the foundation of Infisical: the steps that a deploy, a restore and a move begin with."""
 
 from infisical_iac.deploys.base import base
 from infisical_iac.deploys.data_volume import data_volume

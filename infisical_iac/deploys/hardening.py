@@ -36,7 +36,7 @@ def configuration(settings: Settings) -> Iterator[File]:
 
 
 def without_window(settings: Settings, machine: MachineState) -> str:
-    """Why there is no maintenance window; empty if there is one."""
+    """Return why there is no maintenance window; empty if there is one."""
     if not settings.maintenance_window:
         return "setting 'maintenance_window' is empty"
     # A restart of the engine or of the host would stop what is not ours.
@@ -44,7 +44,9 @@ def without_window(settings: Settings, machine: MachineState) -> str:
 
 
 def programs(settings: Settings, turn: int | None) -> Iterator[File]:
-    """What the maintenance window runs; `turn` is this host's in its cluster, None without one."""
+    """Yield what the maintenance window runs; `turn` is this host's in its cluster, None without
+    one.
+    """
     for part in ("maintenance", "together", "apt"):
         yield File(f"{SCRIPTS}/{part}.sh", script_file(part))
     for unit in _UNITS:

@@ -29,7 +29,7 @@ SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 
 @dataclass(frozen=True)
 class Preflight:
-    """What the steps work with: the checked settings and workspace, and the host's kind.
+    """Hold what the steps work with: the checked settings and workspace, and the host's kind.
 
     `admin_password` is the one that the user gave for the first administrator, or None;
     `cluster` is the one that the host is of, None for a host of its own.
@@ -43,7 +43,9 @@ class Preflight:
 
     @property
     def leads(self) -> bool:
-        """Whether what is done once is done on this host: it is alone, or leads its cluster."""
+        """Return whether what is done once is done on this host: it is alone, or leads its
+        cluster.
+        """
         return self.cluster is None or self.cluster.leads
 
 

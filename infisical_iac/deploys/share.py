@@ -1,4 +1,4 @@
-"""What all hosts of a cluster have in common, once all of it is made."""
+"""Share what all hosts of a cluster have in common, once all of it is made."""
 
 from pyinfra.api.deploy import deploy
 

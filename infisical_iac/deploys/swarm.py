@@ -13,7 +13,9 @@ from infisical_iac.rendering import script_file, template
 
 
 def programs() -> Iterator[File]:
-    """What opens a host's part in the swarm when Docker starts, and hands over before it stops."""
+    """Yield what opens a host's part in the swarm when Docker starts, and hands over before it
+    stops.
+    """
     yield File(PROGRAM, script_file("swarm-unlock"))
     yield File(HANDING_OVER, script_file("hand-over"))
     yield File(UNIT_FILE, template(UNIT, script=PROGRAM, handing_over=HANDING_OVER))

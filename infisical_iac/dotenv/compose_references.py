@@ -1,4 +1,4 @@
-"""How Docker Compose replaces `$NAME`, `${NAME}`, `${NAME:-default}` and their like."""
+"""Replace `$NAME`, `${NAME}`, `${NAME:-default}` and their like as Docker Compose does."""
 
 import re
 from collections.abc import Mapping

@@ -22,7 +22,9 @@ def unescaped(value: str, unescape: Callable[[str], str], pair: str = "\\") -> s
 
 
 def escapes(meanings: Mapping[str, str]) -> Callable[[str], str]:
-    """What reads a backslash and a character as the meaning of that; other backslashes stay."""
+    """Return what reads a backslash and a character as the meaning of that; other backslashes
+    stay.
+    """
 
     def unescape(part: str) -> str:
         for escaped, meaning in meanings.items():

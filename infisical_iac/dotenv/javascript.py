@@ -1,4 +1,4 @@
-"""How JavaScript's String.replace puts a text in the place of another."""
+"""Put a text in the place of another as JavaScript's String.replace does."""
 
 import re
 

@@ -1,4 +1,6 @@
-"""How Vite reads: all files of a mode are merged, then references in all are replaced at once."""
+"""Read as Vite does: all files of a mode are merged, then references in all are replaced at
+once.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""What reading a .env file gives: its entries, what is odd about it, and what the program sees."""
+"""Hold what reading a .env file gives: its entries, what is odd about it, and what the program
+sees.
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,7 +50,7 @@ class Reading:
 
     @cached_property
     def values(self) -> dict[str, str]:
-        """What the program gets, in the order in which the real parser returns it."""
+        """Return what the program gets, in the order in which the real parser returns it."""
         return in_order(self.grammar, {entry.key: entry.value for entry in self.entries})
 
     @cached_property

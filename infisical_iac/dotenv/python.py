@@ -44,7 +44,7 @@ def parse(text: Text) -> list[Entry | str]:
 
 
 def _statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry | str | None, int]:
-    """What a statement assigns if it can be read, and where reading ended."""
+    """Return what a statement assigns if it can be read, and where reading ended."""
     key = name[1] or name[2]
     equals = _EQUALS.match(text.text, name.end())
     if not equals:

@@ -1,4 +1,4 @@
-"""How python-dotenv replaces `${NAME}` and `${NAME:-default}`: in single quotes as well."""
+"""Replace `${NAME}` and `${NAME:-default}` as python-dotenv does: in single quotes as well."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -23,7 +23,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def read(data: bytes, grammar: str, environ: Mapping[str, str] = _NOTHING) -> Reading:
-    """What the parser of a grammar (one of GRAMMARS) reads from a file's bytes.
+    """Return what the parser of a grammar (one of GRAMMARS) reads from a file's bytes.
 
     `environ` is the environment in which the program would run: references are looked up in it.
     Raises ValueError for a grammar that isn't known, and nothing whatever the bytes are: where the

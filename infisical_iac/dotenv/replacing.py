@@ -1,4 +1,4 @@
-"""What the grammars that replace references share."""
+"""Share code between the grammars that replace references."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a shell's `source` would assign, read without running anything.
+"""Read what a shell's `source` would assign, without running anything.
 
 Whatever would run a command, or depends on more than the environment, is refused.
 """
@@ -47,7 +47,7 @@ def _refuse(text: Text, position: int) -> NoReturn:
 
 
 def _statement(text: Text, start: int, words: Words) -> tuple[list[Entry], int]:
-    """What a statement assigns, and where it ends."""
+    """Return what a statement assigns, and where it ends."""
     allexport = _ALLEXPORT.match(text.text, start)
     if allexport:
         return [], allexport.end()

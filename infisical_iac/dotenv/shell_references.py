@@ -1,4 +1,4 @@
-"""How a shell replaces `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+alternative}`."""
+"""Replace `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+alternative}` as a shell does."""
 
 import re
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ class References:
         return Replaced(value or "", rest.end) if given else rest
 
     def _rest(self, position: int, depth: int) -> Replaced:
-        """What stands in a reference after the operator: plain text and other references."""
+        """Return what stands in a reference after the operator: plain text and other references."""
         rest = Replaced("", position)
         parts = []
         while not self._text.text.startswith("}", rest.end):
@@ -88,5 +88,5 @@ class References:
 
 
 def is_magic(name: str) -> bool:
-    """Whether a shell gives a name a value of its own, whatever is assigned to it."""
+    """Return whether a shell gives a name a value of its own, whatever is assigned to it."""
     return bool(_MAGIC.fullmatch(name))

@@ -1,4 +1,4 @@
-"""What the host has for its backups, read in one command."""
+"""Read what the host has for its backups, read in one command."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _NO_SCHEDULE = "no schedule "
 
 @dataclass(frozen=True)
 class BackupState:
-    """What is there for backups.
+    """Hold what is there for backups.
 
     Attributes:
         private: what targets log in with and the webhook's address, by path; never their texts.

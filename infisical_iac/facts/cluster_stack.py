@@ -1,4 +1,4 @@
-"""What the Swarm's manager says of the stack `infisical`, and what the keys ask for."""
+"""Read what the Swarm's manager says of the stack `infisical`, and what the keys ask for."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -53,8 +53,9 @@ class NodeState:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the last good roll-out had of a service: the hashes of what Docker says of it and of
-    its part of stack.yaml, and how many tasks were wanted."""
+    """Hold what the last good roll-out had of a service: the hashes of what Docker says of it and
+    of its part of stack.yaml, and how many tasks were wanted.
+    """
 
     hash: str
     rendered: str

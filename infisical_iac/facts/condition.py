@@ -1,4 +1,4 @@
-"""How the host and the stack on it are at this moment."""
+"""Read how the host and the stack on it are at this moment."""
 
 from datetime import UTC, datetime
 

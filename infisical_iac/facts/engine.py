@@ -1,4 +1,4 @@
-"""Which engine answers, where it is somebody else's."""
+"""Read which engine answers, where it is somebody else's."""
 
 from pyinfra.api.facts import FactBase
 

@@ -1,4 +1,4 @@
-"""What is at a path: kind, mode, owner and content's hash, of many paths at once."""
+"""Read what is at a path: kind, mode, owner and content's hash, of many paths at once."""
 
 import shlex
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pyinfra.api.facts import FactBase
 
 @dataclass(frozen=True)
 class PathState:
-    """What stands at a path. `sha256` is None for what is no readable regular file."""
+    """Hold what stands at a path. `sha256` is None for what is no readable regular file."""
 
     kind: str
     mode: str

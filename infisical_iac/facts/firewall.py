@@ -1,4 +1,4 @@
-"""What the host's firewall is, read in one command."""
+"""Read what the host's firewall is, read in one command."""
 
 import shlex
 from dataclasses import dataclass, field

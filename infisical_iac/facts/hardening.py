@@ -1,4 +1,4 @@
-"""How hard the host is, read in one command."""
+"""Read how hard the host is, read in one command."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ true
 
 @dataclass(frozen=True)
 class HardeningState:
-    """What there is of the hardening.
+    """Hold what there is of the hardening.
 
     Attributes:
         files: by path.

@@ -1,4 +1,4 @@
-"""What is there of the way in, read in one command."""
+"""Read what is there of the way in, read in one command."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ _PEM = "-----BEGIN CERTIFICATE-----"
 
 @dataclass(frozen=True)
 class IngressState:
-    """What is there.
+    """Hold what is there.
 
     Attributes:
         files: those asked for that exist, by path.

@@ -1,4 +1,4 @@
-"""What is to be said of the keys on the host, without reading any into this program."""
+"""Read what is to be said of the keys on the host, without reading any into this program."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class KeysState:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is to be made or repaired."""
+        """Return whether nothing is to be made or repaired."""
         return not (self.missing or self.sample or self.malformed or self.open or self.stale)
 
 

@@ -1,4 +1,4 @@
-"""What kind of machine the host is."""
+"""Read what kind of machine the host is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How a node of a cluster, and what runs on it, are at this moment."""
+"""Read how a node of a cluster, and what runs on it, are at this moment."""
 
 import re
 
@@ -53,5 +53,5 @@ class NodeCondition(FactBase[NodeState]):
 
 
 def _role(service: str) -> str:
-    """What a service does: `postgres` of `infisical_postgres-2`."""
+    """Return what a service does: `postgres` of `infisical_postgres-2`."""
     return re.sub(r"-\d+$", "", service.removeprefix("infisical_"))

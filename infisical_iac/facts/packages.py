@@ -1,4 +1,4 @@
-"""Which packages are installed."""
+"""Read which packages are installed."""
 
 import shlex
 

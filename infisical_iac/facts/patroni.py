@@ -1,4 +1,4 @@
-"""What the Patroni of a node says, of what the script prints."""
+"""Read what the Patroni of a node says, of what the script prints."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PatroniState:
-    """What Patroni's REST API tells, `/config` and `/cluster`.
+    """Hold what Patroni's REST API tells, `/config` and `/cluster`.
 
     Attributes:
         configuration: the dynamic configuration, which all members share; None where it can't be

@@ -1,4 +1,4 @@
-"""What Docker says of the Compose project `infisical`."""
+"""Read what Docker says of the Compose project `infisical`."""
 
 import shlex
 from collections.abc import Collection, Iterable, Iterator
@@ -23,7 +23,7 @@ class Container:
 
     @property
     def well(self) -> bool:
-        """Whether it runs and its health check succeeds."""
+        """Return whether it runs and its health check succeeds."""
         return self.status == "running" and self.health == "healthy"
 
 

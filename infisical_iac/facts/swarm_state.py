@@ -1,4 +1,4 @@
-"""What a host has of the swarm, and what its managers know of the nodes: the values."""
+"""Read what a host has of the swarm, and what its managers know of the nodes: the values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -107,5 +107,5 @@ class SwarmState:
 
     @property
     def lacks(self) -> str:
-        """What its kernel can't: `esp`, `ipvs` or `esp,ipvs`, empty if it can both."""
+        """Return what its kernel can't: `esp`, `ipvs` or `esp,ipvs`, empty if it can both."""
         return ",".join(name for name in ("esp", "ipvs") if not getattr(self, name))

@@ -1,4 +1,4 @@
-"""What runs or ran last, and how changes of version went."""
+"""Read what runs or ran last, and how changes of version went."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Failed(NamedTuple):
 
 @dataclass(frozen=True)
 class UpgradeState:
-    """What a change of version has to do with.
+    """Hold what a change of version has to do with.
 
     Attributes:
         was: the images that the data were used with last; None where there are no data.

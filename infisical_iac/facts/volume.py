@@ -43,7 +43,7 @@ class Volume(FactBase[DataVolume]):
 
 
 def parse(lines: list[str]) -> VolumeState:
-    """What `volume.sh look` printed."""
+    """Return what `volume.sh look` printed."""
     holds = uuid = mounted = ""
     bound, volumes, larger = [], [], None
     for line in lines:

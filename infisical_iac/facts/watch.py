@@ -1,4 +1,4 @@
-"""What the host has to log who asks Infisical, and to ban who asks too often."""
+"""Read what the host has to log who asks Infisical, and to ban who asks too often."""
 
 import json
 import re

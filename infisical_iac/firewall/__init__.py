@@ -1,1 +1,1 @@
-"""What of the host is reachable from outside, decided once for the host and for the cloud."""
+"""Decide what of the host is reachable from outside, once for the host and for the cloud."""

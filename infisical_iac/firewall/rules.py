@@ -1,4 +1,4 @@
-"""What is open to the outside: the one list that both firewalls are made from.
+"""List what is open to the outside: the one list that both firewalls are made from.
 
 The host's own, in nftables, and the one of the cloud in front of it have the same rules from the
 same settings.
@@ -19,7 +19,7 @@ _MANAGERS, _GOSSIP, _OVERLAY = 2377, 7946, 4789
 
 @dataclass(frozen=True)
 class Opening:
-    """What is let in: all else is dropped, but for answers to what the host itself began.
+    """Hold what is let in: all else is dropped, but for answers to what the host itself began.
 
     Attributes:
         ports: destination ports; none for `icmp`, which stands for pings of both IP versions, and
@@ -45,13 +45,16 @@ class Opening:
         return tuple(each for each in self.networks if ":" in each)
 
     def admits(self, address: str) -> bool:
-        """Whether an IPv4 or IPv6 address, with or without a zone, is in one of the networks."""
+        """Return whether an IPv4 or IPv6 address, with or without a zone, is in one of the
+        networks.
+        """
         of = ip_address(address.partition("%")[0])
         return any(of in ip_network(each) for each in self.networks)
 
 
 def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> tuple[Opening, ...]:
-    """What is open on the host: first SSH, then what the ingress needs, then what was asked for.
+    """Return what is open on the host: first SSH, then what the ingress needs, then what was asked
+    for.
 
     Args:
         ssh_ports: where sshd listens.
@@ -79,7 +82,7 @@ def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> 
 
 
 def _among(nodes: tuple[str, ...]) -> Iterator[Opening]:
-    """What the nodes of a cluster let each other in for."""
+    """Yield what the nodes of a cluster let each other in for."""
     if nodes:
         yield Opening("tcp", (_MANAGERS, _GOSSIP), nodes, "nodes")
         yield Opening("udp", (_OVERLAY, _GOSSIP), nodes, "nodes")

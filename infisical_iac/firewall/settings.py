@@ -31,7 +31,7 @@ class AllowedPort(BaseModel):
 
 
 class FirewallSettings(BaseModel):
-    """Who may reach what on the host."""
+    """Set who may reach what on the host."""
 
     firewall: Literal["on", "off"]
     ssh_networks: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What the host is hardened with, beside its firewall: decisions alone, nothing is done here.
+"""Decide what the host is hardened with, besides its firewall; nothing is done here.
 
 On the host, all of it in files of this project's own; files of packages are left as they are, so
 that no update waits for an answer to what becomes of them:

@@ -8,7 +8,7 @@ from infisical_iac.schedules import one_line
 
 
 class HardeningSettings(BaseModel):
-    """Whether the host is hardened, and when it may be disturbed."""
+    """Set whether the host is hardened, and when it may be disturbed."""
 
     hardening: Literal["on", "off"]
     auditd: Literal["on", "off"]

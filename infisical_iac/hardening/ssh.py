@@ -1,4 +1,6 @@
-"""What sshd allows: keys only, modern algorithms, and no forwarding beyond the host itself."""
+"""Decide what sshd allows: keys only, modern algorithms, and no forwarding beyond the host
+itself.
+"""
 
 import re
 import shlex
@@ -277,7 +279,7 @@ def way_back(before: str | None) -> str:
 
 
 def parse(lines: Iterable[str]) -> Sshd:
-    """What the look at the host (facts/hardening.py) prints of sshd, a fact a line."""
+    """Return what the look at the host (facts/hardening.py) prints of sshd, a fact a line."""
     options: dict[str, str] = {}
     supported: dict[str, list[str]] = {}
     lines_of_files: list[Line] = []

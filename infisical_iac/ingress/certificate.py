@@ -51,7 +51,7 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
 
 
 def unfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
-    """Why what is served, in PEM, is not the certificate for `name`; empty if it is.
+    """Return why what is served, in PEM, is not the certificate for `name`; empty if it is.
 
     `served` is empty where nothing is; `pair` is the user's own, if that is to be served.
     """

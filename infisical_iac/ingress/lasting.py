@@ -1,4 +1,4 @@
-"""What to say of how long the certificate lasts that is served on the host."""
+"""Assess how long the certificate lasts that is served on the host."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ _LEAST_DAYS = 14
 
 
 def judged(ends: int | None, settings: Settings, now: datetime) -> tuple[str, bool]:
-    """What to say of a certificate, and whether it is well.
+    """Return what to say of a certificate, and whether it is well.
 
     Args:
         ends: seconds since the epoch; None where none is served.

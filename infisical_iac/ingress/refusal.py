@@ -1,4 +1,4 @@
-"""Which hosts an ingress can't be had on, as sentences."""
+"""Refuse hosts that an ingress can't be had on."""
 
 import re
 from ipaddress import ip_address
@@ -71,7 +71,9 @@ def refuse(settings: Settings, machine: MachineState) -> None:
 
 
 def _is_dokploys(who: str, machine: MachineState) -> bool:
-    """Whether the holder of a port is Traefik of Dokploy, as a container or as Swarm's service."""
+    """Return whether the holder of a port is Traefik of Dokploy, as a container or as Swarm's
+    service.
+    """
     swarms = who == "dockerd" and _NETWORK in machine.networks
     return who.startswith(f"container {_TRAEFIK}") or swarms
 

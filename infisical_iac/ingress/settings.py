@@ -19,7 +19,7 @@ INTERNAL = "internal"
 
 
 class IngressSettings(BaseModel):
-    """What stands between the outside and Infisical, with which certificate, and for whom."""
+    """Set what stands between the outside and Infisical, with which certificate, and for whom."""
 
     ingress: Literal["caddy", "traefik", "none"]
     acme_email: str

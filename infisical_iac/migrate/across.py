@@ -1,4 +1,4 @@
-"""What shows only when the files are seen together: the same key, or the same value, twice."""
+"""Find what shows only when the files are seen together: the same key, or the same value, twice."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -28,12 +28,14 @@ class _Place(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Whether it is the one that the loader takes, of all files that it reads together."""
+        """Return whether it is the one that the loader takes, of all files that it reads
+        together.
+        """
         return self.key not in self.source.overridden
 
     @property
     def is_telling(self) -> bool:
-        """Whether its value is hardly the same as another by chance."""
+        """Return whether its value is hardly the same as another by chance."""
         return len(self.value) >= _SHORTEST and not is_plain(self.key, self.value)
 
 

@@ -23,7 +23,7 @@ _MOST_TOLD = 10
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done.
+    """Hold what is to be done.
 
     Attributes:
         folders: that are missing, as environment and path, parents first.

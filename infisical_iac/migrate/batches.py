@@ -36,7 +36,7 @@ class Batch:
 
     @property
     def names(self) -> list[Name]:
-        """What it writes."""
+        """Return what it writes."""
         return [Name(self.environment, self.folder, each["secretKey"]) for each in self.items]
 
     @property
@@ -81,7 +81,7 @@ def pack(
 
 
 def size(item: Mapping[str, str]) -> int:
-    """How many bytes an item takes in a body, as the client writes it."""
+    """Return how many bytes an item takes in a body, as the client writes it."""
     return len(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()) + 1
 
 

@@ -73,18 +73,18 @@ class Read(Protocol):
 
 
 def cascade(file: Read) -> Cascade | None:
-    """What reads the file with others, if its loader does."""
+    """Return what reads the file with others, if its loader does."""
     found = CASCADES.get(file.loader)
     return found if found and found.grammar == file.grammar else None
 
 
 def is_read(loader: str, name: str) -> bool:
-    """Whether a loader reads a file of this name, though others take it for a sample."""
+    """Return whether a loader reads a file of this name, though others take it for a sample."""
     return loader in CASCADES and name in CASCADES[loader].files
 
 
 def is_of_every_mode(file: Read) -> bool:
-    """Whether its loader reads the file whatever the mode."""
+    """Return whether its loader reads the file whatever the mode."""
     found = cascade(file)
     return found is not None and posixpath.basename(file.path) in found.files
 

@@ -56,7 +56,7 @@ class Kept:
 
 
 class Examined(NamedTuple):
-    """What is to become of the files; those that are gone already are in neither."""
+    """Hold what is to become of the files; those that are gone already are in neither."""
 
     ready: list[Ready]
     kept: list[Kept]

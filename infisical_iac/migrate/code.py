@@ -15,7 +15,7 @@ _PYTHON_LOADERS = frozenset({"load_dotenv", "dotenv_values"})
 
 @dataclass(frozen=True)
 class Said:
-    """What code says, by the directory of the package that it is in.
+    """Hold what code says, by the directory of the package that it is in.
 
     Attributes:
         loaders: calls of what the language itself brings.
@@ -46,7 +46,7 @@ class Said:
 
 
 def by_directory(paths: Iterable[str], places: Set[str], text: Text) -> Said:
-    """What the code below each of `places` says; code elsewhere belongs to the root."""
+    """Return what the code below each of `places` says; code elsewhere belongs to the root."""
     said = Said()
     for path in paths:
         place = next((each for each in upwards(posixpath.dirname(path)) if each in places), "")
@@ -59,7 +59,7 @@ def by_directory(paths: Iterable[str], places: Set[str], text: Text) -> Said:
 
 
 def _node_loader(path: str, text: str) -> str:
-    """What a file calls of what Node itself brings to read `.env` files, or ""."""
+    """Return what a file calls of what Node itself brings to read `.env` files, or ""."""
     if not any(name in text for _, name in _NODE_LOADERS):
         return ""
     names = javascript.Names()
@@ -74,7 +74,9 @@ def _node_loader(path: str, text: str) -> str:
 
 
 def _interpolation_off(text: str) -> Set[bool]:
-    """Whether calls of python-dotenv turn its interpolation off: of all, of none, of some."""
+    """Return whether calls of python-dotenv turn its interpolation off: of all, of none, of
+    some.
+    """
     if not any(name in text for name in _PYTHON_LOADERS):
         return frozenset()
     try:

@@ -1,4 +1,4 @@
-"""Which values are too short or too common to be searched for."""
+"""Decide which values are too short or too common to be searched for."""
 
 import re
 
@@ -14,7 +14,7 @@ _MAIL = re.compile(rf"[a-z0-9._+-]{{1,30}}@{_PATH}")
 
 
 def why_skipped(value: str) -> str:
-    """Why a value is not searched for; empty if it is.
+    """Return why a value is not searched for; empty if it is.
 
     In any repository, such a value would be found in places that have nothing to do with it.
     """

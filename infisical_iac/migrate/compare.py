@@ -1,4 +1,4 @@
-"""What is planned against what Infisical has."""
+"""Compare what is planned with what Infisical has."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What becomes of a key: the default of a plan, and what a plan may not decide."""
+"""Decide what becomes of a key: the default of a plan, and what a plan may not decide."""
 
 from collections.abc import Collection
 from typing import TypeVar
@@ -16,7 +16,7 @@ Findings = Collection[FileFinding] | Collection[PlannedFinding]
 
 
 def default(findings: Collection[FileFinding], *, allow_literal: bool) -> Decision:
-    """What a plan says of a key about which these are the findings, unless a person decides.
+    """Return what a plan says of a key about which these are the findings, unless a person decides.
 
     Args:
         allow_literal: whether a value with a reference that Infisical would replace is stored.
@@ -33,12 +33,12 @@ def default(findings: Collection[FileFinding], *, allow_literal: bool) -> Decisi
 
 
 def of_file(findings: Collection[FileFinding]) -> FileDecision:
-    """What a plan says of a file about the whole of which these are the findings."""
+    """Return what a plan says of a file about the whole of which these are the findings."""
     return "undecided" if any(each.blocking for each in findings) else "store"
 
 
 def kept(fresh: _Any, earlier: _Any, found: Findings, found_then: Findings) -> _Any:
-    """What a new plan says of what has not changed since an earlier plan.
+    """Return what a new plan says of what has not changed since an earlier plan.
 
     What a person decided then stays, also against a default to skip, unless something was found
     since of which they knew nothing; what was a default, to skip among them, may have become
@@ -57,7 +57,7 @@ def kept(fresh: _Any, earlier: _Any, found: Findings, found_then: Findings) -> _
 
 
 def refusal(decision: Decision, key: str, value: str) -> str:
-    """Why a decision can't be carried out, with the remedy; "" if it can."""
+    """Return why a decision can't be carried out, with the remedy; "" if it can."""
     if decision == "skip":
         return ""
     if decision == "undecided":
@@ -71,7 +71,7 @@ def refusal(decision: Decision, key: str, value: str) -> str:
 
 
 def impossible(key: str, value: str) -> str:
-    """Why Infisical can't hold a value as it is under this name; "" if it can."""
+    """Return why Infisical can't hold a value as it is under this name; "" if it can."""
     if not shown(key, value) or ":" in key or "/" in key:
         return "has a name that Infisical does not take, or that may be a piece of a value"
     if len(encoded(key)) > _LONGEST_NAME:

@@ -1,4 +1,4 @@
-"""Which files there are, and what their names say."""
+"""Find the files that there are, and what their names say."""
 
 import os
 import re
@@ -74,17 +74,19 @@ def _entries(root: Path, directory: str) -> Sequence["os.DirEntry[str]"]:
 
 
 def is_env(name: str) -> bool:
-    """Whether a file of this name is an `.env` file or a sample: `.env*`, `.envrc`, `*.env`."""
+    """Return whether a file of this name is an `.env` file or a sample: `.env*`, `.envrc`,
+    `*.env`.
+    """
     return bool(_ENV.fullmatch(name))
 
 
 def is_sample(name: str) -> bool:
-    """Whether the name says that there are no secrets in it, such as `.env.example`."""
+    """Return whether the name says that there are no secrets in it, such as `.env.example`."""
     return is_env(name) and not SAMPLES.isdisjoint(words(name))
 
 
 def words(name: str) -> list[str]:
-    """What a name says beside `env`: `production` and `local` of `.env.production.local`."""
+    """Return what a name says beside `env`: `production` and `local` of `.env.production.local`."""
     parts = (part.lower() for part in re.split(r"[._-]", name))
     return [part for part in parts if part not in ("", "env", "envrc")]
 
@@ -108,7 +110,9 @@ def environment(path: str, slugs: Sequence[str]) -> str:
 
 
 def mode(environment: str) -> str:
-    """What loaders call an environment: `production` for `prod`; its own slug if that says more."""
+    """Return what loaders call an environment: `production` for `prod`; its own slug if that says
+    more.
+    """
     group = next((group for group in _WORDS if environment in group), None)
     return group[0] if group else environment
 

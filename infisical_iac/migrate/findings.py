@@ -1,4 +1,4 @@
-"""What Infisical, or a process that starts with the values, would do to a file's entries."""
+"""Find what Infisical, or a process that starts with the values, would do to a file's entries."""
 
 import re
 from collections.abc import Iterator
@@ -55,12 +55,12 @@ def label(reading: Reading, key: str) -> str:
 
 
 def is_bootstrap(key: str) -> bool:
-    """Whether a service needs it to reach Infisical, so that it stays where it is."""
+    """Return whether a service needs it to reach Infisical, so that it stays where it is."""
     return key == "NODE_ENV" or key.startswith("INFISICAL_")
 
 
 def trimmed(value: str) -> str:
-    """What Infisical makes of a value when it is written."""
+    """Return what Infisical makes of a value when it is written."""
     return value.strip(_BLANKS) + ("\n" if value.endswith("\n") else "")
 
 

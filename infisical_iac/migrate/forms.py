@@ -15,7 +15,7 @@ _HTML = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
 
 
 def forms(value: str) -> dict[bytes, str]:
-    """What to look for to find a value in any of its forms, and what each form is called.
+    """Return what to look for to find a value in any of its forms, and what each form is called.
 
     White space around the value is left out of it, so that it is found with and without. A
     value of several lines is looked for with both line ends, in each form. A sequence of bytes

@@ -33,7 +33,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Place:
-    """How many commits hold an object under a path, and the first and the last of them."""
+    """Hold how many commits hold an object under a path, and the first and the last of them."""
 
     commits: int
     first: Commit
@@ -83,7 +83,9 @@ def places(repository: Path, wanted: Collection[str], commits: Collection[str]) 
 
 @dataclass
 class _Tally:
-    """What each commit holds; most hold the same as their parent, so sets are counted as one."""
+    """Hold what each commit holds; most hold the same as their parent, so sets are counted as
+    one.
+    """
 
     wanted: frozenset[str]
     held: dict[str, frozenset[At]] = field(default_factory=dict)

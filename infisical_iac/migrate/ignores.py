@@ -65,14 +65,14 @@ def _is_exception(line: str, wanted: Sequence[str]) -> bool:
 
 
 def _covers(line: str, rule: str) -> bool:
-    """Whether a line such as `.env*` hides all that the rule does."""
+    """Return whether a line such as `.env*` hides all that the rule does."""
     if not line or line.startswith(("!", "#")):
         return False
     return line == rule or fnmatchcase(rule, line)
 
 
 def tail(text: str, lines: Iterable[str]) -> str:
-    """What to append to the text so that it ends in the lines, below a comment.
+    """Return what to append to the text so that it ends in the lines, below a comment.
 
     Line ends are those that the text has.
     """
@@ -83,7 +83,7 @@ def tail(text: str, lines: Iterable[str]) -> str:
 
 
 def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
-    """What the ignore files around the files at `paths` lack; nothing is changed.
+    """Return what the ignore files around the files at `paths` lack; nothing is changed.
 
     Rules belong at the top of a working tree, or at the root if that is further down. For images
     they belong there too, and wherever a Dockerfile or a `.dockerignore` is on the way down.
@@ -127,7 +127,7 @@ def _contexts(directory: Path) -> Iterator[Path]:
 
 
 def is_dockerfile(name: str) -> bool:
-    """Whether an image is built with a file of this name."""
+    """Return whether an image is built with a file of this name."""
     return not name.endswith(_DOCKERIGNORE) and bool(_DOCKERFILE.search(name))
 
 

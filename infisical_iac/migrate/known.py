@@ -22,7 +22,7 @@ class Moved(NamedTuple):
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a plan's values, by labels such as `backend/.env DATABASE_URL`.
+    """Hold what is known of a plan's values, by labels such as `backend/.env DATABASE_URL`.
 
     Attributes:
         values: those that were read.
@@ -36,7 +36,7 @@ class Known:
 
 
 def in_files(plan: Plan, root: Path, key: bytes) -> Known:
-    """What the files tell, each read by the grammar that the plan has for it.
+    """Return what the files tell, each read by the grammar that the plan has for it.
 
     Of a value that has changed there, the new one is known, and the planned one is looked for
     as if the file were gone.

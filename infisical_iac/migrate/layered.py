@@ -35,7 +35,7 @@ def paths(file: Layer) -> list[str]:
 
 
 def read_in(file: Layer, contents: Mapping[str, bytes]) -> Layered:
-    """What a file has in it, with references replaced as its loader does.
+    """Return what a file has in it, with references replaced as its loader does.
 
     A key that another file overrides has the value of this file by itself.
 

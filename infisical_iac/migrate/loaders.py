@@ -1,4 +1,4 @@
-"""Which loader reads a file today, and so by which grammar it must be read here."""
+"""Decide which loader reads a file today, and so by which grammar it must be read here."""
 
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ class Choice:
 
 
 class Signs:
-    """What the files of a tree say about who reads its `.env` files."""
+    """Hold what the files of a tree say about who reads its `.env` files."""
 
     def __init__(self, paths: Sequence[str], text: Text) -> None:
         """Look at the files in `paths`, relative to the root, each read by `text`."""

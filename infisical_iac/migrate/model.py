@@ -26,7 +26,7 @@ BLOCKING = frozenset(
 
 @dataclass(frozen=True)
 class FileFinding:
-    """What would happen to a line of a file, and the remedy; never a value.
+    """Hold what would happen to a line of a file, and the remedy; never a value.
 
     Attributes:
         file: the path, as in `Source`.

@@ -1,4 +1,6 @@
-"""What shows when a loader reads several files by mode: which keys an environment would lose."""
+"""Find what shows when a loader reads several files by mode: which keys an environment would
+lose.
+"""
 
 import posixpath
 from collections.abc import Iterator, Sequence

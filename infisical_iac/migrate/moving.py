@@ -22,7 +22,7 @@ _UNTOLD = (
 
 @dataclass(frozen=True)
 class Moved:
-    """What became of each secret, and what came back for it.
+    """Hold what became of each secret, and what came back for it.
 
     Attributes:
         note: what could not be checked, and why; "" if everything was.

@@ -88,7 +88,7 @@ def _is(path: str, names: tuple[str, ...]) -> bool:
 
 
 def is_python(path: str) -> bool:
-    """Whether a file names the packages that a program in Python depends on."""
+    """Return whether a file names the packages that a program in Python depends on."""
     return bool(_PYTHON_MANIFEST.fullmatch(posixpath.basename(path)))
 
 

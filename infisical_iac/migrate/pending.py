@@ -1,4 +1,4 @@
-"""What waits for somebody's approval, kept beside the plan so that nothing is asked for twice.
+"""Keep what waits for somebody's approval beside the plan, so that nothing is asked for twice.
 
 Only persons may list the requests for approval in Infisical; the deployer has to remember its
 own. A value is told by its keyed hash, as in the plan.

@@ -27,7 +27,7 @@ _LONGEST = 200
 
 
 def is_plain(key: str, value: str) -> bool:
-    """Whether it looks like configuration, such as `PORT=3000`, rather than a secret.
+    """Return whether it looks like configuration, such as `PORT=3000`, rather than a secret.
 
     A name that speaks of a secret wins over a value that looks harmless.
     """

@@ -57,7 +57,7 @@ class _Entry(BaseModel):
 
 
 class PlannedFinding(_Entry):
-    """What is odd about a line, and the remedy."""
+    """Hold what is odd about a line, and the remedy."""
 
     line: StrictInt
     kind: StrictStr
@@ -76,7 +76,7 @@ class PlannedKey(_Entry):
 
     @property
     def is_stored(self) -> bool:
-        """Whether the value goes into Infisical."""
+        """Return whether the value goes into Infisical."""
         return self.decision not in ("skip", "undecided")
 
 

@@ -1,4 +1,4 @@
-"""Which files were read back from Infisical, as the report beside the plan says."""
+"""Read from the report beside the plan which files were read back from Infisical."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

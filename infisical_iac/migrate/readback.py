@@ -13,7 +13,7 @@ Expanded = Literal["same", "differs", "unknown"]
 
 @dataclass(frozen=True)
 class Proof:
-    """What came back for one secret.
+    """Hold what came back for one secret.
 
     Attributes:
         plain: whether the value as it is stored is the very one.
@@ -28,7 +28,9 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether the service gets the value that it had; a literal one is read unexpanded."""
+        """Return whether the service gets the value that it had; a literal one is read
+        unexpanded.
+        """
         return self.plain == "same" and (self.expanded != "differs" or self.secret.is_literal)
 
 
@@ -65,7 +67,7 @@ def _expanded(secret: Secret, there: Stored | None) -> Expanded:
 
 
 def _difference(sent: str, back: str) -> str:
-    """How two values differ, without showing anything of them."""
+    """Return how two values differ, without showing anything of them."""
     lengths = f"{len(encoded(back))} bytes instead of {len(encoded(sent))}"
     if back == trimmed(sent):
         return f"blanks at its ends were trimmed: {lengths}"

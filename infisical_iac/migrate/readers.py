@@ -1,4 +1,4 @@
-"""Who is in the project and reads what was moved, and whether that is meant."""
+"""Find who is in the project and reads what was moved, and whether that is meant."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -49,7 +49,7 @@ class Reader:
 def readers(
     members: Iterable[Member], wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen
 ) -> list[Reader]:
-    """What each member reads of the plan.
+    """Return what each member reads of the plan.
 
     Args:
         seen: what services were shown, by identity; a service that isn't in it is judged by its
@@ -70,7 +70,7 @@ def readers(
 
 
 def of_services(found: Iterable[Reader], workspace: Workspace) -> Seen:
-    """What each service reads, by identity; nothing for one that is not in the project."""
+    """Return what each service reads, by identity; nothing for one that is not in the project."""
     services = {each.member.name: each.reads for each in found if each.member.part == "service"}
     return {each.identity: services.get(each.identity, set()) for each in workspace.accounts()}
 

@@ -37,7 +37,7 @@ class Reference:
 
 
 class Found(NamedTuple):
-    """What a search found.
+    """Hold what a search found.
 
     Attributes:
         references: at most LIMIT of them, by path and line.
@@ -51,7 +51,9 @@ class Found(NamedTuple):
 
 
 def pattern(paths: Iterable[str]) -> re.Pattern[bytes]:
-    """What matches the files at `paths`, by name or by the end of their path, and loaders."""
+    """Return what matches the files at `paths`, by name or by the end of their path, and
+    loaders.
+    """
     ends = {end for path in paths for end in _ends(path)}
     names = "|".join(re.escape(end) for end in sorted(ends, key=lambda end: (-len(end), end)))
     loaders = "|".join(_LOADERS)

@@ -29,7 +29,9 @@ Outcome = Literal["proven", "pending", "differs"]
 
 
 def outcome(proofs: Sequence[Proof], states: Mapping[Name, State]) -> Outcome:
-    """What the whole comes to: `differs` if anything does, or else `pending` if anything is."""
+    """Return what the whole comes to: `differs` if anything does, or else `pending` if anything
+    is.
+    """
     waiting = {name for name, state in states.items() if state == "pending"}
     if any(not each.holds for each in proofs if each.secret.name not in waiting):
         return "differs"

@@ -1,4 +1,4 @@
-"""What must be rotated because it is in a history, and how to take it out of there."""
+"""List what must be rotated because it is in a history, and how to take it out of there."""
 
 import shlex
 from collections.abc import Sequence

@@ -33,7 +33,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Stored:
-    """What Infisical has under a name; `is_hidden` if it does not show the value."""
+    """Hold what Infisical has under a name; `is_hidden` if it does not show the value."""
 
     value: str = field(repr=False)
     comment: str = ""

@@ -1,4 +1,4 @@
-"""Which service of the workspace file a path belongs to."""
+"""Find the service of the workspace file that a path belongs to."""
 
 import re
 from collections.abc import Sequence

@@ -71,7 +71,7 @@ def source(
 
 
 def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
-    """What must be known of a file to tell which others are read with it."""
+    """Return what must be known of a file to tell which others are read with it."""
     sign = choice.sign
     return Spot(path, find.environment(path, slugs), sign.grammar, sign.loader)
 

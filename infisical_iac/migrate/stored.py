@@ -1,4 +1,4 @@
-"""What Infisical has, read for comparing: values as they are stored, or as they are expanded."""
+"""Read what Infisical has, for comparing: values as they are stored, or as they are expanded."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Which files git tracks: they are in every clone, and in its history."""
+"""Find the files that git tracks: they are in every clone, and in its history."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,6 @@
-"""What is scanned: directories with all that is in them, or single files with what is around."""
+"""Choose what is scanned: directories with all that is in them, or single files with what is
+around.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether all that was planned is still there, unchanged, and read by whom it is for alone."""
+"""Check that all that was planned is still there, unchanged, and read by whom it is for alone."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
@@ -15,14 +15,14 @@ from infisical_iac.workspace.model import ServiceAccount, Workspace
 
 
 class Expected(NamedTuple):
-    """What a plan says of one name in Infisical: whose it is, and how to tell its value."""
+    """Hold what a plan says of one name in Infisical: whose it is, and how to tell its value."""
 
     service: str
     digest: str
 
 
 class Problem(NamedTuple):
-    """What is not as it should be, and where."""
+    """Hold what is not as it should be, and where."""
 
     name: Name
     what: str
@@ -47,7 +47,7 @@ def expected(plan: Plan) -> dict[Name, Expected]:
 def unchanged(
     wanted: Mapping[Name, Expected], stored: Mapping[Name, Stored], key: bytes
 ) -> Iterator[Problem]:
-    """What is missing, or has another value than it was planned with.
+    """Yield what is missing, or has another value than it was planned with.
 
     Args:
         key: of the hashes of values.
@@ -63,7 +63,7 @@ def unchanged(
 
 
 def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) -> Iterator[Problem]:
-    """Who does not read what is theirs, and who reads what isn't.
+    """Yield who does not read what is theirs, and who reads what isn't.
 
     A service reads its own folder and the shared ones that it imports, in its environment.
 
@@ -82,7 +82,7 @@ def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) ->
 
 
 def ask(client: Client, project: str, names: Iterable[Name]) -> set[Name]:
-    """Which of some secrets a client is shown the value of.
+    """Return which of some secrets a client is shown the value of.
 
     Raises ApiError or Unreachable.
     """

@@ -1,4 +1,4 @@
-"""What git knows of a file in a working tree, and how git is told to forget it."""
+"""Ask git what it knows of a file in a working tree, and tell it to forget it."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ def top(directory: Path) -> Path | None:
 
 
 def is_tracked(file: Path) -> bool:
-    """Whether the file is in git's index."""
+    """Return whether the file is in git's index."""
     done = run(file.parent, _LITERAL, "ls-files", "--error-unmatch", "--", file.name)
     return done.returncode == 0
 
 
 def is_ignored(file: Path) -> bool:
-    """Whether git would leave the file out; it need not be there."""
+    """Return whether git would leave the file out; it need not be there."""
     return run(file.parent, "check-ignore", "--quiet", "--", file.name).returncode == 0
 
 

@@ -185,7 +185,7 @@ class Changeover(ABC):
 
 
 def _stuck(why: str, error: UserError) -> ChangeFailed:
-    """What is to be raised where not even the way back was come to the end of."""
+    """Return what is to be raised where not even the way back was come to the end of."""
     return ChangeFailed(
         f"the version before could not be brought back ({error}); no data were removed, and "
         f"`infisical-iac apply` tries again. What came before: {why}"

@@ -35,7 +35,7 @@ from infisical_iac.upgrade.release import Release, Unfinished
 
 @dataclass(frozen=True)
 class Change:
-    """What is to run, and with which data.
+    """Hold what is to run, and with which data.
 
     Attributes:
         was: what runs now.
@@ -49,7 +49,8 @@ class Change:
 
 
 def site(settings: Settings) -> Site | None:
-    """What the current host, the lead, knows of its cluster; for a command that is no deploy.
+    """Return what the current host, the lead, knows of its cluster; for a command that is no
+    deploy.
 
     None for a host of its own. Raises ClusterRefused.
     """

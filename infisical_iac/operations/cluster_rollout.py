@@ -100,7 +100,7 @@ def databases(site: Site) -> None:
 
 
 def asking(site: Site) -> str:
-    """What stack.yaml says of the services that ask the databases.
+    """Return what stack.yaml says of the services that ask the databases.
 
     The lead has what they start with then. Raises RolloutError.
     """
@@ -159,7 +159,9 @@ def _try_again(found: ClusterStackState) -> None:
 
 
 def _refuse_rollback(site: Site, asked: Mapping[str, str], old: str) -> ClusterStackState:
-    """What is there now, if nothing of it is what Swarm went back to; RolloutError otherwise."""
+    """Return what is there now, if nothing of it is what Swarm went back to; RolloutError
+    otherwise.
+    """
     found = fresh(site)
     if back := rollout.rolled_back(found, asked):
         _went_back(back, old)

@@ -1,4 +1,4 @@
-"""What the stack of a cluster depends on, what it is like, and what it is to be."""
+"""Describe what the stack of a cluster depends on, what it is like, and what it is to be."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from infisical_iac.settings import Settings
 
 @dataclass(frozen=True)
 class Site:
-    """What stack.yaml is rendered from, but for what the lead tells.
+    """Hold what stack.yaml is rendered from, but for what the lead tells.
 
     `tls` is how far the services are to come with it.
     """
@@ -50,7 +50,7 @@ def running(site: Site) -> Site:
 
 
 def inputs(site: Site, found: ClusterStackState) -> StackInputs:
-    """What stack.yaml is rendered from, of what the lead tells.
+    """Return what stack.yaml is rendered from, of what the lead tells.
 
     Before the first roll-out, what is not known yet stands for itself.
     """
@@ -71,7 +71,9 @@ def inputs(site: Site, found: ClusterStackState) -> StackInputs:
 
 
 def wanted(site: Site, found: ClusterStackState) -> Wanted:
-    """What the stack is to be: its file, and the configurations and secrets that this names."""
+    """Return what the stack is to be: its file, and the configurations and secrets that this
+    names.
+    """
     given = inputs(site, found)
     return Wanted(
         text=stack_file(site.settings, site.machine, given),

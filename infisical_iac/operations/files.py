@@ -28,12 +28,12 @@ class File:
 
     @property
     def state(self) -> PathState:
-        """What `Paths` reads of this very file, owned by root."""
+        """Return what `Paths` reads of this very file, owned by root."""
         digest = sha256(self.content.encode()).hexdigest()
         return PathState("regular file", self.mode, "root:root", digest)
 
     def matches(self, state: PathState | None) -> bool:
-        """Whether `state` is that of this very file."""
+        """Return whether `state` is that of this very file."""
         return state == self.state
 
 

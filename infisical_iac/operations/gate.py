@@ -30,7 +30,7 @@ _OF_DATA = (400, 500)
 
 
 class GateError(UserError):
-    """What runs now does not do what must be done before it is kept."""
+    """Refuse what runs now: it does not do what must be done before it is kept."""
 
 
 class Unusable(UserError):
@@ -39,7 +39,7 @@ class Unusable(UserError):
 
 @dataclass(frozen=True)
 class Before:
-    """What could be done before the change.
+    """Hold what could be done before the change.
 
     Attributes:
         secrets: those that the deployer read.
@@ -66,7 +66,7 @@ def refuse(port: int) -> None:
 
 
 def before(settings: Settings, project: str, port: int, *, same_way: bool = True) -> Before | None:
-    """What can be done now; None where the deployer can't log in, or can't read secrets.
+    """Return what can be done now; None where the deployer can't log in, or can't read secrets.
 
     Args:
         project: the slug of the project whose secrets are read.
@@ -329,7 +329,7 @@ def _not_asked(url: str, then: Before | None) -> list[str]:
 
 
 def public(settings: Settings, retries: int = 0) -> bool:
-    """Whether the host itself reaches Infisical by its public address."""
+    """Return whether the host itself reaches Infisical by its public address."""
     url = settings.site_url
     if not url.startswith("https:"):
         return False

@@ -13,7 +13,7 @@ from infisical_iac.upgrade.release import Release, Unfinished
 
 @dataclass(frozen=True)
 class Change:
-    """What is to run, and with which data.
+    """Hold what is to run, and with which data.
 
     Attributes:
         was: what runs now.
@@ -27,7 +27,7 @@ class Change:
 
     @property
     def wanted(self) -> Images:
-        """What is to run."""
+        """Return what is to run."""
         return images_of(self.compose)
 
 

@@ -1,4 +1,4 @@
-"""What a run would change and what it has changed, item by item.
+"""Note what a run would change and what it has changed, item by item.
 
 Operations tell their items while they look at the host. What they told before anything has
 changed makes up the plan, and holds until the run makes its first change.
@@ -96,7 +96,7 @@ class Journal:
 
     @property
     def unknown(self) -> list[str]:
-        """What can't be seen yet, each sentence once."""
+        """Return what can't be seen yet, each sentence once."""
         return list(dict.fromkeys(each for look in self.looks.values() for each in look.unknown))
 
     @property
@@ -116,7 +116,7 @@ class Journal:
         look.block(sentence)
 
     def holds(self, operation: str) -> bool:
-        """Whether what an operation found is still what it would find.
+        """Return whether what an operation found is still what it would find.
 
         On a cluster, a change on one host may be seen from another.
         """
@@ -162,7 +162,7 @@ def of(name: str) -> Journal:
 
 
 def changed() -> bool:
-    """Whether a command that changes something has been sent to any host."""
+    """Return whether a command that changes something has been sent to any host."""
     return any(each.changed for each in _journals.values())
 
 
@@ -190,7 +190,7 @@ def missing_for(look: Look, *, unseen: bool = False) -> str:
 
 
 def _comes_before(name: str, other: str) -> bool:
-    """Whether one operation is called before another, on a host on which both are."""
+    """Return whether one operation is called before another, on a host on which both are."""
     orders = ([look.name for look in run.looks.values()] for run in _journals.values())
     return any(
         order.index(name) < order.index(other)
@@ -228,5 +228,5 @@ def unknown(sentence: str) -> None:
 
 
 def will_change(*whats: str) -> bool:
-    """Whether the run is still a plan in which one of `whats` changes."""
+    """Return whether the run is still a plan in which one of `whats` changes."""
     return not state.is_executing and any(each.what in whats for each in current().planned)

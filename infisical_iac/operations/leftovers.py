@@ -1,4 +1,4 @@
-"""What a host began while it led its cluster, and came to no end of before another one led."""
+"""Discard unfinished transactions of a former lead."""
 
 from collections.abc import Sequence
 
@@ -49,7 +49,9 @@ def _aside(what: str, which: str, how: Sequence[str]) -> list[str]:
 
 
 def _beside(what: str) -> str:
-    """What goes with the state: passwords that are not in their place, or a copy of the data."""
+    """Return what goes with the state: passwords that are not in their place, or a copy of the
+    data.
+    """
     if what == "rotation":
         return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
     return f"/var/lib/infisical-{what}/fetched"

@@ -66,7 +66,7 @@ def spare(host: Host) -> None:
 
 
 def held(host: Host) -> bool:
-    """Whether this process has taken the lock of `host`."""
+    """Return whether this process has taken the lock of `host`."""
     return host.name in _held
 
 

@@ -33,17 +33,19 @@ class Unfinished:
 
     @property
     def proven(self) -> bool:
-        """Whether it has no way back any more, and only the cluster it came from is to end."""
+        """Return whether it has no way back any more, and only the cluster it came from is to
+        end.
+        """
         return self.phase == "proven"
 
     @property
     def switched(self) -> bool:
-        """Whether what it is to has taken over, and may have been written to since."""
+        """Return whether what it is to has taken over, and may have been written to since."""
         return self.phase == "switched"
 
     @property
     def served(self) -> bool:
-        """Whether the cluster may have served with data that were moved into it."""
+        """Return whether the cluster may have served with data that were moved into it."""
         return self.direction == "out" and self.phase not in ("begun", "paused")
 
 

@@ -81,5 +81,5 @@ def _look(state: State, of: Host) -> SwarmState:
 
 
 def looks() -> Mapping[str, SwarmState]:
-    """What each connected host is like, read once more."""
+    """Return what each connected host is like, read once more."""
     return _read(host.state)

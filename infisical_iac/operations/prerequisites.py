@@ -1,4 +1,4 @@
-"""Which parts of a deploy need which: how far one that can't go on keeps others from it.
+"""Decide which parts of a deploy need which: how far one that can't go on keeps others from it.
 
 A part is what a file of `deploys/` names, such as "Stack". A part that is named in no table here
 neither waits for another nor keeps one from going on: what is blocked in "Hardening" is that alone.

@@ -24,7 +24,7 @@ _proven: set[str] = set()
 
 
 def succeeded() -> bool:
-    """Whether this run has proven a restore of the current host."""
+    """Return whether this run has proven a restore of the current host."""
     return host.name in _proven
 
 
@@ -102,7 +102,9 @@ def _sample(client: Client, desired: Workspace) -> str:
 
 
 def _read(client: Client, project: str, environment: str, folder: str) -> int | None:
-    """How many secrets a folder has, all of them decrypted; None for one that is not there."""
+    """Return how many secrets a folder has, all of them decrypted; None for one that is not
+    there.
+    """
     try:
         return len(contents.secrets(client, project, environment, folder=folder))
     except ApiError as error:
@@ -114,7 +116,9 @@ def _read(client: Client, project: str, environment: str, folder: str) -> int | 
 
 
 def _services(desired: Workspace, port: int) -> list[str]:
-    """Which services' credentials on the host work; each is tried once, for wrong ones lock."""
+    """Return which services' credentials on the host work; each is tried once, for wrong ones
+    lock.
+    """
     api = session.api(port)
     files = recovery.read().files
     accounts = desired.accounts()

@@ -1,4 +1,4 @@
-"""What the current host gives for a recovery kit, and what it remembers of the last one."""
+"""Read from the current host what a recovery kit needs, and what it remembers of the last one."""
 
 import base64
 from collections.abc import Iterator

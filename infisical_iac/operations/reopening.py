@@ -1,4 +1,4 @@
-"""What a lead that died left of a cluster's database and of its password, set right by the next."""
+"""Set right what a lead that died left of a cluster's database and of its password."""
 
 import shlex
 

@@ -39,7 +39,7 @@ class RestoreError(UserError):
 
 @dataclass(frozen=True)
 class Source:
-    """What is to be restored.
+    """Hold what is to be restored.
 
     Attributes:
         snapshot: its id, or `latest`.
@@ -74,7 +74,7 @@ _restored: dict[str, Restored] = {}
 
 
 def latest() -> Restored:
-    """What this run has restored on the current host."""
+    """Return what this run has restored on the current host."""
     return _restored[host.name]
 
 

@@ -27,7 +27,7 @@ _proven: set[str] = set()
 
 
 def succeeded() -> bool:
-    """Whether this run has proven a move of the current host."""
+    """Return whether this run has proven a move of the current host."""
     return host.name in _proven
 
 

@@ -105,7 +105,7 @@ def administrator(port: int) -> Client:
 
 
 def answers(port: int) -> bool:
-    """Whether the API of the current host works, and can be counted on.
+    """Return whether the API of the current host works, and can be counted on.
 
     While Docker is down nobody takes what the containers print: they hang sooner or later.
     """
@@ -113,7 +113,7 @@ def answers(port: int) -> bool:
 
 
 def works(port: int) -> bool:
-    """Whether the API works on the current host and knows the deployer."""
+    """Return whether the API works on the current host and knows the deployer."""
     try:
         return answers(port) and bool(deployer(port))
     except NotBootstrapped:

@@ -93,7 +93,7 @@ def _seen(cluster: Cluster) -> Mapping[str, SwarmState]:
 def _of(
     cluster: Cluster, looks: Mapping[str, SwarmState]
 ) -> tuple[SwarmState, dict[str, SwarmState]]:
-    """What the lead is like, and each of the other data nodes."""
+    """Return what the lead is like, and each of the other data nodes."""
     keepers = {node.name for node in cluster.nodes if node.number} - {cluster.lead.name}
     others = {name: look for name, look in looks.items() if name in keepers}
     return looks[cluster.lead.name], others

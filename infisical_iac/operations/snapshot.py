@@ -52,7 +52,7 @@ def load(directory: str, project: str, timeout: int) -> dict[str, int]:
 
 
 def rows(lines: Sequence[str]) -> dict[str, int]:
-    """How many rows each table has, of lines "<table> <rows>"."""
+    """Return how many rows each table has, of lines "<table> <rows>"."""
     pairs = (line.split(" ") for line in lines if line)
     return {table: int(number) for table, number in pairs}
 

@@ -58,7 +58,7 @@ def hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
 
 
 def root_keeps_way_in(permitted: str, *, method: str, by_sudo: bool, alone: bool) -> bool:
-    """Whether root gets in by a key.
+    """Return whether root gets in by a key.
 
     Args:
         permitted: what sshd takes for PermitRootLogin now.
@@ -72,7 +72,7 @@ def root_keeps_way_in(permitted: str, *, method: str, by_sudo: bool, alone: bool
 
 
 def _method(connector: Any) -> str:
-    """How the connection was let in, as RFC 4252 calls it; empty where there is none."""
+    """Return how the connection was let in, as RFC 4252 calls it; empty where there is none."""
     client = getattr(connector, "client", None)
     transport = client.get_transport() if client else None
     return str(transport.auth_handler.auth_method) if transport else ""

@@ -74,7 +74,7 @@ def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Comman
 
 
 def look(compose: str, images: Sequence[str]) -> DeploymentState:
-    """What is deployed, beside the Compose file with the text `compose`; for operations."""
+    """Return what is deployed, beside the Compose file with the text `compose`; for operations."""
     return shared(Deployment, compose=compose, images=list(images))
 
 

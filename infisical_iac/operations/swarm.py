@@ -110,7 +110,7 @@ def leave() -> None:
 
 
 def _now(cluster: Cluster) -> SwarmState:
-    """What the current host is like: as it was looked at, until the run has changed it."""
+    """Return what the current host is like: as it was looked at, until the run has changed it."""
     seen = cluster.me.seen
     return host.get_fact(Swarm) if journal.current().changed or seen is None else seen
 

@@ -18,7 +18,7 @@ _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with i
 
 
 def is_unit(file: File) -> bool:
-    """Whether a file is one that systemd reads as a unit."""
+    """Return whether a file is one that systemd reads as a unit."""
     return file.path.startswith(f"{DIRECTORY}/")
 
 

@@ -1,4 +1,4 @@
-"""How operations work: they look once, tell what differs, and fail with a sentence."""
+"""Define how operations work: they look once, tell what differs, and fail with a sentence."""
 
 from collections.abc import Callable, Generator
 from functools import partial, wraps

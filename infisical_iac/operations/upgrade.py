@@ -95,7 +95,7 @@ def recover(unfinished: Unfinished, settings: Settings, project: str, site: Site
 
 
 def waits() -> bool:
-    """Whether what an upgrade is to do can't be seen yet, which is told then."""
+    """Return whether what an upgrade is to do can't be seen yet, which is told then."""
     if not journal.will_change(CHANGE):
         return False
     journal.unknown("whether a version changes can be seen once the last change has ended")
@@ -139,7 +139,7 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
 
 
 def failed(found: UpgradeState, wanted: Images) -> str:
-    """What is to be said of an earlier change to the same that failed; empty if none did."""
+    """Return what is to be said of an earlier change to the same that failed; empty if none did."""
     last = found.failed.get(wanted.infisical)
     return f", which failed at {last.at}: see {RELEASES}/{last.release}" if last else ""
 

@@ -22,7 +22,7 @@ _UNFINISHED = " ".join(
 
 
 def configuration(uuid: str) -> list[File]:
-    """What on the host's own disk brings the volume with this UUID to its places."""
+    """Return what on the host's own disk brings the volume with this UUID to its places."""
     unit = template(UNIT, script=SCRIPT, uuid=uuid)
     return [
         File(SCRIPT, script_file("volume")),

@@ -1,4 +1,4 @@
-"""Who asks Infisical is logged and rotated, and who asks too often is banned."""
+"""Configure the access log's rotation and fail2ban."""
 
 import shlex
 from collections.abc import Collection, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What is inside Infisical, brought to what the workspace file says."""
+"""Bring what is inside Infisical to what the workspace file says."""
 
 from functools import partial
 
@@ -107,5 +107,5 @@ def keep(memory: Memory) -> None:
 
 
 def remembered() -> Memory:
-    """What `keep` kept on the current host; an empty memory before."""
+    """Return what `keep` kept on the current host; an empty memory before."""
     return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))

@@ -1,4 +1,6 @@
-"""Who can get in, before and after a restore: what was revoked meanwhile is in force again."""
+"""Compare who can get in before and after a restore: what was revoked meanwhile is in force
+again.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ Access = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Turned:
-    """What is different after a restore, in words.
+    """Hold what is different after a restore, in words.
 
     Attributes:
         revived: what was revoked or taken away since the snapshot, and is in force again.
@@ -46,7 +48,7 @@ def read(client: Client, admin: Client, organization: str, project: str) -> Acce
 
 
 def compare(before: Access, after: Access) -> Turned:
-    """What a restore has turned back."""
+    """Return what a restore has turned back."""
     return Turned(
         sorted(after[id] for id in after.keys() - before.keys()),
         sorted(before[id] for id in before.keys() - after.keys()),

@@ -1,4 +1,4 @@
-"""How the last drill went, in which a host restored a snapshot beside what it runs."""
+"""Assess the last drill, in which a host restored a snapshot beside what it runs."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _LONGEST = timedelta(days=35)
 
 @dataclass(frozen=True)
 class Drill:
-    """How a drill went; what it did not get to is empty.
+    """Hold how a drill went; what it did not get to is empty.
 
     Attributes:
         failure: why the snapshot is not proven, in one line; empty if it is.
@@ -38,7 +38,7 @@ class Drill:
 
     @property
     def proof(self) -> str:
-        """What was proven, for people."""
+        """Return what was proven, for people."""
         canary = "the canary lives" if self.canary == "alive" else "who sees no canary"
         secrets = f"{self.secrets} secret{'' if self.secrets == 1 else 's'}"
         return (
@@ -59,7 +59,7 @@ def parse(text: str) -> Drill:
 
 
 def judged(drill: Drill | None, *, since: datetime | None, now: datetime) -> tuple[str, bool]:
-    """What to say of the drills, and whether they are well.
+    """Return what to say of the drills, and whether they are well.
 
     Args:
         drill: the last one; None before the first.

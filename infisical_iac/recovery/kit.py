@@ -1,4 +1,4 @@
-"""What is in a recovery kit, and the bytes that it is kept in."""
+"""Define the content of a recovery kit, and the bytes that it is kept in."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ class KitError(UserError):
 
 
 class Versions(BaseModel):
-    """What ran on the host; what could not be read is empty."""
+    """Hold what ran on the host; what could not be read is empty."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""What a snapshot says of itself, in the form that `backup` has, and whether it fits here."""
+"""Read what a snapshot says of itself, in the form that `backup` has, and whether it fits here."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Which files of a kit go onto a host, and which of the host's own stay."""
+"""Decide which files of a kit go onto a host, and which of the host's own stay."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class PlacingError(UserError):
 
 @dataclass(frozen=True)
 class Placing:
-    """What is to be done with files of /etc/infisical, by path.
+    """Hold what is to be done with files of /etc/infisical, by path.
 
     Attributes:
         put: the text of those to be written.
@@ -40,7 +40,7 @@ def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
 
 
 def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) -> Placing:
-    """What of a kit's files goes onto the host: all that it lacks.
+    """Return what of a kit's files goes onto the host: all that it lacks.
 
     Of files that both have, the host's stays, for it may be newer; with `replace`, the kit's takes
     its place.

@@ -1,4 +1,4 @@
-"""What the host remembers of its last kit, and whether that kit is still good."""
+"""Keep what the host remembers of its last kit, and assess whether that kit is still good."""
 
 import json
 from collections.abc import Mapping, Sequence

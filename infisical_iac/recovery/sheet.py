@@ -44,7 +44,7 @@ def read(file: Path) -> str:
 
 
 def armor(text: str) -> bytes:
-    """What is encrypted in a file's text, put right where it was printed or sent as mail.
+    """Return what is encrypted in a file's text, put right where it was printed or sent as mail.
 
     Raises KitError for a text without, or with something missing.
     """
@@ -68,7 +68,7 @@ def armor(text: str) -> bytes:
 
 
 def fingerprint(text: str) -> str:
-    """What tells this kit from all others, as its file has it."""
+    """Return what tells this kit from all others, as its file has it."""
     return _digest(armor(text).decode())
 
 

@@ -56,7 +56,7 @@ def of_file(file: str) -> Key:
 
 
 def refuse_encryption_key(*, version: str, replaces: bool) -> RotationError:
-    """Why the encryption key is not rotated.
+    """Return why the encryption key is not rotated.
 
     Args:
         version: of the Infisical that runs.

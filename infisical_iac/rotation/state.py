@@ -1,4 +1,4 @@
-"""What a host says of a rotation that has not ended, and of the targets that it concerns."""
+"""Read what a host says of a rotation that has not ended, and of the targets that it concerns."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -31,12 +31,12 @@ class Unfinished(NamedTuple):
 
     @property
     def way(self) -> Way:
-        """How it is ended."""
+        """Return how it is ended."""
         return _WAYS[self.phase]
 
     @property
     def ends_new(self) -> bool:
-        """Whether the new key is the one in use, once it has been ended."""
+        """Return whether the new key is the one in use, once it has been ended."""
         return self.way in ("complete", "forget")
 
     @property

@@ -221,7 +221,7 @@ def _errors(tree: "Tree") -> Iterator["Node"]:
 
 
 def _weight(tree: "Tree") -> int:
-    """How much of a text is no code of the grammar."""
+    """Return how much of a text is no code of the grammar."""
     return sum(1 + each.end_byte - each.start_byte for each in _errors(tree))
 
 
@@ -353,7 +353,7 @@ class Member(NamedTuple):
 
 
 class Names:
-    """What the names of a file stand for, whatever their scope, and the modules it imports."""
+    """Hold what the names of a file stand for, whatever their scope, and the modules it imports."""
 
     def __init__(self) -> None:
         self.modules: set[str] = set()

@@ -1,4 +1,4 @@
-"""What is to be said after a rollback: how the settings differ from what serves again."""
+"""Say after a rollback how the settings differ from what serves again."""
 
 from infisical_iac.images import without_known_digest
 from infisical_iac.settings import Settings
@@ -6,7 +6,7 @@ from infisical_iac.upgrade.path import Images, WayIn
 
 
 def differing(runs: Images, settings: Settings) -> list[str]:
-    """Which settings must follow, or the next apply changes the version again."""
+    """Return which settings must follow, or the next apply changes the version again."""
     serves, chosen = map(without_known_digest, (runs.infisical, settings.infisical_reference))
     wanted = {
         "infisical_version": (runs.version, settings.infisical_version),
@@ -23,7 +23,9 @@ def differing(runs: Images, settings: Settings) -> list[str]:
 
 
 def moved(serves: WayIn, settings: Settings) -> list[str]:
-    """What of the way in is as it was then, until the next apply brings that of the settings."""
+    """Return what of the way in is as it was then, until the next apply brings that of the
+    settings.
+    """
     told = []
     if serves.port != settings.http_port:
         told.append(

@@ -1,4 +1,4 @@
-"""What is known of releases of Infisical that can't be changed to just so."""
+"""List what is known of releases of Infisical that can't be changed to just so."""
 
 from typing import NamedTuple
 

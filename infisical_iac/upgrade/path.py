@@ -1,4 +1,4 @@
-"""Whether a change of version is one, and whether it may be made."""
+"""Decide whether a change of version is one, and whether it may be made."""
 
 import re
 from typing import NamedTuple
@@ -36,7 +36,9 @@ class Images(NamedTuple):
 
 
 class WayIn(NamedTuple):
-    """How Infisical is reached: the kind of its ingress, and its port on the loopback address."""
+    """Hold how Infisical is reached: the kind of its ingress, and its port on the loopback
+    address.
+    """
 
     ingress: str
     port: int
@@ -92,7 +94,8 @@ def way_in(compose: str) -> WayIn:
 
 
 def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
-    """What changes its version, each with from what to what; empty for no change that matters.
+    """Return what changes its version, each with from what to what; empty for no change that
+    matters.
 
     A minor version of PostgreSQL reads the data of another, and Redis holds nothing that is
     missed: they are no change.

@@ -36,7 +36,7 @@ class Unfinished(NamedTuple):
 
 @dataclass(frozen=True)
 class Release:
-    """What ran at a time, with its data of that time.
+    """Hold what ran at a time, with its data of that time.
 
     Attributes:
         name: its directory's.
@@ -58,13 +58,13 @@ class Release:
 
     @property
     def migrations(self) -> int:
-        """How many migrations its database has had."""
+        """Return how many migrations its database has had."""
         return self.manifest.rows.get("infisical_migrations", 0) if self.manifest else 0
 
 
 @dataclass(frozen=True)
 class Surplus:
-    """What can go: directories by name, and images by reference."""
+    """Hold what can go: directories by name, and images by reference."""
 
     releases: list[str]
     images: list[str]
@@ -125,7 +125,8 @@ def refuse_other_schema(release: Release, migrations: int) -> None:
 
 
 def surplus(releases: Sequence[Release], keep: int, needed: Collection[str]) -> Surplus:
-    """What need not be kept of releases and of failed changes, beside the newest `keep` of each.
+    """Return what need not be kept of releases and of failed changes, beside the newest `keep` of
+    each.
 
     Args:
         releases: the newest first.

@@ -1,4 +1,4 @@
-"""What a host has of a data volume, and what of that stands in the way. Pure."""
+"""Describe what a host has of a data volume, and what of that stands in the way. Pure."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What differs in who may do what: identities, their logins, roles and privileges."""
+"""Find what differs in who may do what: identities, their logins, roles and privileges."""
 
 from collections.abc import Iterator
 from typing import Any

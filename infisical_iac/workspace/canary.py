@@ -65,14 +65,16 @@ class CanaryUnreadable(CanaryError):
 
 @dataclass(frozen=True)
 class Canary:
-    """What is there: its project as the workspace knows projects, and the text, None if missing."""
+    """Hold what is there: its project as the workspace knows projects, and the text, None if
+    missing.
+    """
 
     place: Actual = field(default_factory=partial(Actual, ""))
     text: str | None = None
 
 
 def look(client: Client, admin_email: str, known: str = "") -> Canary:
-    """What is there of the canary.
+    """Return what is there of the canary.
 
     Args:
         client: with the token of the deployer.
@@ -126,7 +128,7 @@ def due(found: Canary, admin_email: str) -> list[Change]:
 
 
 def lives(client: Client) -> bool:
-    """Whether there is a canary, which is as it was made.
+    """Return whether there is a canary, which is as it was made.
 
     Raises CanaryError for one that is not, or that can't be read.
     """

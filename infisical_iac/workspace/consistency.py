@@ -1,4 +1,4 @@
-"""What the entries of the file may not say together, but for people."""
+"""Refuse what the entries of the file may not say together, but for people."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -38,13 +38,13 @@ class Replaced:
     until: datetime | None = None
 
     def is_kept(self, now: datetime) -> bool:
-        """Whether they may not be revoked yet."""
+        """Return whether they may not be revoked yet."""
         return self.until is None or now < self.until
 
 
 @dataclass(frozen=True)
 class Credential:
-    """What is in the file.
+    """Hold what is in the file.
 
     Attributes:
         term: the life of the client secret; None if it does not expire.
@@ -60,7 +60,7 @@ class Credential:
 
     @property
     def is_undelivered(self) -> bool:
-        """Whether a rotation to it has not come to its end."""
+        """Return whether a rotation to it has not come to its end."""
         return self.replaced is not None and self.replaced.until is None
 
     @property

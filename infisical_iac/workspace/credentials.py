@@ -24,7 +24,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class Step:
-    """What is due for one service in one environment.
+    """Hold what is due for one service in one environment.
 
     Attributes:
         account: whose credentials they are.
@@ -49,7 +49,7 @@ class Step:
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing to do."""
+        """Return whether there is nothing to do."""
         return not self.creates and not self.orphans
 
     @property
@@ -72,7 +72,7 @@ def path(account: ServiceAccount) -> str:
 
 
 def description(account: ServiceAccount) -> str:
-    """How a client secret made for an account is described in Infisical."""
+    """Return how a client secret made for an account is described in Infisical."""
     return f"infisical-iac: {account.credentials}"
 
 
@@ -82,7 +82,7 @@ def plan(
     files: Mapping[str, str],
     now: datetime | None = None,
 ) -> list[Step]:
-    """What is due for every service in every environment, settled or not.
+    """Return what is due for every service in every environment, settled or not.
 
     Args:
         holders: identity name to identity; one that is missing is taken as still to be made.
@@ -118,7 +118,7 @@ def ours(account: ServiceAccount, holder: Holder) -> list[ClientSecret]:
 def _held(
     account: ServiceAccount, holder: Holder, found: Credential | None, now: datetime
 ) -> Credential | None:
-    """What is in the file, if it is the right client secret and still works."""
+    """Return what is in the file, if it is the right client secret and still works."""
     fits = (
         found is not None
         and found.environment == account.environment

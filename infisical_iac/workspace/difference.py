@@ -17,7 +17,7 @@ def difference(
     admin_email: str,
     remembered: Memory,
 ) -> list[Change]:
-    """What to change, in an order in which each change finds what it builds on.
+    """Return what to change, in an order in which each change finds what it builds on.
 
     Nothing is deleted but privileges that widen what our own identities may do.
 

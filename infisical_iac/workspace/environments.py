@@ -1,4 +1,4 @@
-"""What differs in the environments: renamed, deleted, missing or out of order."""
+"""Find what differs in the environments: renamed, deleted, missing or out of order."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ from infisical_iac.workspace.state import Actual, DeletedEnvironment, Environmen
 def match(
     desired: Workspace, actual: Actual, remembered: Mapping[str, str]
 ) -> dict[str, EnvironmentState]:
-    """Which environment that is there is which of the desired ones, by desired slug.
+    """Return which environment that is there is which of the desired ones, by desired slug.
 
     The id of the last run tells an environment whatever it is called now; a slug tells one that
     was not here at the last run.

@@ -14,7 +14,7 @@ class Term:
     ends: datetime
 
     def is_near_its_end(self, now: datetime) -> bool:
-        """Whether it is in its last two weeks, or in the last quarter of a shorter life."""
+        """Return whether it is in its last two weeks, or in the last quarter of a shorter life."""
         return now >= self.ends - min(_LONGEST_NOTICE, (self.ends - self.begins) / 4)
 
 

@@ -46,7 +46,9 @@ def project_role(access: Access) -> str:
 
 
 def permissions(access: Access, workspace: Workspace) -> list[Json]:
-    """What the privilege that marks a person as ours permits; nothing where it only marks."""
+    """Return what the privilege that marks a person as ours permits; nothing where it only
+    marks.
+    """
     if access == "admin":
         return []
     return [

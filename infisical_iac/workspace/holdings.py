@@ -1,4 +1,4 @@
-"""What environments hold: folders and imports with their ids, and the number of secrets."""
+"""Read what environments hold: folders and imports with their ids, and the number of secrets."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from infisical_iac.workspace.state import EnvironmentState, Import
 
 @dataclass(frozen=True)
 class Holding:
-    """What one environment holds; `folders` are ids by path."""
+    """Hold what one environment holds; `folders` are ids by path."""
 
     environment: EnvironmentState
     folders: Mapping[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ def read(client: Client, project: str, environments: Sequence[EnvironmentState])
 
 
 def count_secrets(client: Client, project: str, environment: str) -> Mapping[str, int]:
-    """How many secrets each folder of an environment has.
+    """Return how many secrets each folder of an environment has.
 
     Raises ApiError or Unreachable.
     """

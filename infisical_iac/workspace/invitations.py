@@ -11,7 +11,7 @@ PATH = "/api/v1/invite-org/signup"
 
 
 def sentence(email: str, link: str) -> str:
-    """What the operator is told, once."""
+    """Return what the operator is told, once."""
     # The server leaves a + in the address as it is, which a browser reads as a space.
     return f"invitation link for {email}: {link.replace(f'to={email}&', f'to={_quoted(email)}&')}"
 

@@ -1,4 +1,4 @@
-"""What a host keeps from one run to the next.
+"""Keep what a host remembers from one run to the next.
 
 Which object is which, so that one renamed by hand is known again; and which environments, folders
 and imports the runs made, for Infisical has nowhere to mark them.
@@ -27,7 +27,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Memory:
-    """What is known of earlier runs.
+    """Hold what is known of earlier runs.
 
     Attributes:
         environments: slug to id, as after the last run.

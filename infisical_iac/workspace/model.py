@@ -124,7 +124,7 @@ class Service(_Entry):
 
 
 class ServiceAccount(NamedTuple):
-    """What one service has in one environment; follows from the file, never written there.
+    """Hold what one service has in one environment; follows from the file, never written there.
 
     Its machine identity may read `folder` and `imports` in `environment` and nothing else.
     """

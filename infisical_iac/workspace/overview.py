@@ -1,4 +1,4 @@
-"""What there is to say of each service's credentials."""
+"""Describe each service's credentials for people."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -53,7 +53,7 @@ class Overview:
 
 
 def overview(step: Step, *, has_file: bool | None, now: datetime) -> Overview:
-    """What there is to say of what `plan` found.
+    """Return what there is to say of what `plan` found.
 
     Args:
         has_file: whether the file is there; None if that is not known.
@@ -90,7 +90,7 @@ def _iso(time: datetime | None) -> str | None:
 
 
 def ago(span: timedelta) -> str:
-    """How long ago something was, for people, such as `3 days ago`."""
+    """Return how long ago something was, for people, such as `3 days ago`."""
     for unit in ("days", "hours", "minutes"):
         number = int(span / timedelta(**{unit: 1}))
         if number > 0:

@@ -1,4 +1,4 @@
-"""What differs in the persons of the project, who left the file, and what others gave them.
+"""Find what differs in the persons of the project, who left the file, and what others gave them.
 
 Whoever is in the file gets an additional privilege of this project's own slug, even if it
 permits nothing: by it those who leave the file later are known. No other privilege, and nobody
@@ -38,7 +38,7 @@ def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Cha
 
 
 def left(desired: Workspace, actual: Actual) -> dict[str, PersonState]:
-    """Who bears this project's mark and is not in the file any more, by e-mail."""
+    """Return who bears this project's mark and is not in the file any more, by e-mail."""
     members = actual.people.members if actual.people else {}
     return {
         email: each
@@ -48,7 +48,7 @@ def left(desired: Workspace, actual: Actual) -> dict[str, PersonState]:
 
 
 def leavers(desired: Workspace, actual: Actual) -> list[Change]:
-    """What takes the project away from those who left the file; their accounts stay."""
+    """Return what takes the project away from those who left the file; their accounts stay."""
     return [
         Change(
             "-",

@@ -81,7 +81,7 @@ def _usernames(client: Client, organization: str) -> dict[str, str]:
 
 
 def _names(user: Json) -> list[str]:
-    """What a person may be called in the file."""
+    """Return what a person may be called in the file."""
     return [str(user[key]).lower() for key in ("email", "username") if user[key]]
 
 

@@ -1,4 +1,4 @@
-"""What the file may not say of people."""
+"""Refuse what the file may not say of people."""
 
 from collections.abc import Iterator, Mapping
 

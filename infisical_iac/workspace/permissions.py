@@ -1,4 +1,4 @@
-"""What a service may do, in the server's own terms."""
+"""Say what a service may do, in the server's own terms."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ def reading_of(environment: str, folders: Iterable[str]) -> list[dict[str, Any]]
 
 
 def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether two lists of permissions grant the same, however each is written."""
+    """Return whether two lists of permissions grant the same, however each is written."""
     return sorted(map(_canonical, some)) == sorted(map(_canonical, others))
 
 

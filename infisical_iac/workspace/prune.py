@@ -1,4 +1,4 @@
-"""What this project made and the workspace file no longer names, and how it is taken away.
+"""Find what this project made and the workspace file no longer names, and take it away.
 
 An identity is this project's own by its metadata or the host's memory, whatever else by that
 memory of what runs made. Nothing else is ever named here, but as what goes along with something
@@ -129,7 +129,7 @@ def removals(
     left: Sequence[Unnamed],
     secrets: Mapping[str, Mapping[str, int]],
 ) -> list[Removal]:
-    """How to take away what leaves: imports, then folders, environments last.
+    """Return how to take away what leaves: imports, then folders, environments last.
 
     Args:
         project: the id of the project.
@@ -179,7 +179,7 @@ def _environment(project: str, held: Holding, holds: str) -> Removal:
 
 
 def still(approved: Iterable[Removal], found: Iterable[Removal]) -> list[Removal]:
-    """What was approved and, as found just now, is still to be taken away.
+    """Return what was approved and, as found just now, is still to be taken away.
 
     Raises PruneError for what came to hold something since, so that nobody typed its name.
     """

@@ -1,4 +1,4 @@
-"""Which secrets somebody could read: who may, and what to rotate once a person has left.
+"""Find the secrets that somebody could read: who may, and what to rotate once a person has left.
 
 Where a condition can't be judged here, such as one on tags, the secret is named: a rotation too
 many does no harm. A permission that forbids takes nothing away for the same reason.

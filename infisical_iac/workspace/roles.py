@@ -13,7 +13,7 @@ ROLE, TABLE = "[role]", "[table]"
 
 
 def kind(value: Any) -> str:
-    """Which way it is: keys with values, or a role."""
+    """Return which way it is: keys with values, or a role."""
     return TABLE if isinstance(value, dict) else ROLE
 
 

@@ -17,7 +17,7 @@ from infisical_iac.workspace.credentials import Step
 
 @dataclass(frozen=True)
 class Rotation:
-    """What a rotation works with.
+    """Hold what a rotation works with.
 
     Attributes:
         client: with the token of the deployer.

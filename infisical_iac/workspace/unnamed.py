@@ -1,4 +1,4 @@
-"""What runs made in environments, or environments that they made, that no file names now."""
+"""Find what runs made in environments, or environments that they made, that no file names now."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from infisical_iac.workspace.state import Actual, Import
 
 @dataclass(frozen=True)
 class Unnamed:
-    """What of one environment is to go.
+    """Hold what of one environment is to go.
 
     Attributes:
         folders: their paths, the innermost first; one empty path for the environment itself.
@@ -25,11 +25,11 @@ class Unnamed:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the environment itself goes, and everything with it."""
+        """Return whether the environment itself goes, and everything with it."""
         return "" in self.folders
 
     def goes_with(self, folder: str, path: str) -> bool:
-        """Whether `folder` is the innermost of `folders` that holds `path` or is it."""
+        """Return whether `folder` is the innermost of `folders` that holds `path` or is it."""
         inside = (each for each in self.folders if f"{path}/".startswith(f"{each}/"))
         return next(inside, None) == folder
 
@@ -37,7 +37,7 @@ class Unnamed:
 def unnamed(
     desired: Workspace, actual: Actual, memory: Memory, held: Iterable[Holding]
 ) -> list[Unnamed]:
-    """What was made and is not desired, by environment.
+    """Return what was made and is not desired, by environment.
 
     Args:
         memory: what is not among `made` is never named.
@@ -73,7 +73,7 @@ def _innermost_first(path: str) -> tuple[int, str]:
 def contents(
     leaving: Unnamed, folder: str, made: frozenset[str], secrets: Mapping[str, int]
 ) -> str:
-    """What a folder would take along that is not this project's to judge, in words.
+    """Return what a folder would take along that is not this project's to judge, in words.
 
     Args:
         folder: one of `leaving.folders`; what is in another one further inside goes with that.

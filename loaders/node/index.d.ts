@@ -32,7 +32,7 @@ export interface SchemaIssue {
   readonly path: readonly PropertyKey[];
 }
 
-/** What zod's schemas look like; `shape` names the keys to take from the environment too. */
+/** The shape of zod's schemas; `shape` names the keys to take from the environment too. */
 export interface Schema<T> {
   readonly shape?: object;
   safeParse(
@@ -76,7 +76,7 @@ export interface LoadOptions {
    * strict mode, further names that do.
    */
   allow?: readonly string[] | undefined;
-  /** What to do with a warning; it goes to standard error if this isn't given. */
+  /** Called with a warning; it goes to standard error if this isn't given. */
   warn?: (text: string) => void;
 }
 

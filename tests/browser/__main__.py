@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def told(seen: Visit, picture: Path) -> str:
-    """What was seen, and where the picture is, for people."""
+    """Return what was seen, and where the picture is, for people."""
     lines = (
         f"  certificate  {seen.state}, for {', '.join(seen.names)}, by {seen.issuer}, "
         f"until {seen.until:%Y-%m-%d %H:%M} UTC",

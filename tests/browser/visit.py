@@ -30,7 +30,7 @@ _MOST_MILLISECONDS = 30_000
 
 
 class Visit(NamedTuple):
-    """What the browser saw.
+    """Hold what the browser saw.
 
     `page` is "sign-in" or "stand-in"; `state` is what Chromium thinks of the connection,
     "secure" for a valid certificate; `names` are those of the certificate; `complaints` are what
@@ -119,7 +119,7 @@ def _documents(devtools: CDPSession) -> list[dict[str, Any]]:
 
 
 def _shown(page: Page) -> str:
-    """Which of the two pages it is, once it is there."""
+    """Return which of the two pages it is, once it is there."""
     page.locator(f"{STANDIN}, {SIGN_IN}").first.wait_for()
     if page.locator(STANDIN).count():
         return "stand-in"

@@ -25,7 +25,7 @@ _TRIES = 2
 
 @dataclass(frozen=True)
 class Report:
-    """What a client saw; times are in seconds, of its own clock."""
+    """Hold what a client saw; times are in seconds, of its own clock."""
 
     writes: int
     reads: int
@@ -48,7 +48,7 @@ class Report:
         return [f"no {kind} from {a - moment:.1f} to {b - moment:.1f} s" for a, b, kind in found]
 
     def back_after(self, moment: float) -> float:
-        """How long after a moment the last outage, of writes or of reads, was over."""
+        """Return how long after a moment the last outage, of writes or of reads, was over."""
         return back_after((*self.write_outages, *self.read_outages), moment)
 
 
@@ -112,7 +112,7 @@ class Client:
         return False
 
     def report(self) -> Report:
-        """What was seen so far."""
+        """Return what was seen so far."""
         ended = self._ended or self.now()
         seen: dict[Kind, list[float]] = {
             "write": self.ledger.successes("write"),

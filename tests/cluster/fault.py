@@ -1,4 +1,4 @@
-"""What a fault is, and how soon service must be back after it."""
+"""Define a fault, and how soon service must be back after it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """What it is called on the command line."""
+        """Return what it is called on the command line."""
         return self.strike.__name__
 
     @property
     def title(self) -> str:
-        """What it does, without a full stop."""
+        """Return what it does, without a full stop."""
         return (self.strike.__doc__ or "").strip().rstrip(".")

@@ -51,7 +51,7 @@ class Cluster:
         ]
 
     def credentials(self) -> dict[str, str]:
-        """What the deployer logs in with, from whichever host has it."""
+        """Return what the deployer logs in with, from whichever host has it."""
         for number in self.alive():
             said = self.host(number).run(_CREDENTIALS, check=False).stdout
             found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
@@ -139,7 +139,7 @@ class Cluster:
         return ", ".join(wrong)
 
     def inside(self, number: int, service: str, command: str) -> str:
-        """What a command prints in a host's container of a service; empty if that fails.
+        """Return what a command prints in a host's container of a service; empty if that fails.
 
         So it is after twenty seconds.
         """
@@ -147,7 +147,7 @@ class Cluster:
         return self.host(number).run(script, check=False).stdout.strip()
 
     def sql(self, number: int, statement: str) -> str:
-        """What a host's own PostgreSQL answers, primary or not; empty if it doesn't."""
+        """Return what a host's own PostgreSQL answers, primary or not; empty if it doesn't."""
         psql = (
             f"psql -h /run/postgresql -U infisical -d infisical -XqAt -c {shlex.quote(statement)}"
         )

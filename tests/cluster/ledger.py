@@ -1,4 +1,4 @@
-"""What a client of the fault tests saw: which writes were acknowledged, and when none was."""
+"""Note what a client of the fault tests saw: which writes were acknowledged, and when none was."""
 
 import itertools
 import random
@@ -64,12 +64,12 @@ class Ledger:
             return sorted(each.ended for each in self.attempts if each.kind == kind and each.ok)
 
     def failures(self, kind: Kind) -> int:
-        """How many attempts of a kind failed."""
+        """Return how many attempts of a kind failed."""
         with self._lock:
             return sum(each.kind == kind and not each.ok for each in self.attempts)
 
     def reasons(self) -> list[tuple[str, int]]:
-        """Why attempts failed, with the node and how often, the most frequent first."""
+        """Return why attempts failed, with the node and how often, the most frequent first."""
         with self._lock:
             failed = [each for each in self.attempts if not each.ok]
         return Counter(f"{each.node}: {each.kind}: {each.detail}" for each in failed).most_common()
@@ -97,5 +97,7 @@ def outages(
 
 
 def back_after(found: Sequence[Outage], moment: float) -> float:
-    """How many seconds after a moment the last outage was over; 0 if there was none since."""
+    """Return how many seconds after a moment the last outage was over; 0 if there was none
+    since.
+    """
     return max((each.ended - moment for each in found if each.ended > moment), default=0.0)

@@ -1,4 +1,4 @@
-"""Whether a host's own PostgreSQL is a primary, whatever Patroni says: asked within seconds."""
+"""Ask within seconds whether a host's own PostgreSQL is a primary, whatever Patroni says."""
 
 from tests.staging import entering
 from tests.staging.host import StagingHost
@@ -29,7 +29,7 @@ def postmaster(host: StagingHost, number: int) -> str | None:
 
 
 def told(stdout: str, stderr: str) -> str | None:
-    """What the answer says, as `postmaster` does; a host without power has no primary."""
+    """Return what the answer says, as `postmaster` does; a host without power has no primary."""
     lines = stdout.splitlines()
     primaries = [line.removeprefix("f|") for line in lines if line.startswith("f|")]
     if primaries:

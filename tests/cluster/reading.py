@@ -24,7 +24,7 @@ _SENTINEL = (
 
 
 def whole(cluster: Cluster) -> State:
-    """What a cluster is, once its data nodes are as they should be.
+    """Return what a cluster is, once its data nodes are as they should be.
 
     Raises StagingError where they are not within a minute.
     """
@@ -40,12 +40,12 @@ def whole(cluster: Cluster) -> State:
 
 
 def differing(cluster: Cluster, before: State) -> list[str]:
-    """What has not become again what it was, within a minute."""
+    """Return what has not become again what it was, within a minute."""
     return _until_none(cluster, lambda seen: state.differences(before, seen))[1]
 
 
 def read(cluster: Cluster) -> State:
-    """What a cluster is at this moment."""
+    """Return what a cluster is at this moment."""
     numbers = _data_nodes(cluster)
     found: dict[str, str] = {}
     tasks = dict(line.split()[:2] for line in cluster.managers(_TASKS))
@@ -75,7 +75,7 @@ def _data_nodes(cluster: Cluster) -> tuple[int, ...]:
 
 
 def _until_none(cluster: Cluster, wrong: Callable[[State], list[str]]) -> tuple[State, list[str]]:
-    """What is read in the end, and what is wrong with it still."""
+    """Return what is read in the end, and what is wrong with it still."""
     end = time.monotonic() + _SECONDS
     while True:
         seen = read(cluster)

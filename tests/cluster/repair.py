@@ -9,8 +9,9 @@ from tests.cluster.state import State
 
 @dataclass(frozen=True)
 class Repair:
-    """What `plan` told, the operations of `apply` that changed something, what `plan` told then,
-    and how the cluster differs from what it was before the fault."""
+    """Hold what `plan` told, the operations of `apply` that changed something, what `plan` told
+    then, and how the cluster differs from what it was before the fault.
+    """
 
     planned: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -19,7 +20,7 @@ class Repair:
 
     @property
     def wrong(self) -> list[str]:
-        """What must not be so, as sentences."""
+        """Return what must not be so, as sentences."""
         untold = () if self.planned else self.changed
         return [
             *(f"`apply` changed what `plan` did not tell: {each}" for each in untold),

@@ -1,4 +1,4 @@
-"""What became of a fault, and what of it must never be so. Pure."""
+"""Assess what became of a fault, and what of it must never be so. Pure."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from tests.cluster.repair import Repair
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a fault.
+    """Hold what became of a fault.
 
     It struck at `moment` and was undone at `over`, by the report's clock; the report ends after
     the repair. `came_back` is whether service was there again before anything was undone,
@@ -48,7 +48,7 @@ class Result:
 
     @property
     def wrong(self) -> list[str]:
-        """What must never happen and did, as sentences; times apart."""
+        """Return what must never happen and did, as sentences; times apart."""
         found = {
             f"{len(self.lost)} acknowledged writes are lost": self.lost,
             f"{len(self.report.wrong_reads)} reads were wrong": self.report.wrong_reads,
@@ -63,7 +63,7 @@ class Result:
         ]
 
     def late(self, times: float = 1.0) -> list[str]:
-        """What took longer than its bound, as sentences.
+        """Return what took longer than its bound, as sentences.
 
         Args:
             times: how often the bounds are granted, on a machine that has much else to do.

@@ -30,7 +30,7 @@ def series(cluster: Cluster, faults: Iterable[str]) -> list[Result | Failed]:
 
 
 def wrong(result: Result | Failed) -> list[str]:
-    """What must not be so of a fault that was measured, as sentences."""
+    """Return what must not be so of a fault that was measured, as sentences."""
     return [result.why] if isinstance(result, Failed) else [*result.wrong, *result.late()]
 
 

@@ -1,4 +1,4 @@
-"""What a cluster is, as far as it must be the same after a fault and `apply`. Pure.
+"""Describe a cluster as far as it must be the same after a fault and `apply`. Pure.
 
 Left out on purpose is what may differ: who is the primary or leads the swarm; ids, of tasks and of
 configs, whose names have the hash of what they hold; and how each etcd began, in a node's labels
@@ -58,21 +58,21 @@ def etcd(health: str) -> State:
 
 
 def sentinel(number: int, told: str) -> State:
-    """What a sentinel sees, by what it tells of its replicas and of the other sentinels."""
+    """Return what a sentinel sees, by what it tells of its replicas and of the other sentinels."""
     lines = told.splitlines()
     flags = [how for key, how in itertools.pairwise(lines) if key == "flags"]
     return {f"sentinel-{number}": _sentinel(1 + flags.count("sentinel"), flags.count("slave"))}
 
 
 def expected(numbers: Sequence[int]) -> State:
-    """What a whole cluster's data nodes are, whatever else it is."""
+    """Return what a whole cluster's data nodes are, whatever else it is."""
     count = len(numbers)
     seen = {f"sentinel-{number}": _sentinel(count, count - 1) for number in numbers}
     return {"PostgreSQL": _postgres(1, count - 1, 1), "etcd": _etcd(count), **seen}
 
 
 def differences(before: State, after: State) -> list[str]:
-    """What is not as it was, in the order of names."""
+    """Return what is not as it was, in the order of names."""
     names = sorted(before.keys() | after.keys())
     pairs = [(name, before.get(name, "not there"), after.get(name, "not there")) for name in names]
     return [f"{name}: {was} → {now}" for name, was, now in pairs if was != now]

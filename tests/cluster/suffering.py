@@ -67,7 +67,7 @@ def _struck(cluster: Cluster, fault: str, client: Client) -> tuple[float, float,
 
 
 def _restless(cluster: Cluster, client: Client) -> list[str]:
-    """What does not become steady now that the fault is undone, as sentences."""
+    """Return what does not become steady now that the fault is undone, as sentences."""
     waiting.ready(cluster)
     found = []
     if moving := waiting.calm(cluster):

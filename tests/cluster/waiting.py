@@ -57,7 +57,8 @@ def told(cluster: Cluster, item: str) -> None:
 
 
 def at_rest(seen: Sequence[tuple[float, Missing]], seconds: float) -> bool:
-    """Whether nothing is missing, or just the same as before, by what was seen at which time.
+    """Return whether nothing is missing, or just the same as before, by what was seen at which
+    time.
 
     What starts and dies again and again is missing now and then: all that was missing in the last
     seconds is compared with all that was in as many before.

@@ -1,4 +1,4 @@
-"""Whether there ever are two primaries: each host is asked every two seconds, all the while.
+"""Watch for two primaries: each host is asked every two seconds, all the while.
 
 A PostgreSQL that is a primary stays one until its postmaster ends, so between two answers of one
 postmaster it was one all the time. Two hosts whose such times overlap were primaries at the same
@@ -23,7 +23,7 @@ _MOST_SILENT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What a host answered to a question that was on its way from `began` to `ended`.
+    """Hold what a host answered to a question that was on its way from `began` to `ended`.
 
     `postmaster` tells the run of a PostgreSQL that is a primary from others; empty without one.
     """
@@ -113,7 +113,7 @@ def reigns(answers: Sequence[Answer]) -> list[Reign]:
 
 
 def doubled(answers: Sequence[Answer]) -> list[str]:
-    """Which hosts had a primary each at the same time, and for how long at least."""
+    """Return which hosts had a primary each at the same time, and for how long at least."""
     found = []
     for one, other in itertools.combinations(reigns(answers), 2):
         together = min(one.ended, other.ended) - max(one.began, other.began)

@@ -78,7 +78,7 @@ class Authority:
         return (self._home / "log").read_text()
 
     def root(self) -> Path:
-        """What certificates of this authority are trusted by, a file."""
+        """Return what certificates of this authority are trusted by, a file."""
         file = self._home / "root.pem"
         context = ssl.create_default_context(cafile=str(self.trust))
         url = f"https://localhost:{self._management}/roots/0"

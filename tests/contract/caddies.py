@@ -39,7 +39,7 @@ _PLACES = {
 
 
 class Answer(NamedTuple):
-    """What came back; names of headers in lower case."""
+    """Hold what came back; names of headers in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -115,7 +115,7 @@ class Caddy:
         return self
 
     def is_trusted(self) -> bool:
-        """Whether it serves a certificate that its own authority vouches for."""
+        """Return whether it serves a certificate that its own authority vouches for."""
         try:
             self.tls().close()
         except (OSError, ssl.SSLError):
@@ -126,7 +126,7 @@ class Caddy:
         return (self.home / "stderr").read_text()
 
     def validate(self) -> subprocess.CompletedProcess[str]:
-        """What `caddy validate` says of the file."""
+        """Return what `caddy validate` says of the file."""
         return self._run("validate")
 
     def reload(self) -> None:

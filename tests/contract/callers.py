@@ -1,4 +1,4 @@
-"""Which token and which client secret every recorded request was made with.
+"""Find the token and the client secret that every recorded request was made with.
 
 The recording leaves tokens out; its labels say who calls. A token is named by the label of the
 exchange that gave it.

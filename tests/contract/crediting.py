@@ -76,14 +76,14 @@ class Case:
         return ran
 
     def held(self, environment: str = "production") -> Credential:
-        """What is in the file."""
+        """Return what is in the file."""
         file = self.directory / f"{self.service}.{environment}.env"
         found = parse(file.read_text(encoding="utf-8"))
         assert found is not None
         return found
 
     def logs_in(self, credential: Credential) -> bool:
-        """Whether it works, asked once."""
+        """Return whether it works, asked once."""
         body = {"clientId": credential.client_id, "clientSecret": credential.client_secret}
         with self.world.standin.client() as client:
             answer = client.post("/api/v1/auth/universal-auth/login", json=body)
@@ -99,7 +99,7 @@ class Case:
         return [each["id"] for each in ok(self.world.deployer.get(url))["clientSecretData"]]
 
     def overview(self, environment: str = "production") -> dict[str, Any]:
-        """What `list --json` says."""
+        """Return what `list --json` says."""
         ran = self.run("list", "--json")
         assert ran.exit_code == 0, ran.output
         rows = json.loads(ran.stdout)["credentials"]

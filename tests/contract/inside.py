@@ -283,7 +283,7 @@ HANDS: dict[tuple[str, str], Hand] = {
 
 
 def expected(inside: Inside, hand: Hand) -> list[str]:
-    """What a plan tells of a change, as the inside of a name tells it."""
+    """Return what a plan tells of a change, as the inside of a name tells it."""
     return [each.format(name=inside.name, admin=inside.admin_email) for each in hand.told]
 
 

@@ -48,7 +48,7 @@ VALUES = {
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command came to."""
+    """Hold what a command came to."""
 
     exit_code: int
     stdout: str
@@ -151,7 +151,7 @@ class Case:
         ok(self.world.deployer.patch("/api/v4/secrets/batch", json=body))
 
     def stored(self, environment: str = "production") -> dict[str, dict[str, Any]]:
-        """What is in an environment, by folder and name."""
+        """Return what is in an environment, by folder and name."""
         query = {**self.place(environment, "/"), "recursive": "true"}
         query["expandSecretReferences"] = "false"
         listed = ok(self.world.deployer.get("/api/v4/secrets", params=query))["secrets"]

@@ -1,4 +1,4 @@
-"""What is in the server, asked of the API itself, for comparing two states of it."""
+"""Read what is in the server from the API itself, for comparing two states of it."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Place:
         return [str(change) for change in self.told]
 
     def accept(self, email: str) -> Client:
-        """What following the invitation's link comes to: a password, and a first login."""
+        """Return what following the invitation's link comes to: a password, and a first login."""
         chosen = json.dumps({"passwordHash": hash_secret(PASSWORD), "isEmailVerified": True})
         self.postgres.psql(
             self.database,

@@ -41,7 +41,7 @@ RANDOM = {"clientSecretPrefix": r"[0-9a-f]{4}", "slug": r"(chainalign-)[a-z0-9]+
 
 
 class Bindings:
-    """What the placeholders of a recording stand for in this run."""
+    """Hold what the placeholders of a recording stand for in this run."""
 
     def __init__(self, site_url: str) -> None:
         self.values: dict[str, str] = {"<SITE_URL>": site_url}

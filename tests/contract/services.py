@@ -120,7 +120,7 @@ class Standin:
 
 
 def port_open(port: int) -> bool:
-    """Whether something listens on a port of the loopback address."""
+    """Return whether something listens on a port of the loopback address."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

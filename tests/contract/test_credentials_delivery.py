@@ -92,7 +92,7 @@ def test_a_service_without_a_target_is_told(case: Case) -> None:
 
 
 class Killed(BaseException):
-    """What no code catches."""
+    """An exception that no code catches."""
 
 
 def _dies_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
@@ -156,7 +156,7 @@ def test_a_rotation_that_dies_is_completed_by_the_next(
 
 
 def _apply(case: Case, now: datetime | None = None) -> None:
-    """What the deploy does for credentials."""
+    """Do what the deploy does for credentials."""
     client, store = case.client(), directory(case.directory)
     desired = load(case.root / "workspace.json")
     holders = client_secrets.find_holders(client, desired)

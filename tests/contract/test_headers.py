@@ -1,4 +1,4 @@
-"""Which headers of a caller get through real proxies, and how one has to show a token."""
+"""Test which headers of a caller get through real proxies, and how one has to show a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody changes inside Infisical through its API is told, and set right."""
+"""Test that what somebody changes inside Infisical through its API is told, and set right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What an upgrade asks a release: to grant, to enforce, and to refuse what is beyond the grant."""
+"""Test what an upgrade asks a release: to grant, to enforce, and to refuse what is beyond the
+grant.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def case(world: World, tmp_path: Path) -> Case:
 
 
 def _on_host(case: Case, told: list[Any]) -> Callable[..., Any]:
-    """What reaches a host through SSH, without the host; notes how it was asked."""
+    """Return what reaches a host through SSH, without the host; notes how it was asked."""
 
     @contextmanager
     def reached(inventory: str, file: Path | None, _: None, lock: object) -> Iterator[Any]:

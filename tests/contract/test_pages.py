@@ -1,4 +1,6 @@
-"""What outsiders see of the rendered Caddyfile before the stand-in: a browser, and a scanner."""
+"""Test what outsiders see of the rendered Caddyfile before the stand-in: a browser, and a
+scanner.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,7 @@ def test_testssl_finds_of_the_own_authority_s_certificate_what_is_accepted(caddy
 
 
 def _surprises(findings: Iterable[Finding], reasons: dict[str, str]) -> list[Finding | str]:
-    """What is above LOW and not accepted, and what is accepted and not found."""
+    """Return what is above LOW and not accepted, and what is accepted and not found."""
     graves = graver(findings)
     unneeded = reasons.keys() - {each.id for each in graves}
     return [*(each for each in graves if each.id not in reasons), *sorted(unneeded)]

@@ -1,4 +1,4 @@
-"""Who may read and write what."""
+"""Test who may read and write what."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Host:
         self._running.clear()
 
     def passwords(self, *arguments: str) -> str:
-        """What the script of the rotation prints."""
+        """Return what the script of the rotation prints."""
         command = script("redis-passwords", *arguments)
         command = command.replace("root=/etc/infisical", f"root={self.directory}")
         for port, own in ((" 26379 ", "sentinel"), (" 6379 ", "redis")):

@@ -1,4 +1,4 @@
-"""How a start fails, and how a server ends."""
+"""Test how a start fails, and how a server ends."""
 
 from __future__ import annotations
 

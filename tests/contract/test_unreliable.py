@@ -63,7 +63,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Clean:
-    """What a run without faults leaves behind, and how many requests it takes."""
+    """Hold what a run without faults leaves behind, and how many requests it takes."""
 
     objects: list[str]
     reads: int

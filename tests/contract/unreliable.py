@@ -20,7 +20,7 @@ _LONGEST_HANG = 20.0
 
 @dataclass(frozen=True)
 class Fault:
-    """Which request goes wrong, and how.
+    """Hold which request goes wrong, and how.
 
     Attributes:
         how: a status to answer with, `hang` for no answer, `cut` for a connection closed
@@ -80,7 +80,7 @@ class UnreliableProxy:
             self.struck: list[Seen] = []
 
     def count(self, kind: Kind) -> int:
-        """How many requests of a kind were seen."""
+        """Return how many requests of a kind were seen."""
         return sum(each.kind == kind for each in self.seen)
 
     def note(self, method: str, path: str, body: bytes) -> Fault | None:

@@ -135,7 +135,7 @@ def told(
     known: Known,
     directory: Path | None = None,
 ) -> list[Access]:
-    """What `audit access` tells of the log."""
+    """Return what `audit access` tells of the log."""
     arguments = (str(directory or caddy.home / "log"), "0", "1000", "", ids, environment, "")
     done = subprocess.run(
         script("access", *arguments), shell=True, capture_output=True, text=True, timeout=60

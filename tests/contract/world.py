@@ -34,7 +34,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class World:
-    """What most tests start from; `admin` and `deployer` are clients with a token."""
+    """Hold what most tests start from; `admin` and `deployer` are clients with a token."""
 
     standin: Standin
     database: str

@@ -23,7 +23,7 @@ _SAVED = {
 
 @dataclass
 class Dokploy:
-    """What is kept, and what was asked; tests set it.
+    """Hold what is kept, and what was asked; tests set it.
 
     Attributes:
         kind: `application` or `compose`.

@@ -1,4 +1,4 @@
-"""What the tests of backups share: settings of their own, a run, and places to save to."""
+"""Share between the tests of backups: settings of their own, a run, and places to save to."""
 
 import json
 import subprocess
@@ -45,43 +45,43 @@ def now(host: StagingHost) -> tuple[Done, dict[str, Any]]:
 
 
 def ran(host: StagingHost) -> Record:
-    """How the run went that the timer starts, once it has come to its end."""
+    """Return how the run went that the timer starts, once it has come to its end."""
     # Which counts its starts anew, too.
     host.run(f"systemctl reset-failed {UNIT}; systemctl start {UNIT}", check=False)
     return last(host)
 
 
 def last(host: StagingHost) -> Record:
-    """How the last run went."""
+    """Return how the last run went."""
     return record.parse(host.run(f"cat {STATE}/last.json").stdout)
 
 
 def judged(host: StagingHost) -> tuple[str, bool]:
-    """What a status would say of the backups, and whether it would call them well."""
+    """Return what a status would say of the backups, and whether it would call them well."""
     now = datetime.now(UTC)
     return record.judged(last(host), [Target(**LOCAL)], since=now, now=now)
 
 
 def last_backup(host: StagingHost, *arguments: str) -> tuple[str, bool]:
-    """What the status says of the backups, and whether it calls them well."""
+    """Return what the status says of the backups, and whether it calls them well."""
     rows = json.loads(infisical_iac(host.name, "status", "--json", *arguments).stdout)
     (row,) = (each for each in rows if each["name"] == "Last backup")
     return row["text"], row["ok"]
 
 
 def restic(host: StagingHost, command: str, repository: str = LOCAL["repository"]) -> str:
-    """What restic prints on the host."""
+    """Return what restic prints on the host."""
     return host.run(f"{_RESTIC} --repo {repository} {command}").stdout
 
 
 def sql(host: StagingHost, statement: str, *, check: bool = True) -> str:
-    """What the database answers."""
+    """Return what the database answers."""
     command = "docker exec -i infisical-postgres-1 psql -X -U infisical -Atq -v ON_ERROR_STOP=1"
     return host.run(command, input=statement, check=check).stdout.strip()
 
 
 def sessions(host: StagingHost) -> str:
-    """How many sessions of backups the database has."""
+    """Return how many sessions of backups the database has."""
     return sql(
         host,
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'infisical-backup%'",

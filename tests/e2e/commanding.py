@@ -1,4 +1,4 @@
-"""What the tests of commands on a cluster share: each host and each node's own way in, asked."""
+"""Ask each host, and each node's own way in, for the tests of commands on a cluster."""
 
 import itertools
 import json
@@ -167,7 +167,7 @@ def takes(cluster: Cluster, here: Place) -> list[int]:
 
 
 def agreed(cluster: Cluster, statement: str) -> str:
-    """What all three PostgreSQLs answer, each on its own, once a minute at most has passed.
+    """Return what all three PostgreSQLs answer, each on its own, once a minute at most has passed.
 
     A standby may not yet show what was acknowledged.
     """
@@ -192,7 +192,7 @@ def digests(cluster: Cluster, path: str) -> list[str]:
 
 
 def opens(cluster: Cluster, key: str, file: str) -> list[bool]:
-    """Whether the password in a file on each host opens what there is of a key's there."""
+    """Return whether the password in a file on each host opens what there is of a key's there."""
     return [_opens(cluster, number, key, file) for number in cluster.numbers]
 
 
@@ -214,5 +214,5 @@ def told(cluster: Cluster, *arguments: str) -> Any:
 
 
 def on_each(cluster: Cluster, command: str) -> list[str]:
-    """What a command prints on each host."""
+    """Return what a command prints on each host."""
     return [cluster.host(number).run(command).stdout.strip() for number in cluster.numbers]

@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class FirstDeploy:
-    """What was seen of the first deploy to a bare host; `items` are those planned for it."""
+    """Hold what was seen of the first deploy to a bare host; `items` are those planned for it."""
 
     items: tuple[int, list[str]]
     plan: Run

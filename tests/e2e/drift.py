@@ -1,4 +1,4 @@
-"""What a drift is, and the names that those of this package speak of."""
+"""Define a drift, and the names that those of this package speak of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

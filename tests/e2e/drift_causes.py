@@ -1,4 +1,4 @@
-"""How things go wrong on a deployed host: by a command of the shell, or inside Infisical."""
+"""Let things go wrong on a deployed host: by a command of the shell, or inside Infisical."""
 
 from collections.abc import Callable
 from typing import Any

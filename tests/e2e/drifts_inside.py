@@ -1,4 +1,4 @@
-"""What may go wrong inside Infisical and with what logs in to it, and what repairs it."""
+"""List what may go wrong inside Infisical and with what logs in to it, and what repairs it."""
 
 from tests.e2e import drift_causes as causes
 from tests.e2e.drift import BOOTSTRAP, CANARY, CREDENTIALS, INSIDE, WORKSPACE, Drift

@@ -1,4 +1,4 @@
-"""What may go wrong with a deployed host and its containers, and what repairs it."""
+"""List what may go wrong with a deployed host and its containers, and what repairs it."""
 
 from infisical_iac.hardening.ssh import DROP_IN
 from tests.e2e import drift_causes as causes

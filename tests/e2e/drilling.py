@@ -1,4 +1,6 @@
-"""What the tests of drills share: snapshots that are not what they should be, and what is left."""
+"""Share between the tests of drills: snapshots that are not what they should be, and what is
+left.
+"""
 
 import json
 from collections.abc import Iterator
@@ -23,20 +25,20 @@ def drill(host: StagingHost, *arguments: str) -> Done:
 
 
 def last_drill(host: StagingHost) -> tuple[str, bool]:
-    """What the status says of the drills, and whether it calls them well."""
+    """Return what the status says of the drills, and whether it calls them well."""
     rows = json.loads(infisical_iac(host.name, "status", "--json").stdout)
     (row,) = (each for each in rows if each["name"] == "Last drill")
     return row["text"], row["ok"]
 
 
 def record(host: StagingHost) -> dict[str, Any]:
-    """How the last drill went, as the host has it."""
+    """Return how the last drill went, as the host has it."""
     found: dict[str, Any] = json.loads(host.run(f"cat {STATE}/last.json").stdout)
     return found
 
 
 def look(host: StagingHost) -> tuple[str, str]:
-    """What drill-look.sh prints of the live instance, and its last line of errors."""
+    """Return what drill-look.sh prints of the live instance, and its last line of errors."""
     done = host.run(
         "sh /usr/local/lib/infisical-iac/drill-look.sh http://127.0.0.1:8080 $(mktemp -d)",
         check=False,

@@ -41,7 +41,7 @@ POINTS = {**EARLY, **LATE, **BACK, **RESTIC}
 
 
 def program(*points: str) -> tuple[str, ...]:
-    """What runs `infisical-iac` so that it dies there."""
+    """Return what runs `infisical-iac` so that it dies there."""
     return (sys.executable, "-m", "tests.e2e.dying_rotation", ",".join(points))
 
 

@@ -13,7 +13,7 @@ _LAST_WORDS = "it dies here"
 
 
 def program(script: str, line: str) -> tuple[str, ...]:
-    """What runs `infisical-iac` so that it dies there."""
+    """Return what runs `infisical-iac` so that it dies there."""
     return (sys.executable, "-m", "tests.e2e.dying_script", script, line)
 
 

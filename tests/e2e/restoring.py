@@ -1,4 +1,6 @@
-"""What the tests of restores share: a second place for backups, a kit, and what must come back."""
+"""Share between the tests of restores: a second place for backups, a kit, and what must come
+back.
+"""
 
 import json
 from collections.abc import Iterator

@@ -157,7 +157,7 @@ def command_environment(staging_host: str) -> dict[str, str]:
 
 
 def production_settings() -> dict[str, str]:
-    """What differs from the defaults where the production inventory has a staging host."""
+    """Return what differs from the defaults where the production inventory has a staging host."""
     images = json.loads((STATE / "images.json").read_text())
     return {
         "access_log_max_mb": "100",

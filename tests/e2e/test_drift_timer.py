@@ -82,7 +82,7 @@ def _copy(host: StagingHost, source: Path, paths: tuple[str, ...] | list[str], t
 
 
 def _check(host: StagingHost) -> tuple[str, list[str]]:
-    """What systemd says of a check, and the metrics."""
+    """Return what systemd says of a check, and the metrics."""
     host.run("systemctl start infisical-iac-drift.service")
     shown = host.run("systemctl show --property=Result --value infisical-iac-drift.service")
     return shown.stdout.strip(), host.run(f"cat {_METRICS}").stdout.splitlines()

@@ -1,4 +1,6 @@
-"""Who gets in: only what is meant to be open answers, and no wrong setting locks anybody out."""
+"""Test who gets in: only what is meant to be open answers, and no wrong setting locks anybody
+out.
+"""
 
 import json
 import time

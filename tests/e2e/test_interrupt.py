@@ -116,7 +116,7 @@ def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed: StagingHost) ->
 
 
 def _until(terminal: int, sentence: str) -> str:
-    """What the terminal shows until a sentence does, for two minutes at most."""
+    """Return what the terminal shows until a sentence does, for two minutes at most."""
     shown, end = "", time.monotonic() + 120
     while sentence not in " ".join(shown.split()) and time.monotonic() < end:
         if select.select([terminal], [], [], 1)[0]:

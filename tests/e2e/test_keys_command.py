@@ -54,7 +54,7 @@ def _serves(host: StagingHost) -> None:
 
 
 def _lets_in(host: StagingHost, password: str) -> bool:
-    """Whether PostgreSQL takes a password over the network."""
+    """Return whether PostgreSQL takes a password over the network."""
     command = "IFS= read -r PGPASSWORD; export PGPASSWORD; psql -X -U infisical -h postgres -c ''"
     done = host.run(
         f'docker exec -i infisical-postgres-1 sh -c "{command.replace("$", chr(92) + "$")}"',
@@ -112,7 +112,7 @@ def test_a_rotation_that_is_killed_on_its_way_back_is_taken_up(host: StagingHost
 
 
 def _redis(host: StagingHost, command: str, password: str = "") -> str:
-    """What Redis answers, to its own password if none is given."""
+    """Return what Redis answers, to its own password if none is given."""
     given = f"read -r REDISCLI_AUTH; export REDISCLI_AUTH; redis-cli {command} 2>&1"
     own = f"REDISCLI_AUTH=$REDIS_PASSWORD redis-cli {command}"
     shell = given if password else own

@@ -1,4 +1,4 @@
-"""What services stored is there after the host has been off."""
+"""Test that what services stored is there after the host has been off."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the tests of upgrades share: later releases, made on the host itself.
+"""Make later releases on the host itself, for the tests of upgrades.
 
 Those of the stand-in are layers on it. Of a real Infisical, the one that works is the image in the
 archive `STAGING_INFISICAL_NEXT`, or else the same program under a later version.
@@ -91,7 +91,7 @@ class Upgrading:
         return [each["release"] for each in listed]
 
     def logs(self) -> str:
-        """What was kept of changes that failed."""
+        """Return what was kept of changes that failed."""
         return self.host.run(f"cat {RELEASES}/*/failed.log", check=False).stdout
 
 

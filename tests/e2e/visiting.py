@@ -53,7 +53,7 @@ def read_by_service(host: StagingHost, service: str) -> set[str]:
 
 
 def is_kept_out(host: StagingHost, address: str) -> bool:
-    """Whether nothing answers to an address, before long."""
+    """Return whether nothing answers to an address, before long."""
     end = time.monotonic() + 20
     while ask(host, "/api/status", "--interface", address)[0] != 0:
         if time.monotonic() > end:

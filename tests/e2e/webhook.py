@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Receiver:
-    """What was received; `status` is what the sender is answered."""
+    """Hold what was received; `status` is what the sender is answered."""
 
     url: str = ""
     status: int = 200

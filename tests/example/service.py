@@ -28,7 +28,7 @@ class Service:
 
     @property
     def output(self) -> str:
-        """What it has printed since it was started the last time."""
+        """Return what it has printed since it was started the last time."""
         return self._log.read_text()
 
     def start(self) -> int | None:

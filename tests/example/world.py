@@ -15,7 +15,7 @@ from tests.staging.host import StagingHost
 
 
 class World:
-    """What the example runs in: an Infisical, the GraphQL server and the HTTP service."""
+    """Hold what the example runs in: an Infisical, the GraphQL server and the HTTP service."""
 
     def __init__(self, infisical: Infisical):
         directory = installed()

@@ -1,4 +1,4 @@
-"""What the actions upon resources do, as the API documents them."""
+"""Do what the actions upon resources do, as the API documents them."""
 
 from collections.abc import Callable
 

@@ -200,7 +200,7 @@ def let_go(cloud: Cloud, server: int) -> None:
 
 
 def is_used(cloud: Cloud, certificate: int) -> bool:
-    """Whether a Load Balancer has a certificate."""
+    """Return whether a Load Balancer has a certificate."""
     return any(
         certificate in service.get("http", {}).get("certificates", [])
         for balancer in cloud.kinds["load_balancers"].values()

@@ -1,4 +1,4 @@
-"""What a server is once it has booted: an sshd with the host key that its user data brought."""
+"""Stand in for a server that has booted: an sshd with the host key that its user data brought."""
 
 import io
 import json

@@ -16,7 +16,7 @@ CLUSTER_KINDS = ("networks", "load_balancers", "certificates")
 
 @dataclass
 class Cloud:
-    """What is there.
+    """Hold what is there.
 
     Attributes:
         slow: how often an action is asked for before it has ended.

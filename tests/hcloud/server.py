@@ -42,7 +42,9 @@ class Api:
 
     @property
     def dead(self) -> bool:
-        """Whether nothing more is answered: what was asked last has been done all the same."""
+        """Return whether nothing more is answered: what was asked last has been done all the
+        same.
+        """
         return self.dies_after is not None and len(self.changes) >= self.dies_after
 
     def answer(self, method: str, path: str, token: str | None, given: Data) -> tuple[int, Data]:

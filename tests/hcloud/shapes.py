@@ -1,4 +1,4 @@
-"""What the API of Hetzner Cloud shows of its resources, and how it words errors.
+"""Show resources as the API of Hetzner Cloud does, and word its errors.
 
 The shapes are those of its published reference, https://docs.hetzner.cloud/reference/cloud.
 """
@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 def named(id: int, given: Data) -> Data:
-    """What all resources have."""
+    """Return what all resources have."""
     return {
         "id": id,
         "name": given.get("name"),

@@ -1,4 +1,6 @@
-"""What stands before a cluster: its Load Balancer, the certificate of that, and the records."""
+"""Test what stands before a cluster: its Load Balancer, the certificate of that, and the
+records.
+"""
 
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import ZONE, World

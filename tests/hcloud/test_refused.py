@@ -1,4 +1,4 @@
-"""What `server create` and `plan` refuse, with nothing made: others' things, and settings."""
+"""Test what `server create` and `plan` refuse, with nothing made: others' things, and settings."""
 
 import pytest
 

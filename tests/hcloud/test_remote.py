@@ -1,4 +1,4 @@
-"""What a replacement does on servers: over SSH, and by this project's own commands."""
+"""Test what a replacement does on servers: over SSH, and by this project's own commands."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def server(world: World) -> Booted:
 
 @pytest.fixture
 def login(world: World, server: Booted) -> Login:
-    """How to log in to it."""
+    """Return how to log in to it."""
     return Login(server.address, server.port, str(world.directory / "operator"))
 
 

@@ -13,7 +13,7 @@ from tests.hcloud.world import World, made
 
 @dataclass
 class Played:
-    """What is done on servers, told and not done; each looks whether its time has come.
+    """Hold what is done on servers, told and not done; each looks whether its time has come.
 
     Attributes:
         did: what was done, with who had the volume and the first address then.

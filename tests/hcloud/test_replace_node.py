@@ -19,7 +19,7 @@ node infisical-3 3 ready {}
 def _told(
     *, second: str = "ready reachable", third: str = "reachable", **members: tuple[str, str]
 ) -> str:
-    """What a node prints; `members` are those of Patroni with role and state."""
+    """Return what a node prints; `members` are those of Patroni with role and state."""
     found = [
         {"name": name.replace("_", "-"), "role": role, "state": state}
         for name, (role, state) in members.items()

@@ -54,7 +54,7 @@ class World:
 
     @property
     def cloud(self) -> Cloud:
-        """What is at Hetzner Cloud."""
+        """Return what is at Hetzner Cloud."""
         return self.api.cloud
 
     @property
@@ -87,7 +87,7 @@ class World:
         return sentence.removeprefix("Error: ")
 
     def boot(self, server: Data, user_data: str) -> None:
-        """What `Cloud.boot` calls."""
+        """Stand in for what `Cloud.boot` calls."""
         net = server["public_net"]
         address = net["ipv4"]["ip"] if net["ipv4"] else str(ip_network(net["ipv6"]["ip"])[1])
         if address in self.booted:

@@ -10,7 +10,7 @@ _ROOT = "caddy/pki/authorities/local/root.crt"
 
 
 class Answer(NamedTuple):
-    """What came back; names of headers in lower case, and the version of HTTP."""
+    """Hold what came back; names of headers in lower case, and the version of HTTP."""
 
     status: int
     headers: dict[str, str]

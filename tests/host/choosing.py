@@ -1,4 +1,4 @@
-"""Which hosts of an inventory are verified, and by which files of tests."""
+"""Choose which hosts of an inventory are verified, and by which files of tests."""
 
 import sys
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _OF_INGRESS = {
 
 
 def is_asked_for(arguments: Iterable[str]) -> bool:
-    """Whether the arguments of pytest name this suite, or something in it."""
+    """Return whether the arguments of pytest name this suite, or something in it."""
     paths = (Path(each.partition("::")[0]).resolve() for each in arguments)
     return any(each.is_relative_to(_HERE) for each in paths)
 
@@ -45,7 +45,9 @@ def reached(found: list[Target]) -> list[Target]:
 
 
 def is_left_out(path: Path, settings: Settings) -> bool:
-    """Whether a file or folder of tests has nothing to verify where the settings are these."""
+    """Return whether a file or folder of tests has nothing to verify where the settings are
+    these.
+    """
     if path == _CLUSTER and settings.topology == "single":
         return True
     if path.name == "test_bans.py" and settings.fail2ban == "off":

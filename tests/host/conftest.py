@@ -134,14 +134,14 @@ def machine(connection: Connection) -> MachineState:
 
 @pytest.fixture(scope="session")
 def info(host: Host) -> dict[str, Any]:
-    """What Docker's engine says of itself."""
+    """Return what Docker's engine says of itself."""
     found: dict[str, Any] = json.loads(host.check_output("docker info --format '{{json .}}'"))
     return found
 
 
 @pytest.fixture(scope="session")
 def is_worker(connection: Connection) -> bool:
-    """Whether the host is one of a cluster that keeps no data."""
+    """Return whether the host is one of a cluster that keeps no data."""
     return containers.is_worker(connection)
 
 

@@ -56,7 +56,7 @@ class Connection:
             return output.read().decode(errors="replace")
 
     def machine(self) -> MachineState:
-        """What kind of machine the host is."""
+        """Return what kind of machine the host is."""
         fact = Machine()
         return fact.process(self.quietly(fact.command()).splitlines())
 

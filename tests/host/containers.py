@@ -56,7 +56,7 @@ done
 
 @dataclass
 class Running:
-    """What the kernel has for a container.
+    """Hold what the kernel has for a container.
 
     Attributes:
         limits: those of its control group: `memory` in bytes, `pids`, and `cpu`: quota and
@@ -92,7 +92,7 @@ class OfNode(dict[str, T]):
 
 
 def is_worker(connection: Connection) -> bool:
-    """Whether the host is one of a cluster that keeps no data, and has no keys."""
+    """Return whether the host is one of a cluster that keeps no data, and has no keys."""
     return bool(connection.quietly(_IS_WORKER))
 
 
@@ -104,7 +104,7 @@ def elsewhere(settings: Settings, *, hosts: int, is_worker: bool) -> frozenset[s
 
 
 def inspect(connection: Connection, elsewhere: Container[str]) -> OfNode[Inspected]:
-    """What `docker inspect` says, by service, without the values of the environment."""
+    """Return what `docker inspect` says, by service, without the values of the environment."""
     text = connection.quietly(f"{_OURS} | xargs --no-run-if-empty docker inspect")
     found = OfNode[Inspected](elsewhere)
     for container in json.loads(text or "[]"):
@@ -122,12 +122,12 @@ def _service(labels: dict[str, str]) -> str:
 
 
 def _role(name: str) -> str:
-    """What a Swarm's service does, or Compose's as it is."""
+    """Return what a Swarm's service does, or Compose's as it is."""
     return re.sub(r"^infisical_(.*?)(-\d+)?$", r"\1", name)
 
 
 def running(connection: Connection, elsewhere: Container[str]) -> OfNode[Running]:
-    """What the kernel has for each running container, by service."""
+    """Return what the kernel has for each running container, by service."""
     found = OfNode[Running](elsewhere)
     process: dict[str, list[str]] = {}
     for line in connection.quietly(_RUNNING % _OURS).splitlines():

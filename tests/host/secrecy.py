@@ -28,7 +28,7 @@ class Secret:
         return self._value
 
     def has_the_form(self, pattern: str) -> bool:
-        """Whether the whole value matches a regular expression."""
+        """Return whether the whole value matches a regular expression."""
         return re.fullmatch(pattern, self._value) is not None
 
 
@@ -62,7 +62,7 @@ def files_holding(
 
 
 def lines_holding(values: Iterable[Secret], connection: Connection, command: str) -> int:
-    """How many lines of what `command` prints hold one."""
+    """Return how many lines of what `command` prints hold one."""
     # The first cat makes a pipe of what sshd may have made a socket, which can't be reopened.
     search = "grep --text --count --fixed-strings --file=/dev/fd/3"
     counted = connection.quietly(

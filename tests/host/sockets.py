@@ -1,4 +1,4 @@
-"""What listens on the host."""
+"""Read what listens on the host."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ class Socket(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only the host itself can reach it."""
+        """Return whether only the host itself can reach it."""
         return self.address.startswith("127.") or self.address in ("[::1]", "[::ffff:127.0.0.1]")
 
 

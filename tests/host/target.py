@@ -1,4 +1,4 @@
-"""What is verified: the hosts of an inventory, their settings and their workspace.
+"""Name what is verified: the hosts of an inventory, their settings and their workspace.
 
 pyinfra's own command line merges inventory and `group_data/`. It turns a whole process over to
 gevent, so it does that in one of its own: `python -m tests.host.target <inventory>`.
@@ -36,12 +36,12 @@ class Target:
 
     @property
     def is_in_cluster(self) -> bool:
-        """Whether it is one of several hosts that are one cluster."""
+        """Return whether it is one of several hosts that are one cluster."""
         return self.settings.topology == "swarm"
 
     @property
     def answers(self) -> bool:
-        """Whether anything answers where SSH should; of the machine itself it does."""
+        """Return whether anything answers where SSH should; of the machine itself it does."""
         if "ssh_hostname" not in self.data:
             return True
         address = (self.data["ssh_hostname"], self.data.get("ssh_port", 22))

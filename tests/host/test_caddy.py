@@ -25,7 +25,7 @@ def kernel(running: dict[str, Running]) -> Running:
 
 
 def _answer(host: Host, caddy: Inspected, path: str = "") -> str:
-    """What it answers where it tells its revision, in its own network."""
+    """Return what it answers where it tells its revision, in its own network."""
     asked = "docker exec %s wget -q -T 5 -O - http://127.0.0.1:%s/%s"
     return str(host.check_output(asked, caddy["Id"], str(REVISION_PORT), path))
 

@@ -1,4 +1,4 @@
-"""What CIS's Docker benchmark asks for and other files here do not check.
+"""Test what CIS's Docker benchmark asks for and other files here do not check.
 
 Numbers are those of version 1.6.0; docs/host.md tells what does not apply, and why.
 """

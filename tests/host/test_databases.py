@@ -26,7 +26,7 @@ def _ask(host: Host, inspected: dict[str, Inspected], query: str) -> str:
 
 
 def _redis(connection: Connection, inspected: dict[str, Inspected], password: Secret) -> list[str]:
-    """What Redis answers to a few questions of one who has the password."""
+    """Return what Redis answers to a few questions of one who has the password."""
     asked = (
         "IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; cli() { redis-cli $CLI $*; }; "
         "cli PING; cli CONFIG GET appendonly; cli CONFIG GET maxmemory-policy; "

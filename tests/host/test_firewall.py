@@ -1,4 +1,6 @@
-"""What is reachable from outside: the firewall is loaded, as the settings say, and at boot too."""
+"""Test what is reachable from outside: the firewall is loaded, as the settings say, and at boot
+too.
+"""
 
 import re
 
@@ -19,7 +21,7 @@ from tests.host.sockets import Socket
 def opened(
     request: pytest.FixtureRequest, settings: Settings, machine: MachineState
 ) -> tuple[Opening, ...]:
-    """What is let in: on a cluster, what its nodes tell each other too."""
+    """Return what is let in: on a cluster, what its nodes tell each other too."""
     peers = set()
     if settings.topology == "swarm":
         nodes = request.getfixturevalue("nodes")

@@ -1,4 +1,4 @@
-"""What the host is hardened with, in effect: kernel, shells, modes, journal, updates."""
+"""Test what the host is hardened with, in effect: kernel, shells, modes, journal, updates."""
 
 import pytest
 

@@ -24,7 +24,7 @@ CLOSED = (
 
 @pytest.fixture(scope="session")
 def answer(host: Host, settings: Settings) -> Answer:
-    """What the host says when it is asked how it is."""
+    """Return what the host says when it is asked how it is."""
     return ask(host, settings, "/api/status")
 
 

@@ -1,4 +1,4 @@
-"""Who can reach what: on the host, between the containers, and outwards."""
+"""Test who can reach what: on the host, between the containers, and outwards."""
 
 import json
 from typing import Any

@@ -14,14 +14,14 @@ ELSEWHERE = "192.0.2.1"
 
 @pytest.fixture(scope="session")
 def effective(host: Host) -> dict[str, str]:
-    """What sshd makes of its files, by option."""
+    """Return what sshd makes of its files, by option."""
     lines = host.check_output("sshd -T").splitlines()
     return dict(ssh.parse(f"option {line}" for line in lines).options)
 
 
 @pytest.fixture(scope="session")
 def methods(connection: Connection) -> list[str]:
-    """How somebody may log in, as a new connection is told; none where there is no SSH."""
+    """Return how somebody may log in, as a new connection is told; none where there is no SSH."""
     if connection.ssh is None:
         return []
     peer = connection.ssh.getpeername()

@@ -108,7 +108,7 @@ class BanningHost:
         assert done.returncode == 0, done.stderr + self.said()
 
     def client(self, *words: str) -> str:
-        """What fail2ban answers."""
+        """Return what fail2ban answers."""
         return self._client(*words).stdout
 
     def _client(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -136,16 +136,16 @@ class BanningHost:
             log.writelines(f"{each}\n" for each in lines)
 
     def reaches(self, source: str) -> bool:
-        """Whether the outside gets a connection from one of its addresses."""
+        """Return whether the outside gets a connection from one of its addresses."""
         command = ("python3", "-c", _REACH, source, HOST6 if ":" in source else HOST, str(_PORT))
         return subprocess.run(self._within(self._names[1], *command), timeout=60).returncode == 0
 
     def bans(self, *sources: str) -> bool:
-        """Whether all of these addresses are banned before long."""
+        """Return whether all of these addresses are banned before long."""
         return within(10, lambda: not any(self.reaches(each) for each in sources))
 
     def looked(self) -> WatchState:
-        """What the deploy's look sees of it."""
+        """Return what the deploy's look sees of it."""
         command = Watch().command([], [], {}, "/")
         config = f"fail2ban-client -c {self._home / 'fail2ban'}"
         text = command.replace("fail2ban-client", config).replace("systemctl", "true")
@@ -168,7 +168,7 @@ def banning(home: Path, **changes: object) -> Iterator[BanningHost]:
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Whether a condition comes true in time."""
+    """Return whether a condition comes true in time."""
     end = time.monotonic() + seconds
     while not (met := condition()) and time.monotonic() < end:
         time.sleep(0.1)

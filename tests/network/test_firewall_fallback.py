@@ -1,4 +1,4 @@
-"""What the host does at boot where the rules can't be loaded, in a real kernel."""
+"""Test what the host does at boot where the rules can't be loaded, in a real kernel."""
 
 import json
 import os

@@ -24,7 +24,7 @@ SERVED_BY_CONTAINER = (8443, 8000, 8080, 9100)
 
 
 def _docker(family: str, container: str, loopback: str) -> str:
-    """What Docker's engine adds of its own, in its own tables."""
+    """Return what Docker's engine adds of its own, in its own tables."""
     to = f"[{container}]" if family == "ip6" else container
     published = "\n".join(f"tcp dport {at} dnat to {to}:{port}" for at, port in PUBLISHED.items())
     return f"""
@@ -77,7 +77,7 @@ class World:
     def reached(
         self, targets: Sequence[str], *, source4: str = OUTSIDE4, source6: str = OUTSIDE6
     ) -> set[str]:
-        """Which `address:port` answer to the outside, from an address of each IP version."""
+        """Return which `address:port` answer to the outside, from an address of each IP version."""
         return set(self.probe("outside", "reach", f"{source4},{source6}", *targets))
 
     def load(self, ruleset: str) -> None:

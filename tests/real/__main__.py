@@ -41,7 +41,9 @@ Recorded from: {recorded}.
 
 @dataclass(frozen=True)
 class Tests:
-    """What the tests came to: the number of those that passed, and a line for each other one."""
+    """Hold what the tests came to: the number of those that passed, and a line for each other
+    one.
+    """
 
     passed: int
     failures: list[str]

@@ -1,4 +1,4 @@
-"""How a staging host is reached: its port, its keys, and the files that say so.
+"""Keep how a staging host is reached: its port, its keys, and the files that say so.
 
 They are in the host's directory: `host.json`, `id_ed25519`, `known_hosts`, `ssh_config`.
 """
@@ -14,7 +14,7 @@ from tests.staging.shell import StagingError, run
 
 
 class Access(NamedTuple):
-    """What `host.json` says of a host besides its files.
+    """Hold what `host.json` says of a host besides its files.
 
     `address` is the one by which the other hosts of its cluster reach it; empty without any.
     """
@@ -52,12 +52,12 @@ def write(access: Access, directory: Path, host_keys: str) -> None:
 
 
 def exists(directory: Path) -> bool:
-    """Whether the host was made to the end: `host.json` is written last."""
+    """Return whether the host was made to the end: `host.json` is written last."""
     return (directory / "host.json").exists()
 
 
 def read(directory: Path) -> Access:
-    """What `host.json` says; raises StagingError when there is no such host."""
+    """Return what `host.json` says; raises StagingError when there is no such host."""
     if not exists(directory):
         raise StagingError(
             f"there is no staging host {directory.name!r}; make it: "
@@ -73,7 +73,7 @@ def forget(directory: Path) -> None:
 
 
 def answers(directory: Path, name: str) -> bool:
-    """Whether one can log in to the host."""
+    """Return whether one can log in to the host."""
     config = str(directory / "ssh_config")
     options = ("-o", "ConnectTimeout=5", "-o", "BatchMode=yes")
     return run("ssh", "-F", config, *options, name, "true", check=False).returncode == 0

@@ -33,12 +33,12 @@ def ensure() -> None:
 
 
 def installed() -> bool:
-    """Whether Docker is here at all."""
+    """Return whether Docker is here at all."""
     return bool(shutil.which("docker"))
 
 
 def answers() -> bool:
-    """Whether `docker` is here and reaches an engine."""
+    """Return whether `docker` is here and reaches an engine."""
     return installed() and run("docker", "info", check=False).returncode == 0
 
 
@@ -79,7 +79,7 @@ def stop_if_ours() -> bool:
 
 
 def is_stale(pid: str, name: str | None, program: str) -> bool:
-    """Whether a pid file speaks of a process that is gone or is another program by now.
+    """Return whether a pid file speaks of a process that is gone or is another program by now.
 
     `pid` is the file's content, `name` the name of the process with that id, if there is one.
     """

@@ -53,7 +53,7 @@ def run(
 
 
 def into(container: str) -> tuple[str, ...]:
-    """What comes before a command line to have it run as root in a container.
+    """Return what comes before a command line to have it run as root in a container.
 
     It enters the container's namespaces where they are this machine's to enter; else, and for a
     container that does not run, it is `docker exec`.

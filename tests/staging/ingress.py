@@ -24,7 +24,7 @@ def choose(host: StagingHost | StagingCluster, kind: str) -> None:
 
 
 def is_chosen(host: StagingHost, kind: str) -> bool:
-    """Whether the host has this kind of ingress."""
+    """Return whether the host has this kind of ingress."""
     file = host.directory / "ingress.json"
     return file.exists() and json.loads(file.read_text())["ingress"] == kind
 

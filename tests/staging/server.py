@@ -35,11 +35,11 @@ class Server:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def world(self) -> World:
-        """What the contract's tests start from, set up on this server."""
+        """Return what the contract's tests start from, set up on this server."""
         return set_up(cast("Standin", self))  # of which it has all that this takes
 
     def answers(self) -> bool:
-        """Whether it works by now."""
+        """Return whether it works by now."""
         try:
             with self.client() as client:
                 return client.get("/api/status").is_success

@@ -49,7 +49,7 @@ def run(
 def checked(
     done: subprocess.CompletedProcess[str], command: tuple[str, ...]
 ) -> subprocess.CompletedProcess[str]:
-    """What is given, if it succeeded; else StagingError with the output's last lines."""
+    """Return what is given, if it succeeded; else StagingError with the output's last lines."""
     if done.returncode:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
         raise StagingError(f"{_title(command)!r} failed with status {done.returncode}:\n{tail}")

@@ -1,4 +1,4 @@
-"""What this machine's apt knows: where Debian comes from, and how it is reached.
+"""Read what this machine's apt knows: where Debian comes from, and how it is reached.
 
 An image that `mmdebstrap` makes gets the same, so that apt works inside it too. Nothing is
 copied but Debian's own sources and the transport's options: no pins, no other repositories.

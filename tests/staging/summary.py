@@ -1,4 +1,4 @@
-"""What the demo ends with: the address, what was made, and the next command to type."""
+"""Print what the demo ends with: the address, what was made, and the next command to type."""
 
 import json
 

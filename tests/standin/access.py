@@ -1,4 +1,4 @@
-"""Who calls, and what the caller may do in an organization or a project."""
+"""Know who calls, and what the caller may do in an organization or a project."""
 
 from __future__ import annotations
 

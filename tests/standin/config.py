@@ -56,7 +56,7 @@ class RedisSettings:
 
 @dataclass(frozen=True)
 class Config:
-    """What the environment says. Secrets stay out of the representation."""
+    """Hold what the environment says. Secrets stay out of the representation."""
 
     database_uri: str
     redis: RedisSettings

@@ -24,7 +24,7 @@ class Lockouts:
         return bool(self._keys(f"lockout:locked:{identity_id}:*"))
 
     def refuses(self, auth: Document) -> bool:
-        """Whether not even the right client secret is taken now."""
+        """Return whether not even the right client secret is taken now."""
         return bool(auth["lockoutEnabled"]) and self.is_locked(auth["identityId"])
 
     def record_failure(self, auth: Document) -> None:

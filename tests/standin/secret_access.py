@@ -43,7 +43,7 @@ class SecretsView:
         return listed_secret(secret, environment, folder, self._tags_of(secret), value, comment)
 
     def imported(self, folder: Document) -> Iterator[Document]:
-        """What the folder imports, where the caller may read it."""
+        """Yield what the folder imports, where the caller may read it."""
         for entry in imports_of(self._call.store, folder):
             environment = self._call.store.get("project_environments", entry["importEnvId"])
             if environment is None:

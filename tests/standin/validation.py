@@ -20,7 +20,7 @@ _TYPE_NAMES = {str: "string", bool: "boolean", int: "number", float: "number", l
 
 @dataclass(frozen=True)
 class Field:
-    """How one value is checked, and what stands in for it when it is missing."""
+    """Hold how one value is checked, and what stands in for it when it is missing."""
 
     check: Check
     default: Any = _REQUIRED

@@ -1,4 +1,4 @@
-"""What a handler gets, and how it is registered for a route."""
+"""Provide what a handler gets, and register it for a route."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOBODY = Actor("nobody", "", None)
 
 
 class Server:
-    """What lives as long as the process; other servers on the same database share its data."""
+    """Hold what lives as long as the process; other servers on the same database share its data."""
 
     def __init__(self, config: Config, database: Database, cipher: Cipher) -> None:
         self.config = config
@@ -65,7 +65,7 @@ class Call:
         return self.query.get(name, str(default)).lower() == "true"
 
     def permissions(self, project_id: str | None = None) -> Permissions:
-        """What the caller may do in a project (of the path, if none is named)."""
+        """Return what the caller may do in a project (of the path, if none is named)."""
         project = project_id or self.path["project_id"]
         return self.server.access.permissions(self.store, self.actor, project)
 

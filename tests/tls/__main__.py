@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def told(findings: Sequence[Finding], reasons: dict[str, str]) -> str:
-    """What was found above LOW, each with why it is accepted, for people."""
+    """Return what was found above LOW, each with why it is accepted, for people."""
     lines = [
         f"{each.severity:<8} {each.id}: {each.text}\n"
         f"         {reasons.get(each.id, 'NOT ACCEPTED')}"

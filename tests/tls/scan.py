@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 def scan(
     url: str, address: str, authority: Path, checks: Sequence[Sequence[str]] = CHECKS
 ) -> tuple[Finding, ...]:
-    """What `checks` find on `url`, whose host is taken to be at the IPv4 address `address`.
+    """Return what `checks` find on `url`, whose host is taken to be at the IPv4 address `address`.
 
     `authority`, a PEM file, is trusted besides the public ones. Raises StagingError when
     testssl.sh can't be run.

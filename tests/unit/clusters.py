@@ -18,7 +18,7 @@ def settings(**changes: Any) -> Settings:
 
 
 def site(*, away: tuple[int, ...] = (), **changes: Any) -> Site:
-    """What node-1, which leads, knows; the nodes `away` are not connected."""
+    """Return what node-1, which leads, knows; the nodes `away` are not connected."""
     nodes = tuple(
         Node(
             name=f"node-{number}",

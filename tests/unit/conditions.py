@@ -1,4 +1,4 @@
-"""What `status` says of a host, row by row, for tests."""
+"""Provide what `status` says of a host, row by row, for tests."""
 
 import runpy
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def settings(**changes: Any) -> Settings:
 
 
 def row_of(name: str, condition: ConditionState, **changes: Any) -> tuple[str, bool]:
-    """What the row of a name says, and whether it is well."""
+    """Return what the row of a name says, and whether it is well."""
     found = rows(condition, settings(**changes), Log([]), drift([]), NOW)
     (row,) = (each for each in found if each.name == name)
     return row.text, row.ok

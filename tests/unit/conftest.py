@@ -1,4 +1,4 @@
-"""What all pure tests share."""
+"""Share fixtures between all pure tests."""
 
 from hypothesis import settings
 

@@ -38,7 +38,7 @@ class Deployment:
         self.remembered = Memory()
 
     def changes(self, text: str = TEXT, isolation: Isolation = "privilege") -> list[Change]:
-        """What a plan would show."""
+        """Return what a plan would show."""
         desired = load(text)
         actual = self._read(desired, isolation)
         return difference(

@@ -1,4 +1,4 @@
-"""What somebody may do to a deployed workspace, and what the deploy then says and does."""
+"""List what somebody may do to a deployed workspace, and what the deploy then says and does."""
 
 from collections.abc import Callable
 from typing import Any

@@ -16,7 +16,7 @@ class Refused(Exception):
 
 
 class State:
-    """What is inside; tests break it by hand."""
+    """Hold what is inside; tests break it by hand."""
 
     def __init__(self) -> None:
         self.project: Json | None = None

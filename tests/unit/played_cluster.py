@@ -90,7 +90,7 @@ class PlayedNode(PlayedHost):
     """The host, with databases beside its files."""
 
     def databases(self) -> dict[str, str]:
-        """What is in each database, by its name."""
+        """Return what is in each database, by its name."""
         return {each.name: each.read_text() for each in (self.directory / "databases").iterdir()}
 
     def closed(self) -> str:

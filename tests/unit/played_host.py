@@ -88,7 +88,7 @@ esac
 
 
 class PlayedHost:
-    """What the scripts find in the places that they know, below `directory`.
+    """Hold what the scripts find in the places that they know, below `directory`.
 
     With `programs` beside it, in which the tools are that the scripts call.
     """
@@ -164,7 +164,9 @@ class PlayedHost:
             assert done.returncode == 0, (step, done.stderr)
 
     def deaths(self, *steps: Sequence[str]) -> list["PlayedHost"]:
-        """What the host would be like had it died in scripts, after each of their effects."""
+        """Return what the host would be like had it died in scripts, after each of their
+        effects.
+        """
         moments = self.directory.with_name(f"{self.directory.name}-moments")
         moments.mkdir()
         for step in steps:

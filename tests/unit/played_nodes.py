@@ -14,7 +14,7 @@ from tests.cluster.nodes import Node
 
 @dataclass
 class Store:
-    """What the nodes of one cluster have in common."""
+    """Hold what the nodes of one cluster have in common."""
 
     secrets: dict[str, str] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)

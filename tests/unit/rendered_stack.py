@@ -20,7 +20,7 @@ def swarm_settings(**changes: Any) -> Settings:
 
 
 def stack_inputs(settings: Settings, **changes: Any) -> StackInputs:
-    """What else the file depends on: three data nodes that lack nothing."""
+    """Return what else the file depends on: three data nodes that lack nothing."""
     values: dict[str, Any] = {
         "numbers": (1, 2, 3),
         "existing": frozenset(),

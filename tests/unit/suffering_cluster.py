@@ -15,7 +15,7 @@ _SENTINEL = "name\nx\nflags\n" + "\nflags\n".join(["slave", "slave", "sentinel",
 
 @dataclass
 class SufferingCluster:
-    """What `tests.cluster.hosts.Cluster` answers is set by these attributes.
+    """Answer as `tests.cluster.hosts.Cluster` does, with what these attributes say.
 
     `plans` are what `plan` tells, one after the other; `applied` the operations that change
     something in a run of the deploy. The run makes the nodes active, unless `stubborn` is set.

@@ -1,4 +1,4 @@
-"""What the status says of backups, from how the last run went."""
+"""Test what the status says of backups, from how the last run went."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What backup-target.sh makes of restic's answers, with a restic that is played."""
+"""Test what backup-target.sh makes of restic's answers, with a restic that is played."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What is written of the benchmark of backups follows from what was measured."""
+"""Test that what is written of the benchmark of backups follows from what was measured."""
 
 import pytest
 

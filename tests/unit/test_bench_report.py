@@ -1,4 +1,4 @@
-"""What bench/RESULTS.md says of numbers that were measured."""
+"""Test what bench/RESULTS.md says of numbers that were measured."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""How the client sends, retries and fails."""
+"""Test how the client sends, retries and fails."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Whether the server works is more than whether it answers."""
+"""Test that a server works, which is more than that it answers."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""What is sent a second time, after how long, and what never is."""
+"""Test what is sent a second time, after how long, and what never is."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,7 +18,7 @@ _ATTEMPTS = 4
 
 @pytest.fixture(autouse=True)
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long was slept, in seconds, had anybody slept."""
+    """Return how long was slept, in seconds, had anybody slept."""
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
     return slept

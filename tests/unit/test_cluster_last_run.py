@@ -1,4 +1,4 @@
-"""Which node's last backup the status of a cluster tells, and which node's last drill."""
+"""Test which node's last backup the status of a cluster tells, and which node's last drill."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,6 @@
-"""What Compose does not see or can't start: the networks of containers, and stuck containers."""
+"""Test what Compose does not see or can't start: the networks of containers, and stuck
+containers.
+"""
 
 import os
 import subprocess

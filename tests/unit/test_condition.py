@@ -1,4 +1,4 @@
-"""What `status` says of a host as it is now, and whether it calls it well."""
+"""Test what `status` says of a host as it is now, and whether it calls it well."""
 
 from dataclasses import replace
 

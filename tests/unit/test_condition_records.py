@@ -1,4 +1,4 @@
-"""What `status` says of runs, drift, backups, drills and the end of credentials."""
+"""Test what `status` says of runs, drift, backups, drills and the end of credentials."""
 
 import subprocess
 from dataclasses import replace

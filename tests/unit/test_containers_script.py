@@ -1,4 +1,6 @@
-"""Which container of this host a script takes for a service, under Compose and under a Swarm."""
+"""Test which container of this host a script takes for a service, under Compose and under a
+Swarm.
+"""
 
 import os
 import subprocess

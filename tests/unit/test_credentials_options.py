@@ -1,4 +1,4 @@
-"""What is given away on standard output, and how long ago something was."""
+"""Test what is given away on standard output, and how long ago something was."""
 
 from datetime import timedelta
 from io import StringIO

@@ -1,4 +1,4 @@
-"""Which of a cluster's PostgreSQLs a script speaks to first."""
+"""Test which of a cluster's PostgreSQLs a script speaks to first."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What destroy.sh leaves of the data."""
+"""Test what destroy.sh leaves of the data."""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""What is different on the nodes behind a Load Balancer, and which settings of it can't work."""
+"""Test what is different on the nodes behind a Load Balancer, and which settings of it can't
+work.
+"""
 
 from typing import Any
 

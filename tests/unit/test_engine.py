@@ -31,7 +31,9 @@ _TRAEFIK = {"ingress": "traefik", "firewall": "off"}
 
 
 def _look(host: Path, docker: str) -> MachineState:
-    """What looks at a machine find with Docker's files below `host`, and this for a Docker."""
+    """Return what looks at a machine find with Docker's files below `host`, and this for a
+    Docker.
+    """
     program = host / "programs" / "docker"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{docker}\n")

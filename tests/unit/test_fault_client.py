@@ -1,4 +1,4 @@
-"""What the client of the fault tests notices, and what it counts."""
+"""Test what the client of the fault tests notices, and what it counts."""
 
 import time
 from collections.abc import Callable, Iterator

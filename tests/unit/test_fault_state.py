@@ -1,4 +1,4 @@
-"""What of a cluster must be the same after a fault, and what may differ."""
+"""Test what of a cluster must be the same after a fault, and what may differ."""
 
 import json
 from typing import Any

@@ -31,7 +31,7 @@ def result(fault: str = "primary_killed", **changes: Any) -> Result:
 
 
 def away(*times: tuple[float, float]) -> Report:
-    """What a client saw that could not write in these times."""
+    """Return what a client saw that could not write in these times."""
     return Report(9, 9, 0, 0, (), tuple(Outage(*each) for each in times), ())
 
 

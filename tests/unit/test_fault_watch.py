@@ -1,4 +1,6 @@
-"""Whether two primaries are told, whether a watch that saw too little is, and what is at rest."""
+"""Test whether two primaries are told, whether a watch that saw too little is, and what is at
+rest.
+"""
 
 import os
 import threading

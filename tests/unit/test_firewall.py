@@ -1,4 +1,4 @@
-"""What the firewall opens, by the settings, and when it is refused."""
+"""Test what the firewall opens, by the settings, and when it is refused."""
 
 import runpy
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the workspace file may say."""
+"""Test what the workspace file may say."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is kept from one run to the next."""
+"""Test what is kept from one run to the next."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What somebody may do to people of the file, and what the deploy then says and does."""
+"""Test what somebody may do to people of the file, and what the deploy then says and does."""
 
 from collections.abc import Callable
 from typing import Any

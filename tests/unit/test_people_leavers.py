@@ -1,4 +1,4 @@
-"""Who left the file: known by the mark, told of, and let go if asked for."""
+"""Test how people who left the file are known by the mark, told of, and let go if asked for."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a person who left could read, for rotation."""
+"""Test what a person who left could read, for rotation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What holds of every plan, whatever is wanted and whatever is there."""
+"""Test what holds of every plan, whatever is wanted and whatever is there."""
 
 import json
 from collections.abc import Iterable
@@ -100,7 +100,7 @@ def _possessions(server: FakeInfisical) -> dict[Key, str]:
 
 
 def _ours(server: FakeInfisical, desired: Workspace, remembered: Memory) -> set[Key]:
-    """What a deploy may change: what the file names and this project made or took over."""
+    """Return what a deploy may change: what the file names and this project made or took over."""
     slugs = {each.slug for each in desired.environments}
     ids = remembered.environments
     environments = {ids[slug] for slug in slugs if slug in ids}

@@ -1,4 +1,4 @@
-"""What is refused before anything is changed."""
+"""Test what is refused before anything is changed."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is said where an inventory names hosts that are not as it has them."""
+"""Test what is said where an inventory names hosts that are not as it has them."""
 
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.presence import absence

@@ -1,4 +1,4 @@
-"""What `--prune` takes away, and what it never does."""
+"""Test what `--prune` takes away, and what it never does."""
 
 import pytest
 

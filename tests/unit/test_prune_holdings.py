@@ -1,4 +1,4 @@
-"""What `--prune` asks a name for: what holds something that would be gone."""
+"""Test what `--prune` asks a name for: what holds something that would be gone."""
 
 import pytest
 

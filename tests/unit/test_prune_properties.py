@@ -18,7 +18,7 @@ _PATHS = st.sampled_from(
 
 @st.composite
 def _situations(draw: st.DrawFn) -> tuple[Actual, list[Holding], Memory, dict[str, dict[str, int]]]:
-    """What environments hold, some of it made by runs and some by others."""
+    """Return what environments hold, some of it made by runs and some by others."""
     slugs = draw(st.lists(st.sampled_from([*STAGES, "qa", "uat"]), unique=True, min_size=1))
     environments = [EnvironmentState(f"id-{s}", s, s, n) for n, s in enumerate(slugs, start=1)]
     held = []

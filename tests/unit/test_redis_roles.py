@@ -1,4 +1,6 @@
-"""How a Redis and a sentinel of a cluster start: in the role that is known, with a private file."""
+"""Test how a Redis and a sentinel of a cluster start: in the role that is known, with a private
+file.
+"""
 
 import os
 import re

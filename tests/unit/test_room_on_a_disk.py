@@ -1,4 +1,6 @@
-"""Whether a script finds that there is room on a disk, and what it says where there is none."""
+"""Test whether a script finds that there is room on a disk, and what it says where there is
+none.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What whoever left the file could read is told, whatever becomes of the run."""
+"""Test that what a person who left the file could read is told, whatever becomes of the run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

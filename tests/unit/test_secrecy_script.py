@@ -1,4 +1,4 @@
-"""What a script lets through of what programs say."""
+"""Test what a script lets through of what programs say."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which targets a node of a cluster writes, by what its Docker says of the Swarm."""
+"""Test which targets a node of a cluster writes, by what its Docker says of the Swarm."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ _NO_DATA = "This node of the cluster has no data: those that have some do it.\n"
 
 
 def _own(directory: Path, *, variables: str, leads: str, targets: str = "local box") -> str:
-    """What `own` prints, and then the targets, unless it has ended the run."""
+    """Return what `own` prints, and then the targets, unless it has ended the run."""
     docker = directory / "docker"
     docker.write_text(f"#!/bin/sh\n{leads}\n")
     docker.chmod(0o755)

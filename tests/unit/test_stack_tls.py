@@ -1,4 +1,4 @@
-"""What the services of a cluster speak at each level on their way to TLS."""
+"""Test what the services of a cluster speak at each level on their way to TLS."""
 
 import re
 from typing import Any

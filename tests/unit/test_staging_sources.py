@@ -1,4 +1,4 @@
-"""Which archives and options an image gets from this machine's apt."""
+"""Test which archives and options an image gets from this machine's apt."""
 
 from tests.staging.sources import Source, for_release, parse, transport
 

@@ -1,4 +1,4 @@
-"""What a new clone begins with: which directories are services, and what an answer may be."""
+"""Test what a new clone begins with: which directories are services, and what an answer may be."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What runs with an operator's rights is named exactly, and is no more than needed."""
+"""Test that what runs with an operator's rights is named exactly, and is no more than needed."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What others have named: a terminal shows it, and does not obey it."""
+"""Test that a terminal shows what others have named, and does not obey it."""
 
 import json
 

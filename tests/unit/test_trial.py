@@ -92,7 +92,7 @@ def test_a_trial_that_was_left_is_taken_back_before_the_next(host: PlayedHost) -
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is asked of the host, in order, with `proof` for the second connection."""
+    """Return what is asked of the host, in order, with `proof` for the second connection."""
     order: list[str] = []
 
     def run(command: str, *, doing: str, stdin: str | None = None) -> str:

@@ -1,4 +1,6 @@
-"""What can't be asked for is not taken for something that is gone, before anything is removed."""
+"""Test that what can't be asked for is not taken for something that is gone, before anything is
+removed.
+"""
 
 import subprocess
 from pathlib import Path

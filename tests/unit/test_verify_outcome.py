@@ -1,4 +1,4 @@
-"""What verify collects as a plugin of pytest, of suites that are made for that."""
+"""Test what verify collects as a plugin of pytest, of suites that are made for that."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What stands in the way of a data volume is told before anything is changed."""
+"""Test that what stands in the way of a data volume is told before anything is changed."""
 
 import pytest
 

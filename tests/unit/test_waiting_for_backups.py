@@ -1,4 +1,4 @@
-"""What changes data or keys waits for a backup, and for a drill that reads one."""
+"""Test that what changes data or keys waits for a backup, and for a drill that reads one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How a mistake in the workspace file is named."""
+"""Test how a mistake in the workspace file is named."""
 
 from pathlib import Path
 

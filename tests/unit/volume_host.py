@@ -59,7 +59,7 @@ class VolumeHost:
 
     @property
     def mount(self) -> str:
-        """What mounts the device."""
+        """Return what mounts the device."""
         uuid = self.ok(f"blkid -p -s UUID -o value {self.device}").strip()
         return self.command("mount", uuid)
 

@@ -94,7 +94,7 @@ export function save(file, secrets, place) {
 }
 
 /**
- * What the file holds for this place.
+ * Return what the file holds for this place.
  * @param {string} file
  * @param {Place} place
  * @returns {{ secrets: Secrets, age: number } | null | undefined} undefined if there is no file,

@@ -1,5 +1,5 @@
 // @ts-check
-/** What goes wrong at a start, in words: one sentence with what, where, and what to do. */
+/** Say what goes wrong at a start, in words: one sentence with what, where, and what to do. */
 
 import { writeSync } from "node:fs";
 

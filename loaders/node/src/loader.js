@@ -31,7 +31,7 @@ export class Loader {
   #use;
   /** @type {Secrets} */
   #secrets = new Map();
-  /** What was warned of already, for a refresh settles again. */
+  /** The names that were warned of already, for a refresh settles again. */
   #warned = "";
 
   /**
@@ -147,7 +147,7 @@ export class Loader {
   }
 
   /**
-   * What a service gets of these secrets: `values` by name, `config` as it is handed out.
+   * Return what a service gets of these secrets: `values` by name, `config` as it is handed out.
    * @param {Secrets} secrets
    * @returns {{ config: any, values: Secrets }}
    * @throws {ConfigError} missing, invalid

@@ -1,11 +1,11 @@
 // @ts-check
-/** What an answer of Infisical's means, if it isn't the one that was hoped for. Pure. */
+/** Decide what an answer of Infisical's means, if it isn't the one that was hoped for. Pure. */
 
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 /** @typedef {{ status: number, data: any }} Answer `data`: the JSON object of the body, or null */
 
 /**
- * Why a login failed, or null if it didn't.
+ * Return why a login failed, or null if it didn't.
  * @param {Answer} answer
  * @returns {ErrorCode | null}
  */
@@ -17,7 +17,7 @@ export function loginRefusal({ status, data }) {
 }
 
 /**
- * Why a list failed, or null if it didn't.
+ * Return why a list failed, or null if it didn't.
  * @param {Answer} answer
  * @returns {ErrorCode | null}
  */
@@ -29,7 +29,7 @@ export function listRefusal({ status, data }) {
 }
 
 /**
- * Whether a list was refused for the token's sake, so that a new login may help.
+ * Return whether a list was refused for the token's sake, so that a new login may help.
  * @param {Answer} answer
  */
 export const tokenEnded = ({ status, data }) =>

@@ -81,7 +81,7 @@ export const noteOf = (place, now) =>
   `${JSON.stringify({ version: VERSION, refused: Math.floor(now), credential: digest(place) })}\n`;
 
 /**
- * How many seconds ago the credential was refused, or null if it may be tried.
+ * Return how many seconds ago the credential was refused, or null if it may be tried.
  * @param {string} text of a note
  * @param {Place} place
  * @param {number} now seconds since 1970
@@ -100,7 +100,7 @@ const digest = ({ address, clientId, clientSecret }) =>
     .digest("hex");
 
 /**
- * Whether a directory is this user's alone; it is made if it isn't there.
+ * Return whether a directory is this user's alone; it is made if it isn't there.
  * @param {string} path
  */
 function isOwn(path) {

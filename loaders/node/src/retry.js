@@ -1,5 +1,5 @@
 // @ts-check
-/** Which outcomes are worth another attempt, and after how long. Pure. */
+/** Decide which outcomes are worth another attempt, and after how long. Pure. */
 
 const PAUSES = [0.5, 1, 2];
 const SPREAD = 0.2;
@@ -21,7 +21,7 @@ export function pauseAfter(attempts, answer, random = Math.random) {
 }
 
 /**
- * What a Retry-After header says, in seconds; null if it says nothing.
+ * Return what a Retry-After header says, in seconds; null if it says nothing.
  * @param {string | undefined} header a number of seconds, or a date
  */
 function retryAfter(header) {

@@ -14,7 +14,7 @@ import { view } from "./view.js";
 export const namesIn = (schema) => Object.keys(schema?.shape ?? {});
 
 /**
- * What the schema makes of the values; a plain object comes back as one that hides its values.
+ * Return what the schema makes of the values; a plain object comes back as one that hides its values.
  * @param {Schema} schema
  * @param {import("./merge.js").Secrets} values
  * @param {import("./bootstrap.js").Place} place

@@ -21,7 +21,7 @@ export class Session {
   /** @type {string | undefined} */
   #etag;
   #loggedIn = false;
-  /** Whether Infisical knows the credential no more, or never did. */
+  /** True where Infisical knows the credential no more, or never did. */
   isRefused = false;
 
   /** @param {import("./bootstrap.js").Place} place */

@@ -54,7 +54,7 @@ export function refused(names, asked, { strict, allow }) {
 }
 
 /**
- * Whether an environment can hold this name with this value.
+ * Return whether an environment can hold this name with this value.
  * @param {string} name
  * @param {string} value
  */

@@ -1,5 +1,5 @@
 // @ts-check
-/** What several tests need. */
+/** Share what several tests need. */
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";

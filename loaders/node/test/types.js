@@ -1,5 +1,5 @@
 // @ts-check
-/** What a service's editor knows; `tsc` runs this file, node doesn't. */
+/** Check what a service's editor knows; `tsc` runs this file, node doesn't. */
 
 import { load, watch } from "infisical-config";
 import { config } from "infisical-config/config.js";

@@ -1,4 +1,4 @@
-"""What a start must know before it can ask: who asks, where, and for which secrets."""
+"""Find what a start must know before it can ask: who asks, where, and for which secrets."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Cache:
             raise
 
     def read(self, place: Bootstrap) -> Cached:
-        """What the file holds; raises OSError or Unreadable."""
+        """Return what the file holds; raises OSError or Unreadable."""
         from .sealing import unseal
 
         return unseal(Path(self.file).read_bytes(), place, now=time.time())

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def outcome(call: Callable[[], T], seconds: float) -> Callable[[], T] | None:
-    """What gives the result of a call, or raises what it raised; None if time is over first.
+    """Return what gives the result of a call, or raises what it raised; None if time is over first.
 
     The call runs in a thread, which then is left behind: nothing else ends an answer that comes
     a byte at a time. It does not keep the process alive.

@@ -61,7 +61,7 @@ TEXTS: Final[dict[Code, str]] = {
 
 
 class ConfigError(Exception):
-    """Why there is no configuration: one sentence with what, where and what to do.
+    """Say why there is no configuration: one sentence with what, where and what to do.
 
     It never holds a secret's value.
 

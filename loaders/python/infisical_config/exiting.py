@@ -1,4 +1,4 @@
-"""How a process ends that can't be given its configuration."""
+"""End a process that can't be given its configuration."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def _asked(
     *args: Any,
     **options: Any,
 ) -> Any:
-    """What a call returns.
+    """Return what a call returns.
 
     Raises ConfigError, or TokenEnded where the meaning of a failure is None. Neither tells of the
     SDK's error, which may quote what was sent or answered.

@@ -40,14 +40,16 @@ def load(**options: Any) -> Any:
 
 
 def connect(place: Bootstrap) -> Reader:
-    """What reads the secrets of a place; nothing is asked yet."""
+    """Return what reads the secrets of a place; nothing is asked yet."""
     from .fetching import Reader  # with the SDK, whose import takes longer than all the rest
 
     return Reader(place)
 
 
 def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
-    """What the server says, or the cache if the server can't be asked; raises ConfigError."""
+    """Return what the server says, or the cache if the server can't be asked; raises
+    ConfigError.
+    """
     Refusals(place, start.environ, start.cache).check()
     try:
         secrets = read(reader, start, place)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """What a list of secrets says, each as the server writes it."""
+    """Hold what a list of secrets says, each as the server writes it."""
 
     own: Sequence[Mapping[str, Any]]
     imports: Sequence[Sequence[Mapping[str, Any]]]

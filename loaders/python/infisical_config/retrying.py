@@ -1,4 +1,4 @@
-"""How the SDK's requests are sent: with patience, before a deadline, and to nobody else."""
+"""Send the SDK's requests with patience, before a deadline, and to nobody else."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class PatientAdapter(HTTPAdapter):
         raise self._failure(answer)
 
     def _once(self, request: PreparedRequest, *args: Any, **options: Any) -> Response | None:
-        """What came back; None if nothing did."""
+        """Return what came back; None if nothing did."""
         self._refused = None
         if self._left() < _TOO_LITTLE:
             raise self.late()
@@ -129,7 +129,7 @@ class PatientAdapter(HTTPAdapter):
 
 
 def _refusal(answer: Response) -> Code | None:
-    """What an answer means that is final by its status alone, whatever becomes of its body.
+    """Return what an answer means that is final by its status alone, whatever becomes of its body.
 
     Trying a wrong secret again would lock the identity.
     """
@@ -139,7 +139,9 @@ def _refusal(answer: Response) -> Code | None:
 
 
 def _is_no_http(error: BaseException) -> bool:
-    """Whether a server answered in another protocol, which it will do the next time as well."""
+    """Return whether a server answered in another protocol, which it will do the next time as
+    well.
+    """
     reasons = [each for each in error.args if isinstance(each, BaseException)]
     is_other = isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected)
     return is_other or any(map(_is_no_http, reasons))

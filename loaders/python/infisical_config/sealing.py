@@ -29,7 +29,7 @@ class Unreadable(Exception):
 
 
 class Cached(NamedTuple):
-    """What a text held, and its age in seconds."""
+    """Hold what a text held, and its age in seconds."""
 
     secrets: dict[str, str]
     age: float
@@ -45,7 +45,7 @@ def seal(secrets: Mapping[str, str], place: Bootstrap, *, saved: int, nonce: byt
 
 
 def unseal(text: bytes, place: Bootstrap, *, now: float) -> Cached:
-    """What `seal` sealed at this place, before `now`; raises Unreadable."""
+    """Return what `seal` sealed at this place, before `now`; raises Unreadable."""
     try:
         parts = json.loads(text)
         saved = parts["saved"]

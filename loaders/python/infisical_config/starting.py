@@ -25,7 +25,7 @@ _WITHHELD = "withheld unless `allow` names them, for they could take over a proc
 
 
 class Options(TypedDict, total=False):
-    """What a start can be asked for, besides a schema.
+    """Hold what a start can be asked for, besides a schema.
 
     Attributes:
         environment: the environment, whatever the variables say.
@@ -117,7 +117,7 @@ class Start:
         return (*self.required, *(schema.names(self.schema) if self.schema else ()))
 
     def finish(self, values: Mapping[str, str], place: Bootstrap) -> Any:
-        """What the caller gets; sets the values where it wants them too."""
+        """Return what the caller gets; sets the values where it wants them too."""
         result = schema.parse(self.schema, values, place) if self.schema else Config(values)
         if self.into is not None:
             self.into.update({name: value for name, value in values.items() if fits(name, value)})

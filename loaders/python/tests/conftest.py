@@ -1,4 +1,4 @@
-"""What the tests share: a clean environment, and a service beside a server that does well."""
+"""Share between the tests: a clean environment, and a service beside a server that does well."""
 
 import signal
 from collections.abc import Iterator

@@ -90,7 +90,7 @@ class ScriptedServer:
         self._server.server_close()
 
     def count(self, kind: Kind) -> int:
-        """How many requests of a kind came in."""
+        """Return how many requests of a kind came in."""
         return sum(each.kind == kind for each in self.seen)
 
     def next(self, seen: Seen) -> Script:
@@ -186,7 +186,7 @@ def _completed(body: Any) -> Any:
 
 
 def eventually(condition: Callable[[], object], seconds: float = 5) -> bool:
-    """Whether a condition becomes true in time."""
+    """Return whether a condition becomes true in time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

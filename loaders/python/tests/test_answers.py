@@ -1,4 +1,4 @@
-"""What a start makes of every answer, how often it asks, and how long it takes."""
+"""Test what a start makes of every answer, how often it asks, and how long it takes."""
 
 import importlib
 import socket
@@ -52,7 +52,7 @@ CASES = [*VECTORS["answers"], _CUT, _CUT_REFUSAL, _STALLED_REFUSAL, _NESTED]
 
 
 class Outcome(NamedTuple):
-    """How a start ended."""
+    """Hold how a start ended."""
 
     address: str
     values: dict[str, str]

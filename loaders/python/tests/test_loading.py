@@ -1,4 +1,4 @@
-"""What `load` does with its options, and with files that are odd."""
+"""Test what `load` does with its options, and with files that are odd."""
 
 import os
 import threading

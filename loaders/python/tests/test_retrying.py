@@ -1,4 +1,4 @@
-"""How long a failed request is waited for."""
+"""Test how long a failed request is waited for."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime

@@ -10,7 +10,7 @@ from tests.scripted import ScriptedServer, listing
 
 
 class Settings(BaseModel):
-    """What a service wants."""
+    """Hold what a service wants."""
 
     database_url: str = Field(alias="DATABASE_URL")
     port: int = Field(8000, validation_alias=AliasChoices("APP_PORT", "PORT"))
@@ -46,7 +46,7 @@ def test_strict_mode_lets_through_what_the_schema_asks_for(
 
 
 class Strict(BaseModel):
-    """Whose validators quote what they were given."""
+    """Fields whose validators quote what they were given."""
 
     PORT: int
     A: str
@@ -74,7 +74,7 @@ def test_an_error_names_fields_and_kinds_and_no_value(server: ScriptedServer, ho
 
 
 class Whole(BaseModel):
-    """Which no field is to blame for."""
+    """Values that no field is to blame for."""
 
     A: str
 

@@ -1,4 +1,4 @@
-"""What both loaders decide alike, without a server."""
+"""Test what both loaders decide alike, without a server."""
 
 import runpy
 from dataclasses import replace

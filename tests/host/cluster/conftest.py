@@ -1,4 +1,4 @@
-"""What the tests of a cluster look at, each read once."""
+"""Read once what the tests of a cluster look at."""
 
 from typing import Any
 

@@ -52,7 +52,7 @@ def nodes(connections: Mapping[str, Connection]) -> list[Node]:
 
 
 def services(manager: Node) -> dict[str, dict[str, Any]]:
-    """What the Swarm has of each service of the stack, by its name without the stack's."""
+    """Return what the Swarm has of each service of the stack, by its name without the stack's."""
     label = f"label=com.docker.stack.namespace={STACK}"
     text = manager.run(
         f"docker service ls --quiet --filter {label} | xargs --no-run-if-empty "

@@ -1,4 +1,4 @@
-"""What keeps a cluster's data: a quorum, one that leads, and copies of each write."""
+"""Test what keeps a cluster's data: a quorum, one that leads, and copies of each write."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def replication(primary: Node) -> list[list[str]]:
 
 @pytest.fixture(scope="session")
 def redis_login(secrets: dict[str, Secret]) -> str:
-    """What is given on standard input to log in to Redis and to the sentinels."""
+    """Return what is given on standard input to log in to Redis and to the sentinels."""
     return f"{secrets['keys: redis_password'].reveal()}\n"
 
 

@@ -1,4 +1,4 @@
-"""What is inside Infisical, read once, and who can log in to it."""
+"""Read once what is inside Infisical, and who can log in to it."""
 
 from collections.abc import Iterator
 
@@ -39,7 +39,7 @@ def deployer(api: Client, secrets: dict[str, Secret]) -> Client:
 
 @pytest.fixture(scope="session")
 def inside(deployer: Client, admin: Client, workspace: Workspace, settings: Settings) -> Actual:
-    """What is inside Infisical."""
+    """Return what is inside Infisical."""
     return succeeding(
         lambda: actual.read(
             deployer,

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class Login(NamedTuple):
-    """What came of a login: a client and the token's lifetimes, or the reason of a failure."""
+    """Hold what came of a login: a client and the token's lifetimes, or the reason of a failure."""
 
     client: Client
     ttl: int
@@ -45,7 +45,9 @@ def succeeding(call: Callable[[], Result]) -> Result:
 
 
 def read_credentials(connection: Connection, workspace: Workspace) -> dict[str, Credential | None]:
-    """What is in the credential file of each account, by identity; None if it is malformed."""
+    """Return what is in the credential file of each account, by identity; None if it is
+    malformed.
+    """
     return {
         account.identity: parse(connection.quietly(f"cat {path(account)}"))
         for account in workspace.accounts()

@@ -1,4 +1,4 @@
-"""How an identity logs in, and renews or revokes its token."""
+"""Let an identity log in, and renew or revoke its token."""
 
 from __future__ import annotations
 

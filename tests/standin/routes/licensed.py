@@ -1,4 +1,4 @@
-"""What answers differently without a license."""
+"""Answer what is different without a license."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a person logs in: e-mail and password, then one organization."""
+"""Let a person log in: e-mail and password, then one organization."""
 
 from __future__ import annotations
 

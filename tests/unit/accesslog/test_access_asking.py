@@ -1,4 +1,4 @@
-"""What the access log may be asked."""
+"""Test what the access log may be asked."""
 
 from datetime import UTC, datetime
 

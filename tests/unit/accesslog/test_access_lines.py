@@ -1,4 +1,4 @@
-"""What the log's lines tell once ids have names."""
+"""Test what the log's lines tell once ids have names."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Which network of IPv6 an address is counted and banned with."""
+"""Test which network of IPv6 an address is counted and banned with."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whether an address has logged in over SSH, by what the journal says."""
+"""Test whether an address has logged in over SSH, by what the journal says."""
 
 import os
 import subprocess

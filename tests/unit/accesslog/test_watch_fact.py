@@ -1,4 +1,4 @@
-"""What is read of the log's rotation and of fail2ban, from outputs of real hosts."""
+"""Test what is read of the log's rotation and of fail2ban, from outputs of real hosts."""
 
 from infisical_iac.facts.files import PathState
 from infisical_iac.facts.watch import Watch, WatchState

@@ -1,4 +1,4 @@
-"""Which keys JavaScript and TypeScript read, in the forms that only a grammar tells apart."""
+"""Test which keys JavaScript and TypeScript read, in the forms that only a grammar tells apart."""
 
 import subprocess
 import sys
@@ -242,7 +242,7 @@ def test_a_large_minified_file_is_read() -> None:
 
 
 def test_a_file_that_takes_too_long_is_given_up_and_told() -> None:
-    """What is written for it makes a parser try each of many readings."""
+    """Return what is written for it makes a parser try each of many readings."""
     script = syntax.parse("src/app.js", "const a = (" * 5_000, most_work=100)
     assert [*script.nodes()] == []
     assert script.error == "It is too large or too deeply nested to be read as JavaScript."

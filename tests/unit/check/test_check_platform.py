@@ -1,4 +1,4 @@
-"""Which variables a service has without Infisical."""
+"""Test which variables a service has without Infisical."""
 
 import pytest
 

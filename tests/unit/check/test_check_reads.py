@@ -1,4 +1,4 @@
-"""Which keys code reads, as it is written in JavaScript, TypeScript and Python."""
+"""Test which keys code reads, as it is written in JavaScript, TypeScript and Python."""
 
 import time
 from textwrap import dedent

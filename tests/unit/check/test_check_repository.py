@@ -1,4 +1,4 @@
-"""What `infisical-iac check` finds in the files of a repository, without Infisical."""
+"""Test what `infisical-iac check` finds in the files of a repository, without Infisical."""
 
 from pathlib import Path
 

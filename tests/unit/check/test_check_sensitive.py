@@ -1,4 +1,4 @@
-"""Which values of an `.env` file should be in Infisical alone."""
+"""Test which values of an `.env` file should be in Infisical alone."""
 
 import pytest
 

@@ -42,7 +42,7 @@ def member(number: int, name: str, /, **changes: Any) -> Member:
 
 
 def settled(*members: Member) -> dict[str, SwarmState]:
-    """What the hosts of a settled cluster are like, by the names of their members."""
+    """Return what the hosts of a settled cluster are like, by the names of their members."""
     return {
         each.host: bare(
             int(each.id.removeprefix("id")),

@@ -1,4 +1,4 @@
-"""What the lead changes of the swarm and its nodes."""
+"""Test what the lead changes of the swarm and its nodes."""
 
 from dataclasses import replace
 

@@ -26,7 +26,7 @@ from tests.unit.clusters import settings, site
 
 
 class _Nodes:
-    """Which nodes are closed; on those that fail, nothing can be done."""
+    """Hold which nodes are closed; on those that fail, nothing can be done."""
 
     print_prefix = ""
 
@@ -86,7 +86,7 @@ def test_a_node_that_can_not_be_closed_is_named_and_the_others_are_closed(seen: 
 
 
 def test_a_node_that_fails_meanwhile_does_not_keep_the_others_closed(seen: _Nodes) -> None:
-    """What has been let in at the others is in service already."""
+    """The others have let people in already."""
     edge.close_all(settings(), site().cluster)
     seen.failing = {"node-2": paramiko.SSHException()}
     edge.open_all(site().cluster)

@@ -1,4 +1,4 @@
-"""What `status` says of a cluster, and whether it calls it well."""
+"""Test what `status` says of a cluster, and whether it calls it well."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

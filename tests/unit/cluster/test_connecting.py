@@ -1,4 +1,4 @@
-"""Who is connected and current, of one host, of several, and of a cluster."""
+"""Test who is connected and current, of one host, of several, and of a cluster."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ Found = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    """What came of connecting, in all of these ways."""
+    """Return what came of connecting, in all of these ways."""
     directory = tmp_path_factory.mktemp("inventories")
     for name, (hosts, topology) in _INVENTORIES.items():
         data = [(each, {"topology": topology}) for each in hosts]

@@ -1,4 +1,4 @@
-"""How each data node's etcd begins, by what its host tells."""
+"""Test how each data node's etcd begins, by what its host tells."""
 
 from dataclasses import replace
 from typing import Literal

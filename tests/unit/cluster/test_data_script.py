@@ -1,4 +1,4 @@
-"""Who keeps the data of a cluster, and Patroni, asked and told."""
+"""Test who keeps the data of a cluster, and Patroni, asked and told."""
 
 import pytest
 

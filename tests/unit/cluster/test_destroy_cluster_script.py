@@ -1,4 +1,4 @@
-"""What destroy-cluster.sh does on one node, with a Docker that is played."""
+"""Test what destroy-cluster.sh does on one node, with a Docker that is played."""
 
 from pathlib import Path
 

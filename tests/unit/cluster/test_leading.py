@@ -1,4 +1,4 @@
-"""Which host of a cluster leads."""
+"""Test which host of a cluster leads."""
 
 from dataclasses import replace
 

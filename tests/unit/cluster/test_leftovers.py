@@ -1,4 +1,4 @@
-"""What goes with the state of what a former lead had begun."""
+"""Test what goes with the state of what a former lead had begun."""
 
 import subprocess
 from pathlib import Path

@@ -18,7 +18,7 @@ def _hosts(*names: str, away: str = "") -> list[Host]:
 
 
 class _Answers(list[str]):
-    """What each lock that is asked for answers, in turn; `asked` counts."""
+    """Hold what each lock that is asked for answers, in turn; `asked` counts."""
 
     asked = 0
 

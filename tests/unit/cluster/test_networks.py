@@ -195,7 +195,7 @@ _ALONE = Task("redis-2", "id", "running", frozenset())
 
 
 def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
-    """What takes its place would be in the same networks, and all of them would stop at once."""
+    """Its successors would be in the same networks, and all of them would stop at once."""
     detached = {"redis-2": frozenset({_CONSENSUS})}
     assert networks.stuck([_ALONE], PLAIN, detached) == {}
     paused = replace(_ALONE, status="paused")

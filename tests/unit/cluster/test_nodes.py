@@ -1,4 +1,4 @@
-"""Who is who in a cluster: numbers, managers, and who is gone."""
+"""Test who is who in a cluster: numbers, managers, and who is gone."""
 
 from dataclasses import replace
 

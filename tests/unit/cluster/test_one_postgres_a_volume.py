@@ -1,4 +1,4 @@
-"""How a cluster's PostgreSQL starts: never beside another one with the same data."""
+"""Test how a cluster's PostgreSQL starts: never beside another one with the same data."""
 
 import os
 import subprocess
@@ -14,7 +14,9 @@ from tests.unit.clusters import site
 
 
 def _start(directory: Path) -> str:
-    """What the container of the first data node starts with, in a directory of this machine."""
+    """Return what the container of the first data node starts with, in a directory of this
+    machine.
+    """
     text = cluster_site.wanted(site(), ClusterStackState()).text
     script = yaml.safe_load(text)["services"]["postgres-1"]["entrypoint"][2].replace("$$", "$")
     # It ends all processes that it sees, which are the container's.

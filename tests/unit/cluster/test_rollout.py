@@ -1,4 +1,4 @@
-"""How the stack on the Swarm differs from what is wanted."""
+"""Test how the stack on the Swarm differs from what is wanted."""
 
 from dataclasses import replace
 from typing import Any

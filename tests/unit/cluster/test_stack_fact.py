@@ -1,4 +1,4 @@
-"""What is read of the stack on a Swarm, and of its record."""
+"""Test what is read of the stack on a Swarm, and of its record."""
 
 import pytest
 

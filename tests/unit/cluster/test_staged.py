@@ -71,7 +71,7 @@ AWAY = (*NODES[:2], replace(NODES[2], active=False))
 
 
 def _changed(text: str) -> tuple[ClusterStackState, Wanted]:
-    """What runs, and the same of other images."""
+    """Return what runs, and the same of other images."""
     wanted = Wanted(text, {}, frozenset())
     return _running(wanted), replace(wanted, text=text.replace("image: ", "image: new-"))
 

@@ -1,4 +1,4 @@
-"""What the script of a node's condition prints, with a Docker that is played."""
+"""Test what the script of a node's condition prints, with a Docker that is played."""
 
 import os
 import subprocess

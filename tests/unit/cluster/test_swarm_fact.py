@@ -1,4 +1,4 @@
-"""What a host says of the swarm, as it is read."""
+"""Test what a host says of the swarm, as it is read."""
 
 import json
 

@@ -1,4 +1,6 @@
-"""What a host tells of the swarm, on a played host: its data, what its kernel can, and no key."""
+"""Test what a host tells of the swarm, on a played host: its data, what its kernel can, and no
+key.
+"""
 
 from pathlib import Path
 

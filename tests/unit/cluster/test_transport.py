@@ -1,4 +1,4 @@
-"""How a cluster that runs without TLS comes to it, and that none goes back."""
+"""Test how a cluster that runs without TLS comes to it, and that none goes back."""
 
 from dataclasses import replace
 
@@ -58,7 +58,7 @@ def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What a roll-out does, by level, with the stack that `found` of the module says."""
+    """Return what a roll-out does, by level, with the stack that `found` of the module says."""
     made: list[str] = []
 
     def roll_out(site: Site) -> None:

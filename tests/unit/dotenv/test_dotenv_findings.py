@@ -1,4 +1,4 @@
-"""What is odd about a file is found, with its line, and without any value."""
+"""Test that what is odd about a file is found, with its line, and without any value."""
 
 import pytest
 

@@ -12,7 +12,7 @@ _MOST_SECONDS = 2.0
 
 
 class _Shape(NamedTuple):
-    """What a file is full of, and what is before and after it."""
+    """Hold what a file is full of, and what is before and after it."""
 
     before: bytes
     unit: bytes

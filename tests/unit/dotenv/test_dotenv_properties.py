@@ -1,4 +1,4 @@
-"""What holds of every file: what was written is read back, and nothing breaks a reader."""
+"""Test what holds of every file: what was written is read back, and nothing breaks a reader."""
 
 import signal
 from collections.abc import Iterator

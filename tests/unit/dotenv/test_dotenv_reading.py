@@ -1,4 +1,4 @@
-"""What an entry keeps, and what the environment changes."""
+"""Test what an entry keeps, and what the environment changes."""
 
 import pytest
 

@@ -11,7 +11,7 @@ EITHER_LINE_END = ["\n", "\r\n"]
 
 @dataclass(frozen=True)
 class Style:
-    """How an assignment is written, where its grammar can write the value so.
+    """Hold how an assignment is written, where its grammar can write the value so.
 
     Attributes:
         above: the lines before it, none of which assigns anything.

@@ -1,4 +1,4 @@
-"""What is written and tightened on the host."""
+"""Test what is written and tightened on the host."""
 
 import subprocess
 from pathlib import Path

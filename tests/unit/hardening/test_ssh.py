@@ -1,4 +1,4 @@
-"""What sshd is told, and what is made of what it says."""
+"""Test what sshd is told, and what is made of what it says."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is rendered for Caddy: consistent with the rest, and known again by its revision."""
+"""Test what is rendered for Caddy: consistent with the rest, and known again by its revision."""
 
 import re
 

@@ -78,7 +78,7 @@ def monorepo(root: Path) -> list[Verified]:
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
-    """What is in each file, by path; git's own are left out."""
+    """Return what is in each file, by path; git's own are left out."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
@@ -87,7 +87,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
 
 
 def archived(root: Path, key: Identity) -> dict[str, bytes]:
-    """What is in all archives together, each of which can be opened."""
+    """Return what is in all archives together, each of which can be opened."""
     found: dict[str, bytes] = {}
     for file in root.glob(".env-archive-*.tar.age"):
         found |= opened(file, key)
@@ -95,7 +95,7 @@ def archived(root: Path, key: Identity) -> dict[str, bytes]:
 
 
 def opened(file: Path, key: Identity) -> dict[str, bytes]:
-    """What the reader of an archive finds in it with his own tools."""
+    """Return what the reader of an archive finds in it with his own tools."""
     found = {}
     with tarfile.open(fileobj=io.BytesIO(decrypt(file.read_bytes(), [key]))) as tar:
         for member in tar:

@@ -19,7 +19,7 @@ def tree(root: Path, package: str, files: dict[str, str]) -> Path:
 
 
 def scanned(root: Path, package: str, files: dict[str, str]) -> dict[str, Source]:
-    """What a scan of it gives, by the files' names."""
+    """Return what a scan of it gives, by the files' names."""
     sources = scan(tree(root, package, files), WORKSPACE)
     return {each.path.removeprefix("backend/"): each for each in sources}
 

@@ -18,7 +18,7 @@ def begun(path: Path) -> Repository:
 
 
 def look(repository: Repository) -> Searched:
-    """What a search for the value finds."""
+    """Return what a search for the value finds."""
     return search(repository.path, NEEDLES)
 
 

@@ -1,4 +1,4 @@
-"""What shows only when several files are seen together."""
+"""Test what shows only when several files are seen together."""
 
 from pathlib import Path
 

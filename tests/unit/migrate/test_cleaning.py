@@ -1,4 +1,4 @@
-"""Which files may be deleted, and that no other is."""
+"""Test which files may be deleted, and that no other is."""
 
 import os
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tests.unit.migrate.cleanable import (
 
 
 def _reason(root: Path, file: Verified, *, archived: bool = True) -> str:
-    """Why the file is kept, which is all that an examination says of it."""
+    """Return why the file is kept, which is all that an examination says of it."""
     ready, [kept] = examine(root, [file], HASH_KEY, archived=archived)
     assert (ready, kept.path) == ([], file.path)
     return kept.reason

@@ -1,4 +1,4 @@
-"""What becomes of a key: the default, and what may not be decided."""
+"""Test what becomes of a key: the default, and what may not be decided."""
 
 import pytest
 

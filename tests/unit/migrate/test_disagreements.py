@@ -1,4 +1,4 @@
-"""What is told where grammars read a file differently."""
+"""Test what is told where grammars read a file differently."""
 
 from infisical_iac.dotenv import read
 from infisical_iac.migrate.disagreements import disagreements

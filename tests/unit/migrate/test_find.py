@@ -1,4 +1,4 @@
-"""Which files are found, and where their names say that they belong."""
+"""Test which files are found, and where their names say that they belong."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is told of a file's entries, one by one; and that values stay untold."""
+"""Test what is told of a file's entries, one by one; and that values stay untold."""
 
 import pytest
 from hypothesis import given

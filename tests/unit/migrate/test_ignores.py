@@ -1,4 +1,4 @@
-"""What is added to ignore files, and that git then does as they say."""
+"""Test what is added to ignore files, and that git then does as they say."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which grammar a file is read by, and why, where more than packages says so."""
+"""Test which grammar a file is read by, and why, where more than packages says so."""
 
 import pytest
 from hypothesis import given

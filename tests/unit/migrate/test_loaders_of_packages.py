@@ -1,4 +1,4 @@
-"""Which grammar a file is read by, as the packages beside it say."""
+"""Test which grammar a file is read by, as the packages beside it say."""
 
 import json
 

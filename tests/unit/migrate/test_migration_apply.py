@@ -1,4 +1,4 @@
-"""What is written, as it is decided before the first request."""
+"""Test what is written, as it is decided before the first request."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Who may read what was moved, told from what each identity is shown."""
+"""Test who may read what was moved, told from what each identity is shown."""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""What is told of files that a package reads by mode: in every mode, in none, or not where due."""
+"""Test what is told of files that a package reads by mode: in every mode, in none, or not where
+due.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which entries are plain configuration, and which may be secrets."""
+"""Test which entries are plain configuration, and which may be secrets."""
 
 import pytest
 

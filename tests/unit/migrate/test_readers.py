@@ -1,4 +1,4 @@
-"""Who reads what was moved, told from roles and privileges, and whether that is meant."""
+"""Test who reads what was moved, told from roles and privileges, and whether that is meant."""
 
 from typing import Any
 

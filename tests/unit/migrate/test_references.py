@@ -1,4 +1,4 @@
-"""What still speaks of the old files is found, and nothing else of its lines is shown."""
+"""Test that what still speaks of the old files is found, and nothing else of its lines is shown."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a restore turned back is told: what was revoked since, and what was made since."""
+"""Test that what a restore turned back is told: what was revoked since, and what was made since."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What drill.sh gives to the scripts that do its work."""
+"""Test what drill.sh gives to the scripts that do its work."""
 
 import json
 import subprocess

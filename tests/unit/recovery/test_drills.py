@@ -1,4 +1,4 @@
-"""What the status says of drills, from how the last one went."""
+"""Test what the status says of drills, from how the last one went."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a restore reads before it counts as one: the canary, and every folder."""
+"""Test what a restore reads before it counts as one: the canary, and every folder."""
 
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ class World:
         self.seconds: set[float] = set()
 
     def contents(self) -> list[str]:
-        """What the proof says of it."""
+        """Return what the proof says of it."""
         client = Client("http://fake", httpx.MockTransport(self._answer))
         return proof._contents(client, load(TEXT))
 

@@ -1,4 +1,6 @@
-"""What stands in the way is told before anything is done: bad recipients, a restore half done."""
+"""Test that what stands in the way is told before anything is done: bad recipients, a restore half
+done.
+"""
 
 import runpy
 from typing import Any

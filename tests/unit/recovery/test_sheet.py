@@ -16,7 +16,7 @@ from tests.unit.recovery.test_recipients import ssh_key
 
 @pytest.fixture
 def ada() -> Identity:
-    """Who can open it."""
+    """Return who can open it."""
     return Identity.generate()
 
 

@@ -1,4 +1,4 @@
-"""What `infisical-iac keys rotate` refuses, and when it looks at the host."""
+"""Test what `infisical-iac keys rotate` refuses, and when it looks at the host."""
 
 import sys
 from collections.abc import Iterator

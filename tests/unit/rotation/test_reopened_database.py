@@ -1,4 +1,4 @@
-"""What a lead that died left of the database, set right by the next one."""
+"""Test what a lead that died left of the database, set right by the next one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What rotation.sh does to the keys' files, killed after each of its lines."""
+"""Test what rotation.sh does to the keys' files, killed after each of its lines."""
 
 import subprocess
 from collections.abc import Iterator

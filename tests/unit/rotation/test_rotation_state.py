@@ -1,4 +1,4 @@
-"""What is decided of an unfinished rotation, of targets, and of the encryption key."""
+"""Test what is decided of an unfinished rotation, of targets, and of the encryption key."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a rollback says of settings that differ from what serves again."""
+"""Test what a rollback says of settings that differ from what serves again."""
 
 from infisical_iac.upgrade.following import differing, moved
 from infisical_iac.upgrade.path import Images, WayIn

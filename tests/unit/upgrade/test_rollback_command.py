@@ -1,4 +1,4 @@
-"""What `infisical-iac rollback` refuses before it looks at a host."""
+"""Test what `infisical-iac rollback` refuses before it looks at a host."""
 
 from click.testing import CliRunner
 

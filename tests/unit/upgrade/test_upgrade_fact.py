@@ -1,4 +1,4 @@
-"""What the host says of its versions, as read."""
+"""Test what the host says of its versions, as read."""
 
 from infisical_iac.facts.upgrade import Failed, Upgrades, UpgradeState
 from infisical_iac.upgrade.path import Images

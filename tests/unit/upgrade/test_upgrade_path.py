@@ -1,4 +1,4 @@
-"""Which changes of version are one, which are refused, and whether they fit."""
+"""Test which changes of version are one, which are refused, and whether they fit."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is asked of Infisical while a configuration is watched, and how often."""
+"""Test what is asked of Infisical while a configuration is watched, and how often."""
 
 import time
 from pathlib import Path
