@@ -91,9 +91,7 @@ def prepare(known: Preflight, cluster: Cluster) -> None:
         )
         certificates.made(name="Make the certificates of the cluster's services")
     share.shared(cluster=cluster, name="Have the keys on all nodes")
-    cluster_stack.images_there(
-        images=settings.images, archives=settings.image_archives, name="Fetch the images"
-    )
+    cluster_stack.images_there(settings=settings, name="Fetch the images")
     configure_ingress(settings)
 
 

@@ -1,6 +1,5 @@
 """The stack on the Swarm: its images on each node, and its services as stack.yaml says."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import yaml
@@ -10,26 +9,48 @@ from infisical_iac.cluster import networks, rollout, staged, transport
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.facts.cluster_stack import STACK_FILE, ClusterStackState, NodeTasks, Task
 from infisical_iac.facts.stack import Stack
+from infisical_iac.facts.upgrade import Upgrades
 from infisical_iac.operations import cluster_rollout, files, journal, session, stack
 from infisical_iac.operations.cluster_site import Site, look, wanted
 from infisical_iac.operations.files import File
 from infisical_iac.operations.remote import run
 from infisical_iac.operations.telling import Commands, step, telling_operation
 from infisical_iac.rendering import script
+from infisical_iac.settings import Settings
+from infisical_iac.upgrade import path
+from infisical_iac.upgrade.path import Images
 
 NO_SWARM = "the services can be looked at once the hosts are a Swarm"
 
 
 @telling_operation
-def images_there(images: Sequence[str], archives: Sequence[str]) -> Commands:
-    """Have `images` on this node, of `archives` or pulled."""
+def images_there(settings: Settings) -> Commands:
+    """Have the images of the settings on this node, of archives or pulled.
+
+    Those of a version that can't be changed to are not fetched: the one that runs stays.
+    """
+    images = settings.images
     missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
+    if missing and _is_refused(settings):
+        missing = [each for each in missing if each != settings.infisical_reference]
     if not missing:
         host.noop("all images are on the node")
         return
     for image in missing:
         journal.item("+", f"image {image}")
-    yield step(stack.fetch, missing, archives)
+    yield step(stack.fetch, missing, settings.image_archives)
+
+
+def _is_refused(settings: Settings) -> bool:
+    """Return whether the node tells that the version of the settings can't be changed to."""
+    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
+    if was is None:
+        return False
+    try:
+        path.refuse(was, Images(settings.infisical_reference, was.postgres))
+    except path.UpgradeError:
+        return True
+    return False
 
 
 @telling_operation

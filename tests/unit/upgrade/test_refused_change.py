@@ -16,7 +16,7 @@ from infisical_iac.facts.deployment import DeploymentState
 from infisical_iac.facts.files import PathState
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.facts.stack import Container, StackState
-from infisical_iac.facts.upgrade import UpgradeState
+from infisical_iac.facts.upgrade import Upgrades, UpgradeState
 from infisical_iac.operations import (
     cluster_stack,
     cluster_upgrade,
@@ -218,3 +218,24 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
     assert rolled_out == [clusters.settings(redis_memory="512m")]
     (blocked,) = map(str, host.journal.blocked)
     assert blocked.startswith(f"! Change the version: blocked: {sentence}")
+
+
+@pytest.mark.parametrize(("version", "fetched"), [("v0.120.0", False), ("v0.166.0", True)])
+def test_a_node_fetches_no_image_of_a_version_that_is_refused(
+    host: _Host, monkeypatch: pytest.MonkeyPatch, version: str, fetched: bool
+) -> None:
+    """It may not even be there, and what fails to be fetched ends the run."""
+    runs, wanted = clusters.settings(), clusters.settings(infisical_version=version)
+    was = Images(runs.infisical_reference, runs.patroni_image)
+
+    def told(fact: type, **_: object) -> object:
+        there = frozenset(runs.images) - {runs.redis_image}
+        return UpgradeState(was) if fact is Upgrades else StackState(images=there)
+
+    monkeypatch.setattr(cluster_stack, "host", host)
+    monkeypatch.setattr(host, "get_fact", told, raising=False)
+    fetch = _function(cluster_stack.images_there)
+    host.journal.look("1", "Stack | Fetch the images", lambda: list(fetch(settings=wanted)))
+    images = [wanted.infisical_reference] if fetched else []
+    expected = [f"+ image {each}" for each in (*images, runs.redis_image)]
+    assert sorted(map(str, host.journal.planned)) == sorted(expected)
