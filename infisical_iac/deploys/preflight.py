@@ -79,12 +79,14 @@ def preflight(
         without_delay(host)
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
-        cluster = _cluster(settings, check, leaving=leaving)
+        cluster = _cluster(settings, check)
         run = journal.current()
         # On a host with nothing on it yet, nothing is kept from being set right.
         run.goes_on = (cluster.begun if cluster else machine.deployed) and not (
             restoring or scaling or leaving
         )
+        if cluster and not leaving:
+            refuse_unencrypted(cluster, settings)
         refuse_ingress(settings, machine)
         if engine.not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
@@ -150,6 +152,17 @@ def refuse_ingress(settings: Settings, machine: MachineState) -> None:
             journal.current().without = frozenset({"caddy"})
 
 
+def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:
+    """Raise ClusterRefused where secrets would pass between hosts in clear, and may not.
+
+    Where the cluster runs already, the rest of its hosts is looked at all the same.
+    """
+    try:
+        clusters.refuse_unencrypted(cluster, settings)
+    except clusters.ClusterRefused as error:
+        _block_or_raise(error, "Swarm")
+
+
 def _block_or_raise(error: UserError, part: str) -> None:
     """Have a part of the deploy blocked for an error, where the run goes on without it."""
     if not part or not journal.current().goes_on:
@@ -157,17 +170,13 @@ def _block_or_raise(error: UserError, part: str) -> None:
     journal.current().block(part, str(error))
 
 
-def _cluster(
-    settings: Settings, check: Callable[[Cluster], None] | None, *, leaving: bool
-) -> Cluster | None:
+def _cluster(settings: Settings, check: Callable[[Cluster], None] | None) -> Cluster | None:
     if nodes.topology() == "single":
         return None
     clusters.refuse(settings)
     cluster = nodes.known()
     clusters.refuse_overlapping(cluster)
     clusters.refuse_undecided(cluster)
-    if not leaving:
-        clusters.refuse_unencrypted(cluster, settings)
     if check:
         check(cluster)
     if cluster.leads:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.cluster.refusal import ClusterRefused
 from infisical_iac.deploys.preflight import (
     Refused,
     admin_password,
@@ -12,12 +13,15 @@ from infisical_iac.deploys.preflight import (
     refuse,
     refuse_between,
     refuse_ingress,
+    refuse_unencrypted,
 )
 from infisical_iac.facts.keys import KeysState
 from infisical_iac.facts.machine import MachineState
 from infisical_iac.ingress.refusal import IngressRefused
 from infisical_iac.operations import journal, keys
 from infisical_iac.operations.journal import Journal
+from tests.unit.clusters import settings as cluster_settings
+from tests.unit.clusters import site
 from tests.unit.settings_of import settings_of
 
 _MACHINE = MachineState(
@@ -228,6 +232,24 @@ def test_dokploy_blocks_the_ingress_of_a_deployed_host_alone(
     )
     assert [each.what for each in run.blocked] == ["Ingress"]
     assert run.without == {"caddy"}
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_kernel_that_can_not_encrypt_blocks_the_swarm_of_a_running_cluster(
+    run: Journal, goes_on: bool
+) -> None:
+    run.goes_on = goes_on
+    cluster = site().cluster
+    assert not cluster.esp
+    if not goes_on:
+        with pytest.raises(
+            ClusterRefused, match="the kernel of node-1 and node-2 and node-3 can't encrypt"
+        ):
+            refuse_unencrypted(cluster, cluster_settings())
+        return
+    refuse_unencrypted(cluster, cluster_settings())
+    (blocked,) = run.blocked
+    assert str(blocked).startswith("! Swarm: blocked: the kernel of node-1 and")
 
 
 def test_a_host_with_nothing_on_it_is_refused_for_what_holds_its_ports(run: Journal) -> None:
