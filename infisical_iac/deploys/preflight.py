@@ -12,7 +12,7 @@ from pyinfra.context import host
 
 from infisical_iac import engine
 from infisical_iac.cluster import refusal as clusters
-from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.cluster.nodes import Cluster, ClusterRefused
 from infisical_iac.connection import without_delay
 from infisical_iac.errors import UserError
 from infisical_iac.facts.engine import Engine
@@ -159,7 +159,7 @@ def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:
     """
     try:
         clusters.refuse_unencrypted(cluster, settings)
-    except clusters.ClusterRefused as error:
+    except ClusterRefused as error:
         _block_or_raise(error, "Swarm")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.refusal import ClusterRefused
+from infisical_iac.cluster.nodes import ClusterRefused
 from infisical_iac.deploys.preflight import (
     Refused,
     admin_password,
