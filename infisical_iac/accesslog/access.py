@@ -15,6 +15,8 @@ _CHECKED = re.compile(
 )
 # Where secrets are read.
 _READ = re.compile(r"/api/v\d+/(secrets|dashboard)(/|$)")
+# The escapes that the server leaves in a path: `%2F` is no slash to it.
+_KEPT_ESCAPES = re.compile(r"(%(?:2[3-6BbCcFf]|3[AaBbDdFf]|40))")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROJECT = ("projectId", "workspaceId", "workspaceSlug")
 
@@ -48,6 +50,7 @@ class Access:
         who: the name of the identity or person whose token came with it, their id where nobody
             knows it any more, or empty.
         proven: whether Infisical has checked that token; else anybody may have written it.
+        path: as the server reads it: `/api/v4/%73ecrets` is `/api/v4/secrets`.
         project: its slug, or its id where nobody knows it, and each where the request names
             several; empty if the request's body names it.
         environment: its slug; empty if the request's body names it, or nothing does.
@@ -92,7 +95,7 @@ def _access(line: Mapping[str, object], known: Known) -> Access:
     status = int(str(line["status"]))
     found = line["query"]
     query = {k: unquote(str(v)) for k, v in found.items()} if isinstance(found, dict) else {}
-    path = re.split("[?&]", uri, maxsplit=1)[0]
+    path = _as_served(re.split("[?&]", uri, maxsplit=1)[0])
     at = datetime.fromtimestamp(float(str(line["at"])), UTC)
     # Which of them the server goes by depends on the version of the API, and is not known here.
     projects = dict.fromkeys(known.projects.get(query[k], query[k]) for k in _PROJECT if k in query)
@@ -108,3 +111,9 @@ def _access(line: Mapping[str, object], known: Known) -> Access:
         status=status,
         address=str(line["address"]),
     )
+
+
+def _as_served(path: str) -> str:
+    """Return a path with its escapes decoded as the server does, whose routes are letters then."""
+    parts = _KEPT_ESCAPES.split(path)
+    return "".join(part if place % 2 else unquote(part) for place, part in enumerate(parts))

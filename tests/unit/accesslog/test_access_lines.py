@@ -70,6 +70,10 @@ def test_who_is_not_known_any_more_is_told_by_the_id() -> None:
         ("/api/v4/secrets", "i1", 404, False),
         ("/api/v1/dashboard/secret-value", "u1", 200, True),
         ("/api/status", "i1", 200, False),
+        ("/api/v4/%73ecrets", "i1", 200, True),
+        ("/%61pi/v4/secrets%2FNAME", "i1", 200, False),
+        ("/api/v4%2Fsecrets", "i1", 200, False),
+        ("/api/v4/%2573ecrets", "i1", 200, False),
         ("/api/v1/secrets-of-others", "i1", 200, False),
         ("/login", "i1", 200, False),
     ],
@@ -78,6 +82,18 @@ def test_a_token_is_proven_where_infisical_checked_it(
     uri: str, who: str, status: int, proven: bool
 ) -> None:
     assert _told(uri, who, status).proven is proven
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("/api/v4/%73ecrets?projectId=p", "/api/v4/secrets"),
+        ("/api/v4/secrets/A%2FB%C3%A9", "/api/v4/secrets/A%2FBé"),
+        ("/api/v4/%2573ecrets", "/api/v4/%2573ecrets"),
+    ],
+)
+def test_a_path_is_told_as_the_server_reads_it(uri: str, path: str) -> None:
+    assert _told(uri).path == path
 
 
 def test_a_browsers_question_before_the_question_proves_nobody() -> None:
