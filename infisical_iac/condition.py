@@ -2,19 +2,26 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+from infisical_iac.api.instance import Beyond
 from infisical_iac.auditing import Doing, Log, doings
 from infisical_iac.backup import record
 from infisical_iac.images import named
 from infisical_iac.ingress import lasting
+from infisical_iac.item import Item
 from infisical_iac.recovery import drills
 from infisical_iac.settings import Settings
 from infisical_iac.upgrade.given_up import HELP, GivenUp
 from infisical_iac.workspace.expiry import Term, until
 
 _LEAST_FREE_GB = 2.0
+_SINGULAR = {
+    "organizations": "organization",
+    "projects": "project",
+    "identities": "identity",
+}
 
 
 @dataclass(frozen=True)
@@ -77,9 +84,18 @@ class Row:
 
 
 def rows(
-    condition: ConditionState, settings: Settings, log: Log, drift: Row, now: datetime
+    condition: ConditionState,
+    settings: Settings,
+    log: Log,
+    drift: Row,
+    now: datetime,
+    inside: Sequence[Row] = (),
 ) -> list[Row]:
-    """The rows of the status; `drift` is the one that `drift` makes, and `now` is in UTC."""
+    """The rows of the status; `drift` is the one that `drift` makes, and `now` is in UTC.
+
+    Args:
+        inside: the rows that `access` and `instance` make.
+    """
     found = [
         *_containers(condition, settings),
         *edge(condition),
@@ -91,6 +107,7 @@ def rows(
         drill(condition, now),
         last_apply(doings(log.entries)),
         drift,
+        *inside,
     ]
     if trouble := firewall(condition):
         found.append(Row("Firewall", trouble, ok=False))
@@ -109,6 +126,35 @@ def drift(pending: Sequence[str], error: str = "") -> Row:
         return Row("Drift", "none")
     more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""
     return Row("Drift", f"{'; '.join(pending[:3])}{more}", ok=False)
+
+
+def access(foreign: Sequence[Item]) -> list[Row]:
+    """Return a row on each access that nothing in the workspace file gives, or on there being none.
+
+    Args:
+        foreign: the access.
+    """
+    told = [f"{each.what}: {each.detail}" for each in foreign]
+    return [Row("Access", each, ok=False) for each in told] or [Row("Access", "as the file says")]
+
+
+def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
+    """Return the row on what the instance has besides what is declared.
+
+    It is no trouble: the members of an organization may make such things for themselves.
+
+    Args:
+        beyond: None where it isn't known, for the reason that `error` gives, if there is one.
+    """
+    if beyond is None:
+        return [Row("Instance", f"can't be told: {error}")] if error else []
+    counts = asdict(beyond)
+    told = [
+        f"{number} {kind if number != 1 else _SINGULAR[kind]}"
+        for kind, number in counts.items()
+        if number
+    ]
+    return [Row("Instance", f"{', '.join(told) or 'nothing'} besides what is declared")]
 
 
 def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:

@@ -9,6 +9,7 @@ _PREFIX = "infisical_iac_drift"
 _METRICS = {
     "changes": "Changes that would bring host and Infisical to what is declared.",
     "blocked": "Parts of the deploy that could not be looked at or can't be set right.",
+    "foreign_access": "Accesses to the project that nothing in its file gives.",
     "check_success": "Whether the last check could tell.",
     "check_timestamp_seconds": "When the last check was made, since the epoch.",
 }
@@ -21,8 +22,8 @@ class Answer:
     Attributes:
         of: what was checked: the inventory's name.
         at: when, in UTC.
-        changes: what would have to be changed, `!` what is blocked, and `?` what could not be seen,
-            a line each.
+        changes: what would have to be changed, `*` access that nothing in the file gives, `!` what
+            is blocked, and `?` what could not be seen, a line each.
         error: why the check could not tell, if it could not.
     """
 
@@ -38,8 +39,13 @@ class Answer:
 
     @property
     def certain(self) -> list[str]:
-        """The changes without what is blocked or could not be seen."""
-        return [each for each in self.changes if not each.startswith(("? ", "! "))]
+        """Return the changes that a run would make."""
+        return [each for each in self.changes if not each.startswith(("? ", "! ", "* "))]
+
+    @property
+    def foreign(self) -> list[str]:
+        """Return the access that nothing in the file gives."""
+        return [each for each in self.changes if each.startswith("* ")]
 
     @property
     def blocked(self) -> list[str]:
@@ -75,6 +81,7 @@ def metrics(answer: Answer) -> str:
     values = {
         "changes": None if answer.error else len(answer.certain),
         "blocked": None if answer.error else len(answer.blocked),
+        "foreign_access": None if answer.error else len(answer.foreign),
         "check_success": 0 if answer.error else 1,
         "check_timestamp_seconds": int(answer.at.timestamp()),
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Kind = Literal["+", "~", "-", "!"]
+Kind = Literal["+", "~", "-", "!", "*"]
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,8 @@ class Item:
     """One difference between what is and what should be.
 
     Attributes:
-        kind: `+` makes, `~` sets right, `-` takes away; `!` can't be looked at or set right.
+        kind: `+` makes, `~` sets right, `-` takes away; `!` can't be looked at or set right; `*`
+            is access that nothing in the file gives, which stays.
         what: what it is about, such as `/etc/docker/daemon.json`.
         detail: from what to what, where that says more.
         diff: the lines of a file that differ, without any secret.

@@ -4,10 +4,11 @@ Names of identities are not unique, and anybody may make one. An identity is thi
 own if the host remembers its id or its metadata say so; no other is ever touched.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
@@ -16,7 +17,9 @@ from infisical_iac.api.parallel import gather
 
 MARKER = {"key": "managed-by", "value": "infisical-iac"}
 DEPLOYER = "infisical-iac-deployer"
+DEPLOYER_SECRET = "infisical-iac: deployer"
 _MARK = (MARKER["key"], MARKER["value"])
+_organizations: WeakKeyDictionary[Client, str] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,14 @@ class Identity:
 
 
 def organization_id(client: Client) -> str:
-    """The organization of the machine identity whose token the client bears."""
-    details = client.get("/api/v1/identities/details")["identityDetails"]
-    return str(details["organization"]["id"])
+    """Return the organization of the machine identity whose token the client bears.
+
+    No identity changes its organization: a client is asked once.
+    """
+    if client not in _organizations:
+        details = client.get("/api/v1/identities/details")["identityDetails"]
+        _organizations[client] = str(details["organization"]["id"])
+    return _organizations[client]
 
 
 def find(client: Client, organization: str, name: str) -> Identity | None:
@@ -64,14 +72,16 @@ def find_all(
     organization: str,
     names: Collection[str],
     known: Mapping[str, str] | None = None,
+    listed: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Identity]:
     """Return this project's own identities among `names`, by the name that each should have.
 
     Args:
         known: name to id, as after the last run; such an identity is known again whatever it is
             called now and whatever its metadata say.
+        listed: what `everybody` tells; None asks the server.
     """
-    listed = everybody(client, organization)
+    listed = everybody(client, organization) if listed is None else listed
     there = {each["id"] for each in listed}
     by_id = {id: name for name, id in (known or {}).items() if name in names and id in there}
     missing = set(names) - set(by_id.values())
@@ -93,8 +103,12 @@ def find_all(
 
 def everybody(client: Client, organization: str) -> list[dict[str, Any]]:
     """Return all identities of an organization, as the server lists them."""
-    listed = all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
-    return [each["identity"] for each in listed]
+    return [each["identity"] for each in in_organization(client, organization)]
+
+
+def in_organization(client: Client, organization: str) -> list[dict[str, Any]]:
+    """Return the memberships of an organization's identities, as the server lists them."""
+    return all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
 
 
 def _age(read: dict[str, Any]) -> tuple[str, str]:
@@ -105,30 +119,6 @@ def memberships(client: Client, project: str) -> list[dict[str, Any]]:
     """The identities in a project of Infisical, as the server lists them."""
     path = f"/api/v1/projects/{project}/memberships/identities"
     return all_of(client, path, "identityMemberships")
-
-
-def find_members(
-    client: Client,
-    project: str,
-    *,
-    besides: Collection[str],
-    named: Collection[str] = (),
-    known: Collection[str] = (),
-) -> list[Identity]:
-    """Return this project's own identities that are members of a project of Infisical, by name.
-
-    An organization may have several such projects: what is no member belongs to another one,
-    as far as anybody can tell.
-
-    Args:
-        besides: ids that are not looked at.
-        named: names that are not looked at.
-        known: ids that are this project's own whatever their metadata say.
-    """
-    listed = [each["identity"] for each in memberships(client, project)]
-    ids = [each["id"] for each in listed if each["id"] not in besides and each["name"] not in named]
-    own = [each for each in read_all(client, ids) if each.is_marked or each.id in known]
-    return sorted(own, key=lambda each: (each.name, each.id))
 
 
 def read_all(client: Client, ids: Iterable[str]) -> list[Identity]:

@@ -1,5 +1,6 @@
 """The instance as a whole: is it set up, who may sign up, who rules it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from infisical_iac.api.client import Client
@@ -48,6 +49,47 @@ def census(admin_client: Client) -> Census:
     return Census(
         super_admins=[user["username"] for user in users if user.get("superAdmin")],
         organizations=[Organization(each["id"], each["name"]) for each in organizations],
+    )
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """How much there is of each besides what is declared."""
+
+    organizations: int
+    projects: int
+    identities: int
+
+
+def count_beyond(
+    admin_client: Client,
+    *,
+    organization: str,
+    projects: Collection[str],
+    identities: Collection[str],
+) -> Beyond:
+    """Count what the whole instance has besides what is declared, of all organizations.
+
+    A project that the server makes with each organization is not counted.
+
+    Args:
+        admin_client: with the administrator's own token.
+        organization, projects, identities: the ids of those that are declared.
+    """
+    found = all_of(
+        admin_client, "/api/v1/admin/organization-management/organizations", "organizations"
+    )
+    made = [
+        project["id"]
+        for each in found
+        for project in each["projects"]
+        if project["createdAt"] != each["createdAt"]
+    ]
+    everybody = all_of(admin_client, "/api/v1/admin/identity-management/identities", "identities")
+    return Beyond(
+        len({each["id"] for each in found} - {organization}),
+        len(set(made) - set(projects)),
+        len({each["id"] for each in everybody} - set(identities)),
     )
 
 

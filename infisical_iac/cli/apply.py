@@ -15,7 +15,7 @@ from infisical_iac.cli.options import (
     yes_option,
 )
 from infisical_iac.cli.running import run
-from infisical_iac.cli.showing import print_notes
+from infisical_iac.cli.showing import print_foreign, print_notes
 
 if TYPE_CHECKING:
     from infisical_iac.cli.deployment import Step
@@ -41,6 +41,9 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
         if not deployment.settled and not (yes and as_json):
             show([*journal.planned, *journal.blocked], journal.unknown, console(stderr=as_json))
         print_notes(journal.notes)
+        foreign = journal.foreign
+        if not as_json:
+            print_foreign(foreign)
         if deployment.has_work and not yes:
             asked = time.monotonic()
             click.confirm("Make these changes?", abort=True, err=True)
@@ -50,7 +53,8 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
     if as_json:
         blocked = as_data(journal.blocked)
         made = as_data(journal.made)
-        print_data({"changes": made, "blocked": blocked, "seconds": round(seconds, 1)})
+        found = {"changes": made, "blocked": blocked, "foreign": as_data(foreign)}
+        print_data({**found, "seconds": round(seconds, 1)})
     else:
         _summarize(steps, seconds)
     deployment.refuse_blocked()

@@ -63,8 +63,9 @@ def drift(
     """Tell whether host and Infisical are as declared, to a webhook and to Prometheus.
 
     Nothing is changed. One check is for a systemd timer or a CI job, as in examples/drift;
-    --watch makes one after another. Exit status of a check: 0 if all is as declared, 2 if
-    something has drifted, 1 for an error or where a part of the deploy is blocked.
+    --watch makes one after another. Access that nothing in the file gives (*) is drift too. Exit
+    status of a check: 0 if all is as declared, 2 if something has drifted, 1 for an error or where
+    a part of the deploy is blocked.
     """
     if webhook:
         note = (
@@ -101,7 +102,8 @@ def _check(inventory: str) -> Answer:
         from infisical_iac.cli.deployment import looked
 
         with looked(inventory, writes=None) as deployment:
-            return Answer(of, at, deployment.lines())
+            foreign = map(str, deployment.journal.foreign)
+            return Answer(of, at, [*deployment.lines(), *foreign])
     except UserError as error:
         return Answer(of, at, error=str(error))
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 
 from infisical_iac.cli.reach import Reached
 from infisical_iac.workspace import apply as applying
-from infisical_iac.workspace import duplicates, people, secret_names
+from infisical_iac.workspace import foreign, secret_names
 from infisical_iac.workspace import prune as pruning
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.foreign import Finding
+from infisical_iac.workspace.foreign_actual import read_access
 from infisical_iac.workspace.memory import learn
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.readable import readable
@@ -25,13 +27,15 @@ class Plan:
         changes: what differs.
         removals: what is to be taken away.
         unnamed: what the file no longer names and stays nevertheless.
-        notes: sentences on people that are no changes.
+        foreign: access that the file does not give and that stays.
+        notes: sentences that are no changes.
         rotate: the secrets that people who lose access could read, by e-mail.
     """
 
     changes: list[Change]
     removals: list[Removal]
     unnamed: list[Removal]
+    foreign: list[Finding]
     notes: list[str]
     rotate: dict[str, list[str]]
 
@@ -46,20 +50,20 @@ def look(reached: Reached, *, prune: bool) -> Plan:
 
     Raises a UserError if that can't be told.
     """
-    actual = _read(reached, leavers=prune)
+    seen = _see(reached)
     changes = difference(
         reached.desired,
-        actual,
+        seen.actual,
         isolation=reached.isolation,
         admin_email=reached.admin_email,
         remembered=reached.memory,
     )
-    unnamed = _unnamed(reached, actual)
-    notes = people.notes(reached.desired, actual)
+    removals = _removals(reached, seen)
     if prune:
-        return Plan(changes, unnamed, [], notes, _rotate(reached, actual))
-    kept = [*people.kept(reached.desired, actual), *duplicates.notes(actual.duplicates)]
-    return Plan(changes, [], unnamed, [*notes, *kept], {})
+        return Plan(changes, removals, [], [], seen.notes, _rotate(reached, seen))
+    told = {each.id for each in seen.findings}
+    unnamed = [each for each in removals if each.id not in told]
+    return Plan(changes, [], unnamed, seen.findings, seen.notes, {})
 
 
 def make(reached: Reached, plan: Plan, tell: Callable[[Change], None]) -> None:
@@ -90,41 +94,67 @@ def make(reached: Reached, plan: Plan, tell: Callable[[Change], None]) -> None:
         reached.remember(memory)
         reached = replace(reached, memory=memory)
     if plan.removals:
-        now = _read(reached, leavers=True)
-        _remove(reached, pruning.still(plan.removals, _unnamed(reached, now)), tell)
+        now = _removals(reached, _see(reached))
+        _remove(reached, pruning.still(plan.removals, now), tell)
 
 
-def _read(reached: Reached, *, leavers: bool) -> Actual:
-    return read(
+@dataclass(frozen=True)
+class _Seen:
+    """What there is, and what of the access to it neither the file gives nor it accepts."""
+
+    actual: Actual
+    access: foreign.Access
+    findings: list[Finding]
+    notes: list[str]
+
+
+def _see(reached: Reached) -> _Seen:
+    actual = read(
         reached.client,
         workspace=reached.desired,
         isolation=reached.isolation,
         admin_email=reached.admin_email,
         admin=reached.admin,
-        leavers=leavers and reached.has_admin,
         remembered=reached.memory,
+    )
+    access = read_access(
+        reached.client,
+        reached.desired,
+        actual,
+        isolation=reached.isolation,
+        admin=reached.admin,
+        admin_email=reached.admin_email,
+        deployer=reached.deployer,
+    )
+    found = foreign.find(
+        reached.desired,
+        actual,
+        access,
+        reached.memory,
+        admin_email=reached.admin_email,
+        deployer_secret=reached.deployer_secret,
+    )
+    findings, notes = foreign.told(found, reached.desired, access)
+    return _Seen(actual, access, findings, notes)
+
+
+def _removals(reached: Reached, seen: _Seen) -> list[Removal]:
+    return pruning.find(
+        reached.client,
+        reached.desired,
+        seen.actual,
+        reached.memory,
+        findings=seen.findings,
+        credentials=reached.credentials,
     )
 
 
-def _unnamed(reached: Reached, actual: Actual) -> list[Removal]:
-    leavers = people.leavers(reached.desired, actual)
-    return [
-        *(Removal(each.what, each) for each in leavers),
-        *pruning.find(
-            reached.client,
-            reached.desired,
-            actual,
-            reached.memory,
-            deployer=reached.deployer,
-            credentials=reached.credentials,
-        ),
-    ]
-
-
-def _rotate(reached: Reached, actual: Actual) -> dict[str, list[str]]:
-    left = people.left(reached.desired, actual)
-    names = secret_names.read(reached.client, actual) if left else {}
-    return {email: readable(each, names) for email, each in left.items()}
+def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
+    going = {each.id for each in seen.findings if each.kind == "person"}
+    members = seen.access.people.members.items()
+    persons = {email: each for email, each in members if each.membership_id in going}
+    names = secret_names.read(reached.client, seen.actual) if persons else {}
+    return {email: readable(each, names) for email, each in sorted(persons.items())}
 
 
 def _remove(reached: Reached, removals: list[Removal], tell: Callable[[Change], None]) -> None:

@@ -16,7 +16,7 @@ from infisical_iac.item import Item, together
 
 # Of tables that go into a file or a CI job's log.
 _WIDTH = 120
-_COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red"}
+_COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red", "*": "magenta"}
 
 
 def echo(text: object = "", *, err: bool = False) -> None:

@@ -43,6 +43,16 @@ class Journals:
         ]
 
     @property
+    def foreign(self) -> list[Item]:
+        """Return the access that nothing in the file gives, which is the same for all hosts."""
+        return [item for journal in self.journals.values() for item in journal.foreign]
+
+    @property
+    def sees_access(self) -> bool:
+        """Return whether such access was looked for."""
+        return any(journal.sees_access for journal in self.journals.values())
+
+    @property
     def made(self) -> list[Item]:
         """Return what has been made on all hosts, host by host."""
         return self.made_since({})
@@ -74,7 +84,7 @@ class Journals:
     @property
     def notes(self) -> list[str]:
         """The notes on the plan, likewise."""
-        return self._sentences(lambda journal: journal.notes)
+        return self._sentences(lambda journal: journal.told)
 
     def _sentences(self, read: Callable[[Journal], list[str]]) -> list[str]:
         if not self._several:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
+from infisical_iac.api.identities import organization_id
 from infisical_iac.auditing import Event
 from infisical_iac.cli.options import Lock
 from infisical_iac.errors import UserError
@@ -43,6 +44,7 @@ class Reached:
         client: with the token of the deployer.
         address: where services reach it.
         deployer: the deployer's client id.
+        deployer_secret: the id of the deployer's client secret; empty where it isn't known.
         admin: logs the administrator in, the first time it is called; raises a UserError where
             that can't be done.
         has_admin: whether it can be done.
@@ -65,6 +67,7 @@ class Reached:
     memory: Memory = field(default_factory=Memory)
     remember: Callable[[Memory], None] | None = None
     credentials: Callable[[], Mapping[str, str]] = dict
+    deployer_secret: str = ""
     discard: Callable[[Sequence[str]], None] = lambda _: None
     recorded: Recorded = lambda *_: nullcontext()
 
@@ -117,11 +120,12 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
     desired = load(file, admin_email=email)
     address = url.rstrip("/").removesuffix("/api")
     with Client(address) as client:
+        deployer = login.universal(client, id, secret)
         yield Reached(
-            client=login.universal(client, id, secret),
+            client=deployer,
             address=address,
             deployer=id,
-            admin=cache(partial(_administrator, client, email)),
+            admin=cache(partial(_administrator, deployer, email)),
             has_admin=bool(os.environ.get(_PASSWORD)),
             desired=desired,
             isolation=isolation or "privilege",
@@ -130,10 +134,12 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
 
 
 def _administrator(client: Client, email: str) -> Client:
+    """Log the administrator in, into the organization of the deployer, whose client it takes."""
     password = os.environ.get(_PASSWORD)
     if not password:
         raise ReachError(f"this takes the login of {email}: set {_PASSWORD} too")
-    return login.password(client, email, password)
+    # He may be in several, and the deployer is in one.
+    return login.password(client, email, password, organization_id(client))
 
 
 @contextmanager
@@ -165,6 +171,7 @@ def _on_host(
             memory=workspace.remembered(),
             remember=workspace.keep,
             credentials=_credentials,
+            deployer_secret=session.deployer_secret(settings.http_port),
             discard=_discard,
             recorded=audit.recorded,
         )

@@ -4,12 +4,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from infisical_iac.cli.items import as_data, console, echo, print_data, show
+from infisical_iac.item import Item
 from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.foreign import Finding
 from infisical_iac.workspace.prune import Removal
 
+ENDING = (
+    "access that the file does not give (*) stays: `infisical-iac workspace apply --prune` takes "
+    "it away; what is wanted goes into `accepted` of the file"
+)
 # In the order in which a sentence counts them.
 _PLURALS = {
-    "identity": "identities",
     "credentials": "credentials",
     "import": "imports",
     "folder": "folders",
@@ -20,6 +25,14 @@ _PLURALS = {
 def print_changes(changes: Iterable[Change], *, stderr: bool = False) -> None:
     """Print each change in a line."""
     show(changes, (), console(stderr=stderr))
+
+
+def print_foreign(found: Iterable[Item], *, stderr: bool = False) -> None:
+    """Print each access that the file does not give in a line, and what to do about them."""
+    items = list(found)
+    show(items, (), console(stderr=stderr))
+    if items:
+        print_notes([ENDING])
 
 
 def print_shown(change: Change, *, stderr: bool = False) -> None:
@@ -39,16 +52,18 @@ def print_rotations(rotate: Mapping[str, Sequence[str]]) -> None:
 def print_json(
     changes: Iterable[Change],
     unnamed: Iterable[Removal],
+    foreign: Iterable[Finding],
     rotate: Mapping[str, Sequence[str]],
     notes: Sequence[str],
 ) -> None:
-    """Print the changes, and apart from them what stays though the file names it no more.
+    """Print the changes, and apart from them what stays though the file does not name it.
 
     `rotate` holds, by e-mail, the secrets that people who lose access could read.
     """
     found = {
         "changes": as_data(changes),
         "unnamed": as_data(each.change for each in unnamed),
+        "foreign": [each.data for each in foreign],
         "rotate": rotate,
         "notes": notes,
     }
@@ -62,10 +77,7 @@ def print_notes(notes: Iterable[str]) -> None:
 
 
 def unnamed_notes(unnamed: Sequence[Removal]) -> list[str]:
-    """Sentences on what `--prune` would take away, if there is anything.
-
-    People are not counted: there is a sentence on each of them already.
-    """
+    """Return sentences on what `--prune` would take away besides access, if there is anything."""
     kinds = [each.change.what.split()[0] for each in unnamed]
     counts = Counter(kind for kind in kinds if kind in _PLURALS)
     if not counts:

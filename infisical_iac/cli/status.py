@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.condition import Row, drift, rows
+from infisical_iac.condition import Row, access, drift, instance, rows
 from infisical_iac.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
-    and the recovery kit.
+    access that nothing in the file gives, what the instance has besides, and the recovery kit.
 
     Nothing is changed. Exit status: 0 if all is well, 1 if something is not or for an error.
     """
@@ -64,7 +64,8 @@ def _look(inventory: str) -> list[Row]:
             found = _cluster(host, away, settings, asked)
         else:
             condition = host.get_fact(Condition, **asked)
-            found = rows(condition, settings, audit.read(), _drift(host), datetime.now(UTC))
+            drifted, inside = _drift(host, settings)
+            found = rows(condition, settings, audit.read(), drifted, datetime.now(UTC), inside)
         kit = recovery.row(settings.recovery_fingerprint)
         return [*found, *([kit] if kit else [])]
 
@@ -81,13 +82,28 @@ def _cluster(
     looks = each_of(hosts, lambda each: each.get_fact(NodeCondition, **asked))
     nodes = {each.name: look for each, look in zip(hosts, looks, strict=True)}
     now = datetime.now(UTC)
-    return condition.rows(nodes, away, settings, host.name, _drift(host), now)
+    drifted, inside = _drift(host, settings)
+    return condition.rows(nodes, away, settings, host.name, drifted, now, inside)
 
 
-def _drift(host: "Host") -> Row:
+def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
+    """Return the row on drift, and those on access and on what else the instance has."""
     from infisical_iac.cli.deployment import look
 
     try:
-        return drift(look(host).lines())
+        deployment = look(host)
+        drifted = drift(deployment.lines())
     except UserError as error:
-        return drift((), error=str(error))
+        return drift((), error=str(error)), []
+    if not deployment.journal.sees_access:
+        return drifted, []
+    return drifted, [*access(deployment.journal.foreign), *_instance(settings)]
+
+
+def _instance(settings: "Settings") -> list[Row]:
+    from infisical_iac.operations.workspace import beyond
+
+    try:
+        return instance(beyond(settings.http_port))
+    except UserError as error:
+        return instance(None, error=str(error))

@@ -23,6 +23,7 @@ from infisical_iac.cli.options import (
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.cli.showing import (
     print_changes,
+    print_foreign,
     print_json,
     print_notes,
     print_rotations,
@@ -33,12 +34,8 @@ from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.model import Isolation
 
 _NO_MEMORY = (
-    "at a URL only identities are pruned: which environments, folders and imports this project "
-    "made is known on its host alone"
-)
-_NO_ADMIN = (
-    "people who left the file are not looked for: that takes the administrator's login, so set "
-    "INFISICAL_ADMIN_PASSWORD too"
+    "at a URL only access is pruned: which environments, folders and imports this project made is "
+    "known on its host alone"
 )
 
 
@@ -95,11 +92,12 @@ def plan(
         planned = look(reached, prune=prune)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
-        print_json(planned.due, planned.unnamed, planned.rotate, notes)
+        print_json(planned.due, planned.unnamed, planned.foreign, planned.rotate, notes)
     else:
         print_changes(planned.due)
         if not planned.due:
             echo("Nothing to change.")
+        print_foreign(each.item for each in planned.foreign)
         print_rotations(planned.rotate)
         print_notes(notes)
     ctx.exit(FOUND if planned.due else 0)
@@ -156,9 +154,10 @@ def apply(
             make(reached, planned, tell)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
-        print_json(made, planned.unnamed, planned.rotate, notes)
+        print_json(made, planned.unnamed, planned.foreign, planned.rotate, notes)
     else:
         echo(f"{count(made)} made." if made else "Nothing to change.")
+        print_foreign(each.item for each in planned.foreign)
         print_notes(notes)
 
 
@@ -169,6 +168,4 @@ def _notes(reached: Reached, planned: Plan, *, prune: bool) -> list[str]:
     notes = [*planned.notes, *unnamed_notes(planned.unnamed)]
     if prune and reached.remember is None:
         notes.append(_NO_MEMORY)
-    if prune and not reached.has_admin:
-        notes.append(_NO_ADMIN)
     return notes

@@ -21,7 +21,13 @@ _RENEWED_BEFORE = timedelta(days=60)
 
 
 def rows(
-    nodes: Nodes, away: Sequence[str], settings: Settings, lead: str, drift: Row, now: datetime
+    nodes: Nodes,
+    away: Sequence[str],
+    settings: Settings,
+    lead: str,
+    drift: Row,
+    now: datetime,
+    inside: Sequence[Row] = (),
 ) -> list[Row]:
     """The rows of the status.
 
@@ -46,6 +52,7 @@ def rows(
         last_run.drill(nodes, away, settings, now),
         single.last_apply(doings_of(logs)),
         drift,
+        *inside,
     ]
     unfinished: dict[str, str] = {}
     for node in nodes.values():

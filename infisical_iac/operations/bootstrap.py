@@ -12,7 +12,7 @@ from pyinfra.context import host, state
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.identities import DEPLOYER, Identity
+from infisical_iac.api.identities import DEPLOYER, DEPLOYER_SECRET, Identity
 from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import (
     attach_universal_auth,
@@ -31,7 +31,6 @@ from infisical_iac.rendering import script
 from infisical_iac.workspace.access import identity_drift
 from infisical_iac.workspace.declared import drift, words
 
-_SECRET = "infisical-iac: deployer"
 _TTL, _MAX_TTL = 600, 3600
 _NO_LOGIN = "can't log in → can"
 
@@ -170,12 +169,12 @@ def _make_deployer(admin: Client, admin_email: str) -> None:
         auth = attach_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
     elif drift(auth_fields(_TTL, _MAX_TTL), auth.fields):
         patch_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
-    secret = create_client_secret(admin, deployer.id, _SECRET)
+    secret = create_client_secret(admin, deployer.id, DEPLOYER_SECRET)
     write(
         session.DEPLOYER_FILE,
         f"# client secret {secret.id}\n"
         f"INFISICAL_CLIENT_ID={auth.client_id}\nINFISICAL_CLIENT_SECRET={secret.value}\n",
     )
     for old in client_secrets(admin, deployer.id):
-        if old.description == _SECRET and old.id != secret.id:
+        if old.description == DEPLOYER_SECRET and old.id != secret.id:
             revoke_client_secret(admin, deployer.id, old.id)

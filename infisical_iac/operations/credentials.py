@@ -9,8 +9,8 @@ from pyinfra.context import host, state
 from infisical_iac.operations import journal, session
 from infisical_iac.operations.remote import remove, run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.operations.workspace import actual
-from infisical_iac.workspace import client_secrets, duplicates
+from infisical_iac.operations.workspace import actual, listed_secrets
+from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import render
 from infisical_iac.workspace.credential_store import Store
 from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan
@@ -43,8 +43,7 @@ def stored(*, desired: Workspace, port: int) -> Commands:
 def warnings() -> list[str]:
     """Sentences on the current host's credentials, as looked at last in this run.
 
-    They are no changes: they tell what ends soon, rotations that did not come to their end, and
-    identities that are there a second time.
+    They are no changes: they tell what ends soon, and rotations that did not come to their end.
     """
     return _notes.get(host.name, [])
 
@@ -79,10 +78,10 @@ def _store(desired: Workspace, port: int) -> None:
 
 def _due(desired: Workspace, port: int) -> list[Step]:
     found = actual()
-    holders = client_secrets.holders(session.deployer(port), found) if found else {}
+    client = session.deployer(port)
+    holders = client_secrets.holders(client, found, listed_secrets()) if found else {}
     steps = plan(desired, holders, _files())
-    twice = duplicates.notes(found.duplicates) if found else []
-    _notes[host.name] = [*notes(steps, datetime.now(UTC)), *twice]
+    _notes[host.name] = notes(steps, datetime.now(UTC))
     return [due for due in steps if not due.is_settled]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import host, state
 
@@ -27,6 +28,9 @@ class Look:
         items: what differs.
         unknown: what it could not see.
         commands: what it will run.
+        foreign: access that nothing in the file gives.
+        sees_access: whether that was looked for.
+        notes: sentences for whoever reads a plan.
         blocked: why it can't go on; empty if it can.
         waits_for: the operation that it can't go on without, where that one is blocked.
         is_alone: whether nothing waits for it where it is blocked.
@@ -36,6 +40,9 @@ class Look:
     items: list[Item] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     commands: list[PyinfraCommand] = field(default_factory=list)
+    foreign: list[Item] = field(default_factory=list)
+    sees_access: bool = False
+    notes: list[str] = field(default_factory=list)
     blocked: str = ""
     waits_for: str = ""
     is_alone: bool = False
@@ -93,6 +100,21 @@ class Journal:
     def planned(self) -> list[Item]:
         """The items of all operations, in their order."""
         return [item for look in self.looks.values() for item in look.items]
+
+    @property
+    def foreign(self) -> list[Item]:
+        """Return the access that nothing in the file gives."""
+        return [item for look in self.looks.values() for item in look.foreign]
+
+    @property
+    def sees_access(self) -> bool:
+        """Return whether such access was looked for."""
+        return any(look.sees_access for look in self.looks.values())
+
+    @property
+    def told(self) -> list[str]:
+        """Return the notes on the run, and those of its operations."""
+        return [*self.notes, *(note for look in self.looks.values() for note in look.notes)]
 
     @property
     def unknown(self) -> list[str]:
@@ -220,6 +242,21 @@ def item(kind: Kind, what: str, detail: str = "", diff: str = "") -> None:
 def items(found: Iterable[Item]) -> None:
     """Tell differences that are items already."""
     current().current.items.extend(found)
+
+
+def foreign(found: Iterable[Item], notes: Iterable[str]) -> None:
+    """Tell access that nothing in the file gives, and notes on it.
+
+    It is no change, and keeps nothing from being done. Where no command of this project prints it,
+    pyinfra's log has it.
+    """
+    look = current().current
+    look.sees_access = True
+    look.foreign.extend(found)
+    look.notes.extend(notes)
+    if not current().is_read and not state.is_executing:
+        for each in (*look.foreign, *look.notes):
+            logger.warning(f"{host.print_prefix}{each}")
 
 
 def unknown(sentence: str) -> None:

@@ -3,13 +3,14 @@
 A login is kept for a few minutes per host, so that the steps of one run share it.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyinfra.context import host
 
-from infisical_iac.api import login
+from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.tunnel import transport_for
@@ -24,6 +25,8 @@ NO_ENGINE = "the containers can be looked at once Docker runs"
 _UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
 # Well under the deployer's token lifetime, which operations/bootstrap.py sets.
 _KEPT_SECONDS = 240
+# What operations/bootstrap.py writes into the deployer's file.
+_SECRET_ID = re.compile(r"# client secret (\S+)\n")
 
 
 class NotBootstrapped(UserError):
@@ -34,6 +37,7 @@ class NotBootstrapped(UserError):
 class _Login:
     client: Client
     client_id: str
+    secret_id: str
     until: float
 
 
@@ -57,7 +61,8 @@ def deployer(port: int) -> Client:
     kept = _logins.get(host.name)
     if kept and time.monotonic() < kept.until:
         return kept.client
-    found = read_env(DEPLOYER_FILE)
+    text = _read(DEPLOYER_FILE)
+    found = _variables(text)
     try:
         client = login.universal(
             api(port), found["INFISICAL_CLIENT_ID"], found["INFISICAL_CLIENT_SECRET"]
@@ -73,7 +78,10 @@ def deployer(port: int) -> Client:
             f"the credentials in {DEPLOYER_FILE} are refused: {error.message}"
         ) from None
     until = time.monotonic() + _KEPT_SECONDS
-    _logins[host.name] = _Login(client, found["INFISICAL_CLIENT_ID"], until)
+    secret_id = _SECRET_ID.match(text)
+    _logins[host.name] = _Login(
+        client, found["INFISICAL_CLIENT_ID"], secret_id[1] if secret_id else "", until
+    )
     return client
 
 
@@ -81,6 +89,14 @@ def deployer_id(port: int) -> str:
     """The client id that the deployer logs in with. Raises as `deployer` does."""
     deployer(port)
     return _logins[host.name].client_id
+
+
+def deployer_secret(port: int) -> str:
+    """Return the id of the client secret that the deployer logs in with, empty if its file does not
+    say it. Raises as `deployer` does.
+    """
+    deployer(port)
+    return _logins[host.name].secret_id
 
 
 def administrator(port: int) -> Client:
@@ -91,7 +107,7 @@ def administrator(port: int) -> Client:
     found = read_env(ADMIN_FILE)
     email = found.get("INFISICAL_ADMIN_EMAIL", "")
     try:
-        return login.password(api(port), email, found["INFISICAL_ADMIN_PASSWORD"])
+        return login.password(api(port), email, found["INFISICAL_ADMIN_PASSWORD"], _organization())
     except KeyError:
         raise NotBootstrapped(f"{ADMIN_FILE} holds no password") from None
     except ApiError as error:
@@ -102,6 +118,18 @@ def administrator(port: int) -> Client:
             "if somebody else set it up, remove the stack with its volumes and run again; if the "
             "password was changed in Infisical, put the new one into that file"
         ) from None
+
+
+def _organization() -> str | None:
+    """Return the deployer's organization, None if it isn't logged in.
+
+    The administrator may be in others too: whoever has an account may make some.
+    """
+    kept = _logins.get(host.name)
+    try:
+        return identities.organization_id(kept.client) if kept else None
+    except ApiError:  # the login of before something was restored
+        return None
 
 
 def answers(port: int) -> bool:
@@ -139,6 +167,13 @@ def forget() -> None:
 
 def read_env(path: str) -> dict[str, str]:
     """The variables of an env file on the host, unseen by anybody; none if there is no file."""
-    text = run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
+    return _variables(_read(path))
+
+
+def _read(path: str) -> str:
+    return run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
+
+
+def _variables(text: str) -> dict[str, str]:
     pairs = (line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

@@ -1,17 +1,26 @@
 """Bring what is inside Infisical to what the workspace file says."""
 
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
 
 from pyinfra import logger
 from pyinfra.context import host, state
 
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.instance import Beyond, count_beyond
+from infisical_iac.api.universal_auth import ClientSecret
+from infisical_iac.item import Item
 from infisical_iac.operations import journal, session
 from infisical_iac.operations.remote import run, write
 from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.workspace import foreign
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.foreign_actual import read_access
 from infisical_iac.workspace.memory import Memory, learn, parse, remember, render
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.state import Actual
@@ -20,6 +29,8 @@ from infisical_iac.workspace.state import Actual
 MEMORY = "/etc/infisical/workspace.json"
 
 _latest: dict[str, Actual] = {}
+_secrets: dict[str, Mapping[str, Sequence[ClientSecret]]] = {}
+_declared: dict[str, dict[str, Any]] = {}
 
 
 @telling_operation
@@ -32,6 +43,8 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring it up.
         _latest.pop(host.name, None)
+        _secrets.pop(host.name, None)
+        _declared.pop(host.name, None)
         session.tell_unseen(
             lambda: journal.items(
                 difference(
@@ -45,16 +58,17 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
         )
         yield step(_converge, desired, isolation, admin_email, port)
         return
-    known = remembered()
+    known, admin = remembered(), cache(partial(session.administrator, port))
     found = read(
         session.deployer(port),
         workspace=desired,
         isolation=isolation,
         admin_email=admin_email,
-        admin=partial(session.administrator, port),
+        admin=admin,
         remembered=known,
     )
     _latest[host.name] = found
+    _tell_foreign(desired, found, known, admin, isolation, admin_email, port)
     changes = difference(
         desired,
         found,
@@ -74,6 +88,62 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
 def actual() -> Actual | None:
     """The current host's workspace as read last in this run, None if it couldn't be read."""
     return _latest.get(host.name)
+
+
+def beyond(port: int) -> Beyond | None:
+    """Count what the current host's instance has besides what is declared.
+
+    Returns None where the workspace couldn't be read in this run. Raises ApiError or Unreachable,
+    and what `session.administrator` does.
+    """
+    declared = _declared.get(host.name)
+    return count_beyond(session.administrator(port), **declared) if declared else None
+
+
+def listed_secrets() -> Mapping[str, Sequence[ClientSecret]]:
+    """Return the client secrets of the current host's identities by id, as a plan has read them.
+
+    A run may have made others since: it is told none.
+    """
+    return {} if state.is_executing else _secrets.get(host.name, {})
+
+
+def _tell_foreign(
+    desired: Workspace,
+    found: Actual,
+    known: Memory,
+    admin: Callable[[], Client],
+    isolation: Isolation,
+    admin_email: str,
+    port: int,
+) -> None:
+    _secrets.pop(host.name, None)
+    _declared.pop(host.name, None)
+    try:
+        access = read_access(
+            session.deployer(port),
+            desired,
+            found,
+            isolation=isolation,
+            admin=admin,
+            admin_email=admin_email,
+            deployer=session.deployer_id(port),
+        )
+    except ApiError as error:  # what differs is repaired nevertheless
+        journal.foreign([Item("*", "access to the project", f"can't be told: {error}")], ())
+        return
+    _secrets[host.name] = access.secrets
+    _declared[host.name] = {
+        "organization": found.organization_id,
+        "projects": {found.project.id if found.project else "", known.canary},
+        "identities": foreign.declared_identities(found, access.deployer),
+    }
+    secret = session.deployer_secret(port)
+    findings = foreign.find(
+        desired, found, access, known, admin_email=admin_email, deployer_secret=secret
+    )
+    told, notes = foreign.told(findings, desired, access)
+    journal.foreign((each.item for each in told), notes)
 
 
 def _converge(desired: Workspace, isolation: Isolation, admin_email: str, port: int) -> None:

@@ -22,6 +22,7 @@ from infisical_iac.workspace.state import (
     DeletedEnvironment,
     EnvironmentState,
     Import,
+    Listed,
     ProjectState,
     roles_of,
 )
@@ -36,7 +37,6 @@ def read(
     isolation: Isolation,
     admin_email: str,
     admin: Callable[[], Client] | None = None,
-    leavers: bool = False,
     remembered: Memory | None = None,
 ) -> Actual:
     """Read what is inside Infisical of what the workspace speaks of.
@@ -47,7 +47,6 @@ def read(
         admin_email: the person who must be an admin of the project.
         admin: logs that person in; called only if people are read, which are if the workspace
             names any.
-        leavers: whether to read people even so, for those who left the file.
         remembered: what the last run left, by which what was renamed is found; None for nothing.
 
     Raises ApiError or Unreachable, and WorkspaceError for people who can't have their roles.
@@ -57,11 +56,11 @@ def read(
     first: list[Any] = gather(
         [
             partial(_project, client, workspace.project.slug, memory),
-            partial(identities.organization_id, client),
+            partial(_everybody, client),
         ]
     )
-    (project, usurper), organization = first
-    asked = isolation == "privilege" and (leavers or bool(workspace.people))
+    (project, usurper), (organization, everybody) = first
+    asked = isolation == "privilege" and bool(workspace.people)
     people = partial(
         read_people,
         client,
@@ -73,17 +72,27 @@ def read(
     if project is None:
         return Actual(
             organization,
-            accounts=_accounts(client, organization, workspace, memory, [], isolation),
+            accounts=_accounts(
+                client, organization, workspace, memory, Listed(everybody), isolation
+            ),
             people=people(listed=[]) if asked else None,
             elsewhere=_elsewhere(client),
+            listed=Listed(everybody),
         )
     state = ProjectState.of(project)
-    seats = identities.memberships(client, state.id)
+    seats, persons = gather(
+        [
+            partial(identities.memberships, client, state.id),
+            partial(memberships, client, state.id),
+        ]
+    )
+    listed = Listed(everybody, seats, persons)
     parts: list[Any] = gather(
         [
             partial(_environments, client, project, workspace, memory),
-            partial(_accounts, client, organization, workspace, memory, seats, isolation, state.id),
-            partial(memberships, client, state.id),
+            partial(
+                _accounts, client, organization, workspace, memory, listed, isolation, state.id
+            ),
         ]
     )
     accounts: dict[str, AccountState] = parts[1]
@@ -94,10 +103,17 @@ def read(
         deleted=_deleted(project),
         accounts=accounts,
         duplicates=find_duplicates(client, workspace, state.id, seats, accounts),
-        admin=person(parts[2], admin_email),
-        people=people(listed=parts[2]) if asked else None,
+        admin=person(persons, admin_email),
+        people=people(listed=persons) if asked else None,
         usurper=usurper,
+        listed=listed,
     )
+
+
+def _everybody(client: Client) -> tuple[str, list[Json]]:
+    """Return the id of the organization, and its identities as the server lists them."""
+    organization = identities.organization_id(client)
+    return organization, identities.in_organization(client, organization)
 
 
 def _deleted(project: Json) -> tuple[DeletedEnvironment, ...]:
@@ -165,13 +181,14 @@ def _accounts(
     organization: str,
     workspace: Workspace,
     memory: Memory,
-    seats: list[Json],
+    listed: Listed,
     isolation: Isolation,
     project: str | None = None,
 ) -> dict[str, AccountState]:
     names = {account.identity for account in workspace.accounts()}
-    own = identities.find_all(client, organization, names, memory.identities)
-    members = {each["identityId"]: roles_of(each) for each in seats}
+    everybody = [each["identity"] for each in listed.identities]
+    own = identities.find_all(client, organization, names, memory.identities, everybody)
+    members = {each["identityId"]: roles_of(each) for each in listed.seats}
     reads = [
         partial(_account, client, each, members.get(each.id), project, isolation)
         for each in own.values()

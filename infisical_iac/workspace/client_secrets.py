@@ -1,6 +1,6 @@
 """The requests behind the credentials: listing, making, proving and revoking client secrets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -9,6 +9,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import (
+    ClientSecret,
     UniversalAuth,
     client_secrets,
     create_client_secret,
@@ -23,10 +24,17 @@ from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 
 
-def holders(client: Client, actual: Actual) -> dict[str, Holder]:
-    """Our identities that can log in, by name, with their client secrets; read side by side."""
+def holders(
+    client: Client, actual: Actual, listed: Mapping[str, Sequence[ClientSecret]] | None = None
+) -> dict[str, Holder]:
+    """Our identities that can log in, by name, with their client secrets; read side by side.
+
+    Args:
+        listed: client secrets that were read already, by the identity's id.
+    """
+    known = listed or {}
     able = {
-        name: partial(_read, client, each.identity.id, each.auth)
+        name: partial(_read, client, each.identity.id, each.auth, known.get(each.identity.id))
         for name, each in actual.accounts.items()
         if each.auth is not None
     }
@@ -52,8 +60,10 @@ def _find(client: Client, id: str) -> Holder | None:
     return _read(client, id, auth) if auth else None
 
 
-def _read(client: Client, id: str, auth: UniversalAuth) -> Holder:
-    return Holder(id, auth.client_id, client_secrets(client, id))
+def _read(
+    client: Client, id: str, auth: UniversalAuth, listed: Sequence[ClientSecret] | None = None
+) -> Holder:
+    return Holder(id, auth.client_id, client_secrets(client, id) if listed is None else listed)
 
 
 def create(client: Client, step: Step) -> Credential:

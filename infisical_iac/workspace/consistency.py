@@ -19,7 +19,7 @@ def reserved(workspace: Workspace) -> Iterator[Problem]:
 
 
 def repeated(workspace: Workspace) -> Iterator[Problem]:
-    """Environments and shared folders that are there twice."""
+    """Environments, shared folders and accepted access that are there twice."""
     slugs: dict[str, int] = {}
     names: dict[str, int] = {}
     for index, environment in enumerate(workspace.environments):
@@ -36,6 +36,10 @@ def repeated(workspace: Workspace) -> Iterator[Problem]:
     for index, folder in enumerate(workspace.shared_folders):
         if folder in workspace.shared_folders[:index]:
             yield ("shared_folders", index), f"{folder} is there already; remove one of them"
+    accepted = [(each.what, each.id) for each in workspace.accepted]
+    for index, entry in enumerate(accepted):
+        if entry in accepted[:index]:
+            yield ("accepted", index), f"{entry[0]!r} is there already; remove one of them"
 
 
 def contradictory(workspace: Workspace) -> Iterator[Problem]:

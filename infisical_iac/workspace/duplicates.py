@@ -76,12 +76,3 @@ def removals(project: str, duplicates: Sequence[Duplicate]) -> Iterator[tuple[st
         secrets = f" and {count} client secret{'' if count == 1 else 's'}" if count else ""
         detail = f"membership{secrets} of {each.id}"
         yield each.id, Change("-", f"access of the duplicate {each.name}", detail, calls)
-
-
-def notes(duplicates: Sequence[Duplicate]) -> list[str]:
-    """Return a sentence on each duplicate."""
-    return [
-        f"there is a second identity {each.name} that can log in to the project ({each.id}), which "
-        "an earlier run made: `infisical-iac workspace apply --prune` takes its access away"
-        for each in duplicates
-    ]

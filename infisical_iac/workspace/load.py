@@ -18,7 +18,7 @@ from infisical_iac.workspace.document import (
     text_of,
 )
 from infisical_iac.workspace.hints import hint
-from infisical_iac.workspace.model import Environment, Project, Service, Workspace
+from infisical_iac.workspace.model import Accepted, Environment, Project, Service, Workspace
 from infisical_iac.workspace.roles import ROLE, TABLE
 from infisical_iac.workspace.targets import DokployTarget, FileTarget, Target
 
@@ -28,6 +28,8 @@ _EXAMPLES = {
     "folder": "its own folder such as `folder: /backend`",
     "slug": "`slug: production`",
     "name": "`name: Production`",
+    "what": "what `infisical-iac plan` tells after the *",
+    "reason": "who wants it and what for",
     "url": "the address of Dokploy such as `url: https://dokploy.example.com`",
     "host": "a host as ssh takes it such as `host: deploy@app-1.example.com`",
     "path": "the file's whole path such as `path: /srv/backend/credentials.env`",
@@ -66,8 +68,10 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
     services = document.data.get("services")
     if isinstance(services, dict):  # `backend:` with nothing after it lacks its folder, no more
         document.data["services"] = {key: value or {} for key, value in services.items()}
-    if document.data.get("people", ()) is None:  # everybody in it is commented out
-        document.data["people"] = {}
+    empty: dict[str, Any] = {"people": {}, "accepted": []}
+    for key, nothing in empty.items():
+        if document.data.get(key, ()) is None:  # everything in it is commented out
+            document.data[key] = nothing
     try:
         workspace = Workspace.model_validate(document.data)
     except ValidationError as error:
@@ -134,6 +138,8 @@ def _model_of(place: Place) -> type[BaseModel]:
             return Service
         case ["environments", _, _]:
             return Environment
+        case ["accepted", _, _]:
+            return Accepted
         case ["project", _]:
             return Project
     return Workspace

@@ -22,6 +22,16 @@ _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FOLDER = re.compile(r"(/[A-Za-z0-9_-]+)+")
 _LONGEST_TTL = 315_360_000
 _A_DAY = 86_400
+# How names of access begin, besides those of ways to log in such as `token-auth of api-qa`.
+_ACCEPTABLE = (
+    "organization admin ",
+    "client secret ",
+    "service token ",
+    "privilege ",
+    "second identity ",
+    "identity ",
+    "person ",
+)
 
 
 def _slug(value: str) -> str:
@@ -74,12 +84,30 @@ def _life(value: int) -> int:
 
 Isolation = Literal["privilege", "viewer"]
 
+
+def _what(value: str) -> str:
+    if value.split(" ")[0].endswith("-auth") or value.startswith(_ACCEPTABLE):
+        return value
+    raise ValueError(
+        f"{value!r} names no access; copy what `infisical-iac plan` tells after the *, "
+        "such as `identity ci-runner with role viewer`"
+    )
+
+
+def _reason(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("no reason stands here; write who wants it, and what for")
+    return value
+
+
 Slug = Annotated[StrictStr, AfterValidator(_slug)]
 ProjectSlug = Annotated[StrictStr, AfterValidator(_project_slug)]
 DisplayName = Annotated[StrictStr, AfterValidator(_display_name)]
 Folder = Annotated[StrictStr, AfterValidator(_folder)]
 Seconds = Annotated[StrictInt, AfterValidator(_ttl)]
 Life = Annotated[StrictInt, AfterValidator(_life)]
+What = Annotated[StrictStr, AfterValidator(_what)]
+Reason = Annotated[StrictStr, AfterValidator(_reason)]
 
 # One role for the whole of it, or one for each part that is named, and none for the others.
 InEnvironment = Annotated[
@@ -107,6 +135,17 @@ class Environment(_Entry):
 
     slug: Slug
     name: DisplayName
+
+
+class Accepted(_Entry):
+    """An access that the rest of the file does not give, and that is wanted.
+
+    `what` is its name as a plan tells it; `id` is needed where several have that name.
+    """
+
+    what: What
+    reason: Reason
+    id: StrictStr = ""
 
 
 class Service(_Entry):
@@ -162,6 +201,7 @@ class Workspace(_Entry):
     shared_folders: tuple[Folder, ...] = ()
     services: dict[Slug, Service] = {}
     people: dict[Email, Access] = {}
+    accepted: tuple[Accepted, ...] = ()
     access_token_ttl: Seconds = 1800
     access_token_max_ttl: Seconds = 86_400
     client_secret_ttl: Life = 0

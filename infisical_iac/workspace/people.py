@@ -1,8 +1,8 @@
-"""Find what differs in the persons of the project, who left the file, and what others gave them.
+"""Find what differs in the persons of the file.
 
 Whoever is in the file gets an additional privilege of this project's own slug, even if it
-permits nothing: by it those who leave the file later are known. No other privilege, and nobody
-without the mark who is not in the file, is ever touched.
+permits nothing: by it those who leave the file later are known. Other privileges of theirs and
+other persons are foreign access, which `foreign` tells.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,55 +35,6 @@ def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Cha
             yield _invitation(email, actual)
         username = found.usernames.get(email, email)
         yield _joining(email, username, access, grants, actual)
-
-
-def left(desired: Workspace, actual: Actual) -> dict[str, PersonState]:
-    """Return who bears this project's mark and is not in the file any more, by e-mail."""
-    members = actual.people.members if actual.people else {}
-    return {
-        email: each
-        for email, each in sorted(members.items())
-        if email not in desired.people and _is_marked(each)
-    }
-
-
-def leavers(desired: Workspace, actual: Actual) -> list[Change]:
-    """Return what takes the project away from those who left the file; their accounts stay."""
-    return [
-        Change(
-            "-",
-            f"person {email}",
-            "no member of the project any more",
-            (Call("DELETE", (*_path(actual), there.membership_id)),),
-        )
-        for email, there in left(desired, actual).items()
-    ]
-
-
-def kept(desired: Workspace, actual: Actual) -> list[str]:
-    """A sentence on each who left the file and is still in the project."""
-    return [
-        f"{email} left the file but still has access: "
-        "`infisical-iac workspace apply --prune` takes it away"
-        for email in left(desired, actual)
-    ]
-
-
-def notes(desired: Workspace, actual: Actual) -> list[str]:
-    """A sentence on each privilege that somebody else gave a person of the file."""
-    members = actual.people.members if actual.people else {}
-    return [
-        f"{email} has the privilege {each.slug!r} beside what the file gives: "
-        "remove it in Infisical if that is not meant"
-        for email in desired.people
-        if email in members
-        for each in members[email].privileges or ()
-        if each.slug != PRIVILEGE
-    ]
-
-
-def _is_marked(there: PersonState) -> bool:
-    return any(each.slug == PRIVILEGE for each in there.privileges or ())
 
 
 def _path(actual: Actual) -> tuple[str, ...]:

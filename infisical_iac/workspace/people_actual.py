@@ -1,6 +1,6 @@
 """Reading who is in the project, and what the administrator alone may see of them."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,11 +25,11 @@ def in_organization(client: Client, organization: str) -> list[Json]:
     return listed
 
 
-def person(listed: list[Json], email: str) -> PersonState | None:
+def person(listed: Sequence[Mapping[str, Any]], email: str) -> PersonState | None:
     """One person among `memberships`, without privileges; None if not there."""
     for each in listed:
-        if email.lower() in _names(each["user"]):
-            return PersonState(each["id"], roles_of(each))
+        if email.lower() in names_of(each["user"]):
+            return PersonState(each["id"], roles_of(each), created=each.get("createdAt", ""))
     return None
 
 
@@ -38,7 +38,7 @@ def read_people(
     admin: Callable[[], Client] | None,
     *,
     organization: str,
-    listed: list[Json],
+    listed: Sequence[Mapping[str, Any]],
     wanted: Collection[str],
     admin_email: str,
 ) -> People:
@@ -57,7 +57,7 @@ def read_people(
     others = {
         _name(each["user"], wanted): each
         for each in listed
-        if admin_email.lower() not in _names(each["user"])
+        if admin_email.lower() not in names_of(each["user"])
     }
     able = first is not None and "admin" in first.roles
     by_admin = admin() if able and others else None
@@ -67,24 +67,24 @@ def read_people(
     return People(members, _usernames(client, organization) if joining else {})
 
 
-def _person(by_admin: Client | None, listed: Json) -> PersonState:
+def _person(by_admin: Client | None, listed: Mapping[str, Any]) -> PersonState:
     id, held = listed["id"], None
     if by_admin is not None:
         at = {"projectMembershipId": id}
         held = privileges.read(by_admin, privileges.OF_PERSONS, at)
-    return PersonState(id, roles_of(listed), held)
+    return PersonState(id, roles_of(listed), held, listed.get("createdAt", ""))
 
 
 def _usernames(client: Client, organization: str) -> dict[str, str]:
     users = [each["user"] for each in in_organization(client, organization)]
-    return {name: user["username"] for user in users for name in _names(user)}
+    return {name: user["username"] for user in users for name in names_of(user)}
 
 
-def _names(user: Json) -> list[str]:
+def names_of(user: Mapping[str, Any]) -> list[str]:
     """Return what a person may be called in the file."""
     return [str(user[key]).lower() for key in ("email", "username") if user[key]]
 
 
-def _name(user: Json, wanted: Collection[str]) -> str:
-    names = _names(user)
+def _name(user: Mapping[str, Any], wanted: Collection[str]) -> str:
+    names = names_of(user)
     return next((each for each in names if each in wanted), names[0])

@@ -26,4 +26,10 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
 def _read(client: Client, path: str) -> Privilege:
     # Only the answer for a single one tells its permissions.
     read = client.get(path)["privilege"]
-    return Privilege(read["id"], read["slug"], read["isTemporary"], tuple(read["permissions"]))
+    return Privilege(
+        read["id"],
+        read["slug"],
+        read["isTemporary"],
+        tuple(read["permissions"]),
+        read.get("createdAt", ""),
+    )

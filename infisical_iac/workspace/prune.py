@@ -1,8 +1,9 @@
-"""Find what this project made and the workspace file no longer names, and take it away.
+"""Take away access that the file does not give, and what it no longer names.
 
-An identity is this project's own by its metadata or the host's memory, whatever else by that
-memory of what runs made. Nothing else is ever named here, but as what goes along with something
-that holds it; that is then deleted only once its name was typed.
+Of what is not this project's own, no more than its access goes. An identity is its own by the
+metadata or the host's memory, whatever else by that memory of what runs made. Nothing else is ever
+deleted, but as what goes along with something that holds it; that is then deleted only once its
+name was typed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,9 +16,10 @@ from infisical_iac.api.identities import Identity
 from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.errors import UserError
-from infisical_iac.workspace import duplicates, holdings
+from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import DIRECTORY
+from infisical_iac.workspace.foreign import Finding
 from infisical_iac.workspace.holdings import Holding
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
@@ -54,15 +56,16 @@ def find(
     actual: Actual,
     memory: Memory,
     *,
-    deployer: str,
+    findings: Sequence[Finding],
     credentials: Callable[[], Mapping[str, str]],
 ) -> list[Removal]:
-    """All that this project made and the file no longer names, in the order to take it away.
+    """Return all access that the file does not give, and all that this project made and the file no
+    longer names, in the order to take it away.
 
     Args:
         client: with the token of the deployer.
         actual: as read just now.
-        deployer: the client id of the deployer, whose identity is never removed.
+        findings: the access, without what is accepted.
         credentials: reads the client ids in the credentials on the host, by path; called only
             where an identity is to be removed.
 
@@ -70,38 +73,21 @@ def find(
     """
     if actual.project is None:
         return []
-    project = actual.project.id
-    accounts = [
-        each
-        for each in _accounts(client, desired, actual, memory, project)
-        if each.auth is None or each.auth.client_id != deployer
-    ]
+    left = [each.id for each in findings if each.removal is None]
+    going = sorted(identities.read_all(client, left), key=lambda each: (each.name, each.id))
+    accounts = gather([partial(_account, client, each) for each in going])
     found = [
+        *(Removal(each.id, each.removal) for each in findings if each.removal is not None),
         *_identities(accounts, credentials() if accounts else {}),
-        *(Removal(*each) for each in duplicates.removals(project, actual.duplicates)),
     ]
     if memory.made:
+        project = actual.project.id
         held = holdings.read(client, project, actual.environments)
-        left = unnamed(desired, actual, memory, held)
-        slugs = [each.holding.environment.slug for each in left if each.folders]
+        unnamed_here = unnamed(desired, actual, memory, held)
+        slugs = [each.holding.environment.slug for each in unnamed_here if each.folders]
         counts = gather([partial(holdings.count_secrets, client, project, slug) for slug in slugs])
-        found += removals(project, memory, left, dict(zip(slugs, counts, strict=True)))
+        found += removals(project, memory, unnamed_here, dict(zip(slugs, counts, strict=True)))
     return found
-
-
-def _accounts(
-    client: Client, desired: Workspace, actual: Actual, memory: Memory, project: str
-) -> list[AccountState]:
-    names = {account.identity for account in desired.accounts()}
-    found = identities.find_members(
-        client,
-        project,
-        # One that was renamed counts under the name that it should have.
-        besides={each.identity.id for each in actual.accounts.values()},
-        named=names | {identities.DEPLOYER},
-        known=set(memory.identities.values()),
-    )
-    return gather([partial(_account, client, each) for each in found])
 
 
 def _account(client: Client, identity: Identity) -> AccountState:

@@ -1,6 +1,6 @@
 """The actual state: what is inside Infisical, as far as this project cares."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -80,6 +80,7 @@ class Privilege:
     slug: str
     is_temporary: bool
     permissions: tuple[dict[str, Any], ...]
+    created: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,22 @@ class PersonState:
     membership_id: str
     roles: tuple[str, ...]
     privileges: tuple[Privilege, ...] | None = None
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the server lists, whoever made it, as it lists it.
+
+    Attributes:
+        identities: those of the organization.
+        seats: the identities in the project.
+        persons: the persons in the project.
+    """
+
+    identities: Sequence[Mapping[str, Any]] = ()
+    seats: Sequence[Mapping[str, Any]] = ()
+    persons: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +162,7 @@ class Actual:
         people: None if nobody asked for them.
         elsewhere: while there is no project of the slug: environment id to project slug.
         usurper: the id of another project that has the slug of the one that is meant.
+        listed: what all this was found in.
     """
 
     organization_id: str
@@ -157,6 +175,7 @@ class Actual:
     people: People | None = None
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     usurper: str = ""
+    listed: Listed = field(default_factory=Listed, repr=False, compare=False)
 
 
 def roles_of(membership: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
+from infisical_iac.cli.inside import Plan, look, make
+from infisical_iac.cli.reach import Reached
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
@@ -48,6 +50,7 @@ class Place:
     database: str
     anyone: Client
     deployer: Client
+    client_id: str
     organization: str
     project: str = ""
     first: list[Change] = field(default_factory=list)
@@ -67,6 +70,28 @@ class Place:
             isolation="privilege",
             admin_email=EMAIL,
             admin=self.admin,
+        )
+
+    def look(self, text: str = _FILE, *, prune: bool = False) -> Plan:
+        """What the command line plans."""
+        return look(self._reached(text), prune=prune)
+
+    def make(self, text: str, plan: Plan) -> list[str]:
+        """Make what was planned; what was done, as people read it."""
+        done: list[str] = []
+        make(self._reached(text), plan, lambda each: done.append(str(each)))
+        return done
+
+    def _reached(self, text: str) -> Reached:
+        return Reached(
+            client=self.deployer,
+            address="",
+            deployer=self.client_id,
+            admin=self.admin,
+            has_admin=True,
+            desired=load(text),
+            isolation="privilege",
+            admin_email=EMAIL,
         )
 
     def plan(self, text: str = _FILE) -> list[str]:

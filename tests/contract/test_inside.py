@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from pyinfra.context import ctx_host
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.operations import credentials, session
-from infisical_iac.workspace import actual
 from infisical_iac.workspace.declared import UNDECLARED
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.memory import Memory
@@ -153,7 +149,9 @@ def test_a_duplicate_of_an_earlier_run_loses_its_access_with_prune(inside: Insid
     id = second(inside)
     planned = inside.plan()
     assert planned.due == []
-    assert any(f"second identity {inside.name}-api-qa" in each for each in planned.notes)
+    assert [(each.what, each.id) for each in planned.foreign] == [
+        (f"second identity {inside.name}-api-qa", id)
+    ]
     assert inside.apply(prune=True) == [
         f"- access of the duplicate {inside.name}-api-qa: membership and 1 client secret of {id}"
     ]
@@ -161,28 +159,6 @@ def test_a_duplicate_of_an_earlier_run_loses_its_access_with_prune(inside: Insid
     with pytest.raises(ApiError, match="404"):
         inside.client.get(f"{inside.project}/memberships/identities/{id}")
     assert inside.plan(prune=True).due == []
-
-
-def test_a_duplicate_is_among_the_notes_of_a_plan(
-    inside: Inside, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    id = second(inside)
-    found = actual.read(
-        inside.client,
-        workspace=inside.desired,
-        isolation="privilege",
-        admin_email=EMAIL,
-        remembered=inside.memory,
-    )
-    monkeypatch.setattr(credentials, "actual", lambda: found)
-    monkeypatch.setattr(credentials, "_files", dict)
-    monkeypatch.setattr(session, "deployer", lambda _: inside.client)
-    with ctx_host.use(SimpleNamespace(name="host-of-notes")):
-        credentials._due(inside.desired, 8080)
-        (note,) = credentials.warnings()
-    assert f"a second identity {inside.name}-api-qa" in note
-    assert id in note
-    inside.apply(prune=True)
 
 
 def test_a_project_whose_slug_was_given_away_needs_a_person(

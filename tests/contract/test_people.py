@@ -8,13 +8,8 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.workspace import secret_names
-from infisical_iac.workspace.apply import apply
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.invitations import renew
-from infisical_iac.workspace.load import load
-from infisical_iac.workspace.people import leavers, left
-from infisical_iac.workspace.readable import readable
 
 from .first import set_up
 from .peopled import BEN, WITHOUT_BEN, Place, values, write
@@ -37,7 +32,7 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
     with closing(standin), Client(standin.url) as anyone:
         organization, *credentials = set_up(anyone)
         deployer = login.universal(anyone, *credentials)
-        place = Place(postgres, "people", anyone, deployer, organization)
+        place = Place(postgres, "people", anyone, deployer, credentials[0], organization)
         place.settle()
         place.first = place.told
         for environment in ("staging", "production"):
@@ -139,18 +134,17 @@ def test_who_left_loses_access_and_what_he_read_is_listed(place: Place) -> None:
     ben = place.accept(BEN)
     here = place.at("production", "/backend")
     assert place.plan(WITHOUT_BEN) == []
-    desired, actual = load(WITHOUT_BEN), place.read(WITHOUT_BEN)
-    person = left(desired, actual)[BEN]
-    assert readable(person, secret_names.read(place.deployer, actual)) == [
-        "staging /backend KEY",
-        "staging /shared KEY",
-        "production /backend KEY",
+    assert [each.what for each in place.look(WITHOUT_BEN).foreign] == [
+        f"person {BEN} with role no-access"
     ]
-    (change,) = apply(place.deployer, leavers(desired, actual))
-    assert str(change) == f"- person {BEN}: no member of the project any more"
+    pruned = place.look(WITHOUT_BEN, prune=True)
+    assert pruned.rotate == {
+        BEN: ["staging /backend KEY", "staging /shared KEY", "production /backend KEY"]
+    }
+    assert place.make(WITHOUT_BEN, pruned) == [f"- person {BEN}: no member of the project any more"]
     with pytest.raises(ApiError, match="ProjectMembershipNotFound"):
         values(ben, here)
-    assert leavers(desired, place.read(WITHOUT_BEN)) == []
+    assert place.look(WITHOUT_BEN).foreign == []
     assert place.settle() == [
         f"+ person {BEN}: developer in staging, viewer of /backend in production"
     ]

@@ -59,15 +59,21 @@ def test_a_service_that_left_the_file_is_told_of_and_pruned_when_asked_for(case:
     case.lines("apply")
     case.write("api")
     told = case.run("plan")
-    assert (told.exit_code, told.stdout) == (0, "Nothing to change.\n")
-    assert told.stderr == ("Note: 2 identities are no longer in the file: --prune removes them\n")
+    assert told.exit_code == 0
+    lines = told.stdout.splitlines()
+    assert lines[0] == "Nothing to change."
+    assert [each.split(";")[0] for each in lines[1:]] == [
+        f"* identity {case.name}-web-{stage} with role no-access: the file names it no more"
+        for stage in ("production", "qa")
+    ]
+    assert told.stderr.startswith("Note: access that the file does not give (*) stays")
     planned = case.run("plan", "--prune")
     assert planned.exit_code == 2
     assert planned.stdout.splitlines() == [
         f"- identity {case.name}-web-production",
         f"- identity {case.name}-web-qa",
     ]
-    assert "at a URL only identities are pruned" in planned.stderr
+    assert "at a URL only access is pruned" in planned.stderr
     pruned = case.run("apply", "--prune", "--yes")
     assert pruned.exit_code == 0
     assert pruned.stdout == f"{planned.stdout}2 changes made.\n"
@@ -83,22 +89,24 @@ def test_json_tells_what_is_unnamed_apart(case: Case) -> None:
     assert told.exit_code == 0
     found = json.loads(told.stdout)
     assert found["changes"] == []
-    assert [each["what"] for each in found["unnamed"]] == [
-        f"identity {case.name}-{each}" for each in ("api-qa", "web-production", "web-qa")
+    assert found["unnamed"] == []
+    names = [f"identity {case.name}-{each}" for each in ("api-qa", "web-production", "web-qa")]
+    assert [each["what"] for each in found["foreign"]] == [
+        f"{name} with role no-access" for name in names
     ]
     pruned = json.loads(case.run("apply", "--prune", "--yes", "--json").stdout)
-    assert pruned["changes"] == found["unnamed"]
-    assert pruned["unnamed"] == []
-    assert len(pruned["notes"]) == 2
+    assert [each["what"] for each in pruned["changes"]] == names
+    assert pruned["foreign"] == []
+    assert len(pruned["notes"]) == 1
 
 
 def test_an_apply_that_is_not_asked_to_prune_tells_and_leaves_it(case: Case) -> None:
     case.lines("apply")
     case.write("api")
     applied = case.run("apply")
-    assert (applied.exit_code, applied.stdout) == (0, "Nothing to change.\n")
-    assert "2 identities are no longer in the file" in applied.stderr
-    assert len(json.loads(case.run("plan", "--json").stdout)["unnamed"]) == 2
+    assert applied.exit_code == 0
+    assert applied.stdout.startswith("Nothing to change.\n* identity ")
+    assert len(json.loads(case.run("plan", "--json").stdout)["foreign"]) == 2
 
 
 def test_identities_of_another_project_of_the_organization_stay(case: Case, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def command(standin: Standin, deployer: Deployer, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("INFISICAL_CLIENT_ID", deployer.client_id)
     monkeypatch.setenv("INFISICAL_CLIENT_SECRET", deployer.client_secret)
     monkeypatch.setenv("INFISICAL_ADMIN_EMAIL", EMAIL)
+    monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", PASSWORD)
 
     def run(*arguments: str, answer: str = "") -> Result:
         given = ["workspace", *arguments, "--file", str(_FILE)]
@@ -65,7 +66,7 @@ def test_json_holds_the_same_changes(command: Command) -> None:
     applied = json.loads(command("apply", "--yes", "--json").stdout)["changes"]
     assert applied == planned
     settled = json.loads(command("plan", "--json").stdout)
-    assert settled == {"changes": [], "unnamed": [], "rotate": {}, "notes": []}
+    assert settled == {"changes": [], "unnamed": [], "foreign": [], "rotate": {}, "notes": []}
 
 
 def test_no_to_the_question_changes_nothing(command: Command) -> None:
@@ -109,6 +110,7 @@ def test_a_missing_workspace_file_is_named(command: Command) -> None:
 def test_the_administrator_is_logged_in_once_and_only_when_asked_for(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("INFISICAL_ADMIN_PASSWORD")
     with reach("", _FILE, None) as reached:
         with pytest.raises(ReachError, match="set INFISICAL_ADMIN_PASSWORD too"):
             reached.admin()

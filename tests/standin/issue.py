@@ -56,6 +56,25 @@ def renewed_token(record: Document, secret: str) -> str:
     return _signed(record, end, secret)
 
 
+def made_token(
+    store: Store, identity_id: str, name: str | None, ttl: int, secret: str
+) -> tuple[str, Document]:
+    """A token of token auth, and its record."""
+    record = store.insert(
+        "identity_access_tokens",
+        {
+            "identityId": identity_id,
+            "authMethod": "token-auth",
+            "name": name,
+            "ttl": ttl,
+            "maxTTL": ttl,
+            "numUses": 0,
+            "numUsesLimit": 0,
+        },
+    )
+    return _signed(record, int(time.time()) + ttl, secret), record
+
+
 def bootstrap_token(store: Store, identity_id: str, secret: str) -> str:
     """The token of the first call: without an end, which this server then refuses."""
     record = store.insert(

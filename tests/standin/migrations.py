@@ -29,6 +29,8 @@ TABLES = (
     "secret_tags",
     "secrets_v2",
     "secret_versions_v2",
+    "service_tokens",
+    "identity_token_auths",
 )
 
 

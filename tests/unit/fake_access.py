@@ -16,8 +16,19 @@ class Access(State):
     def _list_identities(self, query: Json) -> Json:
         everyone = list(self.identities.values())
         page = everyone[int(query["offset"]) :][: int(query["limit"])]
-        listed = [{"id": f"seat-{each['id']}", "identity": each} for each in page]
+        listed = [
+            {
+                "id": f"seat-{each['id']}",
+                "role": each["role"],
+                "createdAt": _NEW["createdAt"],
+                "identity": {**each, "authMethods": self._methods(each["id"])},
+            }
+            for each in page
+        ]
         return {"identities": listed, "totalCount": len(everyone)}
+
+    def _methods(self, id: str) -> list[str]:
+        return [*(["universal-auth"] if id in self.auths else []), *self.methods.get(id, [])]
 
     def _create_identity(self, body: Json) -> Json:
         assert body["organizationId"] == ORGANIZATION
@@ -34,11 +45,10 @@ class Access(State):
         if id not in self.identities:
             raise Refused(404, "NotFound", f"Failed to find identity with id {id}")
         found = self.identities[id]
-        methods = ["universal-auth"] if id in self.auths else []
         inner = {
             "id": id,
             "name": found["name"],
-            "authMethods": methods,
+            "authMethods": self._methods(id),
             "hasDeleteProtection": id in self.protected,
         }
         return {
@@ -88,7 +98,11 @@ class Access(State):
             {
                 "id": f"membership-{id}",
                 "identityId": id,
-                "identity": {"id": id, "name": self.identities[id]["name"]},
+                "identity": {
+                    "id": id,
+                    "name": self.identities[id]["name"],
+                    "authMethods": self._methods(id),
+                },
                 "roles": roles,
             }
             for id, roles in self.members.items()

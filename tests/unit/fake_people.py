@@ -43,7 +43,16 @@ class People(State):
 
     def _list_organization(self, _: Json, organization: str) -> Json:
         assert organization == ORGANIZATION
-        return {"users": [{"user": each} for each in self.organization.values()]}
+        return {
+            "users": [
+                {
+                    "id": f"membership-of-{each['username']}",
+                    "role": each.get("role", "member"),
+                    "user": {"id": f"user-{each['username']}", **each},
+                }
+                for each in self.organization.values()
+            ]
+        }
 
     def _invite(self, body: Json) -> Json:
         assert self.token == ADMIN_TOKEN
@@ -82,6 +91,10 @@ class People(State):
     def _drop_grant(self, _: Json, id: str) -> Json:
         self._require_admin()
         return {"privilege": self.grants.pop(id)}
+
+    def _list_tokens(self, _: Json) -> Json:
+        self._require_admin()
+        return {"serviceTokenData": []}
 
     def _require_admin(self) -> None:
         admins = [each for each in self.persons if {"admin"} & {r["role"] for r in each["roles"]}]

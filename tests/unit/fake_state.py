@@ -28,6 +28,7 @@ class State:
         self.identities: dict[str, Json] = {}
         self.protected: set[str] = set()  # identities that may not be deleted
         self.auths: dict[str, Json] = {}
+        self.methods: dict[str, list[str]] = {}  # further ways to log in, by the identity's id
         self.secrets: dict[str, list[Json]] = {}
         self.members: dict[str, list[Json]] = {}
         self.privileges: dict[str, Json] = {}
@@ -38,6 +39,15 @@ class State:
         self.has_smtp = False
         self.token = ""  # of the request being answered
         self._made = 0
+
+    def add_deployer(self, client_id: str) -> None:
+        """Make the identity that is logged in, as the bootstrap and its first project do."""
+        mark = [{"key": "managed-by", "value": "infisical-iac"}]
+        name, id = "infisical-iac-deployer", "identity-of-the-deployer"
+        self.identities[id] = {"id": id, "name": name, "role": "admin", "metadata": mark}
+        self.auths[id] = {"clientId": client_id}
+        self.secrets[id] = []
+        self.members[id] = [{"role": "admin", "isTemporary": False}]
 
     def environment(self, slug: str) -> Json:
         """The environment of a slug."""

@@ -3,8 +3,9 @@
 from typing import Any
 
 from infisical_iac.api.client import Client
+from infisical_iac.cli.inside import Plan, look, make
+from infisical_iac.cli.reach import Reached
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.apply import apply
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
@@ -35,6 +36,7 @@ class PeopleDeployment(Deployment):
 
     def __init__(self) -> None:
         super().__init__()
+        self.server.add_deployer("client-of-the-deployer")
         self.server.organization[ADMIN] = {"username": ADMIN, "email": ADMIN}
         self.logins = 0
         self.told: list[Change] = []
@@ -43,14 +45,36 @@ class PeopleDeployment(Deployment):
         self.logins += 1
         return self.client.with_token(ADMIN_TOKEN)
 
-    def actual(self, text: str = PEOPLE, *, leavers: bool = False) -> Actual:
+    def look(self, text: str = PEOPLE, *, prune: bool = False) -> Plan:
+        """What the command line plans."""
+        return look(self.reached(text), prune=prune)
+
+    def prune(self, text: str) -> list[str]:
+        """Plan and make it all with `--prune`; what was done, as people read it."""
+        done: list[str] = []
+        make(self.reached(text), self.look(text, prune=True), lambda each: done.append(str(each)))
+        return done
+
+    def reached(self, text: str = PEOPLE) -> Reached:
+        return Reached(
+            client=self.client,
+            address="http://127.0.0.1:8080",
+            deployer="client-of-the-deployer",
+            admin=self.admin,
+            has_admin=True,
+            desired=load(text),
+            isolation="privilege",
+            admin_email=ADMIN,
+            memory=self.remembered,
+        )
+
+    def actual(self, text: str = PEOPLE) -> Actual:
         return read(
             self.client,
             workspace=load(text),
             isolation="privilege",
             admin_email=ADMIN,
             admin=self.admin,
-            leavers=leavers,
             remembered=self.remembered,
         )
 
@@ -77,9 +101,6 @@ class PeopleDeployment(Deployment):
         )
         self.remembered = remember(load(text), actual, self.remembered)
         return [str(change) for change in self.told]
-
-    def make(self, changes: list[Change]) -> list[Change]:
-        return list(apply(self.client, changes, admin=self.admin))
 
     def seat(self, email: str) -> dict[str, Any]:
         """A person's membership of the project."""

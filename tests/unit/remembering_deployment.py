@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from infisical_iac.api.client import Client
+from infisical_iac.api.login import LoginError
 from infisical_iac.cli.inside import Plan, look, make
 from infisical_iac.cli.reach import Reached
 from infisical_iac.workspace.load import load
@@ -35,6 +36,7 @@ class RememberingDeployment(Deployment):
 
     def __init__(self) -> None:
         super().__init__()
+        self.server.add_deployer("client-of-the-deployer")
         self.memory = Memory()
         self.credentials: dict[str, str] = {}  # client ids in files on the host, by path
 
@@ -67,7 +69,7 @@ class RememberingDeployment(Deployment):
         )
 
     def _nobody(self) -> Client:
-        raise AssertionError("nothing here takes the administrator")
+        raise LoginError("there is no way to the administrator's login here")
 
     def _remember(self, memory: Memory) -> None:
         self.memory = memory

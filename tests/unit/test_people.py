@@ -4,8 +4,6 @@ import pytest
 
 from infisical_iac.workspace.apply import ApplyError, apply
 from infisical_iac.workspace.document import WorkspaceError
-from infisical_iac.workspace.load import load
-from infisical_iac.workspace.people import notes
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.fake_state import ORGANIZATION
 from tests.unit.people_deployment import BEN, PEOPLE, PeopleDeployment
@@ -135,15 +133,13 @@ def test_a_run_that_died_half_way_is_taken_up_by_the_next() -> None:
         assert deployment.plan() == []
 
 
-def test_a_privilege_of_another_s_making_is_left_alone_and_told(
+def test_a_privilege_of_another_s_making_is_left_alone(
     deployed: PeopleDeployment,
 ) -> None:
     theirs = {**deployed.mark("ben@example.com"), "id": "theirs", "slug": "break-glass"}
     deployed.server.grants["theirs"] = theirs
     assert deployed.settle() == []
     assert deployed.server.grants["theirs"] == theirs
-    (note,) = notes(load(PEOPLE), deployed.actual())
-    assert note.startswith("ben@example.com has the privilege 'break-glass' beside what the file")
 
 
 def test_the_first_administrator_may_be_named_as_what_he_is(deployed: PeopleDeployment) -> None:

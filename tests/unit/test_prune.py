@@ -75,7 +75,7 @@ def test_an_import_that_left_the_file_goes(deployed: RememberingDeployment) -> N
 def test_without_being_asked_for_it_nothing_goes(deployed: RememberingDeployment) -> None:
     deployed.server.requests.clear()
     planned = deployed.plan(NO_STAGING)
-    assert (planned.due, len(planned.unnamed)) == ([], 3)
+    assert (planned.due, len(planned.foreign), len(planned.unnamed)) == ([], 2, 1)
     assert deployed.apply(NO_STAGING) == []
     assert _read_only(deployed)
 
@@ -113,7 +113,10 @@ def test_what_somebody_made_by_hand_stays(deployed: RememberingDeployment) -> No
     server.identities["theirs"] = {"id": "theirs", "name": "ci", "role": "admin", "metadata": []}
     server.members["theirs"] = [{"role": "admin"}]
     planned = deployed.plan(NO_BACKEND, prune=True)
-    assert len(deployed.make(NO_BACKEND, planned)) == 9
+    assert [each for each in deployed.make(NO_BACKEND, planned) if " ci" in each] == [
+        "~ organization admin identity ci: role in the organization admin → no-access",
+        "- identity ci with role admin: membership of the project",
+    ]
     assert server.folders["qa"] == {"/backend"}
     assert "/by-hand" in server.folders[staging]
     assert [each["id"] for each in server.imports] == ["by-hand"]
@@ -130,9 +133,14 @@ def _second(deployed: RememberingDeployment, name: str, *metadata: dict[str, str
     deployed.server.members["second"] = [{"role": "no-access"}]
 
 
-def test_an_identity_of_the_deployers_name_stays(deployed: RememberingDeployment) -> None:
+def test_an_identity_of_the_deployers_name_loses_its_membership_alone(
+    deployed: RememberingDeployment,
+) -> None:
     _second(deployed, identities.DEPLOYER, identities.MARKER)
-    assert deployed.plan(WHOLE, prune=True).due == []
+    assert deployed.apply(WHOLE, prune=True) == [
+        f"- identity {identities.DEPLOYER} with role no-access: membership of the project"
+    ]
+    assert "second" in deployed.server.identities
 
 
 def test_a_duplicate_is_told_and_loses_its_access_with_prune(
@@ -141,9 +149,7 @@ def test_a_duplicate_is_told_and_loses_its_access_with_prune(
     _second(deployed, "backend-staging", identities.MARKER)
     told = deployed.plan(WHOLE)
     assert told.due == []
-    assert [each.split(" (")[0] for each in told.notes] == [
-        "there is a second identity backend-staging that can log in to the project"
-    ]
+    assert [each.what for each in told.foreign] == ["second identity backend-staging"]
     assert deployed.apply(WHOLE, prune=True) == [
         "- access of the duplicate backend-staging: membership of second"
     ]
@@ -156,7 +162,7 @@ def test_a_duplicate_without_its_mark_is_known_by_the_client_secret_that_was_mad
     deployed: RememberingDeployment,
 ) -> None:
     _second(deployed, "backend-staging")
-    assert deployed.plan(WHOLE).notes == []
+    assert [each.kind for each in deployed.plan(WHOLE).foreign] == ["identity"]
     attach_universal_auth(deployed.client, "second", 600, 600)
     create_client_secret(deployed.client, "second", "infisical-iac: backend.staging")
     create_client_secret(deployed.client, "second", "of somebody else")
@@ -185,6 +191,7 @@ def test_an_identity_without_its_mark_is_pruned_once_its_service_left_the_file(
 
 def test_the_identity_that_is_logged_in_stays(deployed: RememberingDeployment) -> None:
     backend = deployed.server.identity("backend-staging")["id"]
+    del deployed.server.identities["identity-of-the-deployer"]
     deployed.server.auths[backend]["clientId"] = "client-of-the-deployer"
     done = deployed.apply(NO_STAGING, prune=True)
     assert [each for each in done if "identity" in each] == ["- identity python-service-staging"]

@@ -9,8 +9,7 @@ from click.testing import CliRunner
 
 from infisical_iac.cli.main import main
 from infisical_iac.cli.reach import Reached
-from infisical_iac.workspace.load import load
-from tests.unit.deployment import ADMIN, TEXT
+from tests.unit.deployment import TEXT
 from tests.unit.fake_state import Json, Refused
 from tests.unit.people_deployment import PeopleDeployment
 
@@ -27,16 +26,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> PeopleDeployment:
 
     @contextmanager
     def reach(*_: object, **__: object) -> Iterator[Reached]:
-        yield Reached(
-            client=deployment.client,
-            address="http://127.0.0.1:8080",
-            deployer="",
-            admin=deployment.admin,
-            has_admin=True,
-            desired=load(TEXT),
-            isolation="privilege",
-            admin_email=ADMIN,
-        )
+        yield deployment.reached(TEXT)
 
     monkeypatch.setattr("infisical_iac.cli.workspace.reach", reach)
     return deployment

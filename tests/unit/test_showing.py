@@ -13,13 +13,12 @@ from infisical_iac.workspace.prune import Removal
     [
         (["folder /a in qa"], "1 folder is no longer in the file: --prune removes it"),
         (
-            ["environment qa", "identity a", "identity b"],
-            "2 identities and 1 environment are no longer in the file: --prune removes them",
+            ["environment qa", "folder /a in pp", "folder /b in pp"],
+            "2 folders and 1 environment are no longer in the file: --prune removes them",
         ),
         (
-            ["credentials a.qa", "identity a-qa", "import of /b into /c in qa", "folder /d in qa"],
-            "1 identity, 1 credentials, 1 import and 1 folder are no longer in the file: "
-            "--prune removes them",
+            ["credentials a.qa", "import of /b into /c in qa", "folder /d in qa"],
+            "1 credentials, 1 import and 1 folder are no longer in the file: --prune removes them",
         ),
     ],
 )

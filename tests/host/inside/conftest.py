@@ -1,14 +1,19 @@
 """Read once what is inside Infisical, and who can log in to it."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
+from infisical_iac.operations.workspace import MEMORY
 from infisical_iac.settings import Settings
 from infisical_iac.workspace import actual
+from infisical_iac.workspace.foreign import Access
+from infisical_iac.workspace.foreign_actual import read_access
+from infisical_iac.workspace.memory import Memory, parse
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 from tests.host.connection import Connection
@@ -38,7 +43,15 @@ def deployer(api: Client, secrets: dict[str, Secret]) -> Client:
 
 
 @pytest.fixture(scope="session")
-def inside(deployer: Client, admin: Client, workspace: Workspace, settings: Settings) -> Actual:
+def memory(connection: Connection) -> Memory:
+    """Return which object is which, as the host remembers it."""
+    return parse(connection.quietly(f"cat {MEMORY}"))
+
+
+@pytest.fixture(scope="session")
+def inside(
+    deployer: Client, admin: Client, workspace: Workspace, settings: Settings, memory: Memory
+) -> Actual:
     """Return what is inside Infisical."""
     return succeeding(
         lambda: actual.read(
@@ -47,7 +60,46 @@ def inside(deployer: Client, admin: Client, workspace: Workspace, settings: Sett
             isolation=settings.isolation,
             admin_email=settings.admin_email,
             admin=lambda: admin,
+            remembered=memory,
         )
+    )
+
+
+class Seen(NamedTuple):
+    """Everybody's access, what the host remembers, and the id of the deployer's client secret."""
+
+    access: Access
+    memory: Memory
+    deployer_secret: str
+
+
+@pytest.fixture(scope="session")
+def seen_access(
+    connection: Connection,
+    deployer: Client,
+    admin: Client,
+    inside: Actual,
+    workspace: Workspace,
+    settings: Settings,
+    memory: Memory,
+    secrets: dict[str, Secret],
+) -> Seen:
+    access = succeeding(
+        lambda: read_access(
+            deployer,
+            workspace,
+            inside,
+            isolation=settings.isolation,
+            admin=lambda: admin,
+            admin_email=settings.admin_email,
+            deployer=secrets["deployer.env: INFISICAL_CLIENT_ID"].reveal(),
+        )
+    )
+    first = connection.quietly("head -n 1 /etc/infisical/deployer.env")
+    return Seen(
+        access,
+        memory,
+        first.removeprefix("# client secret ").strip() if first.startswith("# client") else "",
     )
 
 

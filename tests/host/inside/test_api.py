@@ -9,13 +9,11 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import universal_auth
-from infisical_iac.operations.workspace import MEMORY
 from infisical_iac.settings import Settings
 from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.memory import parse
+from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState
-from tests.host.connection import Connection
 from tests.host.inside.logins import status
 
 
@@ -119,13 +117,13 @@ def test_a_services_folder_imports_what_the_service_shares(
 
 
 def test_a_deploy_would_change_nothing_inside(
-    connection: Connection, inside: Actual, workspace: Workspace, settings: Settings
+    inside: Actual, memory: Memory, workspace: Workspace, settings: Settings
 ) -> None:
     changes = difference(
         workspace,
         inside,
         isolation=settings.isolation,
         admin_email=settings.admin_email,
-        remembered=parse(connection.quietly(f"cat {MEMORY}")),
+        remembered=memory,
     )
     assert [str(each) for each in changes] == []

@@ -94,7 +94,45 @@ def list_users(call: Call) -> Document:
 def list_organizations(call: Call) -> Document:
     _require_super_admin(call)
     organizations = call.store.find("organizations")
-    return {"organizations": _page(call, organizations), "total": len(organizations)}
+    shown = [
+        each | {"projects": _projects(call, each["id"]), "members": _members(call, each["id"])}
+        for each in _page(call, organizations)
+    ]
+    return {"organizations": shown, "total": len(organizations)}
+
+
+@route("GET", "/api/v1/admin/identity-management/identities")
+def list_identities(call: Call) -> Document:
+    _require_super_admin(call)
+    ruling = call.server.instance.settings()["adminIdentityIds"]
+    identities = sorted(call.store.find("identities"), key=lambda each: each["name"])
+    shown = [
+        {"name": each["name"], "id": each["id"], "isInstanceAdmin": each["id"] in ruling}
+        for each in _page(call, identities)
+    ]
+    return {"identities": shown, "total": len(identities)}
+
+
+def _projects(call: Call, org_id: str) -> list[Document]:
+    shown = ("name", "id", "slug", "createdAt")
+    found = call.store.find("projects", orgId=org_id)
+    return [{name: project[name] for name in shown} for project in found]
+
+
+def _members(call: Call, org_id: str) -> list[Document]:
+    members = call.store.find("org_memberships", orgId=org_id, actorType="user")
+    shown = ("id", "email", "username", "firstName", "lastName")
+    users = [call.store.get("users", member["actorId"]) or {} for member in members]
+    return [
+        {
+            "user": {name: user[name] for name in shown},
+            "membershipId": member["id"],
+            "role": member["role"],
+            "roleId": None,
+            "status": member["status"],
+        }
+        for member, user in zip(members, users, strict=True)
+    ]
 
 
 def _page(call: Call, rows: list[Document]) -> list[Document]:

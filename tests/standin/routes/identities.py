@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ..access import require_org_action
-from ..errors import bad_request, not_found
+from ..errors import bad_request, forbidden, not_found
 from ..validation import array, boolean, record, text
 from ..web import Call, route
 
@@ -40,11 +40,13 @@ def create_identity(
     return identity
 
 
-def find_identity(call: Call, identity_id: str | None = None) -> Document:
+def find_identity(call: Call, identity_id: str | None = None, *, scoped: bool = False) -> Document:
     """The identity of the path, in the caller's organization; raises the 404 answer."""
     wanted = identity_id or call.path["identity_id"]
     identity = call.store.get("identities", wanted)
-    if identity is None or identity["orgId"] != call.actor.org_id:
+    is_here = identity is not None and identity["orgId"] == call.actor.org_id
+    # One that a project has made for itself is unknown to the organization.
+    if identity is None or not is_here or (identity.get("projectId") and not scoped):
         raise not_found(f"Failed to find identity with id {wanted}")
     return identity
 
@@ -77,6 +79,7 @@ def create(call: Call) -> Document:
 def list_all(call: Call) -> Document:
     require_org_action(call.store, call.actor, "read", "identity")
     identities = call.store.find("identities", orgId=call.query.get("orgId", call.actor.org_id))
+    identities = [each for each in identities if not each.get("projectId")]
     identities.sort(key=lambda identity: identity["name"].lower())
     shown = [_membership(call.store, identity) for identity in identities]
     return {"identities": shown, "totalCount": len(identities)}
@@ -113,6 +116,7 @@ def change(call: Call) -> Document:
     )
     require_org_action(call.store, call.actor, "edit", "identity")
     identity = find_identity(call)
+    refuse_instance_admin(call, identity["id"])
     if "name" not in fields and not fields.get("hasDeleteProtection"):
         fields.pop("hasDeleteProtection", None)  # the real server ignores a `false` on its own
     if role := fields.pop("role", None):
@@ -127,18 +131,31 @@ def change(call: Call) -> Document:
 def delete(call: Call) -> Document:
     require_org_action(call.store, call.actor, "delete", "identity")
     identity = find_identity(call)
+    refuse_instance_admin(call, identity["id"])
     if identity["hasDeleteProtection"]:
         raise bad_request("Identity has delete protection")
     for table in (
         "identity_universal_auths",
         "identity_ua_client_secrets",
         "identity_access_tokens",
+        "identity_token_auths",
     ):
         call.store.delete_where(table, identityId=identity["id"])
     for table in ("org_memberships", "project_memberships", "additional_privileges"):
         call.store.delete_where(table, actorId=identity["id"])
     call.store.delete("identities", identity["id"])
     return {"identity": _plain(identity)}
+
+
+def refuse_instance_admin(call: Call, identity_id: str) -> None:
+    """Let only a super admin change the identity that rules the whole instance."""
+    ruling = call.server.instance.settings()["adminIdentityIds"] or ()
+    if identity_id in ruling and not call.actor.super_admin:
+        raise forbidden(
+            "You are attempting to modify an instance admin identity. This requires elevated "
+            "instance admin privileges",
+            "ForbiddenError",
+        )
 
 
 def active_lockouts(call: Call, identity: Document) -> list[str]:

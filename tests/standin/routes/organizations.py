@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from ..access import require_org_action
 from ..errors import not_found
-from ..validation import array, email, text
+from ..validation import array, boolean, email, text
 from ..web import PEOPLE, Call, route
 
 if TYPE_CHECKING:
@@ -49,6 +50,18 @@ DEFAULTS: Document = {
 def create_organization(store: Store, name: str, slug: str, owner_id: str) -> Document:
     organization = store.insert("organizations", DEFAULTS | {"name": name, "slug": slug})
     add_member(store, organization["id"], owner_id, "admin")
+    # The real server makes this with every organization, in the same transaction.
+    certificates = {"name": "Certificate Manager", "type": "cert-manager"}
+    store.insert(
+        "projects",
+        {
+            **certificates,
+            "slug": f"cert-manager-{secrets.token_hex(2)}",
+            "orgId": organization["id"],
+            "description": None,
+            "hasDeleteProtection": False,
+        },
+    )
     return organization
 
 
@@ -71,7 +84,7 @@ def add_member(
     return store.insert("org_memberships", membership)
 
 
-def find_or_invite(store: Store, org_id: str, address: str) -> Document:
+def find_or_invite(store: Store, org_id: str, address: str, role: str = "member") -> Document:
     """Return the person with this address, who exists and is invited from now on."""
     user = store.first("users", username=address)
     if user is None:
@@ -79,7 +92,7 @@ def find_or_invite(store: Store, org_id: str, address: str) -> Document:
         account = {"superAdmin": False, "passwordHash": None}
         user = store.insert("users", {"username": address, "email": address} | unverified | account)
     if store.first("org_memberships", orgId=org_id, actorId=user["id"]) is None:
-        add_member(store, org_id, user["id"], "member", invited=address)
+        add_member(store, org_id, user["id"], role, invited=address)
     return user
 
 
@@ -106,6 +119,30 @@ def list_members(call: Call) -> Document:
         own = {name: member[name] for name in (*shown, *logins)}
         users.append(own | {"user": {name: user[name] for name in person} | {"publicKey": None}})
     return {"users": users}
+
+
+@route("POST", "/api/v2/organizations", PEOPLE, needs_org=False)
+def create(call: Call) -> Document:
+    """Make a further organization, which everybody may who has an account."""
+    name = call.fields({"name": text(1)})["name"]
+    slug = f"{re.sub('[^a-z0-9]+', '-', name.lower())}-{secrets.token_hex(2)}"
+    return {"organization": create_organization(call.store, name, slug, call.actor.id)}
+
+
+@route("PATCH", "/api/v2/organizations/{org_id}/memberships/{membership_id}")
+def change_member(call: Call) -> Response | Document:
+    """Give a person another role; asked for by a machine it answers as if, and nothing is done."""
+    fields = call.fields({"role": text(1).optional(), "isActive": boolean().optional()})
+    if call.actor.kind != "user":
+        return Response(status_code=200)
+    require_org_action(call.store, call.actor, "edit", "member")
+    member = call.store.get("org_memberships", call.path["membership_id"])
+    if member is None or member["orgId"] != call.path["org_id"]:
+        wanted = call.path["membership_id"]
+        raise not_found(f"Organization membership with ID {wanted} not found")
+    changed = call.store.update("org_memberships", member["id"], **fields)
+    own = {name: value for name, value in changed.items() if name not in ("actorType", "actorId")}
+    return {"membership": own}
 
 
 @route("DELETE", "/api/v2/organizations/{org_id}/memberships/{membership_id}")
@@ -136,12 +173,13 @@ def invite(call: Call) -> Document:
             "organizationRoleSlug": text(1).optional("member"),
         }
     )
+    role = fields["organizationRoleSlug"]
     addresses, org_id = fields["inviteeEmails"], fields["organizationId"]
     links = []
     for address in addresses:
         if _is_member(call.store, org_id, address):
             continue
-        find_or_invite(call.store, org_id, address)
+        find_or_invite(call.store, org_id, address, role)
         links.append({"email": address, "link": _link(call, org_id, address)})
     message = f"Send an invite link to {', '.join(addresses)}"
     return {"message": message} | ({"completeInviteLinks": links} if links else {})

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import bad_request, not_found
 from ..members import ROLE, complete_roles, join_project, shown_role
-from ..validation import array, text
+from ..validation import array, boolean, text
 from ..web import Call, route
-from .identities import active_lockouts, find_identity
+from .identities import active_lockouts, create_identity, find_identity
 
 if TYPE_CHECKING:
     from ..store import Document
@@ -26,7 +26,7 @@ def list_all(call: Call) -> Document:
     offset, limit = int(call.query.get("offset", 0)), int(call.query.get("limit", 100))
     shown = []
     for member in found[offset : offset + limit]:
-        identity = find_identity(call, member["actorId"])
+        identity = find_identity(call, member["actorId"], scoped=True)
         lockouts = {"activeLockoutAuthMethods": active_lockouts(call, identity)}
         document = _shown(member, identity) | {"identityId": identity["id"]}
         document["identity"] |= lockouts
@@ -70,10 +70,40 @@ def change(call: Call) -> Document:
 def remove(call: Call) -> Document:
     call.permissions().require("delete", "identity")
     member = _of_path(call)
+    if find_identity(call, member["actorId"], scoped=True).get("projectId"):
+        raise bad_request("Failed to delete project membership for a project scoped identity")
     key = {"projectId": member["projectId"], "actorId": member["actorId"]}
     call.store.delete_where("additional_privileges", **key)
     call.store.delete("project_memberships", member["id"])
     return {"identityMembership": _plain(member)}
+
+
+OWN = "/api/v1/projects/{project_id}/identities"
+
+
+@route("POST", OWN)
+def create_own(call: Call) -> Document:
+    """Make an identity that lives in the project alone."""
+    name = call.fields({"name": text(1), "hasDeleteProtection": boolean().optional(False)})["name"]
+    call.permissions().require("create", "identity")
+    project_id = call.path["project_id"]
+    made = create_identity(call.store, call.actor.org_id or "", name, "no-access")
+    made = call.store.update("identities", made["id"], projectId=project_id)
+    join_project(call.store, project_id, "identity", made["id"], [{"role": "no-access"}])
+    return {"identity": made}
+
+
+@route("DELETE", OWN + "/{identity_id}")
+def delete_own(call: Call) -> Document:
+    call.permissions().require("delete", "identity")
+    wanted = call.path["identity_id"]
+    found = call.store.get("identities", wanted)
+    if found is None or found.get("projectId") != call.path["project_id"]:
+        raise not_found(f"Identity with id {wanted} not found")
+    for table in ("org_memberships", "project_memberships", "additional_privileges"):
+        call.store.delete_where(table, actorId=found["id"])
+    call.store.delete("identities", found["id"])
+    return {"identity": found}
 
 
 def _roles(call: Call) -> list[Document]:
@@ -99,10 +129,11 @@ def _plain(member: Document) -> Document:
 
 def _shown(member: Document, identity: Document) -> Document:
     named = {name: identity[name] for name in ("name", "id", "orgId", "authMethods")}
+    named["projectId"] = identity.get("projectId")
     return {
         "id": member["id"],
         "createdAt": member["createdAt"],
         "updatedAt": member["updatedAt"],
         "roles": [shown_role(role) for role in member["roles"]],
-        "identity": named | {"projectId": None},
+        "identity": named,
     }

@@ -24,6 +24,7 @@ CONTENTS = (
     "secret_tags",
     "secrets_v2",
     "secret_versions_v2",
+    "service_tokens",
 )
 DEFAULTS: Document = {
     "defaultProduct": None,

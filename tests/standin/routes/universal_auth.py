@@ -9,7 +9,7 @@ from ..access import require_org_action
 from ..errors import bad_request, not_found, validation_failure
 from ..validation import Field, array, boolean, number, record, text
 from ..web import Call, route
-from .identities import find_identity
+from .identities import find_identity, refuse_instance_admin
 
 if TYPE_CHECKING:
     from ..store import Document
@@ -50,6 +50,7 @@ def attach(call: Call) -> Document:
     settings = _checked(call, ON_ATTACH)
     require_org_action(call.store, call.actor, "create", "identity")
     identity = find_identity(call)
+    refuse_instance_admin(call, identity["id"])
     if "universal-auth" in identity["authMethods"]:
         raise bad_request("Failed to add universal auth to already configured identity")
     methods = [*identity["authMethods"], "universal-auth"]
@@ -80,6 +81,7 @@ def revoke(call: Call) -> Document:
     require_org_action(call.store, call.actor, "delete", "identity")
     auth = find_auth(call)
     identity = find_identity(call)
+    refuse_instance_admin(call, identity["id"])
     methods = [method for method in identity["authMethods"] if method != "universal-auth"]
     call.store.update("identities", identity["id"], authMethods=methods)
     for table in ("identity_ua_client_secrets", "identity_access_tokens"):

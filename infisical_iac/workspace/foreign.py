@@ -1,0 +1,397 @@
+"""Access that nothing in the file gives: who has it, who made it and when, and how it is ended.
+
+The server keeps no record of who made most things; the free edition has no audit log. What it
+tells is told: when, and of service tokens also by whom.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Literal, get_args
+
+from infisical_iac.api.identities import DEPLOYER
+from infisical_iac.api.universal_auth import ClientSecret, universal_auth_path
+from infisical_iac.item import Item
+from infisical_iac.workspace import duplicates
+from infisical_iac.workspace.change import Call, Change
+from infisical_iac.workspace.credentials import description
+from infisical_iac.workspace.grants import PRIVILEGE
+from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.people_actual import names_of
+from infisical_iac.workspace.permissions import PRIVILEGE as OWN_FOLDER
+from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS
+from infisical_iac.workspace.state import Actual, People, PersonState, Privilege, roles_of
+
+Kind = Literal[
+    "organization admin",
+    "login",
+    "client secret",
+    "service token",
+    "privilege",
+    "second identity",
+    "identity",
+    "person",
+]
+# In the order in which they are told and taken away: what hangs on something goes before it.
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# The server makes it when it is set up, with a token that this project throws away at once.
+_FIRST_IDENTITY, _FIRST_METHOD = "Instance Admin Identity", "token-auth"
+_UNIVERSAL = "universal-auth"
+_LEFT, _UNKNOWN = "the file names it no more", "the file does not name it"
+_NOT_OURS = "this project did not make it"
+
+# What only the administrator sees.
+_BY_ADMIN = ("service token ", "privilege ")
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Access:
+    """What is read of everybody's access besides what the workspace itself needs.
+
+    Attributes:
+        deployer: the id of the deployer's identity; empty if it can't be told.
+        rulers: the persons of the organization, as the server lists them.
+        people: the persons in the project with their privileges.
+        marked: the ids of identities with this project's mark, among those in the project that
+            are none of the file's.
+        privileges: of the same identities, by id.
+        secrets: the client secrets of the file's identities and of the deployer, by id.
+        since: when a method of login was given to an identity, by id and method.
+        tokens: the service tokens of the project, as the server lists them.
+        unseen: a sentence on what could not be read, and why; empty if all was.
+    """
+
+    deployer: str = ""
+    rulers: Sequence[Json] = ()
+    people: People = field(default_factory=lambda: People({}, {}))
+    marked: frozenset[str] = frozenset()
+    privileges: Mapping[str, Sequence[Privilege]] = field(default_factory=dict)
+    secrets: Mapping[str, Sequence[ClientSecret]] = field(default_factory=dict)
+    since: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    tokens: Sequence[Json] = ()
+    unseen: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One access that nothing in the file gives.
+
+    Attributes:
+        id: the server's, of what gives the access.
+        what: its name, such as `identity ci-runner with role viewer`; an entry of `accepted`
+            repeats it.
+        where: `project`, `organization`, or the name of the identity that one can log in as.
+        why: what is wrong with it.
+        made_by, made_at: as far as the server tells; else empty.
+        removal: what ends it; None where pruning does that with all that hangs on it.
+    """
+
+    kind: Kind
+    id: str
+    what: str
+    where: str
+    why: str
+    made_by: str = ""
+    made_at: str = ""
+    removal: Change | None = None
+
+    @property
+    def item(self) -> Item:
+        """The same as people read it."""
+        at = self.made_at
+        made = (f" by {self.made_by}" if self.made_by else "") + (f" at {at}" if at else "")
+        parts = [self.why, f"made{made}" if made else "", f"id {self.id}"]
+        return Item("*", self.what, "; ".join(filter(None, parts)))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The same as JSON holds it."""
+        names = ("kind", "id", "what", "where", "why", "made_by", "made_at")
+        return {name: getattr(self, name) for name in names}
+
+
+def find(
+    desired: Workspace,
+    actual: Actual,
+    access: Access,
+    memory: Memory,
+    *,
+    admin_email: str,
+    deployer_secret: str = "",
+) -> list[Finding]:
+    """Return every access to the project that nothing in the file gives, in the order of KINDS.
+
+    Where the deployer's own identity is not known, nothing is told of identities: it would be among
+    them.
+
+    Args:
+        admin_email: the first administrator.
+        deployer_secret: the id of the client secret that the deployer logs in with; empty if it
+            isn't known, and then nothing is told of those of the deployer.
+    """
+    if actual.project is None:
+        return []
+    found = [
+        *_rulers(actual, access, admin_email),
+        *_logins(actual, access),
+        *_secrets(desired, actual, access, deployer_secret),
+        *_tokens(access),
+        *_duplicates(actual),
+        *_identities(actual, access, memory),
+        *_persons(desired, actual, access),
+    ]
+    return sorted(found, key=lambda each: (KINDS.index(each.kind), each.what, each.id))
+
+
+def told(
+    findings: Sequence[Finding], desired: Workspace, access: Access
+) -> tuple[list[Finding], list[str]]:
+    """Return the findings that the file does not accept, and sentences on what could not be seen
+    and on each entry of `accepted` that accepts nothing.
+
+    An entry accepts the one thing that it names: of several with the same name, which anybody can
+    bring about, none, unless it has the id of one.
+    """
+    accepted: set[tuple[Kind, str]] = set()
+    notes = [access.unseen] if access.unseen else []
+    for entry in desired.accepted:
+        named = [each for each in findings if each.what == entry.what]
+        meant = [each for each in named if entry.id in ("", each.id)]
+        if len(meant) == 1:
+            accepted.add((meant[0].kind, meant[0].id))
+        elif named:
+            ids = " or ".join(each.id for each in named)
+            notes.append(
+                f"accepted: nothing is accepted by {entry.what!r}, which is what {ids} is called: "
+                "write the id of the one that is meant, as `id:`"
+            )
+        elif not (access.unseen and entry.what.startswith(_BY_ADMIN)):
+            notes.append(f"accepted: there is no {entry.what!r} any more: remove the entry")
+    return [each for each in findings if (each.kind, each.id) not in accepted], notes
+
+
+def declared_identities(actual: Actual, deployer: str) -> frozenset[str]:
+    """Return the ids of the identities that a deploy makes, or that come with the instance."""
+    ours = {each.identity.id for each in actual.accounts.values()}
+    return frozenset({*ours, deployer, _first_identity(actual)} - {""})
+
+
+def strangers(actual: Actual, deployer: str) -> list[Json]:
+    """Return the identities in the project that are neither the file's nor second ones of it."""
+    known = {
+        deployer,
+        *(each.identity.id for each in actual.accounts.values()),
+        *(each.id for each in actual.duplicates),
+    }
+    return [each for each in actual.listed.seats if each["identityId"] not in known]
+
+
+def further_methods(actual: Actual, deployer: str) -> Iterator[tuple[str, str, str]]:
+    """Yield id, name and method of each way to log in that nobody needs."""
+    names = {each.identity.id: name for name, each in actual.accounts.items()}
+    if deployer:
+        names[deployer] = DEPLOYER
+    first = _first_identity(actual)
+    for each in actual.listed.identities:
+        id, inner = each["identity"]["id"], each["identity"]
+        needed = _UNIVERSAL if id in names else _FIRST_METHOD
+        if id in names or id == first:
+            for method in inner["authMethods"]:
+                if method != needed:
+                    yield id, names.get(id, inner["name"]), method
+
+
+def _first_identity(actual: Actual) -> str:
+    """Return the id of the identity that the server made when it was set up, empty if it is gone.
+
+    Anybody may give an identity its name, but nobody can make one earlier.
+    """
+    oldest = min(actual.listed.identities, key=lambda each: each["createdAt"], default=None)
+    if oldest is None or oldest["identity"]["name"] != _FIRST_IDENTITY:
+        return ""
+    return str(oldest["identity"]["id"])
+
+
+def _rulers(actual: Actual, access: Access, admin_email: str) -> Iterator[Finding]:
+    organization = ("/api/v2/organizations", actual.organization_id, "memberships")
+    why = "may give itself any access"
+    for each in access.rulers:
+        names = names_of(each["user"])
+        if each["role"] != "admin" or admin_email.lower() in names:
+            continue
+        what = f"organization admin {names[0]}"
+        # The server does nothing, and says so to nobody, where a machine asks for this.
+        call = Call("PATCH", (*organization, each["id"]), {"role": "member"}, by_admin=True)
+        change = Change("~", what, "role in the organization admin → member", (call,))
+        yield Finding("organization admin", each["id"], what, "organization", why, removal=change)
+    ours = {each.identity.id for each in actual.accounts.values()}
+    ours |= {access.deployer, _first_identity(actual)}
+    for each in actual.listed.identities if access.deployer else ():
+        id, name = each["identity"]["id"], each["identity"]["name"]
+        if each["role"] == "admin" and id not in ours:
+            what = f"organization admin identity {name}"
+            call = Call("PATCH", ("/api/v1/identities", id), {"role": "no-access"})
+            change = Change("~", what, "role in the organization admin → no-access", (call,))
+            made = _moment(each["createdAt"])
+            yield Finding(
+                "organization admin", id, what, "organization", why, made_at=made, removal=change
+            )
+
+
+def _logins(actual: Actual, access: Access) -> Iterator[Finding]:
+    first = _first_identity(actual)
+    for id, name, method in further_methods(actual, access.deployer):
+        what = f"{method} of {name}"
+        # The deployer may not touch the identity that rules the whole instance.
+        call = Call("DELETE", (f"/api/v1/auth/{method}/identities", id), by_admin=id == first)
+        change = Change("-", what, "with all tokens of it", (call,))
+        why = "a way to log in besides the one that is needed"
+        made = _moment(access.since.get((id, method), ""))
+        yield Finding("login", f"{id} {method}", what, name, why, made_at=made, removal=change)
+
+
+def _secrets(
+    desired: Workspace, actual: Actual, access: Access, deployer_secret: str
+) -> Iterator[Finding]:
+    made_for = {account.identity: description(account) for account in desired.accounts()}
+    holders = [(name, each.identity.id) for name, each in actual.accounts.items()]
+    for name, holder in [*holders, *([(DEPLOYER, access.deployer)] if deployer_secret else [])]:
+        for each in access.secrets.get(holder, ()):
+            if deployer_secret == each.id or each.description == made_for.get(name):
+                continue
+            named = repr(each.description) if each.description else "without a description"
+            what = f"client secret {named} of {name}"
+            path = (universal_auth_path(holder), "client-secrets", each.id, "revoke")
+            change = Change("-", what, "with its tokens", (Call("POST", path, {}),))
+            made = each.created.isoformat()
+            yield Finding(
+                "client secret",
+                each.id,
+                what,
+                name,
+                _NOT_OURS,
+                made_at=_moment(made),
+                removal=change,
+            )
+
+
+def _tokens(access: Access) -> Iterator[Finding]:
+    makers = {each["user"]["id"]: names_of(each["user"])[0] for each in access.rulers}
+    for each in access.tokens:
+        scopes = [f"{scope['secretPath']} in {scope['environment']}" for scope in each["scopes"]]
+        what = f"service token {each['name']} to {' and '.join(each['permissions'])} "
+        what += " and ".join(sorted(scopes))
+        call = Call("DELETE", ("/api/v2/service-token", each["id"]), by_admin=True)
+        yield Finding(
+            "service token",
+            each["id"],
+            what,
+            "project",
+            f"ends {_moment(each['expiresAt'])}" if each.get("expiresAt") else "never ends",
+            makers.get(each["createdBy"]) or str(each["createdBy"]),
+            _moment(each["createdAt"]),
+            Change("-", what, "", (call,)),
+        )
+
+
+def _duplicates(actual: Actual) -> Iterator[Finding]:
+    project = actual.project.id if actual.project else ""
+    since = {each["identityId"]: each.get("createdAt", "") for each in actual.listed.seats}
+    names = {each.id: each.name for each in actual.duplicates}
+    for id, change in duplicates.removals(project, actual.duplicates):
+        why = "an earlier run made it, and it can log in to the project"
+        made = _moment(since.get(id, ""))
+        what = f"second identity {names[id]}"
+        yield Finding("second identity", id, what, "project", why, made_at=made, removal=change)
+
+
+def _identities(actual: Actual, access: Access, memory: Memory) -> Iterator[Finding]:
+    project = actual.project.id if actual.project else ""
+    ours = {*access.marked, *memory.identities.values()}
+    for each in strangers(actual, access.deployer) if access.deployer else ():
+        id, inner = each["identityId"], each["identity"]
+        name = inner["name"]
+        # Another deployer's is somebody else's, though a run of this project made it.
+        is_ours = id in ours and name != DEPLOYER
+        for privilege in access.privileges.get(id, ()):
+            if not is_ours or privilege.slug != OWN_FOLDER:
+                yield _privilege(privilege, name, OF_IDENTITIES, by_admin=False)
+        what = f"identity {name} with role {', '.join(roles_of(each)) or 'none'}"
+        path: tuple[str, ...] = ("/api/v1/projects", project, "memberships/identities", id)
+        detail = "membership of the project"
+        if inner.get("projectId"):  # it lives in the project alone
+            path, detail = ("/api/v1/projects", project, "identities", id), "the identity itself"
+        yield Finding(
+            "identity",
+            id,
+            what,
+            "project",
+            _LEFT if is_ours else _UNKNOWN,
+            made_at=_moment(each.get("createdAt", "")),
+            removal=None if is_ours else Change("-", what, detail, (Call("DELETE", path),)),
+        )
+
+
+def _persons(desired: Workspace, actual: Actual, access: Access) -> Iterator[Finding]:
+    project = actual.project.id if actual.project else ""
+    states = {each.membership_id: each for each in access.people.members.values()}
+    declared = {
+        each.membership_id: email
+        for email, each in access.people.members.items()
+        if email in desired.people
+    }
+    first = actual.admin.membership_id if actual.admin else ""
+    for each in actual.listed.persons:
+        id = each["id"]
+        if id == first:
+            continue
+        name = declared.get(id) or names_of(each["user"])[0]
+        state = states.get(id, PersonState(id, roles_of(each)))
+        for privilege in state.privileges or ():
+            if privilege.slug != PRIVILEGE:
+                yield _privilege(privilege, name, OF_PERSONS, by_admin=True)
+        if id in declared:
+            continue
+        is_ours = any(privilege.slug == PRIVILEGE for privilege in state.privileges or ())
+        what = f"person {name} with role {', '.join(state.roles) or 'none'}"
+        call = Call("DELETE", ("/api/v1/projects", project, "memberships", id))
+        yield Finding(
+            "person",
+            id,
+            what,
+            "project",
+            _LEFT if is_ours else _UNKNOWN,
+            made_at=_moment(each.get("createdAt", "")),
+            removal=Change("-", f"person {name}", "no member of the project any more", (call,)),
+        )
+
+
+def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> Finding:
+    # Whoever accepts it accepts what it permits now, and nothing that it comes to permit.
+    permits = sha256(json.dumps(held.permissions, sort_keys=True).encode()).hexdigest()[:8]
+    for_a_time = " for a time" if held.is_temporary else ""
+    what = f"privilege {held.slug} of {holder}{for_a_time}, permissions {permits}"
+    call = Call("DELETE", (path, held.id), by_admin=by_admin)
+    made = _moment(held.created)
+    return Finding(
+        "privilege",
+        held.id,
+        what,
+        "project",
+        "widens what the file gives",
+        made_at=made,
+        removal=Change("-", f"privilege {held.slug} of {holder}", "", (call,)),
+    )
+
+
+def _moment(text: str) -> str:
+    """Return a moment as everything here writes them; empty for none."""
+    if not text:
+        return ""
+    return datetime.fromisoformat(text).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,357 @@
+"""A deployed project, everything that may give somebody else access to it, and who tells of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from click.testing import CliRunner
+from pyinfra.context import ctx_host
+
+from infisical_iac.api import identities
+from infisical_iac.cli import status
+from infisical_iac.cli.inside import Plan, look, make
+from infisical_iac.cli.journals import Journals
+from infisical_iac.cli.main import main
+from infisical_iac.cli.reach import Reached
+from infisical_iac.operations import journal, session, workspace
+from infisical_iac.workspace import foreign
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory
+from tests.host.inside.test_foreign import told
+
+from .first import EMAIL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+    from infisical_iac.api.client import Client
+    from infisical_iac.workspace.model import Workspace
+
+    from .world import Document
+
+HOST = "host-of-strangers"
+ADA = "ada@example.com"
+MALLORY = "mallory@example.com"
+AUTH = "/api/v1/auth"
+_PRIVILEGE = "/api/v2/identity-project-additional-privilege"
+_OF_PERSONS = "/api/v1/user-project-additional-privilege"
+_FILE: Document = {
+    "project": {"name": "Acme", "slug": "acme-co"},
+    "environments": [{"slug": "qa", "name": "QA"}],
+    "services": {"api": {"folder": "/api"}},
+    "people": {ADA: {"qa": "viewer"}},
+}
+_READING = {
+    "slug": "wide-open",
+    "type": {"isTemporary": False},
+    "permissions": [{"subject": "secrets", "action": ["describeSecret", "readValue"]}],
+}
+
+
+@dataclass
+class Project:
+    """A project of an instance of its own, and the two who may do anything there."""
+
+    deployer: Client
+    client_id: str
+    secret_id: str
+    by_password: Client
+    memory: Memory = field(default_factory=Memory)
+    accepted: list[Document] = field(default_factory=list)
+    people: Document = field(default_factory=lambda: dict(_FILE["people"]))
+    services: Document = field(default_factory=lambda: dict(_FILE["services"]))
+
+    @property
+    def desired(self) -> Workspace:
+        content = {**_FILE, "people": self.people, "services": self.services}
+        return load(json.dumps({**content, "accepted": self.accepted}))
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/projects/{self.memory.project}"
+
+    @property
+    def organization(self) -> str:
+        return identities.organization_id(self.deployer)
+
+    def identity(self, name: str = "api-qa") -> str:
+        return self.memory.identities[name]
+
+    def reached(self) -> Reached:
+        return Reached(
+            client=self.deployer,
+            address="",
+            deployer=self.client_id,
+            admin=lambda: self.by_password,
+            has_admin=True,
+            desired=self.desired,
+            isolation="privilege",
+            admin_email=EMAIL,
+            memory=self.memory,
+            remember=partial(setattr, self, "memory"),
+            deployer_secret=self.secret_id,
+        )
+
+    def plan(self, *, prune: bool = False) -> Plan:
+        return look(self.reached(), prune=prune)
+
+    def told(self) -> list[str]:
+        """The access that nothing gives, by name."""
+        return [each.what for each in self.plan().foreign]
+
+    def apply(self, *, prune: bool = False) -> list[str]:
+        """Plan and make it all; what was done, as people read it."""
+        done: list[str] = []
+        make(self.reached(), self.plan(prune=prune), lambda each: done.append(str(each)))
+        return done
+
+    def make_identity(self, name: str, role: str = "no-access") -> str:
+        body = {"name": name, "organizationId": self.organization, "role": role}
+        return str(self.deployer.post("/api/v1/identities", json=body)["identity"]["id"])
+
+    def join(self, id: str, role: str = "viewer") -> None:
+        roles = {"roles": [{"role": role, "isTemporary": False}]}
+        self.deployer.post(f"{self.path}/memberships/identities/{id}", json=roles)
+
+    def invite(self, email: str, role: str = "member") -> None:
+        body = {
+            "inviteeEmails": [email],
+            "organizationId": self.organization,
+            "organizationRoleSlug": role,
+        }
+        self.by_password.post("/api/v1/invite-org/signup", json=body)
+
+    def seat(self, email: str) -> str:
+        """The id of a person's membership of the project."""
+        listed = self.deployer.get(f"{self.path}/memberships")["memberships"]
+        return next(str(each["id"]) for each in listed if each["user"]["email"] == email)
+
+    @contextmanager
+    def looked(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+        """Look as a deploy does on a host, and let the commands have what was found."""
+        monkeypatch.setattr(session, "deployer", lambda _: self.deployer)
+        monkeypatch.setattr(session, "deployer_id", lambda _: self.client_id)
+        monkeypatch.setattr(session, "deployer_secret", lambda _: self.secret_id)
+        monkeypatch.setattr(session, "administrator", lambda _: self.by_password)
+        found = journal.Journal(is_read=True)
+        monkeypatch.setitem(journal._journals, HOST, found)
+        actual = read(
+            self.deployer,
+            workspace=self.desired,
+            isolation="privilege",
+            admin_email=EMAIL,
+            admin=lambda: self.by_password,
+            remembered=self.memory,
+        )
+        with ctx_host.use(SimpleNamespace(name=HOST)):
+            found.looks["workspace"] = found.current
+            workspace._tell_foreign(
+                self.desired,
+                actual,
+                self.memory,
+                lambda: self.by_password,
+                "privilege",
+                EMAIL,
+                8080,
+            )
+            deployment = SimpleNamespace(
+                journal=Journals({HOST: found}),
+                planned=lambda: ([], []),
+                lines=list,
+                settled=True,
+                has_work=False,
+            )
+
+            @contextmanager
+            def looked(*_: Any, **__: Any) -> Iterator[Any]:
+                yield deployment
+
+            # The module gives the whole process to gevent.
+            fake = SimpleNamespace(looked=looked, look=lambda _: deployment)
+            monkeypatch.setitem(sys.modules, "infisical_iac.cli.deployment", fake)
+            yield deployment
+
+    def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
+        """The exit status and the output of each command that tells of foreign access."""
+        with self.looked(monkeypatch):
+            settings = SimpleNamespace(http_port=8080)
+            drifted, inside = status._drift(None, settings)  # type: ignore[arg-type]
+            monkeypatch.setattr(status, "_look", lambda _: [drifted, *inside])
+            ran = {name: CliRunner().invoke(main, [name]) for name in ("plan", "drift", "status")}
+        return {
+            **{name: (each.exit_code, each.output) for name, each in ran.items()},
+            "verify": self._verified(),
+        }
+
+    def _verified(self) -> tuple[int, str]:
+        findings = self.plan().foreign
+        lines = [each for each in (told(findings, kind) for kind in foreign.KINDS) if each]
+        return int(bool(lines)), "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Something that gives access.
+
+    Attributes:
+        make: makes it, as somebody does by hand.
+        whats: what a plan tells of it, without the part that changes with each run.
+        pruned: how its end is told.
+    """
+
+    make: Callable[[Project], object]
+    whats: tuple[str, ...]
+    pruned: tuple[str, ...]
+
+
+def _privilege_of_another(project: Project) -> None:
+    _in_project(project)
+    listed = project.deployer.get(f"{project.path}/memberships/identities")["identityMemberships"]
+    (id,) = (each["identityId"] for each in listed if each["identity"]["name"] == "ci-runner")
+    body = {**_READING, "identityId": id, "projectId": project.memory.project}
+    project.deployer.post(_PRIVILEGE, json=body)
+
+
+def _privilege_of_ada(project: Project) -> None:
+    body = {**_READING, "projectMembershipId": project.seat(ADA)}
+    project.by_password.post(_OF_PERSONS, json=body)
+
+
+def _in_project(project: Project) -> None:
+    project.join(project.make_identity("ci-runner"))
+
+
+def _of_project(project: Project) -> None:
+    project.deployer.post(f"{project.path}/identities", json={"name": "scoped"})
+
+
+def _ruler(project: Project) -> None:
+    project.make_identity("root-bot", "admin")
+
+
+def _person(project: Project) -> None:
+    project.invite(MALLORY)
+    body = {"usernames": [MALLORY], "emails": [], "roleSlugs": ["member"]}
+    project.by_password.post(f"{project.path}/memberships", json=body)
+
+
+def _ruling_person(project: Project) -> None:
+    project.invite("root@example.com", "admin")
+
+
+def _secret(project: Project) -> None:
+    path = f"{AUTH}/universal-auth/identities/{project.identity()}/client-secrets"
+    project.deployer.post(path, json={"description": "by hand"})
+
+
+def _secret_of_deployer(project: Project) -> None:
+    listed = identities.in_organization(project.deployer, project.organization)
+    names = {each["identity"]["name"]: each["identity"]["id"] for each in listed}
+    path = f"{AUTH}/universal-auth/identities/{names['deployer']}/client-secrets"
+    project.deployer.post(path, json={"description": identities.DEPLOYER_SECRET})
+
+
+def _token_auth(project: Project) -> None:
+    path = f"{AUTH}/token-auth/identities/{project.identity()}"
+    project.deployer.post(path, json={})
+    project.deployer.post(f"{path}/tokens", json={"name": "endless"})
+
+
+def _login_of_the_instance(project: Project) -> None:
+    listed = identities.in_organization(project.deployer, project.organization)
+    names = {each["identity"]["name"]: each["identity"]["id"] for each in listed}
+    path = f"{AUTH}/universal-auth/identities/{names['Instance Admin Identity']}"
+    project.by_password.post(path, json={})
+
+
+def _service_token(project: Project) -> None:
+    body = {
+        "name": "legacy",
+        "workspaceId": project.memory.project,
+        "scopes": [{"environment": "qa", "secretPath": "/**"}],
+        "permissions": ["read"],
+        "encryptedKey": "",
+        "iv": "",
+        "tag": "",
+        "expiresIn": None,
+    }
+    project.by_password.post("/api/v2/service-token", json=body)
+
+
+def _second(project: Project) -> None:
+    id = identities.create(project.deployer, project.organization, "api-qa").id
+    project.join(id, "no-access")
+
+
+_WIDE = "privilege wide-open of {}, permissions "
+_CI = "identity ci-runner with role viewer"
+_CI_ENDS = f"- {_CI}: membership of the project"
+
+STRANGERS: dict[str, Stranger] = {
+    "an identity in the project": Stranger(_in_project, (_CI,), (_CI_ENDS,)),
+    "an identity of the project's own": Stranger(
+        _of_project,
+        ("identity scoped with role no-access",),
+        ("- identity scoped with role no-access: the identity itself",),
+    ),
+    "an identity that rules the organization": Stranger(
+        _ruler,
+        ("organization admin identity root-bot",),
+        ("~ organization admin identity root-bot: role in the organization admin → no-access",),
+    ),
+    "a person who rules the organization": Stranger(
+        _ruling_person,
+        ("organization admin root@example.com",),
+        ("~ organization admin root@example.com: role in the organization admin → member",),
+    ),
+    "a client secret of a service": Stranger(
+        _secret,
+        ("client secret 'by hand' of api-qa",),
+        ("- client secret 'by hand' of api-qa: with its tokens",),
+    ),
+    "a client secret of the deployer": Stranger(
+        _secret_of_deployer,
+        ("client secret 'infisical-iac: deployer' of infisical-iac-deployer",),
+        ("- client secret 'infisical-iac: deployer' of infisical-iac-deployer: with its tokens",),
+    ),
+    "token auth of a service": Stranger(
+        _token_auth, ("token-auth of api-qa",), ("- token-auth of api-qa: with all tokens of it",)
+    ),
+    "a login of the identity that rules the instance": Stranger(
+        _login_of_the_instance,
+        ("universal-auth of Instance Admin Identity",),
+        ("- universal-auth of Instance Admin Identity: with all tokens of it",),
+    ),
+    "a privilege of another identity": Stranger(
+        _privilege_of_another,
+        (_WIDE.format("ci-runner"), _CI),
+        ("- privilege wide-open of ci-runner", _CI_ENDS),
+    ),
+    "a privilege of a person": Stranger(
+        _privilege_of_ada, (_WIDE.format(ADA),), (f"- privilege wide-open of {ADA}",)
+    ),
+    "a person in the project": Stranger(
+        _person,
+        (f"person {MALLORY} with role member",),
+        (f"- person {MALLORY}: no member of the project any more",),
+    ),
+    "a service token": Stranger(
+        _service_token,
+        ("service token legacy to read /** in qa",),
+        ("- service token legacy to read /** in qa",),
+    ),
+    "a second identity": Stranger(
+        _second,
+        ("second identity api-qa",),
+        ("- access of the duplicate api-qa: membership of",),
+    ),
+}

@@ -1,0 +1,49 @@
+"""Access to the project that nothing in the workspace file gives, and that it does not accept."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from infisical_iac.settings import Settings
+from infisical_iac.workspace import foreign
+from infisical_iac.workspace.foreign import KINDS, Finding, Kind
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.state import Actual
+from tests.host.inside.conftest import Seen
+
+_SENTENCES: dict[Kind, str] = {
+    "organization admin": "nobody else rules the organization",
+    "login": "no identity has another way to log in",
+    "client secret": "no identity has another client secret",
+    "service token": "the project has no service token",
+    "privilege": "nobody has another privilege",
+    "second identity": "no identity is there twice",
+    "identity": "no other identity is in the project",
+    "person": "no other person is in the project",
+}
+
+
+@pytest.fixture(scope="session")
+def findings(
+    inside: Actual, seen_access: Seen, workspace: Workspace, settings: Settings
+) -> list[Finding]:
+    found = foreign.find(
+        workspace,
+        inside,
+        seen_access.access,
+        seen_access.memory,
+        admin_email=settings.admin_email,
+        deployer_secret=seen_access.deployer_secret,
+    )
+    return foreign.told(found, workspace, seen_access.access)[0]
+
+
+def told(findings: Sequence[Finding], kind: Kind) -> str:
+    """What is found of a kind, on one line, since one line of a failure is shown."""
+    return "; ".join(str(each.item)[2:] for each in findings if each.kind == kind)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=_SENTENCES.get)
+def test_as_the_file_says(findings: list[Finding], kind: Kind) -> None:
+    if found := told(findings, kind):
+        pytest.fail(found, pytrace=False)
