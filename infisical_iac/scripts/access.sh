@@ -20,7 +20,8 @@ lines() {
 # Those with the text, and reads that name no environment.
 chosen() {
     text=$4 environment=$6 LC_ALL=C awk 'index($0, ENVIRON["text"]) || ENVIRON["environment"] != "" &&
-        /"uri":"\/api\/v[0-9]+\/(secrets|dashboard)[^A-Za-z0-9_-]/ && !/[?&]environment=/'
+        /"uri":"(\/api\/v[0-9]+\/(secrets|dashboard)[^A-Za-z0-9_-]|[^?&"]*%[3-7])/ &&
+        !/[?&]environment=/'
 }
 
 lines | chosen "$@" | { timeout 240 jq --raw-input --compact-output \
@@ -34,9 +35,9 @@ lines | chosen "$@" | { timeout 240 jq --raw-input --compact-output \
     # A service token is logged by the id before its secret.
     # Behind Traefik, the address of the caller comes before that.
     def split_user: capture("^(?:(?<address>[0-9A-Fa-f.:]*) )?(?<claims>.*)$");
-    # Of what has a secret in its answer.
+    # Of what has a secret in its answer, or may have: a path may be written with escapes.
     def unnamed($query): .method == "GET" and ($query | has("environment") | not)
-        and (.uri | test("^/api/v[0-9]+/(secrets|dashboard)([^A-Za-z0-9_-]|$)"));
+        and (.uri | test("^(/api/v[0-9]+/(secrets|dashboard)([^A-Za-z0-9_-]|$)|[^?&]*%[3-7])"));
     def who: if startswith("st.") then . else claims | .identityId // .userId // "" end | tostring;
     fromjson? | objects | select(.ts >= $since) | .request as $request
     | ((.user_id // "") | split_user) as $user | ($user.claims | who) as $who

@@ -57,6 +57,7 @@ def read_access(
             partial(_by_admin, client, desired, actual, isolation, admin, admin_email),
         ]
     )
+    access: Access
     rulers, access, secrets, (people, tokens, unseen) = parts
     return replace(
         access,

@@ -92,3 +92,10 @@ def test_any_yaml_is_read_or_refused_with_a_sentence(data: dict[str, Any]) -> No
 def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(WorkspaceError):
         load(text)
+
+
+def test_accepted_access_may_be_commented_out_whole() -> None:
+    assert load(HEAD + "accepted:\n").accepted == ()
+    entry = "accepted: [{what: token-auth of a-qa, reason: a test, id: some-id}]\n"
+    (accepted,) = load(HEAD + entry).accepted
+    assert (accepted.what, accepted.id) == ("token-auth of a-qa", "some-id")

@@ -41,6 +41,18 @@ MISTAKES = {
     + "{host: a, path: /b}}\n  b: {folder: /b, deliver: {staging: {file: {host: a, path: /b}}}}": (
         "services.b.deliver.staging: /b on a takes the credentials of a.production already"
     ),
+    HEAD + "accepted: [{what: identity a with role viewer}]": (
+        "accepted[0]: has no 'reason'; add who wants it and what for"
+    ),
+    HEAD + "accepted: [{reason: x}]": "has no 'what'; add what `infisical-iac plan` tells",
+    HEAD + "accepted: [{what: ci-runner, reason: x}]": (
+        "accepted[0].what: 'ci-runner' names no access; copy what `infisical-iac plan` tells"
+    ),
+    HEAD + "accepted: [{what: person a, reason: ' '}]": "no reason stands here; write who wants it",
+    HEAD + "accepted: [{what: person a, reason: x, ids: y}]": "unknown; did you mean 'id'?",
+    HEAD + "accepted: [{what: person a, reason: x}, {what: person a, reason: y}]": (
+        "accepted[1]: 'person a' is there already; remove one of them"
+    ),
     "project: [": "line 1: this is no YAML",
     "a: 1\n b: 2": "line 2: this is no YAML",
     "a: !!python/object:os.system {}": "line 1: this is no YAML",

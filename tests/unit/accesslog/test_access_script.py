@@ -103,6 +103,7 @@ def test_a_read_that_names_no_environment_is_no_way_around_one(tmp_path: Path) -
         "/api/v4/secrets/DATABASE_URL&projectId=p1",
         "/api/v4/secrets&projectId=p1",
         "/api/v1/dashboard/secret-versions/edd31936-282c-456a-a512-1a195b5f002d/value/1",
+        "/api/v4/%73ecrets/id/edd31936-282c-456a-a512-1a195b5f002d",
     ]
     other = [
         line("/api/v4/secrets&environment=staging"),
