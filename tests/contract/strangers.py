@@ -29,7 +29,7 @@ from tests.host.inside.test_foreign import told
 from .first import EMAIL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pytest
 
@@ -59,7 +59,13 @@ _READING = {
 
 @dataclass
 class Project:
-    """A project of an instance of its own, and the two who may do anything there."""
+    """A project, and the two who may do anything there.
+
+    Attributes:
+        service: the identity of a service.
+        environment: the environment that it is of.
+        deployer_name: of the deployer's identity.
+    """
 
     deployer: Client
     client_id: str
@@ -69,11 +75,22 @@ class Project:
     accepted: list[Document] = field(default_factory=list)
     people: Document = field(default_factory=lambda: dict(_FILE["people"]))
     services: Document = field(default_factory=lambda: dict(_FILE["services"]))
+    service: str = "api-qa"
+    environment: str = "qa"
+    deployer_name: str = "deployer"
 
     @property
     def desired(self) -> Workspace:
         content = {**_FILE, "people": self.people, "services": self.services}
         return load(json.dumps({**content, "accepted": self.accepted}))
+
+    def named(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """What the table tells, of this project."""
+        named = {"{service}": self.service, "{environment}": self.environment}
+        found = list(texts)
+        for word, name in named.items():
+            found = [each.replace(word, name) for each in found]
+        return tuple(found)
 
     @property
     def path(self) -> str:
@@ -83,8 +100,8 @@ class Project:
     def organization(self) -> str:
         return identities.organization_id(self.deployer)
 
-    def identity(self, name: str = "api-qa") -> str:
-        return self.memory.identities[name]
+    def identity(self) -> str:
+        return self.memory.identities[self.service]
 
     def reached(self) -> Reached:
         return Reached(
@@ -256,7 +273,7 @@ def _secret(project: Project) -> None:
 def _secret_of_deployer(project: Project) -> None:
     listed = identities.in_organization(project.deployer, project.organization)
     names = {each["identity"]["name"]: each["identity"]["id"] for each in listed}
-    path = f"{AUTH}/universal-auth/identities/{names['deployer']}/client-secrets"
+    path = f"{AUTH}/universal-auth/identities/{names[project.deployer_name]}/client-secrets"
     project.deployer.post(path, json={"description": identities.DEPLOYER_SECRET})
 
 
@@ -277,7 +294,7 @@ def _service_token(project: Project) -> None:
     body = {
         "name": "legacy",
         "workspaceId": project.memory.project,
-        "scopes": [{"environment": "qa", "secretPath": "/**"}],
+        "scopes": [{"environment": project.environment, "secretPath": "/**"}],
         "permissions": ["read"],
         "encryptedKey": "",
         "iv": "",
@@ -288,7 +305,7 @@ def _service_token(project: Project) -> None:
 
 
 def _second(project: Project) -> None:
-    id = identities.create(project.deployer, project.organization, "api-qa").id
+    id = identities.create(project.deployer, project.organization, project.service).id
     project.join(id, "no-access")
 
 
@@ -315,8 +332,8 @@ STRANGERS: dict[str, Stranger] = {
     ),
     "a client secret of a service": Stranger(
         _secret,
-        ("client secret 'by hand' of api-qa",),
-        ("- client secret 'by hand' of api-qa: with its tokens",),
+        ("client secret 'by hand' of {service}",),
+        ("- client secret 'by hand' of {service}: with its tokens",),
     ),
     "a client secret of the deployer": Stranger(
         _secret_of_deployer,
@@ -324,7 +341,9 @@ STRANGERS: dict[str, Stranger] = {
         ("- client secret 'infisical-iac: deployer' of infisical-iac-deployer: with its tokens",),
     ),
     "token auth of a service": Stranger(
-        _token_auth, ("token-auth of api-qa",), ("- token-auth of api-qa: with all tokens of it",)
+        _token_auth,
+        ("token-auth of {service}",),
+        ("- token-auth of {service}: with all tokens of it",),
     ),
     "a login of the identity that rules the instance": Stranger(
         _login_of_the_instance,
@@ -346,12 +365,12 @@ STRANGERS: dict[str, Stranger] = {
     ),
     "a service token": Stranger(
         _service_token,
-        ("service token legacy to read /** in qa",),
-        ("- service token legacy to read /** in qa",),
+        ("service token legacy to read /** in {environment}",),
+        ("- service token legacy to read /** in {environment}",),
     ),
     "a second identity": Stranger(
         _second,
-        ("second identity api-qa",),
-        ("- access of the duplicate api-qa: membership of",),
+        ("second identity {service}",),
+        ("- access of the duplicate {service}: membership of",),
     ),
 }

@@ -76,7 +76,7 @@ def test_foreign_access_is_told_by_each_command_accepted_and_pruned(
     project, stranger = clean, STRANGERS[name]
     stranger.make(project)
     told = project.told()
-    assert _begin(told, stranger.whats)
+    assert _begin(told, project.named(stranger.whats))
     for command, (status, output) in project.commands(monkeypatch).items():
         assert [each for each in told if each not in output] == [], command
         assert status == (0 if command == "plan" else 2 if command == "drift" else 1), command
@@ -90,7 +90,7 @@ def test_foreign_access_is_told_by_each_command_accepted_and_pruned(
 
     project.accepted.clear()
     done = project.apply(prune=True)
-    assert _begin(done, stranger.pruned)
+    assert _begin(done, project.named(stranger.pruned))
 
 
 def test_a_role_that_the_file_does_not_give_a_person_is_a_change(clean: Project) -> None:

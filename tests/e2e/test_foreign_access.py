@@ -1,0 +1,55 @@
+"""Access that somebody was given by hand is told by each command, and stays until it is pruned."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infisical_iac.workspace.memory import parse
+from tests.contract.strangers import STRANGERS, Project
+from tests.e2e.conftest import settled
+from tests.e2e.looking import administrator, deployer, env_file
+from tests.e2e.running import infisical_iac
+from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.real
+
+# Nobody is in the shipped file; and a second identity is pruned as the others are.
+_MADE = [name for name in STRANGERS if name != "a privilege of a person"]
+
+
+@pytest.fixture
+def project(deployed: StagingHost) -> Iterator[Project]:
+    settled(deployed)
+    with deployer(deployed) as by_machine, administrator(deployed) as by_password:
+        known = env_file(deployed, "/etc/infisical/deployer.env")
+        yield Project(
+            by_machine,
+            known["INFISICAL_CLIENT_ID"],
+            "",
+            by_password,
+            parse(deployed.run("cat /etc/infisical/workspace.json").stdout),
+            service="backend-staging",
+            environment="staging",
+            deployer_name="infisical-iac-deployer",
+        )
+
+
+def test_foreign_access_is_told_by_each_command_and_pruned_when_asked_for(
+    deployed: StagingHost, project: Project
+) -> None:
+    for name in _MADE:
+        STRANGERS[name].make(project)
+    whats = {each for name in _MADE for each in project.named(STRANGERS[name].whats)}
+    for command, status in (("plan", 0), ("drift", 2), ("status", 1), ("verify", 1)):
+        done = infisical_iac(deployed.name, command)
+        assert [each for each in whats if each not in done.stdout] == [], done.stdout
+        assert done.returncode == status, done.stdout + done.stderr
+    applied = infisical_iac(deployed.name, "apply", "--yes")
+    assert applied.returncode == 0
+    assert "Nothing to change." in applied.stdout
+    pruned = infisical_iac(deployed.name, "workspace", "apply", "--prune", "--yes")
+    assert pruned.returncode == 0, pruned.stdout + pruned.stderr
+    settled(deployed)
+    told = infisical_iac(deployed.name, "plan")
+    assert (told.returncode, told.stdout) == (0, "Nothing to change.\n")
+    assert infisical_iac(deployed.name, "drift").returncode == 0
