@@ -54,7 +54,7 @@ def census(admin_client: Client) -> Census:
 
 @dataclass(frozen=True)
 class Beyond:
-    """How much there is of each besides what is declared."""
+    """The numbers of what an instance has besides what is declared."""
 
     organizations: int
     projects: int

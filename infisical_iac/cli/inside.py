@@ -100,7 +100,7 @@ def make(reached: Reached, plan: Plan, tell: Callable[[Change], None]) -> None:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What there is, and what of the access to it neither the file gives nor it accepts."""
+    """The actual state, and the access that the file neither gives nor accepts."""
 
     actual: Actual
     access: foreign.Access

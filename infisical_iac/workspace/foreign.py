@@ -1,4 +1,4 @@
-"""Access that nothing in the file gives: who has it, who made it and when, and how it is ended.
+"""Find access that nothing in the file gives, with who made it and when, and what ends it.
 
 The server keeps no record of who made most things; the free edition has no audit log. What it
 tells is told: when, and of service tokens also by whom.
@@ -52,7 +52,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Access:
-    """What is read of everybody's access besides what the workspace itself needs.
+    """Everybody's access, as far as the workspace itself does not need to know it.
 
     Attributes:
         deployer: the id of the deployer's identity; empty if it can't be told.

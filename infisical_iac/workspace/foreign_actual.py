@@ -1,4 +1,4 @@
-"""Reading everybody's access to the project, as much of it as possible side by side.
+"""Read everybody's access to the project, as much of it as possible side by side.
 
 Where all is as the file says, that is one request for the persons of the organization, two for the
 deployer's own login, one for each service's client secrets, which the credentials need too, and,

@@ -124,7 +124,7 @@ class PersonState:
 
 @dataclass(frozen=True)
 class Listed:
-    """What the server lists, whoever made it, as it lists it.
+    """The lists of the server, which hold what anybody made.
 
     Attributes:
         identities: those of the organization.

@@ -73,7 +73,7 @@ class Place:
         )
 
     def look(self, text: str = _FILE, *, prune: bool = False) -> Plan:
-        """What the command line plans."""
+        """Return what the command line plans."""
         return look(self._reached(text), prune=prune)
 
     def make(self, text: str, plan: Plan) -> list[str]:

@@ -85,7 +85,7 @@ class Project:
         return load(json.dumps({**content, "accepted": self.accepted}))
 
     def named(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """What the table tells, of this project."""
+        """Return what the table tells, of this project."""
         named = {"{service}": self.service, "{environment}": self.environment}
         found = list(texts)
         for word, name in named.items():

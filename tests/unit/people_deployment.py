@@ -46,7 +46,7 @@ class PeopleDeployment(Deployment):
         return self.client.with_token(ADMIN_TOKEN)
 
     def look(self, text: str = PEOPLE, *, prune: bool = False) -> Plan:
-        """What the command line plans."""
+        """Return what the command line plans."""
         return look(self.reached(text), prune=prune)
 
     def prune(self, text: str) -> list[str]:

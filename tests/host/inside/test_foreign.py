@@ -39,7 +39,7 @@ def findings(
 
 
 def told(findings: Sequence[Finding], kind: Kind) -> str:
-    """What is found of a kind, on one line, since one line of a failure is shown."""
+    """Return what is found of a kind, on one line: one line of a failure is shown."""
     return "; ".join(str(each.item)[2:] for each in findings if each.kind == kind)
 
 
