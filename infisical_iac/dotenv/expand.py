@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from infisical_iac.dotenv import npm
+from infisical_iac.dotenv.grammars import npm
 from infisical_iac.dotenv.javascript import replaced
 from infisical_iac.dotenv.model import Entry
 from infisical_iac.dotenv.order import in_order

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from infisical_iac.dotenv import python
+from infisical_iac.dotenv.grammars import python
 from infisical_iac.dotenv.model import Entry
 from infisical_iac.dotenv.replacing import note_undefined
 from infisical_iac.dotenv.text import Text

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from infisical_iac.dotenv import compose, expand, next_env, node, npm, python_references, shell
+from infisical_iac.dotenv import expand, next_env, python_references
 from infisical_iac.dotenv.decoding import decode
+from infisical_iac.dotenv.grammars import compose, node, npm, shell
 from infisical_iac.dotenv.model import Entry, Finding, Reading
 from infisical_iac.dotenv.text import Refused, Text
 

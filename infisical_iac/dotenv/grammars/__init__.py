@@ -1,0 +1,1 @@
+"""The grammars, one parser a module."""
