@@ -1,6 +1,17 @@
 """Reading .env files as the programs that use them do: there is no one grammar."""
 
-from infisical_iac.dotenv.model import Entry, Finding, Reading
-from infisical_iac.dotenv.reading import GRAMMARS, read
+from infisical_iac.dotenv.grammar import Grammar
+from infisical_iac.dotenv.model import Entry, Finding
+from infisical_iac.dotenv.reading import GRAMMARS, Reading, all_grammars, grammar, merged, read
 
-__all__ = ["GRAMMARS", "Entry", "Finding", "Reading", "read"]
+__all__ = [
+    "GRAMMARS",
+    "Entry",
+    "Finding",
+    "Grammar",
+    "Reading",
+    "all_grammars",
+    "grammar",
+    "merged",
+    "read",
+]

@@ -1,12 +1,18 @@
-"""Put a text in the place of another as JavaScript's String.replace does."""
+"""What the parsers that are written in JavaScript have from their language."""
 
 import re
 
 _PATTERN = re.compile(r"\$([$&`'])")
+_LAST_INDEX = 2**32 - 2
+
+# What counts as white space, and which of it ends a line.
+SPACES = "\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+TRIMMED = SPACES.replace("\u2000-\u200a", "".join(map(chr, range(0x2000, 0x200B))))
+ENDS = "\n\u2028\u2029"
 
 
 def replaced(text: str, template: str, value: str) -> str:
-    """The text with its first `template` replaced.
+    """Return the text with its first `template` replaced, as String.replace does.
 
     `$$`, `$&`, `` $` `` and `$'` in the value stand for a dollar, the template, and the text before
     and after it: a password that holds these is changed by being referred to.
@@ -16,3 +22,19 @@ def replaced(text: str, template: str, value: str) -> str:
     before, _, after = text.partition(template)
     meanings = {"$": "$", "&": template, "`": before, "'": after}
     return before + _PATTERN.sub(lambda match: meanings[match[1]], value) + after
+
+
+def as_object(values: dict[str, str]) -> dict[str, str]:
+    """Return values in the order of an object: keys that are array indices first, by number."""
+    indices = sorted((key for key in values if _is_index(key)), key=int)
+    return {key: values[key] for key in indices} | values if indices else values
+
+
+def _is_index(key: str) -> bool:
+    return (
+        len(key) <= len(str(_LAST_INDEX))
+        and key.isascii()
+        and key.isdigit()
+        and str(int(key)) == key
+        and int(key) <= _LAST_INDEX
+    )

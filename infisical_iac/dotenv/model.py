@@ -1,12 +1,7 @@
-"""Hold what reading a .env file gives: its entries, what is odd about it, and what the program
-sees.
-"""
+"""What a parser gives: the entries of a .env file, and what is odd about it."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
-
-from infisical_iac.dotenv.order import in_order
 
 Quote = Literal["", "'", '"', "`"]
 
@@ -37,23 +32,3 @@ class Finding:
     key: str
     message: str
     remedy: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A file as the parser of a grammar reads it; `error` says why it refuses the whole file."""
-
-    grammar: str
-    entries: tuple[Entry, ...]
-    findings: tuple[Finding, ...]
-    error: str = ""
-
-    @cached_property
-    def values(self) -> dict[str, str]:
-        """Return what the program gets, in the order in which the real parser returns it."""
-        return in_order(self.grammar, {entry.key: entry.value for entry in self.entries})
-
-    @cached_property
-    def lines(self) -> dict[str, int]:
-        """The line in which the entry that counts begins, by key."""
-        return {entry.key: entry.first_line for entry in self.entries}

@@ -1,6 +1,8 @@
-"""A file's text on its way through a parser: lines, findings, and a bound on the work."""
+"""A file's text on its way through a parser: lines, findings, a bound on the work, and escapes."""
 
 import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import NoReturn
 
 from infisical_iac.dotenv.model import Entry, Finding, Quote
@@ -11,9 +13,18 @@ _WORK_OF_A_STATEMENT = 120
 _WORK_OF_A_REFERENCE = 50
 _WORK_OF_A_PART = 15
 
+# A value in quotes that are closed; after a backslash a quote is a part of it.
+QUOTED: dict[Quote, re.Pattern[str]] = {
+    "'": re.compile(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL),
+    '"': re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL),
+}
+
+# What follows a backslash in the double quotes of most languages.
+CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
 
 def after(pattern: re.Pattern[str], text: str, position: int) -> int:
-    """Where the match at a position ends; the position itself if there is none."""
+    """Return where the match at a position ends; the position itself if there is none."""
     match = pattern.match(text, position)
     return match.end() if match else position
 
@@ -36,7 +47,7 @@ class Text:
         self._work = 0
 
     def line(self, position: int) -> int:
-        """The number of the line in which a position is."""
+        """Return the number of the line in which a position is."""
         if position >= self._position:
             self._line += self.text.count("\n", self._position, position)
         else:
@@ -45,30 +56,30 @@ class Text:
         return self._line
 
     def entry(self, key: str, value: str, start: int, end: int, quote: Quote) -> Entry:
-        """The assignment that stands between two positions."""
+        """Return the assignment that stands between two positions."""
         self._spend(_WORK_OF_A_STATEMENT, start)
         raw, first = self.text[start:end], self.line(start)
         return Entry(key, value, raw, first, self.line(max(start, end - 1)), quote, value)
 
     def note(self, position: int, kind: str, message: str, remedy: str, key: str = "") -> None:
-        """Adds a finding about the line in which a position is."""
+        """Add a finding about the line in which a position is."""
         self._spend(_WORK_OF_A_STATEMENT, position)
         self.add(self.line(position), kind, message, remedy, key)
 
     def add(self, line: int, kind: str, message: str, remedy: str, key: str = "") -> None:
-        """Adds a finding about a line."""
+        """Add a finding about a line."""
         self.findings.append(Finding(line, kind, key, message, remedy))
 
     def refuse(self, position: int, kind: str, message: str, remedy: str) -> NoReturn:
-        """Raises Refused: the parser takes nothing from this file."""
+        """Raise Refused: the parser takes nothing from this file."""
         raise Refused(Finding(self.line(position), kind, "", message, remedy))
 
     def step(self, position: int) -> None:
-        """Counts a part of a value, which begins at a position."""
+        """Count a part of a value, which begins at a position."""
         self._spend(_WORK_OF_A_PART, position)
 
     def replacing(self, value: str, line: int) -> None:
-        """Counts one step in replacing the references of a value.
+        """Count one step in replacing the references of a value.
 
         The real parsers take quadratic time, or never end, for values made for it. Such a file is
         refused.
@@ -83,3 +94,46 @@ class Text:
         if self._work > _MOST_WORK:
             message = "The file has more statements than an environment can hold."
             self.refuse(position, "too-much", message, "Look at whether this is a .env file.")
+
+
+def unescaped(value: str, unescape: Callable[[str], str], pair: str = "\\") -> str:
+    """Return a value with two backslashes read as `pair`, and what is between them unescaped."""
+    parts = value.split("\\\\")
+    return pair.join(unescape(part) if "\\" in part else part for part in parts)
+
+
+def escapes(meanings: Mapping[str, str]) -> Callable[[str], str]:
+    """Return a function that reads a backslash and a character as its meaning; others stay."""
+
+    def unescape(part: str) -> str:
+        for escaped, meaning in meanings.items():
+            part = part.replace("\\" + escaped, meaning)
+        return part
+
+    return unescape
+
+
+def with_values(entries: Iterable[Entry], values: dict[str, str]) -> list[Entry]:
+    """Return the entries, the last one of each key with its value after replacing.
+
+    Those before it keep what is written: their parsers replace nothing in what is overwritten.
+    """
+    last = {entry.key: entry for entry in entries}
+    return [
+        replace(entry, value=values[entry.key])
+        if entry is last[entry.key] and entry.value != values[entry.key]
+        else entry
+        for entry in entries
+    ]
+
+
+def note_undefined(text: Text, line: int, key: str, count: int) -> None:
+    """Add the finding that names referred to are defined nowhere.
+
+    It doesn't say which: what follows a dollar may as well be a part of a password.
+    """
+    if count:
+        names = "a name that is" if count == 1 else f"{count} names that are"
+        message = f"The value refers to {names} not defined: nothing takes its place."
+        remedy = "Define it, or quote the dollar as this parser wants it."
+        text.add(line, "undefined-reference", message, remedy, key)

@@ -2,51 +2,16 @@
 
 import posixpath
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import Protocol
 
+from infisical_iac.dotenv import all_grammars
+from infisical_iac.dotenv.grammar import Cascade
 from infisical_iac.migrate import find
 
-Merging = Literal["in-turn", "together", "as-written"]
-"""How references see the other files.
-
-    in-turn      the file that wins is read first, and each sees what was read before it
-    together     all are merged, then replaced, so that each sees all
-    as-written   nothing is replaced
-"""
-
-
-class Cascade(NamedTuple):
-    """A loader's files, of which a later one wins, and its modes; without any it has all.
-
-    `grammar` is the one by which it reads: a file that is read by another is read alone.
-    `parser` is the one before references are replaced, where files are read together.
-    """
-
-    title: str
-    grammar: str
-    files: tuple[str, ...]
-    merging: Merging
-    modes: tuple[str, ...] = ()
-    parser: str = "dotenv"
-
-    def names(self, mode: str) -> list[str]:
-        """The names of its files in a mode, of which a later one wins."""
-        return [each.format(mode=mode) for each in self.files]
-
-
-_MODE_FIRST = (".env", ".env.{mode}", ".env.local", ".env.{mode}.local")
-_LOCAL_FIRST = (".env", ".env.local", ".env.{mode}", ".env.{mode}.local")
-_OF_NODE_ENV = ("development", "production", "test")
-
-CASCADES: Mapping[str, Cascade] = {
-    "next": Cascade("Next.js", "next", _MODE_FIRST, "in-turn", _OF_NODE_ENV),
-    "react-scripts": Cascade(
-        "react-scripts", "dotenv-expand", _MODE_FIRST, "in-turn", _OF_NODE_ENV
-    ),
-    "vite": Cascade("Vite", "dotenv-expand", _LOCAL_FIRST, "together"),
-    "vite-8": Cascade("Vite", "dotenv-expand", _LOCAL_FIRST, "together", parser="node-env-file"),
-    "dotenv-flow": Cascade("dotenv-flow", "dotenv", (".env.defaults", *_LOCAL_FIRST), "as-written"),
+CASCADES: Mapping[str, tuple[str, Cascade]] = {
+    name: (each.name, cascade) for each in all_grammars() for name, cascade in each.cascades.items()
 }
+"""By name, each with the name of its grammar: a file that is read by another is read alone."""
 
 LOCAL = ".env.local"
 """Read in every mode, but of the machine that it is on."""
@@ -73,14 +38,14 @@ class Read(Protocol):
 
 
 def cascade(file: Read) -> Cascade | None:
-    """Return what reads the file with others, if its loader does."""
-    found = CASCADES.get(file.loader)
-    return found if found and found.grammar == file.grammar else None
+    """What reads the file with others, if its loader does."""
+    grammar, found = CASCADES.get(file.loader, ("", None))
+    return found if grammar == file.grammar else None
 
 
 def is_read(loader: str, name: str) -> bool:
-    """Return whether a loader reads a file of this name, though others take it for a sample."""
-    return loader in CASCADES and name in CASCADES[loader].files
+    """Whether a loader reads a file of this name, though others take it for a sample."""
+    return loader in CASCADES and name in CASCADES[loader][1].files
 
 
 def is_of_every_mode(file: Read) -> bool:

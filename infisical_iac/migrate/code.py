@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from warnings import catch_warnings
 
+from infisical_iac.dotenv import all_grammars, grammar
 from infisical_iac.migrate.signs import Sign, Text, upwards
 from infisical_iac.syntax import javascript
 
-_NODE_LOADERS = (("process", "loadEnvFile"), ("util", "parseEnv"))
-_PYTHON_LOADERS = frozenset({"load_dotenv", "dotenv_values"})
+_NODE_LOADERS = {call: each.name for each in all_grammars() for call in each.node_calls}
+_PYTHON_LOADERS = frozenset(name for each in all_grammars() for name in each.python_calls)
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,13 @@ class Said:
             return list(signs)
         path = next(path for path, each in off.items() if True in each)
         raw = [
-            replace(
-                sign,
-                grammar="python-dotenv-raw",
-                why=f"{sign.why}, and {path} turns its interpolation off",
-            )
+            replace(sign, grammar=other, why=f"{sign.why}, and {path} turns its interpolation off")
             for sign in signs
-            if sign.grammar == "python-dotenv"
+            if (other := grammar(sign.grammar).uninterpolated)
         ]
-        kept = [sign for sign in signs if False in calls or sign.grammar != "python-dotenv"]
+        kept = [
+            sign for sign in signs if False in calls or not grammar(sign.grammar).uninterpolated
+        ]
         return [*raw, *kept]
 
 
@@ -51,17 +50,17 @@ def by_directory(paths: Iterable[str], places: Set[str], text: Text) -> Said:
     for path in paths:
         place = next((each for each in upwards(posixpath.dirname(path)) if each in places), "")
         if path.endswith(javascript.ENDINGS) and (called := _node_loader(path, text(path))):
-            sign = Sign("node-env-file", f"{path} calls {called}")
+            sign = Sign(_NODE_LOADERS[called], f"{path} calls {'.'.join(called)}")
             said.loaders.setdefault(place, []).append(sign)
         if path.endswith(".py") and (off := _interpolation_off(text(path))):
             said.interpolation.setdefault(place, {})[path] = off
     return said
 
 
-def _node_loader(path: str, text: str) -> str:
-    """Return what a file calls of what Node itself brings to read `.env` files, or ""."""
+def _node_loader(path: str, text: str) -> tuple[str, str] | None:
+    """What a file calls of what Node itself brings to read `.env` files."""
     if not any(name in text for _, name in _NODE_LOADERS):
-        return ""
+        return None
     names = javascript.Names()
     called = []
     for node, _ in javascript.parse(path, text).nodes():
@@ -70,7 +69,7 @@ def _node_loader(path: str, text: str) -> str:
         if node.type == "call_expression":
             called.append(javascript.path_of(node.child_by_field_name("function")))
     meant = (each for path in called for each in names.meanings(path))
-    return next((".".join(each) for each in meant if each in _NODE_LOADERS), "")
+    return next(((each[0], each[1]) for each in meant if each in _NODE_LOADERS), None)
 
 
 def _interpolation_off(text: str) -> Set[bool]:

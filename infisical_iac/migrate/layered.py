@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from infisical_iac.dotenv import Finding, Reading, read
-from infisical_iac.dotenv.merged import merged
+from infisical_iac.dotenv import Finding, Reading, merged, read
 from infisical_iac.migrate import torn
 from infisical_iac.migrate.cascades import Read, cascade
 from infisical_iac.migrate.findings import shown

@@ -4,12 +4,12 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from infisical_iac.dotenv import GRAMMARS
+from infisical_iac.dotenv import GRAMMARS, all_grammars
 from infisical_iac.migrate import compose_files, packages, scripts
 from infisical_iac.migrate.find import is_env
 from infisical_iac.migrate.signs import Sign, Text, upwards
 
-UNKNOWN = Sign("dotenv", "nothing says what reads it, so it is read as npm dotenv does", False)
+UNKNOWN = Sign(GRAMMARS[0], "nothing says what reads it, so it is read as npm dotenv does", False)
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ class Signs:
 
     def _signs(self, path: str) -> Iterator[Sign]:
         directory, name = posixpath.split(path)
-        if name.startswith(".envrc"):
-            yield Sign("shell", "direnv runs an .envrc with bash")
+        for grammar in all_grammars():
+            for beginning, why in grammar.file_names.items():
+                if name.startswith(beginning):
+                    yield Sign(grammar.name, why)
         yield from self._named.get(path, ())
         above = (self._packages[each] for each in upwards(directory) if each in self._packages)
         yield from next(above, ())

@@ -6,8 +6,9 @@ import posixpath
 from collections.abc import Iterator, Sequence
 
 from infisical_iac.dotenv import Finding
+from infisical_iac.dotenv.grammar import Cascade
 from infisical_iac.migrate import cascades
-from infisical_iac.migrate.cascades import Cascade, cascade, is_of_every_mode
+from infisical_iac.migrate.cascades import cascade, is_of_every_mode
 from infisical_iac.migrate.findings import is_bootstrap, shown
 from infisical_iac.migrate.model import FileFinding, Source
 

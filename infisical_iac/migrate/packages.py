@@ -3,49 +3,32 @@
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from infisical_iac.dotenv import all_grammars
+from infisical_iac.dotenv.grammar import Package
 from infisical_iac.migrate import code
 from infisical_iac.migrate.signs import Sign, Text
 
 
-class _Package(NamedTuple):
-    name: str
+class _Reader(NamedTuple):
+    """A package and the name of the grammar that it reads by."""
+
     grammar: str
-    exact: bool = True
-    loader: str = ""
+    package: Package
 
 
-# What reads `.env` files through Vite's own loadEnv, each with its last release, if that tells,
-# before Vite 8: since then Vite reads with Node's own parser, and npm dotenv before.
-_ON_VITE = {"vite": 7, "astro": 6, "@sveltejs/kit": None}
-# In each language the first that is there is the one that reads; frameworks before libraries.
-_NODE = (
-    _Package("next", "next", loader="next"),
-    _Package("dotenv-expand", "dotenv-expand"),
-    _Package("dotenv-cli", "dotenv-expand"),
-    _Package("nuxt", "dotenv-expand", exact=False),  # has Vite, but reads .env alone by itself
-    *(_Package(name, "dotenv-expand", loader="vite-8") for name in _ON_VITE),
-    # It has releases of dotenv (10) and dotenv-expand (5) that read otherwise than today's.
-    _Package("react-scripts", "dotenv-expand", exact=False, loader="react-scripts"),
-    _Package("@nestjs/config", "dotenv"),
-    _Package("dotenv-flow", "dotenv", loader="dotenv-flow"),
-    _Package("dotenv-safe", "dotenv"),
-    _Package("dotenv", "dotenv"),
-    _Package("env-cmd", "dotenv", exact=False),
-    _Package("@dotenvx/dotenvx", "dotenv-expand", exact=False),
+# In each language the first that is there is the one that reads.
+_NODE = sorted(
+    (_Reader(each.name, package) for each in all_grammars() for package in each.node_packages),
+    key=lambda each: each.package.rank,
 )
-_PYTHON = (
-    _Package("python-dotenv", "python-dotenv"),
-    _Package("pydantic-settings", "python-dotenv"),
-    _Package("environs", "python-dotenv"),
-    _Package("dynaconf", "python-dotenv"),
-    _Package("django-environ", "python-dotenv-raw", exact=False),
-    _Package("python-decouple", "python-dotenv-raw", exact=False),
+_PYTHON = sorted(
+    (_Reader(each.name, package) for each in all_grammars() for package in each.python_packages),
+    key=lambda each: each.package.rank,
 )
-# These call dotenv themselves: that it is there as well says nothing more.
-_WITH_DOTENV = frozenset({"dotenv-expand", "@nestjs/config", "dotenv-flow", "dotenv-safe"})
 
 _NODE_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
 _PYTHON_LOCKS = ("poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock")
@@ -68,12 +51,12 @@ def by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Sign]]:
     places = {posixpath.dirname(path) for path in (*of_node, *of_python)}
     said = code.by_directory(paths, places, text)
     signs: dict[str, list[Sign]] = {}
-    for manifests, locks, packages in (
+    for manifests, locks, readers in (
         (of_node, _NODE_LOCKS, _NODE),
         (of_python, _PYTHON_LOCKS, _PYTHON),
     ):
         found = _by_place(manifests)
-        locked = {path: _locked(path, text(path), packages) for path in paths if _is(path, locks)}
+        locked = {path: _locked(path, text(path), readers) for path in paths if _is(path, locks)}
         for place, weak in _by_place(locked).items():
             found.setdefault(place, weak)
         for place, each in found.items():
@@ -102,19 +85,24 @@ def _by_place(signs: dict[str, list[Sign]]) -> dict[str, list[Sign]]:
 
 def _node(path: str, text: str) -> list[Sign]:
     wanted = _dependencies(text)
-    if wanted.keys() & _WITH_DOTENV:
-        wanted.pop("dotenv", None)
-    return [_sign(path, _released(each, wanted)) for each in _NODE if each.name in wanted]
+    brought = {
+        name for each in _NODE if each.package.name in wanted for name in each.package.brings
+    }
+    for name in brought:
+        wanted.pop(name, None)
+    return [
+        _sign(path, each.grammar, _released(each.package, wanted[each.package.name]))
+        for each in _NODE
+        if each.package.name in wanted
+    ]
 
 
-def _released(package: _Package, wanted: Mapping[str, str]) -> _Package:
+def _released(package: Package, wanted: str) -> Package:
     """A package as the release reads that is wanted, or today's if that isn't told."""
-    if package.loader != "vite-8":
-        return package
-    last = _ON_VITE[package.name]
-    release = re.search(r"\d{1,9}", wanted[package.name])
-    is_old = last is not None and release is not None and int(release[0]) <= last
-    return package._replace(loader="vite") if is_old else package
+    release = re.search(r"\d{1,9}", wanted)
+    if package.earlier and release and int(release[0]) <= package.earlier[0]:
+        return replace(package, cascade=package.earlier[1], remark="")
+    return package
 
 
 def _dependencies(text: str) -> dict[str, str]:
@@ -130,7 +118,7 @@ def _dependencies(text: str) -> dict[str, str]:
 
 def _python(path: str, text: str) -> list[Sign]:
     named = without_comments(text)
-    return [_sign(path, each) for each in _PYTHON if _names(each, named)]
+    return [_sign(path, grammar, package) for grammar, package in _PYTHON if _names(package, named)]
 
 
 def without_comments(text: str) -> str:
@@ -138,27 +126,25 @@ def without_comments(text: str) -> str:
     return re.sub(r"(?m)(^|\s)#.*", "", text)
 
 
-def _names(package: _Package, text: str) -> bool:
+def _names(package: Package, text: str) -> bool:
     name = re.escape(package.name).replace(r"\-", "[-_.]")
     return bool(re.search(rf"(?i)(?<![\w./-]){name}(?![\w/-]|\.\w)", text))
 
 
-def _locked(path: str, text: str, packages: Iterable[_Package]) -> list[Sign]:
+def _locked(path: str, text: str, readers: Iterable[_Reader]) -> list[Sign]:
     return [
         Sign(
-            each.grammar,
-            f"{path} has {each.name}, which another package brings",
-            each.exact,
-            loader=each.loader,
+            grammar,
+            f"{path} has {package.name}, which another package brings",
+            package.exact,
+            loader=package.cascade,
         )
-        for each in packages
-        if re.search(_LOCKED.replace("NAME", re.escape(each.name)), text)
+        for grammar, package in readers
+        if re.search(_LOCKED.replace("NAME", re.escape(package.name)), text)
     ]
 
 
-def _sign(path: str, package: _Package) -> Sign:
-    own = "" if package.exact else ", which reads by rules of its own"
-    if package.loader == "vite-8":
-        own = ", which has Node's own parser read before it replaces references"
-    why = f"{path} depends on {package.name}{own}"
-    return Sign(package.grammar, why, package.exact, loader=package.loader)
+def _sign(path: str, grammar: str, package: Package) -> Sign:
+    remark = package.remark or ("" if package.exact else "which reads by rules of its own")
+    why = f"{path} depends on {package.name}{', ' if remark else ''}{remark}"
+    return Sign(grammar, why, package.exact, loader=package.cascade)

@@ -3,8 +3,8 @@
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Set
-from typing import NamedTuple
 
+from infisical_iac.dotenv import all_grammars
 from infisical_iac.migrate.signs import Sign, Text, upwards
 
 _NAME = re.compile(
@@ -15,56 +15,9 @@ _NAME = re.compile(
 _LONGEST = 2000  # of a line: what is longer is data
 
 
-class _Command(NamedTuple):
-    """A way to give a file to a program, with the file as the group `file`."""
-
-    pattern: re.Pattern[str]
-    grammar: str
-    what: str
-    exact: bool = True
-
-
-_FILE = r"""(?P<file>"[^"\n]*"|'[^'\n]*'|\\"[^"\n]*\\"|[^\s"';&|)<>]+)"""
-_OPTION = rf"[^\n|&;]*?\s--env-file(?:-if-exists)?[= ]+{_FILE}"
-
-
-def _command(pattern: str, grammar: str, what: str, *, exact: bool = True) -> _Command:
-    return _Command(re.compile(pattern), grammar, what, exact)
-
-
-_COMMANDS = (
-    _command(rf"\b(?:node|tsx|nodemon)\b{_OPTION}", "node-env-file", "gives it to node --env-file"),
-    _command(rf"\bdocker[ -]compose\b{_OPTION}", "compose", "gives it to docker compose"),
-    _command(
-        rf"\b(?:docker|podman) run\b{_OPTION}",
-        "compose",
-        "gives it to docker run, which knows no quotes",
-        exact=False,
-    ),
-    _command(rf"\buvicorn\b{_OPTION}", "python-dotenv", "gives it to uvicorn"),
-    _command(
-        rf"\bdotenv\s+(?:[^\n|&;]*?\s)?-f[= ]+{_FILE}[^\n]*?\brun\b",
-        "python-dotenv",
-        "gives it to python-dotenv's command",
-    ),
-    _command(
-        rf"\bdotenv\s+(?:[^\n|&;]*?\s)?-e[= ]+{_FILE}",
-        "dotenv-expand",
-        "gives it to dotenv-cli",
-    ),
-    _command(rf"(?:^|[\s;&|(\"'])(?:source|\.)[ \t]+{_FILE}", "shell", "sources it"),
-    _command(
-        r"\b(?:export|env)\s+[^\n]{0,80}?\$\([^\n)]*?(?P<file>[^\s\"'()<]*\.env[\w.-]*)[^\n)]*\)",
-        "shell",
-        "gives its words to export or env, which know no quotes",
-        exact=False,
-    ),
-    _command(
-        rf"(?m)^EnvironmentFile=-?{_FILE}",
-        "shell",
-        "names it as EnvironmentFile, which systemd reads by rules of its own",
-        exact=False,
-    ),
+_COMMANDS = sorted(
+    ((grammar.name, command) for grammar in all_grammars() for command in grammar.commands),
+    key=lambda each: each[1].rank,
 )
 
 
@@ -75,10 +28,10 @@ def signs(paths: Iterable[str], text: Text, env_files: Set[str]) -> Iterator[tup
             continue
         lines = dict.fromkeys(text(path).splitlines())
         for line in (each for each in lines if "env" in each.lower()):
-            for command in _COMMANDS:
+            for grammar, command in _COMMANDS:
                 for found in command.pattern.finditer(_without_directories(line[:_LONGEST])):
                     if named := _named(found["file"], posixpath.dirname(path), env_files):
-                        yield named, Sign(command.grammar, f"{path} {command.what}", command.exact)
+                        yield named, Sign(grammar, f"{path} {command.action}", command.exact)
 
 
 def _without_directories(line: str) -> str:

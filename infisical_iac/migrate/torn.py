@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from infisical_iac.dotenv import Entry, Finding, Reading
-from infisical_iac.dotenv.decoding import decode
+from infisical_iac.dotenv import Entry, Finding, Reading, grammar
 
 TORN = "torn-value"
 """The kind of the finding on a key, lines of which are in no entry."""
@@ -31,7 +30,7 @@ def mended(reading: Reading, data: bytes) -> Reading:
     if not torn:
         return reading
     # Lines are counted in the text as its parser got it.
-    rests = _rests(torn, decode(data, reading.grammar).text)
+    rests = _rests(torn, grammar(reading.grammar).decode(data).text)
     inside = {line for rest in rests.values() for line in rest}
     entries = tuple(
         each

@@ -1,1 +1,1 @@
-"""The grammars, one parser a module."""
+"""The grammars: each module has those of one program, and is found by being here."""

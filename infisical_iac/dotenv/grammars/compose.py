@@ -5,11 +5,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
 
-from infisical_iac.dotenv.compose_references import References
-from infisical_iac.dotenv.escapes import CONTROLS, QUOTED, escapes, unescaped
-from infisical_iac.dotenv.model import Entry, Quote
-from infisical_iac.dotenv.replacing import note_undefined
-from infisical_iac.dotenv.text import Text, after
+from infisical_iac.dotenv.grammar import OPTION, Command, Grammar
+from infisical_iac.dotenv.model import Entry, Finding, Quote
+from infisical_iac.dotenv.text import (
+    CONTROLS,
+    QUOTED,
+    Refused,
+    Text,
+    after,
+    escapes,
+    note_undefined,
+    unescaped,
+)
 
 # What Go counts as white space.
 _TRIMMED = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
@@ -26,10 +33,137 @@ _UNESCAPE_SINGLE = escapes({"'": "'"})
 _OCTAL = re.compile(r"\\0(?:([0-3][0-7]{2})|([0-9]{0,3}))")
 
 
-def parse(text: Text, environ: Mapping[str, str]) -> list[Entry]:
+_REFERENCE = re.compile(
+    r"\$(?:(?P<dollar>\$)|(?P<plain>[_a-zA-Z]\w*+)"
+    r"|\{(?:(?P<braced>[_a-zA-Z]\w*+)(?:\}|(?P<operator>:?[-+?])))?)",
+    re.ASCII,
+)
+# An opening brace hides the character after it from the search for the closing one.
+_BRACE = re.compile(r"\{.?|\}", re.DOTALL)
+_DEEPEST = 50
+
+
+class ComposeReferences:
+    """Replaces the references in a file's values, with what the environment or the file has."""
+
+    def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
+        self.values: dict[str, str] = {}
+        self.undefined = 0
+        self._text, self._environ = text, environ
+        self._line = 0
+
+    def replaced(self, value: str, line: int) -> str:
+        """The value, which stands on a line of the text, with its references replaced.
+
+        Counts those that are not defined. Raises Refused if Compose would refuse the file.
+        """
+        self.undefined, self._line = 0, line
+        return self._replaced(value, _DEEPEST)
+
+    def known(self, name: str) -> str | None:
+        """The value of a name if it is defined so far."""
+        return self._environ.get(name, self.values.get(name))
+
+    def _replaced(self, value: str, depth: int) -> str:
+        self._text.replacing(value, self._line)
+        if not depth:
+            self._refuse("References are nested too deeply.")
+        parts = []
+        position = last = 0
+        while match := _REFERENCE.search(value, position):
+            parts.append(value[position : match.start()])
+            position = match.end()
+            if match["operator"]:
+                last = last if last >= position else self._last_brace(value, position)
+                end = _closing_brace(value, match.start() + 1, last)
+                rest, position = value[position:end], end + 1
+                found = self._chosen(match["braced"], match["operator"], rest, depth)
+            elif match["dollar"]:
+                found = "$"
+            else:
+                found = self._found(match["plain"] or match["braced"])
+            self._text.replacing(found, self._line)
+            parts.append(found)
+        return "".join([*parts, value[position:]])
+
+    def _found(self, name: str | None) -> str:
+        if name is None:
+            self._refuse("A ${ is followed by something that is no reference.")
+        value = self.known(name)
+        self.undefined += value is None
+        return value or ""
+
+    def _last_brace(self, value: str, position: int) -> int:
+        line_end = value.find("\n", position)
+        last = value.rfind("}", position, line_end if line_end >= 0 else len(value))
+        if last < 0:
+            self._refuse("A ${ is not closed on its line.")
+        return last
+
+    def _chosen(self, name: str, operator: str, rest: str, depth: int) -> str:
+        # Compose replaces in it even if it isn't taken, and refuses what is wrong in it.
+        rest = self._replaced(rest, depth - 1)
+        value = self.known(name)
+        given = bool(value) if operator[0] == ":" else value is not None
+        if operator[-1] == "+":
+            return rest if given else value or ""
+        if operator[-1] == "-":
+            return value or "" if given else rest
+        if not given:
+            self._refuse("A name that is required (:? or ?) is not defined.")
+        return value or ""
+
+    def _refuse(self, message: str) -> NoReturn:
+        message = f"{message} Compose refuses the whole file."
+        remedy = "Correct the reference, or double the dollar that is none."
+        raise Refused(Finding(self._line, "refused", "", message, remedy))
+
+
+def _closing_brace(value: str, opening: int, last: int) -> int:
+    """Where a brace is closed; at the last one of the line if there are not enough."""
+    depth = 0
+    for brace in _BRACE.finditer(value, opening, last + 1):
+        depth += 1 if brace[0][0] == "{" else -1
+        if not depth:
+            return brace.start()
+    return last
+
+
+class Compose(Grammar):
+    """The grammar of what `env_file:` names, and of `docker compose --env-file`."""
+
+    name = "compose"
+    place = 6
+    commands = (
+        Command(
+            re.compile(rf"\bdocker[ -]compose\b{OPTION}"), "gives it to docker compose", rank=1
+        ),
+        Command(
+            re.compile(rf"\b(?:docker|podman) run\b{OPTION}"),
+            "gives it to docker run, which knows no quotes",
+            exact=False,
+            rank=1,
+        ),
+    )
+
+    def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
+        return _assignments(text, environ)
+
+    def order(self, values: dict[str, str]) -> dict[str, str]:
+        return dict(sorted(values.items()))
+
+    def _characters(self, data: bytes) -> str:
+        # Go replaces each single byte, the others each sequence that was cut short.
+        return re.sub("[\udc80-\udcff]", "\ufffd", data.decode(errors="surrogateescape"))
+
+    def _lines(self, text: str) -> str:
+        return text
+
+
+def _assignments(text: Text, environ: Mapping[str, str]) -> list[Entry]:
     """The assignments of a file, with references replaced in all but single-quoted values."""
     entries = []
-    references = References(text, environ)
+    references = ComposeReferences(text, environ)
     position = 0
     while (start := after(_UP_TO_STATEMENT, text.text, position)) < len(text.text):
         key, begin, bare = _name(text, start)
@@ -76,7 +210,7 @@ def _inherited(
 
 
 def _assignment(
-    text: Text, key: str, start: int, begin: int, references: References
+    text: Text, key: str, start: int, begin: int, references: ComposeReferences
 ) -> tuple[Entry, int]:
     for quote, pattern in QUOTED.items():
         if text.text.startswith(quote, begin):
@@ -103,7 +237,7 @@ def _character(octal: re.Match[str]) -> str:
     return chr(int(octal[1], 8)) if octal[1] else "\\" + octal[2]
 
 
-def _replaced(text: Text, entry: Entry, references: References) -> Entry:
+def _replaced(text: Text, entry: Entry, references: ComposeReferences) -> Entry:
     if entry.quote == "'" or "$" not in entry.written:
         return entry
     value = references.replaced(entry.written, entry.first_line)

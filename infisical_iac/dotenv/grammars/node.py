@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from infisical_iac.dotenv.grammar import OPTION, Command, Grammar
+from infisical_iac.dotenv.javascript import as_object
 from infisical_iac.dotenv.model import Entry, Quote
 from infisical_iac.dotenv.text import Text, after
 
@@ -12,7 +14,29 @@ _REST_OF_LINE = re.compile(r"[ \t]*+(?:#|\n|\Z)")
 _QUOTES: tuple[Quote, ...] = ("'", '"', "`")
 
 
-def parse(text: Text, environ: Mapping[str, str]) -> list[Entry]:
+class NodeEnvFile(Grammar):
+    """The grammar of `node --env-file`, process.loadEnvFile and util.parseEnv."""
+
+    name = "node-env-file"
+    place = 3
+    node_calls = (("process", "loadEnvFile"), ("util", "parseEnv"))
+    commands = (
+        Command(re.compile(rf"\b(?:node|tsx|nodemon)\b{OPTION}"), "gives it to node --env-file"),
+    )
+    _mark = "The byte order mark becomes a part of the first name."
+    _keeps_mark = True
+
+    def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
+        return _assignments(text)
+
+    def order(self, values: dict[str, str]) -> dict[str, str]:
+        return as_object(dict(sorted(values.items())))
+
+    def _lines(self, text: str) -> str:
+        return text.replace("\r", "")
+
+
+def _assignments(text: Text) -> list[Entry]:
     """The assignments of a file. A name is whatever stands before the next equals sign."""
     entries = []
     # Spaces before the first name and after the last value are all that is trimmed everywhere.

@@ -1,34 +1,138 @@
-"""The grammar of npm dotenv (16, 17 and 18), which Next.js shares."""
+"""The grammars of npm dotenv (16, 17, 18) alone, before dotenv-expand (12), and in Next.js."""
 
 import re
 from collections.abc import Mapping
+from typing import ClassVar
 
-from infisical_iac.dotenv.model import Entry, Quote
-from infisical_iac.dotenv.text import Text, after
+from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Grammar, Package
+from infisical_iac.dotenv.javascript import ENDS, SPACES, TRIMMED, as_object, replaced
+from infisical_iac.dotenv.model import Entry, Finding, Quote
+from infisical_iac.dotenv.text import Refused, Text, after, note_undefined, with_values
 
-# What JavaScript counts as white space, and which of it ends a line.
-_SPACES = "\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-_TRIMMED = _SPACES.replace("\u2000-\u200a", "".join(map(chr, range(0x2000, 0x200B))))
-_ENDS = "\n\u2028\u2029"
-_SPACE, _INNER = f"[{_SPACES}]", f"(?:(?![{_ENDS}])[{_SPACES}])"
+_SPACE, _INNER = f"[{SPACES}]", f"(?:(?![{ENDS}])[{SPACES}])"
 
-_UP_TO_STATEMENT = re.compile(f"(?:{_SPACE}*+#[^{_ENDS}]*+)*+{_SPACE}*+")
+_UP_TO_STATEMENT = re.compile(f"(?:{_SPACE}*+#[^{ENDS}]*+)*+{_SPACE}*+")
 _NAME = re.compile(
     rf"(?:export{_SPACE}++(?=[\w.-]))?+([\w.-]++)(?:{_SPACE}*+=|:{_SPACE})", re.ASCII
 )
 _SPACING = re.compile(f"{_SPACE}*+")
 _PLAIN = re.compile(r"[^#\n]*+")
-_LINE_END = re.compile(f"[{_ENDS}]")
+_LINE_END = re.compile(f"[{ENDS}]")
 # After a value: white space over lines, up to a comment, the end, or the last end of a line.
-_TAIL = re.compile(rf"{_SPACE}*+(?:#[^{_ENDS}]*+|\Z)|{_SPACE}*(?=[{_ENDS}])")
+_TAIL = re.compile(rf"{_SPACE}*+(?:#[^{ENDS}]*+|\Z)|{_SPACE}*(?=[{ENDS}])")
 
 _CLOSING = {quote: re.compile(rf"(?<!\\){quote}") for quote in "'\"`"}
 _LAST_ESCAPED = {
-    quote: re.compile(rf".*\\{quote}(?={_INNER}*+(?:[{_ENDS}#]|\Z))", re.DOTALL) for quote in "'\"`"
+    quote: re.compile(rf".*\\{quote}(?={_INNER}*+(?:[{ENDS}#]|\Z))", re.DOTALL) for quote in "'\"`"
 }
 
+# References as dotenv-expand sees them, and the operator in one.
+_EXPANDED = re.compile(r"\$(?<!\\\$)(?:\{([^{}]+)\}|([A-Za-z_][A-Za-z0-9_]*))")
+_OPERATOR = re.compile(r":?[+-]")
+# References as Next.js sees them, from the last one to the first.
+_UP_TO_LAST_DOLLAR = re.compile(r"(?s:.*)(?<!\\)(?=\$)")
+_OF_NEXT = re.compile(r"\$\{?(\w+)(?::-([^}\\]*))?\}?", re.ASCII)
 
-def parse(text: Text, environ: Mapping[str, str]) -> list[Entry]:
+# Next.js calls itself for each reference until the stack is full, then ignores the whole file.
+_DEEPEST = 9_000
+
+# What Next.js and react-scripts read, and what Vite and dotenv-flow do.
+_MODE_FIRST = (".env", ".env.{mode}", ".env.local", ".env.{mode}.local")
+_LOCAL_FIRST = (".env", ".env.local", ".env.{mode}", ".env.{mode}.local")
+_OF_NODE_ENV = ("development", "production", "test")
+_VITE = "which has Node's own parser read before it replaces references"
+
+
+class _Npm(Grammar):
+    """What the grammars have in common whose parser is npm dotenv's."""
+
+    def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
+        return _assignments(text)
+
+    def order(self, values: dict[str, str]) -> dict[str, str]:
+        return as_object(values)
+
+
+class Dotenv(_Npm):
+    """The grammar of npm dotenv by itself: no reference is replaced."""
+
+    name = "dotenv"
+    place = 0
+    node_packages = (
+        Package("@nestjs/config", rank=2, brings=("dotenv",)),
+        Package("dotenv-flow", rank=2, cascade="dotenv-flow", brings=("dotenv",)),
+        Package("dotenv-safe", rank=2, brings=("dotenv",)),
+        Package("dotenv", rank=2),
+        Package("env-cmd", rank=2, exact=False),
+    )
+    cascades: ClassVar = {
+        "dotenv-flow": Cascade("dotenv-flow", (".env.defaults", *_LOCAL_FIRST), "as-written"),
+    }
+
+
+class DotenvExpand(_Npm):
+    """The grammar of npm dotenv followed by dotenv-expand."""
+
+    name = "dotenv-expand"
+    place = 1
+    node_packages = (
+        Package("dotenv-expand", rank=1, brings=("dotenv",)),
+        Package("dotenv-cli", rank=1),
+        Package("nuxt", rank=1, exact=False),  # has Vite, but reads .env alone by itself
+        # What reads through Vite's own loadEnv. Since Vite 8 that has Node's own parser read, and
+        # npm dotenv before; astro's release tells which, SvelteKit's doesn't.
+        Package("vite", rank=1, cascade="vite-8", remark=_VITE, earlier=(7, "vite")),
+        Package("astro", rank=1, cascade="vite-8", remark=_VITE, earlier=(6, "vite")),
+        Package("@sveltejs/kit", rank=1, cascade="vite-8", remark=_VITE),
+        # It has releases of dotenv (10) and dotenv-expand (5) that read otherwise than today's.
+        Package("react-scripts", rank=1, exact=False, cascade="react-scripts"),
+        Package("@dotenvx/dotenvx", rank=3, exact=False),
+    )
+    commands = (
+        Command(
+            re.compile(rf"\bdotenv\s+(?:[^\n|&;]*?\s)?-e[= ]+{FILE}"),
+            "gives it to dotenv-cli",
+            rank=3,
+        ),
+    )
+    cascades: ClassVar = {
+        "react-scripts": Cascade("react-scripts", _MODE_FIRST, "in-turn", _OF_NODE_ENV),
+        "vite": Cascade("Vite", _LOCAL_FIRST, "together"),
+        "vite-8": Cascade("Vite", _LOCAL_FIRST, "together", parser="node-env-file"),
+    }
+
+    def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
+        entries = _assignments(text)
+        lines = {entry.key: entry.first_line for entry in entries}
+        expansion = Expansion(text, environ, {})
+        written = {entry.key: entry.written for entry in entries}
+        for key, value in self.order(written).items():
+            expansion.add(key, value, lines[key])
+        return with_values(entries, expansion.values)
+
+
+class Next(_Npm):
+    """The grammar of Next.js, which has an expansion of its own."""
+
+    name = "next"
+    place = 2
+    node_packages = (Package("next", cascade="next"),)
+    cascades: ClassVar = {
+        "next": Cascade("Next.js", _MODE_FIRST, "in-turn", _OF_NODE_ENV),
+    }
+
+    def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
+        entries = _assignments(text)
+        lines = {entry.key: entry.first_line for entry in entries}
+        values = self.order({entry.key: entry.written for entry in entries})
+        for key, value in values.items():
+            ours = environ.get(key, value)
+            expanded = _expanded_by_next(text, key, ours, lines[key], environ, values)
+            values[key] = expanded.replace("\\$", "$")
+        return with_values(entries, values)
+
+
+def _assignments(text: Text) -> list[Entry]:
     """The assignments of a file; lines that are none are ignored."""
     entries: list[Entry] = []
     position = 0
@@ -67,8 +171,8 @@ def _end_of_quoted(text: str, position: int) -> int | None:
 
 def _end_of_plain(text: Text, name: re.Match[str]) -> int:
     end = after(_PLAIN, text.text, name.end())
-    value = text.text[name.end() : end].strip(_TRIMMED)
-    if text.text[end : end + 1] == "#" and text.text[end - 1] not in _TRIMMED:
+    value = text.text[name.end() : end].strip(TRIMMED)
+    if text.text[end : end + 1] == "#" and text.text[end - 1] not in TRIMMED:
         message = "The value is cut at the #, which needs no space before it here."
         text.note(name.start(), "cut-at-hash", message, "Quote the value.", name[1])
     if value[:1] in _CLOSING and not _wrapped(value):
@@ -78,7 +182,7 @@ def _end_of_plain(text: Text, name: re.Match[str]) -> int:
 
 
 def _entry(text: Text, name: re.Match[str], end: int) -> Entry:
-    value = text.text[name.end() : end].strip(_TRIMMED)
+    value = text.text[name.end() : end].strip(TRIMMED)
     double = value.startswith('"')
     quote = _wrapped(value)
     if quote:
@@ -93,3 +197,79 @@ def _wrapped(value: str) -> Quote:
         if len(value) > 1 and value[0] == value[-1] == quote:
             return quote
     return ""
+
+
+class Expansion:
+    """Replaces the references in values, one after the other.
+
+    `values` are those that references see besides the environment's, and where results go.
+    """
+
+    def __init__(self, text: Text, environ: Mapping[str, str], values: dict[str, str]) -> None:
+        self.values = values
+        self._text, self._environ = text, environ
+
+    def add(self, key: str, value: str, line: int) -> None:
+        """Put in the value that stands under a key on a line, with its references replaced.
+
+        Raises Refused if that leads to more work than that of any program.
+        """
+        ours = self._environ.get(key) or value
+        # What the environment has wins, and is taken as it is.
+        value = self._expanded(key, value, line) if ours == value else ours
+        self.values[key] = value.replace("\\$", "$")
+
+    def _expanded(self, key: str, value: str, line: int) -> str:
+        seen = set()
+        undefined = 0
+        while match := _EXPANDED.search(value):
+            seen.add(value)
+            name, found, default = self._resolved(match[1] or match[2])
+            undefined += not found and default is None
+            if not found or found in seen:
+                found = default or ""
+            value = replaced(value, match[0], found)
+            self._text.replacing(value, line)
+            if value == self.values.get(name):
+                break
+        note_undefined(self._text, line, key, undefined)
+        return value
+
+    def _resolved(self, expression: str) -> tuple[str, str, str | None]:
+        """The name, the value to take if there is one, and the one to take otherwise."""
+        operator = _OPERATOR.search(expression)
+        if not operator:
+            # dotenv-expand splits the name at the operator, which is JavaScript's null here.
+            name, null, default = expression.partition("null")
+            return name, self._known(name), default if null else None
+        name, default = expression[: operator.start()], expression[operator.end() :]
+        if operator[0].endswith("+"):
+            return name, "", default if self._known(name) else ""
+        return name, self._known(name), default
+
+    def _known(self, name: str) -> str:
+        return self._environ.get(name, self.values.get(name, ""))
+
+
+def _expanded_by_next(
+    text: Text,
+    key: str,
+    value: str,
+    line: int,
+    environ: Mapping[str, str],
+    values: Mapping[str, str],
+) -> str:
+    undefined = 0
+    for _ in range(_DEEPEST):
+        last = _UP_TO_LAST_DOLLAR.match(value)
+        reference = last and _OF_NEXT.match(value, last.end())
+        if not reference:
+            note_undefined(text, line, key, undefined)
+            return value
+        name, default = reference.groups()
+        undefined += name not in environ and name not in values and default is None
+        found = environ.get(name) or default or values.get(name, "")
+        value = replaced(value, reference[0], found)
+        text.replacing(value, line)
+    message = f"{key} refers to itself, or has too many references: Next.js ignores the whole file."
+    raise Refused(Finding(line, "endless-reference", key, message, "Write its value in full."))

@@ -1,10 +1,20 @@
-"""The grammar of python-dotenv (1.2)."""
+"""The grammars of python-dotenv (1.2), with and without its interpolation."""
 
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from infisical_iac.dotenv.escapes import CONTROLS, QUOTED, escapes, unescaped
+from infisical_iac.dotenv.grammar import FILE, OPTION, Command, Grammar, Package
 from infisical_iac.dotenv.model import Entry
-from infisical_iac.dotenv.text import Text, after
+from infisical_iac.dotenv.text import (
+    CONTROLS,
+    QUOTED,
+    Text,
+    after,
+    escapes,
+    note_undefined,
+    unescaped,
+)
 
 # White space within a line; over lines it is \s.
 _SPACE = r"[^\S\n]"
@@ -19,7 +29,66 @@ _COMMENT = re.compile(r"\s#")
 _UNESCAPE = {"'": escapes({"'": "'"}), '"': escapes({"'": "'", '"': '"', **CONTROLS})}
 
 
-def parse(text: Text) -> list[Entry | str]:
+_Reference = tuple[int, int, str, str | None]
+
+
+class _Python(Grammar):
+    """What the grammars have in common whose parser is python-dotenv's."""
+
+    _refuses_bytes = True
+
+
+class PythonDotenv(_Python):
+    """The grammar of python-dotenv: `${NAME}` and `${NAME:-default}` in single quotes as well."""
+
+    name = "python-dotenv"
+    place = 4
+    python_packages = (
+        Package("python-dotenv"),
+        Package("pydantic-settings"),
+        Package("environs"),
+        Package("dynaconf"),
+    )
+    python_calls = frozenset({"load_dotenv", "dotenv_values"})
+    uninterpolated = "python-dotenv-raw"
+    commands = (
+        Command(re.compile(rf"\buvicorn\b{OPTION}"), "gives it to uvicorn", rank=2),
+        Command(
+            re.compile(rf"\bdotenv\s+(?:[^\n|&;]*?\s)?-f[= ]+{FILE}[^\n]*?\brun\b"),
+            "gives it to python-dotenv's command",
+            rank=2,
+        ),
+    )
+
+    def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
+        statements = _statements(text)
+        known: dict[str, str | None] = dict(environ)
+        for number, statement in enumerate(statements):
+            if isinstance(statement, str):
+                known[statement] = None
+                continue
+            value = _replaced(text, statement, known)
+            known[statement.key] = value
+            if value != statement.written:
+                statements[number] = replace(statement, value=value)
+        return _assigned(statements)
+
+
+class PythonDotenvRaw(_Python):
+    """The grammar of python-dotenv with `interpolate=False`."""
+
+    name = "python-dotenv-raw"
+    place = 5
+    python_packages = (
+        Package("django-environ", exact=False),
+        Package("python-decouple", exact=False),
+    )
+
+    def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
+        return _assigned(_statements(text))
+
+
+def _statements(text: Text) -> list[Entry | str]:
     """The assignments of a file, and the bare names in it, to which None is assigned."""
     statements: list[Entry | str] = []
     position = 0
@@ -63,3 +132,50 @@ def _statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry | str
     comment = _COMMENT.search(text.text, begin, line_end)
     value = text.text[begin : comment.start() if comment else line_end].rstrip()
     return text.entry(key, value, start, begin + len(value), ""), line_end
+
+
+def _assigned(statements: list[Entry | str]) -> list[Entry]:
+    """The assignments that no bare name takes back."""
+    bare = {name: number for number, name in enumerate(statements) if isinstance(name, str)}
+    return [
+        entry
+        for number, entry in enumerate(statements)
+        if isinstance(entry, Entry) and number > bare.get(entry.key, -1)
+    ]
+
+
+def _replaced(text: Text, entry: Entry, known: Mapping[str, str | None]) -> str:
+    parts, position, undefined = [], 0, 0
+    for start, end, name, default in _references(entry.written):
+        undefined += name not in known and default is None
+        found = known.get(name, default) or ""
+        text.replacing(found, entry.first_line)
+        parts += [entry.written[position:start], found]
+        position = end
+    note_undefined(text, entry.first_line, entry.key, undefined)
+    return "".join([*parts, entry.written[position:]])
+
+
+def _references(value: str) -> Iterator[_Reference]:
+    """Each reference of a value: where it begins and ends, the name, and the default if any."""
+    start = value.find("${")
+    closing = colon = 0
+    while start >= 0:
+        # Searched for once only, however many references are begun before it.
+        closing = closing if closing > start else _find(value, "}", start)
+        colon = colon if colon > start else _find(value, ":", start)
+        end = start + 2
+        if closing == len(value):
+            return
+        if colon > closing:
+            end = closing + 1
+            yield start, end, value[start + 2 : closing], None
+        elif value.startswith(":-", colon):
+            end = closing + 1
+            yield start, end, value[start + 2 : colon], value[colon + 2 : closing]
+        start = value.find("${", end)
+
+
+def _find(value: str, sign: str, position: int) -> int:
+    found = value.find(sign, position)
+    return found if found >= 0 else len(value)

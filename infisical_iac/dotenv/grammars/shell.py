@@ -1,18 +1,16 @@
-"""Read what a shell's `source` would assign, without running anything.
+"""The grammar of what a shell's `source` would assign, read without running anything.
 
 Whatever would run a command, or depends on more than the environment, is refused.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import NoReturn
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, NoReturn
 
-from infisical_iac.dotenv.model import Entry
-from infisical_iac.dotenv.replacing import note_undefined
-from infisical_iac.dotenv.shell_references import is_magic
-from infisical_iac.dotenv.shell_words import Words
-from infisical_iac.dotenv.text import Text, after
+from infisical_iac.dotenv.grammar import FILE, Command, Grammar
+from infisical_iac.dotenv.model import Entry, Quote
+from infisical_iac.dotenv.text import CONTROLS, Text, after, escapes, note_undefined, unescaped
 
 _BETWEEN = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
 _BLANKS = re.compile(r"[ \t]*+")
@@ -21,8 +19,223 @@ _EXPORT = re.compile(r"export[ \t]++(?=[A-Za-z_])")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*+)(=?)")
 _END = re.compile(r"[ \t]*+(?:(?<=[ \t])#[^\n]*+)?(?:[\n;]|\Z)")
 
+# A word.
+_PLAIN = re.compile(r"(?:[^ \t\n;&|<>()'\"\\$`~{]++|\\.)++", re.DOTALL)
+_DOUBLE = re.compile(r"(?:[^\"\\$`]++|\\.)++", re.DOTALL)
+_SINGLE = re.compile(r"'([^']*+)'")
+_ANSI = re.compile(r"\$'((?:[^'\\]++|\\.)*+)'", re.DOTALL)
 
-def parse(text: Text, environ: Mapping[str, str]) -> list[Entry]:
+_UNESCAPE = escapes({"$": "$", "`": "`", '"': '"', "\n": ""})
+_UNESCAPE_ANSI = escapes({"'": "'", '"': '"', "?": "?", "e": "\x1b", "E": "\x1b", **CONTROLS})
+_NUMBER = re.compile(r"\\[0-7xuUc]")
+_QUOTES: dict[tuple[str, ...], Quote] = {("'",): "'", ('"',): '"'}
+
+# A reference.
+_REFERENCE = re.compile(r"\$(?:([A-Za-z_]\w*+)|\{([A-Za-z_]\w*+)(?:\}|(:?[-+])))(?!\\\n)", re.ASCII)
+# After a dollar: commands, arithmetic, and parameters of the script or the shell.
+_MORE = re.compile(r"\$(?:[A-Za-z_{(\[0-9@*#?$!-]|\\\n)")
+_ALTERNATIVE = re.compile(r"[^}\"'\\`$~{()<>]*+")
+_DEEPEST = 20
+
+# Names with a value of the shell's own, whatever is assigned to them; and those with one at first.
+_MAGIC = re.compile(
+    r"_|BASH\w*|EPOCH\w*|SHELLOPTS|POSIXLY_CORRECT|S?RANDOM|SECONDS|LINENO|E?UID|PPID|GROUPS"
+    r"|FUNCNAME|DIRSTACK|HISTCMD|PIPESTATUS"
+)
+_SET_AT_START = re.compile(
+    r"PATH|IFS|PS[0-4]|(?:OLD)?PWD|SHLVL|SHELL|TERM|OPT(?:IND|ERR|ARG)|(?:HOST|MACH|OS)TYPE"
+    r"|HOSTNAME|COLUMNS|LINES"
+)
+
+
+@dataclass
+class Replaced:
+    """A reference's value, where it ends, and how many names in it are not defined."""
+
+    value: str
+    end: int
+    undefined: int = 0
+
+
+class ShellReferences:
+    """Reads references with what is assigned so far. Raises Refused for what can't be known."""
+
+    def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
+        self.values: dict[str, str] = {}
+        self._text, self._environ = text, environ
+
+    def read(self, position: int, depth: int = _DEEPEST) -> Replaced:
+        """The reference at a position where a dollar stands; a dollar alone stands for itself."""
+        text = self._text.text
+        match = _REFERENCE.match(text, position)
+        if not match:
+            if _MORE.match(text, position) or not depth:
+                self._refuse(position)
+            return Replaced("$", position + 1)
+        name, operator = match[1] or match[2], match[3]
+        value = self._known(name, position)
+        self._text.replacing(value or "", self._text.line(position))
+        if not operator:
+            return Replaced(value or "", match.end(), int(value is None))
+        rest = self._rest(match.end(), depth)
+        given = bool(value) if operator[0] == ":" else value is not None
+        if operator[-1] == "+":
+            return rest if given else Replaced("", rest.end)
+        return Replaced(value or "", rest.end) if given else rest
+
+    def _rest(self, position: int, depth: int) -> Replaced:
+        """What stands in a reference after the operator: plain text and other references."""
+        rest = Replaced("", position)
+        parts = []
+        while not self._text.text.startswith("}", rest.end):
+            plain = _ALTERNATIVE.match(self._text.text, rest.end)
+            if plain and plain[0]:
+                part = Replaced(plain[0], plain.end())
+            elif self._text.text.startswith("$", rest.end) and depth:
+                part = self.read(rest.end, depth - 1)
+            else:
+                self._refuse(rest.end)
+            parts.append(part.value)
+            rest.end, rest.undefined = part.end, rest.undefined + part.undefined
+        return Replaced("".join(parts), rest.end + 1, rest.undefined)
+
+    def _known(self, name: str, position: int) -> str | None:
+        value = self.values.get(name, self._environ.get(name))
+        if _MAGIC.fullmatch(name) or (value is None and _SET_AT_START.fullmatch(name)):
+            self._refuse(position)
+        return value
+
+    def _refuse(self, position: int) -> NoReturn:
+        message = "The value depends on a command or on the shell itself. It is not read."
+        remedy = "Write the value itself; put it in single quotes if the dollar is a part of it."
+        self._text.refuse(position, "refused", message, remedy)
+
+
+@dataclass
+class Word:
+    """A value with references replaced, and as it is written but for quotes and backslashes."""
+
+    end: int
+    read: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    quote: Quote = ""
+    undefined: int = 0
+
+    def add(self, part: str, end: int) -> None:
+        """Adds what is read as it is written."""
+        self.read.append(part)
+        self.written.append(part)
+        self.end = end
+
+
+class Words:
+    """Reads words with what is assigned so far. Raises Refused for what must not be read."""
+
+    def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
+        self._text = text
+        self._references = ShellReferences(text, environ)
+        self.values = self._references.values
+
+    def read(self, begin: int, *, exported: bool) -> Word:
+        """The word at a position, up to the first sign that is no part of it.
+
+        As an argument of `export` it stands for several where braces are in it: it ends there.
+        """
+        word = Word(begin)
+        signs: list[str] = []
+        while sign := self._text.text[word.end : word.end + 1]:
+            position = word.end
+            self._text.step(position)
+            if sign == "{" and not exported:
+                word.add("{", position + 1)
+            elif sign == "~" and position > begin and self._text.text[position - 1] not in ":\n":
+                word.add("~", position + 1)
+            else:
+                self._add(word, sign)
+            if word.end == position:
+                break
+            signs.append(sign)
+        word.quote = _QUOTES.get(tuple(signs[:2]), "")
+        return word
+
+    def _add(self, word: Word, sign: str) -> None:
+        """Adds what begins with a sign, if it can be a part of a word."""
+        text, position = self._text.text, word.end
+        if sign == "'" and (single := _SINGLE.match(text, position)):
+            word.add(single[1], single.end())
+        elif sign == '"':
+            self._add_double(word)
+        elif ansi := _ANSI.match(text, position):
+            if not _NUMBER.search(ansi[1].replace("\\\\", "")):
+                word.add(unescaped(ansi[1], _UNESCAPE_ANSI), ansi.end())
+        elif sign == "$" and not text.startswith(("$'", '$"'), position):
+            self._add_reference(word)
+        elif plain := _PLAIN.match(text, position):
+            word.add(unescaped(plain[0], _without_backslashes), plain.end())
+
+    def _add_double(self, word: Word) -> None:
+        text = self._text.text
+        word.add("", word.end + 1)
+        while not text.startswith('"', word.end):
+            self._text.step(word.end)
+            plain = _DOUBLE.match(text, word.end)
+            if plain:
+                word.add(unescaped(plain[0], _UNESCAPE), plain.end())
+            elif text.startswith("$", word.end):
+                self._add_reference(word)
+            else:
+                message = "A quote that is not closed, or a command in it. It is not read."
+                self._text.refuse(word.end, "refused", message, "Put it in single quotes.")
+        word.end += 1
+
+    def _add_reference(self, word: Word) -> None:
+        replaced = self._references.read(word.end)
+        word.read.append(replaced.value)
+        word.written.append(self._text.text[word.end : replaced.end])
+        word.end, word.undefined = replaced.end, word.undefined + replaced.undefined
+
+
+def _without_backslashes(part: str) -> str:
+    return part.replace("\\\n", "").replace("\\", "")
+
+
+class Shell(Grammar):
+    """The grammar of a POSIX shell and bash."""
+
+    name = "shell"
+    place = 7
+    commands = (
+        Command(re.compile(rf"(?:^|[\s;&|(\"'])(?:source|\.)[ \t]+{FILE}"), "sources it", rank=4),
+        Command(
+            re.compile(
+                r"\b(?:export|env)\s+[^\n]{0,80}?"
+                r"\$\([^\n)]*?(?P<file>[^\s\"'()<]*\.env[\w.-]*)[^\n)]*\)"
+            ),
+            "gives its words to export or env, which know no quotes",
+            exact=False,
+            rank=4,
+        ),
+        Command(
+            re.compile(rf"(?m)^EnvironmentFile=-?{FILE}"),
+            "names it as EnvironmentFile, which systemd reads by rules of its own",
+            exact=False,
+            rank=4,
+        ),
+    )
+    file_names: ClassVar = {".envrc": "direnv runs an .envrc with bash"}
+    _refuses_bytes = True
+    _refuses_utf_16 = True
+    _mark = "The byte order mark becomes a part of the first command, which fails."
+    _refuses_mark = True
+
+    def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
+        return _assignments(text, environ)
+
+    def _lines(self, text: str) -> str:
+        return text
+
+
+def _assignments(text: Text, environ: Mapping[str, str]) -> list[Entry]:
     """The assignments of a file, with references replaced. Raises Refused."""
     if "\0" in text.text:
         message = "A NUL byte: the shell drops it."
@@ -74,7 +287,7 @@ def _statement(text: Text, start: int, words: Words) -> tuple[list[Entry], int]:
 def _assignment(
     text: Text, name: re.Match[str], words: Words, *, exported: bool
 ) -> tuple[Entry, int]:
-    if is_magic(name[1]):
+    if _MAGIC.fullmatch(name[1]):
         _refuse(text, name.start())
     word = words.read(name.end(), exported=exported)
     written, value = "".join(word.written), "".join(word.read)

@@ -119,6 +119,12 @@ def test_a_script_that_names_it_says_how_it_reads(line: str) -> None:
     assert choice.sign.why.startswith("scripts/dev.sh ")
 
 
+def test_the_program_that_reads_it_last_counts_where_a_line_has_several() -> None:
+    line = "dotenv -e .env -- docker compose --env-file .env up"
+    choice = choose(".env", {"run.sh": line})
+    assert (choice.sign.grammar, choice.others) == ("compose", ("dotenv-expand",))
+
+
 def test_a_script_in_a_manifest_counts_like_any_other() -> None:
     scripts = {"dev": "node --env-file=.env.local a.js", "x": 'bash -c "source .env"'}
     files = {"a/package.json": node("dotenv", scripts=scripts)}

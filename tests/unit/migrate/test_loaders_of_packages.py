@@ -18,6 +18,8 @@ from tests.unit.migrate.trees import choose, node
         (["@nestjs/config"], "dotenv"),
         (["astro"], "dotenv-expand"),
         (["dotenv-flow", "dotenv"], "dotenv"),
+        (["@dotenvx/dotenvx", "dotenv"], "dotenv"),
+        (["@nestjs/config", "react-scripts"], "dotenv-expand"),
     ],
 )
 def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> None:

@@ -1,0 +1,105 @@
+"""A grammar is one class in one module: everything else finds what it needs in it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import infisical_iac
+from infisical_iac.dotenv import GRAMMARS, all_grammars, grammar
+
+_TOY = """
+import re
+from infisical_iac.dotenv import Entry, Grammar
+from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Package
+
+
+class Toy(Grammar):
+    name = "toy"
+    place = 99
+    node_packages = (Package("toy-env", rank=-1, cascade="toys", brings=("dotenv",)),)
+    node_calls = (("toys", "read"),)
+    commands = (Command(re.compile(rf"\\btoy\\s+{FILE}"), "gives it to toy", rank=-1),)
+    file_names = {".env.toy": "toys read their own"}
+    cascades = {"toys": Cascade("Toys", (".env", ".env.toys"), "as-written")}
+
+    def parse(self, text, environ):
+        lines = enumerate(text.text.splitlines(), 1)
+        pairs = [(number, *line.partition(":")[::2]) for number, line in lines]
+        return [Entry(key, value, "", at, at, "", value) for at, key, value in pairs]
+
+    def order(self, values):
+        return dict(reversed(values.items()))
+"""
+_USE = """
+from infisical_iac.dotenv import GRAMMARS, read
+assert GRAMMARS[-1] == "toy"
+assert list(read(b"A:1\\r\\nB:2", "toy").values.items()) == [("B", "2"), ("A", "1")]
+
+from tests.unit.migrate.trees import choose, node
+from infisical_iac.migrate import cascades
+package = choose("a/.env", {"a/package.json": node("dotenv", "toy-env")})
+assert (package.sign.grammar, package.others) == ("toy", ()), package
+assert cascades.is_read(package.sign.loader, ".env.toys")
+line = choose("a/.env", {"a/run.sh": "toy .env", "a/package.json": node()})
+assert line.sign.why == "a/run.sh gives it to toy", line
+assert choose("a/.env.toy", {}).sign.why == "toys read their own"
+called = choose("a/.env", {"a/package.json": node(), "a/main.js": "toys.read(x)"})
+assert called.sign.why == "a/main.js calls toys.read", called
+assert "toy" in choose("a/.env", {}).others
+"""
+
+
+def test_a_module_with_a_class_is_all_that_a_grammar_needs(tmp_path: Path) -> None:
+    """It is put into a copy of the package, in which nothing else is changed."""
+    package, root = Path(infisical_iac.__path__[0]), Path(__file__).resolve().parents[3]
+    shutil.copytree(package, tmp_path / "infisical_iac", ignore=lambda *_: ["__pycache__"])
+    toy = tmp_path / "infisical_iac" / "dotenv" / "grammars" / "toy.py"
+    toy.write_text(_TOY, encoding="utf-8")
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
+    command = [sys.executable, "-c", _USE]
+    subprocess.run(command, env=os.environ | path, cwd=tmp_path, check=True)
+
+
+def test_the_names_of_the_grammars_stay_as_plans_have_them() -> None:
+    """Plans and options name them; the first is that of files of which nothing is known."""
+    assert (
+        *("dotenv", "dotenv-expand", "next", "node-env-file", "python-dotenv"),
+        *("python-dotenv-raw", "compose", "shell"),
+    ) == GRAMMARS
+
+
+def test_no_two_grammars_have_the_same_place_or_cascade() -> None:
+    places = [each.place for each in all_grammars()]
+    cascades = [name for each in all_grammars() for name in each.cascades]
+    assert len({*places}) == len(places)
+    assert len({*cascades}) == len(cascades)
+
+
+def test_what_a_grammar_names_is_known() -> None:
+    for each in all_grammars():
+        packages = (*each.node_packages, *each.python_packages)
+        earlier = {package.earlier[1] for package in packages if package.earlier}
+        named = {package.cascade for package in packages} | earlier
+        assert named - {""} <= each.cascades.keys()
+        parsers = {cascade.parser for cascade in each.cascades.values()}
+        assert parsers | {each.uninterpolated or each.name} <= {*GRAMMARS}
+
+
+@pytest.mark.parametrize(
+    ("name", "ordered"),
+    [
+        ("dotenv", ["1", "2", "10", "b", "a", "01"]),
+        ("node-env-file", ["1", "2", "10", "01", "a", "b"]),
+        ("compose", ["01", "1", "10", "2", "a", "b"]),
+        ("python-dotenv", ["b", "10", "2", "a", "01", "1"]),
+        ("shell", ["b", "10", "2", "a", "01", "1"]),
+    ],
+)
+def test_values_come_in_the_order_of_the_programs_own_maps(name: str, ordered: list[str]) -> None:
+    """JavaScript has indices first; Go's and C++'s maps are sorted; the others keep the file's."""
+    values = dict.fromkeys(["b", "10", "2", "a", "01", "1"], "")
+    assert [*grammar(name).order(values)] == ordered
