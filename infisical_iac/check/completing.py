@@ -4,7 +4,7 @@ import posixpath
 from pathlib import Path
 
 from infisical_iac import local_file
-from infisical_iac.check import loading
+from infisical_iac.check import startup
 from infisical_iac.check.repository import Repository, look
 from infisical_iac.local_file import NAME, LocalFile, LocalFileError
 from infisical_iac.workspace.model import Workspace
@@ -23,7 +23,7 @@ def complete(root: Path, workspace: Workspace, project_id: str, domain: str) -> 
     written = []
     for name, homes in looked.services.items():
         folder = workspace.services[name].folder
-        if any(loading.local_file(homes, looked.paths, looked.text, folder, project_id)):
+        if any(startup.local_file(homes, looked.paths, looked.text, folder, project_id)):
             known = LocalFile(project_id, _domain(looked, homes[0]) or domain, folder)
             if local_file.write(root / homes[0], known):
                 written.append(root / homes[0] / NAME)

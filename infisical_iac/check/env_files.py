@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
-from infisical_iac.check.finding import Finding
+from infisical_iac.check.model import Finding
 from infisical_iac.check.sensitive import is_sensitive
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import files

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
-from infisical_iac.check.finding import Finding
+from infisical_iac.check.model import Finding
 from infisical_iac.migrate import files, ignores, worktree
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.git import GitError, run

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from infisical_iac.check.finding import Finding
+from infisical_iac.check.model import Finding
 from infisical_iac.check.platform import is_given
 from infisical_iac.check.usage import Usage
 from infisical_iac.workspace.model import Service, Workspace

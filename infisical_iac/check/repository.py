@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 
-from infisical_iac.check import compose, env_files, exceptions, ignoring, loading
-from infisical_iac.check.finding import Finding
+from infisical_iac.check import compose, env_files, exceptions, ignoring, startup
 from infisical_iac.check.homes import Homes
 from infisical_iac.check.keys import Held
+from infisical_iac.check.model import Finding
 from infisical_iac.check.usage import usage
 from infisical_iac.migrate import files, find
 from infisical_iac.migrate.ignores import is_dockerfile
@@ -76,14 +76,14 @@ class Repository:
             yield Finding("no-service", ".", "", message)
         for name, homes in self.services.items():
             mine = [*self._by_service.get(name, ()), *self._above(homes)]
-            if not loading.has_loader(mine, self.text, self._started(name, homes)):
+            if not startup.has_loader(mine, self.text, self._started(name, homes)):
                 message = (
                     f"{name} has no infisical-config, and is not started by with-secrets or "
                     "another runner: see loaders/README.md."
                 )
                 yield Finding("no-loader", homes[0] or ".", "", message)
             folder = self.workspace.services[name].folder
-            yield from loading.local_file(homes, self._there, self.text, folder, project_id)
+            yield from startup.local_file(homes, self._there, self.text, folder, project_id)
 
     @cached_property
     def held(self) -> Mapping[str, Held]:

@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from infisical_iac.check import javascript, python_code
+from infisical_iac.check import javascript, python
 from infisical_iac.check.reads import Reads
 from infisical_iac.migrate.find import is_env
 from infisical_iac.migrate.signs import Text
 
-_LANGUAGES = (javascript, python_code)
+_LANGUAGES = (javascript, python)
 _WORD = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
 _TEST = re.compile(
     r"(.*/)?(tests?|__tests__|e2e|spec|__mocks__)/.*|(.*/)?(test_[^/]*|[^/]*_test|conftest)\.py"

@@ -9,7 +9,7 @@ import click
 from infisical_iac.api.client import Client
 from infisical_iac.check import exceptions, keys
 from infisical_iac.check.completing import complete
-from infisical_iac.check.finding import Finding
+from infisical_iac.check.model import Finding
 from infisical_iac.check.repository import Repository, look
 from infisical_iac.cli.check_showing import print_json, print_text
 from infisical_iac.cli.items import echo

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.check.exceptions import Judged
-from infisical_iac.check.finding import Finding
+from infisical_iac.check.model import Finding
 from infisical_iac.check.repository import Repository
 from infisical_iac.cli.items import console, counted, print_data
 from infisical_iac.errors import printable

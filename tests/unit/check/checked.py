@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from infisical_iac.check.finding import Finding
+from infisical_iac.check.model import Finding
 from infisical_iac.check.repository import Repository, look
 from infisical_iac.workspace.load import load
 

@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.check.exceptions import NAME, ExceptionError, judge, load
-from infisical_iac.check.finding import Finding
+from infisical_iac.check.model import Finding
 
 _LEFT = Finding("left-over", "/backend/OLD_TOKEN", "OLD_TOKEN", "…")
 _TRACKED = Finding("tracked", "web/.env", "", "…")

@@ -368,7 +368,7 @@ def test_the_grammars_are_loaded_when_code_is_read_and_no_sooner() -> None:
         import sys
         import infisical_iac.cli.main, infisical_iac.check.repository, infisical_iac.migrate.loaders
         assert "tree_sitter" not in sys.modules
-        infisical_iac.check.repository.loading.javascript.read({"a.js": "process.env.A"})
+        infisical_iac.check.repository.startup.javascript.read({"a.js": "process.env.A"})
         assert "tree_sitter_typescript" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", dedent(code)], check=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from infisical_iac.check import keys
-from infisical_iac.check.finding import Finding
+from infisical_iac.check.model import Finding
 from infisical_iac.workspace.readable import Names
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
 

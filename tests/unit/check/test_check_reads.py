@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 
-from infisical_iac.check import javascript, python_code
+from infisical_iac.check import javascript, python
 from infisical_iac.check.reads import Read, Reads
 
 
@@ -22,7 +22,7 @@ def _python(code: str, **others: str) -> Reads:
         "src/app.py": dedent(code),
         **{f"src/{name}.py": text for name, text in others.items()},
     }
-    return python_code.read(texts)["src/app.py"]
+    return python.read(texts)["src/app.py"]
 
 
 def _keys(reads: Reads) -> tuple[set[str], set[str]]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from infisical_iac.check import javascript, python_code
+from infisical_iac.check import javascript, python
 from infisical_iac.check.compose import Started
-from infisical_iac.check.finding import Finding
+from infisical_iac.check.model import Finding
 from infisical_iac.forms import is_confidential
 from infisical_iac.local_file import NAME, LocalFileError, parse
 from infisical_iac.migrate.packages import is_python, without_comments
@@ -41,8 +41,8 @@ def _shows(path: str, text: Text) -> bool:
         return bool(_PYTHON.search(without_comments(text(path))))
     if name.endswith(javascript.ENDINGS):
         return javascript.uses_loader(path, text(path))
-    if name.endswith(python_code.ENDINGS):
-        return python_code.imports_loader(text(path))
+    if name.endswith(python.ENDINGS):
+        return python.imports_loader(text(path))
     return bool(_STARTING.fullmatch(name)) and _runs(text(path))
 
 
