@@ -1,25 +1,119 @@
-"""Find what stands in `.env` files and samples, and should be in Infisical."""
+"""`.env` files of a repository: secrets in them, and rules that keep them out of git and images."""
 
 import posixpath
-from collections.abc import Iterator, Sequence, Set
+import re
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
-from infisical_iac.check.model import Finding
+from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.sensitive import is_sensitive
 from infisical_iac.dotenv import read
-from infisical_iac.migrate import files
+from infisical_iac.migrate import files, ignores, worktree
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.findings import is_bootstrap, shown
+from infisical_iac.migrate.git import GitError, run
 from infisical_iac.migrate.loaders import Signs
-from infisical_iac.migrate.signs import Text
+from infisical_iac.migrate.signs import Text, upwards
+from infisical_iac.migrate.tracked import tracked
+
+_RULES = (".env", ".env.*")
+_NAMES = (".env", ".env.local", ".env.production")
+_RULE = re.compile(r"(.*?):\d*:(.*)\t")  # as `git check-ignore -v` says which rule decides
+_OWN_EXCLUDES = re.compile(r"(.*/)?\.git/info/exclude")
+
+
+def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[CheckFinding]:
+    """Yield the `.env` files that git tracks, and the names of some that it would take in.
+
+    Args:
+        homes: the directories of the services; each must be covered, and the root.
+
+    Raises GitError or ScanError if git can't be asked.
+    """
+    env_files = [path for path in paths if _is_secret(path)]
+    for path in sorted(tracked(root, env_files)):
+        message = "Git tracks it. Move what is in it, then `git rm --cached` it."
+        yield CheckFinding("tracked", path, "", message)
+    wanted = {posixpath.join(home, name) for home in {"", *homes} for name in _NAMES}
+    if left := sorted(wanted - ignored_by_git(root, wanted)):
+        message = f"Git would take in {', '.join(left)}. Add {' and '.join(_RULES)} to it."
+        yield CheckFinding("not-ignored", ".gitignore", "", message)
+
+
+def ignored_by_git(root: Path, paths: Iterable[str]) -> set[str]:
+    """Return those of `paths`, there or not, that the repository's own rules keep out of git.
+
+    What one person has told git to ignore, on this machine alone, doesn't count. Without a
+    repository the `.gitignore` at the root is taken for all.
+    """
+    asked = sorted(set(paths))
+    if worktree.top(root) is None:
+        text = files.text(root, ".gitignore")
+        return set() if ignores.missing(text, _RULES) else {p for p in asked if _is_secret(p)}
+    query = ("-c", "core.excludesFile=", "check-ignore", "-v", "-n", "--no-index", "--")
+    found = run(root, *query, *asked) if asked else None
+    if found and found.returncode not in (0, 1):
+        raise GitError(f"git can't tell what it ignores in {root}: {found.stderr.strip()}")
+    answers = map(_RULE.match, found.stdout.split("\n") if found else ())
+    return {
+        path for path, rule in zip(asked, answers, strict=False) if rule and _hides(*rule.groups())
+    }
+
+
+def _hides(source: str, rule: str) -> bool:
+    return bool(rule) and not rule.startswith("!") and not _OWN_EXCLUDES.fullmatch(source)
+
+
+def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterator[CheckFinding]:
+    """Yield the ignore files of Docker that would let an `.env` file into an image of a service.
+
+    A `.dockerignore` in a directory above does too, where the image is built from there.
+
+    Args:
+        homes: the directories of the services; what is built beside them is left out.
+    """
+    homes = set(homes)
+    for path in paths:
+        directory, name = posixpath.split(path)
+        if not ignores.is_dockerfile(name) or not _is_near(directory, homes):
+            continue
+        above = [posixpath.join(each, ".dockerignore") for each in upwards(directory)]
+        own = f"{path}.dockerignore"
+        there = [each for each in [own, *above] if each in paths]
+        if not any(_covers(text(each), posixpath.dirname(each), homes) for each in there):
+            lines = " and ".join(ignores.for_docker(_RULES))
+            message = f"An image built with {path} takes in .env files. Add {lines} at its end."
+            yield CheckFinding("not-ignored", there[0] if there else above[0], "", message)
+
+
+def _covers(text: str, directory: str, homes: Set[str]) -> bool:
+    anywhere = ignores.missing(text, ignores.for_docker(_RULES))
+    inside = f"{directory}/" if directory else ""
+    is_deep = any(home != directory and home.startswith(inside) for home in homes)
+    return not anywhere or (not is_deep and not ignores.missing(text, _RULES))
+
+
+def _is_near(directory: str, homes: Set[str]) -> bool:
+    """Return whether a directory is in one of the services', or around one."""
+    return not homes.isdisjoint(upwards(directory)) or any(
+        directory in upwards(home) for home in homes
+    )
+
+
+def _is_secret(path: str) -> bool:
+    name = posixpath.basename(path)
+    return is_env(name) and not is_sample(name)
+
 
 _MOVE = "Move it to Infisical: `infisical-iac migrate plan`."
 _REWRITE = "Leave the value empty, and rotate it if it is or was in use."
 _IGNORED = "The loaders ignore it: secrets belong in Infisical."
 
 
-def findings(root: Path, paths: Sequence[str], text: Text, ignored: Set[str]) -> Iterator[Finding]:
-    """The values in the `.env` files among `paths` that should be nowhere but in Infisical.
+def findings(
+    root: Path, paths: Sequence[str], text: Text, ignored: Set[str]
+) -> Iterator[CheckFinding]:
+    """Yield the values in the `.env` files among `paths` that should be nowhere but in Infisical.
 
     Args:
         ignored: those of the paths that git ignores. Such a `.env.local` may hold what a
@@ -30,7 +124,9 @@ def findings(root: Path, paths: Sequence[str], text: Text, ignored: Set[str]) ->
         if is_env(posixpath.basename(path)):
             data, problem = files.content(root, path)
             if problem:
-                yield Finding("unreadable-file", path, "", f"{problem} Delete it, or set it right.")
+                yield CheckFinding(
+                    "unreadable-file", path, "", f"{problem} Delete it, or set it right."
+                )
             else:
                 grammar = signs.choose(path).sign.grammar
                 yield from _in_file(path, data, grammar, is_ignored=path in ignored)
@@ -41,10 +137,10 @@ def is_local(path: str) -> bool:
     return posixpath.basename(path) == ".env.local"
 
 
-def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Iterator[Finding]:
+def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Iterator[CheckFinding]:
     reading = read(data, grammar)
     if reading.error:
-        yield Finding("unreadable-file", path, "", f"{reading.error} Set it right.")
+        yield CheckFinding("unreadable-file", path, "", f"{reading.error} Set it right.")
     written = {entry.key: entry.written for entry in reading.entries}
     local = is_local(path) and is_ignored
     for key, value in written.items():
@@ -54,9 +150,9 @@ def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Itera
             continue
         if is_local(path) and not is_bootstrap(key):
             message = f"{name} is not one of the three variables. {_IGNORED}"
-            yield Finding("in-env-local", place, name, message, is_note=not sensitive)
+            yield CheckFinding("in-env-local", place, name, message, is_note=not sensitive)
         elif sensitive:
-            yield Finding("secret-in-file", place, name, f"{name} has {_what(path)}")
+            yield CheckFinding("secret-in-file", place, name, f"{name} has {_what(path)}")
 
 
 def _what(path: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from infisical_iac.check.model import Finding
+from infisical_iac.check.model import CheckFinding
 from infisical_iac.errors import UserError
 from infisical_iac.workspace.document import parse
 
@@ -18,12 +18,12 @@ class ExceptionError(UserError):
 class Judged(NamedTuple):
     """The findings that count, and those that are accepted, each with the reason."""
 
-    findings: list[Finding]
-    accepted: list[tuple[Finding, str]]
+    findings: list[CheckFinding]
+    accepted: list[tuple[CheckFinding, str]]
 
 
 def load(text: str, where: str) -> dict[str, str]:
-    """The reasons by pattern. Raises ExceptionError for a pattern without one.
+    """Return the reasons by pattern. Raises ExceptionError for a pattern without one.
 
     Args:
         text: of the file; "" if there is none.
@@ -39,14 +39,14 @@ def load(text: str, where: str) -> dict[str, str]:
     return dict(ignored or {})
 
 
-def judge(findings: Iterable[Finding], reasons: dict[str, str], where: str) -> Judged:
+def judge(findings: Iterable[CheckFinding], reasons: dict[str, str], where: str) -> Judged:
     """Take out what a pattern fits: a key, a path or the place of a secret such as `/backend/*`.
 
     Notes are never taken out. A pattern that fits nothing is told by a note: it may hide
     tomorrow what nobody accepted.
     """
-    counting: list[Finding] = []
-    accepted: list[tuple[Finding, str]] = []
+    counting: list[CheckFinding] = []
+    accepted: list[tuple[CheckFinding, str]] = []
     fitting: set[str] = set()
     for each in findings:
         patterns = [] if each.is_note else [p for p in reasons if _fits(p, each)]
@@ -58,13 +58,15 @@ def judge(findings: Iterable[Finding], reasons: dict[str, str], where: str) -> J
     return Judged([*counting, *_unused(sorted(reasons.keys() - fitting), where)], accepted)
 
 
-def _fits(pattern: str, finding: Finding) -> bool:
+def _fits(pattern: str, finding: CheckFinding) -> bool:
     path = finding.place.rpartition(":")[0] or finding.place
     return any(fnmatchcase(name, pattern) for name in (finding.key, path) if name)
 
 
-def _unused(patterns: Sequence[str], where: str) -> Iterable[Finding]:
+def _unused(patterns: Sequence[str], where: str) -> Iterable[CheckFinding]:
     return (
-        Finding("unused-exception", where, "", f"{each} fits no finding: delete it.", is_note=True)
+        CheckFinding(
+            "unused-exception", where, "", f"{each} fits no finding: delete it.", is_note=True
+        )
         for each in patterns
     )

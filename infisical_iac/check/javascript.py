@@ -1,11 +1,11 @@
-"""Find what JavaScript and TypeScript read from their environment, or from the loader."""
+"""JavaScript and TypeScript by their grammars: the keys that code reads."""
 
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from infisical_iac.check.reads import Read, Reads
+from infisical_iac.check.model import Read, Reads
 from infisical_iac.syntax import javascript as syntax
 from infisical_iac.syntax.javascript import (
     ENDINGS,
@@ -62,7 +62,7 @@ def read(texts: Mapping[str, str]) -> dict[str, Reads]:
     A function such as `needed(name)` that looks `name` up in the environment reads what it is
     called with, in the files that have it.
     """
-    files = {path: _File(path, text) for path, text in texts.items()}
+    files = {path: _JavaScriptFile(path, text) for path, text in texts.items()}
     loading = {path for path, file in files.items() if file.uses_loader}
     for file in files.values():
         file.look_up(loading)
@@ -78,15 +78,15 @@ def words(texts: Mapping[str, str]) -> set[str]:
 
 def uses_loader(path: str, text: str) -> bool:
     """Return whether a file takes something from the loader."""
-    return PACKAGE in text and _File(path, text).uses_loader
+    return PACKAGE in text and _JavaScriptFile(path, text).uses_loader
 
 
-class _File:
+class _JavaScriptFile:
     """One file: what it takes from where, and what it does with the members of that."""
 
     def __init__(self, path: str, text: str) -> None:
         self._path = path
-        self._names = syntax.Names()
+        self._bindings = syntax.Bindings()
         self._accesses: list[_Access] = []
         self._calls: list[_Call] = []
         self._passed_on: list[tuple[Path, int]] = []
@@ -104,7 +104,7 @@ class _File:
     @property
     def uses_loader(self) -> bool:
         return any(
-            each == PACKAGE or each.startswith(f"{PACKAGE}/") for each in self._names.modules
+            each == PACKAGE or each.startswith(f"{PACKAGE}/") for each in self._bindings.modules
         )
 
     def look_up(self, loading: Collection[str]) -> None:
@@ -149,23 +149,24 @@ class _File:
         if self.uses_loader or any(map(self._is_env, self._spoken_of)):
             for root, each in self._schemas:
                 if root == ("z",) or any(
-                    m[0].startswith("<zod") for m in self._names.meanings(root)
+                    m[0].startswith("<zod") for m in self._bindings.meanings(root)
                 ):
                     yield each
 
     def _asks(self, called: Path, helpers: Collection[str]) -> bool:
         return (len(called) == 1 and called[0] in self.helpers) or any(
             len(each) == 2 and each[0].startswith("<") and each[1] in helpers
-            for each in self._names.meanings(called)
+            for each in self._bindings.meanings(called)
         )
 
     def _is_env(self, path: Path) -> bool:
-        return any(map(_is_environment, self._names.meanings(path)))
+        return any(map(_is_environment, self._bindings.meanings(path)))
 
     def _holds(self, path: Path) -> bool:
         """Return whether it is the environment, or the loader's secrets."""
         return any(
-            _is_environment(each) or self._is_secrets(each) for each in self._names.meanings(path)
+            _is_environment(each) or self._is_secrets(each)
+            for each in self._bindings.meanings(path)
         )
 
     def _is_secrets(self, path: Path) -> bool:
@@ -184,7 +185,7 @@ class _File:
     # What stands in the file.
 
     def _take(self, node: "Node", around: Sequence["Node"]) -> None:
-        for source, key, part, has_default in self._names.take(node):
+        for source, key, part, has_default in self._bindings.take(node):
             self._spoken_of.update((source, (*source, key or "")))
             self._accesses.append(_Access(source, key, line_of(part), has_default))
         match node.type:
@@ -275,7 +276,7 @@ def _resolved(path: str, module: str, loading: Collection[str]) -> bool:
 
 
 def _schema(value: "Node") -> tuple[str, set[str]] | None:
-    """The name that a chain of calls begins with, and what is called: of `z.string().max(3)`."""
+    """Return the root of a chain of calls, `z` of `z.string().max(3)`, and what is called on it."""
     called: set[str] = set()
     node: Node | None = unwrapped(value)
     while node is not None and node.type in ("call_expression", "member_expression"):
@@ -360,7 +361,7 @@ def _is_called(node: "Node", around: Sequence["Node"]) -> bool:
 
 
 def _helper(name: str, around: Sequence["Node"]) -> str:
-    """The function around whose first parameter has a name, or ""."""
+    """Return the function around whose first parameter has a name, or ""."""
     nearest = around[-_FARTHEST:]
     for position in reversed(range(len(nearest))):
         function = nearest[position]
@@ -386,7 +387,7 @@ def _bound(parameter: "Node") -> "Node":
 
 
 def _name_of(function: "Node", around: Iterable["Node"]) -> str:
-    """The name by which a function is called in its file, or ""."""
+    """Return the name by which a function is called in its file, or ""."""
     for parent in reversed([*around]):
         if parent.type == "variable_declarator":
             name = parent.child_by_field_name("name")

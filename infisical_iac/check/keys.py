@@ -1,17 +1,44 @@
 """Compare the keys that services need with those that Infisical has."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from infisical_iac.check.model import Finding
-from infisical_iac.check.platform import is_given
+from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.usage import Usage
+from infisical_iac.migrate.families import is_withheld
 from infisical_iac.workspace.model import Service, Workspace
 from infisical_iac.workspace.readable import Names
 
+_GIVEN = re.compile(
+    r"""
+      NODE_ENV | PORT | HOST | HOSTNAME | HOME | PATH | PWD | USER | LOGNAME | SHELL | LANG | TZ
+    | TERM | TMPDIR | TMP | TEMP | CI | DEBUG | EDITOR | NO_COLOR | FORCE_COLOR | DYNO | APP_NAME
+    | (?:https?|no|all)_proxy | VIRTUAL_ENV | JEST_WORKER_ID
+    | (?:INFISICAL|LC|XDG|SSH|NODE|NPM|NEXT|NUXT|VITEST|PYTEST|PYTHON|UVICORN|GUNICORN
+        |GITHUB|GITLAB|RUNNER|VERCEL|RAILWAY|RENDER|FLY|DOKPLOY|KUBERNETES|COMPOSE|DOCKER
+        |SYSTEMD|LD|DYLD)_\w+
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_OURS = re.compile(
+    r"NEXT_PUBLIC_\w+|NUXT_(PUBLIC_)?\w*(KEY|SECRET|TOKEN|URL)"
+    r"|(?!INFISICAL_)\w+_(SECRET|PASSWORD|(API|PRIVATE|ACCESS|SECRET)_KEY|API_TOKEN)"
+)
+
+
+def is_given(key: str) -> bool:
+    """Return whether a service has it without Infisical, so that it need not be there.
+
+    What the loaders withhold would not come from there.
+    """
+    return (bool(_GIVEN.fullmatch(key)) and not _OURS.fullmatch(key)) or is_withheld(
+        key, windows=False
+    )
+
 
 class Held(NamedTuple):
-    """Hold what a repository says of the keys of a service that it holds.
+    """The keys of a service as its repository has them.
 
     Attributes:
         given: what images and compose files set, so that Infisical need not.
@@ -21,8 +48,8 @@ class Held(NamedTuple):
     given: Collection[str]
 
 
-def missing(held: Mapping[str, Held], names: Names, workspace: Workspace) -> Iterator[Finding]:
-    """The keys that a service can't do without, and that an environment of it lacks.
+def missing(held: Mapping[str, Held], names: Names, workspace: Workspace) -> Iterator[CheckFinding]:
+    """Yield the keys that a service can't do without, and that an environment of it lacks.
 
     Keys that it can do without are told by a note.
     """
@@ -34,17 +61,17 @@ def missing(held: Mapping[str, Held], names: Names, workspace: Workspace) -> Ite
         for key, place in sorted(usage.needed.items()):
             lacking = [slug for slug, keys in there.items() if key not in keys]
             if lacking and not is_given(key) and key not in given:
-                yield Finding("missing-key", place, key, _missing(name, key, lacking))
+                yield CheckFinding("missing-key", place, key, _missing(name, key, lacking))
         nowhere = {key for key in usage.optional if not any(key in k for k in there.values())}
         if left := sorted(key for key in nowhere if not is_given(key) and key not in given):
             message = f"{name} reads {', '.join(left)} too, and can do without: not in Infisical."
-            yield Finding("optional", name, "", message, is_note=True)
+            yield CheckFinding("optional", name, "", message, is_note=True)
 
 
 def left_over(
     held: Mapping[str, Held], elsewhere: Collection[str], names: Names, workspace: Workspace
-) -> Iterator[Finding]:
-    """The secrets that no code of the services which can read them uses.
+) -> Iterator[CheckFinding]:
+    """Yield the secrets that no code of the services which can read them uses.
 
     Args:
         elsewhere: the words of files that are no service's, such as a compose file at the top.
@@ -60,7 +87,7 @@ def left_over(
         absent = [name for name in readers if name not in held]
         if absent:
             message = f"Whether it is used was not checked: {', '.join(absent)} is not here."
-            yield Finding("not-checked", folder, "", message, is_note=True)
+            yield CheckFinding("not-checked", folder, "", message, is_note=True)
             continue
         used = {*elsewhere}.union(*(held[name].usage.used for name in readers))
         unsure = [name for name in readers if held[name].usage.dynamic]
@@ -71,7 +98,9 @@ def left_over(
                 if key in names.get((each.slug, folder), ())
             ]
             message = _left_over(readers, slugs, unsure)
-            yield Finding("left-over", f"{folder.rstrip('/')}/{key}", key, message, bool(unsure))
+            yield CheckFinding(
+                "left-over", f"{folder.rstrip('/')}/{key}", key, message, bool(unsure)
+            )
 
 
 def _visible(service: Service, slug: str, names: Names) -> set[str]:

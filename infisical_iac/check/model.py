@@ -1,10 +1,11 @@
-"""Hold what a check of a repository found; never a value."""
+"""Findings of a check, and what code reads from its environment; no value is in them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckFinding:
     """Something that isn't as it should be or, as a note, that a person should know.
 
     Attributes:
@@ -20,3 +21,30 @@ class Finding:
     key: str
     message: str
     is_note: bool = False
+
+
+class Read(NamedTuple):
+    """A place where code reads a key.
+
+    Attributes:
+        line: counted from 1.
+        is_optional: whether the code has a default, or asks first whether it is there.
+    """
+
+    key: str
+    line: int
+    is_optional: bool = False
+
+
+@dataclass
+class Reads:
+    """The keys that one file reads.
+
+    Attributes:
+        dynamic: the lines that read a key whose name is only known when the code runs.
+        error: why it can't be read as code, or not in full; or "".
+    """
+
+    found: list[Read] = field(default_factory=list)
+    dynamic: list[int] = field(default_factory=list)
+    error: str = ""

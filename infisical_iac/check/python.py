@@ -1,14 +1,174 @@
-"""Find what Python reads from its environment, or from the loader."""
+"""Python by its grammar: what it reads from the environment, or from the loader."""
 
 import ast
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from warnings import catch_warnings
 
-from infisical_iac.check.python_names import PACKAGE, Names, last
-from infisical_iac.check.python_settings import fields
-from infisical_iac.check.reads import Read, Reads
+from infisical_iac.check.model import Read, Reads
+
+PACKAGE = "infisical_config"
+
+
+@dataclass
+class PythonNames:
+    """PythonNames of a file.
+
+    Attributes:
+        environ: for `os.environ`.
+        getenv: for `os.getenv`.
+        configs: for what the loader gives.
+        loads: for the function of the loader that gives them.
+        modules: for the loader itself.
+    """
+
+    environ: set[str] = field(default_factory=set)
+    getenv: set[str] = field(default_factory=set)
+    configs: set[str] = field(default_factory=set)
+    loads: set[str] = field(default_factory=set)
+    modules: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, nodes: Sequence[ast.AST], loading: Collection[str] = ()) -> "PythonNames":
+        """Return the names of a file, all of whose parts are given.
+
+        Args:
+            loading: the modules beside it that use the loader; their `config` is the loader's.
+        """
+        names = cls()
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                names._take(node, loading)
+            elif isinstance(node, ast.Import):
+                names.modules |= {a.asname or a.name for a in node.names if a.name == PACKAGE}
+        assigned = (each for each in nodes if isinstance(each, ast.Assign))
+        for each in assigned:
+            if isinstance(each.value, ast.Call) and names.is_load(each.value.func):
+                names.configs |= {to.id for to in each.targets if isinstance(to, ast.Name)}
+        return names
+
+    @property
+    def uses_loader(self) -> bool:
+        """Return whether the file takes something from the loader."""
+        return bool(self.configs or self.loads or self.modules)
+
+    def holds(self, node: ast.expr) -> bool:
+        """Return whether an expression is the environment, or the loader's secrets."""
+        is_environ = _is(node, "os", "environ") or _named(node, self.environ)
+        return is_environ or self.is_config(node)
+
+    def is_config(self, node: ast.expr) -> bool:
+        """Return whether an expression is the loader's secrets."""
+        return _named(node, self.configs) or any(_is(node, m, "config") for m in self.modules)
+
+    def is_getenv(self, node: ast.expr) -> bool:
+        """Return whether an expression is the function `os.getenv`."""
+        return _is(node, "os", "getenv") or _named(node, self.getenv)
+
+    def is_load(self, node: ast.expr) -> bool:
+        """Return whether an expression is the function of the loader that gives secrets."""
+        full = any(_is(node, module, "load") for module in self.modules)
+        return full or _named(node, self.loads)
+
+    def _take(self, node: ast.ImportFrom, loading: Collection[str]) -> None:
+        module = node.module or ""
+        for each in node.names:
+            name = each.asname or each.name
+            if module == "os" and each.name in ("environ", "getenv"):
+                (self.environ if each.name == "environ" else self.getenv).add(name)
+            elif module == PACKAGE and each.name in ("config", "load"):
+                (self.configs if each.name == "config" else self.loads).add(name)
+            elif each.name == "config" and module.rpartition(".")[2] in loading:
+                self.configs.add(name)
+
+
+def last(node: ast.expr) -> str:
+    """Return the last word of an expression: `Field` of `pydantic.Field`; "" if it ends in none."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _named(node: ast.expr, names: Collection[str]) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
+
+
+def _is(node: ast.expr, module: str, name: str) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == name and _named(node.value, (module,))
+
+
+_ALIASES = ("validation_alias", "alias", "env")
+
+
+def fields(nodes: Sequence[ast.AST], names: PythonNames) -> Iterator[Read]:
+    """Yield what the settings of a file read: of `BaseSettings`, and of `load(schema=…)`."""
+    schemas = set(_schemas(nodes, names))
+    prefixes: dict[str, str] = {}  # by the name of each class of settings
+    for node in nodes:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        bases = [each for each in map(last, node.bases) if each]
+        inherited = next((prefixes[each] for each in bases if each in prefixes), "")
+        if any(each in prefixes or each.endswith("BaseSettings") for each in bases):
+            prefixes[node.name] = prefix = _prefix(node) or inherited
+            yield from _of_class(node, prefix)
+        elif node.name in schemas:
+            yield from _of_class(node)
+
+
+def _schemas(nodes: Sequence[ast.AST], names: PythonNames) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Call) and names.is_load(node.func):
+            given = (each.value for each in node.keywords if each.arg == "schema")
+            yield from (each.id for each in given if isinstance(each, ast.Name))
+
+
+def _of_class(node: ast.ClassDef, prefix: str | None = None) -> Iterator[Read]:
+    for each in node.body:
+        if not isinstance(each, ast.AnnAssign) or not isinstance(each.target, ast.Name):
+            continue
+        name = each.target.id
+        if (
+            name.startswith("_")
+            or name == "model_config"
+            or "ClassVar" in ast.dump(each.annotation)
+        ):
+            continue
+        key = name if prefix is None else f"{prefix}{name}".upper()
+        yield Read(_alias(each.value) or key, each.lineno, not _is_needed(each.value))
+
+
+def _prefix(node: ast.ClassDef) -> str:
+    for each in ast.walk(node):
+        if isinstance(each, ast.keyword) and each.arg == "env_prefix":
+            return _string(each.value)
+        if isinstance(each, ast.Assign) and last(each.targets[0]) == "env_prefix":
+            return _string(each.value)
+    return ""
+
+
+def _alias(value: ast.expr | None) -> str:
+    keywords = value.keywords if isinstance(value, ast.Call) else []
+    given = {each.arg: _string(each.value) for each in keywords}
+    return next((given[name] for name in _ALIASES if given.get(name)), "")
+
+
+def _is_needed(value: ast.expr | None) -> bool:
+    """Return whether a field has no default: `x: str`, `x: str = ...`, `x: str = Field(...)`."""
+    if value is None or (isinstance(value, ast.Constant) and value.value is ...):
+        return True
+    if not isinstance(value, ast.Call) or last(value.func) != "Field":
+        return False
+    if value.args:
+        return _is_needed(value.args[0])
+    return not {each.arg for each in value.keywords} & {"default", "default_factory"}
+
+
+def _string(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
 
 ENDINGS = (".py",)
 # Without one of these words a file reads nothing by itself, and need not be parsed.
@@ -79,12 +239,12 @@ def _tree(text: str) -> ast.Module:
 
 def _files(
     texts: Mapping[str, str], reads: dict[str, Reads], loading: Collection[str] = ()
-) -> dict[str, "_File"]:
-    """The files that can be read as code; what is said of the others goes into `reads`."""
+) -> dict[str, "_PythonFile"]:
+    """Return the files that can be read as code; what is said of the others goes into `reads`."""
     files = {}
     for path, text in texts.items():
         try:
-            files[path] = _File(list(ast.walk(_tree(text))), loading)
+            files[path] = _PythonFile(list(ast.walk(_tree(text))), loading)
         except _NO_PYTHON:
             reads[path] = Reads(error="It can't be read as Python.")
     return files
@@ -95,11 +255,11 @@ def _module(path: str) -> str:
     return posixpath.basename(directory) if name == "__init__" else name
 
 
-class _File:
+class _PythonFile:
     """One file, with what stands around each part of it."""
 
     def __init__(self, nodes: Sequence[ast.AST], loading: Collection[str]) -> None:
-        self._nodes, self._names = nodes, Names.of(nodes, loading)
+        self._nodes, self._names = nodes, PythonNames.of(nodes, loading)
         self._parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
         self.helpers: set[str] = set()
         self._found: list[Read] = []
@@ -119,7 +279,7 @@ class _File:
         return Reads(sorted(found, key=lambda each: each.line), sorted({*self._dynamic}))
 
     def _keys(self, node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
-        """The keys that a part of the code reads, and whether it could do without them."""
+        """Yield the keys that a part of the code reads, and whether it could do without them."""
         names = self._names
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             if names.holds(node.value):
@@ -167,7 +327,7 @@ class _File:
         return isinstance(around, ast.IfExp | ast.If) and around.test is node
 
     def _helper(self, key: ast.expr) -> str:
-        """The function around that has the key as a parameter, or ""."""
+        """Return the function around that has the key as a parameter, or ""."""
         node: ast.AST | None = key
         while node is not None and isinstance(key, ast.Name):
             if isinstance(node, _FUNCTIONS) and key.id in (each.arg for each in node.args.args):

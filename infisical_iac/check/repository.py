@@ -1,20 +1,77 @@
-"""One repository of services, looked at without Infisical."""
+"""A repository of services, inspected without Infisical; missing `.infisical.json` are written."""
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 
-from infisical_iac.check import compose, env_files, exceptions, ignoring, startup
-from infisical_iac.check.homes import Homes
+from infisical_iac import local_file
+from infisical_iac.check import env_files, exceptions, startup
 from infisical_iac.check.keys import Held
-from infisical_iac.check.model import Finding
+from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.usage import usage
+from infisical_iac.local_file import NAME, LocalFile, LocalFileError, parse
 from infisical_iac.migrate import files, find
 from infisical_iac.migrate.ignores import is_dockerfile
-from infisical_iac.migrate.signs import upwards
+from infisical_iac.migrate.services import service_of
+from infisical_iac.migrate.signs import Text, upwards
 from infisical_iac.workspace.model import Workspace
+
+
+class Homes:
+    """The directories of the services.
+
+    A directory is a service's if its `.infisical.json` names the service's folder, or else if it
+    is named as the folder or the service; and so is all below it that is no other service's.
+    """
+
+    def __init__(self, paths: Iterable[str], text: Text, root: str, workspace: Workspace) -> None:
+        """Look at the files in `paths`; `root` is the name of the directory that they are in."""
+        self._root, self._workspace = root, workspace
+        self._paths = list(paths)
+        self._declared = _declared(self._paths, text, workspace)
+
+    @cached_property
+    def by_directory(self) -> Mapping[str, str]:
+        """Return the services by the directories that they begin in."""
+        directories = {each for path in self._paths for each in upwards(posixpath.dirname(path))}
+        homes: dict[str, str] = {}
+        for directory in sorted(directories, key=lambda each: (each.count("/"), each)):
+            service = self._declared.get(directory) or self._named(directory)
+            if service and self._above(directory, homes) != service:
+                homes[directory] = service
+        return homes
+
+    def service(self, path: str) -> str:
+        """Return the service that a file belongs to, "" for none."""
+        return self._above(path, self.by_directory)
+
+    def _named(self, directory: str) -> str:
+        """Return the service that is named as this directory; its own name counts, no parent's."""
+        service = service_of(posixpath.join(directory, "-"), self._root, (), self._workspace)
+        if not directory:
+            return service
+        above = posixpath.join(posixpath.dirname(directory), "-")
+        return "" if service == service_of(above, self._root, (), self._workspace) else service
+
+    def _above(self, path: str, homes: Mapping[str, str]) -> str:
+        around = upwards(posixpath.dirname(path))
+        return next((homes[each] for each in around if each in homes), "")
+
+
+def _declared(paths: Iterable[str], text: Text, workspace: Workspace) -> dict[str, str]:
+    folders = {service.folder: name for name, service in workspace.services.items()}
+    found: dict[str, str] = {}
+    for path in paths:
+        directory, name = posixpath.split(path)
+        if name == NAME:
+            try:
+                found[directory] = folders.get(parse(text(path)).folder, "")
+            except LocalFileError:
+                continue  # told where the files are judged
+    return found
+
 
 _MANIFESTS = {"package.json", "pyproject.toml", "requirements.txt"}
 
@@ -31,14 +88,14 @@ class Repository:
     def __post_init__(self) -> None:
         self.text = cache(partial(_text, self.root))
         self._there = frozenset(self.paths)
-        self._containers = list(compose.containers(self.paths, self.text))
+        self._containers = list(startup.containers(self.paths, self.text))
         self._by_service: dict[str, list[str]] = {}
         for path in self.paths:
             self._by_service.setdefault(self.homes.service(path), []).append(path)
 
     @cached_property
     def services(self) -> dict[str, list[str]]:
-        """The directories of each service that is here, in the order of the workspace file."""
+        """Return the directories of each service here, in the order of the workspace file."""
         found = {
             name: [at for at, service in self.homes.by_directory.items() if service == name]
             for name in self.workspace.services
@@ -46,23 +103,21 @@ class Repository:
         return {name: homes for name, homes in found.items() if homes}
 
     def exceptions(self) -> dict[str, str]:
-        """Return what is accepted here: reasons by pattern. Raises ExceptionError or
-        WorkspaceError.
-        """
+        """Return the accepted patterns with reasons. Raises ExceptionError or WorkspaceError."""
         return exceptions.load(self.text(exceptions.NAME), exceptions.NAME)
 
-    def files(self) -> Iterator[Finding]:
+    def files(self) -> Iterator[CheckFinding]:
         """Yield what is wrong with `.env` files and what keeps them out of git and of images.
 
         Raises GitError or ScanError if git can't be asked.
         """
         homes = [home for each in self.services.values() for home in each]
-        ignored = ignoring.ignored(self.root, filter(env_files.is_local, self.paths))
+        ignored = env_files.ignored_by_git(self.root, filter(env_files.is_local, self.paths))
         yield from env_files.findings(self.root, self.paths, self.text, ignored)
-        yield from ignoring.in_git(self.root, self.paths, homes)
-        yield from ignoring.in_images(self.paths, self.text, homes)
+        yield from env_files.in_git(self.root, self.paths, homes)
+        yield from env_files.in_images(self.paths, self.text, homes)
 
-    def starts(self, project_id: str) -> Iterator[Finding]:
+    def starts(self, project_id: str) -> Iterator[CheckFinding]:
         """Yield what a service lacks that is to start from Infisical.
 
         Args:
@@ -73,7 +128,7 @@ class Repository:
                 "No service of the workspace file is here: name a directory as one of them, or "
                 "write its folder into .infisical.json there."
             )
-            yield Finding("no-service", ".", "", message)
+            yield CheckFinding("no-service", ".", "", message)
         for name, homes in self.services.items():
             mine = [*self._by_service.get(name, ()), *self._above(homes)]
             if not startup.has_loader(mine, self.text, self._started(name, homes)):
@@ -81,7 +136,7 @@ class Repository:
                     f"{name} has no infisical-config, and is not started by with-secrets or "
                     "another runner: see loaders/README.md."
                 )
-                yield Finding("no-loader", homes[0] or ".", "", message)
+                yield CheckFinding("no-loader", homes[0] or ".", "", message)
             folder = self.workspace.services[name].folder
             yield from startup.local_file(homes, self._there, self.text, folder, project_id)
 
@@ -94,7 +149,7 @@ class Repository:
         }
 
     def elsewhere(self) -> set[str]:
-        """The words of files that are no service's; what code among them reads may be any."""
+        """Return the words of files that are no service's: code among them may read any key."""
         return usage(self._by_service.get("", ()), self.text).used
 
     def _above(self, homes: list[str]) -> Iterator[str]:
@@ -108,23 +163,50 @@ class Repository:
     def _given(self, name: str, homes: list[str]) -> set[str]:
         mine = self._by_service.get(name, ())
         images = (path for path in mine if is_dockerfile(posixpath.basename(path)))
-        given = {key for path in images for key in compose.set_in_image(self.text(path))}
+        given = {key for path in images for key in startup.set_in_image(self.text(path))}
         return given.union(*(each.given for each in self._started(name, homes)))
 
-    def _started(self, name: str, homes: list[str]) -> list[compose.Started]:
+    def _started(self, name: str, homes: list[str]) -> list[startup.Started]:
         return [
-            each for each in self._containers if compose.belongs(each, name, homes, self.workspace)
+            each for each in self._containers if startup.belongs(each, name, homes, self.workspace)
         ]
 
 
 def look(root: Path, workspace: Workspace) -> Repository:
-    """The repository at a directory. Raises ScanError for a directory that can't be listed."""
+    """Return the repository at a directory. Raises ScanError if one in it can't be listed."""
     paths = find.walk(root)
     homes = Homes(paths, partial(_text, root), root.resolve().name, workspace)
     return Repository(root, paths, workspace, homes)
 
 
 def _text(root: Path, path: str) -> str:
-    """A file's text; "" for what is none, such as an image."""
+    """Return a file's text; "" for what is none, such as an image."""
     text = files.text(root, path)
     return "" if "\0" in text[:8192] else text
+
+
+def complete(root: Path, workspace: Workspace, project_id: str, domain: str) -> list[Path]:
+    """Write into each service's file below `root` what it lacks; returns those that changed.
+
+    Args:
+        domain: Infisical's address. A file that has one keeps it.
+
+    Raises LocalFileError for a file that can't be read or written, and ScanError for a directory
+    that can't be listed.
+    """
+    looked = look(root, workspace)
+    written = []
+    for name, homes in looked.services.items():
+        folder = workspace.services[name].folder
+        if any(startup.local_file(homes, looked.paths, looked.text, folder, project_id)):
+            known = LocalFile(project_id, _domain(looked, homes[0]) or domain, folder)
+            if local_file.write(root / homes[0], known):
+                written.append(root / homes[0] / NAME)
+    return written
+
+
+def _domain(looked: Repository, home: str) -> str:
+    try:
+        return local_file.parse(looked.text(posixpath.join(home, NAME))).domain
+    except LocalFileError:
+        return ""

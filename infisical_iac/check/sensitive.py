@@ -59,7 +59,7 @@ def _is_secret(key: str, value: str) -> bool:
 
 
 def _parts(value: str) -> list[tuple[str, str]] | None:
-    """The texts in a JSON object or list, each with the name that it has; None for no JSON."""
+    """Return the texts in a JSON object or list, each with its name; None for no JSON."""
     if value.lstrip()[:1] not in ("{", "["):
         return None
     try:

@@ -1,18 +1,85 @@
-"""Check that a service takes its secrets from Infisical when it starts."""
+"""The start of services: their commands, the loader in it, and their `.infisical.json`."""
 
 import json
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from infisical_iac.check import javascript, python
-from infisical_iac.check.compose import Started
-from infisical_iac.check.model import Finding
+from infisical_iac.check.model import CheckFinding
 from infisical_iac.forms import is_confidential
 from infisical_iac.local_file import NAME, LocalFileError, parse
+from infisical_iac.migrate import compose_files
 from infisical_iac.migrate.packages import is_python, without_comments
+from infisical_iac.migrate.services import service_of
 from infisical_iac.migrate.signs import Text, upwards
+from infisical_iac.workspace.model import Workspace
+
+_DOCKER_ENV = re.compile(r"(?m)^\s*ENV\s+((?:.*\\\n)*.*)")
+_ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w*)(?:=(\S*)|\s+(\S+))")
+
+
+class Started(NamedTuple):
+    """A container as a compose file starts it.
+
+    Attributes:
+        name: of the service in the compose file.
+        build: the directory that its image is built from; None if it is built elsewhere.
+        command: the words that start it.
+        given: the variables that it gets as they stand there.
+    """
+
+    name: str
+    build: str | None
+    command: str
+    given: frozenset[str]
+
+
+def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
+    """Yield what the compose files among `paths` start."""
+    for path in compose_files.among(paths):
+        for service, data in compose_files.services(text(path)):
+            yield _started(service, data, posixpath.dirname(path))
+
+
+def belongs(started: Started, service: str, homes: Sequence[str], workspace: Workspace) -> bool:
+    """Return whether a container is of a service: built from its directory, or named so."""
+    if started.build is not None and started.build in homes:
+        return True
+    return service_of("-", "", (started.name,), workspace) == service
+
+
+def set_in_image(dockerfile: str) -> set[str]:
+    """Return the variables that an image is made with."""
+    lines = (found[1].replace("\\\n", " ") for found in _DOCKER_ENV.finditer(dockerfile))
+    return {each[1] for line in lines for each in _ASSIGNED.finditer(line)}
+
+
+def _started(name: str, data: dict[str, Any], directory: str) -> Started:
+    build = data.get("build")
+    context = build.get("context", ".") if isinstance(build, dict) else build
+    place = posixpath.normpath(posixpath.join(directory, str(context))) if context else None
+    words = [data.get("entrypoint"), data.get("command")]
+    return Started(
+        name,
+        "" if place == "." else place,
+        " ".join(
+            " ".join(map(str, each)) if isinstance(each, list) else str(each) for each in words
+        ),
+        frozenset(_given(data.get("environment"))),
+    )
+
+
+def _given(environment: Any) -> Iterator[str]:
+    """Yield the variables with a value of their own, not those that are passed through."""
+    if isinstance(environment, list):
+        pairs = [str(each).partition("=")[::2] for each in environment]
+        environment = {name: value or None for name, value in pairs}
+    for name, value in environment.items() if isinstance(environment, dict) else ():
+        if value is not None and "$" not in str(value):
+            yield str(name)
+
 
 _REMEDY = "`infisical-iac check --fix` sets it right."
 _RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
@@ -64,7 +131,7 @@ def _in_package(text: str) -> bool:
 
 def local_file(
     homes: Sequence[str], paths: Iterable[str], text: Text, folder: str, project_id: str
-) -> Iterator[Finding]:
+) -> Iterator[CheckFinding]:
     """Yield what is wrong with a service's `.infisical.json`, which may stand in a directory above.
 
     Args:
@@ -76,25 +143,25 @@ def local_file(
     found = next((path for path in there if path in paths), "")
     if not found:
         message = f"It is missing: a service finds Infisical by it. {_REMEDY}"
-        yield Finding("no-local-file", there[0], "", message)
+        yield CheckFinding("no-local-file", there[0], "", message)
         return
     try:
         file = parse(text(found))
     except LocalFileError as error:
-        yield Finding("local-file", found, "", f"It {error}.")
+        yield CheckFinding("local-file", found, "", f"It {error}.")
         return
     if (file.folder or "/") != folder:
         message = f"Its defaultSecretPath is {file.folder or '/'}, not {folder}. {_REMEDY}"
-        yield Finding("local-file", found, "", message)
+        yield CheckFinding("local-file", found, "", message)
     if not file.domain.startswith(("http://", "https://")):
         message = "It has no domain that begins with https://. Write Infisical's address into it."
-        yield Finding("local-file", found, "", message)
+        yield CheckFinding("local-file", found, "", message)
     elif not is_confidential(file.domain):
         message = (
             f"Its domain is {file.domain}, where credentials would go unencrypted: the loaders "
             "refuse it without INFISICAL_ALLOW_HTTP=1. Write https://."
         )
-        yield Finding("local-file", found, "", message)
+        yield CheckFinding("local-file", found, "", message)
     if not file.project_id or (project_id and file.project_id != project_id):
         what = "is not the project's" if file.project_id else "is missing"
-        yield Finding("local-file", found, "", f"Its workspaceId {what}. {_REMEDY}")
+        yield CheckFinding("local-file", found, "", f"Its workspaceId {what}. {_REMEDY}")

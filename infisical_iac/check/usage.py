@@ -1,4 +1,4 @@
-"""Collect what the code of a service needs, could use, and speaks of."""
+"""The keys that the code of a service needs, reads with a default, or only names."""
 
 import posixpath
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from infisical_iac.check import javascript, python
-from infisical_iac.check.reads import Reads
+from infisical_iac.check.model import Reads
 from infisical_iac.migrate.find import is_env
 from infisical_iac.migrate.signs import Text
 
@@ -45,7 +45,7 @@ class Usage:
 
     @property
     def optional(self) -> set[str]:
-        """The keys that code reads, and can do without."""
+        """Return the keys that code reads, and can do without."""
         return self.read - self.needed.keys()
 
     def note(self, path: str, reads: Reads) -> None:

@@ -8,9 +8,8 @@ import click
 
 from infisical_iac.api.client import Client
 from infisical_iac.check import exceptions, keys
-from infisical_iac.check.completing import complete
-from infisical_iac.check.model import Finding
-from infisical_iac.check.repository import Repository, look
+from infisical_iac.check.model import CheckFinding
+from infisical_iac.check.repository import Repository, complete, look
 from infisical_iac.cli.check_showing import print_json, print_text
 from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
@@ -80,23 +79,27 @@ def check(
     ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
 
 
-def _findings(looked: Repository, inside: _Inside | None) -> list[Finding]:
+def _findings(looked: Repository, inside: _Inside | None) -> list[CheckFinding]:
     found = [*looked.files(), *looked.starts(inside.project_id if inside else "")]
     held = looked.held
     for name, (usage, _) in held.items():
         found += (_dynamic(name, place) for place in usage.dynamic)
-        found += (Finding("not-checked", path, "", why, True) for path, why in usage.unread.items())
+        found += (
+            CheckFinding("not-checked", path, "", why, True) for path, why in usage.unread.items()
+        )
     absent = (name for name in looked.workspace.services if name not in held)
-    found += (Finding("not-checked", name, "", "The service is not here.", True) for name in absent)
+    found += (
+        CheckFinding("not-checked", name, "", "The service is not here.", True) for name in absent
+    )
     if inside:
         found += keys.missing(held, inside.names, looked.workspace)
         found += keys.left_over(held, looked.elsewhere(), inside.names, looked.workspace)
     return found
 
 
-def _dynamic(service: str, place: str) -> Finding:
+def _dynamic(service: str, place: str) -> CheckFinding:
     message = f"{service} reads keys whose names are only known when it runs: not checked."
-    return Finding("dynamic-read", place, "", message, is_note=True)
+    return CheckFinding("dynamic-read", place, "", message, is_note=True)
 
 
 def _inside(reached: Reached) -> _Inside:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.check.exceptions import Judged
-from infisical_iac.check.model import Finding
+from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.repository import Repository
 from infisical_iac.cli.items import console, counted, print_data
 from infisical_iac.errors import printable
@@ -28,7 +28,7 @@ def print_json(looked: Repository, judged: Judged, *, is_compared: bool) -> None
     )
 
 
-def _data(finding: Finding) -> dict[str, Any]:
+def _data(finding: CheckFinding) -> dict[str, Any]:
     return {key: value for key, value in asdict(finding).items() if key != "is_note"}
 
 
@@ -61,7 +61,7 @@ def _table(looked: Repository) -> Table:
     return table
 
 
-def _line(found: Finding) -> Text:
+def _line(found: CheckFinding) -> Text:
     sign, style = ("· ", "dim") if found.is_note else ("✗ ", "red")
     line = Text(sign, style=style).append(printable(found.place), style="bold")
     return line.append(printable(f" {found.kind}: {found.message}"))

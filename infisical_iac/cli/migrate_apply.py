@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from infisical_iac.check.completing import complete
+from infisical_iac.check.repository import complete
 from infisical_iac.cli.items import counted, echo, print_data
 from infisical_iac.cli.migrate_showing import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options

@@ -1,4 +1,4 @@
-"""What a grammar of `.env` files is: how one program reads them, and what shows that it does."""
+"""The base of the grammars: decoding, order, and the signs that a program reads by one."""
 
 import re
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ _BOM = "\ufeff"
 _UTF_8 = "Save the file as UTF-8 and scan again."
 
 Merging = Literal["in-turn", "together", "as-written"]
-"""How references see the other files.
+"""The ways in which references see the other files.
 
     in-turn      the file that wins is read first, and each sees what was read before it
     together     all are merged, then replaced, so that each sees all

@@ -1,4 +1,4 @@
-"""What the parsers that are written in JavaScript have from their language."""
+"""White space, String.replace and the order of objects, as JavaScript has them."""
 
 import re
 

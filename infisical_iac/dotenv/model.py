@@ -1,4 +1,4 @@
-"""What a parser gives: the entries of a .env file, and what is odd about it."""
+"""The entries of a .env file, and findings: what is odd about it."""
 
 from dataclasses import dataclass, field
 from typing import Literal

@@ -18,7 +18,7 @@ _MERGED = DotenvExpand.name
 
 
 def _found() -> Iterator[Grammar]:
-    """One of each grammar that a module of `grammars` defines."""
+    """Yield one of each grammar that a module of `grammars` defines."""
     for each in iter_modules(grammars.__path__, f"{grammars.__name__}."):
         module = import_module(each.name)
         kinds = (value for value in vars(module).values() if isinstance(value, type))

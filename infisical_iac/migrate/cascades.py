@@ -26,25 +26,25 @@ class Read(Protocol):
 
     @property
     def environment(self) -> str:
-        """The slug, or ""."""
+        """Return the slug, or ""."""
 
     @property
     def grammar(self) -> str:
-        """One of `infisical_iac.dotenv.GRAMMARS`."""
+        """Return one of `infisical_iac.dotenv.GRAMMARS`."""
 
     @property
     def loader(self) -> str:
-        """One of CASCADES, or ""."""
+        """Return one of CASCADES, or ""."""
 
 
 def cascade(file: Read) -> Cascade | None:
-    """What reads the file with others, if its loader does."""
+    """Return what reads the file with others, if its loader does."""
     grammar, found = CASCADES.get(file.loader, ("", None))
     return found if grammar == file.grammar else None
 
 
 def is_read(loader: str, name: str) -> bool:
-    """Whether a loader reads a file of this name, though others take it for a sample."""
+    """Return whether a loader reads a file of this name, though others take it for a sample."""
     return loader in CASCADES and name in CASCADES[loader][1].files
 
 
@@ -55,7 +55,7 @@ def is_of_every_mode(file: Read) -> bool:
 
 
 def mode(file: Read) -> str:
-    """The mode in which a file is read: that of its name, or else of its environment."""
+    """Return the mode in which a file is read: that of its name, or else of its environment."""
     name = posixpath.basename(file.path)
     if name.startswith(".env.") and not is_of_every_mode(file):
         return name.removeprefix(".env.").removesuffix(".local")
@@ -63,7 +63,7 @@ def mode(file: Read) -> str:
 
 
 def layers(files: Iterable[Read]) -> dict[str, tuple[str, ...]]:
-    """The names of the files that are read with each file, itself among them, by its path.
+    """Return the names of the files that are read with each file, itself among them, by its path.
 
     The last one wins. They are of one directory, one loader and the file's mode; there are none
     for a file that is read alone. A `.env.local` counts for its own environment only, as it is

@@ -27,7 +27,7 @@ class Said:
     interpolation: dict[str, dict[str, Set[bool]]] = field(default_factory=dict)
 
     def corrected(self, place: str, signs: Sequence[Sign]) -> list[Sign]:
-        """The signs of a package, python-dotenv's with what its calls say of interpolation."""
+        """Return the signs of a package, corrected by what calls say of interpolation."""
         off = self.interpolation.get(place, {})
         calls = {call for each in off.values() for call in each}
         if True not in calls:
@@ -58,10 +58,10 @@ def by_directory(paths: Iterable[str], places: Set[str], text: Text) -> Said:
 
 
 def _node_loader(path: str, text: str) -> tuple[str, str] | None:
-    """What a file calls of what Node itself brings to read `.env` files."""
+    """Return what a file calls of what Node itself brings to read `.env` files."""
     if not any(name in text for _, name in _NODE_LOADERS):
         return None
-    names = javascript.Names()
+    names = javascript.Bindings()
     called = []
     for node, _ in javascript.parse(path, text).nodes():
         for _ in names.take(node):
@@ -73,9 +73,7 @@ def _node_loader(path: str, text: str) -> tuple[str, str] | None:
 
 
 def _interpolation_off(text: str) -> Set[bool]:
-    """Return whether calls of python-dotenv turn its interpolation off: of all, of none, of
-    some.
-    """
+    """Return whether calls of python-dotenv turn its interpolation off, and whether some don't."""
     if not any(name in text for name in _PYTHON_LOADERS):
         return frozenset()
     try:

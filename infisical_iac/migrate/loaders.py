@@ -39,7 +39,7 @@ class Signs:
         self._beside = _grouped(compose_files.beside(paths, text))
 
     def choose(self, path: str) -> Choice:
-        """The grammar of one file.
+        """Return the grammar of one file.
 
         What names this very file comes first, then the packages of the nearest directory above
         it that has a loader, then a compose file beside it; without any of these, packages below.

@@ -40,7 +40,7 @@ _PYTHON_MANIFEST = re.compile(
 
 
 def by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Sign]]:
-    """The signs of all manifests and lock files, by their directory.
+    """Return the signs of all manifests and lock files, by their directory.
 
     A lock file counts where the manifests beside it name no loader: then another package brings
     it. What the code says goes to the directory of the nearest manifest.
@@ -98,7 +98,7 @@ def _node(path: str, text: str) -> list[Sign]:
 
 
 def _released(package: Package, wanted: str) -> Package:
-    """A package as the release reads that is wanted, or today's if that isn't told."""
+    """Return a package as the release reads that is wanted, or today's if that isn't told."""
     release = re.search(r"\d{1,9}", wanted)
     if package.earlier and release and int(release[0]) <= package.earlier[0]:
         return replace(package, cascade=package.earlier[1], remark="")
@@ -106,7 +106,7 @@ def _released(package: Package, wanted: str) -> Package:
 
 
 def _dependencies(text: str) -> dict[str, str]:
-    """The names of packages with the releases that are wanted."""
+    """Return the names of packages with the releases that are wanted."""
     try:
         data: Any = json.loads(text)
         kinds = ("dependencies", "devDependencies", "optionalDependencies")
@@ -122,7 +122,7 @@ def _python(path: str, text: str) -> list[Sign]:
 
 
 def without_comments(text: str) -> str:
-    """A manifest of Python without what it says to people."""
+    """Return a manifest of Python without what it says to people."""
     return re.sub(r"(?m)(^|\s)#.*", "", text)
 
 

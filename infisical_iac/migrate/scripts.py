@@ -22,7 +22,7 @@ _COMMANDS = sorted(
 
 
 def signs(paths: Iterable[str], text: Text, env_files: Set[str]) -> Iterator[tuple[str, Sign]]:
-    """The `.env` files that command lines name, each with the sign."""
+    """Yield the `.env` files that command lines name, each with the sign."""
     for path in paths:
         if not _NAME.fullmatch(posixpath.basename(path)):
             continue
@@ -35,14 +35,14 @@ def signs(paths: Iterable[str], text: Text, env_files: Set[str]) -> Iterator[tup
 
 
 def _without_directories(line: str) -> str:
-    """The line with a variable for each command in it that prints a directory."""
+    """Return the line with a variable for each command in it that prints a directory."""
     for _ in range(2):  # one may stand in another: $(cd "$(dirname "$0")" && pwd)
         line = re.sub(r"\$\((?:dirname|cd|pwd|git)\b[^()]*\)", "$DIRECTORY", line)
     return line
 
 
 def _named(written: str, directory: str, env_files: Set[str]) -> str | None:
-    """The `.env` file that a command line means: seen from its directory, or from one above.
+    """Return the `.env` file that a command line means: seen from its directory, or from one above.
 
     A variable at the path's beginning stands for a directory that isn't known.
     """

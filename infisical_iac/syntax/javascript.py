@@ -127,7 +127,7 @@ def parse(path: str, text: str, most_work: int = _MOST_WORK) -> Script:
 
 
 def _dialects(ending: str, text: str) -> tuple[Dialect, Dialect | None]:
-    """The dialect of a file's name, and the other that it may be written in."""
+    """Return the dialect of a file's name, and the other that it may be written in."""
     if ending == ".tsx":
         return "tsx", None
     if ending in _TYPESCRIPT:
@@ -252,7 +252,7 @@ def unwrapped(node: "Node") -> "Node":
 
 
 def _inside(node: "Node") -> "Node | None":
-    """The expression in a wrapper or after `await`: the last of `<T>a`, the first of others."""
+    """Return the expression in a wrapper or after `await`: the last of `<T>a`, else the first."""
     inside = [each for each in node.named_children if not each.is_extra]
     if not inside:
         return None
@@ -343,7 +343,7 @@ def _is_require(called: "Node") -> bool:
     return called.type == "identifier" and text_of(called) == "require"
 
 
-class Member(NamedTuple):
+class PatternMember(NamedTuple):
     """A member that a pattern takes: `A` of `const { A = 1 } = source`; None if it is computed."""
 
     source: Path
@@ -352,8 +352,8 @@ class Member(NamedTuple):
     has_default: bool
 
 
-class Names:
-    """Hold what the names of a file stand for, whatever their scope, and the modules it imports."""
+class Bindings:
+    """The meanings of a file's names, whatever their scope, and the modules that it imports."""
 
     def __init__(self) -> None:
         self.modules: set[str] = set()
@@ -369,7 +369,7 @@ class Names:
             seen |= more
             waiting += more
 
-    def take(self, node: "Node") -> Iterator[Member]:
+    def take(self, node: "Node") -> Iterator[PatternMember]:
         """Take in the names that a node gives a meaning; yield the members that it takes."""
         if node.type in _BINDING:
             to, value = map(node.child_by_field_name, _BINDING[node.type])
@@ -383,7 +383,7 @@ class Names:
             if called and (called.type == "import" or _is_require(called)):
                 self.modules.add(string_of(argument(node)) or "")
 
-    def _bind(self, target: "Node", source: Path) -> Iterator[Member]:
+    def _bind(self, target: "Node", source: Path) -> Iterator[PatternMember]:
         waiting = [(target, source)]
         while waiting:
             node, path = waiting.pop()
@@ -393,7 +393,7 @@ class Names:
                 if part.is_extra:
                     continue
                 name, to, has_default = _part(part)
-                yield Member(path, name, part, has_default)
+                yield PatternMember(path, name, part, has_default)
                 if name is not None and to is not None:
                     waiting.append((to, (*path, name)))
 
@@ -413,7 +413,7 @@ class Names:
 
 
 def _imported(clause: "Node", module: Path) -> Iterator[tuple[str, Path]]:
-    """The names that an import gives a file, each with what it is called in the module."""
+    """Yield the names that an import gives a file, each with what it is called in the module."""
     is_whole = clause.type == "import_require_clause" or module[0] in _BUILTIN
     for each in clause.named_children:
         if each.type == "identifier":
@@ -428,7 +428,7 @@ def _imported(clause: "Node", module: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _part(node: "Node") -> tuple[str | None, "Node | None", bool]:
-    """The key of a part of a pattern, what it goes to, and whether it has a default."""
+    """Return the key of a part of a pattern, what it goes to, and whether it has a default."""
     if node.type == "shorthand_property_identifier_pattern":
         return text_of(node), node, False
     if node.type == "object_assignment_pattern":

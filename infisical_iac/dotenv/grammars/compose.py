@@ -53,7 +53,7 @@ class ComposeReferences:
         self._line = 0
 
     def replaced(self, value: str, line: int) -> str:
-        """The value, which stands on a line of the text, with its references replaced.
+        """Return the value, which stands on a line of the text, with its references replaced.
 
         Counts those that are not defined. Raises Refused if Compose would refuse the file.
         """
@@ -61,7 +61,7 @@ class ComposeReferences:
         return self._replaced(value, _DEEPEST)
 
     def known(self, name: str) -> str | None:
-        """The value of a name if it is defined so far."""
+        """Return the value of a name if it is defined so far."""
         return self._environ.get(name, self.values.get(name))
 
     def _replaced(self, value: str, depth: int) -> str:
@@ -120,7 +120,7 @@ class ComposeReferences:
 
 
 def _closing_brace(value: str, opening: int, last: int) -> int:
-    """Where a brace is closed; at the last one of the line if there are not enough."""
+    """Return where a brace is closed; at the last one of the line if there are not enough."""
     depth = 0
     for brace in _BRACE.finditer(value, opening, last + 1):
         depth += 1 if brace[0][0] == "{" else -1
@@ -161,7 +161,7 @@ class Compose(Grammar):
 
 
 def _assignments(text: Text, environ: Mapping[str, str]) -> list[Entry]:
-    """The assignments of a file, with references replaced in all but single-quoted values."""
+    """Return the assignments, with references replaced in all but single-quoted values."""
     entries = []
     references = ComposeReferences(text, environ)
     position = 0
@@ -183,7 +183,7 @@ def _refuse(text: Text, position: int, why: str) -> NoReturn:
 
 
 def _name(text: Text, start: int) -> tuple[str, int, bool]:
-    """A statement's name, where its value begins, and whether the name stands alone."""
+    """Return a statement's name, where its value begins, and whether the name stands alone."""
     begin = after(_EXPORT, text.text, start)
     if begin == len(text.text):
         _refuse(text, start, "An export of nothing")

@@ -37,7 +37,7 @@ class NodeEnvFile(Grammar):
 
 
 def _assignments(text: Text) -> list[Entry]:
-    """The assignments of a file. A name is whatever stands before the next equals sign."""
+    """Return the assignments of a file. A name is whatever stands before the next equals sign."""
     entries = []
     # Spaces before the first name and after the last value are all that is trimmed everywhere.
     content = text.text.rstrip(" ")
@@ -72,7 +72,7 @@ def _key(text: Text, start: int, written: str) -> str:
 def _assignment(
     text: Text, content: str, key: str, start: int, position: int
 ) -> tuple[Entry | None, int]:
-    """The assignment whose value begins at a position, and where the next one begins."""
+    """Return the assignment whose value begins at a position, and where the next one begins."""
     begin = after(_SPACES, content, position)
     line_end = content.find("\n", begin)
     for quote in _QUOTES:

@@ -44,7 +44,7 @@ _VITE = "which has Node's own parser read before it replaces references"
 
 
 class _Npm(Grammar):
-    """What the grammars have in common whose parser is npm dotenv's."""
+    """Parse with npm dotenv's parser, which all grammars here share."""
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
         return _assignments(text)
@@ -133,7 +133,7 @@ class Next(_Npm):
 
 
 def _assignments(text: Text) -> list[Entry]:
-    """The assignments of a file; lines that are none are ignored."""
+    """Return the assignments of a file; lines that are none are ignored."""
     entries: list[Entry] = []
     position = 0
     while True:
@@ -155,7 +155,7 @@ def _assignments(text: Text) -> list[Entry]:
 
 
 def _end_of_quoted(text: str, position: int) -> int | None:
-    """Where a quoted value ends: nothing but a comment may follow it on its line."""
+    """Return where a quoted value ends: nothing but a comment may follow it on its line."""
     opening = after(_SPACING, text, position)
     quote = text[opening : opening + 1]
     if quote not in _CLOSING:
@@ -236,7 +236,7 @@ class Expansion:
         return value
 
     def _resolved(self, expression: str) -> tuple[str, str, str | None]:
-        """The name, the value to take if there is one, and the one to take otherwise."""
+        """Return the name, the value to take if there is one, and the one to take otherwise."""
         operator = _OPERATOR.search(expression)
         if not operator:
             # dotenv-expand splits the name at the operator, which is JavaScript's null here.

@@ -33,7 +33,7 @@ _Reference = tuple[int, int, str, str | None]
 
 
 class _Python(Grammar):
-    """What the grammars have in common whose parser is python-dotenv's."""
+    """Decode as python-dotenv does, which both grammars here share."""
 
     _refuses_bytes = True
 
@@ -89,7 +89,7 @@ class PythonDotenvRaw(_Python):
 
 
 def _statements(text: Text) -> list[Entry | str]:
-    """The assignments of a file, and the bare names in it, to which None is assigned."""
+    """Return the assignments of a file, and the bare names in it, to which None is assigned."""
     statements: list[Entry | str] = []
     position = 0
     while (start := after(_UP_TO_STATEMENT, text.text, position)) < len(text.text):
@@ -135,7 +135,7 @@ def _statement(text: Text, name: re.Match[str], start: int) -> tuple[Entry | str
 
 
 def _assigned(statements: list[Entry | str]) -> list[Entry]:
-    """The assignments that no bare name takes back."""
+    """Return the assignments that no bare name takes back."""
     bare = {name: number for number, name in enumerate(statements) if isinstance(name, str)}
     return [
         entry
@@ -157,7 +157,7 @@ def _replaced(text: Text, entry: Entry, known: Mapping[str, str | None]) -> str:
 
 
 def _references(value: str) -> Iterator[_Reference]:
-    """Each reference of a value: where it begins and ends, the name, and the default if any."""
+    """Yield each reference of a value: where it begins and ends, its name and its default."""
     start = value.find("${")
     closing = colon = 0
     while start >= 0:

@@ -49,7 +49,7 @@ _SET_AT_START = re.compile(
 
 
 @dataclass
-class Replaced:
+class ShellValue:
     """A reference's value, where it ends, and how many names in it are not defined."""
 
     value: str
@@ -64,40 +64,40 @@ class ShellReferences:
         self.values: dict[str, str] = {}
         self._text, self._environ = text, environ
 
-    def read(self, position: int, depth: int = _DEEPEST) -> Replaced:
-        """The reference at a position where a dollar stands; a dollar alone stands for itself."""
+    def read(self, position: int, depth: int = _DEEPEST) -> ShellValue:
+        """Return the reference that a dollar begins; a dollar alone stands for itself."""
         text = self._text.text
         match = _REFERENCE.match(text, position)
         if not match:
             if _MORE.match(text, position) or not depth:
                 self._refuse(position)
-            return Replaced("$", position + 1)
+            return ShellValue("$", position + 1)
         name, operator = match[1] or match[2], match[3]
         value = self._known(name, position)
         self._text.replacing(value or "", self._text.line(position))
         if not operator:
-            return Replaced(value or "", match.end(), int(value is None))
+            return ShellValue(value or "", match.end(), int(value is None))
         rest = self._rest(match.end(), depth)
         given = bool(value) if operator[0] == ":" else value is not None
         if operator[-1] == "+":
-            return rest if given else Replaced("", rest.end)
-        return Replaced(value or "", rest.end) if given else rest
+            return rest if given else ShellValue("", rest.end)
+        return ShellValue(value or "", rest.end) if given else rest
 
-    def _rest(self, position: int, depth: int) -> Replaced:
-        """What stands in a reference after the operator: plain text and other references."""
-        rest = Replaced("", position)
+    def _rest(self, position: int, depth: int) -> ShellValue:
+        """Return what stands in a reference after the operator: plain text and other references."""
+        rest = ShellValue("", position)
         parts = []
         while not self._text.text.startswith("}", rest.end):
             plain = _ALTERNATIVE.match(self._text.text, rest.end)
             if plain and plain[0]:
-                part = Replaced(plain[0], plain.end())
+                part = ShellValue(plain[0], plain.end())
             elif self._text.text.startswith("$", rest.end) and depth:
                 part = self.read(rest.end, depth - 1)
             else:
                 self._refuse(rest.end)
             parts.append(part.value)
             rest.end, rest.undefined = part.end, rest.undefined + part.undefined
-        return Replaced("".join(parts), rest.end + 1, rest.undefined)
+        return ShellValue("".join(parts), rest.end + 1, rest.undefined)
 
     def _known(self, name: str, position: int) -> str | None:
         value = self.values.get(name, self._environ.get(name))
@@ -137,7 +137,7 @@ class Words:
         self.values = self._references.values
 
     def read(self, begin: int, *, exported: bool) -> Word:
-        """The word at a position, up to the first sign that is no part of it.
+        """Return the word at a position, up to the first sign that is no part of it.
 
         As an argument of `export` it stands for several where braces are in it: it ends there.
         """
@@ -236,7 +236,7 @@ class Shell(Grammar):
 
 
 def _assignments(text: Text, environ: Mapping[str, str]) -> list[Entry]:
-    """The assignments of a file, with references replaced. Raises Refused."""
+    """Return the assignments of a file, with references replaced. Raises Refused."""
     if "\0" in text.text:
         message = "A NUL byte: the shell drops it."
         text.refuse(text.text.index("\0"), "refused", message, "Delete it.")

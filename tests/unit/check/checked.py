@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from infisical_iac.check.model import Finding
+from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.repository import Repository, look
 from infisical_iac.workspace.load import load
 
@@ -43,12 +43,12 @@ def plant(root: Path, files: dict[str, str], *, git: bool = True) -> Repository:
     return look(root, WORKSPACE)
 
 
-def found(repository: Repository, project_id: str = "") -> list[Finding]:
+def found(repository: Repository, project_id: str = "") -> list[CheckFinding]:
     """All that is found without Infisical, notes left out."""
     findings = [*repository.files(), *repository.starts(project_id)]
     return [each for each in findings if not each.is_note]
 
 
-def told(findings: list[Finding]) -> list[tuple[str, str]]:
+def told(findings: list[CheckFinding]) -> list[tuple[str, str]]:
     """Kind and place of each finding."""
     return [(each.kind, each.place) for each in findings]

@@ -3,11 +3,11 @@
 import pytest
 
 from infisical_iac.check.exceptions import NAME, ExceptionError, judge, load
-from infisical_iac.check.model import Finding
+from infisical_iac.check.model import CheckFinding
 
-_LEFT = Finding("left-over", "/backend/OLD_TOKEN", "OLD_TOKEN", "…")
-_TRACKED = Finding("tracked", "web/.env", "", "…")
-_READ = Finding("missing-key", "web/src/app.js:12", "API_URL", "…")
+_LEFT = CheckFinding("left-over", "/backend/OLD_TOKEN", "OLD_TOKEN", "…")
+_TRACKED = CheckFinding("tracked", "web/.env", "", "…")
+_READ = CheckFinding("missing-key", "web/src/app.js:12", "API_URL", "…")
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ _READ = Finding("missing-key", "web/src/app.js:12", "API_URL", "…")
         ("API_URL", _READ),
     ],
 )
-def test_a_pattern_fits_a_key_a_path_or_a_place(pattern: str, finding: Finding) -> None:
+def test_a_pattern_fits_a_key_a_path_or_a_place(pattern: str, finding: CheckFinding) -> None:
     others = [each for each in (_LEFT, _TRACKED, _READ) if each is not finding]
     judged = judge([*others, finding], {pattern: "a reason"}, NAME)
     assert judged.findings == others

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.check import javascript
-from infisical_iac.check.reads import Read, Reads
+from infisical_iac.check.model import Read, Reads
 from infisical_iac.syntax import javascript as syntax
 
 

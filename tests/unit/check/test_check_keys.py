@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from infisical_iac.check import keys
-from infisical_iac.check.model import Finding
+from infisical_iac.check.model import CheckFinding
 from infisical_iac.workspace.readable import Names
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
 
@@ -21,11 +21,11 @@ def _names(development: dict[str, list[str]], production: dict[str, list[str]]) 
     return {(slug, folder): names for slug, each in both.items() for folder, names in each.items()}
 
 
-def _missing(root: Path, files: dict[str, str], names: Names) -> list[Finding]:
+def _missing(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
     return list(keys.missing(plant(root, GOOD | files, git=False).held, names, WORKSPACE))
 
 
-def _left_over(root: Path, files: dict[str, str], names: Names) -> list[Finding]:
+def _left_over(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
     repository = plant(root, GOOD | files, git=False)
     return list(keys.left_over(repository.held, repository.elsewhere(), names, WORKSPACE))
 

@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 
 from infisical_iac.check import javascript, python
-from infisical_iac.check.reads import Read, Reads
+from infisical_iac.check.model import Read, Reads
 
 
 def _javascript(code: str, **others: str) -> Reads:
