@@ -33,11 +33,12 @@ def test_a_settled_host_is_well_once_it_has_a_recovery_kit(
     assert list(rows) == [
         *("infisical", "postgres", "redis"),
         *("Disk", "Certificate", "Last backup", "Last drill", "Last apply", "Drift"),
-        "Recovery kit",
+        *("Access", "Instance", "Recovery kit"),
     ]
     assert rows["infisical"]["text"].endswith(": healthy")
     assert "@" in rows["Last apply"]["text"]
     assert rows["Drift"] == {"name": "Drift", "text": "none", "ok": True}
+    assert rows["Access"]["text"] == "as the file says"
     told = infisical_iac(deployed.name, "status")
     assert told.returncode == 0
     assert told.stdout.count("✓") == len(rows)

@@ -42,6 +42,14 @@ def test_metrics_are_in_prometheus_text_format() -> None:
     assert lines[-1] == 'infisical_iac_drift_check_timestamp_seconds{of="hetzner"} 1795608000'
 
 
+def test_foreign_access_is_drift_and_no_change() -> None:
+    answer = Answer("hetzner", _AT, ["~ sign-up: open → closed", "* identity ci with role admin"])
+    lines = metrics(answer).splitlines()
+    assert 'infisical_iac_drift_changes{of="hetzner"} 1' in lines
+    assert 'infisical_iac_drift_foreign_access{of="hetzner"} 1' in lines
+    assert not Answer("hetzner", _AT, ["* identity ci with role admin"]).settled
+
+
 def test_a_check_that_could_not_tell_claims_no_number_of_changes() -> None:
     answer = Answer("hetzner", _AT, error="the host is away")
     assert answer.sentence == "hetzner could not be checked: the host is away"
