@@ -67,7 +67,7 @@ def stack_file(settings: Settings, machine: MachineState, inputs: StackInputs) -
     start_interval = values["start_interval"]
     return template(
         "stack.yaml",
-        **values,
+        **values | {"node_options": f"{values['node_options']} --require=/keepalive.cjs"},
         numbers=inputs.numbers,
         existing=inputs.existing,
         generation=inputs.generation,
@@ -114,7 +114,7 @@ def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "paths": paths,
     }
-    names = ("haproxy.cfg", "patroni.yml", "redis.sh", "sentinel.sh")
+    names = ("haproxy.cfg", "keepalive.cjs", "patroni.yml", "redis.sh", "sentinel.sh")
     texts = {name.replace(".", "_"): template(name, **values) for name in names}
     return {f"{purpose}_{digest(text)}": text for purpose, text in texts.items()}
 

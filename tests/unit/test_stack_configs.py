@@ -1,5 +1,11 @@
 """The secrets and configurations of stack.yaml: their names, and what is in those that matter."""
 
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
 import yaml
 
 from infisical_iac.cluster.stack_file import SECRETS, configs, digest
@@ -76,3 +82,38 @@ def test_the_balancers_word_on_a_callers_address_counts_and_no_callers_own() -> 
     texts = configs(settings, stack_inputs(settings))
     (haproxy,) = (text for name, text in texts.items() if name.startswith("haproxy_cfg_"))
     assert f"    http-request del-header '{paths.forged()}' -m reg\n" in haproxy
+
+
+def test_connections_of_infisical_are_kept_alive_whoever_opens_them(tmp_path: Path) -> None:
+    """The real server's client of PostgreSQL asks for no keep-alives, and waits without a limit."""
+    settings = swarm_settings()
+    texts = configs(settings, stack_inputs(settings))
+    (text,) = (text for name, text in texts.items() if name.startswith("keepalive_cjs_"))
+    (tmp_path / "keepalive.cjs").write_text(text)
+    node = shutil.which("node")
+    assert node, "install the Debian package nodejs"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        code = f"require('node:net').connect({port}, '127.0.0.1')"
+        client = subprocess.Popen([node, "--require", "./keepalive.cjs", "-e", code], cwd=tmp_path)
+        try:
+            server.settimeout(60)
+            connection, (_, theirs) = server.accept()
+            with connection:
+                timers = {_timer(theirs, port)}
+                for _ in range(100):
+                    if "02" in timers:
+                        break
+                    time.sleep(0.1)
+                    timers.add(_timer(theirs, port))
+        finally:
+            client.kill()
+            client.wait()
+    assert "02" in timers, timers
+
+
+def _timer(port: int, peer: int) -> str:
+    """Return the kind of timer of a connection on loopback, of which 02 is that of keep-alives."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = (f"0100007F:{port:04X}", f"0100007F:{peer:04X}")
+    return next((row[5][:2] for row in rows if (row[1], row[2]) == ends), "none")

@@ -125,11 +125,26 @@ def test_infisical_gets_what_it_gets_on_a_single_host() -> None:
     own = {"NODE_EXTRA_CA_CERTS"}
     assert single["environment"].keys() - cluster["environment"].keys() == secret
     assert cluster["environment"].keys() - single["environment"].keys() == own
-    same = single["environment"].keys() - secret - {"TRUSTED_PROXY_CIDRS"}
+    same = single["environment"].keys() - secret - {"TRUSTED_PROXY_CIDRS", "NODE_OPTIONS"}
     assert all(single["environment"][key] == cluster["environment"][key] for key in same)
     trusted = cluster["environment"]["TRUSTED_PROXY_CIDRS"]
     edge = render()["networks"]["edge"]["ipam"]["config"][0]["subnet"]
     assert trusted == f"{single['environment']['TRUSTED_PROXY_CIDRS']},{edge}"
+
+
+def test_a_connection_whose_other_end_vanished_is_given_up_within_half_a_minute() -> None:
+    """Until then it may hold a lock of PostgreSQL, or a place among Infisical's ten."""
+    services = render()["services"]
+    for name in ("infisical", "haproxy", *(f"{each}-1" for each in _NUMBERED)):
+        sysctls = {key: int(value) for key, value in services[name]["sysctls"].items()}
+        idle, interval, probes = (
+            sysctls[f"net.ipv4.tcp_keepalive_{each}"] for each in ("time", "intvl", "probes")
+        )
+        assert idle + interval * probes == 25, name
+    # Of all clients, the real server's of PostgreSQL alone does not ask for it.
+    infisical = services["infisical"]
+    assert infisical["environment"]["NODE_OPTIONS"].endswith(" --require=/keepalive.cjs")
+    assert infisical["configs"] == [{"source": "keepalive_cjs", "target": "/keepalive.cjs"}]
 
 
 def test_a_new_replica_has_to_be_ready_as_on_a_single_host_and_then_only_to_answer() -> None:
