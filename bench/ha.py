@@ -1,6 +1,11 @@
-"""The command line: `python -m bench.ha` has a cluster suffer all faults and writes bench/ha.md."""
+"""The command line: `python -m bench.ha` has a cluster suffer all faults and writes bench/ha.md.
+
+What it runs is the stand-in, which starts as slowly as a real server, or the real server whose
+archive is named by STAGING_INFISICAL_IMAGE. The results of the other one stay in the file.
+"""
 
 import os
+import re
 import sys
 import time
 
@@ -15,6 +20,7 @@ from tests.cluster.series import series, wrong
 from tests.cluster.suffering import STEADY_SECONDS
 from tests.cluster.table import table
 from tests.staging import engine, ingress, stack
+from tests.staging.build import image_id
 from tests.staging.cluster import StagingCluster
 
 _NAME = "bench-ha"
@@ -42,15 +48,19 @@ strikes; it is undone when service has been back for {steady:.0f} s.
 - *end state*: whether services, nodes, PostgreSQL, etcd and the sentinels are in the end what they
   were before the fault, whoever is the primary now.
 
+{sections}"""
+_SECTION = """\
+## {title}
+
 {results}
 What was wrong: {wrong}
 
-From three bare hosts to a cluster took {deployed:.0f} s, all of this {all:.0f} s.
-
-## The machine
+From three bare hosts to a cluster took {deployed:.0f} s, all of this {all:.0f} s, on:
 
 {machine}
 """
+_STANDIN = f"The stand-in, which starts in {stack.START_SECONDS} s"
+_REAL = "A real server"
 
 
 def main() -> int:
@@ -69,21 +79,35 @@ def main() -> int:
     except (UserError, AssertionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    image = f"{stack.INFISICAL}:{stack.version()}"
+    known["Infisical"] = f"{stack.version()}, image {image_id(image)[:19]}"
     known["load at the end"] = f"{os.getloadavg()[0]:.1f}"
     sentences = [f"{each.fault}: {said}" for each in results for said in wrong(each)]
-    text = _TEXT.format(
-        steady=STEADY_SECONDS,
-        bound=ONE_FAULT_SECONDS,
-        others=_others(),
+    title = _STANDIN if stack.given() is None else _REAL
+    section = _SECTION.format(
+        title=title,
         results=table(results),
         wrong="; ".join(sentences) + "." if sentences else "nothing.",
         deployed=deployed,
         all=time.monotonic() - began,
         machine=two_columns(("", ""), known.items()),
     )
-    (REPOSITORY / "bench" / "ha.md").write_text(text)
-    print(text)
+    print(section)
+    file = REPOSITORY / "bench" / "ha.md"
+    file.write_text(text(file.read_text() if file.exists() else "", title, section))
     return 1 if sentences else 0
+
+
+def text(before: str, title: str, section: str) -> str:
+    """Return the text of ha.md with a section; the one of another server stays as it was."""
+    found = {each.splitlines()[0]: each for each in re.split("(?m)^## ", before)[1:]}
+    kept = {name: f"## {each.rstrip()}\n" for name, each in found.items()} | {title: section}
+    return _TEXT.format(
+        steady=STEADY_SECONDS,
+        bound=ONE_FAULT_SECONDS,
+        others=_others(),
+        sections="\n".join(kept[name] for name in (_STANDIN, _REAL) if name in kept),
+    )
 
 
 def _deployed(staging: StagingCluster) -> float:
@@ -91,8 +115,18 @@ def _deployed(staging: StagingCluster) -> float:
     staging.up(disk_gb=_DISK_GB)
     ingress.choose(staging, "caddy")
     say("Deploying to three bare hosts")
-    Cluster(_NAME).deploy().ok()
-    return time.monotonic() - began
+    cluster = Cluster(_NAME)
+    cluster.deploy().ok()
+    took = time.monotonic() - began
+    _start_slowly(cluster)
+    return took
+
+
+def _start_slowly(cluster: Cluster) -> None:
+    if stack.given() is None:
+        for number in cluster.numbers:
+            stack.start_slowly(cluster.host(number))
+            cluster.kill_service(number, "infisical")
 
 
 def _others() -> str:

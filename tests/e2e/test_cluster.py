@@ -13,6 +13,7 @@ from tests.cluster.place import Place
 from tests.cluster.suffering import suffer
 from tests.e2e import clusters
 from tests.e2e.conftest import FirstDeploy
+from tests.staging import stack
 
 _NAME = "e2e-cluster"
 _DISK_GB = 5
@@ -46,9 +47,11 @@ _SYNC = "etcdctl get --consistency=s --print-value-only /patroni/infisical/sync"
 
 @pytest.fixture(scope="module")
 def cluster(first: FirstDeploy) -> Iterator[Cluster]:
-    """Three hosts with Docker and the images, and nothing of Infisical, deployed to."""
+    """Three hosts, deployed to, whose Infisical starts as slowly as a real one."""
     with clusters.fresh(first, _NAME) as staging:
         clusters.bare(staging, _DISK_GB)
+        for host in staging.hosts:
+            stack.start_slowly(host)
         yield clusters.deployed(staging)
 
 

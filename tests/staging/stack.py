@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.staging.build import RECIPES, adopt, base, build, digest, image_id, recipe_of
+from tests.staging.host import StagingHost
 from tests.staging.shell import STATE, StagingError, alone, docker, say
 
 ARCHIVE = STATE / "images.tar"
@@ -25,6 +26,8 @@ CHOICE = STATE / "images.json"
 # A name of its own, so that the stand-in's tag never stands for a real server.
 INFISICAL = "staging/infisical" + ("-real" if os.environ.get("STAGING_INFISICAL_IMAGE") else "")
 STANDIN_VERSION = "v0.165.16"
+# Of the 15 to 40 that a real server's start takes.
+START_SECONDS = 20
 POSTGRES = "staging/postgres:17"
 REDIS = "staging/redis:8"
 CADDY = "staging/caddy:2"
@@ -62,6 +65,19 @@ def ensure_cluster() -> None:
         if before != ids or not CLUSTER_ARCHIVE.exists():
             _save(CLUSTER_ARCHIVE, tuple(_CLUSTER))
         choice.write_text(json.dumps(ids, indent=2) + "\n")
+
+
+def start_slowly(host: StagingHost) -> None:
+    """Have the stand-in on a host, which has its image, start as slowly as a real server.
+
+    What runs there goes on. Of a real server nothing changes.
+    """
+    tag = f"{INFISICAL}:{STANDIN_VERSION}"
+    if given() is None:
+        host.run(
+            f"made=$(docker create {tag}) && docker commit "
+            f"--change 'ENV STANDIN_START_SECONDS={START_SECONDS}' $made {tag} && docker rm $made"
+        )
 
 
 def version_of(reference: str) -> str:
