@@ -19,7 +19,7 @@ from infisical_iac.ingress import maintenance
 from tests.cluster.hosts import Cluster
 from tests.cluster.nodes import Node
 from tests.cluster.place import Place
-from tests.e2e import looking
+from tests.e2e import giving_up, looking
 from tests.e2e.backing import LOCAL
 from tests.e2e.running import Done
 
@@ -142,8 +142,8 @@ def keys_of(cluster: Cluster, database: str) -> set[str]:
     """The names of the secrets in a database of the cluster."""
     primary = cluster.primary()
     assert primary
-    names = "SELECT data->>'secretKey' FROM secrets_v2"
-    psql = f"psql -h /run/postgresql -U infisical -d {database} -XqAt -c {shlex.quote(names)}"
+    names = shlex.quote(giving_up.KEYS)
+    psql = f"psql -h /run/postgresql -U infisical -d {database} -XqAt -c {names}"
     return set(cluster.inside(primary, f"postgres-{primary}", psql).split())
 
 
