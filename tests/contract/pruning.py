@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
 
-from .world import World, ok
+from .world import PASSWORD, World, ok
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,8 @@ class Case:
 
     def run(self, *arguments: str, answer: str = "") -> Result:
         given = ["workspace", *arguments, "--file", str(self.file)]
-        return CliRunner(env=self.world.variables()).invoke(main, given, input=answer)
+        variables = {**self.world.variables(), "INFISICAL_ADMIN_PASSWORD": PASSWORD}
+        return CliRunner(env=variables).invoke(main, given, input=answer)
 
     def lines(self, *arguments: str) -> list[str]:
         """The items of a run that must succeed, without the count at the end."""

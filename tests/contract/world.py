@@ -54,7 +54,6 @@ class World:
             "INFISICAL_CLIENT_ID": self.deployer_identity.client_id,
             "INFISICAL_CLIENT_SECRET": self.deployer_identity.client_secret,
             "INFISICAL_ADMIN_EMAIL": EMAIL,
-            "INFISICAL_ADMIN_PASSWORD": PASSWORD,
         }
 
     def member(self, role: str = "no-access", **auth: Any) -> Identity:
