@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.bars import SLOWEST_SEARCH
 from bench.measuring import BenchError, run, say
 from infisical_iac.migrate.history import search
-from infisical_iac.migrate.needles import Needles
+from infisical_iac.migrate.search_terms import Needles
 
 _VERSIONS = 8
 _VALUES = 200

@@ -9,11 +9,11 @@ from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.sensitive import is_sensitive
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import files, ignores, worktree
+from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.findings import is_bootstrap, shown
 from infisical_iac.migrate.git import GitError, run
 from infisical_iac.migrate.loaders import Signs
-from infisical_iac.migrate.signs import Text, upwards
 from infisical_iac.migrate.tracked import tracked
 
 _RULES = (".env", ".env.*")

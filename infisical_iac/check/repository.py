@@ -13,9 +13,9 @@ from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.usage import usage
 from infisical_iac.local_file import NAME, LocalFile, LocalFileError, parse
 from infisical_iac.migrate import files, find
+from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.ignores import is_dockerfile
 from infisical_iac.migrate.services import service_of
-from infisical_iac.migrate.signs import Text, upwards
 from infisical_iac.workspace.model import Workspace
 
 

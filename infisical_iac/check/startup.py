@@ -11,9 +11,9 @@ from infisical_iac.check.model import CheckFinding
 from infisical_iac.forms import is_confidential
 from infisical_iac.local_file import NAME, LocalFileError, parse
 from infisical_iac.migrate import compose_files
+from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.packages import is_python, without_comments
 from infisical_iac.migrate.services import service_of
-from infisical_iac.migrate.signs import Text, upwards
 from infisical_iac.workspace.model import Workspace
 
 _DOCKER_ENV = re.compile(r"(?m)^\s*ENV\s+((?:.*\\\n)*.*)")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from infisical_iac.check import javascript, python
 from infisical_iac.check.model import Reads
+from infisical_iac.migrate.evidence import Text
 from infisical_iac.migrate.find import is_env
-from infisical_iac.migrate.signs import Text
 
 _LANGUAGES = (javascript, python)
 _WORD = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")

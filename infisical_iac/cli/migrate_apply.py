@@ -15,12 +15,12 @@ from infisical_iac.cli.items import counted, echo, print_data
 from infisical_iac.cli.migrate_showing import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
 from infisical_iac.cli.reach import Reached, reach
-from infisical_iac.migrate import plan_file, report, stored, wanted
+from infisical_iac.migrate import desired, plan_file, report, stored
 from infisical_iac.migrate.apply import Policy, Work
-from infisical_iac.migrate.moving import Moved, move
 from infisical_iac.migrate.pending import Pending
 from infisical_iac.migrate.plan_file import MigrationError, Plan
 from infisical_iac.migrate.secret import Secret
+from infisical_iac.migrate.transfer import Moved, move
 
 
 @click.command()
@@ -72,7 +72,7 @@ def apply(
                 f"{file} was made for the project {plan.project}, and the workspace file is of "
                 f"{reached.desired.project.slug}: give the right --workspace-file, or plan again"
             )
-        secrets = wanted.secrets(plan, root, key, reached.desired)
+        secrets = desired.secrets(plan, root, key, reached.desired)
         project = stored.project_id(reached.client, plan.project)
         moved = _move(reached, project, secrets, on_conflict, pending, quiet=as_json)
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

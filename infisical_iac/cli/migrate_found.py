@@ -7,8 +7,8 @@ from typing import Any
 from infisical_iac.cli.items import counted
 from infisical_iac.migrate.gitplaces import Commit, Place
 from infisical_iac.migrate.history import Hit, Searched
-from infisical_iac.migrate.needles import Needles
 from infisical_iac.migrate.rotation import rotations
+from infisical_iac.migrate.search_terms import Needles
 
 
 def lines(searched: Sequence[Searched], needles: Needles, command: str) -> Iterator[str]:

@@ -15,9 +15,9 @@ from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.errors import UserError
 from infisical_iac.migrate import plan_file, rotation, stored
 from infisical_iac.migrate.history import Searched, search
-from infisical_iac.migrate.known import Known, in_files, labelled, with_stored
-from infisical_iac.migrate.needles import Needles
+from infisical_iac.migrate.known_values import Known, in_files, labelled, with_stored
 from infisical_iac.migrate.plan_file import PLAN_FILE
+from infisical_iac.migrate.search_terms import Needles
 
 
 class HistoryError(UserError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from warnings import catch_warnings
 
 from infisical_iac.dotenv import all_grammars, grammar
-from infisical_iac.migrate.signs import Sign, Text, upwards
+from infisical_iac.migrate.evidence import Sign, Text, upwards
 from infisical_iac.syntax import javascript
 
 _NODE_LOADERS = {call: each.name for each in all_grammars() for call in each.node_calls}

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.migrate.signs import Sign, Text
+from infisical_iac.migrate.evidence import Sign, Text
 
 _NAME = re.compile(r"(docker-)?compose([.-][^/]*)?\.ya?ml")
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from infisical_iac.migrate.gitobjects import objects
 from infisical_iac.migrate.gitplaces import At, Place, places
-from infisical_iac.migrate.needles import Found, Needles
+from infisical_iac.migrate.search_terms import Found, Needles
 
 Kind = Literal["file", "file name", "commit", "tag"]
 

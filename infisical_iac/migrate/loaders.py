@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from infisical_iac.dotenv import GRAMMARS, all_grammars
 from infisical_iac.migrate import compose_files, packages, scripts
+from infisical_iac.migrate.evidence import Sign, Text, upwards
 from infisical_iac.migrate.find import is_env
-from infisical_iac.migrate.signs import Sign, Text, upwards
 
 UNKNOWN = Sign(GRAMMARS[0], "nothing says what reads it, so it is read as npm dotenv does", False)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from infisical_iac.dotenv import all_grammars
 from infisical_iac.dotenv.grammar import Package
 from infisical_iac.migrate import code
-from infisical_iac.migrate.signs import Sign, Text
+from infisical_iac.migrate.evidence import Sign, Text
 
 
 class _Reader(NamedTuple):

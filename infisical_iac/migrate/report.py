@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from infisical_iac.migrate.apply import State
 from infisical_iac.migrate.fingerprint import digest, encoded
+from infisical_iac.migrate.multiline_keys import TORN
 from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
 from infisical_iac.migrate.readback import Proof
 from infisical_iac.migrate.secret import Name
-from infisical_iac.migrate.torn import TORN
 from infisical_iac.rendering import template
 
 REPORT = "migration-report"

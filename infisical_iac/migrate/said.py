@@ -7,11 +7,11 @@ from pathlib import Path
 
 from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.migrate import files
-from infisical_iac.migrate.across import KINDS, across
+from infisical_iac.migrate.comparison import KINDS, across
+from infisical_iac.migrate.evidence import Sign
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import Source
 from infisical_iac.migrate.plan_file import Plan
-from infisical_iac.migrate.signs import Sign
 from infisical_iac.migrate.source import source as read_source
 from infisical_iac.migrate.sources import with_findings
 from infisical_iac.workspace.model import Workspace

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Set
 
 from infisical_iac.dotenv import all_grammars
-from infisical_iac.migrate.signs import Sign, Text, upwards
+from infisical_iac.migrate.evidence import Sign, Text, upwards
 
 _NAME = re.compile(
     r".*\.(sh|bash|zsh|mk|service|ya?ml)|package\.json|(GNU)?[Mm]akefile|[Jj]ustfile|"

@@ -7,8 +7,8 @@ from functools import cache, partial
 from pathlib import Path
 
 from infisical_iac.migrate import files, find
-from infisical_iac.migrate.across import across
 from infisical_iac.migrate.cascades import is_read, layers
+from infisical_iac.migrate.comparison import across
 from infisical_iac.migrate.loaders import Choice, Signs
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.modes import of_modes

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from infisical_iac.migrate.history import Hit, Searched, search
-from infisical_iac.migrate.needles import Needles
+from infisical_iac.migrate.search_terms import Needles
 from tests.unit.migrate.repository import Repository
 
 VALUE = "fake-Secret/0f9a+b1c"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.migrate.history import search
-from infisical_iac.migrate.needles import Needles
+from infisical_iac.migrate.search_terms import Needles
 from tests.unit.migrate.repository import Repository
 from tests.unit.migrate.searching import VALUE, begun, look, only, span
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate import planning, wanted
+from infisical_iac.migrate import desired, planning
 from infisical_iac.migrate.plan_file import MigrationError, Plan
 from infisical_iac.migrate.sources import scan
 from tests.unit.migrate.modes import KEY, found, planned, scanned, tree
@@ -53,7 +53,7 @@ def test_an_environment_gets_what_the_loader_gives_to_the_program(
     package: str, tmp_path: Path
 ) -> None:
     sources = scanned(tmp_path, package, FILES)
-    secrets = wanted.secrets(_stored(planned(sources)), tmp_path, KEY, WORKSPACE)
+    secrets = desired.secrets(_stored(planned(sources)), tmp_path, KEY, WORKSPACE)
     assert {each.name.key: each.value for each in secrets} == VALUES[package]
     assert {each.name.environment for each in secrets} == {"development"}
 
@@ -101,11 +101,11 @@ def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: P
     plan = planned(sources)
     skipped = plan.sources[1].model_copy(update={"decision": "skip"})
     plan = plan.model_copy(update={"sources": (plan.sources[0], skipped)})
-    (secret,) = wanted.secrets(plan, tmp_path, KEY, WORKSPACE)
+    (secret,) = desired.secrets(plan, tmp_path, KEY, WORKSPACE)
     assert secret.value == "fake-one"
     plant(tmp_path, {"backend/.env.local": "HOST=two\n"})
     with pytest.raises(MigrationError, match="is read otherwise than when it was planned"):
-        wanted.secrets(plan, tmp_path, KEY, WORKSPACE)
+        desired.secrets(plan, tmp_path, KEY, WORKSPACE)
 
 
 def test_vite_gives_up_on_references_that_would_take_for_ever(tmp_path: Path) -> None:

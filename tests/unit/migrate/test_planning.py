@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.dotenv import read
-from infisical_iac.migrate import planning, wanted
+from infisical_iac.migrate import desired, planning
 from infisical_iac.migrate.fingerprint import of_bytes
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import MigrationError, Plan
@@ -52,7 +52,7 @@ def _plan(*sources: Source, earlier: Plan | None = None, key: bytes = _KEY) -> P
 
 
 def _wanted(plan: Plan, root: Path, key: bytes = _KEY) -> list[Secret]:
-    return wanted.secrets(plan, root, key, _WORKSPACE)
+    return desired.secrets(plan, root, key, _WORKSPACE)
 
 
 def _refused(plan: Plan, root: Path, key: bytes = _KEY) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.migrate.common import why_skipped
-from infisical_iac.migrate.needles import Needles
+from infisical_iac.migrate.search_terms import Needles
 
 _VALUE = 'fake>"Ünsafe" key/1?2\nand a~second+line&'
 _PEM = "-----BEGIN FAKE KEY-----\n" + "b3BlbnNzaC1rZXk\n" * 700 + "-----END FAKE KEY-----\n"

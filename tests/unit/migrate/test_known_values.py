@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from infisical_iac.migrate.fingerprint import digest
-from infisical_iac.migrate.known import Known, in_files, with_stored
+from infisical_iac.migrate.known_values import Known, in_files, with_stored
 from infisical_iac.migrate.plan_file import Plan, PlannedKey, PlannedSource
 from infisical_iac.migrate.secret import Name, Stored
 

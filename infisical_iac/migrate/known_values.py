@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infisical_iac.dotenv import GRAMMARS, Reading, read
-from infisical_iac.migrate import findings, torn
+from infisical_iac.migrate import findings, multiline_keys
 from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.layered import paths, read_in
 from infisical_iac.migrate.plan_file import Plan, PlannedSource
@@ -82,7 +82,7 @@ def labelled(data: bytes, grammar: str) -> tuple[dict[str, str], str]:
 
     Returns also why the grammar, one of GRAMMARS, refuses the whole file; "" if it doesn't.
     """
-    reading = torn.mended(read(data, grammar), data)
+    reading = multiline_keys.mended(read(data, grammar), data)
     return _labelled(reading), reading.error
 
 

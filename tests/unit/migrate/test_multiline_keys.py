@@ -5,7 +5,7 @@ import pytest
 from infisical_iac.dotenv import read
 from infisical_iac.migrate.findings import of_entries
 from infisical_iac.migrate.model import BLOCKING
-from infisical_iac.migrate.torn import mended
+from infisical_iac.migrate.multiline_keys import mended
 
 PEM = "-----BEGIN PRIVATE KEY-----\nRkFLRSBGQUtF\nZmFrZQ==\n-----END PRIVATE KEY-----\n"
 
