@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.bars import SLOWEST_SEARCH
 from bench.measuring import BenchError, run, say
 from infisical_iac.migrate.history import search
-from infisical_iac.migrate.search_terms import Needles
+from infisical_iac.migrate.search_terms import SearchTerms
 
 _VERSIONS = 8
 _VALUES = 200
@@ -38,7 +38,7 @@ def measure() -> tuple[float, str]:
         _make(repository, next(iter(values.values())))
         say("Searching it")
         begin = time.perf_counter()
-        searched = search(repository, Needles(values))
+        searched = search(repository, SearchTerms(values))
         seconds = time.perf_counter() - begin
     if len(searched.hits) != 1:
         raise BenchError(f"the search found {len(searched.hits)} values instead of one")

@@ -13,7 +13,7 @@ from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.findings import is_bootstrap, shown
 from infisical_iac.migrate.git import GitError, run
-from infisical_iac.migrate.loaders import Signs
+from infisical_iac.migrate.loaders import LoaderDetection
 from infisical_iac.migrate.tracked import tracked
 
 _RULES = (".env", ".env.*")
@@ -119,7 +119,7 @@ def findings(
         ignored: those of the paths that git ignores. Such a `.env.local` may hold what a
             service reaches Infisical with, and nothing else.
     """
-    signs = Signs(paths, text)
+    detection = LoaderDetection(paths, text)
     for path in paths:
         if is_env(posixpath.basename(path)):
             data, problem = files.content(root, path)
@@ -128,7 +128,7 @@ def findings(
                     "unreadable-file", path, "", f"{problem} Delete it, or set it right."
                 )
             else:
-                grammar = signs.choose(path).sign.grammar
+                grammar = detection.choose(path).evidence.grammar
                 yield from _in_file(path, data, grammar, is_ignored=path in ignored)
 
 

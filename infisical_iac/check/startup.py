@@ -38,8 +38,8 @@ class Started(NamedTuple):
 
 def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
     """Yield what the compose files among `paths` start."""
-    for path in compose_files.among(paths):
-        for service, data in compose_files.services(text(path)):
+    for path in compose_files.compose_files(paths):
+        for service, data in compose_files.compose_services(text(path)):
             yield _started(service, data, posixpath.dirname(path))
 
 

@@ -8,20 +8,20 @@ from infisical_iac.cli.items import counted
 from infisical_iac.migrate.gitplaces import Commit, Place
 from infisical_iac.migrate.history import Hit, Searched
 from infisical_iac.migrate.rotation import rotations
-from infisical_iac.migrate.search_terms import Needles
+from infisical_iac.migrate.search_terms import SearchTerms
 
 
-def lines(searched: Sequence[Searched], needles: Needles, command: str) -> Iterator[str]:
+def lines(searched: Sequence[Searched], terms: SearchTerms, command: str) -> Iterator[str]:
     """All that was found, what was not looked for, and what to do, in lines for people."""
     for each in searched:
         yield f"{each.repository}: {each.objects:,} objects, {each.size / 1e6:,.1f} MB"
         for label, hits in groupby(each.hits, key=lambda hit: hit.label):
             yield f"  {label}"
             yield from (f"    {_where(hit)}, {hit.form}" for hit in hits)
-    for label, reason in needles.skipped.items():
+    for label, reason in terms.skipped.items():
         yield f"Skipped {label}: {reason}"
     found = rotations(searched)
-    yield f"{len(found)} of {counted(len(needles.searched), 'value')} found."
+    yield f"{len(found)} of {counted(len(terms.searched), 'value')} found."
     if found:
         yield "To be rotated, before anything else:"
     for rotation in found:
@@ -32,7 +32,7 @@ def lines(searched: Sequence[Searched], needles: Needles, command: str) -> Itera
         yield f"  {command}"
 
 
-def as_data(searched: Sequence[Searched], needles: Needles, command: str) -> dict[str, Any]:
+def as_data(searched: Sequence[Searched], terms: SearchTerms, command: str) -> dict[str, Any]:
     """The same for machines."""
     return {
         "repositories": [
@@ -44,8 +44,8 @@ def as_data(searched: Sequence[Searched], needles: Needles, command: str) -> dic
             }
             for each in searched
         ],
-        "searched": needles.searched,
-        "skipped": needles.skipped,
+        "searched": terms.searched,
+        "skipped": terms.skipped,
         "rotate": [
             {"label": each.label, "since": each.since, "repositories": each.repositories}
             for each in rotations(searched)

@@ -17,7 +17,7 @@ from infisical_iac.migrate import plan_file, rotation, stored
 from infisical_iac.migrate.history import Searched, search
 from infisical_iac.migrate.known_values import Known, in_files, labelled, with_stored
 from infisical_iac.migrate.plan_file import PLAN_FILE
-from infisical_iac.migrate.search_terms import Needles
+from infisical_iac.migrate.search_terms import SearchTerms
 
 
 class HistoryError(UserError):
@@ -80,15 +80,15 @@ def history(
         known = Known(_values(env_files, grammar))
     else:
         known = _planned(plan or _plan_file(repositories), inventory, workspace_file)
-    needles = Needles(known.values)
-    needles.skipped |= known.unknown
-    searched = [search(repository, needles) for repository in repositories]
+    terms = SearchTerms(known.values)
+    terms.skipped |= known.unknown
+    searched = [search(repository, terms) for repository in repositories]
     command = _written(filter_repo, searched) if filter_repo else ""
     if as_json:
-        print_data(as_data(searched, needles, command))
+        print_data(as_data(searched, terms, command))
     else:
         to = console()
-        for line in lines(searched, needles, command):
+        for line in lines(searched, terms, command):
             to.print(Text(line))
     ctx.exit(FOUND if any(each.hits for each in searched) else 0)
 

@@ -23,7 +23,7 @@ from infisical_iac.migrate.compare import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationError, Plan, PlannedFinding
-from infisical_iac.migrate.said import as_said
+from infisical_iac.migrate.said import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.migrate.trees import trees
 
@@ -70,7 +70,7 @@ def plan(
         roots = [each.root for each in trees(paths)]
         root = planning.common(roots)
         found = _below(root, roots, scan_all(paths, reached.desired))
-        sources = as_said(found, earlier, root, reached.desired)
+        sources = apply_chosen_grammars(found, earlier, root, reached.desired)
         made = planning.make(
             sources,
             project=reached.desired.project.slug,

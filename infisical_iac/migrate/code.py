@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from warnings import catch_warnings
 
 from infisical_iac.dotenv import all_grammars, grammar
-from infisical_iac.migrate.evidence import Sign, Text, upwards
+from infisical_iac.migrate.evidence import Evidence, Text, upwards
 from infisical_iac.syntax import javascript
 
 _NODE_LOADERS = {call: each.name for each in all_grammars() for call in each.node_calls}
@@ -15,7 +15,7 @@ _PYTHON_LOADERS = frozenset(name for each in all_grammars() for name in each.pyt
 
 
 @dataclass(frozen=True)
-class Said:
+class CodeEvidence:
     """Hold what code says, by the directory of the package that it is in.
 
     Attributes:
@@ -23,38 +23,44 @@ class Said:
         interpolation: of python-dotenv, by file: whether all, some or no calls turn it off.
     """
 
-    loaders: dict[str, list[Sign]] = field(default_factory=dict)
+    loaders: dict[str, list[Evidence]] = field(default_factory=dict)
     interpolation: dict[str, dict[str, Set[bool]]] = field(default_factory=dict)
 
-    def corrected(self, place: str, signs: Sequence[Sign]) -> list[Sign]:
-        """Return the signs of a package, corrected by what calls say of interpolation."""
+    def corrected(self, place: str, evidences: Sequence[Evidence]) -> list[Evidence]:
+        """Return the evidence of a package, corrected by what calls say of interpolation."""
         off = self.interpolation.get(place, {})
         calls = {call for each in off.values() for call in each}
         if True not in calls:
-            return list(signs)
+            return list(evidences)
         path = next(path for path, each in off.items() if True in each)
         raw = [
-            replace(sign, grammar=other, why=f"{sign.why}, and {path} turns its interpolation off")
-            for sign in signs
-            if (other := grammar(sign.grammar).uninterpolated)
+            replace(
+                evidence,
+                grammar=other,
+                why=f"{evidence.why}, and {path} turns its interpolation off",
+            )
+            for evidence in evidences
+            if (other := grammar(evidence.grammar).uninterpolated)
         ]
         kept = [
-            sign for sign in signs if False in calls or not grammar(sign.grammar).uninterpolated
+            evidence
+            for evidence in evidences
+            if False in calls or not grammar(evidence.grammar).uninterpolated
         ]
         return [*raw, *kept]
 
 
-def by_directory(paths: Iterable[str], places: Set[str], text: Text) -> Said:
+def evidence_in_code(paths: Iterable[str], places: Set[str], text: Text) -> CodeEvidence:
     """Return what the code below each of `places` says; code elsewhere belongs to the root."""
-    said = Said()
+    found_in_code = CodeEvidence()
     for path in paths:
         place = next((each for each in upwards(posixpath.dirname(path)) if each in places), "")
         if path.endswith(javascript.ENDINGS) and (called := _node_loader(path, text(path))):
-            sign = Sign(_NODE_LOADERS[called], f"{path} calls {'.'.join(called)}")
-            said.loaders.setdefault(place, []).append(sign)
+            evidence = Evidence(_NODE_LOADERS[called], f"{path} calls {'.'.join(called)}")
+            found_in_code.loaders.setdefault(place, []).append(evidence)
         if path.endswith(".py") and (off := _interpolation_off(text(path))):
-            said.interpolation.setdefault(place, {})[path] = off
-    return said
+            found_in_code.interpolation.setdefault(place, {})[path] = off
+    return found_in_code
 
 
 def _node_loader(path: str, text: str) -> tuple[str, str] | None:

@@ -39,7 +39,7 @@ class _Place(NamedTuple):
         return len(self.value) >= _SHORTEST and not is_plain(self.key, self.value)
 
 
-def across(sources: Iterable[Source]) -> Iterator[FileFinding]:
+def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
     """The findings on keys and values of several files, each told once for every file in it."""
     places = [each for source in sources for each in _places(source)]
     yield from _same_target(places)

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.migrate.evidence import Sign, Text
+from infisical_iac.migrate.evidence import Evidence, Text
 
-_NAME = re.compile(r"(docker-)?compose([.-][^/]*)?\.ya?ml")
+_COMPOSE_FILE = re.compile(r"(docker-)?compose([.-][^/]*)?\.ya?ml")
 
 
 class _Loader(yaml.SafeLoader):
@@ -27,31 +27,31 @@ def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _plain)
 
 
-def signs(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Sign]]:
+def in_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Evidence]]:
     """The files that `env_file:` names, each with the service that it is passed to."""
-    for path in among(paths):
+    for path in compose_files(paths):
         directory = posixpath.dirname(path)
         for service, name, raw in _env_files(text(path)):
             named = posixpath.normpath(posixpath.join(directory, name))
             own = ", as raw text" if raw else ""
             why = f"{path} passes it to {service} by env_file{own}"
-            yield named, Sign("compose", why, exact=not raw, reader=service)
+            yield named, Evidence("compose", why, exact=not raw, reader=service)
 
 
-def beside(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Sign]]:
+def beside_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Evidence]]:
     """The `.env` files that stand beside a compose file which has variables."""
-    for path in among(paths):
+    for path in compose_files(paths):
         if "${" in text(path):
             why = f"{path} beside it takes its own variables from it"
-            yield posixpath.join(posixpath.dirname(path), ".env"), Sign("compose", why)
+            yield posixpath.join(posixpath.dirname(path), ".env"), Evidence("compose", why)
 
 
-def among(paths: Iterable[str]) -> Iterator[str]:
+def compose_files(paths: Iterable[str]) -> Iterator[str]:
     """Those of the paths that are compose files."""
-    return (path for path in paths if _NAME.fullmatch(posixpath.basename(path)))
+    return (path for path in paths if _COMPOSE_FILE.fullmatch(posixpath.basename(path)))
 
 
-def services(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def compose_services(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The services of a compose file, each with its name; none of what compose can't read."""
     try:
         data = yaml.load(text, _Loader)
@@ -65,7 +65,7 @@ def services(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _env_files(text: str) -> Iterator[tuple[str, str, bool]]:
     """The service, the path as written and whether it is read raw, of each `env_file`."""
-    for name, service in services(text):
+    for name, service in compose_services(text):
         given = service.get("env_file")
         for each in given if isinstance(given, list) else [given]:
             path = each.get("path") if isinstance(each, dict) else each

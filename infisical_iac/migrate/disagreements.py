@@ -15,7 +15,7 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
     """
     if reading.error:
         return  # that is told already, and no key could agree
-    readings = [multiline_keys.mended(read(data, grammar), data) for grammar in others]
+    readings = [multiline_keys.drop_pem_pieces(read(data, grammar), data) for grammar in others]
     able = [each for each in readings if not each.error]
     lines = {key: line for each in (*able, reading) for key, line in each.lines.items()}
     values, of_others = reading.values, {each.grammar: each.values for each in able}

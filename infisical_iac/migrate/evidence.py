@@ -9,7 +9,7 @@ Text = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Sign:
+class Evidence:
     """A loader, as a file of the repository shows it.
 
     Attributes:

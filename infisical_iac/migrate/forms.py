@@ -14,7 +14,7 @@ _UNICODE = re.compile(r"\\u[0-9a-f]{4}")
 _HTML = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
 
 
-def forms(value: str) -> dict[bytes, str]:
+def written_forms(value: str) -> dict[bytes, str]:
     """Return what to look for to find a value in any of its forms, and what each form is called.
 
     White space around the value is left out of it, so that it is found with and without. A
@@ -67,7 +67,7 @@ def _url_encoded(data: bytes) -> Iterator[str]:
 
 def _base64(data: bytes, encode: Callable[[bytes], bytes]) -> Iterator[bytes]:
     # A sign stands for six bits, three bytes are four signs: in a longer text, the value begins
-    # at one of three places. Signs that depend on what is before or after are left out.
+    # at one of three places. LoaderDetection that depend on what is before or after are left out.
     for before in range(3):
         first = -(-before * 8 // 6)
         end = (before + len(data)) * 8 // 6

@@ -7,7 +7,7 @@ from typing import Literal
 
 from infisical_iac.migrate.gitobjects import objects
 from infisical_iac.migrate.gitplaces import At, Place, places
-from infisical_iac.migrate.search_terms import Found, Needles
+from infisical_iac.migrate.search_terms import Match, SearchTerms
 
 Kind = Literal["file", "file name", "commit", "tag"]
 
@@ -45,7 +45,7 @@ class Searched:
     hits: list[Hit]
 
 
-def search(repository: Path, needles: Needles) -> Searched:
+def search(repository: Path, terms: SearchTerms) -> Searched:
     """Search every object of a repository: reachable or not, loose or packed.
 
     Hits come in the order of labels, then paths. Raises GitError if the repository can't be
@@ -53,24 +53,24 @@ def search(repository: Path, needles: Needles) -> Searched:
     """
     count = size = 0
     commits: set[str] = set()
-    holders: dict[str, tuple[Kind, set[Found]]] = {}
+    holders: dict[str, tuple[Kind, set[Match]]] = {}
     for each in objects(repository):
         count, size = count + 1, size + each.size
         if each.kind == "commit":
             commits.add(each.name)
-        if found := needles.search(each.chunks):
+        if found := terms.search(each.chunks):
             holders[each.name] = (_KINDS[each.kind], found)
     where = places(repository, holders.keys(), commits) if holders else {}
-    return Searched(repository, count, size, _joined(_hits(holders, where, needles)))
+    return Searched(repository, count, size, _joined(_hits(holders, where, terms)))
 
 
 def _hits(
-    holders: dict[str, tuple[Kind, set[Found]]], where: dict[At, Place], needles: Needles
+    holders: dict[str, tuple[Kind, set[Match]]], where: dict[At, Place], terms: SearchTerms
 ) -> Iterator[Hit]:
     nowhere = holders.keys() - {name for name, _ in where}
     for (name, path), place in (*where.items(), *(((name, ""), None) for name in nowhere)):
         kind, found = holders[name]
-        masked = bool(needles.search([path.encode()]))
+        masked = bool(terms.search([path.encode()]))
         shown = f"(object {name[:12]}, in a path that holds a value)" if masked else path
         for each in found:
             yield Hit(each.label, each.form, kind, shown, (name,), place)

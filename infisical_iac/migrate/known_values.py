@@ -82,7 +82,7 @@ def labelled(data: bytes, grammar: str) -> tuple[dict[str, str], str]:
 
     Returns also why the grammar, one of GRAMMARS, refuses the whole file; "" if it doesn't.
     """
-    reading = multiline_keys.mended(read(data, grammar), data)
+    reading = multiline_keys.drop_pem_pieces(read(data, grammar), data)
     return _labelled(reading), reading.error
 
 

@@ -54,7 +54,7 @@ def read_in(file: Layer, contents: Mapping[str, bytes]) -> Layered:
         reading = _in_turn(there[file.path], [*above.values()], file.grammar)
     overridden = _overridden(alone, {path: _alone(file, each) for path, each in above.items()})
     whole = _with_own(reading, alone, overridden)
-    return Layered(multiline_keys.mended(whole, there[file.path]), overridden)
+    return Layered(multiline_keys.drop_pem_pieces(whole, there[file.path]), overridden)
 
 
 def _in_turn(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:

@@ -17,7 +17,7 @@ _BODY = (
 _REST = re.compile(rf"{_BODY}(?:[ \t]*+-----BEGIN [^\n=]*+\n{_BODY})*+")
 
 
-def mended(reading: Reading, data: bytes) -> Reading:
+def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
     """The reading without what a parser takes for entries inside of a torn value.
 
     What follows the first line of an unquoted PEM block is a piece of a secret: as the name of

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from infisical_iac.dotenv import all_grammars
 from infisical_iac.dotenv.grammar import Package
 from infisical_iac.migrate import code
-from infisical_iac.migrate.evidence import Sign, Text
+from infisical_iac.migrate.evidence import Evidence, Text
 
 
 class _Reader(NamedTuple):
@@ -39,8 +39,8 @@ _PYTHON_MANIFEST = re.compile(
 )
 
 
-def by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Sign]]:
-    """Return the signs of all manifests and lock files, by their directory.
+def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Evidence]]:
+    """Return the evidence of all manifests and lock files, by their directory.
 
     A lock file counts where the manifests beside it name no loader: then another package brings
     it. What the code says goes to the directory of the nearest manifest.
@@ -49,8 +49,8 @@ def by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Sign]]:
     of_node = {path: _node(path, text(path)) for path in paths if _is(path, ("package.json",))}
     of_python = {path: _python(path, text(path)) for path in paths if is_python(path)}
     places = {posixpath.dirname(path) for path in (*of_node, *of_python)}
-    said = code.by_directory(paths, places, text)
-    signs: dict[str, list[Sign]] = {}
+    code_evidence = code.evidence_in_code(paths, places, text)
+    by_directory: dict[str, list[Evidence]] = {}
     for manifests, locks, readers in (
         (of_node, _NODE_LOCKS, _NODE),
         (of_python, _PYTHON_LOCKS, _PYTHON),
@@ -60,10 +60,10 @@ def by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Sign]]:
         for place, weak in _by_place(locked).items():
             found.setdefault(place, weak)
         for place, each in found.items():
-            signs.setdefault(place, []).extend(said.corrected(place, each))
-    for place, each in said.loaders.items():
-        signs.setdefault(place, []).extend(each)
-    return signs
+            by_directory.setdefault(place, []).extend(code_evidence.corrected(place, each))
+    for place, each in code_evidence.loaders.items():
+        by_directory.setdefault(place, []).extend(each)
+    return by_directory
 
 
 def _is(path: str, names: tuple[str, ...]) -> bool:
@@ -75,15 +75,15 @@ def is_python(path: str) -> bool:
     return bool(_PYTHON_MANIFEST.fullmatch(posixpath.basename(path)))
 
 
-def _by_place(signs: dict[str, list[Sign]]) -> dict[str, list[Sign]]:
-    found: dict[str, list[Sign]] = {}
-    for path, each in signs.items():
+def _by_place(by_path: dict[str, list[Evidence]]) -> dict[str, list[Evidence]]:
+    found: dict[str, list[Evidence]] = {}
+    for path, each in by_path.items():
         if each:
             found.setdefault(posixpath.dirname(path), []).extend(each)
     return found
 
 
-def _node(path: str, text: str) -> list[Sign]:
+def _node(path: str, text: str) -> list[Evidence]:
     wanted = _dependencies(text)
     brought = {
         name for each in _NODE if each.package.name in wanted for name in each.package.brings
@@ -116,7 +116,7 @@ def _dependencies(text: str) -> dict[str, str]:
         return {}  # what npm can't read either names no loader
 
 
-def _python(path: str, text: str) -> list[Sign]:
+def _python(path: str, text: str) -> list[Evidence]:
     named = without_comments(text)
     return [_sign(path, grammar, package) for grammar, package in _PYTHON if _names(package, named)]
 
@@ -131,9 +131,9 @@ def _names(package: Package, text: str) -> bool:
     return bool(re.search(rf"(?i)(?<![\w./-]){name}(?![\w/-]|\.\w)", text))
 
 
-def _locked(path: str, text: str, readers: Iterable[_Reader]) -> list[Sign]:
+def _locked(path: str, text: str, readers: Iterable[_Reader]) -> list[Evidence]:
     return [
-        Sign(
+        Evidence(
             grammar,
             f"{path} has {package.name}, which another package brings",
             package.exact,
@@ -144,7 +144,7 @@ def _locked(path: str, text: str, readers: Iterable[_Reader]) -> list[Sign]:
     ]
 
 
-def _sign(path: str, grammar: str, package: Package) -> Sign:
+def _sign(path: str, grammar: str, package: Package) -> Evidence:
     remark = package.remark or ("" if package.exact else "which reads by rules of its own")
     why = f"{path} depends on {package.name}{', ' if remark else ''}{remark}"
-    return Sign(grammar, why, package.exact, loader=package.cascade)
+    return Evidence(grammar, why, package.exact, loader=package.cascade)

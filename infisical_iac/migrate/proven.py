@@ -32,12 +32,12 @@ class _Report(BaseModel):
     verified_at: str = ""
 
 
-def verified(plan_file: Path) -> list[Verified]:
+def verified_files(plan_file: Path) -> list[Verified]:
     """The files that were read back whole, everywhere that they go.
 
     Raises CleanError if there is no report, or no such file in it.
     """
-    missing = set(unverified(plan_file))
+    missing = set(unverified_files(plan_file))
     found = [
         Verified(
             path=each.path,
@@ -47,7 +47,7 @@ def verified(plan_file: Path) -> list[Verified]:
             keys=tuple(each.keys),
             skipped=tuple(each.skipped),
         )
-        for each in _read(plan_file).sources
+        for each in _read_report(plan_file).sources
         if each.path not in missing
     ]
     if not found:
@@ -55,14 +55,14 @@ def verified(plan_file: Path) -> list[Verified]:
     return found
 
 
-def unverified(plan_file: Path) -> list[str]:
+def unverified_files(plan_file: Path) -> list[str]:
     """The paths of the files that were not, or not everywhere. Raises CleanError as above."""
-    return sorted({each.path for each in _read(plan_file).sources if not each.verified})
+    return sorted({each.path for each in _read_report(plan_file).sources if not each.verified})
 
 
-def root(plan_file: Path) -> Path:
+def root_of_plan(plan_file: Path) -> Path:
     """The directory that the paths are relative to. Raises CleanError as above, or for none."""
-    directory = (plan_file.parent / _read(plan_file).root).resolve()
+    directory = (plan_file.parent / _read_report(plan_file).root).resolve()
     if not directory.is_dir():
         raise CleanError(f"{directory}, which was migrated, is not there: run this where it is")
     return directory
@@ -71,7 +71,7 @@ def root(plan_file: Path) -> Path:
 def require_recent(plan_file: Path, now: datetime) -> None:
     """Raise CleanError unless `migrate verify` found all unchanged within the last hour."""
     try:
-        at = datetime.strptime(_read(plan_file).verified_at, VERIFIED_AT).replace(tzinfo=UTC)
+        at = datetime.strptime(_read_report(plan_file).verified_at, VERIFIED_AT).replace(tzinfo=UTC)
     except ValueError:
         at = datetime.min.replace(tzinfo=UTC)
     if not timedelta() <= now - at <= _RECENT:
@@ -81,7 +81,7 @@ def require_recent(plan_file: Path, now: datetime) -> None:
         )
 
 
-def _read(plan_file: Path) -> _Report:
+def _read_report(plan_file: Path) -> _Report:
     file = plan_file.with_name(_NAME)
     try:
         return _Report.model_validate_json(file.read_bytes())

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator, Set
 
 from infisical_iac.dotenv import all_grammars
-from infisical_iac.migrate.evidence import Sign, Text, upwards
+from infisical_iac.migrate.evidence import Evidence, Text, upwards
 
-_NAME = re.compile(
+_SCRIPT = re.compile(
     r".*\.(sh|bash|zsh|mk|service|ya?ml)|package\.json|(GNU)?[Mm]akefile|[Jj]ustfile|"
     r"(Procfile|Dockerfile|Containerfile)[^/]*"
 )
@@ -21,17 +21,19 @@ _COMMANDS = sorted(
 )
 
 
-def signs(paths: Iterable[str], text: Text, env_files: Set[str]) -> Iterator[tuple[str, Sign]]:
-    """Yield the `.env` files that command lines name, each with the sign."""
+def in_scripts(
+    paths: Iterable[str], text: Text, env_files: Set[str]
+) -> Iterator[tuple[str, Evidence]]:
+    """Yield the `.env` files that command lines name, each with the evidence."""
     for path in paths:
-        if not _NAME.fullmatch(posixpath.basename(path)):
+        if not _SCRIPT.fullmatch(posixpath.basename(path)):
             continue
         lines = dict.fromkeys(text(path).splitlines())
         for line in (each for each in lines if "env" in each.lower()):
             for grammar, command in _COMMANDS:
                 for found in command.pattern.finditer(_without_directories(line[:_LONGEST])):
                     if named := _named(found["file"], posixpath.dirname(path), env_files):
-                        yield named, Sign(grammar, f"{path} {command.action}", command.exact)
+                        yield named, Evidence(grammar, f"{path} {command.action}", command.exact)
 
 
 def _without_directories(line: str) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 import ahocorasick  # type: ignore[import-not-found]
 
 from infisical_iac.migrate.common import why_skipped
-from infisical_iac.migrate.forms import forms
+from infisical_iac.migrate.forms import written_forms
 
 # Of longer forms, this much is looked for, so that little of a large object is held at a time.
 _LONGEST = 4096
@@ -19,14 +19,14 @@ _WORDS: tuple[tuple[int, _Letter], ...] = ((8, "Q"), (4, "I"))
 
 
 @dataclass(frozen=True, order=True)
-class Found:
+class Match:
     """That a value is there: what it is called, and the form in which it is written."""
 
     label: str
     form: str
 
 
-class Needles:
+class SearchTerms:
     """Values to look for; none of them is told to anybody.
 
     Args:
@@ -41,10 +41,10 @@ class Needles:
         reasons = {label: why_skipped(value) for label, value in values.items()}
         self.searched = [label for label, reason in reasons.items() if not reason]
         self.skipped = {label: reason for label, reason in reasons.items() if reason}
-        meanings: dict[bytes, list[Found]] = defaultdict(list)
+        meanings: dict[bytes, list[Match]] = defaultdict(list)
         for label in self.searched:
-            for written, form in forms(values[label]).items():
-                meanings[written[:_LONGEST]].append(Found(label, form))
+            for written, form in written_forms(values[label]).items():
+                meanings[written[:_LONGEST]].append(Match(label, form))
         self._overlap = max(map(len, meanings), default=1) - 1
         self._automaton = ahocorasick.Automaton()
         for written, found in meanings.items():
@@ -52,9 +52,9 @@ class Needles:
         self._automaton.make_automaton()
         self._filters = _filters(meanings)
 
-    def search(self, chunks: Iterable[bytes]) -> set[Found]:
+    def search(self, chunks: Iterable[bytes]) -> set[Match]:
         """The values that are in the bytes which the chunks make together."""
-        found: set[Found] = set()
+        found: set[Match] = set()
         end = b""
         for chunk in chunks:
             block = end + chunk
@@ -77,17 +77,17 @@ class Needles:
 # it begins, a whole machine word of n bytes, and a set knows quickly whether it has that word.
 
 
-def _filters(needles: Iterable[bytes]) -> list[tuple[int, _Letter, frozenset[int]]]:
+def _filters(terms: Iterable[bytes]) -> list[tuple[int, _Letter, frozenset[int]]]:
     """For each size of words, its letter, and the words of which a block has one if it matches."""
     words: dict[int, set[int]] = defaultdict(set)
-    for needle in needles:
-        size = next(size for size, _ in _WORDS if len(needle) >= 2 * size - 1)
-        part = _rarest(needle, 2 * size - 1)
+    for term in terms:
+        size = next(size for size, _ in _WORDS if len(term) >= 2 * size - 1)
+        part = _rarest(term, 2 * size - 1)
         words[size] |= {int.from_bytes(part[at : at + size], sys.byteorder) for at in range(size)}
     return [(size, letter, frozenset(words[size])) for size, letter in _WORDS if words[size]]
 
 
-def _rarest(needle: bytes, length: int) -> bytes:
+def _rarest(term: bytes, length: int) -> bytes:
     # Text is mostly lower-case words: the part with the most different other signs is the rarest.
-    parts = [needle[at : at + length] for at in range(len(needle) - length + 1)]
+    parts = [term[at : at + length] for at in range(len(term) - length + 1)]
     return max(parts, key=lambda part: len({sign for sign in part if not 97 <= sign <= 122}))

@@ -59,7 +59,7 @@ def source(
         place.environment,
         workspace.services[service].folder if service else "",
         place.grammar,
-        choice.sign.why,
+        choice.evidence.why,
         data,
         layered.reading,
         loader=place.loader,
@@ -72,7 +72,7 @@ def source(
 
 def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
     """Return what must be known of a file to tell which others are read with it."""
-    sign = choice.sign
+    sign = choice.evidence
     return Spot(path, find.environment(path, slugs), sign.grammar, sign.loader)
 
 
@@ -93,7 +93,7 @@ def _contents(content: Content, file: Layer) -> dict[str, bytes]:
 def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
     reading = layered.reading
     values = reading.values
-    found = [] if choice.sign.exact else [_nearest(reading.grammar)]
+    found = [] if choice.evidence.exact else [_nearest(reading.grammar)]
     for each in reading.findings:
         refuses = bool(reading.error) and each.message == reading.error
         if each.kind != "interpolated":  # what is stored of it is told with its other findings

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from infisical_iac.migrate import files, find
 from infisical_iac.migrate.cascades import is_read, layers
-from infisical_iac.migrate.comparison import across
-from infisical_iac.migrate.loaders import Choice, Signs
+from infisical_iac.migrate.comparison import compare_files
+from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.modes import of_modes
 from infisical_iac.migrate.samples import drift
@@ -41,16 +41,16 @@ def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
     for tree in found:
         place = "" if len(found) == 1 else f"{tree.root.as_posix()}/"
         sources += [_moved(each, place) for each in _sources(tree, workspace)]
-    return with_findings(sources, across(sources))
+    return with_findings(sources, compare_files(sources))
 
 
 def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
     """The sources of a tree, each with what the files beside it say of it."""
     root, only = tree
     paths = find.walk(root)
-    signs = Signs(paths, partial(files.text, root))
+    detection = LoaderDetection(paths, partial(files.text, root))
     named = {path for path in paths if find.is_env(posixpath.basename(path))} | (only or set())
-    chosen = {path: signs.choose(path) for path in sorted(named)}
+    chosen = {path: detection.choose(path) for path in sorted(named)}
     samples = [path for path in chosen if _is_sample(path, chosen[path], only or ())]
     slugs = [each.slug for each in workspace.environments]
     beside = layers(spot(path, chosen[path], slugs) for path in chosen if path not in samples)
@@ -75,7 +75,7 @@ def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
 
 def _is_sample(path: str, choice: Choice, meant: Container[str]) -> bool:
     name = posixpath.basename(path)
-    is_meant = path in meant or is_read(choice.sign.loader, name)
+    is_meant = path in meant or is_read(choice.evidence.loader, name)
     return find.is_sample(name) and not is_meant
 
 

@@ -16,7 +16,7 @@ VERIFIED_AT = "%Y-%m-%dT%H:%M:%SZ"
 """How the time is written."""
 
 
-def mark(directory: Path, wanted: Mapping[Name, Expected], at: datetime | None) -> None:
+def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime | None) -> None:
     """Write into the report that is in a directory, if one is, when its secrets were verified.
 
     Args:

@@ -42,13 +42,13 @@ assert list(read(b"A:1\\r\\nB:2", "toy").values.items()) == [("B", "2"), ("A", "
 from tests.unit.migrate.trees import choose, node
 from infisical_iac.migrate import cascades
 package = choose("a/.env", {"a/package.json": node("dotenv", "toy-env")})
-assert (package.sign.grammar, package.others) == ("toy", ()), package
-assert cascades.is_read(package.sign.loader, ".env.toys")
+assert (package.evidence.grammar, package.others) == ("toy", ()), package
+assert cascades.is_read(package.evidence.loader, ".env.toys")
 line = choose("a/.env", {"a/run.sh": "toy .env", "a/package.json": node()})
-assert line.sign.why == "a/run.sh gives it to toy", line
-assert choose("a/.env.toy", {}).sign.why == "toys read their own"
+assert line.evidence.why == "a/run.sh gives it to toy", line
+assert choose("a/.env.toy", {}).evidence.why == "toys read their own"
 called = choose("a/.env", {"a/package.json": node(), "a/main.js": "toys.read(x)"})
-assert called.sign.why == "a/main.js calls toys.read", called
+assert called.evidence.why == "a/main.js calls toys.read", called
 assert "toy" in choose("a/.env", {}).others
 """
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from infisical_iac.migrate.history import Hit, Searched, search
-from infisical_iac.migrate.search_terms import Needles
+from infisical_iac.migrate.search_terms import SearchTerms
 from tests.unit.migrate.repository import Repository
 
 VALUE = "fake-Secret/0f9a+b1c"
-NEEDLES = Needles({"backend API_KEY": VALUE})
+NEEDLES = SearchTerms({"backend API_KEY": VALUE})
 
 
 def begun(path: Path) -> Repository:

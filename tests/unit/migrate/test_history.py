@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.migrate.history import search
-from infisical_iac.migrate.search_terms import Needles
+from infisical_iac.migrate.search_terms import SearchTerms
 from tests.unit.migrate.repository import Repository
 from tests.unit.migrate.searching import VALUE, begun, look, only, span
 
@@ -85,7 +85,7 @@ def test_names_of_files_are_searched_and_not_told(repository: Repository) -> Non
     value = "fake-secret-0f9a1b2c"
     first = repository.commit(f"dumps/{value}.txt", value)
     repository.commit(f"{value}.txt", "Nothing\n")
-    hits = search(repository.path, Needles({"A": value})).hits
+    hits = search(repository.path, SearchTerms({"A": value})).hits
     names = {hit.path: hit for hit in hits if hit.kind == "file name"}
     assert set(names) == {"dumps", ""}
     assert span(names["dumps"])[:2] == (2, first)

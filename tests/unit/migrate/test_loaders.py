@@ -32,14 +32,14 @@ CALLS = {
 def test_code_says_whether_python_dotenv_interpolates(text: str) -> None:
     files = {"a/requirements.txt": "python-dotenv\n", "a/src/settings.py": f"{text}\n"}
     choice = choose("a/.env", files)
-    assert (choice.sign.grammar, choice.others) == CALLS[text]
+    assert (choice.evidence.grammar, choice.others) == CALLS[text]
 
 
 def test_what_node_itself_brings_shows_in_code_only() -> None:
     files = {"a/package.json": node(), "a/src/main.mjs": "process.loadEnvFile('.env');\n"}
     choice = choose("a/.env", files)
-    assert choice.sign.grammar == "node-env-file"
-    assert choice.sign.why == "a/src/main.mjs calls process.loadEnvFile"
+    assert choice.evidence.grammar == "node-env-file"
+    assert choice.evidence.why == "a/src/main.mjs calls process.loadEnvFile"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_node_itself_brings_shows_in_code_only() -> None:
 )
 def test_a_call_of_nodes_own_loader_is_found_by_any_name(code: str, name: str) -> None:
     choice = choose("a/.env", {"a/package.json": node(), "a/src/main.tsx": code})
-    assert choice.sign.why == f"a/src/main.tsx calls {name}"
+    assert choice.evidence.why == f"a/src/main.tsx calls {name}"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_call_of_nodes_own_loader_is_found_by_any_name(code: str, name: str) -
 )
 def test_what_only_looks_like_a_call_of_nodes_loader_is_none(code: str) -> None:
     choice = choose("a/.env", {"a/package.json": node("dotenv"), "a/main.js": code})
-    assert (choice.sign.grammar, choice.others) == ("dotenv", ())
+    assert (choice.evidence.grammar, choice.others) == ("dotenv", ())
 
 
 @pytest.mark.parametrize(
@@ -87,15 +87,15 @@ def test_a_compose_file_that_names_it_counts_before_packages(written: str) -> No
     compose = f"services:\n  api:\n    image: x\n    {written}\n"
     files = {"compose.yaml": compose, "backend/package.json": node("dotenv")}
     choice = choose("backend/.env", files)
-    assert (choice.sign.grammar, choice.others) == ("compose", ("dotenv",))
-    assert choice.sign.why == "compose.yaml passes it to api by env_file"
+    assert (choice.evidence.grammar, choice.others) == ("compose", ("dotenv",))
+    assert choice.evidence.why == "compose.yaml passes it to api by env_file"
     assert choice.readers == ("api",)
 
 
 def test_compose_takes_its_own_variables_from_the_file_beside_it() -> None:
     choice = choose(".env", {"docker-compose.yml": "services: {a: {image: '${IMAGE}'}}"})
-    assert choice.sign.grammar == "compose"
-    assert choose("a/.env", {"compose.yaml": "services: {}"}).sign.exact is False
+    assert choice.evidence.grammar == "compose"
+    assert choose("a/.env", {"compose.yaml": "services: {}"}).evidence.exact is False
 
 
 LINES = {
@@ -115,22 +115,22 @@ LINES = {
 @pytest.mark.parametrize("line", LINES)
 def test_a_script_that_names_it_says_how_it_reads(line: str) -> None:
     choice = choose(".env", {"scripts/dev.sh": f"#!/bin/sh\n{line}\n"})
-    assert (choice.sign.grammar, choice.others) == (LINES[line], ())
-    assert choice.sign.why.startswith("scripts/dev.sh ")
+    assert (choice.evidence.grammar, choice.others) == (LINES[line], ())
+    assert choice.evidence.why.startswith("scripts/dev.sh ")
 
 
 def test_the_program_that_reads_it_last_counts_where_a_line_has_several() -> None:
     line = "dotenv -e .env -- docker compose --env-file .env up"
     choice = choose(".env", {"run.sh": line})
-    assert (choice.sign.grammar, choice.others) == ("compose", ("dotenv-expand",))
+    assert (choice.evidence.grammar, choice.others) == ("compose", ("dotenv-expand",))
 
 
 def test_a_script_in_a_manifest_counts_like_any_other() -> None:
     scripts = {"dev": "node --env-file=.env.local a.js", "x": 'bash -c "source .env"'}
     files = {"a/package.json": node("dotenv", scripts=scripts)}
     local = choose("a/.env.local", files)
-    assert (local.sign.grammar, local.others) == ("node-env-file", ("dotenv",))
-    assert choose("a/.env", {**files, "a/.env.local": ""}).sign.grammar == "shell"
+    assert (local.evidence.grammar, local.others) == ("node-env-file", ("dotenv",))
+    assert choose("a/.env", {**files, "a/.env.local": ""}).evidence.grammar == "shell"
 
 
 @pytest.mark.parametrize(
@@ -147,17 +147,17 @@ def test_a_loader_with_rules_of_its_own_leaves_every_grammar_plausible(
     name: str, text: str
 ) -> None:
     choice = choose(".env", {name: text})
-    assert not choice.sign.exact
+    assert not choice.evidence.exact
     assert len(choice.others) == 7
 
 
 def test_a_script_about_another_file_says_nothing() -> None:
     files = {"a.sh": "source other/.env\ncd x && . .venv/bin/activate\necho .env\n"}
-    assert "nothing says" in choose("b/.env", files).sign.why
+    assert "nothing says" in choose("b/.env", files).evidence.why
 
 
 def test_an_envrc_is_run_by_direnv() -> None:
-    assert choose("a/.envrc", {"a/package.json": node("dotenv")}).sign.grammar == "shell"
+    assert choose("a/.envrc", {"a/package.json": node("dotenv")}).evidence.grammar == "shell"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_an_envrc_is_run_by_direnv() -> None:
 )
 def test_what_says_nothing_leaves_npm_dotenv_and_all_plausible(files: dict[str, str]) -> None:
     choice = choose(".env", files)
-    assert choice.sign.why == "nothing says what reads it, so it is read as npm dotenv does"
+    assert choice.evidence.why == "nothing says what reads it, so it is read as npm dotenv does"
     assert len(choice.others) == 7
 
 
@@ -183,4 +183,4 @@ _MANIFESTS = ("package.json", "pyproject.toml", "compose.yaml", "run.sh", "a.py"
 
 @given(st.dictionaries(st.sampled_from(_MANIFESTS), st.text(max_size=100)))
 def test_whatever_the_files_hold_there_is_a_grammar(files: dict[str, str]) -> None:
-    assert choose(".env", files).sign.grammar in GRAMMARS
+    assert choose(".env", files).evidence.grammar in GRAMMARS

@@ -24,16 +24,16 @@ from tests.unit.migrate.trees import choose, node
 )
 def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> None:
     choice = choose("backend/.env", {"backend/package.json": node(*names)})
-    assert choice.sign.grammar == grammar
-    why = choice.sign.why.partition(",")[0]
+    assert choice.evidence.grammar == grammar
+    why = choice.evidence.why.partition(",")[0]
     assert why in [f"backend/package.json depends on {each}" for each in names]
 
 
 @pytest.mark.parametrize("name", ["react-scripts", "nuxt", "env-cmd"])
 def test_a_loader_with_rules_of_its_own_leaves_all_grammars_plausible(name: str) -> None:
     choice = choose("a/.env", {"a/package.json": node(name)})
-    assert not choice.sign.exact
-    assert {choice.sign.grammar, *choice.others} == {*GRAMMARS}
+    assert not choice.evidence.exact
+    assert {choice.evidence.grammar, *choice.others} == {*GRAMMARS}
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_a_loader_with_rules_of_its_own_leaves_all_grammars_plausible(name: str)
 )
 def test_a_package_says_whether_several_files_are_read(names: list[str], loader: str) -> None:
     choice = choose("a/.env", {"a/package.json": node(*names)})
-    assert choice.sign.loader == loader
+    assert choice.evidence.loader == loader
     locked = json.dumps({"packages": {f"node_modules/{each}": {} for each in names}})
-    assert choose("a/.env", {"a/package-lock.json": locked}).sign.loader == loader
+    assert choose("a/.env", {"a/package-lock.json": locked}).evidence.loader == loader
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_a_package_says_whether_several_files_are_read(names: list[str], loader:
 )
 def test_a_package_of_python_says_how_it_reads(name: str, text: str) -> None:
     choice = choose("a/.env", {f"a/{name}": text})
-    assert (choice.sign.grammar, choice.others) == ("python-dotenv", ())
-    assert choice.sign.why.startswith(f"a/{name} depends on ")
+    assert (choice.evidence.grammar, choice.others) == ("python-dotenv", ())
+    assert choice.evidence.why.startswith(f"a/{name} depends on ")
 
 
 @pytest.mark.parametrize("text", ["# python-dotenv\n", "my-python-dotenv\n", "python-dotenv-x\n"])
 def test_a_similar_name_or_a_comment_says_nothing(text: str) -> None:
-    assert "nothing says" in choose(".env", {"requirements.txt": text}).sign.why
+    assert "nothing says" in choose(".env", {"requirements.txt": text}).evidence.why
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_a_similar_name_or_a_comment_says_nothing(text: str) -> None:
 )
 def test_a_lock_file_says_what_another_package_brings(name: str, text: str) -> None:
     choice = choose("a/.env", {name: text, "a/package.json": node("express")})
-    assert choice.sign.grammar == "dotenv"
-    assert choice.sign.why == f"{name} has dotenv, which another package brings"
+    assert choice.evidence.grammar == "dotenv"
+    assert choice.evidence.why == f"{name} has dotenv, which another package brings"
 
 
 @pytest.mark.parametrize(
@@ -99,26 +99,26 @@ def test_a_lock_file_says_what_another_package_brings(name: str, text: str) -> N
     ],
 )
 def test_a_lock_file_of_python_counts_too(name: str, text: str) -> None:
-    assert choose(".env", {name: text}).sign.grammar == "python-dotenv"
+    assert choose(".env", {name: text}).evidence.grammar == "python-dotenv"
 
 
 def test_a_manifest_counts_before_a_lock_file_beside_it() -> None:
     lock = '{"packages": {"node_modules/dotenv-expand": {}}}'
     files = {"package.json": node("dotenv"), "package-lock.json": lock}
-    assert choose(".env", files).sign.grammar == "dotenv"
+    assert choose(".env", files).evidence.grammar == "dotenv"
     assert choose(".env", files).others == ()
 
 
 def test_the_nearest_directory_with_a_loader_counts() -> None:
     files = {"package.json": node("dotenv-expand"), "a/package.json": node("next")}
-    assert choose("a/b/.env", files).sign.grammar == "next"
-    assert choose("c/.env", {**files, "c/package.json": node()}).sign.grammar == "dotenv-expand"
+    assert choose("a/b/.env", files).evidence.grammar == "next"
+    assert choose("c/.env", {**files, "c/package.json": node()}).evidence.grammar == "dotenv-expand"
 
 
 def test_packages_below_count_where_there_is_none_above() -> None:
     files = {"a/package.json": node("dotenv"), "b/requirements.txt": "python-dotenv"}
     choice = choose(".env", files)
-    assert (choice.sign.grammar, choice.others) == ("dotenv", ("python-dotenv",))
+    assert (choice.evidence.grammar, choice.others) == ("dotenv", ("python-dotenv",))
 
 
 def test_two_languages_in_one_directory_are_both_plausible() -> None:

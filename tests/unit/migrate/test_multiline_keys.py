@@ -5,7 +5,7 @@ import pytest
 from infisical_iac.dotenv import read
 from infisical_iac.migrate.findings import of_entries
 from infisical_iac.migrate.model import BLOCKING
-from infisical_iac.migrate.multiline_keys import mended
+from infisical_iac.migrate.multiline_keys import drop_pem_pieces
 
 PEM = "-----BEGIN PRIVATE KEY-----\nRkFLRSBGQUtF\nZmFrZQ==\n-----END PRIVATE KEY-----\n"
 
@@ -14,7 +14,7 @@ def test_pieces_of_a_torn_key_are_no_entries() -> None:
     text = f"A=fake\nKEY={PEM}B=fake\n"
     whole = read(text.encode(), "dotenv")
     assert "ZmFrZQ" in whole.values
-    reading = mended(whole, text.encode())
+    reading = drop_pem_pieces(whole, text.encode())
     assert list(reading.values) == ["A", "KEY", "B"]
     assert [(each.line, each.kind, each.key) for each in reading.findings] == [
         (2, "cut-at-line-end", "KEY"),
@@ -26,7 +26,7 @@ def test_pieces_of_a_torn_key_are_no_entries() -> None:
 
 def test_a_torn_key_without_padding_is_told_as_well() -> None:
     data = b"KEY=-----BEGIN X-----\nRkFL\n-----END X-----"
-    reading = mended(read(data, "dotenv"), data)
+    reading = drop_pem_pieces(read(data, "dotenv"), data)
     assert (2, "unreadable-line") not in [(each.line, each.kind) for each in reading.findings]
     assert (1, "torn-value") in [(each.line, each.kind) for each in reading.findings]
 
@@ -34,13 +34,13 @@ def test_a_torn_key_without_padding_is_told_as_well() -> None:
 def test_a_chain_of_certificates_is_one_torn_value() -> None:
     block = "-----BEGIN X-----\r\n  RkFLRSBG==\r\n-----END X-----\r\n"
     data = f"KEY={block}{block}B=fake\r\n".encode()
-    assert list(mended(read(data, "dotenv"), data).values) == ["KEY", "B"]
+    assert list(drop_pem_pieces(read(data, "dotenv"), data).values) == ["KEY", "B"]
 
 
 def test_a_key_in_quotes_is_not_torn() -> None:
     text = f'KEY="{PEM}"\nB=fake\n'
     reading = read(text.encode(), "dotenv")
-    assert mended(reading, text.encode()) is reading
+    assert drop_pem_pieces(reading, text.encode()) is reading
 
 
 @pytest.mark.parametrize("header", ["{}", '"{}"', '"{}'])
@@ -58,18 +58,18 @@ def test_entries_between_a_torn_value_and_another_key_stay(
     ]
     data = "\n".join(lines).encode()
     reading = read(data, grammar)
-    assert mended(reading, data).entries == reading.entries
+    assert drop_pem_pieces(reading, data).entries == reading.entries
 
 
 @pytest.mark.parametrize("sign", ["\f", "\x85", "\u2028", "\v", "\x1c"])
 def test_lines_are_counted_as_the_parser_counts_them(sign: str) -> None:
     data = f"# {sign * 3} note\nKEY={PEM}B=2\nC=3\nD=4\n".encode()
-    assert list(mended(read(data, "python-dotenv"), data).values) == ["KEY", "B", "C", "D"]
+    assert list(drop_pem_pieces(read(data, "python-dotenv"), data).values) == ["KEY", "B", "C", "D"]
 
 
 def test_a_name_glued_to_the_end_of_a_torn_key_stays_and_blocks() -> None:
     data = f"KEY={PEM}B=fake\n".encode()
-    reading = mended(read(data, "node-env-file"), data)
+    reading = drop_pem_pieces(read(data, "node-env-file"), data)
     assert sorted(reading.values.values()) == ["-----BEGIN PRIVATE KEY-----", "fake"]
     assert (4, "refused-name", "") in [
         (each.line, each.kind, each.key) for each in of_entries(reading)

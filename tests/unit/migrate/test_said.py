@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from infisical_iac.migrate.said import as_said
+from infisical_iac.migrate.said import apply_chosen_grammars
 from tests.unit.migrate.modes import planned, scanned
 from tests.unit.migrate.trees import WORKSPACE
 
@@ -17,8 +17,8 @@ def test_a_file_that_is_read_by_itself_again_is_compared_with_the_others(tmp_pat
         for each in plan.sources
     ]
     earlier = plan.model_copy(update={"sources": tuple(said)})
-    anew = as_said(list(sources.values()), earlier, tmp_path, WORKSPACE)
+    anew = apply_chosen_grammars(list(sources.values()), earlier, tmp_path, WORKSPACE)
     told = {(each.file, each.kind) for one in anew for each in one.findings}
     assert {("backend/.env", "same-target"), ("backend/.env.development", "same-target")} <= told
-    again = as_said(anew, earlier, tmp_path, WORKSPACE)
+    again = apply_chosen_grammars(anew, earlier, tmp_path, WORKSPACE)
     assert again == anew

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.migrate.common import why_skipped
-from infisical_iac.migrate.search_terms import Needles
+from infisical_iac.migrate.search_terms import SearchTerms
 
 _VALUE = 'fake>"Ünsafe" key/1?2\nand a~second+line&'
 _PEM = "-----BEGIN FAKE KEY-----\n" + "b3BlbnNzaC1rZXk\n" * 700 + "-----END FAKE KEY-----\n"
@@ -47,21 +47,21 @@ _WRITERS: dict[str, tuple[str, Callable[[str], str]]] = {
 }
 
 
-def _forms(needles: Needles, *chunks: bytes) -> set[str]:
-    return {found.form for found in needles.search(chunks)}
+def _forms(terms: SearchTerms, *chunks: bytes) -> set[str]:
+    return {found.form for found in terms.search(chunks)}
 
 
 @pytest.mark.parametrize(("form", "write"), _WRITERS.values(), ids=_WRITERS)
 def test_a_form_is_found_and_named(form: str, write: Callable[[str], str]) -> None:
     value = _VALUE.lower() if write("A") == "a" else _VALUE
     written = f"some text {write(value)} more text".encode()
-    assert _forms(Needles({"A": value}), written) == {form}
+    assert _forms(SearchTerms({"A": value}), written) == {form}
 
 
 @pytest.mark.parametrize("write", [writer for _, writer in _WRITERS.values()], ids=_WRITERS)
 def test_a_value_with_another_last_sign_is_not_found(write: Callable[[str], str]) -> None:
     other = write(_VALUE[:-2] + "EF")
-    assert _forms(Needles({"A": _VALUE}), other.encode()) == set()
+    assert _forms(SearchTerms({"A": _VALUE}), other.encode()) == set()
 
 
 @given(
@@ -72,35 +72,35 @@ def test_a_value_with_another_last_sign_is_not_found(write: Callable[[str], str]
 def test_a_value_is_found_in_chunks_of_any_size(value: str, before: bytes, size: int) -> None:
     written = before + value.encode("utf-8", "surrogatepass") + b" and more"
     chunks = [written[at : at + size] for at in range(0, len(written), size)]
-    assert "as it is" in _forms(Needles({"A": value}), *chunks)
+    assert "as it is" in _forms(SearchTerms({"A": value}), *chunks)
 
 
 @given(value=st.binary(min_size=4, max_size=24), before=st.binary(max_size=8))
 def test_base64_is_found_wherever_the_value_begins(value: bytes, before: bytes) -> None:
     text = value.hex() + "key"
     written = b64encode(before + text.encode() + b"more")
-    found = _forms(Needles({"A": text}), written)
+    found = _forms(SearchTerms({"A": text}), written)
     assert bool(found) != bool(why_skipped(text))
 
 
 def test_a_long_value_is_found_across_chunks() -> None:
     written = f"KEY='{_PEM}'".encode()
-    needles = Needles({"A": _PEM})
-    assert _forms(needles, written[:3000], written[3000:7000], written[7000:]) == {"as it is"}
+    terms = SearchTerms({"A": _PEM})
+    assert _forms(terms, written[:3000], written[3000:7000], written[7000:]) == {"as it is"}
 
 
 def test_white_space_around_a_value_does_not_hide_it() -> None:
-    assert _forms(Needles({"A": "  fake-0f9a1b2c\n"}), b'"fake-0f9a1b2c"') == {"as it is"}
+    assert _forms(SearchTerms({"A": "  fake-0f9a1b2c\n"}), b'"fake-0f9a1b2c"') == {"as it is"}
 
 
 def test_one_value_has_all_its_labels_and_values_in_values_are_found() -> None:
     values = {"A": "fake-0f9a1b2c", "B": "fake-0f9a1b2c", "C": "postgres://app:fake-0f9a1b2c@db"}
-    found = Needles(values).search([values["C"].encode()])
+    found = SearchTerms(values).search([values["C"].encode()])
     assert {each.label for each in found} == {"A", "B", "C"}
 
 
 def test_without_values_nothing_is_found() -> None:
-    assert Needles({}).search([b"some text"]) == set()
+    assert SearchTerms({}).search([b"some text"]) == set()
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,10 @@ def test_without_values_nothing_is_found() -> None:
     ],
 )
 def test_a_short_or_common_value_is_skipped(value: str) -> None:
-    needles = Needles({"A": value})
-    assert needles.searched == []
-    assert list(needles.skipped) == ["A"]
-    assert needles.search([f"A={value}".encode()]) == set()
+    terms = SearchTerms({"A": value})
+    assert terms.searched == []
+    assert list(terms.skipped) == ["A"]
+    assert terms.search([f"A={value}".encode()]) == set()
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,12 @@ def test_a_short_or_common_value_is_skipped(value: str) -> None:
     ],
 )
 def test_what_may_be_a_secret_is_searched_for(value: str) -> None:
-    needles = Needles({"A": value})
-    assert needles.searched == ["A"]
-    assert _forms(needles, f"A={value}".encode()) == {"as it is"}
+    terms = SearchTerms({"A": value})
+    assert terms.searched == ["A"]
+    assert _forms(terms, f"A={value}".encode()) == {"as it is"}
 
 
 def test_needles_do_not_show_what_they_look_for() -> None:
-    needles = Needles({"A": "fake-0f9a1b2c"})
-    assert "fake-0f9a1b2c" not in repr(needles)
-    assert "fake-0f9a1b2c" not in repr(needles.search([b"fake-0f9a1b2c"]))
+    terms = SearchTerms({"A": "fake-0f9a1b2c"})
+    assert "fake-0f9a1b2c" not in repr(terms)
+    assert "fake-0f9a1b2c" not in repr(terms.search([b"fake-0f9a1b2c"]))

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from infisical_iac.migrate.loaders import Choice, Signs
+from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.workspace.load import load
 
 WORKSPACE_TEXT = """\
@@ -45,4 +45,4 @@ def node(*names: str, kind: str = "dependencies", **more: object) -> str:
 def choose(path: str, files: dict[str, str]) -> Choice:
     """The choice of a grammar for `path` in a tree of these files, by path."""
     paths = sorted({path, *files})
-    return Signs(paths, lambda each: files.get(each, "")).choose(path)
+    return LoaderDetection(paths, lambda each: files.get(each, "")).choose(path)
