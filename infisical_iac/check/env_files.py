@@ -8,13 +8,12 @@ from pathlib import Path
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.sensitive import is_sensitive
 from infisical_iac.dotenv import read
-from infisical_iac.migrate import files, ignores, worktree
+from infisical_iac.migrate import find, git, ignores
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.findings import is_bootstrap, shown
-from infisical_iac.migrate.git import GitError, run
+from infisical_iac.migrate.git import GitError, run, tracked
 from infisical_iac.migrate.loaders import LoaderDetection
-from infisical_iac.migrate.tracked import tracked
 
 _RULES = (".env", ".env.*")
 _NAMES = (".env", ".env.local", ".env.production")
@@ -47,8 +46,8 @@ def ignored_by_git(root: Path, paths: Iterable[str]) -> set[str]:
     repository the `.gitignore` at the root is taken for all.
     """
     asked = sorted(set(paths))
-    if worktree.top(root) is None:
-        text = files.text(root, ".gitignore")
+    if git.top(root) is None:
+        text = find.text(root, ".gitignore")
         return set() if ignores.missing(text, _RULES) else {p for p in asked if _is_secret(p)}
     query = ("-c", "core.excludesFile=", "check-ignore", "-v", "-n", "--no-index", "--")
     found = run(root, *query, *asked) if asked else None
@@ -122,7 +121,7 @@ def findings(
     detection = LoaderDetection(paths, text)
     for path in paths:
         if is_env(posixpath.basename(path)):
-            data, problem = files.content(root, path)
+            data, problem = find.content(root, path)
             if problem:
                 yield CheckFinding(
                     "unreadable-file", path, "", f"{problem} Delete it, or set it right."

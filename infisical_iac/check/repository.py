@@ -12,10 +12,10 @@ from infisical_iac.check.keys import Held
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.usage import usage
 from infisical_iac.local_file import NAME, LocalFile, LocalFileError, parse
-from infisical_iac.migrate import files, find
+from infisical_iac.migrate import find
 from infisical_iac.migrate.evidence import Text, upwards
+from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.ignores import is_dockerfile
-from infisical_iac.migrate.services import service_of
 from infisical_iac.workspace.model import Workspace
 
 
@@ -181,7 +181,7 @@ def look(root: Path, workspace: Workspace) -> Repository:
 
 def _text(root: Path, path: str) -> str:
     """Return a file's text; "" for what is none, such as an image."""
-    text = files.text(root, path)
+    text = find.text(root, path)
     return "" if "\0" in text[:8192] else text
 
 

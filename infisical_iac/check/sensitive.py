@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from infisical_iac.migrate.common import why_skipped
-from infisical_iac.migrate.findings import is_bootstrap
-from infisical_iac.migrate.plain import is_plain
+from infisical_iac.migrate.findings import is_bootstrap, is_plain
+from infisical_iac.migrate.search_terms import why_skipped
 
 _REFERENCE = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*\b")  # not $2b$ and what follows it
 _PUBLIC = re.compile(r"(?:.*_)?(?:PUBLIC|PUBLISHABLE)(?:_.*)?", re.IGNORECASE)

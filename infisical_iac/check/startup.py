@@ -10,10 +10,10 @@ from infisical_iac.check import javascript, python
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.forms import is_confidential
 from infisical_iac.local_file import NAME, LocalFileError, parse
-from infisical_iac.migrate import compose_files
+from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Text, upwards
-from infisical_iac.migrate.packages import is_python, without_comments
-from infisical_iac.migrate.services import service_of
+from infisical_iac.migrate.find import service_of
+from infisical_iac.migrate.loaders import is_python, without_comments
 from infisical_iac.workspace.model import Workspace
 
 _DOCKER_ENV = re.compile(r"(?m)^\s*ENV\s+((?:.*\\\n)*.*)")
@@ -38,8 +38,8 @@ class Started(NamedTuple):
 
 def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
     """Yield what the compose files among `paths` start."""
-    for path in compose_files.compose_files(paths):
-        for service, data in compose_files.compose_services(text(path)):
+    for path in evidence.compose_files(paths):
+        for service, data in evidence.compose_services(text(path)):
             yield _started(service, data, posixpath.dirname(path))
 
 

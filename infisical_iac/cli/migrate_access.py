@@ -12,8 +12,8 @@ from infisical_iac.api.parallel import gather
 from infisical_iac.cli.reach import Reached
 from infisical_iac.errors import UserError
 from infisical_iac.migrate import verify as verifying
+from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.readers import of_services, readers, unmeant
-from infisical_iac.migrate.secret import Name
 from infisical_iac.migrate.verify import Expected, Seen
 from infisical_iac.workspace import credential_file, credentials, members
 from infisical_iac.workspace.members import Member

@@ -17,10 +17,9 @@ from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.migrate import desired, plan_file, report, stored
 from infisical_iac.migrate.apply import Policy, Work
-from infisical_iac.migrate.pending import Pending
+from infisical_iac.migrate.model import Secret
 from infisical_iac.migrate.plan_file import MigrationError, Plan
-from infisical_iac.migrate.secret import Secret
-from infisical_iac.migrate.transfer import Moved, move
+from infisical_iac.migrate.transfer import Moved, Pending, move
 
 
 @click.command()

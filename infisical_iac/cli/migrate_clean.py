@@ -13,12 +13,21 @@ from infisical_iac.cli.items import console, counted, echo, show
 from infisical_iac.cli.options import FOUND, yes_option
 from infisical_iac.errors import printable
 from infisical_iac.item import Item
-from infisical_iac.migrate import archive, example_env, ignores, references, worktree
+from infisical_iac.migrate import archive, cleaning, git, ignores, references
 from infisical_iac.migrate.archive import ArchiveError
-from infisical_iac.migrate.cleaning import Examined, Kept, Ready, Verified, delete, examine
+from infisical_iac.migrate.cleaning import (
+    Examined,
+    Kept,
+    Ready,
+    Verified,
+    delete,
+    examine,
+    require_recent,
+    root_of_plan,
+    unverified_files,
+    verified_files,
+)
 from infisical_iac.migrate.plan_file import load_key
-from infisical_iac.migrate.proven import require_recent, unverified, verified
-from infisical_iac.migrate.proven import root as proven_root
 
 _UNVERIFIED = "not all of it was read back: see migration-report.html"
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -75,10 +84,10 @@ def clean(
     no to the question.
     """
     keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
-    root, files = proven_root(plan_file), verified(plan_file)
+    root, files = root_of_plan(plan_file), verified_files(plan_file)
     key = load_key(plan_file)
     plan = _plan(root, files, key, archived=not no_archive)
-    plan.examined.kept.extend(Kept(path, _UNVERIFIED) for path in unverified(plan_file))
+    plan.examined.kept.extend(Kept(path, _UNVERIFIED) for path in unverified_files(plan_file))
     _show(root, plan)
     _show_references(root, plan_file, [each.path for each in files])
     if plan.archive and not keys.recipients:
@@ -117,7 +126,7 @@ def _plan(root: Path, files: Sequence[Verified], key: bytes, *, archived: bool) 
     examined = examine(root, files, key, archived=archived)
     inside = [path for path in paths if path not in {each.path for each in examined.kept}]
     target = archive.path(root, datetime.now(UTC)) if archived and examined.ready else None
-    return _Plan(examined, ignores.plan(root, inside), example_env.plan(root, inside), target)
+    return _Plan(examined, ignores.plan(root, inside), cleaning.plan(root, inside), target)
 
 
 def _show(root: Path, plan: _Plan) -> None:
@@ -168,9 +177,9 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[Kept]:
     for addition in plan.additions:
         ignores.write(addition)
     for example in plan.examples:
-        example_env.write(example)
+        cleaning.write(example)
     if plan.archive:
-        if worktree.top(root) and not worktree.is_ignored(plan.archive):
+        if git.top(root) and not git.is_ignored(plan.archive):
             raise ArchiveError(
                 f"git would not ignore {plan.archive}, so nothing was deleted: see what "
                 f"git check-ignore -v {plan.archive.name} says"

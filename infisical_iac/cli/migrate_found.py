@@ -5,9 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from infisical_iac.cli.items import counted
-from infisical_iac.migrate.gitplaces import Commit, Place
-from infisical_iac.migrate.history import Hit, Searched
-from infisical_iac.migrate.rotation import rotations
+from infisical_iac.migrate.history import Commit, Hit, Place, Searched, rotations
 from infisical_iac.migrate.search_terms import SearchTerms
 
 

@@ -13,8 +13,8 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.reach import reach
 from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.errors import UserError
-from infisical_iac.migrate import plan_file, rotation, stored
-from infisical_iac.migrate.history import Searched, search
+from infisical_iac.migrate import plan_file, stored
+from infisical_iac.migrate.history import Searched, blobs, filter_repo, search
 from infisical_iac.migrate.known_values import Known, in_files, labelled, with_stored
 from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.search_terms import SearchTerms
@@ -133,9 +133,9 @@ def _values(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
 
 def _written(hashes: Path, searched: Sequence[Searched]) -> str:
     """Write the hashes, and return the command that takes them; empty if there are none."""
-    names = rotation.blobs(searched)
+    names = blobs(searched)
     try:
         hashes.write_text("".join(f"{name}\n" for name in names))
     except OSError as error:
         raise HistoryError(f"{hashes} can't be written: {error.strerror}") from None
-    return rotation.filter_repo(hashes) if names else ""
+    return filter_repo(hashes) if names else ""

@@ -19,13 +19,12 @@ from infisical_iac.cli.migrate_showing import (
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.reach import Reached, reach
 from infisical_iac.migrate import plan_file, planning, stored
-from infisical_iac.migrate.compare import Comparison, compare
+from infisical_iac.migrate.apply import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationError, Plan, PlannedFinding
-from infisical_iac.migrate.said import apply_chosen_grammars
-from infisical_iac.migrate.sources import scan_all
-from infisical_iac.migrate.trees import trees
+from infisical_iac.migrate.planning import apply_chosen_grammars
+from infisical_iac.migrate.sources import scan_all, trees
 
 
 @click.command()

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from infisical_iac.cli.items import console, echo
 from infisical_iac.errors import printable
-from infisical_iac.migrate import worktree
+from infisical_iac.migrate import git
 from infisical_iac.migrate.git import GitError
 from infisical_iac.migrate.plan_file import PLAN_FILE
 
@@ -44,7 +44,7 @@ def show(lines: Iterable[str], *, stderr: bool = False) -> None:
 def note_exposed(key: Path) -> None:
     """Tell if git would take the key of the hashes in: whoever has it can try values out."""
     try:
-        is_exposed = worktree.top(key.parent) is not None and not worktree.is_ignored(key)
+        is_exposed = git.top(key.parent) is not None and not git.is_ignored(key)
     except GitError:
         return
     if is_exposed:

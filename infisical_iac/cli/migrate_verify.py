@@ -13,7 +13,7 @@ from infisical_iac.cli.reach import reach
 from infisical_iac.cli.showing import print_notes
 from infisical_iac.migrate import plan_file, stored
 from infisical_iac.migrate import verify as verifying
-from infisical_iac.migrate.verified import mark
+from infisical_iac.migrate.report import mark_verified
 
 
 @click.command()
@@ -55,7 +55,7 @@ def verify(
         access = look(reached, project, wanted, directory)
     problems = [*map(str, verifying.unchanged(wanted, there, key)), *access.problems]
     is_verified = access.is_checked and not problems
-    mark(file.parent, wanted, datetime.now(UTC) if is_verified else None)
+    mark_verified(file.parent, wanted, datetime.now(UTC) if is_verified else None)
     if as_json:
         told = {"secrets": len(wanted), "problems": problems, "access_checked": access.is_checked}
         print_data({**told, "readers": access.readers, "notes": access.notes})

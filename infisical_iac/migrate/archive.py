@@ -24,7 +24,7 @@ class ArchiveError(UserError):
 
 
 def recipients(lines: Iterable[str]) -> list[Recipient]:
-    """The public keys in lines as `age-keygen -y` writes them; `#` begins a comment.
+    """Return the public keys in lines as `age-keygen -y` writes them; `#` begins a comment.
 
     Raises ArchiveError for a line that is none.
     """
@@ -32,7 +32,7 @@ def recipients(lines: Iterable[str]) -> list[Recipient]:
 
 
 def identities(lines: Iterable[str]) -> list[Identity]:
-    """The private keys in lines as `age-keygen` writes them.
+    """Return the private keys in lines as `age-keygen` writes them.
 
     Raises ArchiveError for a line that is none, and if there is none.
     """
@@ -67,7 +67,7 @@ def _identity(text: str) -> Identity:
 
 
 def path(directory: Path, at: datetime) -> Path:
-    """Where an archive of this moment can be: beside those that are there, even in part."""
+    """Return where an archive of this moment can be: beside those that are there, even in part."""
     taken = {each.name.partition(".tar.age")[0] for each in directory.glob(PATTERN)}
     name = f".env-archive-{at:%Y%m%dT%H%M%SZ}"
     numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))

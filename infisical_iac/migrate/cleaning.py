@@ -1,15 +1,56 @@
-"""The deletion of `.env` files whose every value was read back from Infisical."""
+"""Delete `.env` files whose secrets are verified, and leave examples of what services need."""
 
 import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from infisical_iac.errors import UserError
-from infisical_iac.migrate import worktree
+from infisical_iac.migrate import git
 from infisical_iac.migrate.fingerprint import of_bytes
+from infisical_iac.migrate.report import VERIFIED_AT
+
+NAME = ".env.local.example"
+
+_TEXT = """\
+# Copy to .env.local, `chmod 600` it, fill in: with these, the service reads its secrets.
+INFISICAL_CLIENT_ID=
+INFISICAL_CLIENT_SECRET=
+NODE_ENV=development
+"""
+
+
+class ExampleError(UserError):
+    """An example can't be written."""
+
+
+def plan(root: Path, paths: Iterable[str]) -> list[Path]:
+    """Return the examples that are missing, one for each directory of the files at `paths`."""
+    directories = {(root / path).parent for path in paths}
+    return [
+        directory / NAME
+        for directory in sorted(directories)
+        if directory.is_dir() and not (directory / NAME).exists()
+    ]
+
+
+def write(file: Path) -> None:
+    """Write an example; one that is there is never replaced.
+
+    Raises ExampleError if it is there, even as a broken link, or can't be written.
+    """
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(_TEXT)
+    except OSError as error:
+        raise ExampleError(
+            f"{file} can't be written ({error.strerror}): see what is there"
+        ) from None
 
 
 class CleanError(UserError):
@@ -74,7 +115,7 @@ def examine(root: Path, files: Iterable[Verified], key: bytes, *, archived: bool
         try:
             data = _read(root, file, key)
             _check_keys(file, archived=archived)
-            found.ready.append(Ready(file, data, worktree.is_tracked(root / file.path)))
+            found.ready.append(Ready(file, data, git.is_tracked(root / file.path)))
         except FileNotFoundError:
             continue
         except UserError as error:
@@ -99,7 +140,7 @@ def delete(root: Path, ready: Ready, key: bytes) -> Kept | None:
     try:
         _read(root, ready.file, key)
         if ready.is_tracked:
-            worktree.untrack(path)
+            git.untrack(path)
         path.unlink(missing_ok=True)
     except FileNotFoundError:
         return None
@@ -111,7 +152,7 @@ def delete(root: Path, ready: Ready, key: bytes) -> Kept | None:
 
 
 def _read(root: Path, file: Verified, key: bytes) -> bytes:
-    """The bytes of the file, which are those that were verified.
+    """Return the bytes of the file, which are those that were verified.
 
     Raises FileNotFoundError if it is gone, and CleanError if it may not be deleted.
     """
@@ -142,3 +183,89 @@ def _inside(root: Path, path: str) -> Path:
     if parent.resolve() != parent:
         raise CleanError("a directory on its way is a symbolic link: delete it by hand")
     return root / relative
+
+
+_NAME = "migration-report.json"
+_RECENT = timedelta(hours=1)
+
+
+class _Source(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    path: str
+    digest: str
+    service: str
+    environment: str
+    verified: bool
+    keys: list[str]
+    skipped: list[str] = []
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    root: str
+    sources: list[_Source]
+    verified_at: str = ""
+
+
+def verified_files(plan_file: Path) -> list[Verified]:
+    """Return the files that were read back whole, everywhere that they go.
+
+    Raises CleanError if there is no report, or no such file in it.
+    """
+    missing = set(unverified_files(plan_file))
+    found = [
+        Verified(
+            path=each.path,
+            digest=each.digest,
+            service=each.service,
+            environment=each.environment,
+            keys=tuple(each.keys),
+            skipped=tuple(each.skipped),
+        )
+        for each in _read_report(plan_file).sources
+        if each.path not in missing
+    ]
+    if not found:
+        raise CleanError(f"no file of {plan_file} is verified yet: run migrate apply")
+    return found
+
+
+def unverified_files(plan_file: Path) -> list[str]:
+    """Return the paths of files that were not, or not everywhere. Raises CleanError as above."""
+    return sorted({each.path for each in _read_report(plan_file).sources if not each.verified})
+
+
+def root_of_plan(plan_file: Path) -> Path:
+    """Return the directory that paths are relative to. Raises CleanError as above, or for none."""
+    directory = (plan_file.parent / _read_report(plan_file).root).resolve()
+    if not directory.is_dir():
+        raise CleanError(f"{directory}, which was migrated, is not there: run this where it is")
+    return directory
+
+
+def require_recent(plan_file: Path, now: datetime) -> None:
+    """Raise CleanError unless `migrate verify` found all unchanged within the last hour."""
+    try:
+        at = datetime.strptime(_read_report(plan_file).verified_at, VERIFIED_AT).replace(tzinfo=UTC)
+    except ValueError:
+        at = datetime.min.replace(tzinfo=UTC)
+    if not timedelta() <= now - at <= _RECENT:
+        raise CleanError(
+            "nothing was deleted, for without an archive Infisical must have been looked at within "
+            "the last hour: run `infisical-iac migrate verify` first"
+        )
+
+
+def _read_report(plan_file: Path) -> _Report:
+    file = plan_file.with_name(_NAME)
+    try:
+        return _Report.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise CleanError(
+            f"{file}, which says what is verified, can't be read ({error.strerror}): run migrate "
+            "apply first"
+        ) from None
+    except ValidationError:
+        raise CleanError(f"{file} is not what migrate apply writes: run it once more") from None

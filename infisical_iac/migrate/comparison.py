@@ -1,14 +1,109 @@
-"""Find what shows only when the files are seen together: the same key, or the same value, twice."""
+"""Findings from files or grammars compared: the same key or value twice, samples, readings."""
 
+import posixpath
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from infisical_iac.dotenv import Finding
-from infisical_iac.migrate.findings import is_bootstrap, shown
+from infisical_iac.dotenv import Finding, Reading, read
+from infisical_iac.migrate import multiline_keys
+from infisical_iac.migrate.find import SAMPLES, words
+from infisical_iac.migrate.findings import is_bootstrap, is_plain, shown
 from infisical_iac.migrate.model import FileFinding, Source
-from infisical_iac.migrate.plain import is_plain
+
+
+def drift(sources: Sequence[Source], samples: Mapping[str, bytes]) -> Iterator[FileFinding]:
+    """Yield keys that a sample has and the files beside it lack, and the other way round.
+
+    The files of one directory and environment count as one, because `.env.local` holds only what
+    differs from `.env`. `samples` holds the bytes of each sample by its path.
+    """
+    for path, data in samples.items():
+        directory, name = posixpath.split(path)
+        suffix = [each for each in words(name) if each not in SAMPLES]
+        groups: dict[str, list[Source]] = {}
+        for each in sources:
+            beside, other = posixpath.split(each.path)
+            if beside == directory and (not suffix or words(other)[: len(suffix)] == suffix):
+                groups.setdefault(each.environment, []).append(each)
+        for group in groups.values():
+            yield from _between(path, read(data, group[0].grammar), group)
+
+
+def _between(path: str, sample: Reading, group: Sequence[Source]) -> Iterator[FileFinding]:
+    keys = {key for each in group for key in each.reading.values}
+    lines = sample.lines
+    for key in (each for each in lines if each not in keys):
+        message = f"{path}:{lines[key]} names it, and no file beside it has it."
+        remedy = "See whether the service needs it, and add it before the move."
+        found = Finding(0, "missing", shown(key, sample.values[key]), message, remedy)
+        yield FileFinding.of(group[0].path, found)
+    for each in group:
+        values = each.reading.values
+        for key in (name for name in values if name not in lines):
+            remedy = "Add its name there, or remove it here if nothing reads it."
+            message = f"{path} doesn't name it."
+            name = shown(key, values[key])
+            found = Finding(each.line(key), "not-in-sample", name, message, remedy)
+            yield FileFinding.of(each.path, found)
+
+
+def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Iterator[Finding]:
+    """Yield a finding for each key that one of `others` reads otherwise than `reading`.
+
+    Args:
+        data: the bytes that `reading` was made from.
+    """
+    if reading.error:
+        return  # that is told already, and no key could agree
+    readings = [multiline_keys.drop_pem_pieces(read(data, grammar), data) for grammar in others]
+    able = [each for each in readings if not each.error]
+    lines = {key: line for each in (*able, reading) for key, line in each.lines.items()}
+    values, of_others = reading.values, {each.grammar: each.values for each in able}
+    for key, line in lines.items():
+        own = values.get(key)
+        told = [
+            f"{grammar} {_told(own, other.get(key))}"
+            for grammar, other in of_others.items()
+            if other.get(key) != own
+        ]
+        if told:
+            yield Finding(
+                line,
+                "grammars-disagree",
+                _shown(key, (values, *of_others.values())),
+                f"{reading.grammar} {_length(own)}, {', '.join(told)}.",
+                "Say in the plan which grammar counts, or quote it so that all read the same.",
+            )
+    for each in readings:
+        if each.error:
+            yield Finding(
+                0,
+                "refused-by-another",
+                "",
+                f"{each.grammar}, which may read it too, refuses the file: {each.error}",
+                "Set it right if the service reads it so.",
+            )
+
+
+def _shown(key: str, readings: Iterable[Mapping[str, str]]) -> str:
+    """Return the name as it may be printed, whichever of the readings is right."""
+    may = all(shown(key, values[key]) for values in readings if key in values)
+    return key if may else ""
+
+
+def _told(own: str | None, other: str | None) -> str:
+    if own is not None and other is not None and len(own) == len(other):
+        return "other ones"
+    return _length(other)
+
+
+def _length(value: str | None) -> str:
+    if value is None:
+        return "reads no such key"
+    return f"reads {len(value)} character{'' if len(value) == 1 else 's'}"
+
 
 KINDS = frozenset({"same-target", "same-value", "shared-candidate", "differs-across-services"})
 """Of the findings."""
@@ -40,7 +135,7 @@ class _Place(NamedTuple):
 
 
 def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
-    """The findings on keys and values of several files, each told once for every file in it."""
+    """Yield findings on keys and values of several files, each once for every file in it."""
     places = [each for source in sources for each in _places(source)]
     yield from _same_target(places)
     yield from _across_services(places)
@@ -117,7 +212,7 @@ def _differ(group: Sequence[_Place]) -> bool:
 def _tell(
     group: Sequence[_Place], kind: str, message: str, remedy: str, *, names: bool = False
 ) -> Iterator[FileFinding]:
-    """The finding at each place of a group; `{others}` in the message are the other places."""
+    """Yield the finding at each place of a group; `{others}` in it are the other places."""
     same_key = Counter(each.key for each in group)
     for each in group:
         others = (

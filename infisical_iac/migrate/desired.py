@@ -4,19 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from infisical_iac.dotenv import GRAMMARS, Reading
-from infisical_iac.migrate import decisions
+from infisical_iac.migrate import planning
+from infisical_iac.migrate.cascades import paths, read_in
 from infisical_iac.migrate.findings import label, shown
 from infisical_iac.migrate.fingerprint import KEY_FILE, digest, of_bytes
-from infisical_iac.migrate.layered import paths, read_in
+from infisical_iac.migrate.model import Name, Secret
 from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
-from infisical_iac.migrate.secret import Name, Secret
 from infisical_iac.workspace.model import Workspace
 
 _MOST_TOLD = 10
 
 
 def secrets(plan: Plan, root: Path, key: bytes, workspace: Workspace) -> list[Secret]:
-    """Every value that goes into Infisical, each name once.
+    """Return every value that goes into Infisical, each name once.
 
     Args:
         root: the directory that the sources' paths begin in.
@@ -82,7 +82,7 @@ def _misplaced(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterat
 
 
 def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[Secret | None, str]]:
-    """Each value that is stored, or why it can't be."""
+    """Yield each value that is stored, or why it can't be."""
     if reading.error:
         yield None, f"{source.path} is refused by its grammar: {reading.error}"
         return
@@ -115,7 +115,7 @@ def _problem(planned: PlannedKey | None, name: str, value: str, key: bytes) -> s
         return "is not in the plan; plan again, and decide `skip` to leave it out"
     if planned.digest != digest(key, value):
         return "is read otherwise than when it was planned; plan again"
-    return decisions.refusal(planned.decision, name, value)
+    return planning.refusal(planned.decision, name, value)
 
 
 def _refuse(problems: Iterable[str], remedy: str) -> None:

@@ -1,8 +1,14 @@
-"""A sign: what a file of the repository says about who reads an `.env` file."""
+"""Evidence in compose files and scripts of what reads an `.env` file."""
 
 import posixpath
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from infisical_iac.dotenv import all_grammars
 
 # The text of a file, by its path relative to the scanned directory.
 Text = Callable[[str], str]
@@ -28,8 +34,123 @@ class Evidence:
 
 
 def upwards(directory: str) -> Iterator[str]:
-    """A directory and all that it is in, the nearest first; the root is ""."""
+    """Yield a directory and all that it is in, the nearest first; the root is ""."""
     while directory:
         yield directory
         directory = posixpath.dirname(directory)
     yield ""
+
+
+_COMPOSE_FILE = re.compile(r"(docker-)?compose([.-][^/]*)?\.ya?ml")
+
+
+class _Loader(yaml.SafeLoader):
+    """Compose has tags of its own, such as `!override`; what they tag is read as it stands."""
+
+
+def _plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]
+
+
+_Loader.add_multi_constructor("!", _plain)
+
+
+def in_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Evidence]]:
+    """Yield the files that `env_file:` names, each with the service that it is passed to."""
+    for path in compose_files(paths):
+        directory = posixpath.dirname(path)
+        for service, name, raw in _env_files(text(path)):
+            named = posixpath.normpath(posixpath.join(directory, name))
+            own = ", as raw text" if raw else ""
+            why = f"{path} passes it to {service} by env_file{own}"
+            yield named, Evidence("compose", why, exact=not raw, reader=service)
+
+
+def beside_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Evidence]]:
+    """Yield the `.env` files that stand beside a compose file which has variables."""
+    for path in compose_files(paths):
+        if "${" in text(path):
+            why = f"{path} beside it takes its own variables from it"
+            yield posixpath.join(posixpath.dirname(path), ".env"), Evidence("compose", why)
+
+
+def compose_files(paths: Iterable[str]) -> Iterator[str]:
+    """Return those of the paths that are compose files."""
+    return (path for path in paths if _COMPOSE_FILE.fullmatch(posixpath.basename(path)))
+
+
+def compose_services(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the services of a compose file, each with its name; none of what compose can't read."""
+    try:
+        data = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    found = data.get("services") if isinstance(data, dict) else None
+    for name, service in found.items() if isinstance(found, dict) else ():
+        if isinstance(service, dict):
+            yield str(name), service
+
+
+def _env_files(text: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield the service, the path as written and whether it is read raw, of each `env_file`."""
+    for name, service in compose_services(text):
+        given = service.get("env_file")
+        for each in given if isinstance(given, list) else [given]:
+            path = each.get("path") if isinstance(each, dict) else each
+            raw = isinstance(each, dict) and each.get("format") == "raw"
+            if isinstance(path, str):
+                yield name, path, raw
+
+
+_SCRIPT = re.compile(
+    r".*\.(sh|bash|zsh|mk|service|ya?ml)|package\.json|(GNU)?[Mm]akefile|[Jj]ustfile|"
+    r"(Procfile|Dockerfile|Containerfile)[^/]*"
+)
+
+_LONGEST = 2000  # of a line: what is longer is data
+
+
+_COMMANDS = sorted(
+    ((grammar.name, command) for grammar in all_grammars() for command in grammar.commands),
+    key=lambda each: each[1].rank,
+)
+
+
+def in_scripts(
+    paths: Iterable[str], text: Text, env_files: Set[str]
+) -> Iterator[tuple[str, Evidence]]:
+    """Yield the `.env` files that command lines name, each with the evidence."""
+    for path in paths:
+        if not _SCRIPT.fullmatch(posixpath.basename(path)):
+            continue
+        lines = dict.fromkeys(text(path).splitlines())
+        for line in (each for each in lines if "env" in each.lower()):
+            for grammar, command in _COMMANDS:
+                for found in command.pattern.finditer(_without_directories(line[:_LONGEST])):
+                    if named := _named(found["file"], posixpath.dirname(path), env_files):
+                        yield named, Evidence(grammar, f"{path} {command.action}", command.exact)
+
+
+def _without_directories(line: str) -> str:
+    """Return the line with a variable for each command in it that prints a directory."""
+    for _ in range(2):  # one may stand in another: $(cd "$(dirname "$0")" && pwd)
+        line = re.sub(r"\$\((?:dirname|cd|pwd|git)\b[^()]*\)", "$DIRECTORY", line)
+    return line
+
+
+def _named(written: str, directory: str, env_files: Set[str]) -> str | None:
+    """Return the `.env` file that a command line means: seen from its directory, or from one above.
+
+    A variable at the path's beginning stands for a directory that isn't known.
+    """
+    path = written.replace("\\", "").strip("\"'")
+    path = re.sub(r"^(\$\{[^}]*\}|\$\w+|~|%h)/", "", path)
+    for place in upwards(directory):
+        candidate = posixpath.normpath(posixpath.join(place, path))
+        if candidate in env_files:
+            return candidate
+    return None

@@ -1,11 +1,42 @@
-"""Find the files that there are, and what their names say."""
+"""The files of a tree and their texts, and what their names and directories say."""
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from infisical_iac.errors import UserError
+from infisical_iac.workspace.model import Workspace
+
+Content = Callable[[str], tuple[bytes, str]]
+"""What `content` tells of a path under one root."""
+
+_LONGEST_TEXT = 8 << 20
+
+
+def content(root: Path, path: str) -> tuple[bytes, str]:
+    """Return the bytes of a file under `root`, or why they can't be read; one of both is empty."""
+    file = root / path
+    try:
+        # Path.resolve raises no OSError for a link that leads to itself, before Python 3.13.
+        if not Path(os.path.realpath(file, strict=True)).is_relative_to(root.resolve()):
+            return b"", "It is a link to a place outside of what is scanned."
+        if not stat.S_ISREG(file.stat().st_mode):
+            return b"", "It is no regular file, but a pipe or the like."
+        return file.read_bytes(), ""
+    except OSError as error:
+        return b"", f"It can't be read: {error.strerror}."
+
+
+def text(root: Path, path: str) -> str:
+    """Return the text of a file, its first 8 MiB; "" for what can't be read."""
+    try:
+        with (root / path).open("rb") as opened:
+            return opened.read(_LONGEST_TEXT).decode(errors="replace")
+    except OSError:
+        return ""
+
 
 # Parts of a name that say: here is how it looks, without secrets.
 SAMPLES = frozenset({"example", "sample", "template", "dist", "defaults"})
@@ -33,7 +64,7 @@ class ScanError(UserError):
 
 
 def walk(root: Path) -> list[str]:
-    """The paths of all files under `root`, relative to it, with slashes, sorted.
+    """Return the paths of all files under `root`, relative to it, with slashes, sorted.
 
     Left out is what others made: version control, installed packages, virtual environments and
     caches; and a clone of this project, with its examples. Links to directories are not
@@ -92,7 +123,7 @@ def words(name: str) -> list[str]:
 
 
 def environment(path: str, slugs: Sequence[str]) -> str:
-    """The environment of a file, one of `slugs`, or "" if there is none that fits.
+    """Return the environment of a file, one of `slugs`, or "" if there is none that fits.
 
     The suffix counts, then the nearest directory that is named after an environment. A name that
     says nothing is the developer's own file: `.env` and `.env.local` are of development. A suffix
@@ -118,8 +149,45 @@ def mode(environment: str) -> str:
 
 
 def _slug(word: str, slugs: Sequence[str]) -> str | None:
-    """The slug that a word means; "" if it means one that isn't there; None if it means none."""
+    """Return the slug that a word means; "" if that isn't there; None if it means none."""
     if word in slugs:
         return word
     group = next((group for group in _WORDS if word in group), None)
     return None if group is None else next((each for each in group if each in slugs), "")
+
+
+def service_of(path: str, root: str, readers: Sequence[str], workspace: Workspace) -> str:
+    """Return the service whose file this is, or "".
+
+    Args:
+        path: of the file, relative to the scanned directory.
+        root: the name of the scanned directory, which may be the service's own.
+        readers: names that a compose file gives to the containers that read it.
+
+    The nearest directory counts that is a service's folder, or else is named as the service;
+    then the readers, if they are one service.
+    """
+    directories = [root, *path.split("/")[:-1]]
+    for length in range(len(directories), 0, -1):
+        if service := _at(directories[:length], workspace):
+            return service
+    known = {each for each in map(_plain, readers) if each in workspace.services}
+    return known.pop() if len(known) == 1 else ""
+
+
+def _at(directories: Sequence[str], workspace: Workspace) -> str:
+    """Return the service of just this place: by the longest folder, or else by name."""
+    here = [_plain(each) for each in directories]
+    folders = {name: _parts(service.folder) for name, service in workspace.services.items()}
+    fitting = [name for name, folder in folders.items() if here[-len(folder) :] == folder]
+    if fitting:
+        return max(fitting, key=lambda name: len(folders[name]))
+    return here[-1] if here[-1] in workspace.services else ""
+
+
+def _parts(folder: str) -> list[str]:
+    return [_plain(each) for each in folder.strip("/").split("/")]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -1,4 +1,4 @@
-"""Find what Infisical, or a process that starts with the values, would do to a file's entries."""
+"""Findings on the entries of one file, and names that are shown without a secret in them."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,41 @@ from collections.abc import Iterator
 from infisical_iac.dotenv import Finding, Reading
 from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.fingerprint import encoded
-from infisical_iac.migrate.plain import is_plain
+
+_SECRET_WORDS = frozenset(
+    {
+        *("PASSWORD", "PASSWD", "PASS", "PASSPHRASE", "PWD", "PIN", "SECRET", "SECRETS"),
+        *("TOKEN", "KEY", "KEYS", "APIKEY", "CREDENTIAL", "CREDENTIALS", "AUTH", "SALT"),
+        *("PRIVATE", "CERT", "CERTIFICATE", "DSN", "SEED", "SIGNATURE", "WEBHOOK", "COOKIE"),
+    }
+)
+_HOST = r"(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,})"
+_PLAIN = re.compile(
+    rf"""
+      \d{{1,6}} | \d{{1,6}}(?:\.\d+)?(?:ms|s|m|h|d|[kmg]i?b?|%)   # numbers, times and sizes
+    | true | false | yes | no | on | off | null | none
+    | trace | debug | verbose | info | notice | warn | warning | error | fatal | silent
+    | dev | develop | development | test | staging | prod | production
+    | (?:utf-?8 | [a-z]{{2}}[_-][a-z]{{2}}(?:\.utf-?8)?)           # encodings and languages
+    | [a-z]+/[a-z_]+ | utc                                       # time zones, types of content
+    | (?:[a-z][a-z0-9+.-]*://)?{_HOST}(?::\d{{1,5}})?(?:/[a-z0-9._/-]*)?   # no user, no query
+    | \.{{0,2}}(?:/[a-z0-9._-]+)+/?                              # paths
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_LONGEST = 200
+
+
+def is_plain(key: str, value: str) -> bool:
+    """Return whether it looks like configuration, such as `PORT=3000`, rather than a secret.
+
+    A name that speaks of a secret wins over a value that looks harmless.
+    """
+    words = set(re.split(r"[^A-Z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", key).upper()))
+    if words & _SECRET_WORDS or len(value) > _LONGEST:
+        return False
+    return all(bool(_PLAIN.fullmatch(each.strip())) for each in value.split(","))
+
 
 # As the server writes it: `@` and `.` too, no spaces, no defaults.
 REFERENCE = re.compile(r"\$\{[a-zA-Z0-9\-_.@]+\}")
@@ -25,7 +59,7 @@ _PIECE = re.compile(r"(?=.*[a-z0-9])[A-Za-z0-9+/]{8,}=|[\w+/-]+==")
 
 
 def of_entries(reading: Reading) -> Iterator[Finding]:
-    """The findings on every entry that counts, in the file's order.
+    """Yield the findings on every entry that counts, in the file's order.
 
     Each tells what would happen and never a value; a grammar's own are in the reading already.
     """
@@ -44,13 +78,13 @@ def of_entries(reading: Reading) -> Iterator[Finding]:
 
 
 def shown(key: str, value: str) -> str:
-    """The name of a value as it may be printed; "" for one that may be a piece of a torn value."""
+    """Return the name of a value as it may be printed; "" if it may be a piece of a value."""
     is_piece = _PIECE.fullmatch(f"{key}={value.strip(_BLANKS)}")
     return key if _SHOWN_NAME.fullmatch(key) and not is_piece else ""
 
 
 def label(reading: Reading, key: str) -> str:
-    """A key as a plan names it: a name that may be a piece of a value is its line instead."""
+    """Return a key as a plan names it: by its line if it may be a piece of a value."""
     return shown(key, reading.values[key]) or f"line {reading.lines[key]}"
 
 

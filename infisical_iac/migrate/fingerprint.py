@@ -18,7 +18,7 @@ class KeyFileError(UserError):
 
 
 def load_or_make(path: Path) -> bytes:
-    """The key in `path`, 32 bytes that only its owner can read; made if there is none.
+    """Return the key in `path`, 32 bytes that only its owner can read; made if there is none.
 
     Without the key a hash of a short secret can't be found by trying, so the key goes neither
     into git nor to whoever reads the plan.
@@ -53,15 +53,15 @@ def _make(path: Path) -> None:
 
 
 def digest(key: bytes, value: str) -> str:
-    """The first 12 hex digits of the HMAC-SHA-256 of a value in UTF-8."""
+    """Return the first 12 hex digits of the HMAC-SHA-256 of a value in UTF-8."""
     return hmac.digest(key, encoded(value), "sha256").hex()[:_SHOWN]
 
 
 def of_bytes(key: bytes, data: bytes) -> str:
-    """The HMAC-SHA-256 of a file's bytes, in hex: a plain hash would tell a short secret."""
+    """Return the HMAC-SHA-256 of a file's bytes, in hex: a plain hash would tell a short secret."""
     return hmac.digest(key, data, "sha256").hex()
 
 
 def encoded(value: str) -> bytes:
-    """A value in UTF-8, as it is compared, measured and sent."""
+    """Return a value in UTF-8, as it is compared, measured and sent."""
     return value.encode("utf-8", errors="surrogateescape")

@@ -1,14 +1,15 @@
-"""git, asked about a repository in whatever environment this program was started."""
+"""Run git for a work tree: its top, its tracked files, and what it answers."""
 
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from infisical_iac.errors import UserError
+from infisical_iac.migrate.find import ScanError
 
 # Where git would look instead of in the repository that is named.
 _ELSEWHERE = {
@@ -34,7 +35,7 @@ class GitError(UserError):
 
 
 def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A git command that has ended, whatever its exit status; undecodable bytes are kept.
+    """Return a git command that has ended, whatever its exit status; undecodable bytes are kept.
 
     Raises GitError if there is no git, or if it does not answer within a minute.
     """
@@ -91,7 +92,7 @@ def _started(
 
 
 def _environment() -> dict[str, str]:
-    """This program's own, with messages in English and no other repository to look in."""
+    """Return this program's own, with messages in English and no other repository to look in."""
     kept = {name: text for name, text in os.environ.items() if name not in _ELSEWHERE}
     return kept | {"LC_ALL": "C"}
 
@@ -100,3 +101,91 @@ def _reason(errors: bytes) -> str:
     lines = errors.decode(errors="replace").split("\n")
     told = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
     return told[0] if told else "nothing more"
+
+
+_LITERAL = "--literal-pathspecs"  # a name such as .env[1] is no pattern
+
+
+class WorktreeError(GitError):
+    """git refuses."""
+
+
+def top(directory: Path) -> Path | None:
+    """Return the top of the working tree that a directory is in; None if it is in none."""
+    done = run(directory, "rev-parse", "--show-toplevel")
+    if done.returncode == 0:
+        return Path(done.stdout.removesuffix("\n")).resolve()
+    if "not a git repository" in done.stderr:
+        return None
+    raise WorktreeError(f"git can't tell what is tracked in {directory}: {_last(done.stderr)}")
+
+
+def is_tracked(file: Path) -> bool:
+    """Return whether the file is in git's index."""
+    done = run(file.parent, _LITERAL, "ls-files", "--error-unmatch", "--", file.name)
+    return done.returncode == 0
+
+
+def is_ignored(file: Path) -> bool:
+    """Return whether git would leave the file out; it need not be there."""
+    return run(file.parent, "check-ignore", "--quiet", "--", file.name).returncode == 0
+
+
+def untrack(file: Path) -> None:
+    """Take the file out of the index; it stays where it is.
+
+    Raises WorktreeError if git refuses, such as for staged changes that are nowhere else.
+    """
+    done = run(file.parent, _LITERAL, "rm", "--cached", "--quiet", "--", file.name)
+    if done.returncode:
+        raise WorktreeError(f"git won't take it out of its index: {_last(done.stderr)}")
+
+
+def _last(errors: str) -> str:
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    told = (line for line in lines if line.startswith(("error:", "fatal:")))
+    return next(told, lines[-1] if lines else "nothing")
+
+
+def tracked(root: Path, paths: Iterable[str]) -> set[str]:
+    """Return those of `paths`, relative to `root`, that a repository tracks.
+
+    The root may be inside of a repository, be one, hold several, or have nothing to do with git.
+
+    Raises ScanError if there is a repository and git can't list it.
+    """
+    top = root.resolve()
+    by_repository: dict[Path, list[str]] = {}
+    for path in paths:
+        if repository := repository_of((top / path).parent):
+            by_repository.setdefault(repository, []).append(path)
+    return {
+        path
+        for repository, inside in by_repository.items()
+        for names in [_listed(repository)]
+        for path in inside
+        if os.path.relpath(top / path, repository) in names
+    }
+
+
+def repository_of(directory: Path) -> Path | None:
+    """Return the top of the repository that a directory is in, found without git, or None."""
+    around = (directory, *directory.parents)
+    return next((each for each in around if (each / ".git").exists()), None)
+
+
+def _listed(repository: Path) -> set[str]:
+    try:
+        answer = run(repository, "ls-files", "-z")
+    except GitError as error:
+        raise _refusal(repository, str(error)) from None
+    if answer.returncode:
+        raise _refusal(repository, answer.stderr.partition("\n")[0])
+    return {name for name in answer.stdout.split("\0") if name}
+
+
+def _refusal(repository: Path, reason: str) -> ScanError:
+    return ScanError(
+        f"git can't say what it tracks in {repository} ({reason}): see that `git ls-files` works "
+        "there"
+    )

@@ -1,13 +1,211 @@
-"""The search of a git repository, in all its objects, for known values."""
+"""Search the whole history of a repository for values, and say what must be rotated."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, TypeVar
 
-from infisical_iac.migrate.gitobjects import objects
-from infisical_iac.migrate.gitplaces import At, Place, places
+from infisical_iac.migrate.git import GitError, output
 from infisical_iac.migrate.search_terms import Match, SearchTerms
+
+_CHUNK = 1 << 17
+
+
+@dataclass(frozen=True)
+class GitObject:
+    """An object of git.
+
+    Attributes:
+        name: its hash.
+        kind: `blob`, `tree`, `commit` or `tag`.
+        size: of its content, in bytes.
+        chunks: its content, to be read before the next object.
+    """
+
+    name: str
+    kind: str
+    size: int
+    chunks: Iterator[bytes] = field(repr=False)
+
+
+def objects(repository: Path) -> Iterator[GitObject]:
+    """Yield every object that is stored, loose or packed, reachable or not, each once.
+
+    Raises GitError if it is no repository, or if an object can't be read.
+    """
+    command = ("cat-file", "--batch-all-objects", "--batch", "--unordered", "--buffer")
+    with output(repository, *command) as stream:
+        while header := stream.readline().split():
+            if len(header) != 3:
+                raise GitError(f"{repository} has objects that can't be read: run git fsck there")
+            size = int(header[2])
+            chunks = _chunks(stream, size)
+            yield GitObject(header[0].decode(), header[1].decode(), size, chunks)
+            for _ in chunks:
+                pass
+            stream.readline()
+
+
+def _chunks(stream: IO[bytes], size: int) -> Iterator[bytes]:
+    while size:
+        chunk = stream.read(min(size, _CHUNK))
+        if not chunk:
+            return
+        size -= len(chunk)
+        yield chunk
+
+
+# Parents first; each commit with what differs from its first parent, or from nothing.
+_LOG = (
+    *("-c", "log.showSignature=false", "log", "--topo-order", "--reverse", "--root", "-z"),
+    *("--raw", "-t", "--no-abbrev", "--no-renames", "--diff-merges=first-parent", "--no-color"),
+    *("--no-notes", "--format=tformat:%x01%H %T %ct %P"),
+)
+_REFERRED_TO = ("--all", "--reflog")
+
+
+@dataclass(frozen=True, order=True)
+class Commit:
+    """A commit: when it was made, in seconds since 1970, and its hash."""
+
+    at: int
+    name: str
+
+    @property
+    def date(self) -> str:
+        """Return the day, in UTC."""
+        return datetime.fromtimestamp(self.at, UTC).date().isoformat()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Hold how many commits hold an object under a path, and the first and the last of them."""
+
+    commits: int
+    first: Commit
+    last: Commit
+
+    def __or__(self, other: "Place") -> "Place":
+        """Both together; no commit may be in both."""
+        first, last = min(self.first, other.first), max(self.last, other.last)
+        return Place(self.commits + other.commits, first, last)
+
+
+_Key = TypeVar("_Key")
+# An object and its path; commits and the trees at their roots have an empty one.
+At = tuple[str, str]
+
+
+@dataclass
+class _Step:
+    commit: Commit
+    tree: str
+    parent: str
+    gone: set[At] = field(default_factory=set)
+    come: set[At] = field(default_factory=set)
+
+
+def places(repository: Path, wanted: Collection[str], commits: Collection[str]) -> dict[At, Place]:
+    """Return where objects are, over the whole history of a repository.
+
+    Args:
+        repository: the repository.
+        wanted: hashes of the objects.
+        commits: hashes of all commits that are stored, also of those that nothing refers to.
+
+    Objects that no commit leads to are not in what is returned. Raises GitError if the history
+    can't be read.
+    """
+    tally = _Tally(frozenset(wanted))
+    for step in _steps(repository, wanted, *_REFERRED_TO):
+        tally.take(step)
+    left = "\n".join(each for each in commits if each not in tally.held)
+    # What nothing refers to may have lost some of its objects already.
+    with suppress(GitError):
+        for step in _steps(repository, wanted, "--stdin", "--not", *_REFERRED_TO, stdin=left):
+            tally.take(step)
+    return tally.places()
+
+
+@dataclass
+class _Tally:
+    """Hold what each commit holds; most hold the same as their parent, so sets are counted as
+    one.
+    """
+
+    wanted: frozenset[str]
+    held: dict[str, frozenset[At]] = field(default_factory=dict)
+    _sets: dict[frozenset[At], Place] = field(default_factory=dict)
+
+    def take(self, step: _Step) -> None:
+        """Take in a commit whose parent was taken in before."""
+        now = self.held.get(step.parent, frozenset())
+        if step.gone or step.come:
+            now = (now - step.gone) | step.come
+        self.held[step.commit.name] = now
+        self._count(now, step.commit)
+        own = {step.commit.name, step.tree} & self.wanted
+        self._count(frozenset((name, "") for name in own), step.commit)
+
+    def _count(self, held: frozenset[At], commit: Commit) -> None:
+        _add(self._sets, held, Place(1, commit, commit))
+
+    def places(self) -> dict[At, Place]:
+        """Return where each object is."""
+        found: dict[At, Place] = {}
+        for held, place in self._sets.items():
+            for at in held:
+                _add(found, at, place)
+        return found
+
+
+def _add(to: dict[_Key, Place], key: _Key, place: Place) -> None:
+    to[key] = to[key] | place if key in to else place
+
+
+def _steps(
+    repository: Path, wanted: Collection[str], *which: str, stdin: str = ""
+) -> Iterator[_Step]:
+    names = {name.encode() for name in wanted}
+    with output(repository, *_LOG, *which, stdin=stdin) as stream:
+        tokens = _tokens(stream)
+        step: _Step | None = None
+        for token in tokens:
+            if token.startswith(b"\x01"):
+                if step:
+                    yield step
+                step = _step(token)
+                continue
+            old, new = token.split(b" ")[2:4]
+            path = next(tokens)
+            assert step is not None
+            if old in names:
+                step.gone.add((old.decode(), _shown(path)))
+            if new in names:
+                step.come.add((new.decode(), _shown(path)))
+        if step:
+            yield step
+
+
+def _step(token: bytes) -> _Step:
+    name, tree, at, *parents = token[1:].decode().split()
+    return _Step(Commit(int(at), name), tree, parents[0] if parents else "")
+
+
+def _tokens(stream: IO[bytes]) -> Iterator[bytes]:
+    rest = b""
+    while block := stream.read(1 << 20):
+        *whole, rest = (rest + block).split(b"\0")
+        yield from whole
+
+
+def _shown(path: bytes) -> str:
+    text = path.decode(errors="replace")
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
 
 Kind = Literal["file", "file name", "commit", "tag"]
 
@@ -77,7 +275,7 @@ def _hits(
 
 
 def _joined(hits: Iterator[Hit]) -> list[Hit]:
-    """The hits, those that differ in their objects only made one."""
+    """Return the hits, those that differ in their objects only made one."""
     joined: dict[tuple[str, str, str, str, bool], Hit] = {}
     for hit in hits:
         key = (hit.label, hit.path, hit.kind, hit.form, hit.place is None)
@@ -86,3 +284,43 @@ def _joined(hits: Iterator[Hit]) -> list[Hit]:
             hit = replace(before, objects=(*before.objects, *hit.objects), place=both)
         joined[key] = hit
     return [joined[key] for key in sorted(joined)]
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A value that others may have read.
+
+    Attributes:
+        label: which value it is.
+        since: the day of the first commit that holds it; empty if no commit does.
+        repositories: where it is.
+    """
+
+    label: str
+    since: str
+    repositories: tuple[str, ...]
+
+
+def rotations(searched: Sequence[Searched]) -> list[Rotation]:
+    """Return the values that were found, each once, by label."""
+    labels = sorted({hit.label for each in searched for hit in each.hits})
+    return [_rotation(label, searched) for label in labels]
+
+
+def _rotation(label: str, searched: Sequence[Searched]) -> Rotation:
+    found = [(each.repository, hit) for each in searched for hit in each.hits if hit.label == label]
+    first = [hit.place.first for _, hit in found if hit.place]
+    repositories = dict.fromkeys(str(repository) for repository, _ in found)
+    return Rotation(label, min(first).date if first else "", tuple(repositories))
+
+
+def blobs(searched: Sequence[Searched]) -> list[str]:
+    """Return the versions of files that hold a value, as hashes: no value is among them."""
+    hits = [hit for each in searched for hit in each.hits if hit.kind == "file"]
+    return sorted({name for hit in hits for name in hit.objects})
+
+
+def filter_repo(hashes: Path) -> str:
+    """Return the command that takes the versions with the hashes in a file out of a clone."""
+    path = shlex.quote(str(hashes.resolve()))
+    return f"git filter-repo --sensitive-data-removal --strip-blobs-with-ids {path}"

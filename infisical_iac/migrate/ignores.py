@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from infisical_iac.errors import UserError
-from infisical_iac.migrate import archive, worktree
+from infisical_iac.migrate import archive, git
 from infisical_iac.migrate.find import SAMPLES, is_sample
 
 _COMMENT = "# .env files: their values are in Infisical"
@@ -31,18 +31,18 @@ class Addition:
 
 
 def rules(names: Iterable[str]) -> list[str]:
-    """The rules of a `.gitignore` for files of these names, the exceptions last."""
+    """Return the rules of a `.gitignore` for files of these names, the exceptions last."""
     others = sorted({name for name in names if not any(fnmatchcase(name, r) for r in _HIDDEN)})
     return [*_HIDDEN, *(re.sub(r"([*?\[\]\\])", r"\\\1", name) for name in others), *_SHOWN]
 
 
 def for_docker(lines: Iterable[str]) -> list[str]:
-    """The same rules as a `.dockerignore` needs them."""
+    """Return the same rules as a `.dockerignore` needs them."""
     return [re.sub(r"^(!?)", rf"\1{_ANYWHERE}", line, count=1) for line in lines]
 
 
 def missing(text: str, wanted: Sequence[str]) -> list[str]:
-    """Those of `wanted` that do not hold at the end of an ignore file.
+    """Return those of `wanted` that do not hold at the end of an ignore file.
 
     The last rule that fits counts. So a rule above an exception which may be stronger, such as
     `!src` below `*`, is taken as missing, and the exceptions follow whatever is added.
@@ -105,7 +105,7 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
 def _home(root: Path, directory: Path) -> Path:
     while not directory.is_dir():  # deleted with its file
         directory = directory.parent
-    top = worktree.top(directory)
+    top = git.top(directory)
     return top if top is not None and top.is_relative_to(root) else root
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from infisical_iac.dotenv import GRAMMARS, Reading, read
 from infisical_iac.migrate import findings, multiline_keys
+from infisical_iac.migrate.cascades import paths, read_in
 from infisical_iac.migrate.fingerprint import digest
-from infisical_iac.migrate.layered import paths, read_in
+from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import Plan, PlannedSource
-from infisical_iac.migrate.secret import Name, Stored
 
 
 class Moved(NamedTuple):
@@ -59,7 +59,7 @@ def in_files(plan: Plan, root: Path, key: bytes) -> Known:
 
 
 def with_stored(known: Known, stored: Mapping[Name, Stored], key: bytes) -> Known:
-    """The same with what Infisical has of the values that were moved.
+    """Return the same with what Infisical has of the values that were moved.
 
     One that was changed there is known, and the planned one is unknown.
     """
@@ -78,7 +78,7 @@ def with_stored(known: Known, stored: Mapping[Name, Stored], key: bytes) -> Know
 
 
 def labelled(data: bytes, grammar: str) -> tuple[dict[str, str], str]:
-    """A file's values by name, or by line where that may be a piece of a value.
+    """Return a file's values by name, or by line where that may be a piece of a value.
 
     Returns also why the grammar, one of GRAMMARS, refuses the whole file; "" if it doesn't.
     """
@@ -91,7 +91,7 @@ def _labelled(reading: Reading) -> dict[str, str]:
 
 
 def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
-    """The values by the names that the plan has for them, or why there are none."""
+    """Return the values by the names that the plan has for them, or why there are none."""
     if source.grammar not in GRAMMARS:
         return {}, f"{source.grammar} is no grammar"
     try:
@@ -106,7 +106,7 @@ def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
 
 
 def _contents(source: PlannedSource, root: Path) -> dict[str, bytes]:
-    """The bytes of the file and of those read with it, by path; of those that are there."""
+    """Return the bytes of the file and of those read with it, by path; of those that are there."""
     contents = {}
     for path in paths(source):
         try:

@@ -1,13 +1,254 @@
-"""Decide which loader reads a file today, and so by which grammar it must be read here."""
+"""Detect which loader reads a file today, and so by which grammar it must be read here."""
 
+import ast
+import json
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+from warnings import catch_warnings
 
-from infisical_iac.dotenv import GRAMMARS, all_grammars
-from infisical_iac.migrate import compose_files, packages, scripts
+from infisical_iac.dotenv import GRAMMARS, all_grammars, grammar
+from infisical_iac.dotenv.grammar import Package
+from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Evidence, Text, upwards
 from infisical_iac.migrate.find import is_env
+from infisical_iac.syntax import javascript
+
+_NODE_LOADERS = {call: each.name for each in all_grammars() for call in each.node_calls}
+_PYTHON_LOADERS = frozenset(name for each in all_grammars() for name in each.python_calls)
+
+
+@dataclass(frozen=True)
+class CodeEvidence:
+    """Hold what code says, by the directory of the package that it is in.
+
+    Attributes:
+        loaders: calls of what the language itself brings.
+        interpolation: of python-dotenv, by file: whether all, some or no calls turn it off.
+    """
+
+    loaders: dict[str, list[Evidence]] = field(default_factory=dict)
+    interpolation: dict[str, dict[str, Set[bool]]] = field(default_factory=dict)
+
+    def corrected(self, place: str, evidences: Sequence[Evidence]) -> list[Evidence]:
+        """Return the evidence of a package, corrected by what calls say of interpolation."""
+        off = self.interpolation.get(place, {})
+        calls = {call for each in off.values() for call in each}
+        if True not in calls:
+            return list(evidences)
+        path = next(path for path, each in off.items() if True in each)
+        raw = [
+            replace(
+                evidence,
+                grammar=other,
+                why=f"{evidence.why}, and {path} turns its interpolation off",
+            )
+            for evidence in evidences
+            if (other := grammar(evidence.grammar).uninterpolated)
+        ]
+        kept = [
+            evidence
+            for evidence in evidences
+            if False in calls or not grammar(evidence.grammar).uninterpolated
+        ]
+        return [*raw, *kept]
+
+
+def evidence_in_code(paths: Iterable[str], places: Set[str], text: Text) -> CodeEvidence:
+    """Return what the code below each of `places` says; code elsewhere belongs to the root."""
+    found_in_code = CodeEvidence()
+    for path in paths:
+        place = next((each for each in upwards(posixpath.dirname(path)) if each in places), "")
+        if path.endswith(javascript.ENDINGS) and (called := _node_loader(path, text(path))):
+            evidence = Evidence(_NODE_LOADERS[called], f"{path} calls {'.'.join(called)}")
+            found_in_code.loaders.setdefault(place, []).append(evidence)
+        if path.endswith(".py") and (off := _interpolation_off(text(path))):
+            found_in_code.interpolation.setdefault(place, {})[path] = off
+    return found_in_code
+
+
+def _node_loader(path: str, text: str) -> tuple[str, str] | None:
+    """Return what a file calls of what Node itself brings to read `.env` files."""
+    if not any(name in text for _, name in _NODE_LOADERS):
+        return None
+    names = javascript.Bindings()
+    called = []
+    for node, _ in javascript.parse(path, text).nodes():
+        for _ in names.take(node):
+            pass
+        if node.type == "call_expression":
+            called.append(javascript.path_of(node.child_by_field_name("function")))
+    meant = (each for path in called for each in names.meanings(path))
+    return next(((each[0], each[1]) for each in meant if each in _NODE_LOADERS), None)
+
+
+def _interpolation_off(text: str) -> Set[bool]:
+    """Return whether calls of python-dotenv turn its interpolation off, and whether some don't."""
+    if not any(name in text for name in _PYTHON_LOADERS):
+        return frozenset()
+    try:
+        with catch_warnings(action="ignore"):
+            nodes = [*ast.walk(ast.parse(text))]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        # Of what this Python can't read, nobody can tell.
+        return frozenset({False, "interpolate" in text})
+    names = {*_PYTHON_LOADERS}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names |= {each.asname or "" for each in node.names if each.name in _PYTHON_LOADERS}
+    calls = (each for each in nodes if isinstance(each, ast.Call))
+    return {_is_off(call) for call in calls if _last(call.func) in names}
+
+
+def _last(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_off(call: ast.Call) -> bool:
+    given = (each.value for each in call.keywords if each.arg == "interpolate")
+    return any(isinstance(each, ast.Constant) and each.value is False for each in given)
+
+
+class _Reader(NamedTuple):
+    """A package and the name of the grammar that it reads by."""
+
+    grammar: str
+    package: Package
+
+
+# In each language the first that is there is the one that reads.
+_NODE = sorted(
+    (_Reader(each.name, package) for each in all_grammars() for package in each.node_packages),
+    key=lambda each: each.package.rank,
+)
+_PYTHON = sorted(
+    (_Reader(each.name, package) for each in all_grammars() for package in each.python_packages),
+    key=lambda each: each.package.rank,
+)
+
+_NODE_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
+_PYTHON_LOCKS = ("poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock")
+# As npm, yarn and pnpm write it, and as all of Python's lock files do.
+_LOCKED = r"""(?m)node_modules/NAME"|^[ "'/]*NAME@|"NAME"(?=[:\n])"""
+_PYTHON_MANIFEST = re.compile(
+    r"requirements[^/]*\.(txt|in)|pyproject\.toml|Pipfile|setup\.(cfg|py)"
+)
+
+
+def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Evidence]]:
+    """Return the evidence of all manifests and lock files, by their directory.
+
+    A lock file counts where the manifests beside it name no loader: then another package brings
+    it. What the code says goes to the directory of the nearest manifest.
+    """
+    paths = list(paths)
+    of_node = {path: _node(path, text(path)) for path in paths if _is(path, ("package.json",))}
+    of_python = {path: _python(path, text(path)) for path in paths if is_python(path)}
+    places = {posixpath.dirname(path) for path in (*of_node, *of_python)}
+    code_evidence = evidence_in_code(paths, places, text)
+    by_directory: dict[str, list[Evidence]] = {}
+    for manifests, locks, readers in (
+        (of_node, _NODE_LOCKS, _NODE),
+        (of_python, _PYTHON_LOCKS, _PYTHON),
+    ):
+        found = _by_place(manifests)
+        locked = {path: _locked(path, text(path), readers) for path in paths if _is(path, locks)}
+        for place, weak in _by_place(locked).items():
+            found.setdefault(place, weak)
+        for place, each in found.items():
+            by_directory.setdefault(place, []).extend(code_evidence.corrected(place, each))
+    for place, each in code_evidence.loaders.items():
+        by_directory.setdefault(place, []).extend(each)
+    return by_directory
+
+
+def _is(path: str, names: tuple[str, ...]) -> bool:
+    return posixpath.basename(path) in names
+
+
+def is_python(path: str) -> bool:
+    """Return whether a file names the packages that a program in Python depends on."""
+    return bool(_PYTHON_MANIFEST.fullmatch(posixpath.basename(path)))
+
+
+def _by_place(by_path: dict[str, list[Evidence]]) -> dict[str, list[Evidence]]:
+    found: dict[str, list[Evidence]] = {}
+    for path, each in by_path.items():
+        if each:
+            found.setdefault(posixpath.dirname(path), []).extend(each)
+    return found
+
+
+def _node(path: str, text: str) -> list[Evidence]:
+    wanted = _dependencies(text)
+    brought = {
+        name for each in _NODE if each.package.name in wanted for name in each.package.brings
+    }
+    for name in brought:
+        wanted.pop(name, None)
+    return [
+        _sign(path, each.grammar, _released(each.package, wanted[each.package.name]))
+        for each in _NODE
+        if each.package.name in wanted
+    ]
+
+
+def _released(package: Package, wanted: str) -> Package:
+    """Return a package as the release reads that is wanted, or today's if that isn't told."""
+    release = re.search(r"\d{1,9}", wanted)
+    if package.earlier and release and int(release[0]) <= package.earlier[0]:
+        return replace(package, cascade=package.earlier[1], remark="")
+    return package
+
+
+def _dependencies(text: str) -> dict[str, str]:
+    """Return the names of packages with the releases that are wanted."""
+    try:
+        data: Any = json.loads(text)
+        kinds = ("dependencies", "devDependencies", "optionalDependencies")
+        found = [each for kind in kinds for each in (data.get(kind) or {}).items()]
+        return {name: str(wanted) for name, wanted in found}
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return {}  # what npm can't read either names no loader
+
+
+def _python(path: str, text: str) -> list[Evidence]:
+    named = without_comments(text)
+    return [_sign(path, grammar, package) for grammar, package in _PYTHON if _names(package, named)]
+
+
+def without_comments(text: str) -> str:
+    """Return a manifest of Python without what it says to people."""
+    return re.sub(r"(?m)(^|\s)#.*", "", text)
+
+
+def _names(package: Package, text: str) -> bool:
+    name = re.escape(package.name).replace(r"\-", "[-_.]")
+    return bool(re.search(rf"(?i)(?<![\w./-]){name}(?![\w/-]|\.\w)", text))
+
+
+def _locked(path: str, text: str, readers: Iterable[_Reader]) -> list[Evidence]:
+    return [
+        Evidence(
+            grammar,
+            f"{path} has {package.name}, which another package brings",
+            package.exact,
+            loader=package.cascade,
+        )
+        for grammar, package in readers
+        if re.search(_LOCKED.replace("NAME", re.escape(package.name)), text)
+    ]
+
+
+def _sign(path: str, grammar: str, package: Package) -> Evidence:
+    remark = package.remark or ("" if package.exact else "which reads by rules of its own")
+    why = f"{path} depends on {package.name}{', ' if remark else ''}{remark}"
+    return Evidence(grammar, why, package.exact, loader=package.cascade)
+
 
 UNKNOWN = Evidence(
     GRAMMARS[0], "nothing says what reads it, so it is read as npm dotenv does", False
@@ -35,13 +276,13 @@ class LoaderDetection:
     def __init__(self, paths: Sequence[str], text: Text) -> None:
         """Look at the files in `paths`, relative to the root, each read by `text`."""
         env_files = {path for path in paths if is_env(posixpath.basename(path))}
-        self._packages = packages.evidence_by_directory(paths, text)
+        self._packages = evidence_by_directory(paths, text)
         named = (
-            *compose_files.in_compose_files(paths, text),
-            *scripts.in_scripts(paths, text, env_files),
+            *evidence.in_compose_files(paths, text),
+            *evidence.in_scripts(paths, text, env_files),
         )
         self._named = _grouped(named)
-        self._beside = _grouped(compose_files.beside_compose_files(paths, text))
+        self._beside = _grouped(evidence.beside_compose_files(paths, text))
 
     def choose(self, path: str) -> Choice:
         """Return the grammar of one file.
@@ -59,12 +300,12 @@ class LoaderDetection:
 
     def _found_for(self, path: str) -> Iterator[Evidence]:
         directory, name = posixpath.split(path)
-        for grammar in all_grammars():
-            for beginning, why in grammar.file_names.items():
+        for each in all_grammars():
+            for beginning, why in each.file_names.items():
                 if name.startswith(beginning):
-                    yield Evidence(grammar.name, why)
+                    yield Evidence(each.name, why)
         yield from self._named.get(path, ())
-        above = (self._packages[each] for each in upwards(directory) if each in self._packages)
+        above = (self._packages[up] for up in upwards(directory) if up in self._packages)
         yield from next(above, ())
         yield from self._beside.get(path, ())
 
@@ -77,6 +318,6 @@ class LoaderDetection:
 
 def _grouped(found: Iterable[tuple[str, Evidence]]) -> dict[str, list[Evidence]]:
     grouped: dict[str, list[Evidence]] = {}
-    for path, evidence in found:
-        grouped.setdefault(path, []).append(evidence)
+    for path, item in found:
+        grouped.setdefault(path, []).append(item)
     return grouped

@@ -1,9 +1,46 @@
-"""One `.env` file, and what is to be known about it before it is moved."""
+"""One `.env` file before it is moved, and secrets by their place in the project."""
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 from infisical_iac.dotenv import Finding, Reading
+
+
+class Name(NamedTuple):
+    """Where a secret is in the project."""
+
+    environment: str
+    folder: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.environment}{self.folder.rstrip('/')}/{self.key}"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that is to be in Infisical, with where it stands today.
+
+    Attributes:
+        file: relative to the plan's root.
+        is_literal: whether a person allowed it to hold what Infisical takes for a reference.
+    """
+
+    name: Name
+    value: str = field(repr=False)
+    file: str
+    line: int
+    is_literal: bool = False
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Hold what Infisical has under a name; `is_hidden` if it does not show the value."""
+
+    value: str = field(repr=False)
+    comment: str = ""
+    is_hidden: bool = False
+
 
 # What must be decided before anything is written: as it stands, the value in Infisical would
 # differ from what the service sees today, or nobody can say what that is or where it belongs.
@@ -46,7 +83,7 @@ class FileFinding:
 
     @classmethod
     def of(cls, file: str, finding: Finding) -> Self:
-        """A finding of a grammar, or of this package, in its file."""
+        """Return a finding of a grammar, or of this package, in its file."""
         return cls(
             file,
             finding.line,
@@ -94,5 +131,5 @@ class Source:
         return self.environment, self.folder
 
     def line(self, key: str) -> int:
-        """The line in which the entry that counts begins, 0 if there is none."""
+        """Return the line in which the entry that counts begins, 0 if there is none."""
         return self.reading.lines.get(key, 0)

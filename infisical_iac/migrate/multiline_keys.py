@@ -18,7 +18,7 @@ _REST = re.compile(rf"{_BODY}(?:[ \t]*+-----BEGIN [^\n=]*+\n{_BODY})*+")
 
 
 def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
-    """The reading without what a parser takes for entries inside of a torn value.
+    """Return the reading without what a parser takes for entries inside of a torn value.
 
     What follows the first line of an unquoted PEM block is a piece of a secret: as the name of
     an entry it would be shown and stored. The torn value stays, with a finding that blocks.
@@ -53,7 +53,7 @@ def _is_torn(entry: Entry) -> bool:
 
 
 def _rests(torn: Iterable[Entry], text: str) -> Mapping[int, range]:
-    """The lines of each torn value that are not read with it, by its first line."""
+    """Return the lines of each torn value that are not read with it, by its first line."""
     starts = [0, *(each.end() for each in re.finditer("\n", text))]
     found = {}
     for entry in torn:

@@ -106,7 +106,7 @@ class PlannedSource(_Entry):
 
     @property
     def stored(self) -> dict[str, PlannedKey]:
-        """The keys that go into Infisical, by name."""
+        """Return the keys that go into Infisical, by name."""
         if self.decision != "store":
             return {}
         return {name: key for name, key in self.keys.items() if key.is_stored}
@@ -150,7 +150,7 @@ def load(file: Path) -> Plan:
 
 
 def dump(plan: Plan) -> str:
-    """The text of a plan, which `load` reads back the same."""
+    """Return the text of a plan, which `load` reads back the same."""
     data = {"schema_version": plan.schema_version}
     data |= plan.model_dump(mode="json", exclude_defaults=True)
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -183,7 +183,7 @@ def _data(text: str, where: str) -> Any:
 
 
 def load_key(file: Path) -> bytes:
-    """The key of the hashes in a plan, which is beside it.
+    """Return the key of the hashes in a plan, which is beside it.
 
     Raises a UserError if it is not there any more or can't be used.
     """

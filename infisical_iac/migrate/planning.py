@@ -1,21 +1,162 @@
-"""From what a scan found to a plan that people can review."""
+"""Make a plan: the decision for each key, and what a person changed in an earlier plan."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from infisical_iac.migrate import decisions
-from infisical_iac.migrate.findings import label, shown
+from infisical_iac.dotenv import GRAMMARS
+from infisical_iac.migrate import find
+from infisical_iac.migrate.apply import LONGEST_ITEM, size
+from infisical_iac.migrate.comparison import KINDS, compare_files
+from infisical_iac.migrate.evidence import Evidence
+from infisical_iac.migrate.findings import REFERENCE, label, shown, trimmed
 from infisical_iac.migrate.fingerprint import digest, encoded, of_bytes
-from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.loaders import Choice
+from infisical_iac.migrate.model import FileFinding, Name, Secret, Source
 from infisical_iac.migrate.plan_file import (
+    Decision,
+    FileDecision,
     MigrationError,
     Plan,
     PlannedFinding,
     PlannedKey,
     PlannedSource,
 )
-from infisical_iac.migrate.secret import Name, Secret
+from infisical_iac.migrate.sources import source as read_source
+from infisical_iac.migrate.sources import with_findings
+from infisical_iac.workspace.model import Workspace
+
+_LONGEST_NAME = 500
+_NOT_MOVED = frozenset({"bootstrap-key", "overridden"})
+_Any = TypeVar("_Any", Decision, FileDecision)
+Findings = Collection[FileFinding] | Collection[PlannedFinding]
+
+
+def default_decision(findings: Collection[FileFinding], *, allow_literal: bool) -> Decision:
+    """Return what a plan says of a key about which these are the findings, unless a person decides.
+
+    Args:
+        allow_literal: whether a value with a reference that Infisical would replace is stored.
+    """
+    kinds = {each.kind for each in findings}
+    blocking = {each.kind for each in findings if each.blocking}
+    if not kinds.isdisjoint(_NOT_MOVED):
+        return "skip"
+    if allow_literal and blocking == {"literal-reference"}:
+        return "store-literal"
+    if blocking:
+        return "undecided"
+    return "store-resolved" if "resolved" in kinds else "store"
+
+
+def decide_file(findings: Collection[FileFinding]) -> FileDecision:
+    """Return what a plan says of a file about the whole of which these are the findings."""
+    return "undecided" if any(each.blocking for each in findings) else "store"
+
+
+def keep_decision(fresh: _Any, earlier: _Any, found: Findings, found_then: Findings) -> _Any:
+    """Return what a new plan says of what has not changed since an earlier plan.
+
+    What a person decided then stays, also against a default to skip, unless something was found
+    since of which they knew nothing; what was a default, to skip among them, may have become
+    another.
+
+    Args:
+        found: what is found now.
+        found_then: what was in the earlier plan.
+    """
+    if earlier == "skip":
+        was_default = not _NOT_MOVED.isdisjoint(each.kind for each in found_then)
+        return fresh if was_default else earlier
+    known = {each.kind for each in found} <= {each.kind for each in found_then}
+    was_decided = earlier != "undecided" and known
+    return earlier if fresh in ("undecided", "skip") and was_decided else fresh
+
+
+def refusal(decision: Decision, key: str, value: str) -> str:
+    """Return why a decision can't be carried out, with the remedy; "" if it can."""
+    if decision == "skip":
+        return ""
+    if decision == "undecided":
+        return "is undecided; write its decision into the plan"
+    why = impossible(key, value)
+    if why:
+        return f"{why}; decide `skip`, or change the file and plan again"
+    if REFERENCE.search(value) and decision != "store-literal":
+        return "has ${…}, which Infisical would replace; decide `store-literal` or `skip`"
+    return ""
+
+
+def impossible(key: str, value: str) -> str:
+    """Return why Infisical can't hold a value as it is under this name; "" if it can."""
+    if not shown(key, value) or ":" in key or "/" in key:
+        return "has a name that Infisical does not take, or that may be a piece of a value"
+    if len(encoded(key)) > _LONGEST_NAME:
+        return f"has a name of more than {_LONGEST_NAME} bytes, which Infisical does not take"
+    if trimmed(value) != value:
+        return "begins or ends with blanks, which Infisical would trim"
+    if any("\ud800" <= each <= "\udfff" for each in value):
+        return "holds bytes that are no UTF-8, which Infisical does not take"
+    if size({"secretKey": key, "secretValue": value}) > LONGEST_ITEM:
+        return "is too long for a request"
+    return ""
+
+
+CHOSEN = "the plan says so"
+
+# Findings on where a file is, whatever its grammar.
+_AROUND = frozenset({"no-service", "no-environment", "tracked", "missing", "not-in-sample"})
+
+
+def apply_chosen_grammars(
+    sources: Sequence[Source], earlier: Plan | None, root: Path, workspace: Workspace
+) -> list[Source]:
+    """Return the sources; those whose grammar was changed in an earlier plan are read again.
+
+    It was changed by a person if what was found then is what is found now.
+
+    Args:
+        root: the directory that the sources' paths begin in.
+    """
+    before = {each.path: each for each in earlier.sources} if earlier else {}
+    made = []
+    for source in sources:
+        chosen = before.get(source.path)
+        if chosen and chosen.grammar != source.grammar and chosen.why in (source.why, CHOSEN):
+            source = _anew(source, chosen.grammar, root, workspace)
+        made.append(source)
+    return _seen_together(made) if made != list(sources) else made
+
+
+def _seen_together(sources: Sequence[Source]) -> list[Source]:
+    """Return the sources with what across all of them is found by now."""
+    own = (tuple(one for one in each.findings if one.kind not in KINDS) for each in sources)
+    alone = [replace(each, findings=found) for each, found in zip(sources, own, strict=True)]
+    return with_findings(alone, compare_files(alone))
+
+
+def _anew(source: Source, grammar: str, root: Path, workspace: Workspace) -> Source:
+    if grammar not in GRAMMARS:
+        return source
+    choice = Choice(Evidence(grammar, CHOSEN), others=(), readers=())
+    content = partial(find.content, root)
+    fresh = read_source(root, source.path, choice, workspace, content=content, is_tracked=False)
+    around = (each for each in source.findings if each.kind in _AROUND)
+    inside = (each for each in fresh.findings if each.kind not in _AROUND)
+    return replace(
+        source,
+        grammar=grammar,
+        why=CHOSEN,
+        data=fresh.data,
+        reading=fresh.reading,
+        loader="",
+        layers=(),
+        overridden=frozenset(),
+        findings=(*around, *inside),
+    )
 
 
 def make(
@@ -27,7 +168,7 @@ def make(
     allow_literal: bool = False,
     earlier: Plan | None = None,
 ) -> Plan:
-    """The plan for what was scanned.
+    """Return the plan for what was scanned.
 
     Args:
         root: the directory that the sources' paths begin in, seen from the plan's own.
@@ -48,12 +189,12 @@ def make(
 
 
 def common(roots: Iterable[Path]) -> Path:
-    """The directory that all of several directories are in."""
+    """Return the directory that all of several directories are in."""
     return Path(os.path.commonpath([os.path.abspath(each) for each in roots]))
 
 
 def secrets(sources: Iterable[Source], plan: Plan) -> list[Secret]:
-    """The values that may go into Infisical, for comparing.
+    """Return the values that may go into Infisical, for comparing.
 
     Those that somebody decided to skip may not, nor those whose name may be a piece of a value.
     """
@@ -80,10 +221,10 @@ def _source(
     values = source.reading.values
     found = _by_label(source, values)
     of_file = found.get("", [])
-    decision = decisions.of_file(of_file)
+    decision = decide_file(of_file)
     file_digest = of_bytes(key, source.data)
     if before and (before.decision == "skip" or before.digest == file_digest):
-        decision = decisions.kept(decision, before.decision, of_file, before.findings)
+        decision = keep_decision(decision, before.decision, of_file, before.findings)
     keys = {}
     for name, value in values.items():
         named = label(source.reading, name)
@@ -92,7 +233,7 @@ def _source(
             line=source.line(name),
             length=len(encoded(value)),
             digest=digest(key, value),
-            decision=decisions.default(here, allow_literal=allow_literal),
+            decision=default_decision(here, allow_literal=allow_literal),
             findings=_planned(here),
         )
         keys[named] = _decided(fresh, before, named)
@@ -117,12 +258,12 @@ def _decided(fresh: PlannedKey, before: PlannedSource | None, name: str) -> Plan
     earlier = before.keys.get(name) if before else None
     if earlier is None or earlier.digest != fresh.digest:
         return fresh
-    decision = decisions.kept(fresh.decision, earlier.decision, fresh.findings, earlier.findings)
+    decision = keep_decision(fresh.decision, earlier.decision, fresh.findings, earlier.findings)
     return fresh.model_copy(update={"decision": decision})
 
 
 def _by_label(source: Source, values: Mapping[str, str]) -> dict[str, list[FileFinding]]:
-    """The findings by the key's label, those of the whole file under ""."""
+    """Return the findings by the key's label, those of the whole file under ""."""
     hidden = {
         source.line(each): label(source.reading, each)
         for each in values

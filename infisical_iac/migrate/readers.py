@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from infisical_iac.migrate.secret import Name
+from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.verify import Expected, Seen
 from infisical_iac.workspace.grants import permissions, project_role
 from infisical_iac.workspace.members import Member
@@ -32,7 +32,7 @@ class Reader:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The reader as JSON holds it."""
+        """Return the reader as JSON holds it."""
         places = [
             {"environment": environment, "folder": folder, "secrets": count}
             for (environment, folder), count in _places(self.reads)
@@ -76,7 +76,7 @@ def of_services(found: Iterable[Reader], workspace: Workspace) -> Seen:
 
 
 def unmeant(found: Iterable[Reader], workspace: Workspace) -> Iterator[str]:
-    """A sentence on what somebody reads but should not, for each environment and folder."""
+    """Yield a sentence on what somebody reads but should not, for each environment and folder."""
     services = {each.identity for each in workspace.accounts()}
     for each in found:
         who = f"the {each.member.kind} {each.member.name}, {_why(each.member, services)}"

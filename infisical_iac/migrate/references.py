@@ -106,7 +106,7 @@ def _is_silent(name: str) -> bool:
 
 
 def _text(file: Path) -> bytes:
-    """The bytes of a text; none of a binary file. Raises OverflowError if it is too large."""
+    """Return the bytes of a text, none of a binary file. Raises OverflowError if too large."""
     with file.open("rb") as stream:
         head = stream.read(_HEAD)
         if b"\0" in head:

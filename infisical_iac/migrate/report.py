@@ -1,17 +1,19 @@
-"""The report of a migration, for people and for machines; no value in it."""
+"""The report of a migration, and the mark in it that all of it was verified."""
 
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from infisical_iac import atomic
 from infisical_iac.migrate.apply import State
 from infisical_iac.migrate.fingerprint import digest, encoded
+from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.multiline_keys import TORN
 from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
-from infisical_iac.migrate.readback import Proof
-from infisical_iac.migrate.secret import Name
+from infisical_iac.migrate.verify import Expected, Proof
 from infisical_iac.rendering import template
 
 REPORT = "migration-report"
@@ -47,7 +49,7 @@ def build(
     at: str,
     note: str = "",
 ) -> dict[str, Any]:
-    """The report's data.
+    """Return the report's data.
 
     Args:
         key: of the hashes of values.
@@ -93,7 +95,7 @@ def write(data: Mapping[str, Any], directory: Path) -> list[Path]:
 
 
 def text_of(data: Mapping[str, Any]) -> str:
-    """The report as JSON."""
+    """Return the report as JSON."""
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -115,7 +117,7 @@ def _secret(proof: Proof, state: State, key: bytes) -> dict[str, Any]:
 
 
 def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
-    """A file, and whether it has nothing more to give: all that is stored of it is proven.
+    """Return a file, and whether it has nothing more to give: all that is stored of it is proven.
 
     A torn value is in the file alone, whatever was decided.
     """
@@ -149,3 +151,36 @@ def _skipped(plan: Plan) -> Iterator[dict[str, Any]]:
 
 def _kinds(of: PlannedSource | PlannedKey) -> list[str]:
     return [each.kind for each in of.findings]
+
+
+VERIFIED_AT = "%Y-%m-%dT%H:%M:%SZ"
+"""How the time is written."""
+
+
+def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime | None) -> None:
+    """Write into the report that is in a directory, if one is, when its secrets were verified.
+
+    Args:
+        wanted: what was looked for; if the report has a secret that isn't in there, such as one
+            of an earlier plan, it is not verified by that.
+        at: None if they are not as they should be, which takes an earlier mark away.
+
+    Raises MigrationError if it can't be read or written.
+    """
+    file = directory / f"{REPORT}.json"
+    try:
+        data = json.loads(file.read_bytes())
+        is_all = all(_is_in(wanted, each) for each in data["secrets"])
+        data["verified_at"] = at.strftime(VERIFIED_AT) if at and is_all else ""
+        atomic.write(file, text_of(data))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise MigrationError(f"{file} can't be read or written: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise MigrationError(f"{file} is not what migrate apply writes: apply again") from None
+
+
+def _is_in(wanted: Mapping[Name, Expected], secret: Mapping[str, Any]) -> bool:
+    expected = wanted.get(Name(secret["environment"], secret["folder"], secret["key"]))
+    return expected is not None and expected.digest == secret["digest"]

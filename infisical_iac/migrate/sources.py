@@ -1,28 +1,203 @@
-"""From trees to their sources: each `.env` file, and what shows when they are seen together."""
+"""The `.env` files of one or several trees, each with its grammar, target and findings."""
 
 import posixpath
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
-from infisical_iac.migrate import files, find
-from infisical_iac.migrate.cascades import is_read, layers
-from infisical_iac.migrate.comparison import compare_files
+from infisical_iac.dotenv import Finding, Reading
+from infisical_iac.migrate import find
+from infisical_iac.migrate.cascades import (
+    Layer,
+    Layered,
+    is_read,
+    layers,
+    of_modes,
+    overridden,
+    paths,
+    read_in,
+)
+from infisical_iac.migrate.comparison import compare_files, disagreements, drift
+from infisical_iac.migrate.find import Content, ScanError, service_of
+from infisical_iac.migrate.findings import of_entries, shown
+from infisical_iac.migrate.git import repository_of, tracked
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
-from infisical_iac.migrate.modes import of_modes
-from infisical_iac.migrate.samples import drift
-from infisical_iac.migrate.source import source, spot
-from infisical_iac.migrate.tracked import tracked
-from infisical_iac.migrate.trees import Tree, trees
 from infisical_iac.workspace.model import Workspace
+
+
+class Tree(NamedTuple):
+    """A directory, and the paths below it that are meant; None for all of its `.env` files."""
+
+    root: Path
+    only: frozenset[str] | None = None
+
+
+def trees(paths: Sequence[Path]) -> list[Tree]:
+    """Return the trees of directories and files, those of files together that are in one.
+
+    A file's tree is the working tree of git that it is in, or else its directory: what is around
+    a file tells its service and its loader.
+
+    Raises ScanError for a path that is within another, which would be there twice.
+    """
+    _refuse_nested(paths)
+    found: dict[Path, Tree] = {}
+    for path in paths:
+        if path.is_dir():
+            found[path] = Tree(path)
+            continue
+        file = path.parent.resolve() / path.name
+        root = repository_of(file.parent) or file.parent
+        others = found[root].only if root in found else None
+        found[root] = Tree(root, (others or frozenset()) | {file.relative_to(root).as_posix()})
+    return list(found.values())
+
+
+def _refuse_nested(paths: Iterable[Path]) -> None:
+    named = [(path, path.resolve()) for path in paths]
+    for index, (path, whole) in enumerate(named):
+        others = (other for _, other in named[:index] + named[index + 1 :])
+        if outer := next((other for other in others if whole.is_relative_to(other)), None):
+            raise ScanError(f"{path} is in {outer}, which is scanned too: name one of them")
+
+
+class Spot(NamedTuple):
+    """A file that is to be read, as `layered.Layer` has it."""
+
+    path: str
+    environment: str
+    grammar: str
+    loader: str
+    layers: tuple[str, ...] = ()
+
+
+def source(
+    root: Path,
+    path: str,
+    choice: Choice,
+    workspace: Workspace,
+    *,
+    content: Content,
+    is_tracked: bool,
+    layers: tuple[str, ...] = (),
+) -> Source:
+    """Return a file with where it goes, how it reads, and the findings that it shows by itself.
+
+    Args:
+        path: relative to `root`, with slashes.
+        choice: the loader that reads it today.
+        content: gives the bytes of files under `root`.
+        is_tracked: whether git tracks it.
+        layers: the names of the files that its loader reads with it, as in `cascades.layers`.
+
+    A file that can't be read is a source without entries, and with a finding that blocks.
+    """
+    data, problem = content(path)
+    slugs = [each.slug for each in workspace.environments]
+    place = spot(path, choice, slugs)._replace(layers=layers)
+    service = service_of(path, root.resolve().name, choice.readers, workspace)
+    layered, found = _layered(content, place, choice, data, problem)
+    made = Source(
+        path,
+        service,
+        place.environment,
+        workspace.services[service].folder if service else "",
+        place.grammar,
+        choice.evidence.why,
+        data,
+        layered.reading,
+        loader=place.loader,
+        layers=layers,
+        overridden=frozenset(layered.overridden),
+    )
+    found += _of_place(made, slugs, is_tracked=is_tracked)
+    return replace(made, findings=tuple(FileFinding.of(path, each) for each in found))
+
+
+def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
+    """Return what must be known of a file to tell which others are read with it."""
+    sign = choice.evidence
+    return Spot(path, find.environment(path, slugs), sign.grammar, sign.loader)
+
+
+def _layered(
+    content: Content, place: Spot, choice: Choice, data: bytes, problem: str
+) -> tuple[Layered, list[Finding]]:
+    if problem:
+        return Layered(Reading(place.grammar, (), (), problem), {}), [_unreadable(problem)]
+    layered = read_in(place, _contents(content, place) | {place.path: data})
+    return layered, _found(layered, data, choice)
+
+
+def _contents(content: Content, file: Layer) -> dict[str, bytes]:
+    read = {path: content(path) for path in paths(file) if path != file.path}
+    return {path: data for path, (data, problem) in read.items() if not problem}
+
+
+def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
+    reading = layered.reading
+    values = reading.values
+    found = [] if choice.evidence.exact else [_nearest(reading.grammar)]
+    for each in reading.findings:
+        refuses = bool(reading.error) and each.message == reading.error
+        if each.kind != "interpolated":  # what is stored of it is told with its other findings
+            kind = "unreadable-file" if refuses else each.kind
+            found.append(replace(each, kind=kind, key=shown(each.key, values.get(each.key, ""))))
+    found += of_entries(reading)
+    found += overridden(layered)
+    found += disagreements(data, reading, choice.others)
+    return found
+
+
+def _nearest(grammar: str) -> Finding:
+    return Finding(
+        0,
+        "nearest-grammar",
+        "",
+        f"What reads it is unknown, or has rules of its own: it is read as {grammar}.",
+        "Compare with what the service sees, above all where grammars disagree.",
+    )
+
+
+def _unreadable(problem: str) -> Finding:
+    return Finding(0, "unreadable-file", "", problem, "Set it right, or leave the file out.")
+
+
+def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterator[Finding]:
+    if not made.service:
+        yield Finding(
+            0,
+            "no-service",
+            "",
+            "No service of the workspace file has the name or the folder of its directory.",
+            "Add the service there, or say in the plan which folder it goes to.",
+        )
+    if not made.environment:
+        yield Finding(
+            0,
+            "no-environment",
+            "",
+            f"Its name is of none of the environments {', '.join(slugs)}.",
+            "Say in the plan which it is of, or leave the file out.",
+        )
+    if is_tracked:
+        yield Finding(
+            0,
+            "tracked",
+            "",
+            "Git tracks it: its values are in every clone and in the history.",
+            "Rotate them after the move; `migrate clean` takes the file out of the index.",
+        )
+
 
 __all__ = ["FileFinding", "Source", "scan", "scan_all"]
 
 
 def scan(root: Path, workspace: Workspace) -> list[Source]:
-    """Every `.env` file under `root`, samples excepted, sorted by path, with all its findings.
+    """Return the `.env` files under `root`, but samples, sorted by path, with all findings.
 
     Raises ScanError for a directory that can't be listed and a repository that git can't read.
     """
@@ -30,7 +205,7 @@ def scan(root: Path, workspace: Workspace) -> list[Source]:
 
 
 def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
-    """The sources of several trees, or of single files.
+    """Return the sources of several trees, or of single files.
 
     If there are more trees than one, as in `trees.trees`, paths begin with their tree's.
 
@@ -45,17 +220,17 @@ def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
 
 
 def _sources(tree: Tree, workspace: Workspace) -> list[Source]:
-    """The sources of a tree, each with what the files beside it say of it."""
+    """Return the sources of a tree, each with what the files beside it say of it."""
     root, only = tree
     paths = find.walk(root)
-    detection = LoaderDetection(paths, partial(files.text, root))
+    detection = LoaderDetection(paths, partial(find.text, root))
     named = {path for path in paths if find.is_env(posixpath.basename(path))} | (only or set())
     chosen = {path: detection.choose(path) for path in sorted(named)}
     samples = [path for path in chosen if _is_sample(path, chosen[path], only or ())]
     slugs = [each.slug for each in workspace.environments]
     beside = layers(spot(path, chosen[path], slugs) for path in chosen if path not in samples)
     in_git = tracked(root, beside)
-    content = cache(partial(files.content, root))
+    content = cache(partial(find.content, root))
     sources = [
         source(
             root,
@@ -85,7 +260,7 @@ def _moved(each: Source, place: str) -> Source:
 
 
 def with_findings(sources: Sequence[Source], found: Iterable[FileFinding]) -> list[Source]:
-    """The sources with more findings, each with its own in the order of lines."""
+    """Return the sources with more findings, each with its own in the order of lines."""
     more: dict[str, list[FileFinding]] = {}
     for each in found:
         more.setdefault(each.file, []).append(each)

@@ -9,12 +9,12 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.contents import Json
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
+from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import MigrationError
-from infisical_iac.migrate.secret import Name, Stored
 
 
 def project_id(client: Client, slug: str) -> str:
-    """The id of a project; raises MigrationError if there is none of this slug."""
+    """Return the id of a project; raises MigrationError if there is none of this slug."""
     found = contents.project(client, slug)
     if found is None:
         raise MigrationError(
@@ -26,7 +26,7 @@ def project_id(client: Client, slug: str) -> str:
 def read(
     client: Client, project: str, environments: Iterable[str], *, expand: bool = False
 ) -> dict[Name, Stored]:
-    """Every secret of some environments, in one request each.
+    """Return every secret of some environments, in one request each.
 
     Args:
         expand: whether references are replaced.

@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.api.client import Client
-from infisical_iac.migrate import batches
+from infisical_iac.migrate import apply
 
 from .migrating import ENVIRONMENTS, Case, new
 from .world import ok
@@ -61,7 +61,7 @@ def _is_made_up_for(case: Case) -> None:
 def test_a_kill_after_any_request_is_made_up_for_by_the_next_run(
     world: World, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "MOST_BYTES", 2_000)  # two of these values
+    monkeypatch.setattr(apply, "MOST_BYTES", 2_000)  # two of these values
     send = Client._send
     for nth in range(1, 100):
         case, numbers, methods = _planned(world, tmp_path_factory), count(1), list[str]()

@@ -1,7 +1,6 @@
 """Secrets and findings for the tests of a migration."""
 
-from infisical_iac.migrate.model import FileFinding
-from infisical_iac.migrate.secret import Name, Secret
+from infisical_iac.migrate.model import FileFinding, Name, Secret
 
 
 def secret(

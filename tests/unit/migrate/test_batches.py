@@ -8,8 +8,8 @@ import jsonschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infisical_iac.migrate.batches import MOST_BYTES, Batch, pack
-from infisical_iac.migrate.secret import Secret, Stored
+from infisical_iac.migrate.apply import MOST_BYTES, Batch, pack
+from infisical_iac.migrate.model import Secret, Stored
 from tests.unit.migrate.moving import secret
 
 _TODAY = date(2026, 11, 25)

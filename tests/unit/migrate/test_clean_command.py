@@ -10,7 +10,7 @@ from pyrage.x25519 import Identity
 
 from infisical_iac.cli.migrate_clean import clean
 from infisical_iac.migrate.cleaning import Verified
-from infisical_iac.migrate.verified import VERIFIED_AT
+from infisical_iac.migrate.report import VERIFIED_AT
 from tests.unit.migrate.cleanable import (
     BACKEND,
     KEY,
@@ -210,7 +210,7 @@ def test_an_archive_that_git_would_not_ignore_is_not_made(
     run: Clean,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("infisical_iac.migrate.worktree.is_ignored", lambda _: False)
+    monkeypatch.setattr("infisical_iac.migrate.git.is_ignored", lambda _: False)
     ran = run(*TO, "--yes")
     assert "git would not ignore" in str(ran.exception)
     assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()

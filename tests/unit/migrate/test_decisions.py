@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.migrate import decisions
+from infisical_iac.migrate import planning
 from infisical_iac.migrate.model import FileFinding
 from infisical_iac.migrate.plan_file import Decision
 from tests.unit.migrate.moving import finding
@@ -28,12 +28,12 @@ _TRIMMED = finding("trimmed", blocking=True)
 def test_the_default_follows_from_the_findings(
     kinds: list[FileFinding], allow_literal: bool, decision: Decision
 ) -> None:
-    assert decisions.default(kinds, allow_literal=allow_literal) == decision
+    assert planning.default_decision(kinds, allow_literal=allow_literal) == decision
 
 
 def test_a_file_is_undecided_if_something_about_the_whole_of_it_blocks() -> None:
-    assert decisions.of_file([]) == decisions.of_file([finding("tracked")]) == "store"
-    assert decisions.of_file([finding("no-service", blocking=True)]) == "undecided"
+    assert planning.decide_file([]) == planning.decide_file([finding("tracked")]) == "store"
+    assert planning.decide_file([finding("no-service", blocking=True)]) == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_file_is_undecided_if_something_about_the_whole_of_it_blocks() -> None
 )
 def test_what_a_person_decided_stays(fresh: Decision, earlier: Decision, kept: Decision) -> None:
     then = [_TRIMMED, finding("empty")]
-    assert decisions.kept(fresh, earlier, [_TRIMMED], then) == kept
+    assert planning.keep_decision(fresh, earlier, [_TRIMMED], then) == kept
 
 
 @pytest.mark.parametrize(("earlier", "kept"), [("store", "undecided"), ("skip", "skip")])
@@ -58,12 +58,12 @@ def test_what_was_decided_without_knowing_of_a_finding_is_decided_anew(
     earlier: Decision, kept: Decision
 ) -> None:
     fresh: Decision = "undecided"
-    assert decisions.kept(fresh, earlier, [_TRIMMED], []) == kept
+    assert planning.keep_decision(fresh, earlier, [_TRIMMED], []) == kept
 
 
 def test_a_default_to_skip_that_is_new_counts() -> None:
     fresh: Decision = "skip"
-    assert decisions.kept(fresh, "store", [finding("bootstrap-key")], []) == "skip"
+    assert planning.keep_decision(fresh, "store", [finding("bootstrap-key")], []) == "skip"
 
 
 @pytest.mark.parametrize("decision", ["store", "store-resolved"])
@@ -84,29 +84,29 @@ def test_a_default_to_skip_that_is_new_counts() -> None:
 def test_what_would_not_arrive_whole_is_refused(
     decision: Decision, key: str, value: str, told: str
 ) -> None:
-    refusal = decisions.refusal(decision, key, value)
+    refusal = planning.refusal(decision, key, value)
     assert told in refusal
     assert value not in refusal
-    assert decisions.refusal("skip", key, value) == ""
+    assert planning.refusal("skip", key, value) == ""
 
 
 @pytest.mark.parametrize("value", ["", "fake\n", "$A ${A:-b} ${{A}} $$", "a\0b", "ü🔑", "a  b"])
 def test_what_arrives_whole_may_be_stored(value: str) -> None:
-    assert decisions.refusal("store", "FAKE", value) == ""
+    assert planning.refusal("store", "FAKE", value) == ""
 
 
 def test_a_literal_reference_may_be_stored_as_such() -> None:
-    assert decisions.refusal("store-literal", "FAKE", "fake ${OTHER}") == ""
+    assert planning.refusal("store-literal", "FAKE", "fake ${OTHER}") == ""
 
 
 def test_what_is_undecided_is_refused() -> None:
-    assert "write its decision into the plan" in decisions.refusal("undecided", "FAKE", "fake")
+    assert "write its decision into the plan" in planning.refusal("undecided", "FAKE", "fake")
 
 
 @pytest.mark.parametrize("kind", ["overridden", "bootstrap-key"])
 def test_what_was_skipped_for_a_reason_that_is_gone_is_not_skipped_any_more(kind: str) -> None:
     store: Decision = "store"
     undecided: Decision = "undecided"
-    assert decisions.kept(store, "skip", [], [finding(kind)]) == "store"
+    assert planning.keep_decision(store, "skip", [], [finding(kind)]) == "store"
     then = [finding(kind), _TRIMMED]
-    assert decisions.kept(undecided, "skip", [_TRIMMED], then) == "undecided"
+    assert planning.keep_decision(undecided, "skip", [_TRIMMED], then) == "undecided"

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate.find import ScanError, environment, is_env, is_sample, walk
-from infisical_iac.migrate.services import service_of
+from infisical_iac.migrate.find import ScanError, environment, is_env, is_sample, service_of, walk
 from infisical_iac.workspace.load import load
 
 SLUGS = ["development", "staging", "production"]

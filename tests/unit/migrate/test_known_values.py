@@ -4,8 +4,8 @@ from pathlib import Path
 
 from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.known_values import Known, in_files, with_stored
+from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import Plan, PlannedKey, PlannedSource
-from infisical_iac.migrate.secret import Name, Stored
 
 _KEY = b"k" * 32
 _NAME = Name("production", "/backend", "TOKEN")

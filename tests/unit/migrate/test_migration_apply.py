@@ -4,10 +4,9 @@ from datetime import date
 
 import pytest
 
-from infisical_iac.migrate.apply import Policy, Work, prepare
-from infisical_iac.migrate.compare import compare
+from infisical_iac.migrate.apply import Policy, Work, compare, prepare
+from infisical_iac.migrate.model import Name, Secret, Stored
 from infisical_iac.migrate.plan_file import MigrationError
-from infisical_iac.migrate.secret import Name, Secret, Stored
 from tests.unit.migrate.moving import secret
 
 _NEW, _SAME, _CHANGED = secret("NEW"), secret("SAME"), secret("CHANGED")

@@ -9,6 +9,7 @@ import pytest
 
 from infisical_iac.migrate import report
 from infisical_iac.migrate.apply import State
+from infisical_iac.migrate.model import Secret
 from infisical_iac.migrate.plan_file import (
     MigrationError,
     Plan,
@@ -16,8 +17,7 @@ from infisical_iac.migrate.plan_file import (
     PlannedKey,
     PlannedSource,
 )
-from infisical_iac.migrate.readback import Proof
-from infisical_iac.migrate.secret import Secret
+from infisical_iac.migrate.verify import Proof
 from tests.unit.migrate.moving import secret
 
 _KEY = b"k" * 32

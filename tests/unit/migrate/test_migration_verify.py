@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.migrate.fingerprint import digest
-from infisical_iac.migrate.secret import Name, Stored
+from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.verify import Expected, access, unchanged
 from infisical_iac.workspace.load import load
 

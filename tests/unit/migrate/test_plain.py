@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.migrate.plain import is_plain
+from infisical_iac.migrate.findings import is_plain
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.migrate.findings import trimmed
-from infisical_iac.migrate.readback import Proof, prove
-from infisical_iac.migrate.secret import Secret, Stored
+from infisical_iac.migrate.model import Secret, Stored
+from infisical_iac.migrate.verify import Proof, prove
 from tests.unit.migrate.moving import secret
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from infisical_iac.migrate.said import apply_chosen_grammars
+from infisical_iac.migrate.planning import apply_chosen_grammars
 from tests.unit.migrate.modes import planned, scanned
 from tests.unit.migrate.trees import WORKSPACE
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.migrate_scan import scan as command
 from infisical_iac.dotenv import GRAMMARS
-from infisical_iac.migrate.plain import is_plain
+from infisical_iac.migrate.findings import is_plain
 from infisical_iac.migrate.sources import scan
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import EXAMPLE, SHIPPED, WORKSPACE_TEXT, git, plant

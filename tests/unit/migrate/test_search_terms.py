@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.migrate.common import why_skipped
-from infisical_iac.migrate.search_terms import SearchTerms
+from infisical_iac.migrate.search_terms import SearchTerms, why_skipped
 
 _VALUE = 'fake>"Ünsafe" key/1?2\nand a~second+line&'
 _PEM = "-----BEGIN FAKE KEY-----\n" + "b3BlbnNzaC1rZXk\n" * 700 + "-----END FAKE KEY-----\n"

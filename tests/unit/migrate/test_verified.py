@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.plan_file import MigrationError
-from infisical_iac.migrate.secret import Name
-from infisical_iac.migrate.verified import mark
+from infisical_iac.migrate.report import mark_verified
 from infisical_iac.migrate.verify import Expected
 
 _AT = datetime(2026, 11, 25, 15, tzinfo=UTC)
@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def _mark(file: Path, digest: str = "abc", at: datetime | None = _AT) -> object:
-    mark(file.parent, {_NAME: Expected("backend", digest)}, at)
+    mark_verified(file.parent, {_NAME: Expected("backend", digest)}, at)
     return json.loads(file.read_text())["verified_at"]
 
 
@@ -36,12 +36,12 @@ def test_a_success_is_marked_and_a_failure_takes_the_mark_away(file: Path) -> No
 
 def test_what_was_not_looked_for_is_not_verified(file: Path) -> None:
     assert _mark(file, digest="other") == ""
-    mark(file.parent, {}, _AT)
+    mark_verified(file.parent, {}, _AT)
     assert json.loads(file.read_text())["verified_at"] == ""
 
 
 def test_without_a_report_nothing_is_written(tmp_path: Path) -> None:
-    mark(tmp_path, {}, _AT)
+    mark_verified(tmp_path, {}, _AT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -49,5 +49,5 @@ def test_without_a_report_nothing_is_written(tmp_path: Path) -> None:
 def test_what_is_no_report_is_told_and_stays(file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(MigrationError, match="apply again"):
-        mark(file.parent, {}, _AT)
+        mark_verified(file.parent, {}, _AT)
     assert file.read_text() == text
