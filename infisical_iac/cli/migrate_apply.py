@@ -19,7 +19,7 @@ from infisical_iac.migrate import desired, plan_file, report, stored
 from infisical_iac.migrate.apply import Policy, Work
 from infisical_iac.migrate.model import Secret
 from infisical_iac.migrate.plan_file import MigrationError, Plan
-from infisical_iac.migrate.transfer import Moved, Pending, move
+from infisical_iac.migrate.transfer import Pending, Transfer, move
 
 
 @click.command()
@@ -98,7 +98,7 @@ def _move(
     pending: Pending,
     *,
     quiet: bool,
-) -> Moved:
+) -> Transfer:
     console = Console(stderr=True)
     bar = Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
     made: list[str] = []

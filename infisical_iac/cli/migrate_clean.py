@@ -17,7 +17,7 @@ from infisical_iac.migrate import archive, cleaning, git, ignores, references
 from infisical_iac.migrate.archive import ArchiveError
 from infisical_iac.migrate.cleaning import (
     Examined,
-    Kept,
+    KeptFile,
     Ready,
     Verified,
     delete,
@@ -87,7 +87,7 @@ def clean(
     root, files = root_of_plan(plan_file), verified_files(plan_file)
     key = load_key(plan_file)
     plan = _plan(root, files, key, archived=not no_archive)
-    plan.examined.kept.extend(Kept(path, _UNVERIFIED) for path in unverified_files(plan_file))
+    plan.examined.kept.extend(KeptFile(path, _UNVERIFIED) for path in unverified_files(plan_file))
     _show(root, plan)
     _show_references(root, plan_file, [each.path for each in files])
     if plan.archive and not keys.recipients:
@@ -139,7 +139,7 @@ def _show(root: Path, plan: _Plan) -> None:
     show(items, _lines_of(plan.examined.kept), console())
 
 
-def _lines_of(kept: Iterable[Kept]) -> list[str]:
+def _lines_of(kept: Iterable[KeptFile]) -> list[str]:
     return [printable(str(each)) for each in kept]
 
 
@@ -171,7 +171,7 @@ def _show_references(root: Path, plan_file: Path, paths: Sequence[str]) -> None:
     to.print()
 
 
-def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[Kept]:
+def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
     """Make the changes, the deletions last; returns what was kept after all."""
     archive.remove_unfinished(root)
     for addition in plan.additions:

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from infisical_iac.cli.items import counted
-from infisical_iac.migrate.history import Commit, Hit, Place, Searched, rotations
+from infisical_iac.migrate.history import Commit, HistoryPlace, Hit, Searched, rotations
 from infisical_iac.migrate.search_terms import SearchTerms
 
 
@@ -82,7 +82,7 @@ def _where(hit: Hit) -> str:
     return f"{hit.path}, in {_span(hit.place)}"
 
 
-def _span(place: Place) -> str:
+def _span(place: HistoryPlace) -> str:
     first, last = (f"{each.name[:12]} ({each.date})" for each in (place.first, place.last))
     return (
         f"commit {first}" if place.commits == 1 else f"{place.commits} commits, {first} to {last}"

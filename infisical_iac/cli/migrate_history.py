@@ -15,7 +15,7 @@ from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.errors import UserError
 from infisical_iac.migrate import plan_file, stored
 from infisical_iac.migrate.history import Searched, blobs, filter_repo, search
-from infisical_iac.migrate.known_values import Known, in_files, labelled, with_stored
+from infisical_iac.migrate.known_values import KnownValues, in_files, labelled, with_stored
 from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.search_terms import SearchTerms
 
@@ -77,7 +77,7 @@ def history(
     if plan and env_files:
         raise HistoryError("--plan and --env-file are two ways to name values: give one of them")
     if env_files:
-        known = Known(_values(env_files, grammar))
+        known = KnownValues(_values(env_files, grammar))
     else:
         known = _planned(plan or _plan_file(repositories), inventory, workspace_file)
     terms = SearchTerms(known.values)
@@ -104,7 +104,7 @@ def _plan_file(repositories: Sequence[Path]) -> Path:
     return file
 
 
-def _planned(file: Path, inventory: str, workspace_file: Path | None) -> Known:
+def _planned(file: Path, inventory: str, workspace_file: Path | None) -> KnownValues:
     """The plan's values; Infisical is asked only for those that no file has."""
     plan, key = plan_file.load(file), plan_file.load_key(file)
     known = in_files(plan, file.parent / plan.root, key)

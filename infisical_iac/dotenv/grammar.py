@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from infisical_iac.dotenv.model import Entry, Finding
-from infisical_iac.dotenv.text import Refused, Text
+from infisical_iac.dotenv.text import FileRefused, Text
 
 _BOM = "\ufeff"
 _UTF_8 = "Save the file as UTF-8 and scan again."
@@ -132,7 +132,7 @@ class Grammar(ABC):
         Args:
             environ: the environment in which the program would run.
 
-        Raises Refused where the program refuses the whole file.
+        Raises FileRefused where the program refuses the whole file.
         """
 
     def order(self, values: dict[str, str]) -> dict[str, str]:
@@ -145,7 +145,7 @@ class Grammar(ABC):
     def decode(self, data: bytes) -> Text:
         """Return the text of a file, with findings about its encoding.
 
-        Raises Refused if the parser takes UTF-8 only and this is not, or if it would see bytes
+        Raises FileRefused if the parser takes UTF-8 only and this is not, or if it would see bytes
         that no text can hold.
         """
         invalid = self._invalid(data)
@@ -154,7 +154,7 @@ class Grammar(ABC):
         if finding and (
             (self._refuses_bytes and invalid) or (self._refuses_utf_16 and finding is utf_16)
         ):
-            raise Refused(finding)
+            raise FileRefused(finding)
         text = self._characters(data)
         decoded = Text(self._lines(text if self._keeps_mark else text.removeprefix(_BOM)))
         if finding:

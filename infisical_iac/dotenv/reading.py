@@ -11,7 +11,7 @@ from infisical_iac.dotenv import grammars
 from infisical_iac.dotenv.grammar import Grammar
 from infisical_iac.dotenv.grammars.npm import DotenvExpand, Expansion
 from infisical_iac.dotenv.model import Entry, Finding
-from infisical_iac.dotenv.text import Refused, Text, with_values
+from infisical_iac.dotenv.text import FileRefused, Text, with_values
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _MERGED = DotenvExpand.name
@@ -78,7 +78,7 @@ def read(data: bytes, name: str, environ: Mapping[str, str] = _NOTHING) -> Readi
         text = by.decode(data)
         findings = text.findings
         entries = by.parse(text, environ)
-    except Refused as refused:
+    except FileRefused as refused:
         findings.append(refused.finding)
         return Reading(name, (), _sorted(findings), refused.finding.message)
     findings += [
@@ -113,7 +113,7 @@ def merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> Readin
             text = of_own if owners[key] == place else of_others
             line = readings[owners[key]].lines[key]
             Expansion(text, {}, values).add(key, value, line)
-    except Refused as refused:
+    except FileRefused as refused:
         told = (*own.findings, refused.finding)
         return Reading(_MERGED, (), told, refused.finding.message)
     here = {

@@ -29,7 +29,7 @@ def after(pattern: re.Pattern[str], text: str, position: int) -> int:
     return match.end() if match else position
 
 
-class Refused(Exception):
+class FileRefused(Exception):
     """The whole file can't be read; the finding says why."""
 
     def __init__(self, finding: Finding) -> None:
@@ -71,8 +71,8 @@ class Text:
         self.findings.append(Finding(line, kind, key, message, remedy))
 
     def refuse(self, position: int, kind: str, message: str, remedy: str) -> NoReturn:
-        """Raise Refused: the parser takes nothing from this file."""
-        raise Refused(Finding(self.line(position), kind, "", message, remedy))
+        """Raise FileRefused: the parser takes nothing from this file."""
+        raise FileRefused(Finding(self.line(position), kind, "", message, remedy))
 
     def step(self, position: int) -> None:
         """Count a part of a value, which begins at a position."""
@@ -87,7 +87,7 @@ class Text:
         self._work += len(value) + _WORK_OF_A_REFERENCE
         if self._work > _MOST_WORK:
             message = "The references in this file lead to more work than those of any program."
-            raise Refused(Finding(line, "too-much", "", message, "Write the values in full."))
+            raise FileRefused(Finding(line, "too-much", "", message, "Write the values in full."))
 
     def _spend(self, work: int, position: int) -> None:
         self._work += work

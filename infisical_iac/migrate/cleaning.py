@@ -86,7 +86,7 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptFile:
     """A file that is not deleted, and why, with what to do about it."""
 
     path: str
@@ -100,7 +100,7 @@ class Examined(NamedTuple):
     """Hold what is to become of the files; those that are gone already are in neither."""
 
     ready: list[Ready]
-    kept: list[Kept]
+    kept: list[KeptFile]
 
 
 def examine(root: Path, files: Iterable[Verified], key: bytes, *, archived: bool) -> Examined:
@@ -119,7 +119,7 @@ def examine(root: Path, files: Iterable[Verified], key: bytes, *, archived: bool
         except FileNotFoundError:
             continue
         except UserError as error:
-            found.kept.append(Kept(file.path, str(error)))
+            found.kept.append(KeptFile(file.path, str(error)))
     return found
 
 
@@ -131,7 +131,7 @@ def _check_keys(file: Verified, *, archived: bool) -> None:
         raise CleanError(f"{names} would be lost without an archive: make one")
 
 
-def delete(root: Path, ready: Ready, key: bytes) -> Kept | None:
+def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
     """Take the file out of git's index and delete it, if it is still the one examined.
 
     Returns why it is kept, if it is; that it has gone in the meantime is no reason.
@@ -145,9 +145,9 @@ def delete(root: Path, ready: Ready, key: bytes) -> Kept | None:
     except FileNotFoundError:
         return None
     except UserError as error:
-        return Kept(ready.file.path, str(error))
+        return KeptFile(ready.file.path, str(error))
     except OSError as error:
-        return Kept(ready.file.path, f"it can't be deleted ({error.strerror}): see who owns it")
+        return KeptFile(ready.file.path, f"it can't be deleted ({error.strerror}): see who owns it")
     return None
 
 

@@ -10,7 +10,7 @@ from infisical_iac.errors import UserError
 from infisical_iac.workspace.model import Workspace
 
 Content = Callable[[str], tuple[bytes, str]]
-"""What `content` tells of a path under one root."""
+"""The function `content` for paths under one root."""
 
 _LONGEST_TEXT = 8 << 20
 

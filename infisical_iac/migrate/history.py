@@ -81,17 +81,17 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class Place:
+class HistoryPlace:
     """Hold how many commits hold an object under a path, and the first and the last of them."""
 
     commits: int
     first: Commit
     last: Commit
 
-    def __or__(self, other: "Place") -> "Place":
+    def __or__(self, other: "HistoryPlace") -> "HistoryPlace":
         """Both together; no commit may be in both."""
         first, last = min(self.first, other.first), max(self.last, other.last)
-        return Place(self.commits + other.commits, first, last)
+        return HistoryPlace(self.commits + other.commits, first, last)
 
 
 _Key = TypeVar("_Key")
@@ -108,7 +108,9 @@ class _Step:
     come: set[At] = field(default_factory=set)
 
 
-def places(repository: Path, wanted: Collection[str], commits: Collection[str]) -> dict[At, Place]:
+def places(
+    repository: Path, wanted: Collection[str], commits: Collection[str]
+) -> dict[At, HistoryPlace]:
     """Return where objects are, over the whole history of a repository.
 
     Args:
@@ -138,7 +140,7 @@ class _Tally:
 
     wanted: frozenset[str]
     held: dict[str, frozenset[At]] = field(default_factory=dict)
-    _sets: dict[frozenset[At], Place] = field(default_factory=dict)
+    _sets: dict[frozenset[At], HistoryPlace] = field(default_factory=dict)
 
     def take(self, step: _Step) -> None:
         """Take in a commit whose parent was taken in before."""
@@ -151,18 +153,18 @@ class _Tally:
         self._count(frozenset((name, "") for name in own), step.commit)
 
     def _count(self, held: frozenset[At], commit: Commit) -> None:
-        _add(self._sets, held, Place(1, commit, commit))
+        _add(self._sets, held, HistoryPlace(1, commit, commit))
 
-    def places(self) -> dict[At, Place]:
+    def places(self) -> dict[At, HistoryPlace]:
         """Return where each object is."""
-        found: dict[At, Place] = {}
+        found: dict[At, HistoryPlace] = {}
         for held, place in self._sets.items():
             for at in held:
                 _add(found, at, place)
         return found
 
 
-def _add(to: dict[_Key, Place], key: _Key, place: Place) -> None:
+def _add(to: dict[_Key, HistoryPlace], key: _Key, place: HistoryPlace) -> None:
     to[key] = to[key] | place if key in to else place
 
 
@@ -230,7 +232,7 @@ class Hit:
     kind: Kind
     path: str
     objects: tuple[str, ...]
-    place: Place | None
+    place: HistoryPlace | None
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,7 @@ def search(repository: Path, terms: SearchTerms) -> Searched:
 
 
 def _hits(
-    holders: dict[str, tuple[Kind, set[Match]]], where: dict[At, Place], terms: SearchTerms
+    holders: dict[str, tuple[Kind, set[Match]]], where: dict[At, HistoryPlace], terms: SearchTerms
 ) -> Iterator[Hit]:
     nowhere = holders.keys() - {name for name, _ in where}
     for (name, path), place in (*where.items(), *(((name, ""), None) for name in nowhere)):
@@ -287,7 +289,7 @@ def _joined(hits: Iterator[Hit]) -> list[Hit]:
 
 
 @dataclass(frozen=True)
-class Rotation:
+class ValueRotation:
     """A value that others may have read.
 
     Attributes:
@@ -301,17 +303,17 @@ class Rotation:
     repositories: tuple[str, ...]
 
 
-def rotations(searched: Sequence[Searched]) -> list[Rotation]:
+def rotations(searched: Sequence[Searched]) -> list[ValueRotation]:
     """Return the values that were found, each once, by label."""
     labels = sorted({hit.label for each in searched for hit in each.hits})
     return [_rotation(label, searched) for label in labels]
 
 
-def _rotation(label: str, searched: Sequence[Searched]) -> Rotation:
+def _rotation(label: str, searched: Sequence[Searched]) -> ValueRotation:
     found = [(each.repository, hit) for each in searched for hit in each.hits if hit.label == label]
     first = [hit.place.first for _, hit in found if hit.place]
     repositories = dict.fromkeys(str(repository) for repository, _ in found)
-    return Rotation(label, min(first).date if first else "", tuple(repositories))
+    return ValueRotation(label, min(first).date if first else "", tuple(repositories))
 
 
 def blobs(searched: Sequence[Searched]) -> list[str]:

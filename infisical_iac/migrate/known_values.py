@@ -13,15 +13,15 @@ from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import Plan, PlannedSource
 
 
-class Moved(NamedTuple):
-    """Where a value is that its file does not have any more, and how to tell it."""
+class MovedValue(NamedTuple):
+    """The place of a value that its file does not have any more, and the digest to tell it by."""
 
     name: Name
     digest: str
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownValues:
     """Hold what is known of a plan's values, by labels such as `backend/.env DATABASE_URL`.
 
     Attributes:
@@ -31,11 +31,11 @@ class Known:
     """
 
     values: dict[str, str] = field(default_factory=dict, repr=False)
-    moved: dict[str, Moved] = field(default_factory=dict)
+    moved: dict[str, MovedValue] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
 
 
-def in_files(plan: Plan, root: Path, key: bytes) -> Known:
+def in_files(plan: Plan, root: Path, key: bytes) -> KnownValues:
     """Return what the files tell, each read by the grammar that the plan has for it.
 
     Of a value that has changed there, the new one is known, and the planned one is looked for
@@ -45,7 +45,7 @@ def in_files(plan: Plan, root: Path, key: bytes) -> Known:
         root: the directory that the sources' paths begin in.
         key: of the hashes of values.
     """
-    known = Known()
+    known = KnownValues()
     for source in plan.sources:
         here, problem = _read(source, root)
         if problem:
@@ -58,7 +58,7 @@ def in_files(plan: Plan, root: Path, key: bytes) -> Known:
     return known
 
 
-def with_stored(known: Known, stored: Mapping[Name, Stored], key: bytes) -> Known:
+def with_stored(known: KnownValues, stored: Mapping[Name, Stored], key: bytes) -> KnownValues:
     """Return the same with what Infisical has of the values that were moved.
 
     One that was changed there is known, and the planned one is unknown.
@@ -74,7 +74,7 @@ def with_stored(known: Known, stored: Mapping[Name, Stored], key: bytes) -> Know
         else:
             values[f"{label} (in Infisical now)"] = there.value
             unknown[label] = f"its file does not have it any more, and {name} has another value"
-    return Known(values, unknown=unknown)
+    return KnownValues(values, unknown=unknown)
 
 
 def labelled(data: bytes, grammar: str) -> tuple[dict[str, str], str]:
@@ -116,7 +116,7 @@ def _contents(source: PlannedSource, root: Path) -> dict[str, bytes]:
     return contents
 
 
-def _add_others(known: Known, source: PlannedSource) -> None:
+def _add_others(known: KnownValues, source: PlannedSource) -> None:
     """Add the planned values that the file does not have."""
     for name, planned in source.keys.items():
         label = _label(source, name)
@@ -124,7 +124,7 @@ def _add_others(known: Known, source: PlannedSource) -> None:
             continue
         if name in source.stored:
             place = Name(source.environment, source.folder, name)
-            known.moved[label] = Moved(place, planned.digest)
+            known.moved[label] = MovedValue(place, planned.digest)
         else:
             known.unknown[label] = "it was not moved, and its file does not have it any more"
 

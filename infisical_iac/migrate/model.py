@@ -7,7 +7,7 @@ from infisical_iac.dotenv import Finding, Reading
 
 
 class Name(NamedTuple):
-    """Where a secret is in the project."""
+    """The place of a secret in the project."""
 
     environment: str
     folder: str

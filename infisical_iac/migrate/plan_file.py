@@ -52,11 +52,11 @@ def _name(value: str) -> str:
     return value
 
 
-class _Entry(BaseModel):
+class _PlanEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PlannedFinding(_Entry):
+class PlannedFinding(_PlanEntry):
     """Hold what is odd about a line, and the remedy."""
 
     line: StrictInt
@@ -65,7 +65,7 @@ class PlannedFinding(_Entry):
     remedy: StrictStr
 
 
-class PlannedKey(_Entry):
+class PlannedKey(_PlanEntry):
     """One key of a file: where it stands, how to tell its value again, and what becomes of it."""
 
     line: StrictInt
@@ -80,7 +80,7 @@ class PlannedKey(_Entry):
         return self.decision not in ("skip", "undecided")
 
 
-class PlannedSource(_Entry):
+class PlannedSource(_PlanEntry):
     """One file: where it goes, how it is read, and what becomes of each key.
 
     Attributes:
@@ -112,7 +112,7 @@ class PlannedSource(_Entry):
         return {name: key for name, key in self.keys.items() if key.is_stored}
 
 
-class Plan(_Entry):
+class Plan(_PlanEntry):
     """The whole file.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Where code, compose files, CI and docs still speak of files that are deleted."""
+"""Search code, compose files, CI and docs for what still speaks of files that are deleted."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ class Reference:
         return f"{self.path}:{self.line}: {self.text}"
 
 
-class Found(NamedTuple):
+class FoundReferences(NamedTuple):
     """Hold what a search found.
 
     Attributes:
@@ -76,7 +76,7 @@ def matches(data: bytes, wanted: re.Pattern[bytes]) -> list[tuple[int, str]]:
     return list(found)
 
 
-def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> Found:
+def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> FoundReferences:
     """Search the texts under `root` for what speaks of the files at `paths`.
 
     Not searched are `.env` files and samples themselves, ignore and lock files, binary files, what
@@ -97,8 +97,8 @@ def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> F
             continue
         references += (Reference(path, *match) for match in matches(data, wanted))
         if len(references) > LIMIT:
-            return Found(references[:LIMIT], True, unread)
-    return Found(references, False, unread)
+            return FoundReferences(references[:LIMIT], True, unread)
+    return FoundReferences(references, False, unread)
 
 
 def _is_silent(name: str) -> bool:

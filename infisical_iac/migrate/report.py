@@ -25,7 +25,7 @@ STATES: Mapping[State, str] = {
     "kept": "kept as Infisical has it",
     "pending": "waiting for approval",
 }
-"""What a state means, in words that follow a number."""
+"""The meaning of each state, in words that follow a number."""
 
 Outcome = Literal["proven", "pending", "differs"]
 
@@ -154,7 +154,7 @@ def _kinds(of: PlannedSource | PlannedKey) -> list[str]:
 
 
 VERIFIED_AT = "%Y-%m-%dT%H:%M:%SZ"
-"""How the time is written."""
+"""The form in which the time is written."""
 
 
 def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime | None) -> None:

@@ -86,7 +86,7 @@ _UNTOLD = (
 
 
 @dataclass(frozen=True)
-class Moved:
+class Transfer:
     """Hold what became of each secret, and what came back for it.
 
     Attributes:
@@ -108,7 +108,7 @@ def move(
     pending: Pending,
     begin: Callable[[Work], None],
     tell: Callable[[str, int], None],
-) -> Moved:
+) -> Transfer:
     """Write what Infisical does not have yet, and prove that it has all of it then.
 
     What is there already with its very value is not written again, so that a run that died is
@@ -144,7 +144,9 @@ def move(
     waiting = {each.name: since for each in secrets if (since := pending.since(project, each))}
     states: Mapping[Name, State] = {**work.states, **dict.fromkeys(waiting, "pending")}
     notes = [unseen, _UNTOLD.format(pending.file) if len(due) < len(secrets) else ""]
-    return Moved(states, [_dated(each, waiting) for each in proofs], "; ".join(filter(None, notes)))
+    return Transfer(
+        states, [_dated(each, waiting) for each in proofs], "; ".join(filter(None, notes))
+    )
 
 
 def _dated(proof: Proof, waiting: Mapping[Name, str]) -> Proof:

@@ -34,7 +34,7 @@ class Problem(NamedTuple):
 
 
 Seen = Mapping[str, Collection[Name]]
-"""What each identity, by name, was shown the value of."""
+"""The secrets that each identity, by name, was shown the value of."""
 
 
 def expected(plan: Plan) -> dict[Name, Expected]:

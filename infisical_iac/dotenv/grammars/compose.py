@@ -10,7 +10,7 @@ from infisical_iac.dotenv.model import Entry, Finding, Quote
 from infisical_iac.dotenv.text import (
     CONTROLS,
     QUOTED,
-    Refused,
+    FileRefused,
     Text,
     after,
     escapes,
@@ -55,7 +55,7 @@ class ComposeReferences:
     def replaced(self, value: str, line: int) -> str:
         """Return the value, which stands on a line of the text, with its references replaced.
 
-        Counts those that are not defined. Raises Refused if Compose would refuse the file.
+        Counts those that are not defined. Raises FileRefused if Compose would refuse the file.
         """
         self.undefined, self._line = 0, line
         return self._replaced(value, _DEEPEST)
@@ -116,7 +116,7 @@ class ComposeReferences:
     def _refuse(self, message: str) -> NoReturn:
         message = f"{message} Compose refuses the whole file."
         remedy = "Correct the reference, or double the dollar that is none."
-        raise Refused(Finding(self._line, "refused", "", message, remedy))
+        raise FileRefused(Finding(self._line, "refused", "", message, remedy))
 
 
 def _closing_brace(value: str, opening: int, last: int) -> int:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Grammar, Package
 from infisical_iac.dotenv.javascript import ENDS, SPACES, TRIMMED, as_object, replaced
 from infisical_iac.dotenv.model import Entry, Finding, Quote
-from infisical_iac.dotenv.text import Refused, Text, after, note_undefined, with_values
+from infisical_iac.dotenv.text import FileRefused, Text, after, note_undefined, with_values
 
 _SPACE, _INNER = f"[{SPACES}]", f"(?:(?![{ENDS}])[{SPACES}])"
 
@@ -212,7 +212,7 @@ class Expansion:
     def add(self, key: str, value: str, line: int) -> None:
         """Put in the value that stands under a key on a line, with its references replaced.
 
-        Raises Refused if that leads to more work than that of any program.
+        Raises FileRefused if that leads to more work than that of any program.
         """
         ours = self._environ.get(key) or value
         # What the environment has wins, and is taken as it is.
@@ -272,4 +272,4 @@ def _expanded_by_next(
         value = replaced(value, reference[0], found)
         text.replacing(value, line)
     message = f"{key} refers to itself, or has too many references: Next.js ignores the whole file."
-    raise Refused(Finding(line, "endless-reference", key, message, "Write its value in full."))
+    raise FileRefused(Finding(line, "endless-reference", key, message, "Write its value in full."))

@@ -58,7 +58,7 @@ class ShellValue:
 
 
 class ShellReferences:
-    """Reads references with what is assigned so far. Raises Refused for what can't be known."""
+    """Reads references with what is assigned so far. Raises FileRefused for what can't be known."""
 
     def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}
@@ -129,7 +129,7 @@ class Word:
 
 
 class Words:
-    """Reads words with what is assigned so far. Raises Refused for what must not be read."""
+    """Reads words with what is assigned so far. Raises FileRefused for what must not be read."""
 
     def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
         self._text = text
@@ -236,7 +236,7 @@ class Shell(Grammar):
 
 
 def _assignments(text: Text, environ: Mapping[str, str]) -> list[Entry]:
-    """Return the assignments of a file, with references replaced. Raises Refused."""
+    """Return the assignments of a file, with references replaced. Raises FileRefused."""
     if "\0" in text.text:
         message = "A NUL byte: the shell drops it."
         text.refuse(text.text.index("\0"), "refused", message, "Delete it.")

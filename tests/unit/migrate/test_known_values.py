@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from infisical_iac.migrate.fingerprint import digest
-from infisical_iac.migrate.known_values import Known, in_files, with_stored
+from infisical_iac.migrate.known_values import KnownValues, in_files, with_stored
 from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import Plan, PlannedKey, PlannedSource
 
@@ -34,7 +34,7 @@ def _planned(value: str, decision: str) -> PlannedKey:
     return PlannedKey.model_validate(data)
 
 
-def _known(root: Path, text: str | None, plan: Plan) -> Known:
+def _known(root: Path, text: str | None, plan: Plan) -> KnownValues:
     (root / "backend").mkdir()
     if text is not None:
         (root / "backend/.env").write_text(text)
