@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 ENDINGS = (".vue", ".svelte")
 
-_OPENING = re.compile(r"<!--|<(script|style)\b((?:[^>\"']|\"[^\"]*\"|'[^']*')*+)>", re.IGNORECASE)
+# Attributes end somewhere: without a bound, each tag that isn't closed would be read to the end.
+_ATTRIBUTES = r"(?:[^<>\"']|\"[^\"]{0,300}\"|'[^']{0,300}'){0,300}+"
+_OPENING = re.compile(rf"<!--|<(script|style)\b({_ATTRIBUTES})>", re.IGNORECASE)
 _IS_TYPESCRIPT = re.compile(r"\blang\s*=\s*[\"']?tsx?\b")
 _BRACE = re.compile(r"[{}]")
 # `v-if="…"`, `:title="…"` and `@click="…"`, of which the last has statements.

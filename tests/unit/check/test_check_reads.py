@@ -122,6 +122,15 @@ def test_the_time_to_read_javascript_grows_with_its_length_alone(opening: str) -
 
 
 @pytest.mark.parametrize(
+    "opening", ["<script ", "<script '\"", "<script>", "<!--", "{", "{{a}}", ' :a="', "{#each "]
+)
+def test_the_time_to_read_a_component_grows_with_its_length_alone(opening: str) -> None:
+    begun = time.process_time()
+    assert javascript.read({"a.vue": opening * 20_000})["a.vue"].found == []
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
     "code",
     [
         "import os\nx = os.environ['KEY']",
