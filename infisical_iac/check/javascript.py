@@ -30,6 +30,7 @@ _NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 _OPTIONAL = frozenset({"default", "optional", "nullish", "catch", "prefault"})
 _VITE = frozenset({"MODE", "BASE_URL", "PROD", "DEV", "SSR"})
+_CHAINS = ("identifier", "member_expression", "subscript_expression")
 _DEEPEST = 50  # expressions around a read that are asked for its default
 _FARTHEST = 1000  # nodes around a read among which a function is searched for
 
@@ -103,9 +104,7 @@ class _JavaScriptFile:
 
     @property
     def uses_loader(self) -> bool:
-        return any(
-            each == PACKAGE or each.startswith(f"{PACKAGE}/") for each in self._bindings.modules
-        )
+        return any(map(_is_loader, self._bindings.modules))
 
     def look_up(self, loading: Collection[str]) -> None:
         """Find the helpers, and where keys are read by names that the code doesn't show.
@@ -176,10 +175,9 @@ class _JavaScriptFile:
             return True
         if len(path) == 2 and path[0].startswith("<"):
             module = path[0][1:-1]
-            is_loader = module == PACKAGE or module.startswith(f"{PACKAGE}/")
-            return (
-                path[1] == "config" if is_loader else _resolved(self._path, module, self._loading)
-            )
+            if _is_loader(module):
+                return path[1] == "config"
+            return _resolved(self._path, module, self._loading)
         return False
 
     # What stands in the file.
@@ -253,9 +251,6 @@ class _JavaScriptFile:
         source = path_of(node.child_by_field_name("right"))
         if key and source:
             self._accesses.append(_Access(source, key, line_of(node), True))
-
-
-_CHAINS = ("identifier", "member_expression", "subscript_expression")
 
 
 def _is_loader(module: str) -> bool:
