@@ -49,12 +49,14 @@ def read_access(
     """
     if actual.project is None:
         return Access()
+    # Here, for who logs it in may ask the current host, which no other thread knows.
+    by_admin, reason = _administrator(actual, admin, admin_email)
     parts: list[Any] = gather(
         [
             partial(in_organization, client, actual.organization_id),
             partial(_identities, client, actual, actual.project.id, isolation, deployer),
             partial(_secrets_of_accounts, client, actual),
-            partial(_by_admin, client, desired, actual, isolation, admin, admin_email),
+            partial(_by_admin, client, desired, actual, isolation, by_admin, admin_email, reason),
         ]
     )
     access: Access
@@ -121,15 +123,36 @@ def _secrets_of_accounts(client: Client, actual: Actual) -> dict[str, list[Clien
     return dict(zip(ids, gather([partial(client_secrets, client, id) for id in ids]), strict=True))
 
 
+def _administrator(
+    actual: Actual, admin: Callable[[], Client] | None, admin_email: str
+) -> tuple[Client | None, str]:
+    """Return the first administrator's client, or None and why there is none."""
+    if admin is None:
+        return None, "there is no way to the administrator's login here"
+    if actual.admin is None or "admin" not in actual.admin.roles:
+        return None, f"{admin_email} is no admin of the project yet"
+    try:
+        return admin(), ""
+    except Unreachable:
+        raise
+    except UserError as error:
+        return None, str(error)
+
+
 def _by_admin(
     client: Client,
     desired: Workspace,
     actual: Actual,
     isolation: Isolation,
-    admin: Callable[[], Client] | None,
+    by_admin: Client | None,
     admin_email: str,
+    reason: str,
 ) -> tuple[People, list[Json], str]:
-    """Return the persons in the project, its service tokens, and why some of that is not seen."""
+    """Return the persons in the project, its service tokens, and why some of that is not seen.
+
+    Args:
+        by_admin: the first administrator's client; None for the `reason`.
+    """
 
     def people(by_admin: Client | None) -> People:
         # Of nobody as the administrator, no privileges are asked for.
@@ -142,13 +165,8 @@ def _by_admin(
             admin_email=admin_email if by_admin and isolation == "privilege" else "",
         )
 
-    is_able = actual.admin is not None and "admin" in actual.admin.roles
-    reason = "" if is_able else f"{admin_email} is no admin of the project yet"
-    if admin is None:
-        reason = "there is no way to the administrator's login here"
-    if admin is not None and not reason:
+    if by_admin:
         try:
-            by_admin = admin()
             project = actual.project.id if actual.project else ""
             return people(by_admin), _tokens(by_admin, project), ""
         except Unreachable:
