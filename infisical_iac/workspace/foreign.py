@@ -212,7 +212,8 @@ def _first_identity(actual: Actual) -> str:
 
     Anybody may give an identity its name, but nobody can make one earlier.
     """
-    oldest = min(actual.listed.identities, key=lambda each: each["createdAt"], default=None)
+    listed = actual.listed.identities
+    oldest = min(listed, key=lambda each: str(each.get("createdAt")), default=None)
     if oldest is None or oldest["identity"]["name"] != _FIRST_IDENTITY:
         return ""
     return str(oldest["identity"]["id"])
@@ -238,7 +239,7 @@ def _rulers(actual: Actual, access: Access, admin_email: str) -> Iterator[Findin
             what = f"organization admin identity {name}"
             call = Call("PATCH", ("/api/v1/identities", id), {"role": "no-access"})
             change = Change("~", what, "role in the organization admin → no-access", (call,))
-            made = _moment(each["createdAt"])
+            made = _moment(each.get("createdAt", ""))
             yield Finding(
                 "organization admin", id, what, "organization", why, made_at=made, removal=change
             )

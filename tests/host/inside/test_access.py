@@ -113,7 +113,7 @@ def test_its_file_holds_the_one_client_secret_made_for_it_which_works(
     replaced = credential.replaced
     spared = replaced.ids if replaced and replaced.is_kept(now) else ()
     listed = client_secrets(deployer, there.identity.id)
-    # One that a person made by hand is that person's affair, as it is for the deploy.
+    # One that a person made by hand is foreign access, which has a check of its own.
     made = [each for each in listed if each.description == description(account)]
     held = [(each.id, each.works(now)) for each in made if each.id not in spared]
     assert held == [(credential.secret_id, True)]
