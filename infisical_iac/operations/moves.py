@@ -68,7 +68,7 @@ def go_back(found: Unfinished, timeout: int, *, dissolving: bool = False) -> lis
         dissolving: whether the cluster that it was to move into ends too.
     """
     snapshot.clean(DIRECTORY, PROJECT)
-    do(found.direction, "back", doing="go back")
+    kept = given_up.parse(do(found.direction, "back", doing="go back").splitlines())
     session.forget()
     data = f"its data of {found.stamp}" if found.switched else "all its data"
     if found.direction == "out":
@@ -76,12 +76,13 @@ def go_back(found: Unfinished, timeout: int, *, dissolving: bool = False) -> lis
         told = [f"{host.name} serves alone again, with {data}."]
         if dissolving:
             # One that the version before had begun has left no mark.
-            kept = served() or (found.stamp if found.served else "")
-            told += ["The hosts have left the swarm.", *dissolve(kept)]
+            stamp = served() or (found.stamp if found.served else "")
+            told += ["The hosts have left the swarm.", *dissolve(stamp)]
         elif found.served:
+            what = kept[0] if kept else given_up.GivenUp("infisical")
             told.append(
-                "What was written to the cluster meanwhile is in its database, which the next move "
-                "gives up and names, and the end of the cluster keeps."
+                f"Of the cluster, {what.told()}, which the next move gives up and names, and the "
+                "end of the cluster keeps."
             )
     else:
         _serve_together(timeout)

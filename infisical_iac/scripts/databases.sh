@@ -69,10 +69,12 @@ close() {
 
 open() { echo "ALTER DATABASE $main ALLOW_CONNECTIONS true" | at_server; }
 
-# The new database takes the place of the old one, which becomes $1, of which $2 is noted: both or none.
+# The new database takes the place of the old one, which becomes $1: both or none. Of the old one $2
+# is noted, or stays noted what was.
 exchange() {
     find_database
     there "$new" || fail "no dump has been loaded"
+    note=${2:+"COMMENT ON DATABASE $1 IS '$2';"}
     close "$main"
     at_server <<SQL || { open && fail "the databases could not change places"; }
 SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = '$new' \\g /dev/null
@@ -80,7 +82,7 @@ BEGIN;
 ALTER DATABASE $main RENAME TO $1;
 ALTER DATABASE $new RENAME TO $main;
 ALTER DATABASE $1 ALLOW_CONNECTIONS true;
-COMMENT ON DATABASE $1 IS '${2-}';
+$note
 COMMIT;
 SQL
 }

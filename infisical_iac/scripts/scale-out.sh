@@ -12,7 +12,8 @@
 #   scale-out.sh switch         it is the cluster's database then, and what holds the single host's
 #                               ports goes; the volumes and compose.yaml stay; phase switched
 #   scale-out.sh back           undoes all since `begin`; the single host's containers are to be
-#                               started then; phase back
+#                               started then; phase back; prints of the data that the cluster had
+#                               what databases.sh calls given up
 #   scale-out.sh end            ends a move that is proven, with the single host's last containers,
 #                               or one that is undone; prints what is kept
 . ./databases.sh
@@ -68,8 +69,7 @@ switch() {
     enter switched
 }
 
-# The database that was in the way has nothing in it, unless a move was undone after it had taken
-# over.
+# The database that was in the way of a move has nothing in it, unless an earlier one had taken over.
 drop_empty() {
     there "$1" || return 0
     tables=$(echo "SELECT count(*) FROM pg_class
@@ -77,11 +77,23 @@ drop_empty() {
     if [ "$tables" = 0 ]; then drop "$1" >/dev/null; else echo "database $1"; fi
 }
 
+# The cluster's data keep their place, where nobody asks for them; what was written to them is noted
+# with them. Where the database does not tell, nobody waits for it.
+note_writes() {
+    find_database
+    test -z "$(echo "SELECT 1 FROM pg_database WHERE datname = '$new'" | within="timeout 60" sql postgres)" ||
+        return 0
+    without_replicas
+    count_writes "$(stat --format %Y "$here/state")"
+    echo "COMMENT ON DATABASE $main IS '$(noted)'" | within="timeout 60" sql postgres
+}
+
 back() {
     current
     case $phase in
     back) ;;
     *)
+        case $phase in switching | switched) (note_writes) || true ;; esac
         enter backing
         without_ways_in
         discard "$root/stack.yaml" "$root/stack.json"
@@ -90,6 +102,7 @@ back() {
         ;;
     esac
     enter back
+    test ! -e "$here/writes" || echo "given-up $main $(noted)"
 }
 
 end() {
@@ -98,7 +111,8 @@ end() {
     switched)
         without_containers
         find_database
-        drop_empty "$(aside_name)" >/dev/null
+        # That of a move that was undone too.
+        given_up | while read -r kind name rest; do drop_empty "$name" </dev/null >/dev/null; done
         drop_empty "$(older_name)"
         forget_given_up
         rm -f "$here/served"

@@ -87,7 +87,7 @@ class _Cluster:
         for name in self.databases():
             self.sql("postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
             self.sql("postgres", f"DROP DATABASE {name} WITH (FORCE)")
-        for program in ("upgrade", "restore"):
+        for program in ("upgrade", "restore", "scale"):
             subprocess.run(
                 ["rm", "-rf", self.directory / f"var/lib/infisical-{program}"], check=True
             )
@@ -332,6 +332,33 @@ def test_a_restore_drops_what_an_earlier_one_has_replaced_alone(cluster: _Cluste
         f"database {other}",
     ]
     assert _OLD not in cluster.databases()
+
+
+def test_what_a_cluster_was_given_is_noted_until_the_next_move_gives_it_up(
+    cluster: _Cluster,
+) -> None:
+    stamp, other = "20261125T101112Z", "20261126T101112Z"
+    where = cluster.directory / "var/lib/infisical-scale"
+    where.mkdir(parents=True, exist_ok=True)
+    cluster.make("infisical", "moved")
+    cluster.make(_GIVEN_UP, "empty")
+    cluster.sql(_GIVEN_UP, "DROP TABLE secrets_v2; DROP TABLE secret_versions_v2")
+    (where / "state").write_text(f"{stamp} out switched\n")
+    cluster.write("infisical", "acknowledged")
+    told = r"20\d\d-\S+Z 1 infisical/infisical:v0\.165\.16\n"
+    said = cluster.ok("scale-out", "back")
+    assert re.fullmatch(f"given-up infisical {told}", said)
+    cluster.ok("scale-out", "end")
+
+    cluster.make(_NEW, "again")
+    (where / "state").write_text(f"{other} out paused\n")
+    cluster.ok("scale-out", "switch")
+    aside = _GIVEN_UP.replace("20261125", "20261126")
+    assert re.search(f"given-up {aside} {told}", cluster.ok("scale-out", "end"))
+    assert cluster.secrets() == {
+        "infisical": ["again"],
+        aside: ["acknowledged", "moved"],
+    }
 
 
 def test_the_database_tells_which_secrets_it_has(cluster: _Cluster) -> None:

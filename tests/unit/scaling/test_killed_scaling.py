@@ -1,9 +1,11 @@
 """scale-out.sh and scale-in.sh killed after each of their effects: one side has all."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.unit.played_cluster import played_node
 from tests.unit.played_host import MAIN, PlayedHost, played
 
 _STATE = "/var/lib/infisical-scale/state"
@@ -51,6 +53,36 @@ def test_a_move_into_a_cluster_that_is_killed_leaves_the_single_host_what_it_had
         assert each.read(_COMPOSE) == "alone"
         assert each.volumes() == {MAIN: {"base": "old"}}
         assert each.read(_STATE) is None
+
+
+def test_what_the_cluster_was_given_is_counted_and_told_where_it_is(tmp_path: Path) -> None:
+    """It is known still when the next move gives the database up."""
+    node = played_node(tmp_path, infisical="empty", infisical_restoring="moved")
+    node.write(_COMPOSE, "alone")
+    node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"], _OUT["switch"])
+    told = r"20\d\d-\S+Z 42 id"
+    said = node.run(*_OUT["back"]).stdout
+    assert re.fullmatch(rf"given-up infisical {told}\n", said)
+    assert node.run(*_OUT["back"]).stdout == said
+    node.ok(_OUT["end"])
+    assert node.databases()["infisical"] == "moved"
+
+    node.write("/databases/infisical_restoring", "moved again")
+    node.ok(("scale-out", "begin", "20261126T111213Z", "out"), _OUT["pause"], _OUT["switch"])
+    aside = "infisical_given_up_20261126t111213z"
+    said = node.run(*_OUT["end"]).stdout
+    assert re.search(rf"^given-up {aside} {told}$", said, re.MULTILINE)
+    assert node.databases()[aside] == "moved"
+
+
+def test_a_move_that_is_undone_before_the_databases_change_places_tells_of_no_write(
+    tmp_path: Path,
+) -> None:
+    node = played_node(tmp_path, infisical="empty", infisical_restoring="moved")
+    node.write(_COMPOSE, "alone")
+    node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"])
+    node.write(_STATE, f"{_STAMP} out switching\n")
+    assert node.run(*_OUT["back"]).stdout == ""
 
 
 def test_a_move_into_a_cluster_keeps_volume_and_compose_file(alone: PlayedHost) -> None:

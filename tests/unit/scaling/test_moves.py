@@ -45,6 +45,7 @@ class _Host:
         self.rows = "projects 2"
         self.unwell = ""
         self.served = ""
+        self.given_up = ""
 
     def script(self, name: str, *arguments: str) -> str:
         return f"{name} {arguments[0]}" if name != "backup-dump" else "dump"
@@ -55,9 +56,8 @@ class _Host:
         step = command.rpartition("&& TOPOLOGY=")[2]
         self.steps.append(step)
         said = {"out take": json.dumps(_MANIFEST), "in take": json.dumps(_MANIFEST)}
-        return {**said, "out load": self.rows, "in end": "volume old"}.get(
-            step.removeprefix("scale-"), self.unwell if step.endswith("wait") else ""
-        )
+        said |= {"out load": self.rows, "out back": self.given_up, "in end": "volume old"}
+        return said.get(step.removeprefix("scale-"), self.unwell if step.endswith("wait") else "")
 
 
 @pytest.fixture
@@ -203,7 +203,14 @@ def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
 
 def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) -> None:
     told = moves.go_back(Unfinished(_STAMP, "out", "switched"), 60)
-    assert told[1].startswith("What was written to the cluster meanwhile is in its database")
+    assert told[1].startswith(
+        "Of the cluster, what was written, which could not be counted, is in the database infisical"
+    )
+    host.given_up = "given-up infisical 2026-11-26T10:12:00Z 3 image\n"
+    told = moves.go_back(Unfinished(_STAMP, "out", "switched"), 60)
+    assert told[1].startswith(
+        "Of the cluster, 3 writes since 2026-11-26T10:12:00Z are in the database infisical, which"
+    )
     assert len(moves.go_back(Unfinished(_STAMP, "out", "paused"), 60)) == 1
 
 
