@@ -18,7 +18,8 @@ begin() {
     test ! -e "$here/state" || fail "another change of version has not ended"
     without_backups
     release=$1 target=$2
-    rm -f "$here/writes" "$here/exchanged"
+    rm -f "$here/exchanged"
+    forget_notes
     enter begun
 }
 

@@ -83,16 +83,20 @@ count_writes() {
     images=$(for service in infisical postgres; do
         docker inspect --format '{{ .Config.Image }}' $(of_service $service) 2>/dev/null || true
     done | tr '\n' ' ')
-    echo "$since $(writes_since "$seconds" "$since") $images" | store "$here/writes"
+    echo "$since $(writes_since "$since") $images" | store "$here/writes"
+}
+
+started() {
+    docker inspect --format '{{ .Id }} {{ .State.StartedAt }}' $(of_service postgres) 2>/dev/null || true
 }
 
 # How much that is, 0 where the database has not run since, `unknown` where it does not say.
 writes_since() {
-    started=$(docker inspect --format '{{ .State.StartedAt }}' $(of_service postgres) 2>/dev/null) || started=
-    started=$(date --date "${started:-never}" +%s 2>/dev/null) || started=
-    if [ -n "$started" ] && [ "$started" -lt "$1" ]; then
+    started=$(started)
+    loaded=$(cat "$here/loaded" 2>/dev/null) || loaded=
+    if [ -n "$started" ] && [ "$started" = "$(cat "$here/started" 2>/dev/null)" ]; then
         echo 0
-    elif counted=$(questions "$2" | timeout 60 docker exec --interactive "$(of_service postgres)" \
+    elif counted=$(questions "$1" "$loaded" | timeout 60 docker exec --interactive "$(of_service postgres)" \
         psql --no-psqlrc --username infisical --dbname infisical --quiet --tuples-only --no-align \
         --set ON_ERROR_STOP=1 2>/dev/null) && [ -n "$counted" ]; then
         echo "$counted" | total

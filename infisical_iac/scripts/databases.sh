@@ -48,6 +48,7 @@ load() {
     said=$(within="timeout 7200" in_database pg_restore --username infisical --dbname "$new" --exit-on-error \
         --single-transaction 2>&1 <"$here/fetched/database.dump") ||
         fail "the dump can't be loaded: $(echo "$said" | tail -n 1)"
+    echo "$next_transaction" | sql "$new" | store "$here/loaded"
     sql "$new" <<'SQL'
 ANALYZE;
 SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', relname)
@@ -128,12 +129,14 @@ free_name() {
 }
 
 # Notes in $here/writes "<since> <writes> <images>" of the data in place, before the first step of a
-# way back from them. They took their place at the time $1, as seconds since the epoch.
+# way back from them. They took their place at the time $1, as seconds since the epoch; $loaded names
+# the note of their transaction where it is another one than `loaded`.
 count_writes() {
     find_database
     since=$(date --utc --date "@$1" +%Y-%m-%dT%H:%M:%SZ)
     images=$(docker service ls --filter name=infisical_infisical --format '{{ .Image }}' 2>/dev/null | head -n 1) || images=
-    counted=$(questions "$since" | within="timeout 60" sql "$main" 2>/dev/null) || counted=
+    from=$(cat "$here/${loaded-loaded}" 2>/dev/null) || from=
+    counted=$(questions "$since" "$from" | within="timeout 60" sql "$main" 2>/dev/null) || counted=
     test -z "$counted" || counted=$(echo "$counted" | total)
     echo "$since ${counted:-unknown} $images" | store "$here/writes"
 }

@@ -66,7 +66,8 @@ end() {
     earlier
     ! there "$old" || echo "COMMENT ON DATABASE $old IS '$of_a_restore'" | at_server
     forget_given_up
-    discard "$here/writes" "$here/state"
+    forget_notes
+    discard "$here/state"
     ! there "$old" || echo "database $old"
     drop_if_empty
 }

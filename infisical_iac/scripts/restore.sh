@@ -28,6 +28,7 @@ swap() {
     keep workspace.json
     enter data
     stop
+    started | store "$here/started"
     if [ -e "$kept/volume" ]; then
         put_aside "$(cat "$kept/volume")"
     else

@@ -15,7 +15,8 @@ enter() { echo "$stamp $1" | store "$here/state"; }
 begin() {
     test ! -e "$here/state" || fail "another restore has not ended"
     without_backups
-    rm -f "$here/writes" "$here/undone"
+    rm -f "$here/undone"
+    forget_notes
     mkdir -p "$here/aside/$1/files"
     stamp=$1
     enter begun
@@ -93,5 +94,6 @@ forget() {
     rm -rf "$kept"
     # On a host that had no data before, a deploy would make an empty instance: it tells then.
     echo "$stamp" | store "$here/undone"
-    discard "$here/writes" "$here/state"
+    forget_notes
+    discard "$here/state"
 }

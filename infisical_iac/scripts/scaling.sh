@@ -21,7 +21,8 @@ begin() {
     may_begin
     without_backups
     stamp=$1 direction=$2
-    rm -rf "$here/dump" "$here/fetched" "$here/without-data" "$here/writes"
+    rm -rf "$here/dump" "$here/fetched" "$here/without-data"
+    forget_notes
     enter begun
 }
 
@@ -48,6 +49,7 @@ without_ways_in() {
 }
 
 forget() {
-    rm -rf "$here/dump" "$here/fetched" "$here/without-data" "$here/writes"
+    rm -rf "$here/dump" "$here/fetched" "$here/without-data"
+    forget_notes
     discard "$here/state"
 }

@@ -15,6 +15,7 @@
 . ./compose.sh
 . ./room.sh
 . ./secrecy.sh
+. ./writes.sh
 here=$2
 
 fetch() {
@@ -93,6 +94,10 @@ SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', reln
 FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
 \gexec
 SQL
+    # Of data that are to take the place of others; a drill has none of it.
+    test ! -e "$here/state" || echo "$next_transaction" | docker exec --interactive "$container" psql \
+        --no-psqlrc --username infisical --dbname infisical --quiet --tuples-only --no-align \
+        --set ON_ERROR_STOP=1 | store "$here/loaded"
     docker stop --time 60 "$container" >/dev/null
     docker rm "$container" >/dev/null
 }

@@ -26,6 +26,12 @@
 
 aside_name() { echo "$old" | tr TZ tz; }
 
+# Where nothing is loaded into the place of the data, they may be given up as of here.
+began() {
+    begin "$@"
+    echo "$next_transaction" | within="timeout 60" sql "$main" | store "$here/begun"
+}
+
 pause() {
     current
     enter paused
@@ -84,6 +90,7 @@ revert() {
     find_database
     without_replicas
     # All that was written since the change began is in them alone.
+    loaded=begun
     count_writes "$(date --date "$(echo "$stamp" |
         sed 's/\(....\)\(..\)\(..\)T\(..\)\(..\)/\1-\2-\3T\4:\5:/')" +%s)"
     exchange "$(free_name "$stamp")" "$(noted)"
@@ -104,7 +111,8 @@ end() {
     *) fail "the change of version is $phase, and has no end yet" ;;
     esac
     drop "$new"
-    rm -rf "$here/fetched" "$here/writes" "$here/exchanged" "$of_release/listed" "$of_release/tags"
+    rm -rf "$here/fetched" "$here/exchanged" "$of_release/listed" "$of_release/tags"
+    forget_notes
     discard "$here/state"
 }
 
@@ -114,6 +122,8 @@ case $1 in
 begin)
     find_database
     check_standby
+    shift
+    began "$@"
     ;;
+*) "$@" ;;
 esac
-"$@"

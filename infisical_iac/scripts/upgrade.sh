@@ -29,6 +29,7 @@ swap() {
     current
     enter swapping
     stop
+    started | store "$here/started"
     put_aside "$old"
     move "$1" "$main"
     if [ "${2-}" = data ]; then
@@ -78,7 +79,8 @@ end() {
     back) rm -rf "$of_release/snapshot" "$of_release/database.dump" ;;
     *) fail "the change of version is $phase, and has no end yet" ;;
     esac
-    rm -rf "$here/fetched" "$here/compose.yaml" "$here/writes" "$of_release/listed" "$of_release/tags"
+    rm -rf "$here/fetched" "$here/compose.yaml" "$of_release/listed" "$of_release/tags"
+    forget_notes
     discard "$here/state"
 }
 

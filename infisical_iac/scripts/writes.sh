@@ -1,16 +1,29 @@
 # How much was written to the database since a time, and how that is noted of data that are given up.
+# In $here are, of the data that may be given up: `loaded`, from which transaction on what they have is
+# not of the load, `started`, when PostgreSQL had started last before they took their place, and
+# `writes`, what count_writes has noted.
 
-# The questions for psql, each of which is answered with a number: of all tables but those that are
-# written to by reading, such as logins and the log of it, and those that follow from a write that is
-# counted: a secret has a version for each time that it was written, but none for its end, and so has
-# a folder. Of tables in which a login notes its time, new rows count alone, and those that were
-# revoked. What is deleted counts where the server deletes nothing of itself.
+forget_notes() { rm -f "$here/writes" "$here/loaded" "$here/started" "$here/begun"; }
+
+# The first transaction that may end from now on.
+next_transaction='SELECT pg_snapshot_xmin(pg_current_snapshot())::xid'
+
+# The questions for psql, each of which is answered with a number of what is newer than the time $1: of
+# all tables but those that are written to by reading, such as logins and the log of it, and those that
+# follow from a write that is counted: a secret has a version for each time that it was written, but
+# none for its end, and so has a folder. Of tables in which a login notes its time, new rows count
+# alone, and those that were revoked. What is deleted counts where the server deletes nothing of itself.
+# A second number is of what the transaction $2 or a later one wrote, whatever the clocks said then.
 questions() {
-    sed "s/SINCE/$1/" <<'SQL'
-SELECT format('SELECT count(*) FROM %I WHERE %s', table_name,
-    string_agg(format('%I > ''SINCE''', column_name), ' OR '))
-FROM information_schema.columns
-WHERE table_schema = 'public' AND data_type LIKE 'timestamp%'
+    sed "s/SINCE/$1/g; s/LOADED/${2-}/g" <<'SQL'
+SELECT format('SELECT count(*) FILTER (WHERE %s), count(*) FILTER (WHERE %s) FROM %I',
+    string_agg(format('%I > ''SINCE''', column_name), ' OR '),
+    CASE WHEN 'LOADED' = '' OR table_name
+        ~ '^(users|memberships|(identity_)?org_memberships|identity_ua_client_secrets)$'
+    THEN 'false' ELSE 'age(xmin) <= age(''LOADED''::xid)' END,
+    table_name)
+FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+WHERE table_type = 'BASE TABLE' AND table_schema = 'public' AND data_type LIKE 'timestamp%'
     AND column_name IN ('createdAt', 'updatedAt', 'created_at', 'updated_at')
     AND table_name !~ '^(audit_log|auth_token|identity_access_tokens$|infisical_migrations)'
     AND table_name !~ '^(secrets_v2$|secret_folders$|secret_snapshot|folder_commit|folder_.*checkpoint)'
@@ -29,4 +42,6 @@ WHERE relname ~ '^(secrets_v2|secret_(folders|imports)|projects|project_environm
 SQL
 }
 
-total() { awk '{ all += $1 } END { print all + 0 }'; }
+# Of the answers. A clock that was set back has each write look older than the data: where no time tells
+# of any, the transactions do.
+total() { awk -F '|' '{ all += $1; newer += $2 } END { print (all ? all : newer) + 0 }'; }

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -204,6 +205,17 @@ def test_a_way_back_keeps_what_was_written_in_a_database_that_is_named(cluster: 
     assert cluster.secrets() == {"infisical": ["old"], _GIVEN_UP: ["acknowledged", "new"]}
 
 
+def test_a_clock_of_the_primary_that_is_behind_hides_no_write(cluster: _Cluster) -> None:
+    """The state is of the lead, whose clock is an hour ahead."""
+    _swapped(cluster)
+    where = cluster.directory / "var/lib/infisical-upgrade"
+    (where / "loaded").write_text(cluster.sql("infisical", _NEXT))
+    cluster.write("infisical", "late")
+    ahead = time.time() + 3600
+    os.utime(where / "state", (ahead, ahead))
+    assert re.search(rf"given-up {_GIVEN_UP} 20\d\d-\S+Z 1 ", cluster.ok(*_BACK))
+
+
 def test_a_way_back_that_is_killed_anywhere_loses_nothing_and_is_gone_to_its_end(
     cluster: _Cluster,
 ) -> None:
@@ -218,6 +230,7 @@ def test_a_way_back_that_is_killed_anywhere_loses_nothing_and_is_gone_to_its_end
     assert deaths >= 9
 
 
+_NEXT = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid"
 _CLOSED = "SELECT datname FROM pg_database WHERE datname ~ '^infisical' AND NOT datallowconn"
 
 
@@ -279,6 +292,22 @@ def test_what_the_old_version_can_not_use_is_given_up(cluster: _Cluster) -> None
             assert f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z " in said, death
     # The last one came to its end.
     assert cluster.secrets() == {"infisical": ["dump"], _GIVEN_UP: ["unusable"]}
+
+
+def test_what_a_given_up_version_was_given_is_counted_from_the_begin_of_its_change(
+    cluster: _Cluster,
+) -> None:
+    """However the clock of the lead is set: it was far ahead when the change began."""
+    cluster.make("infisical", "unusable")
+    cluster.state("back")
+    where = cluster.directory / "var/lib/infisical-upgrade"
+    release = _RELEASE.replace("2026", "2096")
+    (where / "state").write_text(f"{release} back infisical/infisical:v0.166.0\n")
+    (where / "begun").write_text(cluster.sql("infisical", _NEXT))
+    cluster.write("infisical", "acknowledged")
+    cluster.make(_NEW, "dump")
+    said = cluster.ok("upgrade-cluster", "revert")
+    assert re.match(r"given-up infisical_given_up_20961125t101112z 2096-11-25T10:11:12Z 1 ", said)
 
 
 def test_a_proven_change_drops_what_nobody_has_written_to_alone(cluster: _Cluster) -> None:

@@ -50,9 +50,11 @@ def database(postgres: Postgres) -> Iterator[Postgres]:
     postgres.psql("postgres", f"DROP DATABASE {_DATABASE}")
 
 
-def _count(postgres: Postgres) -> str:
+def _count(postgres: Postgres, loaded: str = "") -> str:
     text, uri = script_file("writes"), postgres.uri(_DATABASE)
-    command = f"{text}\nquestions {_SINCE} | psql -XAtq --set ON_ERROR_STOP=1 '{uri}' | total"
+    command = (
+        f"{text}\nquestions {_SINCE} {loaded} | psql -XAtq --set ON_ERROR_STOP=1 '{uri}' | total"
+    )
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     return done.stdout.strip()
@@ -89,3 +91,49 @@ def test_what_people_write_is_counted_and_what_reading_writes_is_not(
 ) -> None:
     database.psql(_DATABASE, statement.format(after=_AFTER))
     assert _count(database) == writes
+
+
+def _loaded(postgres: Postgres) -> str:
+    """The transaction that is noted when the data are loaded."""
+    named = f'{script_file("writes")}\necho "$next_transaction"'
+    said = subprocess.run(["sh", "-c", named], capture_output=True, text=True, check=True)
+    return postgres.psql(_DATABASE, said.stdout).strip()
+
+
+@pytest.mark.parametrize(
+    ("statement", "writes"),
+    [
+        ("SELECT", "0"),
+        ("INSERT INTO secret_versions_v2 VALUES (2, '{before}', '{before}')", "1"),
+        ("UPDATE projects SET \"updatedAt\" = '{before}'", "1"),
+        ("INSERT INTO audit_logs VALUES (2, '{before}', '{before}')", "0"),
+        ("UPDATE users SET \"updatedAt\" = '{before}'", "0"),
+        ("INSERT INTO identity_access_tokens VALUES (2, '{before}', '{before}')", "0"),
+    ],
+)
+def test_a_clock_that_was_set_back_hides_no_write(
+    database: Postgres, statement: str, writes: str
+) -> None:
+    """Both rows are a minute older than the data by their times."""
+    loaded = _loaded(database)
+    database.psql(_DATABASE, "VACUUM FREEZE")
+    database.psql(_DATABASE, statement.format(before=_BEFORE))
+    assert _count(database, loaded) == writes
+    assert _count(database) == "0"
+
+
+def test_what_the_times_tell_is_what_is_counted(database: Postgres) -> None:
+    """A migration may write a whole table anew."""
+    loaded = _loaded(database)
+    database.psql(_DATABASE, "ALTER TABLE identities ALTER id TYPE bigint")
+    assert _count(database, loaded) == "1"
+    database.psql(_DATABASE, f"UPDATE projects SET \"updatedAt\" = '{_AFTER}'")
+    database.psql(_DATABASE, f"INSERT INTO projects VALUES (2, '{_AFTER}', '{_AFTER}')")
+    assert _count(database, loaded) == "2"
+
+
+def test_a_view_is_counted_by_its_tables_alone(database: Postgres) -> None:
+    database.psql(_DATABASE, "CREATE VIEW seen AS SELECT * FROM projects")
+    loaded = _loaded(database)
+    database.psql(_DATABASE, f"UPDATE projects SET \"updatedAt\" = '{_AFTER}'")
+    assert _count(database, loaded) == "1"

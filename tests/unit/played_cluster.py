@@ -32,6 +32,8 @@ statement() {
         shift 5
         echo "$*" >"../comments/$name"
         ;;
+    SELECT\ pg_snapshot_xmin*) echo 770 ;;
+    SELECT\ format*HAVING*) echo "projects 2" ;;
     SELECT\ format*string_agg*) test ! -e "$HOST/mute" && echo 42 ;;
     CREATE\ DATABASE*) : >"$3" ;;
     DROP\ DATABASE*) /bin/rm -f "$5" "../closed/$5" "../comments/$5" ;;
@@ -62,7 +64,6 @@ psql() {
     tr -d "'" | tr '\n;' ' \n' | while read -r words || test -n "$words"; do
         statement $words || exit 1
     done || exit 1
-    test "$2" != infisical_restoring || echo "projects 2"
 }
 
 case "$*" in

@@ -105,24 +105,32 @@ def test_what_is_written_on_the_way_back_is_kept_too(swapped: PlayedHost) -> Non
 @pytest.mark.parametrize(
     ("started", "mute", "writes"),
     [
-        ("2099-01-01T00:00:00Z", False, "42"),
-        ("2099-01-01T00:00:00Z", True, "unknown"),
-        ("2000-01-01T00:00:00Z", True, "0"),
+        ("2026-11-25T10:15:00Z", False, "42"),
+        ("2026-11-25T10:15:00Z", True, "unknown"),
+        ("2026-11-25T09:00:00Z", False, "42"),
+        ("2026-11-25T10:00:00Z", True, "0"),
     ],
-    ids=["the database tells", "the database does not answer", "the database never ran"],
+    ids=[
+        "the database tells",
+        "the database does not answer",
+        "the clock was set back before the database started",
+        "the database never ran",
+    ],
 )
 def test_what_was_written_since_is_counted_where_it_can_be(
-    swapped: PlayedHost, started: str, mute: bool, writes: str
+    host: PlayedHost, started: str, mute: bool, writes: str
 ) -> None:
-    swapped.write("/started", started)
+    host.write("/started", "2026-11-25T10:00:00Z")
+    host.ok(_PAUSE, _SWAP)
+    host.write("/started", started)
     if mute:
-        swapped.write("/mute", "")
-    (said,) = swapped.run(*_BACK).stdout.splitlines()
+        host.write("/mute", "")
+    (said,) = host.run(*_BACK).stdout.splitlines()
     assert re.fullmatch(
         rf"given-up {_GIVEN_UP} 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ {writes} image image ?", said
     )
     # The way back that is taken up again tells of it too.
-    assert swapped.run(*_BACK).stdout.strip() == said.strip()
+    assert host.run(*_BACK).stdout.strip() == said.strip()
 
 
 @pytest.mark.parametrize("phase", ["backing", "back"])

@@ -159,6 +159,18 @@ def test_the_next_proven_change_ends_what_nobody_has_written_to(node: PlayedNode
     }
 
 
+def test_the_data_are_known_by_their_transactions_until_the_change_has_ended(
+    node: PlayedNode,
+) -> None:
+    """They are a clock that nobody sets."""
+    notes = [f"/var/lib/infisical-upgrade/{each}" for each in ("begun", "loaded")]
+    assert [node.read(each) for each in notes] == ["770\n", None]
+    node.ok(_PAUSE, _LOAD, _SWAP)
+    assert [node.read(each) for each in notes] == ["770\n"] * 2
+    node.ok(_BACK, _END)
+    assert [node.read(each) for each in notes] == [None] * 2
+
+
 def test_a_change_of_the_data_is_known_while_it_is_under_way(node: PlayedNode) -> None:
     exchanged = ("upgrade-cluster", "exchanged")
     assert node.run(*exchanged).stdout == ""
