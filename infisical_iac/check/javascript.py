@@ -31,6 +31,7 @@ _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 _OPTIONAL = frozenset({"default", "optional", "nullish", "catch", "prefault"})
 _VITE = frozenset({"MODE", "BASE_URL", "PROD", "DEV", "SSR"})
 _CHAINS = ("identifier", "member_expression", "subscript_expression")
+_ARITHMETIC = ("*", "-", "/", "%", "**")  # of undefined that is NaN, which `||` replaces
 _DEEPEST = 50  # expressions around a read that are asked for its default
 _FARTHEST = 1000  # nodes around a read among which a function is searched for
 
@@ -305,15 +306,14 @@ def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
                 if not is_chained:
                     return False
             case "unary_expression":
-                if syntax.operator_of(parent) != "!":
-                    return False
-                negated = True
+                negated |= syntax.operator_of(parent) == "!"
             case "binary_expression":
                 operator = syntax.operator_of(parent)
-                if operator not in ("??", "||", "&&"):
+                if operator in ("??", "||", "&&"):
+                    if inside == parent.child_by_field_name("left"):
+                        return operator == "&&" or not negated
+                elif operator not in _ARITHMETIC:
                     return False
-                if inside == parent.child_by_field_name("left"):
-                    return operator == "&&" or not negated
             case "ternary_expression":
                 if inside == parent.child_by_field_name("condition"):
                     return True

@@ -39,6 +39,11 @@ def _keys(reads: Reads) -> tuple[set[str], set[str]]:
         ("const { A } = process.env as unknown as Record<string, string>;", {"A"}, set()),
         ("const { A, // the comma, } or this: B = 1\n  C } = process.env;", {"A", "C"}, set()),
         ("const { A, ...rest } = process.env;", {"A"}, set()),
+        (
+            "const { A } = process.env ?? {};\nconst e = process.env || {};\nuse(e.B)",
+            {"A", "B"},
+            set(),
+        ),
     ],
 )
 def test_destructuring_names_the_keys_it_takes(
@@ -66,6 +71,22 @@ def test_template_literals_are_code_only_between_their_braces(code: str, found: 
 @pytest.mark.parametrize("index", ["`${prefix}_URL`", "'APP_' + name", "names[0]", "f(`A`)"])
 def test_a_computed_name_is_told_by_its_line(index: str) -> None:
     assert _read(f"\nconnect(process.env[{index}]);") == Reads(dynamic=[2])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "const { [name]: value } = process.env;",
+        "const { ...all } = process.env;",
+        "const env = process.env; parse(env);",
+        "validate(schema, process.env);",
+        "for (const name in process.env) use(name);",
+        "const get = (or, name) => process.env[name];",
+        "export const all = { get(name) { return process.env[name]; } };",
+    ],
+)
+def test_an_environment_that_is_taken_as_a_whole_is_told(code: str) -> None:
+    assert _read(code) == Reads(dynamic=[1])
 
 
 @pytest.mark.parametrize(
@@ -100,6 +121,9 @@ def test_jsx_is_code_only_between_its_braces(code: str, found: str, ending: str)
         "use({ process: { KEY: 1 } }.process.KEY);",
         "process.env['KEY'] = 'a';",
         "({ a: process.env.KEY } = settings);",
+        "[process.env.KEY, ...process.env.KEY] = list;",
+        "for (process.env.KEY of list) use(list);",
+        "use(process.env.hasOwnProperty('KEY'), process.env['KEY'](), process.env[0]);",
         "delete process.env['KEY'];",
         "const process_ = { env: { KEY: 1 } };\nuse(process_.env.KEY);",
     ],
@@ -137,6 +161,11 @@ def test_what_only_looks_like_a_read_is_none(code: str) -> None:
         "import * as s from 'infisical-config';\nconst c = await s.load();\nuse(c.KEY);",
         "import d, { config as c } from 'infisical-config/config.js';\nuse(c.KEY);",
         "const needed = function (name) { return process.env[name]; };\nneeded(`KEY`);",
+        "function needed(name = 'A') { return process.env[name]; }\nneeded('KEY');",
+        "require('infisical-config');\nuse(config.KEY);",
+        "const { config: c } = require('infisical-config');\nuse(c.KEY);",
+        "if ('a' === process.env.KEY || 1) stop();",
+        "use('http://' + process.env.KEY || 1);",
         "const start = (env = process.env) => env.KEY;",
     ],
 )
@@ -155,6 +184,11 @@ def test_a_read_is_found_however_it_is_spelled(code: str) -> None:
         "if ('KEY' in process.env) start();",
         "use(process.env.KEY // the default:\n  ?? 1);",
         "use((a || process.env.KEY) ?? 1);",
+        "use((a && process.env.KEY) || 1);",
+        "use(+process.env.KEY || 1);",
+        "use(1000 * process.env.KEY || 1);",
+        "use(new Date(process.env.KEY) ?? 1);",
+        "use(!process.env.KEY ? 1 : 2);",
         "use(process.env.KEY?.split(',') ?? []);",
     ],
 )
@@ -172,6 +206,7 @@ def test_either_of_two_missing_keys_stops_the_program() -> None:
     ("code", "needed", "optional"),
     [
         ("connect((process.env as Env).A, process.env.B!, <string>process.env.C);", "ABC", ""),
+        ("connect((<Env>process.env).A, (process.env satisfies Env).B);", "AB", ""),
         ("connect((process.env.A as string) ?? 'a', process.env.B! || 'b');", "", "AB"),
         ("const a = process.env.A satisfies string | undefined;", "A", ""),
         ("declare global { namespace NodeJS { interface ProcessEnv { A: string } } }", "", ""),
@@ -215,6 +250,7 @@ def test_a_dialect_is_tried_where_the_endings_own_can_not_read_a_file() -> None:
     """Flow's types in `.js`, and elements in `.ts`, are what bundlers are told to take."""
     assert _read("const a = (b: string): string => process.env.A;").error == ""
     assert _read("const a = () => <p>{process.env.A}</p>;", "src/app.ts").error == ""
+    assert _read("const a = () => <A b={process.env.A} />;", "src/app.ts").error == ""
 
 
 @pytest.mark.parametrize(
@@ -294,6 +330,13 @@ def test_the_expressions_of_a_svelte_template_are_read() -> None:
 def test_a_template_that_is_no_javascript_is_no_error() -> None:
     code = "<script>use(process.env.A)</script>\n{#await f() then a}<p {b}>{ }}</p>{/await}"
     assert _read(code, "src/app.svelte") == Reads([Read("A", 1)])
+
+
+def test_a_package_is_no_module_beside_a_file() -> None:
+    own = "import { load } from 'infisical-config';\nexport const settings = await load();"
+    code = "import { settings } from 'own';\nuse(settings.KEY);"
+    assert _read(code, own=own).found == []
+    assert _read(code.replace("'own'", "'./own'"), own=own).found == [Read("KEY", 2)]
 
 
 def test_a_module_that_only_names_the_loader_has_no_secrets() -> None:
