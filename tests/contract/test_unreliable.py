@@ -128,7 +128,7 @@ def _is_made_up_for(case: Case, clean: Clean) -> None:
     again = case.run("apply", "--yes")
     assert again.exit_code == 0, again.output
     settled = case.run("plan")
-    assert (settled.exit_code, settled.output) == (0, "Nothing to change.\n")
+    assert (settled.exit_code, settled.stdout) == (0, "Nothing to change.\n")
     assert case.objects() == clean.objects
 
 
