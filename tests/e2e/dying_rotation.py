@@ -21,7 +21,7 @@ EARLY = {
 # What comes once PostgreSQL has the new password.
 LATE = {
     "altered": ("rotation", 'not know its new password: $(echo "$said" | tail -n 1)"'),
-    "up": ("stack", "up --detach --remove-orphans 2>&1)"),
+    "up": ("stack", "up --detach --remove-orphans $(but_for $left) 2>&1)"),
     "proven": ("rotation", "        enter proven"),
     "old forgotten": ("rotation", 'discard "$place".next* "$place".old*'),
 }

@@ -117,7 +117,7 @@ def test_a_flipped_byte_is_found_and_told(host: StagingHost) -> None:
         (
             drilling.says(".rows.projects = 77"),
             "the restored database has other numbers of rows than the snapshot's manifest: "
-            "projects 2 instead of 77",
+            "projects 3 instead of 77",
         ),
         (
             drilling.says('.infisical = {version: "v9.9.9", image: "infisical/infisical:v9.9.9"}'),
