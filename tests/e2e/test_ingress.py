@@ -12,6 +12,7 @@ import pytest
 
 from infisical_iac.ingress import maintenance
 from infisical_iac.rendering import script
+from infisical_iac.upgrade import RELEASES
 from tests.browser.visit import visit
 from tests.e2e import dying_script, giving_up, upgrading
 from tests.e2e.backing import inventory
@@ -352,8 +353,28 @@ def test_what_is_written_while_a_version_is_checked_is_kept_too(
     assert giving_up.volumes(host) == {volume}, "nobody has taken over what was written to it"
     assert ask(host, "/api/status")[0] == 200
     (release,) = json.loads(later("rollback", "--list", "--json").stdout)
+    _is_given_up_without_a_loss(host, later, release["release"])
     back = later("rollback", "--confirm", release["release"])
     assert back.returncode == 0, back.stderr
     assert upgrading.version(host) == upgrading.WAS
     assert ask(host, "/api/status")[0] == 200
     host.run("docker image rm staging/caddy:2.0.1")
+
+
+def _is_given_up_without_a_loss(
+    host: StagingHost, later: Callable[..., Done], release: str
+) -> None:
+    """A rollback to a release whose Caddy is never well."""
+    file = f"{RELEASES}/{release}/compose.yaml"
+    host.run(f"cp -p {file} /root/kept && sed -i 's,staging/caddy:2,&.0.1,' {file}")
+    with giving_up.writing(host) as acknowledged:
+        failed = later("rollback", "--confirm", release)
+    host.run(f"mv /root/kept {file}")
+    _given_up(failed)
+    assert "caddy is running, health" in failed.stderr
+    assert giving_up.lost(host, acknowledged, failed.stderr) == set()
+    served = giving_up.serving(host)
+    assert acknowledged & served
+    assert acknowledged - served
+    assert upgrading.version(host) == ADDS
+    assert ask(host, "/api/status")[0] == 200
