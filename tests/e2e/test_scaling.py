@@ -1,19 +1,41 @@
-"""A single host becomes a cluster and a cluster becomes a single host, with all secrets."""
+"""A single host becomes a cluster, and that a single host again, with all secrets.
 
+In between its version is to change. Somebody writes all the while. Each test goes on where the one
+before has ended.
+"""
+
+import re
+import shlex
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e import clusters, dying_script, looking, upgrading
+from tests.e2e import clusters, dying_script, giving_up, looking, upgrading
+from tests.e2e.backing import inventory
 from tests.e2e.conftest import FirstDeploy
 from tests.e2e.dying_script import KILLED
 from tests.e2e.running import PROGRAM, Done, infisical_iac
+from tests.e2e.upgrading import BREAKS, LOSES, WAS
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.cluster
 _NAME = "e2e-scaling"
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
 _STATE = "cat /var/lib/infisical-scale/state"
+# The command gets Ctrl-C once what it moves to serves, while that is checked.
+_INTERRUPTED = (
+    *(sys.executable, "-m", "tests.e2e.interrupting"),
+    "Proof | Prove that every secret is read as before",
+)
+_NAMED = re.compile(r"in the database (infisical_given_up_\w+)")
+# By either name that releases give the column.
+_KEYS = (
+    "SELECT coalesce(to_jsonb(each) -> 'data', to_jsonb(each) -> 'document') ->> 'secretKey' "
+    "FROM secrets_v2 AS each"
+)
+_INVENTORY = "inventory/staging_cluster.py"
 _GIVE_UP = ("destroy", "--volumes", "--no-backup", "--confirm", "staging")
 
 
@@ -28,17 +50,38 @@ def hosts(first: FirstDeploy) -> Iterator[list[StagingHost]]:
         yield [alone, *others]
 
 
-def test_a_single_host_becomes_a_cluster_and_a_single_host_again(hosts: list[StagingHost]) -> None:
+def test_a_move_into_a_cluster_that_fails_keeps_what_the_cluster_acknowledged(
+    hosts: list[StagingHost],
+) -> None:
     alone, *_ = hosts
-    died = _moved("scale-out", program=dying_script.program("scale-out", "enter switched"))
-    assert died.returncode == KILLED, died.stderr
-    assert "has not ended" in _on_one(alone, "plan").stderr
+    with giving_up.writing(alone) as acknowledged:
+        failed = _moved("scale-out", program=_INTERRUPTED)
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert f"{alone.name} serves alone again, with its data of 20" in failed.stderr
+    served = giving_up.serving(alone)
+    assert acknowledged & served
+    assert acknowledged - served <= _of_cluster(alone, "infisical")
+    assert acknowledged - served
+    giving_up.forget(alone)
 
-    done = _moved("scale-out")
+
+def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
+    """Its data are not lost that it was given when an earlier move failed."""
+    alone, *_ = hosts
+    with giving_up.writing(alone) as acknowledged:
+        died = _moved("scale-out", program=dying_script.program("scale-out", "enter switched"))
+        assert died.returncode == KILLED, died.stderr
+        assert "has not ended" in _on_one(alone, "plan").stderr
+        done = _moved("scale-out")
     assert done.returncode == 0, done.stderr
     assert "had taken over: it is completed now." in done.stderr
-    assert "Read as before: 20 secrets and the canary." in done.stderr
+    assert "Read as before: " in done.stderr
     assert f"Kept on {alone.name}: volume infisical_postgres." in done.stderr
+    (named,) = set(_NAMED.findall(done.stderr))
+    assert any(each.startswith("WRITTEN_") for each in _of_cluster(alone, named))
+    assert acknowledged
+    assert acknowledged <= giving_up.serving(alone)
+    giving_up.forget(alone)
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
     _settled(_together("plan"))
@@ -46,11 +89,63 @@ def test_a_single_host_becomes_a_cluster_and_a_single_host_again(hosts: list[Sta
     assert "serves from the cluster already" in _moved("scale-out").stderr
     _settled(_together("plan"))
 
-    died = _moved("scale-in", program=dying_script.program("scale-in", "enter proven"))
-    assert died.returncode == KILLED, died.stderr
-    done = _moved("scale-in")
+
+@pytest.mark.parametrize(("version", "databases"), [(LOSES, 0), (BREAKS, 1)])
+def test_an_upgrade_of_the_cluster_that_is_given_up_loses_no_write_that_was_acknowledged(
+    hosts: list[StagingHost], tmp_path: Path, version: str, databases: int
+) -> None:
+    """Infisical serves all the while, and both versions have migrated the database.
+
+    What the old one can read stays in service; else a dump of before takes its place.
+    """
+    alone, *_ = hosts
+    for each in hosts:
+        upgrading.make_later(each, version)
+    newer = inventory(tmp_path, _INVENTORY, infisical_version=version)
+    with giving_up.writing(alone) as acknowledged:
+        done = _together("apply", "--yes", inventory=newer)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"Infisical {version} was given up and {WAS} serves again with " in done.stderr
+    named = set(_NAMED.findall(done.stderr))
+    assert len(named) == databases
+    served = giving_up.serving(alone)
+    assert acknowledged & served
+    kept = served.union(*(_of_cluster(alone, each) for each in named))
+    assert acknowledged - kept == set()
+    assert bool(acknowledged - served) == bool(named)
+    giving_up.forget(alone)
+    for each in hosts:
+        assert upgrading.secrets(each) == _SECRETS
+    _settled(_together("plan"))
+
+
+def test_a_move_out_of_a_cluster_that_fails_keeps_what_the_host_acknowledged(
+    hosts: list[StagingHost],
+) -> None:
+    alone, *_ = hosts
+    with giving_up.writing(alone) as acknowledged:
+        failed = _moved("scale-in", program=_INTERRUPTED)
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert "The cluster serves again, with its data of 20" in failed.stderr
+    assert giving_up.named(failed.stderr) == giving_up.volumes(alone) != set()
+    assert giving_up.lost(alone, acknowledged, failed.stderr) == set()
+    served = giving_up.serving(alone)
+    assert acknowledged & served
+    assert acknowledged - served
+    giving_up.forget(alone)
+
+
+def test_a_cluster_becomes_a_single_host_again(hosts: list[StagingHost]) -> None:
+    alone, *_ = hosts
+    with giving_up.writing(alone) as acknowledged:
+        died = _moved("scale-in", program=dying_script.program("scale-in", "enter proven"))
+        assert died.returncode == KILLED, died.stderr
+        done = _moved("scale-in")
     assert done.returncode == 0, done.stderr
     assert f"Kept on {alone.name}: volume infisical_patroni_before_20" in done.stdout
+    assert acknowledged
+    assert acknowledged <= giving_up.serving(alone)
+    giving_up.forget(alone)
     assert upgrading.secrets(alone) == _SECRETS
     for each in hosts:
         assert "inactive" in each.run("docker info --format '{{.Swarm.LocalNodeState}}'").stdout
@@ -60,19 +155,22 @@ def test_a_single_host_becomes_a_cluster_and_a_single_host_again(hosts: list[Sta
     assert upgrading.secrets(alone) == _SECRETS
 
 
+def _of_cluster(host: StagingHost, database: str) -> set[str]:
+    """The names of the secrets in a database of the cluster, as the host's PostgreSQL has it."""
+    found = "docker ps --quiet --filter name=infisical_postgres-"
+    psql = f"psql -h /run/postgresql -U infisical -d {database} -XqAt -c {shlex.quote(_KEYS)}"
+    return set(host.run(f"docker exec $({found}) {psql}").stdout.split())
+
+
 def _moved(command: str, *, program: tuple[str, ...] = PROGRAM) -> Done:
     return _together(command, "--yes", program=program)
 
 
-def _together(*arguments: str, program: tuple[str, ...] = PROGRAM) -> Done:
-    return infisical_iac(
-        "",
-        *arguments,
-        "-i",
-        "inventory/staging_cluster.py",
-        program=program,
-        environment={"STAGING_CLUSTER": _NAME},
-    )
+def _together(
+    *arguments: str, program: tuple[str, ...] = PROGRAM, inventory: str = _INVENTORY
+) -> Done:
+    given = (*arguments, "-i", inventory)
+    return infisical_iac("", *given, program=program, environment={"STAGING_CLUSTER": _NAME})
 
 
 def _on_one(host: StagingHost, *arguments: str) -> Done:
