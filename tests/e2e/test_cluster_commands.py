@@ -6,6 +6,7 @@ Each test goes on where the one before has ended; the last one takes the cluster
 import hashlib
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,21 @@ from infisical_iac.recovery.recipients import identities
 from infisical_iac.recovery.sealing import open_sheet
 from infisical_iac.rotation.known import named
 from tests.cluster.hosts import INVENTORY, Cluster
-from tests.e2e import backing, clusters, commanding, drilling, looking, upgrading
+from tests.e2e import (
+    backing,
+    clusters,
+    commanding,
+    drilling,
+    dying_script,
+    giving_up,
+    looking,
+    upgrading,
+)
 from tests.e2e.backing import LOCAL, inventory
 from tests.e2e.commanding import agreed, digests, ok, on_each, opens, secrets, told, versions
 from tests.e2e.conftest import FirstDeploy
 from tests.e2e.drifts import DRIFTS
+from tests.e2e.dying_script import KILLED
 from tests.e2e.running import REPOSITORY
 from tests.e2e.upgrading import ADDS, WAS
 from tests.staging import stack
@@ -48,7 +59,7 @@ _LEFT = (
     "docker network ls --quiet --filter name=infisical"
 )
 _DONE = [
-    *("backup", "drill", "drill", "restore", "restore", "apply", "rollback"),
+    *("backup", "drill", "drill", "restore", "restore", "apply", "apply", "rollback"),
     *("keys", "keys", "keys", "keys", "rotation", "rotation"),
     *("workspace", "workspace", "workspace", "recovery-kit"),
 ]
@@ -154,12 +165,35 @@ def test_an_upgrade_reaches_every_node_and_a_rollback_takes_it_back(
     looking.write_secrets(cluster.host(2), "/backend", {"NEWER": "obviously-fake"})
     assert secrets(cluster) == [{**_SECRETS, "NEWER": "obviously-fake"}] * 3
     (release,) = told(cluster, "rollback", "--list")
+    _dies_and_is_undone_without_a_loss(cluster, newer, release["release"])
+    assert told(cluster, "rollback", "--list") == [release]
     assert (release["infisical"], str(release["migrations"])) == (WAS, migrations)
     done = ok(cluster, "rollback", "--confirm", release["release"], inventory=newer)
     assert f'Set infisical_version = "{WAS}"' in done.stdout
     assert (versions(cluster), agreed(cluster, commanding.ADDED)) == ([WAS] * 3, "0")
     assert secrets(cluster) == [_SECRETS] * 3
     assert cluster.planned() == []
+
+
+def _dies_and_is_undone_without_a_loss(cluster: Cluster, newer: str, release: str) -> None:
+    """A rollback that dies once the databases have changed places, and Infisical is started."""
+    program = dying_script.program("upgrade-cluster", "remember")
+    with commanding.writing(cluster) as written:
+        died = cluster.command("rollback", "--confirm", release, inventory=newer, program=program)
+        assert died.returncode == KILLED, died.stderr
+        cluster.host(1).run("docker service scale infisical_infisical=3")
+        time.sleep(3)
+        done = ok(cluster, "apply", "--yes", inventory=newer)
+    said = done.stdout + done.stderr
+    assert f"Infisical {ADDS} serves again, with all data of 20" in said
+    (named,) = set(_GIVEN_UP.findall(said))
+    served, kept = set(secrets(cluster)[0]), commanding.keys_of(cluster, named)
+    assert written.acknowledged - served <= kept
+    assert written.acknowledged & served
+    assert written.acknowledged & kept - served
+    assert written.closed, "nobody was told to come again"
+    assert "NEWER" in served
+    giving_up.forget(cluster.host(1))
 
 
 @pytest.mark.parametrize("key", ["database", "redis", "restic", "auth-secret"])
@@ -259,9 +293,9 @@ def test_the_status_tells_a_healthy_cluster(cluster: Cluster) -> None:
 
 
 def test_the_audit_log_has_all_that_was_done_and_no_secret(cluster: Cluster) -> None:
-    # One restore was interrupted.
-    log = told(cluster, "audit", "--last", str(len(_DONE) + 1))
-    assert [each["event"] for each in log if each["outcome"] == "done"] == _DONE
+    # Beside those that failed, or died.
+    log = told(cluster, "audit", "--last", str(2 * len(_DONE)))
+    assert [each["event"] for each in log if each["outcome"] == "done"][-len(_DONE) :] == _DONE
     for number in cluster.numbers:
         host = cluster.host(number)
         text = host.run(f"cat {_LOG}").stdout
