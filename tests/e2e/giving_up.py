@@ -21,10 +21,11 @@ for attempt in $(seq 60); do
     sleep 0.5
 done
 docker rm --force --volumes $name >/dev/null"""
-# The stand-in keeps documents, a real server columns.
+# The stand-in keeps documents, by either name that its releases give the column; a real server
+# keeps columns.
 KEYS = (
-    "SELECT coalesce(to_jsonb(each) #>> '{data,secretKey}', to_jsonb(each) ->> 'key') "
-    "FROM secrets_v2 each"
+    "SELECT coalesce(to_jsonb(each) -> 'data' ->> 'secretKey', "
+    "to_jsonb(each) -> 'document' ->> 'secretKey', to_jsonb(each) ->> 'key') FROM secrets_v2 each"
 )
 
 

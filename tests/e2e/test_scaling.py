@@ -30,11 +30,6 @@ _INTERRUPTED = (
     "Proof | Prove that every secret is read as before",
 )
 _NAMED = re.compile(r"in the database (infisical_given_up_\w+)")
-# By either name that releases give the column.
-_KEYS = (
-    "SELECT coalesce(to_jsonb(each) -> 'data', to_jsonb(each) -> 'document') ->> 'secretKey' "
-    "FROM secrets_v2 AS each"
-)
 _INVENTORY = "inventory/staging_cluster.py"
 _GIVE_UP = ("destroy", "--volumes", "--no-backup", "--confirm", "staging")
 
@@ -158,7 +153,9 @@ def test_a_cluster_becomes_a_single_host_again(hosts: list[StagingHost]) -> None
 def _of_cluster(host: StagingHost, database: str) -> set[str]:
     """The names of the secrets in a database of the cluster, as the host's PostgreSQL has it."""
     found = "docker ps --quiet --filter name=infisical_postgres-"
-    psql = f"psql -h /run/postgresql -U infisical -d {database} -XqAt -c {shlex.quote(_KEYS)}"
+    psql = (
+        f"psql -h /run/postgresql -U infisical -d {database} -XqAt -c {shlex.quote(giving_up.KEYS)}"
+    )
     return set(host.run(f"docker exec $({found}) {psql}").stdout.split())
 
 
