@@ -203,31 +203,44 @@ def test_a_host_with_other_keys_is_not_restored_unless_told_so(living: World) ->
 
 def test_a_restore_that_does_not_prove_itself_goes_back(living: World, tmp_path: Path) -> None:
     file = "/etc/infisical/admin.env"
-    living.host.run(f"cp -p {file} /root/kept && sed -i 's/PASSWORD=./&x/' {file}")
-    try:
-        done = living.run("restore", "--yes")
-    finally:
-        living.host.run(f"mv /root/kept {file}")
+    with giving_up.writing(living.host) as acknowledged:
+        living.host.run(f"cp -p {file} /root/kept && sed -i 's/PASSWORD=./&x/' {file}")
+        try:
+            done = living.run("restore", "--yes")
+        finally:
+            living.host.run(f"mv /root/kept {file}")
     assert done.returncode == 1
     assert "the administrator can't log in" in done.stderr
     assert "The old data are back and serve." in done.stderr
+    assert acknowledged
+    assert giving_up.lost(living.host, acknowledged, done.stderr) == set()
 
 
 def test_a_restore_that_is_killed_is_undone_by_the_command_it_names(living: World) -> None:
-    died = living.run(
-        "restore", "--yes", program=dying_script.program("snapshot", 'start "$2" postgres')
-    )
-    assert died.returncode == KILLED
-    told = living.run("plan").stderr
+    with giving_up.writing(living.host) as acknowledged:
+        died = living.run(
+            "restore", "--yes", program=dying_script.program("snapshot", 'start "$2" postgres')
+        )
+        assert died.returncode == KILLED
+        told = living.run("plan").stderr
+        undone = living.ok("restore", "--undo").stdout
     assert "`infisical-iac restore --undo` brings the old data back" in told
-    assert "The data were not touched." in living.ok("restore", "--undo").stdout
+    assert "The data were not touched." in undone
+    assert acknowledged
+    assert giving_up.lost(living.host, acknowledged, undone) == set()
 
 
 def test_the_way_back_is_taken_up_too(living: World) -> None:
-    living.run("restore", "--yes", program=_DYING)
-    died = living.run("restore", "--undo", program=dying_script.program("restore", "enter back"))
-    assert died.returncode == KILLED
-    assert "The old data are back and serve." in living.ok("restore", "--undo").stdout
+    with giving_up.writing(living.host) as acknowledged:
+        living.run("restore", "--yes", program=_DYING)
+        died = living.run(
+            "restore", "--undo", program=dying_script.program("restore", "enter back")
+        )
+        assert died.returncode == KILLED
+        undone = living.ok("restore", "--undo").stdout
+    assert "The old data are back and serve." in undone
+    assert acknowledged
+    assert giving_up.lost(living.host, acknowledged, undone) == set()
 
 
 def test_what_a_restored_snapshot_acknowledges_is_kept_when_it_is_undone(living: World) -> None:
