@@ -34,9 +34,11 @@ firewall = "on"
 # It takes half a minute to install, on each host.
 fail2ban = "off"
 # The hosts share one machine's memory.
-infisical_memory = "256m" if "infisical_memory_needed" in _staging["__all__"] else "1200m"
+_is_real = "infisical_memory_needed" not in _staging["__all__"]
+infisical_memory = "1200m" if _is_real else "256m"
 infisical_cpus = 1.0
-postgres_memory = "192m"
+# Three real servers hold some two dozen connections, which took more than 192 MB.
+postgres_memory = "512m" if _is_real else "192m"
 redis_memory = "64m"
 
 __all__ = [
