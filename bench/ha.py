@@ -12,7 +12,7 @@ import time
 from bench.machine import machine
 from bench.measuring import REPOSITORY, say
 from bench.report import table as two_columns
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from tests.cluster.fault import ONE_FAULT_SECONDS
 from tests.cluster.faults import FAULTS
 from tests.cluster.hosts import Cluster

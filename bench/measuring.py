@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HOST = "bench"

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 from bench.measuring import HOST, REPOSITORY
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from tests.staging import engine
 from tests.staging.host import StagingHost
 

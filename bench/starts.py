@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from bench.bars import MOST_OF_BARE, pairs, ratio
 from bench.measuring import REPOSITORY, BenchError, Timings, say
-from infisical_iac import local_file
-from infisical_iac.local_file import LocalFile
+from infisical_iac.workspace import local_file
+from infisical_iac.workspace.local_file import LocalFile
 from tests.contract.world import World
 from tests.staging import engine, server
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from infisical_iac.facts.machine import MachineState
+from infisical_iac.host.machine import MachineState
 
 
 def absence(machines: Mapping[str, MachineState], *, topology: str, away: bool = False) -> str:

@@ -1,9 +1,9 @@
 """Provide the values that compose.yaml and stack.yaml are rendered with alike."""
 
-from infisical_iac.facts.machine import MachineState
+from infisical_iac.core.settings import Settings
 from infisical_iac.forms import mebibytes
-from infisical_iac.ingress.caddyfile import REVISION_PORT
-from infisical_iac.settings import Settings
+from infisical_iac.host.machine import MachineState
+from infisical_iac.stack.caddyfile import REVISION_PORT
 
 
 def shared(settings: Settings, machine: MachineState) -> dict[str, object]:

@@ -13,6 +13,6 @@ INFISICAL_DATA_VOLUME  data_volume  the device that the data are on, none unless
 
 from pathlib import Path
 
-from infisical_iac.production import production_hosts
+from infisical_iac.hetzner.production import production_hosts
 
 hetzner = production_hosts(Path(__file__).resolve().parents[1] / "group_data" / "hetzner.py")

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

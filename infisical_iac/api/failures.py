@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 _LONGEST_MESSAGE = 300
 _LONGEST_WAIT = 30.0

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.pages import all_of
+from infisical_iac.api.lists import all_of
 
 _CONFIG = "/api/v1/admin/config"
 

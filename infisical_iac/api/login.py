@@ -1,7 +1,7 @@
 """From credentials to a client with a token."""
 
 from infisical_iac.api.client import Client
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 
 class LoginError(UserError):

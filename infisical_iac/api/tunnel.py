@@ -12,7 +12,7 @@ import httpcore
 import httpx
 import paramiko
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 
 class TunnelRefused(UserError):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from infisical_iac.backup.target import DIRECTORY, Target
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 # What each kind of target logs in with: the parts of the names of the operator's variables, and
 # what comes before them in the file on the host.

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from infisical_iac.check.model import CheckFinding
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.document import parse
 
 NAME = ".infisical-check.yaml"

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 
-from infisical_iac import local_file
 from infisical_iac.check import env_files, exceptions, startup
 from infisical_iac.check.keys import Held
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.usage import usage
-from infisical_iac.local_file import NAME, LocalFile, LocalFileError, parse
 from infisical_iac.migrate import find
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.ignores import is_dockerfile
+from infisical_iac.workspace import local_file
+from infisical_iac.workspace.local_file import NAME, LocalFile, LocalFileError, parse
 from infisical_iac.workspace.model import Workspace
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from infisical_iac.cli.items import as_data, console, count, echo, print_data, show
 from infisical_iac.cli.options import (
     Lock,
     inventory_option,
@@ -14,11 +13,12 @@ from infisical_iac.cli.options import (
     lock_options,
     yes_option,
 )
+from infisical_iac.cli.output import as_data, console, count, echo, print_data, show
 from infisical_iac.cli.running import run
 from infisical_iac.cli.showing import print_foreign, print_notes
 
 if TYPE_CHECKING:
-    from infisical_iac.cli.deployment import Step
+    from infisical_iac.core.deployment import Step
 
 
 @click.command()
@@ -33,7 +33,7 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
     blocked keeps nothing else from being done. Exit status: 0 when everything is as declared, 1 for
     an error, where something is blocked, or for no to the question.
     """
-    from infisical_iac.cli.deployment import looked
+    from infisical_iac.core.deployment import looked
 
     started = time.monotonic()
     with looked(inventory, writes=Lock(lock_timeout, break_lock)) as deployment:

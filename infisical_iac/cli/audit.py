@@ -5,11 +5,11 @@ from dataclasses import asdict
 import click
 from rich.text import Text
 
-from infisical_iac.auditing import Doing, doings, doings_of
-from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.errors import UserError
+from infisical_iac.cli.output import console, echo, print_data
+from infisical_iac.core.audit_log import Doing, doings, doings_of
+from infisical_iac.core.errors import UserError
 
 
 class AuditError(UserError):
@@ -35,8 +35,8 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
     """
     if ctx.invoked_subcommand:
         return
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.operations import audit as log
+    from infisical_iac.core import audit as log
+    from infisical_iac.core.inventory import connected
 
     with connected(inventory):
         logs = log.read_all()

@@ -8,12 +8,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.accesslog.access import UNFINISHED, Access, Known, latest, parse
 from infisical_iac.accesslog.asking import AskingError, moment, statuses
-from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.errors import UserError
-from infisical_iac.settings import Settings
+from infisical_iac.cli.output import console, echo, print_data
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack.access_log import UNFINISHED, Access, Known, latest, parse
 
 _MOST, _WIDEST = 1000, 1000
 _COLUMNS = (
@@ -55,10 +55,10 @@ def access(
     a question mark for it, and is shown whichever environment is asked for. Exit status: 0, or 1
     for an error.
     """
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.cli.together import each_of
-    from infisical_iac.connection import with_others
-    from infisical_iac.settings import load
+    from infisical_iac.core.connection import with_others
+    from infisical_iac.core.hosts import each_of
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.settings import load
 
     begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
     with connected(inventory) as host:
@@ -86,7 +86,7 @@ def access(
 
 
 def _known(settings: Settings, *, is_needed: bool) -> Known:
-    from infisical_iac.operations import session
+    from infisical_iac.core import session
     from infisical_iac.workspace import known
 
     try:
@@ -101,9 +101,9 @@ def _known(settings: Settings, *, is_needed: bool) -> Known:
 def _read(
     since: datetime, last: int, ids: Sequence[str], environment: str, wanted: str
 ) -> list[str]:
-    from infisical_iac.operations.remote import run
-    from infisical_iac.operations.watch import DIRECTORY
-    from infisical_iac.rendering import script
+    from infisical_iac.core.remote import run
+    from infisical_iac.core.rendering import script
+    from infisical_iac.host.watch import DIRECTORY
 
     text = f"environment={environment}" if environment else ""
     asked = (text, ",".join(ids), environment, wanted)

@@ -8,9 +8,9 @@ from rich.table import Table
 from infisical_iac.backup import snapshots
 from infisical_iac.backup.record import size
 from infisical_iac.backup.snapshots import Listed
-from infisical_iac.cli.items import console, echo, print_data
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.errors import UserError
+from infisical_iac.cli.output import console, echo, print_data
+from infisical_iac.core.errors import UserError
 
 _SCRIPT = "/usr/local/lib/infisical-iac/backup.sh"
 
@@ -27,8 +27,8 @@ def list(inventory: str, as_json: bool) -> None:
 
     Exit status: 0 if every target could be read, 1 if one could not, with the reason.
     """
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.operations.remote import run
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.remote import run
 
     with connected(inventory):
         printed = run(

@@ -7,9 +7,9 @@ import click
 
 from infisical_iac.backup import record
 from infisical_iac.backup.record import Record, Saved
-from infisical_iac.cli.items import counted, echo, print_data
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
-from infisical_iac.errors import UserError
+from infisical_iac.cli.output import counted, echo, print_data
+from infisical_iac.core.errors import UserError
 
 _REQUEST = "/var/lib/infisical-backup/request"
 
@@ -35,8 +35,8 @@ def now(inventory: str, lock_timeout: int, break_lock: bool, timeout: int, as_js
     It is the very run that the timer starts. Exit status: 0 if every target has a new snapshot,
     1 if one has not, with the reason, or for an error.
     """
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.operations import audit, lock
+    from infisical_iac.core import audit, lock
+    from infisical_iac.core.inventory import connected
 
     with connected(inventory) as host:
         on_cluster = host.data.get("topology") == "swarm"
@@ -52,8 +52,8 @@ def now(inventory: str, lock_timeout: int, break_lock: bool, timeout: int, as_js
 
 
 def _made(timeout: int, *, on_cluster: bool) -> Record:
-    from infisical_iac.operations import timed
-    from infisical_iac.operations.remote import write
+    from infisical_iac.backup import timed
+    from infisical_iac.core.remote import write
 
     if on_cluster:  # where the timer leaves what all share to one node, which need not be this one
         write(_REQUEST, "now\n")

@@ -11,13 +11,13 @@ from infisical_iac.check import exceptions, keys
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.repository import Repository, complete, look
 from infisical_iac.cli.check_showing import print_json, print_text
-from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.reach import Reached, reach
+from infisical_iac.cli.output import echo
+from infisical_iac.init.answers import WORKSPACE_FILE
 from infisical_iac.migrate import stored
-from infisical_iac.starting import WORKSPACE_FILE
 from infisical_iac.workspace import secret_names
 from infisical_iac.workspace.load import load
+from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.readable import Names
 
 

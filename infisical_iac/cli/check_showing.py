@@ -9,8 +9,8 @@ from rich.text import Text
 from infisical_iac.check.exceptions import Judged
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.repository import Repository
-from infisical_iac.cli.items import console, counted, print_data
-from infisical_iac.errors import printable
+from infisical_iac.cli.output import console, counted, print_data
+from infisical_iac.core.errors import printable
 
 _OFFLINE = "Keys were not compared with Infisical: leave out --offline to do so."
 

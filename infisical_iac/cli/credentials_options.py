@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from infisical_iac.cli.credentials_reach import CredentialsError
-from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, workspace_file_option
+from infisical_iac.cli.output import echo
+from infisical_iac.workspace.credentials_reach import CredentialsError
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _PRODUCTION = "production"

@@ -13,11 +13,11 @@ from infisical_iac.cli.credentials_options import (
     overlap_option,
     place_options,
 )
-from infisical_iac.cli.credentials_reach import CredentialsError, Kept, keep
-from infisical_iac.cli.items import echo, print_data
 from infisical_iac.cli.options import Lock, lock_options, yes_option
+from infisical_iac.cli.output import echo, print_data
 from infisical_iac.workspace.credential_file import variables
 from infisical_iac.workspace.credentials import Step
+from infisical_iac.workspace.credentials_reach import CredentialsError, Kept, keep
 from infisical_iac.workspace.rotation import Rotation
 
 

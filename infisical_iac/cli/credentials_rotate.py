@@ -13,10 +13,10 @@ from infisical_iac.cli.credentials_options import (
     place_options,
     service_argument,
 )
-from infisical_iac.cli.credentials_reach import CredentialsError, keep
-from infisical_iac.cli.items import counted, echo
 from infisical_iac.cli.options import Lock, lock_options, yes_option
+from infisical_iac.cli.output import counted, echo
 from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace.credentials_reach import CredentialsError, keep
 from infisical_iac.workspace.rotation import Rotation
 
 

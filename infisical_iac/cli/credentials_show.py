@@ -9,19 +9,19 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from infisical_iac import atomic
 from infisical_iac.cli.credentials_options import (
     environment_option,
     may_show,
     place_options,
     service_argument,
 )
-from infisical_iac.cli.credentials_reach import CredentialsError, keep
-from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.options import json_option, yes_option
+from infisical_iac.cli.output import console, print_data
 from infisical_iac.cli.showing import print_notes
+from infisical_iac.core import atomic
 from infisical_iac.workspace.credential_file import FIRST_WORDS, render
 from infisical_iac.workspace.credentials import notes
+from infisical_iac.workspace.credentials_reach import CredentialsError, keep
 from infisical_iac.workspace.overview import Overview, ago, overview
 
 

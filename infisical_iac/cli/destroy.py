@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, lock_options
-from infisical_iac.errors import UserError
+from infisical_iac.cli.output import echo
+from infisical_iac.core.errors import UserError
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.cli.destroying import Cluster, Single
+    from infisical_iac.stack.destroy import Cluster, Single
 
 _BACKUPS = "/var/backups/infisical-iac"
 _GONE = (
@@ -48,8 +48,8 @@ def destroy(
     name if its hosts are named by hand. Exit status: 0 when nothing is left to take away, 1 for an
     error, with the reason, or for another name.
     """
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.operations import audit, lock
+    from infisical_iac.core import audit, lock
+    from infisical_iac.core.inventory import connected
 
     # An earlier run may have ended as the hosts left their Swarm.
     with connected(inventory, quorum=not volumes) as host:
@@ -76,8 +76,8 @@ def destroy(
 
 
 def _target(host: "Host", inventory: str) -> "Single | Cluster":
-    from infisical_iac.cli.destroying import Cluster, Single
-    from infisical_iac.production import HOST_DEPLOYMENT
+    from infisical_iac.hetzner.production import HOST_DEPLOYMENT
+    from infisical_iac.stack.destroy import Cluster, Single
 
     if host.data.get("topology") == "swarm":
         if deployment := host.data.get(HOST_DEPLOYMENT):

@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 import httpx
 
-from infisical_iac import atomic
-from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.output import echo
 from infisical_iac.cli.showing import print_notes
-from infisical_iac.drift import Answer, message, metrics
-from infisical_iac.errors import UserError
+from infisical_iac.core import atomic
+from infisical_iac.core.errors import UserError
+from infisical_iac.monitoring.drift import Answer, message, metrics
 
 _ATTEMPTS = 3
 _SECONDS = 10
@@ -99,7 +99,7 @@ def _webhook(file: Path | None) -> str:
 def _check(inventory: str) -> Answer:
     of, at = Path(inventory).stem, datetime.now(UTC)
     try:
-        from infisical_iac.cli.deployment import looked
+        from infisical_iac.core.deployment import looked
 
         with looked(inventory, writes=None) as deployment:
             foreign = map(str, deployment.journal.foreign)

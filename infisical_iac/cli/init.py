@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from infisical_iac import local_file, starting
 from infisical_iac.cli import init_questions as questions
-from infisical_iac.cli.items import echo
-from infisical_iac.local_file import LocalFile
-from infisical_iac.starting import Answers, StartError
-from infisical_iac.starting_services import Found, Service, look, name_services
+from infisical_iac.cli.output import echo
+from infisical_iac.init import answers as starting
+from infisical_iac.init.answers import Answers, StartError
+from infisical_iac.init.services import Found, Service, look, name_services
+from infisical_iac.workspace import local_file
+from infisical_iac.workspace.local_file import LocalFile
 
 
 @click.command()

@@ -5,8 +5,8 @@ from typing import NamedTuple, TypeVar
 
 import click
 
-from infisical_iac.errors import UserError
-from infisical_iac.starting import NEW, StartError
+from infisical_iac.core.errors import UserError
+from infisical_iac.init.answers import NEW, StartError
 
 _T = TypeVar("_T")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from infisical_iac.api.identities import organization_id
-from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, workspace_file_option
-from infisical_iac.cli.reach import reach
+from infisical_iac.cli.output import echo
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.invitations import renew
+from infisical_iac.workspace.reach import reach
 
 
 @click.command()

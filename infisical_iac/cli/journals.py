@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from infisical_iac.item import Item
-from infisical_iac.operations.journal import Journal
+from infisical_iac.core.item import Item
+from infisical_iac.core.journal import Journal
 
 
 @dataclass(frozen=True)

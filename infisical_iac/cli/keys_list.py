@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import click
 from rich.table import Table
 
-from infisical_iac.cli.items import console, echo, print_data
+from infisical_iac.change.keys import KEYS, Key
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.rotation.known import KEYS, Key
+from infisical_iac.cli.output import console, echo, print_data
 
 
 @click.command("list")
@@ -19,10 +19,10 @@ def list(inventory: str, as_json: bool) -> None:
 
     Exit status: 0, or 1 for an error.
     """
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.facts.machine import Machine
-    from infisical_iac.operations.remote import run
-    from infisical_iac.rendering import script
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.remote import run
+    from infisical_iac.core.rendering import script
+    from infisical_iac.host.machine import Machine
     from infisical_iac.rotation.state import unfinished
 
     with connected(inventory) as host:

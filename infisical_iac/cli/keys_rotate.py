@@ -5,21 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.cli.items import echo
+from infisical_iac.change.keys import KEYS, Key, RotationError, named, refuse_encryption_key
 from infisical_iac.cli.options import inventory_option, lock_options, yes_option
-from infisical_iac.rotation.known import (
-    KEYS,
-    Key,
-    RotationError,
-    named,
-    refuse_encryption_key,
-)
+from infisical_iac.cli.output import echo
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.facts.machine import MachineState
-    from infisical_iac.settings import Settings
+    from infisical_iac.core.settings import Settings
+    from infisical_iac.host.machine import MachineState
 
 
 @click.command()
@@ -35,10 +29,10 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
     with the old one. Exit status: 0 when the new key is in use and the old one is not, 1 for an
     error, with which is in use.
     """
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.facts.machine import Machine
-    from infisical_iac.operations import lock
-    from infisical_iac.settings import load
+    from infisical_iac.core import lock
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.settings import load
+    from infisical_iac.host.machine import Machine
     from infisical_iac.workspace.load import load as load_workspace
 
     wanted = named(key)
@@ -71,9 +65,9 @@ def _refuse(machine: "MachineState") -> None:
 
 
 def _no_new_encryption_key(host: "Host", settings: "Settings") -> RotationError:
+    from infisical_iac.core.remote import run
+    from infisical_iac.core.rendering import script
     from infisical_iac.facts.upgrade import Upgrades
-    from infisical_iac.operations.remote import run
-    from infisical_iac.rendering import script
 
     was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")
@@ -85,15 +79,17 @@ def _completed(wanted: Key, settings: "Settings", project: str) -> bool:
     """End a rotation that was interrupted; whether that has given the wanted key its successor."""
     from pyinfra.context import host
 
-    from infisical_iac.facts.machine import Machine
-    from infisical_iac.operations import audit, cluster_change, rotation
+    from infisical_iac.change import rotation
+    from infisical_iac.cluster import change
+    from infisical_iac.core import audit
+    from infisical_iac.host.machine import Machine
     from infisical_iac.rotation.state import unfinished
 
     found = unfinished(host.get_fact(Machine).rotating)
     if found is None:
         return False
     with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
-        how = rotation.recover(found, settings, project, cluster_change.site(settings))
+        how = rotation.recover(found, settings, project, change.site(settings))
     echo(f"A rotation had not ended. {how}", err=True)
     return found.ends_new and found.key == wanted
 
@@ -105,10 +101,12 @@ def _confirm(wanted: Key, *, yes: bool) -> None:
 
 
 def _go(wanted: Key, settings: "Settings", project: str) -> None:
-    from infisical_iac.operations import audit, cluster_change, rotation
+    from infisical_iac.change import rotation
+    from infisical_iac.cluster import change
+    from infisical_iac.core import audit
 
     with audit.recorded("keys", [f"~ key {wanted.name}: replaced by a new one"]):
-        told = rotation.made(wanted, settings, project, cluster_change.site(settings))
+        told = rotation.made(wanted, settings, project, change.site(settings))
     for sentence in (*told, f"The new {wanted.name} key is in use, and the old one is no more."):
         echo(sentence)
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from infisical_iac.cli.lazily import LazyGroup
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 # What click gives wrong options is what a plan gives for changes.
 click.UsageError.exit_code = 1

@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from infisical_iac.check.repository import complete
-from infisical_iac.cli.items import counted, echo, print_data
 from infisical_iac.cli.migrate_showing import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
-from infisical_iac.cli.reach import Reached, reach
+from infisical_iac.cli.output import counted, echo, print_data
 from infisical_iac.migrate import desired, plan_file, report, stored
 from infisical_iac.migrate.apply import Policy, Work
 from infisical_iac.migrate.model import Secret
 from infisical_iac.migrate.plan_file import MigrationError, Plan
 from infisical_iac.migrate.transfer import Pending, Transfer, move
+from infisical_iac.workspace.reach import Reached, reach
 
 
 @click.command()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from infisical_iac.cli.items import counted
+from infisical_iac.cli.output import counted
 from infisical_iac.migrate.history import Commit, HistoryPlace, Hit, Searched, rotations
 from infisical_iac.migrate.search_terms import SearchTerms
 

@@ -6,18 +6,18 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.migrate_found import as_data, lines
 from infisical_iac.cli.migrate_showing import workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.reach import reach
+from infisical_iac.cli.output import console, print_data
+from infisical_iac.core.errors import UserError
 from infisical_iac.dotenv import GRAMMARS
-from infisical_iac.errors import UserError
 from infisical_iac.migrate import plan_file, stored
 from infisical_iac.migrate.history import Searched, blobs, filter_repo, search
 from infisical_iac.migrate.known_values import KnownValues, in_files, labelled, with_stored
 from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.search_terms import SearchTerms
+from infisical_iac.workspace.reach import reach
 
 
 class HistoryError(UserError):

@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-from infisical_iac import atomic
-from infisical_iac.cli.items import counted, echo, print_data
 from infisical_iac.cli.migrate_showing import (
     note_exposed,
     paths_argument,
@@ -17,7 +15,8 @@ from infisical_iac.cli.migrate_showing import (
     workspace_file_option,
 )
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.reach import Reached, reach
+from infisical_iac.cli.output import counted, echo, print_data
+from infisical_iac.core import atomic
 from infisical_iac.migrate import plan_file, planning, stored
 from infisical_iac.migrate.apply import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
@@ -25,6 +24,7 @@ from infisical_iac.migrate.model import BLOCKING, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationError, Plan, PlannedFinding
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
+from infisical_iac.workspace.reach import Reached, reach
 
 
 @click.command()

@@ -9,15 +9,15 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.cli.items import console, counted, print_data
 from infisical_iac.cli.migrate_showing import note_exposed, paths_argument
 from infisical_iac.cli.options import FOUND, json_option
-from infisical_iac.errors import printable
+from infisical_iac.cli.output import console, counted, print_data
+from infisical_iac.core.errors import printable
+from infisical_iac.init.answers import WORKSPACE_FILE
 from infisical_iac.migrate import fingerprint
 from infisical_iac.migrate.findings import shown
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.sources import scan_all
-from infisical_iac.starting import WORKSPACE_FILE
 from infisical_iac.workspace.load import load
 
 

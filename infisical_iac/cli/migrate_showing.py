@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from infisical_iac.cli.items import console, echo
-from infisical_iac.errors import printable
+from infisical_iac.cli.output import console, echo
+from infisical_iac.core.errors import printable
 from infisical_iac.migrate import git
 from infisical_iac.migrate.git import GitError
 from infisical_iac.migrate.plan_file import PLAN_FILE

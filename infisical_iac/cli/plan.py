@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import click
 
-from infisical_iac.cli.items import as_data, console, count, echo, print_data, show
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.output import as_data, console, count, echo, print_data, show
 from infisical_iac.cli.showing import print_foreign, print_notes
-from infisical_iac.item import Item
+from infisical_iac.core.item import Item
 
 
 @click.command()
@@ -24,8 +24,8 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     error or where something is blocked.
     """
     # Importing it gives the process to gevent, which other commands have no need of.
-    from infisical_iac.cli.deployment import looked
-    from infisical_iac.operations.credentials import warnings
+    from infisical_iac.core.deployment import looked
+    from infisical_iac.workspace.credentials_issue import warnings
 
     with looked(inventory, writes=None) as deployment:
         (planned, unknown), blocked = deployment.planned(), deployment.journal.blocked

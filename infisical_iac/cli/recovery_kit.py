@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac import actor, atomic
-from infisical_iac.cli.items import echo, print_data
+from infisical_iac import actor
+from infisical_iac.backup import kit_host, kit_sheet, kit_trust, signing
+from infisical_iac.backup.kit import Kit, KitError, Versions, check
+from infisical_iac.backup.kit_sheet import read
+from infisical_iac.backup.recipients import Identity, Recipient, identities, parse, parse_lines
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
-from infisical_iac.recovery import record, sheet, signing, trust
-from infisical_iac.recovery.kit import Kit, KitError, Versions, check
-from infisical_iac.recovery.recipients import Identity, Recipient, identities, parse, parse_lines
+from infisical_iac.cli.output import echo, print_data
+from infisical_iac.core import atomic
 from infisical_iac.recovery.sealing import seal
-from infisical_iac.recovery.sheet import read
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from infisical_iac.core.settings import Settings
     from infisical_iac.operations.recovery import Found
-    from infisical_iac.settings import Settings
 
 _LINES_ON_A_PAGE = 66
 
@@ -82,7 +83,7 @@ def recovery_kit(
         print_data(
             {
                 "file": str(output),
-                "kit": sheet.fingerprint(text),
+                "kit": kit_sheet.fingerprint(text),
                 "signed_by": signer,
                 "recipients": kit.recipients,
                 "files": sorted(kit.files),
@@ -106,9 +107,10 @@ def _refuse_existing(wanted: _Wanted) -> None:
 
 def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str, str]:
     """Return the kit, the text of its file, and the fingerprint of the key that signed it."""
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.operations import audit, lock, recovery
-    from infisical_iac.settings import load
+    from infisical_iac.core import audit, lock
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.settings import load
+    from infisical_iac.operations import recovery
 
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
@@ -124,10 +126,10 @@ def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str, str]
             kit = _kit(recovery.read(), settings, to)
             key = signing_key(kit)
             signer = signing.fingerprint(key.public_key())
-            trust.refuse_another(signer, setting=settings.recovery_fingerprint)
+            kit_trust.refuse_another(signer, setting=settings.recovery_fingerprint)
             text = seal(kit, to, key, wanted.known)
             _write(text, wanted)
-            recovery.remember(record.of(kit, sheet.fingerprint(text), signer))
+            recovery.remember(kit_host.of(kit, kit_sheet.fingerprint(text), signer))
             changes += [f"recipient {each}" for each in kit.recipients]
     return kit, text, signer
 
@@ -181,11 +183,11 @@ def _tell(kit: Kit, text: str, signer: str, wanted: _Wanted) -> None:
     lines = len(text.splitlines())
     proven = ", opened with the identity given" if wanted.known else ""
     echo(f"{wanted.output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")
-    echo(f"It was read back{proven}; its sum begins with {sheet.fingerprint(text)}.")
+    echo(f"It was read back{proven}; its sum begins with {kit_sheet.fingerprint(text)}.")
     pages = "a page" if lines <= _LINES_ON_A_PAGE else f"{-(-lines // _LINES_ON_A_PAGE)} pages"
     echo(f"Its {lines} lines fit on {pages}. Keep copies away from the host and its backups.")
     echo(f"It is signed by {signer}.")
     echo(
-        f"Note that apart from the kit, best as `{trust.SETTING}` in group_data/hetzner.py: a "
+        f"Note that apart from the kit, best as `{kit_trust.SETTING}` in group_data/hetzner.py: a "
         "restore takes no kit of another key."
     )

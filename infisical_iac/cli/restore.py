@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infisical_iac.backup import kit_host, kit_sheet, kit_trust, signing
+from infisical_iac.backup.kit import KitError, Opened
+from infisical_iac.backup.kit_trust import Known
+from infisical_iac.backup.recipients import identities
 from infisical_iac.cli import restore_drill
-from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import lock_options, yes_option
+from infisical_iac.cli.output import echo
 from infisical_iac.cli.undoable import WayBack, run_or_back
-from infisical_iac.recovery import record, sheet, signing, trust
-from infisical_iac.recovery.kit import KitError, Opened
-from infisical_iac.recovery.recipients import identities
 from infisical_iac.recovery.sealing import open_sheet
-from infisical_iac.recovery.trust import Known
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.operations.restore import Source
-    from infisical_iac.settings import Settings
+    from infisical_iac.backup.restore import Source
+    from infisical_iac.core.settings import Settings
 
 _UNDO = "`infisical-iac restore --undo` brings the old data back"
 
@@ -92,9 +92,9 @@ def restore(
             )
         restore_drill.run(inventory, snapshot, target)
         return
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.operations import lock
-    from infisical_iac.settings import load
+    from infisical_iac.core import lock
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.settings import load
 
     if kit is None and (fingerprint or accept_unsigned_kit):
         raise click.UsageError(
@@ -128,14 +128,14 @@ def _refuse_others(opened: Opened | None, known: Known, settings: "Settings", *,
     if opened is None:
         return
     known = replace(known, setting=settings.recovery_fingerprint, own=recovery.signer())
-    if not trust.check(opened.signer, known):
+    if not kit_trust.check(opened.signer, known):
         return
     try:
-        if ask and click.confirm(trust.question(opened.signer), err=True):
+        if ask and click.confirm(kit_trust.question(opened.signer), err=True):
             return
     except click.Abort:  # nobody is there to answer
         pass
-    raise trust.refuse_unasked(opened.signer)
+    raise kit_trust.refuse_unasked(opened.signer)
 
 
 def _opened(kit: Path | None, identity: Path | None) -> Opened | None:
@@ -143,7 +143,7 @@ def _opened(kit: Path | None, identity: Path | None) -> Opened | None:
         return None
     if identity is None:
         raise KitError("a kit is opened with a private key: give its file with --identity")
-    return open_sheet(sheet.read(kit), identities(sheet.read(identity)))
+    return open_sheet(kit_sheet.read(kit), identities(kit_sheet.read(identity)))
 
 
 def _source(
@@ -153,7 +153,7 @@ def _source(
     opened: Opened | None,
     replace_keys: bool,
 ) -> "Source":
-    from infisical_iac.operations.restore import RestoreError, Source
+    from infisical_iac.backup.restore import RestoreError, Source
 
     targets = [each for each in settings.backup_targets if target in (None, each.name)]
     if not targets:
@@ -165,8 +165,8 @@ def _source(
 
 
 def _undo(settings: "Settings", *, asked: bool) -> None:
-    from infisical_iac.operations import audit
-    from infisical_iac.operations import restore as restoring
+    from infisical_iac.backup import restore as restoring
+    from infisical_iac.core import audit
 
     began = restoring.unfinished()
     if not began:
@@ -179,17 +179,18 @@ def _undo(settings: "Settings", *, asked: bool) -> None:
 
 
 def _go_back(settings: "Settings") -> str:
-    from infisical_iac.operations import cluster_change, restore_back
+    from infisical_iac.cluster import change
+    from infisical_iac.operations import restore_back
 
     return restore_back.go_back(
         admin_email=settings.admin_email,
         timeout=settings.start_timeout,
-        site=cluster_change.site(settings),
+        site=change.site(settings),
     )
 
 
 def _restore(host: "Host", source: "Source", settings: "Settings", *, yes: bool) -> None:
-    from infisical_iac.deploys.restore import restoring
+    from infisical_iac.backup.restore_deploy import restoring
 
     run_or_back(
         host,
@@ -204,8 +205,8 @@ def _restore(host: "Host", source: "Source", settings: "Settings", *, yes: bool)
 
 def _after_failure(settings: "Settings") -> str:
     """Bring the old data back if the restore has not ended, and tell what is so now."""
-    from infisical_iac.operations import proof
-    from infisical_iac.operations import restore as restoring
+    from infisical_iac.backup import proof
+    from infisical_iac.backup import restore as restoring
 
     if proof.succeeded():
         return "The restored data are proven and serve; `infisical-iac apply` does the rest."
@@ -217,5 +218,5 @@ def _remember(kit: Path | None, opened: Opened | None) -> None:
     from infisical_iac.operations import recovery
 
     if kit and opened:
-        fingerprint = sheet.fingerprint(sheet.read(kit))
-        recovery.remember(record.of(opened.kit, fingerprint, opened.signer))
+        fingerprint = kit_sheet.fingerprint(kit_sheet.read(kit))
+        recovery.remember(kit_host.of(opened.kit, fingerprint, opened.signer))

@@ -2,8 +2,8 @@
 
 import re
 
-from infisical_iac.cli.items import echo
-from infisical_iac.errors import UserError
+from infisical_iac.cli.output import echo
+from infisical_iac.core.errors import UserError
 from infisical_iac.recovery import drills
 from infisical_iac.recovery.drills import Drill
 
@@ -29,9 +29,9 @@ def run(inventory: str, snapshot: str, target: str | None) -> None:
     """
     if not re.fullmatch(r"latest|[0-9a-f]{4,64}", snapshot):
         raise DrillError(f"{snapshot!r} is no snapshot: `infisical-iac backup list` tells them")
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.operations import audit
-    from infisical_iac.settings import load
+    from infisical_iac.core import audit
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.settings import load
 
     with connected(inventory) as host:
         names = [each.name for each in load(host.data.dict()).backup_targets]  # type: ignore[no-untyped-call]
@@ -51,7 +51,7 @@ def run(inventory: str, snapshot: str, target: str | None) -> None:
 
 
 def _refuse() -> None:
-    from infisical_iac.operations.remote import run
+    from infisical_iac.core.remote import run
 
     active = run("systemctl is-active infisical-drill.service || true", doing="look at drills")
     if active.strip() == "activating":
@@ -59,8 +59,8 @@ def _refuse() -> None:
 
 
 def _made(request: str) -> Drill:
-    from infisical_iac.operations import timed
-    from infisical_iac.operations.remote import run, write
+    from infisical_iac.backup import timed
+    from infisical_iac.core.remote import run, write
 
     write(_REQUEST, request)
     try:

@@ -5,24 +5,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.cli.items import echo
+from infisical_iac.change.path import Images, UpgradeError, refuse_older_postgres, way_in
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
+from infisical_iac.cli.output import echo
 from infisical_iac.cli.rollback_list import show
-from infisical_iac.upgrade.path import (
-    Images,
-    UpgradeError,
-    refuse_older_postgres,
-    way_in,
-)
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.facts.machine import MachineState
-    from infisical_iac.operations.cluster_site import Site
+    from infisical_iac.change.releases import Release, Unfinished
+    from infisical_iac.cluster.site import Site
+    from infisical_iac.core.settings import Settings
+    from infisical_iac.host.machine import MachineState
     from infisical_iac.operations.host_change import Change
-    from infisical_iac.settings import Settings
-    from infisical_iac.upgrade.release import Release, Unfinished
 
 
 @click.command()
@@ -51,24 +46,26 @@ def rollback(
     """
     if as_json and not only_list:
         raise click.UsageError("--json goes with --list")
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.facts.machine import Machine
-    from infisical_iac.operations import cluster_change, lock, releases
+    from infisical_iac.change import release_store
+    from infisical_iac.change.releases import choose
+    from infisical_iac.cluster import change as cluster_change
+    from infisical_iac.core import lock
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.settings import load
+    from infisical_iac.host.machine import Machine
     from infisical_iac.operations.host_change import Change
-    from infisical_iac.settings import load
-    from infisical_iac.upgrade.release import choose
 
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         if only_list:
-            show(releases.kept(), releases.given_up(), as_json=as_json)
+            show(release_store.kept(), release_store.given_up(), as_json=as_json)
             return
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         project = _project(settings)
         machine = host.get_fact(Machine)
         _end_rotation(machine, settings, project)
         _recover(_unfinished(machine), settings, project)
-        chosen = choose(releases.kept(), release)
+        chosen = choose(release_store.kept(), release)
         was = _refuse(host, chosen, settings, keep_data=keep_data)
         _confirm(chosen, confirm, keep_data=keep_data)
         data = None if keep_data else chosen
@@ -87,7 +84,7 @@ def _project(settings: "Settings") -> str:
 
 
 def _unfinished(machine: "MachineState") -> "Unfinished | None":
-    from infisical_iac.upgrade.release import unfinished
+    from infisical_iac.change.releases import unfinished
 
     if machine.restoring:
         raise UpgradeError(
@@ -99,7 +96,9 @@ def _unfinished(machine: "MachineState") -> "Unfinished | None":
 
 def _end_rotation(machine: "MachineState", settings: "Settings", project: str) -> None:
     """End a rotation that was interrupted, unless it is of the backups' password alone."""
-    from infisical_iac.operations import audit, cluster_change, rotation
+    from infisical_iac.change import rotation
+    from infisical_iac.cluster import change as cluster_change
+    from infisical_iac.core import audit
     from infisical_iac.rotation.state import unfinished
 
     found = unfinished(machine.rotating)
@@ -111,7 +110,9 @@ def _end_rotation(machine: "MachineState", settings: "Settings", project: str) -
 
 def _recover(unfinished: "Unfinished | None", settings: "Settings", project: str) -> None:
     """End a change of version that was interrupted, before another is begun."""
-    from infisical_iac.operations import audit, cluster_change, upgrade
+    from infisical_iac.change import upgrade
+    from infisical_iac.cluster import change as cluster_change
+    from infisical_iac.core import audit
 
     if unfinished:
         site = cluster_change.site(settings)
@@ -122,15 +123,15 @@ def _recover(unfinished: "Unfinished | None", settings: "Settings", project: str
 
 def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data: bool) -> Images:
     """Return what runs now. Raises UpgradeError where there is no way from it to the release."""
+    from infisical_iac.change import release_store, upgrade
+    from infisical_iac.change.releases import refuse_other_schema
     from infisical_iac.facts.upgrade import Upgrades
-    from infisical_iac.operations import releases, upgrade
-    from infisical_iac.upgrade.release import refuse_other_schema
 
     was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     if was is None:
         raise UpgradeError("there is no database on the host: `infisical-iac restore` brings one")
     if keep_data:
-        now = releases.step("migrations", doing="count the migrations")
+        now = release_store.step("migrations", doing="count the migrations")
         refuse_other_schema(release, int(now))
         refuse_older_postgres(was, release.runs, "go back without --keep-data")
     upgrade.refuse_room([], settings)
@@ -139,13 +140,14 @@ def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data
 
 def _fetched(release: "Release", settings: "Settings") -> str:
     """The release's Compose file, once its images are on the host by the names in it."""
-    from infisical_iac.operations import releases, stack
-    from infisical_iac.operations.remote import run
+    from infisical_iac.change import release_store
+    from infisical_iac.core.remote import run
+    from infisical_iac.stack import compose
     from infisical_iac.upgrade import RELEASES
 
-    gone = releases.step("reset", release.name, doing="find its images").splitlines()
+    gone = release_store.step("reset", release.name, doing="find its images").splitlines()
     if gone:
-        stack.fetch(gone, settings.image_archives)
+        compose.fetch(gone, settings.image_archives)
     path = f"{RELEASES}/{release.name}/compose.yaml"
     text = run(f"cat {path}", doing=f"read {path}")
     return f"{text}\n"
@@ -164,7 +166,8 @@ def _confirm(release: "Release", given: str | None, *, keep_data: bool) -> None:
 
 
 def _go(release: "Release", change: "Change", settings: "Settings", project: str) -> list[str]:
-    from infisical_iac.operations import audit, host_change
+    from infisical_iac.core import audit
+    from infisical_iac.operations import host_change
     from infisical_iac.upgrade.following import differing, moved
 
     with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
@@ -180,7 +183,8 @@ def _go(release: "Release", change: "Change", settings: "Settings", project: str
 def _go_on_cluster(
     release: "Release", was: Images, data: "Release | None", site: "Site", project: str
 ) -> list[str]:
-    from infisical_iac.operations import audit, cluster_change
+    from infisical_iac.cluster import change as cluster_change
+    from infisical_iac.core import audit
     from infisical_iac.upgrade.following import differing
 
     image = release.images["infisical"]

@@ -6,9 +6,9 @@ from typing import Any
 from rich.table import Table
 
 from infisical_iac.backup.record import size
-from infisical_iac.cli.items import console, echo, print_data
+from infisical_iac.change.releases import Release
+from infisical_iac.cli.output import console, echo, print_data
 from infisical_iac.upgrade.given_up import HELP, GivenUp
-from infisical_iac.upgrade.release import Release
 
 
 def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool) -> None:

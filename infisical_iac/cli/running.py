@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from infisical_iac.cli.items import console, count
+from infisical_iac.cli.output import console, count
 
 if TYPE_CHECKING:
-    from infisical_iac.cli.deployment import Deployment, Step
+    from infisical_iac.core.deployment import Deployment, Step
 
 
 def run(deployment: "Deployment", remedy: str | None = None) -> "list[Step]":

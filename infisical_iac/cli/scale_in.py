@@ -4,8 +4,8 @@ from functools import partial
 
 import click
 
-from infisical_iac.cli.items import echo
 from infisical_iac.cli.options import inventory_option, lock_options, yes_option
+from infisical_iac.cli.output import echo
 
 
 @click.command()
@@ -21,17 +21,17 @@ def scale_in(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, und
     else the cluster serves again. Then the hosts leave the swarm; the cluster's volumes stay. Exit
     status: 0 when the host serves, 1 for an error.
     """
-    from infisical_iac.cli import scaling
+    from infisical_iac.cluster import moving
 
-    with scaling.moving(inventory, wait=lock_timeout, by_force=break_lock) as (host, settings):
+    with moving.moving(inventory, wait=lock_timeout, by_force=break_lock) as (host, settings):
         if undo:
-            scaling.undo(host, settings, asked=True)
+            moving.undo(host, settings, asked=True)
             return
-        if not scaling.end(host):
-            from infisical_iac.deploys.scaling import scaling_in
+        if not moving.end(host):
+            from infisical_iac.cluster.scaling_deploy import scaling_in
 
-            switched = scaling.undo(host, settings, asked=False)
-            scaling.move(
+            switched = moving.undo(host, settings, asked=False)
+            moving.move(
                 host,
                 settings,
                 partial(scaling_in, switched=switched),

@@ -25,14 +25,14 @@ def scale_out(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, un
     the next one, and one that died after that is completed. Exit status: 0 when the cluster serves,
     1 for an error.
     """
-    from infisical_iac.cli import scaling
+    from infisical_iac.cluster import moving
 
-    with scaling.moving(inventory, wait=lock_timeout, by_force=break_lock) as (host, settings):
-        switched = scaling.undo(host, settings, asked=undo)
+    with moving.moving(inventory, wait=lock_timeout, by_force=break_lock) as (host, settings):
+        switched = moving.undo(host, settings, asked=undo)
         if not undo:
-            from infisical_iac.deploys.scaling import scaling_out
+            from infisical_iac.cluster.scaling_deploy import scaling_out
 
-            scaling.move(
+            moving.move(
                 host,
                 settings,
                 partial(scaling_out, switched=switched),

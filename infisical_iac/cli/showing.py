@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from infisical_iac.cli.items import as_data, console, echo, print_data, show
-from infisical_iac.item import Item
+from infisical_iac.cli.output import as_data, console, echo, print_data, show
+from infisical_iac.core.item import Item
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.foreign import Finding
 from infisical_iac.workspace.prune import Removal

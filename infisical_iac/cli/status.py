@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 import click
 from rich.markup import escape
 
-from infisical_iac.cli.items import console, print_data
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.condition import Row, access, drift, instance, rows
-from infisical_iac.errors import UserError
+from infisical_iac.cli.output import console, print_data
+from infisical_iac.core.errors import UserError
+from infisical_iac.monitoring.condition import Row, access, drift, instance, rows
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.settings import Settings
+    from infisical_iac.core.settings import Settings
 
 
 @click.command()
@@ -40,14 +40,15 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 
 
 def _look(inventory: str) -> list[Row]:
-    from infisical_iac.cli.connect import connected
-    from infisical_iac.cli.together import each_of
-    from infisical_iac.connection import with_others
-    from infisical_iac.facts.condition import Condition
-    from infisical_iac.facts.machine import Machine
-    from infisical_iac.operations import audit, lock, recovery
+    from infisical_iac.core import audit, lock
+    from infisical_iac.core.connection import with_others
+    from infisical_iac.core.hosts import each_of
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.settings import load
+    from infisical_iac.host.machine import Machine
+    from infisical_iac.monitoring.condition_fact import Condition
+    from infisical_iac.operations import recovery
     from infisical_iac.presence import absence
-    from infisical_iac.settings import load
 
     with connected(inventory, quorum=False) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
@@ -73,9 +74,9 @@ def _look(inventory: str) -> list[Row]:
 def _cluster(
     host: "Host", away: list[str], settings: "Settings", asked: dict[str, Any]
 ) -> list[Row]:
-    from infisical_iac.cli.together import each_of
     from infisical_iac.cluster import condition
-    from infisical_iac.connection import with_others
+    from infisical_iac.core.connection import with_others
+    from infisical_iac.core.hosts import each_of
     from infisical_iac.facts.node_condition import NodeCondition
 
     hosts = with_others(host)
@@ -88,7 +89,7 @@ def _cluster(
 
 def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
     """Return the row on drift, and those on access and on what else the instance has."""
-    from infisical_iac.cli.deployment import look
+    from infisical_iac.core.deployment import look
 
     try:
         deployment = look(host)
@@ -101,7 +102,7 @@ def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
 
 
 def _instance(settings: "Settings") -> list[Row]:
-    from infisical_iac.operations.workspace import beyond
+    from infisical_iac.workspace.reconcile import beyond
 
     try:
         return instance(beyond(settings.http_port))

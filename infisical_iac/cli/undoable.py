@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.cli.items import console, count, echo, show
+from infisical_iac.cli.output import console, count, echo, show
 from infisical_iac.cli.running import run
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -35,7 +35,7 @@ class WayBack:
 
     def told(self) -> str:
         """Go it, and tell what is so now; a host that is lost is told too."""
-        from infisical_iac.connection import LOST
+        from infisical_iac.core.connection import LOST
 
         try:
             return self.go()
@@ -60,7 +60,7 @@ def run_or_back(
         name: what it is, such as "restore".
         done: how it is called once it is made, such as "Restored".
     """
-    from infisical_iac.cli.deployment import DeployError, look
+    from infisical_iac.core.deployment import DeployError, look
 
     deployment = look(host, steps)
     # What comes first may be of what comes later too.

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 from rich.markup import escape
 
-from infisical_iac.cli.items import print_data
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.errors import UserError
+from infisical_iac.cli.output import print_data
+from infisical_iac.core.errors import UserError
 
 _SUITE = Path(__file__).resolve().parents[2] / "tests" / "host"
 

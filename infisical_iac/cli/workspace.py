@@ -8,9 +8,7 @@ from typing import Any
 import click
 
 from infisical_iac.cli.confirming import confirm
-from infisical_iac.cli.inside import Plan, look, make
 from infisical_iac.cli.invite import invite
-from infisical_iac.cli.items import count, echo
 from infisical_iac.cli.options import (
     FOUND,
     Lock,
@@ -20,7 +18,7 @@ from infisical_iac.cli.options import (
     workspace_file_option,
     yes_option,
 )
-from infisical_iac.cli.reach import Reached, reach
+from infisical_iac.cli.output import count, echo
 from infisical_iac.cli.showing import (
     print_changes,
     print_foreign,
@@ -31,7 +29,9 @@ from infisical_iac.cli.showing import (
     unnamed_notes,
 )
 from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.inside import Plan, look, make
 from infisical_iac.workspace.model import Isolation
+from infisical_iac.workspace.reach import Reached, reach
 
 _NO_MEMORY = (
     "at a URL only access is pruned: which environments, folders and imports this project made is "

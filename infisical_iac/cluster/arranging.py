@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from infisical_iac.cluster.nodes import Cluster, Node
+from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.facts.swarm_state import ETCD, HOST, JOINED, LACKS, NUMBER, Member, SwarmState
 
 # A node's certificate, by which the others know it, ends after so long; it is renewed before.

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from infisical_iac import condition as single
-from infisical_iac.auditing import doings_of
 from infisical_iac.cluster import last_run
 from infisical_iac.cluster.node_state import Member, Nodes
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.transport import Level
-from infisical_iac.condition import Row, Running
-from infisical_iac.images import named
-from infisical_iac.settings import Settings
+from infisical_iac.core.audit_log import doings_of
+from infisical_iac.core.settings import Settings
+from infisical_iac.monitoring import condition as single
+from infisical_iac.monitoring.condition import Row, Running
+from infisical_iac.stack.images import named
 
 # What a standby may be behind a primary that writes and still be said to follow.
 _BEHIND_BYTES = 16 * 1024**2

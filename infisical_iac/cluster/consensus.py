@@ -5,7 +5,7 @@ Pure.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from infisical_iac.cluster.nodes import Node
+from infisical_iac.cluster.model import Node
 from infisical_iac.cluster.settings import DATA_NODES
 
 

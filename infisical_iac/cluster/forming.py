@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from infisical_iac.cluster import consensus, leading, membership, unfit
-from infisical_iac.cluster.nodes import Cluster, ClusterRefused, Node, free_pool
+from infisical_iac.cluster.model import Cluster, ClusterRefused, Node, free_pool
 from infisical_iac.facts.swarm_state import Member, SwarmState
 
 

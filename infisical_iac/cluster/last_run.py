@@ -5,11 +5,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from infisical_iac import condition as single
 from infisical_iac.backup.record import is_late
 from infisical_iac.cluster.node_state import Nodes
-from infisical_iac.condition import ConditionState, Row, ended
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
+from infisical_iac.monitoring import condition as single
+from infisical_iac.monitoring.condition import ConditionState, Row, ended
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from infisical_iac.cluster.nodes import ClusterRefused, Node
+from infisical_iac.cluster.model import ClusterRefused, Node
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.facts.swarm_state import Joined, Member, SwarmState
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.facts.cluster_stack import STACK, Network, Task
-from infisical_iac.item import Item
+from infisical_iac.cluster.stack_state import STACK, Network, Task
+from infisical_iac.core.item import Item
 
 _PAUSES = "Infisical stands still for a minute, while what uses it is stopped"
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infisical_iac.auditing import Log
-from infisical_iac.condition import ConditionState, Running
+from infisical_iac.core.audit_log import Log
+from infisical_iac.monitoring.condition import ConditionState, Running
 
 
 @dataclass(frozen=True)

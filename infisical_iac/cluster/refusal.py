@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
 from infisical_iac.cluster import consensus
-from infisical_iac.cluster.nodes import Cluster, ClusterRefused
+from infisical_iac.cluster.model import Cluster, ClusterRefused
 from infisical_iac.cluster.stack_file import NETWORKS
-from infisical_iac.ingress.settings import INTERNAL
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack.settings import INTERNAL
 
 
 def refuse_mixed(topologies: Iterable[str]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.cluster import dynamic
-from infisical_iac.facts.cluster_stack import ClusterStackState, NodeState, Recorded
-from infisical_iac.item import Item
+from infisical_iac.cluster import patroni_config
+from infisical_iac.cluster.stack_state import ClusterStackState, NodeState, Recorded
+from infisical_iac.core.item import Item
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Wanted:
             for name, service in whole["services"].items()
         }
 
-    def patroni(self) -> dynamic.Configuration:
+    def patroni(self) -> patroni_config.Configuration:
         """The dynamic configuration of Patroni."""
         found = (text for name, text in self.configs.items() if name.startswith("patroni_yml_"))
-        return dynamic.wanted(next(found, ""))
+        return patroni_config.wanted(next(found, ""))
 
 
 def _named(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
@@ -67,7 +67,7 @@ def items(found: ClusterStackState, wanted: Wanted) -> Iterator[Item]:
             Item("-", f"{kind} {name}", "no service needs it any more")
             for name in sorted(made - names)
         )
-    yield from dynamic.items(found.patroni, wanted.patroni())
+    yield from patroni_config.items(found.patroni, wanted.patroni())
 
 
 def _reason(found: ClusterStackState, name: str, rendered: str) -> str:

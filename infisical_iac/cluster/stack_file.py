@@ -10,12 +10,12 @@ from hashlib import sha256
 
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.transport import Level
-from infisical_iac.facts.machine import MachineState
+from infisical_iac.core.rendering import template
+from infisical_iac.core.settings import Settings
 from infisical_iac.forms import mebibytes
-from infisical_iac.ingress import paths
+from infisical_iac.host.machine import MachineState
 from infisical_iac.rendered import redis_maxmemory_mb, shared
-from infisical_iac.rendering import template
-from infisical_iac.settings import Settings
+from infisical_iac.stack import paths
 
 # Of the secrets: purpose → the keys in /etc/infisical/keys that it holds, each as a line
 # `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.

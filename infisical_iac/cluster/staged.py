@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.facts.cluster_stack import ClusterStackState, NodeState
+from infisical_iac.cluster.stack_state import ClusterStackState, NodeState
 
 
 def leading(found: ClusterStackState, wanted: Wanted, cluster: Cluster) -> frozenset[str]:

@@ -6,8 +6,8 @@ can be rolled out one after the other while it serves.
 
 from enum import IntEnum
 
-from infisical_iac.facts.cluster_stack import ClusterStackState
-from infisical_iac.item import Item
+from infisical_iac.cluster.stack_state import ClusterStackState
+from infisical_iac.core.item import Item
 
 
 class Level(IntEnum):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from infisical_iac.cluster import leading
-from infisical_iac.cluster.nodes import ClusterRefused
+from infisical_iac.cluster.model import ClusterRefused
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.facts.swarm_state import SwarmState
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from infisical_iac.delivery.dokploy import KEY, Dokploy
-from infisical_iac.delivery.remote_file import RemoteFile
 from infisical_iac.workspace.credential_file import Credential
+from infisical_iac.workspace.delivery import RemoteFile
 from infisical_iac.workspace.targets import DokployTarget, Target
 
 

@@ -1,6 +1,6 @@
 """Word what can go wrong on the way to where a service runs."""
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 
 class DeliveryError(UserError):

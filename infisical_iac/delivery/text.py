@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.dotenv.model import Entry
 from infisical_iac.dotenv.reading import read
-from infisical_iac.errors import UserError
 
 # What Dokploy reads the text with.
 _GRAMMAR = "dotenv"

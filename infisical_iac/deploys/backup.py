@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterator
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.backup import credentials
+from infisical_iac.backup import deploy as backups
+from infisical_iac.backup.deploy import SSH_KEY
 from infisical_iac.backup.target import DIRECTORY, Target
-from infisical_iac.cluster.nodes import Cluster
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.deploys.stack import compose_file
-from infisical_iac.operations import audit, journal, systemd
-from infisical_iac.operations import backup as backups
-from infisical_iac.operations.backup import SSH_KEY
-from infisical_iac.operations.files import File
-from infisical_iac.rendering import script_file, template
-from infisical_iac.settings import Settings
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.core import audit, journal, units
+from infisical_iac.core.files import File
+from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.stack.deploy import compose_file
 
 DRILL = "/var/lib/infisical-drill/compose.yaml"
 SCRIPTS = "/usr/local/lib/infisical-iac"
@@ -71,7 +71,7 @@ def programs(settings: Settings) -> Iterator[File]:
         for kind in (".timer", ".service", "-failed.service"):
             unit = f"infisical-{what}{kind}"
             text = template(unit, settings=settings, script=f"{SCRIPTS}/{what}.sh")
-            yield File(f"{systemd.DIRECTORY}/{unit}", text)
+            yield File(f"{units.DIRECTORY}/{unit}", text)
 
 
 def of_the_lead(targets: Collection[Target]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.deploys.preflight import Preflight
+from infisical_iac.host.preflight import Preflight
 from infisical_iac.operations.canary import kept
 
 

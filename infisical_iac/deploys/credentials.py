@@ -2,8 +2,8 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.operations.credentials import stored
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.workspace.credentials_issue import stored
 
 
 @deploy("Credentials")

@@ -2,8 +2,8 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.engine import not_ours
+from infisical_iac.host.engine import not_ours
+from infisical_iac.host.preflight import Preflight
 from infisical_iac.operations import volume
 
 

@@ -2,9 +2,9 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.firewall.rules import openings
-from infisical_iac.operations import firewall as operation
+from infisical_iac.host import firewall as operation
+from infisical_iac.host.openings import openings
+from infisical_iac.host.preflight import Preflight
 
 # Where nothing says another one.
 _SSH_PORT = 22

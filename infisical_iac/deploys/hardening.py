@@ -5,17 +5,19 @@ from typing import Any
 
 from pyinfra.api.deploy import deploy
 
+from infisical_iac.core import units as systemd
+from infisical_iac.core.files import File
+from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.settings import Settings
 from infisical_iac.deploys.backup import SCRIPTS
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.engine import not_ours
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.hardening import host, kernel
-from infisical_iac.hardening.ssh import DROP_IN
+from infisical_iac.host import hardening as host
+from infisical_iac.host import kernel, ssh
+from infisical_iac.host.engine import not_ours
+from infisical_iac.host.machine import MachineState
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.host.sshd_config import DROP_IN
 from infisical_iac.operations import hardening as hosts
-from infisical_iac.operations import maintenance, ssh, systemd
-from infisical_iac.operations.files import File
-from infisical_iac.rendering import script_file, template
-from infisical_iac.settings import Settings
+from infisical_iac.operations import maintenance
 
 _JOURNAL = "/etc/systemd/journald.conf.d/90-infisical-iac.conf"
 _RULES = "/etc/audit/rules.d/90-infisical-iac.rules"

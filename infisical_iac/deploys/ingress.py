@@ -2,9 +2,9 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.operations import edge
-from infisical_iac.operations.ingress import served
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.stack import edge
+from infisical_iac.stack.ingress import served
 
 
 @deploy("Ingress")

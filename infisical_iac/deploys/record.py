@@ -2,7 +2,7 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.operations.record import ended
+from infisical_iac.core.record import ended
 
 
 @deploy("Audit")

@@ -2,8 +2,8 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.operations.share import shared
+from infisical_iac.cluster.share import shared
+from infisical_iac.host.preflight import Preflight
 
 
 @deploy("Share")

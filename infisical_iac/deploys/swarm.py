@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.facts.swarm import HANDING_OVER, PROGRAM, UNIT, UNIT_FILE
-from infisical_iac.operations import etcd, share
-from infisical_iac.operations import swarm as operation
-from infisical_iac.operations.files import File
-from infisical_iac.rendering import script_file, template
+from infisical_iac.cluster import etcd, share
+from infisical_iac.cluster import swarm as operation
+from infisical_iac.cluster.swarm_state import HANDING_OVER, PROGRAM, UNIT, UNIT_FILE
+from infisical_iac.core.files import File
+from infisical_iac.core.rendering import script_file, template
+from infisical_iac.host.preflight import Preflight
 
 
 def programs() -> Iterator[File]:

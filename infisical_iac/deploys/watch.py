@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.banning import rules
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.operations import systemd
-from infisical_iac.operations import watch as watching
-from infisical_iac.operations.files import File
-from infisical_iac.rendering import script_file, template
-from infisical_iac.settings import Settings
+from infisical_iac.core import units
+from infisical_iac.core.files import File
+from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.settings import Settings
+from infisical_iac.host import bans as rules
+from infisical_iac.host import watch as watching
+from infisical_iac.host.preflight import Preflight
 
 SCRIPT = "/usr/local/lib/infisical-iac/access-log.sh"
 _UNITS = ("infisical-access-log.service", watching.TIMER, watching.DISK)
@@ -25,7 +25,7 @@ def rotation(settings: Settings) -> Iterator[File]:
     yield File(SCRIPT, script_file("access-log"))
     for unit in _UNITS:
         text = template(unit, script=SCRIPT, arguments=" ".join(map(str, arguments)))
-        yield File(f"{systemd.DIRECTORY}/{unit}", text)
+        yield File(f"{units.DIRECTORY}/{unit}", text)
 
 
 def bans(settings: Settings) -> Iterator[File]:

@@ -2,8 +2,8 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.operations.workspace import converged
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.workspace.reconcile import converged
 
 
 @deploy("Workspace")

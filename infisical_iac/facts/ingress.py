@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from pyinfra.api.facts import FactBase
 
+from infisical_iac.core.rendering import script
 from infisical_iac.facts.files import Paths, PathState
-from infisical_iac.rendering import script
 
 STOPPED = "stopped"
 _REVISION = "revision "

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import re
 
 from pyinfra.api.facts import FactBase
 
-from infisical_iac.auditing import parse
 from infisical_iac.cluster.node_state import Copy, Member, NodeState
-from infisical_iac.condition import Running
-from infisical_iac.facts.condition import Condition
-from infisical_iac.rendering import script
+from infisical_iac.core.audit_log import parse
+from infisical_iac.core.rendering import script
+from infisical_iac.monitoring.condition import Running
+from infisical_iac.monitoring.condition_fact import Condition
 
 
 class NodeCondition(FactBase[NodeState]):

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from pyinfra.api.facts import FactBase
 
+from infisical_iac.core.rendering import script
 from infisical_iac.facts.files import Paths, PathState
 from infisical_iac.facts.units import Units, UnitState
-from infisical_iac.rendering import script
-from infisical_iac.volume.state import VolumeState
+from infisical_iac.host.volume import VolumeState
 
 _NEXT = "next:"
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from hcloud import APIException, Client
 from hcloud.actions import ActionFailedException, ActionTimeoutException, BoundAction
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 Labels = Mapping[str, str] | None
 

@@ -15,9 +15,9 @@ from hcloud.load_balancers import (
     LoadBalancerServiceHttp,
 )
 
-from infisical_iac.errors import UserError
-from infisical_iac.firewall.rules import Opening, openings
-from infisical_iac.settings import Settings, load
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.settings import Settings, load
+from infisical_iac.host.openings import Opening, openings
 
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
 _MANAGERS = 3

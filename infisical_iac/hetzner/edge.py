@@ -18,7 +18,7 @@ from hcloud.load_balancers import (
 from hcloud.locations import Location
 from hcloud.zones import BoundZone, BoundZoneRRSet, ZoneRecord
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner.api import (
     SELECTOR,
     is_own,

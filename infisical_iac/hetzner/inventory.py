@@ -9,7 +9,7 @@ from hcloud.networks import BoundNetwork
 from hcloud.servers import BoundServer
 from hcloud.volumes import BoundVolume
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner.api import (
     ADOPT,
     CLUSTER,
@@ -25,8 +25,8 @@ from infisical_iac.hetzner.api import (
 )
 from infisical_iac.hetzner.edge import HEALTHY, public_addresses, target_health
 from infisical_iac.hetzner.parts import private_address, server_address
+from infisical_iac.hetzner.production import HOST_DEPLOYMENT, HOST_REFUSES
 from infisical_iac.hetzner.server import list_servers
-from infisical_iac.production import HOST_DEPLOYMENT, HOST_REFUSES
 
 _Host = tuple[str, dict[str, Any]]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner.edge import LoadBalancer
 from infisical_iac.hetzner.parts import CloudVolume
 from infisical_iac.hetzner.remote import RemoteExecutor

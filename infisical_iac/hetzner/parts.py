@@ -13,7 +13,7 @@ from hcloud.servers import BoundServer
 from hcloud.ssh_keys import BoundSSHKey
 from hcloud.volumes import BoundVolume
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner.api import labels, wait_for
 from infisical_iac.hetzner.desired import PublicKey
 from infisical_iac.hetzner.resource import (

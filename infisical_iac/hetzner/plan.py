@@ -9,9 +9,8 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from infisical_iac import production
-from infisical_iac.errors import UserError
-from infisical_iac.hetzner import edge, parts, server
+from infisical_iac.core.errors import UserError
+from infisical_iac.hetzner import edge, parts, production, server
 from infisical_iac.hetzner.adoption import describe_adoptable, find_adoptable
 from infisical_iac.hetzner.api import REPLACES, connect, selector, translate_errors
 from infisical_iac.hetzner.desired import derive_desired, read_settings

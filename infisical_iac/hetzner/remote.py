@@ -30,9 +30,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from infisical_iac import atomic
-from infisical_iac.errors import UserError
-from infisical_iac.rendering import script
+from infisical_iac.core import atomic
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.rendering import script
 
 KNOWN_HOSTS = Path(".infisical-iac") / "known_hosts"
 _CONNECT_SECONDS = 10

@@ -14,7 +14,7 @@ from typing import Literal
 from hcloud.servers import BoundServer
 from hcloud.volumes import BoundVolume
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner import plan, remote
 from infisical_iac.hetzner.api import (
     REPLACES,

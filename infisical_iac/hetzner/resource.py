@@ -16,7 +16,8 @@ from hcloud import Client
 from hcloud.actions import BoundAction
 from hcloud.servers import BoundServer
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.item import Item, Kind
 from infisical_iac.hetzner.api import (
     Standing,
     assess,
@@ -29,7 +30,6 @@ from infisical_iac.hetzner.api import (
     wait_for,
 )
 from infisical_iac.hetzner.desired import DesiredDeployment, DesiredServer
-from infisical_iac.item import Item, Kind
 
 _CENT = Decimal("0.01")
 # Of what has a price for the month only.

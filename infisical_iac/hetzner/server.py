@@ -12,8 +12,7 @@ from hcloud.primary_ips import BoundPrimaryIP
 from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
-from infisical_iac.errors import UserError
-from infisical_iac.firewall.rules import Opening
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner import remote
 from infisical_iac.hetzner.api import (
     CLUSTER,
@@ -41,6 +40,7 @@ from infisical_iac.hetzner.resource import (
     SharedResource,
     change,
 )
+from infisical_iac.host.openings import Opening
 
 # Upon a server that is through with its first boot and has a host key of its own.
 READY = {"infisical-iac-ready": "yes"}

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from infisical_iac.ingress.settings import INTERNAL
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack.settings import INTERNAL
 
 _LEAST_DAYS = 14
 

@@ -7,8 +7,8 @@ logins are its. All other rules are Caddy's, as they are without Traefik.
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from infisical_iac.ingress import paths
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack import paths
 
 # Caddy's port on Traefik's network, and Infisical's on the network of the two.
 PORT = 8080

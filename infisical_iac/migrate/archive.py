@@ -12,7 +12,7 @@ from pathlib import Path
 from pyrage import DecryptError, IdentityError, RecipientError, decrypt, encrypt
 from pyrage.x25519 import Identity, Recipient
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 # What matches every archive, and what a run that died left of one.
 PATTERN = ".env-archive-*"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import git
 from infisical_iac.migrate.fingerprint import of_bytes
 from infisical_iac.migrate.report import VERIFIED_AT

@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 KEY_FILE = "migration.key"
 

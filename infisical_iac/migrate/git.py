@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.find import ScanError
 
 # Where git would look instead of in the repository that is named.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import archive, git
 from infisical_iac.migrate.find import SAMPLES, is_sample
 

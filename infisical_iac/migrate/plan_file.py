@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError
 
-from infisical_iac.compatibility import Schema, refusal
-from infisical_iac.errors import UserError
+from infisical_iac.core.compatibility import Schema, refusal
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.workspace.document import Document, Place, named, parse, text_of
 

@@ -7,14 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from infisical_iac import atomic
+from infisical_iac.core import atomic
+from infisical_iac.core.rendering import template
 from infisical_iac.migrate.apply import State
 from infisical_iac.migrate.fingerprint import digest, encoded
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.multiline_keys import TORN
 from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
 from infisical_iac.migrate.verify import Expected, Proof
-from infisical_iac.rendering import template
 
 REPORT = "migration-report"
 

@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from infisical_iac import atomic
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
+from infisical_iac.core import atomic
 from infisical_iac.migrate import stored
 from infisical_iac.migrate.apply import Policy, State, Work, carry_out, compare, prepare
 from infisical_iac.migrate.fingerprint import digest

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from pyinfra.context import host
 
-from infisical_iac.facts.packages import Packages
-from infisical_iac.operations import journal
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.rendering import script
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.packages import Packages
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
 
 
 @telling_operation

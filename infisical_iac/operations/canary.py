@@ -5,9 +5,9 @@ from dataclasses import replace
 from pyinfra.context import host, state
 
 from infisical_iac.api.client import Client
-from infisical_iac.operations import journal, session, workspace
-from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.workspace import canary, isolation
+from infisical_iac.core import journal, session
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.workspace import canary, isolation, reconcile
 from infisical_iac.workspace.apply import apply
 from infisical_iac.workspace.canary import Canary, CanaryError
 from infisical_iac.workspace.change import Change
@@ -28,7 +28,7 @@ def kept(*, admin_email: str, port: int) -> Commands:
         yield step(_keep, admin_email, port)
         return
     client = session.deployer(port)
-    known = workspace.remembered().canary
+    known = reconcile.remembered().canary
     found = canary.look(client, admin_email, known)
     due = _due(client, found, admin_email)
     if not due and _id(found) == known:
@@ -36,20 +36,20 @@ def kept(*, admin_email: str, port: int) -> Commands:
         return
     journal.items(due)
     if not due:
-        journal.item("~", workspace.MEMORY, "which project is the canary's")
+        journal.item("~", reconcile.MEMORY, "which project is the canary's")
     yield step(_keep, admin_email, port)
 
 
 def _keep(admin_email: str, port: int) -> None:
     client = session.deployer(port)
-    memory = workspace.remembered()
+    memory = reconcile.remembered()
     found = canary.look(client, admin_email, memory.canary)
     for _ in apply(client, _due(client, found, admin_email)):
         pass
     isolation.sweep(client)
     if not canary.lives(client):
         raise CanaryError("the canary was made, and is not there: run again")
-    workspace.keep(replace(memory, canary=_id(canary.look(client, admin_email))))
+    reconcile.keep(replace(memory, canary=_id(canary.look(client, admin_email))))
 
 
 def _due(client: Client, found: Canary, admin_email: str) -> list[Change]:

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 from pyinfra.context import host
 
-from infisical_iac.facts.certificates import Certificates, Lacking
-from infisical_iac.operations import journal
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.rendering import script
+from infisical_iac.cluster.certificates import Certificates, Lacking
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
 
 _ROOT = "/etc/infisical"
 

@@ -2,13 +2,14 @@
 
 from pyinfra.context import host
 
-from infisical_iac.cluster import consensus, networks, rollout, staged
-from infisical_iac.facts.cluster_stack import RECORD, STACK_FILE, record_text
-from infisical_iac.operations import cluster_rollout, cluster_site, journal
-from infisical_iac.operations.cluster_site import Site
-from infisical_iac.operations.remote import run, write
-from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.rendering import script
+from infisical_iac.cluster import consensus, deploy, networks, rollout, staged
+from infisical_iac.cluster import site as cluster_site
+from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.stack_state import RECORD, STACK_FILE, record_text
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run, write
+from infisical_iac.core.rendering import script
 
 _WAITS = "{} can be made anew once all nodes and all of etcd are there: run again then"
 
@@ -53,8 +54,8 @@ def _make_anew(site: Site) -> None:
     for part in (users & databases, users - databases):
         if part:
             timeout = 2 * site.settings.start_timeout
-            asked |= cluster_rollout.part(staged.part(text, part), part, timeout)
+            asked |= deploy.part(staged.part(text, part), part, timeout)
         if part & databases:
             run(script("cluster-networks", "settle", "120"), doing="wait for Redis")
-    cluster_rollout.most_well()
+    deploy.most_well()
     write(RECORD, record_text(rollout.renewed(before, asked, users)))

@@ -4,13 +4,14 @@ from functools import partial
 
 from pyinfra.context import host
 
+from infisical_iac.change import gate, path, upgrade
+from infisical_iac.change.path import Images
+from infisical_iac.cluster import change as cluster_change
+from infisical_iac.cluster.change import Change
+from infisical_iac.cluster.site import Site
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.facts.upgrade import Upgrades
-from infisical_iac.operations import cluster_change, gate, journal, upgrade
-from infisical_iac.operations.cluster_change import Change
-from infisical_iac.operations.cluster_site import Site
-from infisical_iac.operations.telling import Commands, shared, step, telling_operation
-from infisical_iac.upgrade import path
-from infisical_iac.upgrade.path import Images
 
 
 @telling_operation

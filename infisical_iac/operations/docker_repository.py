@@ -2,13 +2,13 @@
 
 from pyinfra.context import host
 
+from infisical_iac.core import journal
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
 from infisical_iac.facts.files import Paths
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.operations import journal
-from infisical_iac.operations.files import File
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.rendering import script
+from infisical_iac.host.machine import MachineState
 
 # Published in Docker's installation manual for Debian and Ubuntu.
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"

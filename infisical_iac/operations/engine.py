@@ -4,13 +4,14 @@ from threading import Lock
 
 from pyinfra.context import host
 
-from infisical_iac.cluster.nodes import Cluster
-from infisical_iac.errors import UserError
-from infisical_iac.operations import journal, nodes, systemd
-from infisical_iac.operations.files import File
-from infisical_iac.operations.remote import CommandFailed, run, write
-from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.rendering import script
+from infisical_iac.cluster import topology
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.core import journal, units
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import CommandFailed, run, write
+from infisical_iac.core.rendering import script
 
 _TOGETHER_SECONDS = 180
 # For a node whose engine has started to be one of the swarm's, by itself and after a restart.
@@ -72,7 +73,7 @@ def _bring_back(cluster: Cluster) -> None:
                 raise EngineApart(
                     f"Docker on {host.name} waits for a restart, and for {missing[0]}: {error}"
                 ) from None
-        systemd.systemctl("restart", "docker.service")
+        units.systemctl("restart", "docker.service")
         try:
             _seen(cluster, member.id, _BACK_SECONDS)
         except CommandFailed:
@@ -81,7 +82,7 @@ def _bring_back(cluster: Cluster) -> None:
 
 
 def _seen(cluster: Cluster, id: str, seconds: int) -> None:
-    with nodes.on(cluster.lead.name):
+    with topology.on(cluster.lead.name):
         run(script("engine", "seen", id, str(seconds)), doing="see the node in the swarm")
 
 
@@ -93,7 +94,7 @@ def in_turn(verb: str, unit: str) -> None:
     """
     with _one_at_a_time:
         if verb != "restart":
-            systemd.systemctl(verb, unit)
+            units.systemctl(verb, unit)
             return
         if _apart:
             raise EngineApart(f"Docker on {host.name} waits for a restart, and for {_apart[0]}")
@@ -101,7 +102,7 @@ def in_turn(verb: str, unit: str) -> None:
             well = run(script("engine", "ready"), doing="do without this host's Docker for a while")
         except CommandFailed as error:
             raise EngineApart(f"Docker on {host.name} waits for a restart: {error}") from None
-        systemd.systemctl(verb, unit)
+        units.systemctl(verb, unit)
         settle = script("engine", "settle", str(_TOGETHER_SECONDS), *well.split())
         try:
             run(settle, doing="wait for the cluster")

@@ -2,9 +2,9 @@
 
 from pyinfra.context import host
 
-from infisical_iac.operations import journal
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
 
 
 @telling_operation

@@ -7,12 +7,13 @@ from math import inf
 
 from pyinfra.context import host
 
-from infisical_iac.facts.hardening import Hardening
-from infisical_iac.hardening.host import loose
-from infisical_iac.operations import files, journal, systemd
-from infisical_iac.operations.files import File
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.telling import Commands, shared, step, telling_operation
+from infisical_iac.core import files, journal
+from infisical_iac.core import units as systemd
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.host.hardening import loose
+from infisical_iac.host.hardening_fact import Hardening
 
 
 @telling_operation

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
-from infisical_iac.operations import changeover, edge, gate, releases, session, snapshot, stack
-from infisical_iac.operations.changeover import DIRECTORY, PROJECT, Changeover
-from infisical_iac.operations.remote import write
-from infisical_iac.settings import Settings
+from infisical_iac.backup import snapshot
+from infisical_iac.change import changeover, gate, release_store
+from infisical_iac.change.changeover import DIRECTORY, PROJECT, Changeover
+from infisical_iac.change.path import Images, UpgradeError, images_of, way_in
+from infisical_iac.change.releases import Release, Unfinished
+from infisical_iac.core import session
+from infisical_iac.core.remote import write
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack import compose as stack
+from infisical_iac.stack import edge
 from infisical_iac.upgrade import given_up
-from infisical_iac.upgrade.path import Images, UpgradeError, images_of, way_in
-from infisical_iac.upgrade.release import Release, Unfinished
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class _OnHost(Changeover):
     def back(self) -> str:
         snapshot.clean(DIRECTORY, PROJECT)
         said = self.step("back", doing="bring the old data back")
-        releases.step("reset", self.unfinished.release, doing="bring the old images back")
+        release_store.step("reset", self.unfinished.release, doing="bring the old images back")
         session.forget()
         stack.up(self.settings.start_timeout)
         if not session.api(stack.published_port()).answers():

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pyinfra import logger
 from pyinfra.context import host, state
 
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
 from infisical_iac.facts.kernel import Kernel
-from infisical_iac.operations import journal
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.telling import Commands, step, telling_operation
 
 _WITHOUT_SWAP = r"sed -i.before-infisical-iac -E 's/^([^#]\S*\s+\S+\s+swap\s)/# \1/' /etc/fstab"
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from pyinfra.context import host
 
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.operations import journal
-from infisical_iac.operations.remote import removal, run
-from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import removal, run
+from infisical_iac.host.machine import MachineState
 
 # In which phases the data may have changed places.
 _EXCHANGED = ("data", "swapping", "swapped", "backing")

@@ -6,12 +6,13 @@ from pathlib import PurePath
 
 from pyinfra.context import host
 
-from infisical_iac.errors import UserError
-from infisical_iac.facts.hardening import Hardening, HardeningState
-from infisical_iac.operations import journal, systemd
-from infisical_iac.operations.files import File
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.telling import Commands, shared, step, telling_operation
+from infisical_iac.core import journal
+from infisical_iac.core import units as systemd
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.host.hardening_fact import Hardening, HardeningState
 
 TIMER = "infisical-maintenance.timer"
 

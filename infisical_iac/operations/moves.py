@@ -5,12 +5,14 @@ from typing import Literal
 
 from pyinfra.context import host
 
-from infisical_iac.connection import with_others
-from infisical_iac.errors import UserError
-from infisical_iac.operations import edge, session, snapshot, stack
-from infisical_iac.operations.dissolving import dissolve
-from infisical_iac.operations.remote import run
-from infisical_iac.rendering import script
+from infisical_iac.backup import snapshot
+from infisical_iac.cluster.moves import dissolve
+from infisical_iac.core import session
+from infisical_iac.core.connection import with_others
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.stack import compose, edge
 from infisical_iac.upgrade import given_up
 
 DIRECTORY = "/var/lib/infisical-scale"
@@ -101,7 +103,7 @@ def served() -> str:
 
 
 def _serve_alone(timeout: int) -> None:
-    stack.bring_up()
+    compose.bring_up()
     _refuse(run(script("stack", "wait", str(timeout)), doing="wait for the containers"))
 
 

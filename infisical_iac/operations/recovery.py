@@ -4,12 +4,12 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infisical_iac.condition import Row
-from infisical_iac.operations.remote import run, write
-from infisical_iac.recovery import record, signing
-from infisical_iac.recovery.kit import KitError
-from infisical_iac.recovery.record import Record
-from infisical_iac.rendering import script
+from infisical_iac.backup import kit_host, signing
+from infisical_iac.backup.kit import KitError
+from infisical_iac.backup.kit_host import Record
+from infisical_iac.core.remote import run, write
+from infisical_iac.core.rendering import script
+from infisical_iac.monitoring.condition import Row
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def signer() -> str:
 
 def remember(made: Record) -> None:
     """Keep a record on the current host."""
-    write(record.FILE, record.render(made))
+    write(kit_host.FILE, kit_host.render(made))
 
 
 def row(fingerprint: str = "") -> Row | None:
@@ -63,10 +63,10 @@ def row(fingerprint: str = "") -> Row | None:
     text = run(script("recovery", "fingerprints"), doing="read what is known of the recovery kit")
     for kind, name, value in _lines(text):
         if kind == "record":
-            known = record.parse(f"{name} {value}")
+            known = kit_host.parse(f"{name} {value}")
         else:
             now[name] = value
-    return record.row(known, now, fingerprint) if now else None
+    return kit_host.row(known, now, fingerprint) if now else None
 
 
 def _lines(text: str) -> Iterator[tuple[str, str, str]]:

@@ -6,10 +6,10 @@ asks; at the end all take the one that is in its place alone.
 
 from pyinfra import logger
 
-from infisical_iac.cluster.nodes import Cluster
-from infisical_iac.operations import nodes
-from infisical_iac.operations.remote import CommandFailed, run
-from infisical_iac.rendering import script
+from infisical_iac.cluster import topology
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.core.remote import CommandFailed, run
+from infisical_iac.core.rendering import script
 
 
 def admit(cluster: Cluster, *, all_of_them: bool = True) -> None:
@@ -34,7 +34,7 @@ def _hashes() -> list[str]:
 def _each(cluster: Cluster, what: str, hashes: list[str], doing: str, all_of_them: bool) -> None:
     for node in cluster.connected:
         if node.number:
-            with nodes.on(node.name):
+            with topology.on(node.name):
                 try:
                     run(script("redis-passwords", what, *hashes), doing=f"{doing} on {node.name}")
                 except CommandFailed as error:

@@ -2,10 +2,10 @@
 
 import shlex
 
-from infisical_iac.cluster.nodes import Cluster
-from infisical_iac.operations import nodes
-from infisical_iac.operations.remote import run
-from infisical_iac.rendering import script
+from infisical_iac.cluster import topology
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
 
 # Each node's own rotation, where it led one and died, is ended by what the node keeps of it.
 _FORGET = """\
@@ -26,5 +26,5 @@ def reopened(cluster: Cluster) -> None:
     known = shlex.quote(run(_HASH, doing="see which password it is"))
     for node in cluster.connected:
         if node.number:
-            with nodes.on(node.name):
+            with topology.on(node.name):
                 run(_FORGET.format(known), doing="forget the password of a rotation that has ended")

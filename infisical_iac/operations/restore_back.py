@@ -1,20 +1,15 @@
 """A restore that has not ended, undone: what it moved aside comes back, and serves."""
 
-from infisical_iac.operations import (
-    cluster_rollout,
-    cluster_site,
-    edge,
-    keys,
-    restore,
-    restore_keys,
-    session,
-    snapshot,
-    stack,
-)
-from infisical_iac.operations.cluster_site import Site
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.restore import DIRECTORY, KEYS, PROJECT, RestoreError
-from infisical_iac.rendering import script
+from infisical_iac.backup import restore, snapshot
+from infisical_iac.backup.restore import DIRECTORY, KEYS, PROJECT, RestoreError
+from infisical_iac.cluster import deploy
+from infisical_iac.cluster import site as cluster_site
+from infisical_iac.cluster.site import Site
+from infisical_iac.core import session
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.operations import restore_keys
+from infisical_iac.stack import compose, edge, keys
 from infisical_iac.upgrade import given_up
 
 
@@ -40,7 +35,7 @@ def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
         return f"{_on_cluster(site, touched=touched)}{kept}"
     there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
     if touched and there:
-        stack.bring_up()
+        compose.bring_up()
     edge.open_()
     _forget()
     if not touched:
@@ -50,7 +45,7 @@ def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
 
 def _on_cluster(site: Site, *, touched: bool) -> str:
     if touched:
-        cluster_rollout.roll_out(cluster_site.running(site))
+        deploy.roll_out(cluster_site.running(site))
     edge.open_all(site.cluster)
     _forget()
     return "The old data are back and serve." if touched else "The data were not touched."

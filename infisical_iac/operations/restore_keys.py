@@ -3,13 +3,15 @@
 import base64
 from datetime import UTC, datetime
 
-from infisical_iac.operations import journal, recovery, restore
-from infisical_iac.operations.remote import run
-from infisical_iac.operations.restore import KEYS, Source
-from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.backup import restore
+from infisical_iac.backup.restore import KEYS, Source
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.operations import recovery
 from infisical_iac.recovery import placing
 from infisical_iac.recovery.placing import Placing
-from infisical_iac.rendering import script
 
 
 @telling_operation

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from pyinfra.context import host
 
+from infisical_iac.core import files, journal
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run, write
+from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.facts.volume import DataVolume, Volume
-from infisical_iac.operations import files, journal
-from infisical_iac.operations.files import File
-from infisical_iac.operations.remote import run, write
-from infisical_iac.operations.telling import Commands, step, telling_operation
-from infisical_iac.rendering import script, script_file, template
-from infisical_iac.volume.state import VolumeError, refuse
+from infisical_iac.host.volume import VolumeError, refuse
 
 SCRIPT = "/usr/local/lib/infisical-iac/volume.sh"
 UNIT = "infisical-data.service"

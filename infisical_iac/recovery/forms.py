@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
-from infisical_iac.errors import UserError
-from infisical_iac.rendering import script_file
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.rendering import script_file
 
 # What no line of such a file has: a terminal or a shell may obey it.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infisical_iac.errors import UserError
-from infisical_iac.recovery import forms, signing
-from infisical_iac.recovery.kit import ESSENTIAL
+from infisical_iac.backup import signing
+from infisical_iac.backup.kit import ESSENTIAL
+from infisical_iac.core.errors import UserError
+from infisical_iac.recovery import forms
 
 # With another one, neither the data nor the backups on the host could be read any more.
 _BOUND = ("keys/encryption_key", "keys/restic_password")

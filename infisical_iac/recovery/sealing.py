@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pyrage
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infisical_iac.recovery import sheet, signing
-from infisical_iac.recovery.kit import Kit, KitError, Opened, pack, unpack
-from infisical_iac.recovery.recipients import Identity, Recipient
+from infisical_iac.backup import kit_sheet, signing
+from infisical_iac.backup.kit import Kit, KitError, Opened, pack, unpack
+from infisical_iac.backup.recipients import Identity, Recipient
 
 
 def seal(
@@ -24,10 +24,10 @@ def seal(
     packed = pack(kit, key)
     signer = signing.fingerprint(key.public_key())
     armor = pyrage.encrypt(packed, [*(each.key for each in to), proof.to_public()], armored=True)
-    text = sheet.render(kit, armor.decode(), signer)
+    text = kit_sheet.render(kit, armor.decode(), signer)
     wanted = sorted([*(each.stanza for each in to), "X25519"])
-    back = pyrage.decrypt(sheet.armor(text), [proof])
-    if sheet.stanzas(text) != wanted or back != packed or unpack(back) != Opened(kit, signer):
+    back = pyrage.decrypt(kit_sheet.armor(text), [proof])
+    if kit_sheet.stanzas(text) != wanted or back != packed or unpack(back) != Opened(kit, signer):
         raise KitError("the kit can't be read back as it was encrypted: nothing was written")
     if known:
         _decrypt(text, known)
@@ -44,7 +44,7 @@ def open_sheet(text: str, identities: Sequence[Identity]) -> Opened:
 
 
 def _decrypt(text: str, identities: Sequence[Identity]) -> bytes:
-    armor = sheet.armor(text)
+    armor = kit_sheet.armor(text)
     try:
         return pyrage.decrypt(armor, identities)
     except pyrage.DecryptError as error:

@@ -4,8 +4,8 @@ import re
 
 from pydantic import BaseModel, field_validator
 
-from infisical_iac.recovery.recipients import RecipientError, parse
-from infisical_iac.recovery.signing import FINGERPRINT
+from infisical_iac.backup.recipients import RecipientError, parse
+from infisical_iac.backup.signing import FINGERPRINT
 
 
 class RecoverySettings(BaseModel):

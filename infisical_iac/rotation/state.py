@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from infisical_iac.rotation.known import Key, RotationError, of_file
+from infisical_iac.change.keys import Key, RotationError, of_file
 
 Way = Literal["undo", "complete", "go back", "forget"]
 

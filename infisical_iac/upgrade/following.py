@@ -1,8 +1,8 @@
 """Say after a rollback how the settings differ from what serves again."""
 
-from infisical_iac.images import without_known_digest
-from infisical_iac.settings import Settings
-from infisical_iac.upgrade.path import Images, WayIn
+from infisical_iac.change.path import Images, WayIn
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack.images import without_known_digest
 
 
 def differing(runs: Images, settings: Settings) -> list[str]:

@@ -14,8 +14,7 @@ from infisical_iac.workspace.duplicates import find_duplicates
 from infisical_iac.workspace.environments import match
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Isolation, Workspace
-from infisical_iac.workspace.people_actual import memberships, person, read_people
-from infisical_iac.workspace.people_check import refuse
+from infisical_iac.workspace.people_actual import memberships, person, read_people, refuse
 from infisical_iac.workspace.state import (
     AccountState,
     Actual,

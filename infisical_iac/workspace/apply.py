@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from infisical_iac.api.client import Client
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.change import Call, Change, Made
 
 _WORDS = {"+": "make", "~": "set right", "-": "take away"}

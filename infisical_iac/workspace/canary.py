@@ -12,7 +12,7 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.parallel import gather
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.memory import Memory

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from infisical_iac.item import Item
+from infisical_iac.core.item import Item
 
 
 class Made(str):

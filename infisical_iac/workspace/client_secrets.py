@@ -16,10 +16,9 @@ from infisical_iac.api.universal_auth import (
     revoke_client_secret,
     universal_auth,
 )
-from infisical_iac.workspace.credential_file import Credential, Replaced
+from infisical_iac.workspace.credential_file import Credential, Replaced, Term
 from infisical_iac.workspace.credentials import Holder, Step, description
 from infisical_iac.workspace.document import WorkspaceError
-from infisical_iac.workspace.expiry import Term
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infisical_iac import atomic
-from infisical_iac.errors import UserError
+from infisical_iac.core import atomic
+from infisical_iac.core.errors import UserError
 
 
 class StoreError(UserError):

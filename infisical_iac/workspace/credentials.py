@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from infisical_iac.api.universal_auth import ClientSecret
-from infisical_iac.item import Item
-from infisical_iac.workspace.credential_file import Credential, parse
-from infisical_iac.workspace.expiry import until
+from infisical_iac.core.item import Item
+from infisical_iac.workspace.credential_file import Credential, parse, until
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 
 DIRECTORY = "/etc/infisical/credentials"

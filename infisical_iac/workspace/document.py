@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 Place = tuple[str | int, ...]
 Problem = tuple[Place, str]

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import ClientSecret, universal_auth_path
-from infisical_iac.item import Item
+from infisical_iac.core.item import Item
 from infisical_iac.workspace import duplicates
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import description

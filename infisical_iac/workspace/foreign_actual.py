@@ -15,7 +15,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError, Unreachable
 from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import ClientSecret, client_secrets, universal_auth
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace import privileges
 from infisical_iac.workspace.foreign import Access, further_methods, strangers
 from infisical_iac.workspace.model import Isolation, Workspace

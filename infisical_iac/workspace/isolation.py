@@ -15,7 +15,7 @@ from infisical_iac.api import identities, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace import privileges
 from infisical_iac.workspace.apply import apply
 from infisical_iac.workspace.change import Call, Change

@@ -3,11 +3,11 @@
 from functools import partial
 from typing import Any
 
-from infisical_iac.accesslog.access import Known
 from infisical_iac.api import identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.pages import all_of
+from infisical_iac.api.lists import all_of
 from infisical_iac.api.parallel import gather
+from infisical_iac.stack.access_log import Known
 from infisical_iac.workspace.people_actual import in_organization
 
 

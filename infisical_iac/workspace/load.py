@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from infisical_iac.compatibility import WORKSPACE, Schema, moved, refusal
-from infisical_iac.workspace import consistency, people_check
+from infisical_iac.core.compatibility import WORKSPACE, Schema, moved, refusal
+from infisical_iac.workspace import consistency, people_actual
 from infisical_iac.workspace.document import (
     Document,
     Place,
@@ -81,8 +81,8 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         *consistency.reserved(workspace),
         *consistency.repeated(workspace),
         *consistency.contradictory(workspace),
-        *people_check.unknown(workspace),
-        *people_check.contradictory(workspace, admin_email),
+        *people_actual.unknown(workspace),
+        *people_actual.contradictory(workspace, admin_email),
         *consistency.undeliverable(workspace),
     ]
     if problems:

@@ -15,7 +15,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity
 from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import universal_auth
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import DIRECTORY

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from infisical_iac.ingress.caddyfile import Caddyfile, caddyfile
-from infisical_iac.settings import Settings, load
+from infisical_iac.core.settings import Settings, load
+from infisical_iac.stack.caddyfile import Caddyfile, caddyfile
 
 from .services import MissingProgram, free_port, port_open, wait_until
 

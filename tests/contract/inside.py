@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.api import identities
-from infisical_iac.cli.inside import Plan, look, make
-from infisical_iac.cli.reach import Reached
+from infisical_iac.workspace.inside import Plan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.reach import Reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable

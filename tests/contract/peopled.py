@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.cli.inside import Plan, look, make
-from infisical_iac.cli.reach import Reached
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.inside import Plan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual
 
 from ..standin.crypto import hash_secret

@@ -16,15 +16,15 @@ from pyinfra.context import ctx_host
 
 from infisical_iac.api import identities
 from infisical_iac.cli import status
-from infisical_iac.cli.inside import Plan, look, make
 from infisical_iac.cli.journals import Journals
 from infisical_iac.cli.main import main
-from infisical_iac.cli.reach import Reached
-from infisical_iac.operations import journal, session, workspace
-from infisical_iac.workspace import foreign
+from infisical_iac.core import journal, session
+from infisical_iac.workspace import foreign, reconcile
 from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.inside import Plan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.reach import Reached
 from tests.host.inside.test_foreign import told
 
 from .first import EMAIL
@@ -182,7 +182,7 @@ class Project:
         )
         with ctx_host.use(SimpleNamespace(name=HOST)):
             found.looks["workspace"] = found.current
-            workspace._tell_foreign(
+            reconcile._tell_foreign(
                 self.desired,
                 actual,
                 self.memory,
@@ -205,7 +205,7 @@ class Project:
 
             # The module gives the whole process to gevent.
             fake = SimpleNamespace(looked=looked, look=lambda _: deployment)
-            monkeypatch.setitem(sys.modules, "infisical_iac.cli.deployment", fake)
+            monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
             yield deployment
 
     def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:

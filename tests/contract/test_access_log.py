@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.accesslog.access import Known
-from infisical_iac.banning.rules import filter_path, texts
-from infisical_iac.ingress import paths
-from infisical_iac.operations.watch import LOG
+from infisical_iac.host.bans import filter_path, texts
+from infisical_iac.host.watch import LOG
+from infisical_iac.stack import paths
+from infisical_iac.stack.access_log import Known
 from tests.unit.accesslog.rotating import AccessLog
 
 from .caddies import NAME, Caddy, ask

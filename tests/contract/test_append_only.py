@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import bcrypt
 import pytest
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

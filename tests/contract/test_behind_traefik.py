@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.accesslog.access import Known, parse
-from infisical_iac.ingress.caddyfile import caddyfile
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
+from infisical_iac.stack.access_log import Known, parse
+from infisical_iac.stack.caddyfile import caddyfile
 from tests.unit.settings_of import settings_of
 
 from .caddies import MACHINE, NAME

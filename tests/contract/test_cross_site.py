@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.banning.rules import FILTERS, filter_path, texts
+from infisical_iac.host.bans import FILTERS, filter_path, texts
+from infisical_iac.host.watch import LOG
 from infisical_iac.ingress import maintenance
-from infisical_iac.operations.watch import LOG
 
 from .caddies import NAME, Caddy, StartCaddy, ask
 from .upstream import LOGIN, Upstream

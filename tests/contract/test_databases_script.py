@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,8 +13,9 @@ from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
-from infisical_iac.operations import service_reach, session
-from infisical_iac.operations.service_reach import ReachError
+from infisical_iac.change import reading as service_reach
+from infisical_iac.change.reading import ReachError
+from infisical_iac.core import session
 from infisical_iac.upgrade import reading
 from infisical_iac.workspace import isolation, privileges
 from infisical_iac.workspace.apply import apply

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.cli.reach import reach
+from infisical_iac.workspace.reach import reach
 
 from .migrating import FILE, VALUES, Case, backend, new
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from infisical_iac.cli.reach import Reached
+    from infisical_iac.workspace.reach import Reached
 
     from .world import World
 

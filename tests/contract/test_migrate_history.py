@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.cli import reach
 from infisical_iac.cli.main import main
+from infisical_iac.workspace import reach
 from infisical_iac.workspace.load import load
 
 from .migrating import FILE, VALUES, Case, backend

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.cli.reach import reach
-from infisical_iac.operations import remote
+from infisical_iac.core import remote
 from infisical_iac.workspace import client_secrets, credential_file, credentials
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.load import load
+from infisical_iac.workspace.reach import reach
 
 from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deployed, grant
 from .world import EMAIL
@@ -23,7 +23,7 @@ from .world import EMAIL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from infisical_iac.cli.reach import Reached
+    from infisical_iac.workspace.reach import Reached
 
     from .world import World
 

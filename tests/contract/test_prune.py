@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.cli.reach import reach
 from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.reach import reach
 
 from .pruning import Case
 from .world import World, ok
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from infisical_iac.cli.reach import Reached
+    from infisical_iac.workspace.reach import Reached
 
 _numbers = count(1)
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from infisical_iac.cluster.transport import Level
-from infisical_iac.rendering import script, template
+from infisical_iac.core.rendering import script, template
 
 from .services import free_port, port_open, wait_until
 

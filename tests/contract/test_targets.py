@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from infisical_iac.ingress import paths
+from infisical_iac.stack import paths
 
 from . import proxies
 from .caddies import NAME, Caddy

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from infisical_iac.api import instance
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
-from infisical_iac.cli.reach import ReachError, reach
+from infisical_iac.workspace.reach import ReachError, reach
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
 from .services import Standin

@@ -8,8 +8,8 @@ import time
 from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
-from infisical_iac.accesslog.access import Access, Known, parse
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
+from infisical_iac.stack.access_log import Access, Known, parse
 
 from .world import EMAIL, PASSWORD, Identity, World
 

@@ -14,7 +14,7 @@ import httpx
 import paramiko
 
 from infisical_iac.api import contents
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.ingress import maintenance
 from tests.cluster.hosts import Cluster
 from tests.cluster.nodes import Node

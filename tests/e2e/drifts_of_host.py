@@ -1,6 +1,6 @@
 """List what may go wrong with a deployed host and its containers, and what repairs it."""
 
-from infisical_iac.hardening.ssh import DROP_IN
+from infisical_iac.host.sshd_config import DROP_IN
 from tests.e2e import drift_causes as causes
 from tests.e2e.drift import (
     BACKUP,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from infisical_iac.api import identities
-from infisical_iac.operations import bootstrap, keys, stack
-from infisical_iac.operations import workspace as workspace_operation
-from infisical_iac.workspace import client_secrets, converge
+from infisical_iac.stack import compose, keys
+from infisical_iac.workspace import bootstrap, client_secrets, converge
+from infisical_iac.workspace import reconcile as workspace_operation
 
 KILLED = 137
 
@@ -39,9 +39,9 @@ def _replace(module: object, name: str, with_: Callable[[Any], Any] = _after) ->
 
 POINTS: dict[str, Callable[[], None]] = {
     "keys made": lambda: _replace(keys, "_make"),
-    "images fetched": lambda: _replace(stack, "fetch"),
-    "files uploaded": lambda: _replace(stack, "write"),
-    "containers up": lambda: _replace(stack, "up"),
+    "images fetched": lambda: _replace(compose, "fetch"),
+    "files uploaded": lambda: _replace(compose, "write"),
+    "containers up": lambda: _replace(compose, "up"),
     "bootstrap answered": lambda: _replace(bootstrap, "run"),
     "deployer made": lambda: _replace(identities, "create"),
     "deployer can log in": lambda: _replace(bootstrap, "attach_universal_auth"),

@@ -46,7 +46,7 @@ def program(*points: str) -> tuple[str, ...]:
 
 
 def _be_unwell() -> None:
-    from infisical_iac.operations import gate
+    from infisical_iac.change import gate
 
     def fail(*_: Any, **__: Any) -> Any:
         raise gate.GateError("it is made to fail")

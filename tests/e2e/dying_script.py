@@ -25,20 +25,13 @@ def replace(module: object, name: str, with_: Any) -> None:
 
 def die_at(script: str, line: str) -> None:
     """Let this process die when the script on the host has come to the end of a line of it."""
-    from infisical_iac import rendering
-    from infisical_iac.operations import (
-        changeover,
-        moves,
-        releases,
-        repositories,
-        restore,
-        restore_back,
-        rotation,
-        scaling,
-        snapshot,
-        stack,
-    )
-    from infisical_iac.operations.remote import CommandFailed, run
+    from infisical_iac.backup import restore, snapshot
+    from infisical_iac.change import changeover, release_store, repositories, rotation
+    from infisical_iac.cluster import scaling
+    from infisical_iac.core import rendering
+    from infisical_iac.core.remote import CommandFailed, run
+    from infisical_iac.operations import moves, restore_back
+    from infisical_iac.stack import compose
 
     original = rendering._text
     killing = _killing(original(script), line)
@@ -52,8 +45,8 @@ def die_at(script: str, line: str) -> None:
                 os._exit(KILLED)
             raise
 
-    changing = [changeover, moves, releases, repositories, rotation, scaling]
-    for module in [*changing, restore, restore_back, snapshot, stack]:
+    changing = [changeover, moves, release_store, repositories, rotation, scaling]
+    for module in [*changing, restore, restore_back, snapshot, compose]:
         replace(module, "run", die)
 
 

@@ -1,8 +1,8 @@
 """`python -m tests.e2e.locking_out_ssh …`: pyinfra whose hardening of SSH would let nobody in."""
 
-from infisical_iac.hardening import ssh
+from infisical_iac.host import sshd_config
 
-_wanted = ssh.wanted
+_wanted = sshd_config.wanted
 
 
 def _locking_out(*args: object, **kwargs: object) -> dict[str, str]:
@@ -14,5 +14,5 @@ if __name__ == "__main__":
     # Its import patches the whole process with gevent, which the tests' own must be spared.
     from pyinfra_cli.cli import cli
 
-    ssh.wanted = _locking_out
+    sshd_config.wanted = _locking_out
     cli()

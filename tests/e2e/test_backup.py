@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 from tests.e2e import backing
 from tests.e2e.backing import LOCAL, STATE, inventory, last_backup, now, restic, sql
 from tests.e2e.conftest import settled

@@ -14,10 +14,10 @@ import httpx
 import pytest
 from pyrage.x25519 import Identity
 
-from infisical_iac.recovery import sheet
-from infisical_iac.recovery.recipients import identities
+from infisical_iac.backup import kit_sheet
+from infisical_iac.backup.recipients import identities
+from infisical_iac.change.keys import named
 from infisical_iac.recovery.sealing import open_sheet
-from infisical_iac.rotation.known import named
 from tests.cluster.hosts import INVENTORY, Cluster
 from tests.e2e import (
     backing,
@@ -262,7 +262,7 @@ def test_a_recovery_kit_holds_what_every_node_has(cluster: Cluster, tmp_path: Pa
     identity.write_text(f"{made}\n")
     to = ("--recipient", str(made.to_public()), "--identity", str(identity))
     ok(cluster, "recovery-kit", *to, "--output", str(file))
-    kit = open_sheet(sheet.read(file), identities(sheet.read(identity))).kit
+    kit = open_sheet(kit_sheet.read(file), identities(kit_sheet.read(identity))).kit
     for path, text in kit.files.items():
         digest = hashlib.sha256(text.encode()).hexdigest()
         assert digests(cluster, f"/etc/infisical/{path}") == [digest] * 3, path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 from tests.e2e.looking import PROJECT, deployer, env_file, write_secrets
 from tests.e2e.running import REPOSITORY, deploy
 from tests.staging.host import StagingHost

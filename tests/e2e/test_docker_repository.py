@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 from tests.staging.host import StagingHost
 
 _LINE = "deb [signed-by=/etc/apt/keyrings/docker.asc] https://repository.invalid/linux x stable"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from infisical_iac.hardening import ssh
-from infisical_iac.hardening.ssh import DROP_IN
+from infisical_iac.host import sshd_config
+from infisical_iac.host.sshd_config import DROP_IN
 from tests.e2e.conftest import settled
 from tests.e2e.drift import UPDATES
 from tests.e2e.looking import containers
@@ -59,14 +59,14 @@ def test_a_file_that_overrules_ours_is_named_and_hides_nothing_else(
 
 @pytest.mark.parametrize("release", ["trixie", "bookworm"])
 def test_the_opensshs_of_both_debians_understand_every_option(release: Release) -> None:
-    queries = "; ".join(f"ssh -Q {kind} | sed 's/^/{kind} /'" for kind in ssh.QUERIES)
-    options = ssh.wanted(
-        ssh.parse(_inside(release, queries).splitlines()).supported, root_logs_in=True
+    queries = "; ".join(f"ssh -Q {kind} | sed 's/^/{kind} /'" for kind in sshd_config.QUERIES)
+    options = sshd_config.wanted(
+        sshd_config.parse(_inside(release, queries).splitlines()).supported, root_logs_in=True
     )
     assert {"KexAlgorithms", "Ciphers", "MACs"} <= options.keys()
     prepare = f"ssh-keygen -A >/dev/null; mkdir -p /run/sshd; cat > {DROP_IN}; sshd -t && sshd -T"
-    printed = _inside(release, prepare, ssh.drop_in(options)).splitlines()
-    ssh.refuse_overruled(options, ssh.parse(f"option {line}" for line in printed))
+    printed = _inside(release, prepare, sshd_config.drop_in(options)).splitlines()
+    sshd_config.refuse_overruled(options, sshd_config.parse(f"option {line}" for line in printed))
 
 
 def _inside(release: Release, command: str, stdin: str = "") -> str:

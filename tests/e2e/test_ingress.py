@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.rendering import script
 from infisical_iac.ingress import maintenance
-from infisical_iac.rendering import script
 from infisical_iac.upgrade import RELEASES
 from tests.browser.visit import visit
 from tests.e2e import dying_script, giving_up, upgrading

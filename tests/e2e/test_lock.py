@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.operations.lock import FILE
-from infisical_iac.rendering import script
+from infisical_iac.core.lock import FILE
+from infisical_iac.core.rendering import script
 from tests.e2e.conftest import settled
 from tests.e2e.drift import UPDATES
 from tests.e2e.running import REPOSITORY, command_environment, deploy, infisical_iac

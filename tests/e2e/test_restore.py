@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.api import identities
 from infisical_iac.api.universal_auth import revoke_client_secret
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 from tests.e2e import dying_script, giving_up, looking, restoring
 from tests.e2e.backing import sql
 from tests.e2e.dying_script import KILLED

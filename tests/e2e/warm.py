@@ -112,7 +112,7 @@ def _become(asked: dict[str, Any]) -> None:
         os.close(file)
         setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
     # The one module that draws something when it is imported: the run's number in the audit log.
-    reload(import_module("infisical_iac.operations.audit"))
+    reload(import_module("infisical_iac.core.audit"))
     os.environ.clear()
     os.environ.update(asked["environment"])
     sys.argv = [asked["program"], *asked["arguments"]]

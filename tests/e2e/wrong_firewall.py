@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from infisical_iac.core.settings import Settings
 from infisical_iac.deploys import firewall
-from infisical_iac.firewall.rules import Opening, openings
-from infisical_iac.operations import trial
-from infisical_iac.settings import Settings
+from infisical_iac.host import trial
+from infisical_iac.host.openings import Opening, openings
 
 KILLED = 137
 SECONDS = 8

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from infisical_iac import local_file
-from infisical_iac.local_file import LocalFile
+from infisical_iac.workspace import local_file
+from infisical_iac.workspace.local_file import LocalFile
 from tests.contract.postgres import Postgres
 from tests.e2e.running import infisical_iac
 from tests.example.infisical import ENVIRONMENT, Infisical, reached

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.production import HOST_REFUSES, production_host, production_hosts
+from infisical_iac.hetzner.production import HOST_REFUSES, production_host, production_hosts
 from tests.hcloud.shapes import Data
 from tests.hcloud.test_replace import grown
 from tests.hcloud.world import CLUSTER, World, made

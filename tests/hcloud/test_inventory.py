@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.production import production_host, production_hosts
+from infisical_iac.hetzner.production import production_host, production_hosts
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import CLUSTER, World
 

@@ -19,10 +19,10 @@ from hcloud.ssh_keys import SSHKey
 from hcloud.volumes import Volume
 from hcloud.zones import Zone
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner import api
+from infisical_iac.hetzner.production import production_host, production_hosts
 from infisical_iac.hetzner.settings import _NAME
-from infisical_iac.production import production_host, production_hosts
 from tests.hcloud.shapes import Data
 from tests.hcloud.test_replace import grown
 from tests.hcloud.world import CLUSTER, ZONE, World, made

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner import remote
 from infisical_iac.hetzner.remote import Login, RemoteExecutor
 from tests.hcloud.booted import Booted

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner.remote import Login
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import World, made

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.rendering import script
 from infisical_iac.hetzner.node_replacement import explain_need
-from infisical_iac.rendering import script
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import CLUSTER, World, made
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from tests.host.connection import Host
 
 _ROOT = "caddy/pki/authorities/local/root.crt"

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from tests.host.target import Target, TargetError
 
 _HERE = Path(__file__).resolve().parent

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.errors import UserError
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.settings import Settings
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.machine import MachineState
 from infisical_iac.workspace.model import Workspace
 from tests.host import choosing, containers, sockets, target
 from tests.host.cluster import looks

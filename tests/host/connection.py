@@ -14,8 +14,8 @@ from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
-from infisical_iac.connection import without_delay
-from infisical_iac.facts.machine import Machine, MachineState
+from infisical_iac.core.connection import without_delay
+from infisical_iac.host.machine import Machine, MachineState
 from infisical_iac.presence import absence
 from tests.host.target import Target, TargetError
 

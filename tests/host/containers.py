@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from tests.host.connection import Connection
 
 SERVICES = ("infisical", "postgres", "redis")

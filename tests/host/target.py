@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infisical_iac import settings
-from infisical_iac.errors import UserError
+from infisical_iac.core import settings
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Workspace
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from infisical_iac.banning import rules
+from infisical_iac.core.settings import Settings
 from infisical_iac.deploys.watch import bans
 from infisical_iac.facts.watch import Watch, WatchState
-from infisical_iac.operations.watch import FAIL2BAN, LIVE
-from infisical_iac.settings import Settings
+from infisical_iac.host import bans as rules
+from infisical_iac.host.watch import FAIL2BAN, LIVE
 from tests.host.connection import Host
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from infisical_iac.core.settings import Settings
 from infisical_iac.facts.kernel import Kernel, KernelState
-from infisical_iac.facts.machine import MachineState
 from infisical_iac.facts.units import Units, UnitState
-from infisical_iac.settings import Settings
+from infisical_iac.host.machine import MachineState
 from tests.host.connection import Connection, Host
 
 

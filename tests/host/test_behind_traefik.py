@@ -2,8 +2,8 @@
 
 import pytest
 
+from infisical_iac.core.settings import Settings
 from infisical_iac.ingress.traefik import PORT, SECRET_HEADER
-from infisical_iac.settings import Settings
 from tests.host.connection import Host
 from tests.host.containers import Inspected
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from infisical_iac.facts.stack import Stack
+from infisical_iac.core.settings import Settings
 from infisical_iac.forms import mebibytes
-from infisical_iac.ingress import certificate
-from infisical_iac.ingress.caddyfile import REVISION_PORT, caddyfile
-from infisical_iac.operations.ingress import CADDYFILE, DIRECTORY, LOGS
-from infisical_iac.settings import Settings
+from infisical_iac.stack import certificate
+from infisical_iac.stack.caddyfile import REVISION_PORT, caddyfile
+from infisical_iac.stack.containers import Stack
+from infisical_iac.stack.ingress import CADDYFILE, DIRECTORY, LOGS
 from tests.host.connection import Host
 from tests.host.containers import Inspected, Running
 

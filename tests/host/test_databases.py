@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from tests.host.connection import Connection, Host
 from tests.host.containers import Inspected, volume
 from tests.host.secrecy import Secret

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.machine import MachineState
 from tests.host.connection import Host
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.engine import not_ours
-from infisical_iac.facts.machine import MachineState
+from infisical_iac.core.settings import Settings
 from infisical_iac.facts.units import Units, UnitState
-from infisical_iac.settings import Settings
+from infisical_iac.host.engine import not_ours
+from infisical_iac.host.machine import MachineState
 from tests.host.connection import Host
 
 

@@ -6,13 +6,13 @@ import re
 
 import pytest
 
+from infisical_iac.core.settings import Settings
 from infisical_iac.facts.firewall import Firewall, FirewallState
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.firewall.nftables import EMPTY, ruleset
-from infisical_iac.firewall.rules import Opening, openings
-from infisical_iac.operations.firewall import FALLBACK, FILE, UNIT, files
-from infisical_iac.operations.trial import mark
-from infisical_iac.settings import Settings
+from infisical_iac.host.firewall import FALLBACK, FILE, UNIT, files
+from infisical_iac.host.machine import MachineState
+from infisical_iac.host.nftables import EMPTY, ruleset
+from infisical_iac.host.openings import Opening, openings
+from infisical_iac.host.trial import mark
 from tests.host.connection import Host
 from tests.host.sockets import Socket
 

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infisical_iac.ingress import certificate
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack import certificate
 from tests.host.asking import Answer, ask, asked
 from tests.host.connection import Host
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from infisical_iac.workspace.credentials import DIRECTORY, path
 from infisical_iac.workspace.model import ServiceAccount
 from tests.host.connection import Connection, Host

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.machine import MachineState
 from tests.host.connection import Host
 from tests.host.containers import SERVICES, Inspected
 from tests.host.sockets import Socket

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.operations.watch import DIRECTORY, LOG
+from infisical_iac.host.watch import DIRECTORY, LOG
 from tests.host.connection import Connection, Host
 from tests.host.containers import Inspected, Running
 from tests.host.secrecy import Secret, files_holding, lines_holding, open_files_holding

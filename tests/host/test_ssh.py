@@ -3,9 +3,9 @@
 import paramiko
 import pytest
 
-from infisical_iac.facts.hardening import Hardening
-from infisical_iac.hardening import ssh
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
+from infisical_iac.host import sshd_config
+from infisical_iac.host.hardening_fact import Hardening
 from tests.host.connection import Connection, Host
 
 # An address that belongs to nobody.
@@ -16,7 +16,7 @@ ELSEWHERE = "192.0.2.1"
 def effective(host: Host) -> dict[str, str]:
     """Return what sshd makes of its files, by option."""
     lines = host.check_output("sshd -T").splitlines()
-    return dict(ssh.parse(f"option {line}" for line in lines).options)
+    return dict(sshd_config.parse(f"option {line}" for line in lines).options)
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +91,6 @@ def test_no_algorithm_is_weak(
 
 def test_sshd_has_read_its_configuration(host: Host, settings: Settings) -> None:
     fact = Hardening()
-    command = fact.command([ssh.DROP_IN], {}, "")
+    command = fact.command([sshd_config.DROP_IN], {}, "")
     found = fact.process(host.check_output(command).splitlines())
     assert settings.hardening == "off" or not found.sshd.stale

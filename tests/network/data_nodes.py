@@ -19,7 +19,7 @@ import yaml
 
 from infisical_iac.cluster.stack_file import configs, stack_file
 from infisical_iac.cluster.transport import Level
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 from tests.unit.rendered_stack import TRIXIE, stack_inputs, swarm_settings
 
 NUMBERS = (1, 2, 3)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.firewall.nftables import TABLE, ruleset
-from infisical_iac.firewall.rules import openings
-from infisical_iac.settings import load
+from infisical_iac.core.settings import load
+from infisical_iac.host.nftables import TABLE, ruleset
+from infisical_iac.host.openings import openings
 from tests.network.world import (
     CONTAINER4,
     CONTAINER6,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.firewall.nftables import EMPTY, TABLE, fallback, ruleset
-from infisical_iac.firewall.rules import openings
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
+from infisical_iac.host.nftables import EMPTY, TABLE, fallback, ruleset
+from infisical_iac.host.openings import openings
 from tests.network.world import (
     CONTAINER4,
     CONTAINER6,

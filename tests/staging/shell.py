@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = REPOSITORY / ".staging"

@@ -8,7 +8,7 @@ With `new` there is nothing on the hosts yet; with `plain` it is pyinfra's own c
 
 import sys
 
-from infisical_iac.cli.deployment import DeployError, look
+from infisical_iac.core.deployment import DeployError, look
 
 # isort: split
 import json
@@ -21,9 +21,9 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, state
 
-from infisical_iac.errors import UserError
-from infisical_iac.operations import audit, journal, record
-from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.core import audit, journal, record
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.operation import Commands, step, telling_operation
 from tests.unit.cluster.played_run import _hosts
 
 _PARTS = {

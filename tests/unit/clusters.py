@@ -3,11 +3,11 @@
 import runpy
 from typing import Any
 
-from infisical_iac.cluster.nodes import Cluster, Node
-from infisical_iac.facts.machine import MachineState
+from infisical_iac.cluster.model import Cluster, Node
+from infisical_iac.cluster.site import Site
+from infisical_iac.core.settings import Settings, load
 from infisical_iac.facts.swarm_state import SwarmState
-from infisical_iac.operations.cluster_site import Site
-from infisical_iac.settings import Settings, load
+from infisical_iac.host.machine import MachineState
 
 
 def settings(**changes: Any) -> Settings:

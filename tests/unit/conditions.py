@@ -4,10 +4,10 @@ import runpy
 from datetime import UTC, datetime
 from typing import Any
 
-from infisical_iac.auditing import Log
-from infisical_iac.condition import ConditionState, drift, rows
-from infisical_iac.images import with_digest
-from infisical_iac.settings import Settings, load
+from infisical_iac.core.audit_log import Log
+from infisical_iac.core.settings import Settings, load
+from infisical_iac.monitoring.condition import ConditionState, drift, rows
+from infisical_iac.stack.images import with_digest
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OUTPUT = [

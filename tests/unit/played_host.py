@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 
 MAIN = "infisical_postgres"
 _PLACES = (

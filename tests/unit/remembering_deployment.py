@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.login import LoginError
-from infisical_iac.cli.inside import Plan, look, make
-from infisical_iac.cli.reach import Reached
+from infisical_iac.workspace.inside import Plan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.reach import Reached
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import yaml
 
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, stack_file
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.machine import MachineState
 from tests.unit.settings_of import settings_of
 
 TRIXIE = MachineState(os="debian", release="13")

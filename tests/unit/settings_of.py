@@ -3,7 +3,7 @@
 import runpy
 from typing import Any
 
-from infisical_iac.settings import Settings, load
+from infisical_iac.core.settings import Settings, load
 
 NAME = "secrets.example.com"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac import atomic
+from infisical_iac.core import atomic
 
 
 def test_a_text_is_on_the_disk_before_it_takes_its_place_and_so_is_the_place(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.auditing import Entry, doings, now, parse, render
-from infisical_iac.rendering import script
+from infisical_iac.core.audit_log import Entry, doings, now, parse, render
+from infisical_iac.core.rendering import script
 
 
 @pytest.fixture

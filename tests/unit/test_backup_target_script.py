@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 _REFUSING = "#!/bin/sh\necho 'Fatal: wrong password or no key found' >&2\nexit 12\n"
 

@@ -7,8 +7,8 @@ import pytest
 
 from infisical_iac.backup.credentials import CredentialsError, given, refuse_missing
 from infisical_iac.backup.target import Target
+from infisical_iac.core.settings import Settings, SettingsError, load
 from infisical_iac.deploys.backup import configuration, of_the_lead, programs
-from infisical_iac.settings import Settings, SettingsError, load
 from tests.unit.clusters import site
 
 _KEY = f"ssh-ed25519 {'A' * 68}"

@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.facts.keys import KeysState
-from infisical_iac.operations.keys import OF_A_CLUSTER, KeysError, refuse
+from infisical_iac.stack.keys import OF_A_CLUSTER, KeysError, refuse
 
 _EMAIL = "admin@example.com"
 

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.cluster.last_run import LastRun, backup, told
 from infisical_iac.cluster.node_state import NodeState
-from infisical_iac.condition import ConditionState, Row
+from infisical_iac.monitoring.condition import ConditionState, Row
 from tests.unit.settings_of import settings_of
 
 _NONE = LastRun("", Row("Last backup", "none yet, 30 h after they were set up", ok=False))

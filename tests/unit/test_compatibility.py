@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac import settings
-from infisical_iac.compatibility import Removed, Renamed, Schema, moved, refusal
-from infisical_iac.settings import SettingsError
+from infisical_iac.core import settings
+from infisical_iac.core.compatibility import Removed, Renamed, Schema, moved, refusal
+from infisical_iac.core.settings import SettingsError
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.load import load
 

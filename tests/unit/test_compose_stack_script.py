@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.facts.stack import Stack, connections
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
+from infisical_iac.stack.containers import Stack, connections
 
 _COMPOSE = """\
 services:

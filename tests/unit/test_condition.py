@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.auditing import Log
-from infisical_iac.condition import ConditionState, Running, drift, rows
-from infisical_iac.facts.condition import Condition
-from infisical_iac.images import with_digest
+from infisical_iac.core.audit_log import Log
+from infisical_iac.monitoring.condition import ConditionState, Running, drift, rows
+from infisical_iac.monitoring.condition_fact import Condition
+from infisical_iac.stack.images import with_digest
 from tests.unit.conditions import NOW, OUTPUT, row_of, settings
 
 _DAY = 86_400

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.auditing import Entry, Log
-from infisical_iac.condition import ConditionState, drift, rows
-from infisical_iac.facts.condition import Condition
-from infisical_iac.workspace.credential_file import Credential, render
-from infisical_iac.workspace.expiry import Term
+from infisical_iac.core.audit_log import Entry, Log
+from infisical_iac.monitoring.condition import ConditionState, drift, rows
+from infisical_iac.monitoring.condition_fact import Condition
+from infisical_iac.workspace.credential_file import Credential, Term, render
 from tests.unit.conditions import NOW, OUTPUT, row_of, settings
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.production import production_host
+from infisical_iac.hetzner.production import production_host
 
 _FILE = 'ssh_hostname = "203.0.113.7"\nssh_user = "deploy"\nssh_port = 2222\nadmin_email = "x"\n'
 

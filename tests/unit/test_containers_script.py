@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 _DOCKER = """#!/bin/sh
 cat <<'LINES'

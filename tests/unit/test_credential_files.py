@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from infisical_iac.operations import credentials, remote
+from infisical_iac.core import remote
+from infisical_iac.workspace import credentials_issue
 from infisical_iac.workspace.credential_store import Store, StoreError, directory
 
 
@@ -22,11 +23,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         assert ran.returncode == 0, doing
         return ran.stdout.removesuffix("\n")
 
-    monkeypatch.setattr(credentials, "DIRECTORY", str(where))
-    monkeypatch.setattr(credentials, "host", SimpleNamespace(name="host"))
-    monkeypatch.setattr(credentials, "run", run)
+    monkeypatch.setattr(credentials_issue, "DIRECTORY", str(where))
+    monkeypatch.setattr(credentials_issue, "host", SimpleNamespace(name="host"))
+    monkeypatch.setattr(credentials_issue, "run", run)
     monkeypatch.setattr(remote, "run", run)
-    return credentials.store()
+    return credentials_issue.store()
 
 
 def test_what_is_written_is_read_back_and_removed(store: Store, tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.credential_file import Credential, Replaced, parse, render
+from infisical_iac.workspace.credential_file import Credential, Replaced, Term, parse, render
 from infisical_iac.workspace.credentials import path
-from infisical_iac.workspace.expiry import Term
 from tests.unit.held import ACCOUNT, HELD, TEXT_HELD
 
 

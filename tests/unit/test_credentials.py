@@ -9,10 +9,9 @@ import pytest
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.credential_file import Credential, Replaced, render
+from infisical_iac.workspace.credential_file import Credential, Replaced, Term, render
 from infisical_iac.workspace.credentials import Holder, Step, notes, plan
 from infisical_iac.workspace.document import WorkspaceError
-from infisical_iac.workspace.expiry import Term
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.held import DELIVERED, DESIRED, HELD, TEXT_HELD

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 # What is run in the container runs here; a session prints whom it would ask.
 _DOCKER = """#!/bin/sh

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from infisical_iac.change.path import Images
+from infisical_iac.change.state import Deployment
 from infisical_iac.facts.backup import Backup
-from infisical_iac.facts.deployment import Deployment
 from infisical_iac.facts.engine import Engine
 from infisical_iac.facts.files import Paths, PathState
 from infisical_iac.facts.ingress import Ingress
 from infisical_iac.facts.keys import Keys
-from infisical_iac.facts.stack import Container, Stack
-from infisical_iac.upgrade.path import Images
+from infisical_iac.stack.containers import Container, Stack
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 

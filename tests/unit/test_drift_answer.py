@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from infisical_iac.cli import drift as command
-from infisical_iac.drift import Answer, message, metrics
+from infisical_iac.monitoring.drift import Answer, message, metrics
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

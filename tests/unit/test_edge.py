@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.banning.rules import JAIL, texts
-from infisical_iac.firewall.nftables import ruleset
-from infisical_iac.firewall.rules import Opening, openings
-from infisical_iac.firewall.settings import EVERYBODY
-from infisical_iac.ingress.caddyfile import caddyfile
-from infisical_iac.settings import SettingsError
+from infisical_iac.core.settings import SettingsError
+from infisical_iac.host.bans import JAIL, texts
+from infisical_iac.host.nftables import ruleset
+from infisical_iac.host.openings import Opening, openings
+from infisical_iac.host.settings import EVERYBODY
+from infisical_iac.stack.caddyfile import caddyfile
 from tests.unit.settings_of import settings_of
 
 _BALANCED: dict[str, Any] = {"topology": "swarm", "edge": "load-balancer"}

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.core.settings import Settings, load
 from infisical_iac.facts.files import PathState
 from infisical_iac.facts.firewall import Firewall, FirewallState
-from infisical_iac.firewall import nftables
-from infisical_iac.firewall.nftables import FirewallError, changes, refuse, ruleset
-from infisical_iac.firewall.rules import Opening, openings
-from infisical_iac.firewall.settings import EVERYBODY
-from infisical_iac.settings import Settings, load
+from infisical_iac.host import nftables
+from infisical_iac.host.nftables import FirewallError, changes, refuse, ruleset
+from infisical_iac.host.openings import Opening, openings
+from infisical_iac.host.settings import EVERYBODY
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.operations import stack
+from infisical_iac.stack import compose
 
 
 @pytest.fixture
@@ -19,20 +19,20 @@ def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lines = done.stderr.splitlines()
         return done.returncode == 0, SimpleNamespace(stdout=done.stdout, stderr_lines=lines)
 
-    monkeypatch.setattr(stack, "_UPLOADS", str(tmp_path))
-    monkeypatch.setattr(stack, "host", SimpleNamespace(run_shell_command=run))
-    monkeypatch.setattr(stack, "state", SimpleNamespace(print_input=False))
+    monkeypatch.setattr(compose, "_UPLOADS", str(tmp_path))
+    monkeypatch.setattr(compose, "host", SimpleNamespace(run_shell_command=run))
+    monkeypatch.setattr(compose, "state", SimpleNamespace(print_input=False))
     return tmp_path
 
 
 def test_an_upload_gets_a_private_directory_of_its_own(uploads: Path) -> None:
-    first, left = stack._upload_directory(), uploads / "infisical-iac-images.left"
+    first, left = compose._upload_directory(), uploads / "infisical-iac-images.left"
     made = Path(first)
     assert made.parent == uploads
     assert made.stat().st_mode & 0o777 == 0o700
     left.mkdir()
     (left / "images.tar").write_text("of a run that died")
-    again = Path(stack._upload_directory())
+    again = Path(compose._upload_directory())
     assert again.name != made.name
     assert [*uploads.iterdir()] == [again]
 
@@ -42,11 +42,11 @@ def test_a_link_in_its_way_is_not_followed(uploads: Path) -> None:
     victim.mkdir()
     (victim / "file").write_text("untouched")
     (uploads / "infisical-iac-images.planted").symlink_to(victim)
-    stack._upload_directory()
+    compose._upload_directory()
     assert (victim / "file").read_text() == "untouched"
 
 
 def test_a_host_without_room_for_it_is_told(uploads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack, "_UPLOADS", str(uploads / "missing"))
-    with pytest.raises(stack.StackError, match="could not make a directory for images"):
-        stack._upload_directory()
+    monkeypatch.setattr(compose, "_UPLOADS", str(uploads / "missing"))
+    with pytest.raises(compose.StackError, match="could not make a directory for images"):
+        compose._upload_directory()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac import settings, starting
 from infisical_iac.cli.main import main
-from infisical_iac.starting import Answers
+from infisical_iac.core import settings
+from infisical_iac.init import answers as starting
+from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import plant
 

@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac import starting
 from infisical_iac.cli.main import main
-from infisical_iac.local_file import NAME, LocalFile, LocalFileError, completed, parse, write
-from infisical_iac.starting import Answers
+from infisical_iac.init import answers
+from infisical_iac.init.answers import Answers
+from infisical_iac.workspace.local_file import (
+    NAME,
+    LocalFile,
+    LocalFileError,
+    completed,
+    parse,
+    write,
+)
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _KNOWN = LocalFile("fake-id", "https://secrets.example.com", "/backend")
@@ -51,7 +58,7 @@ def _init(root: Path, *options: str) -> Result:
     if not clone.exists():
         (clone / "group_data").mkdir(parents=True)
         shutil.copy(_REPOSITORY / "group_data" / "all.py", clone / "group_data")
-        for path, text in starting.files(Answers()).items():
+        for path, text in answers.files(Answers()).items():
             (clone / path).write_text(text)
         (root / "backend").mkdir()
         (root / "backend" / "package.json").write_text("{}")
@@ -74,8 +81,8 @@ def test_init_writes_what_is_known_before_a_deploy_and_says_what_adds_the_rest(
 def test_init_writes_nothing_if_one_of_them_can_not_be_read(tmp_path: Path) -> None:
     _init(tmp_path)
     (tmp_path / "backend" / NAME).write_text("{")
-    before = (tmp_path / "infisical" / starting.SETTINGS_FILE).read_text()
+    before = (tmp_path / "infisical" / answers.SETTINGS_FILE).read_text()
     ran = _init(tmp_path, "--force", "--host", "203.0.113.8")
     assert ran.exit_code == 1
     assert f"{tmp_path / 'backend' / NAME} is no JSON" in ran.output
-    assert (tmp_path / "infisical" / starting.SETTINGS_FILE).read_text() == before
+    assert (tmp_path / "infisical" / answers.SETTINGS_FILE).read_text() == before

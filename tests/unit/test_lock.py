@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from infisical_iac.operations import lock
-from infisical_iac.production import HOST_REFUSES
+from infisical_iac.core import lock
+from infisical_iac.hetzner.production import HOST_REFUSES
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 
 Ask = Callable[[str], tuple[str, Callable[[], None]]]
 

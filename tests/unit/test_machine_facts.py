@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.packages import Packages
 from infisical_iac.facts.kernel import Kernel, KernelState
-from infisical_iac.facts.machine import UNDONE, Machine
-from infisical_iac.facts.packages import Packages
 from infisical_iac.facts.units import Units
+from infisical_iac.host.machine import UNDONE, Machine
 
 
 def test_only_packages_that_are_configured_count_as_installed() -> None:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infisical_iac.cli.inside import Plan
+from infisical_iac.workspace.inside import Plan
 from tests.unit.deployment import ADMIN, TEXT
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
 

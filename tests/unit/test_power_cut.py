@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.delivery.remote_file import RemoteFile
-from infisical_iac.operations import remote
-from infisical_iac.rendering import script_file
+from infisical_iac.core import remote
+from infisical_iac.core.rendering import script_file
+from infisical_iac.workspace.delivery import RemoteFile
 from infisical_iac.workspace.targets import FileTarget
 from tests.unit.held import HELD
 

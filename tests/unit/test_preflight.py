@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.nodes import ClusterRefused
-from infisical_iac.deploys.preflight import (
+from infisical_iac.cluster.model import ClusterRefused
+from infisical_iac.core import journal
+from infisical_iac.core.journal import Journal
+from infisical_iac.facts.keys import KeysState
+from infisical_iac.host.machine import MachineState
+from infisical_iac.host.preflight import (
     Refused,
     admin_password,
     note_undone,
@@ -15,11 +19,8 @@ from infisical_iac.deploys.preflight import (
     refuse_ingress,
     refuse_unencrypted,
 )
-from infisical_iac.facts.keys import KeysState
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.ingress.refusal import IngressRefused
-from infisical_iac.operations import journal, keys
-from infisical_iac.operations.journal import Journal
+from infisical_iac.stack import keys
+from infisical_iac.stack.ingress_refusal import IngressRefused
 from tests.unit.clusters import settings as cluster_settings
 from tests.unit.clusters import site
 from tests.unit.settings_of import settings_of

@@ -1,6 +1,6 @@
 """Test what is said where an inventory names hosts that are not as it has them."""
 
-from infisical_iac.facts.machine import MachineState
+from infisical_iac.host.machine import MachineState
 from infisical_iac.presence import absence
 
 _BARE = MachineState()

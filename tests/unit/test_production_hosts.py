@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.production import production_hosts
+from infisical_iac.hetzner.production import production_hosts
 
 _FILE = """topology = "swarm"
 ssh_hostname = "203.0.113.1"

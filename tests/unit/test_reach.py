@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.api import login
-from infisical_iac.cli import reach
+from infisical_iac.core import remote
 from infisical_iac.forms import is_confidential
-from infisical_iac.operations import remote
+from infisical_iac.workspace import reach
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import template
+from infisical_iac.core.rendering import template
 
 _PASSWORD = "fake-redis-password"
 # What a sentinel answers is in a file of its name; one without a file doesn't answer.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 # Of a disk with 2 MB and a bit that are free.
 _DF = """#!/bin/sh

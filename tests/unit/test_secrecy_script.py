@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 _SAID = "it starts\nAUTH_SECRET=not-a-secret is set\nthe key is not$(a)key\nit ends\n"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.images import DIGESTS
-from infisical_iac.settings import Settings, SettingsError, load
+from infisical_iac.core.settings import Settings, SettingsError, load
+from infisical_iac.stack.images import DIGESTS
 
 
 @pytest.fixture

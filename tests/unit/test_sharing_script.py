@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 _BOX = "box is left to the node that leads the Swarm.\n"
 _NO_DATA = "This node of the cluster has no data: those that have some do it.\n"

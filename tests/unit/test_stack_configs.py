@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from infisical_iac.cluster.stack_file import SECRETS, configs, digest
-from infisical_iac.ingress import paths
+from infisical_iac.stack import paths
 from tests.unit.rendered_stack import render, stack_inputs, swarm_settings
 
 

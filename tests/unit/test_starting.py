@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac import starting
-from infisical_iac.starting import Answers, StartError
-from infisical_iac.starting_services import Found, Service, look, name_services
+from infisical_iac.init import answers as starting
+from infisical_iac.init.answers import Answers, StartError
+from infisical_iac.init.services import Found, Service, look, name_services
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import plant
 

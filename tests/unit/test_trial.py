@@ -6,9 +6,9 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from infisical_iac.operations import trial
-from infisical_iac.operations.remote import CommandFailed
-from infisical_iac.operations.trial import TrialError, mark, tried
+from infisical_iac.core.remote import CommandFailed
+from infisical_iac.host import trial
+from infisical_iac.host.trial import TrialError, mark, tried
 from tests.unit.played_host import PlayedHost, played
 
 _UNIT = "/etc/systemd/system/infisical-trial-door.service"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 # A Docker that knows its nodes, and answers nothing else.
 _DOCKER = """docker() {

@@ -4,8 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from infisical_iac.rendering import script_file
-from infisical_iac.volume.state import PLACES
+from infisical_iac.core.rendering import script_file
+from infisical_iac.host.volume import PLACES
 
 _ROOT = Path(__file__).resolve().parents[2]
 _KEPT = re.compile(r"/(?:etc|var/lib|var/log|var/backups|var/cache)/infisical[a-z-]*")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.volume.state import PLACES
+from infisical_iac.host.volume import PLACES
 from tests.unit.volume_host import VolumeHost, needs_a_device, volume_host
 
 pytestmark = needs_a_device

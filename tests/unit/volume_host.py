@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 
 needs_a_device = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mkfs.ext4"),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infisical_iac.facts.swarm import Swarm
+from infisical_iac.cluster.swarm_state import Swarm
 from infisical_iac.facts.swarm_state import Member, SwarmState
 from tests.host.connection import Connection
 

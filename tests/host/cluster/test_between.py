@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from tests.host.cluster.looks import Node
 
 # Of etcd, PostgreSQL, Patroni, Redis and Sentinel: for the overlay networks alone.

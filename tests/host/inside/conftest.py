@@ -8,13 +8,13 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
-from infisical_iac.operations.workspace import MEMORY
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import actual
 from infisical_iac.workspace.foreign import Access
 from infisical_iac.workspace.foreign_actual import read_access
 from infisical_iac.workspace.memory import Memory, parse
 from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.reconcile import MEMORY
 from infisical_iac.workspace.state import Actual
 from tests.host.connection import Connection
 from tests.host.inside.logins import Login, log_in, read_credentials, succeeding

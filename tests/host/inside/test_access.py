@@ -9,7 +9,7 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.parallel import gather
 from infisical_iac.api.universal_auth import client_secrets
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.credentials import description

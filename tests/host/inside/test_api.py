@@ -9,7 +9,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import universal_auth
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from infisical_iac.settings import Settings
+from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import foreign
 from infisical_iac.workspace.foreign import KINDS, Finding, Kind
 from infisical_iac.workspace.model import Workspace

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 from infisical_iac.deploys.watch import SCRIPT, rotation
-from infisical_iac.operations.watch import DIRECTORY
+from infisical_iac.host.watch import DIRECTORY
 from tests.unit.settings_of import settings_of
 
 

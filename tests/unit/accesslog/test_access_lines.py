@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infisical_iac.accesslog.access import UNFINISHED, Access, Known, parse
+from infisical_iac.stack.access_log import UNFINISHED, Access, Known, parse
 from tests.unit.accesslog.lines import AT
 
 _KNOWN = Known(

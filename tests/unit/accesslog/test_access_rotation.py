@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.deploys.base import packages
-from infisical_iac.deploys.preflight import Preflight
-from infisical_iac.facts.machine import MachineState
+from infisical_iac.host.base import packages
+from infisical_iac.host.machine import MachineState
+from infisical_iac.host.preflight import Preflight
 from tests.unit.accesslog.rotating import AccessLog
 from tests.unit.settings_of import settings_of
 

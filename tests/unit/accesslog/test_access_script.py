@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 from tests.unit.accesslog.lines import AT, claims, line
 
 _READ = "/api/v4/secrets&environment=production&projectId=p1&secretPath=%2Fbackend"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from infisical_iac.accesslog.access import Access
 from infisical_iac.cli.audit_access import show
+from infisical_iac.stack.access_log import Access
 
 _READ = Access(
     at="2026-11-26T06:26:48Z",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.banning.networks import network
+from infisical_iac.host.ban_networks import network
 
 
 @pytest.mark.parametrize(

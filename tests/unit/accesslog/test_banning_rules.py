@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.banning.rules import FILTERS, JAIL, NETWORKS, SETS, filter_path, jails, texts
 from infisical_iac.deploys.watch import bans
-from infisical_iac.operations.watch import LOG
+from infisical_iac.host.bans import FILTERS, JAIL, NETWORKS, SETS, filter_path, jails, texts
+from infisical_iac.host.watch import LOG
 from tests.unit.accesslog.lines import line
 from tests.unit.settings_of import settings_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 
 # Does what `--grep` does; what else it was asked is kept.
 _JOURNALCTL = """#!/bin/sh

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.settings import SettingsError, load
+from infisical_iac.core.settings import SettingsError, load
 
 
 @pytest.mark.parametrize(

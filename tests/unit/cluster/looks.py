@@ -5,7 +5,7 @@ from typing import Any
 
 from infisical_iac.cluster.arranging import CERTIFICATE_HOURS
 from infisical_iac.cluster.forming import cluster
-from infisical_iac.cluster.nodes import Cluster
+from infisical_iac.cluster.model import Cluster
 from infisical_iac.facts.swarm_state import Member, SwarmState
 
 NAMES = ("one", "two", "three")

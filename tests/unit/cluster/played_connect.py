@@ -8,7 +8,7 @@ the command `writes`, looks `anyway` or `fails`, and why the state can't be shar
 
 import sys
 
-from infisical_iac.cli import connect
+from infisical_iac.core import inventory
 
 # isort: split
 import json
@@ -22,9 +22,10 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State
 from pyinfra.context import host
 
-from infisical_iac.cluster.nodes import ClusterRefused
-from infisical_iac.errors import UserError
-from infisical_iac.operations import lock, nodes, share
+from infisical_iac.cluster import share, topology
+from infisical_iac.cluster.model import ClusterRefused
+from infisical_iac.core import lock
+from infisical_iac.core.errors import UserError
 
 
 def _play(played: dict[str, Any]) -> list[str]:
@@ -51,8 +52,8 @@ def _play(played: dict[str, Any]) -> list[str]:
             raise UserError(played["unshared"])
         return ()
 
-    vars(connect).update(connect_all=connect_all, disconnect_all=lambda _: None)
-    vars(nodes).update(known=known)
+    vars(inventory).update(connect_all=connect_all, disconnect_all=lambda _: None)
+    vars(topology).update(known=known)
     vars(share).update(spread=spread)
     vars(lock).update(held=lambda _: bool(played.get("writes")))
     return shared
@@ -62,7 +63,7 @@ def _connect(played: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"current": "", "error": "", "shared": _play(played)}
     with redirect_stderr(StringIO()) as said:
         try:
-            with connect.connected(played["inventory"], quorum=not played.get("anyway")) as lead:
+            with inventory.connected(played["inventory"], quorum=not played.get("anyway")) as lead:
                 found["current"] = host.name
                 assert lead.name == host.name
                 if played.get("fails"):

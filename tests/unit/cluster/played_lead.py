@@ -5,7 +5,7 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 
 # Answers with what the host's directory holds, and writes down what it is asked to change.
 _DOCKER = """#!/bin/sh

@@ -6,7 +6,7 @@ was planned, run, written into the audit logs, and how it ended.
 
 import sys
 
-from infisical_iac.cli.deployment import DeployError, look
+from infisical_iac.core.deployment import DeployError, look
 
 # isort: split
 import json
@@ -20,9 +20,9 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state, host
 
-from infisical_iac.errors import UserError
-from infisical_iac.operations import audit, journal, record
-from infisical_iac.operations.telling import Commands, step, telling_operation
+from infisical_iac.core import audit, journal, record
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.operation import Commands, step, telling_operation
 
 _made: list[str] = []
 _audits: list[tuple[str, str, str, Sequence[str], str]] = []

@@ -1,12 +1,7 @@
 """A settled stack of two services, for tests."""
 
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.facts.cluster_stack import (
-    ClusterStackState,
-    NodeState,
-    Recorded,
-    Service,
-)
+from infisical_iac.cluster.stack_state import ClusterStackState, NodeState, Recorded, Service
 
 WANTED = Wanted(
     "services:\n  infisical: {image: infisical}\n  haproxy: {image: haproxy}\n",

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from infisical_iac.facts.certificates import Certificates, Lacking
-from infisical_iac.rendering import script
+from infisical_iac.cluster.certificates import Certificates, Lacking
+from infisical_iac.core.rendering import script
 
 _SERVICES = [f"{name}-{n}" for name in ("etcd", "postgres", "redis", "sentinel") for n in (1, 2, 3)]
 _FILES = {f"tls/{name}.pem" for name in _SERVICES}

@@ -6,22 +6,16 @@ from contextlib import contextmanager
 import paramiko
 import pytest
 
-from infisical_iac.operations import (
-    cluster_rollout,
-    cluster_site,
-    edge,
-    gate,
-    nodes,
-    restore,
-    restore_back,
-    restore_keys,
-    session,
-    snapshot,
-)
-from infisical_iac.operations.remote import CommandFailed
-from infisical_iac.operations.restore import Source
-from infisical_iac.recovery import manifest
-from infisical_iac.recovery.manifest import Manifest
+from infisical_iac.backup import manifest, restore, snapshot
+from infisical_iac.backup.manifest import Manifest
+from infisical_iac.backup.restore import Source
+from infisical_iac.change import gate
+from infisical_iac.cluster import deploy, topology
+from infisical_iac.cluster import site as cluster_site
+from infisical_iac.core import session
+from infisical_iac.core.remote import CommandFailed
+from infisical_iac.operations import restore_back, restore_keys
+from infisical_iac.stack import edge
 from tests.unit.clusters import settings, site
 
 
@@ -60,7 +54,7 @@ class _Nodes:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> _Nodes:
     made = _Nodes()
-    monkeypatch.setattr(nodes, "on", made.on)
+    monkeypatch.setattr(topology, "on", made.on)
     monkeypatch.setattr(edge, "close", made.close)
     monkeypatch.setattr(edge, "open_", made.open)
     monkeypatch.setattr(edge, "logger", made)
@@ -136,7 +130,7 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
     monkeypatch.setattr(gate, "public", lambda _: True)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(restore_keys, "complete", lambda *_: None)
-    monkeypatch.setattr(cluster_rollout, "roll_out", lambda _: made.note("roll out"))
+    monkeypatch.setattr(deploy, "roll_out", lambda _: made.note("roll out"))
     monkeypatch.setattr(cluster_site, "running", lambda site: site)
     return made
 

@@ -8,10 +8,10 @@ import pytest
 
 from infisical_iac.cluster.condition import rows
 from infisical_iac.cluster.node_state import NodeState
-from infisical_iac.condition import Row, drift
+from infisical_iac.core.settings import Settings
 from infisical_iac.facts.node_condition import NodeCondition
-from infisical_iac.images import with_digest
-from infisical_iac.settings import Settings
+from infisical_iac.monitoring.condition import Row, drift
+from infisical_iac.stack.images import with_digest
 from infisical_iac.upgrade.given_up import GivenUp
 from tests.unit.settings_of import settings_of
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.nodes import ClusterRefused
+from infisical_iac.cluster.model import ClusterRefused
 from infisical_iac.cluster.refusal import (
     notes,
     refuse,

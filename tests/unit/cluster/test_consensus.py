@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from infisical_iac.cluster import arranging, consensus
-from infisical_iac.cluster.nodes import Cluster, ClusterRefused
+from infisical_iac.cluster.model import Cluster, ClusterRefused
 from infisical_iac.cluster.refusal import refuse_undecided
 from infisical_iac.facts.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told

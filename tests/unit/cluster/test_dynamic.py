@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster import dynamic, rollout
+from infisical_iac.cluster import patroni, patroni_config, rollout
 from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import configs
-from infisical_iac.facts.cluster_stack import ClusterStack, ClusterStackState
+from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
 from infisical_iac.facts.patroni import PatroniState, parse
-from infisical_iac.operations import patroni
-from infisical_iac.operations.cluster_site import inputs
 from tests.unit.clusters import site
 
 WANTED = {
@@ -38,11 +37,11 @@ def _with(**changes: Any) -> PatroniState:
 
 
 def _told(found: PatroniState) -> list[str]:
-    return [str(item) for item in dynamic.items(found, WANTED)]
+    return [str(item) for item in patroni_config.items(found, WANTED)]
 
 
 def test_what_is_set_by_others_is_no_difference() -> None:
-    assert (_told(SETTLED), dynamic.patch(SETTLED, WANTED)) == ([], {})
+    assert (_told(SETTLED), patroni_config.patch(SETTLED, WANTED)) == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -71,11 +70,11 @@ def test_what_differs_is_told_and_sent_and_nothing_else(
     changes: dict[str, Any], line: str, sent: dict[str, Any]
 ) -> None:
     assert _told(_with(**changes)) == [f"~ patroni {line}"]
-    assert dynamic.patch(_with(**changes), WANTED) == sent
+    assert patroni_config.patch(_with(**changes), WANTED) == sent
 
 
 def test_where_no_patroni_answers_nothing_is_told_and_nothing_sent() -> None:
-    assert (_told(PatroniState()), dynamic.patch(PatroniState(), WANTED)) == ([], {})
+    assert (_told(PatroniState()), patroni_config.patch(PatroniState(), WANTED)) == ([], {})
 
 
 def test_the_file_that_is_rendered_asks_for_synchronous_copies() -> None:

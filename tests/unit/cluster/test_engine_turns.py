@@ -10,10 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from infisical_iac.operations import engine, nodes, systemd
+from infisical_iac.cluster import topology
+from infisical_iac.core import units
+from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.rendering import script
+from infisical_iac.operations import engine
 from infisical_iac.operations.engine import EngineApart
-from infisical_iac.operations.remote import CommandFailed
-from infisical_iac.rendering import script
 from tests.unit.cluster.looks import member, settled, told
 
 _DOCKER = """#!/bin/sh
@@ -122,7 +124,7 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-1"))
     monkeypatch.setattr(engine, "script", lambda _, *arguments: " ".join(arguments))
-    monkeypatch.setattr(systemd, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
+    monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
     monkeypatch.setattr(engine, "_apart", [])
     with pytest.raises(EngineApart, match=r"node-1 is not in order 180 s .* of etcd 2 are well"):
         engine.in_turn("restart", "docker.service")
@@ -143,7 +145,7 @@ def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.M
 
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-1"))
-    monkeypatch.setattr(systemd, "systemctl", lambda verb, _: restarted.append(verb))
+    monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     with pytest.raises(EngineApart, match=r"node-1 waits for a restart: .* node is not there"):
         engine.in_turn("restart", "docker.service")
     assert restarted == []
@@ -178,8 +180,8 @@ def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
 
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.setattr(engine, "script", lambda _, *arguments: " ".join(arguments))
-    monkeypatch.setattr(nodes, "on", lambda _: nullcontext())
-    monkeypatch.setattr(systemd, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
+    monkeypatch.setattr(topology, "on", lambda _: nullcontext())
+    monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     cluster = told(looks, me="two")
     assert [each.name for each in cluster.nodes if each.given_up] == ["two"]
@@ -197,8 +199,8 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
 
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.setattr(engine, "host", SimpleNamespace(name="two"))
-    monkeypatch.setattr(nodes, "on", lambda _: nullcontext())
-    monkeypatch.setattr(systemd, "systemctl", lambda verb, _: restarted.append(verb))
+    monkeypatch.setattr(topology, "on", lambda _: nullcontext())
+    monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
     with pytest.raises(EngineApart, match="on two waits for a restart, and for three: could not"):
         engine._bring_back(told(looks, me="two"))

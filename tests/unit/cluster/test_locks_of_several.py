@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from pyinfra.api.host import Host
 
-from infisical_iac.operations import lock
+from infisical_iac.core import lock
 
 
 def _hosts(*names: str, away: str = "") -> list[Host]:

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from infisical_iac.accesslog.access import UNFINISHED, latest
-from infisical_iac.auditing import Entry, Log, doings_of
+from infisical_iac.core.audit_log import Entry, Log, doings_of
+from infisical_iac.stack.access_log import UNFINISHED, latest
 
 
 def _entry(

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infisical_iac.cluster import networks, rollout, staged
+from infisical_iac.cluster import deploy, networks, rollout, staged
+from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import stack_file
-from infisical_iac.facts.cluster_stack import (
+from infisical_iac.cluster.stack_state import (
     ClusterStack,
     ClusterStackState,
     Network,
@@ -22,9 +24,8 @@ from infisical_iac.facts.cluster_stack import (
     Service,
     Task,
 )
-from infisical_iac.operations import cluster_networks, cluster_rollout, cluster_site
-from infisical_iac.operations.cluster_site import inputs
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
+from infisical_iac.operations import cluster_networks
 from tests.unit.clusters import site
 
 _SITE = site()
@@ -152,8 +153,8 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     monkeypatch.setattr(cluster_networks, "write", lambda path, _: steps.append(f"write {path}"))
     monkeypatch.setattr(cluster_site, "fresh", lambda _: found)
     monkeypatch.setattr(cluster_site, "wanted", lambda *_: Wanted(PLAIN, {}, frozenset()))
-    monkeypatch.setattr(cluster_rollout, "part", part)
-    monkeypatch.setattr(cluster_rollout, "most_well", lambda: steps.append("most well"))
+    monkeypatch.setattr(deploy, "part", part)
+    monkeypatch.setattr(deploy, "most_well", lambda: steps.append("most well"))
     cluster_networks._make_anew(site())
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [

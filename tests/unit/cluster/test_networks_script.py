@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from infisical_iac.rendering import script
+from infisical_iac.core.rendering import script
 
 _EDGE = "infisical-edge"
 _USERS = "infisical_haproxy infisical_etcd-1 infisical_postgres-1"

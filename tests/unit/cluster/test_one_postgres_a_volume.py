@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from infisical_iac.facts.cluster_stack import ClusterStackState
-from infisical_iac.operations import cluster_site
+from infisical_iac.cluster import site as cluster_site
+from infisical_iac.cluster.stack_state import ClusterStackState
 from tests.unit.clusters import site
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
+from infisical_iac.cluster import etcd, topology
 from infisical_iac.facts.swarm_state import SwarmState
-from infisical_iac.operations import etcd, nodes
 from tests.unit.cluster.looks import bare, member, settled, three, told
 
 _INVENTORY = ("one", "two", "four")
@@ -26,7 +26,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield
         current.pop()
 
-    monkeypatch.setattr(nodes, "on", on)
+    monkeypatch.setattr(topology, "on", on)
     monkeypatch.setattr(etcd, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(etcd, "run", lambda command, **_: done.append(f"{current[-1]}: {command}"))
     return done

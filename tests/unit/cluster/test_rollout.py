@@ -8,10 +8,7 @@ import yaml
 
 from infisical_iac.cluster import rollout
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.facts.cluster_stack import (
-    ClusterStackState,
-    Service,
-)
+from infisical_iac.cluster.stack_state import ClusterStackState, Service
 from tests.unit.cluster.stacks import NODES, SETTLED, WANTED
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.cluster.leading import settling
-from infisical_iac.cluster.nodes import ClusterRefused
+from infisical_iac.cluster.model import ClusterRefused
 from infisical_iac.facts.swarm_state import SwarmState
 from tests.unit.cluster.looks import member, settled, three, three_bare, told
 

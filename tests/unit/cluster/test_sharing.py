@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from infisical_iac.cluster import share
 from infisical_iac.cluster.sharing import Sharing, claim, sharing
 from infisical_iac.facts.swarm_state import SwarmState
-from infisical_iac.operations import share
 from tests.unit.cluster.looks import NAMES, bare, member, settled, told
 
 _LEAD = SwarmState(serial=4, led=4, digest="state")

@@ -3,12 +3,7 @@
 import pytest
 
 from infisical_iac.cluster import rollout
-from infisical_iac.facts.cluster_stack import (
-    ClusterStack,
-    Service,
-    hashes,
-    record_text,
-)
+from infisical_iac.cluster.stack_state import ClusterStack, Service, hashes, record_text
 from tests.unit.cluster.stacks import SETTLED, WANTED
 
 

@@ -7,12 +7,7 @@ import yaml
 
 from infisical_iac.cluster import staged
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.facts.cluster_stack import (
-    ClusterStackState,
-    NodeState,
-    Recorded,
-    Service,
-)
+from infisical_iac.cluster.stack_state import ClusterStackState, NodeState, Recorded, Service
 from infisical_iac.facts.swarm_state import SwarmState
 from tests.unit.cluster.stacks import NODES
 from tests.unit.clusters import site

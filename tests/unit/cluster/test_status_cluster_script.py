@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.condition import Running
+from infisical_iac.core.rendering import script
 from infisical_iac.facts.node_condition import NodeCondition
-from infisical_iac.rendering import script
+from infisical_iac.monitoring.condition import Running
 
 # Answers as the command line does that the node of a manager has; with a word in $BROKEN, the
 # program of that name fails in its container.

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infisical_iac.facts.swarm import Swarm
+from infisical_iac.cluster.swarm_state import Swarm
 
 
 def test_what_a_manager_says_is_read() -> None:

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.cluster import transport
+from infisical_iac.cluster import deploy, transport
+from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.stack_state import ClusterStackState, Service
 from infisical_iac.cluster.transport import Level
-from infisical_iac.facts.cluster_stack import ClusterStackState, Service
-from infisical_iac.operations import cluster_rollout
-from infisical_iac.operations.cluster_site import Site
 from tests.unit.cluster.looks import three, told
 from tests.unit.rendered_stack import TRIXIE, swarm_settings
 
@@ -68,9 +67,9 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(doing)
         return ""
 
-    monkeypatch.setattr(cluster_rollout, "_roll_out", roll_out)
-    monkeypatch.setattr(cluster_rollout, "run", run)
-    monkeypatch.setattr(cluster_rollout, "reopened", lambda _: None)
+    monkeypatch.setattr(deploy, "_roll_out", roll_out)
+    monkeypatch.setattr(deploy, "run", run)
+    monkeypatch.setattr(deploy, "reopened", lambda _: None)
     return made
 
 
@@ -95,7 +94,7 @@ def test_etcds_members_know_each_other_by_tls_before_clients_do_and_plain_ports_
     anew: bool,
     steps: list[str],
 ) -> None:
-    monkeypatch.setattr(cluster_rollout, "fresh", lambda _: found)
+    monkeypatch.setattr(deploy, "fresh", lambda _: found)
     cluster = replace(told(three()), anew=anew)
-    cluster_rollout.roll_out(Site(swarm_settings(), TRIXIE, cluster))
+    deploy.roll_out(Site(swarm_settings(), TRIXIE, cluster))
     assert done == steps

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 # Each look at the tasks takes the first line of a file away.
 _DOCKER = """#!/bin/sh

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.facts.files import PathState
-from infisical_iac.hardening import host, kernel
+from infisical_iac.host import hardening, kernel
 
 
 def test_a_mode_loses_what_it_gives_too_many_and_gains_nothing() -> None:
@@ -16,11 +16,11 @@ def test_a_mode_loses_what_it_gives_too_many_and_gains_nothing() -> None:
         "/etc/cron.daily": PathState("directory", "2755", "root:root"),
         "/etc/sudoers.d": PathState("directory", "1750", "root:root"),
     }
-    assert host.loose(states) == {"/etc/crontab": "600", "/etc/cron.daily": "2700"}
+    assert hardening.loose(states) == {"/etc/crontab": "600", "/etc/cron.daily": "2700"}
 
 
 def test_what_is_not_there_is_not_made() -> None:
-    assert host.loose({}) == {}
+    assert hardening.loose({}) == {}
 
 
 def test_no_parameter_takes_dockers_forwarding_away() -> None:
@@ -35,7 +35,7 @@ def test_a_module_is_kept_out_even_if_it_is_asked_for_by_name() -> None:
 
 def test_a_shell_of_a_person_makes_private_files_and_ends_when_it_is_left(tmp_path: Path) -> None:
     profile = tmp_path / "profile.sh"
-    profile.write_text(host.SHELLS)
+    profile.write_text(hardening.SHELLS)
     done = subprocess.run(
         ["bash", "-c", f". {profile}; umask; echo $TMOUT; TMOUT=0; echo not reached"],
         capture_output=True,
@@ -45,7 +45,7 @@ def test_a_shell_of_a_person_makes_private_files_and_ends_when_it_is_left(tmp_pa
     assert "readonly" in done.stderr
 
 
-@pytest.mark.parametrize("line", host.AUDIT_RULES.splitlines()[1:])
+@pytest.mark.parametrize("line", hardening.AUDIT_RULES.splitlines()[1:])
 def test_a_rule_of_auditd_watches_writes_and_names_why(line: str) -> None:
     flag, path, permissions, kinds, key, name = line.split()
     assert (flag, permissions, kinds, key) == ("-w", "-p", "wa", "-k")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.facts.hardening import Hardening
-from infisical_iac.hardening import ssh
-from infisical_iac.hardening.ssh import DROP_IN, Sshd, SshError
+from infisical_iac.host import sshd_config
+from infisical_iac.host.hardening_fact import Hardening
+from infisical_iac.host.sshd_config import DROP_IN, Sshd, SshError
 
 _OF_DEBIAN_12 = {
     "kex": [
@@ -22,38 +22,40 @@ _OF_DEBIAN_12 = {
 
 
 def test_algorithms_are_those_that_are_modern_and_there_the_best_first() -> None:
-    options = ssh.wanted(_OF_DEBIAN_12, root_logs_in=True)
+    options = sshd_config.wanted(_OF_DEBIAN_12, root_logs_in=True)
     assert options["KexAlgorithms"] == "sntrup761x25519-sha512@openssh.com,curve25519-sha256"
     assert options["Ciphers"] == "aes256-gcm@openssh.com,aes256-ctr"
     assert options["MACs"] == "hmac-sha2-256-etm@openssh.com"
 
 
 def test_without_any_known_algorithm_sshd_keeps_its_own() -> None:
-    assert "Ciphers" not in ssh.wanted({"cipher": ["rot13"]}, root_logs_in=True)
+    assert "Ciphers" not in sshd_config.wanted({"cipher": ["rot13"]}, root_logs_in=True)
 
 
 def test_root_gets_in_by_a_key_only_where_root_deploys() -> None:
-    assert ssh.wanted({}, root_logs_in=True)["PermitRootLogin"] == "prohibit-password"
-    assert ssh.wanted({}, root_logs_in=False)["PermitRootLogin"] == "no"
+    assert sshd_config.wanted({}, root_logs_in=True)["PermitRootLogin"] == "prohibit-password"
+    assert sshd_config.wanted({}, root_logs_in=False)["PermitRootLogin"] == "no"
 
 
 def test_the_api_can_be_reached_through_the_connection_and_nothing_else() -> None:
-    options = ssh.wanted({}, root_logs_in=True)
+    options = sshd_config.wanted({}, root_logs_in=True)
     assert options["AllowTcpForwarding"] == "local"
     assert options["PermitOpen"].split() == ["127.0.0.1:*", "localhost:*", "[::1]:*"]
 
 
 def test_what_sshd_prints_of_the_same_options_is_no_reason_to_refuse() -> None:
-    options = ssh.wanted(_OF_DEBIAN_12, root_logs_in=True)
+    options = sshd_config.wanted(_OF_DEBIAN_12, root_logs_in=True)
     printed = {name.lower(): value for name, value in options.items()}
-    ssh.refuse_overruled(options, Sshd(options=printed | {"permitrootlogin": "without-password"}))
+    sshd_config.refuse_overruled(
+        options, Sshd(options=printed | {"permitrootlogin": "without-password"})
+    )
 
 
 def test_an_option_that_another_file_overrules_is_told_with_its_value() -> None:
     options = {"PasswordAuthentication": "no", "StrictModes": "yes", "MaxAuthTries": "4"}
     effective = {"passwordauthentication": "yes", "strictmodes": "yes", "maxauthtries": "6"}
     with pytest.raises(SshError) as refusal:
-        ssh.refuse_overruled(options, Sshd(options=effective))
+        sshd_config.refuse_overruled(options, Sshd(options=effective))
     beginning = "sshd would take PasswordAuthentication yes, MaxAuthTries 6 from another file"
     assert str(refusal.value).startswith(beginning)
 
@@ -61,12 +63,12 @@ def test_an_option_that_another_file_overrules_is_told_with_its_value() -> None:
 def test_an_option_that_an_older_sshd_does_not_print_can_not_be_judged() -> None:
     effective = {"passwordauthentication": "no"}
     options = {"PasswordAuthentication": "no", "DebianBanner": "no"}
-    ssh.refuse_overruled(options, Sshd(options=effective))
+    sshd_config.refuse_overruled(options, Sshd(options=effective))
 
 
 def test_a_configuration_that_sshd_can_not_read_is_told() -> None:
     with pytest.raises(SshError, match="sshd does not understand its configuration"):
-        ssh.refuse_overruled({"PasswordAuthentication": "no"}, Sshd())
+        sshd_config.refuse_overruled({"PasswordAuthentication": "no"}, Sshd())
 
 
 _MAIN, _BAD = "/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/00-bad.conf"
@@ -94,9 +96,11 @@ _NO_PASSWORDS = {"PasswordAuthentication": "no"}
 def test_the_file_that_overrules_ours_is_named(
     lines: list[str], place: str, is_ours_there: bool
 ) -> None:
-    found = ssh.parse(["sshd", "option passwordauthentication yes", *lines])
+    found = sshd_config.parse(["sshd", "option passwordauthentication yes", *lines])
     with pytest.raises(SshError) as refusal:
-        (ssh.refuse_overruled if is_ours_there else ssh.refuse_earlier)(_NO_PASSWORDS, found)
+        (sshd_config.refuse_overruled if is_ours_there else sshd_config.refuse_earlier)(
+            _NO_PASSWORDS, found
+        )
     assert str(refusal.value).startswith(
         f"sshd would take PasswordAuthentication yes because of {place}: "
     )
@@ -113,45 +117,47 @@ def test_the_file_that_overrules_ours_is_named(
     ],
 )
 def test_our_file_overrules_those_that_come_later(lines: list[str]) -> None:
-    ssh.refuse_earlier(_NO_PASSWORDS, ssh.parse(["sshd", *lines]))
+    sshd_config.refuse_earlier(_NO_PASSWORDS, sshd_config.parse(["sshd", *lines]))
 
 
 def test_a_configuration_that_does_not_include_our_file_is_told() -> None:
     with pytest.raises(SshError, match="sshd_config has no line `Include"):
-        ssh.refuse_earlier(_NO_PASSWORDS, ssh.parse(["sshd", f"line {_MAIN}:1:StrictModes yes"]))
+        sshd_config.refuse_earlier(
+            _NO_PASSWORDS, sshd_config.parse(["sshd", f"line {_MAIN}:1:StrictModes yes"])
+        )
 
 
 def test_what_sshd_says_of_a_file_that_it_can_not_read_is_told() -> None:
     error = f"{_BAD}: line 1: Bad configuration option: Pasword"
-    found = ssh.parse(["sshd", f"error {error}"])
+    found = sshd_config.parse(["sshd", f"error {error}"])
     with pytest.raises(SshError, match=r"00-bad\.conf: line 1: Bad configuration option"):
-        ssh.refuse_overruled(_NO_PASSWORDS, found)
+        sshd_config.refuse_overruled(_NO_PASSWORDS, found)
 
 
 def test_the_lines_of_sshds_files_are_read_on_the_host(tmp_path: Path) -> None:
     (tmp_path / "sshd_config.d").mkdir()
     (tmp_path / "sshd_config").write_text("# Port 22\n\nInclude /etc/ssh/sshd_config.d/*.conf\n")
     (tmp_path / "sshd_config.d" / "00-bad.conf").write_text("PasswordAuthentication yes\n")
-    command = ssh.LOOK_AT_LINES.replace("/etc/ssh", str(tmp_path))
+    command = sshd_config.LOOK_AT_LINES.replace("/etc/ssh", str(tmp_path))
     ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     lines = ran.stdout.replace(str(tmp_path), "/etc/ssh").splitlines()
     with pytest.raises(SshError, match=r"because of /etc/ssh/sshd_config\.d/00-bad\.conf, line 1"):
-        ssh.refuse_earlier(_NO_PASSWORDS, ssh.parse(lines))
+        sshd_config.refuse_earlier(_NO_PASSWORDS, sshd_config.parse(lines))
 
 
 def test_who_came_in_by_a_password_is_not_locked_out() -> None:
     with pytest.raises(SshError, match=r"let in by password, .*: log in with a key"):
-        ssh.refuse_without_key("password", authorized=True)
+        sshd_config.refuse_without_key("password", authorized=True)
 
 
 def test_who_sits_at_the_machine_needs_a_key_in_place() -> None:
     with pytest.raises(SshError, match=r"nobody has a key .*: put one into ~/.ssh/authorized_keys"):
-        ssh.refuse_without_key("", authorized=False)
-    ssh.refuse_without_key("", authorized=True)
+        sshd_config.refuse_without_key("", authorized=False)
+    sshd_config.refuse_without_key("", authorized=True)
 
 
 def test_who_came_in_by_a_key_can_come_again() -> None:
-    ssh.refuse_without_key("publickey", authorized=False)
+    sshd_config.refuse_without_key("publickey", authorized=False)
 
 
 @pytest.mark.parametrize("before", [None, "MaxAuthTries 6\n# it's $HOME\n"])
@@ -162,7 +168,7 @@ def test_the_way_back_restores_the_very_file_and_can_be_repeated(
     file.write_text("the change")
     (tmp_path / "systemctl").write_text('#!/bin/sh\necho "$@" >>"$(dirname "$0")/said"\n')
     (tmp_path / "systemctl").chmod(0o755)
-    commands = ssh.way_back(before).replace(DROP_IN, str(file))
+    commands = sshd_config.way_back(before).replace(DROP_IN, str(file))
     for _ in range(2):
         environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         subprocess.run(["sh", "-ec", commands], check=True, env=environment)

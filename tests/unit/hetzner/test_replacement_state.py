@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner.replacement import ReplacementState, Stage, UndoStage
 
 _OLD = ReplacementState(

@@ -5,11 +5,11 @@ import re
 import pytest
 import yaml
 
-from infisical_iac.deploys.stack import compose_file
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.ingress.caddyfile import caddyfile
-from infisical_iac.ingress.paths import identity_token
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
+from infisical_iac.host.machine import MachineState
+from infisical_iac.stack.caddyfile import caddyfile
+from infisical_iac.stack.deploy import compose_file
+from infisical_iac.stack.paths import identity_token
 from tests.unit.settings_of import NAME, settings_of
 
 _MACHINE = MachineState(os="debian", release="13")

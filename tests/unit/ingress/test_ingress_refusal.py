@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.ingress.refusal import IngressRefused, refuse
+from infisical_iac.host.machine import MachineState
+from infisical_iac.stack.ingress_refusal import IngressRefused, refuse
 from tests.unit.settings_of import settings_of
 
 _BARE = MachineState()

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from infisical_iac.ingress.certificate import CertificateError, Pair, ends, own, unfit
+from infisical_iac.stack.certificate import CertificateError, Pair, ends, own, unfit
 from tests.unit.settings_of import NAME, settings_of
 
 _NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from infisical_iac.change import gate
+from infisical_iac.core.remote import CommandFailed
 from infisical_iac.ingress.maintenance import TEXT
-from infisical_iac.operations import edge, gate
-from infisical_iac.operations.remote import CommandFailed
+from infisical_iac.stack import edge
 from tests.unit.settings_of import settings_of
 
 _NOW = datetime.now(UTC)

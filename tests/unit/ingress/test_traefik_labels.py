@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.deploys.stack import compose_file
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.ingress import paths, traefik
-from infisical_iac.ingress.caddyfile import caddyfile
+from infisical_iac.host.machine import MachineState
+from infisical_iac.ingress import traefik
+from infisical_iac.stack import paths
+from infisical_iac.stack.caddyfile import caddyfile
+from infisical_iac.stack.deploy import compose_file
 from tests.unit.settings_of import NAME, settings_of
 
 _MACHINE = MachineState(os="debian", release="13")

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.cli.migrate_history import history
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.fingerprint import KEY_FILE, digest, load_or_make
 from infisical_iac.migrate.plan_file import PLAN_FILE, Plan, PlannedKey, PlannedSource, dump
 from tests.unit.migrate.repository import Repository

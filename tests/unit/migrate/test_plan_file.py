@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.errors import UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.fingerprint import KEY_FILE
 from infisical_iac.migrate.plan_file import (
     MigrationError,

@@ -2,8 +2,8 @@
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infisical_iac.recovery import signing
-from infisical_iac.recovery.kit import Kit, Versions
+from infisical_iac.backup import signing
+from infisical_iac.backup.kit import Kit, Versions
 
 _KEY = "0123456789abcdef" * 4
 _ID = "00000000-0000-0000-0000-000000000001"

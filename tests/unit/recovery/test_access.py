@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from infisical_iac.api.client import Client
-from infisical_iac.recovery.access import Turned, compare, read
+from infisical_iac.backup.access import Turned, compare, read
 
 _AUTH = "universal-auth"
 _SECRET = {

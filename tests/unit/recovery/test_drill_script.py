@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from infisical_iac.rendering import script_file
+from infisical_iac.core.rendering import script_file
 
 _OWN = ("AUTH_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
 _SNAPSHOT = "env >{directory}/seen; echo projects 2"

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.backup import credentials
+from infisical_iac.backup import credentials, signing
 from infisical_iac.backup.target import Target
-from infisical_iac.operations import keys, swarm
-from infisical_iac.recovery import forms, signing
+from infisical_iac.cluster import swarm
+from infisical_iac.core.rendering import script_file
+from infisical_iac.recovery import forms
 from infisical_iac.recovery.forms import FormError
-from infisical_iac.rendering import script_file
+from infisical_iac.stack import keys
 from infisical_iac.workspace import credential_file
-from infisical_iac.workspace.credential_file import Credential, Replaced
-from infisical_iac.workspace.expiry import Term
+from infisical_iac.workspace.credential_file import Credential, Replaced, Term
 from tests.unit.played_host import PlayedHost, played
 from tests.unit.recovery.kits import FILES
 

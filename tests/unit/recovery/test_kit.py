@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.errors import UserError
-from infisical_iac.recovery.kit import KitError, Opened, check, pack, unpack
-from infisical_iac.recovery.signing import SigningError
+from infisical_iac.backup.kit import KitError, Opened, check, pack, unpack
+from infisical_iac.backup.signing import SigningError
+from infisical_iac.core.errors import UserError
 from tests.unit.recovery.kits import FILES, KEY, SIGNER, kit
 
 # What may be in a password.

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.recovery import manifest
-from infisical_iac.recovery.manifest import ManifestError, refuse, refuse_difference
-from infisical_iac.settings import Settings
+from infisical_iac.backup import manifest
+from infisical_iac.backup.manifest import ManifestError, refuse, refuse_difference
+from infisical_iac.core.settings import Settings
 
 _FOUND: dict[str, Any] = {
     "format": 1,

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.operations import proof
-from infisical_iac.operations.restore import Restored, RestoreError
-from infisical_iac.recovery.manifest import Manifest
+from infisical_iac.backup import proof
+from infisical_iac.backup.manifest import Manifest
+from infisical_iac.backup.restore import Restored, RestoreError
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.canary import CanaryError
 from infisical_iac.workspace.load import load

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyrage.x25519 import Identity
 
-from infisical_iac.recovery.recipients import RecipientError, identities, parse, parse_lines
+from infisical_iac.backup.recipients import RecipientError, identities, parse, parse_lines
 
 
 def ssh_key(directory: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pyrage.x25519 import Identity
 
-from infisical_iac.facts.machine import Machine
-from infisical_iac.settings import SettingsError, load
+from infisical_iac.core.settings import SettingsError, load
+from infisical_iac.host.machine import Machine
 
 
 def _values(*recipients: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from pyrage.x25519 import Identity
 
-from infisical_iac.recovery import sealing, sheet
-from infisical_iac.recovery.kit import Kit, KitError, Opened
-from infisical_iac.recovery.recipients import identities, parse
+from infisical_iac.backup import kit_sheet
+from infisical_iac.backup.kit import Kit, KitError, Opened
+from infisical_iac.backup.recipients import identities, parse
+from infisical_iac.recovery import sealing
 from infisical_iac.recovery.sealing import open_sheet, seal
 from tests.unit.recovery.kits import FILES, KEY, SIGNER, kit
 from tests.unit.recovery.test_recipients import ssh_key
@@ -30,7 +31,7 @@ def test_each_recipient_opens_it(ada: Identity, tmp_path: Path) -> None:
     known = identities(key.read_text())
     text = seal(kit(), to, KEY, known)
     assert open_sheet(text, [ada]) == open_sheet(text, known) == Opened(kit(), SIGNER)
-    assert sheet.stanzas(text) == ["X25519", "X25519", "ssh-ed25519"]
+    assert kit_sheet.stanzas(text) == ["X25519", "X25519", "ssh-ed25519"]
 
 
 def test_nobody_else_opens_it(ada: Identity) -> None:
@@ -92,7 +93,7 @@ def test_it_survives_mail_and_typing(travelled: object, ada: Identity) -> None:
     assert callable(travelled)
     text = _sealed(ada)
     assert open_sheet(travelled(text), [ada]).kit == kit()
-    assert sheet.fingerprint(travelled(text)) == sheet.fingerprint(text)
+    assert kit_sheet.fingerprint(travelled(text)) == kit_sheet.fingerprint(text)
 
 
 def test_a_damaged_line_is_told(ada: Identity) -> None:
@@ -119,5 +120,5 @@ def test_the_sum_is_the_one_that_its_command_prints(ada: Identity, tmp_path: Pat
     told = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert told.stdout[:16] == sheet.fingerprint(file.read_text())
+    assert told.stdout[:16] == kit_sheet.fingerprint(file.read_text())
     assert f"begins with {told.stdout[:16]}" in file.read_text()

@@ -16,16 +16,17 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyrage.x25519 import Identity
 
+from infisical_iac.backup import kit_sheet, kit_trust, signing
+from infisical_iac.backup.kit import Kit, KitError
+from infisical_iac.backup.kit_trust import Known
+from infisical_iac.backup.recipients import parse
+from infisical_iac.backup.signing import SigningError
 from infisical_iac.cli import restore as command
 from infisical_iac.cli.main import main
 from infisical_iac.cli.recovery_kit import signing_key
-from infisical_iac.operations import lock, recovery
-from infisical_iac.recovery import sheet, signing, trust
-from infisical_iac.recovery.kit import Kit, KitError
-from infisical_iac.recovery.recipients import parse
+from infisical_iac.core import lock
+from infisical_iac.operations import recovery
 from infisical_iac.recovery.sealing import seal
-from infisical_iac.recovery.signing import SigningError
-from infisical_iac.recovery.trust import Known
 from tests.unit.recovery.kits import FILES, FORGER, KEY, SIGNER, kit
 from tests.unit.settings_of import settings_of
 
@@ -42,39 +43,39 @@ def test_the_fingerprint_is_the_one_that_ssh_prints(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("known", [Known(SIGNER), Known(setting=SIGNER), Known(own=SIGNER)])
 def test_a_kit_of_the_known_key_is_taken_without_a_question(known: Known) -> None:
-    assert trust.check(SIGNER, known) is False
+    assert kit_trust.check(SIGNER, known) is False
 
 
 @pytest.mark.parametrize("known", [Known(_OTHER), Known(setting=_OTHER), Known(own=_OTHER)])
 def test_a_kit_of_another_key_is_refused(known: Known) -> None:
     with pytest.raises(KitError, match=f"signed by {SIGNER}, and .* is {_OTHER}: somebody else"):
-        trust.check(SIGNER, known)
+        kit_trust.check(SIGNER, known)
 
 
 def test_what_the_command_is_told_wins_over_what_was_known_before() -> None:
     """After a new signing key, or onto a host that was deployed anew."""
-    assert trust.check(SIGNER, Known(SIGNER, setting=_OTHER, own=_OTHER)) is False
-    assert trust.check(SIGNER, Known(setting=SIGNER, own=_OTHER)) is False
+    assert kit_trust.check(SIGNER, Known(SIGNER, setting=_OTHER, own=_OTHER)) is False
+    assert kit_trust.check(SIGNER, Known(setting=SIGNER, own=_OTHER)) is False
 
 
 def test_somebody_is_asked_only_where_nothing_is_known() -> None:
-    assert trust.check(SIGNER, Known()) is True
-    assert SIGNER in trust.question(SIGNER)
+    assert kit_trust.check(SIGNER, Known()) is True
+    assert SIGNER in kit_trust.question(SIGNER)
 
 
 def test_a_kit_without_a_signature_is_taken_only_where_that_is_said() -> None:
     with pytest.raises(KitError, match=r"has no signature.*--accept-unsigned-kit"):
-        trust.check("", Known(own=SIGNER))
-    assert trust.check("", Known(own=SIGNER, unsigned=True)) is False
+        kit_trust.check("", Known(own=SIGNER))
+    assert kit_trust.check("", Known(own=SIGNER, unsigned=True)) is False
     with pytest.raises(KitError, match="no --fingerprint can be compared"):
-        trust.check("", Known(SIGNER, unsigned=True))
+        kit_trust.check("", Known(SIGNER, unsigned=True))
 
 
 def test_no_kit_is_made_that_a_restore_would_refuse() -> None:
-    trust.refuse_another(SIGNER, setting="")
-    trust.refuse_another(SIGNER, setting=SIGNER)
+    kit_trust.refuse_another(SIGNER, setting="")
+    kit_trust.refuse_another(SIGNER, setting=SIGNER)
     with pytest.raises(KitError, match="'recovery_fingerprint'"):
-        trust.refuse_another(SIGNER, setting=_OTHER)
+        kit_trust.refuse_another(SIGNER, setting=_OTHER)
 
 
 class _Restoring:
@@ -89,8 +90,10 @@ class _Restoring:
         host = SimpleNamespace(data=SimpleNamespace(dict=dict))
         # The module itself has pyinfra patch the whole process.
         module = SimpleNamespace(connected=lambda _: _context(host))
-        monkeypatch.setitem(sys.modules, "infisical_iac.cli.connect", module)
-        monkeypatch.setattr("infisical_iac.settings.load", lambda _: settings_of(**self.settings))
+        monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
+        monkeypatch.setattr(
+            "infisical_iac.core.settings.load", lambda _: settings_of(**self.settings)
+        )
         monkeypatch.setattr(lock, "take", lambda *_, **__: None)
         monkeypatch.setattr(recovery, "signer", lambda: self.own)
         monkeypatch.setattr(command, "_undo", lambda *_, **__: None)
@@ -110,7 +113,7 @@ class _Restoring:
         content = kit().model_dump(mode="json") | values
         data = gzip.compress(json.dumps(signing.sign(content, FORGER)).encode())
         armor = pyrage.encrypt(data, [self._identity.to_public()], armored=True).decode()
-        return sheet.render(kit(), armor, SIGNER)
+        return kit_sheet.render(kit(), armor, SIGNER)
 
     def unsigned(self, **values: object) -> str:
         """A kit as the version before wrote it."""
@@ -231,7 +234,7 @@ def test_what_is_said_of_a_kit_needs_one(
     monkeypatch: pytest.MonkeyPatch, option: list[str]
 ) -> None:
     monkeypatch.setitem(
-        sys.modules, "infisical_iac.cli.connect", SimpleNamespace(connected=_context)
+        sys.modules, "infisical_iac.core.inventory", SimpleNamespace(connected=_context)
     )
     done = CliRunner().invoke(main, ["restore", *option])
     assert "are of a kit: give --kit too" in done.output

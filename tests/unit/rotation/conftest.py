@@ -5,18 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from infisical_iac.operations import (
-    cluster_rollout,
-    cluster_site,
-    gate,
-    nodes,
-    redis_passwords,
-    repositories,
-    rotation,
-    session,
-    share,
-    stack,
-)
+from infisical_iac.change import gate, repositories, rotation
+from infisical_iac.cluster import deploy, share, topology
+from infisical_iac.cluster import site as cluster_site
+from infisical_iac.core import session
+from infisical_iac.operations import redis_passwords
+from infisical_iac.stack import compose
 from tests.unit.clusters import site
 from tests.unit.rotation.steps import NotingHost
 
@@ -27,9 +21,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     for module in (rotation, repositories, redis_passwords):
         monkeypatch.setattr(module, "run", made.run)
         monkeypatch.setattr(module, "script", made.script)
-    monkeypatch.setattr(stack, "up", made.up)
-    monkeypatch.setattr(stack, "published_port", lambda: 8080)
-    monkeypatch.setattr(cluster_rollout, "roll_out", made.roll_out)
+    monkeypatch.setattr(compose, "up", made.up)
+    monkeypatch.setattr(compose, "published_port", lambda: 8080)
+    monkeypatch.setattr(deploy, "roll_out", made.roll_out)
     monkeypatch.setattr(cluster_site, "host", made)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
@@ -48,8 +42,8 @@ def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
         yield
         host.steps = before
 
-    monkeypatch.setattr(nodes, "on", on)
-    monkeypatch.setattr(nodes, "known", lambda: site().cluster)
+    monkeypatch.setattr(topology, "on", on)
+    monkeypatch.setattr(topology, "known", lambda: site().cluster)
     monkeypatch.setattr(share, "spread", lambda _: host.run("spread", doing="share"))
     monkeypatch.setattr(repositories, "write", lambda path, _: host.steps.append(f"write {path}"))
     monkeypatch.setattr(

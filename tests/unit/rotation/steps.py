@@ -5,16 +5,16 @@ from __future__ import annotations
 import runpy
 from typing import TYPE_CHECKING
 
+from infisical_iac.change import rotation
+from infisical_iac.change.keys import named
+from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.settings import Settings, load
 from infisical_iac.facts.upgrade import UpgradeState
-from infisical_iac.operations import rotation
-from infisical_iac.operations.remote import CommandFailed
-from infisical_iac.rotation.known import named
 from infisical_iac.rotation.state import Unfinished
-from infisical_iac.settings import Settings, load
 
 if TYPE_CHECKING:
-    from infisical_iac.operations.cluster_site import Site
-    from infisical_iac.upgrade.path import Images
+    from infisical_iac.change.path import Images
+    from infisical_iac.cluster.site import Site
 
 # What the steps print.
 _SAID = {

@@ -8,10 +8,9 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from infisical_iac import settings
 from infisical_iac.cli.main import main
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.operations import lock
+from infisical_iac.core import lock, settings
+from infisical_iac.host.machine import MachineState
 
 
 class _Data(dict[str, object]):
@@ -59,7 +58,7 @@ def test_a_host_is_looked_at_once_nobody_else_can_change_it(
 
     # The module itself has pyinfra patch the whole process.
     module = SimpleNamespace(connected=connected)
-    monkeypatch.setitem(sys.modules, "infisical_iac.cli.connect", module)
+    monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
     monkeypatch.setattr(settings, "load", lambda _: None)
     monkeypatch.setattr(lock, "take", host.lock)
     done = CliRunner().invoke(main, ["keys", "rotate", "redis"])

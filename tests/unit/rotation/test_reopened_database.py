@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.operations import nodes, reopening
+from infisical_iac.cluster import topology
+from infisical_iac.operations import reopening
 from tests.unit.clusters import site
 from tests.unit.played_cluster import PlayedNode, played_node
 
@@ -72,7 +73,7 @@ def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
 
     monkeypatch.setattr(reopening, "run", run)
     monkeypatch.setattr(reopening, "script", lambda name: name)
-    monkeypatch.setattr(nodes, "on", on)
+    monkeypatch.setattr(topology, "on", on)
     reopening.reopened(site(away=(2,)).cluster)
     assert forgot == forgetting
 

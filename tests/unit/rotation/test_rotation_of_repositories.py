@@ -2,8 +2,8 @@
 
 import pytest
 
-from infisical_iac.operations import repositories, rotation
-from infisical_iac.rotation.known import RotationError, named
+from infisical_iac.change import repositories, rotation
+from infisical_iac.change.keys import RotationError, named
 from tests.unit.clusters import settings, site
 from tests.unit.rotation.steps import NotingHost, recover, rotate
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from infisical_iac.operations import rotation
-from infisical_iac.rotation.known import RotationError, named
+from infisical_iac.change import rotation
+from infisical_iac.change.keys import RotationError, named
+from infisical_iac.change.path import Images
 from infisical_iac.rotation.state import Unfinished
-from infisical_iac.upgrade.path import Images
 from tests.unit.clusters import settings, site
 from tests.unit.rotation.steps import NotingHost
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from infisical_iac.rotation.known import RotationError
+from infisical_iac.change.keys import RotationError
 from tests.unit.rotation.steps import NotingHost, recover, rotate
 
 _USE = ["keys derive", "rotation alter", "up"]

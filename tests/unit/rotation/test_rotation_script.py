@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac import rendering
+from infisical_iac.core import rendering
 from infisical_iac.rotation.state import unfinished
 from tests.unit.played_host import played
 

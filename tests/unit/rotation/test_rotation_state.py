@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.rotation.known import KEYS, RotationError, named, refuse_encryption_key
+from infisical_iac.change.keys import KEYS, RotationError, named, refuse_encryption_key
 from infisical_iac.rotation.state import Way, targets, unfinished
 
 

@@ -5,21 +5,16 @@ from collections.abc import Callable
 
 import pytest
 
-from infisical_iac.operations import (
-    cluster_rollout,
-    edge,
-    gate,
-    journal,
-    moves,
-    scaling,
-    session,
-    snapshot,
-    stack,
-)
-from infisical_iac.operations.gate import GateError
+from infisical_iac.backup import snapshot
+from infisical_iac.backup.manifest import ManifestError
+from infisical_iac.change import gate
+from infisical_iac.change.gate import GateError
+from infisical_iac.cluster import deploy, scaling
+from infisical_iac.core import journal, session
+from infisical_iac.core.settings import Settings
+from infisical_iac.operations import moves
 from infisical_iac.operations.moves import Direction, Unfinished
-from infisical_iac.recovery.manifest import ManifestError
-from infisical_iac.settings import Settings
+from infisical_iac.stack import compose, edge
 from tests.unit.clusters import settings, site
 
 _MANIFEST = {
@@ -63,7 +58,7 @@ class _Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
-    for module in (moves, scaling, stack):
+    for module in (moves, scaling, compose):
         monkeypatch.setattr(module, "run", made.run)
         monkeypatch.setattr(module, "script", made.script)
         monkeypatch.setattr(module, "host", made)
@@ -78,9 +73,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
     monkeypatch.setattr(gate, "passed", lambda *_, **__: ["Read as before: 1 secret."])
-    monkeypatch.setattr(
-        cluster_rollout, "asking", lambda _: "services: {haproxy: {}, infisical: {}}"
-    )
+    monkeypatch.setattr(deploy, "asking", lambda _: "services: {haproxy: {}, infisical: {}}")
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     return made

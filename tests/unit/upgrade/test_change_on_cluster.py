@@ -4,24 +4,20 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from infisical_iac.operations import (
-    changeover,
-    cluster_change,
-    cluster_rollout,
-    edge,
-    gate,
-    releases,
-    session,
-    snapshot,
-)
-from infisical_iac.operations.changeover import ChangeFailed, Changeover
-from infisical_iac.operations.cluster_change import Change
-from infisical_iac.operations.cluster_rollout import RolloutError
-from infisical_iac.operations.cluster_site import Site
-from infisical_iac.operations.gate import GateError, Unusable
-from infisical_iac.recovery.manifest import Manifest
-from infisical_iac.upgrade.path import Images
-from infisical_iac.upgrade.release import Release, Unfinished
+from infisical_iac.backup import snapshot
+from infisical_iac.backup.manifest import Manifest
+from infisical_iac.change import changeover, gate, release_store
+from infisical_iac.change.changeover import ChangeFailed, Changeover
+from infisical_iac.change.gate import GateError, Unusable
+from infisical_iac.change.path import Images
+from infisical_iac.change.releases import Release, Unfinished
+from infisical_iac.cluster import change as cluster_change
+from infisical_iac.cluster import deploy
+from infisical_iac.cluster.change import Change
+from infisical_iac.cluster.deploy import RolloutError
+from infisical_iac.cluster.site import Site
+from infisical_iac.core import session
+from infisical_iac.stack import edge
 from tests.unit.clusters import settings, site
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
@@ -91,12 +87,12 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
         monkeypatch.setattr(module, "logger", _Quiet())
         monkeypatch.setattr(module, "host", _Quiet())
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
-    monkeypatch.setattr(cluster_rollout, "roll_out", made.roll_out)
+    monkeypatch.setattr(deploy, "roll_out", made.roll_out)
     monkeypatch.setattr(edge, "close_all", lambda *_: made._note("close"))
     monkeypatch.setattr(edge, "open_all", lambda _: made._note("open"))
-    monkeypatch.setattr(releases, "step", lambda *_, **__: "")
-    monkeypatch.setattr(releases, "let_go", lambda *_: None)
-    monkeypatch.setattr(releases, "kept", lambda: [_RELEASE])
+    monkeypatch.setattr(release_store, "step", lambda *_, **__: "")
+    monkeypatch.setattr(release_store, "let_go", lambda *_: None)
+    monkeypatch.setattr(release_store, "kept", lambda: [_RELEASE])
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: _Answering())

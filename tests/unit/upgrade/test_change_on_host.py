@@ -4,24 +4,19 @@ from collections.abc import Iterable
 
 import pytest
 
-from infisical_iac.operations import (
-    changeover,
-    edge,
-    gate,
-    host_change,
-    releases,
-    session,
-    snapshot,
-    stack,
-)
-from infisical_iac.operations.changeover import ChangeFailed, Changeover
-from infisical_iac.operations.gate import GateError
+from infisical_iac.backup import snapshot
+from infisical_iac.backup.manifest import Manifest
+from infisical_iac.change import changeover, gate, release_store
+from infisical_iac.change.changeover import ChangeFailed, Changeover
+from infisical_iac.change.gate import GateError
+from infisical_iac.change.path import Images
+from infisical_iac.change.releases import Unfinished
+from infisical_iac.core import session
+from infisical_iac.core.settings import Settings
+from infisical_iac.operations import host_change
 from infisical_iac.operations.host_change import Change
-from infisical_iac.operations.stack import StackError
-from infisical_iac.recovery.manifest import Manifest
-from infisical_iac.settings import Settings
-from infisical_iac.upgrade.path import Images
-from infisical_iac.upgrade.release import Unfinished
+from infisical_iac.stack import compose, edge
+from infisical_iac.stack.compose import StackError
 from tests.unit.settings_of import settings_of
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
@@ -91,10 +86,10 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(host_change, "write", lambda *_: None)
     monkeypatch.setattr(edge, "close", made.close)
     monkeypatch.setattr(edge, "open_", made.open)
-    monkeypatch.setattr(stack, "up", lambda _: made.note("up"))
-    monkeypatch.setattr(stack, "compose_text", lambda: _COMPOSE)
-    monkeypatch.setattr(releases, "step", lambda *_, **__: "")
-    monkeypatch.setattr(releases, "let_go", lambda *_: None)
+    monkeypatch.setattr(compose, "up", lambda _: made.note("up"))
+    monkeypatch.setattr(compose, "compose_text", lambda: _COMPOSE)
+    monkeypatch.setattr(release_store, "step", lambda *_, **__: "")
+    monkeypatch.setattr(release_store, "let_go", lambda *_: None)
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     monkeypatch.setattr(session, "forget", lambda: None)

@@ -9,11 +9,13 @@ import httpx
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.errors import UserError
-from infisical_iac.operations import edge, gate, service_reach, session
-from infisical_iac.operations.gate import Before, GateError, Unusable, passed, usable
-from infisical_iac.operations.remote import CommandFailed
-from infisical_iac.settings import Settings, load
+from infisical_iac.change import gate, reading
+from infisical_iac.change.gate import Before, GateError, Unusable, passed, usable
+from infisical_iac.core import session
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.settings import Settings, load
+from infisical_iac.stack import edge
 from infisical_iac.upgrade.reading import Secret
 from infisical_iac.workspace import canary, isolation
 from infisical_iac.workspace.canary import CanaryError
@@ -128,7 +130,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(time, "sleep", made.waited.append)
     monkeypatch.setattr(gate, "run", made.run)
-    monkeypatch.setattr(service_reach, "run", made.files)
+    monkeypatch.setattr(reading, "run", made.files)
     monkeypatch.setattr(edge, "run", made.run)
     monkeypatch.setattr(edge, "_certificates", lambda: "")
     return made
@@ -521,7 +523,7 @@ def test_another_version_must_prove_that_it_isolates_services(
     then = _before(settings)
     told = passed(settings, "chainalign", then, port=_PORT, same_data=True, other_version=True)
     assert proven == [wanted]
-    assert told[1:] == ["proven", service_reach.NONE]
+    assert told[1:] == ["proven", reading.NONE]
     passed(settings, "chainalign", then, port=_PORT, same_data=False, other_version=True)
     assert proven == [wanted, wanted], "older data are not served unproven either"
 

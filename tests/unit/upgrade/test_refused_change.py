@@ -8,29 +8,25 @@ import pytest
 import yaml
 
 from infisical_iac.api.failures import ApiError
+from infisical_iac.change import gate, upgrade
+from infisical_iac.change.path import Images
+from infisical_iac.change.state import DeploymentState
+from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.deploys import stack as deploy
-from infisical_iac.errors import UserError
-from infisical_iac.facts.cluster_stack import ClusterStackState
-from infisical_iac.facts.deployment import DeploymentState
+from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.stack_state import ClusterStackState
+from infisical_iac.core import files, journal
+from infisical_iac.core import operation as telling
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.journal import Journal
+from infisical_iac.core.settings import Settings
 from infisical_iac.facts.files import PathState
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.facts.stack import Container, StackState
 from infisical_iac.facts.upgrade import Upgrades, UpgradeState
-from infisical_iac.operations import (
-    cluster_stack,
-    cluster_upgrade,
-    files,
-    gate,
-    journal,
-    stack,
-    telling,
-    upgrade,
-)
-from infisical_iac.operations.cluster_site import Site
-from infisical_iac.operations.journal import Journal
-from infisical_iac.settings import Settings
-from infisical_iac.upgrade.path import Images
+from infisical_iac.host.machine import MachineState
+from infisical_iac.operations import cluster_upgrade
+from infisical_iac.stack import compose as stack
+from infisical_iac.stack import deploy
+from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
 from tests.unit import clusters
 from tests.unit.settings_of import settings_of

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from infisical_iac.upgrade.path import UpgradeError
-from infisical_iac.upgrade.release import (
+from infisical_iac.change.path import UpgradeError
+from infisical_iac.change.releases import (
     Release,
     Unfinished,
     choose,

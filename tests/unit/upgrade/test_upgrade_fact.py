@@ -1,7 +1,7 @@
 """Test what the host says of its versions, as read."""
 
+from infisical_iac.change.path import Images
 from infisical_iac.facts.upgrade import Failed, Upgrades, UpgradeState
-from infisical_iac.upgrade.path import Images
 
 _READ = [
     "database",

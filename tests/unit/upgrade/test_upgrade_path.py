@@ -2,9 +2,7 @@
 
 import pytest
 
-from infisical_iac.deploys.stack import compose_file
-from infisical_iac.facts.machine import MachineState
-from infisical_iac.upgrade.path import (
+from infisical_iac.change.path import (
     Disk,
     Images,
     Room,
@@ -18,6 +16,8 @@ from infisical_iac.upgrade.path import (
     refuse_room,
     way_in,
 )
+from infisical_iac.host.machine import MachineState
+from infisical_iac.stack.deploy import compose_file
 from tests.unit.settings_of import settings_of
 
 _MIB = 1024

@@ -1,0 +1,107 @@
+"""Compare who can get in before and after a restore: what was revoked meanwhile is in force
+again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from infisical_iac.api import contents, identities
+from infisical_iac.api.client import Client
+from infisical_iac.api.lists import all_of
+from infisical_iac.api.parallel import gather
+from infisical_iac.api.universal_auth import client_secrets
+from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS
+from infisical_iac.workspace.state import roles_of
+
+# By id, what it is.
+Access = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Turned:
+    """Hold what is different after a restore, in words.
+
+    Attributes:
+        revived: what was revoked or taken away since the snapshot, and is in force again.
+        lost: what was made since the snapshot, and is in force no more.
+    """
+
+    revived: list[str]
+    lost: list[str]
+
+
+def read(client: Client, admin: Client, organization: str, project: str) -> Access:
+    """All identities, their client secrets, and the roles and privileges in a project.
+
+    Args:
+        client: with the token of the deployer, or of an administrator.
+        admin: with an administrator's own token, for the privileges of persons.
+        organization: its id.
+        project: its slug; one that is not there has no members.
+
+    Raises ApiError or Unreachable.
+    """
+    there = contents.project(client, project)
+    members = _members(client, admin, there["id"], project) if there else {}
+    return {**_machines(client, organization), **members}
+
+
+def compare(before: Access, after: Access) -> Turned:
+    """Return what a restore has turned back."""
+    return Turned(
+        sorted(after[id] for id in after.keys() - before.keys()),
+        sorted(before[id] for id in before.keys() - after.keys()),
+    )
+
+
+def _machines(client: Client, organization: str) -> Access:
+    listed = all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
+    machines = [each["identity"] for each in listed]
+    able = [each for each in machines if "universal-auth" in each["authMethods"]]
+    secrets = gather([partial(client_secrets, client, each["id"]) for each in able])
+    return {each["id"]: f"identity {each['name']}" for each in machines} | {
+        secret.id: f"client secret {secret.id} of identity {identity['name']}"
+        for identity, held in zip(able, secrets, strict=True)
+        for secret in held
+    }
+
+
+def _members(client: Client, admin: Client, project: str, slug: str) -> Access:
+    persons = client.get(f"/api/v1/projects/{project}/memberships")["memberships"]
+    machines = identities.memberships(client, project)
+    held = [
+        *((each, each["user"]["username"]) for each in persons),
+        *((each, f"identity {each['identity']['name']}") for each in machines),
+    ]
+    privileges = gather(
+        [
+            *(
+                partial(_privileges, admin, OF_PERSONS, projectMembershipId=each["id"])
+                for each in persons
+            ),
+            *(
+                partial(
+                    _privileges,
+                    client,
+                    OF_IDENTITIES,
+                    identityId=each["identity"]["id"],
+                    projectId=project,
+                )
+                for each in machines
+            ),
+        ]
+    )
+    return {
+        f"{membership['id']} {role}": f"role {role} of {who} in {slug}"
+        for membership, who in held
+        for role in roles_of(membership)
+    } | {
+        id: f"privilege {name} of {who} in {slug}"
+        for (_, who), found in zip(held, privileges, strict=True)
+        for id, name in found.items()
+    }
+
+
+def _privileges(client: Client, path: str, **holder: str) -> dict[str, str]:
+    return {each["id"]: each["slug"] for each in client.get(path, params=holder)["privileges"]}

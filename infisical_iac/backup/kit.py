@@ -1,0 +1,135 @@
+"""Define the content of a recovery kit, and the bytes that it is kept in."""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infisical_iac.backup import signing
+from infisical_iac.core.errors import UserError
+from infisical_iac.recovery import forms
+
+FORMAT = 2
+# Of the version before, without a signature.
+_UNSIGNED = 1
+# One of a hundred services takes less than a twentieth of it.
+_MOST_BYTES = 1 << 21
+# Without these nothing can be restored.
+ESSENTIAL = ("keys/encryption_key", "keys/restic_password", "admin.env")
+
+
+class KitError(UserError):
+    """A kit can't be made, opened or used."""
+
+
+class Versions(BaseModel):
+    """Hold what ran on the host; what could not be read is empty."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    infisical: str
+    postgres: str
+    redis: str
+    infisical_id: str = ""
+    migrations: int = 0
+    revision: str = ""
+
+
+class Kit(BaseModel):
+    """A kit; see the package for what each of these is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kit: int = FORMAT
+    at: str
+    by: str
+    host: str
+    site_url: str
+    versions: Versions
+    backup_targets: tuple[Mapping[str, Any], ...]
+    workspace: str
+    recipients: tuple[str, ...]
+    files: Mapping[str, str] = Field(repr=False)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A kit that was opened, with the fingerprint of the key that signed it.
+
+    A kit of the version before has no signature, and an empty `signer`.
+    """
+
+    kit: Kit
+    signer: str
+
+
+def check(kit: Kit) -> None:
+    """Refuse a kit that nothing can be restored with, or that none would be with.
+
+    Raises a UserError if an essential file is missing, or one has not the form that it must have.
+    """
+    missing = [path for path in ESSENTIAL if not kit.files.get(path, "").strip()]
+    if missing:
+        raise KitError(
+            f"there is no /etc/infisical/{missing[0]} on the host, without which a kit is worth "
+            "nothing: let `infisical-iac apply` end first"
+        )
+    forms.check(kit.files, where="/etc/infisical")
+
+
+def pack(kit: Kit, key: Ed25519PrivateKey) -> bytes:
+    """Return the kit as bytes, signed by `key`."""
+    signed = signing.sign(kit.model_dump(mode="json"), key)
+    text = json.dumps(signed, indent=1, ensure_ascii=False)
+    return gzip.compress(f"{text}\n".encode(), mtime=0)
+
+
+def unpack(data: bytes) -> Opened:
+    """Return the kit in bytes, whose signature and files were checked.
+
+    Raises a UserError, without a word of what is in it.
+    """
+    found = _found(data)
+    version = found["kit"]
+    if version == FORMAT:
+        content, signer = signing.verify(found)
+    elif version == _UNSIGNED:
+        content, signer = found, ""
+    else:
+        raise KitError(
+            f"the kit has format {str(version)[:20]!a}, and this version of infisical-iac reads "
+            f"{FORMAT}: use the one that made it, revision {_revision(found)}"
+        )
+    try:
+        kit = Kit.model_validate(content)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
+        raise KitError(
+            f"the kit is not complete: {ascii(place)[1:-1][:80]} is missing or of no use"
+        ) from None
+    forms.check(kit.files, where="the kit")
+    return Opened(kit, signer)
+
+
+def _found(data: bytes) -> dict[str, Any]:
+    decompressing = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        text = decompressing.decompress(data, _MOST_BYTES)
+        found = json.loads(text) if decompressing.eof else None
+        if isinstance(found, dict) and type(found["kit"]) is int:
+            return found
+    except (zlib.error, ValueError, KeyError, RecursionError):
+        pass
+    raise KitError("what the file holds is no recovery kit")
+
+
+def _revision(found: Mapping[str, Any]) -> str:
+    versions = found.get("versions")
+    revision = str(versions.get("revision")) if isinstance(versions, dict) else ""
+    return revision if re.fullmatch(r"[A-Za-z0-9+.-]{1,60}", revision) else "unknown"

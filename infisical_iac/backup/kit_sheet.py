@@ -1,0 +1,87 @@
+"""The text of a kit's file: what it is, for people, then what is encrypted."""
+
+import base64
+import binascii
+import re
+from hashlib import sha256
+from pathlib import Path
+
+from infisical_iac.backup.kit import Kit, KitError
+
+_BEGIN = "-----BEGIN AGE ENCRYPTED FILE-----"
+_END = "-----END AGE ENCRYPTED FILE-----"
+_STANZAS = ("X25519", "ssh-ed25519", "ssh-rsa")
+
+
+def render(kit: Kit, armor: str, signer: str) -> str:
+    """The file's text, a page where there are no more than some ten credentials."""
+    recipients = "\n".join(f"    {each}" for each in kit.recipients)
+    return f"""\
+RECOVERY KIT OF INFISICAL at {kit.site_url}, host {kit.host}
+made {kit.at} by {kit.by}, for {kit.versions.infisical}
+signed by {signer}
+
+With the backups this is all that a new host needs: keys, passwords and credentials. They can be
+read by whoever has this text and a private key of one of
+{recipients}
+Keep it away from the host and its backups, and make a new one when `infisical-iac status` says so.
+
+restore    infisical-iac restore --kit FILE --identity PRIVATE-KEY
+           which asks for the fingerprint above, as you noted it elsewhere
+by hand    sed -n '/^-----BEGIN/,$p' FILE | age --decrypt --identity PRIVATE-KEY | gunzip
+check      sed -n '/^-----BEGIN/,$p' FILE | sha256sum    begins with {_digest(armor)}
+
+{armor}"""
+
+
+def read(file: Path) -> str:
+    """A file's text. Raises KitError if it can't be read."""
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise KitError(f"{file} can't be read: {reason}") from None
+
+
+def armor(text: str) -> bytes:
+    """Return what is encrypted in a file's text, put right where it was printed or sent as mail.
+
+    Raises KitError for a text without, or with something missing.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    try:
+        lines = lines[lines.index(_BEGIN) :]
+        lines = lines[: lines.index(_END) + 1]
+    except ValueError:
+        raise KitError(
+            "the file is no recovery kit, or a part of it is missing: it must have the lines "
+            "from BEGIN AGE ENCRYPTED FILE to END AGE ENCRYPTED FILE"
+        ) from None
+    whole = "\n".join(filter(None, lines)) + "\n"
+    noted = re.search(r"sha256sum +begins with ([0-9a-f]{16})", text)
+    if noted and noted[1] != _digest(whole):
+        raise KitError(
+            f"the kit was damaged, for its sum is {_digest(whole)} instead of {noted[1]}: compare "
+            "each line from BEGIN to END with another copy"
+        )
+    return whole.encode()
+
+
+def fingerprint(text: str) -> str:
+    """Return what tells this kit from all others, as its file has it."""
+    return _digest(armor(text).decode())
+
+
+def stanzas(text: str) -> list[str]:
+    """The types of keys that it is encrypted for, sorted, one for each key."""
+    try:
+        data = base64.b64decode(b"".join(armor(text).splitlines()[1:-1]), validate=True)
+    except binascii.Error:
+        return []
+    header = data.partition(b"\n--- ")[0].decode(errors="replace")
+    words = [line.split(" ")[1] for line in header.splitlines() if line.startswith("-> ")]
+    return sorted(word for word in words if word in _STANZAS)
+
+
+def _digest(armor: str) -> str:
+    return sha256(armor.encode()).hexdigest()[:16]

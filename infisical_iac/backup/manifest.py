@@ -1,0 +1,102 @@
+"""Read what a snapshot says of itself, in the form that `backup` has, and whether it fits here."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.settings import Settings
+
+
+class ManifestError(UserError):
+    """A snapshot can't be restored onto this host, or is not what it says."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A snapshot's manifest.
+
+    Attributes:
+        at: when the dump was begun.
+        host: whose database it was.
+        infisical, postgres: the versions, such as `v0.165.16` and `17.11`; may be empty.
+        key: the fingerprint of the encryption key that the database needs.
+        rows: how many rows each table has, but for those with none.
+    """
+
+    at: str
+    host: str
+    infisical: str
+    postgres: str
+    key: str
+    rows: Mapping[str, int]
+
+
+def parse(text: str) -> Manifest:
+    """The manifest in a file's content. Raises ManifestError if it is none of this version."""
+    try:
+        found: dict[str, Any] = json.loads(text)
+        if found["format"] != 1:
+            raise ManifestError(
+                f"the snapshot has format {found['format']!r}, and this version of infisical-iac "
+                "reads 1: use a newer one"
+            )
+        return Manifest(
+            at=str(found["at"]),
+            host=str(found["host"]),
+            infisical=str(found["infisical"]["version"]),
+            postgres=str(found["postgresql"]["version"]),
+            key=str(found["encryption_key"]),
+            rows={str(table): int(number) for table, number in found["rows"].items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ManifestError(
+            "the snapshot's manifest.json can't be read: use another snapshot"
+        ) from None
+
+
+def refuse(manifest: Manifest, *, key: str, settings: Settings) -> None:
+    """Raise ManifestError if the snapshot can't be restored onto this host.
+
+    Args:
+        key: the fingerprint of the encryption key on the host.
+    """
+    if manifest.key != key:
+        raise ManifestError(
+            f"the snapshot of {manifest.at} needs the encryption key with fingerprint "
+            f"{manifest.key}, and /etc/infisical/keys/encryption_key has {key}: give the recovery "
+            "kit of that time with --kit, --identity and --replace-keys"
+        )
+    if _numbers(manifest.infisical) > _numbers(settings.infisical_version):
+        raise ManifestError(
+            f"the snapshot is of Infisical {manifest.infisical}, which is newer than "
+            f"{settings.infisical_version}: set infisical_version to {manifest.infisical}"
+        )
+    major = _numbers(manifest.postgres)[:1]
+    if major > [settings.postgres_major]:
+        raise ManifestError(
+            f"the snapshot is of PostgreSQL {manifest.postgres}, which {settings.postgres_image} "
+            f"can't read: set postgres_image to one of version {major[0]}"
+        )
+
+
+def refuse_difference(manifest: Manifest, rows: Mapping[str, int]) -> None:
+    """Raise ManifestError if a restored database has other rows than the manifest says."""
+    tables = sorted(manifest.rows.keys() | rows.keys())
+    wrong = [
+        f"{table} {rows.get(table, 0)} instead of {manifest.rows.get(table, 0)}"
+        for table in tables
+        if rows.get(table, 0) != manifest.rows.get(table, 0)
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ManifestError(
+            "the restored database has other numbers of rows than the snapshot's manifest: "
+            f"{', '.join(wrong[:3])}{more}"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version.partition("-")[0])]

@@ -1,0 +1,192 @@
+"""The proof of a restore: people and machines get in, and what is inside can be read."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from pyinfra.context import host
+
+from infisical_iac.api import contents, instance, login
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.parallel import gather
+from infisical_iac.backup import access, restore, snapshot
+from infisical_iac.backup.restore import DIRECTORY, PROJECT, RestoreError, latest
+from infisical_iac.change import gate
+from infisical_iac.change.gate import Before
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.core import journal, session
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.settings import Settings
+from infisical_iac.operations import recovery
+from infisical_iac.stack import edge
+from infisical_iac.upgrade import given_up
+from infisical_iac.workspace import canary, credential_file, credentials
+from infisical_iac.workspace.model import Workspace
+
+_proven: set[str] = set()
+
+
+def succeeded() -> bool:
+    """Return whether this run has proven a restore of the current host."""
+    return host.name in _proven
+
+
+@telling_operation
+def proven(*, desired: Workspace, settings: Settings, cluster: Cluster | None = None) -> Commands:
+    """Log in as administrator and as deployer, read canary and sample, and end the restore.
+
+    The edge is opened then. Tells what the restore has turned back. Raises RestoreError where the
+    administrator can't log in or a secret can't be read, CanaryError for a canary that is not as
+    it was made, and GateError for a public address that answered before and does not any more; the
+    restore has not ended then, and can be undone.
+    """
+    yield step(_prove, desired, settings, cluster)
+
+
+def _prove(desired: Workspace, settings: Settings, cluster: Cluster | None) -> None:
+    port = settings.http_port
+    admin = _administrator(port)
+    deployer = _deployer(port)
+    client = deployer or admin
+    told = _contents(client, desired)
+    if deployer is None:
+        told.append("The deployer's credentials are not in the snapshot: they are made anew.")
+    told += _services(desired, port)
+    told += _turned(client, admin, desired.project.slug)
+    snapshot.clean(DIRECTORY, PROJECT)
+    opening = partial(edge.open_all, cluster) if cluster else edge.open_
+    if latest().public:
+        gate.outside(settings, Before({}, public=True), opening)
+    else:
+        opening()
+    kept = restore.do("end", doing="end the restore").splitlines()
+    _proven.add(host.name)
+    journal.current().shown += [*told, *_aside(kept)]
+
+
+def _administrator(port: int) -> Client:
+    try:
+        return session.administrator(port)
+    except session.NotBootstrapped:
+        raise RestoreError(
+            f"the administrator can't log in with what {session.ADMIN_FILE} has: if the password "
+            "was changed since the snapshot, put the one of that time there, or give the kit of "
+            "that time with --replace-keys"
+        ) from None
+
+
+def _deployer(port: int) -> Client | None:
+    try:
+        return session.deployer(port)
+    except session.NotBootstrapped:
+        return None
+
+
+def _contents(client: Client, desired: Workspace) -> list[str]:
+    alive = canary.lives(client)
+    sample = _sample(client.patient(), desired)
+    told = f"Restored: the snapshot of {latest().manifest.at}, with {sample}"
+    return [f"{told}, and the canary."] if alive else [f"{told}.", canary.NONE]
+
+
+def _sample(client: Client, desired: Workspace) -> str:
+    project = contents.project(client, desired.project.slug)
+    if project is None:
+        return f"no project {desired.project.slug} in it"
+    calls = [
+        partial(_read, client, project["id"], environment.slug, folder)
+        for environment in desired.environments
+        for folder in ("/", *desired.folders)
+    ]
+    numbers = gather(calls)
+    folders = sum(number is not None for number in numbers)
+    secrets = sum(number or 0 for number in numbers)
+    return f"{secrets} secrets in {folders} folders that can be read"
+
+
+def _read(client: Client, project: str, environment: str, folder: str) -> int | None:
+    """Return how many secrets a folder has, all of them decrypted; None for one that is not
+    there.
+    """
+    try:
+        return len(contents.secrets(client, project, environment, folder=folder))
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise RestoreError(
+            f"the secrets of {folder} in {environment} can't be read: {error.message}"
+        ) from None
+
+
+def _services(desired: Workspace, port: int) -> list[str]:
+    """Return which services' credentials on the host work; each is tried once, for wrong ones
+    lock.
+    """
+    api = session.api(port)
+    files = recovery.read().files
+    accounts = desired.accounts()
+    found = [files.get(f"credentials/{each.credentials}.env") for each in accounts]
+    works = gather([partial(_logs_in, api, text) for text in found])
+    failing = [each.credentials for each, good in zip(accounts, works, strict=True) if not good]
+    told = [f"Credentials of services on the host: {sum(works)} of {len(works)} log in."]
+    if failing:
+        told.append(
+            f"Without any that work: {', '.join(failing)}. `infisical-iac apply` makes new ones, "
+            "and ends those that a service may hold elsewhere: put such files into "
+            f"{credentials.DIRECTORY} first."
+        )
+    return told
+
+
+def _logs_in(api: Client, text: str | None) -> bool:
+    credential = credential_file.parse(text or "")
+    if credential is None:
+        return False
+    try:
+        login.universal(api, credential.client_id, credential.client_secret)
+    except ApiError as error:
+        if error.status != 401:
+            raise
+        return False
+    return True
+
+
+def _turned(client: Client, admin: Client, project: str) -> list[str]:
+    before = latest().before
+    if before is None:
+        return [
+            "The old data could not be read: what was revoked since the snapshot is in force "
+            "again, and nobody can tell what that is. Look through people and identities."
+        ]
+    organization = instance.own_organizations(admin)[0].id
+    turned = access.compare(before, access.read(client, admin, organization, project))
+    return [
+        *_listed("Revoked since the snapshot, and in force again: revoke anew", turned.revived),
+        *_listed("Made since the snapshot, and in force no more", turned.lost),
+    ]
+
+
+def _listed(what: str, items: Sequence[str]) -> list[str]:
+    return [f"{what}:", *(f"  {each}" for each in items)] if items else []
+
+
+def _aside(kept: Sequence[str]) -> list[str]:
+    before = given_up.after_proof(kept)
+    return [*_old_data(dict(line.split(" ", 1) for line in kept)), *before]
+
+
+def _old_data(found: Mapping[str, str]) -> list[str]:
+    if "database" in found:
+        return [
+            f"The old data are on the cluster, in the database {found['database']}, until the next "
+            f"restore is proven; replaced files are on {host.name} in {DIRECTORY}/aside."
+        ]
+    if "volume" not in found:
+        return []
+    volume = found["volume"]
+    files = f"{DIRECTORY}/aside/{volume.rpartition('_')[2]}"
+    return [
+        f"The old data are on the host {host.name}, in the Docker volume {volume}, and replaced "
+        f"files in {files}. Once nobody needs them, there: "
+        f"docker volume rm {volume} && rm -rf {files}"
+    ]

@@ -1,0 +1,106 @@
+"""Whom a kit is encrypted for, and who opens it: keys of age, and SSH keys."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+import pyrage
+
+from infisical_iac.core.errors import UserError
+
+_PRIVATE = re.compile(
+    r"AGE-SECRET-KEY-1[A-Z0-9]+"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
+    re.DOTALL,
+)
+
+Public = pyrage.x25519.Recipient | pyrage.ssh.Recipient
+Identity = pyrage.x25519.Identity | pyrage.ssh.Identity
+
+
+class RecipientError(UserError):
+    """A public or private key can't be used for a kit."""
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A public key.
+
+    Attributes:
+        name: an age key itself; of an SSH key its type and fingerprint, as `ssh-keygen -l` has it.
+        stanza: how the header of what is encrypted begins its line for a key of this type.
+    """
+
+    name: str
+    stanza: str
+    key: Public
+
+
+def parse(text: str) -> Recipient:
+    """The key in a line such as `age1…` or `ssh-ed25519 AAAA… comment`.
+
+    Raises RecipientError; the line is not in its text unless it is a public key in the main.
+    """
+    words = text.split()
+    kind = words[0] if words else ""
+    try:
+        if kind.startswith("age1") and len(words) == 1:
+            return Recipient(kind, "X25519", pyrage.x25519.Recipient.from_str(kind))
+        if kind in ("ssh-ed25519", "ssh-rsa") and len(words) > 1:
+            return Recipient(
+                f"{kind} {_fingerprint(words[1])}",
+                kind,
+                pyrage.ssh.Recipient.from_str(" ".join(words[:2])),
+            )
+    except (pyrage.RecipientError, binascii.Error):
+        raise RecipientError(
+            f"{words[0][:16]}… is no complete public key: copy all of its line"
+        ) from None
+    raise RecipientError(
+        "a recipient is a public key, age1… or ssh-ed25519 or ssh-rsa with what follows: "
+        "`age-keygen -y` and ~/.ssh/id_ed25519.pub have one"
+    )
+
+
+def parse_lines(lines: Iterable[str]) -> list[Recipient]:
+    """The keys in lines, of which empty ones and those that begin with `#` are none."""
+    return [parse(text) for line in lines if (text := line.strip()) and not text.startswith("#")]
+
+
+def _fingerprint(blob: str) -> str:
+    digest = sha256(base64.b64decode(blob, validate=True)).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+
+def identities(text: str) -> list[Identity]:
+    """The private keys in a file's text, as `age-keygen` or `ssh-keygen` writes it.
+
+    Raises RecipientError if there is none, or one that can't be used; no key is in its text.
+    """
+    found = [_identity(match.group()) for match in _PRIVATE.finditer(text)]
+    if not found:
+        raise RecipientError(
+            "the identity file holds no private key: give the one that age-keygen or ssh-keygen "
+            "wrote"
+        )
+    return found
+
+
+def _identity(text: str) -> Identity:
+    try:
+        if text.startswith("AGE"):
+            return pyrage.x25519.Identity.from_str(text)
+        return pyrage.ssh.Identity.from_buffer(f"{text}\n".encode())
+    except pyrage.IdentityError as error:
+        if "decrypted" in str(error):
+            raise RecipientError(
+                "the identity file has a passphrase: make a copy without it in memory, such as in "
+                "/dev/shm, by `ssh-keygen -p -f <copy>`, and remove the copy afterwards"
+            ) from None
+        raise RecipientError(
+            "the identity file has a private key that age can't use: it takes those of age, "
+            "ssh-ed25519 and ssh-rsa"
+        ) from None

@@ -1,0 +1,86 @@
+"""Signatures of kits, by the key that a deployment makes once: /etc/infisical/keys/kit_signing_key.
+
+The key is Ed25519, of which the file holds the 32 bytes of the private half in hexadecimal. Its
+fingerprint is the one that `ssh-keygen -l` prints for the public half.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from infisical_iac.core.errors import UserError
+
+KEY = "keys/kit_signing_key"
+FINGERPRINT = r"SHA256:[A-Za-z0-9+/]{43}"
+# No signature that was made for something else is one of a kit.
+_PURPOSE = b"infisical-iac recovery kit 2\n"
+# What stands before an Ed25519 key in the public keys of SSH.
+_BLOB = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
+
+
+class SigningError(UserError):
+    """A kit can't be signed, or its signature is not right."""
+
+
+def parse(text: str) -> Ed25519PrivateKey:
+    """Return the private key in the text of its file. Raises SigningError for any other text."""
+    if not re.fullmatch(r"[0-9a-f]{64}\n?", text):
+        raise SigningError(
+            f"/etc/infisical/{KEY} on the host holds no key: restore it from the recovery kit, or "
+            "remove it and let `infisical-iac apply` make another"
+        )
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text.strip()))
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """Return what tells a public key from all others, such as `SHA256:…`."""
+    digest = sha256(_BLOB + key.public_bytes_raw()).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+
+def sign(content: Mapping[str, Any], key: Ed25519PrivateKey) -> dict[str, Any]:
+    """Return the content with a signature, and the public half of the key that made it."""
+    return {
+        **content,
+        "signed_by": _text(key.public_key().public_bytes_raw()),
+        "signature": _text(key.sign(_message(content))),
+    }
+
+
+def verify(found: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return what was signed, and the fingerprint of the key that signed it.
+
+    Raises SigningError if there is no signature, or not one of this content.
+    """
+    content = {**found}
+    try:
+        key = Ed25519PublicKey.from_public_bytes(_bytes(content.pop("signed_by")))
+        key.verify(_bytes(content.pop("signature")), _message(content))
+    except (KeyError, TypeError, ValueError, InvalidSignature):
+        raise SigningError(
+            "the kit's signature is missing or is not of what is in it: somebody has altered it; "
+            "use another copy"
+        ) from None
+    return content, fingerprint(key)
+
+
+def _message(content: Mapping[str, Any]) -> bytes:
+    return _PURPOSE + json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ValueError("no base64") from None

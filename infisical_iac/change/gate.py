@@ -1,0 +1,340 @@
+"""The gate that a change of version has to pass: logins, secrets, canary, the public address."""
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+
+from infisical_iac.api import contents
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.parallel import gather
+from infisical_iac.change import reading as service_reach
+from infisical_iac.change.reading import Reach
+from infisical_iac.core import session
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack import edge
+from infisical_iac.upgrade import reading
+from infisical_iac.upgrade.reading import Differences, Secrets, secret
+from infisical_iac.workspace import canary, isolation
+from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
+
+_PUBLIC_SECONDS = 10
+# How often, and every how many seconds, data are read before they are given up for unusable.
+_ATTEMPTS, _PAUSE = 3, 10
+# What a server answers whose database or key does not fit, and nothing that it was asked.
+_OF_DATA = (400, 500)
+
+
+class GateError(UserError):
+    """Refuse what runs now: it does not do what must be done before it is kept."""
+
+
+class Unusable(UserError):
+    """The version that runs now can't use the data that it has."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """Hold what could be done before the change.
+
+    Attributes:
+        secrets: those that the deployer read.
+        public: whether the public address answered.
+        canary: whether there was one.
+        same_way: whether what leads to Infisical from outside stays, its ingress and its port.
+        reach: what a service's identity was shown; None where none could be asked.
+    """
+
+    secrets: Secrets
+    public: bool
+    canary: bool = False
+    same_way: bool = True
+    reach: Reach | None = None
+
+
+def refuse(port: int) -> None:
+    """Raise CanaryError if what runs can't decrypt its secrets now, so that nothing can be proven.
+
+    What does not work at all is none of its business.
+    """
+    if session.works(port):
+        canary.lives(session.deployer(port))
+
+
+def before(settings: Settings, project: str, port: int, *, same_way: bool = True) -> Before | None:
+    """Return what can be done now; None where the deployer can't log in, or can't read secrets.
+
+    Args:
+        project: the slug of the project whose secrets are read.
+        port: where the API is published.
+        same_way: as Before has it.
+    """
+    try:
+        if not session.works(port):
+            return None
+        client = session.deployer(port)
+        secrets = _read(client, project).secrets
+        reach = service_reach.before(client, project, port)
+        return Before(secrets, public(settings), canary.lives(client), same_way, reach)
+    except UserError:
+        return None
+
+
+def passed(
+    settings: Settings,
+    project: str,
+    then: Before | None,
+    *,
+    port: int,
+    same_data: bool,
+    opening: Callable[[], None] | None = None,
+    other_version: bool = False,
+) -> list[str]:
+    """Do all of it again, and return what is to be said of it. Raises GateError or CanaryError.
+
+    What people reach from outside comes last. Where the edge is closed, it has to answer so by the
+    public address, is opened then, and has to lead to Infisical; nobody can have written before.
+
+    Args:
+        port: where the API is published now.
+        then: what could be done before; nothing is asked of logins that did not work then.
+        same_data: whether every secret of that time must be there.
+        opening: opens the edge; None where it was not closed.
+        other_version: whether what runs now has to prove, too, that it keeps an identity to what
+            it was granted.
+    """
+    session.forget()
+    client = _client(port, needed=then is not None, deployer=same_data)
+    if client is None:
+        told = ["The deployer could not log in before the change: no secret was read."]
+    else:
+        told = _inside(settings, client, project, then, same_data=same_data)
+        if other_version:
+            # Before a service is looked at: it is this that knows what to do then.
+            told.append(_proven(client, settings))
+        if same_data and then and then.reach:
+            told.append(service_reach.compare(client, project, port, then.reach, then.secrets))
+        elif same_data and other_version:
+            told.append(service_reach.NONE)
+    return [*outside(settings, then, opening), *told]
+
+
+def _proven(client: Client, settings: Settings) -> str:
+    try:
+        return isolation.prove(client, settings.isolation)
+    except isolation.NotIsolated:
+        raise
+    except UserError as error:
+        raise GateError(f"it could not be seen whether services are isolated: {error}") from None
+
+
+def _inside(
+    settings: Settings, client: Client, project: str, then: Before | None, *, same_data: bool
+) -> list[str]:
+    try:
+        found = _read(client, project)
+    except ApiError as error:
+        raise GateError(f"the secrets can't be read: {error.message}") from None
+    told = []
+    if then and same_data:
+        told += _refuse_difference(_compare(settings, then.secrets, found))
+    alive = _canary(client, then if same_data else None)
+    told += [] if alive else [canary.NONE]
+    count = len(found.secrets)
+    number = f"{count} secret{'' if count == 1 else 's'}{' and the canary' * alive}"
+    return [*told, f"Read as before: {number}."] if same_data else told
+
+
+def usable(
+    settings: Settings, project: str, then: Before | None, *, port: int
+) -> tuple[list[str], bool]:
+    """Read all data with what ran before, which serves them again.
+
+    Raises Unusable where it can't read what is there, again and again while its database answers;
+    another UserError where nothing can be said of the data. Secrets that are gone, a login that is
+    refused and an altered canary are no reason to put other data in the place of these: each may be
+    somebody's doing since.
+
+    Returns:
+        What is to be said of the data, and whether secrets are gone that were there before.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _used(settings, project, then, port)
+        except UserError:
+            time.sleep(_PAUSE)
+    return _used(settings, project, then, port)
+
+
+def _used(
+    settings: Settings, project: str, then: Before | None, port: int
+) -> tuple[list[str], bool]:
+    session.forget()
+    told = []
+    try:
+        client = _anybody(port)
+        found = _read(client, project)
+        alive = canary.lives(client)
+        if then and then.canary and not alive:
+            told.append("the canary is gone")
+    except session.NotBootstrapped as error:
+        return [f"no secret was read: {error}"], False
+    except ApiError as error:
+        return [_refused(settings, error)], False
+    except CanaryUnreadable as error:
+        return [_refused(settings, error.reason)], False
+    except CanaryAltered as error:
+        told.append(str(error))
+    differences = _compare(settings, then.secrets if then else {}, found)
+    if differences.unreadable:
+        what = reading.named(differences.unreadable)
+        raise Unusable(f"secrets can't be read as before: {what}")
+    if differences.deleted:
+        told.append(f"deleted since: {reading.named(differences.deleted)}")
+    return told, bool(differences.deleted)
+
+
+def _refused(settings: Settings, error: ApiError) -> str:
+    """Return what is to be said of an answer that may be due to somebody, and raise for others."""
+    if error.status in _OF_DATA:
+        # Raises where the database does not answer, as after the loss of its primary.
+        _ask(settings, "migrations", doing="see that the database answers")
+        raise Unusable(f"the secrets can't be read: {error.message}")
+    if error.status == 429 or error.status >= 500:
+        raise error
+    return f"no secret was read: {error}"
+
+
+def _canary(client: Client, then: Before | None) -> bool:
+    alive = canary.lives(client)
+    if then and then.canary and not alive:
+        raise GateError("the canary, which was there before, is gone")
+    return alive
+
+
+def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
+    """Return the client of a deployer, or of anybody if that need not log in."""
+    try:
+        return session.deployer(port) if deployer or not needed else _anybody(port)
+    except session.NotBootstrapped as error:
+        if not needed:
+            return None
+        if not deployer:
+            raise
+        raise GateError(f"the deployer can't log in: {error}") from None
+
+
+def _anybody(port: int) -> Client:
+    """Return who can log in: older data may not know the deployer's secret of today."""
+    try:
+        return session.deployer(port)
+    except session.NotBootstrapped:
+        return session.administrator(port)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Secrets by their ids, and the environments that wait for their deletion."""
+
+    secrets: Secrets
+    closed: frozenset[str] = frozenset()
+
+
+def _read(client: Client, slug: str) -> _Read:
+    """Read every secret of a project. Raises ApiError or Unreachable."""
+    project = contents.project(client, slug)
+    if project is None:
+        return _Read({})
+    environments, client = [each["slug"] for each in project["environments"]], client.patient()
+    listed = gather(
+        [partial(contents.secrets, client, project["id"], each) for each in environments]
+    )
+    found = {
+        each["id"]: secret(environment, each)
+        for environment, secrets in zip(environments, listed, strict=True)
+        for each in secrets
+    }
+    closed = {each["slug"] for each in project.get("deletedEnvironments", ())}
+    return _Read(found, frozenset(closed - {*environments}))
+
+
+def _compare(settings: Settings, before: Secrets, found: _Read) -> Differences:
+    present = _present(settings, before.keys() - found.secrets.keys())
+    return reading.compare(before, found.secrets, present=present, closed=found.closed)
+
+
+def _present(settings: Settings, ids: Collection[str]) -> set[str]:
+    """Return those of the secrets of which the database has a row. Raises CommandFailed.
+
+    A deletion removes it, whatever version of Infisical does it.
+    """
+    if not ids:
+        return set()
+    # What SQL would have to quote is not asked for, and so is not taken for deleted.
+    odd = {each for each in ids if not re.fullmatch("[0-9A-Za-z-]{1,64}", each)}
+    doing = "see which secrets the database has"
+    stdin = "".join(f"{each}\n" for each in ids)
+    return odd | set(_ask(settings, "present", doing=doing, stdin=stdin).split())
+
+
+def _ask(settings: Settings, what: str, *, doing: str, stdin: str | None = None) -> str:
+    """Return what releases.sh knows of the database. Raises CommandFailed."""
+    # While data move, the host has a database of each topology.
+    command = f"TOPOLOGY={settings.topology} {script('releases', what)}"
+    return run(command, doing=doing, stdin=stdin)
+
+
+def _refuse_difference(found: Differences) -> list[str]:
+    if found.unreadable:
+        raise GateError(f"secrets can't be read as before: {reading.named(found.unreadable)}")
+    if found.is_damage:
+        raise GateError(
+            f"{len(found.deleted)} of {found.of.total()} secrets are deleted: "
+            f"{reading.named(found.deleted)}; if that was somebody, run again"
+        )
+    return [f"Deleted meanwhile: {reading.named(found.deleted)}."] if found.deleted else []
+
+
+def outside(
+    settings: Settings, then: Before | None, opening: Callable[[], None] | None
+) -> list[str]:
+    """Ask the public address as `passed` has it. Raises GateError."""
+    url = settings.site_url
+    told = _not_asked(url, then)
+    asked = url.startswith("https:") and not told
+    # A balancer takes a while to see that a node is well again.
+    attempts = 30 if settings.balancer_address else 7
+    if opening:
+        if asked and edge.is_ours(settings) and not edge.answers_closed(settings, attempts):
+            raise GateError(f"{url} does not lead to the closed Caddy of this deployment any more")
+        opening()
+    if asked and not public(settings, retries=attempts - 1):
+        raise GateError(f"{url} does not answer any more, as it did before")
+    return told
+
+
+def _not_asked(url: str, then: Before | None) -> list[str]:
+    """A sentence on why the public address is not asked for; none if it is, or is no HTTPS."""
+    if not url.startswith("https:"):
+        return []
+    if then is None or not then.public:
+        return [f"{url} did not answer before the change either: it was not asked for."]
+    if not then.same_way:
+        return [f"{url} is to be led to in another way than before: it was not asked for."]
+    return []
+
+
+def public(settings: Settings, retries: int = 0) -> bool:
+    """Return whether the host itself reaches Infisical by its public address."""
+    url = settings.site_url
+    if not url.startswith("https:"):
+        return False
+    patience = f"--max-time {_PUBLIC_SECONDS} --retry {retries} --retry-delay 3 --retry-all-errors"
+    asked = f"{patience} {shlex.quote(url)}/api/status"
+    return edge.reached(settings, f"curl --noproxy '*' --fail --output /dev/null {asked}")

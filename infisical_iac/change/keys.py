@@ -1,0 +1,75 @@
+"""The keys of a host: what they are called, what they are for, and which can be rotated."""
+
+from dataclasses import dataclass
+
+from infisical_iac.core.errors import UserError
+
+
+class RotationError(UserError):
+    """A key can't be rotated, or a rotation did not come to its end."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the host.
+
+    Attributes:
+        name: what the command calls it.
+        file: its file in /etc/infisical/keys.
+        purpose: what it is for.
+        ends: what ends together with it, in sentences; empty if nothing does.
+    """
+
+    name: str
+    file: str
+    purpose: str
+    ends: str = ""
+
+
+# Read in the source of the backend: whatever is signed, or hashed, with AUTH_SECRET.
+_SIGNED = """\
+A new auth-secret ends, at once:
+  - every session of a person, who has to sign in again;
+  - every access token of a machine identity: with a client secret it logs in again, as the loaders
+    do by themselves, but a token that was made by hand (Token Auth) has to be made anew;
+  - tokens of SCIM, of OAuth clients, of gateways, relays and KMIP servers;
+  - sign-ups and account recoveries that are half done, codes of a sign-up included.
+It ends neither passwords, client secrets, invitations, service tokens nor any secret."""
+
+KEYS = (
+    Key("database", "postgres_password", "Infisical's login at PostgreSQL"),
+    Key("redis", "redis_password", "Infisical's login at Redis"),
+    Key("restic", "restic_password", "opens the repositories of backups"),
+    Key("auth-secret", "auth_secret", "signs sessions and access tokens", _SIGNED),
+    Key("encryption-key", "encryption_key", "seals the root key of all secrets"),
+)
+
+
+def named(name: str) -> Key:
+    """The key that a command names."""
+    return next(each for each in KEYS if each.name == name)
+
+
+def of_file(file: str) -> Key:
+    """The key in a file of that name."""
+    return next(each for each in KEYS if each.file == file)
+
+
+def refuse_encryption_key(*, version: str, replaces: bool) -> RotationError:
+    """Return why the encryption key is not rotated.
+
+    Args:
+        version: of the Infisical that runs.
+        replaces: whether its database has a place for a second key.
+    """
+    if replaces:
+        return RotationError(
+            f"Infisical {version} replaces its encryption key itself, at the Server Console, which "
+            "only a person can use: docs/keys.md tells how, step by step; nothing was changed"
+        )
+    return RotationError(
+        f"Infisical {version} can't replace its encryption key: the key seals the one root key in "
+        "its database, which nothing seals anew, so that with another key it ends at its start "
+        "('Unsupported state or unable to authenticate data'); nothing was changed. Later "
+        "releases can, at their Server Console: docs/keys.md"
+    )

@@ -1,0 +1,194 @@
+"""Decide whether a change of version is one, and whether it may be made."""
+
+import re
+from typing import NamedTuple
+
+import yaml
+
+from infisical_iac.core.errors import UserError
+from infisical_iac.upgrade.known import BROKEN, CROSSINGS, FIRST, Numbers
+
+_ROLLBACK = "`infisical-iac rollback` goes back to a release that was kept"
+# What a new database and a dump need beside their data.
+_SPARE_KIB = 256 * 1024
+
+
+class UpgradeError(UserError):
+    """The change of version can't be made; nothing was touched."""
+
+
+class Images(NamedTuple):
+    """The references of the images that data are used with."""
+
+    infisical: str
+    postgres: str
+
+    @property
+    def version(self) -> str:
+        """Infisical's version, such as `v0.165.16`."""
+        return _tag(self.infisical)
+
+    @property
+    def major(self) -> int:
+        """PostgreSQL's major version; Spilo, an image for clusters, has it in its name."""
+        spilo = re.search(r"spilo-(\d+)", self.postgres)
+        return int(spilo[1]) if spilo else _numbers(_tag(self.postgres))[0]
+
+
+class WayIn(NamedTuple):
+    """Hold how Infisical is reached: the kind of its ingress, and its port on the loopback
+    address.
+    """
+
+    ingress: str
+    port: int
+
+
+class Disk(NamedTuple):
+    """A file system: the number of its device, and the KiB that are free."""
+
+    device: int
+    free: int
+
+
+class Room(NamedTuple):
+    """Where things go, which may all be one file system, and what the database takes, in KiB.
+
+    `images` is where Docker unpacks images, `volumes` where it keeps data, which may be a data
+    volume, `releases` where dumps go. `aside` names volumes with data that were given up: what they
+    take is not free.
+    """
+
+    images: Disk
+    volumes: Disk
+    releases: Disk
+    data: int
+    aside: tuple[str, ...] = ()
+
+
+def images_of(compose: str) -> Images:
+    """The images in the text of a Compose file of this project."""
+    services: dict[str, dict[str, str]] = yaml.safe_load(compose)["services"]
+    return Images(services["infisical"]["image"], services["postgres"]["image"])
+
+
+def port_of(compose: str) -> int:
+    """The port of the host's loopback that such a file, or stack.yaml, publishes the API on."""
+    services = yaml.safe_load(compose)["services"]
+    (published,) = services["haproxy" if "haproxy" in services else "infisical"]["ports"]
+    if isinstance(published, dict):
+        return int(published["published"])
+    return int(published.split(":")[-2])
+
+
+def way_in(compose: str) -> WayIn:
+    """The way in that such a file was made for."""
+    services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
+    caddy = services.get("caddy")
+    if caddy is None:
+        # Files of earlier releases, and kept ones, let Traefik lead to Infisical itself.
+        kind = "traefik without Caddy" if "labels" in services["infisical"] else "none"
+    else:
+        kind = "traefik" if "labels" in caddy else "caddy"
+    return WayIn(kind, port_of(compose))
+
+
+def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
+    """Return what changes its version, each with from what to what; empty for no change that
+    matters.
+
+    A minor version of PostgreSQL reads the data of another, and Redis holds nothing that is
+    missed: they are no change.
+
+    Args:
+        same_bytes: whether the wanted image of Infisical is the one that runs, by another name.
+    """
+    found = {}
+    if was.infisical != wanted.infisical and not same_bytes:
+        same = was.version == wanted.version
+        old, new = (each.infisical if same else each.version for each in (was, wanted))
+        found["Infisical"] = f"{old} → {new}"
+    if was.major != wanted.major:
+        found["PostgreSQL"] = f"{was.major} → {wanted.major}, by dump and restore"
+    return found
+
+
+def refuse(was: Images, wanted: Images) -> None:
+    """Raise UpgradeError for a change that would break the data, or can't be undone by itself."""
+    old, new = _numbers(was.version), _numbers(wanted.version)
+    change = f"Infisical can't be changed from {was.version} to {wanted.version}"
+    if new < old:
+        raise UpgradeError(
+            f"{change}: an older release can't use the database of a newer one; {_ROLLBACK}"
+        )
+    refuse_older_postgres(was, wanted, _ROLLBACK)
+    if new == old:
+        return
+    for broken in BROKEN:
+        if new[: len(broken.version)] == broken.version:
+            raise UpgradeError(f"{change}: {broken.reason}")
+    for crossing in CROSSINGS:
+        if old < crossing.version <= new:
+            raise UpgradeError(f"{change}: {crossing.reason}")
+    if new < FIRST:
+        raise UpgradeError(
+            f"{change}: releases before v0.111.0 do not migrate the database by themselves; take a "
+            "later one"
+        )
+
+
+def refuse_older_postgres(was: Images, wanted: Images, instead: str) -> None:
+    """Raise UpgradeError if a dump would go to an older major version of PostgreSQL.
+
+    Args:
+        instead: what can be done.
+    """
+    if wanted.major < was.major:
+        raise UpgradeError(
+            f"PostgreSQL can't be changed from {was.major} to {wanted.major}: an older one may not "
+            f"read the dump of a newer one; {instead}"
+        )
+
+
+def refuse_other_major(was: Images, wanted: Images) -> None:
+    """Raise UpgradeError if a cluster's PostgreSQL would change its major version."""
+    if wanted.major != was.major:
+        raise UpgradeError(
+            f"a cluster's PostgreSQL can't be changed from {was.major} to {wanted.major}: "
+            "`infisical-iac scale-in`, change it on the single host, and `infisical-iac scale-out` "
+            "again (docs/scaling.md)"
+        )
+
+
+def refuse_room(room: Room, *, images: int) -> None:
+    """Raise UpgradeError if dump, new database and images don't fit.
+
+    Args:
+        images: the KiB that the images which are not on the host yet will take.
+    """
+    new = room.data + _SPARE_KIB
+    parts = (
+        ("Docker's images", room.images, images),
+        ("Docker's volumes", room.volumes, new),
+        ("/var/backups", room.releases, new),
+    )
+    for device in dict.fromkeys(disk.device for _, disk, _ in parts):
+        here = [each for each in parts if each[1].device == device]
+        needed = sum(part for *_, part in here)
+        free = min(disk.free for _, disk, _ in here)
+        if free < needed:
+            names = " and ".join(name for name, *_ in here)
+            where = "the host's disk" if len(here) == len(parts) else f"the disk of {names}"
+            raise UpgradeError(
+                f"the change of version may take {needed // 1024} MB for images, a dump and a new "
+                f"database beside the old one, and {where} has {free // 1024} MB free: make room"
+                + (f", or remove what was given up ({', '.join(room.aside)})" if room.aside else "")
+            )
+
+
+def _tag(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
+def _numbers(version: str) -> Numbers:
+    return tuple(int(number) for number in re.findall(r"\d+", version.partition("-")[0]))

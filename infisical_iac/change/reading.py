@@ -1,0 +1,152 @@
+"""Compare what one service's identity is shown before a change of version and after it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from infisical_iac.api import contents, login
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.parallel import gather
+from infisical_iac.core import session
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.remote import run
+from infisical_iac.upgrade import reading
+from infisical_iac.upgrade.reading import Secrets
+from infisical_iac.workspace.credential_file import Credential, parse
+from infisical_iac.workspace.credentials import DIRECTORY
+from infisical_iac.workspace.isolation import GENERATIONS, NotIsolated, Place
+
+# So many files are tried: a login that is refused may count towards a ban.
+_MOST_FILES = 3
+NONE = "No service's credentials are known to have worked before: no identity of one was asked."
+
+
+class ReachError(UserError):
+    """A service's identity can't do any more what it could."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The secrets that the identity of a service was shown.
+
+    Attributes:
+        name: of its credentials.
+        credential: what it logs in with.
+        shown: the ids of secrets by the generation of the secrets API, of each that there was.
+    """
+
+    name: str
+    credential: Credential = field(repr=False)
+    shown: Mapping[str, frozenset[str]]
+
+
+def before(deployer: Client, slug: str, port: int) -> Reach | None:
+    """Return what the first service is shown whose credentials on the host work; None without.
+
+    Args:
+        slug: of the project.
+    """
+    try:
+        return _before(deployer, slug, port)
+    except UserError:
+        return None
+
+
+def _before(deployer: Client, slug: str, port: int) -> Reach | None:
+    listed = run(f"ls {DIRECTORY} 2>/dev/null || true", doing="list the credentials").split()
+    for name in [each for each in sorted(listed) if each.endswith(".env")][:_MOST_FILES]:
+        text = run(f"cat {DIRECTORY}/{name}", doing=f"read {DIRECTORY}/{name}")
+        credential = parse(text)
+        if credential is None:
+            continue
+        try:
+            shown = _shown(deployer, credential, slug, port)
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            continue
+        return Reach(name.removesuffix(".env"), credential, shown)
+    return None
+
+
+def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets) -> str:
+    """Return a sentence on a service that is shown what it was shown before, and nothing else.
+
+    Args:
+        then: as `before` had it.
+        there: the secrets of before, whose names are told.
+
+    Raises NotIsolated for one that is shown more, ReachError for one that is shown less.
+    """
+    try:
+        now = _shown(deployer, then.credential, slug, port)
+    except ApiError as error:
+        raise ReachError(f"the credentials {then.name} do not work any more: {error}") from None
+    # What somebody has written or deleted meanwhile says nothing.
+    common = there.keys() & set(_existing(deployer, slug))
+    for generation in [each for each in then.shown if each in now]:
+        _refuse_difference(then, generation, then.shown[generation] & common, now, common, there)
+    gone = sorted(then.shown.keys() - now.keys())
+    if not now or (gone and not now.keys() & then.shown.keys()):
+        raise ReachError(f"no generation of the secrets API answers the identity of {then.name}")
+    told = f"The identity of {then.name} is shown what it was shown before, and nothing else"
+    lost = f"; the server has {' and '.join(gone)} of the secrets API no more" if gone else ""
+    return f"{told}{lost}."
+
+
+def _refuse_difference(
+    then: Reach,
+    generation: str,
+    had: frozenset[str],
+    now: Mapping[str, frozenset[str]],
+    common: set[str],
+    there: Secrets,
+) -> None:
+    has = now[generation] & common
+    if more := has - had:
+        names = reading.named(there[id] for id in more)
+        raise NotIsolated(
+            f"the identity of {then.name} is shown what it was refused before, by {generation} of "
+            f"the secrets API: {names}"
+        )
+    if less := had - has:
+        names = reading.named(there[id] for id in less)
+        raise ReachError(
+            f"the identity of {then.name} is not shown any more what it may read, by {generation} "
+            f"of the secrets API: {names}"
+        )
+
+
+def _existing(deployer: Client, slug: str) -> list[str]:
+    project = contents.project(deployer, slug)
+    environments = [each["slug"] for each in project["environments"]] if project else []
+    client = deployer.patient()
+    listed = gather(
+        [
+            partial(contents.secrets, client, (project or {})["id"], each, values=False)
+            for each in environments
+        ]
+    )
+    return [each["id"] for secrets in listed for each in secrets]
+
+
+def _shown(
+    deployer: Client, credential: Credential, slug: str, port: int
+) -> dict[str, frozenset[str]]:
+    """Return the ids that an identity is shown by each generation that there is."""
+    reader = login.universal(session.api(port), credential.client_id, credential.client_secret)
+    project = contents.project(deployer, slug)
+    if project is None:
+        return {}
+    roots = [Place(project["id"], each["slug"], "/") for each in project["environments"]]
+    patient = reader.patient()
+    return {
+        generation.name: frozenset(
+            each["id"]
+            for root in roots
+            for each in generation.listed(patient, root, recursive=True, values=False)
+        )
+        for generation in GENERATIONS
+        if roots and generation.serves(reader, roots[0])
+    }

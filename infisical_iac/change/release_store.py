@@ -1,0 +1,32 @@
+"""The releases that the current host keeps, by releases.sh."""
+
+from infisical_iac.change import releases
+from infisical_iac.change.releases import Release
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.upgrade.given_up import GivenUp, parse
+
+
+def step(name: str, *arguments: str, doing: str) -> str:
+    """Do a step of releases.sh; what it prints. Raises CommandFailed."""
+    return run(script("releases", name, *arguments), doing=doing)
+
+
+def kept() -> list[Release]:
+    """Those that are kept, the newest first."""
+    return releases.parse(step("list", doing="list the releases").splitlines())
+
+
+def given_up() -> list[GivenUp]:
+    """The data that changes were given up with, and that are kept."""
+    return parse(step("given_up", doing="see what was given up").splitlines())
+
+
+def let_go(settings: Settings, image: str) -> None:
+    """Remove releases, and images, that nobody needs beside `image`."""
+    surplus = releases.surplus(kept(), settings.keep_releases, {*settings.images, image})
+    if surplus.releases:
+        step("forget", *surplus.releases, doing="remove releases nobody needs")
+    if surplus.images:
+        step("drop", *surplus.images, doing="remove images nobody needs")

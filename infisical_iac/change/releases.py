@@ -1,0 +1,141 @@
+"""The releases that a host keeps, and which of them it need keep no longer."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from infisical_iac.backup import manifest
+from infisical_iac.backup.manifest import Manifest, ManifestError
+from infisical_iac.change.path import Images, UpgradeError
+
+
+class Unfinished(NamedTuple):
+    """A change of version that has not ended.
+
+    Attributes:
+        release: what was kept of the version before, by name.
+        phase: how far it got, as upgrade.sh has it.
+        image: what Infisical was to be changed to.
+    """
+
+    release: str
+    phase: str
+    image: str
+
+    @property
+    def new(self) -> str:
+        """The version of Infisical that it is to."""
+        return Images(self.image, "").version
+
+    @property
+    def old(self) -> str:
+        """The version of Infisical that it is from."""
+        return self.release.partition("-")[2]
+
+
+@dataclass(frozen=True)
+class Release:
+    """Hold what ran at a time, with its data of that time.
+
+    Attributes:
+        name: its directory's.
+        images: the references of its images, by service; `ids` likewise.
+        manifest: of its dump; None for one whose change failed, which has no dump any more.
+        bytes: the size of its dump.
+    """
+
+    name: str
+    images: dict[str, str]
+    ids: dict[str, str]
+    manifest: Manifest | None = None
+    bytes: int = 0
+
+    @property
+    def runs(self) -> Images:
+        """The images that its data are used with."""
+        return Images(self.images["infisical"], self.images["postgres"])
+
+    @property
+    def migrations(self) -> int:
+        """Return how many migrations its database has had."""
+        return self.manifest.rows.get("infisical_migrations", 0) if self.manifest else 0
+
+
+@dataclass(frozen=True)
+class Surplus:
+    """Hold what can go: directories by name, and images by reference."""
+
+    releases: list[str]
+    images: list[str]
+
+
+def unfinished(state: str) -> Unfinished | None:
+    """The change of version that a host's state tells of, None for an empty one."""
+    return Unfinished(*state.split()) if state else None
+
+
+def parse(lines: Sequence[str]) -> list[Release]:
+    """The releases, the newest first, of what `releases.sh list` prints.
+
+    One whose manifest can't be read counts as one without.
+    """
+    found: dict[str, Release] = {}
+    for line in lines:
+        match line.split(" ", 4):
+            case ["release", name]:
+                found[name] = Release(name, {}, {})
+            case ["image", name, service, reference, id]:
+                found[name].images[service] = reference
+                found[name].ids[service] = id
+            case ["manifest", name, *_]:
+                found[name] = _with_manifest(found[name], line.split(" ", 2)[2])
+    return sorted(found.values(), key=lambda each: each.name, reverse=True)
+
+
+def _with_manifest(release: Release, text: str) -> Release:
+    try:
+        read = manifest.parse(text)
+        size = int(json.loads(text)["dump"]["bytes"])
+    except (ManifestError, LookupError, TypeError, ValueError):
+        return release
+    return Release(release.name, release.images, release.ids, read, size)
+
+
+def choose(releases: Sequence[Release], name: str | None) -> Release:
+    """The release of a name, or the newest. Raises UpgradeError if there is none."""
+    whole = [each for each in releases if each.manifest]
+    if not whole:
+        raise UpgradeError("no release is kept on the host: the first upgrade makes one")
+    if name is None:
+        return whole[0]
+    for each in whole:
+        if name == each.name:
+            return each
+    raise UpgradeError(f"no release {name!r} is kept: see `infisical-iac rollback --list`")
+
+
+def refuse_other_schema(release: Release, migrations: int) -> None:
+    """Raise UpgradeError if data that have had so many migrations are none for the release."""
+    if release.migrations != migrations:
+        raise UpgradeError(
+            f"today's data have had {migrations} migrations and those of {release.name} "
+            f"{release.migrations}: its version can't use them, so go back without --keep-data"
+        )
+
+
+def surplus(releases: Sequence[Release], keep: int, needed: Collection[str]) -> Surplus:
+    """Return what need not be kept of releases and of failed changes, beside the newest `keep` of
+    each.
+
+    Args:
+        releases: the newest first.
+        needed: the images that are in use.
+    """
+    whole = [each for each in releases if each.manifest]
+    failed = [each for each in releases if not each.manifest]
+    kept = [*whole[:keep], *failed[:keep]]
+    gone = [each for each in releases if each not in kept]
+    held = {reference for each in whole[:keep] for reference in each.images.values()} | set(needed)
+    images = {reference for each in gone for reference in each.images.values()} - held
+    return Surplus([each.name for each in gone], sorted(images))

@@ -1,0 +1,185 @@
+"""A change of version on a cluster: rolled out replica by replica, given up as a whole.
+
+Infisical serves all the while, so what is written meanwhile stays where the old version can use
+the data afterwards. Where it can't, for the new one has changed the database too far, a dump of
+before takes their place; those data are given up, which is not to lose them.
+"""
+
+from dataclasses import dataclass, replace
+
+from pyinfra import logger
+from pyinfra.context import host
+
+from infisical_iac.backup import manifest, snapshot
+from infisical_iac.change import changeover, gate, release_store
+from infisical_iac.change.changeover import Changeover
+from infisical_iac.change.gate import Unusable
+from infisical_iac.change.path import Images, UpgradeError
+from infisical_iac.change.releases import Release, Unfinished
+from infisical_iac.cluster import deploy, topology
+from infisical_iac.cluster.site import Site
+from infisical_iac.core import session
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.machine import Machine
+from infisical_iac.stack import compose, edge
+from infisical_iac.stack.containers import Stack
+from infisical_iac.upgrade import given_up
+
+
+@dataclass(frozen=True)
+class Change:
+    """Hold what is to run, and with which data.
+
+    Attributes:
+        was: what runs now.
+        image: the reference of Infisical's image that is to run; it is on the nodes.
+        data: the release whose data it gets; None for those that are there.
+    """
+
+    was: Images
+    image: str
+    data: Release | None = None
+
+
+def site(settings: Settings) -> Site | None:
+    """Return what the current host, the lead, knows of its cluster; for a command that is no
+    deploy.
+
+    None for a host of its own. Raises ClusterRefused.
+    """
+    if settings.topology == "single":
+        return None
+    return Site(settings, host.get_fact(Machine), topology.known())
+
+
+def fetch(release: Release, site: Site) -> None:
+    """Have the release's image of Infisical on all nodes. Raises a UserError, nothing stopped."""
+    image = release.images["infisical"]
+    release_store.step("reset", release.name, doing="find its images")
+    for node in site.cluster.connected:
+        with topology.on(node.name):
+            if host.get_fact(Stack, compose="", images=[image]).missing([image]):
+                compose.fetch([image], site.settings.image_archives)
+
+
+def made(change: Change, site: Site, project: str) -> list[str]:
+    """Make the change, and return what is to be said of it.
+
+    Infisical stands still only where the data change too. Raises ChangeFailed, with what ran
+    before running again, or with how it comes to.
+
+    Args:
+        site: of the settings; its image of Infisical need not be the one that is to run.
+        project: the slug of the project whose secrets are read before and after.
+    """
+    settings, was = site.settings, change.was
+    before = gate.before(settings, project, settings.http_port)
+    unfinished = changeover.starting(was, change.image)
+    under_way = _OnCluster(unfinished, settings, project, before, site, was.infisical)
+    under_way.begin()
+    with under_way.or_back():
+        under_way.swap(change.data)
+        told = under_way.prove(same_data=change.data is None)
+    return [*told, *under_way.end()]
+
+
+def recover(unfinished: Unfinished, site: Site, project: str) -> str:
+    """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
+    was = next(each for each in release_store.kept() if each.name == unfinished.release)
+    under_way = _OnCluster(
+        unfinished, site.settings, project, changeover.UNKNOWN, site, was.images["infisical"]
+    )
+    if data := under_way.recover():
+        return f"Infisical {unfinished.old} serves again, {data}."
+    return f"Infisical {unfinished.new} serves."
+
+
+@dataclass(frozen=True)
+class _OnCluster(Changeover):
+    """Attributes of its own: what is rolled out, and the image of Infisical that ran before."""
+
+    site: Site
+    was: str
+
+    program = "upgrade-cluster"
+    place = "lead"
+
+    def swap(self, data: Release | None) -> None:
+        """Dump what is there; load what is wanted and let the two change places, if they do."""
+        self.dump(pausing=data is not None)
+        if data:
+            self.load_beside(data)
+            edge.close_all(self.settings, self.site.cluster)
+            self.step("swap", doing="put the new data in place")
+        else:
+            self.step("roll", doing="begin the roll-out")
+
+    def load(self) -> dict[str, int]:
+        return snapshot.rows(self.step("load", doing="load the dump").splitlines())
+
+    def prove(self, *, same_data: bool) -> list[str]:
+        self._roll_out(self.unfinished.image)
+        return self._passed(same_data=same_data)
+
+    def close(self) -> None:
+        """Close every node's edge where the data have changed places.
+
+        Else Infisical goes on serving, and what is written stays.
+        """
+        if self._exchanged():
+            edge.close_all(self.settings, self.site.cluster)
+
+    def open_(self) -> None:
+        edge.open_all(self.site.cluster)
+
+    def _exchanged(self) -> bool:
+        """Return whether other data may have taken the place of those that were there."""
+        return bool(
+            self.step("exchanged", doing="see whether the data have changed places").strip()
+        )
+
+    def back(self) -> str:
+        said = self.step("back", doing="bring the old data back")
+        self._roll_out(self.was)
+        port = self.settings.http_port
+        try:
+            told, deleted = gate.usable(self.settings, self.project, self.before, port=port)
+        except Unusable as error:
+            return self._revert(error)
+        if deleted:
+            # A migration may have deleted what is in there.
+            self.step("keep", doing="keep the dump of before")
+            told.append(f"the data of before are kept as the release {self.unfinished.release}")
+        kept = given_up.parse(said.splitlines())
+        then = f" of {kept[0].since}" if kept and kept[0].since else ""
+        return given_up.data(kept, f"{then} ({'; '.join(told)})" if told else then)
+
+    def _revert(self, reason: Unusable) -> str:
+        """Put the data of before in the place of those that the old version can't use."""
+        logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
+        then = self.take(self.unfinished.release)
+        manifest.refuse_difference(then, self.load())
+        said = self.step("revert", doing="put the data of before in place")
+        self._roll_out(self.was)
+        if not session.api(self.settings.http_port).answers():
+            raise UpgradeError("the API does not answer")
+        told = "; ".join(each.told() for each in given_up.parse(said.splitlines()))
+        return (
+            f"with the data of {then.at}, for the new one had changed them so that it could not "
+            f"use them any more ({reason}); {told} ({given_up.HELP})"
+        )
+
+    def _roll_out(self, image: str) -> None:
+        session.forget()
+        deploy.roll_out(replace(self.site, settings=self.settings.with_infisical(image)))
+
+    def _passed(self, *, same_data: bool) -> list[str]:
+        return gate.passed(
+            self.settings,
+            self.project,
+            self.before,
+            port=self.settings.http_port,
+            same_data=same_data,
+            opening=self.open_ if self._exchanged() else None,
+            other_version=True,
+        )

@@ -1,0 +1,67 @@
+"""Patroni's dynamic configuration, which it keeps in etcd, against what patroni.yml says. Pure.
+
+Patroni reads `bootstrap.dcs` of that file once, when it makes the database; afterwards what is in
+etcd counts, which `patronictl edit-config` changes. A key that the file doesn't have is left alone.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from infisical_iac.core.item import Item
+from infisical_iac.facts.patroni import PatroniState
+
+Configuration = Mapping[str, Any]
+
+
+def wanted(patroni_yml: str) -> Configuration:
+    """Return what a patroni.yml with that text says of it; nothing of an empty one."""
+    whole = yaml.safe_load(patroni_yml) or {}
+    found: Configuration = whole.get("bootstrap", {}).get("dcs", {})
+    return found
+
+
+def items(found: PatroniState, wanted: Configuration) -> Iterator[Item]:
+    """Each difference, and each PostgreSQL that runs without what it was told last.
+
+    None where no Patroni answers, which is not told here.
+    """
+    if found.configuration is None:
+        return
+    for key, value in _differing(found.configuration, wanted):
+        there = _at(found.configuration, key)
+        before = "(none)" if there is None else json.dumps(there)
+        yield Item("~", f"patroni {key}", f"{before} → {json.dumps(value)}")
+    for name in found.waiting:
+        yield Item("~", name, "a changed parameter waits for its restart")
+
+
+def patch(found: PatroniState, wanted: Configuration) -> dict[str, Any]:
+    """Return what to send to Patroni, which merges it into what is there; empty for nothing."""
+    made: dict[str, Any] = {}
+    for key, value in _differing(found.configuration or {}, wanted):
+        *folders, last = key.split(".")
+        place = made
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = value
+    return made if found.configuration is not None else {}
+
+
+def _differing(there: Any, wanted: Configuration, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in wanted.items():
+        seen = there.get(name) if isinstance(there, Mapping) else None
+        if isinstance(value, Mapping):
+            yield from _differing(seen, value, f"{prefix}{name}.")
+        # As JSON, in which true is not 1.
+        elif json.dumps(seen) != json.dumps(value):
+            yield f"{prefix}{name}", value
+
+
+def _at(configuration: Configuration, key: str) -> Any:
+    found: Any = configuration
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found

@@ -1,0 +1,100 @@
+"""The state of the lead, brought to all other data nodes, so that each of them can lead.
+
+Secrets pass through this program's memory, from one host's standard output to another's input.
+"""
+
+from collections.abc import Mapping
+
+from pyinfra.context import host
+
+from infisical_iac.cluster import topology
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.sharing import Sharing, claim, sharing
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.facts.swarm_state import SwarmState
+
+_STATE = "/etc/infisical"
+
+
+@telling_operation
+def claimed(cluster: Cluster) -> Commands:
+    """Note on the lead that it leads, before it changes what all share."""
+    if not cluster.leads:
+        host.noop(f"{cluster.lead.name} leads")
+        return
+    lead, others = _of(cluster, _seen(cluster))
+    serial = claim(lead, others)
+    if (lead.serial, lead.led) == (serial, serial):
+        host.noop("the host leads, as before")
+        return
+    journal.item("~", "lead", f"{cluster.me.name}, by serial {serial}")
+    yield step(_lead, serial)
+
+
+@telling_operation
+def shared(cluster: Cluster) -> Commands:
+    """Bring the lead's keys, credentials and records to all data nodes that are connected.
+
+    No other node leads ever, so that none needs a secret.
+    """
+    if not cluster.leads:
+        host.noop(f"{cluster.lead.name} shares what it has")
+        return
+    looks = topology.looks() if journal.current().changed else _seen(cluster)
+    lead, others = _of(cluster, looks)
+    wanted = sharing(lead, others)
+    if not lead.digest:
+        # What is to be shared is made by an earlier step.
+        wanted = Sharing(claim(lead, others), tuple(others))
+    if not wanted.to:
+        host.noop("all data nodes have the lead's state")
+        return
+    for name in wanted.to:
+        if journal.will_change(f"{_STATE} on {name}"):
+            continue  # an earlier step of the plan brings it
+        older = others[name].serial
+        detail = f"serial {older or 'none'} → {wanted.serial}, from {cluster.me.name}"
+        journal.item("~" if older else "+", f"{_STATE} on {name}", detail)
+    yield step(spread, cluster)
+
+
+def spread(cluster: Cluster) -> tuple[str, ...]:
+    """Share at once what a command has changed on the lead, which is the current host.
+
+    Returns the names of the hosts that got it. Raises CommandFailed.
+    """
+    lead, others = _of(cluster, topology.looks())
+    wanted = sharing(lead, others)
+    if not wanted.to:
+        return ()
+    # First, so that the lead is still the one if this is where it ends.
+    _lead(wanted.serial)
+    state = run(script("share", "give"), doing=f"read the state of {cluster.lead.name}")
+    for name in wanted.to:
+        with topology.on(name):
+            run(
+                script("share", "take", str(wanted.serial)),
+                doing=f"bring the state of {cluster.lead.name} to {name}",
+                stdin=state,
+            )
+    return wanted.to
+
+
+def _lead(serial: int) -> None:
+    run(script("share", "lead", str(serial)), doing="note that the host leads")
+
+
+def _seen(cluster: Cluster) -> Mapping[str, SwarmState]:
+    return {node.name: node.seen for node in cluster.nodes if node.seen}
+
+
+def _of(
+    cluster: Cluster, looks: Mapping[str, SwarmState]
+) -> tuple[SwarmState, dict[str, SwarmState]]:
+    """Return what the lead is like, and each of the other data nodes."""
+    keepers = {node.name for node in cluster.nodes if node.number} - {cluster.lead.name}
+    others = {name: look for name, look in looks.items() if name in keepers}
+    return looks[cluster.lead.name], others

@@ -1,0 +1,142 @@
+"""The stack on the Swarm: its images on each node, and its services as stack.yaml says."""
+
+from dataclasses import replace
+
+import yaml
+from pyinfra.context import host
+
+from infisical_iac.change import path
+from infisical_iac.change.path import Images
+from infisical_iac.cluster import deploy, networks, rollout, staged, transport
+from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.site import Site, look, wanted
+from infisical_iac.cluster.stack_state import STACK_FILE, ClusterStackState, NodeTasks, Task
+from infisical_iac.core import files, journal, session
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.facts.upgrade import Upgrades
+from infisical_iac.stack import compose
+from infisical_iac.stack.containers import Stack
+
+NO_SWARM = "the services can be looked at once the hosts are a Swarm"
+
+
+@telling_operation
+def images_there(settings: Settings) -> Commands:
+    """Have the images of the settings on this node, of archives or pulled.
+
+    Those of a version that can't be changed to are not fetched: the one that runs stays.
+    """
+    images = settings.images
+    missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
+    if missing and _is_refused(settings):
+        missing = [each for each in missing if each != settings.infisical_reference]
+    if not missing:
+        host.noop("all images are on the node")
+        return
+    for image in missing:
+        journal.item("+", f"image {image}")
+    yield step(compose.fetch, missing, settings.image_archives)
+
+
+def _is_refused(settings: Settings) -> bool:
+    """Return whether the node tells that the version of the settings can't be changed to."""
+    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
+    if was is None:
+        return False
+    try:
+        path.refuse(was, Images(settings.infisical_reference, was.postgres))
+    except path.UpgradeError:
+        return True
+    return False
+
+
+@telling_operation
+def tasks_free(site: Site) -> Commands:
+    """Have the tasks on this node run, each in its networks, and Infisical with its databases.
+
+    Swarm tells neither of a container that somebody paused nor of one that was disconnected, and
+    only whether Infisical answers.
+    """
+    text = wanted(site, ClusterStackState()).text
+    tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
+    stuck = networks.stuck(tasks, text)
+    if stuck:
+        told = run(script("node-tasks", "attached"), doing="see the networks of the services")
+        stuck = networks.stuck(tasks, text, networks.attached(told))
+    if not stuck:
+        host.noop("the tasks on the node run in their networks")
+        return
+    for task, reason in stuck.items():
+        journal.item("~", f"container {task.service}", reason)
+    freeing = script("node-tasks", "free", *(task.id for task in stuck))
+    yield step(run, freeing, doing="let the node's tasks run")
+
+
+@telling_operation
+def rolled_out(site: Site) -> Commands:
+    """Bring the services, secrets and configs of the stack to what `site` says.
+
+    What can fail without harm comes first: Docker reads the new stack.yaml before it takes the
+    place of the old one. Swarm brings back what does not get healthy, and the old version goes on
+    serving; then, and where a service does not run within `start_timeout` for each of its
+    replicas, RolloutError is raised with the reason. Only after a good roll-out are the secrets
+    and configs removed that it has replaced. Where a change of version was refused, the version
+    that runs stays.
+    """
+    if kept := journal.current().kept:
+        site = replace(site, settings=site.settings.keeping(kept))
+    found = look(site.settings.images)
+    to_be = wanted(site, found)
+    file = File(STACK_FILE, to_be.text, mode="600")
+    there = found.files.get(STACK_FILE)
+    items = list(rollout.items(found, to_be)) if found.manager else []
+    if found.manager and file.matches(there) and not items:
+        host.noop("all services are as stack.yaml says, and healthy")
+        return
+    if site.cluster.anew:
+        journal.item("~", "etcd", f"has lost its quorum → begins anew, empty; {_goes_on(site)}")
+    if found.manager and (ahead := transport.item(found)):
+        journal.items([ahead])
+    _tell(file, found, to_be)
+    yield step(deploy.roll_out, site)
+
+
+def _goes_on(site: Site) -> str:
+    if not site.cluster.first:
+        return "PostgreSQL goes on"
+    first = next(each.name for each in site.cluster.nodes if each.number == site.cluster.first)
+    return f"PostgreSQL starts first on {first}, which has every write"
+
+
+@telling_operation
+def databases_there(site: Site) -> Commands:
+    """Have the databases run, and nothing yet that asks them: a single host serves meanwhile.
+
+    Raises RolloutError as `rolled_out` does.
+    """
+    found = look(site.settings.images)
+    missing = rollout.unwell(found, staged.databases(wanted(site, found).text))
+    if found.manager and not missing:
+        host.noop("the databases run")
+        return
+    for name in missing:
+        journal.item("~" if name in found.services else "+", f"service {name}")
+    yield step(deploy.databases, site)
+
+
+def _tell(file: File, found: ClusterStackState, to_be: Wanted) -> None:
+    if STACK_FILE not in found.files and not found.services:
+        journal.item("+", file.path)
+        for service in yaml.safe_load(to_be.text)["services"]:
+            journal.item("+", f"service {service}")
+        return
+    if not found.engine or not found.manager:
+        journal.unknown(NO_SWARM if found.engine else session.NO_ENGINE)
+        return
+    if not file.matches(found.files.get(STACK_FILE)):
+        files.tell(file, found.files.get(STACK_FILE))
+    journal.items(rollout.items(found, to_be))

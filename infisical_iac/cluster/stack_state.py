@@ -1,0 +1,219 @@
+"""Read what the Swarm's manager says of the stack `infisical`, and what the keys ask for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyinfra.api.facts import FactBase
+
+from infisical_iac.core.rendering import script
+from infisical_iac.facts import patroni
+from infisical_iac.facts.files import Paths, PathState
+from infisical_iac.facts.patroni import PatroniState
+
+STACK_FILE = "/etc/infisical/stack.yaml"
+RECORD = "/etc/infisical/stack.json"
+_NEXT = "next:"
+# Docker puts it before the name of each service.
+STACK = "infisical_"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of the stack: how many tasks of it run and should, and how its update went.
+
+    `hash` is that of its specification; `waiting` counts the tasks that no node takes; `tls` is how
+    far it is on the way to TLS, a Level of cluster/transport.py.
+    """
+
+    running: int
+    desired: int
+    update: str = "none"
+    waiting: int = 0
+    hash: str = ""
+    tls: int = 0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the stack: whether it leads nowhere else, its driver's options, its subnets."""
+
+    internal: bool
+    options: Mapping[str, str]
+    subnets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node of the Swarm: whether it answers and takes tasks."""
+
+    id: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Hold what the last good roll-out had of a service: the hashes of what Docker says of it and
+    of its part of stack.yaml, and how many tasks were wanted.
+    """
+
+    hash: str
+    rendered: str
+    desired: int
+
+
+@dataclass(frozen=True)
+class ClusterStackState:
+    """The stack as it is.
+
+    Attributes:
+        engine: whether Docker answers.
+        manager: whether the Swarm answers, which takes most of its managers.
+        files: what is at the paths that were asked for.
+        secrets: per purpose, the name that the keys on the host give it; none without all keys.
+        start: per image that is there, its entrypoint and command.
+        services: without the stack's name before them.
+        made: the names of the secrets and configs that the stack has.
+        record: per service, what the last good roll-out had; empty without one.
+        patroni: what the Patroni of this node says.
+        networks: by their full names.
+    """
+
+    engine: bool = False
+    manager: bool = False
+    files: Mapping[str, PathState] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    start: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    nodes: tuple[NodeState, ...] = ()
+    services: Mapping[str, Service] = field(default_factory=dict)
+    made: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    record: Mapping[str, Recorded] = field(default_factory=dict)
+    patroni: PatroniState = field(default_factory=PatroniState)
+    networks: Mapping[str, Network] = field(default_factory=dict)
+
+
+class ClusterStack(FactBase[ClusterStackState]):
+    """The ClusterStackState; `images` are those whose start is asked for, `secrets` names
+    of keys by the purpose of the secret that holds them."""
+
+    def command(self, images: list[str], secrets: Mapping[str, Sequence[str]]) -> str:
+        # The files follow from what else is read, but for these two.
+        files = Paths().command([STACK_FILE, RECORD])
+        state = script("cluster-stack", "state", keys_of(secrets), *images)
+        return f"{files} && echo {_NEXT} && {state}"
+
+    def process(self, output: list[str]) -> ClusterStackState:
+        middle = output.index(_NEXT)
+        lines = [line.split(" ") for line in output[middle + 1 :]]
+        hashes = {row[1].removeprefix(STACK): row[2] for row in lines if row[0] == "hash"}
+        levels = {row[1].removeprefix(STACK): int(row[2]) for row in lines if row[0] == "tls"}
+        services = {
+            name: Service(
+                int(row[2]),
+                int(row[3]),
+                row[4],
+                int(row[5]),
+                hashes.get(name, ""),
+                levels.get(name, 0),
+            )
+            for row in lines
+            if row[0] == "service"
+            for name in [row[1].removeprefix(STACK)]
+        }
+        return ClusterStackState(
+            engine=["engine"] in lines,
+            manager=["manager"] in lines,
+            files=Paths().process(output[:middle]),
+            secrets={row[1]: row[2] for row in lines if row[0] == "wanted"},
+            start={row[1]: _start(" ".join(row[2:])) for row in lines if row[0] == "start"},
+            nodes=tuple(
+                NodeState(row[1], row[2:] == ["ready", "active"])
+                for row in lines
+                if row[0] == "node"
+            ),
+            services=services,
+            made={
+                kind: frozenset(row[1] for row in lines if row[0] == kind)
+                for kind in ("secret", "config")
+            },
+            record=next((_record(" ".join(row[1:])) for row in lines if row[0] == "record"), {}),
+            patroni=patroni.parse(output[middle + 1 :]),
+            networks={row[1]: _network(" ".join(row[2:])) for row in lines if row[0] == "network"},
+        )
+
+    @staticmethod
+    def default() -> ClusterStackState:
+        return ClusterStackState()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A container of a task on one node: of which service, how it is, and its networks."""
+
+    service: str
+    id: str
+    status: str
+    networks: frozenset[str]
+
+
+class NodeTasks(FactBase[tuple[Task, ...]]):
+    """The tasks of the stack on this node whose containers should run."""
+
+    def command(self) -> str:
+        return f"{script('node-tasks', 'look')} || true"
+
+    def process(self, output: list[str]) -> tuple[Task, ...]:
+        lines = [line.split() for line in output]
+        return tuple(
+            Task(
+                row[1].removeprefix(STACK),
+                row[2],
+                row[3],
+                frozenset(each[2] for each in lines if each[:2] == ["in", row[2]]),
+            )
+            for row in lines
+            if row[:1] == ["task"]
+        )
+
+    @staticmethod
+    def default() -> tuple[Task, ...]:
+        return ()
+
+
+def keys_of(secrets: Mapping[str, Sequence[str]]) -> str:
+    """Secrets by purpose, each with the names of its keys, as one word for the script."""
+    return " ".join(f"{purpose}:{','.join(names)}" for purpose, names in secrets.items())
+
+
+def hashes(output: str) -> dict[str, str]:
+    """The hash of each service's specification, of what the script's `hashes` prints."""
+    rows = [line.split() for line in output.splitlines() if line.startswith("hash ")]
+    return {row[1].removeprefix(STACK): row[2] for row in rows}
+
+
+def record_text(record: Mapping[str, Recorded]) -> str:
+    """The text of stack.json."""
+    services = {name: vars(each) for name, each in sorted(record.items())}
+    return json.dumps({"services": services}, indent=2) + "\n"
+
+
+def _record(text: str) -> dict[str, Recorded]:
+    try:
+        services = json.loads(text)["services"]
+        return {name: Recorded(**values) for name, values in services.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}  # cut or edited: as if there were none, and the next roll-out writes it anew
+
+
+def _network(text: str) -> Network:
+    found = json.loads(text)
+    subnets = tuple(each["Subnet"] for each in found["ipam"] or ())
+    return Network(found["internal"], found["options"] or {}, subnets)
+
+
+def _start(text: str) -> tuple[str, ...]:
+    """Entrypoint and command, of two JSON values; Docker says null for one that is not set."""
+    decoder = json.JSONDecoder()
+    entrypoint, end = decoder.raw_decode(text)
+    command, _ = decoder.raw_decode(text[end:].lstrip())
+    return (*(entrypoint or ()), *(command or ()))

@@ -1,0 +1,182 @@
+"""The swarm: begun by the lead, joined by the others, and each node what it should be."""
+
+import shlex
+from collections.abc import Sequence
+
+from pyinfra.context import host
+
+from infisical_iac.cluster import arranging, topology
+from infisical_iac.cluster.arranging import CERTIFICATE_HOURS, Update
+from infisical_iac.cluster.model import Cluster, Node
+from infisical_iac.cluster.swarm_state import UNIT, Swarm
+from infisical_iac.core import journal, units
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import CommandFailed, run
+from infisical_iac.core.rendering import script
+from infisical_iac.facts.swarm_state import SwarmState
+
+KEY_FILE = "/etc/infisical/keys/swarm_unlock_key"
+_HOURS = str(CERTIFICATE_HOURS)
+
+
+class SwarmError(UserError):
+    """The swarm can't be made, or a host can't be brought into it."""
+
+
+@telling_operation
+def begun(cluster: Cluster) -> Commands:
+    """Have a swarm, locked, whose first manager is the lead."""
+    if not cluster.leads:
+        host.noop(f"{cluster.lead.name} leads")
+        return
+    there = _now(cluster)
+    if not there.control:
+        around = ", around its PostgreSQL's data; its etcd and Redis begin anew"
+        why = f"{cluster.me.name} is its first manager{around if cluster.holders else ''}"
+        journal.item("+", "swarm", why)
+        yield step(_begin, cluster)
+    elif differing := [*arranging.settings(there), *_mark(there)]:
+        journal.item("~", "swarm", ", ".join(differing))
+        yield step(run, script("swarm", "settle", _HOURS), doing="set the swarm's settings")
+    else:
+        host.noop("the swarm is there, and locked")
+
+
+@telling_operation
+def joined(cluster: Cluster) -> Commands:
+    """Bring the host into the swarm, and open its part if that is locked."""
+    if cluster.leads:
+        host.noop("the lead is in the swarm that it began")
+        return
+    there, me = _now(cluster), cluster.me
+    if there.state == "locked" and me.member:
+        journal.item("~", f"swarm on {me.name}", "locked → open")
+        yield step(_unlock, cluster)
+    elif there.state in ("active", "pending") and there.mark not in ("", "new") and me.member:
+        host.noop("the host is in the swarm")
+    elif there.state == "" and there.mark not in ("", "new"):
+        journal.unknown("the host's part in the swarm can be looked at once Docker runs")
+        yield step(_join, cluster)
+    else:
+        part = f"manager, data node {me.number}" if me.manager else "worker"
+        journal.item("+", f"{me.name} in the swarm", part)
+        yield step(_join, cluster)
+
+
+@telling_operation
+def arranged(cluster: Cluster) -> Commands:
+    """Have each node's role, labels and availability; take out those whose host is gone."""
+    if not cluster.leads:
+        host.noop(f"{cluster.lead.name} leads")
+        return
+    members = _now(cluster).members
+    now = arranging.with_members(cluster, members, {}) if members else cluster
+    wrong = [*arranging.updates(now)]
+    for each in wrong:
+        journal.item("~", f"node {each.node}", each.why)
+    for member in now.gone:
+        journal.item("-", f"node {member.host or member.hostname}", "down, and its host is gone")
+    if now.gone:
+        journal.item("~", "swarm", "new join tokens and unlock key, for a node was lost")
+    if wrong or now.gone or any(node.member is None for node in cluster.connected):
+        yield step(_arrange, cluster)
+    else:
+        host.noop("each node is what it should be")
+
+
+@telling_operation
+def kept_open(cluster: Cluster, *, programs: Sequence[File]) -> Commands:
+    """Have the key on the host, and a unit that opens its part when Docker starts."""
+    there = _now(cluster)
+    # An earlier step makes the key anew, or has made it.
+    anew = cluster.gone or not cluster.lead.seen or arranging.settings(cluster.lead.seen)
+    if cluster.me.manager and (anew or not there.unlocks):
+        journal.item("~" if there.unlocks else "+", KEY_FILE)
+        yield step(_keep_key, cluster)
+    yield from units.installed(programs, there.files, there.units)
+    yield from units.brought_up([UNIT], there.units)
+    if not journal.current().current.items:
+        host.noop("the host opens its part in the swarm when it boots")
+
+
+def leave() -> None:
+    """Take the current host out of the swarm; what of the stack runs on it ends.
+
+    The last host that leaves ends the swarm. Raises CommandFailed.
+    """
+    run(script("swarm", "leave"), doing="take the host out of the swarm")
+
+
+def _now(cluster: Cluster) -> SwarmState:
+    """Return what the current host is like: as it was looked at, until the run has changed it."""
+    seen = cluster.me.seen
+    return host.get_fact(Swarm) if journal.current().changed or seen is None else seen
+
+
+def _mark(there: SwarmState) -> list[str]:
+    return [] if there.mark == there.swarm else ["its id on the host"]
+
+
+def _begin(cluster: Cluster) -> None:
+    run(
+        script("swarm", "begin", cluster.me.address, cluster.pool, _HOURS),
+        doing="make the swarm",
+    )
+
+
+def _join(cluster: Cluster) -> None:
+    me = cluster.me
+    role = "manager" if me.manager else "worker"
+    with topology.on(cluster.lead.name):
+        swarm = run(script("swarm", "id"), doing="read the swarm's id").split()[0]
+        token = run(script("swarm", "token", role), doing="read the token to join with")
+    lead = cluster.lead.address
+    there = f"[{lead}]:2377" if ":" in lead else f"{lead}:2377"
+    run(
+        script("swarm", "join", me.address, there, *([] if me.member else ["anew"])),
+        doing=f"bring {me.name} into the swarm of {cluster.lead.name} at {there}",
+        stdin=f"{swarm}\n{token}",
+    )
+
+
+def _unlock(cluster: Cluster) -> None:
+    opening = script("swarm", "unlock"), f"open {cluster.me.name}'s part in the swarm"
+    try:
+        # A key that was made anew while the host was away does not open what it has.
+        run(opening[0], doing=opening[1])
+    except CommandFailed:
+        _keep_key(cluster)
+        run(opening[0], doing=opening[1])
+    run(script("swarm", "ready", "60"), doing=f"wait for {cluster.me.name} in the swarm")
+
+
+def _keep_key(cluster: Cluster) -> None:
+    with topology.on(cluster.lead.name):
+        key = run(script("swarm", "key"), doing="read the swarm's key")
+    run(script("swarm", "keep"), doing="keep the swarm's key", stdin=key)
+
+
+def _arrange(cluster: Cluster) -> None:
+    ids = {node.name: _id(node) for node in cluster.connected if node.member is None}
+    now = arranging.with_members(cluster, host.get_fact(Swarm).members, ids)
+    lost = [node.name for node in now.connected if node.member is None]
+    if lost:
+        raise SwarmError(f"{', '.join(lost)} did not come into the swarm: run again")
+    for each in arranging.updates(now):
+        _node(each)
+    if now.gone:
+        # First, for nothing would tell another run that it is still to be done.
+        run(script("swarm", "rotate"), doing="make the swarm's tokens and key anew")
+    for each in arranging.removals(now):
+        _node(each)
+
+
+def _id(node: Node) -> str:
+    with topology.on(node.name):
+        return run(script("swarm", "id"), doing=f"read the id of {node.name}").split()[-1]
+
+
+def _node(update: Update) -> None:
+    run(f"docker node {shlex.join(update.arguments)}", doing=f"change the node {update.node}")

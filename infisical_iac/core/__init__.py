@@ -1,0 +1,1 @@
+"""The base of every slice: settings, errors, plan and journal, connection and lock."""

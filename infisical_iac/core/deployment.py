@@ -1,0 +1,207 @@
+"""`deploy.py` in this process: what it would change, and the run, step by step."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from infisical_iac.cli.journals import Journals
+from infisical_iac.cli.options import Lock
+from infisical_iac.core.hosts import each_of
+from infisical_iac.core.inventory import connected
+
+# isort: split
+import pyinfra
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.operations import run_host_op
+from pyinfra.api.state import State, StateStage
+from pyinfra_cli.util import exec_file
+
+from infisical_iac.core import audit, journal, lock
+from infisical_iac.core.connection import LOST, current, lost, with_others
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.item import Item, together
+
+_DEPLOY = "deploy.py"
+_AGAIN = "run again, and what is missing is completed"
+
+
+class DeployError(UserError):
+    """The deploy could not be planned, or a step of it failed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that has been run.
+
+    Attributes:
+        made: what it changed.
+        seconds: how long it took.
+    """
+
+    name: str
+    made: list[Item]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deploy whose operations have looked at the host and not changed anything yet.
+
+    Attributes:
+        host: the host; of a cluster, the lead.
+        journal: what was found, and what has been made.
+        hosts: all of the cluster that are connected, or the one host.
+    """
+
+    host: Host
+    journal: Journals
+    hosts: list[Host]
+
+    @property
+    def settled(self) -> bool:
+        """Return whether there is nothing to change."""
+        return not self.has_work and not self.journal.blocked
+
+    @property
+    def has_work(self) -> bool:
+        """Return whether a run would do anything."""
+        return bool(self.journal.planned or self.journal.unknown)
+
+    def planned(self) -> tuple[list[Item], list[str]]:
+        """Return what a run would change, and what can't be seen before it has.
+
+        Raises DeployError if something can't be seen and nothing is there that would help.
+        """
+        planned, unknown = self.journal.planned, self.journal.unknown
+        if unknown and not planned and not self.journal.blocked:
+            raise DeployError(f"nothing differs as far as can be seen, but {'; '.join(unknown)}")
+        return planned, unknown
+
+    def lines(self) -> list[str]:
+        """The same and what is blocked, a line each. Raises DeployError as `planned` does."""
+        planned, unknown = self.planned()
+        told = together([*planned, *self.journal.blocked])
+        return [*map(str, told), *(f"? {each}" for each in unknown)]
+
+    def refuse_blocked(self) -> None:
+        """Raise DeployError with what is blocked, once the rest is shown or done."""
+        if blocked := together(self.journal.blocked):
+            raise DeployError("; ".join(str(each).removeprefix("! ") for each in blocked))
+
+    def run(self, begin: Callable[[str], None], remedy: str | None = None) -> Iterator[Step]:
+        """Run the steps, and yield each that has changed something once it is done.
+
+        Args:
+            begin: called with the name of each step before it.
+            remedy: what helps if one fails; None for another run.
+
+        What the host was like when it was looked at is not read again until a step has changed
+        something. Raises DeployError for a step that fails; that, and an interruption, is
+        written into the audit log.
+        """
+        state: State = self.host.state
+        state.set_stage(StateStage.Execute)
+        state.is_executing = True
+        name = ""
+        try:
+            for operation in state.get_op_order():  # type: ignore[no-untyped-call]
+                name = ", ".join(state.get_op_meta(operation).names)
+                begin(name)
+                if step := self._run(name, operation):
+                    yield step
+        except (DeployError, KeyboardInterrupt) as error:
+            reason = str(error) or f"interrupted in {name!r}"
+            self._end_in_log(reason)
+            raise DeployError(f"{reason}; {self.journal.remedy or remedy or _AGAIN}") from None
+
+    def _run(self, name: str, operation: str) -> Step | None:
+        before, started = self.journal.counts(), time.monotonic()
+        state: State = self.host.state
+        hosts = [each for each in self.hosts if operation in state.ops[each]]
+        done = each_of(hosts, lambda host: run_host_op(state, host, operation))
+        failed = [host.name for host, well in zip(hosts, done, strict=True) if not well]
+        if failed:
+            raise DeployError(f"{name}: {self.journal.failure(failed)}")
+        made = self.journal.made_since(before)
+        return Step(name, made, time.monotonic() - started) if made else None
+
+    def _end_in_log(self, reason: str) -> None:
+        for host in self.hosts:
+            if not journal.of(host.name).changed:
+                continue
+            with current(host):
+                try:
+                    audit.end(reason=reason)
+                except (UserError, *LOST):
+                    continue  # the host may be what failed
+
+
+@contextmanager
+def looked(inventory: str, *, writes: Lock | None) -> Iterator[Deployment]:
+    """The deploy to the inventory's host, once its operations have looked at it.
+
+    Args:
+        writes: how to take the lock; None for a plan, which changes nothing and takes none.
+
+    Raises a UserError, with nothing changed.
+    """
+    with connected(inventory, shares=False) as host:
+        if writes:
+            lock.take(host, wait=writes.wait, by_force=writes.by_force)
+        yield look(host)
+
+
+def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
+    """Let the deploy's operations look at a host that is connected; raises as `looked` does.
+
+    On a cluster they look at all hosts that are connected. Takes no lock, and lets the deploy
+    take none that is not held already.
+
+    Args:
+        steps: calls the operations; None for those of deploy.py.
+    """
+    lock.spare(host)
+    state: State = host.state
+    state.set_stage(StateStage.Prepare)
+    state.check_for_changes = True
+    state.current_deploy_filename = _DEPLOY if steps is None else None
+    hosts = with_others(host)
+    # By where operations are called, as on pyinfra's own command line, and not by how many there
+    # were before: some are called on the lead of a cluster alone.
+    pyinfra.is_cli = len(hosts) > 1
+    for each in hosts:
+        journal.of(each.name).is_read = True
+    _prepare(hosts, steps or partial(exec_file, _DEPLOY))
+    journal.block_waiting()
+    operations = state.get_op_order() if len(hosts) > 1 else ()  # type: ignore[no-untyped-call]
+    journals = {each.name: journal.of(each.name) for each in hosts}
+    return Deployment(host, Journals(journals, operations), hosts)
+
+
+def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
+    said: dict[str, list[str]] = {}
+    for host, error in zip(hosts, each_of(hosts, lambda host: _prepared(host, steps)), strict=True):
+        if error:
+            said.setdefault(error, []).append(host.name)
+    if said:
+        # What is wrong for all of a cluster, such as a setting, is no one host's.
+        raise DeployError(
+            "; ".join(
+                sentence if len(names) == len(hosts) else f"{', '.join(names)}: {sentence}"
+                for sentence, names in said.items()
+            )
+        )
+
+
+def _prepared(host: Host, steps: Callable[[], object]) -> str:
+    """Let the operations look at one host; what is wrong with it, empty if nothing is."""
+    try:
+        steps()
+    except PyinfraError as error:
+        return str(error)
+    except LOST as error:
+        return f"{lost(host, error)}: run again"
+    return ""

@@ -1,0 +1,269 @@
+"""Note what a run would change and what it has changed, item by item.
+
+Operations tell their items while they look at the host. What they told before anything has
+changed makes up the plan, and holds until the run makes its first change.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyinfra import logger
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.context import host, state
+
+from infisical_iac.change.path import Images
+from infisical_iac.core.audit_log import Event
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.item import Item, Kind
+from infisical_iac.operations import prerequisites
+
+
+@dataclass
+class Look:
+    """The findings of one operation.
+
+    Attributes:
+        name: the operation's, with its part of the deploy before it: "Hardening | Harden SSH".
+        items: what differs.
+        unknown: what it could not see.
+        commands: what it will run.
+        foreign: access that nothing in the file gives.
+        sees_access: whether that was looked for.
+        notes: sentences for whoever reads a plan.
+        blocked: why it can't go on; empty if it can.
+        waits_for: the operation that it can't go on without, where that one is blocked.
+        is_alone: whether nothing waits for it where it is blocked.
+    """
+
+    name: str = ""
+    items: list[Item] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    commands: list[PyinfraCommand] = field(default_factory=list)
+    foreign: list[Item] = field(default_factory=list)
+    sees_access: bool = False
+    notes: list[str] = field(default_factory=list)
+    blocked: str = ""
+    waits_for: str = ""
+    is_alone: bool = False
+
+    @property
+    def part(self) -> str:
+        """The part of the deploy that the operation is of."""
+        return prerequisites.part_of(self.name)
+
+    def block(self, sentence: str, *, waits_for: str = "") -> None:
+        """Have the operation do nothing, for the reason that the sentence gives."""
+        self.items, self.unknown, self.commands = [], [], []
+        self.blocked, self.waits_for = sentence, waits_for
+
+
+@dataclass
+class Journal:
+    """One run on one host.
+
+    Attributes:
+        looks: by operation, what it found.
+        facts: what several operations look at, as read last.
+        made: the items of the operations that have run to their end.
+        changed: whether a command that changes something has been sent.
+        failure: the sentence that the run failed with.
+        remedy: what helps then, if that is not to run again.
+        event: what the audit log calls it.
+        shown: sentences for the operator's eyes alone, such as one with an invitation's link, to
+            be printed once.
+        notes: sentences for whoever reads a plan or is about to apply it.
+        goes_on: whether the run does all the rest where one operation can't go on; else that ends
+            the run, before anything has changed.
+        kept: the images that go on running, where the change from them is refused.
+        without: the services that can't run for what is so on the host; the others do.
+        is_read: whether a command of this project shows the notes and what is blocked, and ends
+            with status 1 for that; else pyinfra's log has them, and an operation fails at the end.
+    """
+
+    looks: dict[str, Look] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    made: list[Item] = field(default_factory=list)
+    changed: bool = False
+    failure: str = ""
+    remedy: str = ""
+    event: Event = "apply"
+    shown: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    goes_on: bool = False
+    kept: Images | None = None
+    without: frozenset[str] = frozenset()
+    is_read: bool = False
+    current: Look = field(default_factory=Look)
+
+    @property
+    def planned(self) -> list[Item]:
+        """The items of all operations, in their order."""
+        return [item for look in self.looks.values() for item in look.items]
+
+    @property
+    def foreign(self) -> list[Item]:
+        """Return the access that nothing in the file gives."""
+        return [item for look in self.looks.values() for item in look.foreign]
+
+    @property
+    def sees_access(self) -> bool:
+        """Return whether such access was looked for."""
+        return any(look.sees_access for look in self.looks.values())
+
+    @property
+    def told(self) -> list[str]:
+        """Return the notes on the run, and those of its operations."""
+        return [*self.notes, *(note for look in self.looks.values() for note in look.notes)]
+
+    @property
+    def unknown(self) -> list[str]:
+        """Return what can't be seen yet, each sentence once."""
+        return list(dict.fromkeys(each for look in self.looks.values() for each in look.unknown))
+
+    @property
+    def blocked(self) -> list[Item]:
+        """The operations that can't go on, each with its reason; of a part that waits, one."""
+        found: dict[tuple[str, str], Item] = {}
+        for look in self.looks.values():
+            if look.blocked:
+                what = look.part if look.waits_for else look.name.rpartition(" | ")[2]
+                item = Item("!", what, f"blocked: {look.blocked}")
+                found.setdefault((item.what, item.detail), item)
+        return list(found.values())
+
+    def block(self, name: str, sentence: str) -> None:
+        """Have a part of the deploy blocked before any operation has looked."""
+        self.looks[f"before {name} {sentence}"] = look = Look(name)
+        look.block(sentence)
+
+    def holds(self, operation: str) -> bool:
+        """Return whether what an operation found is still what it would find.
+
+        On a cluster, a change on one host may be seen from another.
+        """
+        look = self.looks.get(operation)
+        return look is not None and not look.unknown and not changed()
+
+    def look(
+        self, operation: str, name: str, look_around: Callable[[], Iterable[PyinfraCommand]]
+    ) -> Look:
+        """Let an operation look at the host, to its end, and keep what it finds.
+
+        Where the run goes on without an operation, its UserError is kept too, instead of raised.
+        """
+        before = self.looks.get(operation, Look())
+        self.current = self.looks[operation] = look = Look(name)
+        # What could not see what it works on for a part that is still blocked can't see it now.
+        if missing := missing_for(look, unseen=bool(before.unknown or before.waits_for)):
+            look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+            return look
+        try:
+            look.commands.extend(look_around())
+        except UserError as error:
+            if not self.goes_on or error.ends_run:
+                raise
+            look.block(str(error))
+            look.is_alone = not error.blocks_others
+        if missing := missing_for(look):
+            look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+        return look
+
+
+_journals: dict[str, Journal] = {}
+
+
+def current() -> Journal:
+    """The journal of the current host."""
+    return of(host.name)
+
+
+def of(name: str) -> Journal:
+    """The journal of a host, by its name."""
+    return _journals.setdefault(name, Journal())
+
+
+def changed() -> bool:
+    """Return whether a command that changes something has been sent to any host."""
+    return any(each.changed for each in _journals.values())
+
+
+def missing_for(look: Look, *, unseen: bool = False) -> str:
+    """Return the blocked operation that one can't go on without; empty for none.
+
+    Args:
+        look: the one's, which may be of any host of the run.
+        unseen: whether it could not see what it works on before.
+    """
+    if look.blocked:
+        return ""
+    unseen = unseen or bool(look.unknown)
+    for run in _journals.values():
+        same_host = any(each is look for each in run.looks.values())
+        for each in run.looks.values():
+            if (
+                each.blocked
+                and not each.is_alone
+                and prerequisites.needs(look.name, each.name, unseen=unseen, same_host=same_host)
+                and _comes_before(each.name, look.name)
+            ):
+                return each.waits_for or each.name.rpartition(" | ")[2]
+    return ""
+
+
+def _comes_before(name: str, other: str) -> bool:
+    """Return whether one operation is called before another, on a host on which both are."""
+    orders = ([look.name for look in run.looks.values()] for run in _journals.values())
+    return any(
+        order.index(name) < order.index(other)
+        for order in orders
+        if name in order and other in order
+    )
+
+
+def block_waiting() -> None:
+    """Block what waits for an operation that another host of the run was found to be blocked in."""
+    runs = list(_journals.values())
+    while waiting := [
+        (look, missing)
+        for run in runs
+        for look in run.looks.values()
+        if (missing := missing_for(look))
+    ]:
+        for look, missing in waiting:
+            look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
+
+
+def item(kind: Kind, what: str, detail: str = "", diff: str = "") -> None:
+    """Tell a difference that the current operation has found."""
+    items([Item(kind, what, detail, diff=diff)])
+
+
+def items(found: Iterable[Item]) -> None:
+    """Tell differences that are items already."""
+    current().current.items.extend(found)
+
+
+def foreign(found: Iterable[Item], notes: Iterable[str]) -> None:
+    """Tell access that nothing in the file gives, and notes on it.
+
+    It is no change, and keeps nothing from being done. Where no command of this project prints it,
+    pyinfra's log has it.
+    """
+    look = current().current
+    look.sees_access = True
+    look.foreign.extend(found)
+    look.notes.extend(notes)
+    if not current().is_read and not state.is_executing:
+        for each in (*look.foreign, *look.notes):
+            logger.warning(f"{host.print_prefix}{each}")
+
+
+def unknown(sentence: str) -> None:
+    """Tell what the current operation can't see before earlier ones have done their work."""
+    current().current.unknown.append(sentence)
+
+
+def will_change(*whats: str) -> bool:
+    """Return whether the run is still a plan in which one of `whats` changes."""
+    return not state.is_executing and any(each.what in whats for each in current().planned)

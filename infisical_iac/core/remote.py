@@ -1,0 +1,74 @@
+"""Commands on the host whose output nobody may see, and files that are written whole."""
+
+import posixpath
+import shlex
+from typing import Any
+
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+from pyinfra.api.command import StringCommand
+from pyinfra.context import host, state
+
+from infisical_iac.core.errors import UserError
+
+
+class CommandFailed(UserError):
+    """A command on the host ended with an error; the text holds its last lines."""
+
+
+def run(command: str, *, doing: str, stdin: str | None = None) -> str:
+    """Run `command` on the current host and return its standard output.
+
+    Neither the output nor `stdin` is printed, at any verbosity. `doing` completes the
+    sentence "could not …" should the command fail: CommandFailed is raised then.
+    """
+    # Outside of operations, such as in a plain command, the host's own data tell about sudo.
+    given: Any = host.current_op_global_arguments or host.data.dict()  # type: ignore[no-untyped-call]
+    arguments = {key: given[key] for key in CONNECTOR_ARGUMENT_KEYS if key in given}
+    if stdin is not None:
+        arguments["_stdin"] = stdin
+    succeeded, output = host.run_shell_command(
+        StringCommand(command), print_output=False, print_input=state.print_input, **arguments
+    )
+    if not succeeded:
+        reason = " / ".join(output.stderr_lines[-3:]) or "no reason given"
+        raise CommandFailed(f"could not {doing}: {reason}")
+    return output.stdout
+
+
+def write(path: str, content: str, *, mode: str = "600", check: str = "") -> None:
+    """Put `content` at `path` in one atomic step; a reader sees the old file or the new one.
+
+    The new file is made with umask 077 beside the old one and flushed to the disk before it
+    takes its place, and so is the place: no power cut brings the old one back. Folders that are
+    missing are made, private for a private file. `check` is a command in which `{}` stands for the
+    new file; where it fails, the old file stays. Raises CommandFailed.
+    """
+    new, target = shlex.quote(f"{path}.new"), shlex.quote(path)
+    steps = [
+        f"(umask {'077' if mode == '600' else '022'}; mkdir -p $(dirname {target}))",
+        f"umask 077; cat > {new}",
+        f"chmod {mode} {new}",
+        *([check.replace("{}", new)] if check else []),
+        f"sync {new}",
+        f"mv -f {new} {target}",
+        f"sync $(dirname {target})",
+    ]
+    cleanup = f"{{ rm -f {new}; exit 1; }}"
+    run(f"{' && '.join(steps)} || {cleanup}", doing=f"write {path}", stdin=content)
+
+
+def remove(*paths: str, doing: str) -> None:
+    """Remove files of the current host, so that no power cut brings one back.
+
+    `doing` is as for `run`. Raises CommandFailed.
+    """
+    run(removal(*paths), doing=doing)
+
+
+def removal(*paths: str) -> str:
+    """Return the command that removes files, with their folders flushed to the disk."""
+    folders = shlex.join(sorted({posixpath.dirname(each) for each in paths}))
+    return (
+        f"rm -f -- {shlex.join(paths)} && for folder in {folders}; do "
+        '[ ! -d "$folder" ] || sync "$folder"; done'
+    )

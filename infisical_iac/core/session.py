@@ -1,0 +1,179 @@
+"""The API of the current host, through its SSH connection, and the deployer's login.
+
+A login is kept for a few minutes per host, so that the steps of one run share it.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyinfra.context import host
+
+from infisical_iac.api import identities, login
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.tunnel import transport_for
+from infisical_iac.core import journal
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.remote import run
+from infisical_iac.facts.keys import Keys
+
+ADMIN_FILE = "/etc/infisical/admin.env"
+DEPLOYER_FILE = "/etc/infisical/deployer.env"
+NO_ENGINE = "the containers can be looked at once Docker runs"
+_UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
+# Well under the deployer's token lifetime, which operations/bootstrap.py sets.
+_KEPT_SECONDS = 240
+# What operations/bootstrap.py writes into the deployer's file.
+_SECRET_ID = re.compile(r"# client secret (\S+)\n")
+
+
+class NotBootstrapped(UserError):
+    """There is no deployer on the host, or the server does not know it."""
+
+
+@dataclass(frozen=True)
+class _Login:
+    client: Client
+    client_id: str
+    secret_id: str
+    until: float
+
+
+_clients: dict[tuple[str, int], Client] = {}
+_logins: dict[str, _Login] = {}
+
+
+def api(port: int) -> Client:
+    """A client without a token for the API on `port` of the current host's loopback."""
+    key = (host.name, port)
+    if key not in _clients:
+        _clients[key] = Client(f"http://127.0.0.1:{port}", transport_for(host.connector))
+    return _clients[key]
+
+
+def deployer(port: int) -> Client:
+    """A client with the deployer's token.
+
+    Raises NotBootstrapped where the host has no deployer, or one that the server refuses.
+    """
+    kept = _logins.get(host.name)
+    if kept and time.monotonic() < kept.until:
+        return kept.client
+    text = _read(DEPLOYER_FILE)
+    found = _variables(text)
+    try:
+        client = login.universal(
+            api(port), found["INFISICAL_CLIENT_ID"], found["INFISICAL_CLIENT_SECRET"]
+        )
+    except KeyError:
+        raise NotBootstrapped(
+            f"{DEPLOYER_FILE} holds no credentials: deploy to the host first"
+        ) from None
+    except ApiError as error:
+        if error.status != 401:
+            raise
+        raise NotBootstrapped(
+            f"the credentials in {DEPLOYER_FILE} are refused: {error.message}"
+        ) from None
+    until = time.monotonic() + _KEPT_SECONDS
+    secret_id = _SECRET_ID.match(text)
+    _logins[host.name] = _Login(
+        client, found["INFISICAL_CLIENT_ID"], secret_id[1] if secret_id else "", until
+    )
+    return client
+
+
+def deployer_id(port: int) -> str:
+    """The client id that the deployer logs in with. Raises as `deployer` does."""
+    deployer(port)
+    return _logins[host.name].client_id
+
+
+def deployer_secret(port: int) -> str:
+    """Return the id of the client secret that the deployer logs in with, empty if its file does not
+    say it. Raises as `deployer` does.
+    """
+    deployer(port)
+    return _logins[host.name].secret_id
+
+
+def administrator(port: int) -> Client:
+    """A client with the token of the first administrator, a person; logged in anew each time.
+
+    Raises NotBootstrapped where the host has no administrator, or one that the server refuses.
+    """
+    found = read_env(ADMIN_FILE)
+    email = found.get("INFISICAL_ADMIN_EMAIL", "")
+    try:
+        return login.password(api(port), email, found["INFISICAL_ADMIN_PASSWORD"], _organization())
+    except KeyError:
+        raise NotBootstrapped(f"{ADMIN_FILE} holds no password") from None
+    except ApiError as error:
+        if error.status != 400:
+            raise
+        raise NotBootstrapped(
+            f"the instance is set up, but {email} can't log in with the password in {ADMIN_FILE}: "
+            "if somebody else set it up, remove the stack with its volumes and run again; if the "
+            "password was changed in Infisical, put the new one into that file"
+        ) from None
+
+
+def _organization() -> str | None:
+    """Return the deployer's organization, None if it isn't logged in.
+
+    The administrator may be in others too: whoever has an account may make some.
+    """
+    kept = _logins.get(host.name)
+    try:
+        return identities.organization_id(kept.client) if kept else None
+    except ApiError:  # the login of before something was restored
+        return None
+
+
+def answers(port: int) -> bool:
+    """Return whether the API of the current host works, and can be counted on.
+
+    While Docker is down nobody takes what the containers print: they hang sooner or later.
+    """
+    return NO_ENGINE not in journal.current().unknown and api(port).answers()
+
+
+def works(port: int) -> bool:
+    """Return whether the API works on the current host and knows the deployer."""
+    try:
+        return answers(port) and bool(deployer(port))
+    except NotBootstrapped:
+        return False
+
+
+def tell_unseen(if_empty: Callable[[], None]) -> None:
+    """Tell what a run would do inside an Infisical that can't be looked at yet.
+
+    Args:
+        if_empty: tells it for a host without a database, so that nothing is inside for sure.
+    """
+    if host.get_fact(Keys).database or journal.current().event == "restore":
+        journal.unknown(_UNSEEN)
+    else:
+        if_empty()
+
+
+def forget() -> None:
+    """Let the next `deployer` log in anew on the current host."""
+    _logins.pop(host.name, None)
+
+
+def read_env(path: str) -> dict[str, str]:
+    """The variables of an env file on the host, unseen by anybody; none if there is no file."""
+    return _variables(_read(path))
+
+
+def _read(path: str) -> str:
+    return run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
+
+
+def _variables(text: str) -> dict[str, str]:
+    pairs = (line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

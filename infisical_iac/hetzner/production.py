@@ -1,0 +1,197 @@
+"""The production host, or the hosts of a cluster: named, or found at Hetzner Cloud.
+
+The environment wins over the group data; where neither names any, Hetzner Cloud is asked.
+"""
+
+import os
+import runpy
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from infisical_iac.core.connection import advise_on_failures
+from infisical_iac.core.errors import UserError
+
+# What the connection takes from the environment, by the name that pyinfra's data have for it.
+_VARIABLES = {
+    "ssh_hostname": "INFISICAL_HOST",
+    "ssh_user": "INFISICAL_SSH_USER",
+    "ssh_port": "INFISICAL_SSH_PORT",
+    "ssh_key": "INFISICAL_SSH_KEY",
+    "data_volume": "INFISICAL_DATA_VOLUME",
+}
+
+# In a host's data: the deployment at Hetzner Cloud that it is of, and why nothing may be changed
+# on it. The underscore tells settings from them.
+HOST_DEPLOYMENT, HOST_REFUSES = "_deployment", "_refuses_changes"
+
+
+def production_host(file: Path) -> tuple[str, dict[str, Any]]:
+    """The production host with its data, as a pyinfra inventory wants it.
+
+    Args:
+        file: the group data that may name the host by `ssh_hostname`, and `ssh_user`, `ssh_port`
+            and `ssh_key`; the environment's variables win over each of them.
+
+    Where neither names a host, it is the server that `infisical-iac server` made for this
+    deployment, asked for with the token in HCLOUD_TOKEN; the host then has the server's name. Ends
+    the program with one sentence if no host is named, or if what is said of it can't be read.
+    """
+    advise_on_failures()
+    data = given(file)
+    if not data.get("ssh_hostname") and os.environ.get("HCLOUD_TOKEN"):
+        name, found = _found(file)
+        _tell(found)
+        data = found | data
+    else:
+        name = ""
+    if not data.get("ssh_hostname"):
+        sys.exit(
+            "INFISICAL_HOST is not set: set it to the server's name or address, or HCLOUD_TOKEN "
+            "for one that `infisical-iac server create` made, or run `infisical-iac init`"
+        )
+    _have_known_hosts()
+    return (name or data["ssh_hostname"], _reached(data, file))
+
+
+def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The production host, or all hosts of a cluster, with their data as pyinfra wants them.
+
+    Args:
+        file: as `production_host` has it; with `topology = "swarm"` there, its `hosts` or
+            INFISICAL_HOSTS, which wins, name the hosts. Where neither does, they are the servers
+            that `infisical-iac server` made.
+
+    The order is that of the names, or of Hetzner Cloud's servers, managers first. Ends the program
+    as `production_host` does.
+    """
+    settings = _group_data(file)
+    if settings.get("topology") != "swarm":
+        return [production_host(file)]
+    advise_on_failures()
+    # What names one host is that of a single one; all else is each one's unless it has its own.
+    data = {key: value for key, value in given(file).items() if key != "ssh_hostname"}
+    if os.environ.get("INFISICAL_HOST", "").strip():
+        sys.exit(
+            f'INFISICAL_HOST is set while topology is "swarm" in {file.name}: name all hosts in '
+            "INFISICAL_HOSTS, or unset it"
+        )
+    hosts = _named(settings, file)
+    if not hosts and os.environ.get("HCLOUD_TOKEN"):
+        hosts = _found_cluster(file)
+        _tell(hosts[0][1])
+    if not hosts:
+        sys.exit(
+            "INFISICAL_HOSTS is not set: set it to the hosts' addresses, with commas in between, "
+            f"name them by hosts in {file.name}, or set HCLOUD_TOKEN for servers that "
+            "`infisical-iac server create` made"
+        )
+    _have_known_hosts()
+    return [(name, _reached(data | own, file)) for name, own in hosts]
+
+
+def _named(settings: Mapping[str, Any], file: Path) -> list[tuple[str, dict[str, Any]]]:
+    variable = [each.strip() for each in os.environ.get("INFISICAL_HOSTS", "").split(",")]
+    if named := [each for each in variable if each]:
+        return [(each, {"ssh_hostname": each}) for each in dict.fromkeys(named)]
+    from pydantic import ValidationError
+
+    from infisical_iac.core.validation import explain
+    from infisical_iac.hetzner.settings import NamedHost
+
+    found = []
+    for each in settings.get("hosts", ()):
+        try:
+            host = NamedHost.model_validate(each)
+        except ValidationError as error:
+            what = error.errors()[0]
+            name = ".".join(map(str, what["loc"]))
+            sys.exit(f"hosts in {file.name}: {name}: {explain(what)}")
+        own = host.model_dump(exclude={"name", "address"}, exclude_defaults=True)
+        found.append((host.name or host.address, {"ssh_hostname": host.address, **own}))
+    return found
+
+
+def _reached(data: dict[str, Any], file: Path) -> dict[str, Any]:
+    if (key := data.get("ssh_key")) and not Path(key).expanduser().is_file():
+        sys.exit(f"INFISICAL_SSH_KEY, or ssh_key in {file.name}: there is no file {key}")
+    user = data.setdefault("ssh_user", "root")
+    verified = _verified(file.parent.parent, data["ssh_hostname"], data.get("ssh_port", 22))
+    return {**data, **verified, "_sudo": user != "root"}
+
+
+def given(file: Path) -> dict[str, Any]:
+    """Return what the group data in `file` and the environment, which wins, say of the connection.
+
+    Ends the program with one sentence for a file that can't be read or a port that is none.
+    """
+    data = {key: value for key, value in _group_data(file).items() if key in _VARIABLES}
+    variables = {key: os.environ.get(name, "").strip() for key, name in _VARIABLES.items()}
+    data |= {key: value for key, value in variables.items() if value}
+    if port := data.get("ssh_port"):
+        if not str(port).isdigit():
+            sys.exit(
+                f"INFISICAL_SSH_PORT, or ssh_port in {file.name}, is {port!r}: "
+                "set it to a number such as 22"
+            )
+        data["ssh_port"] = int(port)
+    return data
+
+
+def _found(file: Path) -> tuple[str, dict[str, Any]]:
+    # The library takes a while to load, which whoever names a host has no need of.
+    from infisical_iac.hetzner import inventory
+
+    try:
+        return inventory.find_server(inventory.DeploymentName(*_server_name(file)))
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def _found_cluster(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    from infisical_iac.hetzner import inventory
+
+    try:
+        return inventory.find_cluster(inventory.DeploymentName(*_server_name(file)))
+    except UserError as error:
+        sys.exit(str(error))
+
+
+def _server_name(file: Path) -> tuple[str, bool]:
+    """Return the setting server_name, and whether it is set beside its default."""
+    given = _group_data(file).get("server_name")
+    default = _group_data(file.with_name("all.py")).get("server_name", "")
+    return str(given or default), bool(given)
+
+
+def _tell(data: Mapping[str, Any]) -> None:
+    if sentence := data.get(HOST_REFUSES):
+        print(f"Note: {sentence}; until then nothing is changed on it.", file=sys.stderr)
+
+
+def _verified(project: Path, address: str, port: int) -> dict[str, Any]:
+    """For a host whose key the project itself keeps: no other key will do."""
+    kept = project / ".infisical-iac" / "known_hosts"
+    name = address if port == 22 else f"[{address}]:{port}"
+    if not kept.is_file() or paramiko.HostKeys(str(kept)).lookup(name) is None:
+        return {}
+    return {"ssh_known_hosts_file": str(kept), "ssh_strict_host_key_checking": "yes"}
+
+
+def _group_data(file: Path) -> dict[str, Any]:
+    try:
+        return runpy.run_path(str(file))
+    except FileNotFoundError:
+        return {}
+    except Exception as error:  # it is a program, which may fail in any way
+        sys.exit(f"{file} can't be read: {error}")
+
+
+def _have_known_hosts() -> None:
+    # pyinfra remembers a new host's key there, and fails if it can't.
+    directory = Path.home() / ".ssh"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    (directory / "known_hosts").touch(mode=0o600)

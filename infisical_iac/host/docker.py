@@ -1,0 +1,80 @@
+"""The Docker engine and Compose, configured before the engine's first start."""
+
+import json
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.cluster.swarm_state import DAEMON_FILE as CONFIG
+from infisical_iac.core import files, units
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.engine import not_ours
+from infisical_iac.host.machine import MachineState
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.operations import apt, docker_repository, engine
+
+# How our engine is configured; each container has by itself what it can have.
+DAEMON = {
+    "live-restore": True,
+    "log-driver": "json-file",
+    "log-opts": {"max-size": "10m", "max-file": "5"},
+    "userland-proxy": False,
+    "no-new-privileges": True,
+    "default-ulimits": {"core": {"Name": "core", "Hard": 0, "Soft": 0}},
+}
+
+
+def daemon(settings: Settings) -> str:
+    """The text of daemon.json: Swarm starts in no engine with `live-restore`."""
+    swarm = settings.topology == "swarm"
+    return json.dumps({**DAEMON, "live-restore": False} if swarm else DAEMON, indent=2) + "\n"
+
+
+def was_alone(known: Preflight) -> bool:
+    """Return whether the host of a cluster runs the engine of a single host, which a reload
+    changes.
+
+    A restart would stop what serves on it.
+    """
+    seen = known.cluster.me.seen if known.cluster else None
+    if not seen or not seen.live_restore or CONFIG not in seen.files:
+        return False
+    alone = known.settings.model_copy(update={"topology": "single"})
+    return files.File(CONFIG, daemon(alone)).matches(seen.files[CONFIG])
+
+
+def packages(machine: MachineState, source: str) -> list[str]:
+    """The names of the engine's and Compose's packages on `machine`, from `source`."""
+    if source == "docker-ce":
+        return ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin"]
+    if machine.os == "ubuntu":
+        return ["docker.io", "docker-compose-v2"]
+    if machine.release == "12":
+        return ["docker.io", "docker-compose"]
+    return ["docker.io", "docker-cli", "docker-compose"]
+
+
+@deploy("Docker")
+def docker(known: Preflight) -> None:
+    """Install the engine and keep it running as daemon.json says; leave alone one of others."""
+    if why := not_ours(known.settings, known.machine):
+        engine.left(why=why, name="Leave the engine as it is")
+        return
+    source, timeout = known.settings.docker_source, known.settings.apt_timeout
+    config = files.File(CONFIG, daemon(known.settings))
+    reloads = was_alone(known)
+    if reloads:
+        engine.without_live_restore(config=config, name="Let the engine go without live-restore")
+    else:
+        files.contents(files=[config], name="Configure the Docker engine")
+    if source == "docker-ce":
+        apt.packages(names=["gnupg"], name="Install GnuPG for the key's check", timeout=timeout)
+        docker_repository.present(machine=known.machine, name="Add Docker's own apt repository")
+    apt.packages(names=packages(known.machine, source), name="Install Docker", timeout=timeout)
+    if known.cluster:
+        engine.back_in_swarm(cluster=known.cluster, name="Have the swarm know the engine")
+    units.running(
+        units=["docker.service"],
+        config={} if reloads else {"docker.service": [CONFIG]},
+        act=engine.in_turn if known.cluster else None,
+        name="Keep Docker running",
+    )

@@ -1,0 +1,266 @@
+"""Everything that can be known to be wrong before anything is changed."""
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pyinfra import logger
+from pyinfra.context import host
+
+from infisical_iac.cluster import refusal as clusters
+from infisical_iac.cluster import topology as nodes
+from infisical_iac.cluster.model import Cluster, ClusterRefused
+from infisical_iac.core import journal, lock
+from infisical_iac.core.connection import without_delay
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.operation import Refusal
+from infisical_iac.core.settings import Settings, load
+from infisical_iac.facts.engine import Engine
+from infisical_iac.host import engine
+from infisical_iac.host.machine import Machine, MachineState
+from infisical_iac.stack import ingress_refusal
+from infisical_iac.workspace.load import load as load_workspace
+from infisical_iac.workspace.model import Workspace
+
+SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Hold what the steps work with: the checked settings and workspace, and the host's kind.
+
+    `admin_password` is the one that the user gave for the first administrator, or None;
+    `cluster` is the one that the host is of, None for a host of its own.
+    """
+
+    settings: Settings
+    workspace: Workspace
+    machine: MachineState
+    admin_password: str | None
+    cluster: Cluster | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Return whether what is done once is done on this host: it is alone, or leads its
+        cluster.
+        """
+        return self.cluster is None or self.cluster.leads
+
+
+class Refused(UserError):
+    """The host or a value given in the environment can't be worked with."""
+
+
+def preflight(
+    *,
+    restoring: bool = False,
+    scaling: bool = False,
+    leaving: bool = False,
+    check: Callable[[Cluster], None] | None = clusters.refuse_single,
+) -> Preflight:
+    """Check the settings, the workspace file, the environment and the host, and lock it.
+
+    Args:
+        restoring: whether this is a restore, which alone may go on while one is under way.
+        scaling: whether this is a move between a single host and a cluster, which alone may go
+            on while one is under way.
+        leaving: whether Infisical leaves the cluster, which may then be one that is refused else.
+        check: raises a UserError where a cluster is not what the run is for; None if any will do.
+
+    Raises Refusal, one sentence, with nothing changed.
+    """
+    try:
+        data: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
+        settings = load(data)
+        workspace = load_workspace(Path(settings.workspace_file), admin_email=settings.admin_email)
+        password = admin_password(os.environ.get("INFISICAL_ADMIN_PASSWORD"))
+        without_delay(host)
+        machine = host.get_fact(Machine)
+        refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
+        cluster = _cluster(settings, check)
+        run = journal.current()
+        # On a host with nothing on it yet, nothing is kept from being set right.
+        run.goes_on = (cluster.begun if cluster else machine.deployed) and not (
+            restoring or scaling or leaving
+        )
+        if cluster and not leaving:
+            refuse_unencrypted(cluster, settings)
+        refuse_ingress(settings, machine)
+        if engine.not_ours(settings, machine):
+            version, compose = host.get_fact(Engine)
+            machine = replace(machine, engine=version, compose=compose)
+            try:
+                engine.refuse(settings, machine)
+            except engine.EngineRefused as error:
+                _block_or_raise(error, error.part)
+        leads = cluster is None or cluster.leads
+        if machine.restoring and not restoring and leads:
+            raise Refused(
+                f"a restore, {machine.restoring.split()[0]}, has not ended on the host: "
+                "`infisical-iac restore --undo` brings the old data back, and a new "
+                "`infisical-iac restore` does so first"
+            )
+        if not scaling and leads:
+            refuse_between(machine, topology=settings.topology)
+        if machine.upgrading and (restoring or scaling) and leads:
+            raise Refused(
+                f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
+                "`infisical-iac apply` ends it"
+            )
+        if not restoring and leads:
+            note_undone(machine)
+        refuse_missing(settings.image_archives if not machine.deployed else ())
+        lock.take(host)
+    except UserError as error:
+        raise Refusal(str(error)) from None
+    return Preflight(settings, workspace, machine, password, cluster)
+
+
+def note_undone(machine: MachineState) -> None:
+    """Have whoever reads the plan know of a restore that failed here, and left no instance."""
+    if not machine.undone:
+        return
+    sentence = (
+        f"a restore, {machine.undone}, failed on this host or was undone, and what this run makes "
+        "is a new, empty instance: to have the data of a backup, run `infisical-iac restore` "
+        "instead"
+    )
+    run = journal.current()
+    if run.is_read:
+        run.notes.append(sentence)
+    else:
+        logger.warning(f"{host.print_prefix}{sentence}")
+
+
+def refuse_ingress(settings: Settings, machine: MachineState) -> None:
+    """Raise IngressRefused where the ingress can't work; block a part for what is so on the host.
+
+    It blocks none on a host with nothing on it yet, and raises then too.
+    """
+    try:
+        ingress_refusal.refuse(settings, machine)
+    except ingress_refusal.IngressRefused as error:
+        _block_or_raise(error, error.part)
+        if error.part != "Ingress":
+            return
+        if settings.topology == "swarm" or machine.upgrading or machine.rotating:
+            # A roll-out waits for all services, and so does the end of what was interrupted.
+            journal.current().block("Stack", str(error))
+        else:
+            journal.current().without = frozenset({"caddy"})
+
+
+def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:
+    """Raise ClusterRefused where secrets would pass between hosts in clear, and may not.
+
+    Where the cluster runs already, the rest of its hosts is looked at all the same.
+    """
+    try:
+        clusters.refuse_unencrypted(cluster, settings)
+    except ClusterRefused as error:
+        _block_or_raise(error, "Swarm")
+
+
+def _block_or_raise(error: UserError, part: str) -> None:
+    """Have a part of the deploy blocked for an error, where the run goes on without it."""
+    if not part or not journal.current().goes_on:
+        raise error
+    journal.current().block(part, str(error))
+
+
+def _cluster(settings: Settings, check: Callable[[Cluster], None] | None) -> Cluster | None:
+    if nodes.topology() == "single":
+        return None
+    clusters.refuse(settings)
+    cluster = nodes.known()
+    clusters.refuse_overlapping(cluster)
+    clusters.refuse_undecided(cluster)
+    if check:
+        check(cluster)
+    if cluster.leads:
+        journal.current().shown.extend([*cluster.notes, *clusters.notes(settings, cluster)])
+    return cluster
+
+
+def admin_password(given: str | None) -> str | None:
+    """The password as given, or None. Raises Refused if it is weak or would be altered."""
+    if given is None:
+        return None
+    if given != given.strip():
+        raise Refused(
+            "INFISICAL_ADMIN_PASSWORD has blanks at an end, which Infisical would cut off: "
+            "remove them"
+        )
+    if not re.fullmatch(r"[!#%&()*+,./:;<=>?@\[\]^_{|}~A-Za-z0-9-]*", given):
+        raise Refused(
+            "INFISICAL_ADMIN_PASSWORD has a blank, quote, backslash, dollar sign, backquote or a "
+            "letter outside ASCII, which do not survive all shells: leave them out"
+        )
+    if len(given) < 20 or len(set(given)) < 8:
+        raise Refused(
+            "INFISICAL_ADMIN_PASSWORD is weak: give at least 20 characters, 8 of them different, "
+            "or leave it unset and one is made on the host"
+        )
+    return given
+
+
+def refuse_missing(archives: Iterable[str]) -> None:
+    """Raise Refused if one of the image archives is not on this machine."""
+    for archive in archives:
+        if not Path(archive).is_file():
+            raise Refused(
+                f"setting 'image_archives': {archive} does not exist on this machine: make it "
+                "with `docker save`, or remove it from the setting"
+            )
+
+
+def refuse_between(machine: MachineState, *, topology: str) -> None:
+    """Raise Refused if the host is between single host and cluster, which only a move ends."""
+    if machine.scaling:
+        _, direction, phase = machine.scaling.split()
+        command = f"infisical-iac scale-{direction}"
+        if phase == "proven":
+            raise Refused(
+                f"a move has not ended on the host: `{command}` ends the cluster that it came from"
+            )
+        if phase == "switched":
+            raise Refused(
+                f"a move has not ended on the host: `{command}` completes it, and with --undo goes "
+                "back to the data from before it"
+            )
+        raise Refused(
+            f"a move has not ended on the host: `{command} --undo` lets what served before serve "
+            f"again, and a new `{command}` does so first"
+        )
+    if machine.clustered and topology == "single":
+        raise Refused(
+            "the host is one of a cluster, and this inventory has it as a single one: name the "
+            "inventory of the whole cluster; with that, `infisical-iac scale-in` brings Infisical "
+            "back to one host, and `infisical-iac scale-out --undo` ends a move that did not come "
+            "far"
+        )
+
+
+def refuse(machine: MachineState, *, minimum_free_disk_gb: float) -> None:
+    """Raise Refused if the host is of a kind, or in a state, that can't be deployed to."""
+    if (machine.os, machine.release) not in SUPPORTED:
+        raise Refused(
+            f"the host runs {machine.os or 'an unknown system'} {machine.release}: "
+            "use Debian 12, Debian 13 or Ubuntu 24.04"
+        )
+    if not machine.root:
+        raise Refused(
+            "the host's user is not root: set INFISICAL_SSH_USER to root or to a user "
+            "that may use sudo without a password"
+        )
+    if not machine.systemd:
+        raise Refused("the host does not run systemd, which starts Docker: use a full system")
+    if not machine.deployed and machine.free_disk_gb < minimum_free_disk_gb:
+        raise Refused(
+            f"the host's disk has {machine.free_disk_gb:.1f} GB free of the "
+            f"{minimum_free_disk_gb:g} GB that setting 'minimum_free_disk_gb' asks for: "
+            "make room or use a larger disk"
+        )

@@ -1,0 +1,315 @@
+"""Decide what sshd allows: keys only, modern algorithms, and no forwarding beyond the host
+itself.
+"""
+
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from itertools import takewhile
+from typing import NoReturn
+
+from infisical_iac.core.errors import UserError
+
+DIRECTORY = "/etc/ssh"
+MAIN = f"{DIRECTORY}/sshd_config"
+DROP_IN = f"{DIRECTORY}/sshd_config.d/00-infisical-iac.conf"
+_INCLUDE = f"Include {DIRECTORY}/sshd_config.d/*.conf"
+# Prints the lines of the file that sshd reads first, and of those that it includes by default.
+LOOK_AT_LINES = (
+    f"grep -Hn '^[[:space:]]*[A-Za-z]' {MAIN} {DIRECTORY}/sshd_config.d/*.conf 2>/dev/null | "
+    "sed 's/^/line /'"
+)
+RELOAD = "systemctl try-reload-or-restart ssh.service"
+
+# By the option, the kind that `ssh -Q` lists, and in the order in which they are offered. Without
+# an exchange of groups, short moduli in /etc/ssh/moduli are of no use to anybody.
+_ALGORITHMS = {
+    "KexAlgorithms": (
+        "kex",
+        (
+            "mlkem768x25519-sha256",
+            "sntrup761x25519-sha512",
+            "sntrup761x25519-sha512@openssh.com",
+            "curve25519-sha256",
+            "curve25519-sha256@libssh.org",
+            "diffie-hellman-group16-sha512",
+            "diffie-hellman-group18-sha512",
+        ),
+    ),
+    "Ciphers": (
+        "cipher",
+        (
+            "chacha20-poly1305@openssh.com",
+            "aes256-gcm@openssh.com",
+            "aes128-gcm@openssh.com",
+            "aes256-ctr",
+            "aes128-ctr",
+        ),
+    ),
+    "MACs": (
+        "mac",
+        (
+            "hmac-sha2-512-etm@openssh.com",
+            "hmac-sha2-256-etm@openssh.com",
+            "umac-128-etm@openssh.com",
+        ),
+    ),
+}
+QUERIES = tuple(kind for kind, _ in _ALGORITHMS.values())
+
+
+class SshError(UserError):
+    """sshd can't be made what it should be without locking somebody out."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of one of sshd's files, with its number from 1 on."""
+
+    file: str
+    number: int
+    words: tuple[str, ...]
+
+
+_OURS = Line(DROP_IN, 0, ("",))
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """OpenSSH's server as it is on the host.
+
+    Attributes:
+        there: whether it is installed.
+        options: what it would take from its files, by the option's name in lower case, as `sshd -T`
+            prints them.
+        supported: what `ssh -Q` lists, by the kind.
+        stale: whether our file was written since the server last read it.
+        authorized: whether root, or who became root by sudo, has keys to log in with.
+        lines: those of its files, file by file.
+        error: what it says of them where it does not understand them.
+    """
+
+    there: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+    supported: Mapping[str, Collection[str]] = field(default_factory=dict)
+    stale: bool = False
+    authorized: bool = False
+    lines: tuple[Line, ...] = ()
+    error: str = ""
+
+
+def wanted(supported: Mapping[str, Collection[str]], *, root_logs_in: bool) -> dict[str, str]:
+    """The options and their values.
+
+    Args:
+        supported: by kind, the algorithms that the host's OpenSSH has.
+        root_logs_in: whether root deploys; else root can't log in at all.
+    """
+    return {
+        "PermitRootLogin": "prohibit-password" if root_logs_in else "no",
+        "PubkeyAuthentication": "yes",
+        "PasswordAuthentication": "no",
+        "KbdInteractiveAuthentication": "no",
+        "HostbasedAuthentication": "no",
+        "PermitEmptyPasswords": "no",
+        "StrictModes": "yes",
+        "MaxAuthTries": "4",
+        "LoginGraceTime": "30",
+        **_algorithms(supported),
+        "RequiredRSASize": "2048",
+        # The API is reached through the host's loopback address, on whatever port.
+        "AllowTcpForwarding": "local",
+        "PermitOpen": "127.0.0.1:* localhost:* [::1]:*",
+        "AllowStreamLocalForwarding": "no",
+        "AllowAgentForwarding": "no",
+        "X11Forwarding": "no",
+        "PermitTunnel": "no",
+        "GatewayPorts": "no",
+        "PermitUserEnvironment": "no",
+        # Half an hour: who reads a plan before saying yes leaves the connection alone for long.
+        "ClientAliveInterval": "900",
+        "ClientAliveCountMax": "2",
+        "TCPKeepAlive": "no",
+        # Which key has let somebody in.
+        "LogLevel": "VERBOSE",
+        "Banner": "none",
+        "DebianBanner": "no",
+    }
+
+
+def _algorithms(supported: Mapping[str, Collection[str]]) -> dict[str, str]:
+    known = {
+        option: [name for name in names if name in supported.get(kind, ())]
+        for option, (kind, names) in _ALGORITHMS.items()
+    }
+    return {option: ",".join(names) for option, names in known.items() if names}
+
+
+def drop_in(options: Mapping[str, str]) -> str:
+    """The text of the file; sshd takes the first value that it reads, and so reads it first."""
+    lines = (f"{name} {value}\n" for name, value in options.items())
+    return "# Written by infisical-iac; a change made here is undone by the next run.\n" + "".join(
+        lines
+    )
+
+
+def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
+    """Raise SshError if sshd would take another value than that of `options` for one of them.
+
+    It names the file that says so. Older releases pass over some options, such as DebianBanner.
+    """
+    effective = found.options
+    if not effective:
+        said = f" ({found.error})" if found.error else ""
+        raise SshError(
+            f"sshd does not understand its configuration{said}, and would not start with it: "
+            "`sshd -t` on the host tells the file and the line"
+        )
+    taken = {name: effective.get(name.lower(), _printed(value)) for name, value in options.items()}
+    others = {name: taken[name] for name in options if taken[name] != _printed(options[name])}
+    if others:
+        places = {name: _before_ours(found.lines, name) for name in others}
+        _refuse(others, [place for place in places.values() if place])
+
+
+def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
+    """Raise SshError if a file that sshd reads before ours says otherwise; ours may not be there.
+
+    Numbers are not compared, which have several forms.
+    """
+    if found.lines and _OURS not in _in_order([*found.lines, _OURS]):
+        raise SshError(
+            f"sshd would take nothing from {DROP_IN}: {MAIN} has no line `{_INCLUDE}`, which "
+            "belongs at its beginning"
+        )
+    places = {name: _before_ours(found.lines, name) for name in options}
+    earlier = {
+        name: place
+        for name, place in places.items()
+        if place
+        and len(place.words) == 2
+        and _printed(place.words[1].lower()) != _printed(options[name])
+        and not options[name].isdigit()
+    }
+    if earlier:
+        _refuse({name: place.words[1] for name, place in earlier.items()}, earlier.values())
+
+
+def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
+    files = dict.fromkeys(f"{each.file}, line {each.number}" for each in places)
+    values = ", ".join(f"{name} {value}" for name, value in others.items())
+    if files:
+        raise SshError(
+            f"sshd would take {values} because of {' and '.join(files)}: sshd takes what it reads "
+            f"first, so remove that, or let it stand in a file that comes after {DROP_IN}"
+        )
+    raise SshError(
+        f"sshd would take {values} from another file than {DROP_IN}: look for it in {MAIN} above "
+        f"its line `{_INCLUDE}`, which must be there, and in files of that directory that come "
+        "earlier"
+    )
+
+
+def _before_ours(lines: Iterable[Line], option: str) -> Line | None:
+    """Return the line that sshd takes an option from before it reads our file; None without one.
+
+    Where our file is not there, it counts as if it was.
+    """
+    in_order = takewhile(lambda line: line.file != DROP_IN, _in_order([*lines, _OURS]))
+    return next((line for line in in_order if line.words[0].lower() == option.lower()), None)
+
+
+def _in_order(lines: Iterable[Line]) -> Iterator[Line]:
+    """Yield the lines that hold for everybody, in the order in which sshd reads them."""
+    by_file: dict[str, list[Line]] = {}
+    for line in lines:
+        by_file.setdefault(line.file, []).append(line)
+    for line in _for_all(by_file.get(MAIN, ())):
+        if line.words[0].lower() != "include":
+            yield line
+            continue
+        for pattern in line.words[1:]:
+            path = pattern if pattern.startswith("/") else f"{DIRECTORY}/{pattern}"
+            for file in sorted(each for each in by_file if fnmatch(each, path)):
+                yield from _for_all(by_file[file])
+
+
+def _for_all(lines: Iterable[Line]) -> Iterator[Line]:
+    """Yield the lines of a file up to the first that begins a block for some only."""
+    return takewhile(lambda line: line.words[0].lower() != "match", lines)
+
+
+def _printed(value: str) -> str:
+    """A value as `sshd -T` prints it."""
+    return "without-password" if value == "prohibit-password" else value
+
+
+def refuse_without_key(method: str, *, authorized: bool) -> None:
+    """Raise SshError if whoever deploys could not come back without a password.
+
+    Args:
+        method: how the connection was let in, as RFC 4252 calls it; empty on the machine itself.
+        authorized: whether somebody has a key to log in with, which counts there alone.
+    """
+    remedy = "or set hardening to 'off'"
+    if method not in ("", "publickey"):
+        raise SshError(
+            f"this connection was let in by {method}, which hardening of SSH ends: log in with a "
+            f"key (`ssh-copy-id` brings it to the host), {remedy}"
+        )
+    if not method and not authorized:
+        raise SshError(
+            "nobody has a key to log in to this machine with, and hardening of SSH ends passwords: "
+            f"put one into ~/.ssh/authorized_keys, {remedy}"
+        )
+
+
+def way_back(before: str | None) -> str:
+    """Commands of the shell that bring the file back, and let sshd read it; they may be repeated.
+
+    Args:
+        before: its text; None where there was none.
+    """
+    if before is None:
+        return f"rm -f {DROP_IN}\n{RELOAD}\n"
+    restored = f"printf %s {shlex.quote(before)} > {DROP_IN}.back && mv -f {DROP_IN}.back {DROP_IN}"
+    return f"{restored}\n{RELOAD}\n"
+
+
+def parse(lines: Iterable[str]) -> Sshd:
+    """Return what the look at the host (facts/hardening.py) prints of sshd, a fact a line."""
+    options: dict[str, str] = {}
+    supported: dict[str, list[str]] = {}
+    lines_of_files: list[Line] = []
+    words, error = set(), ""
+    for line in lines:
+        kind, _, rest = line.partition(" ")
+        if kind == "line":
+            file, number, text = rest.split(":", 2)
+            lines_of_files.append(Line(file, int(number), _words(text)))
+        elif kind == "error":
+            error = rest
+        elif kind == "option":
+            name, _, value = rest.partition(" ")
+            options[name] = value
+        elif kind in QUERIES:
+            supported.setdefault(kind, []).append(rest)
+        else:
+            words.add(kind)
+    return Sshd(
+        there="sshd" in words,
+        options=options,
+        supported=supported,
+        stale="stale" in words,
+        authorized="authorized" in words,
+        lines=tuple(lines_of_files),
+        error=error,
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return the words of a line, of which sshd takes `Option=value` and quotes too."""
+    option, value = re.fullmatch(r"\s*(\w+)[\s=]*(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    return (option, *(each.strip('"') for each in re.split(r"\s#", value)[0].split()))

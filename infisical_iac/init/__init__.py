@@ -1,0 +1,1 @@
+"""A first deploy: the questions' answers as files."""

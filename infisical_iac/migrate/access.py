@@ -1,0 +1,149 @@
+"""Show who reads what was moved: services are asked, all others are judged by their grants."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from infisical_iac.api import identities, login
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.parallel import gather
+from infisical_iac.core.errors import UserError
+from infisical_iac.migrate import verify as verifying
+from infisical_iac.migrate.model import Name
+from infisical_iac.migrate.readers import of_services, readers, unmeant
+from infisical_iac.migrate.verify import Expected, Seen
+from infisical_iac.workspace import credential_file, credentials, members
+from infisical_iac.workspace.members import Member
+from infisical_iac.workspace.model import ServiceAccount
+from infisical_iac.workspace.reach import Reached
+
+_NOT_ASKED = (
+    "no service was asked what it sees, but judged by its roles and privileges: at a URL the "
+    "services' credentials are not known; give --credentials with a directory of "
+    "<service>.<environment>.env files"
+)
+_NO_ADMIN = (
+    "that takes the login of an administrator who is in the project; at a URL, set "
+    "INFISICAL_ADMIN_EMAIL and INFISICAL_ADMIN_PASSWORD"
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Hold who reads what.
+
+    Attributes:
+        problems: sentences on who reads too much, or too little, or could not be asked.
+        readers: the members of the project, as JSON holds them.
+        notes: sentences on what could not be told.
+        is_checked: whether it could be told who is in the project.
+    """
+
+    problems: list[str]
+    readers: list[dict[str, Any]]
+    notes: list[str]
+    is_checked: bool = True
+
+
+def look(
+    reached: Reached, project: str, wanted: Mapping[Name, Expected], directory: Path | None
+) -> Access:
+    """Tell who reads the secrets of a plan in a project, told by its id.
+
+    Args:
+        directory: the services' credentials; None takes those on the host, and at a URL none.
+
+    Raises a UserError, but none for what the deployer may not see.
+    """
+    seen: Seen = {}
+    problems: list[str] = []
+    notes = [_NOT_ASKED]
+    if directory is not None or reached.remember is not None:
+        seen, problems = _ask_services(reached, project, wanted, directory)
+        notes = []
+    try:
+        present, unseen = _members(reached, project)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        problems += map(str, verifying.access(wanted, reached.desired, seen))
+        return Access(problems, [], [*notes, f"who else reads could not be told: {error}"], False)
+    found = readers(present, wanted, reached.desired, seen)
+    services = {**of_services(found, reached.desired), **seen}
+    problems += map(str, verifying.access(wanted, reached.desired, services))
+    problems += unmeant(found, reached.desired)
+    return Access(problems, [each.data for each in found], [*notes, *unseen])
+
+
+def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:
+    """Everybody in the project, and a note on what could not be seen of them."""
+    client, desired = reached.client, reached.desired
+    organization = identities.organization_id(client)
+    machines = members.identities(
+        client,
+        organization,
+        project,
+        desired=desired,
+        deployer=reached.deployer,
+        known=reached.memory.identities,
+    )
+    email = reached.admin_email
+    people = partial(
+        members.people, client, organization, project, desired=desired, admin_email=email
+    )
+    why = _NO_ADMIN
+    try:
+        persons = people(admin=reached.admin if reached.has_admin else None)
+    except UserError as error:
+        persons, why = people(), str(error)
+    unseen = [
+        each.name for each in persons if each.part != "administrator" and each.privileges is None
+    ]
+    told = f"{', '.join(sorted(unseen))}: judged by roles, and not by privileges: {why}"
+    return [*machines, *persons], [told] if unseen else []
+
+
+def _ask_services(
+    reached: Reached, project: str, wanted: Mapping[Name, Expected], directory: Path | None
+) -> tuple[Seen, list[str]]:
+    """Return what each service is shown, and a sentence on each that could not be asked."""
+    accounts = reached.desired.accounts()
+    texts = [_credentials(each, directory) for each in accounts]
+    answers = gather([partial(_ask, reached, project, wanted, text) for text in texts])
+    seen, failed = {}, []
+    for account, answer in zip(accounts, answers, strict=True):
+        if isinstance(answer, str):
+            failed.append(f"{account.identity} could not be asked: {answer}")
+        else:
+            seen[account.identity] = answer
+    return seen, failed
+
+
+def _ask(
+    reached: Reached, project: str, wanted: Mapping[Name, Expected], text: str
+) -> set[Name] | str:
+    """Return what a service sees, or why that can't be told."""
+    credential = credential_file.parse(text)
+    if credential is None:
+        return "its credentials file is missing, malformed, or can't be read"
+    nobody = reached.client.with_token("")
+    try:
+        client = login.universal(nobody, credential.client_id, credential.client_secret)
+        return verifying.ask(client, project, wanted)
+    except UserError as error:
+        return str(error)
+
+
+def _credentials(account: ServiceAccount, directory: Path | None) -> str:
+    if directory is None:
+        from infisical_iac.core.remote import run
+
+        path = credentials.path(account)
+        # What it returns has lost the end of its last line.
+        return run(f"cat {path} 2>/dev/null || true", doing=f"read {path}") + "\n"
+    try:
+        return (directory / f"{account.credentials}.env").read_text("utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""The deployment's condition as rows, and drift for machines."""

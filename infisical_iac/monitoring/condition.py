@@ -1,0 +1,297 @@
+"""Describe a host's health: a row for each thing, and whether it is well."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+from infisical_iac.api.instance import Beyond
+from infisical_iac.backup import record
+from infisical_iac.core.audit_log import Doing, Log, doings
+from infisical_iac.core.item import Item
+from infisical_iac.core.settings import Settings
+from infisical_iac.ingress import lasting
+from infisical_iac.recovery import drills
+from infisical_iac.stack.images import named
+from infisical_iac.upgrade.given_up import HELP, GivenUp
+from infisical_iac.workspace.credential_file import Term, until
+
+_LEAST_FREE_GB = 2.0
+_SINGULAR = {
+    "organizations": "organization",
+    "projects": "project",
+    "identities": "identity",
+}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A container: the image it was made from, its status, and what its health check says."""
+
+    image: str
+    status: str
+    health: str
+
+
+@dataclass(frozen=True)
+class ConditionState:
+    """The containers by service, the disk, and the certificate.
+
+    Attributes:
+        disk_free_gb: what Docker's file system has left, of `disk_size_gb`; with a data volume, the
+            one of the two that has less.
+        certificate_ends: seconds since the epoch; None where none is served.
+        engine: whether Docker answers.
+        credentials: the lives of those client secrets that end, by the name of their file.
+        holder: who is at work on the host, as the lock tells; empty for nobody.
+        backups_since: since when there should be backups, in seconds since the epoch; None where
+            they are not set up.
+        backups: how the last backup went, as the host has it; empty before the first.
+        saved: when this host last saved in a target, by the target's name.
+        drills_since, drills: the same of drills.
+        closed: since when the edge is closed for a change, in seconds since the epoch.
+        unfinished: the state of a restore, upgrade or scale that has not ended, by its name.
+        given_up: what changes were given up with, and is kept.
+        firewall: `loaded`, or why its rules are not: `failed` where those of before stay,
+            `ssh-only` or `none`; empty for a host without one.
+    """
+
+    containers: dict[str, Running] = field(default_factory=dict)
+    disk_free_gb: float = 0.0
+    disk_size_gb: float = 0.0
+    certificate_ends: int | None = None
+    engine: bool = True
+    holder: str = ""
+    credentials: Mapping[str, Term] = field(default_factory=dict)
+    backups_since: int | None = None
+    backups: str = ""
+    saved: Mapping[str, datetime] = field(default_factory=dict)
+    drills_since: int | None = None
+    drills: str = ""
+    closed: int | None = None
+    unfinished: Mapping[str, str] = field(default_factory=dict)
+    given_up: Sequence[GivenUp] = ()
+    firewall: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing: its name, what is to be said of it, and whether it is well."""
+
+    name: str
+    text: str
+    ok: bool = True
+
+
+def rows(
+    condition: ConditionState,
+    settings: Settings,
+    log: Log,
+    drift: Row,
+    now: datetime,
+    inside: Sequence[Row] = (),
+) -> list[Row]:
+    """The rows of the status; `drift` is the one that `drift` makes, and `now` is in UTC.
+
+    Args:
+        inside: the rows that `access` and `instance` make.
+    """
+    found = [
+        *_containers(condition, settings),
+        *edge(condition),
+        *kept(condition),
+        disk(condition),
+        certificate(condition, settings, now),
+        *credentials(condition, now),
+        backup(condition, settings, now),
+        drill(condition, now),
+        last_apply(doings(log.entries)),
+        drift,
+        *inside,
+    ]
+    if trouble := firewall(condition):
+        found.append(Row("Firewall", trouble, ok=False))
+    if condition.holder:
+        found.append(Row("At work now", condition.holder))
+    if log.broken_at is not None:
+        found.append(Row("Audit log", f"line {log.broken_at} was changed", ok=False))
+    return found
+
+
+def drift(pending: Sequence[str], error: str = "") -> Row:
+    """The row on what a run would change, a line each, or on why that can't be told."""
+    if error:
+        return Row("Drift", f"can't be told: {error}", ok=False)
+    if not pending:
+        return Row("Drift", "none")
+    more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""
+    return Row("Drift", f"{'; '.join(pending[:3])}{more}", ok=False)
+
+
+def access(foreign: Sequence[Item]) -> list[Row]:
+    """Return a row on each access that nothing in the workspace file gives, or on there being none.
+
+    Args:
+        foreign: the access.
+    """
+    told = [f"{each.what}: {each.detail}" for each in foreign]
+    return [Row("Access", each, ok=False) for each in told] or [Row("Access", "as the file says")]
+
+
+def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
+    """Return the row on what the instance has besides what is declared.
+
+    It is no trouble: the members of an organization may make such things for themselves.
+
+    Args:
+        beyond: None where it isn't known, for the reason that `error` gives, if there is one.
+    """
+    if beyond is None:
+        return [Row("Instance", f"can't be told: {error}")] if error else []
+    counts = asdict(beyond)
+    told = [
+        f"{number} {kind if number != 1 else _SINGULAR[kind]}"
+        for kind, number in counts.items()
+        if number
+    ]
+    return [Row("Instance", f"{', '.join(told) or 'nothing'} besides what is declared")]
+
+
+def _containers(condition: ConditionState, settings: Settings) -> Iterator[Row]:
+    if not condition.engine:
+        yield Row("Docker", "does not answer, so nothing is known of the containers", ok=False)
+        return
+    for service, image in settings.services.items():
+        there = condition.containers.get(service)
+        if there is None:
+            yield Row(service, f"no container; {named(image)} is wanted", ok=False)
+        else:
+            yield _container(service, there, image)
+
+
+def _container(service: str, there: Running, wanted: str) -> Row:
+    same = there.image == wanted
+    # Where the tags are the same, their digests tell what differs.
+    runs, due = there.image, wanted
+    if same or named(runs) != named(due):
+        runs, due = named(runs), named(due)
+    version = runs if same else f"{runs}, but {due} is wanted"
+    how = there.health if there.status == "running" else there.status
+    ok = same and (there.status, there.health) == ("running", "healthy")
+    return Row(service, f"{version}: {how}", ok)
+
+
+# How what has closed the edge is ended, by its name.
+_ENDING = {
+    "restore": "a restore has not ended: `infisical-iac restore --undo` brings the old data back",
+    "upgrade": "a change of version has not ended: `infisical-iac apply` proves it, or goes back",
+    "scale": "a move has not ended: the same command completes it, and with --undo goes back",
+}
+
+
+def edge(condition: ConditionState) -> Iterator[Row]:
+    """The row on an edge that lets nobody in."""
+    if condition.closed is None:
+        return
+    since = datetime.fromtimestamp(condition.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    what = [told for name, told in _ENDING.items() if name in condition.unfinished]
+    why = what[0] if what else "nothing is under way: `infisical-iac apply` opens it"
+    yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
+
+
+def kept(condition: ConditionState) -> Iterator[Row]:
+    """The rows on data that changes were given up with."""
+    for each in condition.given_up:
+        yield Row("Given up", f"{each.told()}; {HELP}", ok=not each.is_needed)
+
+
+def certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:
+    """The row on the certificate that is served."""
+    return Row("Certificate", *lasting.judged(condition.certificate_ends, settings, now))
+
+
+def disk(condition: ConditionState) -> Row:
+    """The row on what is free."""
+    free, size = condition.disk_free_gb, condition.disk_size_gb
+    enough = free >= _LEAST_FREE_GB
+    text = f"{free:.1f} of {size:.1f} GB free"
+    return Row("Disk", text if enough else f"{text}: make room before the database stops", enough)
+
+
+def firewall(condition: ConditionState) -> str:
+    """Return what is wrong with the firewall and what to do, empty for nothing."""
+    troubles = {
+        "failed": "its rules can't be loaded, and those of before stay",
+        "ssh-only": "its rules can't be loaded, so SSH alone is let in, and Docker does not start",
+        "none": "its rules are not loaded, and nothing is filtered",
+    }
+    trouble = troubles.get(condition.firewall)
+    return f"{trouble}: `infisical-iac apply`" if trouble else ""
+
+
+def credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
+    """The ones that end soon, or the one that ends first; nothing if none ends."""
+    terms = sorted(condition.credentials.items(), key=lambda each: each[1].ends)
+    near = [each for each in terms if each[1].is_near_its_end(now)]
+    told = [f"{name} {until(term, now)}" for name, term in near or terms[:1]]
+    if near:
+        told[-1] += ": `infisical-iac credentials rotate`"
+    if told:
+        yield Row("Credentials", "; ".join(told), not near)
+
+
+def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
+    """The row on the last backup."""
+    since = condition.backups_since
+    try:
+        text, ok = record.judged(
+            record.parse(condition.backups) if condition.backups else None,
+            settings.backup_targets,
+            since=None if since is None else datetime.fromtimestamp(since, UTC),
+            now=now,
+        )
+    except ValueError as error:
+        return Row("Last backup", f"its record can't be read: {error}", ok=False)
+    return Row("Last backup", text, ok)
+
+
+def drill(condition: ConditionState, now: datetime) -> Row:
+    """The row on the last drill."""
+    since = condition.drills_since
+    try:
+        text, ok = drills.judged(
+            drills.parse(condition.drills) if condition.drills else None,
+            since=None if since is None else datetime.fromtimestamp(since, UTC),
+            now=now,
+        )
+    except ValueError as error:
+        return Row("Last drill", f"its record can't be read: {error}", ok=False)
+    return Row("Last drill", text, ok)
+
+
+def ended(record: str) -> str:
+    """When the backup or drill ended that a host has a record of; empty if that can't be read."""
+    try:
+        found = json.loads(record)["ended"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return str(found)
+
+
+def last_apply(done: Sequence[Doing]) -> Row:
+    """The row on the last apply of what was done."""
+    return Row("Last apply", _last([each for each in done if each.last.event == "apply"]))
+
+
+def _last(log: Sequence[Doing]) -> str:
+    if not log:
+        return "none yet"
+    last = log[-1]
+    told = f"{last.began} by {last.last.by}"
+    if last.last.revision:
+        told += f", revision {last.last.revision}"
+    if not last.ended:
+        return f"{told}: has not ended"
+    if last.last.outcome == "failed":
+        return f"{told}: failed"
+    return f"{told}: changed {len(last.last.changes)}" if last.last.event == "apply" else told

@@ -1,0 +1,136 @@
+"""The user's own certificate and key: read on this machine, and refused if they can't do."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.settings import Settings
+
+
+class CertificateError(UserError):
+    """The certificate or its key can't be used for site_url."""
+
+
+class Pair(NamedTuple):
+    """A certificate with its chain, and its key, both in PEM."""
+
+    certificate: str
+    key: str
+
+
+def own(settings: Settings, now: datetime | None = None) -> Pair | None:
+    """The pair that the settings name, None if they name none.
+
+    Raises CertificateError if a file can't be read, if the two don't belong together, or if the
+    certificate is for another name or not valid `now`.
+    """
+    if not settings.tls_certificate:
+        return None
+    pair = Pair(
+        _read("tls_certificate", settings.tls_certificate), _read("tls_key", settings.tls_key)
+    )
+    leaf = _leaf(pair.certificate, settings.tls_certificate)
+    if _public(pair.key, settings.tls_key) != _certified(leaf, settings.tls_certificate):
+        raise CertificateError(
+            f"setting 'tls_key': {settings.tls_key} is not the key of {settings.tls_certificate}"
+        )
+    name = urlsplit(settings.site_url).hostname or ""
+    if not _is_for(leaf, name):
+        raise CertificateError(
+            f"setting 'tls_certificate': {settings.tls_certificate} is not for {name}: get one "
+            "that names it, or correct site_url"
+        )
+    _refuse_dates(leaf, settings.tls_certificate, now or datetime.now(UTC))
+    return pair
+
+
+def unfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
+    """Return why what is served, in PEM, is not the certificate for `name`; empty if it is.
+
+    `served` is empty where nothing is; `pair` is the user's own, if that is to be served.
+    """
+    if not served:
+        return "none is served"
+    leaf = _leaf(served, "what is served")
+    if pair and leaf != _leaf(pair.certificate, ""):
+        return "another one is served"
+    if not _is_for(leaf, name):
+        return "one for another name is served"
+    if now >= leaf.not_valid_after_utc:
+        return f"ended on {leaf.not_valid_after_utc:%Y-%m-%d}"
+    return ""
+
+
+def ends(text: str) -> str:
+    """The day on which a certificate, in PEM and readable, ends."""
+    return f"{_leaf(text, 'it').not_valid_after_utc:%Y-%m-%d}"
+
+
+def _read(setting: str, path: str) -> str:
+    try:
+        return Path(path).read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        raise CertificateError(
+            f"setting {setting!r}: {path} on this machine can't be read as PEM"
+        ) from None
+
+
+def _leaf(text: str, path: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificates(text.encode())[0]
+    except (ValueError, IndexError):
+        raise CertificateError(
+            f"setting 'tls_certificate': {path} holds no certificate in PEM"
+        ) from None
+
+
+def _public(key: str, path: str) -> object:
+    try:
+        return serialization.load_pem_private_key(key.encode(), None).public_key()
+    except TypeError:
+        raise CertificateError(
+            f"setting 'tls_key': {path} has a passphrase: take it off, for Caddy starts alone"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError(
+            f"setting 'tls_key': {path} holds no private key in PEM of a kind that is in use"
+        ) from None
+
+
+def _certified(leaf: x509.Certificate, path: str) -> object:
+    try:
+        return leaf.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError(
+            f"setting 'tls_certificate': {path} is for a key of a kind that is not in use: get one "
+            "for a key of RSA or ECDSA"
+        ) from None
+
+
+def _is_for(leaf: x509.Certificate, name: str) -> bool:
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    certified = {each.lower() for each in names.get_values_for_type(x509.DNSName)}
+    certified |= {str(each) for each in names.get_values_for_type(x509.IPAddress)}
+    return name in certified or f"*.{name.partition('.')[2]}" in certified
+
+
+def _refuse_dates(leaf: x509.Certificate, path: str, now: datetime) -> None:
+    if now < leaf.not_valid_before_utc:
+        raise CertificateError(
+            f"setting 'tls_certificate': {path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} "
+            "on: wait until then, or keep the old one"
+        )
+    if now >= leaf.not_valid_after_utc:
+        raise CertificateError(
+            f"setting 'tls_certificate': {path} ended on {leaf.not_valid_after_utc:%Y-%m-%d}: "
+            "renew it"
+        )

@@ -1,0 +1,220 @@
+"""The containers: their images present, their configuration checked, all of them healthy."""
+
+import shlex
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import yaml
+from pyinfra import logger
+from pyinfra.api.command import StringCommand
+from pyinfra.context import host, state
+
+from infisical_iac.change.path import port_of
+from infisical_iac.change.state import COMPOSE_FILE, Deployment, DeploymentState
+from infisical_iac.cluster.stack_state import STACK_FILE
+from infisical_iac.core import files, journal, session
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.remote import CommandFailed, run, write
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.facts.files import PathState
+from infisical_iac.stack.containers import Stack, StackState, connections
+
+# Everybody may write there: each upload gets a directory of its own, for the user alone.
+_UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
+
+
+class StackError(UserError):
+    """An image can't be had, or a container does not become healthy."""
+
+
+@telling_operation
+def fetched(images: Sequence[str], archives: Sequence[str]) -> Commands:
+    """Have `images` on the host, of `archives` or pulled, as `running` has them; told there."""
+    missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
+    if not missing:
+        host.noop("all images are on the host")
+        return
+    yield step(fetch, missing, archives)
+
+
+@telling_operation
+def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Commands:
+    """Bring the stack to what the settings say.
+
+    Everything that can fail without harm comes first: the new file is checked by Compose and
+    all images are loaded from archives (paths on this machine) or pulled; only then is the file put
+    in place and a container touched. Where a change of version was refused, the version that runs
+    stays. Raises StackError with the last log lines of what is not healthy within the settings'
+    `start_timeout`.
+
+    Args:
+        compose: the text of compose.yaml for settings.
+    """
+    run_of_host = journal.current()
+    if kept := run_of_host.kept:
+        settings = settings.keeping(kept)
+    file = File(COMPOSE_FILE, compose(settings), mode="600")
+    found = look(file.content, settings.images)
+    there, stack = found.file, found.stack
+    missing = stack.missing(settings.images)
+    stack = stack.without(run_of_host.without)
+    if file.matches(there) and stack.hashes and not stack.unsettled() and not missing:
+        host.noop("all containers are as compose.yaml says, and healthy")
+        return
+    _tell(file, there, stack, missing)
+    if missing:
+        yield step(fetch, missing, settings.image_archives)
+    if not file.matches(there):
+        check = script("stack", "check", "{}").replace("'{}'", "{}")
+        yield step(write, file.path, file.content, mode=file.mode, check=check)
+    yield step(up, settings.start_timeout, run_of_host.without)
+
+
+def look(compose: str, images: Sequence[str]) -> DeploymentState:
+    """Return what is deployed, beside the Compose file with the text `compose`; for operations."""
+    return shared(Deployment, compose=compose, images=list(images))
+
+
+def _tell(file: File, there: PathState | None, stack: StackState, missing: Sequence[str]) -> None:
+    if there is None and not stack.containers:
+        for image in missing:
+            journal.item("+", f"image {image}")
+        journal.item("+", file.path)
+        for service in yaml.safe_load(file.content)["services"]:
+            journal.item("+", f"container {service}")
+        return
+    if not file.matches(there):
+        files.tell(file, there)
+    if not stack.engine:
+        journal.unknown(session.NO_ENGINE)
+        return
+    for image in missing:
+        journal.item("+", f"image {image}")
+    if not stack.hashes:
+        journal.unknown(
+            "the containers can be compared with compose.yaml once Compose and the keys are there"
+        )
+        return
+    for service, reason in stack.unsettled().items():
+        if service not in stack.hashes:
+            journal.item("-", f"container {service}", reason)
+        elif service in stack.containers:
+            journal.item("~", f"container {service}", reason)
+        else:
+            journal.item("+", f"container {service}")
+
+
+def fetch(missing: Sequence[str], archives: Sequence[str]) -> None:
+    """Load images from archives, or pull them. Raises StackError, with no container touched."""
+    for archive in archives:
+        _load(Path(archive))
+    present = host.get_fact(Stack, compose="", images=list(missing)).images if archives else ()
+    for image in missing:
+        if image not in present:
+            _pull(image)
+
+
+def _load(archive: Path) -> None:
+    if not archive.is_file():
+        raise StackError(
+            f"setting 'image_archives': {archive} does not exist on this machine: make it with "
+            "`docker save`, or remove it from the setting"
+        )
+    size = archive.stat().st_size / 1024**2
+    logger.info(f"{host.print_prefix}Uploading {archive} ({size:.0f} MB)")
+    directory = _upload_directory()
+    upload = f"{directory}/images.tar"
+    try:
+        host.put_file(str(archive), upload, print_input=state.print_input)
+    except OSError as error:
+        run(f"rm -rf {directory}", doing=f"remove {directory}")
+        raise StackError(
+            f"could not upload {archive} to {upload} ({error}): make sure that the host's disk "
+            f"has {size:.0f} MB free there, and as much again for Docker"
+        ) from None
+    run(
+        f"docker load --quiet --input {upload}; status=$?; rm -rf {directory}; exit $status",
+        doing=f"load the images of {archive}",
+    )
+
+
+def _upload_directory() -> str:
+    """Make a directory of the SSH user's own on the host; what earlier runs left goes."""
+    # The upload is made by the user who logs in, so it is no directory of root's.
+    made, output = host.run_shell_command(
+        StringCommand(
+            f"find {_UPLOADS} -maxdepth 1 -user $(id -u) -name '{_UPLOAD}*' -exec rm -rf {{}} +; "
+            f"mktemp -d {_UPLOADS}/{_UPLOAD}XXXXXXXX"
+        ),
+        print_output=False,
+        print_input=state.print_input,
+        _sudo=False,
+    )
+    if not made:
+        reason = " / ".join(output.stderr_lines[-3:]) or "no reason given"
+        raise StackError(f"could not make a directory for images on the host: {reason}")
+    return output.stdout.strip()
+
+
+def _pull(image: str) -> None:
+    logger.info(f"{host.print_prefix}Pulling {image}")
+    try:
+        run(
+            f"timeout 900 docker pull --quiet {shlex.quote(image)}", doing=f"pull the image {image}"
+        )
+    except CommandFailed as error:
+        if "no space left" in str(error):
+            raise StackError(f"{error}; nothing was stopped: make room on the host") from None
+        raise StackError(
+            f"{error}; nothing was stopped: check the version in the settings and the host's way "
+            "to the registry, or name an archive that holds the image in 'image_archives'"
+        ) from None
+
+
+def up(timeout: int, without: Collection[str] = ()) -> None:
+    """Bring the containers to what compose.yaml on the host says, and wait until all are healthy.
+
+    Compose compares no networks, and connects nothing again: containers whose connections are wrong
+    are made anew. Raises StackError with the last log lines of those that are not healthy within
+    `timeout` seconds. The services `without` are left as they are.
+    """
+    failure = ""
+    try:
+        bring_up(without)
+    except CommandFailed as error:
+        failure, timeout = f" ({error})", 1
+    wait = script("stack", "wait", str(timeout), *sorted(without))
+    unwell = run(wait, doing="wait for the containers")
+    if not unwell:
+        return
+    hint = failure
+    if "Read-only file system" in unwell:
+        hint += "; this image writes to its root: set infisical_read_only = False"
+    raise StackError(f"the stack does not become healthy{hint}:\n{unwell}")
+
+
+def bring_up(without: Collection[str] = ()) -> None:
+    """Bring the containers to what compose.yaml on the host says. Raises CommandFailed.
+
+    The services `without` are left as they are.
+    """
+    seen = run(script("stack", "connections"), doing="see what the containers are connected to")
+    wrong = connections(seen.splitlines()).wrong().keys() - {*without}
+    left = (f"-{each}" for each in sorted(without))
+    run(script("stack", "up", *left, *sorted(wrong)), doing="bring the containers up")
+
+
+def compose_text() -> str:
+    """The text of compose.yaml on the current host, of stack.yaml where it is a cluster's."""
+    return run(
+        f"cat {STACK_FILE} 2>/dev/null || cat {COMPOSE_FILE}",
+        doing=f"read {STACK_FILE} or {COMPOSE_FILE}",
+    )
+
+
+def published_port() -> int:
+    """Where the stack on the current host publishes the API, whatever the settings say."""
+    return port_of(compose_text())

@@ -1,0 +1,150 @@
+"""Caddy's files, checked by Caddy before they take their place, and the certificate it serves."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePath
+from urllib.parse import urlsplit
+
+from pyinfra.context import host
+
+from infisical_iac.core import files, journal
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.remote import run, write
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.facts.files import PathState
+from infisical_iac.facts.ingress import STOPPED, Ingress, IngressState
+from infisical_iac.host import watch
+from infisical_iac.stack import certificate, compose
+from infisical_iac.stack.caddyfile import caddyfile
+from infisical_iac.stack.certificate import Pair
+
+DIRECTORY = "/etc/infisical/ingress"
+CADDYFILE, CERTIFICATE, KEY = (
+    f"{DIRECTORY}/{name}" for name in ("Caddyfile", "tls.crt", "tls.key")
+)
+LOGS = watch.LIVE
+_DIRECTORIES = {DIRECTORY: "700", LOGS: "750"}
+# An authority asks back by way of the name, which takes a while.
+_CERTIFICATE_SECONDS = 120
+
+
+class IngressError(UserError):
+    """Caddy can't be brought to serve what the settings say."""
+
+
+@telling_operation
+def configured(settings: Settings) -> Commands:
+    """Have the files of Caddy in place, and in effect where it runs already.
+
+    Caddy's image checks the new ones first; where it refuses them, or the running Caddy can't use
+    them, the old ones stay and go on serving.
+    """
+    if not settings.runs_caddy:
+        # What is there of it stays, for a release that is gone back to may run it again.
+        host.noop(f"ingress is {settings.ingress}, so there is nothing of Caddy's")
+        return
+    pair, there = certificate.own(settings), _look(settings)
+    config = caddyfile(settings, pair.certificate if pair else "")
+    wanted = _files(config.text, pair)
+    wrong = files.differing(wanted, there.files)
+    surplus = sorted({CERTIFICATE, KEY} & there.files.keys() - {each.path for each in wanted})
+    has_other = there.revision not in (STOPPED, config.revision)
+    yield from _directories(there.files)
+    if not wrong and not surplus and not has_other:
+        host.noop("Caddy's files are as they should be, and in effect")
+        return
+    _tell(wrong, there.files, surplus)
+    if not wrong and not surplus:
+        journal.item("~", "Caddy", "runs with another Caddyfile")
+    yield step(_take, wanted, settings)
+
+
+def _directories(there: Mapping[str, PathState]) -> Commands:
+    for path, mode in _DIRECTORIES.items():
+        found = there.get(path)
+        if found != PathState("directory", mode, "root:root"):
+            detail = f"{found.mode} {found.owner} → {mode} root:root" if found else ""
+            journal.item("~" if found else "+", path, detail)
+            command = f"install --directory --owner=root --group=root --mode={mode} {path}"
+            yield step(run, command, doing=f"make {path}")
+
+
+def _files(text: str, pair: Pair | None) -> list[File]:
+    texts = {CADDYFILE: text, **({CERTIFICATE: pair.certificate, KEY: pair.key} if pair else {})}
+    return [File(path, content, mode="600") for path, content in texts.items()]
+
+
+def _look(settings: Settings) -> IngressState:
+    url = urlsplit(settings.site_url)
+    return shared(
+        Ingress,
+        paths=[CADDYFILE, CERTIFICATE, KEY, *_DIRECTORIES],
+        site=url.hostname or "",
+        port=url.port or 443,
+    )
+
+
+def _tell(wrong: Sequence[File], there: Mapping[str, PathState], surplus: Sequence[str]) -> None:
+    for file in wrong:
+        if file.path == CADDYFILE:
+            files.tell(file, there.get(file.path))
+        else:
+            # A key may not be shown, and a certificate says nothing to people but when it ends.
+            detail = f"until {certificate.ends(file.content)}" if file.path == CERTIFICATE else ""
+            journal.item("~" if file.path in there else "+", file.path, detail)
+    for path in surplus:
+        journal.item("-", path, "no setting names it")
+
+
+def _take(wanted: Sequence[File], settings: Settings) -> None:
+    image = shlex.quote(settings.caddy_image)
+    look = f"docker image inspect --format present {image} 2>/dev/null || true"
+    if not run(look, doing="look for Caddy's image"):
+        compose.fetch([settings.caddy_image], settings.image_archives)
+    run(f"rm -rf {DIRECTORY}.new", doing="begin anew")
+    for file in wanted:
+        write(f"{DIRECTORY}.new/{PurePath(file.path).name}", file.content, mode=file.mode)
+    run(script("ingress", "take", settings.caddy_image), doing=f"use the new {CADDYFILE}")
+
+
+def bring(settings: Settings) -> None:
+    """Have Caddy's files in effect at once, for a command that is no deploy. Raises a UserError."""
+    pair = certificate.own(settings)
+    text = caddyfile(settings, pair.certificate if pair else "").text
+    _take(_files(text, pair), settings)
+
+
+@telling_operation
+def served(settings: Settings) -> Commands:
+    """See that Caddy serves a certificate for site_url.
+
+    Raises IngressError with what Caddy says if there is none within two minutes.
+    """
+    if settings.ingress != "caddy":
+        host.noop(f"ingress is {settings.ingress}, so it is not ours to serve one")
+        return
+    there, name = _look(settings), urlsplit(settings.site_url).hostname or ""
+    own, now = certificate.own(settings), datetime.now(UTC)
+    reason = certificate.unfit(there.certificate, name, own, now)
+    if not reason:
+        host.noop(f"a certificate of {name} is served")
+        return
+    journal.item("~" if there.certificate else "+", f"certificate of {name}", reason)
+    yield step(_await, name, urlsplit(settings.site_url).port or 443)
+
+
+def _await(name: str, port: int) -> None:
+    said = run(
+        script("ingress", "await", name, str(port), str(_CERTIFICATE_SECONDS)),
+        doing=f"wait for the certificate of {name}",
+    ).strip()
+    if said != "served":
+        raise IngressError(
+            f"all is deployed, but there is no certificate of {name} after "
+            f"{_CERTIFICATE_SECONDS} s: see that the name leads to this host and that the ports 80 "
+            f"and 443 are open, then run again ({said or 'Caddy gives no reason'})"
+        )

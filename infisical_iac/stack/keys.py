@@ -1,0 +1,141 @@
+"""Keys and passwords on the host: made once, kept for ever, private."""
+
+from pyinfra.context import host
+
+from infisical_iac.core import journal
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.facts.keys import Keys, KeysState
+
+# Without these, what is in the database can't be read or reached any more.
+_BOUND_TO_THE_DATABASE = frozenset({"encryption_key", "postgres_password"})
+_BOUND_TO_REPLICAS = frozenset({"replication_password"})
+# What a cluster has beside the keys of a single host.
+OF_A_CLUSTER = "replication_password patroni_password"
+# By this, Caddy knows Traefik among all that can reach it.
+OF_TRAEFIK = "edge_secret"
+
+
+# No container has any of these.
+_APART = frozenset({"restic_password", "kit_signing_key", "admin.env"})
+
+
+class KeysError(UserError):
+    """A key is lost, malformed or publicly known."""
+
+
+class KeyApart(KeysError):
+    """A key is lost or malformed that no container has: the containers are looked at all the same.
+
+    Raised only where no key of theirs is to be made.
+    """
+
+    blocks_others = False
+
+
+def more_of(settings: Settings) -> str:
+    """The names, in one word, of the keys that not every host has."""
+    if settings.topology == "swarm":
+        return OF_A_CLUSTER
+    return OF_TRAEFIK if settings.ingress == "traefik" else ""
+
+
+@telling_operation
+def made(*, admin_email: str, admin_password: str | None, more: str = "") -> Commands:
+    """Make the keys that are missing, and repair modes and the files derived from keys.
+
+    `admin_password` is stored with `admin_email` where the host has none yet; one is made
+    if it is None. `more` names keys, in one word, that not every host has. Raises KeysError where
+    making a new key would lose data.
+    """
+    state = host.get_fact(Keys, more=more)
+    given = admin_password is not None
+    refuse(state, admin_email=admin_email, password_given=given, shared=more == OF_A_CLUSTER)
+    if state.settled:
+        host.noop("keys and passwords are in place")
+        return
+    for name in sorted(state.missing):
+        journal.item("+", _path(name))
+    for name in sorted(state.stale):
+        if not state.missing:
+            journal.item("~", _path(name), "not what follows from the keys")
+    for path in sorted(state.open):
+        journal.item("~", path, "readable by others → private to root")
+    yield step(_make, admin_email, admin_password or "", more)
+
+
+def _path(name: str) -> str:
+    return f"/etc/infisical/{name if '.' in name else f'keys/{name}'}"
+
+
+def refuse(
+    state: KeysState, *, admin_email: str, password_given: bool, shared: bool = False
+) -> None:
+    """Raise KeysError if the keys can't be repaired by making the missing ones.
+
+    It is a KeyApart, which blocks nothing else, where no container has to do with it.
+
+    Args:
+        shared: whether the host leads a cluster, which all gets from it what it lacks itself.
+    """
+    for name in sorted(state.sample):
+        raise KeysError(
+            f"/etc/infisical/keys/{name} is the sample of Infisical's documentation, which "
+            "everybody knows: remove the file and, if there is one, the database made with it"
+        )
+    for name in sorted(state.malformed - _APART):
+        raise _malformed(KeysError, name)
+    bound = _BOUND_TO_THE_DATABASE if state.database else frozenset()
+    lost = sorted(state.missing & (bound | (_BOUND_TO_REPLICAS if state.replicas else frozenset())))
+    if lost:
+        raise KeysError(
+            f"/etc/infisical/keys/{lost[0]} is gone but the database made with it is there: "
+            "restore the file from the recovery kit; a new key could read nothing"
+        )
+    # Compose starts nothing without the keys that containers have.
+    is_apart = not shared and not state.missing - _APART and not state.stale
+    error = KeyApart if is_apart else KeysError
+    if state.admin_email not in ("", admin_email):
+        raise error(
+            f"setting 'admin_email' is {admin_email} but /etc/infisical/admin.env on the host is "
+            f"for {state.admin_email}: set it back, for Infisical keeps its first administrator"
+        )
+    for name in sorted(state.malformed):
+        raise _malformed(error, name)
+    if state.repositories and "restic_password" in state.missing:
+        raise error(
+            "/etc/infisical/keys/restic_password is gone but backups made with it are there: "
+            "restore the file from the recovery kit; if nobody has it any more, move the "
+            "repositories away and remove /var/lib/infisical-backup on the host"
+        )
+    if state.database and "admin.env" in state.missing and not password_given:
+        raise error(
+            "/etc/infisical/admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD set to "
+            "the administrator's password, and it is written again"
+        )
+
+
+def _malformed(error: type[KeysError], name: str) -> KeysError:
+    return error(
+        f"/etc/infisical/keys/{name} must hold {_form(name)}: restore it from the recovery kit"
+    )
+
+
+def _form(name: str) -> str:
+    """The form of a key's file, in words; forms.sh has it for machines."""
+    if name == "kit_signing_key":
+        return "64 hexadecimal digits on one line"
+    length = "exactly 32" if name == "encryption_key" else "at least 16"
+    signs = "._-" if name.endswith(("_password", OF_TRAEFIK)) else "+/=._-"
+    return f"{length} characters on one line, of letters, digits and {signs}"
+
+
+def _make(admin_email: str, admin_password: str, more: str) -> None:
+    run(
+        script("keys", "make", admin_email, *([more] if more else [])),
+        doing="make the keys in /etc/infisical",
+        stdin=f"{admin_password}\n",
+    )

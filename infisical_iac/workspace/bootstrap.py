@@ -1,0 +1,180 @@
+"""The instance made usable: one administrator, no sign-up, and an identity that deploys.
+
+Crash-safe: the administrator's password and later the deployer's secret are on the host
+before anything depends on them, and every step asks first whether it is still needed.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from pyinfra.context import host, state
+
+from infisical_iac.api import identities, instance
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.identities import DEPLOYER, DEPLOYER_SECRET, Identity
+from infisical_iac.api.parallel import gather
+from infisical_iac.api.universal_auth import (
+    attach_universal_auth,
+    auth_fields,
+    client_secrets,
+    create_client_secret,
+    patch_universal_auth,
+    revoke_client_secret,
+    universal_auth,
+)
+from infisical_iac.core import journal, session
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run, write
+from infisical_iac.core.rendering import script
+from infisical_iac.workspace.access import identity_drift
+from infisical_iac.workspace.declared import drift, words
+
+_TTL, _MAX_TTL = 600, 3600
+_NO_LOGIN = "can't log in → can"
+
+
+class BootstrapError(UserError):
+    """The instance is not in this project's hands, or not in its hands alone."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    organization: str
+    admin_email: str
+    port: int
+
+
+@telling_operation
+def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
+    """Give the instance its administrator, close sign-up, and make the deployer identity.
+
+    Raises BootstrapError, with nothing changed, for an instance that somebody else set up or
+    that has more than the one administrator and organization after the bootstrap.
+    """
+    wanted = _Wanted(organization, admin_email, port)
+    api = session.api(port)
+    if not state.is_executing and not session.answers(port):
+        # An earlier step of this very run brings it up.
+        session.tell_unseen(partial(_tell_new, wanted))
+        yield step(_bootstrap, wanted)
+        return
+    if not instance.is_initialized(api):
+        _tell_new(wanted)
+        yield step(_bootstrap, wanted)
+        return
+    is_open, differs = instance.signup_is_open(api), _deployer_drift(port)
+    if not differs and not is_open:
+        host.noop("the instance is bootstrapped, sign-up is closed, the deployer logs in")
+        return
+    session.administrator(port)
+    if is_open:
+        journal.item("~", "sign-up", "open → closed")
+    if differs:
+        journal.item("~", f"identity {DEPLOYER}", differs)
+    yield step(_bootstrap, wanted)
+
+
+def _tell_new(wanted: _Wanted) -> None:
+    journal.item("+", f"administrator {wanted.admin_email}")
+    journal.item("+", f"organization {wanted.organization}")
+    journal.item("~", "sign-up", "open → closed")
+    journal.item("+", f"identity {DEPLOYER}")
+
+
+def _deployer_drift(port: int) -> str:
+    """Return what of the deployer isn't as it was made, as people read it; empty for nothing."""
+    try:
+        client = session.deployer(port)
+    except session.NotBootstrapped:
+        return _NO_LOGIN
+    try:
+        found = _find(client, identities.organization_id(client), session.deployer_id(port))
+        auth = universal_auth(client, found.id) if found else None
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return "role in the organization → admin"
+    if found is None or auth is None:
+        return _NO_LOGIN
+    _, of_identity = identity_drift(found, DEPLOYER, "admin")
+    of_login = words(drift(auth_fields(_TTL, _MAX_TTL), auth.fields), auth.fields)
+    return ", ".join(filter(None, [of_identity, of_login]))
+
+
+def _find(client: Client, organization: str, client_id: str) -> Identity | None:
+    """Return the identity that a client id is of, else this project's own of the name.
+
+    Args:
+        client_id: of the deployer's file; empty without one.
+    """
+    found = identities.find(client, organization, DEPLOYER)
+    if not client_id or (found and _has_client_id(client, client_id, found.id)):
+        return found
+    ids = [each["id"] for each in identities.everybody(client, organization)]
+    owns = gather([partial(_has_client_id, client, client_id, id) for id in ids])
+    renamed = identities.read_all(
+        client, [id for id, is_it in zip(ids, owns, strict=True) if is_it]
+    )
+    return next(iter(renamed), found)
+
+
+def _has_client_id(client: Client, client_id: str, id: str) -> bool:
+    auth = universal_auth(client, id)
+    return auth is not None and auth.client_id == client_id
+
+
+def _bootstrap(wanted: _Wanted) -> None:
+    run(
+        script("bootstrap", str(wanted.port), wanted.organization),
+        doing="bootstrap Infisical",
+    )
+    admin = session.administrator(wanted.port)
+    instance.close_signup(admin)
+    if instance.signup_is_open(session.api(wanted.port)):
+        raise BootstrapError(
+            "sign-up stays open although it was closed: look for an override of allowSignUp "
+            "in Infisical's server admin console"
+        )
+    _make_deployer(admin, wanted.admin_email)
+    session.forget()
+    session.deployer(wanted.port)
+
+
+def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
+    if census.super_admins != [admin_email] or len(census.organizations) != 1:
+        admins = ", ".join(census.super_admins) or "nobody"
+        organizations = ", ".join(each.name for each in census.organizations) or "none"
+        raise BootstrapError(
+            f"there must be one super admin, {admin_email}, and one organization, but there are "
+            f"{admins} and {organizations}: somebody else bootstrapped at the same moment; "
+            "remove the stack with its volumes and run again"
+        )
+
+
+def _make_deployer(admin: Client, admin_email: str) -> None:
+    organization = instance.own_organizations(admin)[0].id
+    client_id = session.read_env(session.DEPLOYER_FILE).get("INFISICAL_CLIENT_ID", "")
+    found = _find(admin, organization, client_id)
+    if found is None:
+        # Later on there may be more of them, made by the administrator.
+        _refuse_strangers(instance.census(admin), admin_email)
+    deployer = found or identities.create(admin, organization, DEPLOYER, role="admin")
+    body, _ = identity_drift(deployer, DEPLOYER, "admin")
+    if body:
+        admin.patch(f"/api/v1/identities/{deployer.id}", json=body)
+    auth = universal_auth(admin, deployer.id)
+    if auth is None:
+        auth = attach_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
+    elif drift(auth_fields(_TTL, _MAX_TTL), auth.fields):
+        patch_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
+    secret = create_client_secret(admin, deployer.id, DEPLOYER_SECRET)
+    write(
+        session.DEPLOYER_FILE,
+        f"# client secret {secret.id}\n"
+        f"INFISICAL_CLIENT_ID={auth.client_id}\nINFISICAL_CLIENT_SECRET={secret.value}\n",
+    )
+    for old in client_secrets(admin, deployer.id):
+        if old.description == DEPLOYER_SECRET and old.id != secret.id:
+            revoke_client_secret(admin, deployer.id, old.id)

@@ -1,0 +1,107 @@
+"""The services' credentials: each client secret in its own file on the host, at once."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from pyinfra import logger
+from pyinfra.context import host, state
+
+from infisical_iac.core import journal, session
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import remove, run, write
+from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace.credential_file import render
+from infisical_iac.workspace.credential_store import Store
+from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.reconcile import actual, listed_secrets
+
+_notes: dict[str, list[str]] = {}
+
+
+@telling_operation
+def stored(*, desired: Workspace, port: int) -> Commands:
+    """Keep one working client secret per service and environment, in its file.
+
+    One that was lost, revoked or has ended is replaced; those that nothing holds, such as a died
+    run leaves behind or a rotation replaced, are revoked, after the new one is stored.
+    """
+    _notes.pop(host.name, None)
+    found = actual()
+    if found is None and not state.is_executing:
+        session.tell_unseen(lambda: _tell(plan(desired, {}, {})))
+        yield step(_store, desired, port)
+        return
+    due = _due(desired, port)
+    if not due:
+        host.noop("every credential is in its file and works")
+        return
+    _tell(due)
+    yield step(_store, desired, port)
+
+
+def warnings() -> list[str]:
+    """Sentences on the current host's credentials, as looked at last in this run.
+
+    They are no changes: they tell what ends soon, and rotations that did not come to their end.
+    """
+    return _notes.get(host.name, [])
+
+
+def store() -> Store:
+    """The files on the current host. Its functions raise CommandFailed."""
+    return Store(
+        f"{DIRECTORY} on {host.name}",
+        _files,
+        lambda name, text: write(f"{DIRECTORY}/{name}.env", text),
+        lambda name: _remove(f"{DIRECTORY}/{name}.env"),
+    )
+
+
+def _tell(due: Iterable[Step]) -> None:
+    for each in due:
+        if each.creates:
+            journal.item("+", f"credentials {each.account.credentials}")
+        if each.orphans:
+            journal.items([each.revocation])
+
+
+def _store(desired: Workspace, port: int) -> None:
+    client = session.deployer(port)
+    for due in _due(desired, port):
+        logger.info(f"{host.print_prefix}{due}")
+        if due.creates:
+            credential = client_secrets.create(client, due)
+            write(due.path, render(credential))
+        client_secrets.revoke_orphans(client, due)
+
+
+def _due(desired: Workspace, port: int) -> list[Step]:
+    found = actual()
+    client = session.deployer(port)
+    holders = client_secrets.holders(client, found, listed_secrets()) if found else {}
+    steps = plan(desired, holders, _files())
+    _notes[host.name] = notes(steps, datetime.now(UTC))
+    return [due for due in steps if not due.is_settled]
+
+
+def _files() -> dict[str, str]:
+    command = (
+        f"for file in {DIRECTORY}/*.env; do test -f $file || continue; "
+        "basename $file .env; sed 's/^/ /' $file; echo; done"
+        # What no credential holds: such a byte, or line end, would hide the files behind it.
+        " | LC_ALL=C tr -c '\\n -~' '?'"
+    )
+    files: dict[str, str] = {}
+    name = ""
+    for line in run(command, doing=f"read {DIRECTORY}").splitlines():
+        if line.startswith(" "):
+            files[name] += f"{line[1:]}\n"
+        elif line:
+            name = line
+            files[name] = ""
+    return files
+
+
+def _remove(path: str) -> None:
+    remove(path, doing=f"remove {path}")

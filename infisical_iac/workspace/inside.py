@@ -1,0 +1,166 @@
+"""Show what differs inside an Infisical that was reached, and set it right."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from infisical_iac.workspace import apply as applying
+from infisical_iac.workspace import foreign, secret_names
+from infisical_iac.workspace import prune as pruning
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.converge import converge
+from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.foreign import Finding
+from infisical_iac.workspace.foreign_actual import read_access
+from infisical_iac.workspace.memory import learn
+from infisical_iac.workspace.prune import Removal
+from infisical_iac.workspace.reach import Reached
+from infisical_iac.workspace.readable import readable
+from infisical_iac.workspace.state import Actual
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Hold what is to be done, and what only `--prune` does.
+
+    Attributes:
+        changes: what differs.
+        removals: what is to be taken away.
+        unnamed: what the file no longer names and stays nevertheless.
+        foreign: access that the file does not give and that stays.
+        notes: sentences that are no changes.
+        rotate: the secrets that people who lose access could read, by e-mail.
+    """
+
+    changes: list[Change]
+    removals: list[Removal]
+    unnamed: list[Removal]
+    foreign: list[Finding]
+    notes: list[str]
+    rotate: dict[str, list[str]]
+
+    @property
+    def due(self) -> list[Change]:
+        """All that is to be done, in order."""
+        return [*self.changes, *(each.change for each in self.removals)]
+
+
+def look(reached: Reached, *, prune: bool) -> Plan:
+    """Compare what is there with what is wanted, and change nothing.
+
+    Raises a UserError if that can't be told.
+    """
+    seen = _see(reached)
+    changes = difference(
+        reached.desired,
+        seen.actual,
+        isolation=reached.isolation,
+        admin_email=reached.admin_email,
+        remembered=reached.memory,
+    )
+    removals = _removals(reached, seen)
+    if prune:
+        return Plan(changes, removals, [], [], seen.notes, _rotate(reached, seen))
+    told = {each.id for each in seen.findings}
+    unnamed = [each for each in removals if each.id not in told]
+    return Plan(changes, [], unnamed, seen.findings, seen.notes, {})
+
+
+def make(reached: Reached, plan: Plan, tell: Callable[[Change], None]) -> None:
+    """Make the changes until nothing differs, and then the removals.
+
+    Args:
+        tell: called with each change once it is made.
+
+    Raises a UserError; what was made until then is, and the next run goes on from there.
+    """
+    made: list[Change] = []
+
+    def note(change: Change) -> None:
+        made.append(change)
+        tell(change)
+
+    actual = converge(
+        reached.client,
+        reached.desired,
+        isolation=reached.isolation,
+        admin_email=reached.admin_email,
+        remembered=reached.memory,
+        tell=note,
+        admin=reached.admin,
+    )
+    if reached.remember:
+        memory = learn(reached.client, reached.desired, reached.memory, actual, made)
+        reached.remember(memory)
+        reached = replace(reached, memory=memory)
+    if plan.removals:
+        now = _removals(reached, _see(reached))
+        _remove(reached, pruning.still(plan.removals, now), tell)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The actual state, and the access that the file neither gives nor accepts."""
+
+    actual: Actual
+    access: foreign.Access
+    findings: list[Finding]
+    notes: list[str]
+
+
+def _see(reached: Reached) -> _Seen:
+    actual = read(
+        reached.client,
+        workspace=reached.desired,
+        isolation=reached.isolation,
+        admin_email=reached.admin_email,
+        admin=reached.admin,
+        remembered=reached.memory,
+    )
+    access = read_access(
+        reached.client,
+        reached.desired,
+        actual,
+        isolation=reached.isolation,
+        admin=reached.admin,
+        admin_email=reached.admin_email,
+        deployer=reached.deployer,
+    )
+    found = foreign.find(
+        reached.desired,
+        actual,
+        access,
+        reached.memory,
+        admin_email=reached.admin_email,
+        deployer_secret=reached.deployer_secret,
+    )
+    findings, notes = foreign.told(found, reached.desired, access)
+    return _Seen(actual, access, findings, notes)
+
+
+def _removals(reached: Reached, seen: _Seen) -> list[Removal]:
+    return pruning.find(
+        reached.client,
+        reached.desired,
+        seen.actual,
+        reached.memory,
+        findings=seen.findings,
+        credentials=reached.credentials,
+    )
+
+
+def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
+    going = {each.id for each in seen.findings if each.kind == "person"}
+    members = seen.access.people.members.items()
+    persons = {email: each for email, each in members if each.membership_id in going}
+    names = secret_names.read(reached.client, seen.actual) if persons else {}
+    return {email: readable(each, names) for email, each in sorted(persons.items())}
+
+
+def _remove(reached: Reached, removals: list[Removal], tell: Callable[[Change], None]) -> None:
+    reached.discard([each.file for each in removals if each.file])
+    changes = [each.change for each in removals]
+    for change in applying.apply(reached.client, changes, admin=reached.admin):
+        tell(change)
+    if reached.remember:
+        reached.remember(reached.memory.without({each.id for each in removals}))

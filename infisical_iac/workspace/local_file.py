@@ -1,0 +1,96 @@
+"""`.infisical.json`: where a service finds Infisical, its project and its folder; no secret."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from infisical_iac.core import atomic
+from infisical_iac.core.errors import UserError
+
+NAME = ".infisical.json"
+
+
+class LocalFileError(UserError):
+    """A `.infisical.json` can't be read, or can't be written."""
+
+
+class LocalFile(NamedTuple):
+    """Hold what services and Infisical's own command line take from the file; "" is not known."""
+
+    project_id: str = ""
+    domain: str = ""
+    folder: str = ""
+
+
+_KEYS = LocalFile("workspaceId", "domain", "defaultSecretPath")
+
+
+def parse(text: str) -> LocalFile:
+    """Return what a file's text says. Raises LocalFileError if no loader could read it."""
+    data = _data(text)
+    if not isinstance(data.get("strict", False), bool):
+        raise LocalFileError("has a strict that is neither true nor false: write it without quotes")
+    allow = data.get("allow", [])
+    if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
+        raise LocalFileError('has an allow that is no list of names: write it as ["NAME"]')
+    return LocalFile(*(_string(data, key) for key in _KEYS))
+
+
+def completed(text: str, known: LocalFile) -> str:
+    """The text with what is known; the other keys stay, and so does what is not known.
+
+    Args:
+        text: of the file that is there; "" for none.
+
+    Raises LocalFileError if the text can't be read.
+    """
+    data = _data(text) if text else {}
+    named = {key: value for key, value in zip(_KEYS, known, strict=True) if value}
+    return json.dumps({**data, **named}, indent=2, ensure_ascii=False) + "\n"
+
+
+def text(directory: Path, known: LocalFile) -> str:
+    """Return what the file of a service's directory should be, with what is known.
+
+    Raises LocalFileError if the file that is there can't be read.
+    """
+    file = directory / NAME
+    try:
+        return completed(file.read_text("utf-8") if file.exists() else "", known)
+    except LocalFileError as error:
+        raise LocalFileError(f"{file} {error}") from None
+    except (OSError, UnicodeDecodeError):
+        raise LocalFileError(f"{file} can't be read: see that it is a file in UTF-8") from None
+
+
+def write(directory: Path, known: LocalFile) -> bool:
+    """Write what is known into the file of a service's directory; returns whether it changed.
+
+    Raises LocalFileError if the file that is there can't be read, or the new one not written.
+    """
+    file, after = directory / NAME, text(directory, known)
+    if file.exists() and file.read_text("utf-8") == after:
+        return False
+    try:
+        atomic.write(file, after)
+    except OSError as error:
+        raise LocalFileError(f"{file} can't be written: {error.strerror}") from None
+    return True
+
+
+def _data(text: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise LocalFileError("is no JSON: write it anew, it holds no secret") from None
+    if not isinstance(data, dict):
+        raise LocalFileError("holds no JSON object: write it anew, it holds no secret")
+    return data
+
+
+def _string(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key, "")
+    if not isinstance(value, str):
+        raise LocalFileError(f"has a {key} that is no string: write it in quotes")
+    return value

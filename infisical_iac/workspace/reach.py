@@ -1,0 +1,199 @@
+"""Where the inside of Infisical is reached: through a host's SSH, or at a URL."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
+from infisical_iac.api.identities import organization_id
+from infisical_iac.cli.options import Lock
+from infisical_iac.core.audit_log import Event
+from infisical_iac.core.errors import UserError
+from infisical_iac.forms import is_confidential
+from infisical_iac.workspace.credentials import DIRECTORY
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.model import Isolation, Workspace
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+_VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
+_EMAIL = "INFISICAL_ADMIN_EMAIL"
+_PASSWORD = "INFISICAL_ADMIN_PASSWORD"
+_ALLOW_HTTP = "INFISICAL_ALLOW_HTTP"
+_CLIENT_ID = "INFISICAL_CLIENT_ID="
+
+Recorded = Callable[[Event, Sequence[str]], AbstractContextManager[None]]
+
+
+class ReachError(UserError):
+    """There is no way to the API as things are given."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """An Infisical, and what is wanted inside it.
+
+    Attributes:
+        client: with the token of the deployer.
+        address: where services reach it.
+        deployer: the deployer's client id.
+        deployer_secret: the id of the deployer's client secret; empty where it isn't known.
+        admin: logs the administrator in, the first time it is called; raises a UserError where
+            that can't be done.
+        has_admin: whether it can be done.
+        memory: of earlier runs; empty at a URL.
+        remember: keeps a memory for the next run; None at a URL, where there is nowhere to.
+        credentials: reads the client ids in the services' credentials on the host, by path.
+        discard: removes files from the host.
+        recorded: a context that writes an event into the host's audit log, with what was changed
+            in it, taken from the list when it ends; at a URL there is no such log.
+    """
+
+    client: Client
+    address: str
+    deployer: str
+    admin: Callable[[], Client]
+    has_admin: bool
+    desired: Workspace
+    isolation: Isolation
+    admin_email: str
+    memory: Memory = field(default_factory=Memory)
+    remember: Callable[[Memory], None] | None = None
+    credentials: Callable[[], Mapping[str, str]] = dict
+    deployer_secret: str = ""
+    discard: Callable[[Sequence[str]], None] = lambda _: None
+    recorded: Recorded = lambda *_: nullcontext()
+
+
+@contextmanager
+def reach(
+    inventory: str,
+    file: Path | None,
+    isolation: Isolation | None,
+    *,
+    lock: Lock | None = None,
+    needs_admin: bool = True,
+) -> Iterator[Reached]:
+    """The Infisical at INFISICAL_API_URL if that is set, else the one on the inventory's host.
+
+    Args:
+        file: the workspace file; None takes the host's setting, or the shipped one.
+        isolation: None takes the host's setting, or `privilege`.
+        lock: how to take the host's lock; None for a look, which takes none.
+        needs_admin: whether INFISICAL_ADMIN_EMAIL is needed at a URL.
+
+    Raises a UserError if neither can be had.
+    """
+    url = os.environ.get("INFISICAL_API_URL", "")
+    if url:
+        with _at(
+            url, file or Path("group_data/chainalign.yaml"), isolation, needs_admin
+        ) as reached:
+            yield reached
+    else:
+        with _on_host(inventory, file, isolation, lock) as reached:
+            yield reached
+
+
+@contextmanager
+def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) -> Iterator[Reached]:
+    needed = (*_VARIABLES, _EMAIL) if needs_admin else _VARIABLES
+    missing = [name for name in needed if not os.environ.get(name)]
+    if missing:
+        raise ReachError(f"INFISICAL_API_URL is set, but not {' and '.join(missing)}: set them too")
+    if not url.startswith(("http://", "https://")):
+        raise ReachError(f"INFISICAL_API_URL is {url!r}: write https:// and the server's name")
+    if not is_confidential(url) and os.environ.get(_ALLOW_HTTP, "").lower() not in ("1", "true"):
+        raise ReachError(
+            f"INFISICAL_API_URL is {url!r}, where credentials would go unencrypted: write "
+            f"https://, or set {_ALLOW_HTTP}=1 if you trust the whole network between"
+        )
+    id, secret = (os.environ[name] for name in _VARIABLES)
+    email = os.environ.get(_EMAIL, "")
+    desired = load(file, admin_email=email)
+    address = url.rstrip("/").removesuffix("/api")
+    with Client(address) as client:
+        deployer = login.universal(client, id, secret)
+        yield Reached(
+            client=deployer,
+            address=address,
+            deployer=id,
+            admin=cache(partial(_administrator, deployer, email)),
+            has_admin=bool(os.environ.get(_PASSWORD)),
+            desired=desired,
+            isolation=isolation or "privilege",
+            admin_email=email,
+        )
+
+
+def _administrator(client: Client, email: str) -> Client:
+    """Log the administrator in, into the organization of the deployer, whose client it takes."""
+    password = os.environ.get(_PASSWORD)
+    if not password:
+        raise ReachError(f"this takes the login of {email}: set {_PASSWORD} too")
+    # He may be in several, and the deployer is in one.
+    return login.password(client, email, password, organization_id(client))
+
+
+@contextmanager
+def _on_host(
+    inventory: str,
+    file: Path | None,
+    isolation: Isolation | None,
+    lock: Lock | None,
+) -> Iterator[Reached]:
+    # Importing these gives the process to gevent, which the way by URL has no need of.
+    from infisical_iac.core import audit, session
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.lock import take
+    from infisical_iac.core.settings import load as load_settings
+    from infisical_iac.workspace import reconcile
+
+    with connected(inventory) as host:
+        settings = load_settings(_data(host))
+        if lock:
+            take(host, wait=lock.wait, by_force=lock.by_force)
+        yield Reached(
+            client=session.deployer(settings.http_port),
+            address=settings.site_url,
+            deployer=session.deployer_id(settings.http_port),
+            admin=cache(partial(session.administrator, settings.http_port)),
+            has_admin=True,
+            desired=load(file or Path(settings.workspace_file), admin_email=settings.admin_email),
+            isolation=isolation or settings.isolation,
+            admin_email=settings.admin_email,
+            memory=reconcile.remembered(),
+            remember=reconcile.keep,
+            credentials=_credentials,
+            deployer_secret=session.deployer_secret(settings.http_port),
+            discard=_discard,
+            recorded=audit.recorded,
+        )
+
+
+def _credentials() -> Mapping[str, str]:
+    from infisical_iac.core.remote import run
+
+    command = f"grep -H '^{_CLIENT_ID}' {DIRECTORY}/*.env 2>/dev/null || true"
+    lines = run(command, doing=f"read {DIRECTORY}").splitlines()
+    found = (line.partition(f":{_CLIENT_ID}") for line in lines)
+    return {path: client_id for path, _, client_id in found}
+
+
+def _discard(paths: Sequence[str]) -> None:
+    from infisical_iac.core.remote import remove
+
+    if paths:
+        remove(*paths, doing="remove credentials")
+
+
+def _data(host: "Host") -> Mapping[str, object]:
+    data: Mapping[str, object] = host.data.dict()  # type: ignore[no-untyped-call]
+    return data

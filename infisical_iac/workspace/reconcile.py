@@ -1,0 +1,181 @@
+"""Bring what is inside Infisical to what the workspace file says."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+from pyinfra import logger
+from pyinfra.context import host, state
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError
+from infisical_iac.api.instance import Beyond, count_beyond
+from infisical_iac.api.universal_auth import ClientSecret
+from infisical_iac.core import journal, session
+from infisical_iac.core.item import Item
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run, write
+from infisical_iac.workspace import foreign
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.converge import converge
+from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.foreign_actual import read_access
+from infisical_iac.workspace.memory import Memory, learn, parse, remember, render
+from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.state import Actual
+
+# Which object is which, so that one renamed by hand is known again, and what runs made.
+MEMORY = "/etc/infisical/workspace.json"
+
+_latest: dict[str, Actual] = {}
+_secrets: dict[str, Mapping[str, Sequence[ClientSecret]]] = {}
+_declared: dict[str, dict[str, Any]] = {}
+
+
+@telling_operation
+def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, port: int) -> Commands:
+    """Make project, environments, folders, imports, identities and people as `desired`.
+
+    Nothing that this project did not make is deleted. What was read last is kept for
+    `actual`.
+    """
+    if not state.is_executing and not session.works(port):
+        # Earlier steps of this very run bring it up.
+        _latest.pop(host.name, None)
+        _secrets.pop(host.name, None)
+        _declared.pop(host.name, None)
+        session.tell_unseen(
+            lambda: journal.items(
+                difference(
+                    desired,
+                    Actual(""),
+                    isolation=isolation,
+                    admin_email=admin_email,
+                    remembered=Memory(),
+                )
+            )
+        )
+        yield step(_converge, desired, isolation, admin_email, port)
+        return
+    known, admin = remembered(), cache(partial(session.administrator, port))
+    found = read(
+        session.deployer(port),
+        workspace=desired,
+        isolation=isolation,
+        admin_email=admin_email,
+        admin=admin,
+        remembered=known,
+    )
+    _latest[host.name] = found
+    _tell_foreign(desired, found, known, admin, isolation, admin_email, port)
+    changes = difference(
+        desired,
+        found,
+        isolation=isolation,
+        admin_email=admin_email,
+        remembered=known,
+    )
+    if not changes and remember(desired, found, known) == known:
+        host.noop("the workspace is as its file says")
+        return
+    journal.items(changes)
+    if not changes:
+        journal.item("~", MEMORY, "which object is which")
+    yield step(_converge, desired, isolation, admin_email, port)
+
+
+def actual() -> Actual | None:
+    """The current host's workspace as read last in this run, None if it couldn't be read."""
+    return _latest.get(host.name)
+
+
+def beyond(port: int) -> Beyond | None:
+    """Count what the current host's instance has besides what is declared.
+
+    Returns None where the workspace couldn't be read in this run. Raises ApiError or Unreachable,
+    and what `session.administrator` does.
+    """
+    declared = _declared.get(host.name)
+    return count_beyond(session.administrator(port), **declared) if declared else None
+
+
+def listed_secrets() -> Mapping[str, Sequence[ClientSecret]]:
+    """Return the client secrets of the current host's identities by id, as a plan has read them.
+
+    A run may have made others since: it is told none.
+    """
+    return {} if state.is_executing else _secrets.get(host.name, {})
+
+
+def _tell_foreign(
+    desired: Workspace,
+    found: Actual,
+    known: Memory,
+    admin: Callable[[], Client],
+    isolation: Isolation,
+    admin_email: str,
+    port: int,
+) -> None:
+    _secrets.pop(host.name, None)
+    _declared.pop(host.name, None)
+    try:
+        access = read_access(
+            session.deployer(port),
+            desired,
+            found,
+            isolation=isolation,
+            admin=admin,
+            admin_email=admin_email,
+            deployer=session.deployer_id(port),
+        )
+    except ApiError as error:  # what differs is repaired nevertheless
+        journal.foreign([Item("*", "access to the project", f"can't be told: {error}")], ())
+        return
+    _secrets[host.name] = access.secrets
+    _declared[host.name] = {
+        "organization": found.organization_id,
+        "projects": {found.project.id if found.project else "", known.canary},
+        "identities": foreign.declared_identities(found, access.deployer),
+    }
+    secret = session.deployer_secret(port)
+    findings = foreign.find(
+        desired, found, access, known, admin_email=admin_email, deployer_secret=secret
+    )
+    told, notes = foreign.told(findings, desired, access)
+    journal.foreign((each.item for each in told), notes)
+
+
+def _converge(desired: Workspace, isolation: Isolation, admin_email: str, port: int) -> None:
+    known = remembered()
+    made: list[Change] = []
+
+    def tell(change: Change) -> None:
+        made.append(change)
+        logger.info(f"{host.print_prefix}{change}")
+        if change.shown:
+            journal.current().shown.append(change.shown)
+            logger.info(f"{host.print_prefix}{change.shown}")
+
+    found = converge(
+        session.deployer(port),
+        desired,
+        isolation=isolation,
+        admin_email=admin_email,
+        remembered=known,
+        tell=tell,
+        admin=partial(session.administrator, port),
+    )
+    _latest[host.name] = found
+    keep(learn(session.deployer(port), desired, known, found, made))
+
+
+def keep(memory: Memory) -> None:
+    """Keep on the current host what is known after a run, if that isn't known already."""
+    if memory != remembered():
+        write(MEMORY, render(memory))
+
+
+def remembered() -> Memory:
+    """Return what `keep` kept on the current host; an empty memory before."""
+    return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))
