@@ -1,16 +1,12 @@
 """From a bare host to a running, bootstrapped Infisical; a second run changes nothing."""
 
-from infisical_iac.deploys.backup import backup
-from infisical_iac.deploys.canary import canary
-from infisical_iac.deploys.credentials import credentials
-from infisical_iac.deploys.ingress import ingress
-from infisical_iac.deploys.record import record
-from infisical_iac.deploys.share import share
-from infisical_iac.deploys.workspace import workspace
+from infisical_iac.backup.deploy import backup
+from infisical_iac.cluster.share import share
+from infisical_iac.core.record import record
 from infisical_iac.host.deploy import foundation
 from infisical_iac.host.preflight import preflight
-from infisical_iac.stack.deploy import stack
-from infisical_iac.workspace.deploy import bootstrap
+from infisical_iac.stack.deploy import ingress, stack
+from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
 
 known = preflight()
 foundation(known=known)

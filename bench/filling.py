@@ -6,7 +6,7 @@ from functools import partial
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 
 PROJECT = "chainalign"
 ENVIRONMENT = "production"

@@ -12,8 +12,7 @@ from weakref import WeakKeyDictionary
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.lists import all_of
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import all_of, gather
 
 MARKER = {"key": "managed-by", "value": "infisical-iac"}
 DEPLOYER = "infisical-iac-deployer"

@@ -8,10 +8,9 @@ from functools import partial
 
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import all_of
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import all_of, gather
 from infisical_iac.api.universal_auth import client_secrets
-from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS
+from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.state import roles_of
 
 # By id, what it is.

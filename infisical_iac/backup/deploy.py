@@ -2,33 +2,97 @@
 
 import os
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from pyinfra import logger
+from pyinfra.api.deploy import deploy
+from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.backup import credentials
-from infisical_iac.backup.target import DIRECTORY, Target
-from infisical_iac.core import journal, units
+from infisical_iac.backup import target
+from infisical_iac.backup import target as credentials
+from infisical_iac.backup.target import DIRECTORY, BackupTarget
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.core import audit, journal, units
 from infisical_iac.core.errors import UserError
-from infisical_iac.core.files import File
+from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
-from infisical_iac.facts.backup import Backup
-from infisical_iac.facts.files import PathState
+from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.settings import Settings
+from infisical_iac.core.units import Units, UnitState
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.stack.deploy import compose_file
+
+_PRIVATE = f"{DIRECTORY}/*.env {DIRECTORY}/ssh_key {DIRECTORY}/webhook"
+_UNITS = "units:"
+_NO_SCHEDULE = "no schedule "
+
+
+@dataclass(frozen=True)
+class BackupState:
+    """Hold what is there for backups.
+
+    Attributes:
+        private: what targets log in with and the webhook's address, by path; never their texts.
+        files: the configuration that was asked for, by path.
+        units: by name.
+        no_schedules: those of the schedules that systemd does not understand; all, without systemd.
+    """
+
+    private: dict[str, PathState] = field(default_factory=dict)
+    files: dict[str, PathState] = field(default_factory=dict)
+    units: dict[str, UnitState] = field(default_factory=dict)
+    no_schedules: tuple[str, ...] = ()
+
+
+class Backup(FactBase[BackupState]):
+    """The BackupState, of configuration at `paths` and of `units`, beside wanted `schedules`."""
+
+    def command(self, schedules: list[str], paths: list[str], units: list[str]) -> str:
+        files = reading(f"{_PRIVATE} {shlex.join(paths)}")
+        return (
+            f"for each in {shlex.join(schedules)}; do "
+            'systemd-analyze calendar "$each" >/dev/null 2>&1 || '
+            f'echo "{_NO_SCHEDULE}$each"; done; {files}; '
+            f"echo {_UNITS}; {Units().command(units, {})}"
+        )
+
+    def process(self, output: list[str]) -> BackupState:
+        at = output.index(_UNITS)
+        refused = [line for line in output[:at] if line.startswith(_NO_SCHEDULE)]
+        found = Paths().process([line for line in output[:at] if line not in refused])
+        private = {path: state for path, state in found.items() if _is_private(path)}
+        return BackupState(
+            private,
+            {path: state for path, state in found.items() if path not in private},
+            Units().process(output[at + 1 :]),
+            tuple(line.removeprefix(_NO_SCHEDULE) for line in refused),
+        )
+
+    @staticmethod
+    def default() -> BackupState:
+        return BackupState()
+
+
+def _is_private(path: str) -> bool:
+    name = path.removeprefix(f"{DIRECTORY}/")
+    return name in ("ssh_key", "webhook") or ("/" not in name and name.endswith(".env"))
+
 
 SSH_KEY = f"{DIRECTORY}/ssh_key"
 WEBHOOK = f"{DIRECTORY}/webhook"
 
 
-class BackupError(UserError):
+class BackupConfigurationError(UserError):
     """The host can't be backed up as the settings say."""
 
 
 @telling_operation
-def kept(
-    targets: Sequence[Target],
+def configured(
+    targets: Sequence[BackupTarget],
     *,
     webhook: str,
     schedules: Mapping[str, str],
@@ -58,7 +122,7 @@ def kept(
     )
     for setting, schedule in schedules.items():
         if schedule in there.no_schedules:
-            raise BackupError(
+            raise BackupConfigurationError(
                 f"setting {setting!r}: systemd does not understand {schedule!r}; "
                 "`systemd-analyze calendar` on the host tells more"
             )
@@ -73,16 +137,16 @@ def kept(
 
 
 def _private(
-    targets: Sequence[Target],
+    targets: Sequence[BackupTarget],
     webhook: str,
     there: Mapping[str, PathState],
     coming: Collection[str],
 ) -> Commands:
-    given = credentials.given(targets, os.environ)
-    credentials.refuse_missing(targets, {*there, *given, *coming})
+    given = target.given(targets, os.environ)
+    target.refuse_missing(targets, {*there, *given, *coming})
     wanted = {**given, **({WEBHOOK: f'url = "{webhook}"\n'} if webhook else {})}
     needs_key = any(each.kind == "sftp" for each in targets)
-    kept = {*wanted, *map(credentials.path, targets), *([SSH_KEY] if needs_key else [])}
+    kept = {*wanted, *map(target.path, targets), *([SSH_KEY] if needs_key else [])}
     for path, text in wanted.items():
         if not File(path, text, mode="600").matches(there.get(path)):
             journal.item("~" if path in there else "+", path)
@@ -122,3 +186,98 @@ def _make_key() -> None:
     sentence = f"Let this key log in at the SFTP targets of backups: {public.strip()}"
     journal.current().shown.append(sentence)
     logger.info(f"{host.print_prefix}{sentence}")
+
+
+DRILL = "/var/lib/infisical-drill/compose.yaml"
+SCRIPTS = "/usr/local/lib/infisical-iac"
+_PARTS = (
+    *("backup", "backup-dump", "backup-target", "reporting"),
+    *("drill", "drill-look", "snapshot"),
+)
+_TIMERS = ("infisical-backup.timer", "infisical-drill.timer")
+
+
+def configuration(settings: Settings, cluster: Cluster | None = None) -> Iterator[File]:
+    """The files that the scripts on the host read."""
+    targets = settings.backup_targets
+    keep = [f"--keep-{period} {number}" for period, number in settings.backup_keep.numbers.items()]
+    yield _variables(
+        "backup.conf",
+        TARGETS=" ".join(each.name for each in targets),
+        KEEP=" ".join(keep),
+        WITH_ENCRYPTION_KEY=str(settings.backup_with_encryption_key).lower(),
+        AUDIT=audit.FILE,
+        **(_sharing(settings, cluster) if cluster else {}),
+    )
+    for each in targets:
+        yield _target(each)
+    known = [each.known_host for each in targets if each.kind == "sftp"]
+    if known:
+        yield File(f"{DIRECTORY}/known_hosts", "".join(known), mode="600")
+
+
+def _sharing(settings: Settings, cluster: Cluster) -> dict[str, str]:
+    """Return what a node of a cluster has to know of the others; a directory is each node's own."""
+    shared = [each.name for each in settings.backup_targets if each.kind != "directory"]
+    return {"NODE": str(cluster.me.number), "SHARED": " ".join(shared)}
+
+
+def _target(target: BackupTarget) -> File:
+    more = {"SSH": target.ssh} if target.kind == "sftp" else {}
+    if target.append_only:
+        more["APPEND_ONLY"] = "true"
+    return _variables(f"{target.name}.conf", REPOSITORY=target.repository, **more)
+
+
+def _variables(name: str, **values: str) -> File:
+    text = "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
+    return File(f"{DIRECTORY}/{name}", text, mode="600")
+
+
+def programs(settings: Settings) -> Iterator[File]:
+    """The scripts, and the units that run them."""
+    for part in _PARTS:
+        yield File(f"{SCRIPTS}/{part}.sh", script_file(part))
+    for what in ("backup", "drill"):
+        for kind in (".timer", ".service", "-failed.service"):
+            unit = f"infisical-{what}{kind}"
+            text = template(unit, settings=settings, script=f"{SCRIPTS}/{what}.sh")
+            yield File(f"{units.DIRECTORY}/{unit}", text)
+
+
+def of_the_lead(targets: Collection[BackupTarget]) -> frozenset[str]:
+    """The files with what targets log in with, which the lead of a cluster shares with the others.
+
+    One that made its own would tell people a key that the lead's takes the place of.
+    """
+    return frozenset({SSH_KEY, *(credentials.path(each) for each in targets if each.logs_in)})
+
+
+@deploy("Backup")
+def backup(known: Preflight, coming: Collection[str] = ()) -> None:
+    """Have the host back itself up, and prove it by drills, as the settings say.
+
+    Args:
+        coming: files with what targets log in with that an earlier step brings.
+    """
+    settings, kept = known.settings, journal.current().kept
+    running = settings.keeping(kept) if kept else settings
+    # A node without data saves nothing, and needs nothing secret.
+    saves = known.cluster is None or known.cluster.me.number > 0
+    configured(
+        targets=settings.backup_targets if saves else (),
+        webhook=settings.backup_webhook if saves else "",
+        schedules={
+            "backup_schedule": settings.backup_schedule,
+            "drill_schedule": settings.drill_schedule,
+        },
+        configuration=[
+            *configuration(settings, known.cluster),
+            *programs(settings),
+            # A drill restores what the version that runs has dumped.
+            File(DRILL, compose_file(running, known.machine, drill=True), mode="600"),
+        ],
+        timers=_TIMERS,
+        coming=coming if known.leads else {*coming, *of_the_lead(settings.backup_targets)},
+        name="Configure backups and drills with their timers",
+    )

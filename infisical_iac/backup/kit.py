@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,7 +14,50 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infisical_iac.backup import signing
 from infisical_iac.core.errors import UserError
-from infisical_iac.recovery import forms
+from infisical_iac.core.rendering import script_file
+
+# What no line of such a file has: a terminal or a shell may obey it.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class FormError(UserError):
+    """A file is none of a kit's, or has not the form of one."""
+
+
+@cache
+def _forms() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
+    table = re.search(r"(?ms)^ *cat <<'FORMS'\n(.*?)^FORMS$", script_file("forms"))
+    assert table
+    rows = (line.partition(" ") for line in table[1].splitlines())
+    return tuple((re.compile(path), re.compile(form)) for path, _, form in rows)
+
+
+def check_forms(files: Mapping[str, str], *, where: str) -> None:
+    """Refuse files that no kit has, or that have not the form of such a file.
+
+    Args:
+        files: the text of each, by its path under /etc/infisical.
+        where: whose files they are, for the beginning of a sentence.
+
+    Raises FormError with the path, and without a word of the text.
+    """
+    for path, text in files.items():
+        form = next((form for pattern, form in _forms() if pattern.fullmatch(path)), None)
+        if form is None:
+            raise FormError(f"{where} has a file {path[:80]!a}, which is none of a recovery kit's")
+        if not _has(form, text):
+            raise FormError(
+                f"{where} has a file {path} that is not what `infisical-iac` writes there: the "
+                "form of its text is another"
+            )
+
+
+def _has(form: re.Pattern[str], text: str) -> bool:
+    # A lone surrogate can't be written.
+    if _CONTROL.search(text) or any("\ud800" <= sign <= "\udfff" for sign in text):
+        return False
+    return bool(form.fullmatch(f"{text.removesuffix(chr(10))}\n"))
+
 
 FORMAT = 2
 # Of the version before, without a signature.
@@ -80,7 +124,7 @@ def check(kit: Kit) -> None:
             f"there is no /etc/infisical/{missing[0]} on the host, without which a kit is worth "
             "nothing: let `infisical-iac apply` end first"
         )
-    forms.check(kit.files, where="/etc/infisical")
+    check_forms(kit.files, where="/etc/infisical")
 
 
 def pack(kit: Kit, key: Ed25519PrivateKey) -> bytes:
@@ -113,7 +157,7 @@ def unpack(data: bytes) -> Opened:
         raise KitError(
             f"the kit is not complete: {ascii(place)[1:-1][:80]} is missing or of no use"
         ) from None
-    forms.check(kit.files, where="the kit")
+    check_forms(kit.files, where="the kit")
     return Opened(kit, signer)
 
 

@@ -1,12 +1,17 @@
 """Keep what the host remembers of its last kit, and assess whether that kit is still good."""
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 
-from infisical_iac.backup import kit_trust
-from infisical_iac.backup.kit import Kit
+from infisical_iac.backup import kit as forms
+from infisical_iac.backup import kit_trust, signing
+from infisical_iac.backup.kit import ESSENTIAL, Kit, KitError
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.remote import run, write
+from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.condition import Row
 
 FILE = "/etc/infisical/recovery-kit.json"
@@ -18,7 +23,7 @@ _NAME = "Recovery kit"
 
 
 @dataclass(frozen=True)
-class Record:
+class KitRecord:
     """A kit as the host remembers it.
 
     Attributes:
@@ -36,11 +41,11 @@ class Record:
     signed_by: str = ""
 
 
-def of(kit: Kit, fingerprint: str, signer: str) -> Record:
+def record_of(kit: Kit, fingerprint: str, signer: str) -> KitRecord:
     """Return the record of a kit that has a fingerprint, signed by the key of `signer`."""
     key = kit.files[_KEY]
     files = {path: _fingerprint(path, text, key) for path, text in kit.files.items()}
-    return Record(kit.at, fingerprint, list(kit.recipients), files, signer)
+    return KitRecord(kit.at, fingerprint, list(kit.recipients), files, signer)
 
 
 def _fingerprint(path: str, text: str, key: str) -> str:
@@ -48,20 +53,20 @@ def _fingerprint(path: str, text: str, key: str) -> str:
     return sha256(f"infisical-iac {path} {key.strip()}\n{text}".encode()).hexdigest()[:16]
 
 
-def render(record: Record) -> str:
+def render_record(record: KitRecord) -> str:
     """The file's content."""
     return json.dumps(asdict(record), indent=2) + "\n"
 
 
-def parse(text: str) -> Record | None:
+def parse_record(text: str) -> KitRecord | None:
     """The record in a file's content, None where it holds none."""
     try:
-        return Record(**json.loads(text))
+        return KitRecord(**json.loads(text))
     except (ValueError, TypeError):
         return None
 
 
-def row(record: Record | None, now: Mapping[str, str], setting: str = "") -> Row:
+def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: str = "") -> Row:
     """Return what to say of the kit.
 
     Args:
@@ -82,3 +87,133 @@ def row(record: Record | None, now: Mapping[str, str], setting: str = "") -> Row
         return Row(_NAME, f"{made}, but changed since: {names}: make a new one", ok=False)
     newer = f"; newer since: {', '.join(changed)}" if changed else ""
     return Row(_NAME, f"{made}{newer}", is_expected)
+
+
+@dataclass(frozen=True)
+class KitContents:
+    """The files for a kit, by path, and what else the host says, by name."""
+
+    files: dict[str, str]
+    values: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"Found({sorted(self.files)}, {self.values})"
+
+
+def read() -> KitContents:
+    """Read what a kit of the current host holds; it is in this process's memory alone.
+
+    Raises KitError for a file that is no text.
+    """
+    files, values = {}, {}
+    for kind, name, value in _lines(run(script("recovery", "contents"), doing="read the keys")):
+        if kind == "value":
+            values[name] = value
+            continue
+        try:
+            files[name] = base64.b64decode(value).decode()
+        except ValueError:
+            raise KitError(
+                f"/etc/infisical/{name} holds something that is no text: see what it is"
+            ) from None
+    return KitContents(files, values)
+
+
+def signer() -> str:
+    """Return the fingerprint of the current host's own key that signs kits; empty without one."""
+    text = run(f"cat /etc/infisical/{signing.KEY} 2>/dev/null || true", doing="read the keys")
+    return signing.fingerprint(signing.parse(text).public_key()) if text.strip() else ""
+
+
+def remember(made: KitRecord) -> None:
+    """Keep a record on the current host."""
+    write(FILE, render_record(made))
+
+
+def row(fingerprint: str = "") -> Row | None:
+    """Return what to say of the kit of the current host; None where there are no keys.
+
+    Args:
+        fingerprint: that of the key which signs kits, as the settings have it, or empty.
+    """
+    known, now = None, {}
+    text = run(script("recovery", "fingerprints"), doing="read what is known of the recovery kit")
+    for kind, name, value in _lines(text):
+        if kind == "record":
+            known = parse_record(f"{name} {value}")
+        else:
+            now[name] = value
+    return describe_record(known, now, fingerprint) if now else None
+
+
+def _lines(text: str) -> Iterator[tuple[str, str, str]]:
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        name, _, value = rest.partition(" ")
+        yield kind, name, value
+
+
+# With another one, neither the data nor the backups on the host could be read any more.
+_BOUND = ("keys/encryption_key", "keys/restic_password")
+
+
+class PlacingError(UserError):
+    """The keys that a restore needs are missing, or are others than the host's."""
+
+
+@dataclass(frozen=True)
+class Placing:
+    """Hold what is to be done with files of /etc/infisical, by path.
+
+    Attributes:
+        put: the text of those to be written.
+        aside: those of the host that are moved aside before.
+    """
+
+    put: Mapping[str, str] = field(default_factory=dict, repr=False)
+    aside: tuple[str, ...] = ()
+
+
+def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
+    """The files of a kit that a cluster can use: of its keys, those that data or people need.
+
+    What else is among the keys opens PostgreSQL, Redis and the Swarm, each of which knows its own.
+    """
+    used = (*_BOUND, "keys/auth_secret", signing.KEY)
+    return {
+        path: text for path, text in kit.items() if not path.startswith("keys/") or path in used
+    }
+
+
+def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) -> Placing:
+    """Return what of a kit's files goes onto the host: all that it lacks.
+
+    Of files that both have, the host's stays, for it may be newer; with `replace`, the kit's takes
+    its place.
+
+    Args:
+        kit: the text of each file in the kit, by path; none where no kit is given.
+        host: the same of the host.
+
+    Raises PlacingError for a host that has other keys than the kit, and where a key is in neither;
+    FormError for a file that no kit has.
+    """
+    forms.check_forms(kit, where="the kit")
+    differing = sorted(path for path, text in kit.items() if host.get(path, text) != text)
+    bound = [path for path in _BOUND if path in differing]
+    if bound and not replace:
+        raise PlacingError(
+            f"the host has another {' and another '.join(bound)} than the kit: without --kit the "
+            "host's own keys count, as after `keys rotate`; --replace-keys moves them aside, "
+            "together with the host's data"
+        )
+    missing = [path for path in ESSENTIAL if path not in kit and path not in host]
+    if missing:
+        raise PlacingError(
+            f"the host has no /etc/infisical/{missing[0]}: give the recovery kit that has it, "
+            "with --kit and --identity"
+        )
+    put = {path: text for path, text in kit.items() if path not in host}
+    if replace:
+        put |= {path: kit[path] for path in differing}
+    return Placing(put, tuple(path for path in differing if path in put))

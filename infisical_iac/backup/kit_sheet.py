@@ -3,10 +3,16 @@
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from infisical_iac.backup.kit import Kit, KitError
+import pyrage
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from infisical_iac.backup import signing
+from infisical_iac.backup.kit import Kit, KitError, Opened, pack, unpack
+from infisical_iac.backup.recipients import Identity, Recipient
 
 _BEGIN = "-----BEGIN AGE ENCRYPTED FILE-----"
 _END = "-----END AGE ENCRYPTED FILE-----"
@@ -43,7 +49,7 @@ def read(file: Path) -> str:
         raise KitError(f"{file} can't be read: {reason}") from None
 
 
-def armor(text: str) -> bytes:
+def wrap_armor(text: str) -> bytes:
     """Return what is encrypted in a file's text, put right where it was printed or sent as mail.
 
     Raises KitError for a text without, or with something missing.
@@ -69,13 +75,13 @@ def armor(text: str) -> bytes:
 
 def fingerprint(text: str) -> str:
     """Return what tells this kit from all others, as its file has it."""
-    return _digest(armor(text).decode())
+    return _digest(wrap_armor(text).decode())
 
 
 def stanzas(text: str) -> list[str]:
     """The types of keys that it is encrypted for, sorted, one for each key."""
     try:
-        data = base64.b64decode(b"".join(armor(text).splitlines()[1:-1]), validate=True)
+        data = base64.b64decode(b"".join(wrap_armor(text).splitlines()[1:-1]), validate=True)
     except binascii.Error:
         return []
     header = data.partition(b"\n--- ")[0].decode(errors="replace")
@@ -85,3 +91,51 @@ def stanzas(text: str) -> list[str]:
 
 def _digest(armor: str) -> str:
     return sha256(armor.encode()).hexdigest()[:16]
+
+
+def seal(
+    kit: Kit, to: Sequence[Recipient], key: Ed25519PrivateKey, known: Sequence[Identity] = ()
+) -> str:
+    """Return the sheet of a kit, signed by `key`, which has been opened again.
+
+    It is opened with a key that is made for this proof and then forgotten, and with `known`, the
+    recipients' own, if they are given; its header must have a line for each recipient.
+
+    Raises KitError if it can't be opened, or not by `known`.
+    """
+    proof = pyrage.x25519.Identity.generate()
+    packed = pack(kit, key)
+    signer = signing.fingerprint(key.public_key())
+    armor = pyrage.encrypt(packed, [*(each.key for each in to), proof.to_public()], armored=True)
+    text = render(kit, armor.decode(), signer)
+    wanted = sorted([*(each.stanza for each in to), "X25519"])
+    back = pyrage.decrypt(wrap_armor(text), [proof])
+    if stanzas(text) != wanted or back != packed or unpack(back) != Opened(kit, signer):
+        raise KitError("the kit can't be read back as it was encrypted: nothing was written")
+    if known:
+        _decrypt(text, known)
+    return text
+
+
+def open_sheet(text: str, identities: Sequence[Identity]) -> Opened:
+    """Return the kit in the text of a file, and who signed it.
+
+    Raises a UserError if the text is no sheet, was damaged or altered, is for others than
+    `identities`, or has files that no kit has.
+    """
+    return unpack(_decrypt(text, identities))
+
+
+def _decrypt(text: str, identities: Sequence[Identity]) -> bytes:
+    armor = wrap_armor(text)
+    try:
+        return pyrage.decrypt(armor, identities)
+    except pyrage.DecryptError as error:
+        if "No matching keys" in str(error):
+            raise KitError(
+                "the kit is not encrypted for the key in the identity file: it names its "
+                "recipients in its first lines"
+            ) from None
+        raise KitError(
+            "the kit was damaged: compare each line from BEGIN to END with another copy"
+        ) from None

@@ -12,7 +12,7 @@ _NOTED = (
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownFingerprints:
     """The fingerprints that are known of the deployment's signing key; empty where none is.
 
     Attributes:
@@ -28,7 +28,7 @@ class Known:
     unsigned: bool = False
 
 
-def check(signer: str, known: Known) -> bool:
+def check(signer: str, known: KnownFingerprints) -> bool:
     """Refuse a kit that is not signed by the deployment's key.
 
     Args:
@@ -57,7 +57,7 @@ def check(signer: str, known: Known) -> bool:
     return True
 
 
-def _check_unsigned(known: Known) -> None:
+def _check_unsigned(known: KnownFingerprints) -> None:
     if not known.unsigned:
         raise KitError(
             "the kit has no signature, for it was made by a version before: nobody can tell who "

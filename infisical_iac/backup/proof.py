@@ -8,18 +8,16 @@ from pyinfra.context import host
 from infisical_iac.api import contents, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.parallel import gather
-from infisical_iac.backup import access, restore, snapshot
+from infisical_iac.api.lists import gather
+from infisical_iac.backup import access, kit_host, restore, snapshot
 from infisical_iac.backup.restore import DIRECTORY, PROJECT, RestoreError, latest
-from infisical_iac.change import gate
+from infisical_iac.change import gate, releases
 from infisical_iac.change.gate import Before
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import journal, session
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.settings import Settings
-from infisical_iac.operations import recovery
 from infisical_iac.stack import edge
-from infisical_iac.upgrade import given_up
 from infisical_iac.workspace import canary, credential_file, credentials
 from infisical_iac.workspace.model import Workspace
 
@@ -123,7 +121,7 @@ def _services(desired: Workspace, port: int) -> list[str]:
     lock.
     """
     api = session.api(port)
-    files = recovery.read().files
+    files = kit_host.read().files
     accounts = desired.accounts()
     found = [files.get(f"credentials/{each.credentials}.env") for each in accounts]
     works = gather([partial(_logs_in, api, text) for text in found])
@@ -171,7 +169,7 @@ def _listed(what: str, items: Sequence[str]) -> list[str]:
 
 
 def _aside(kept: Sequence[str]) -> list[str]:
-    before = given_up.after_proof(kept)
+    before = releases.after_proof(kept)
     return [*_old_data(dict(line.split(" ", 1) for line in kept)), *before]
 
 

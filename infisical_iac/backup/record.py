@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from infisical_iac.backup.target import Target
+from infisical_iac.backup.target import BackupTarget
 
 # Once a day, with room for the random delay and for the run itself.
 _LONGEST = timedelta(hours=26)
@@ -46,7 +46,7 @@ class Record:
     targets: tuple[Saved, ...]
 
 
-def parse(text: str) -> Record:
+def parse_record(text: str) -> Record:
     """The record in the text of last.json. Raises ValueError for any other text."""
     try:
         found: dict[str, Any] = json.loads(text)
@@ -64,8 +64,8 @@ def _moment(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
-def judged(
-    record: Record | None, targets: Sequence[Target], *, since: datetime | None, now: datetime
+def assess_record(
+    record: Record | None, targets: Sequence[BackupTarget], *, since: datetime | None, now: datetime
 ) -> tuple[str, bool]:
     """Return what to say of the backups, and whether they are well.
 
@@ -96,7 +96,7 @@ def size(bytes: int) -> str:
     return f"{bytes / 1e6:.1f} MB" if bytes >= 1e6 else f"{bytes / 1e3:.0f} kB"
 
 
-def _of(record: Record, targets: Iterable[Target]) -> list[Saved]:
+def _of(record: Record, targets: Iterable[BackupTarget]) -> list[Saved]:
     names = {each.name for each in targets}
     return [each for each in record.targets if each.name in names]
 
@@ -113,3 +113,142 @@ def _last(record: Record) -> str:
 
 def _text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One snapshot, as its tags tell.
+
+    Attributes:
+        at: when it was saved.
+        version: of Infisical.
+        bytes: of the dump.
+        secrets: how many secrets there were, over all projects.
+        migrations: how many migrations the database had seen.
+        key: the fingerprint of the encryption key that its database needs.
+    """
+
+    id: str
+    at: datetime
+    version: str
+    bytes: int
+    secrets: int
+    migrations: int
+    key: str
+
+
+@dataclass(frozen=True)
+class ListedSnapshots:
+    """A target with its snapshots, the latest last, or with the reason why they can't be told."""
+
+    name: str
+    snapshots: list[Snapshot] = field(default_factory=list)
+    error: str = ""
+
+
+def parse_snapshots(lines: Iterable[str]) -> list[ListedSnapshots]:
+    """Return what the host's `backup.sh list` printed."""
+    found: list[ListedSnapshots] = []
+    name = ""
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        match word:
+            case "target":
+                name = rest
+            case "error":
+                found.append(ListedSnapshots(name, error=rest))
+            case "snapshots":
+                snapshots = [_snapshot(each) for each in json.loads(rest)]
+                found.append(ListedSnapshots(name, sorted(snapshots, key=lambda each: each.at)))
+    return found
+
+
+def _snapshot(found: dict[str, Any]) -> Snapshot:
+    tags = dict(tag.split("=", 1) for tag in found["tags"] if "=" in tag)
+    return Snapshot(
+        id=found["short_id"],
+        at=datetime.fromisoformat(found["time"]).astimezone(UTC),
+        version=tags["version"],
+        bytes=int(tags["bytes"]),
+        secrets=int(tags["secrets"]),
+        migrations=int(tags["migrations"]),
+        key=tags["key"],
+    )
+
+
+# Once a month, with room for the random delay.
+_LONGEST_BETWEEN_DRILLS = timedelta(days=35)
+
+
+@dataclass(frozen=True)
+class Drill:
+    """Hold how a drill went; what it did not get to is empty.
+
+    Attributes:
+        failure: why the snapshot is not proven, in one line; empty if it is.
+        success: when a drill last proved a snapshot; None if none ever did.
+        target: where the snapshot was.
+        snapshot: its id; `at` when it was made, `version` of which Infisical.
+        login: who was let in: `deployer`, or `administrator` where the deployer was not.
+        canary: `alive`, or `none` where the login sees no canary.
+        folders, secrets: how many were read.
+    """
+
+    began: datetime
+    ended: datetime
+    failure: str
+    success: datetime | None
+    target: str
+    snapshot: str
+    at: str
+    version: str
+    login: str
+    canary: str
+    folders: int
+    secrets: int
+
+    @property
+    def proof(self) -> str:
+        """Return what was proven, for people."""
+        canary = "the canary lives" if self.canary == "alive" else "who sees no canary"
+        secrets = f"{self.secrets} secret{'' if self.secrets == 1 else 's'}"
+        return (
+            f"snapshot {self.snapshot} of {self.target}, made at {self.at}: {secrets} in "
+            f"{self.folders} folders read as {self.login}, {canary}"
+        )
+
+
+def parse_drill(text: str) -> Drill:
+    """The drill in the text of last.json. Raises ValueError for any other text."""
+    try:
+        found: dict[str, Any] = json.loads(text)
+        moments = {name: _moment(found[name]) for name in ("began", "ended")}
+        success = _moment(found["success"]) if found["success"] else None
+        return Drill(**{**found, **moments, "success": success})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no record of a drill: {error}") from None
+
+
+def assess_drill(drill: Drill | None, *, since: datetime | None, now: datetime) -> tuple[str, bool]:
+    """Return what to say of the drills, and whether they are well.
+
+    Args:
+        drill: the last one; None before the first.
+        since: since when there should be drills; None where they are not set up.
+    """
+    if since is None:
+        return "not set up: `infisical-iac apply` does it", False
+    if drill is None:
+        waiting = now - since
+        if waiting > _LONGEST_BETWEEN_DRILLS:
+            return f"none yet, {waiting.days} days after they were set up", False
+        return "none yet: `infisical-iac restore --drill` makes one", True
+    if drill.failure:
+        return f"failed at {_text(drill.ended)}: {drill.failure}{_last_drill(drill)}", False
+    if now - (drill.success or drill.ended) > _LONGEST_BETWEEN_DRILLS:
+        return f"no success within {_LONGEST_BETWEEN_DRILLS.days} days{_last_drill(drill)}", False
+    return f"{_text(drill.ended)}, {drill.proof}", True
+
+
+def _last_drill(drill: Drill) -> str:
+    return f"; last success {_text(drill.success)}" if drill.success else "; there is none yet"

@@ -1,18 +1,22 @@
 """A snapshot put in the place of the data on the current host; what was there moves aside."""
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.api import identities
-from infisical_iac.backup import access, manifest, snapshot
+from infisical_iac.backup import access, kit_host, manifest, snapshot
 from infisical_iac.backup.access import Access
+from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.backup.target import Target
-from infisical_iac.change import gate
+from infisical_iac.backup.target import BackupTarget
+from infisical_iac.change import gate, releases
 from infisical_iac.cluster import deploy
+from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal, session
 from infisical_iac.core.errors import UserError
@@ -20,9 +24,9 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.keys import Keys
+from infisical_iac.stack import compose, edge, keys
 from infisical_iac.stack import compose as stack
-from infisical_iac.stack import edge
+from infisical_iac.stack.keys import Keys
 
 DIRECTORY = "/var/lib/infisical-restore"
 PROJECT = "infisical-restore"
@@ -34,7 +38,7 @@ class RestoreError(UserError):
 
 
 @dataclass(frozen=True)
-class Source:
+class SnapshotSource:
     """Hold what is to be restored.
 
     Attributes:
@@ -46,7 +50,7 @@ class Source:
     """
 
     snapshot: str
-    targets: Sequence[Target]
+    targets: Sequence[BackupTarget]
     files: dict[str, str] = field(default_factory=dict, repr=False)
     replace_keys: bool = False
     signer: str = ""
@@ -92,7 +96,7 @@ def state() -> list[str]:
 
 
 @telling_operation
-def restored(source: Source, *, settings: Settings, compose: str, project: str) -> Commands:
+def restored(source: SnapshotSource, *, settings: Settings, compose: str, project: str) -> Commands:
     """Load the snapshot beside the data, compare it with its manifest, and let them change places.
 
     Infisical serves the old data until the last step. It stays stopped then, for the stack to
@@ -108,7 +112,7 @@ def restored(source: Source, *, settings: Settings, compose: str, project: str) 
 
 
 @telling_operation
-def restored_on_cluster(source: Source, *, site: Site, project: str) -> Commands:
+def restored_on_cluster(source: SnapshotSource, *, site: Site, project: str) -> Commands:
     """Load the snapshot beside the database, compare it, and let them change places.
 
     As `restored`, but that Infisical is brought up again too. The stack is there.
@@ -117,13 +121,13 @@ def restored_on_cluster(source: Source, *, site: Site, project: str) -> Commands
     yield step(_restore_on_cluster, source, site, project)
 
 
-def _tell(source: Source, *, over: bool) -> None:
+def _tell(source: SnapshotSource, *, over: bool) -> None:
     names = " or ".join(each.name for each in source.targets)
     what = f"{source.snapshot} snapshot" if source.snapshot == "latest" else source.snapshot
     journal.item("~" if over else "+", "database infisical", f"{what} of {names}")
 
 
-def _restore(source: Source, settings: Settings, compose: str, project: str) -> None:
+def _restore(source: SnapshotSource, settings: Settings, compose: str, project: str) -> None:
     def load() -> dict[str, int]:
         return snapshot.load(DIRECTORY, PROJECT, settings.start_timeout)
 
@@ -135,7 +139,7 @@ def _restore(source: Source, settings: Settings, compose: str, project: str) -> 
     _exchange(source, settings, project, load, f"{PROJECT}_postgres", close=close)
 
 
-def _restore_on_cluster(source: Source, site: Site, project: str) -> None:
+def _restore_on_cluster(source: SnapshotSource, site: Site, project: str) -> None:
     def load() -> dict[str, int]:
         return snapshot.rows(do("load", doing="load the snapshot").splitlines())
 
@@ -147,7 +151,7 @@ def _restore_on_cluster(source: Source, site: Site, project: str) -> None:
 
 
 def _exchange(
-    source: Source,
+    source: SnapshotSource,
     settings: Settings,
     project: str,
     load: Callable[[], dict[str, int]],
@@ -178,3 +182,91 @@ def _access(project: str) -> Access | None:
         return access.read(client, admin, identities.organization_id(client), project)
     except UserError:
         return None
+
+
+@telling_operation
+def placed(
+    source: SnapshotSource, *, admin_email: str, more: str = "", of_cluster: bool = False
+) -> Commands:
+    """Begin the restore: put the kit's files onto the host, and move those aside that differ.
+
+    Raises PlacingError, with nothing changed, for keys that are others than the host's or are
+    missing.
+
+    Args:
+        more: the keys that not every host has, in one word.
+        of_cluster: whether the host leads a cluster.
+    """
+    files = kit_host.of_cluster(source.files) if of_cluster else source.files
+    due = kit_host.decide(files, kit_host.read().files, replace=source.replace_keys)
+    by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
+    for path in sorted(due.put):
+        journal.item("~" if path in due.aside else "+", f"{KEYS}/{path}", f"from the kit {by}")
+    yield step(_place, due, admin_email, more)
+
+
+def _place(due: Placing, admin_email: str, more: str) -> None:
+    do("begin", f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", doing="begin the restore")
+    if due.aside:
+        do("aside", *due.aside, doing="move the old keys aside")
+    for path, text in due.put.items():
+        # A key's file may end without the newline that whatever is sent as text gets.
+        encoded = base64.b64encode(text.encode()).decode()
+        do("put", path, doing=f"write {KEYS}/{path}", stdin=f"{encoded}\n")
+    if due.put:
+        complete(admin_email, more)
+
+
+def complete(admin_email: str, more: str) -> None:
+    """Make what follows from the keys, and those that are missing still."""
+    make = script("keys", "make", admin_email, *([more] if more else []))
+    run(make, doing="bring the keys in order", stdin="\n")
+
+
+def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
+    """Undo a restore that has not ended, and let run what ran before.
+
+    Returns a sentence on what the host is like now. It can be repeated if it fails. Raises a
+    UserError.
+
+    Args:
+        site: of a cluster, which is rolled out again.
+    """
+    phase = "".join(state()[1:])
+    snapshot.clean(DIRECTORY, PROJECT)
+    said = do("back", doing="bring the old data back")
+    session.forget()
+    if phase != "begun":
+        complete(admin_email, keys.OF_A_CLUSTER if site else "")
+    # One that was killed on its way back does not tell any more how far it had come.
+    touched = phase in ("data", "backing", "back")
+    kept = "".join(f" {each}" for each in releases.describe_kept(said.splitlines()))
+    if site:
+        return f"{_on_cluster(site, touched=touched)}{kept}"
+    there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
+    if touched and there:
+        compose.bring_up()
+    edge.open_()
+    _forget()
+    if not touched:
+        return "The data were not touched."
+    return f"{_well(timeout, kept) if there else 'There were no data before it.'}{kept}"
+
+
+def _on_cluster(site: Site, *, touched: bool) -> str:
+    if touched:
+        deploy.roll_out(cluster_site.running(site))
+    edge.open_all(site.cluster)
+    _forget()
+    return "The old data are back and serve." if touched else "The data were not touched."
+
+
+def _forget() -> None:
+    do("forget", doing="end what was undone")
+
+
+def _well(timeout: int, kept: str) -> str:
+    unwell = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
+    if unwell:
+        raise RestoreError(f"the old data are back, but:\n{unwell}{kept}")
+    return "The old data are back and serve."

@@ -3,25 +3,22 @@
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.backup import proof, restore
-from infisical_iac.backup.restore import Source
+from infisical_iac.backup.deploy import backup
+from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.share import share
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
-from infisical_iac.deploys.backup import backup
-from infisical_iac.deploys.canary import canary
-from infisical_iac.deploys.record import record
-from infisical_iac.deploys.share import share
-from infisical_iac.deploys.workspace import workspace
+from infisical_iac.core.record import record
 from infisical_iac.host.deploy import foundation
 from infisical_iac.host.preflight import Preflight, preflight
-from infisical_iac.operations import restore_keys
 from infisical_iac.stack import compose as containers
 from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import compose_file, configure_ingress, run_containers, stack
-from infisical_iac.workspace.deploy import bootstrap
+from infisical_iac.workspace.deploy import bootstrap, canary, workspace
 
 
-def restoring(source: Source) -> None:
+def restoring(source: SnapshotSource) -> None:
     """Bring the host up from what `source` names; the last steps are those of the deploy.
 
     Services' credentials are left to a later deploy: it ends those that no file on the host has,
@@ -45,10 +42,10 @@ def restoring(source: Source) -> None:
 
 
 @deploy("Keys")
-def place(known: Preflight, source: Source) -> None:
+def place(known: Preflight, source: SnapshotSource) -> None:
     """Begin, and have the keys that the snapshot needs."""
     if known.leads:
-        restore_keys.placed(
+        restore.placed(
             source=source,
             admin_email=known.settings.admin_email,
             more=keys.more_of(known.settings),
@@ -58,7 +55,7 @@ def place(known: Preflight, source: Source) -> None:
 
 
 @deploy("Restore")
-def exchange(known: Preflight, source: Source) -> None:
+def exchange(known: Preflight, source: SnapshotSource) -> None:
     """Load the snapshot, let it take the place of the data, and prove it."""
     if known.cluster:
         _on_a_cluster(known, known.cluster, source)
@@ -73,7 +70,7 @@ def exchange(known: Preflight, source: Source) -> None:
         )
 
 
-def _on_a_cluster(known: Preflight, cluster: Cluster, source: Source) -> None:
+def _on_a_cluster(known: Preflight, cluster: Cluster, source: SnapshotSource) -> None:
     """A cluster that has no stack yet gets one, with an empty database in it, first."""
     if not cluster.begun:
         stack(known=known)
@@ -86,7 +83,7 @@ def _on_a_cluster(known: Preflight, cluster: Cluster, source: Source) -> None:
         )
 
 
-def _on_one_host(known: Preflight, source: Source) -> None:
+def _on_one_host(known: Preflight, source: SnapshotSource) -> None:
     settings = known.settings
     compose = compose_file(settings, known.machine)
     containers.fetched(

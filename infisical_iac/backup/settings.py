@@ -5,8 +5,10 @@ from collections import Counter
 
 from pydantic import BaseModel, field_validator
 
-from infisical_iac.backup.target import Keep, Target
-from infisical_iac.schedules import one_line
+from infisical_iac.backup.recipients import RecipientError, parse
+from infisical_iac.backup.signing import FINGERPRINT
+from infisical_iac.backup.target import BackupTarget, Keep
+from infisical_iac.core.validation import one_line
 
 # The address may hold a token; none of these has a meaning to the shell's or curl's quotes.
 _WEBHOOK = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/?&=%:@!$*+,;-]*)?"
@@ -15,7 +17,7 @@ _WEBHOOK = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/?&=%:@!$*+,;-]*)?
 class BackupSettings(BaseModel):
     """Set what is backed up where, when, and for how long it stays."""
 
-    backup_targets: tuple[Target, ...]
+    backup_targets: tuple[BackupTarget, ...]
     backup_schedule: str
     backup_random_delay: int
     backup_keep: Keep
@@ -25,7 +27,9 @@ class BackupSettings(BaseModel):
 
     @field_validator("backup_targets")
     @classmethod
-    def _targets_have_names_of_their_own(cls, value: tuple[Target, ...]) -> tuple[Target, ...]:
+    def _targets_have_names_of_their_own(
+        cls, value: tuple[BackupTarget, ...]
+    ) -> tuple[BackupTarget, ...]:
         if not value:
             raise ValueError("is empty; write at least one target, as group_data/all.py has it")
         for name, number in Counter(each.name for each in value).items():
@@ -50,4 +54,31 @@ class BackupSettings(BaseModel):
     def _webhook_is_an_address(cls, value: str) -> str:
         if value and not re.fullmatch(_WEBHOOK, value):
             raise ValueError("is no address; write one such as https://hooks.example.com/…")
+        return value
+
+
+class RecoverySettings(BaseModel):
+    """The recipients of kits, unless the command names others, and the key that signs them."""
+
+    recovery_recipients: tuple[str, ...]
+    recovery_fingerprint: str
+
+    @field_validator("recovery_recipients")
+    @classmethod
+    def _recipients_are_public_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                parse(each)
+            except RecipientError as error:
+                raise ValueError(f"has an entry that can't be used: {error}") from None
+        return value
+
+    @field_validator("recovery_fingerprint")
+    @classmethod
+    def _fingerprint_is_one(cls, value: str) -> str:
+        if value and not re.fullmatch(FINGERPRINT, value):
+            raise ValueError(
+                "is no fingerprint: write SHA256: and what follows, as `infisical-iac "
+                "recovery-kit` prints it"
+            )
         return value

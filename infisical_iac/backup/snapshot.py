@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from infisical_iac.backup import manifest
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.backup.target import Target
+from infisical_iac.backup.target import BackupTarget
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import CommandFailed, run
 from infisical_iac.core.rendering import script
@@ -14,7 +14,7 @@ class SnapshotError(UserError):
     """No target gives a whole snapshot."""
 
 
-def fetch(directory: str, targets: Sequence[Target], snapshot: str) -> tuple[str, Manifest]:
+def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tuple[str, Manifest]:
     """Fetch a snapshot from the first target that gives it whole.
 
     Returns the fingerprint of the host's encryption key, and the manifest, to which the dump fits.

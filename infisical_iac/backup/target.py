@@ -2,9 +2,12 @@
 
 import re
 import shlex
+from collections.abc import Iterable, Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from infisical_iac.core.errors import UserError
 
 DIRECTORY = "/etc/infisical/backup"
 
@@ -23,7 +26,7 @@ _TAKEN = (
 Kind = Literal["directory", "sftp", "s3", "rest"]
 
 
-class Target(BaseModel):
+class BackupTarget(BaseModel):
     """One repository of restic.
 
     Attributes:
@@ -147,3 +150,62 @@ class Keep(BaseModel):
     def numbers(self) -> dict[str, int]:
         """The numbers by the period."""
         return {"daily": self.daily, "weekly": self.weekly, "monthly": self.monthly}
+
+
+# What each kind of target logs in with: the parts of the names of the operator's variables, and
+# what comes before them in the file on the host.
+_PARTS = {
+    "s3": ("AWS_", ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")),
+    "rest": ("RESTIC_", ("REST_USERNAME", "REST_PASSWORD")),
+}
+# Signs that need no quotes in the file, and none in an address.
+_VALUES = {"s3": r"[A-Za-z0-9/+=._~-]{3,256}", "rest": r"[A-Za-z0-9._~-]{3,256}"}
+
+
+class TargetLoginError(UserError):
+    """Refuse what was given for a target: it can't be what it logs in with, or is missing."""
+
+
+def path(target: BackupTarget) -> str:
+    """The file on the host that holds what a target logs in with."""
+    return f"{DIRECTORY}/{target.name}.env"
+
+
+def variables(target: BackupTarget) -> tuple[str, ...]:
+    """The environment's variables that bring it: an id or name, then the secret."""
+    name = target.name.replace("-", "_").upper()
+    return tuple(f"INFISICAL_BACKUP_{name}_{part}" for part in _PARTS[target.kind][1])
+
+
+def given(targets: Iterable[BackupTarget], environment: Mapping[str, str]) -> dict[str, str]:
+    """The texts of the files, by path, for those targets whose credentials are given.
+
+    Raises CredentialsError for one that is half given or has signs that no key has.
+    """
+    files = {}
+    for target in filter(lambda each: each.logs_in, targets):
+        names = variables(target)
+        values = [environment.get(name, "") for name in names]
+        if not any(values):
+            continue
+        for name, value in zip(names, values, strict=True):
+            if not re.fullmatch(_VALUES[target.kind], value):
+                signs = "/+=._~-" if target.kind == "s3" else "._~-"
+                raise TargetLoginError(
+                    f"{name} is not set, or holds what can't be used: set it to a value of "
+                    f"letters, digits and {signs}"
+                )
+        prefix, parts = _PARTS[target.kind]
+        lines = [f"{prefix}{part}={value}\n" for part, value in zip(parts, values, strict=True)]
+        files[path(target)] = "".join(lines)
+    return files
+
+
+def refuse_missing(targets: Iterable[BackupTarget], there: Iterable[str]) -> None:
+    """Raise CredentialsError for a target whose file is needed and not among those `there`."""
+    for target in targets:
+        if target.logs_in and path(target) not in there:
+            raise TargetLoginError(
+                f"the backup target {target.name!r} has no credentials on the host yet: set "
+                f"{' and '.join(variables(target))} for one run"
+            )

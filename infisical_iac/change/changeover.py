@@ -16,14 +16,14 @@ from pyinfra.context import host
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import release_store
+from infisical_iac.change import releases as given_up
 from infisical_iac.change.gate import Before
-from infisical_iac.change.path import Images, UpgradeError
-from infisical_iac.change.releases import Release, Unfinished
+from infisical_iac.change.path import RELEASES, Images, UpgradeError
+from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.upgrade import RELEASES, given_up
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
@@ -36,9 +36,9 @@ class ChangeFailed(UserError):
     """A change of version failed; the text says what runs now."""
 
 
-def starting(was: Images, image: str) -> Unfinished:
+def starting(was: Images, image: str) -> UnfinishedChange:
     """A change from what runs now to an image of Infisical, as it starts now."""
-    return Unfinished(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{was.version}", "begun", image)
+    return UnfinishedChange(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{was.version}", "begun", image)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Changeover(ABC):
         before: what could be done before; None if the deployer could not get in.
     """
 
-    unfinished: Unfinished
+    unfinished: UnfinishedChange
     settings: Settings
     project: str
     before: Before | None
@@ -128,7 +128,7 @@ class Changeover(ABC):
         # Once it has ended, nobody would know that it is still closed.
         self.open_()
         told = self.step("end", doing="end the change of version")
-        release_store.let_go(self.settings, self.unfinished.image)
+        release_store.discard_releases(self.settings, self.unfinished.image)
         return given_up.after_proof(told.splitlines())
 
     @contextmanager

@@ -10,17 +10,16 @@ from functools import partial
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
+from infisical_iac.change import reading
 from infisical_iac.change import reading as service_reach
-from infisical_iac.change.reading import Reach
+from infisical_iac.change.reading import Differences, Reach, Secrets, secret
 from infisical_iac.core import session
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge
-from infisical_iac.upgrade import reading
-from infisical_iac.upgrade.reading import Differences, Secrets, secret
 from infisical_iac.workspace import canary, isolation
 from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
 
@@ -266,7 +265,7 @@ def _read(client: Client, slug: str) -> _Read:
 
 def _compare(settings: Settings, before: Secrets, found: _Read) -> Differences:
     present = _present(settings, before.keys() - found.secrets.keys())
-    return reading.compare(before, found.secrets, present=present, closed=found.closed)
+    return reading.compare_secrets(before, found.secrets, present=present, closed=found.closed)
 
 
 def _present(settings: Settings, ids: Collection[str]) -> set[str]:

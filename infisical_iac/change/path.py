@@ -6,7 +6,44 @@ from typing import NamedTuple
 import yaml
 
 from infisical_iac.core.errors import UserError
-from infisical_iac.upgrade.known import BROKEN, CROSSINGS, FIRST, Numbers
+
+Numbers = tuple[int, ...]
+
+
+class Broken(NamedTuple):
+    """A release that nobody should run, and why."""
+
+    version: Numbers
+    reason: str
+
+
+class Crossing(NamedTuple):
+    """A release that can't be crossed in one step by those before it, and why."""
+
+    version: Numbers
+    reason: str
+
+
+# Since this one, a release migrates the database by itself when it starts.
+FIRST: Numbers = (0, 111, 0)
+
+BROKEN = (
+    Broken(
+        (0, 110),
+        "v0.110 broke self-hosted instances, which v0.111.0 repaired: take v0.111.0 or a later one",
+    ),
+)
+CROSSINGS = (
+    Crossing(
+        (0, 94, 0),
+        "from before v0.94.0 it ends in 'Invalid root key encryption strategy', with no secret "
+        "readable: set up a new instance and carry the secrets over",
+    ),
+)
+
+# The official image's size, unpacked.
+IMAGE_KIB = 2900 * 1024
+
 
 _ROLLBACK = "`infisical-iac rollback` goes back to a release that was kept"
 # What a new database and a dump need beside their data.
@@ -192,3 +229,6 @@ def _tag(image: str) -> str:
 
 def _numbers(version: str) -> Numbers:
     return tuple(int(number) for number in re.findall(r"\d+", version.partition("-")[0]))
+
+
+RELEASES = "/var/backups/infisical-iac/upgrades"

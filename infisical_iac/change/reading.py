@@ -1,28 +1,114 @@
 """Compare what one service's identity is shown before a change of version and after it."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.core import session
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
-from infisical_iac.upgrade import reading
-from infisical_iac.upgrade.reading import Secrets
 from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.credentials import DIRECTORY
-from infisical_iac.workspace.isolation import GENERATIONS, NotIsolated, Place
+from infisical_iac.workspace.isolation import GENERATIONS, IsolationPlace, NotIsolated
+
+
+class ReadSecret(NamedTuple):
+    """A secret without its value: where it is, its name, version and the value's digest."""
+
+    place: str
+    name: str
+    version: int
+    digest: str
+
+    @property
+    def environment(self) -> str:
+        """The slug of its environment."""
+        return self.place.partition(":")[0]
+
+
+# So many deletions are people's, whatever there is.
+_MOST_DELETED = 5
+Secrets = Mapping[str, ReadSecret]
+
+
+def secret(environment: str, listed: Mapping[str, Any]) -> ReadSecret:
+    """The Secret of an entry that the server has listed."""
+    return ReadSecret(
+        f"{environment}:{listed['secretPath']}",
+        listed["secretKey"],
+        listed["version"],
+        sha256(listed["secretValue"].encode()).hexdigest(),
+    )
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The differences between secrets and what was read before.
+
+    Attributes:
+        unreadable: those that the database has, and that are not read as they were.
+        deleted: those that it has no more, or whose environment waits for its deletion.
+        of: how many there were before.
+    """
+
+    unreadable: list[ReadSecret]
+    deleted: list[ReadSecret]
+    of: Counter[str]
+
+    @property
+    def is_damage(self) -> bool:
+        """Return whether more are deleted than people delete meanwhile: a migration may have."""
+        deleted = Counter(each.environment for each in self.deleted)
+        emptied = any(number > 1 and number == self.of[name] for name, number in deleted.items())
+        return emptied or deleted.total() > max(_MOST_DELETED, self.of.total() // 10)
+
+
+def altered(before: Secrets, after: Secrets) -> Iterator[ReadSecret]:
+    """Yield those that have another value in the same version: nobody has written them."""
+    for id, old in before.items():
+        new = after.get(id)
+        if new and new.version == old.version and new.digest != old.digest:
+            yield old
+
+
+def compare_secrets(
+    before: Secrets, after: Secrets, *, present: Container[str], closed: Container[str]
+) -> Differences:
+    """Return how secrets differ from `before`.
+
+    Args:
+        present: the ids of those that are not in `after`, and of which the database has a row.
+        closed: the environments that somebody has deleted, which keep their rows for a while.
+    """
+    missing = {id: old for id, old in before.items() if id not in after}
+    kept = {
+        id: old for id, old in missing.items() if id in present and old.environment not in closed
+    }
+    gone = [old for id, old in missing.items() if id not in kept]
+    of = Counter(each.environment for each in before.values())
+    return Differences([*altered(before, after), *kept.values()], gone, of)
+
+
+def named(secrets: Iterable[ReadSecret]) -> str:
+    """Return the first three names and places, and how many there are besides."""
+    names = sorted({f"{each.name} in {each.place}" for each in secrets})
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
+
 
 # So many files are tried: a login that is refused may count towards a ban.
 _MOST_FILES = 3
 NONE = "No service's credentials are known to have worked before: no identity of one was asked."
 
 
-class ReachError(UserError):
+class ServiceReachError(UserError):
     """A service's identity can't do any more what it could."""
 
 
@@ -82,14 +168,18 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
     try:
         now = _shown(deployer, then.credential, slug, port)
     except ApiError as error:
-        raise ReachError(f"the credentials {then.name} do not work any more: {error}") from None
+        raise ServiceReachError(
+            f"the credentials {then.name} do not work any more: {error}"
+        ) from None
     # What somebody has written or deleted meanwhile says nothing.
     common = there.keys() & set(_existing(deployer, slug))
     for generation in [each for each in then.shown if each in now]:
         _refuse_difference(then, generation, then.shown[generation] & common, now, common, there)
     gone = sorted(then.shown.keys() - now.keys())
     if not now or (gone and not now.keys() & then.shown.keys()):
-        raise ReachError(f"no generation of the secrets API answers the identity of {then.name}")
+        raise ServiceReachError(
+            f"no generation of the secrets API answers the identity of {then.name}"
+        )
     told = f"The identity of {then.name} is shown what it was shown before, and nothing else"
     lost = f"; the server has {' and '.join(gone)} of the secrets API no more" if gone else ""
     return f"{told}{lost}."
@@ -105,14 +195,14 @@ def _refuse_difference(
 ) -> None:
     has = now[generation] & common
     if more := has - had:
-        names = reading.named(there[id] for id in more)
+        names = named(there[id] for id in more)
         raise NotIsolated(
             f"the identity of {then.name} is shown what it was refused before, by {generation} of "
             f"the secrets API: {names}"
         )
     if less := had - has:
-        names = reading.named(there[id] for id in less)
-        raise ReachError(
+        names = named(there[id] for id in less)
+        raise ServiceReachError(
             f"the identity of {then.name} is not shown any more what it may read, by {generation} "
             f"of the secrets API: {names}"
         )
@@ -139,7 +229,7 @@ def _shown(
     project = contents.project(deployer, slug)
     if project is None:
         return {}
-    roots = [Place(project["id"], each["slug"], "/") for each in project["environments"]]
+    roots = [IsolationPlace(project["id"], each["slug"], "/") for each in project["environments"]]
     patient = reader.patient()
     return {
         generation.name: frozenset(

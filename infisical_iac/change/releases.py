@@ -1,16 +1,18 @@
 """The releases that a host keeps, and which of them it need keep no longer."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from infisical_iac.backup import manifest
 from infisical_iac.backup.manifest import Manifest, ManifestError
-from infisical_iac.change.path import Images, UpgradeError
+from infisical_iac.change.path import Images, UpgradeError, WayIn
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack.images import without_known_digest
 
 
-class Unfinished(NamedTuple):
+class UnfinishedChange(NamedTuple):
     """A change of version that has not ended.
 
     Attributes:
@@ -70,12 +72,12 @@ class Surplus:
     images: list[str]
 
 
-def unfinished(state: str) -> Unfinished | None:
+def unfinished(state: str) -> UnfinishedChange | None:
     """The change of version that a host's state tells of, None for an empty one."""
-    return Unfinished(*state.split()) if state else None
+    return UnfinishedChange(*state.split()) if state else None
 
 
-def parse(lines: Sequence[str]) -> list[Release]:
+def parse_releases(lines: Sequence[str]) -> list[Release]:
     """The releases, the newest first, of what `releases.sh list` prints.
 
     One whose manifest can't be read counts as one without.
@@ -124,7 +126,7 @@ def refuse_other_schema(release: Release, migrations: int) -> None:
         )
 
 
-def surplus(releases: Sequence[Release], keep: int, needed: Collection[str]) -> Surplus:
+def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]) -> Surplus:
     """Return what need not be kept of releases and of failed changes, beside the newest `keep` of
     each.
 
@@ -139,3 +141,119 @@ def surplus(releases: Sequence[Release], keep: int, needed: Collection[str]) -> 
     held = {reference for each in whole[:keep] for reference in each.images.values()} | set(needed)
     images = {reference for each in gone for reference in each.images.values()} - held
     return Surplus([each.name for each in gone], sorted(images))
+
+
+def differing(runs: Images, settings: Settings) -> list[str]:
+    """Return which settings must follow, or the next apply changes the version again."""
+    serves, chosen = map(without_known_digest, (runs.infisical, settings.infisical_reference))
+    wanted = {
+        "infisical_version": (runs.version, settings.infisical_version),
+        "infisical_digest": (serves.partition("@")[2], chosen.partition("@")[2]),
+        "postgres_image": (
+            without_known_digest(runs.postgres),
+            without_known_digest(settings.postgres_image),
+        ),
+    }
+    due = [f'{name} = "{is_}"' for name, (is_, was) in wanted.items() if is_ != was]
+    if not due:
+        return []
+    return [f"Set {' and '.join(due)} in group_data/, or the next apply upgrades again."]
+
+
+def moved(serves: WayIn, settings: Settings) -> list[str]:
+    """Return what of the way in is as it was then, until the next apply brings that of the
+    settings.
+    """
+    told = []
+    if serves.port != settings.http_port:
+        told.append(
+            f"It is on port {serves.port} again: the next apply moves it to "
+            f"{settings.http_port}, the http_port."
+        )
+    if serves.ingress != settings.ingress:
+        told.append(
+            f"Its ingress is {serves.ingress!r} again, as it was then: the next apply brings "
+            f"{settings.ingress!r}."
+        )
+    return told
+
+
+HELP = 'docs/upgrade.md, "Data that were given up", says how to read them'
+# What the volumes of single hosts begin with, as no database of a cluster does.
+_VOLUMES = "infisical_postgres"
+
+
+class GivenUp(NamedTuple):
+    """Data that took the place of others, and gave way to them again.
+
+    Attributes:
+        name: the Docker volume that they are in, or the database of a cluster.
+        since: when they took that place, as a UTC timestamp; empty where that is not known.
+        writes: how much was written to them since then; None where it could not be counted.
+        images: those of Infisical and PostgreSQL that ran on them, empty where not known.
+    """
+
+    name: str
+    since: str = ""
+    writes: int | None = None
+    images: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of thing that `name` is of, for people."""
+        return "Docker volume" if self.name.startswith(_VOLUMES) else "database"
+
+    @property
+    def is_needed(self) -> bool:
+        """Return whether they may hold what is nowhere else."""
+        return self.writes != 0
+
+    @property
+    def counted(self) -> str:
+        """Return how much was written, for a sentence."""
+        since = f" since {self.since}" if self.since else ""
+        if self.writes is None:
+            return f"what was written{since}, which could not be counted,"
+        if self.writes == 0:
+            return f"what was given up, to which nobody has written{since},"
+        return f"{self.writes} write{'s' if self.writes > 1 else ''}{since}"
+
+    def told(self) -> str:
+        """A clause on what is in them and where they are."""
+        verb = "are" if self.writes and self.writes > 1 else "is"
+        return f"{self.counted} {verb} in the {self.kind} {self.name}"
+
+
+def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
+    """The data that the lines `given-up <name> <since> <writes> <images>` of a script tell of."""
+    found = []
+    for line in lines:
+        match line.split():
+            case ["given-up", name]:
+                found.append(GivenUp(name))
+            case ["given-up", name, since, writes, *images]:
+                number = int(writes) if writes.isdecimal() else None
+                known = "" if since == "unknown" else since
+                found.append(GivenUp(name, known, number, tuple(images)))
+    return found
+
+
+def describe_data(found: Iterable[GivenUp], then: str = "") -> str:
+    """With which data what ran before serves again, for the end of a clause."""
+    told = "; ".join(each.told() for each in found)
+    return f"with all data{then}" + (f"; {told} ({HELP})" if told else "")
+
+
+def describe_kept(lines: Iterable[str]) -> list[str]:
+    """Sentences on where what was given up is, for a way back that has been gone."""
+    return [f"Kept: {each.told()}; {HELP}." for each in parse_given_up(lines)]
+
+
+def after_proof(lines: Iterable[str]) -> list[str]:
+    """Sentences on what a proven change has left of what was given up before it."""
+    listed = list(lines)
+    gone = [line.split()[1] for line in listed if line.startswith("removed ")]
+    return [
+        *(f"Removed what was given up and nobody had written to: {name}." for name in gone),
+        *(f"Kept: {each.told()}, until you remove it." for each in parse_given_up(listed)),
+    ]

@@ -1,26 +1,175 @@
 """A new key in the place of an old one; the old one comes back if the new one does not work."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from pyinfra import logger
 from pyinfra.context import host
 
-from infisical_iac.change import gate, repositories
+from infisical_iac.change import gate
 from infisical_iac.change.gate import Before
-from infisical_iac.change.keys import Key, RotationError
+from infisical_iac.change.keys import Key, RotationError, UnfinishedRotation, targets, unfinished
 from infisical_iac.change.state import COMPOSE_FILE
-from infisical_iac.cluster import deploy, share
+from infisical_iac.cluster import deploy, share, topology
 from infisical_iac.cluster import site as cluster_site
+from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal, session
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
-from infisical_iac.core.remote import run, write
+from infisical_iac.core.remote import CommandFailed, remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.operations import redis_passwords
-from infisical_iac.rotation.state import Unfinished, unfinished
 from infisical_iac.stack import compose as stack
+
+# What was started over a connection that is gone may be at work still.
+_DIRECTORY = "/etc/infisical/keys"
+# By each other node, the targets that it has for itself alone, if it has any.
+Own = Mapping[str, Iterable[str]]
+
+
+def repositories_made(key: Key, own: Own) -> list[str]:
+    """Replace the password of all repositories, and return what is to be said of it.
+
+    Raises RotationError: with nothing changed where a repository does not open, else with what
+    opens the repositories then, which the host's file always does.
+    """
+    names = _targets()
+    _refuse_unreachable(names, own)
+    _step("prepare", key.file, doing="make the next password")
+    hand_out(own, f"{key.file}.next")
+    failed = _each_repository("admit", names, own, f"{_DIRECTORY}/{key.file}.next")
+    if failed:
+        raise RotationError(f"{failed}; {_undone(key, names, own)}")
+    _step("switch", doing="put the new password in place")
+    _finish(key, names, own)
+    return [
+        f"Opened by the new password alone: {', '.join(names)}, with all their snapshots"
+        f"{f', on {len(own) + 1} nodes' if any(own.values()) else ''}."
+    ]
+
+
+def recover_repositories(unfinished: UnfinishedRotation, own: Own) -> str:
+    """End a rotation that was interrupted, and return how.
+
+    Raises RotationError where a repository does not answer; it opens by the host's file, and the
+    rotation is ended by a later run.
+    """
+    key, names = unfinished.key, _targets()
+    if unfinished.way == "undo":
+        return f"The rotation of the {key.name} key: {_undone(key, names, own)}."
+    if unfinished.way == "complete":
+        _step("switch", doing="put the new password in place")
+        _finish(key, names, own)
+    else:
+        _step("end", doing="end the rotation")
+    return f"The new {key.name} key is in use."
+
+
+def _targets() -> list[str]:
+    return targets(_step("targets", doing="read the backup targets").splitlines())
+
+
+def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
+    if failed := _each_repository("reach", names, own):
+        raise RotationError(
+            f"{failed}; nothing was changed: bring it back (`infisical-iac backup now` makes a "
+            "repository that never was), or take the target out of backup_targets and apply"
+        )
+
+
+def _undone(key: Key, names: Iterable[str], own: Own) -> str:
+    """Put the next password out again where it was let in, and say what is in use."""
+    if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.next"):
+        raise RotationError(
+            f"the old {key.name} key opens every repository, but the new one could not be put out "
+            f"again: {failed}; the next `infisical-iac apply` tries again"
+        )
+    forget(own, key)
+    _step("end", doing="end the rotation")
+    return "the old one is in use, and the new one was given up"
+
+
+def _finish(key: Key, names: Iterable[str], own: Own) -> None:
+    hand_out(own, f"{key.file}.old")
+    if own:
+        # With a serial, by which no node that was away leads with the old one.
+        share.spread(topology.known())
+    if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.old"):
+        raise RotationError(
+            f"the new {key.name} key opens every repository, but so does the old one still: "
+            f"{failed}; the next `infisical-iac apply` puts it out"
+        )
+    forget(own, key)
+    _step("end", doing="end the old password")
+
+
+def hand_out(to: Collection[str], *files: str) -> None:
+    """Give files of the lead's keys, where it has them, to other nodes."""
+    for file in files if to else ():
+        path = f"{_DIRECTORY}/{file}"
+        text = run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
+        for node in to if text else ():
+            with topology.on(node):
+                write(path, f"{text}\n")
+
+
+def forget(of: Collection[str], key: Key) -> None:
+    """Let other nodes forget the passwords that are not in their place."""
+    old = [f"{_DIRECTORY}/{key.file}.{which}" for which in ("next", "old")]
+    for node in of:
+        with topology.on(node):
+            remove(*old, doing="forget the old password")
+
+
+def _each_repository(what: str, names: Iterable[str], own: Own, *arguments: str) -> str:
+    """Do it in each repository; what failed, empty if nothing did."""
+    failed = [_failure(what, name, arguments) for name in names]
+    for node, theirs in own.items():
+        with topology.on(node):
+            failed += [_failure(what, name, arguments, of=node) for name in theirs]
+    return "; ".join(filter(None, failed))
+
+
+def _failure(what: str, name: str, arguments: Iterable[str], of: str = "") -> str:
+    command, doing = script("backup-target", what, name, *arguments), f"{what} {name}"
+    try:
+        run(f"flock --wait 600 {_DIRECTORY} {command}", doing=doing)
+    except CommandFailed as error:
+        reason = str(error).removeprefix(f"could not {doing}: ").rpartition(" / ")[2]
+        return f"{name}{f' on {of}' if of else ''}: {reason}"
+    return ""
+
+
+def admit(cluster: Cluster, *, all_of_them: bool = True) -> None:
+    """Have all that can be reached take the passwords that the lead has, in place or beside it.
+
+    One that runs and does not answer takes them from its next start on, which is told; where
+    `all_of_them` are needed, CommandFailed is raised.
+    """
+    _each(cluster, "admit", _hashes(), "let both passwords of Redis in", all_of_them)
+
+
+def alone(cluster: Cluster) -> None:
+    """Have them take the password that is in its place alone, from the next start on at least."""
+    _each(cluster, "alone", _hashes()[:1], "put the other password of Redis out", False)
+
+
+def _hashes() -> list[str]:
+    """The lead's, of what is in its place first; a hash is no secret."""
+    return run(script("redis-passwords", "hashes"), doing="read the passwords of Redis").split()
+
+
+def _each(cluster: Cluster, what: str, hashes: list[str], doing: str, all_of_them: bool) -> None:
+    for node in cluster.connected:
+        if node.number:
+            with topology.on(node.name):
+                try:
+                    run(script("redis-passwords", what, *hashes), doing=f"{doing} on {node.name}")
+                except CommandFailed as error:
+                    if all_of_them:
+                        raise
+                    logger.warning(f"{error}; it does so when it starts again")
 
 
 @telling_operation
@@ -46,7 +195,7 @@ def ended(
 
 
 def _recover(
-    found: Unfinished, compose: str, settings: Settings, project: str, site: Site | None
+    found: UnfinishedRotation, compose: str, settings: Settings, project: str, site: Site | None
 ) -> None:
     seen = site or run(f"test ! -e {COMPOSE_FILE} || echo there", doing="see what is deployed")
     if not seen:
@@ -70,7 +219,7 @@ def made(key: Key, settings: Settings, project: str, site: Site | None = None) -
     """
     if key.name == "restic":
         _refuse_append_only(settings)
-        return repositories.made(key, _own(site))
+        return repositories_made(key, _own(site))
     if site and key.name == "redis" and (away := _away(site)):
         raise RotationError(
             f"{', '.join(away)} can't be reached, and its Redis would let the old key in for ever: "
@@ -80,17 +229,19 @@ def made(key: Key, settings: Settings, project: str, site: Site | None = None) -
     _step("prepare", key.file, doing="make the next key")
     with _or_back(key, settings, site):
         if site and key.name == "redis":
-            redis_passwords.admit(site.cluster)
+            admit(site.cluster)
         told = _complete(key, settings, project, before, site)
     _end(key, site)
     return told
 
 
-def recover(found: Unfinished, settings: Settings, project: str, site: Site | None = None) -> str:
+def recover(
+    found: UnfinishedRotation, settings: Settings, project: str, site: Site | None = None
+) -> str:
     """End a rotation that was interrupted, and return how. Raises RotationError if it can't be."""
     key = found.key
     if key.name == "restic":
-        return repositories.recover(found, _own(site))
+        return recover_repositories(found, _own(site))
     if found.way == "complete":
         # What could be read before is not known any more, but the deployer must get in.
         with _or_back(key, settings, site):
@@ -161,15 +312,15 @@ def _use(key: Key, settings: Settings, site: Site | None) -> None:
 
 def _let_others_know(key: Key, site: Site) -> None:
     """Have whichever node may lead next know the key, and the one that PostgreSQL knows still."""
-    repositories.hand_out(_others(site), f"{key.file}.old", f"{key.file}.next")
+    hand_out(_others(site), f"{key.file}.old", f"{key.file}.next")
     share.spread(site.cluster)
 
 
 def _end(key: Key, site: Site | None) -> None:
     if site and key.name == "database":
-        repositories.forget(_others(site), key)
+        forget(_others(site), key)
     if site and key.name == "redis":
-        redis_passwords.alone(site.cluster)
+        alone(site.cluster)
     _step("end", doing="end the rotation")
 
 
@@ -195,7 +346,7 @@ def _or_back(key: Key, settings: Settings, site: Site | None) -> Iterator[None]:
 def _go_back(key: Key, settings: Settings, site: Site | None, reason: str) -> None:
     try:
         if site and key.name == "redis":
-            redis_passwords.admit(site.cluster, all_of_them=False)
+            admit(site.cluster, all_of_them=False)
         _step("back", doing="bring the old key back")
         _use(key, settings, site)
     except UserError as error:

@@ -1,12 +1,66 @@
 """The stack, and what a change of its version has to do with, read in one command."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pyinfra.api.facts import FactBase
 
-from infisical_iac.facts.files import Paths, PathState
-from infisical_iac.facts.upgrade import Upgrades, UpgradeState
+from infisical_iac.change.path import Images
+from infisical_iac.core.files import Paths, PathState
+from infisical_iac.core.rendering import script
 from infisical_iac.stack.containers import Stack, StackState
+
+
+class FailedChange(NamedTuple):
+    """A change of version that failed: the release that it was made from, and when."""
+
+    release: str
+    at: str
+
+
+@dataclass(frozen=True)
+class UpgradeState:
+    """Hold what a change of version has to do with.
+
+    Attributes:
+        was: the images that the data were used with last; None where there are no data.
+        same_bytes: whether the wanted image of Infisical is what runs, by whatever name.
+        failed: by the image that it was to, the last change that failed.
+    """
+
+    was: Images | None = None
+    same_bytes: bool = False
+    failed: Mapping[str, FailedChange] = field(default_factory=dict)
+
+
+class Upgrades(FactBase[UpgradeState]):
+    """The UpgradeState; `wanted` is the reference of the image of Infisical that is wanted."""
+
+    def command(self, wanted: str) -> str:
+        return script("releases", "look", wanted)
+
+    def process(self, output: list[str]) -> UpgradeState:
+        wanted = ""
+        images: dict[str, str] = {}
+        ids: dict[str, str] = {}
+        failed: dict[str, FailedChange] = {}
+        for line in output:
+            match line.split():
+                case ["image", service, reference, *id]:
+                    images[service], ids[service] = reference, "".join(id)
+                case ["wanted", id_]:
+                    wanted = id_
+                case ["failed", release, at, image]:
+                    failed[image] = FailedChange(release, at)
+        known = "database" in output and images.keys() >= {"infisical", "postgres"}
+        was = Images(images["infisical"], images["postgres"]) if known else None
+        return UpgradeState(was, bool(wanted) and wanted == ids.get("infisical"), failed)
+
+    @staticmethod
+    def default() -> UpgradeState:
+        return UpgradeState()
+
 
 COMPOSE_FILE = "/etc/infisical/compose.yaml"
 _NEXT = "next:"
@@ -23,7 +77,7 @@ class DeploymentState:
     stack: StackState = field(default_factory=StackState)
 
 
-class Deployment(FactBase[DeploymentState]):
+class DeploymentFact(FactBase[DeploymentState]):
     """The DeploymentState; `compose` is the text of the wanted file.
 
     `images` are those to look for, Infisical's the first.

@@ -2,28 +2,136 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from pyinfra.context import host
 
-from infisical_iac.change import gate, path, release_store
-from infisical_iac.change.changeover import ChangeFailed
-from infisical_iac.change.path import Disk, Images, Room, UpgradeError
-from infisical_iac.change.releases import Unfinished
+from infisical_iac.backup import snapshot
+from infisical_iac.change import changeover, gate, path, release_store
+from infisical_iac.change import releases as given_up
+from infisical_iac.change.changeover import DIRECTORY, PROJECT, ChangeFailed, Changeover
+from infisical_iac.change.path import (
+    IMAGE_KIB,
+    RELEASES,
+    Disk,
+    Images,
+    Room,
+    UpgradeError,
+    images_of,
+    way_in,
+)
+from infisical_iac.change.releases import Release, UnfinishedChange
+from infisical_iac.change.state import UpgradeState
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster.site import Site
-from infisical_iac.core import journal
+from infisical_iac.core import journal, session
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import write
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.upgrade import UpgradeState
-from infisical_iac.operations import host_change
-from infisical_iac.operations.host_change import Change
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge
-from infisical_iac.upgrade import RELEASES
-from infisical_iac.upgrade.known import IMAGE_KIB
+
+
+@dataclass(frozen=True)
+class VersionChange:
+    """Hold what is to run, and with which data.
+
+    Attributes:
+        was: what runs now.
+        compose: the text of the wanted Compose file, whose images are on the host.
+        data: the release whose data it gets; None for those that are there.
+    """
+
+    was: Images
+    compose: str
+    data: Release | None = None
+
+    @property
+    def wanted(self) -> Images:
+        """Return what is to run."""
+        return images_of(self.compose)
+
+
+def made_on_host(change: VersionChange, settings: Settings, project: str) -> list[str]:
+    """Make the change, and return what is to be said of it.
+
+    Raises ChangeFailed, with what ran before running again, or with how it comes to.
+
+    Args:
+        project: the slug of the project whose secrets are read before and after.
+    """
+    now, then = way_in(stack.compose_text()), way_in(change.compose)
+    before = gate.before(settings, project, now.port, same_way=now == then)
+    unfinished = changeover.starting(change.was, change.wanted.infisical)
+    under_way = _OnHost(unfinished, settings, project, before)
+    under_way.begin()
+    with under_way.or_back():
+        under_way.close()
+        under_way.swap(change)
+        told = under_way.prove(same_data=change.data is None)
+    return [*told, *under_way.end()]
+
+
+def recover_host(unfinished: UnfinishedChange, settings: Settings, project: str) -> str:
+    """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
+    if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
+        how = "as it did" if data == given_up.describe_data([]) else data
+        return f"Infisical {unfinished.old} serves again, {how}."
+    return f"Infisical {unfinished.new} serves."
+
+
+@dataclass(frozen=True)
+class _OnHost(Changeover):
+    program = "upgrade"
+    place = "host"
+
+    def swap(self, change: VersionChange) -> None:
+        """Dump what is there, load what is wanted, and let the two change places."""
+        write(f"{DIRECTORY}/compose.yaml", change.compose)
+        self.dump(pausing=True)
+        self.load_beside(change.data)
+        further = ("data",) if change.data else ()
+        self.step("swap", f"{PROJECT}_postgres", *further, doing="put the new data in place")
+        session.forget()
+
+    def load(self) -> dict[str, int]:
+        return snapshot.load(DIRECTORY, PROJECT, self.settings.start_timeout)
+
+    def prove(self, *, same_data: bool) -> list[str]:
+        stack.up(self.settings.start_timeout)
+        port = stack.published_port()
+        return gate.passed(
+            self.settings,
+            self.project,
+            self.before,
+            port=port,
+            same_data=same_data,
+            opening=self.open_,
+            other_version=True,
+        )
+
+    def close(self) -> None:
+        edge.close(self.settings)
+
+    def open_(self) -> None:
+        edge.open_()
+
+    def back(self) -> str:
+        snapshot.clean(DIRECTORY, PROJECT)
+        said = self.step("back", doing="bring the old data back")
+        release_store.step("reset", self.unfinished.release, doing="bring the old images back")
+        session.forget()
+        stack.up(self.settings.start_timeout)
+        if not session.api(stack.published_port()).answers():
+            raise UpgradeError("the API does not answer")
+        kept = given_up.parse_given_up(said.splitlines())
+        return given_up.describe_data(
+            kept, f" of {kept[0].since}" if kept and kept[0].since else ""
+        )
+
 
 # What the plan calls one.
 CHANGE = "unfinished change of version"
@@ -55,7 +163,7 @@ def refusing(was: Images) -> Iterator[None]:
 
 @telling_operation
 def ended(
-    unfinished: Unfinished | None,
+    unfinished: UnfinishedChange | None,
     *,
     settings: Settings,
     project: str,
@@ -80,15 +188,19 @@ def ended(
     yield step(_recover, unfinished, settings, project, site)
 
 
-def _recover(unfinished: Unfinished, settings: Settings, project: str, site: Site | None) -> None:
+def _recover(
+    unfinished: UnfinishedChange, settings: Settings, project: str, site: Site | None
+) -> None:
     journal.current().shown.append(recover(unfinished, settings, project, site))
 
 
-def recover(unfinished: Unfinished, settings: Settings, project: str, site: Site | None) -> str:
+def recover(
+    unfinished: UnfinishedChange, settings: Settings, project: str, site: Site | None
+) -> str:
     """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
     if site:
         return cluster_change.recover(unfinished, site, project)
-    return host_change.recover(unfinished, settings, project)
+    return recover_host(unfinished, settings, project)
 
 
 def waits() -> bool:
@@ -131,7 +243,7 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
         journal.item("~", what, change + failed(found, wanted))
     if missing:
         yield step(stack.fetch, missing, settings.image_archives)
-    made = partial(host_change.made, Change(found.was, compose), settings, project)
+    made = partial(made_on_host, VersionChange(found.was, compose), settings, project)
     yield step(make, made)
 
 
@@ -146,7 +258,7 @@ def refuse_room(missing: Sequence[str], settings: Settings) -> None:
     said = release_store.step("room", doing="see how much room there is").split()
     *disks, data = map(int, said)
     images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
-    aside = tuple(each.name for each in release_store.given_up())
+    aside = tuple(each.name for each in release_store.read_given_up())
     room = Room(images, volumes, dumps, data, aside)
     path.refuse_room(room, images=_size(missing, settings))
 

@@ -22,6 +22,7 @@ from infisical_iac.syntax.javascript import (
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+
 __all__ = ["ENDINGS", "PACKAGE", "read", "uses_loader", "words"]
 
 PACKAGE = "infisical-config"

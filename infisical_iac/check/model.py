@@ -1,7 +1,12 @@
 """Findings of a check, and what code reads from its environment; no value is in them."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import NamedTuple
+
+from infisical_iac.core.errors import UserError
+from infisical_iac.workspace.document import parse
 
 
 @dataclass(frozen=True)
@@ -48,3 +53,67 @@ class Reads:
     found: list[Read] = field(default_factory=list)
     dynamic: list[int] = field(default_factory=list)
     error: str = ""
+
+
+NAME = ".infisical-check.yaml"
+
+
+class ExceptionError(UserError):
+    """The file of exceptions can't be what is meant."""
+
+
+class Judged(NamedTuple):
+    """The findings that count, and those that are accepted, each with the reason."""
+
+    findings: list[CheckFinding]
+    accepted: list[tuple[CheckFinding, str]]
+
+
+def load(text: str, where: str) -> dict[str, str]:
+    """Return the reasons by pattern. Raises ExceptionError for a pattern without one.
+
+    Args:
+        text: of the file; "" if there is none.
+        where: what the file is called in messages.
+    """
+    data = parse(text, where).data or {}
+    ignored = data.get("ignore") if isinstance(data, dict) else None
+    if data and (not isinstance(ignored, dict) or set(data) != {"ignore"}):
+        raise ExceptionError(f"{where} must hold `ignore:` alone, with `PATTERN: reason` below it")
+    for pattern, reason in (ignored or {}).items():
+        if not isinstance(pattern, str) or not isinstance(reason, str) or not reason.strip():
+            raise ExceptionError(f"{where}: {pattern} has no reason: write why it is accepted")
+    return dict(ignored or {})
+
+
+def judge(findings: Iterable[CheckFinding], reasons: dict[str, str], where: str) -> Judged:
+    """Take out what a pattern fits: a key, a path or the place of a secret such as `/backend/*`.
+
+    Notes are never taken out. A pattern that fits nothing is told by a note: it may hide
+    tomorrow what nobody accepted.
+    """
+    counting: list[CheckFinding] = []
+    accepted: list[tuple[CheckFinding, str]] = []
+    fitting: set[str] = set()
+    for each in findings:
+        patterns = [] if each.is_note else [p for p in reasons if _fits(p, each)]
+        fitting.update(patterns)
+        if patterns:
+            accepted.append((each, reasons[patterns[0]]))
+        else:
+            counting.append(each)
+    return Judged([*counting, *_unused(sorted(reasons.keys() - fitting), where)], accepted)
+
+
+def _fits(pattern: str, finding: CheckFinding) -> bool:
+    path = finding.place.rpartition(":")[0] or finding.place
+    return any(fnmatchcase(name, pattern) for name in (finding.key, path) if name)
+
+
+def _unused(patterns: Sequence[str], where: str) -> Iterable[CheckFinding]:
+    return (
+        CheckFinding(
+            "unused-exception", where, "", f"{each} fits no finding: delete it.", is_note=True
+        )
+        for each in patterns
+    )

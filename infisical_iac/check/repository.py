@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 
-from infisical_iac.check import env_files, exceptions, startup
-from infisical_iac.check.keys import Held
+from infisical_iac.check import env_files, model, startup
 from infisical_iac.check.model import CheckFinding
-from infisical_iac.check.usage import usage
+from infisical_iac.check.usage import Held, usage
 from infisical_iac.migrate import find
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import service_of
@@ -104,7 +103,7 @@ class Repository:
 
     def exceptions(self) -> dict[str, str]:
         """Return the accepted patterns with reasons. Raises ExceptionError or WorkspaceError."""
-        return exceptions.load(self.text(exceptions.NAME), exceptions.NAME)
+        return model.load(self.text(model.NAME), model.NAME)
 
     def files(self) -> Iterator[CheckFinding]:
         """Yield what is wrong with `.env` files and what keeps them out of git and of images.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from infisical_iac.check import javascript, python
 from infisical_iac.check.model import CheckFinding
-from infisical_iac.forms import is_confidential
+from infisical_iac.core.validation import is_confidential
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import service_of

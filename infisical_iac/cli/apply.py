@@ -14,11 +14,11 @@ from infisical_iac.cli.options import (
     yes_option,
 )
 from infisical_iac.cli.output import as_data, console, count, echo, print_data, show
-from infisical_iac.cli.running import run
+from infisical_iac.cli.run import run
 from infisical_iac.cli.showing import print_foreign, print_notes
 
 if TYPE_CHECKING:
-    from infisical_iac.core.deployment import Step
+    from infisical_iac.core.deployment import DeployStep
 
 
 @click.command()
@@ -60,7 +60,7 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
     deployment.refuse_blocked()
 
 
-def _summarize(steps: "list[Step]", seconds: float) -> None:
+def _summarize(steps: "list[DeployStep]", seconds: float) -> None:
     made = [item for step in steps for item in step.made]
     if not made:
         echo(f"Nothing to change. {seconds:.1f} s.")

@@ -1,8 +1,17 @@
 """`infisical-iac backup`: a backup at once, and what there is."""
 
-import click
+from dataclasses import asdict
+from typing import Any
 
+import click
+from rich.table import Table
+
+from infisical_iac.backup import record
+from infisical_iac.backup.record import ListedSnapshots, Record, Saved, size
 from infisical_iac.cli.lazily import LazyGroup
+from infisical_iac.cli.options import inventory_option, json_option, lock_options
+from infisical_iac.cli.output import console, counted, echo, print_data
+from infisical_iac.core.errors import UserError
 
 
 @click.group(
@@ -11,7 +20,142 @@ from infisical_iac.cli.lazily import LazyGroup
         "now": "Make a backup at once.",
         "list": "List the snapshots in every target.",
     },
-    prefix="backup_",
+    module="backup",
 )
 def backup() -> None:
     """Back the database up at once, beside the host's own timer, and list what there is."""
+
+
+_REQUEST = "/var/lib/infisical-backup/request"
+
+
+class BackupError(UserError):
+    """The backup was not made, or not in every target."""
+
+
+@click.command()
+@inventory_option
+@lock_options
+@click.option(
+    "--timeout",
+    type=click.IntRange(min=1),
+    default=3600,
+    show_default=True,
+    help="Seconds to wait for its end.",
+)
+@json_option
+def now(inventory: str, lock_timeout: int, break_lock: bool, timeout: int, as_json: bool) -> None:
+    """Make a backup in every target and tell what was made.
+
+    It is the very run that the timer starts. Exit status: 0 if every target has a new snapshot,
+    1 if one has not, with the reason, or for an error.
+    """
+    from infisical_iac.core import audit, lock
+    from infisical_iac.core.inventory import connected
+
+    with connected(inventory) as host:
+        on_cluster = host.data.get("topology") == "swarm"
+        lock.take(host, wait=lock_timeout, by_force=break_lock)
+        changes: list[str] = []
+        with audit.recorded("backup", changes):
+            found = _made(timeout, on_cluster=on_cluster)
+            saved = [each for each in found.targets if _is_of(each, found)]
+            changes += [f"+ snapshot {each.snapshot} in {each.name}" for each in saved]
+            _tell(found, saved, as_json=as_json)
+            if found.failure:
+                raise BackupError(f"the backup failed: {found.failure}")
+
+
+def _made(timeout: int, *, on_cluster: bool) -> Record:
+    from infisical_iac.backup import timed
+    from infisical_iac.core.remote import write
+
+    if on_cluster:  # where the timer leaves what all share to one node, which need not be this one
+        write(_REQUEST, "now\n")
+    try:
+        return record.parse_record(timed.made("backup", timeout=timeout))
+    except ValueError as error:
+        raise BackupError(f"the backup's record on the host can't be read: {error}") from None
+
+
+def _is_of(saved: Saved, found: Record) -> bool:
+    return saved.success is not None and saved.success >= found.began
+
+
+def _tell(found: Record, saved: list[Saved], *, as_json: bool) -> None:
+    if as_json:
+        print_data({"bytes": found.bytes, "failure": found.failure, "saved": _data(saved)})
+        return
+    for each in saved:
+        echo(
+            f"{each.name}: snapshot {each.snapshot} of {record.size(found.bytes)}, "
+            f"{record.size(each.added)} of it new; {counted(each.snapshots, 'snapshot')} there"
+        )
+
+
+def _data(saved: list[Saved]) -> list[dict[str, Any]]:
+    keys = ("name", "snapshot", "added", "snapshots")
+    return [{key: asdict(each)[key] for key in keys} for each in saved]
+
+
+_SCRIPT = "/usr/local/lib/infisical-iac/backup.sh"
+
+
+class ListError(UserError):
+    """Backups are not set up, or a target can't be read."""
+
+
+@click.command("list")
+@inventory_option
+@json_option
+def list_command(inventory: str, as_json: bool) -> None:
+    """List the snapshots in every target of the host: when, of which version, how much.
+
+    Exit status: 0 if every target could be read, 1 if one could not, with the reason.
+    """
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.remote import run
+
+    with connected(inventory):
+        printed = run(
+            f"test ! -e {_SCRIPT} || sh {_SCRIPT} list; cat /etc/infisical/backup/ssh_key.pub "
+            "2>/dev/null | sed 's/^/key /'",
+            doing="list the backups",
+        ).splitlines()
+    found = record.parse_snapshots(printed)
+    if not found:
+        raise ListError("backups are not set up on the host: `infisical-iac apply` does it")
+    if as_json:
+        print_data([_listed_data(each) for each in found])
+    else:
+        for each in found:
+            _show(each)
+        for key in (line.removeprefix("key ") for line in printed if line.startswith("key ")):
+            echo(f"The host logs in at SFTP targets with {key}")
+    failed = [f"{each.name}: {each.error}" for each in found if each.error]
+    if failed:
+        raise ListError(f"not every target can be read: {'; '.join(failed)}")
+
+
+def _show(listed: ListedSnapshots) -> None:
+    if listed.error:
+        return
+    table = Table(
+        title=listed.name, title_justify="left", show_edge=False, pad_edge=False, box=None
+    )
+    for column in ("Snapshot", "At", "Version"):
+        table.add_column(column, no_wrap=True)
+    for column in ("Size", "Secrets"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for each in listed.snapshots:
+        at = each.at.strftime("%Y-%m-%d %H:%M:%S %Z")
+        table.add_row(each.id, at, each.version, size(each.bytes), str(each.secrets))
+    console().print(table)
+
+
+def _listed_data(listed: ListedSnapshots) -> dict[str, object]:
+    return {
+        "name": listed.name,
+        "error": listed.error,
+        "snapshots": [{**asdict(each), "at": each.at.isoformat()} for each in listed.snapshots],
+    }

@@ -1,24 +1,82 @@
 """`infisical-iac check`: whether a repository of services keeps its secrets in Infisical alone."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.table import Table
+from rich.text import Text
 
 from infisical_iac.api.client import Client
-from infisical_iac.check import exceptions, keys
-from infisical_iac.check.model import CheckFinding
+from infisical_iac.check import model
+from infisical_iac.check import usage as keys
+from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete, look
-from infisical_iac.cli.check_showing import print_json, print_text
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import echo
+from infisical_iac.cli.output import console, counted, echo, print_data
+from infisical_iac.core.errors import printable
 from infisical_iac.init.answers import WORKSPACE_FILE
-from infisical_iac.migrate import stored
-from infisical_iac.workspace import secret_names
+from infisical_iac.migrate import verify
+from infisical_iac.workspace import holdings
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.readable import Names
+
+_OFFLINE = "Keys were not compared with Infisical: leave out --offline to do so."
+
+
+def print_json(looked: Repository, judged: Judged, *, is_compared: bool) -> None:
+    """Print it for machines; `is_compared`: whether keys were, with Infisical."""
+    print_data(
+        {
+            "services": looked.services,
+            "compared_with_infisical": is_compared,
+            "findings": [_data(each) for each in judged.findings if not each.is_note],
+            "notes": [_data(each) for each in judged.findings if each.is_note],
+            "accepted": [{**_data(each), "reason": reason} for each, reason in judged.accepted],
+        }
+    )
+
+
+def _data(finding: CheckFinding) -> dict[str, Any]:
+    return {key: value for key, value in asdict(finding).items() if key != "is_note"}
+
+
+def print_text(looked: Repository, judged: Judged, *, is_compared: bool) -> None:
+    """Print it for people: the services, the findings, and then the notes."""
+    to = console()
+    to.print(_table(looked))
+    to.print()
+    for each in sorted(judged.findings, key=lambda each: each.is_note):
+        to.print(_line(each))
+    if judged.accepted:
+        to.print(Text(f"{counted(len(judged.accepted), 'finding')} accepted.", style="dim"))
+    if not is_compared:
+        to.print(Text(f"? {_OFFLINE}", style="cyan"))
+    found = sum(not each.is_note for each in judged.findings)
+    sign, style = ("✗", "red") if found else ("✓", "green")
+    to.print(Text(f"{sign} {counted(found, 'finding')}", style=style))
+
+
+def _table(looked: Repository) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("service", "directory", "folder"):
+        table.add_column(name, overflow="fold")
+    for name in ("keys needed", "optional"):
+        table.add_column(name, justify="right")
+    for name, (usage, _) in looked.held.items():
+        homes = ", ".join(each or "." for each in looked.services[name])
+        counts = (str(len(usage.needed)), str(len(usage.optional)))
+        table.add_row(name, printable(homes), looked.workspace.services[name].folder, *counts)
+    return table
+
+
+def _line(found: CheckFinding) -> Text:
+    sign, style = ("· ", "dim") if found.is_note else ("✗ ", "red")
+    line = Text(sign, style=style).append(printable(found.place), style="bold")
+    return line.append(printable(f" {found.kind}: {found.message}"))
 
 
 @dataclass(frozen=True)
@@ -73,7 +131,7 @@ def check(
         if fix and (written := complete(repository, workspace, inside.project_id, address)):
             echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
     looked = look(repository, workspace)
-    judged = exceptions.judge(_findings(looked, inside), looked.exceptions(), exceptions.NAME)
+    judged = model.judge(_findings(looked, inside), looked.exceptions(), model.NAME)
     show = print_json if as_json else print_text
     show(looked, judged, is_compared=inside is not None)
     ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
@@ -106,12 +164,12 @@ def _inside(reached: Reached) -> _Inside:
     """Return what Infisical has of the workspace file. Raises MigrationError if it isn't all
     there.
     """
-    project = stored.project_id(reached.client, reached.desired.project.slug)
+    project = verify.project_id(reached.client, reached.desired.project.slug)
     slugs = [each.slug for each in reached.desired.environments]
     listed = partial(_in_environment, reached.client, project)
-    return _Inside(project, secret_names.collect(slugs, listed))
+    return _Inside(project, holdings.collect(slugs, listed))
 
 
 def _in_environment(client: Client, project: str, slug: str) -> list[tuple[str, str]]:
-    with stored.asking(slug):
-        return secret_names.in_environment(client, project, slug)
+    with verify.asking(slug):
+        return holdings.in_environment(client, project, slug)

@@ -1,10 +1,423 @@
 """`infisical-iac credentials`: what services log in with."""
 
-import click
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
-from infisical_iac.cli.credentials_push import push
-from infisical_iac.cli.credentials_rotate import revoke, rotate
-from infisical_iac.cli.credentials_show import list_command, show
+import click
+from rich.table import Table
+
+from infisical_iac.cli.options import (
+    Lock,
+    inventory_option,
+    json_option,
+    lock_options,
+    workspace_file_option,
+    yes_option,
+)
+from infisical_iac.cli.output import console, counted, echo, print_data
+from infisical_iac.cli.showing import print_notes
+from infisical_iac.core import atomic
+from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace.client_secrets import Rotation
+from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
+from infisical_iac.workspace.credentials import Overview, Step, ago, notes, overview
+from infisical_iac.workspace.credentials_reach import CredentialsError, Kept, keep
+from infisical_iac.workspace.delivery import Courier, courier
+from infisical_iac.workspace.model import ServiceAccount
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_PRODUCTION = "production"
+
+
+def _span(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
+    match = re.fullmatch(r"(0)|([0-9]{1,4})([mhd])", value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no span of time: write such as 90m, 24h, 7d, or 0")
+    return timedelta() if match[1] else timedelta(**{_UNITS[match[3]]: int(match[2])})
+
+
+service_argument = click.argument("service")
+environment_option = click.option(
+    *("--env", "--environment", "environment"),
+    required=True,
+    metavar="ENVIRONMENT",
+    help="The environment's slug, such as production.",
+)
+deploy_option = click.option(
+    "--deploy", is_flag=True, help="Let Dokploy deploy the service once it has them."
+)
+overlap_option = click.option(
+    "--overlap",
+    callback=_span,
+    default="24h",
+    metavar="SPAN",
+    show_default=True,
+    help="How long the old client secret goes on working; 0 revokes it at once.",
+)
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where Infisical, the workspace file and the credentials' files are."""
+    for option in (
+        click.option(
+            "--credentials",
+            "where",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="At a URL: the directory of the credentials' files.",
+        ),
+        workspace_file_option,
+        inventory_option,
+    ):
+        command = option(command)
+    return command
+
+
+def may_show(name: str, environment: str, *, yes: bool, into: Path | None = None) -> None:
+    """Return if credentials may be shown, and warn where standard output keeps or shows them.
+
+    Raises CredentialsError for those of the environment `production` without `yes`.
+
+    Args:
+        into: the file that they are written to instead.
+    """
+    if environment == _PRODUCTION and not yes:
+        raise CredentialsError(
+            f"{name} are credentials of production, which belong on no other machine: give --yes "
+            "if you mean it"
+        )
+    if into is not None:
+        return
+    if sys.stdout.isatty():
+        echo(
+            "Warning: this terminal shows a client secret, and may keep it; write it to a file "
+            "with --output",
+            err=True,
+        )
+    elif _others_can_read_output():
+        echo(
+            "Warning: others can read the file that this client secret goes to; write it with "
+            "--output, which makes it 0600",
+            err=True,
+        )
+
+
+def _others_can_read_output() -> bool:
+    try:
+        status = os.fstat(sys.stdout.fileno())
+    except (OSError, ValueError):  # such as a stream of a test
+        return False
+    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & 0o077)
+
+
+@click.command("list", short_help="List age, use, expiry and file of each.")
+@place_options
+@json_option
+def list_command(inventory: str, file: Path | None, where: Path | None, as_json: bool) -> None:
+    """List the credentials of all services: age, last use, uses, expiry, and their files.
+
+    What should be done about some is told as notes. No secret is shown, and nothing is changed.
+    """
+    with keep(inventory, file, where, needs_files=False) as kept:
+        rows = [
+            overview(
+                step,
+                has_file=None if kept.files is None else step.account.credentials in kept.files,
+                now=kept.now,
+            )
+            for step in kept.steps
+        ]
+        told = notes(kept.steps, kept.now)
+    if as_json:
+        print_data({"credentials": [row.data for row in rows], "notes": told})
+        return
+    console().print(_table(rows, kept.now))
+    print_notes(told)
+
+
+def _table(rows: Iterable[Overview], now: datetime) -> Table:
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for column in ("Credentials", "Made", "Last used", "Uses", "Ends", "File", "Others"):
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        secret = row.secret
+        table.add_row(
+            row.name,
+            ago(now - secret.created) if secret else "never",
+            ago(now - secret.used) if secret and secret.used else "never",
+            str(secret.uses) if secret else "0",
+            f"{secret.ends:%Y-%m-%d}" if secret and secret.ends else "never",
+            row.file,
+            _others(row),
+        )
+    return table
+
+
+def _others(row: Overview) -> str:
+    if row.others and row.kept_until:
+        return f"{row.others}, until {row.kept_until:%Y-%m-%d %H:%M} UTC"
+    return str(row.others or "none")
+
+
+@click.command(short_help="Print what a service starts with.")
+@service_argument
+@environment_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write, for its owner alone, such as .env.local.",
+)
+@place_options
+@yes_option
+def show(
+    service: str,
+    environment: str,
+    output: Path | None,
+    inventory: str,
+    file: Path | None,
+    where: Path | None,
+    yes: bool,
+) -> None:
+    """Print the three variables that SERVICE starts with in an environment.
+
+    Write them into its .env.local with --output; git must ignore the file. Those of the environment
+    `production` take --yes. The host's audit log tells who was shown what.
+    """
+    if output:
+        _refuse_foreign(output)
+    with keep(inventory, file, where) as kept:
+        step = kept.one(service, environment)
+        may_show(step.account.credentials, environment, yes=yes, into=output)
+        text = render(kept.held(step).settled)
+        with kept.disclosed([step]):
+            if output:
+                _write(output, text)
+            else:
+                sys.stdout.write(text)
+
+
+def _refuse_foreign(file: Path) -> None:
+    """Raise CredentialsError if a file holds anything but credentials that were shown before."""
+    try:
+        there = file.read_text("utf-8", errors="replace") if os.path.lexists(file) else ""
+    except OSError as error:
+        raise CredentialsError(f"{file} can't be read: {error.strerror}") from None
+    if there and not there.startswith(FIRST_WORDS):
+        raise CredentialsError(f"{file} holds something else: name another file, or remove it")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        atomic.write(file, text, mode=0o600)
+    except OSError as error:
+        raise CredentialsError(f"{file} can't be written: {error.strerror}") from None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The way to where the credentials of one service in one environment go.
+
+    Attributes:
+        courier: None if they go nowhere beside their file.
+        deploys: whether to let the service start anew with what it did not have before.
+        tell: called with each change once it is made.
+    """
+
+    account: ServiceAccount
+    courier: Courier | None
+    deploys: bool
+    tell: Callable[[str], None]
+
+    def check(self) -> None:
+        """Return if the way is free. Raises DeliveryError."""
+        if self.courier:
+            self.courier.check()
+
+    def is_due(self, credential: Credential) -> bool:
+        """Return whether something else is there. Raises DeliveryError."""
+        return self.courier is not None and self.courier.differs(credential)
+
+    def deliver(self, credential: Credential) -> None:
+        """Deliver it if something else is there. Raises DeliveryError."""
+        if self.courier is None:
+            return
+        is_new = self.courier.deliver(credential)
+        if is_new:
+            self.tell(f"~ {self.account.target}: credentials {self.account.credentials}")
+        # A run that died in between may have delivered and not deployed.
+        if self.deploys and self.courier.deploys and (is_new or credential.is_undelivered):
+            self.courier.deploy()
+            self.tell(f"~ {self.account.target}: is being deployed")
+
+
+def delivery(account: ServiceAccount, *, deploys: bool, tell: Callable[[str], None]) -> Delivery:
+    """The way for an account. Raises DeliveryError if the environment lacks what it takes."""
+    way = courier(account.target, os.environ) if account.target else None
+    return Delivery(account, way, deploys, tell)
+
+
+@click.command(short_help="Deliver credentials to where services run.")
+@click.argument("service", required=False)
+@click.option(
+    *("--env", "--environment", "environment"),
+    metavar="ENVIRONMENT",
+    help="One environment's alone [default: all]",
+)
+@click.option(
+    "--to",
+    type=click.Choice(["targets", "json"]),
+    default="targets",
+    show_default=True,
+    help="`json` prints them, for a platform of another kind, and delivers nothing.",
+)
+@deploy_option
+@overlap_option
+@place_options
+@yes_option
+@lock_options
+def push(
+    service: str | None,
+    environment: str | None,
+    to: str,
+    deploy: bool,
+    overlap: timedelta,
+    inventory: str,
+    file: Path | None,
+    where: Path | None,
+    yes: bool,
+    lock_timeout: int,
+    break_lock: bool,
+) -> None:
+    """Deliver credentials to where `deliver` in the workspace file says; of SERVICE, or of all.
+
+    Where they are already, nothing is written and nothing deployed. Dokploy's key is read from
+    DOKPLOY_API_KEY.
+    """
+    if to == "json":
+        with keep(inventory, file, where) as kept:
+            _print(kept, kept.some(service, environment), yes=yes)
+        return
+    with keep(inventory, file, where, lock=Lock(lock_timeout, break_lock)) as kept:
+        _deliver(kept, kept.some(service, environment), deploy, overlap)
+
+
+def _print(kept: Kept, steps: list[Step], *, yes: bool) -> None:
+    for step in steps:
+        may_show(step.account.credentials, step.account.environment, yes=yes)
+    data = {each.account.credentials: variables(kept.held(each)) for each in steps}
+    with kept.disclosed(steps):
+        print_data(data)
+
+
+def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) -> None:
+    ways = [
+        (step, kept.held(step), delivery(step.account, deploys=deploy, tell=kept.tell))
+        for step in steps
+        if step.account.target
+    ]
+    if not ways:
+        raise CredentialsError(
+            "none of these has a target: say in the workspace file, under `deliver` of the "
+            "service, where they go"
+        )
+    due = [(step, held, way) for step, held, way in ways if way.is_due(held) or held.is_undelivered]
+    with kept.recorded() if due else nullcontext():
+        for step, held, way in due:
+            rotation = Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell)
+            way.deliver(held)
+            if held.is_undelivered:
+                rotation.end(step, held)
+    if not kept.told:
+        echo("Nothing to deliver.")
+
+
+@click.command(short_help="Replace a client secret, with an overlap.")
+@service_argument
+@environment_option
+@overlap_option
+@deploy_option
+@place_options
+@lock_options
+def rotate(
+    service: str,
+    environment: str,
+    overlap: timedelta,
+    deploy: bool,
+    inventory: str,
+    file: Path | None,
+    where: Path | None,
+    lock_timeout: int,
+    break_lock: bool,
+) -> None:
+    """Replace the client secret of SERVICE in an environment.
+
+    The new one is proven by a login, put into its file, and delivered to where the workspace
+    file says. Only then does the time begin that the old one has left: until then services must
+    have been started anew. The next apply, or rotation, after it revokes the old one. A
+    rotation that was interrupted is completed by the next.
+    """
+    with keep(inventory, file, where, lock=Lock(lock_timeout, break_lock)) as kept:
+        step = kept.one(service, environment)
+        way = delivery(step.account, deploys=deploy, tell=kept.tell)
+        way.check()
+        if step.held and step.held.is_undelivered:
+            echo("Completing the rotation that was begun.")
+        with kept.recorded():
+            Rotation(kept.reached.client, kept.store, way.deliver, overlap, kept.tell).run(step)
+
+
+@click.command(short_help="Revoke all client secrets of a service, at once.")
+@service_argument
+@environment_option
+@place_options
+@yes_option
+@lock_options
+def revoke(
+    service: str,
+    environment: str,
+    inventory: str,
+    file: Path | None,
+    where: Path | None,
+    yes: bool,
+    lock_timeout: int,
+    break_lock: bool,
+) -> None:
+    """Revoke all client secrets of SERVICE in an environment, with all tokens, at once.
+
+    Those that others made for its identity too; its file is removed. The next apply makes new
+    ones: to end a service for good, take it out of the workspace file.
+    """
+    with keep(inventory, file, where, lock=Lock(lock_timeout, break_lock)) as kept:
+        step = kept.one(service, environment)
+        name = step.account.credentials
+        secrets = list(step.holder.secrets) if step.holder else []
+        has_file = name in (kept.files or {})
+        if not secrets and not has_file:
+            echo("Nothing to revoke.")
+            return
+        count = counted(len(secrets), "client secret")
+        if not yes:
+            question = f"Type {name} to revoke its {count}, which stops what runs with them"
+            if click.prompt(question, default="", show_default=False, err=True) != name:
+                raise CredentialsError(f"that is not {name}: nothing was changed")
+        with kept.recorded():
+            if step.holder:
+                client_secrets.revoke(
+                    kept.reached.client, step.holder, [each.id for each in secrets]
+                )
+            kept.told.append(f"- client secrets of {name}: {len(secrets)}")
+            kept.store.remove(name)
+            kept.told.append(f"- credentials {name}")
+    echo(f"{count} of {name} revoked; the next apply makes a new one.")
+    if step.account.target:
+        echo(f"{step.account.target} keeps one that no longer works.")
 
 
 @click.group()

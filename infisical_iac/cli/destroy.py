@@ -13,7 +13,8 @@ from infisical_iac.core.errors import UserError
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.stack.destroy import Cluster, Single
+    from infisical_iac.stack.destroy import ClusterRemoval, HostRemoval
+
 
 _BACKUPS = "/var/backups/infisical-iac"
 _GONE = (
@@ -75,19 +76,19 @@ def destroy(
     echo(f"Infisical is no longer on {target.name}. {_GONE if volumes else target.kept}")
 
 
-def _target(host: "Host", inventory: str) -> "Single | Cluster":
+def _target(host: "Host", inventory: str) -> "HostRemoval | ClusterRemoval":
     from infisical_iac.hetzner.production import HOST_DEPLOYMENT
-    from infisical_iac.stack.destroy import Cluster, Single
+    from infisical_iac.stack.destroy import ClusterRemoval, HostRemoval
 
     if host.data.get("topology") == "swarm":
         if deployment := host.data.get(HOST_DEPLOYMENT):
-            return Cluster(host, str(deployment), called="the cluster's")
-        return Cluster(host, Path(inventory).stem)
+            return ClusterRemoval(host, str(deployment), called="the cluster's")
+        return ClusterRemoval(host, Path(inventory).stem)
     address = str(host.data.get("ssh_hostname") or "")
-    return Single(host.name, address="" if address == host.name else address)
+    return HostRemoval(host.name, address="" if address == host.name else address)
 
 
-def _confirm(target: "Single | Cluster", given: str | None, *, volumes: bool) -> None:
+def _confirm(target: "HostRemoval | ClusterRemoval", given: str | None, *, volumes: bool) -> None:
     what = "Infisical with all its data" if volumes else "Infisical, but not its data,"
     at = f" from {target.name} at {target.address}" if target.address else ""
     question = f"This takes {what} away{at}. Type {target.called} name, {target.name}"
@@ -98,7 +99,7 @@ def _confirm(target: "Single | Cluster", given: str | None, *, volumes: bool) ->
         )
 
 
-def _back_up(target: "Single | Cluster") -> str:
+def _back_up(target: "HostRemoval | ClusterRemoval") -> str:
     directory = f"{_BACKUPS}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
         on = target.back_up(directory)

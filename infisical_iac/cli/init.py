@@ -1,21 +1,74 @@
 """`infisical-iac init`: the questions of a first deploy, and the files made of the answers."""
 
 import runpy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from infisical_iac.cli import init_questions as questions
 from infisical_iac.cli.output import echo
+from infisical_iac.core.errors import UserError
 from infisical_iac.init import answers as starting
-from infisical_iac.init.answers import Answers, StartError
-from infisical_iac.init.services import Found, Service, look, name_services
+from infisical_iac.init.answers import NEW, Answers, StartError
+from infisical_iac.init.services import FoundDirectory, FoundService, look, name_services
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import LocalFile
+
+_T = TypeVar("_T")
+
+
+class Question(NamedTuple):
+    """Hold what is asked unless an option answers it; without a default, an answer is needed."""
+
+    option: str
+    text: str
+    default: str | None = None
+
+
+HOST = Question("host", f"The server's name or address ({NEW}: one to be made at Hetzner Cloud)")
+SSH_KEY = Question("ssh_key", "The file of your public SSH key", "~/.ssh/id_ed25519.pub")
+SSH_USER = Question("ssh_user", "The user to log in as there", "root")
+DOMAIN = Question("domain", "The domain of Infisical (none: through an SSH tunnel only)", "")
+EMAIL = Question("email", "The first administrator's e-mail address")
+ORGANIZATION = Question("organization", "The organization, and its project", "ChainAlign")
+SERVICES = Question("services", "The directory that your services are in, from here", "..")
+
+
+def ask_question(
+    given: Mapping[str, str | None], yes: bool, question: Question, check: Callable[[str], _T]
+) -> _T:
+    """Return what `check` makes of the option, with `yes` of the default, else of a person's
+    answer.
+
+    Raises a UserError for an option that can't be used, or that is needed and missing.
+    """
+    answer = given[question.option]
+    if answer is None and not yes:
+        return prompt(question.text, question.default, check)
+    option = "--" + question.option.replace("_", "-")
+    answer = question.default if answer is None else answer
+    if answer is None:
+        raise StartError(f"{option} is not given: with --yes nothing is asked, so give it")
+    try:
+        return check(answer.strip())
+    except UserError as error:
+        raise StartError(f"{option}: {error}") from None
+
+
+def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
+    """Return what `check` makes of a person's answer; a bad one is told why and asked again."""
+
+    def checked(answer: str) -> _T:
+        try:
+            return check(answer.strip())
+        except UserError as error:
+            raise click.UsageError(str(error)) from None
+
+    answer: _T = click.prompt(text, default, value_proc=checked, show_default=bool(default))
+    return answer
 
 
 @click.command()
@@ -47,19 +100,19 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
     defaults = _defaults(directory)
     if not force:
         _refuse_edited(directory)
-    ask = partial(questions.ask, given, yes)
-    host = ask(questions.HOST, starting.host)
+    ask = partial(ask_question, given, yes)
+    host = ask(HOST, starting.host)
     is_new = host == starting.NEW
     setting = partial(starting.setting, defaults)
     answers = Answers(
         host="" if is_new else host,
-        ssh_key=ask(questions.SSH_KEY, starting.public_key) if is_new else "",
-        ssh_user="" if is_new else ask(questions.SSH_USER, starting.ssh_user),
-        site_url=ask(questions.DOMAIN, partial(starting.site_url, defaults)),
-        email=ask(questions.EMAIL, partial(setting, "admin_email")),
-        organization=ask(questions.ORGANIZATION, partial(setting, "organization")),
+        ssh_key=ask(SSH_KEY, starting.public_key) if is_new else "",
+        ssh_user="" if is_new else ask(SSH_USER, starting.ssh_user),
+        site_url=ask(DOMAIN, partial(starting.site_url, defaults)),
+        email=ask(EMAIL, partial(setting, "admin_email")),
+        organization=ask(ORGANIZATION, partial(setting, "organization")),
     )
-    services = ask(questions.SERVICES, partial(_existing, directory))
+    services = ask(SERVICES, partial(_existing, directory))
     homes = _choose(services, directory, yes)
     files = starting.files(replace(answers, services=list(homes)))
     local = _local_files(homes, answers.site_url)
@@ -103,7 +156,7 @@ def _existing(directory: Path, value: str) -> Path:
     return path.resolve()
 
 
-def _choose(path: Path, directory: Path, yes: bool) -> Mapping[Service, Path]:
+def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Path]:
     """The services below `path` that are wanted, each with its directory."""
     found = look(path, leave_out=directory)
     services = name_services(each.path for each in found)
@@ -117,7 +170,7 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[Service, Path]:
     homes = {service: path / each.path for service, each in zip(services, found, strict=True)}
     if yes:
         return homes
-    chosen = questions.prompt(
+    chosen = prompt(
         "Which of them have secrets (numbers, all or none)",
         "all",
         partial(starting.select, count=len(found)),
@@ -125,7 +178,7 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[Service, Path]:
     return {services[index]: homes[services[index]] for index in chosen}
 
 
-def _local_files(homes: Mapping[Service, Path], site_url: str) -> dict[Path, str]:
+def _local_files(homes: Mapping[FoundService, Path], site_url: str) -> dict[Path, str]:
     """The text of each service's `.infisical.json`; the project's id is not known before a deploy.
 
     Raises LocalFileError for one that is there and can't be read.
@@ -136,7 +189,7 @@ def _local_files(homes: Mapping[Service, Path], site_url: str) -> dict[Path, str
     }
 
 
-def _line(number: int, found: Found, service: Service) -> str:
+def _line(number: int, found: FoundDirectory, service: FoundService) -> str:
     return f"{number:4}  {service.name:24} {found.path:32} {', '.join(found.signs)}"
 
 

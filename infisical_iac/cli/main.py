@@ -47,6 +47,7 @@ class _Telling(LazyGroup):
 @click.group(
     cls=_Telling,
     summaries=_COMMANDS,
+    modules={"scale-out": "scale", "scale-in": "scale"},
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="infisical-iac")

@@ -1,8 +1,26 @@
 """`infisical-iac migrate`: from .env files into Infisical, and proof of it."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import click
+from rich.table import Table
+from rich.text import Text
 
 from infisical_iac.cli.lazily import LazyGroup
+from infisical_iac.cli.options import FOUND, json_option
+from infisical_iac.cli.output import console, counted, echo, print_data
+from infisical_iac.core.errors import printable
+from infisical_iac.init.answers import WORKSPACE_FILE
+from infisical_iac.migrate import fingerprint, git
+from infisical_iac.migrate.findings import shown
+from infisical_iac.migrate.git import GitError
+from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.plan_file import PLAN_FILE
+from infisical_iac.migrate.sources import scan_all
+from infisical_iac.workspace.load import load
 
 _COMMANDS = {
     "scan": "Find .env files: where they belong, and what is in them.",
@@ -18,6 +36,7 @@ _COMMANDS = {
     cls=LazyGroup,
     summaries=_COMMANDS,
     prefix="migrate_",
+    modules={"scan": "migrate"},
 )
 def migrate() -> None:
     """Move the .env files of a repository into Infisical, byte for byte, and prove it.
@@ -27,3 +46,160 @@ def migrate() -> None:
     the files away, and `history` tells what was ever committed and has to be rotated. No value is
     ever shown.
     """
+
+
+workspace_file_option = click.option(
+    "--workspace-file",
+    type=click.Path(path_type=Path),
+    help="The workspace file [default: the setting workspace_file]",
+)
+paths_argument = click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="PATH...",
+    type=click.Path(exists=True, path_type=Path),
+)
+plan_argument = click.argument(
+    "file",
+    metavar="[PLAN]",
+    default=PLAN_FILE,
+    type=click.Path(path_type=Path, dir_okay=False),
+)
+
+_STYLES = {"+": "green", "~": "yellow", "-": "red", "✗": "red", "?": "cyan", "✓": "green"}
+
+
+def show(lines: Iterable[str], *, stderr: bool = False) -> None:
+    """Print lines, each in the color of the sign that it begins with."""
+    to = console(stderr=stderr)
+    for line in lines:
+        to.print(Text(printable(line), style=_STYLES.get(line[:1], "")))
+
+
+def note_exposed(key: Path) -> None:
+    """Tell if git would take the key of the hashes in: whoever has it can try values out."""
+    try:
+        is_exposed = git.top(key.parent) is not None and not git.is_ignored(key)
+    except GitError:
+        return
+    if is_exposed:
+        echo(f"Note: git would add {key.name}: name it in .gitignore", err=True)
+
+
+@click.command()
+@paths_argument
+@click.option(
+    "--workspace-file",
+    type=click.Path(path_type=Path),
+    default=WORKSPACE_FILE,
+    show_default=True,
+    help="What should be inside Infisical: environments and services.",
+)
+@click.option("--keys", is_flag=True, help="List each key too.")
+@json_option
+@click.pass_context
+def scan(
+    ctx: click.Context, paths: tuple[Path, ...], workspace_file: Path, keys: bool, as_json: bool
+) -> None:
+    """Find the .env files of each PATH: where they belong, and what a move would do to them.
+
+    A PATH is a directory, with all that are below it, or a single file.
+
+    Nothing is changed, and no value is ever shown. Where keys are listed, with --keys or --json,
+    values are told apart by their length and a hash, whose key is made in ./migration.key.
+
+    Exit status: 0 if nothing has to be decided before a move, 2 if something has, 1 for an error.
+    """
+    sources = scan_all(paths, load(workspace_file))
+    if as_json:
+        key = _key()
+        print_data([_data(each, key) for each in sources])
+    else:
+        console().print(_table(sources))
+        if keys:
+            _print_keys(sources, _key())
+        _print_findings(sources)
+    ctx.exit(FOUND if _blocking(sources) else 0)
+
+
+def _key() -> bytes:
+    file = Path(fingerprint.KEY_FILE)
+    key = fingerprint.load_or_make(file)
+    note_exposed(file)
+    return key
+
+
+def _blocking(sources: Sequence[Source]) -> int:
+    return sum(found.blocking for each in sources for found in each.findings)
+
+
+def _data(source: Source, key: bytes) -> dict[str, Any]:
+    names = ("path", "service", "environment", "folder", "grammar", "why", "layers")
+    return {
+        **{name: getattr(source, name) for name in names},
+        "keys": list(_keys(source, key)),
+        "findings": [asdict(each) for each in source.findings],
+    }
+
+
+def _keys(source: Source, key: bytes) -> Iterator[dict[str, Any]]:
+    for name, value in source.reading.values.items():
+        yield {
+            "key": shown(name, value),
+            "line": source.line(name),
+            "bytes": len(fingerprint.encoded(value)),
+            "hash": fingerprint.digest(key, value),
+        }
+
+
+def _table(sources: Sequence[Source]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("file", no_wrap=True)
+    for name in ("service", "environment", "folder", "grammar and why"):
+        table.add_column(name, overflow="fold")
+    table.add_column("keys", justify="right")
+    table.add_column("findings", justify="right")
+    for each in sources:
+        place = (each.service or "?", each.environment or "?", each.folder or "?")
+        grammar = f"{each.grammar}: {each.why}"
+        counts = (len(each.reading.values), len(each.findings))
+        table.add_row(*map(_cell, (each.path, *place, grammar, *counts)))
+    return table
+
+
+def _cell(value: object) -> Text:
+    return Text(printable(str(value)))
+
+
+def _print_keys(sources: Sequence[Source], key: bytes) -> None:
+    for each in sources:
+        console().print(Text(f"\n{printable(each.path)}", style="bold"))
+        table = Table(box=None)
+        for name in ("line", "key", "bytes", "hash"):
+            table.add_column(name, justify="left" if name in ("key", "hash") else "right")
+        for one in _keys(each, key):
+            table.add_row(*(_cell(one[name]) for name in ("line", "key", "bytes", "hash")))
+        console().print(table)
+
+
+def _print_findings(sources: Sequence[Source]) -> None:
+    for each in sources:
+        if each.findings:
+            console().print()
+        for found in each.findings:
+            console().print(_line(found))
+    count = _blocking(sources)
+    told = "Nothing has to be decided before the move."
+    if count:
+        told = f"{counted(count, 'finding')} (✗) must be decided before the move."
+    console().print(f"\n{counted(len(sources), 'file')}. {told}")
+
+
+def _line(found: FileFinding) -> Text:
+    place = f"{found.file}:{found.line}" if found.line else found.file
+    about = f"{found.kind} {found.key}".rstrip()
+    line = Text("✗ " if found.blocking else "· ", style="red" if found.blocking else "dim")
+    line.append(printable(place), style="bold")
+    line.append(f" {printable(about)}: ")
+    return line.append(printable(f"{found.message} {found.remedy}"))

@@ -11,14 +11,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from infisical_iac.check.repository import complete
-from infisical_iac.cli.migrate_showing import plan_argument, show, workspace_file_option
+from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
 from infisical_iac.cli.output import counted, echo, print_data
-from infisical_iac.migrate import desired, plan_file, report, stored
-from infisical_iac.migrate.apply import Policy, Work
+from infisical_iac.migrate import plan_file, planning, report, verify
+from infisical_iac.migrate.apply import Pending, Policy, Transfer, Work, move
 from infisical_iac.migrate.model import Secret
-from infisical_iac.migrate.plan_file import MigrationError, Plan
-from infisical_iac.migrate.transfer import Pending, Transfer, move
+from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan
 from infisical_iac.workspace.reach import Reached, reach
 
 
@@ -71,8 +70,8 @@ def apply(
                 f"{file} was made for the project {plan.project}, and the workspace file is of "
                 f"{reached.desired.project.slug}: give the right --workspace-file, or plan again"
             )
-        secrets = desired.secrets(plan, root, key, reached.desired)
-        project = stored.project_id(reached.client, plan.project)
+        secrets = planning.read_values(plan, root, key, reached.desired)
+        project = verify.project_id(reached.client, plan.project)
         moved = _move(reached, project, secrets, on_conflict, pending, quiet=as_json)
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = report.build(plan, moved.proofs, moved.states, key=key, at=at, note=moved.note)
@@ -127,7 +126,7 @@ def _move(
         )
 
 
-def _lines(plan: Plan, data: dict[str, Any]) -> Iterator[str]:
+def _lines(plan: MigrationPlan, data: dict[str, Any]) -> Iterator[str]:
     for each in data["differences"]:
         sign = "?" if each["state"] == "pending" else "✗"
         place = f"{each['environment']}{each['folder']}/{each['key']}"

@@ -8,20 +8,15 @@ from typing import Any
 
 import click
 
-from infisical_iac.cli.migrate_showing import (
-    note_exposed,
-    paths_argument,
-    show,
-    workspace_file_option,
-)
+from infisical_iac.cli.migrate import note_exposed, paths_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import counted, echo, print_data
 from infisical_iac.core import atomic
-from infisical_iac.migrate import plan_file, planning, stored
+from infisical_iac.migrate import plan_file, planning, verify
 from infisical_iac.migrate.apply import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Source
-from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationError, Plan, PlannedFinding
+from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationError, MigrationPlan, PlannedFinding
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.workspace.reach import Reached, reach
@@ -100,12 +95,12 @@ def _below(root: Path, roots: Sequence[Path], sources: Sequence[Source]) -> list
     ]
 
 
-def _compare(reached: Reached, sources: Sequence[Source], made: Plan) -> Comparison:
-    project = stored.project_id(reached.client, made.project)
+def _compare(reached: Reached, sources: Sequence[Source], made: MigrationPlan) -> Comparison:
+    project = verify.project_id(reached.client, made.project)
     secrets = planning.secrets(sources, made)
     known = {each.slug for each in reached.desired.environments}
     environments = {each.name.environment for each in secrets} & known
-    return compare(secrets, stored.read(reached.client, project, environments))
+    return compare(secrets, verify.read(reached.client, project, environments))
 
 
 def _write(file: Path, text: str) -> None:
@@ -115,7 +110,7 @@ def _write(file: Path, text: str) -> None:
         raise MigrationError(f"{file} can't be written: {error.strerror}") from None
 
 
-def _undecided(made: Plan) -> Iterator[str]:
+def _undecided(made: MigrationPlan) -> Iterator[str]:
     for source in made.sources:
         if source.decision == "skip":
             continue
@@ -131,7 +126,7 @@ def _told(findings: Sequence[PlannedFinding]) -> str:
     return " ".join(f"{each.message} {each.remedy}" for each in blocking)
 
 
-def _lines(made: Plan, compared: Comparison) -> Iterator[str]:
+def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
     for source in made.sources:
         place = f"{source.environment or '?'}{source.folder or '/?'}"
         skipped = sum(each.decision == "skip" for each in source.keys.values())
@@ -151,7 +146,7 @@ def _lines(made: Plan, compared: Comparison) -> Iterator[str]:
     )
 
 
-def _data(made: Plan, compared: Comparison) -> dict[str, Any]:
+def _data(made: MigrationPlan, compared: Comparison) -> dict[str, Any]:
     return {
         "plan": made.model_dump(mode="json"),
         "new": [str(each.name) for each in compared.new],

@@ -86,3 +86,6 @@ def counted(number: int, what: str) -> str:
 def count(items: Sequence[object]) -> str:
     """Return how many items, such as `1 change`."""
     return counted(len(items), "change")
+
+
+# In the order in which a sentence counts them.

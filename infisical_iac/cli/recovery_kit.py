@@ -8,27 +8,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac import actor
-from infisical_iac.backup import kit_host, kit_sheet, kit_trust, signing
+from infisical_iac.backup import kit_sheet, kit_trust, signing
 from infisical_iac.backup.kit import Kit, KitError, Versions, check
-from infisical_iac.backup.kit_sheet import read
+from infisical_iac.backup.kit_sheet import read, seal
 from infisical_iac.backup.recipients import Identity, Recipient, identities, parse, parse_lines
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
 from infisical_iac.cli.output import echo, print_data
-from infisical_iac.core import atomic
-from infisical_iac.recovery.sealing import seal
+from infisical_iac.core import atomic, audit_log
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from infisical_iac.backup.kit_host import KitContents
     from infisical_iac.core.settings import Settings
-    from infisical_iac.operations.recovery import Found
+
 
 _LINES_ON_A_PAGE = 66
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _WantedKit:
     recipients: list[Recipient]
     known: list[Identity]
     output: Path
@@ -71,7 +70,7 @@ def recovery_kit(
 
     Exit status: 0 when it is written and was read back, 1 for an error.
     """
-    wanted = _Wanted(
+    wanted = _WantedKit(
         [key for each in recipients for key in _recipients(each)],
         identities(read(identity)) if identity else [],
         output,
@@ -100,17 +99,17 @@ def _recipients(given: str) -> list[Recipient]:
     return parse_lines(read(Path(given[1:])).splitlines())
 
 
-def _refuse_existing(wanted: _Wanted) -> None:
+def _refuse_existing(wanted: _WantedKit) -> None:
     if wanted.output.exists() and not wanted.force:
         raise KitError(f"{wanted.output} is there already: name another file, or give --force")
 
 
-def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str, str]:
+def _make(inventory: str, taking: Lock, wanted: _WantedKit) -> tuple[Kit, str, str]:
     """Return the kit, the text of its file, and the fingerprint of the key that signed it."""
+    from infisical_iac.backup import kit_host
     from infisical_iac.core import audit, lock
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
-    from infisical_iac.operations import recovery
 
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
@@ -123,13 +122,13 @@ def _make(inventory: str, taking: Lock, wanted: _Wanted) -> tuple[Kit, str, str]
         lock.take(host, wait=taking.wait, by_force=taking.by_force)
         changes: list[str] = []
         with audit.recorded("recovery-kit", changes):
-            kit = _kit(recovery.read(), settings, to)
+            kit = _kit(kit_host.read(), settings, to)
             key = signing_key(kit)
             signer = signing.fingerprint(key.public_key())
             kit_trust.refuse_another(signer, setting=settings.recovery_fingerprint)
             text = seal(kit, to, key, wanted.known)
             _write(text, wanted)
-            recovery.remember(kit_host.of(kit, kit_sheet.fingerprint(text), signer))
+            kit_host.remember(kit_host.record_of(kit, kit_sheet.fingerprint(text), signer))
             changes += [f"recipient {each}" for each in kit.recipients]
     return kit, text, signer
 
@@ -145,10 +144,10 @@ def signing_key(kit: Kit) -> "Ed25519PrivateKey":
     return signing.parse(text)
 
 
-def _kit(found: "Found", settings: "Settings", to: list[Recipient]) -> Kit:
+def _kit(found: "KitContents", settings: "Settings", to: list[Recipient]) -> Kit:
     kit = Kit(
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        by=actor.who(),
+        by=audit_log.who(),
         host=found.values.get("host", ""),
         site_url=settings.site_url,
         versions=Versions(
@@ -157,7 +156,7 @@ def _kit(found: "Found", settings: "Settings", to: list[Recipient]) -> Kit:
             redis=settings.redis_image,
             infisical_id=found.values.get("infisical_id", ""),
             migrations=int(found.values.get("migrations", 0)),
-            revision=actor.revision(),
+            revision=audit_log.revision(),
         ),
         backup_targets=tuple(each.model_dump() for each in settings.backup_targets),
         workspace=sha256(read(Path(settings.workspace_file)).encode()).hexdigest(),
@@ -168,7 +167,7 @@ def _kit(found: "Found", settings: "Settings", to: list[Recipient]) -> Kit:
     return kit
 
 
-def _write(text: str, wanted: _Wanted) -> None:
+def _write(text: str, wanted: _WantedKit) -> None:
     _refuse_existing(wanted)
     try:
         atomic.write(wanted.output, text, mode=0o600)
@@ -179,7 +178,7 @@ def _write(text: str, wanted: _Wanted) -> None:
         raise KitError(f"{wanted.output} does not hold what was written to it: check the disk")
 
 
-def _tell(kit: Kit, text: str, signer: str, wanted: _Wanted) -> None:
+def _tell(kit: Kit, text: str, signer: str, wanted: _WantedKit) -> None:
     lines = len(text.splitlines())
     proven = ", opened with the identity given" if wanted.known else ""
     echo(f"{wanted.output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")

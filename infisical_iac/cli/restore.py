@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.backup import kit_host, kit_sheet, kit_trust, signing
+from infisical_iac.backup import kit_sheet, kit_trust, signing
 from infisical_iac.backup.kit import KitError, Opened
-from infisical_iac.backup.kit_trust import Known
+from infisical_iac.backup.kit_sheet import open_sheet
+from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import identities
 from infisical_iac.cli import restore_drill
 from infisical_iac.cli.options import lock_options, yes_option
 from infisical_iac.cli.output import echo
-from infisical_iac.cli.undoable import WayBack, run_or_back
-from infisical_iac.recovery.sealing import open_sheet
+from infisical_iac.cli.run import WayBack, run_or_back
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.backup.restore import Source
+    from infisical_iac.backup.restore import SnapshotSource
     from infisical_iac.core.settings import Settings
+
 
 _UNDO = "`infisical-iac restore --undo` brings the old data back"
 
@@ -100,7 +101,7 @@ def restore(
         raise click.UsageError(
             "--fingerprint and --accept-unsigned-kit are of a kit: give --kit too"
         )
-    known = Known(_fingerprint(fingerprint), unsigned=accept_unsigned_kit)
+    known = KnownFingerprints(_fingerprint(fingerprint), unsigned=accept_unsigned_kit)
     opened = _opened(kit, identity)
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
@@ -121,13 +122,15 @@ def _fingerprint(given: str) -> str:
     return given
 
 
-def _refuse_others(opened: Opened | None, known: Known, settings: "Settings", *, ask: bool) -> None:
+def _refuse_others(
+    opened: Opened | None, known: KnownFingerprints, settings: "Settings", *, ask: bool
+) -> None:
     """Refuse a kit that the deployment did not sign; ask where nothing tells. Raises KitError."""
-    from infisical_iac.operations import recovery
+    from infisical_iac.backup import kit_host
 
     if opened is None:
         return
-    known = replace(known, setting=settings.recovery_fingerprint, own=recovery.signer())
+    known = replace(known, setting=settings.recovery_fingerprint, own=kit_host.signer())
     if not kit_trust.check(opened.signer, known):
         return
     try:
@@ -152,16 +155,16 @@ def _source(
     target: str | None,
     opened: Opened | None,
     replace_keys: bool,
-) -> "Source":
-    from infisical_iac.backup.restore import RestoreError, Source
+) -> "SnapshotSource":
+    from infisical_iac.backup.restore import RestoreError, SnapshotSource
 
     targets = [each for each in settings.backup_targets if target in (None, each.name)]
     if not targets:
         names = ", ".join(each.name for each in settings.backup_targets)
         raise RestoreError(f"there is no backup target {target!r}: the settings have {names}")
     if opened is None:
-        return Source(snapshot, targets)
-    return Source(snapshot, targets, dict(opened.kit.files), replace_keys, opened.signer)
+        return SnapshotSource(snapshot, targets)
+    return SnapshotSource(snapshot, targets, dict(opened.kit.files), replace_keys, opened.signer)
 
 
 def _undo(settings: "Settings", *, asked: bool) -> None:
@@ -179,8 +182,8 @@ def _undo(settings: "Settings", *, asked: bool) -> None:
 
 
 def _go_back(settings: "Settings") -> str:
+    from infisical_iac.backup import restore as restore_back
     from infisical_iac.cluster import change
-    from infisical_iac.operations import restore_back
 
     return restore_back.go_back(
         admin_email=settings.admin_email,
@@ -189,7 +192,7 @@ def _go_back(settings: "Settings") -> str:
     )
 
 
-def _restore(host: "Host", source: "Source", settings: "Settings", *, yes: bool) -> None:
+def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, yes: bool) -> None:
     from infisical_iac.backup.restore_deploy import restoring
 
     run_or_back(
@@ -215,8 +218,8 @@ def _after_failure(settings: "Settings") -> str:
 
 def _remember(kit: Path | None, opened: Opened | None) -> None:
     """Let the host know of the kit that it was restored with, so that it asks for none."""
-    from infisical_iac.operations import recovery
+    from infisical_iac.backup import kit_host
 
     if kit and opened:
         fingerprint = kit_sheet.fingerprint(kit_sheet.read(kit))
-        recovery.remember(kit_host.of(opened.kit, fingerprint, opened.signer))
+        kit_host.remember(kit_host.record_of(opened.kit, fingerprint, opened.signer))

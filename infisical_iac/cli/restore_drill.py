@@ -2,10 +2,10 @@
 
 import re
 
+from infisical_iac.backup import record
+from infisical_iac.backup.record import Drill
 from infisical_iac.cli.output import echo
 from infisical_iac.core.errors import UserError
-from infisical_iac.recovery import drills
-from infisical_iac.recovery.drills import Drill
 
 _REQUEST = "/var/lib/infisical-drill/request"
 # Fetching and loading a large one takes a while.
@@ -64,7 +64,7 @@ def _made(request: str) -> Drill:
 
     write(_REQUEST, request)
     try:
-        return drills.parse(timed.made("drill", timeout=_SECONDS))
+        return record.parse_drill(timed.made("drill", timeout=_SECONDS))
     except ValueError as error:
         raise DrillError(f"the drill's record on the host can't be read: {error}") from None
     finally:

@@ -1,23 +1,69 @@
 """`infisical-iac rollback`: back to a release that was kept."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.table import Table
 
+from infisical_iac.backup.record import size
 from infisical_iac.change.path import Images, UpgradeError, refuse_older_postgres, way_in
+from infisical_iac.change.releases import HELP, GivenUp, Release
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
-from infisical_iac.cli.output import echo
-from infisical_iac.cli.rollback_list import show
+from infisical_iac.cli.output import console, echo, print_data
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.change.releases import Release, Unfinished
+    from infisical_iac.change.releases import UnfinishedChange
+    from infisical_iac.change.upgrade import VersionChange
     from infisical_iac.cluster.site import Site
     from infisical_iac.core.settings import Settings
     from infisical_iac.host.machine import MachineState
-    from infisical_iac.operations.host_change import Change
+
+
+def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool) -> None:
+    """Print the releases that are whole, as a table or as JSON.
+
+    Args:
+        kept: the data that changes were given up with, told below the table.
+    """
+    found = list(_data(releases))
+    if as_json:
+        print_data(found)
+    elif found:
+        console().print(_table(found))
+    else:
+        echo("No release is kept on the host: the first upgrade makes one.")
+    for each in kept:
+        echo(f"Given up: {each.told()}; {HELP}.", err=True)
+
+
+def _data(releases: Iterable[Release]) -> Iterator[dict[str, Any]]:
+    for each in releases:
+        if each.manifest:
+            yield {
+                "release": each.name,
+                "at": each.manifest.at,
+                "infisical": each.manifest.infisical,
+                "postgresql": each.manifest.postgres,
+                "migrations": each.migrations,
+                "bytes": each.bytes,
+                "images": each.images,
+            }
+
+
+def _table(found: Iterable[dict[str, Any]]) -> Table:
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for column in ("Release", "At", "Infisical", "PostgreSQL"):
+        table.add_column(column, no_wrap=True)
+    for column in ("Migrations", "Size"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in found:
+        names = ("release", "at", "infisical", "postgresql", "migrations")
+        table.add_row(*(str(row[name]) for name in names), size(row["bytes"]))
+    return table
 
 
 @click.command()
@@ -48,31 +94,33 @@ def rollback(
         raise click.UsageError("--json goes with --list")
     from infisical_iac.change import release_store
     from infisical_iac.change.releases import choose
+    from infisical_iac.change.upgrade import VersionChange
     from infisical_iac.cluster import change as cluster_change
     from infisical_iac.core import lock
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
     from infisical_iac.host.machine import Machine
-    from infisical_iac.operations.host_change import Change
 
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         if only_list:
-            show(release_store.kept(), release_store.given_up(), as_json=as_json)
+            show(release_store.read_releases(), release_store.read_given_up(), as_json=as_json)
             return
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         project = _project(settings)
         machine = host.get_fact(Machine)
         _end_rotation(machine, settings, project)
         _recover(_unfinished(machine), settings, project)
-        chosen = choose(release_store.kept(), release)
+        chosen = choose(release_store.read_releases(), release)
         was = _refuse(host, chosen, settings, keep_data=keep_data)
         _confirm(chosen, confirm, keep_data=keep_data)
         data = None if keep_data else chosen
         if site := cluster_change.site(settings):
             told = _go_on_cluster(chosen, was, data, site, project)
         else:
-            told = _go(chosen, Change(was, _fetched(chosen, settings), data), settings, project)
+            told = _go(
+                chosen, VersionChange(was, _fetched(chosen, settings), data), settings, project
+            )
     for sentence in told:
         echo(sentence)
 
@@ -83,7 +131,7 @@ def _project(settings: "Settings") -> str:
     return load(Path(settings.workspace_file), admin_email=settings.admin_email).project.slug
 
 
-def _unfinished(machine: "MachineState") -> "Unfinished | None":
+def _unfinished(machine: "MachineState") -> "UnfinishedChange | None":
     from infisical_iac.change.releases import unfinished
 
     if machine.restoring:
@@ -97,9 +145,9 @@ def _unfinished(machine: "MachineState") -> "Unfinished | None":
 def _end_rotation(machine: "MachineState", settings: "Settings", project: str) -> None:
     """End a rotation that was interrupted, unless it is of the backups' password alone."""
     from infisical_iac.change import rotation
+    from infisical_iac.change.keys import unfinished
     from infisical_iac.cluster import change as cluster_change
     from infisical_iac.core import audit
-    from infisical_iac.rotation.state import unfinished
 
     found = unfinished(machine.rotating)
     if found and found.key.name != "restic":
@@ -108,7 +156,7 @@ def _end_rotation(machine: "MachineState", settings: "Settings", project: str) -
         echo(f"A rotation had not ended. {how}", err=True)
 
 
-def _recover(unfinished: "Unfinished | None", settings: "Settings", project: str) -> None:
+def _recover(unfinished: "UnfinishedChange | None", settings: "Settings", project: str) -> None:
     """End a change of version that was interrupted, before another is begun."""
     from infisical_iac.change import upgrade
     from infisical_iac.cluster import change as cluster_change
@@ -125,7 +173,7 @@ def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data
     """Return what runs now. Raises UpgradeError where there is no way from it to the release."""
     from infisical_iac.change import release_store, upgrade
     from infisical_iac.change.releases import refuse_other_schema
-    from infisical_iac.facts.upgrade import Upgrades
+    from infisical_iac.change.state import Upgrades
 
     was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     if was is None:
@@ -141,9 +189,9 @@ def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data
 def _fetched(release: "Release", settings: "Settings") -> str:
     """The release's Compose file, once its images are on the host by the names in it."""
     from infisical_iac.change import release_store
+    from infisical_iac.change.path import RELEASES
     from infisical_iac.core.remote import run
     from infisical_iac.stack import compose
-    from infisical_iac.upgrade import RELEASES
 
     gone = release_store.step("reset", release.name, doing="find its images").splitlines()
     if gone:
@@ -165,13 +213,15 @@ def _confirm(release: "Release", given: str | None, *, keep_data: bool) -> None:
         raise UpgradeError(f"{typed!r} is not the release's name, {release.name}: nothing was done")
 
 
-def _go(release: "Release", change: "Change", settings: "Settings", project: str) -> list[str]:
+def _go(
+    release: "Release", change: "VersionChange", settings: "Settings", project: str
+) -> list[str]:
+    from infisical_iac.change import upgrade
+    from infisical_iac.change.releases import differing, moved
     from infisical_iac.core import audit
-    from infisical_iac.operations import host_change
-    from infisical_iac.upgrade.following import differing, moved
 
     with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
-        told = host_change.made(change, settings, project)
+        told = upgrade.made_on_host(change, settings, project)
     return [
         *told,
         f"Infisical {change.wanted.version} serves, as of {release.name}.",
@@ -183,14 +233,16 @@ def _go(release: "Release", change: "Change", settings: "Settings", project: str
 def _go_on_cluster(
     release: "Release", was: Images, data: "Release | None", site: "Site", project: str
 ) -> list[str]:
+    from infisical_iac.change.releases import differing
     from infisical_iac.cluster import change as cluster_change
     from infisical_iac.core import audit
-    from infisical_iac.upgrade.following import differing
 
     image = release.images["infisical"]
     cluster_change.fetch(release, site)
     with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
-        told = cluster_change.made(cluster_change.Change(was, image, data), site, project)
+        told = cluster_change.made(
+            cluster_change.ClusterVersionChange(was, image, data), site, project
+        )
     runs = Images(image, site.settings.postgres_image)
     return [
         *told,

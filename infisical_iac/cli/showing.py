@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from infisical_iac.cli.output import as_data, console, echo, print_data, show
 from infisical_iac.core.item import Item
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.foreign import Finding
+from infisical_iac.workspace.foreign import ForeignAccess
 from infisical_iac.workspace.prune import Removal
 
 ENDING = (
     "access that the file does not give (*) stays: `infisical-iac workspace apply --prune` takes "
     "it away; what is wanted goes into `accepted` of the file"
 )
-# In the order in which a sentence counts them.
+
+
 _PLURALS = {
     "credentials": "credentials",
     "import": "imports",
@@ -52,7 +53,7 @@ def print_rotations(rotate: Mapping[str, Sequence[str]]) -> None:
 def print_json(
     changes: Iterable[Change],
     unnamed: Iterable[Removal],
-    foreign: Iterable[Finding],
+    foreign: Iterable[ForeignAccess],
     rotate: Mapping[str, Sequence[str]],
     notes: Sequence[str],
 ) -> None:

@@ -40,15 +40,14 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 
 
 def _look(inventory: str) -> list[Row]:
+    from infisical_iac.backup import kit_host
     from infisical_iac.core import audit, lock
     from infisical_iac.core.connection import with_others
-    from infisical_iac.core.hosts import each_of
+    from infisical_iac.core.hosts import absence, each_of
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
     from infisical_iac.host.machine import Machine
     from infisical_iac.monitoring.condition_fact import Condition
-    from infisical_iac.operations import recovery
-    from infisical_iac.presence import absence
 
     with connected(inventory, quorum=False) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
@@ -67,7 +66,7 @@ def _look(inventory: str) -> list[Row]:
             condition = host.get_fact(Condition, **asked)
             drifted, inside = _drift(host, settings)
             found = rows(condition, settings, audit.read(), drifted, datetime.now(UTC), inside)
-        kit = recovery.row(settings.recovery_fingerprint)
+        kit = kit_host.row(settings.recovery_fingerprint)
         return [*found, *([kit] if kit else [])]
 
 
@@ -75,9 +74,9 @@ def _cluster(
     host: "Host", away: list[str], settings: "Settings", asked: dict[str, Any]
 ) -> list[Row]:
     from infisical_iac.cluster import condition
+    from infisical_iac.cluster.stack_state import NodeCondition
     from infisical_iac.core.connection import with_others
     from infisical_iac.core.hosts import each_of
-    from infisical_iac.facts.node_condition import NodeCondition
 
     hosts = with_others(host)
     looks = each_of(hosts, lambda each: each.get_fact(NodeCondition, **asked))

@@ -1,14 +1,13 @@
 """`infisical-iac workspace`: the inside of Infisical alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from infisical_iac.cli.confirming import confirm
-from infisical_iac.cli.invite import invite
+from infisical_iac.api.identities import organization_id
 from infisical_iac.cli.options import (
     FOUND,
     Lock,
@@ -29,9 +28,52 @@ from infisical_iac.cli.showing import (
     unnamed_notes,
 )
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.inside import Plan, look, make
+from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.model import Isolation
+from infisical_iac.workspace.people import renew
+from infisical_iac.workspace.prune import PruneError, Removal
 from infisical_iac.workspace.reach import Reached, reach
+
+
+def confirm(removals: Iterable[Removal], names: Collection[str], *, ask: bool) -> None:
+    """Return once every name that is needed was given.
+
+    Args:
+        names: those given as options.
+        ask: whether to ask for the others.
+
+    Raises PruneError for a name that is missing or wrong.
+    """
+    missing = [each for each in removals if each.name and each.name not in names]
+    if missing and not ask:
+        whats = ", ".join(f"{each.change.what} with {each.holds}" for each in missing)
+        options = " ".join(f"--confirm {each.name}" for each in missing)
+        raise PruneError(f"nothing was changed, for it would delete {whats}: add {options}")
+    for name in sorted(set(names) - {each.name for each in removals}):
+        raise PruneError(f"nothing was changed, for nothing named {name} is to be deleted")
+    for each in missing:
+        question = f"Type the name {each.name} to delete it with its {each.holds}"
+        typed = click.prompt(question, default="", show_default=False, err=True)
+        if typed != each.name:
+            raise PruneError(f"that is not {each.name}: nothing was changed")
+
+
+@click.command()
+@inventory_option
+@workspace_file_option
+@click.argument("email")
+def invite(inventory: str, file: Path | None, email: str) -> None:
+    """Print a new invitation link for EMAIL, who was invited but has not come yet.
+
+    The old link no longer works. Exit status: 0 when it is printed, 1 for an error.
+    """
+    with reach(inventory, file, None) as reached:
+        if email.lower() not in reached.desired.people:
+            raise WorkspaceError(f"{email} is not in `people` of the workspace file: add it first")
+        organization = organization_id(reached.client)
+        echo(renew(reached.client, reached.admin(), organization, email))
+
 
 _NO_MEMORY = (
     "at a URL only access is pruned: which environments, folders and imports this project made is "
@@ -164,7 +206,7 @@ def apply(
 workspace.add_command(invite)
 
 
-def _notes(reached: Reached, planned: Plan, *, prune: bool) -> list[str]:
+def _notes(reached: Reached, planned: WorkspacePlan, *, prune: bool) -> list[str]:
     notes = [*planned.notes, *unnamed_notes(planned.unnamed)]
     if prune and reached.remember is None:
         notes.append(_NO_MEMORY)

@@ -12,10 +12,11 @@ from pyinfra.context import host
 
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.change import changeover, gate, release_store
+from infisical_iac.change import releases as given_up
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.gate import Unusable
 from infisical_iac.change.path import Images, UpgradeError
-from infisical_iac.change.releases import Release, Unfinished
+from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import deploy, topology
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import session
@@ -23,11 +24,10 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import Machine
 from infisical_iac.stack import compose, edge
 from infisical_iac.stack.containers import Stack
-from infisical_iac.upgrade import given_up
 
 
 @dataclass(frozen=True)
-class Change:
+class ClusterVersionChange:
     """Hold what is to run, and with which data.
 
     Attributes:
@@ -62,7 +62,7 @@ def fetch(release: Release, site: Site) -> None:
                 compose.fetch([image], site.settings.image_archives)
 
 
-def made(change: Change, site: Site, project: str) -> list[str]:
+def made(change: ClusterVersionChange, site: Site, project: str) -> list[str]:
     """Make the change, and return what is to be said of it.
 
     Infisical stands still only where the data change too. Raises ChangeFailed, with what ran
@@ -83,9 +83,9 @@ def made(change: Change, site: Site, project: str) -> list[str]:
     return [*told, *under_way.end()]
 
 
-def recover(unfinished: Unfinished, site: Site, project: str) -> str:
+def recover(unfinished: UnfinishedChange, site: Site, project: str) -> str:
     """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
-    was = next(each for each in release_store.kept() if each.name == unfinished.release)
+    was = next(each for each in release_store.read_releases() if each.name == unfinished.release)
     under_way = _OnCluster(
         unfinished, site.settings, project, changeover.UNKNOWN, site, was.images["infisical"]
     )
@@ -150,9 +150,9 @@ class _OnCluster(Changeover):
             # A migration may have deleted what is in there.
             self.step("keep", doing="keep the dump of before")
             told.append(f"the data of before are kept as the release {self.unfinished.release}")
-        kept = given_up.parse(said.splitlines())
+        kept = given_up.parse_given_up(said.splitlines())
         then = f" of {kept[0].since}" if kept and kept[0].since else ""
-        return given_up.data(kept, f"{then} ({'; '.join(told)})" if told else then)
+        return given_up.describe_data(kept, f"{then} ({'; '.join(told)})" if told else then)
 
     def _revert(self, reason: Unusable) -> str:
         """Put the data of before in the place of those that the old version can't use."""
@@ -163,7 +163,7 @@ class _OnCluster(Changeover):
         self._roll_out(self.was)
         if not session.api(self.settings.http_port).answers():
             raise UpgradeError("the API does not answer")
-        told = "; ".join(each.told() for each in given_up.parse(said.splitlines()))
+        told = "; ".join(each.told() for each in given_up.parse_given_up(said.splitlines()))
         return (
             f"with the data of {then.at}, for the new one had changed them so that it could not "
             f"use them any more ({reason}); {told} ({given_up.HELP})"

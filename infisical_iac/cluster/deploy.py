@@ -1,11 +1,16 @@
 """The roll-out of a cluster's stack by its lead, part by part, and back where one fails."""
 
+import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from time import sleep
 
-from infisical_iac.cluster import etcd, patroni, rollout, staged, transport
-from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.cluster.site import Site, fresh, wanted
+from infisical_iac.cluster import etcd, patroni_config, rollout, topology
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.patroni_config import Configuration, PatroniState, parse
+from infisical_iac.cluster.rollout import Level, Wanted
+from infisical_iac.cluster.site import Site, fresh, wanted_stack
 from infisical_iac.cluster.stack_file import SECRETS
 from infisical_iac.cluster.stack_state import (
     RECORD,
@@ -15,12 +20,77 @@ from infisical_iac.cluster.stack_state import (
     keys_of,
     record_text,
 )
-from infisical_iac.cluster.transport import Level
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.operations.reopening import reopened
+
+# A standby may have to be restarted again once the primary has a lower value than it.
+_ROUNDS = 2
+# Patroni's own, where none is set.
+_LOOP_WAIT = 10
+
+
+def merged(found: PatroniState, wanted: Configuration) -> int:
+    """Send to Patroni what differs.
+
+    Returns the seconds after which each member knows whether its PostgreSQL has to be restarted
+    for it, 0 where none has to be. Raises CommandFailed.
+    """
+    changes = patroni_config.patch(found, wanted)
+    if changes:
+        _do("configure", json.dumps(changes), doing="change Patroni's configuration")
+    if "postgresql" not in changes:
+        return 0
+    # Each member looks once in so many seconds, by the old configuration or the new one.
+    waits = [each.get("loop_wait") for each in (found.configuration or {}, wanted)]
+    return 2 * max(wait if isinstance(wait, int) else _LOOP_WAIT for wait in waits)
+
+
+def restarted(seconds: int, again: Sequence[str]) -> None:
+    """Restart each PostgreSQL that takes a parameter only then, one after the other.
+
+    The primary is the last, and stays the primary: nothing is written for the seconds that it is
+    away. Raises CommandFailed.
+
+    Args:
+        seconds: after which it is known which ones those are.
+        again: the arguments with which the script `cluster-stack` waits, after each restart, for
+            all who keep data.
+    """
+    sleep(seconds)
+    for _ in range(_ROUNDS):
+        for name in parse(_do("patroni", doing="ask Patroni").splitlines()).waiting:
+            _do("restart", name, doing=f"restart PostgreSQL, {name}")
+            _do(*again, doing=f"see {name} back before the next one is restarted")
+
+
+def _do(*step: str, doing: str) -> str:
+    return run(script("cluster-stack", *step), doing=doing)
+
+
+# Each node's own rotation, where it led one and died, is ended by what the node keeps of it.
+_FORGET = """\
+test -e /var/lib/infisical-rotation/state ||
+    test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||
+    rm -f /etc/infisical/keys/postgres_password.old /etc/infisical/keys/postgres_password.next"""
+_HASH = "sha256sum </etc/infisical/keys/postgres_password"
+
+
+def reopened(cluster: Cluster) -> None:
+    """Have the database let Infisical in by the key in its place, which is the current host's.
+
+    Once it does, no connected node that has that one keeps the password before or after it. Raises
+    CommandFailed.
+    """
+    if run(script("reopen"), doing="see that the database lets Infisical in") != "known":
+        return
+    known = shlex.quote(run(_HASH, doing="see which password it is"))
+    for node in cluster.connected:
+        if node.number:
+            with topology.on(node.name):
+                run(_FORGET.format(known), doing="forget the password of a rotation that has ended")
+
 
 CONFIGS = "/etc/infisical/stack"
 # Seconds that twelve checks which are answered by nobody take, and Swarm to act on it.
@@ -42,8 +112,8 @@ def roll_out(site: Site) -> None:
     """
     reopened(site.cluster)
     found = fresh(site)
-    comes_to_tls = transport.reached(found) < Level.REQUIRED
-    for level in transport.ahead(found):
+    comes_to_tls = rollout.reached(found) < Level.REQUIRED
+    for level in rollout.ahead(found):
         # An etcd that begins anew does so by the addresses of the level.
         if comes_to_tls and level > Level.OFFERED and not site.cluster.anew:
             run(script("etcd", "secure"), doing="have etcd's members reach each other by TLS")
@@ -58,21 +128,21 @@ def _roll_out(site: Site) -> None:
     write(STACK_FILE, to_be.text, mode="600", check=check)
     _try_again(before)
     timeout = _timeout(site.settings, first=not before.services)
-    first = staged.leading(before, to_be, site.cluster)
+    first = rollout.leading(before, to_be, site.cluster)
     if site.cluster.anew:
         etcd.end_lost(site.cluster)
     if first:
-        part(staged.part(to_be.text, first, before.nodes), first, timeout)
+        part(rollout.part(to_be.text, first, before.nodes), first, timeout)
         run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
-    stages = staged.stages(before, to_be, first | transport.at_once(before, site.tls))
+    stages = rollout.stages(before, to_be, first | rollout.at_once(before, site.tls))
     well = run(script("cluster-stack", "data"), doing="see who keeps data")
     again = ("again", _AGAIN_SECONDS, *well.split())
     # First, for it decides whether what is acknowledged meanwhile is kept.
-    seconds = patroni.merged(before.patroni, to_be.patroni())
-    if together := transport.at_once(before, site.tls) - first:
-        part(staged.part(to_be.text, together, before.nodes), together, timeout)
+    seconds = merged(before.patroni, to_be.patroni())
+    if together := rollout.at_once(before, site.tls) - first:
+        part(rollout.part(to_be.text, together, before.nodes), together, timeout)
     for names in stages:
-        asked = part(staged.part(to_be.text, names, before.nodes), names, timeout)
+        asked = part(rollout.part(to_be.text, names, before.nodes), names, timeout)
         _refuse_rollback(site, asked, old)
         # As many as before, for what is rolled out may be what mends the others.
         back = script("cluster-stack", *again)
@@ -82,9 +152,9 @@ def _roll_out(site: Site) -> None:
     most_well()
     after = _refuse_rollback(site, asked, old)
     # Where it could not be seen before.
-    seconds = max(seconds, patroni.merged(after.patroni, to_be.patroni()))
+    seconds = max(seconds, merged(after.patroni, to_be.patroni()))
     if seconds or after.patroni.waiting:
-        patroni.restarted(seconds, again)
+        restarted(seconds, again)
     write(RECORD, record_text(rollout.recorded(after, to_be, asked)))
     _try_again(after)
     kept = [*to_be.secrets, *to_be.configs]
@@ -94,8 +164,8 @@ def _roll_out(site: Site) -> None:
 def databases(site: Site) -> None:
     """Roll out the databases alone. Raises RolloutError."""
     _, to_be = _prepared(site)
-    names = staged.databases(to_be.text)
-    part(staged.part(to_be.text, names), names, site.settings.start_timeout)
+    names = rollout.databases(to_be.text)
+    part(rollout.part(to_be.text, names), names, site.settings.start_timeout)
 
 
 def asking(site: Site) -> str:
@@ -104,7 +174,7 @@ def asking(site: Site) -> str:
     The lead has what they start with then. Raises RolloutError.
     """
     _, to_be = _prepared(site)
-    return staged.part(to_be.text, to_be.rendered().keys() - staged.databases(to_be.text))
+    return rollout.part(to_be.text, to_be.rendered().keys() - rollout.databases(to_be.text))
 
 
 def _prepared(site: Site) -> tuple[ClusterStackState, Wanted]:
@@ -114,7 +184,7 @@ def _prepared(site: Site) -> tuple[ClusterStackState, Wanted]:
     before = fresh(site)
     if not before.manager:
         raise RolloutError("the Swarm does not answer: most of its managers have to be up")
-    to_be = wanted(site, before)
+    to_be = wanted_stack(site, before)
     for name, text in to_be.configs.items():
         write(f"{CONFIGS}/{name}", text)
     return before, to_be

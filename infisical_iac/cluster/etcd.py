@@ -6,13 +6,12 @@ from pyinfra.context import host
 
 from infisical_iac.cluster import consensus, topology
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.swarm_state import Swarm
+from infisical_iac.cluster.swarm_state import Swarm, SwarmState
 from infisical_iac.core import journal
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-from infisical_iac.facts.swarm_state import SwarmState
 
 
 class EtcdError(UserError):

@@ -1,10 +1,213 @@
 """Form a cluster from the hosts of an inventory, as they are looked at. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from infisical_iac.cluster import consensus, leading, membership, unfit
+from infisical_iac.cluster import consensus, model
 from infisical_iac.cluster.model import Cluster, ClusterRefused, Node, free_pool
-from infisical_iac.facts.swarm_state import Member, SwarmState
+from infisical_iac.cluster.settings import DATA_NODES
+from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
+
+
+def is_gone(member: SwarmMember, inventory: Sequence[str], looks: Mapping[str, SwarmState]) -> bool:
+    """Return whether a member won't come back: its host is in no inventory, or was made anew."""
+    if not member.down or any(_is(member, name, look) for name, look in looks.items()):
+        return False
+    return member.host not in inventory or member.host in looks
+
+
+def _is(member: SwarmMember, name: str, look: SwarmState) -> bool:
+    if look.id:
+        return member.id == look.id
+    # An engine that is locked or does not answer says no id; one that has left, or whose
+    # certificate has ended, is another member.
+    return member.host == name and bool(look.mark) and look.state != "inactive" and not look.expired
+
+
+def matched(
+    names: Sequence[str],
+    looks: Mapping[str, SwarmState],
+    addresses: Mapping[str, str],
+    members: Sequence[SwarmMember],
+) -> Iterable[Node]:
+    """Each connected host as the member that it is, if any, and the members that are no such host.
+
+    Raises ClusterRefused.
+    """
+    left = list(members)
+    for name in names:
+        look = looks[name]
+        member = next((each for each in left if _is(each, name, look)), None)
+        if member:
+            left.remove(member)
+        address = addresses.get(name) or look.advertised or look.address
+        if not address:
+            raise ClusterRefused(
+                f"{name} has no default route to tell its address by: set cluster_address to "
+                "where the other nodes reach it"
+            )
+        if member and look.advertised and address != look.advertised:
+            raise ClusterRefused(
+                f"setting 'cluster_address': {name} is in the swarm as {look.advertised}, not as "
+                f"{address}: let it leave the swarm (`docker swarm leave --force` on it), and run "
+                "again"
+            )
+        number, joined = (member.number, member.joined) if member else (0, "")
+        yield Node(name, address, look.hostname, number, False, joined, look.serial, look, member)
+    yield from map(absent, left)
+
+
+def absent(member: SwarmMember) -> Node:
+    """A node of which no more is known than what the swarm has of it."""
+    return Node(
+        member.host or member.hostname,
+        member.address,
+        member.hostname,
+        member.number,
+        member.manager,
+        member.joined,
+        0,
+        None,
+        member,
+    )
+
+
+def lost_members(gone: Sequence[SwarmMember], nodes: Sequence[Node]) -> Iterable[SwarmMember]:
+    """Those that won't come back, and whose number no other has yet: their place is kept.
+
+    Without it, the stack would be one for fewer data nodes, and then one for three again.
+    """
+    taken, names = {node.number for node in nodes}, {node.name for node in nodes}
+    for each in gone:
+        if each.number and each.number not in taken and each.host not in names:
+            yield each
+
+
+def numbered(nodes: Sequence[Node], *, joins: bool) -> tuple[Node, ...]:
+    """The nodes with a number for as many as keep data, those first; `joins` whether the etcd of
+    one that gets it now joins that of others."""
+    free = [n for n in range(1, DATA_NODES + 1) if n not in {node.number for node in nodes}]
+    done = []
+    for node in nodes:
+        if node.up and not node.number and free:
+            joined: Joined = "existing" if joins else "new"
+            done.append(_with(node, number=free.pop(0), joined=joined))
+        else:
+            done.append(_with(node, number=node.number, joined=node.joined))
+    return ordered(done)
+
+
+def ordered(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """The data nodes by their numbers, then the others by name."""
+    return tuple(sorted(nodes, key=lambda node: (node.number or DATA_NODES + 1, node.name)))
+
+
+def _with(node: Node, *, number: int, joined: Joined) -> Node:
+    return replace(node, number=number, joined=joined, manager=number > 0)
+
+
+_RUNBOOK = "docs/cluster-runbooks.md"
+
+
+def refuse(
+    inventory: Sequence[str], names: Sequence[str], looks: Mapping[str, SwarmState], lead: str
+) -> None:
+    """Raise ClusterRefused if hosts can't be one cluster, or can't be at the moment.
+
+    Args:
+        inventory: the names of its hosts.
+        names: which of them are connected.
+        looks: what those are like.
+        lead: which of them would lead.
+    """
+    _refuse_few(inventory, names, looks)
+    _refuse_clocks(names, looks)
+    _refuse_older(names, looks, lead)
+    marks = {looks[name].mark for name in names} - {"", "new"}
+    if not marks and len(names) < DATA_NODES:
+        lost = ", ".join(name for name in inventory if name not in names)
+        raise ClusterRefused(
+            f"a first deploy to a cluster needs {DATA_NODES} hosts that can be reached, and "
+            f"{lost} can't: see to it, and run again"
+        )
+    if marks and not any(look.control for look in looks.values()):
+        raise ClusterRefused(
+            "no host that can be reached is a manager with a majority behind it: bring the others "
+            "back, start Docker there (`systemctl restart docker`), or follow "
+            f"{_RUNBOOK}, 'Two of three lost'"
+        )
+    if not (marks and looks[lead].stack):
+        _refuse_data(names, looks, lead)
+    for name in names:
+        _refuse_foreign(name, looks[name], lead, looks[lead], marks)
+
+
+def _refuse_few(
+    inventory: Sequence[str], names: Sequence[str], looks: Mapping[str, SwarmState]
+) -> None:
+    if len(inventory) < DATA_NODES:
+        clustered = any(looks[name].stack for name in names)
+        or_single = "" if clustered else ", or set topology to 'single'"
+        raise ClusterRefused(
+            f"setting 'topology': a swarm takes {DATA_NODES} hosts or more, and the inventory has "
+            f"{len(inventory)}: add hosts to it{or_single}"
+        )
+
+
+def _refuse_clocks(names: Sequence[str], looks: Mapping[str, SwarmState]) -> None:
+    wrong = [name for name in names if looks[name].early]
+    if wrong:
+        raise ClusterRefused(
+            f"the clock of {' and '.join(wrong)} is behind: the certificate by which the swarm "
+            "knows the host is not valid yet there: set the clock (`timedatectl` tells it), start "
+            "Docker anew (`systemctl restart docker`), and run again"
+        )
+
+
+def _refuse_older(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> None:
+    if newer := model.newer(names, looks, lead):
+        raise ClusterRefused(
+            f"{lead} has an older state than {' and '.join(newer)}, which the swarm's managers "
+            "wait for: run again in a minute, or start Docker anew there (`systemctl restart "
+            "docker`)"
+        )
+
+
+def _refuse_data(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> None:
+    others = [
+        name
+        for name in names
+        if looks[name].data and name != lead and looks[name].mark in ("", "new")
+    ]
+    if others:
+        raise ClusterRefused(
+            f"{' and '.join(others)} would come into a new swarm of {lead} with PostgreSQL's data, "
+            "and nothing says whose are the newest: keep those of the host that leads, and remove "
+            f"the volume infisical_patroni elsewhere ({_RUNBOOK}, 'Whose data')"
+        )
+
+
+def _refuse_foreign(
+    name: str, look: SwarmState, lead: str, leads: SwarmState, marks: set[str]
+) -> None:
+    if look.state not in ("", "inactive") and not look.mark:
+        raise ClusterRefused(
+            f"Docker on {name} is in a Swarm that is not this project's, as Dokploy has it: "
+            "use a host of Infisical's own, or let this one leave its Swarm first"
+        )
+    if len(marks) > 1 and look.mark not in ("new", leads.mark, ""):
+        raise ClusterRefused(
+            f"{name} is in another cluster than {lead}: take it out of the inventory, or let "
+            "it leave that one first (`docker swarm leave --force`, and remove "
+            "/etc/infisical/swarm)"
+        )
+    # A host that once was one of them has an older state, not another one, or half of both.
+    own = not look.serial and look.mark in ("", "new")
+    if look.key and look.key != leads.key and own:
+        raise ClusterRefused(
+            f"{name} has an encryption key of its own, which another database needs than that "
+            f"of {lead}: use a host with no Infisical on it"
+        )
 
 
 def cluster(
@@ -25,18 +228,16 @@ def cluster(
     Raises ClusterRefused.
     """
     names = [name for name in inventory if name in looks]
-    lead = leading.choose(names, looks)
+    lead = model.choose(names, looks)
     members = looks[lead].members
-    unfit.refuse(inventory, names, looks, lead)
-    gone = tuple(each for each in members if membership.is_gone(each, inventory, looks))
+    refuse(inventory, names, looks, lead)
+    gone = tuple(each for each in members if is_gone(each, inventory, looks))
     staying = [each for each in members if each not in gone]
     begun = any(look.stack for look in looks.values() if _counts(look, looks[lead]))
-    nodes = membership.numbered(
-        [*membership.matched(names, looks, addresses, staying)], joins=begun and bool(members)
-    )
-    lost = tuple(membership.lost(gone, nodes))
+    nodes = numbered([*matched(names, looks, addresses, staying)], joins=begun and bool(members))
+    lost = tuple(lost_members(gone, nodes))
     gone = tuple(each for each in gone if each not in lost)
-    nodes = membership.ordered([*nodes, *map(membership.absent, lost)])
+    nodes = ordered([*nodes, *map(absent, lost)])
     anew = begun and bool(members) and consensus.lost(nodes)
     nodes = consensus.beginning(nodes, anew=anew)
     by_name = {node.name: node for node in nodes}
@@ -70,7 +271,7 @@ def _counts(look: SwarmState, lead: SwarmState) -> bool:
 
 
 def _notes(
-    inventory: Sequence[str], nodes: Sequence[Node], lost: Sequence[Member]
+    inventory: Sequence[str], nodes: Sequence[Node], lost: Sequence[SwarmMember]
 ) -> Iterable[str]:
     up = {node.name for node in nodes if node.up}
     away = [name for name in inventory if name not in up]

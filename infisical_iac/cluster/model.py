@@ -1,12 +1,14 @@
 """Tell the nodes of a cluster apart: its data nodes, its managers and the one that leads. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from infisical_iac.cluster.settings import DATA_NODES
+from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
+from infisical_iac.core.audit_log import Log
 from infisical_iac.core.errors import UserError
-from infisical_iac.facts.swarm_state import Joined, Member, SwarmState
+from infisical_iac.monitoring.condition import ConditionState, Running
 
 # Where overlay networks may be; Swarm's own choice, 10.0.0.0/8, is where hosts' networks are.
 POOLS = ("10.201.0.0/16", "172.30.0.0/16", "192.168.128.0/17")
@@ -39,7 +41,7 @@ class Node:
     joined: Joined
     serial: int
     seen: SwarmState | None = None
-    member: Member | None = None
+    member: SwarmMember | None = None
 
     @property
     def up(self) -> bool:
@@ -94,7 +96,7 @@ class Cluster:
     anew: bool = False
     first: int = 0
     generation: int = 0
-    gone: tuple[Member, ...] = ()
+    gone: tuple[SwarmMember, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -141,3 +143,125 @@ def free_pool(addresses: Iterable[str]) -> str:
     return next(
         (pool for pool in POOLS if not any(each in ip_network(pool) for each in taken)), POOLS[0]
     )
+
+
+@dataclass(frozen=True)
+class ManagedNode:
+    """A node as a manager sees it.
+
+    Attributes:
+        status: `ready` or `down`; `availability` is `active`, `pause` or `drain`.
+        manager: `leader`, `reachable` or `unreachable`; `-` of a worker.
+        number: that of its data, as in `postgres-2`; 0 of a node without any.
+    """
+
+    name: str
+    status: str
+    availability: str
+    manager: str
+    number: int
+
+    @property
+    def trouble(self) -> str:
+        """Return what is wrong with it, in a word; empty if nothing is."""
+        if self.status != "ready":
+            return self.status
+        if self.availability != "active":
+            return {"drain": "drained", "pause": "paused"}.get(self.availability, "")
+        return "unreachable as a manager" if self.manager == "unreachable" else ""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A standby as its primary sees it: `sync` is `sync`, `quorum`, `async` or `potential`."""
+
+    name: str
+    state: str
+    sync: str
+    behind: int
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """Hold what one node says; the default is that of one which says nothing.
+
+    Attributes:
+        condition: what any host says.
+        log: its audit log.
+        members: all nodes, if it is a manager.
+        tasks: the containers that run on it, by what they do, such as `postgres`.
+        copies: the standbys, if its PostgreSQL is the primary.
+        postgres: `primary`, `standby`, or `silent`; empty where none runs. Likewise `etcd`, which
+            is `healthy` or not, `redis`, which is `master` or `slave`, and `sentinel`, which is the
+            name of the master.
+        tls: the level of the service that is the least far on its way to TLS, None where the node
+            is no manager or there is no stack.
+        leaf_ends: when the first certificate within the cluster ends, in seconds since the epoch;
+            None where the node has none.
+        overlay: `encrypted` or `plain`, as the network is made that requests take to Infisical;
+            empty where the node knows of none.
+    """
+
+    condition: ConditionState = field(default_factory=ConditionState)
+    log: Log = field(default_factory=lambda: Log([]))
+    members: tuple[ManagedNode, ...] = ()
+    tasks: Mapping[str, list[Running]] = field(default_factory=dict)
+    copies: tuple[Copy, ...] = ()
+    postgres: str = ""
+    etcd: str = ""
+    redis: str = ""
+    sentinel: str = ""
+    overlay: str = ""
+    tls: int | None = None
+    leaf_ends: int | None = None
+
+
+Nodes = Mapping[str, NodeState]
+
+
+def choose(names: Sequence[str], looks: Mapping[str, SwarmState]) -> str:
+    """The working manager with the newest state; of equals the one that led, then the first."""
+
+    def rank(name: str) -> tuple[bool, bool, int, bool, bool]:
+        look = looks[name]
+        # What a host that was alone has would otherwise be lost to one that has nothing.
+        keeps = bool(look.key)
+        return (
+            look.control,
+            look.state in ("active", "locked"),
+            look.serial,
+            look.led == look.serial > 0,
+            keeps,
+        )
+
+    return max(names, key=rank)
+
+
+def settling(looks: Mapping[str, SwarmState]) -> bool:
+    """Return whether managers are about to find together, so that in a moment more will be known.
+
+    That is so where most of those that there must be can be reached, and the one that would lead
+    has no majority behind it, or an older state than one that is not with them yet.
+    """
+    known = [name for name, look in looks.items() if look.mark not in ("", "new")]
+    if len(known) * 2 <= DATA_NODES or not any(_looking(looks[name]) for name in known):
+        return False
+    lead = choose(known, looks)
+    return not looks[lead].control or bool(newer(known, looks, lead))
+
+
+def newer(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> list[str]:
+    """Managers of the lead's swarm with a newer state, which look for the others."""
+    managers = {each.id for each in looks[lead].members if each.manager}
+    return [
+        name
+        for name in names
+        if _looking(looks[name])
+        and looks[name].id in managers
+        and looks[name].serial > looks[lead].serial
+    ]
+
+
+def _looking(look: SwarmState) -> bool:
+    """Return whether an engine is in a swarm, and may find its managers by itself."""
+    return look.state in ("active", "pending") and look.serial > 0 and not look.control

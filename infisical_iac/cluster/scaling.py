@@ -10,16 +10,15 @@ from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import gate
 from infisical_iac.change.gate import Before
-from infisical_iac.cluster import deploy, staged
+from infisical_iac.cluster import deploy, moves, rollout
 from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.moves import Direction
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal, session
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.operations import moves
-from infisical_iac.operations.moves import Direction
 from infisical_iac.stack import edge
 
 _PAUSES = "Infisical pauses for its dump, its load and its start"
@@ -51,7 +50,7 @@ def moved_out(*, site: Site, project: str) -> Commands:
 def _move_out(site: Site, project: str) -> None:
     services = deploy.asking(site)
     _begin("out", site.settings, project)
-    _start(staged.part(services, {"haproxy"}))
+    _start(rollout.part(services, {"haproxy"}))
     moves.do("out", "way_in", doing="wait for HAProxy")
     moves.do("out", "pause", doing="pause Infisical")
     found = _dump("out")

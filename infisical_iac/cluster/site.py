@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 
 from pyinfra.context import host
 
+from infisical_iac.change.state import Upgrades
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, stack_file
+from infisical_iac.cluster.rollout import Level, Wanted
+from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, render_stack_file
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
-from infisical_iac.cluster.transport import Level
 from infisical_iac.core.operation import shared
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.upgrade import Upgrades
 from infisical_iac.host.machine import MachineState
 
 
@@ -70,13 +69,13 @@ def inputs(site: Site, found: ClusterStackState) -> StackInputs:
     )
 
 
-def wanted(site: Site, found: ClusterStackState) -> Wanted:
+def wanted_stack(site: Site, found: ClusterStackState) -> Wanted:
     """Return what the stack is to be: its file, and the configurations and secrets that this
     names.
     """
     given = inputs(site, found)
     return Wanted(
-        text=stack_file(site.settings, site.machine, given),
+        text=render_stack_file(site.settings, site.machine, given),
         configs=configs(site.settings, given),
         secrets=frozenset(given.secrets.values()),
     )

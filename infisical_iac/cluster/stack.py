@@ -7,17 +7,25 @@ from pyinfra.context import host
 
 from infisical_iac.change import path
 from infisical_iac.change.path import Images
-from infisical_iac.cluster import deploy, networks, rollout, staged, transport
+from infisical_iac.change.state import Upgrades
+from infisical_iac.cluster import consensus, deploy, rollout, stack_file
+from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.cluster.site import Site, look, wanted
-from infisical_iac.cluster.stack_state import STACK_FILE, ClusterStackState, NodeTasks, Task
+from infisical_iac.cluster.site import Site, look, wanted_stack
+from infisical_iac.cluster.stack_state import (
+    RECORD,
+    STACK_FILE,
+    ClusterStackState,
+    NodeTasks,
+    Task,
+    record_text,
+)
 from infisical_iac.core import files, journal, session
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, step, telling_operation
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.upgrade import Upgrades
 from infisical_iac.stack import compose
 from infisical_iac.stack.containers import Stack
 
@@ -61,12 +69,12 @@ def tasks_free(site: Site) -> Commands:
     Swarm tells neither of a container that somebody paused nor of one that was disconnected, and
     only whether Infisical answers.
     """
-    text = wanted(site, ClusterStackState()).text
+    text = wanted_stack(site, ClusterStackState()).text
     tasks: tuple[Task, ...] = host.get_fact(NodeTasks)
-    stuck = networks.stuck(tasks, text)
+    stuck = stack_file.stuck(tasks, text)
     if stuck:
         told = run(script("node-tasks", "attached"), doing="see the networks of the services")
-        stuck = networks.stuck(tasks, text, networks.attached(told))
+        stuck = stack_file.stuck(tasks, text, stack_file.attached(told))
     if not stuck:
         host.noop("the tasks on the node run in their networks")
         return
@@ -90,7 +98,7 @@ def rolled_out(site: Site) -> Commands:
     if kept := journal.current().kept:
         site = replace(site, settings=site.settings.keeping(kept))
     found = look(site.settings.images)
-    to_be = wanted(site, found)
+    to_be = wanted_stack(site, found)
     file = File(STACK_FILE, to_be.text, mode="600")
     there = found.files.get(STACK_FILE)
     items = list(rollout.items(found, to_be)) if found.manager else []
@@ -99,7 +107,7 @@ def rolled_out(site: Site) -> Commands:
         return
     if site.cluster.anew:
         journal.item("~", "etcd", f"has lost its quorum → begins anew, empty; {_goes_on(site)}")
-    if found.manager and (ahead := transport.item(found)):
+    if found.manager and (ahead := rollout.item(found)):
         journal.items([ahead])
     _tell(file, found, to_be)
     yield step(deploy.roll_out, site)
@@ -119,7 +127,7 @@ def databases_there(site: Site) -> Commands:
     Raises RolloutError as `rolled_out` does.
     """
     found = look(site.settings.images)
-    missing = rollout.unwell(found, staged.databases(wanted(site, found).text))
+    missing = rollout.unwell(found, rollout.databases(wanted_stack(site, found).text))
     if found.manager and not missing:
         host.noop("the databases run")
         return
@@ -140,3 +148,53 @@ def _tell(file: File, found: ClusterStackState, to_be: Wanted) -> None:
     if not file.matches(found.files.get(STACK_FILE)):
         files.tell(file, found.files.get(STACK_FILE))
     journal.items(rollout.items(found, to_be))
+
+
+_WAITS = "{} can be made anew once all nodes and all of etcd are there: run again then"
+
+
+@telling_operation
+def made_anew(site: Site) -> Commands:
+    """Have networks as `site` says: Docker changes none, and removes none that is in use.
+
+    So what is in one that differs is stopped and removed, which leaves its volumes, and started
+    again as it was rolled out last. It comes before what else the run changes, for a version that
+    does not get healthy could not be taken back then. It waits for all nodes, as one that is away
+    could still run what is to be stopped, and for etcd's members. Raises RolloutError.
+    """
+    found = cluster_site.look(site.settings.images)
+    to_be = cluster_site.wanted_stack(site, found)
+    items = [*stack_file.items(found.networks, to_be.text)]
+    if not items:
+        host.noop("the networks are as stack.yaml says")
+        return
+    in_parts = rollout.leading(found, to_be, site.cluster)
+    if rollout.away(found.nodes) or in_parts or consensus.replaced(site.cluster.nodes):
+        journal.unknown(_WAITS.format(" and ".join(each.what for each in items)))
+        return
+    journal.items(items)
+    yield step(_make_anew, site)
+
+
+def _make_anew(site: Site) -> None:
+    before = cluster_site.fresh(site)
+    wanted = cluster_site.wanted_stack(site, before).text
+    names = frozenset(item.what.split()[-1] for item in stack_file.items(before.networks, wanted))
+    text = stack_file.with_networks(run(f"cat {STACK_FILE}", doing="read stack.yaml"), wanted)
+    users = stack_file.users(text, names)
+    services = " ".join(f"infisical_{name}" for name in sorted(users))
+    run(
+        script("cluster-networks", "remove", services, " ".join(sorted(names))),
+        doing="take the networks away",
+    )
+    asked: dict[str, str] = {}
+    databases = rollout.databases(text)
+    # What asks them finds them: it would otherwise start again and again.
+    for part in (users & databases, users - databases):
+        if part:
+            timeout = 2 * site.settings.start_timeout
+            asked |= deploy.part(rollout.part(text, part), part, timeout)
+        if part & databases:
+            run(script("cluster-networks", "settle", "120"), doing="wait for Redis")
+    deploy.most_well()
+    write(RECORD, record_text(rollout.renewed(before, asked, users)))

@@ -1,15 +1,20 @@
 """Read what the Swarm's manager says of the stack `infisical`, and what the keys ask for."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyinfra.api.facts import FactBase
 
+from infisical_iac.cluster import patroni_config
+from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
+from infisical_iac.cluster.patroni_config import PatroniState
+from infisical_iac.core.audit_log import parse
+from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.rendering import script
-from infisical_iac.facts import patroni
-from infisical_iac.facts.files import Paths, PathState
-from infisical_iac.facts.patroni import PatroniState
+from infisical_iac.monitoring.condition import Running
+from infisical_iac.monitoring.condition_fact import Condition
 
 STACK_FILE = "/etc/infisical/stack.yaml"
 RECORD = "/etc/infisical/stack.json"
@@ -19,11 +24,11 @@ STACK = "infisical_"
 
 
 @dataclass(frozen=True)
-class Service:
+class SwarmService:
     """A service of the stack: how many tasks of it run and should, and how its update went.
 
     `hash` is that of its specification; `waiting` counts the tasks that no node takes; `tls` is how
-    far it is on the way to TLS, a Level of cluster/transport.py.
+    far it is on the way to TLS, a Level of rollout.py.
     """
 
     running: int
@@ -44,7 +49,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class NodeState:
+class NodeAvailability:
     """A node of the Swarm: whether it answers and takes tasks."""
 
     id: str
@@ -84,8 +89,8 @@ class ClusterStackState:
     files: Mapping[str, PathState] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     start: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    nodes: tuple[NodeState, ...] = ()
-    services: Mapping[str, Service] = field(default_factory=dict)
+    nodes: tuple[NodeAvailability, ...] = ()
+    services: Mapping[str, SwarmService] = field(default_factory=dict)
     made: Mapping[str, frozenset[str]] = field(default_factory=dict)
     record: Mapping[str, Recorded] = field(default_factory=dict)
     patroni: PatroniState = field(default_factory=PatroniState)
@@ -108,7 +113,7 @@ class ClusterStack(FactBase[ClusterStackState]):
         hashes = {row[1].removeprefix(STACK): row[2] for row in lines if row[0] == "hash"}
         levels = {row[1].removeprefix(STACK): int(row[2]) for row in lines if row[0] == "tls"}
         services = {
-            name: Service(
+            name: SwarmService(
                 int(row[2]),
                 int(row[3]),
                 row[4],
@@ -127,7 +132,7 @@ class ClusterStack(FactBase[ClusterStackState]):
             secrets={row[1]: row[2] for row in lines if row[0] == "wanted"},
             start={row[1]: _start(" ".join(row[2:])) for row in lines if row[0] == "start"},
             nodes=tuple(
-                NodeState(row[1], row[2:] == ["ready", "active"])
+                NodeAvailability(row[1], row[2:] == ["ready", "active"])
                 for row in lines
                 if row[0] == "node"
             ),
@@ -137,7 +142,7 @@ class ClusterStack(FactBase[ClusterStackState]):
                 for kind in ("secret", "config")
             },
             record=next((_record(" ".join(row[1:])) for row in lines if row[0] == "record"), {}),
-            patroni=patroni.parse(output[middle + 1 :]),
+            patroni=patroni_config.parse(output[middle + 1 :]),
             networks={row[1]: _network(" ".join(row[2:])) for row in lines if row[0] == "network"},
         )
 
@@ -217,3 +222,49 @@ def _start(text: str) -> tuple[str, ...]:
     entrypoint, end = decoder.raw_decode(text)
     command, _ = decoder.raw_decode(text[end:].lstrip())
     return (*(entrypoint or ()), *(command or ()))
+
+
+class NodeCondition(FactBase[NodeState]):
+    """The NodeState; the arguments are those of Condition."""
+
+    def command(self, served_name: str, port: int, lock: str) -> str:
+        return script("status-cluster", lock, served_name, str(port))
+
+    def process(self, output: list[str]) -> NodeState:
+        members: list[ManagedNode] = []
+        tasks: dict[str, list[Running]] = {}
+        copies: list[Copy] = []
+        numbers: dict[str, int] = {}
+        said = {"postgres": "", "etcd": "", "redis": "", "sentinel": "", "overlay": ""}
+        for line in output:
+            match line.split():
+                case ["member", name, status, availability, manager, number]:
+                    members.append(ManagedNode(name, status, availability, manager, int(number)))
+                case ["task", service, image, status, health]:
+                    tasks.setdefault(_role(service), []).append(Running(image, status, health))
+                case ["replica", name, state, sync, behind]:
+                    copies.append(Copy(name, state, sync, int(behind)))
+                case ["tls" | "leaf" as what, number]:
+                    numbers[what] = int(number)
+                case ["postgres" | "etcd" | "redis" | "sentinel" | "overlay" as what, word]:
+                    said[what] = word
+        log = "\n".join(line.removeprefix("log ") for line in output if line.startswith("log "))
+        return NodeState(
+            condition=Condition().process(output),
+            log=parse(f"{log}\n" if log else ""),
+            members=tuple(members),
+            tasks=tasks,
+            copies=tuple(copies),
+            tls=numbers.get("tls"),
+            leaf_ends=numbers.get("leaf"),
+            **said,
+        )
+
+    @staticmethod
+    def default() -> NodeState:
+        return NodeState()
+
+
+def _role(service: str) -> str:
+    """Return what a service does: `postgres` of `infisical_postgres-2`."""
+    return re.sub(r"-\d+$", "", service.removeprefix("infisical_"))

@@ -1,21 +1,125 @@
 """The swarm: begun by the lead, joined by the others, and each node what it should be."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.cluster import arranging, topology
-from infisical_iac.cluster.arranging import CERTIFICATE_HOURS, Update
+from infisical_iac.cluster import etcd, share, topology
 from infisical_iac.cluster.model import Cluster, Node
-from infisical_iac.cluster.swarm_state import UNIT, Swarm
+from infisical_iac.cluster.swarm_state import (
+    ETCD,
+    HANDING_OVER,
+    HOST,
+    JOINED,
+    LACKS,
+    NUMBER,
+    PROGRAM,
+    UNIT,
+    UNIT_FILE,
+    Swarm,
+    SwarmMember,
+    SwarmState,
+)
 from infisical_iac.core import journal, units
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import CommandFailed, run
-from infisical_iac.core.rendering import script
-from infisical_iac.facts.swarm_state import SwarmState
+from infisical_iac.core.rendering import script, script_file, template
+from infisical_iac.host.preflight import Preflight
+
+# A node's certificate, by which the others know it, ends after so long; it is renewed before.
+CERTIFICATE_HOURS = 30 * 24
+
+
+@dataclass(frozen=True)
+class Update:
+    """One change to a node of the swarm.
+
+    Attributes:
+        node: its name for people, `id` Swarm's own.
+        arguments: of `docker node`.
+        why: what differs.
+    """
+
+    node: str
+    id: str
+    arguments: tuple[str, ...]
+    why: str
+
+
+def settings(seen: SwarmState) -> list[str]:
+    """Return what differs of the swarm itself, as its manager sees it."""
+    found = []
+    if not seen.autolock:
+        found.append("autolock off → on")
+    if seen.expiry != CERTIFICATE_HOURS * 3600:
+        found.append(f"certificates end after {seen.expiry // 3600} → {CERTIFICATE_HOURS} hours")
+    return found
+
+
+def updates(cluster: Cluster) -> Iterator[Update]:
+    """Yield what differs of each node that is in the swarm; first who is to be manager, then who
+    not.
+    """
+    nodes = [node for node in cluster.nodes if node.member]
+    for node in sorted(nodes, key=lambda node: not node.manager):
+        yield from _update(node, node.member, cluster.generation if node.number else 0)
+
+
+def removals(cluster: Cluster) -> Iterator[Update]:
+    """Yield how the nodes are taken out that won't come back."""
+    for each in cluster.gone:
+        name = each.host or each.hostname
+        if each.manager:
+            yield Update(name, each.id, ("demote", each.id), "no manager any more")
+        yield Update(name, each.id, ("rm", "--force", each.id), "down, and its host is gone")
+
+
+def with_members(
+    cluster: Cluster, members: Sequence[SwarmMember], ids: Mapping[str, str]
+) -> Cluster:
+    """The cluster once all have joined, by the members as they are now and the nodes' ids."""
+    by_id = {each.id: each for each in members}
+    nodes = tuple(
+        replace(node, member=by_id.get(ids.get(node.name, ""), node.member))
+        for node in cluster.nodes
+    )
+    gone = tuple(by_id[each.id] for each in cluster.gone if each.id in by_id)
+    return replace(cluster, nodes=nodes, gone=gone)
+
+
+def _update(node: Node, member: SwarmMember | None, generation: int) -> Iterator[Update]:
+    if member is None:
+        return
+    arguments, why = [], []
+    labels = {
+        HOST: (node.name, member.host),
+        NUMBER: (str(node.number or ""), str(member.number or "")),
+        JOINED: (node.joined, member.joined),
+        LACKS: (node.lacks, member.lacks),
+        ETCD: (str(generation or ""), str(member.generation or "")),
+    }
+    for label, (wanted, there) in labels.items():
+        if wanted and wanted != there:
+            arguments += ["--label-add", f"{label}={wanted}"]
+            why.append(f"{label} {there or '(none)'} → {wanted}")
+        elif there and not wanted:
+            arguments += ["--label-rm", label]
+            why.append(f"{label} {there} → (none)")
+    if node.manager != member.manager:
+        role = "manager" if node.manager else "worker"
+        arguments += ["--role", role]
+        why.append(f"role → {role}")
+    if not member.active:
+        arguments += ["--availability", "active"]
+        why.append("drained → active")
+    if arguments:
+        yield Update(node.name, member.id, ("update", *arguments, member.id), ", ".join(why))
+
 
 KEY_FILE = "/etc/infisical/keys/swarm_unlock_key"
 _HOURS = str(CERTIFICATE_HOURS)
@@ -37,7 +141,7 @@ def begun(cluster: Cluster) -> Commands:
         why = f"{cluster.me.name} is its first manager{around if cluster.holders else ''}"
         journal.item("+", "swarm", why)
         yield step(_begin, cluster)
-    elif differing := [*arranging.settings(there), *_mark(there)]:
+    elif differing := [*settings(there), *_mark(there)]:
         journal.item("~", "swarm", ", ".join(differing))
         yield step(run, script("swarm", "settle", _HOURS), doing="set the swarm's settings")
     else:
@@ -72,8 +176,8 @@ def arranged(cluster: Cluster) -> Commands:
         host.noop(f"{cluster.lead.name} leads")
         return
     members = _now(cluster).members
-    now = arranging.with_members(cluster, members, {}) if members else cluster
-    wrong = [*arranging.updates(now)]
+    now = with_members(cluster, members, {}) if members else cluster
+    wrong = [*updates(now)]
     for each in wrong:
         journal.item("~", f"node {each.node}", each.why)
     for member in now.gone:
@@ -91,7 +195,7 @@ def kept_open(cluster: Cluster, *, programs: Sequence[File]) -> Commands:
     """Have the key on the host, and a unit that opens its part when Docker starts."""
     there = _now(cluster)
     # An earlier step makes the key anew, or has made it.
-    anew = cluster.gone or not cluster.lead.seen or arranging.settings(cluster.lead.seen)
+    anew = cluster.gone or not cluster.lead.seen or settings(cluster.lead.seen)
     if cluster.me.manager and (anew or not there.unlocks):
         journal.item("~" if there.unlocks else "+", KEY_FILE)
         yield step(_keep_key, cluster)
@@ -160,16 +264,16 @@ def _keep_key(cluster: Cluster) -> None:
 
 def _arrange(cluster: Cluster) -> None:
     ids = {node.name: _id(node) for node in cluster.connected if node.member is None}
-    now = arranging.with_members(cluster, host.get_fact(Swarm).members, ids)
+    now = with_members(cluster, host.get_fact(Swarm).members, ids)
     lost = [node.name for node in now.connected if node.member is None]
     if lost:
         raise SwarmError(f"{', '.join(lost)} did not come into the swarm: run again")
-    for each in arranging.updates(now):
+    for each in updates(now):
         _node(each)
     if now.gone:
         # First, for nothing would tell another run that it is still to be done.
         run(script("swarm", "rotate"), doing="make the swarm's tokens and key anew")
-    for each in arranging.removals(now):
+    for each in removals(now):
         _node(each)
 
 
@@ -180,3 +284,32 @@ def _id(node: Node) -> str:
 
 def _node(update: Update) -> None:
     run(f"docker node {shlex.join(update.arguments)}", doing=f"change the node {update.node}")
+
+
+def programs() -> Iterator[File]:
+    """Yield what opens a host's part in the swarm when Docker starts, and hands over before it
+    stops.
+    """
+    yield File(PROGRAM, script_file("swarm-unlock"))
+    yield File(HANDING_OVER, script_file("hand-over"))
+    yield File(UNIT_FILE, template(UNIT, script=PROGRAM, handing_over=HANDING_OVER))
+
+
+@deploy("Swarm")
+def swarm(known: Preflight) -> None:
+    """Make the swarm and bring the host into it; nothing of it on a host of its own."""
+    if known.cluster is None:
+        return
+    begun(cluster=known.cluster, name="Make the swarm")
+    joined(cluster=known.cluster, name="Bring the hosts into the swarm")
+    if known.leads:
+        etcd.members_replaced(
+            cluster=known.cluster, name="Make room in etcd for a node that replaces another"
+        )
+    arranged(cluster=known.cluster, name="Have the nodes as they should be")
+    kept_open(
+        cluster=known.cluster,
+        programs=[*programs()],
+        name="Open the host's part in the swarm when it boots",
+    )
+    share.claimed(cluster=known.cluster, name="Have one host that leads")

@@ -12,12 +12,10 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state, host
 
 from infisical_iac.cluster.forming import cluster
-from infisical_iac.cluster.leading import settling
-from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.model import Cluster, settling
 from infisical_iac.cluster.refusal import refuse_malformed, refuse_mixed
-from infisical_iac.cluster.swarm_state import Swarm
+from infisical_iac.cluster.swarm_state import Swarm, SwarmState
 from infisical_iac.core.connection import current, without_delay
-from infisical_iac.facts.swarm_state import SwarmState
 
 # For hosts that boot together, and a swarm that elects a leader.
 _SETTLING_SECONDS = 60

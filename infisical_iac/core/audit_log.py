@@ -1,13 +1,45 @@
 """The audit log: a line of JSON for each thing that was done to a host, chained by hashes."""
 
+import getpass
 import json
+import socket
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal
 
-from infisical_iac.actor import revision, who
+_ROOT = Path(__file__).resolve().parents[2]
+_SECONDS = 10
+
+
+def who() -> str:
+    """The user and the machine, such as `ada@laptop`."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+@cache
+def revision() -> str:
+    """The commit of this project, with `-dirty` if files differ from it; empty without git."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    return f"{commit}-dirty" if commit and _git("status", "--porcelain") else commit
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(_ROOT), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
 
 Event = Literal[
     "apply",
@@ -28,7 +60,7 @@ Outcome = Literal["begun", "done", "failed"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class AuditEntry:
     """One line of the log.
 
     Attributes:
@@ -54,13 +86,13 @@ class Entry:
 
 def now(
     event: Event, outcome: Outcome, run: str, *, changes: Iterable[str] = (), reason: str = ""
-) -> Entry:
+) -> AuditEntry:
     """An entry for what happens at this moment."""
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Entry(at, who(), event, outcome, run, revision(), list(changes), reason)
+    return AuditEntry(at, who(), event, outcome, run, revision(), list(changes), reason)
 
 
-def render(entry: Entry) -> str:
+def render(entry: AuditEntry) -> str:
     """The entry as a line, to which the host adds the hash of the line before."""
     return json.dumps(asdict(entry), ensure_ascii=False)
 
@@ -69,7 +101,7 @@ def render(entry: Entry) -> str:
 class Log:
     """The entries of a log, and the number of the first line that does not fit, if any."""
 
-    entries: list[Entry]
+    entries: list[AuditEntry]
     broken_at: int | None = None
 
 
@@ -79,14 +111,14 @@ def parse(text: str) -> Log:
     A line that was torn, by a host that went down while it was written, is passed over; the
     next one holds its hash too. What is done to the last line can't be seen.
     """
-    entries: list[Entry] = []
+    entries: list[AuditEntry] = []
     before = ""
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
         values = _values(line)
         if values is not None:
             previous = values.pop("previous", None)
             try:
-                entry = Entry(**values)
+                entry = AuditEntry(**values)
             except TypeError:
                 return Log(entries, broken_at=number)
             if previous != sha256(before.encode()).hexdigest():
@@ -109,7 +141,7 @@ class Doing:
     """All that the log says of one run: its last entry, and when it began."""
 
     began: str
-    last: Entry
+    last: AuditEntry
 
     @property
     def ended(self) -> bool:
@@ -117,7 +149,7 @@ class Doing:
         return self.last.outcome != "begun"
 
 
-def doings(entries: Iterable[Entry]) -> list[Doing]:
+def doings(entries: Iterable[AuditEntry]) -> list[Doing]:
     """The runs in the order in which they began."""
     found: dict[str, Doing] = {}
     for entry in entries:

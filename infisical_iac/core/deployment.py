@@ -6,9 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from infisical_iac.cli.journals import Journals
-from infisical_iac.cli.options import Lock
-from infisical_iac.core.hosts import each_of
+# First, for it gives the process to gevent.
 from infisical_iac.core.inventory import connected
 
 # isort: split
@@ -19,10 +17,13 @@ from pyinfra.api.operations import run_host_op
 from pyinfra.api.state import State, StateStage
 from pyinfra_cli.util import exec_file
 
+from infisical_iac.cli.options import Lock
 from infisical_iac.core import audit, journal, lock
 from infisical_iac.core.connection import LOST, current, lost, with_others
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.hosts import each_of
 from infisical_iac.core.item import Item, together
+from infisical_iac.core.journals import Journals
 
 _DEPLOY = "deploy.py"
 _AGAIN = "run again, and what is missing is completed"
@@ -33,7 +34,7 @@ class DeployError(UserError):
 
 
 @dataclass(frozen=True)
-class Step:
+class DeployStep:
     """A step that has been run.
 
     Attributes:
@@ -91,7 +92,7 @@ class Deployment:
         if blocked := together(self.journal.blocked):
             raise DeployError("; ".join(str(each).removeprefix("! ") for each in blocked))
 
-    def run(self, begin: Callable[[str], None], remedy: str | None = None) -> Iterator[Step]:
+    def run(self, begin: Callable[[str], None], remedy: str | None = None) -> Iterator[DeployStep]:
         """Run the steps, and yield each that has changed something once it is done.
 
         Args:
@@ -117,7 +118,7 @@ class Deployment:
             self._end_in_log(reason)
             raise DeployError(f"{reason}; {self.journal.remedy or remedy or _AGAIN}") from None
 
-    def _run(self, name: str, operation: str) -> Step | None:
+    def _run(self, name: str, operation: str) -> DeployStep | None:
         before, started = self.journal.counts(), time.monotonic()
         state: State = self.host.state
         hosts = [each for each in self.hosts if operation in state.ops[each]]
@@ -126,7 +127,7 @@ class Deployment:
         if failed:
             raise DeployError(f"{name}: {self.journal.failure(failed)}")
         made = self.journal.made_since(before)
-        return Step(name, made, time.monotonic() - started) if made else None
+        return DeployStep(name, made, time.monotonic() - started) if made else None
 
     def _end_in_log(self, reason: str) -> None:
         for host in self.hosts:

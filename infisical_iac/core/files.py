@@ -1,17 +1,111 @@
 """Configuration files, owned whole: read together, written one by one, each atomically."""
 
-from collections.abc import Mapping, Sequence
+import re
+import shlex
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from difflib import unified_diff
 from hashlib import sha256
 
+from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import journal
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
-from infisical_iac.diffs import diff
-from infisical_iac.facts.files import Paths, PathState
+
+
+@dataclass(frozen=True)
+class PathState:
+    """Hold what stands at a path. `sha256` is None for what is no readable regular file."""
+
+    kind: str
+    mode: str
+    owner: str
+    sha256: str | None = None
+
+
+class Paths(FactBase[dict[str, PathState]]):
+    """The state of those of `paths` that exist."""
+
+    def command(self, paths: list[str]) -> str:
+        return reading(shlex.join(paths))
+
+    def process(self, output: list[str]) -> dict[str, PathState]:
+        hashes, states = {}, {}
+        for line in output:
+            first, _, rest = line.partition(" ")
+            if len(first) == 64:
+                hashes[rest.strip()] = first
+            else:
+                owner, _, named = rest.partition(" ")
+                path, _, kind = named.rpartition("|")
+                states[path] = PathState(kind=kind, mode=first, owner=owner)
+        return {
+            path: PathState(state.kind, state.mode, state.owner, hashes.get(path))
+            for path, state in states.items()
+        }
+
+    @staticmethod
+    def default() -> dict[str, PathState]:
+        return {}
+
+
+def reading(paths: str) -> str:
+    """The command whose output `Paths` understands; `paths` are words of the shell."""
+    return (
+        f"stat --format='%a %U:%G %n|%F' -- {paths} 2>/dev/null; "
+        f"sha256sum -- {paths} 2>/dev/null; true"
+    )
+
+
+_MASK = "***"
+_WORD = re.compile(r"[^\s\"'=:,;{}\[\]()<>]+")
+# What can stand alone without giving anything away: words of configuration, sizes, small numbers.
+_HARMLESS = re.compile(
+    r"true|false|null|none|yes|no|on|off|\d{1,3}|\d{1,6}(k|m|g|kb|mb|gb|s|ms|min)"
+)
+_BEFORE_A_NAME = re.compile(r"(^|[{,])\s*(- |export )?\s*[\"']?$")
+_NAME = re.compile(r"[A-Za-z_][\w./-]{0,63}")
+# Padding of base64 at the end of a line is no sign that a value follows.
+_AFTER_A_NAME = re.compile(r"[\"']?\s*(:|=(?!=*\s*$))")
+# A value of these is masked whatever it is.
+_PRIVATE = re.compile(
+    r"(?i)([\w-]*(?:pass|secret|token|key|credential|auth|private|pin)[\w-]*[\"']?\s*[:=]\s*)(\S.*)"
+)
+
+
+def diff(there: str, wanted: str) -> str:
+    """The unified diff from the text that is there to the one that is wanted.
+
+    In lines that would be taken away, whatever the wanted text does not hold is masked, but for
+    the names that values have and what is harmless: somebody else wrote it, who may have written
+    a secret. Lines that would be added hold none.
+    """
+    known = set(_WORD.findall(wanted))
+    lines = unified_diff(there.splitlines(), wanted.splitlines(), lineterm="", n=1)
+    return "\n".join(
+        f"-{_masked(line[1:], known)}" if line[:1] == "-" else line
+        for line in lines
+        if not line.startswith(("---", "+++"))
+    )
+
+
+def _masked(line: str, known: Set[str]) -> str:
+    line = _PRIVATE.sub(rf"\1{_MASK}", line)
+
+    def mask(match: re.Match[str]) -> str:
+        word = match[0]
+        is_name = (
+            _NAME.fullmatch(word)
+            and _BEFORE_A_NAME.search(line[: match.start()])
+            and _AFTER_A_NAME.match(line, match.end())
+        )
+        harmless = is_name or word in known or _HARMLESS.fullmatch(word.lower())
+        return word if harmless else _MASK
+
+    return _WORD.sub(mask, line)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import partial
 import paramiko
 from pyinfra.api.host import Host
 
-from infisical_iac.actor import who
+from infisical_iac.core.audit_log import who
 from infisical_iac.core.connection import with_others
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.rendering import script

@@ -68,7 +68,7 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
     What it found while pyinfra prepared is not read again while the run has changed nothing.
 
     A UserError that it raises while it looks blocks the operation, and those that need it
-    (operations/prerequisites.py); the run does all the rest, and fails at its end. Where the
+    (journal.py); the run does all the rest, and fails at its end. Where the
     journal has the run not go on, as on a host with nothing on it yet or in a restore, it ends the
     run: before anything has changed while pyinfra prepares, at this point while it executes.
     """

@@ -1,5 +1,6 @@
 """The end of a run, in the audit log."""
 
+from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
 from infisical_iac.core import audit, journal
@@ -26,3 +27,9 @@ def ended() -> Commands:
 
 def _fail(sentence: str) -> None:
     raise Blocked(sentence)
+
+
+@deploy("Audit")
+def record() -> None:
+    """Write what the run has changed into the audit log."""
+    ended(name="Record what the run changed")

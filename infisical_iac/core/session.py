@@ -17,15 +17,15 @@ from infisical_iac.api.tunnel import transport_for
 from infisical_iac.core import journal
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
-from infisical_iac.facts.keys import Keys
+from infisical_iac.stack.keys import Keys
 
 ADMIN_FILE = "/etc/infisical/admin.env"
 DEPLOYER_FILE = "/etc/infisical/deployer.env"
 NO_ENGINE = "the containers can be looked at once Docker runs"
 _UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
-# Well under the deployer's token lifetime, which operations/bootstrap.py sets.
+# Well under the deployer's token lifetime, which workspace/bootstrap.py sets.
 _KEPT_SECONDS = 240
-# What operations/bootstrap.py writes into the deployer's file.
+# What workspace/bootstrap.py writes into the deployer's file.
 _SECRET_ID = re.compile(r"# client secret (\S+)\n")
 
 

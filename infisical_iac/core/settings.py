@@ -12,19 +12,19 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 
-from infisical_iac.accesslog.settings import AccessLogSettings
-from infisical_iac.backup.settings import BackupSettings
-from infisical_iac.banning.settings import BanningSettings
+from infisical_iac.backup.settings import BackupSettings, RecoverySettings
 from infisical_iac.core.compatibility import SETTINGS, Schema, moved, refusal
 from infisical_iac.core.errors import UserError
-from infisical_iac.core.validation import explain
-from infisical_iac.forms import EMAIL, mebibytes, network
-from infisical_iac.hardening.settings import HardeningSettings
+from infisical_iac.core.validation import EMAIL, explain, mebibytes, network
 from infisical_iac.hetzner.settings import EdgeSettings, ServerSettings
-from infisical_iac.host.settings import FirewallSettings
-from infisical_iac.recovery.settings import RecoverySettings
+from infisical_iac.host.settings import (
+    BanningSettings,
+    FirewallSettings,
+    HardeningSettings,
+    VolumeSettings,
+)
 from infisical_iac.stack.images import ImageSettings
-from infisical_iac.volume.settings import VolumeSettings
+from infisical_iac.stack.settings import AccessLogSettings
 
 # What pyinfra and its connectors read from the same data: not ours to check.
 _PYINFRA_KEY = re.compile(r"^(_|ssh_|docker_identifier$|local_)")

@@ -1,7 +1,11 @@
 """Plain sentences for values that pydantic refuses, each with the right text to write."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address, ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "must be at least"),
@@ -59,3 +63,53 @@ def _in_tuple(value: Any) -> str:
 
 def _in_quotes(value: Any) -> str:
     return f": '{value}'" if isinstance(value, int | float) else ""
+
+
+EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
+_MEBIBYTES = {"m": 1, "g": 1024}
+
+
+def network(text: str) -> str:
+    """The IPv4 or IPv6 network that `text` names in CIDR notation, in its canonical form.
+
+    Raises ValueError, a sentence, for anything else.
+    """
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is no network; write one such as 10.0.0.0/8") from None
+
+
+def mebibytes(size: str) -> int:
+    """Return the mebibytes of a checked size such as `1536m` or `2g`."""
+    return int(size[:-1]) * _MEBIBYTES[size[-1]]
+
+
+def is_confidential(url: str) -> bool:
+    """Return whether credentials sent to a URL are encrypted, or stay on this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        at_home = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name, or no URL at all
+        at_home = False
+    return url.startswith("https://") or (url.startswith("http://") and at_home)
+
+
+def one_line(value: str) -> str:
+    """`value`, if it may stand after `OnCalendar=`; whether systemd understands it, it must say.
+
+    Raises ValueError.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*", value):
+        raise ValueError(f"{value!r} is no OnCalendar; write one such as *-*-* 02:30:00")
+    return value
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """The known word that is closest, or all of them, as the end of a sentence."""
+    known = list(known)
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there are: {', '.join(known)}" if known else "there are none yet"

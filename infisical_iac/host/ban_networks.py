@@ -14,12 +14,12 @@ if TYPE_CHECKING:
         """The interface of fail2ban's actions, which this project does not install."""
 
         def __init__(self, jail: Any, name: str) -> None: ...
-
 else:
     try:
         from fail2ban.server.action import ActionBase
     except ImportError:
         ActionBase = object
+
 
 _BITS = 64
 

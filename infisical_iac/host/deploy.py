@@ -1,13 +1,135 @@
 """Lay the foundation of Infisical: the steps that a deploy, a restore and a move begin with."""
 
-from infisical_iac.deploys.data_volume import data_volume
-from infisical_iac.deploys.firewall import firewall
-from infisical_iac.deploys.hardening import hardening
-from infisical_iac.deploys.swarm import swarm
-from infisical_iac.deploys.watch import watch
-from infisical_iac.host.base import base
+from collections.abc import Iterator
+
+from pyinfra.api.deploy import deploy
+from pyinfra.context import host
+
+from infisical_iac.cluster.swarm import swarm
+from infisical_iac.core import files, journal
+from infisical_iac.core import packages as apt
+from infisical_iac.core import units as systemd
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.core.settings import Settings
+from infisical_iac.host import kernel
 from infisical_iac.host.docker import docker
+from infisical_iac.host.firewall import firewall
+from infisical_iac.host.hardening import hardening
+from infisical_iac.host.kernel import PARAMETERS as HARDENING
 from infisical_iac.host.preflight import Preflight
+from infisical_iac.host.volume import data_volume
+from infisical_iac.host.watch import watch
+
+
+@telling_operation
+def finished(*, running: bool, timeout: int) -> Commands:
+    """Wait until cloud-init, if it was found `running`, is done; for `timeout` seconds at most."""
+    if not running:
+        host.noop("no cloud-init is running")
+        return
+    journal.item("~", "cloud-init", "running → waited for")
+    yield step(_wait, timeout)
+
+
+def _wait(timeout: int) -> None:
+    # Its exit status tells of warnings in the user's own cloud-config too: only its end counts.
+    run(
+        f"timeout {timeout} cloud-init status --wait >/dev/null; test $? != 124",
+        doing=f"see cloud-init finish within {timeout} s (setting 'apt_timeout')",
+    )
+
+
+_TIMESYNCD = "systemd-timesyncd"
+_PACKAGES = (
+    *("ca-certificates", "curl", "jq", "logrotate", "restic", "unattended-upgrades"),
+    _TIMESYNCD,
+)
+# The second is how fail2ban reads the journal, where SSH tells of failed logins.
+_BANNING = ("fail2ban", "python3-systemd")
+_UNITS = (f"{_TIMESYNCD}.service", "unattended-upgrades.service")
+_SYSCTL = "/etc/sysctl.d/90-infisical-iac.conf"
+# Debian 12 has a file of this name that is read after ours and says less; one here wins over it.
+_LINKS = "/etc/sysctl.d/99-protect-links.conf"
+_PARAMETERS = {
+    # A program that changed its rights leaves no core dump.
+    "fs.suid_dumpable": "0",
+    # Redis saves by forking, which needs no copy of its memory but asks for it.
+    "vm.overcommit_memory": "1",
+}
+_APT = """\
+APT::Periodic::Update-Package-Lists "1";
+APT::Periodic::Unattended-Upgrade "1";
+APT::Periodic::AutocleanInterval "7";
+// Docker is upgraded, and the host rebooted, in the maintenance window alone.
+Unattended-Upgrade::Package-Blacklist:: "docker";
+Unattended-Upgrade::Package-Blacklist:: "containerd";
+Unattended-Upgrade::Package-Blacklist:: "runc$";
+Unattended-Upgrade::Automatic-Reboot "false";
+"""
+_FILES = (
+    files.File("/etc/apt/apt.conf.d/52infisical-iac", _APT),
+    files.File(
+        "/etc/systemd/system.conf.d/90-infisical-iac.conf", "[Manager]\nDefaultLimitCORE=0\n"
+    ),
+    files.File(
+        "/etc/systemd/coredump.conf.d/90-infisical-iac.conf",
+        "[Coredump]\nStorage=none\nProcessSizeMax=0\n",
+    ),
+    files.File("/etc/security/limits.d/90-infisical-iac.conf", "* hard core 0\nroot hard core 0\n"),
+)
+
+
+def parameters(settings: Settings) -> dict[str, str]:
+    """The kernel parameters by name."""
+    return _PARAMETERS | (HARDENING if settings.hardening == "on" else {})
+
+
+def sysctl(values: dict[str, str]) -> Iterator[files.File]:
+    """The files by which the host has the parameters at its next boot too."""
+    # With the sign before it, a parameter that the kernel lacks is no error.
+    lines = {name: f"-{name} = {value}\n" for name, value in values.items()}
+    yield files.File(_SYSCTL, "".join(lines.values()))
+    links = [line for name, line in lines.items() if name.startswith("fs.protected_")]
+    if links:
+        yield files.File(_LINKS, "".join(links))
+
+
+def packages(known: Preflight) -> list[str]:
+    """Return what the host needs beside Docker, its backups' programs among it."""
+    names = [name for name in _PACKAGES if not (known.machine.clock and name == _TIMESYNCD)]
+    if any(target.kind == "sftp" for target in known.settings.backup_targets):
+        names.append("openssh-client")
+    if known.settings.firewall == "on" or known.settings.fail2ban == "on":
+        names.append("nftables")
+    if known.settings.fail2ban == "on":
+        names.extend(_BANNING)
+    if known.settings.hardening == "on" and known.machine.apparmor:
+        names.append("apparmor")
+    if known.settings.auditd == "on":
+        names.append("auditd")
+    if known.settings.data_volume or known.settings.runs_caddy:
+        names.append("e2fsprogs")
+    return names
+
+
+@deploy("Base")
+def base(known: Preflight) -> None:
+    """Wait for the first boot's own work, then bring the host to its base state."""
+    timeout = known.settings.apt_timeout
+    clock, values = known.machine.clock, parameters(known.settings)
+    units = [clock or _UNITS[0], _UNITS[1]]
+    finished(running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init")
+    apt.packages(names=packages(known), name="Install the base packages", timeout=timeout)
+    files.contents(
+        files=[*_FILES, *sysctl(values)], name="Configure updates, kernel and core dumps"
+    )
+    kernel.settled(
+        values=values,
+        swap_off=known.settings.swap == "off",
+        name="Apply kernel parameters, turn off core dumps and swap",
+    )
+    systemd.running(units=units, name="Keep clock and security updates running")
 
 
 def foundation(known: Preflight) -> None:

@@ -3,14 +3,50 @@
 import json
 
 from pyinfra.api.deploy import deploy
+from pyinfra.context import host
 
 from infisical_iac.cluster.swarm_state import DAEMON_FILE as CONFIG
-from infisical_iac.core import files, units
+from infisical_iac.core import files, journal, units
+from infisical_iac.core import packages as apt
+from infisical_iac.core.files import File, Paths
+from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.host import engine
 from infisical_iac.host.engine import not_ours
 from infisical_iac.host.machine import MachineState
 from infisical_iac.host.preflight import Preflight
-from infisical_iac.operations import apt, docker_repository, engine
+
+# Published in Docker's installation manual for Debian and Ubuntu.
+FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
+_REPOSITORY = "https://download.docker.com/linux"
+_KEY = "/etc/apt/keyrings/docker.asc"
+_LIST = "/etc/apt/sources.list.d/docker.list"
+
+
+@telling_operation
+def present(machine: MachineState) -> Commands:
+    """Trust Docker's key, if its fingerprint is the known one, for Docker's repository."""
+    states = host.get_fact(Paths, paths=[_KEY, _LIST])
+    if _KEY in states and File(_LIST, f"{_line(machine)}\n").matches(states.get(_LIST)):
+        host.noop("Docker's apt repository is there")
+        return
+    journal.item("+", "Docker's apt repository", _REPOSITORY)
+    yield step(_add, machine)
+
+
+def _add(machine: MachineState) -> None:
+    run(
+        script("docker-ce", f"{_REPOSITORY}/{machine.os}/gpg", FINGERPRINT, _line(machine)),
+        doing='add Docker\'s apt repository (`docker_source = "distro"` does without it)',
+    )
+
+
+def _line(machine: MachineState) -> str:
+    source = f"{_REPOSITORY}/{machine.os} {machine.codename} stable"
+    return f"deb [arch={machine.architecture} signed-by={_KEY}] {source}"
+
 
 # How our engine is configured; each container has by itself what it can have.
 DAEMON = {
@@ -68,7 +104,7 @@ def docker(known: Preflight) -> None:
         files.contents(files=[config], name="Configure the Docker engine")
     if source == "docker-ce":
         apt.packages(names=["gnupg"], name="Install GnuPG for the key's check", timeout=timeout)
-        docker_repository.present(machine=known.machine, name="Add Docker's own apt repository")
+        present(machine=known.machine, name="Add Docker's own apt repository")
     apt.packages(names=packages(known.machine, source), name="Install Docker", timeout=timeout)
     if known.cluster:
         engine.back_in_swarm(cluster=known.cluster, name="Have the swarm know the engine")

@@ -1,28 +1,208 @@
 """The host's firewall: one table of nftables, loaded on trial, and again at every boot."""
 
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import unified_diff
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from itertools import pairwise
 
+from pyinfra.api.deploy import deploy
+from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import journal, units
-from infisical_iac.core.files import File
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script_file, template
-from infisical_iac.facts.firewall import Firewall, FirewallState
+from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.machine import MachineState
-from infisical_iac.host.nftables import (
-    EMPTY,
-    TABLE,
-    FirewallError,
-    changes,
-    fallback,
-    refuse,
-    ruleset,
-)
-from infisical_iac.host.openings import Opening
+from infisical_iac.host.openings import Opening, openings
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.host.settings import EVERYBODY
 from infisical_iac.host.trial import mark, tried
+
+TABLE = "inet infisical"
+# The text for `nft -f` that takes the table away, whether it is there or not.
+EMPTY = f"table {TABLE}\ndelete table {TABLE}\n"
+# How Docker names its bridges, unless a network is given another name: what comes from them comes
+# from a container.
+BRIDGES = ("docker0", "docker_gwbridge", "br-*")
+
+
+class FirewallError(UserError):
+    """The firewall can't be what the settings say without doing harm."""
+
+
+def ruleset(openings: Iterable[Opening]) -> str:
+    """The text for `nft -f`, which puts the table in the place of the one that is there, if any."""
+    listed = tuple(openings)
+    return template(
+        "firewall.nft",
+        bridges=BRIDGES,
+        input=[rule for each in listed for rule in _input(each)],
+        forward=[rule for each in listed if _is_published(each) for rule in _forward(each)],
+    )
+
+
+def fallback(openings: Iterable[Opening]) -> str:
+    """Return the text for `nft -f` that lets in SSH alone, for where `ruleset` can't be loaded."""
+    ssh = [replace(each, limited=False) for each in openings if each.limited]
+    return template("firewall-fallback.nft", input=[rule for each in ssh for rule in _input(each)])
+
+
+def changes(actual: str, wanted: str) -> str:
+    """The unified diff from one listing of the table to another, without comments of others."""
+    lines = unified_diff(actual.splitlines(), wanted.splitlines(), lineterm="", n=0)
+    return "\n".join(
+        re.sub(r' comment ".*"', "", line.replace("\t", "    "))
+        for line in lines
+        if not line.startswith(("---", "+++", "@@"))
+    )
+
+
+def refuse(
+    openings: Iterable[Opening], *, client: str, uplinks: Iterable[str], is_in_swarm: bool = False
+) -> None:
+    """Raise FirewallError if a firewall with `openings` would lock out, or do other harm.
+
+    Args:
+        client: the address that the host sees the live connection come from, empty without one.
+        uplinks: the names of the interfaces that have a default route.
+        is_in_swarm: whether the host's Docker is, in one that is not this project's.
+    """
+    if is_in_swarm:
+        raise FirewallError(
+            "Docker on the host is in a Swarm, as Dokploy has it, whose ports this firewall would "
+            'close: set firewall = "off", and let a firewall in front of the host do the work'
+        )
+    ssh = [each for each in openings if each.limited]
+    if client and not _is_own(client) and not any(each.admits(client) for each in ssh):
+        raise FirewallError(
+            f"setting 'ssh_networks' does not have {client}, which this connection comes from: "
+            "add a network that it is in, or nobody could connect from here any more"
+        )
+    for name in uplinks:
+        if any(fnmatchcase(name, pattern) for pattern in BRIDGES):
+            raise FirewallError(
+                f"the host's way out is the interface {name}, which is named as Docker names its "
+                "bridges, so that the firewall can't tell the outside from containers: give it "
+                'another name, or set firewall = "off"'
+            )
+
+
+def _is_own(address: str) -> bool:
+    return ip_address(address.partition("%")[0]).is_loopback
+
+
+def _input(opening: Opening) -> Iterator[str]:
+    verdict = "goto ssh" if opening.limited else "accept"
+    for source in _sources(opening):
+        if opening.protocol == "esp":
+            yield f"{source}meta l4proto esp {verdict}"
+        elif opening.ports:
+            yield f"{source}{opening.protocol} dport {_set(opening.ports)} {verdict}"
+
+
+def _is_published(opening: Opening) -> bool:
+    # SSH and what the nodes tell each other is the host's own, no container's.
+    return not opening.limited and opening.description != "nodes"
+
+
+def _forward(opening: Opening) -> Iterator[str]:
+    # Docker has put a container's address and port in the place of those that were asked for.
+    # Each port has a rule: Debian 12's nft can't read what it lists of a set of these.
+    for port in opening.ports:
+        for source in _sources(opening):
+            yield (
+                f"{source}meta l4proto {opening.protocol} ct status dnat "
+                f"ct original proto-dst {port} accept"
+            )
+
+
+def _sources(opening: Opening) -> Iterator[str]:
+    if set(opening.networks) == set(EVERYBODY):
+        yield ""
+        return
+    for family, number, networks in (("ip", 4, opening.ipv4), ("ip6", 6, opening.ipv6)):
+        if set(networks) & set(EVERYBODY):
+            yield f"meta nfproto ipv{number} "
+        elif networks:
+            yield f"{family} saddr {_set(networks)} "
+
+
+def _set(elements: Iterable[object]) -> str:
+    return f"{{ {', '.join(map(str, elements))} }}"
+
+
+# Without what counts and what comes and goes: limits' states, and the sources that are remembered.
+_LIST = "nft --stateless --terse list table inet infisical"
+_ACTUAL, _WANTED, _FILES, _UNITS = "actual:", "wanted:", "files:", "units:"
+
+
+@dataclass(frozen=True)
+class FirewallState:
+    """The table that is loaded, what it should look like, and what loads it at boot.
+
+    Attributes:
+        actual: the table as the host's nft lists it, empty without one.
+        wanted: how it lists the ruleset that was asked for; empty if it can't be loaded.
+        on_trial: whether a change has not been proven yet.
+        installed: whether nft is there at all.
+        files: by path; `units`: by name.
+    """
+
+    actual: str = ""
+    wanted: str = ""
+    on_trial: bool = False
+    installed: bool = False
+    files: dict[str, PathState] = field(default_factory=dict)
+    units: dict[str, UnitState] = field(default_factory=dict)
+
+
+class Firewall(FactBase[FirewallState]):
+    """The FirewallState.
+
+    Args:
+        ruleset: the text for `nft -f` that should be loaded. It is loaded where nothing feels it,
+            in a network namespace of its own, and listed there: two listings of one program of
+            the same version can be compared.
+        paths: of the files that are asked for.
+        unit: that loads the ruleset.
+        mark: the file that is there while a change is on trial.
+    """
+
+    def command(self, ruleset: str, paths: list[str], unit: str, mark: str) -> str:
+        apart = shlex.quote(f"nft -f - && {_LIST}")
+        wanted = f"printf %s {shlex.quote(ruleset)} | unshare --net sh -c {apart} 2>&1"
+        return (
+            "command -v nft >/dev/null && echo installed; "
+            f"test ! -e {shlex.quote(mark)} || echo trial; "
+            f"echo {_ACTUAL}; {_LIST} 2>/dev/null; echo {_WANTED}; {wanted}; "
+            f"echo {_FILES}; {reading(shlex.join(paths))}; "
+            f"echo {_UNITS}; {Units().command([unit], {})}"
+        )
+
+    def process(self, output: list[str]) -> FirewallState:
+        at = [output.index(each) for each in (_ACTUAL, _WANTED, _FILES, _UNITS)]
+        actual, wanted, files = (output[one + 1 : two] for one, two in pairwise(at))
+        return FirewallState(
+            "\n".join(actual),
+            "\n".join(wanted),
+            "trial" in output[: at[0]],
+            "installed" in output[: at[0]],
+            Paths().process(files),
+            Units().process(output[at[-1] + 1 :]),
+        )
+
+    @staticmethod
+    def default() -> FirewallState:
+        return FirewallState()
+
 
 DIRECTORY = "/etc/infisical-iac"
 FILE = f"{DIRECTORY}/firewall.nft"
@@ -31,10 +211,10 @@ UNIT = "infisical-firewall.service"
 _WHAT = "firewall"
 _SCRIPTS = "/usr/local/lib/infisical-iac"
 _SCRIPT = f"{_SCRIPTS}/firewall.sh"
-_UNITS = (UNIT, "infisical-firewall-fallback.service", "infisical-firewall-failed.service")
+_OWN_UNITS = (UNIT, "infisical-firewall-fallback.service", "infisical-firewall-failed.service")
 DOCKER = f"{units.DIRECTORY}/docker.service.d/infisical-firewall.conf"
 # All but reporting.sh, which backups have too.
-_OWN = [FILE, FALLBACK, _SCRIPT, *(f"{units.DIRECTORY}/{each}" for each in _UNITS), DOCKER]
+_OWN = [FILE, FALLBACK, _SCRIPT, *(f"{units.DIRECTORY}/{each}" for each in _OWN_UNITS), DOCKER]
 
 
 def files(openings: Sequence[Opening]) -> Iterator[File]:
@@ -43,7 +223,7 @@ def files(openings: Sequence[Opening]) -> Iterator[File]:
     yield File(FALLBACK, fallback(openings), check="nft --check -f {}")
     for part in ("firewall", "reporting"):
         yield File(f"{_SCRIPTS}/{part}.sh", script_file(part))
-    for unit in _UNITS:
+    for unit in _OWN_UNITS:
         path = FILE if unit == UNIT else FALLBACK
         text = template(unit, path=path, script=_SCRIPT)
         yield File(f"{units.DIRECTORY}/{unit}", text)
@@ -122,3 +302,25 @@ def _load(text: str, before: str) -> None:
         f"printf %s {shlex.quote(EMPTY)} | nft -f -\n"
     )
     tried(_WHAT, lambda: run("nft -f -", doing="load the firewall", stdin=text), back=back)
+
+
+# Where nothing says another one.
+_SSH_PORT = 22
+
+
+@deploy("Firewall")
+def firewall(known: Preflight) -> None:
+    """Drop what the settings don't let in, or take the firewall away that did."""
+    if known.settings.firewall == "off":
+        removed(name="Leave the host's firewall to others")
+        return
+    kept(
+        openings=openings(
+            known.settings,
+            *(known.machine.ssh_ports or (_SSH_PORT,)),
+            peers=known.cluster.peers if known.cluster else (),
+        ),
+        machine=known.machine,
+        in_cluster=known.cluster is not None,
+        name="Drop what the settings don't let in",
+    )

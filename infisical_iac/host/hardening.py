@@ -1,8 +1,113 @@
 """Modes of others' files that are tightened, and the texts of the host's small files."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import inf
+from pathlib import PurePath
+from typing import Any
 
-from infisical_iac.facts.files import PathState
+from pyinfra.api.deploy import deploy
+from pyinfra.context import host
+
+from infisical_iac.backup.deploy import SCRIPTS
+from infisical_iac.core import files, journal
+from infisical_iac.core import units as systemd
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.files import File, PathState
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.remote import run, write
+from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.settings import Settings
+from infisical_iac.host import kernel, sshd_config
+from infisical_iac.host.engine import not_ours
+from infisical_iac.host.hardening_fact import Hardening, HardeningState
+from infisical_iac.host.machine import MachineState
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.host.sshd_config import DROP_IN
+from infisical_iac.host.trial import tried
+
+
+@telling_operation
+def sshd_hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
+    """Have sshd let keys in alone, by modern algorithms, and forward to the host alone.
+
+    Where somebody else than root deploys, root can't log in at all.
+
+    Args:
+        alone: whether nobody but this project manages the host; else root gets in by a key where
+            root did before.
+        look: the arguments of the fact `Hardening`.
+
+    Raises SshError if the run itself came in by another way than a key, or if another file of
+    sshd's overrules ours.
+    """
+    there = shared(Hardening, **look)
+    if not there.sshd.there:
+        host.noop("OpenSSH's server is not installed")
+        return
+    method = _method(host.connector)
+    root_logs_in = root_keeps_way_in(
+        there.sshd.options.get("permitrootlogin", ""),
+        method=method,
+        by_sudo=bool(host.data.get("_sudo")),
+        alone=alone,
+    )
+    options = sshd_config.wanted(there.sshd.supported, root_logs_in=root_logs_in)
+    file = File(DROP_IN, sshd_config.drop_in(options))
+    before = there.files.get(DROP_IN)
+    if file.matches(before):
+        sshd_config.refuse_overruled(options, there.sshd)
+        if not there.sshd.stale:
+            host.noop("sshd is hardened")
+            return
+        journal.item("~", "sshd", "reads its configuration again")
+    else:
+        sshd_config.refuse_earlier(options, there.sshd)
+        files.tell(file, before)
+    sshd_config.refuse_without_key(method, authorized=there.sshd.authorized)
+    yield step(_change, file, options, before)
+
+
+def root_keeps_way_in(permitted: str, *, method: str, by_sudo: bool, alone: bool) -> bool:
+    """Return whether root gets in by a key.
+
+    Args:
+        permitted: what sshd takes for PermitRootLogin now.
+        method: how this connection was let in; empty on the machine itself.
+        by_sudo: whether somebody else than root deploys.
+        alone: whether nobody but this project manages the host.
+    """
+    # Who runs on the machine itself may be root there, whoever logs in from elsewhere; and a
+    # Dokploy that has several servers logs in to them, as root.
+    return not by_sudo if method and alone else permitted != "no"
+
+
+def _method(connector: Any) -> str:
+    """Return how the connection was let in, as RFC 4252 calls it; empty where there is none."""
+    client = getattr(connector, "client", None)
+    transport = client.get_transport() if client else None
+    return str(transport.auth_handler.auth_method) if transport else ""
+
+
+def _change(file: File, options: Mapping[str, str], before: PathState | None) -> None:
+    text = None
+    if before:
+        # Its last line break is lost on the way.
+        text = run(f"cat {DROP_IN}", doing=f"read {DROP_IN}") + "\n"
+    tried("sshd", lambda: _make(file, options), back=sshd_config.way_back(text))
+
+
+def _make(file: File, options: Mapping[str, str]) -> None:
+    write(file.path, file.content, mode=file.mode)
+    run("sshd -t", doing="have sshd accept its configuration")
+    printed = run(
+        f"sshd -T | sed 's/^/option /'; {sshd_config.LOOK_AT_LINES}",
+        doing="read what sshd makes of its configuration",
+    )
+    sshd_config.refuse_overruled(options, sshd_config.parse(printed.splitlines()))
+    run(sshd_config.RELOAD, doing="let sshd read its configuration")
+
 
 # What cron runs, and who may become root, is for root alone to read.
 MODES = {
@@ -58,3 +163,179 @@ def loose(states: Mapping[str, PathState]) -> dict[str, str]:
 
 def _surplus(mode: str, most: str) -> int:
     return int(mode, 8) & 0o777 & ~int(most, 8)
+
+
+@telling_operation
+def hardened(
+    configuration: Sequence[File],
+    *,
+    units: Mapping[str, Sequence[str]],
+    rules: str,
+    look: Mapping[str, object],
+) -> Commands:
+    """Have the files of `configuration`, and nothing of others' more open than it should be.
+
+    Args:
+        units: those that read some of the files, which they must have done.
+        rules: the path of auditd's rules, which the kernel takes without a restart; or empty.
+        look: the arguments of the fact `Hardening`.
+    """
+    there = shared(Hardening, **look)
+    wrong = files.differing(configuration, there.files)
+    open_ = loose(there.files)
+    written = {file.path for file in wrong}
+    # A unit is to read what is about to be written, too.
+    states = {
+        unit: replace(state, configured=inf) if written & {*units.get(unit, ())} else state
+        for unit, state in there.units.items()
+    }
+    commands = [
+        *files.written(wrong, there.files),
+        *systemd.brought_up([*units], states),
+    ]
+    for path, mode in open_.items():
+        journal.item("~", path, f"mode {there.files[path].mode} → {mode}")
+        command = f"chmod {mode} {shlex.quote(path)}"
+        commands.append(step(run, command, doing=f"tighten {path}"))
+    if any(file.path == rules for file in wrong):
+        commands.append(step(run, "augenrules --load", doing="load the rules of auditd"))
+    if not commands:
+        host.noop("the host is hardened")
+    yield from commands
+
+
+TIMER = "infisical-maintenance.timer"
+
+
+class MaintenanceError(UserError):
+    """The window can't be kept."""
+
+
+@telling_operation
+def kept(programs: Sequence[File], *, without: str, look: Mapping[str, object]) -> Commands:
+    """Have the timer with its `programs` run; without any, take away what an earlier run made.
+
+    Args:
+        without: why there are no programs.
+        look: the arguments of the fact `Hardening`.
+
+    Raises MaintenanceError for a schedule that systemd does not understand.
+    """
+    there = shared(Hardening, **look)
+    if not there.understood:
+        raise MaintenanceError(
+            f"setting 'maintenance_window': systemd does not understand {look['schedule']!r}; "
+            "`systemd-analyze calendar` on the host tells more"
+        )
+    commands = [*(_running(programs, there) if programs else _removed(there, without))]
+    if not commands:
+        host.noop(without or "the maintenance window is kept as the settings say")
+    yield from commands
+
+
+def _running(programs: Sequence[File], there: HardeningState) -> Commands:
+    timer = {name: state for name, state in there.units.items() if name == TIMER}
+    yield from systemd.installed(programs, there.files, timer)
+    yield from systemd.brought_up([TIMER], there.units)
+
+
+def _removed(there: HardeningState, reason: str) -> Commands:
+    units = [path for path in there.files if _is_unit(path)]
+    if not units:
+        return
+    for path in units:
+        journal.item("-", path, reason)
+    names = shlex.join(PurePath(path).name for path in units)
+    yield step(
+        run,
+        f"systemctl disable --quiet --now {TIMER}; rm -f {shlex.join(units)}; "
+        f"systemctl daemon-reload; systemctl reset-failed {names} 2>/dev/null || true",
+        doing="end the maintenance window",
+    )
+
+
+def _is_unit(path: str) -> bool:
+    return PurePath(path).name.startswith("infisical-maintenance") and path.startswith(
+        f"{systemd.DIRECTORY}/"
+    )
+
+
+_JOURNAL = "/etc/systemd/journald.conf.d/90-infisical-iac.conf"
+_RULES = "/etc/audit/rules.d/90-infisical-iac.rules"
+_WINDOW_UNITS = (
+    TIMER,
+    "infisical-maintenance.service",
+    "infisical-maintenance-failed.service",
+)
+
+
+def configuration(settings: Settings) -> Iterator[File]:
+    """The host's small files."""
+    yield File("/etc/modprobe.d/infisical-iac.conf", kernel.modules())
+    yield File("/etc/profile.d/infisical-iac.sh", SHELLS)
+    yield File(_JOURNAL, JOURNAL)
+    if settings.auditd == "on":
+        yield File(_RULES, AUDIT_RULES, mode="640")
+
+
+def without_window(settings: Settings, machine: MachineState) -> str:
+    """Return why there is no maintenance window; empty if there is one."""
+    if not settings.maintenance_window:
+        return "setting 'maintenance_window' is empty"
+    # A restart of the engine or of the host would stop what is not ours.
+    return not_ours(settings, machine)
+
+
+def programs(settings: Settings, turn: int | None) -> Iterator[File]:
+    """Yield what the maintenance window runs; `turn` is this host's in its cluster, None without
+    one.
+    """
+    for part in ("maintenance", "together", "apt"):
+        yield File(f"{SCRIPTS}/{part}.sh", script_file(part))
+    for unit in _WINDOW_UNITS:
+        text = template(unit, settings=settings, script=f"{SCRIPTS}/maintenance.sh", turn=turn)
+        yield File(f"{systemd.DIRECTORY}/{unit}", text)
+
+
+@deploy("Hardening")
+def hardening(known: Preflight) -> None:
+    """Harden the host and its SSH server, then keep the maintenance window.
+
+    It comes after all packages, for they bring directories whose modes it tightens.
+    """
+    settings = known.settings
+    files, without = [*configuration(settings)], without_window(settings, known.machine)
+    turn = known.cluster.turn if known.cluster else None
+    parts = [] if without else [*programs(settings, turn)]
+    units = {"systemd-journald.service": [_JOURNAL]}
+    if settings.auditd == "on":
+        units["auditd.service"] = []
+    look: dict[str, Any] = {
+        "paths": [
+            *(file.path for file in [*files, *parts]),
+            *MODES,
+            DROP_IN,
+            *(f"{systemd.DIRECTORY}/{unit}" for unit in _WINDOW_UNITS if not parts),
+        ],
+        "units": {**units, TIMER: []},
+        "schedule": settings.maintenance_window,
+    }
+    if settings.hardening == "on":
+        hardened(
+            configuration=files,
+            units=units,
+            rules=_RULES,
+            look=look,
+            name="Harden kernel modules, shells, journal and files' modes",
+        )
+        sshd_hardened(
+            alone=not not_ours(settings, known.machine),
+            look=look,
+            name="Harden SSH",
+        )
+    kept(
+        programs=parts,
+        without=without,
+        look=look,
+        name="Keep the window for Docker's upgrades and reboots",
+    )

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from pyinfra.api.facts import FactBase
 
-from infisical_iac.facts.files import Paths, PathState, reading
-from infisical_iac.facts.units import Units, UnitState
+from infisical_iac.core.files import Paths, PathState, reading
+from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import sshd_config
 from infisical_iac.host.sshd_config import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd
 

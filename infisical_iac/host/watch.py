@@ -1,17 +1,122 @@
 """Configure the access log's rotation and fail2ban."""
 
+import json
+import re
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from ast import literal_eval
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import PurePath
 
+from pyinfra.api.deploy import deploy
+from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import files, journal, units
-from infisical_iac.core.files import File
+from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
-from infisical_iac.facts.watch import Watch, WatchState
+from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.settings import Settings
+from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import bans as rules
+from infisical_iac.host.preflight import Preflight
+
+_BANS, _UNITS = "bans:", "units:"
+_MOUNTED = "mounted"
+_PROMPT = "fail2ban> "
+
+
+@dataclass(frozen=True)
+class WatchState:
+    """The files and units that were asked for, by path and name, and what fail2ban does.
+
+    Attributes:
+        jails: those at work.
+        unenforced: what is banned, as fail2ban has it, and nftables lets in: addresses of IPv4,
+            networks of IPv6.
+        live: whether the log that is written has a file system of its own.
+    """
+
+    files: dict[str, PathState] = field(default_factory=dict)
+    units: dict[str, UnitState] = field(default_factory=dict)
+    jails: frozenset[str] = frozenset()
+    unenforced: frozenset[str] = frozenset()
+    live: bool = False
+
+
+class Watch(FactBase[WatchState]):
+    """The WatchState.
+
+    Args:
+        config: the files that a unit reads at its start, by its name.
+        live: where the log's file system is to be mounted.
+    """
+
+    def command(
+        self, paths: list[str], units: list[str], config: dict[str, list[str]], live: str
+    ) -> str:
+        return (
+            f"{reading(shlex.join(paths))}; echo {_BANS}; "
+            f"! mountpoint --quiet {shlex.quote(live)} || echo {_MOUNTED}; "
+            "printf 'status\\nbanned\\n' | timeout 20 fail2ban-client -i 2>/dev/null; echo; "
+            "nft --json list table inet f2b-table 2>/dev/null; "
+            f"echo; echo {_UNITS}; {Units().command(units, config)}"
+        )
+
+    def process(self, output: list[str]) -> WatchState:
+        bans, units = output.index(_BANS), output.index(_UNITS)
+        told = output[bans + 1 : units]
+        return WatchState(
+            Paths().process(output[:bans]),
+            Units().process(output[units + 1 :]),
+            _jails(told),
+            _banned(told) - _enforced(told),
+            _MOUNTED in told,
+        )
+
+    @staticmethod
+    def default() -> WatchState:
+        return WatchState()
+
+
+def _jails(output: Iterable[str]) -> frozenset[str]:
+    for line in output:
+        if found := re.search(r"Jail list:\s*(\S.*)", line):
+            return frozenset(re.split(r",\s*", found[1].strip()))
+    return frozenset()
+
+
+def _banned(output: Iterable[str]) -> frozenset[str]:
+    for line in output:
+        if line.startswith(f"{_PROMPT}["):
+            by_jail = literal_eval(line.removeprefix(_PROMPT))
+            return _networks(each for jail in by_jail for some in jail.values() for each in some)
+    return frozenset()
+
+
+def _enforced(output: Iterable[str]) -> frozenset[str]:
+    for line in output:
+        if line.startswith('{"nftables"'):
+            sets = [each["set"] for each in json.loads(line)["nftables"] if "set" in each]
+            return _networks(_text(each) for one in sets for each in one.get("elem", ()))
+    return frozenset()
+
+
+def _text(element: str | dict[str, dict[str, object]]) -> str:
+    """Return an element of a set, which nft writes as an address or as a prefix, as text."""
+    if isinstance(element, str):
+        return element
+    return "{addr}/{len}".format(**element["prefix"])
+
+
+def _networks(found: Iterable[str]) -> frozenset[str]:
+    """Return addresses and networks, each in the one way in which it can be compared."""
+    return frozenset(
+        str(ip_network(each)).removesuffix("/32").removesuffix("/128") for each in found
+    )
+
 
 DIRECTORY = "/var/log/infisical-access"
 # A file system of its own, for the log that is written; what was rotated is beside it.
@@ -111,3 +216,42 @@ def _reasons(changed: bool, jails: Collection[str], there: WatchState) -> Iterat
         yield f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not at work"
     if there.unenforced:
         yield f"nftables lets {len(there.unenforced)} banned in"
+
+
+SCRIPT = "/usr/local/lib/infisical-iac/access-log.sh"
+_OWN_UNITS = ("infisical-access-log.service", TIMER, DISK)
+# What Caddy can write until it is rotated: a quarter of all, and no more.
+_LIVE_MB = 256
+
+
+def rotation(settings: Settings) -> Iterator[File]:
+    """The files by which the log has its file system, and by which a timer rotates it."""
+    most = settings.access_log_max_mb
+    arguments = (min(_LIVE_MB, most // 4), settings.access_log_keep_days, most)
+    yield File(SCRIPT, script_file("access-log"))
+    for unit in _OWN_UNITS:
+        text = template(unit, script=SCRIPT, arguments=" ".join(map(str, arguments)))
+        yield File(f"{units.DIRECTORY}/{unit}", text)
+
+
+def bans(settings: Settings) -> Iterator[File]:
+    """The files that tell fail2ban what to count, none where it is off."""
+    for path, text in rules.texts(settings, LOG):
+        yield File(path, text)
+    if settings.fail2ban == "on":
+        yield File(rules.KNOWN, script_file("has-logged-in"))
+
+
+@deploy("Watch")
+def watch(known: Preflight) -> None:
+    """Log who asks Infisical, and ban who asks too often.
+
+    It comes before the containers: what is mounted into one has to be there.
+    """
+    kept(
+        rotation=[*rotation(known.settings)],
+        bans=[*bans(known.settings)],
+        jails=rules.jails(known.settings),
+        has_log=known.settings.runs_caddy,
+        name="Keep the access log rotated, and ban who fails to log in",
+    )

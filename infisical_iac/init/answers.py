@@ -13,7 +13,7 @@ import yaml
 from infisical_iac.core import compatibility, settings
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.rendering import template
-from infisical_iac.init.services import Service, slug
+from infisical_iac.init.services import FoundService, slug
 
 SETTINGS_FILE = "group_data/hetzner.py"
 WORKSPACE_FILE = "group_data/chainalign.yaml"
@@ -22,7 +22,7 @@ WORKSPACE_FILE = "group_data/chainalign.yaml"
 NEW = "new"
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
-_EXAMPLE = (Service("backend", "/backend"), Service("python-service", "/python-services"))
+_EXAMPLE = (FoundService("backend", "/backend"), FoundService("python-service", "/python-services"))
 
 
 class StartError(UserError):
@@ -43,7 +43,7 @@ class Answers:
     site_url: str = ""
     email: str = ""
     organization: str = ""
-    services: Sequence[Service] = _EXAMPLE
+    services: Sequence[FoundService] = _EXAMPLE
 
 
 def files(answers: Answers) -> dict[str, str]:

@@ -12,21 +12,21 @@ _DEPTH = 2
 _SHARED = "/shared"  # what every service reads, so that it can be the folder of none
 
 
-class Found(NamedTuple):
+class FoundDirectory(NamedTuple):
     """A directory that looks like a service: its path from where was looked, and why."""
 
     path: str
     signs: tuple[str, ...]
 
 
-class Service(NamedTuple):
+class FoundService(NamedTuple):
     """A service as the workspace file names it, and the folder of its secrets."""
 
     name: str
     folder: str
 
 
-def look(root: Path, leave_out: Path) -> list[Found]:
+def look(root: Path, leave_out: Path) -> list[FoundDirectory]:
     """The services under `root`, at most two levels down, in the order of their paths.
 
     A directory is a service if a package of Node or Python or a `.env` file stands in it; what is
@@ -35,7 +35,7 @@ def look(root: Path, leave_out: Path) -> list[Found]:
     this project is, which is none, and neither is another clone of it.
     """
     return [
-        Found(directory.relative_to(root).as_posix(), signs)
+        FoundDirectory(directory.relative_to(root).as_posix(), signs)
         for directory, signs in _look(root, leave_out.resolve(), _DEPTH)
     ]
 
@@ -77,12 +77,12 @@ def _entries(directory: Path) -> Sequence["os.DirEntry[str]"]:
         return []
 
 
-def name_services(paths: Iterable[str]) -> list[Service]:
+def name_services(paths: Iterable[str]) -> list[FoundService]:
     """A service for each path, with a name and a folder that no other has."""
     names: set[str] = set()
     folders = {_SHARED}
     return [
-        Service(
+        FoundService(
             _free(slug(path.rpartition("/")[2], fallback="service"), names),
             _free("/" + re.sub(r"[^A-Za-z0-9_/-]", "-", path), folders),
         )

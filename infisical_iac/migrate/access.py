@@ -8,12 +8,11 @@ from typing import Any
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import verify as verifying
 from infisical_iac.migrate.model import Name
-from infisical_iac.migrate.readers import of_services, readers, unmeant
-from infisical_iac.migrate.verify import Expected, Seen
+from infisical_iac.migrate.verify import Expected, Seen, of_services, readers, unmeant
 from infisical_iac.workspace import credential_file, credentials, members
 from infisical_iac.workspace.members import Member
 from infisical_iac.workspace.model import ServiceAccount
@@ -31,7 +30,7 @@ _NO_ADMIN = (
 
 
 @dataclass(frozen=True)
-class Access:
+class MovedAccess:
     """Hold who reads what.
 
     Attributes:
@@ -49,7 +48,7 @@ class Access:
 
 def look(
     reached: Reached, project: str, wanted: Mapping[Name, Expected], directory: Path | None
-) -> Access:
+) -> MovedAccess:
     """Tell who reads the secrets of a plan in a project, told by its id.
 
     Args:
@@ -69,12 +68,14 @@ def look(
         if error.status != 403:
             raise
         problems += map(str, verifying.access(wanted, reached.desired, seen))
-        return Access(problems, [], [*notes, f"who else reads could not be told: {error}"], False)
+        return MovedAccess(
+            problems, [], [*notes, f"who else reads could not be told: {error}"], False
+        )
     found = readers(present, wanted, reached.desired, seen)
     services = {**of_services(found, reached.desired), **seen}
     problems += map(str, verifying.access(wanted, reached.desired, services))
     problems += unmeant(found, reached.desired)
-    return Access(problems, [each.data for each in found], [*notes, *unseen])
+    return MovedAccess(problems, [each.data for each in found], [*notes, *unseen])
 
 
 def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:

@@ -112,7 +112,7 @@ class PlannedSource(_PlanEntry):
         return {name: key for name, key in self.keys.items() if key.is_stored}
 
 
-class Plan(_PlanEntry):
+class MigrationPlan(_PlanEntry):
     """The whole file.
 
     Attributes:
@@ -126,7 +126,7 @@ class Plan(_PlanEntry):
     sources: tuple[PlannedSource, ...] = ()
 
 
-def load(file: Path) -> Plan:
+def load(file: Path) -> MigrationPlan:
     """Read a plan.
 
     Raises MigrationError, or the WorkspaceError of a text that is no YAML, with the line and the
@@ -142,14 +142,14 @@ def load(file: Path) -> Plan:
     if stale:
         raise MigrationError(f"{file.name}, schema_version: {stale}")
     try:
-        return Plan.model_validate(data)
+        return MigrationPlan.model_validate(data)
     except ValidationError as error:
         document = parse(text, file.name)
         told = "; ".join(_problem(each, document, file.name) for each in error.errors())
         raise MigrationError(told) from None
 
 
-def dump(plan: Plan) -> str:
+def dump(plan: MigrationPlan) -> str:
     """Return the text of a plan, which `load` reads back the same."""
     data = {"schema_version": plan.schema_version}
     data |= plan.model_dump(mode="json", exclude_defaults=True)

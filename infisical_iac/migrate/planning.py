@@ -1,26 +1,26 @@
 """Make a plan: the decision for each key, and what a person changed in an earlier plan."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from infisical_iac.dotenv import GRAMMARS
+from infisical_iac.dotenv import GRAMMARS, Reading
 from infisical_iac.migrate import find
 from infisical_iac.migrate.apply import LONGEST_ITEM, size
-from infisical_iac.migrate.comparison import KINDS, compare_files
+from infisical_iac.migrate.cascades import paths, read_in
 from infisical_iac.migrate.evidence import Evidence
-from infisical_iac.migrate.findings import REFERENCE, label, shown, trimmed
-from infisical_iac.migrate.fingerprint import digest, encoded, of_bytes
+from infisical_iac.migrate.findings import KINDS, REFERENCE, compare_files, label, shown, trimmed
+from infisical_iac.migrate.fingerprint import KEY_FILE, digest, encoded, of_bytes
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import FileFinding, Name, Secret, Source
 from infisical_iac.migrate.plan_file import (
     Decision,
     FileDecision,
     MigrationError,
-    Plan,
+    MigrationPlan,
     PlannedFinding,
     PlannedKey,
     PlannedSource,
@@ -112,7 +112,7 @@ _AROUND = frozenset({"no-service", "no-environment", "tracked", "missing", "not-
 
 
 def apply_chosen_grammars(
-    sources: Sequence[Source], earlier: Plan | None, root: Path, workspace: Workspace
+    sources: Sequence[Source], earlier: MigrationPlan | None, root: Path, workspace: Workspace
 ) -> list[Source]:
     """Return the sources; those whose grammar was changed in an earlier plan are read again.
 
@@ -166,8 +166,8 @@ def make(
     root: str,
     key: bytes,
     allow_literal: bool = False,
-    earlier: Plan | None = None,
-) -> Plan:
+    earlier: MigrationPlan | None = None,
+) -> MigrationPlan:
     """Return the plan for what was scanned.
 
     Args:
@@ -185,7 +185,7 @@ def make(
             raise MigrationError(f"{each.path!a} is no UTF-8: rename it, then plan again")
     before = {each.path: each for each in earlier.sources} if earlier else {}
     planned = [_source(each, key, allow_literal, before.get(each.path)) for each in sources]
-    return Plan(project=project, root=root, sources=tuple(planned))
+    return MigrationPlan(project=project, root=root, sources=tuple(planned))
 
 
 def common(roots: Iterable[Path]) -> Path:
@@ -193,7 +193,7 @@ def common(roots: Iterable[Path]) -> Path:
     return Path(os.path.commonpath([os.path.abspath(each) for each in roots]))
 
 
-def secrets(sources: Iterable[Source], plan: Plan) -> list[Secret]:
+def secrets(sources: Iterable[Source], plan: MigrationPlan) -> list[Secret]:
     """Return the values that may go into Infisical, for comparing.
 
     Those that somebody decided to skip may not, nor those whose name may be a piece of a value.
@@ -281,3 +281,117 @@ def _planned(found: Iterable[FileFinding]) -> tuple[PlannedFinding, ...]:
         PlannedFinding(line=each.line, kind=each.kind, message=each.message, remedy=each.remedy)
         for each in found
     )
+
+
+_MOST_TOLD = 10
+
+
+def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspace) -> list[Secret]:
+    """Return every value that goes into Infisical, each name once.
+
+    Args:
+        root: the directory that the sources' paths begin in.
+        key: of the hashes of values.
+        workspace: which environments there are.
+
+    Raises MigrationError, with a sentence on each, if a file has changed or can't be read as
+    planned, something is undecided, or a decision can't be carried out.
+    """
+    sources = [each for each in plan.sources if each.decision != "skip"]
+    files = {path: _read(root / path) for path in {p for each in sources for p in paths(each)}}
+    contents = {path: data for path, data in files.items() if data is not None}
+    _refuse(_changed(sources, files, key), "plan again")
+    _refuse(_misplaced(sources, workspace), "decide in the plan, then apply again")
+    found: dict[Name, Secret] = {}
+    problems: list[str] = []
+    for source in sources:
+        reading = read_in(source, contents).reading
+        for secret, problem in _of(source, reading, key):
+            if problem:
+                problems.append(problem)
+            elif secret and found.setdefault(secret.name, secret).value != secret.value:
+                first = found[secret.name]
+                problems.append(
+                    f"{secret.name.key} in {first.file}:{first.line} and {secret.file}:"
+                    f"{secret.line} are different values for one place; decide `skip` for one"
+                )
+    _refuse(problems, "nothing was written")
+    return list(found.values())
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _changed(
+    sources: Iterable[PlannedSource], files: Mapping[str, bytes | None], key: bytes
+) -> Iterator[str]:
+    for source in sources:
+        data = files[source.path]
+        if data is None:
+            yield f"{source.path} can't be read any more"
+        elif of_bytes(key, data) != source.digest:
+            yield f"{source.path} has changed since it was planned, or {KEY_FILE} has"
+
+
+def _misplaced(sources: Iterable[PlannedSource], workspace: Workspace) -> Iterator[str]:
+    environments = {each.slug for each in workspace.environments}
+    for source in sources:
+        if source.decision == "undecided":
+            yield f"{source.path} is undecided: write `decision: store` or `decision: skip`"
+        elif source.service not in workspace.services:
+            yield f"{source.path} has no service that the workspace file names"
+        elif source.environment not in environments:
+            yield f"{source.path} has no environment that the workspace file names"
+        elif source.folder not in workspace.folders:
+            yield f"{source.path} has no folder that the workspace file names"
+        elif source.grammar not in GRAMMARS:
+            yield f"{source.path} has no grammar among {', '.join(GRAMMARS)}"
+
+
+def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[Secret | None, str]]:
+    """Yield each value that is stored, or why it can't be."""
+    if reading.error:
+        yield None, f"{source.path} is refused by its grammar: {reading.error}"
+        return
+    left = dict(source.keys)
+    for name, value in reading.values.items():
+        line = reading.lines[name]
+        planned = left.pop(label(reading, name), None)
+        if planned and planned.decision == "skip":
+            continue
+        problem = _problem(planned, name, value, key)
+        if planned is None or problem:
+            yield None, f"{shown(name, value) or 'a key'} in {source.path}:{line} {problem}"
+            continue
+        yield (
+            Secret(
+                Name(source.environment, source.folder, name),
+                value,
+                source.path,
+                line,
+                is_literal=planned.decision == "store-literal",
+            ),
+            "",
+        )
+    for gone in (name for name, each in left.items() if each.decision != "skip"):
+        yield None, f"{gone} is planned, but not in {source.path}; remove it from the plan"
+
+
+def _problem(planned: PlannedKey | None, name: str, value: str, key: bytes) -> str:
+    if planned is None:
+        return "is not in the plan; plan again, and decide `skip` to leave it out"
+    if planned.digest != digest(key, value):
+        return "is read otherwise than when it was planned; plan again"
+    return refusal(planned.decision, name, value)
+
+
+def _refuse(problems: Iterable[str], remedy: str) -> None:
+    told = list(problems)
+    if told:
+        more = len(told) - _MOST_TOLD
+        shown_ones = "; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+        raise MigrationError(f"{shown_ones}: {remedy}")

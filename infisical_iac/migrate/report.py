@@ -13,7 +13,7 @@ from infisical_iac.migrate.apply import State
 from infisical_iac.migrate.fingerprint import digest, encoded
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.multiline_keys import TORN
-from infisical_iac.migrate.plan_file import MigrationError, Plan, PlannedKey, PlannedSource
+from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan, PlannedKey, PlannedSource
 from infisical_iac.migrate.verify import Expected, Proof
 
 REPORT = "migration-report"
@@ -41,7 +41,7 @@ def outcome(proofs: Sequence[Proof], states: Mapping[Name, State]) -> Outcome:
 
 
 def build(
-    plan: Plan,
+    plan: MigrationPlan,
     proofs: Sequence[Proof],
     states: Mapping[Name, State],
     *,
@@ -139,7 +139,7 @@ def _is_torn(source: PlannedSource) -> bool:
     return TORN in _kinds(source) or any(TORN in kinds for kinds in of_keys)
 
 
-def _skipped(plan: Plan) -> Iterator[dict[str, Any]]:
+def _skipped(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
     for source in plan.sources:
         if source.decision == "skip":
             yield {"file": source.path, "line": 0, "key": "", "kinds": _kinds(source)}

@@ -19,9 +19,8 @@ from infisical_iac.migrate.cascades import (
     paths,
     read_in,
 )
-from infisical_iac.migrate.comparison import compare_files, disagreements, drift
 from infisical_iac.migrate.find import Content, ScanError, service_of
-from infisical_iac.migrate.findings import of_entries, shown
+from infisical_iac.migrate.findings import compare_files, disagreements, drift, of_entries, shown
 from infisical_iac.migrate.git import repository_of, tracked
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source

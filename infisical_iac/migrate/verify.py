@@ -1,19 +1,26 @@
 """Verify secrets: of a plan against Infisical, and of a run by reading them back."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
+from infisical_iac.api.contents import Json
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.migrate.findings import REFERENCE, trimmed
 from infisical_iac.migrate.fingerprint import digest, encoded
 from infisical_iac.migrate.model import Name, Secret, Stored
-from infisical_iac.migrate.plan_file import Plan
+from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan
+from infisical_iac.workspace.access import permissions, project_role
+from infisical_iac.workspace.members import Member
 from infisical_iac.workspace.model import ServiceAccount, Workspace
+from infisical_iac.workspace.readable import Names, reads
+from infisical_iac.workspace.state import Privilege
 
 
 class Expected(NamedTuple):
@@ -37,7 +44,7 @@ Seen = Mapping[str, Collection[Name]]
 """The secrets that each identity, by name, was shown the value of."""
 
 
-def expected(plan: Plan) -> dict[Name, Expected]:
+def expected(plan: MigrationPlan) -> dict[Name, Expected]:
     """Everything that the plan stores."""
     return {
         Name(source.environment, source.folder, key): Expected(source.service, each.digest)
@@ -188,3 +195,155 @@ def _difference(sent: str, back: str) -> str:
 def _is_expanded(sent: str, back: str) -> bool:
     first, *_, last = REFERENCE.split(sent)
     return back.startswith(first) and back.endswith(last)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A member of the project with what they read of the plan.
+
+    Attributes:
+        may: what they are meant to read; of a service, what it reads, for
+            `verify.access` judges that.
+        checked: how that was told: from what it is shown once logged in, or from its roles and
+            privileges.
+    """
+
+    member: Member
+    reads: Set[Name]
+    may: Set[Name]
+    checked: Literal["login", "roles"]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the reader as JSON holds it."""
+        places = [
+            {"environment": environment, "folder": folder, "secrets": count}
+            for (environment, folder), count in _places(self.reads)
+        ]
+        return {
+            "kind": self.member.kind,
+            "name": self.member.name,
+            "part": self.member.part,
+            "checked": self.checked,
+            "reads": places,
+        }
+
+
+def readers(
+    members: Iterable[Member], wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen
+) -> list[Reader]:
+    """Return what each member reads of the plan.
+
+    Args:
+        seen: what services were shown, by identity; a service that isn't in it is judged by its
+            roles and privileges, as all others are.
+    """
+    names: dict[tuple[str, str], list[str]] = {}
+    for name in wanted:
+        names.setdefault((name.environment, name.folder), []).append(name.key)
+    found = []
+    for each in members:
+        if each.part == "service" and each.name in seen:
+            shown = frozenset(seen[each.name])
+            found.append(Reader(each, shown, shown, "login"))
+        else:
+            granted = _named(reads(each.roles, each.privileges or (), names))
+            found.append(Reader(each, granted, _meant(each, granted, workspace, names), "roles"))
+    return found
+
+
+def of_services(found: Iterable[Reader], workspace: Workspace) -> Seen:
+    """Return what each service reads, by identity; nothing for one that is not in the project."""
+    services = {each.member.name: each.reads for each in found if each.member.part == "service"}
+    return {each.identity: services.get(each.identity, set()) for each in workspace.accounts()}
+
+
+def unmeant(found: Iterable[Reader], workspace: Workspace) -> Iterator[str]:
+    """Yield a sentence on what somebody reads but should not, for each environment and folder."""
+    services = {each.identity for each in workspace.accounts()}
+    for each in found:
+        who = f"the {each.member.kind} {each.member.name}, {_why(each.member, services)}"
+        for (environment, folder), count in _places(each.reads - each.may):
+            secrets = f"{count} secret{'' if count == 1 else 's'}"
+            yield f"{environment}{folder}, {secrets}, can be read by {who}"
+
+
+def _why(member: Member, services: Set[str]) -> str:
+    if member.part == "named":
+        return "beyond what the workspace file gives"
+    if member.kind == "person":
+        return "whom the workspace file does not name"
+    if member.name in services:
+        return "which has the name of a service's but is not its own"
+    return "which the workspace file does not name"
+
+
+def _meant(
+    member: Member, granted: frozenset[Name], workspace: Workspace, names: Names
+) -> frozenset[Name]:
+    match member.part:
+        case "other":
+            return frozenset()
+        case "named":
+            access = workspace.people[member.name]
+            given = Privilege("", "", False, tuple(permissions(access, workspace)))
+            return _named(reads([project_role(access)], [given], names))
+    return granted
+
+
+def _named(found: Iterable[tuple[str, str, str]]) -> frozenset[Name]:
+    return frozenset(Name(*each) for each in found)
+
+
+def _places(names: Iterable[Name]) -> list[tuple[tuple[str, str], int]]:
+    return sorted(Counter((each.environment, each.folder) for each in names).items())
+
+
+def project_id(client: Client, slug: str) -> str:
+    """Return the id of a project; raises MigrationError if there is none of this slug."""
+    found = contents.project(client, slug)
+    if found is None:
+        raise MigrationError(
+            f"there is no project {slug} in Infisical: run `infisical-iac workspace apply` first"
+        )
+    return str(found["id"])
+
+
+def read(
+    client: Client, project: str, environments: Iterable[str], *, expand: bool = False
+) -> dict[Name, Stored]:
+    """Return every secret of some environments, in one request each.
+
+    Args:
+        expand: whether references are replaced.
+
+    Raises ApiError or Unreachable, and MigrationError for an environment that isn't there.
+    """
+    slugs = sorted(set(environments))
+    lists = gather([partial(_list, client, project, slug, expand) for slug in slugs])
+    return {
+        Name(slug, each["secretPath"], each["secretKey"]): Stored(
+            each["secretValue"], each["secretComment"], each["secretValueHidden"]
+        )
+        for slug, listed in zip(slugs, lists, strict=True)
+        for each in listed
+    }
+
+
+def _list(client: Client, project: str, environment: str, expand: bool) -> list[Json]:
+    with asking(environment):
+        return contents.secrets(client, project, environment, expand=expand)
+
+
+@contextmanager
+def asking(environment: str) -> Iterator[None]:
+    """Raises MigrationError where a request within is told that the environment isn't there."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        raise MigrationError(
+            f"there is no environment {environment} in Infisical: "
+            "run `infisical-iac workspace apply` first"
+        ) from None

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
+from infisical_iac.change.releases import HELP, GivenUp
 from infisical_iac.core.audit_log import Doing, Log, doings
 from infisical_iac.core.item import Item
 from infisical_iac.core.settings import Settings
-from infisical_iac.ingress import lasting
-from infisical_iac.recovery import drills
+from infisical_iac.stack import certificate as lasting
 from infisical_iac.stack.images import named
-from infisical_iac.upgrade.given_up import HELP, GivenUp
 from infisical_iac.workspace.credential_file import Term, until
 
 _LEAST_FREE_GB = 2.0
@@ -244,8 +243,8 @@ def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
     """The row on the last backup."""
     since = condition.backups_since
     try:
-        text, ok = record.judged(
-            record.parse(condition.backups) if condition.backups else None,
+        text, ok = record.assess_record(
+            record.parse_record(condition.backups) if condition.backups else None,
             settings.backup_targets,
             since=None if since is None else datetime.fromtimestamp(since, UTC),
             now=now,
@@ -259,8 +258,8 @@ def drill(condition: ConditionState, now: datetime) -> Row:
     """The row on the last drill."""
     since = condition.drills_since
     try:
-        text, ok = drills.judged(
-            drills.parse(condition.drills) if condition.drills else None,
+        text, ok = record.assess_drill(
+            record.parse_drill(condition.drills) if condition.drills else None,
             since=None if since is None else datetime.fromtimestamp(since, UTC),
             now=now,
         )

@@ -1,6 +1,6 @@
 # The files of /etc/infisical that a recovery kit may have, and the form of each: extended regular
 # expressions, of the path and of the whole text, in which \n is the end of a line. The deploy reads
-# the same table, see infisical_iac/recovery/forms.py.
+# the same table, see infisical_iac/backup/kit.py.
 forms() {
     cat <<'FORMS'
 keys/encryption_key [A-Za-z0-9+/=._-]{32}\n

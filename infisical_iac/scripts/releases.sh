@@ -9,12 +9,12 @@
 #   releases.sh migrations          how many the database has had
 #   releases.sh present             those of the ids of secrets on standard input that it has
 #   releases.sh make <release>      makes one of what runs, but for its dump
-#   releases.sh list                for release.py
+#   releases.sh list                for change/releases.py
 #   releases.sh reset <release>     gives its images their names back; prints those that are gone
 #   releases.sh forget <release>…   removes them
 #   releases.sh drop <image>…       removes images, but for those that a container has
 #
-# What a release is, infisical_iac/upgrade/__init__.py says.
+# What a release is, infisical_iac/change/__init__.py says.
 . ./basics.sh
 . ./database.sh
 . ./given-up.sh

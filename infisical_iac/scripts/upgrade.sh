@@ -15,7 +15,7 @@
 #                                   dump if the old ones are back
 #
 # In the directory below are `state`, the new compose.yaml, and `fetched` for snapshot.sh; releases
-# are as infisical_iac/upgrade/__init__.py says.
+# are as infisical_iac/change/__init__.py says.
 . ./data.sh
 . ./changing.sh
 

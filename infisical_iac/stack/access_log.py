@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
+
+from infisical_iac.core.errors import UserError
 
 UNFINISHED = "unfinished"
 # What Infisical answers nobody whose token it has not checked.
@@ -22,7 +24,7 @@ _PROJECT = ("projectId", "workspaceId", "workspaceSlug")
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownNames:
     """Names by id: of machine identities, of persons (their addresses), and of projects."""
 
     identities: Mapping[str, str] = field(default_factory=dict)
@@ -42,7 +44,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Access:
+class LoggedRequest:
     """One request.
 
     Attributes:
@@ -85,12 +87,12 @@ def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:
     return [*found, *([UNFINISHED] if any(UNFINISHED in log for log in logs) else [])]
 
 
-def parse(lines: Iterable[str], known: Known) -> list[Access]:
+def parse(lines: Iterable[str], known: KnownNames) -> list[LoggedRequest]:
     """The requests that `access.sh` printed, in the order of the log, but for its last word."""
     return [_access(json.loads(line), known) for line in lines if line != UNFINISHED]
 
 
-def _access(line: Mapping[str, object], known: Known) -> Access:
+def _access(line: Mapping[str, object], known: KnownNames) -> LoggedRequest:
     uri, who, method = (str(line[each]) for each in ("uri", "who", "method"))
     status = int(str(line["status"]))
     found = line["query"]
@@ -99,7 +101,7 @@ def _access(line: Mapping[str, object], known: Known) -> Access:
     at = datetime.fromtimestamp(float(str(line["at"])), UTC)
     # Which of them the server goes by depends on the version of the API, and is not known here.
     projects = dict.fromkeys(known.projects.get(query[k], query[k]) for k in _PROJECT if k in query)
-    return Access(
+    return LoggedRequest(
         at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
         who=known.identities.get(who) or known.people.get(who) or who,
         proven=bool(who) and status < 400 and method != "OPTIONS" and bool(_CHECKED.match(path)),
@@ -117,3 +119,36 @@ def _as_served(path: str) -> str:
     """Return a path with its escapes decoded as the server does, whose routes are letters then."""
     parts = _KEPT_ESCAPES.split(path)
     return "".join(part if place % 2 else unquote(part) for place, part in enumerate(parts))
+
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class AskingError(UserError):
+    """A question that the access log can't be asked."""
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """The moment that `text` means: so long before `now`, such as `7d`, or a date in UTC.
+
+    Raises AskingError.
+    """
+    if match := re.fullmatch(r"(\d{1,5})([mhdw])", text):
+        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise AskingError(
+            f"--since {text!r} is no time: write 30m, 12h, 7d, 2w or a date such as 2026-11-25"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def statuses(text: str) -> str:
+    """A regular expression for statuses such as `200`, `4xx` or `401,403`; empty for all.
+
+    Raises AskingError.
+    """
+    if text and not re.fullmatch(r"[1-5](\d\d|xx)(,[1-5](\d\d|xx))*", text):
+        raise AskingError(f"--status {text!r} is no status: write 200, 4xx, or 401,403")
+    return text.replace("x", ".").replace(",", "|")

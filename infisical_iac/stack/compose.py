@@ -10,16 +10,15 @@ from pyinfra.api.command import StringCommand
 from pyinfra.context import host, state
 
 from infisical_iac.change.path import port_of
-from infisical_iac.change.state import COMPOSE_FILE, Deployment, DeploymentState
+from infisical_iac.change.state import COMPOSE_FILE, DeploymentFact, DeploymentState
 from infisical_iac.cluster.stack_state import STACK_FILE
 from infisical_iac.core import files, journal, session
 from infisical_iac.core.errors import UserError
-from infisical_iac.core.files import File
+from infisical_iac.core.files import File, PathState
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import CommandFailed, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.files import PathState
 from infisical_iac.stack.containers import Stack, StackState, connections
 
 # Everybody may write there: each upload gets a directory of its own, for the user alone.
@@ -75,7 +74,7 @@ def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Comman
 
 def look(compose: str, images: Sequence[str]) -> DeploymentState:
     """Return what is deployed, beside the Compose file with the text `compose`; for operations."""
-    return shared(Deployment, compose=compose, images=list(images))
+    return shared(DeploymentFact, compose=compose, images=list(images))
 
 
 def _tell(file: File, there: PathState | None, stack: StackState, missing: Sequence[str]) -> None:

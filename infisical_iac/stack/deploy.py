@@ -1,24 +1,122 @@
 """Infisical, PostgreSQL and Redis: keys made on the host, then the containers."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from pyinfra.api.deploy import deploy
+from pyinfra.context import host
 
-from infisical_iac.change import rotation, upgrade
+from infisical_iac.change import gate, path, rotation, upgrade
+from infisical_iac.change.path import Images
 from infisical_iac.change.releases import unfinished
-from infisical_iac.cluster import share
+from infisical_iac.change.state import Upgrades
+from infisical_iac.cluster import certificates, share
+from infisical_iac.cluster import change as cluster_change
+from infisical_iac.cluster import stack as cluster_networks
 from infisical_iac.cluster import stack as cluster_stack
+from infisical_iac.cluster.change import ClusterVersionChange
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.stack_file import shared_values
+from infisical_iac.core import journal
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.remote import removal, run
 from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import MachineState
 from infisical_iac.host.preflight import Preflight
-from infisical_iac.ingress import traefik
-from infisical_iac.operations import certificates, cluster_networks, cluster_upgrade, leftovers
-from infisical_iac.rendered import shared
+from infisical_iac.stack import caddyfile, edge, keys
 from infisical_iac.stack import compose as containers
-from infisical_iac.stack import ingress, keys
+from infisical_iac.stack.ingress import configured, served
+
+
+@deploy("Ingress")
+def ingress(known: Preflight) -> None:
+    """See that the edge is open and the certificate served.
+
+    The containers and their files are the stack's, and so is the edge of the host that leads.
+    """
+    if not known.leads:
+        edge.opened(name="Let everybody in")
+    served(settings=known.settings, name="Serve a certificate for the site's address")
+
+
+# In which phases the data may have changed places.
+_EXCHANGED = ("data", "swapping", "swapped", "backing")
+
+
+@telling_operation
+def dropped(machine: MachineState) -> Commands:
+    """Forget a restore, change of version, rotation or move that has not ended on a host.
+
+    What the cluster has been like since is the present lead's: to undo it now would take back
+    what was written meanwhile. Backups and drills of the host wait for it else.
+    """
+    begun = {
+        "restore": machine.restoring,
+        "upgrade": machine.upgrading,
+        "rotation": machine.rotating,
+        "scale": machine.scaling,
+    }
+    found = {what: state.split() for what, state in begun.items() if state}
+    if not found:
+        host.noop("nothing that the host began is under way")
+    for what, (which, *how) in found.items():
+        journal.item("-", f"unfinished {what}", f"{which}, of when this host led")
+        journal.current().shown.extend(_aside(what, which, how))
+        path = f"/var/lib/infisical-{what}/state"
+        gone = f"rm -rf {_beside(what)} && {removal(path)}"
+        yield step(run, gone, doing=f"remove {path}")
+
+
+def _aside(what: str, which: str, how: Sequence[str]) -> list[str]:
+    """Return a sentence on the data that had moved aside, which nothing removes."""
+    if what not in ("restore", "upgrade") or not how or how[0] not in _EXCHANGED:
+        return []
+    database = f"infisical_before_{which.partition('-')[0].lower()}"
+    return [
+        f"The {what} {which}, which {host.name} began when it led, had not ended: what had been "
+        f"replaced by then is in the cluster's database {database}, until you remove it."
+    ]
+
+
+def _beside(what: str) -> str:
+    """Return what goes with the state: passwords that are not in their place, or a copy of the
+    data.
+    """
+    if what == "rotation":
+        return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
+    return f"/var/lib/infisical-{what}/fetched"
+
+
+@telling_operation
+def upgraded(*, site: Site, project: str) -> Commands:
+    """Bring data that an older version used to the one of the settings.
+
+    Where there are no data, or no version changes, it does nothing: that is `rolled_out`'s. The
+    images are on the nodes. Raises ChangeRefused, with nothing touched, for a change that can't be
+    made, CanaryUnreadable where secrets can't be decrypted before it already, and ChangeFailed for
+    one that was undone.
+    """
+    journal.current().kept = None
+    if upgrade.waits():
+        return
+    settings = site.settings
+    found = shared(Upgrades, wanted=settings.infisical_reference)
+    wanted = Images(settings.infisical_reference, settings.patroni_image)
+    changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
+    if not found.was or not changes:
+        host.noop("no version changes")
+        return
+    with upgrade.refusing(found.was):
+        path.refuse_other_major(found.was, wanted)
+        path.refuse(found.was, wanted)
+        upgrade.refuse_room([], settings)
+        gate.refuse(settings.http_port)
+    for what, how in changes.items():
+        journal.item("~", what, how + upgrade.failed(found, wanted))
+    change = ClusterVersionChange(found.was, settings.infisical_reference)
+    yield step(upgrade.make, partial(cluster_change.made, change, site, project))
 
 
 def compose_file(settings: Settings, machine: MachineState, *, drill: bool = False) -> str:
@@ -26,7 +124,7 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
 
     A drill says with the variable INFISICAL_IMAGE which image it takes.
     """
-    values = shared(settings, machine)
+    values = shared_values(settings, machine)
     return template(
         "compose.yaml",
         **values,
@@ -37,16 +135,16 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
         postgres_mount=f"/var/lib/postgresql{'/data' if settings.postgres_major < 18 else ''}",
         interval="30s" if values["start_interval"] else "10s",
         caddy=settings.runs_caddy and not drill,
-        labels=traefik.labels(settings) if settings.ingress == "traefik" and not drill else {},
-        trusted=traefik.trusted(settings),
-        upstream=traefik.UPSTREAM,
-        secret_label=traefik.SECRET_LABEL,
+        labels=caddyfile.labels(settings) if settings.ingress == "traefik" and not drill else {},
+        trusted=caddyfile.trusted(settings),
+        upstream=caddyfile.UPSTREAM,
+        secret_label=caddyfile.SECRET_LABEL,
     )
 
 
 def configure_ingress(settings: Settings) -> None:
     """Have the files that the containers of the ingress start with."""
-    ingress.configured(settings=settings, name="Configure the way in")
+    configured(settings=settings, name="Configure the way in")
 
 
 def run_containers(settings: Settings, machine: MachineState) -> None:
@@ -96,10 +194,10 @@ def roll_out(known: Preflight, cluster: Cluster) -> None:
         project = known.workspace.project.slug
         _end_interrupted(known, site=site)
         cluster_networks.made_anew(site=site, name="Make networks anew that differ")
-        cluster_upgrade.upgraded(site=site, project=project, name="Change the version")
+        upgraded(site=site, project=project, name="Change the version")
         cluster_stack.rolled_out(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:
-        leftovers.dropped(machine=known.machine, name="Forget what was begun as lead")
+        dropped(machine=known.machine, name="Forget what was begun as lead")
 
 
 def _on_one_host(known: Preflight) -> None:

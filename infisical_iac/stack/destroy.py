@@ -19,7 +19,7 @@ class NoPrimary(UserError):
 
 
 @dataclass(frozen=True)
-class Single:
+class HostRemoval:
     """The stack of the current host.
 
     Attributes:
@@ -48,7 +48,7 @@ class Single:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class ClusterRemoval:
     """A cluster's stack, on all its nodes; `lead` is a manager that works. Else as Single."""
 
     lead: Host

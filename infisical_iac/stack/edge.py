@@ -12,13 +12,13 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import journal
 from infisical_iac.core.connection import LOST, current, lost, with_others
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.files import Paths
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import CommandFailed, run
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.files import Paths
-from infisical_iac.ingress.maintenance import MARKER, TEXT
 from infisical_iac.stack import ingress
 from infisical_iac.stack.ingress import CADDYFILE, CERTIFICATE, DIRECTORY
+from infisical_iac.stack.paths import MARKER, TEXT
 
 _FILE = f"{DIRECTORY}/{MARKER}"
 # What Caddy certifies with, or was certified by, of its data and of its files; the keys lie beside

@@ -111,3 +111,10 @@ def _core(text: bytes, shift: int) -> str:
     encoded = b64encode(b"\0" * shift + text).decode().rstrip("=")
     whole = len(text) + shift
     return encoded[-(-shift * 8 // 6) : whole * 8 // 6]
+
+
+# In the directory of the Caddyfile, which is mounted into every container of Caddy already.
+MARKER = "closed"
+RETRY_SECONDS = 30
+# By this a check knows that the answer is Caddy's own, and not that of somebody else's proxy.
+TEXT = "Infisical is being changed and will be back in a moment."

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, field_validator, model_validator
 
-from infisical_iac.forms import EMAIL, network
+from infisical_iac.core.validation import EMAIL, network
 
 _DIRECTORY = r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -74,3 +74,24 @@ class IngressSettings(BaseModel):
                 given, missing = missing, given
             raise ValueError(f"{given} is set without {missing}; set both, or neither")
         return self
+
+
+class AccessLogSettings(BaseModel):
+    """Set how long the access log stays, and how much of the disk it may take."""
+
+    access_log_keep_days: int
+    access_log_max_mb: int
+
+    @field_validator("access_log_keep_days")
+    @classmethod
+    def _days_are_days(cls, value: int) -> int:
+        if not 1 <= value <= 3650:
+            raise ValueError(f"{value} is out of range; choose 1 to 3650 days")
+        return value
+
+    @field_validator("access_log_max_mb")
+    @classmethod
+    def _size_leaves_room_to_rotate(cls, value: int) -> int:
+        if value < 50:
+            raise ValueError(f"{value} leaves no trail; give it at least 50 megabytes")
+        return value

@@ -12,6 +12,7 @@ from infisical_iac.syntax import components
 if TYPE_CHECKING:
     from tree_sitter import Language, Node, Tree
 
+
 ENDINGS = (
     *(".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx"),
     *components.ENDINGS,

@@ -1,0 +1,1 @@
+"""The inside of Infisical, from one file: project, environments, access, credentials, people."""

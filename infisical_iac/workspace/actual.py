@@ -7,11 +7,10 @@ from typing import Any
 
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import universal_auth
-from infisical_iac.workspace import folders, holdings, privileges
+from infisical_iac.workspace import holdings, model, structure
 from infisical_iac.workspace.duplicates import find_duplicates
-from infisical_iac.workspace.environments import match
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.people_actual import memberships, person, read_people, refuse
@@ -21,10 +20,11 @@ from infisical_iac.workspace.state import (
     DeletedEnvironment,
     EnvironmentState,
     Import,
-    Listed,
     ProjectState,
+    ServerLists,
     roles_of,
 )
+from infisical_iac.workspace.structure import match_environments
 
 Json = dict[str, Any]
 
@@ -72,11 +72,11 @@ def read(
         return Actual(
             organization,
             accounts=_accounts(
-                client, organization, workspace, memory, Listed(everybody), isolation
+                client, organization, workspace, memory, ServerLists(everybody), isolation
             ),
             people=people(listed=[]) if asked else None,
             elsewhere=_elsewhere(client),
-            listed=Listed(everybody),
+            listed=ServerLists(everybody),
         )
     state = ProjectState.of(project)
     seats, persons = gather(
@@ -85,7 +85,7 @@ def read(
             partial(memberships, client, state.id),
         ]
     )
-    listed = Listed(everybody, seats, persons)
+    listed = ServerLists(everybody, seats, persons)
     parts: list[Any] = gather(
         [
             partial(_environments, client, project, workspace, memory),
@@ -147,7 +147,9 @@ def _environments(
     read = gather(
         [partial(_environment, client, project["id"], each) for each in project["environments"]]
     )
-    matched = match(workspace, Actual("", environments=tuple(read)), memory.environments)
+    matched = match_environments(
+        workspace, Actual("", environments=tuple(read)), memory.environments
+    )
     ours = [each for each in read if each in matched.values()]
     imports = gather(
         [partial(_imports, client, project["id"], each, workspace, memory) for each in ours]
@@ -166,7 +168,7 @@ def _environment(client: Client, project: str, listed: Json) -> EnvironmentState
 def _imports(
     client: Client, project: str, there: EnvironmentState, workspace: Workspace, memory: Memory
 ) -> dict[str, tuple[Import, ...]]:
-    now = folders.match(workspace, there.folders, memory.folders.get(there.id, {}))
+    now = structure.match_folders(workspace, there.folders, memory.folders.get(there.id, {}))
     importing = sorted({each.folder for each in workspace.services.values() if each.imports})
     here = [folder for folder in importing if folder in now]
     read = gather(
@@ -180,7 +182,7 @@ def _accounts(
     organization: str,
     workspace: Workspace,
     memory: Memory,
-    listed: Listed,
+    listed: ServerLists,
     isolation: Isolation,
     project: str | None = None,
 ) -> dict[str, AccountState]:
@@ -206,5 +208,5 @@ def _account(
     if roles is None or isolation == "viewer":
         return AccountState(identity, auth, roles)
     at = {"identityId": identity.id, "projectId": project}
-    held = privileges.read(client, privileges.OF_IDENTITIES, at)
+    held = model.read(client, model.OF_IDENTITIES, at)
     return AccountState(identity, auth, roles, held)

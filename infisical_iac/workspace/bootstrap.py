@@ -13,7 +13,7 @@ from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.identities import DEPLOYER, DEPLOYER_SECRET, Identity
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import (
     attach_universal_auth,
     auth_fields,
@@ -29,7 +29,7 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.workspace.access import identity_drift
-from infisical_iac.workspace.declared import drift, words
+from infisical_iac.workspace.change import drift, words
 
 _TTL, _MAX_TTL = 600, 3600
 _NO_LOGIN = "can't log in → can"

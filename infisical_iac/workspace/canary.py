@@ -11,7 +11,7 @@ from typing import Any
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.difference import difference

@@ -1,13 +1,14 @@
 """The requests behind the credentials: listing, making, proving and revoking client secrets."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import (
     ClientSecret,
     UniversalAuth,
@@ -16,7 +17,7 @@ from infisical_iac.api.universal_auth import (
     revoke_client_secret,
     universal_auth,
 )
-from infisical_iac.workspace.credential_file import Credential, Replaced, Term
+from infisical_iac.workspace.credential_file import Credential, Replaced, Store, Term, render
 from infisical_iac.workspace.credentials import Holder, Step, description
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.model import Workspace
@@ -118,3 +119,63 @@ def revoke(client: Client, holder: Holder, ids: Iterable[str]) -> None:
     for secret_id in ids:
         if secret_id in listed:
             revoke_client_secret(client, holder.identity_id, secret_id)
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Hold what a rotation works with.
+
+    Attributes:
+        client: with the token of the deployer.
+        store: where the file is.
+        deliver: delivers a credential to where the service's go, the file aside, and sees that
+            it is there.
+        overlap: how long the old client secret goes on working after that.
+        tell: called with each change once it is made.
+    """
+
+    client: Client
+    store: Store
+    deliver: Callable[[Credential], None]
+    overlap: timedelta
+    tell: Callable[[str], None]
+
+    def run(self, step: Step) -> None:
+        """Rotate, or complete a rotation that was begun; raises a UserError."""
+        held = step.held
+        if held is None or not held.is_undelivered:
+            held = self._renew(step)
+        if step.orphans:
+            revoke_orphans(self.client, step)
+            self.tell(str(step.revocation))
+        self.deliver(held)
+        self.end(step, held)
+
+    def _renew(self, step: Step) -> Credential:
+        """A new client secret that logs in and is in the file."""
+        # Those that an earlier rotation spared live until this one's overlap ends.
+        old = (step.held.secret_id,) if step.held else ()
+        made = create(self.client, replace(step, spared=(*old, *step.spared)))
+        prove(self.client, made)
+        self.store.write(step.account.credentials, render(made))
+        self.tell(f"+ credentials {step.account.credentials}")
+        return made
+
+    def end(self, step: Step, held: Credential) -> None:
+        """Let the old client secrets end, now that the new one is delivered."""
+        if held.replaced is None:
+            return
+        name = step.account.credentials
+        if self.overlap:
+            until = (datetime.now(UTC) + self.overlap).replace(microsecond=0)
+            kept = Replaced(held.replaced.ids, until)
+            self.store.write(name, render(replace(held, replaced=kept)))
+            self.tell(
+                f"~ client secrets of {name} that were replaced: work until "
+                f"{until:%Y-%m-%d %H:%M} UTC, by when the service must have been started anew"
+            )
+            return
+        if step.holder is not None:
+            revoke(self.client, step.holder, held.replaced.ids)
+        self.store.write(name, render(held.settled))
+        self.tell(f"- client secrets of {name} that were replaced: {len(held.replaced.ids)}")

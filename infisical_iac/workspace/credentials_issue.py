@@ -10,8 +10,7 @@ from infisical_iac.core import journal, session
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.workspace import client_secrets
-from infisical_iac.workspace.credential_file import render
-from infisical_iac.workspace.credential_store import Store
+from infisical_iac.workspace.credential_file import Store, render
 from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.reconcile import actual, listed_secrets

@@ -9,11 +9,10 @@ from pathlib import Path
 from infisical_iac.cli.options import Lock
 from infisical_iac.cli.output import echo
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.validation import hint
 from infisical_iac.workspace import client_secrets
-from infisical_iac.workspace.credential_file import Credential
-from infisical_iac.workspace.credential_store import Store, directory
+from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import Step, plan
-from infisical_iac.workspace.hints import hint
 from infisical_iac.workspace.reach import Reached, reach
 
 

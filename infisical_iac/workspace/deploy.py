@@ -4,6 +4,8 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.host.preflight import Preflight
 from infisical_iac.workspace.bootstrap import bootstrapped
+from infisical_iac.workspace.credentials_issue import stored
+from infisical_iac.workspace.reconcile import converged, kept
 
 
 @deploy("Bootstrap")
@@ -16,4 +18,42 @@ def bootstrap(known: Preflight) -> None:
         admin_email=known.settings.admin_email,
         port=known.settings.http_port,
         name="Make the administrator and the deployer, close sign-up",
+    )
+
+
+@deploy("Workspace")
+def workspace(known: Preflight) -> None:
+    """Make everything inside Infisical as the workspace file says."""
+    if not known.leads:
+        return
+    converged(
+        desired=known.workspace,
+        isolation=known.settings.isolation,
+        admin_email=known.settings.admin_email,
+        port=known.settings.http_port,
+        name=f"Bring Infisical to what {known.settings.workspace_file} says",
+    )
+
+
+@deploy("Canary")
+def canary(known: Preflight) -> None:
+    """Keep a secret whose text is known to everybody."""
+    if not known.leads:
+        return
+    kept(
+        admin_email=known.settings.admin_email,
+        port=known.settings.http_port,
+        name="Keep a canary among the secrets",
+    )
+
+
+@deploy("Credentials")
+def credentials(known: Preflight) -> None:
+    """Keep a working client secret on the host for every service and environment."""
+    if not known.leads:
+        return
+    stored(
+        desired=known.workspace,
+        port=known.settings.http_port,
+        name="Store a client secret per service and environment",
     )

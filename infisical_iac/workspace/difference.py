@@ -2,11 +2,11 @@
 
 from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.environments import environments
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.people import people
 from infisical_iac.workspace.state import Actual
+from infisical_iac.workspace.structure import environments
 
 
 def difference(

@@ -11,7 +11,7 @@ from typing import Any
 from infisical_iac.api import identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import client_secrets, universal_auth_path
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import description

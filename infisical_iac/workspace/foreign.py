@@ -15,14 +15,13 @@ from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import ClientSecret, universal_auth_path
 from infisical_iac.core.item import Item
 from infisical_iac.workspace import duplicates
+from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import description
-from infisical_iac.workspace.grants import PRIVILEGE
 from infisical_iac.workspace.memory import Memory
-from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS, Workspace
+from infisical_iac.workspace.model import PRIVILEGE as OWN_FOLDER
 from infisical_iac.workspace.people_actual import names_of
-from infisical_iac.workspace.permissions import PRIVILEGE as OWN_FOLDER
-from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.state import Actual, People, PersonState, Privilege, roles_of
 
 Kind = Literal[
@@ -51,7 +50,7 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Access:
+class EverybodysAccess:
     """Everybody's access, as far as the workspace itself does not need to know it.
 
     Attributes:
@@ -79,7 +78,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ForeignAccess:
     """One access that nothing in the file gives.
 
     Attributes:
@@ -119,12 +118,12 @@ class Finding:
 def find(
     desired: Workspace,
     actual: Actual,
-    access: Access,
+    access: EverybodysAccess,
     memory: Memory,
     *,
     admin_email: str,
     deployer_secret: str = "",
-) -> list[Finding]:
+) -> list[ForeignAccess]:
     """Return every access to the project that nothing in the file gives, in the order of KINDS.
 
     Where the deployer's own identity is not known, nothing is told of identities: it would be among
@@ -150,8 +149,8 @@ def find(
 
 
 def told(
-    findings: Sequence[Finding], desired: Workspace, access: Access
-) -> tuple[list[Finding], list[str]]:
+    findings: Sequence[ForeignAccess], desired: Workspace, access: EverybodysAccess
+) -> tuple[list[ForeignAccess], list[str]]:
     """Return the findings that the file does not accept, and sentences on what could not be seen
     and on each entry of `accepted` that accepts nothing.
 
@@ -219,7 +218,7 @@ def _first_identity(actual: Actual) -> str:
     return str(oldest["identity"]["id"])
 
 
-def _rulers(actual: Actual, access: Access, admin_email: str) -> Iterator[Finding]:
+def _rulers(actual: Actual, access: EverybodysAccess, admin_email: str) -> Iterator[ForeignAccess]:
     organization = ("/api/v2/organizations", actual.organization_id, "memberships")
     why = "may give itself any access"
     for each in access.rulers:
@@ -230,7 +229,9 @@ def _rulers(actual: Actual, access: Access, admin_email: str) -> Iterator[Findin
         # The server does nothing, and says so to nobody, where a machine asks for this.
         call = Call("PATCH", (*organization, each["id"]), {"role": "member"}, by_admin=True)
         change = Change("~", what, "role in the organization admin → member", (call,))
-        yield Finding("organization admin", each["id"], what, "organization", why, removal=change)
+        yield ForeignAccess(
+            "organization admin", each["id"], what, "organization", why, removal=change
+        )
     ours = {each.identity.id for each in actual.accounts.values()}
     ours |= {access.deployer, _first_identity(actual)}
     for each in actual.listed.identities if access.deployer else ():
@@ -240,12 +241,12 @@ def _rulers(actual: Actual, access: Access, admin_email: str) -> Iterator[Findin
             call = Call("PATCH", ("/api/v1/identities", id), {"role": "no-access"})
             change = Change("~", what, "role in the organization admin → no-access", (call,))
             made = _moment(each.get("createdAt", ""))
-            yield Finding(
+            yield ForeignAccess(
                 "organization admin", id, what, "organization", why, made_at=made, removal=change
             )
 
 
-def _logins(actual: Actual, access: Access) -> Iterator[Finding]:
+def _logins(actual: Actual, access: EverybodysAccess) -> Iterator[ForeignAccess]:
     first = _first_identity(actual)
     for id, name, method in further_methods(actual, access.deployer):
         what = f"{method} of {name}"
@@ -254,12 +255,14 @@ def _logins(actual: Actual, access: Access) -> Iterator[Finding]:
         change = Change("-", what, "with all tokens of it", (call,))
         why = "a way to log in besides the one that is needed"
         made = _moment(access.since.get((id, method), ""))
-        yield Finding("login", f"{id} {method}", what, name, why, made_at=made, removal=change)
+        yield ForeignAccess(
+            "login", f"{id} {method}", what, name, why, made_at=made, removal=change
+        )
 
 
 def _secrets(
-    desired: Workspace, actual: Actual, access: Access, deployer_secret: str
-) -> Iterator[Finding]:
+    desired: Workspace, actual: Actual, access: EverybodysAccess, deployer_secret: str
+) -> Iterator[ForeignAccess]:
     made_for = {account.identity: description(account) for account in desired.accounts()}
     holders = [(name, each.identity.id) for name, each in actual.accounts.items()]
     for name, holder in [*holders, *([(DEPLOYER, access.deployer)] if deployer_secret else [])]:
@@ -271,7 +274,7 @@ def _secrets(
             path = (universal_auth_path(holder), "client-secrets", each.id, "revoke")
             change = Change("-", what, "with its tokens", (Call("POST", path, {}),))
             made = each.created.isoformat()
-            yield Finding(
+            yield ForeignAccess(
                 "client secret",
                 each.id,
                 what,
@@ -282,14 +285,14 @@ def _secrets(
             )
 
 
-def _tokens(access: Access) -> Iterator[Finding]:
+def _tokens(access: EverybodysAccess) -> Iterator[ForeignAccess]:
     makers = {each["user"]["id"]: names_of(each["user"])[0] for each in access.rulers}
     for each in access.tokens:
         scopes = [f"{scope['secretPath']} in {scope['environment']}" for scope in each["scopes"]]
         what = f"service token {each['name']} to {' and '.join(each['permissions'])} "
         what += " and ".join(sorted(scopes))
         call = Call("DELETE", ("/api/v2/service-token", each["id"]), by_admin=True)
-        yield Finding(
+        yield ForeignAccess(
             "service token",
             each["id"],
             what,
@@ -301,7 +304,7 @@ def _tokens(access: Access) -> Iterator[Finding]:
         )
 
 
-def _duplicates(actual: Actual) -> Iterator[Finding]:
+def _duplicates(actual: Actual) -> Iterator[ForeignAccess]:
     project = actual.project.id if actual.project else ""
     since = {each["identityId"]: each.get("createdAt", "") for each in actual.listed.seats}
     names = {each.id: each.name for each in actual.duplicates}
@@ -309,10 +312,14 @@ def _duplicates(actual: Actual) -> Iterator[Finding]:
         why = "an earlier run made it, and it can log in to the project"
         made = _moment(since.get(id, ""))
         what = f"second identity {names[id]}"
-        yield Finding("second identity", id, what, "project", why, made_at=made, removal=change)
+        yield ForeignAccess(
+            "second identity", id, what, "project", why, made_at=made, removal=change
+        )
 
 
-def _identities(actual: Actual, access: Access, memory: Memory) -> Iterator[Finding]:
+def _identities(
+    actual: Actual, access: EverybodysAccess, memory: Memory
+) -> Iterator[ForeignAccess]:
     project = actual.project.id if actual.project else ""
     ours = {*access.marked, *memory.identities.values()}
     for each in strangers(actual, access.deployer) if access.deployer else ():
@@ -328,7 +335,7 @@ def _identities(actual: Actual, access: Access, memory: Memory) -> Iterator[Find
         detail = "membership of the project"
         if inner.get("projectId"):  # it lives in the project alone
             path, detail = ("/api/v1/projects", project, "identities", id), "the identity itself"
-        yield Finding(
+        yield ForeignAccess(
             "identity",
             id,
             what,
@@ -339,7 +346,9 @@ def _identities(actual: Actual, access: Access, memory: Memory) -> Iterator[Find
         )
 
 
-def _persons(desired: Workspace, actual: Actual, access: Access) -> Iterator[Finding]:
+def _persons(
+    desired: Workspace, actual: Actual, access: EverybodysAccess
+) -> Iterator[ForeignAccess]:
     project = actual.project.id if actual.project else ""
     states = {each.membership_id: each for each in access.people.members.values()}
     declared = {
@@ -355,14 +364,14 @@ def _persons(desired: Workspace, actual: Actual, access: Access) -> Iterator[Fin
         name = declared.get(id) or names_of(each["user"])[0]
         state = states.get(id, PersonState(id, roles_of(each)))
         for privilege in state.privileges or ():
-            if privilege.slug != PRIVILEGE:
+            if privilege.slug != PERSON_PRIVILEGE:
                 yield _privilege(privilege, name, OF_PERSONS, by_admin=True)
         if id in declared:
             continue
-        is_ours = any(privilege.slug == PRIVILEGE for privilege in state.privileges or ())
+        is_ours = any(privilege.slug == PERSON_PRIVILEGE for privilege in state.privileges or ())
         what = f"person {name} with role {', '.join(state.roles) or 'none'}"
         call = Call("DELETE", ("/api/v1/projects", project, "memberships", id))
-        yield Finding(
+        yield ForeignAccess(
             "person",
             id,
             what,
@@ -373,14 +382,14 @@ def _persons(desired: Workspace, actual: Actual, access: Access) -> Iterator[Fin
         )
 
 
-def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> Finding:
+def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> ForeignAccess:
     # Whoever accepts it accepts what it permits now, and nothing that it comes to permit.
     permits = sha256(json.dumps(held.permissions, sort_keys=True).encode()).hexdigest()[:8]
     for_a_time = " for a time" if held.is_temporary else ""
     what = f"privilege {held.slug} of {holder}{for_a_time}, permissions {permits}"
     call = Call("DELETE", (path, held.id), by_admin=by_admin)
     made = _moment(held.created)
-    return Finding(
+    return ForeignAccess(
         "privilege",
         held.id,
         what,

@@ -13,11 +13,11 @@ from typing import Any
 from infisical_iac.api import identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError, Unreachable
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import ClientSecret, client_secrets, universal_auth
 from infisical_iac.core.errors import UserError
-from infisical_iac.workspace import privileges
-from infisical_iac.workspace.foreign import Access, further_methods, strangers
+from infisical_iac.workspace import model
+from infisical_iac.workspace.foreign import EverybodysAccess, further_methods, strangers
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.people_actual import in_organization, read_people
 from infisical_iac.workspace.state import Actual, People, Privilege
@@ -34,7 +34,7 @@ def read_access(
     admin: Callable[[], Client] | None,
     admin_email: str,
     deployer: str,
-) -> Access:
+) -> EverybodysAccess:
     """Read who can get at the project, whatever lets them.
 
     Args:
@@ -48,7 +48,7 @@ def read_access(
     Raises ApiError or Unreachable.
     """
     if actual.project is None:
-        return Access()
+        return EverybodysAccess()
     # Here, for who logs it in may ask the current host, which no other thread knows.
     by_admin, reason = _administrator(actual, admin, admin_email)
     parts: list[Any] = gather(
@@ -59,7 +59,7 @@ def read_access(
             partial(_by_admin, client, desired, actual, isolation, by_admin, admin_email, reason),
         ]
     )
-    access: Access
+    access: EverybodysAccess
     rulers, access, secrets, (people, tokens, unseen) = parts
     return replace(
         access,
@@ -73,7 +73,7 @@ def read_access(
 
 def _identities(
     client: Client, actual: Actual, project: str, isolation: Isolation, client_id: str
-) -> Access:
+) -> EverybodysAccess:
     """Return what there is to say of the deployer's identity and of those that nobody declared."""
     own, secrets = _deployer(client, actual, client_id)
     foreign = [each["identityId"] for each in strangers(actual, own)]
@@ -86,7 +86,7 @@ def _identities(
         ]
     )
     read, held, since = parts
-    return Access(
+    return EverybodysAccess(
         deployer=own,
         marked=frozenset(each.id for each in read if each.is_marked),
         privileges=held,
@@ -196,9 +196,9 @@ def _privileges(
 ) -> dict[str, tuple[Privilege, ...]]:
     reads = [
         partial(
-            privileges.read,
+            model.read,
             client,
-            privileges.OF_IDENTITIES,
+            model.OF_IDENTITIES,
             {"identityId": id, "projectId": project},
         )
         for id in ids

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import apply as applying
-from infisical_iac.workspace import foreign, secret_names
+from infisical_iac.workspace import converge as applying
+from infisical_iac.workspace import foreign, holdings
 from infisical_iac.workspace import prune as pruning
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.foreign import Finding
+from infisical_iac.workspace.foreign import ForeignAccess
 from infisical_iac.workspace.foreign_actual import read_access
 from infisical_iac.workspace.memory import learn
 from infisical_iac.workspace.prune import Removal
@@ -20,7 +20,7 @@ from infisical_iac.workspace.state import Actual
 
 
 @dataclass(frozen=True)
-class Plan:
+class WorkspacePlan:
     """Hold what is to be done, and what only `--prune` does.
 
     Attributes:
@@ -35,7 +35,7 @@ class Plan:
     changes: list[Change]
     removals: list[Removal]
     unnamed: list[Removal]
-    foreign: list[Finding]
+    foreign: list[ForeignAccess]
     notes: list[str]
     rotate: dict[str, list[str]]
 
@@ -45,7 +45,7 @@ class Plan:
         return [*self.changes, *(each.change for each in self.removals)]
 
 
-def look(reached: Reached, *, prune: bool) -> Plan:
+def look(reached: Reached, *, prune: bool) -> WorkspacePlan:
     """Compare what is there with what is wanted, and change nothing.
 
     Raises a UserError if that can't be told.
@@ -60,13 +60,13 @@ def look(reached: Reached, *, prune: bool) -> Plan:
     )
     removals = _removals(reached, seen)
     if prune:
-        return Plan(changes, removals, [], [], seen.notes, _rotate(reached, seen))
+        return WorkspacePlan(changes, removals, [], [], seen.notes, _rotate(reached, seen))
     told = {each.id for each in seen.findings}
     unnamed = [each for each in removals if each.id not in told]
-    return Plan(changes, [], unnamed, seen.findings, seen.notes, {})
+    return WorkspacePlan(changes, [], unnamed, seen.findings, seen.notes, {})
 
 
-def make(reached: Reached, plan: Plan, tell: Callable[[Change], None]) -> None:
+def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) -> None:
     """Make the changes until nothing differs, and then the removals.
 
     Args:
@@ -103,8 +103,8 @@ class _Seen:
     """The actual state, and the access that the file neither gives nor accepts."""
 
     actual: Actual
-    access: foreign.Access
-    findings: list[Finding]
+    access: foreign.EverybodysAccess
+    findings: list[ForeignAccess]
     notes: list[str]
 
 
@@ -153,7 +153,7 @@ def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
     going = {each.id for each in seen.findings if each.kind == "person"}
     members = seen.access.people.members.items()
     persons = {email: each for email, each in members if each.membership_id in going}
-    names = secret_names.read(reached.client, seen.actual) if persons else {}
+    names = holdings.read_names(reached.client, seen.actual) if persons else {}
     return {email: readable(each, names) for email, each in sorted(persons.items())}
 
 

@@ -16,11 +16,10 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import UserError
-from infisical_iac.workspace import privileges
-from infisical_iac.workspace.apply import apply
+from infisical_iac.workspace import model
 from infisical_iac.workspace.change import Call, Change
-from infisical_iac.workspace.model import Isolation
-from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, reading_of
+from infisical_iac.workspace.converge import apply
+from infisical_iac.workspace.model import PRIVILEGE, Isolation, are_equal, reading_of
 
 NAME = "infisical-iac-proof"
 
@@ -50,7 +49,7 @@ class NotIsolated(UserError):
 
 
 @dataclass(frozen=True)
-class Place:
+class IsolationPlace:
     """A folder of an environment, by the project's id."""
 
     project: str
@@ -75,7 +74,7 @@ class Generation:
     project: str
     imports: str
 
-    def query(self, place: Place) -> dict[str, str]:
+    def query(self, place: IsolationPlace) -> dict[str, str]:
         """Return what is asked of a place."""
         return {
             self.project: place.project,
@@ -85,12 +84,12 @@ class Generation:
             self.imports: "false",
         }
 
-    def serves(self, client: Client, place: Place) -> bool:
+    def serves(self, client: Client, place: IsolationPlace) -> bool:
         """Return whether the server has it; `place` must be one that the client may read."""
         return _answer(client, self.path, self.query(place))[0] != 404
 
     def listed(
-        self, client: Client, place: Place, *, recursive: bool = False, values: bool = True
+        self, client: Client, place: IsolationPlace, *, recursive: bool = False, values: bool = True
     ) -> list[dict[str, Any]]:
         """Return the secrets that a client is shown in a folder; none where it is refused."""
         query = {
@@ -101,9 +100,9 @@ class Generation:
         found: list[dict[str, Any]] = _answer(client, self.path, query)[1].get("secrets", [])
         return found
 
-    def ways(self, client: Client, place: Place, key: str) -> list[str]:
+    def ways(self, client: Client, place: IsolationPlace, key: str) -> list[str]:
         """Return the ways in which a client is shown a secret; none where it is refused."""
-        root = Place(place.project, place.environment, "/")
+        root = IsolationPlace(place.project, place.environment, "/")
         found = self.listed(client, root, recursive=True)
         named, _ = _answer(client, f"{self.path}/{key}", self.query(place))
         answers = {
@@ -197,7 +196,7 @@ def _project(client: Client) -> str:
     return str(client.post("/api/v1/projects", json=body)["project"]["id"])
 
 
-def _stored(client: Client, project: str, environment: str, folder: str) -> Place:
+def _stored(client: Client, project: str, environment: str, folder: str) -> IsolationPlace:
     """Store the public text in a folder, which may be the first of its environment."""
     found = client.get(f"/api/v1/projects/{project}")["project"]["environments"]
     if environment not in {each["slug"] for each in found}:
@@ -209,16 +208,16 @@ def _stored(client: Client, project: str, environment: str, folder: str) -> Plac
     client.post("/api/v2/folders", json={**at, "name": folder.strip("/"), "path": "/"})
     stored = {"mode": "upsert", "secrets": [{"secretKey": _KEY, "secretValue": _TEXT}]}
     client.patch("/api/v4/secrets/batch", json={**at, "secretPath": folder, **stored})
-    return Place(project, environment, folder)
+    return IsolationPlace(project, environment, folder)
 
 
-def _grant(client: Client, identity: str, own: Place) -> None:
+def _grant(client: Client, identity: str, own: IsolationPlace) -> None:
     wanted = reading_of(own.environment, [own.folder])
     holder = {"identityId": identity, "projectId": own.project}
     grant = {"slug": PRIVILEGE, "type": {"isTemporary": False}, "permissions": wanted}
     try:
-        client.post(privileges.OF_IDENTITIES, json={**holder, **grant})
-        kept = privileges.read(client, privileges.OF_IDENTITIES, holder)
+        client.post(model.OF_IDENTITIES, json={**holder, **grant})
+        kept = model.read(client, model.OF_IDENTITIES, holder)
     except ApiError as error:
         reason = f"no privilege can be granted ({error.status}: {error.message})"
         raise _lost("privilege", reason) from None
@@ -229,8 +228,8 @@ def _grant(client: Client, identity: str, own: Place) -> None:
 def _refuse_leak(
     reader: Client,
     generation: Generation,
-    own: Place,
-    beyond: dict[str, Place],
+    own: IsolationPlace,
+    beyond: dict[str, IsolationPlace],
     isolation: Isolation,
 ) -> None:
     """Raise NotIsolated unless a reader is shown its own place and no other, and writes nothing."""

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from infisical_iac.api import identities as api
 from infisical_iac.api.client import Client
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import universal_auth
-from infisical_iac.workspace import privileges
+from infisical_iac.workspace import model
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.people_actual import in_organization, memberships, person, read_people
 from infisical_iac.workspace.state import Privilege, roles_of
@@ -122,7 +122,7 @@ def _identity(
         auth = universal_auth(client, id)
         part = "deployer" if auth and auth.client_id == deployer else "other"
     at = {"identityId": id, "projectId": project}
-    held = privileges.read(client, privileges.OF_IDENTITIES, at)
+    held = model.read(client, model.OF_IDENTITIES, at)
     return Member("identity", shown["name"], part, roles, held)
 
 

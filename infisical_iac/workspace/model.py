@@ -1,11 +1,14 @@
 """The desired state: what one file says should be inside Infisical."""
 
+import json
 import re
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -14,8 +17,40 @@ from pydantic import (
     Tag,
 )
 
-from infisical_iac.workspace.roles import ROLE, TABLE, Email, Role, kind
+from infisical_iac.api.client import Client
+from infisical_iac.workspace.state import Privilege
 from infisical_iac.workspace.targets import Target
+
+ROLES = ("none", "viewer", "developer", "admin")  # each may do what those before it may
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
+
+# Tags of the two ways to give a role; the brackets keep them apart from what the file says.
+ROLE, TABLE = "[role]", "[table]"
+
+
+def kind(value: Any) -> str:
+    """Return which way it is: keys with values, or a role."""
+    return TABLE if isinstance(value, dict) else ROLE
+
+
+def _role(value: Any) -> Any:
+    if value not in ROLES:
+        what = "no role stands here" if value is None else f"{value!r} is no role"
+        raise ValueError(f"{what}; write admin, developer, viewer or none")
+    return value
+
+
+def _email(value: str) -> str:
+    if not _EMAIL.fullmatch(value) or not value.isprintable():
+        raise ValueError(f"{value!r} is no e-mail address; write one such as ada@example.com")
+    if value != value.lower():
+        raise ValueError(f"{value!r} has capital letters; write {value.lower()}, as Infisical does")
+    return value
+
+
+Role = Annotated[Literal["none", "viewer", "developer", "admin"], BeforeValidator(_role)]
+Email = Annotated[StrictStr, AfterValidator(_email)]
+
 
 # How Infisical itself limits them, so that a refusal comes before the first request.
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -235,3 +270,95 @@ class Workspace(_Entry):
 
 def _first(own: int | None, of_all: int) -> int:
     return of_all if own is None else own
+
+
+OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
+OF_PERSONS = "/api/v1/user-project-additional-privilege"
+
+
+def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, ...]:
+    """All privileges that somebody has.
+
+    Args:
+        client: for those of persons, with the administrator's own token.
+        path: one of the above.
+        holder: whose they are, as the query says it.
+
+    Raises ApiError or Unreachable.
+    """
+    listed = client.get(path, params=holder)["privileges"]
+    return tuple(_read(client, f"{path}/{each['id']}") for each in listed)
+
+
+def _read(client: Client, path: str) -> Privilege:
+    # Only the answer for a single one tells its permissions.
+    read = client.get(path)["privilege"]
+    return Privilege(
+        read["id"],
+        read["slug"],
+        read["isTemporary"],
+        tuple(read["permissions"]),
+        read.get("createdAt", ""),
+    )
+
+
+PRIVILEGE = "read-own-folder"
+
+
+def reading(account: ServiceAccount) -> list[dict[str, Any]]:
+    """The permissions to read an account's folders in its environment, and nothing else.
+
+    Secrets that come through an import are shown if their source may be read, so the imported
+    folders are named like the own one; no right to see imports as such is needed.
+    """
+    return reading_of(account.environment, account.readable)
+
+
+def reading_of(environment: str, folders: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the permissions to read folders of an environment, and nothing else."""
+    return [
+        {
+            "subject": "secrets",
+            "action": ["describeSecret", "readValue"],
+            "conditions": {
+                "environment": {"$eq": environment},
+                "secretPath": {"$eq": folder},
+            },
+        }
+        for folder in folders
+    ]
+
+
+def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether two lists of permissions grant the same, however each is written."""
+    return sorted(map(_canonical, some)) == sorted(map(_canonical, others))
+
+
+def named(
+    privileges: Iterable[Privilege], slug: str, grants: Sequence[Mapping[str, Any]]
+) -> Privilege | None:
+    """The privilege of a name, if there is one.
+
+    The server lets another be renamed to a name that is taken. Of several, it is one that grants
+    just `grants` if there is such, and the first otherwise.
+    """
+    return min(
+        (each for each in privileges if each.slug == slug),
+        key=lambda each: each.is_temporary or not are_equal(each.permissions, grants),
+        default=None,
+    )
+
+
+def _canonical(permission: Mapping[str, Any]) -> str:
+    subject, actions = listed(permission["subject"]), listed(permission["action"])
+    conditions = {
+        key: {"$eq": value} if isinstance(value, str) else value
+        for key, value in (permission.get("conditions") or {}).items()
+    }
+    inverted = bool(permission.get("inverted"))
+    return json.dumps([sorted(subject), sorted(actions), conditions, inverted], sort_keys=True)
+
+
+def listed(value: Any) -> list[str]:
+    """One or several, as the server writes subjects and actions, always as a list."""
+    return [value] if isinstance(value, str) else list(value)

@@ -8,14 +8,57 @@ other persons are foreign access, which `foreign` tells.
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
-from infisical_iac.workspace import invitations
+from infisical_iac.api.client import Client
+from infisical_iac.workspace.access import (
+    PERSON_PRIVILEGE,
+    describe_access,
+    permissions,
+    project_role,
+)
 from infisical_iac.workspace.change import Call, Change, Made
-from infisical_iac.workspace.grants import PRIVILEGE, permissions, project_role, words
-from infisical_iac.workspace.model import Access, Workspace
-from infisical_iac.workspace.permissions import are_equal, named
-from infisical_iac.workspace.privileges import OF_PERSONS
+from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.model import OF_PERSONS, Access, Workspace, are_equal, named
+from infisical_iac.workspace.people_actual import in_organization
 from infisical_iac.workspace.state import Actual, People, PersonState
+
+PATH = "/api/v1/invite-org/signup"
+
+
+def sentence(email: str, link: str) -> str:
+    """Return what the operator is told, once."""
+    # The server leaves a + in the address as it is, which a browser reads as a space.
+    return f"invitation link for {email}: {link.replace(f'to={email}&', f'to={_quoted(email)}&')}"
+
+
+def _quoted(email: str) -> str:
+    return quote(email, safe="@")
+
+
+def renew(client: Client, admin: Client, organization: str, email: str) -> str:
+    """Make a new link for somebody who was invited; the old one no longer works.
+
+    Args:
+        client: with the token of the deployer.
+        admin: with the administrator's own token.
+
+    Returns the sentence with the link; where the server has SMTP, it sends the link itself and
+    the sentence says so. Raises WorkspaceError for somebody without an open invitation.
+    """
+    listed = in_organization(client, organization)
+    open_ones = {_address(each): each["id"] for each in listed if each["status"] == "invited"}
+    if email.lower() not in open_ones:
+        known = ", ".join(sorted(open_ones)) or "nobody"
+        raise WorkspaceError(f"{email} has no open invitation; invited and not there yet: {known}")
+    body = {"membershipId": open_ones[email.lower()]}
+    made = admin.post(f"{PATH}-resend", json=body).get("signupToken")
+    return sentence(email, made["link"]) if made else f"Infisical has sent {email} a new link"
+
+
+def _address(membership: dict[str, Any]) -> str:
+    return str(membership["inviteEmail"] or membership["user"]["email"]).lower()
+
 
 _LASTING = {"isTemporary": False}
 
@@ -49,14 +92,14 @@ def _invitation(email: str, actual: Actual) -> Change:
         "organizationId": actual.organization_id,
         "organizationRoleSlug": "member",
     }
-    call = Call("POST", (invitations.PATH,), body, by_admin=True, shows=partial(_link, email))
+    call = Call("POST", (PATH,), body, by_admin=True, shows=partial(_link, email))
     return Change("+", f"invitation of {email}", "to the organization, as a member", (call,))
 
 
 def _link(email: str, answer: Mapping[str, Any]) -> str:
     # With SMTP the server sends the links itself and tells none.
     links = [each["link"] for each in answer.get("completeInviteLinks") or ()]
-    return invitations.sentence(email, links[0]) if links else ""
+    return sentence(email, links[0]) if links else ""
 
 
 def _joining(
@@ -68,13 +111,13 @@ def _joining(
         Call("POST", _path(actual), body, member),
         _privilege_call(member, grants),
     )
-    return Change("+", f"person {email}", words(access), calls)
+    return Change("+", f"person {email}", describe_access(access), calls)
 
 
 def _privilege_call(membership_id: str, grants: list[dict[str, Any]]) -> Call:
     body = {
         "projectMembershipId": membership_id,
-        "slug": PRIVILEGE,
+        "slug": PERSON_PRIVILEGE,
         "type": _LASTING,
         "permissions": grants,
     }
@@ -92,19 +135,19 @@ def _drift(
         roles = [{"role": role, "isTemporary": False}]
         path = (*_path(actual), there.membership_id)
         calls.append(Call("PATCH", path, {"roles": roles}))
-    own = named(there.privileges or (), PRIVILEGE, grants)
+    own = named(there.privileges or (), PERSON_PRIVILEGE, grants)
     if there.privileges is not None and own is None:
-        reasons.append(f"permissions → {words(access)}")
+        reasons.append(f"permissions → {describe_access(access)}")
         calls.append(_privilege_call(there.membership_id, grants))
     elif own is not None and (own.is_temporary or not are_equal(own.permissions, grants)):
         if own.is_temporary:
             reasons.append("temporary → lasting")
         if not are_equal(own.permissions, grants):
-            reasons.append(f"permissions → {words(access)}")
-        body = {"slug": PRIVILEGE, "type": _LASTING, "permissions": grants}
+            reasons.append(f"permissions → {describe_access(access)}")
+        body = {"slug": PERSON_PRIVILEGE, "type": _LASTING, "permissions": grants}
         calls.append(Call("PATCH", (OF_PERSONS, own.id), body, by_admin=True))
     for each in there.privileges or ():
-        if each.slug == PRIVILEGE and each is not own:
+        if each.slug == PERSON_PRIVILEGE and each is not own:
             reasons.append("a second privilege of the same name → none")
             calls.append(Call("DELETE", (OF_PERSONS, each.id), by_admin=True))
     if reasons:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from infisical_iac.api import identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.parallel import gather
-from infisical_iac.workspace import privileges
+from infisical_iac.api.lists import all_of, gather
+from infisical_iac.core.validation import hint
+from infisical_iac.stack.access_log import KnownNames
+from infisical_iac.workspace import model
 from infisical_iac.workspace.document import Place, Problem, WorkspaceError
-from infisical_iac.workspace.hints import hint
-from infisical_iac.workspace.model import Isolation, Workspace
-from infisical_iac.workspace.roles import ROLES
+from infisical_iac.workspace.model import ROLES, Isolation, Workspace
 from infisical_iac.workspace.state import People, PersonState, roles_of
 
 Json = dict[str, Any]
@@ -74,7 +75,7 @@ def _person(by_admin: Client | None, listed: Mapping[str, Any]) -> PersonState:
     id, held = listed["id"], None
     if by_admin is not None:
         at = {"projectMembershipId": id}
-        held = privileges.read(by_admin, privileges.OF_PERSONS, at)
+        held = model.read(by_admin, model.OF_PERSONS, at)
     return PersonState(id, roles_of(listed), held, listed.get("createdAt", ""))
 
 
@@ -139,3 +140,27 @@ def _folders(roles: Mapping[str, str], place: Place, known: list[str]) -> Iterat
                 f"it is in {wider[0]}, whose role {roles[wider[0]]!r} counts here too; "
                 "remove it, or give it more",
             )
+
+
+def read_names(client: Client) -> KnownNames:
+    """All names in the organization of the deployer, whose token the client bears."""
+    organization = identities.organization_id(client)
+    machines, people, projects = gather(
+        [
+            partial(all_of, client, "/api/v1/identities", "identities", {"orgId": organization}),
+            partial(in_organization, client, organization),
+            partial(_projects, client),
+        ]
+    )
+    return KnownNames(
+        {each["identity"]["id"]: each["identity"]["name"] for each in machines},
+        {each["user"]["id"]: each["user"]["username"] for each in people},
+        {each["id"]: each["slug"] for each in projects},
+    )
+
+
+def _projects(client: Client) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = client.get(
+        "/api/v1/projects", params={"type": "secret-manager"}
+    )["projects"]
+    return listed

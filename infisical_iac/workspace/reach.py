@@ -14,7 +14,7 @@ from infisical_iac.api.identities import organization_id
 from infisical_iac.cli.options import Lock
 from infisical_iac.core.audit_log import Event
 from infisical_iac.core.errors import UserError
-from infisical_iac.forms import is_confidential
+from infisical_iac.core.validation import is_confidential
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
@@ -22,6 +22,7 @@ from infisical_iac.workspace.model import Isolation, Workspace
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
+
 
 _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _EMAIL = "INFISICAL_ADMIN_EMAIL"

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from infisical_iac.workspace.permissions import listed
+from infisical_iac.workspace.model import listed
 from infisical_iac.workspace.state import PersonState, Privilege
 
 Names = Mapping[tuple[str, str], Collection[str]]

@@ -123,7 +123,7 @@ class PersonState:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ServerLists:
     """The lists of the server, which hold what anybody made.
 
     Attributes:
@@ -175,7 +175,7 @@ class Actual:
     people: People | None = None
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     usurper: str = ""
-    listed: Listed = field(default_factory=Listed, repr=False, compare=False)
+    listed: ServerLists = field(default_factory=ServerLists, repr=False, compare=False)
 
 
 def roles_of(membership: Mapping[str, Any]) -> tuple[str, ...]:

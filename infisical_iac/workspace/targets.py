@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictStr, model_validator
 
-from infisical_iac.forms import is_confidential
+from infisical_iac.core.validation import is_confidential
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HOST = re.compile(r"([a-z_][a-z0-9_-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?")
@@ -47,11 +47,11 @@ def _path(value: str) -> str:
     return value
 
 
-class _Entry(BaseModel):
+class _TargetEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DokployTarget(_Entry):
+class DokployTarget(_TargetEntry):
     """The variables of an application or of a compose service in Dokploy, by its id."""
 
     url: Annotated[StrictStr, AfterValidator(_url)]
@@ -78,7 +78,7 @@ class DokployTarget(_Entry):
         return f"{self.kind} {self.id} of Dokploy at {self.url}"
 
 
-class FileTarget(_Entry):
+class FileTarget(_TargetEntry):
     """A file of its own on a host that `ssh` reaches."""
 
     host: Annotated[StrictStr, AfterValidator(_host)]
@@ -88,7 +88,7 @@ class FileTarget(_Entry):
         return f"{self.path} on {self.host}"
 
 
-class Target(_Entry):
+class Target(_TargetEntry):
     """One place; what is not given is None."""
 
     dokploy: DokployTarget | None = None

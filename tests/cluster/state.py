@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from infisical_iac.facts.swarm_state import ETCD, JOINED
+from infisical_iac.cluster.swarm_state import ETCD, JOINED
 
 # What there is, and how it is.
 State = Mapping[str, str]

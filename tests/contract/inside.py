@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.api import identities
-from infisical_iac.workspace.inside import Plan, look, make
+from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.reach import Reached
@@ -45,7 +45,7 @@ class Inside:
         }
         return load(json.dumps(content))
 
-    def plan(self, *, prune: bool = False) -> Plan:
+    def plan(self, *, prune: bool = False) -> WorkspacePlan:
         return look(self._reached(), prune=prune)
 
     def told(self) -> list[str]:

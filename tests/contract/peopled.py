@@ -9,7 +9,7 @@ from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.inside import Plan, look, make
+from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.reach import Reached
@@ -72,11 +72,11 @@ class Place:
             admin=self.admin,
         )
 
-    def look(self, text: str = _FILE, *, prune: bool = False) -> Plan:
+    def look(self, text: str = _FILE, *, prune: bool = False) -> WorkspacePlan:
         """Return what the command line plans."""
         return look(self._reached(text), prune=prune)
 
-    def make(self, text: str, plan: Plan) -> list[str]:
+    def make(self, text: str, plan: WorkspacePlan) -> list[str]:
         """Make what was planned; what was done, as people read it."""
         done: list[str] = []
         make(self._reached(text), plan, lambda each: done.append(str(each)))

@@ -16,12 +16,12 @@ from pyinfra.context import ctx_host
 
 from infisical_iac.api import identities
 from infisical_iac.cli import status
-from infisical_iac.cli.journals import Journals
 from infisical_iac.cli.main import main
 from infisical_iac.core import journal, session
+from infisical_iac.core.journals import Journals
 from infisical_iac.workspace import foreign, reconcile
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.inside import Plan, look, make
+from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.reach import Reached
@@ -129,7 +129,7 @@ class Project:
             deployer_secret=self.secret_id,
         )
 
-    def plan(self, *, prune: bool = False) -> Plan:
+    def plan(self, *, prune: bool = False) -> WorkspacePlan:
         return look(self.reached(), prune=prune)
 
     def told(self) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from infisical_iac.host.bans import filter_path, texts
 from infisical_iac.host.watch import LOG
 from infisical_iac.stack import paths
-from infisical_iac.stack.access_log import Known
+from infisical_iac.stack.access_log import KnownNames
 from tests.unit.accesslog.rotating import AccessLog
 
 from .caddies import NAME, Caddy, ask
@@ -79,7 +79,7 @@ def test_a_read_is_told_with_who_which_environment_and_when(
     visitor: Visitor, visited: list[str]
 ) -> None:
     service, project = visitor.service.id, visitor.world.project_id
-    known = Known({service: "a-service"}, {}, {project: "a-project"})
+    known = KnownNames({service: "a-service"}, {}, {project: "a-project"})
     found = [each for each in told(visitor.caddy, ids=service, known=known) if each.proven]
     assert [each.who for each in found] == ["a-service"] * 2
     assert {(each.project, each.environment, each.folder) for each in found} == {
@@ -92,10 +92,10 @@ def test_a_read_is_told_with_who_which_environment_and_when(
 def test_a_token_of_any_length_and_a_service_token_are_told_with_their_ids(
     visitor: Visitor, visited: list[str]
 ) -> None:
-    found = told(visitor.caddy, known=Known())
+    found = told(visitor.caddy, known=KnownNames())
     assert len([each for each in found if each.who == LONG]) == 1
     assert len([each for each in found if each.who == SERVICE_TOKEN]) == 1
-    assert len(told(visitor.caddy, ids=LONG, known=Known())) == 1
+    assert len(told(visitor.caddy, ids=LONG, known=KnownNames())) == 1
 
 
 def test_nobody_reads_by_a_header_that_names_nobody_in_the_log(
@@ -135,7 +135,7 @@ def test_a_persons_request_is_told_with_the_person(visitor: Visitor, visited: li
     users = visitor.world.deployer.get(
         f"/api/v2/organizations/{visitor.world.org_id}/memberships"
     ).json()["users"]
-    known = Known({}, {each["user"]["id"]: each["user"]["username"] for each in users}, {})
+    known = KnownNames({}, {each["user"]["id"]: each["user"]["username"] for each in users}, {})
     [id] = known.ids(None, EMAIL)
     found = told(visitor.caddy, ids=id, known=known)
     [proven] = [each for each in found if each.proven]
@@ -249,7 +249,7 @@ def test_caddy_goes_on_writing_into_a_log_that_was_rotated(tmp_path: Path, world
         assert log.log.read_text() == ""
         caddy.ask("/api/status")
         assert [json.loads(each)["status"] for each in log_lines(caddy, at_least=1)] == [200]
-        assert len(told(caddy, known=Known(), directory=log.directory)) == 2
+        assert len(told(caddy, known=KnownNames(), directory=log.directory)) == 2
     finally:
         caddy.stop()
 

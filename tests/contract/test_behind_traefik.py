@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infisical_iac.core.rendering import script
-from infisical_iac.stack.access_log import Known, parse
+from infisical_iac.stack.access_log import KnownNames, parse
 from infisical_iac.stack.caddyfile import caddyfile
 from tests.unit.settings_of import settings_of
 
@@ -158,7 +158,7 @@ def test_its_log_tells_who_called_traefik_and_believes_no_neighbour(between: Bet
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    read, other, refused = parse(done.stdout.splitlines(), Known())
+    read, other, refused = parse(done.stdout.splitlines(), KnownNames())
     assert (read.who, read.address, read.environment) == ("00000000-fake", _CALLER, "production")
     assert (other.who, other.address) == ("", _CALLER)
     assert (refused.address, refused.status) == ("127.0.0.1", 403)

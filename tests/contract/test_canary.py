@@ -13,7 +13,7 @@ from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.workspace import canary
-from infisical_iac.workspace.apply import apply
+from infisical_iac.workspace.converge import apply
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
 

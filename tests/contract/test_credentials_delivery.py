@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.cli.credentials_deliver import Delivery
-from infisical_iac.delivery.dokploy import Dokploy as Courier
+from infisical_iac.cli.credentials import Delivery
 from infisical_iac.dotenv.reading import read
 from infisical_iac.workspace import client_secrets
-from infisical_iac.workspace.credential_file import Credential, render
-from infisical_iac.workspace.credential_store import Store, directory
+from infisical_iac.workspace.credential_file import Credential, Store, directory, render
 from infisical_iac.workspace.credentials import plan
+from infisical_iac.workspace.delivery import Dokploy as Courier
 from infisical_iac.workspace.load import load
 from tests.dokploy.server import ID, KEY, Dokploy, serving
 

@@ -10,7 +10,7 @@ import pytest
 
 from infisical_iac.host.bans import FILTERS, filter_path, texts
 from infisical_iac.host.watch import LOG
-from infisical_iac.ingress import maintenance
+from infisical_iac.stack import paths
 
 from .caddies import NAME, Caddy, StartCaddy, ask
 from .upstream import LOGIN, Upstream
@@ -136,7 +136,7 @@ def test_a_request_of_another_site_is_not_counted_while_a_change_is_checked(
     start_caddy: StartCaddy, tmp_path: Path
 ) -> None:
     caddy = start_caddy()
-    (caddy.home / maintenance.MARKER).touch()
+    (caddy.home / paths.MARKER).touch()
     asked = [(LOGIN, each) for each in _FOREIGN.values()]
     statuses, counted = _ask(caddy, "POST", asked, tmp_path)
     assert (set(statuses), set(counted.values())) == ({412}, {0})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.ingress import maintenance
+from infisical_iac.stack import paths
 
 from .caddies import MACHINE, NAME, Caddy, StartCaddy, ask
 from .upstream import SIZE, STATUS, Upstream
@@ -54,16 +54,16 @@ def test_a_closed_edge_lets_nobody_in_and_opens_without_a_reload(
     caddy = start_caddy()
     kept = caddy.connection()
     before = ask(kept, target).status
-    (caddy.home / maintenance.MARKER).touch()
+    (caddy.home / paths.MARKER).touch()
     arrived = len(upstream.asked)
     for answer in (ask(kept, target), caddy.ask(target, "POST", body=b"{}", headers=MACHINE)):
-        assert (answer.status, answer.body.decode()) == (503, maintenance.TEXT)
+        assert (answer.status, answer.body.decode()) == (503, paths.TEXT)
         assert answer.headers["retry-after"] == "30"
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["strict-transport-security"]
     assert caddy.plain("/login") == 503
     assert len(upstream.asked) == arrived
-    (caddy.home / maintenance.MARKER).unlink()
+    (caddy.home / paths.MARKER).unlink()
     assert ask(kept, target).status == before != 503
     assert caddy.plain("/login") == 308
 
@@ -73,7 +73,7 @@ def test_a_balancer_goes_on_leading_to_a_closed_edge(
 ) -> None:
     """It would else give up every node, and nobody would be told when to come again."""
     caddy = start_caddy("", _WITHOUT_PROXY_PROTOCOL, topology="swarm", edge="load-balancer")
-    (caddy.home / maintenance.MARKER).touch()
+    (caddy.home / paths.MARKER).touch()
     arrived = len(upstream.asked)
     assert caddy.plain(STATUS) == 200
     assert (caddy.plain("/login"), caddy.ask(STATUS).status) == (503, 503)

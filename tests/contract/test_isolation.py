@@ -13,15 +13,15 @@ from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
+from infisical_iac.change import reading
 from infisical_iac.change import reading as service_reach
-from infisical_iac.change.reading import ReachError
+from infisical_iac.change.reading import ServiceReachError
 from infisical_iac.core import session
-from infisical_iac.upgrade import reading
-from infisical_iac.workspace import isolation, privileges
-from infisical_iac.workspace.apply import apply
+from infisical_iac.workspace import isolation, model
+from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.isolation import NAME, NotIsolated
-from infisical_iac.workspace.permissions import reading_of
+from infisical_iac.workspace.model import reading_of
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
 from .services import free_port
@@ -238,7 +238,7 @@ def service(
     client = instance.deployer()
     body = {"projectName": SLUG, "slug": SLUG, "shouldCreateDefaultEnvs": False}
     project = client.post("/api/v1/projects", json=body)["project"]["id"]
-    stored: dict[str, reading.Secret] = {}
+    stored: dict[str, reading.ReadSecret] = {}
     for environment, folder in PLACES:
         isolation._stored(client, project, environment, folder)
         at = {"projectId": project, "environment": environment, "secretPath": folder}
@@ -254,7 +254,7 @@ def service(
         "type": {"isTemporary": False},
         "permissions": reading_of("production", ["/backend"]),
     }
-    client.post(privileges.OF_IDENTITIES, json=grant)
+    client.post(model.OF_IDENTITIES, json=grant)
     auth = attach_universal_auth(client, identity, 600, 600)
     made = create_client_secret(client, identity, "backend")
     text = render(Credential("production", auth.client_id, made.id, made.value))
@@ -284,7 +284,9 @@ def test_a_service_is_shown_after_a_change_what_it_was_shown_before(
     with pytest.raises(NotIsolated, match=r"was refused before, by v4 .*: PROOF in production:/fr"):
         service_reach.compare(widened, SLUG, port, then, service)
     lost = instance.release("lost")
-    with pytest.raises(ReachError, match=r"may read, by v4 .*: PROOF in production:/backend"):
+    with pytest.raises(
+        ServiceReachError, match=r"may read, by v4 .*: PROOF in production:/backend"
+    ):
         service_reach.compare(lost, SLUG, port, then, service)
 
 

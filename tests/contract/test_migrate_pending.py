@@ -103,7 +103,7 @@ def test_a_run_that_died_after_it_asked_is_made_up_for_without_asking_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("infisical_iac.migrate.transfer.prove", killed)
+        patched.setattr("infisical_iac.migrate.apply.prove", killed)
         case.run("apply")
     assert case.run("apply").exit_code == 2
     assert len(approvers.asked) == 1

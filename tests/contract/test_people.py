@@ -9,7 +9,7 @@ from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.workspace.document import WorkspaceError
-from infisical_iac.workspace.invitations import renew
+from infisical_iac.workspace.people import renew
 
 from .first import set_up
 from .peopled import BEN, WITHOUT_BEN, Place, values, write

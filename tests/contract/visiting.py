@@ -9,7 +9,7 @@ from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.core.rendering import script
-from infisical_iac.stack.access_log import Access, Known, parse
+from infisical_iac.stack.access_log import KnownNames, LoggedRequest, parse
 
 from .world import EMAIL, PASSWORD, Identity, World
 
@@ -132,9 +132,9 @@ def told(
     *,
     ids: str = "",
     environment: str = "",
-    known: Known,
+    known: KnownNames,
     directory: Path | None = None,
-) -> list[Access]:
+) -> list[LoggedRequest]:
     """Return what `audit access` tells of the log."""
     arguments = (str(directory or caddy.home / "log"), "0", "1000", "", ids, environment, "")
     done = subprocess.run(

@@ -14,7 +14,7 @@ import httpx
 
 from infisical_iac.backup import record
 from infisical_iac.backup.record import Record
-from infisical_iac.backup.target import Target
+from infisical_iac.backup.target import BackupTarget
 from tests.e2e.running import Done, infisical_iac
 from tests.staging.access import free_port
 from tests.staging.host import StagingHost
@@ -53,13 +53,13 @@ def ran(host: StagingHost) -> Record:
 
 def last(host: StagingHost) -> Record:
     """Return how the last run went."""
-    return record.parse(host.run(f"cat {STATE}/last.json").stdout)
+    return record.parse_record(host.run(f"cat {STATE}/last.json").stdout)
 
 
 def judged(host: StagingHost) -> tuple[str, bool]:
     """Return what a status would say of the backups, and whether it would call them well."""
     now = datetime.now(UTC)
-    return record.judged(last(host), [Target(**LOCAL)], since=now, now=now)
+    return record.assess_record(last(host), [BackupTarget(**LOCAL)], since=now, now=now)
 
 
 def last_backup(host: StagingHost, *arguments: str) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ import paramiko
 
 from infisical_iac.api import contents
 from infisical_iac.core.errors import UserError
-from infisical_iac.ingress import maintenance
+from infisical_iac.stack import paths
 from tests.cluster.hosts import Cluster
 from tests.cluster.nodes import Node
 from tests.cluster.place import Place
@@ -134,7 +134,7 @@ def _ask(cluster: Cluster, written: Written, over: threading.Event) -> None:
     while not over.wait(0.5):
         with suppress(httpx.HTTPError):
             answer = node.ask("GET", "/api/status", _ASK_SECONDS)
-            if (answer.status_code, answer.text) == (503, maintenance.TEXT):
+            if (answer.status_code, answer.text) == (503, paths.TEXT):
                 written.closed += "retry-after" in answer.headers
 
 

@@ -15,9 +15,9 @@ import pytest
 from pyrage.x25519 import Identity
 
 from infisical_iac.backup import kit_sheet
+from infisical_iac.backup.kit_sheet import open_sheet
 from infisical_iac.backup.recipients import identities
 from infisical_iac.change.keys import named
-from infisical_iac.recovery.sealing import open_sheet
 from tests.cluster.hosts import INVENTORY, Cluster
 from tests.e2e import (
     backing,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.change.path import RELEASES
 from infisical_iac.core.rendering import script
-from infisical_iac.ingress import maintenance
-from infisical_iac.upgrade import RELEASES
+from infisical_iac.stack import paths
 from tests.browser.visit import visit
 from tests.e2e import dying_script, giving_up, upgrading
 from tests.e2e.backing import inventory
@@ -316,7 +316,7 @@ def test_what_a_version_acknowledges_that_is_given_up_is_kept_by_name(
         host.run("cd /etc/infisical && docker compose up --detach --wait 2>&1")
         assert upgrading.version(host) == ADDS
         for path in ("/api/status", "/login", "/api/v4/secrets"):
-            assert ask(host, path) == (503, maintenance.TEXT)
+            assert ask(host, path) == (503, paths.TEXT)
         edge = _row(later("status", "--json"), "Edge")
         assert "`infisical-iac apply` proves it, or goes back" in edge
         host.run("sleep 2")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infisical_iac.api import contents
-from infisical_iac.upgrade import RELEASES
+from infisical_iac.change.path import RELEASES
 from tests.e2e import giving_up, looking
 from tests.e2e.backing import inventory, sql
 from tests.e2e.running import PROGRAM, Done, infisical_iac

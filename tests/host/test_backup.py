@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
+from infisical_iac.backup.deploy import configuration, programs
 from infisical_iac.core.settings import Settings
-from infisical_iac.deploys.backup import configuration, programs
 from tests.host.connection import Connection, Host
 
 _IN_STEPS = ("restore", "upgrade", "rotation")

@@ -3,10 +3,8 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.deploys.watch import bans
-from infisical_iac.facts.watch import Watch, WatchState
 from infisical_iac.host import bans as rules
-from infisical_iac.host.watch import FAIL2BAN, LIVE
+from infisical_iac.host.watch import FAIL2BAN, LIVE, Watch, WatchState, bans
 from tests.host.connection import Host
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.kernel import Kernel, KernelState
-from infisical_iac.facts.units import Units, UnitState
+from infisical_iac.core.units import Units, UnitState
+from infisical_iac.host.kernel import Kernel, KernelState
 from infisical_iac.host.machine import MachineState
 from tests.host.connection import Connection, Host
 

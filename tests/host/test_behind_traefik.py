@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.ingress.traefik import PORT, SECRET_HEADER
+from infisical_iac.stack.caddyfile import PORT, SECRET_HEADER
 from tests.host.connection import Host
 from tests.host.containers import Inspected
 

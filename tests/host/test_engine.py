@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.units import Units, UnitState
+from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.engine import not_ours
 from infisical_iac.host.machine import MachineState
 from tests.host.connection import Host

@@ -7,10 +7,17 @@ import re
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.firewall import Firewall, FirewallState
-from infisical_iac.host.firewall import FALLBACK, FILE, UNIT, files
+from infisical_iac.host.firewall import (
+    EMPTY,
+    FALLBACK,
+    FILE,
+    UNIT,
+    Firewall,
+    FirewallState,
+    files,
+    ruleset,
+)
 from infisical_iac.host.machine import MachineState
-from infisical_iac.host.nftables import EMPTY, ruleset
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.trial import mark
 from tests.host.connection import Host

@@ -2,12 +2,11 @@
 
 import pytest
 
+from infisical_iac.core.files import Paths
 from infisical_iac.core.settings import Settings
-from infisical_iac.deploys.hardening import without_window
-from infisical_iac.facts.files import Paths
-from infisical_iac.facts.kernel import Kernel
 from infisical_iac.host import hardening as wanted
-from infisical_iac.host.kernel import PARAMETERS, modules
+from infisical_iac.host.hardening import without_window
+from infisical_iac.host.kernel import PARAMETERS, Kernel, modules
 from infisical_iac.host.machine import MachineState
 from tests.host.connection import Host
 from tests.host.containers import Inspected

@@ -4,8 +4,7 @@ import json
 import time
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.deploys.watch import rotation
-from infisical_iac.host.watch import DIRECTORY, DISK, LIVE, LOG, TIMER
+from infisical_iac.host.watch import DIRECTORY, DISK, LIVE, LOG, TIMER, rotation
 from tests.host.asking import ask
 from tests.host.connection import Host
 from tests.host.containers import Inspected

@@ -2,11 +2,9 @@
 
 import pytest
 
+from infisical_iac.core.files import PathState
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.files import PathState
-from infisical_iac.facts.volume import DataVolume, Volume
-from infisical_iac.host.volume import PLACES
-from infisical_iac.operations.volume import UNIT, configuration
+from infisical_iac.host.volume import PLACES, UNIT, DataVolume, Volume, configuration
 from tests.host.connection import Host
 
 _DOCKER = "docker.service"

@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infisical_iac.deploys.watch import bans
-from infisical_iac.facts.watch import Watch, WatchState
 from infisical_iac.host.bans import DIRECTORY, KNOWN
-from infisical_iac.host.watch import LOG
+from infisical_iac.host.watch import LOG, Watch, WatchState, bans
 from tests.unit.settings_of import settings_of
 
 # From the ranges that are for documentation; the host's are the first of each.

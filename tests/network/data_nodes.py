@@ -17,8 +17,8 @@ from pathlib import Path
 
 import yaml
 
-from infisical_iac.cluster.stack_file import configs, stack_file
-from infisical_iac.cluster.transport import Level
+from infisical_iac.cluster.rollout import Level
+from infisical_iac.cluster.stack_file import configs, render_stack_file
 from infisical_iac.core.rendering import script
 from tests.unit.rendered_stack import TRIXIE, stack_inputs, swarm_settings
 
@@ -122,7 +122,7 @@ class DataNodes:
         number = _number(service)
         settings = swarm_settings(postgres_memory="256m")
         inputs = stack_inputs(settings, tls=self.level)
-        whole = yaml.safe_load(stack_file(settings, TRIXIE, inputs))
+        whole = yaml.safe_load(render_stack_file(settings, TRIXIE, inputs))
         own = whole["services"][service]
         place = self.home / service
         for each in PLACES:

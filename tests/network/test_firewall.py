@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.settings import load
-from infisical_iac.host.nftables import TABLE, ruleset
+from infisical_iac.host.firewall import TABLE, ruleset
 from infisical_iac.host.openings import openings
 from tests.network.world import (
     CONTAINER4,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.rendering import script_file
-from infisical_iac.host.nftables import EMPTY, TABLE, fallback, ruleset
+from infisical_iac.host.firewall import EMPTY, TABLE, fallback, ruleset
 from infisical_iac.host.openings import openings
 from tests.network.world import (
     CONTAINER4,

@@ -5,8 +5,8 @@ from typing import Any
 
 from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.facts.swarm_state import SwarmState
 from infisical_iac.host.machine import MachineState
 
 

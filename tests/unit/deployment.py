@@ -6,9 +6,8 @@ import httpx
 
 from infisical_iac.api.client import Client
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.apply import apply
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.converge import converge
+from infisical_iac.workspace.converge import apply, converge
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory, remember

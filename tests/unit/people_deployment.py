@@ -3,12 +3,12 @@
 from typing import Any
 
 from infisical_iac.api.client import Client
+from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import converge
 from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.grants import PRIVILEGE
-from infisical_iac.workspace.inside import Plan, look, make
+from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import remember
 from infisical_iac.workspace.reach import Reached
@@ -45,7 +45,7 @@ class PeopleDeployment(Deployment):
         self.logins += 1
         return self.client.with_token(ADMIN_TOKEN)
 
-    def look(self, text: str = PEOPLE, *, prune: bool = False) -> Plan:
+    def look(self, text: str = PEOPLE, *, prune: bool = False) -> WorkspacePlan:
         """Return what the command line plans."""
         return look(self.reached(text), prune=prune)
 
@@ -112,5 +112,5 @@ class PeopleDeployment(Deployment):
         return next(
             each
             for each in self.server.grants.values()
-            if each["projectMembershipId"] == id and each["slug"] == PRIVILEGE
+            if each["projectMembershipId"] == id and each["slug"] == PERSON_PRIVILEGE
         )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.login import LoginError
-from infisical_iac.workspace.inside import Plan, look, make
+from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Workspace
@@ -40,14 +40,14 @@ class RememberingDeployment(Deployment):
         self.memory = Memory()
         self.credentials: dict[str, str] = {}  # client ids in files on the host, by path
 
-    def plan(self, desired: Workspace, *, prune: bool = False) -> Plan:
+    def plan(self, desired: Workspace, *, prune: bool = False) -> WorkspacePlan:
         return look(self.reached(desired), prune=prune)
 
     def apply(self, desired: Workspace, *, prune: bool = False) -> list[str]:
         """Plan and make it all; what was done, as people read it."""
         return self.make(desired, self.plan(desired, prune=prune))
 
-    def make(self, desired: Workspace, plan: Plan) -> list[str]:
+    def make(self, desired: Workspace, plan: WorkspacePlan) -> list[str]:
         done: list[str] = []
         make(self.reached(desired), plan, lambda change: done.append(str(change)))
         return done

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.cluster.stack_file import SECRETS, StackInputs, stack_file
+from infisical_iac.cluster.stack_file import SECRETS, StackInputs, render_stack_file
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import MachineState
 from tests.unit.settings_of import settings_of
@@ -39,6 +39,6 @@ def render(
 ) -> dict[str, Any]:
     """The whole file, read back."""
     settings = swarm_settings(**changes)
-    text = stack_file(settings, machine, stack_inputs(settings, **inputs or {}))
+    text = render_stack_file(settings, machine, stack_inputs(settings, **inputs or {}))
     rendered: dict[str, Any] = yaml.safe_load(text)
     return rendered

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.audit_log import Entry, doings, now, parse, render
+from infisical_iac.core.audit_log import AuditEntry, doings, now, parse, render
 from infisical_iac.core.rendering import script
 
 
@@ -23,7 +23,7 @@ def log(tmp_path: Path) -> Path:
     return file
 
 
-def _append(file: Path, entry: Entry) -> None:
+def _append(file: Path, entry: AuditEntry) -> None:
     command = script("audit", str(file))
     subprocess.run(command, shell=True, input=f"{render(entry)}\n", text=True, check=True)
 
@@ -80,5 +80,5 @@ def test_runs_are_told_apart_and_one_that_did_not_end_is_known(log: Path) -> Non
 
 
 def test_an_entry_names_the_revision() -> None:
-    line = json.loads(render(Entry("now", "ada@laptop", "apply", "done", "one", "abc123")))
+    line = json.loads(render(AuditEntry("now", "ada@laptop", "apply", "done", "one", "abc123")))
     assert line["revision"] == "abc123"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.backup.record import judged, parse, size
-from infisical_iac.backup.target import Target
+from infisical_iac.backup.record import assess_record, parse_record, size
+from infisical_iac.backup.target import BackupTarget
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-_HERE = Target(name="local", repository="/var/backups/infisical")
-_THERE = Target(name="bucket", repository="s3:https://s3.example.com/bucket")
+_HERE = BackupTarget(name="local", repository="/var/backups/infisical")
+_THERE = BackupTarget(name="bucket", repository="s3:https://s3.example.com/bucket")
 
 
 def _text(moment: datetime | None) -> str:
@@ -43,9 +43,9 @@ def _record(failure: str = "", **hours: float | None) -> str:
     )
 
 
-def _judged(text: str, *targets: Target, since: float | None = 100) -> tuple[str, bool]:
+def _judged(text: str, *targets: BackupTarget, since: float | None = 100) -> tuple[str, bool]:
     set_up = None if since is None else _NOW - timedelta(hours=since)
-    return judged(parse(text) if text else None, targets, since=set_up, now=_NOW)
+    return assess_record(parse_record(text) if text else None, targets, since=set_up, now=_NOW)
 
 
 def test_a_backup_in_every_target_is_well() -> None:
@@ -103,7 +103,7 @@ def test_a_host_without_backups_is_not_well() -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"targets": [{"name": "local"}]}'])
 def test_what_is_no_record_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
-        parse(text)
+        parse_record(text)
 
 
 def test_sizes_are_for_people() -> None:

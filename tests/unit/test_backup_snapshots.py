@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from infisical_iac.backup.snapshots import Listed, Snapshot, parse
+from infisical_iac.backup.record import ListedSnapshots, Snapshot, parse_snapshots
 
 _TAGS = [
     "infisical-iac",
@@ -24,19 +24,21 @@ def test_each_target_has_its_snapshots_from_the_first_to_the_last() -> None:
         _snapshot("bb", "2026-11-25T02:31:00.123456789Z"),
         _snapshot("aa", "2026-11-24T03:31:00.123456789+01:00"),
     ]
-    found = parse(["target local", f"snapshots {json.dumps(listed)}", "target box", "snapshots []"])
+    found = parse_snapshots(
+        ["target local", f"snapshots {json.dumps(listed)}", "target box", "snapshots []"]
+    )
     assert [each.name for each in found] == ["local", "box"]
     assert [each.id for each in found[0].snapshots] == ["aa", "bb"]
     at = datetime(2026, 11, 24, 2, 31, 0, 123456, tzinfo=UTC)
     assert found[0].snapshots[0] == Snapshot("aa", at, "v0.165.16", 73537, 4, 18, "c3")
-    assert found[1] == Listed("box")
+    assert found[1] == ListedSnapshots("box")
 
 
 def test_a_target_that_cannot_be_read_is_there_with_the_reason() -> None:
-    assert parse(["target box", "error connection refused"]) == [
-        Listed("box", error="connection refused")
+    assert parse_snapshots(["target box", "error connection refused"]) == [
+        ListedSnapshots("box", error="connection refused")
     ]
 
 
 def test_a_host_without_backups_lists_nothing() -> None:
-    assert parse(["key ssh-ed25519 AAAA"]) == []
+    assert parse_snapshots(["key ssh-ed25519 AAAA"]) == []

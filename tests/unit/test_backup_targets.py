@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.backup.credentials import CredentialsError, given, refuse_missing
-from infisical_iac.backup.target import Target
+from infisical_iac.backup.deploy import configuration, of_the_lead, programs
+from infisical_iac.backup.target import BackupTarget, TargetLoginError, given, refuse_missing
 from infisical_iac.core.settings import Settings, SettingsError, load
-from infisical_iac.deploys.backup import configuration, of_the_lead, programs
 from tests.unit.clusters import site
 
 _KEY = f"ssh-ed25519 {'A' * 68}"
@@ -124,7 +123,7 @@ def test_an_append_only_target_says_so_to_the_host() -> None:
 
 
 def test_sftp_reaches_the_server_with_that_key_and_no_other() -> None:
-    ssh = Target.model_validate(_BOX).ssh
+    ssh = BackupTarget.model_validate(_BOX).ssh
     assert ssh.endswith(" u1@u1.example.com -s sftp")
     for part in ("-p 23", "StrictHostKeyChecking=yes", "HostKeyAlias=box", "-F none"):
         assert part in ssh
@@ -151,9 +150,9 @@ def test_the_environment_brings_what_a_rest_server_asks_for() -> None:
             "RESTIC_REST_USERNAME=infisical\nRESTIC_REST_PASSWORD=obviously-fake\n"
         )
     }
-    with pytest.raises(CredentialsError, match=f"{password} is not set, or holds what can't be"):
+    with pytest.raises(TargetLoginError, match=f"{password} is not set, or holds what can't be"):
         given(targets, {name: "infisical", password: "obviously@fake"})
-    with pytest.raises(CredentialsError, match=name):
+    with pytest.raises(TargetLoginError, match=name):
         refuse_missing(targets, {})
 
 
@@ -167,14 +166,14 @@ def test_the_environment_brings_what_a_rest_server_asks_for() -> None:
 )
 def test_half_of_it_or_what_a_shell_would_run_is_refused(environment: dict[str, str]) -> None:
     targets = _settings(backup_targets=(_BUCKET,)).backup_targets
-    with pytest.raises(CredentialsError) as refusal:
+    with pytest.raises(TargetLoginError) as refusal:
         given(targets, environment)
     assert "obviously-fake" not in str(refusal.value)
 
 
 def test_an_s3_target_without_it_is_refused_with_the_variables_to_set() -> None:
     targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup_targets
-    with pytest.raises(CredentialsError, match=f"{_ID} and {_SECRET} for one run"):
+    with pytest.raises(TargetLoginError, match=f"{_ID} and {_SECRET} for one run"):
         refuse_missing(targets, [])
 
 
@@ -187,9 +186,9 @@ def test_a_node_of_a_cluster_knows_its_number_and_what_all_share() -> None:
 
 
 def test_other_nodes_of_a_cluster_need_nothing_that_the_lead_brings_them() -> None:
-    targets = [Target(**each) for each in (_LOCAL, _BOX, _BUCKET)]
+    targets = [BackupTarget(**each) for each in (_LOCAL, _BOX, _BUCKET)]
     brought = of_the_lead(targets)
     assert brought == {f"/etc/infisical/backup/{file}" for file in ("ssh_key", "my-bucket.env")}
-    with pytest.raises(CredentialsError):
+    with pytest.raises(TargetLoginError):
         refuse_missing(targets, brought - {"/etc/infisical/backup/my-bucket.env"})
     refuse_missing(targets, brought)

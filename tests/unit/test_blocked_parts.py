@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.operations.prerequisites import needs
+from infisical_iac.core.journal import needs
 
 _ALL = (
     *("Drop", "Install Docker", "Keep Docker running", "Harden the kernel", "Harden SSH"),

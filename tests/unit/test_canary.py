@@ -8,9 +8,9 @@ import stamina
 
 from infisical_iac.api.client import Client
 from infisical_iac.workspace import canary
-from infisical_iac.workspace.apply import apply
 from infisical_iac.workspace.canary import Canary, CanaryError
 from infisical_iac.workspace.change import Change
+from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import ADMIN, TEXT

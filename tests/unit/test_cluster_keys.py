@@ -2,8 +2,7 @@
 
 import pytest
 
-from infisical_iac.facts.keys import KeysState
-from infisical_iac.stack.keys import OF_A_CLUSTER, KeysError, refuse
+from infisical_iac.stack.keys import OF_A_CLUSTER, KeysError, KeysState, refuse
 
 _EMAIL = "admin@example.com"
 

@@ -8,7 +8,7 @@ import yaml
 
 from infisical_iac.change.path import port_of
 from infisical_iac.core.settings import load
-from infisical_iac.forms import mebibytes
+from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.docker import packages
 from infisical_iac.host.machine import MachineState
 from infisical_iac.stack.deploy import compose_file

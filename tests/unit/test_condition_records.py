@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.core.audit_log import Entry, Log
+from infisical_iac.core.audit_log import AuditEntry, Log
 from infisical_iac.monitoring.condition import ConditionState, drift, rows
 from infisical_iac.monitoring.condition_fact import Condition
 from infisical_iac.workspace.credential_file import Credential, Term, render
@@ -20,9 +20,9 @@ def condition() -> ConditionState:
     return Condition().process(OUTPUT)
 
 
-def _entry(outcome: Any, run: str, event: Any = "apply") -> Entry:
+def _entry(outcome: Any, run: str, event: Any = "apply") -> AuditEntry:
     at = "2026-11-25T11:00:00Z"
-    return Entry(at, "ada@laptop", event, outcome, run, "abc123", ["+ package curl"])
+    return AuditEntry(at, "ada@laptop", event, outcome, run, "abc123", ["+ package curl"])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.core import remote
 from infisical_iac.workspace import credentials_issue
-from infisical_iac.workspace.credential_store import Store, StoreError, directory
+from infisical_iac.workspace.credential_file import Store, StoreError, directory
 
 
 @pytest.fixture(params=["directory", "host"])

@@ -5,8 +5,8 @@ from io import StringIO
 
 import pytest
 
-from infisical_iac.cli.credentials_options import may_show
-from infisical_iac.workspace.overview import ago
+from infisical_iac.cli.credentials import may_show
+from infisical_iac.workspace.credentials import ago
 
 
 class _Terminal(StringIO):

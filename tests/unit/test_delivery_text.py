@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.delivery.text import TextError, with_variables
 from infisical_iac.dotenv.reading import read
+from infisical_iac.workspace.delivery import TextError, with_variables
 
 WANTED = {
     "INFISICAL_CLIENT_ID": "client-1",

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from infisical_iac.backup.deploy import Backup
 from infisical_iac.change.path import Images
-from infisical_iac.change.state import Deployment
-from infisical_iac.facts.backup import Backup
-from infisical_iac.facts.engine import Engine
-from infisical_iac.facts.files import Paths, PathState
-from infisical_iac.facts.ingress import Ingress
-from infisical_iac.facts.keys import Keys
+from infisical_iac.change.state import DeploymentFact
+from infisical_iac.core.files import Paths, PathState
+from infisical_iac.host.engine import Engine
 from infisical_iac.stack.containers import Container, Stack
+from infisical_iac.stack.ingress import Ingress
+from infisical_iac.stack.keys import Keys
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -135,11 +135,11 @@ def test_what_is_deployed_is_read_in_one_command() -> None:
         "next:",
         *_SETTLED,
     ]
-    state = Deployment().process(output)
+    state = DeploymentFact().process(output)
     assert state.file == PathState("regular file", "600", "root:root", _HASH)
     assert state.upgrade.was == Images("infisical/infisical:v1.2.3", "postgres:17.11")
     assert state.stack == Stack().process(_SETTLED)
-    assert Deployment().process(["next:", "next:", *_SETTLED]).file is None
+    assert DeploymentFact().process(["next:", "next:", *_SETTLED]).file is None
 
 
 def test_an_engine_that_answers_tells_its_version_and_whether_it_has_compose() -> None:

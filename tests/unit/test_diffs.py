@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.files import diff
 from infisical_iac.core.rendering import script
-from infisical_iac.diffs import diff
 
 
 def test_what_is_added_and_taken_away_is_shown_with_a_line_around_it() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.delivery.dokploy import Dokploy as Courier
-from infisical_iac.delivery.failures import DeliveryError
 from infisical_iac.workspace.credential_file import Credential
+from infisical_iac.workspace.delivery import DeliveryError
+from infisical_iac.workspace.delivery import Dokploy as Courier
 from infisical_iac.workspace.targets import DokployTarget
 from tests.dokploy.server import ID, KEY, Dokploy, serving
 

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.core.settings import SettingsError
 from infisical_iac.host.bans import JAIL, texts
-from infisical_iac.host.nftables import ruleset
+from infisical_iac.host.firewall import ruleset
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.settings import EVERYBODY
 from infisical_iac.stack.caddyfile import caddyfile

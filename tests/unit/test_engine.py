@@ -10,17 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.core.files import File
-from infisical_iac.deploys.hardening import without_window
-from infisical_iac.facts.engine import Engine
-from infisical_iac.facts.files import PathState
-from infisical_iac.facts.swarm_state import SwarmState
+from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.core.files import File, PathState
 from infisical_iac.host import engine
 from infisical_iac.host.docker import DAEMON, daemon, was_alone
-from infisical_iac.host.engine import EngineRefused, not_ours
+from infisical_iac.host.engine import Engine, EngineRefused, not_ours
+from infisical_iac.host.hardening import root_keeps_way_in, without_window
 from infisical_iac.host.machine import Machine, MachineState
 from infisical_iac.host.preflight import Preflight
-from infisical_iac.host.ssh import root_keeps_way_in
 from infisical_iac.stack.deploy import compose_file
 from tests.unit.cluster.looks import NAMES, told
 from tests.unit.settings_of import settings_of

@@ -5,11 +5,17 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.core.files import PathState
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.facts.files import PathState
-from infisical_iac.facts.firewall import Firewall, FirewallState
-from infisical_iac.host import nftables
-from infisical_iac.host.nftables import FirewallError, changes, refuse, ruleset
+from infisical_iac.host import firewall
+from infisical_iac.host.firewall import (
+    Firewall,
+    FirewallError,
+    FirewallState,
+    changes,
+    refuse,
+    ruleset,
+)
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.settings import EVERYBODY
 
@@ -139,4 +145,4 @@ def test_a_change_that_was_not_proven_is_seen() -> None:
 
 
 def test_taking_it_away_names_no_other_table() -> None:
-    assert nftables.EMPTY == "table inet infisical\ndelete table inet infisical\n"
+    assert firewall.EMPTY == "table inet infisical\ndelete table inet infisical\n"

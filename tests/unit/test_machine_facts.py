@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.packages import Packages
-from infisical_iac.facts.kernel import Kernel, KernelState
-from infisical_iac.facts.units import Units
+from infisical_iac.core.units import Units
+from infisical_iac.host.kernel import Kernel, KernelState
 from infisical_iac.host.machine import UNDONE, Machine
 
 

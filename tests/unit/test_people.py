@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.workspace.apply import ApplyError, apply
+from infisical_iac.workspace.converge import ApplyError, apply
 from infisical_iac.workspace.document import WorkspaceError
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.fake_state import ORGANIZATION

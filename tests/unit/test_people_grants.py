@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.grants import permissions, project_role, words
+from infisical_iac.workspace.access import describe_access, permissions, project_role
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Access
 from tests.standin.permissions import Permissions, Rule
@@ -92,7 +92,7 @@ def test_only_an_admin_everywhere_is_one_of_the_project() -> None:
     ],
 )
 def test_roles_are_told_in_words(access: Access, expected: str) -> None:
-    assert words(access) == expected
+    assert describe_access(access) == expected
 
 
 _ROLES = st.sampled_from(["none", "viewer", "developer", "admin"])

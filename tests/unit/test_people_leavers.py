@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.inside import Plan
+from infisical_iac.workspace.inside import WorkspacePlan
 from tests.unit.deployment import ADMIN, TEXT
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
 
@@ -21,7 +21,7 @@ def deployed() -> PeopleDeployment:
     return deployment
 
 
-def _told(plan: Plan) -> list[str]:
+def _told(plan: WorkspacePlan) -> list[str]:
     return [f"{each.item.what}: {each.why}" for each in plan.foreign]
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.workspace.grants import permissions
+from infisical_iac.workspace.access import permissions
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Access
 from infisical_iac.workspace.readable import readable

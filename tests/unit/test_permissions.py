@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.model import ServiceAccount
-from infisical_iac.workspace.permissions import are_equal, reading
+from infisical_iac.workspace.model import ServiceAccount, are_equal, reading
 
 ACCOUNT = ServiceAccount("backend", "production", "/backend", ("/shared",), 1800, 86400)
 OWN, SHARED = reading(ACCOUNT)

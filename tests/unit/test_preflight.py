@@ -8,9 +8,9 @@ import pytest
 from infisical_iac.cluster.model import ClusterRefused
 from infisical_iac.core import journal
 from infisical_iac.core.journal import Journal
-from infisical_iac.facts.keys import KeysState
 from infisical_iac.host.machine import MachineState
 from infisical_iac.host.preflight import (
+    IngressRefused,
     Refused,
     admin_password,
     note_undone,
@@ -20,7 +20,7 @@ from infisical_iac.host.preflight import (
     refuse_unencrypted,
 )
 from infisical_iac.stack import keys
-from infisical_iac.stack.ingress_refusal import IngressRefused
+from infisical_iac.stack.keys import KeysState
 from tests.unit.clusters import settings as cluster_settings
 from tests.unit.clusters import site
 from tests.unit.settings_of import settings_of

@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 
 from infisical_iac.workspace.holdings import Holding
 from infisical_iac.workspace.memory import Memory
-from infisical_iac.workspace.prune import removals
+from infisical_iac.workspace.prune import removals, unnamed
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
-from infisical_iac.workspace.unnamed import unnamed
 from tests.unit.remembering_deployment import WHOLE
 
 STAGES = ("development", "staging", "production")

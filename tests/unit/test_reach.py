@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.api import login
 from infisical_iac.core import remote
-from infisical_iac.forms import is_confidential
+from infisical_iac.core.validation import is_confidential
 from infisical_iac.workspace import reach
 
 

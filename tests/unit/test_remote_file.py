@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.delivery.failures import DeliveryError
 from infisical_iac.workspace.credential_file import Credential, Replaced, parse
-from infisical_iac.workspace.delivery import RemoteFile
+from infisical_iac.workspace.delivery import DeliveryError, RemoteFile
 from infisical_iac.workspace.targets import FileTarget
 from tests.unit.ssh_server import ssh_server
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infisical_iac.init import answers as starting
 from infisical_iac.init.answers import Answers, StartError
-from infisical_iac.init.services import Found, Service, look, name_services
+from infisical_iac.init.services import FoundDirectory, FoundService, look, name_services
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import plant
 
@@ -32,9 +32,9 @@ def test_the_topmost_directory_with_a_package_is_the_service(tmp_path: Path) -> 
     )
     plant(tmp_path, dict.fromkeys(paths, ""))
     assert look(tmp_path, leave_out=tmp_path / "none") == [
-        Found("backend", ("package.json",)),
-        Found("python-services/pricing", ("requirements.txt",)),
-        Found("python-services/scoring", (".env.example", "pyproject.toml")),
+        FoundDirectory("backend", ("package.json",)),
+        FoundDirectory("python-services/pricing", ("requirements.txt",)),
+        FoundDirectory("python-services/scoring", (".env.example", "pyproject.toml")),
     ]
 
 
@@ -53,11 +53,11 @@ def test_what_others_wrote_is_not_looked_into(tmp_path: Path) -> None:
 def test_names_and_folders_are_their_own() -> None:
     paths = ["a/api", "b/api", "shared", "My Service.v2", "日本"]
     assert name_services(paths) == [
-        Service("api", "/a/api"),
-        Service("api-2", "/b/api"),
-        Service("shared", "/shared-2"),
-        Service("my-service-v2", "/My-Service-v2"),
-        Service("service", "/--"),
+        FoundService("api", "/a/api"),
+        FoundService("api-2", "/b/api"),
+        FoundService("shared", "/shared-2"),
+        FoundService("my-service-v2", "/My-Service-v2"),
+        FoundService("service", "/--"),
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.operations.kernel import without_swap
+from infisical_iac.host.kernel import without_swap
 
 _SWAPS = (
     "Filename Type Size Used Priority\n/dev/sda2 partition 2097148 1048576 -2\n/swap file 9 9 -3\n"

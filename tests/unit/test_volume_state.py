@@ -2,8 +2,7 @@
 
 import pytest
 
-from infisical_iac.facts.volume import parse
-from infisical_iac.host.volume import PLACES, VolumeError, VolumeState, refuse
+from infisical_iac.host.volume import PLACES, VolumeError, VolumeState, parse, refuse
 
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
 _BLANK = VolumeState(present=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infisical_iac.api.identities import MARKER
-from infisical_iac.workspace.apply import ApplyError, apply
+from infisical_iac.workspace.converge import ApplyError, apply
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.memory import Memory
 from tests.unit.deployment import ADMIN, TEXT, Deployment

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infisical_iac.cluster.swarm_state import Swarm
-from infisical_iac.facts.swarm_state import Member, SwarmState
+from infisical_iac.cluster.swarm_state import Swarm, SwarmMember, SwarmState
 from tests.host.connection import Connection
 
 _LOOK = Swarm()
@@ -37,7 +36,7 @@ class Node:
         return self.run(INSIDE.format(service=service, command=command), stdin)
 
     @property
-    def member(self) -> Member:
+    def member(self) -> SwarmMember:
         """The node as it is seen by itself; of managers only."""
         return next(each for each in self.seen.members if each.id == self.seen.id)
 

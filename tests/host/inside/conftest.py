@@ -10,7 +10,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import actual
-from infisical_iac.workspace.foreign import Access
+from infisical_iac.workspace.foreign import EverybodysAccess
 from infisical_iac.workspace.foreign_actual import read_access
 from infisical_iac.workspace.memory import Memory, parse
 from infisical_iac.workspace.model import Workspace
@@ -68,7 +68,7 @@ def inside(
 class Seen(NamedTuple):
     """Everybody's access, what the host remembers, and the id of the deployer's client secret."""
 
-    access: Access
+    access: EverybodysAccess
     memory: Memory
     deployer_secret: str
 

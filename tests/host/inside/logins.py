@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.credentials import path

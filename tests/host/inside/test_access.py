@@ -7,16 +7,14 @@ import pytest
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.api.parallel import gather
+from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import client_secrets
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.credentials import description
-from infisical_iac.workspace.isolation import GENERATIONS, Generation
-from infisical_iac.workspace.isolation import Place as At
-from infisical_iac.workspace.model import ServiceAccount, Workspace
-from infisical_iac.workspace.permissions import PRIVILEGE, are_equal, reading
+from infisical_iac.workspace.isolation import GENERATIONS, Generation, IsolationPlace
+from infisical_iac.workspace.model import PRIVILEGE, ServiceAccount, Workspace, are_equal, reading
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
 from tests.host.inside.logins import Login, Seen, read_credentials, seen, status
@@ -147,7 +145,9 @@ def generation(
 ) -> Generation:
     """A generation of the secrets API; a later release may not have the older one any more."""
     found: Generation = request.param
-    if not found.serves(login.client, At(project, account.environment, account.readable[0])):
+    if not found.serves(
+        login.client, IsolationPlace(project, account.environment, account.readable[0])
+    ):
         pytest.skip(f"this release has no {found.name} of the secrets API")
     return found
 
@@ -159,7 +159,7 @@ def _first(secrets: set[Seen]) -> Seen:
 
 
 def _ways(login: Login, generation: Generation, project: str, secret: Seen) -> list[str]:
-    place = At(project, secret.environment, secret.folder)
+    place = IsolationPlace(project, secret.environment, secret.folder)
     return generation.ways(login.client, place, secret.key)
 
 

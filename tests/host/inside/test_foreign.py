@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import foreign
-from infisical_iac.workspace.foreign import KINDS, Finding, Kind
+from infisical_iac.workspace.foreign import KINDS, ForeignAccess, Kind
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 from tests.host.inside.conftest import Seen
@@ -26,7 +26,7 @@ _SENTENCES: dict[Kind, str] = {
 @pytest.fixture(scope="session")
 def findings(
     inside: Actual, seen_access: Seen, workspace: Workspace, settings: Settings
-) -> list[Finding]:
+) -> list[ForeignAccess]:
     found = foreign.find(
         workspace,
         inside,
@@ -38,12 +38,12 @@ def findings(
     return foreign.told(found, workspace, seen_access.access)[0]
 
 
-def told(findings: Sequence[Finding], kind: Kind) -> str:
+def told(findings: Sequence[ForeignAccess], kind: Kind) -> str:
     """Return what is found of a kind, on one line: one line of a failure is shown."""
     return "; ".join(str(each.item)[2:] for each in findings if each.kind == kind)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=_SENTENCES.get)
-def test_as_the_file_says(findings: list[Finding], kind: Kind) -> None:
+def test_as_the_file_says(findings: list[ForeignAccess], kind: Kind) -> None:
     if found := told(findings, kind):
         pytest.fail(found, pytrace=False)

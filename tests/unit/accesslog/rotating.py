@@ -3,8 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from infisical_iac.deploys.watch import SCRIPT, rotation
-from infisical_iac.host.watch import DIRECTORY
+from infisical_iac.host.watch import DIRECTORY, SCRIPT, rotation
 from tests.unit.settings_of import settings_of
 
 

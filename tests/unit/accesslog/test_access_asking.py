@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infisical_iac.accesslog.asking import AskingError, moment, statuses
+from infisical_iac.stack.access_log import AskingError, moment, statuses
 
 _NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 

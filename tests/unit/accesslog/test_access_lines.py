@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from infisical_iac.stack.access_log import UNFINISHED, Access, Known, parse
+from infisical_iac.stack.access_log import UNFINISHED, KnownNames, LoggedRequest, parse
 from tests.unit.accesslog.lines import AT
 
-_KNOWN = Known(
+_KNOWN = KnownNames(
     {"i1": "backend-production", "i2": "twin", "i3": "twin"}, {"u1": "a@b.c"}, {"p": "x"}
 )
 
@@ -18,7 +18,7 @@ def _told(
     status: int = 200,
     query: dict[str, str] | None = None,
     method: str = "GET",
-) -> Access:
+) -> LoggedRequest:
     values = {"at": AT, "who": who, "method": method, "uri": uri, "query": query or {}}
     text = json.dumps({**values, "status": status, "address": "203.0.113.9"})
     return parse([text, UNFINISHED], _KNOWN)[0]
@@ -26,7 +26,7 @@ def _told(
 
 def test_a_read_is_told_with_names() -> None:
     query = {"projectId": "p", "environment": "production", "secretPath": "%2Fback%20end"}
-    assert _told("/api/v4/secrets&projectId=p", query=query) == Access(
+    assert _told("/api/v4/secrets&projectId=p", query=query) == LoggedRequest(
         at="2026-11-26T05:46:41Z",
         who="backend-production",
         proven=True,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.host.base import packages
+from infisical_iac.host.deploy import packages
 from infisical_iac.host.machine import MachineState
 from infisical_iac.host.preflight import Preflight
 from tests.unit.accesslog.rotating import AccessLog

@@ -2,10 +2,10 @@
 
 import pytest
 
-from infisical_iac.cli.audit_access import show
-from infisical_iac.stack.access_log import Access
+from infisical_iac.cli.audit import show
+from infisical_iac.stack.access_log import LoggedRequest
 
-_READ = Access(
+_READ = LoggedRequest(
     at="2026-11-26T06:26:48Z",
     who="a-service-with-a-rather-long-name-production",
     proven=True,
@@ -27,8 +27,8 @@ def test_no_cell_is_cut_off_however_long_a_line_gets(capsys: pytest.CaptureFixtu
 
 
 def test_who_was_not_checked_has_a_question_mark(capsys: pytest.CaptureFixture[str]) -> None:
-    claimed = Access(**{**vars(_READ), "who": "somebody", "proven": False, "status": 403})
-    nobody = Access(**{**vars(_READ), "who": "", "proven": False})
+    claimed = LoggedRequest(**{**vars(_READ), "who": "somebody", "proven": False, "status": 403})
+    nobody = LoggedRequest(**{**vars(_READ), "who": "", "proven": False})
     show([claimed, nobody])
     [_, first, second] = capsys.readouterr().out.splitlines()
     assert first.split()[1] == "somebody?"
@@ -39,8 +39,8 @@ def test_a_read_of_an_environment_that_it_does_not_name_has_a_question_mark(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     by_id = {"path": "/api/v4/secrets/id/1", "project": "", "environment": "", "folder": ""}
-    read = Access(**{**vars(_READ), **by_id})
-    show([read, Access(**{**vars(read), "method": "PATCH"})])
+    read = LoggedRequest(**{**vars(_READ), **by_id})
+    show([read, LoggedRequest(**{**vars(read), "method": "PATCH"})])
     [_, first, second] = capsys.readouterr().out.splitlines()
     assert first.split()[4:6] == ["?", "200"]
     assert second.split()[4] == "200"

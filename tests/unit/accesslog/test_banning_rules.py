@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.deploys.watch import bans
 from infisical_iac.host.bans import FILTERS, JAIL, NETWORKS, SETS, filter_path, jails, texts
-from infisical_iac.host.watch import LOG
+from infisical_iac.host.watch import LOG, bans
 from tests.unit.accesslog.lines import line
 from tests.unit.settings_of import settings_of
 

@@ -1,7 +1,7 @@
 """Test what is read of the log's rotation and of fail2ban, from outputs of real hosts."""
 
-from infisical_iac.facts.files import PathState
-from infisical_iac.facts.watch import Watch, WatchState
+from infisical_iac.core.files import PathState
+from infisical_iac.host.watch import Watch, WatchState
 
 _FILES = ["750 root:root /var/log/infisical-access|directory"]
 _UNITS = [

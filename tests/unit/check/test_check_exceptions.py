@@ -2,8 +2,7 @@
 
 import pytest
 
-from infisical_iac.check.exceptions import NAME, ExceptionError, judge, load
-from infisical_iac.check.model import CheckFinding
+from infisical_iac.check.model import NAME, CheckFinding, ExceptionError, judge, load
 
 _LEFT = CheckFinding("left-over", "/backend/OLD_TOKEN", "OLD_TOKEN", "…")
 _TRACKED = CheckFinding("tracked", "web/.env", "", "…")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from infisical_iac.check import keys
+from infisical_iac.check import usage as keys
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.workspace.readable import Names
 from tests.unit.check.checked import GOOD, WORKSPACE, plant

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.check.keys import is_given
+from infisical_iac.check.usage import is_given
 
 
 @pytest.mark.parametrize("key", ["PORT", "GITHUB_SHA", "GITHUB_TOKEN", "INFISICAL_CLIENT_SECRET"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.check.sensitive import is_sensitive
+from infisical_iac.check.env_files import is_sensitive
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from infisical_iac.cluster.arranging import CERTIFICATE_HOURS
 from infisical_iac.cluster.forming import cluster
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.facts.swarm_state import Member, SwarmState
+from infisical_iac.cluster.swarm import CERTIFICATE_HOURS
+from infisical_iac.cluster.swarm_state import SwarmMember, SwarmState
 
 NAMES = ("one", "two", "three")
 SWARM = "swarm-id"
@@ -23,10 +23,10 @@ def three_bare() -> dict[str, SwarmState]:
     return {name: bare(number) for number, name in enumerate(NAMES, 1)}
 
 
-def member(number: int, name: str, /, **changes: Any) -> Member:
+def member(number: int, name: str, /, **changes: Any) -> SwarmMember:
     """A node as the managers of a settled cluster see it."""
     kept = number if number <= 3 else 0
-    there = Member(
+    there = SwarmMember(
         id=f"id{number}",
         hostname=f"h{number}",
         address=f"10.0.0.{number}",
@@ -41,7 +41,7 @@ def member(number: int, name: str, /, **changes: Any) -> Member:
     return replace(there, **changes)
 
 
-def settled(*members: Member) -> dict[str, SwarmState]:
+def settled(*members: SwarmMember) -> dict[str, SwarmState]:
     """Return what the hosts of a settled cluster are like, by the names of their members."""
     return {
         each.host: bare(

@@ -1,7 +1,12 @@
 """A settled stack of two services, for tests."""
 
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.cluster.stack_state import ClusterStackState, NodeState, Recorded, Service
+from infisical_iac.cluster.stack_state import (
+    ClusterStackState,
+    NodeAvailability,
+    Recorded,
+    SwarmService,
+)
 
 WANTED = Wanted(
     "services:\n  infisical: {image: infisical}\n  haproxy: {image: haproxy}\n",
@@ -9,14 +14,14 @@ WANTED = Wanted(
     secrets=frozenset({"infisical_env_0123456789ab"}),
 )
 RENDERED = WANTED.rendered()
-NODES = tuple(NodeState(f"node{n}", active=True) for n in (1, 2, 3))
+NODES = tuple(NodeAvailability(f"node{n}", active=True) for n in (1, 2, 3))
 SETTLED = ClusterStackState(
     engine=True,
     manager=True,
     nodes=NODES,
     services={
-        "infisical": Service(3, 3, "completed", 0, "aa", 3),
-        "haproxy": Service(3, 3, "none", 0, "bb", 3),
+        "infisical": SwarmService(3, 3, "completed", 0, "aa", 3),
+        "haproxy": SwarmService(3, 3, "none", 0, "bb", 3),
     },
     made={
         "secret": frozenset({"infisical_env_0123456789ab"}),

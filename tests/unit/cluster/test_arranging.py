@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from infisical_iac.cluster.arranging import removals, settings, updates, with_members
+from infisical_iac.cluster.swarm import removals, settings, updates, with_members
 from tests.unit.cluster.looks import bare, member, settled, three, told
 
 

@@ -8,13 +8,12 @@ import pytest
 
 from infisical_iac.backup import manifest, restore, snapshot
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.backup.restore import Source
+from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.change import gate
 from infisical_iac.cluster import deploy, topology
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import session
 from infisical_iac.core.remote import CommandFailed
-from infisical_iac.operations import restore_back, restore_keys
 from infisical_iac.stack import edge
 from tests.unit.clusters import settings, site
 
@@ -129,7 +128,7 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
     monkeypatch.setattr(manifest, "refuse", lambda *_, **__: None)
     monkeypatch.setattr(gate, "public", lambda _: True)
     monkeypatch.setattr(session, "forget", lambda: None)
-    monkeypatch.setattr(restore_keys, "complete", lambda *_: None)
+    monkeypatch.setattr(restore, "complete", lambda *_: None)
     monkeypatch.setattr(deploy, "roll_out", lambda _: made.note("roll out"))
     monkeypatch.setattr(cluster_site, "running", lambda site: site)
     return made
@@ -144,7 +143,7 @@ def test_a_restore_lets_nobody_in_from_the_swap_on(
     seen: _Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted = _noting(monkeypatch, seen)
-    restore._restore_on_cluster(Source("latest", ()), site(), "chainalign")
+    restore._restore_on_cluster(SnapshotSource("latest", ()), site(), "chainalign")
     assert noted.steps == [("load", set()), ("swap", _ALL), ("roll out", _ALL)]
 
 
@@ -154,7 +153,7 @@ def test_a_restore_that_is_undone_opens_all_nodes_and_names_what_was_written(
 ) -> None:
     seen.closed = set(_ALL)
     noted = _noting(monkeypatch, seen, phase)
-    told = restore_back.go_back(admin_email="admin@example.com", timeout=60, site=site())
+    told = restore.go_back(admin_email="admin@example.com", timeout=60, site=site())
     assert told.startswith(
         "The old data are back and serve. Kept: 3 writes since 2026-11-25T10:12:00Z are in the "
         "database infisical_given_up_x; docs/upgrade.md"

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.change.releases import GivenUp
 from infisical_iac.cluster.condition import rows
-from infisical_iac.cluster.node_state import NodeState
+from infisical_iac.cluster.model import NodeState
+from infisical_iac.cluster.stack_state import NodeCondition
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.node_condition import NodeCondition
 from infisical_iac.monitoring.condition import Row, drift
 from infisical_iac.stack.images import with_digest
-from infisical_iac.upgrade.given_up import GivenUp
 from tests.unit.settings_of import settings_of
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

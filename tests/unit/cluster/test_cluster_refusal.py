@@ -17,7 +17,7 @@ from infisical_iac.cluster.refusal import (
     refuse_single,
     refuse_unencrypted,
 )
-from infisical_iac.facts.swarm_state import SwarmState
+from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.looks import bare, member, settled, three, three_bare, told
 from tests.unit.settings_of import settings_of
 

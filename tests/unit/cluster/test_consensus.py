@@ -5,10 +5,10 @@ from typing import Literal
 
 import pytest
 
-from infisical_iac.cluster import arranging, consensus
+from infisical_iac.cluster import consensus, swarm
 from infisical_iac.cluster.model import Cluster, ClusterRefused
 from infisical_iac.cluster.refusal import refuse_undecided
-from infisical_iac.facts.swarm_state import SwarmState
+from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
 
 Etcd = Literal["", "well", "lost"]
@@ -53,7 +53,7 @@ def test_an_etcd_that_begins_anew_is_another_one_for_all_nodes() -> None:
     )
     cluster = told(looks)
     assert cluster.generation == 3
-    assert [each.why for each in arranging.updates(cluster)] == [
+    assert [each.why for each in swarm.updates(cluster)] == [
         "infisical.etcd 2 → 3",
         "infisical.etcd 1 → 3",
         "infisical.etcd 1 → 3",

@@ -14,8 +14,8 @@ from infisical_iac.cluster import topology
 from infisical_iac.core import units
 from infisical_iac.core.remote import CommandFailed
 from infisical_iac.core.rendering import script
-from infisical_iac.operations import engine
-from infisical_iac.operations.engine import EngineApart
+from infisical_iac.host import engine
+from infisical_iac.host.engine import EngineApart
 from tests.unit.cluster.looks import member, settled, told
 
 _DOCKER = """#!/bin/sh

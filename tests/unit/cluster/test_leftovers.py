@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infisical_iac.operations import leftovers
+from infisical_iac.stack import deploy
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ from infisical_iac.operations import leftovers
 def test_data_that_a_former_lead_had_put_aside_are_named(
     monkeypatch: pytest.MonkeyPatch, what: str, state: str, told: bool
 ) -> None:
-    monkeypatch.setattr(leftovers, "host", SimpleNamespace(name="node-1"))
+    monkeypatch.setattr(deploy, "host", SimpleNamespace(name="node-1"))
     which, *how = state.split()
-    said = " ".join(leftovers._aside(what, which, how))
+    said = " ".join(deploy._aside(what, which, how))
     assert ("infisical_before_20261125t101112z" in said) is told
 
 
@@ -45,7 +45,7 @@ def test_old_passwords_and_copies_of_the_data_go_and_keys_stay(
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("obviously-fake")
-    places = leftovers._beside(what).replace("/etc/", f"{tmp_path}/etc/")
+    places = deploy._beside(what).replace("/etc/", f"{tmp_path}/etc/")
     places = places.replace("/var/lib/", f"{tmp_path}/var/lib/")
     subprocess.run(["sh", "-c", f"rm -rf {places}"], check=True)
     left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}

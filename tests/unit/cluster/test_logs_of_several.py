@@ -3,15 +3,15 @@
 import json
 from typing import Any
 
-from infisical_iac.core.audit_log import Entry, Log, doings_of
+from infisical_iac.core.audit_log import AuditEntry, Log, doings_of
 from infisical_iac.stack.access_log import UNFINISHED, latest
 
 
 def _entry(
     run: str, outcome: Any, at: str, changes: list[str] | None = None, why: str = ""
-) -> Entry:
+) -> AuditEntry:
     moment = f"2026-11-25T11:{at}Z"
-    return Entry(moment, "ada@laptop", "apply", outcome, run, "abc123", changes or [], why)
+    return AuditEntry(moment, "ada@laptop", "apply", outcome, run, "abc123", changes or [], why)
 
 
 def test_what_was_done_on_all_hosts_is_told_once_and_else_with_the_hosts_names() -> None:

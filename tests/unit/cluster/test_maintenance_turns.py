@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.rendering import script_file
-from infisical_iac.deploys.hardening import programs
+from infisical_iac.host.hardening import programs
 from tests.unit.settings_of import settings_of
 
 _DOCKER = """#!/bin/sh

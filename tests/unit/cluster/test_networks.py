@@ -10,28 +10,27 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infisical_iac.cluster import deploy, networks, rollout, staged
+from infisical_iac.cluster import deploy, rollout, stack, stack_file
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.site import inputs
-from infisical_iac.cluster.stack_file import stack_file
+from infisical_iac.cluster.stack_file import render_stack_file
 from infisical_iac.cluster.stack_state import (
     ClusterStack,
     ClusterStackState,
     Network,
     NodeTasks,
     Recorded,
-    Service,
+    SwarmService,
     Task,
 )
 from infisical_iac.core.rendering import script
-from infisical_iac.operations import cluster_networks
 from tests.unit.clusters import site
 
 _SITE = site()
 _INPUTS = inputs(_SITE, ClusterStackState())
-PLAIN = stack_file(_SITE.settings, _SITE.machine, replace(_INPUTS, esp=False))
-ENCRYPTED = stack_file(_SITE.settings, _SITE.machine, replace(_INPUTS, esp=True))
+PLAIN = render_stack_file(_SITE.settings, _SITE.machine, replace(_INPUTS, esp=False))
+ENCRYPTED = render_stack_file(_SITE.settings, _SITE.machine, replace(_INPUTS, esp=True))
 _MTU = {"com.docker.network.driver.mtu": "1350"}
 # Docker adds the number that it has in the envelope of packets.
 _DOCKERS = {"com.docker.network.driver.overlay.vxlanid_list": "4097"}
@@ -45,7 +44,7 @@ EDGE = "infisical-edge"
 
 
 def _told(found: dict[str, Network], text: str) -> list[str]:
-    return [str(item) for item in networks.items(found, text)]
+    return [str(item) for item in stack_file.items(found, text)]
 
 
 def test_networks_that_are_as_the_file_says_are_no_difference() -> None:
@@ -80,22 +79,24 @@ def test_a_network_tells_how_it_differs(network: Network, why: str) -> None:
 
 
 def test_what_is_in_a_network_is_stopped_for_it_and_nothing_else() -> None:
-    assert networks.users(PLAIN, frozenset({EDGE})) == {"haproxy", "infisical"}
-    in_consensus = networks.users(PLAIN, frozenset({"infisical-consensus"}))
+    assert stack_file.users(PLAIN, frozenset({EDGE})) == {"haproxy", "infisical"}
+    in_consensus = stack_file.users(PLAIN, frozenset({"infisical-consensus"}))
     assert {name.rpartition("-")[0] for name in in_consensus} == {"etcd", "postgres"}
-    assert networks.users(PLAIN, frozenset()) == frozenset()
+    assert stack_file.users(PLAIN, frozenset()) == frozenset()
 
 
 def test_what_runs_is_started_as_it_was_in_the_new_network() -> None:
     old = PLAIN.replace("NODE_ENV: production", "NODE_ENV: earlier")
-    whole = yaml.safe_load(networks.with_networks(old, ENCRYPTED))
+    whole = yaml.safe_load(stack_file.with_networks(old, ENCRYPTED))
     assert whole["networks"] == yaml.safe_load(ENCRYPTED)["networks"]
     assert whole["services"] == yaml.safe_load(old)["services"]
 
 
 def test_the_record_follows_what_was_made_anew_and_hides_no_other_difference() -> None:
     found = ClusterStackState(
-        services={name: Service(1, 1, hash=name) for name in ("haproxy", "infisical", "caddy")},
+        services={
+            name: SwarmService(1, 1, hash=name) for name in ("haproxy", "infisical", "caddy")
+        },
         record={
             "haproxy": Recorded("haproxy", "of haproxy", 3),
             "infisical": Recorded("another", "of infisical", 3),
@@ -135,7 +136,7 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     steps: list[str] = []
     other = replace(FOUND[name], internal=not FOUND[name].internal)
     found = ClusterStackState(networks={**FOUND, name: other})
-    users = networks.users(PLAIN, frozenset({name}))
+    users = stack_file.users(PLAIN, frozenset({name}))
 
     def run(command: str, **_: str) -> str:
         steps.append(command)
@@ -144,18 +145,18 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     def part(text: str, names: frozenset[str], _: int) -> dict[str, str]:
         there = {*yaml.safe_load(text)["services"]}
         assert there == names
-        data = staged.databases(PLAIN) & users
+        data = rollout.databases(PLAIN) & users
         steps.append("part DATA" if there == data else f"part {' '.join(sorted(there))}")
         return dict.fromkeys(names, "new")
 
-    monkeypatch.setattr(cluster_networks, "run", run)
-    monkeypatch.setattr(cluster_networks, "script", lambda _, *arguments: " ".join(arguments))
-    monkeypatch.setattr(cluster_networks, "write", lambda path, _: steps.append(f"write {path}"))
+    monkeypatch.setattr(stack, "run", run)
+    monkeypatch.setattr(stack, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(stack, "write", lambda path, _: steps.append(f"write {path}"))
     monkeypatch.setattr(cluster_site, "fresh", lambda _: found)
-    monkeypatch.setattr(cluster_site, "wanted", lambda *_: Wanted(PLAIN, {}, frozenset()))
+    monkeypatch.setattr(cluster_site, "wanted_stack", lambda *_: Wanted(PLAIN, {}, frozenset()))
     monkeypatch.setattr(deploy, "part", part)
     monkeypatch.setattr(deploy, "most_well", lambda: steps.append("most well"))
-    cluster_networks._make_anew(site())
+    stack._make_anew(site())
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [
         "cat /etc/infisical/stack.yaml",
@@ -189,7 +190,7 @@ _DATABASES, _CONSENSUS = "infisical-databases", "infisical-consensus"
     ],
 )
 def test_a_task_that_swarm_takes_for_well_and_is_not_is_told(task: Task, reason: str) -> None:
-    assert networks.stuck([task], PLAIN) == ({task: reason} if reason else {})
+    assert stack_file.stuck([task], PLAIN) == ({task: reason} if reason else {})
 
 
 _ALONE = Task("redis-2", "id", "running", frozenset())
@@ -198,11 +199,11 @@ _ALONE = Task("redis-2", "id", "running", frozenset())
 def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
     """Its successors would be in the same networks, and all of them would stop at once."""
     detached = {"redis-2": frozenset({_CONSENSUS})}
-    assert networks.stuck([_ALONE], PLAIN, detached) == {}
+    assert stack_file.stuck([_ALONE], PLAIN, detached) == {}
     paused = replace(_ALONE, status="paused")
-    assert networks.stuck([paused], PLAIN, detached) == {paused: "is paused"}
+    assert stack_file.stuck([paused], PLAIN, detached) == {paused: "is paused"}
     attached = {"redis-2": frozenset({_DATABASES}), "redis-1": frozenset[str]()}
-    assert networks.stuck([_ALONE], PLAIN, attached) == {
+    assert stack_file.stuck([_ALONE], PLAIN, attached) == {
         _ALONE: "not connected to network databases"
     }
 
@@ -210,11 +211,11 @@ def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
 def test_the_networks_of_services_are_read_where_a_manager_tells_them() -> None:
     output = "service infisical_redis-2\nservice infisical_haproxy\n"
     output += f"attached infisical_haproxy {EDGE}\nattached infisical_haproxy {_DATABASES}\n"
-    assert networks.attached(output) == {
+    assert stack_file.attached(output) == {
         "redis-2": frozenset(),
         "haproxy": frozenset({EDGE, _DATABASES}),
     }
-    assert networks.attached("") == {}
+    assert stack_file.attached("") == {}
 
 
 _SERVICES = """#!/bin/sh
@@ -245,7 +246,7 @@ def test_a_node_asks_for_the_networks_of_services_by_name(tmp_path: Path, is_wor
         capture_output=True,
         text=True,
     )
-    found = networks.attached(done.stdout)
+    found = stack_file.attached(done.stdout)
     haproxy = frozenset({EDGE, _DATABASES})
     assert found == ({} if is_worker else {"haproxy": haproxy, "infisical": frozenset({"gone"})})
 

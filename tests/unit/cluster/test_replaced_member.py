@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from infisical_iac.cluster import etcd, topology
-from infisical_iac.facts.swarm_state import SwarmState
+from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.looks import bare, member, settled, three, told
 
 _INVENTORY = ("one", "two", "four")

@@ -8,7 +8,7 @@ import yaml
 
 from infisical_iac.cluster import rollout
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.cluster.stack_state import ClusterStackState, Service
+from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
 from tests.unit.cluster.stacks import NODES, SETTLED, WANTED
 
 
@@ -72,7 +72,7 @@ def test_an_update_of_what_has_no_other_node_waits_for_the_one_that_is_away() ->
 
 
 def test_a_service_is_missing_or_foreign() -> None:
-    services = {"infisical": SETTLED.services["infisical"], "miner": Service(1, 1)}
+    services = {"infisical": SETTLED.services["infisical"], "miner": SwarmService(1, 1)}
     assert _told(replace(SETTLED, services=services)) == [
         "+ service haproxy",
         "- service miner: is not in stack.yaml",

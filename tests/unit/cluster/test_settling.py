@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.leading import settling
-from infisical_iac.cluster.model import ClusterRefused
-from infisical_iac.facts.swarm_state import SwarmState
+from infisical_iac.cluster.model import ClusterRefused, settling
+from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.looks import member, settled, three, three_bare, told
 
 

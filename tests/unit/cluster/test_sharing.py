@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from infisical_iac.cluster import share
-from infisical_iac.cluster.sharing import Sharing, claim, sharing
-from infisical_iac.facts.swarm_state import SwarmState
+from infisical_iac.cluster.share import Sharing, claim, sharing
+from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, told
 
 _LEAD = SwarmState(serial=4, led=4, digest="state")

@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.cluster import rollout
-from infisical_iac.cluster.stack_state import ClusterStack, Service, hashes, record_text
+from infisical_iac.cluster.stack_state import ClusterStack, SwarmService, hashes, record_text
 from tests.unit.cluster.stacks import SETTLED, WANTED
 
 
@@ -48,7 +48,7 @@ def test_the_look_is_read() -> None:
         ("n2", False),
         ("n4", False),
     ]
-    assert found.services == {"etcd-1": Service(0, 1, "none", 1, "b" * 64)}
+    assert found.services == {"etcd-1": SwarmService(0, 1, "none", 1, "b" * 64)}
     assert found.made == {"secret": frozenset({"redis_env_0123456789ab"}), "config": frozenset()}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.cluster.stack_state import NodeCondition
 from infisical_iac.core.rendering import script
-from infisical_iac.facts.node_condition import NodeCondition
 from infisical_iac.monitoring.condition import Running
 
 # Answers as the command line does that the node of a manager has; with a word in $BROKEN, the

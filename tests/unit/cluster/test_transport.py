@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.cluster import deploy, transport
+from infisical_iac.cluster import deploy, rollout
+from infisical_iac.cluster.rollout import Level
 from infisical_iac.cluster.site import Site
-from infisical_iac.cluster.stack_state import ClusterStackState, Service
-from infisical_iac.cluster.transport import Level
+from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
 from tests.unit.cluster.looks import three, told
 from tests.unit.rendered_stack import TRIXIE, swarm_settings
 
@@ -17,10 +17,10 @@ _NAMES = ("etcd-1", "postgres-1", "redis-1", "sentinel-1", "haproxy", "infisical
 def _found(**levels: int) -> ClusterStackState:
     """A stack of which each service is at the level of its name, those without one at the last."""
     services = {
-        name: Service(1, 1, tls=levels.get(name.partition("-")[0], Level.REQUIRED))
+        name: SwarmService(1, 1, tls=levels.get(name.partition("-")[0], Level.REQUIRED))
         for name in _NAMES
     }
-    return ClusterStackState(manager=True, services={**services, "caddy": Service(1, 1)})
+    return ClusterStackState(manager=True, services={**services, "caddy": SwarmService(1, 1)})
 
 
 _PLAIN = _found(**dict.fromkeys(("etcd", "postgres", "redis", "sentinel", "haproxy"), 0))
@@ -39,20 +39,20 @@ _PLAIN = _found(**dict.fromkeys(("etcd", "postgres", "redis", "sentinel", "hapro
 def test_a_roll_out_goes_on_from_the_service_that_is_the_least_far(
     found: ClusterStackState, levels: list[Level]
 ) -> None:
-    assert list(transport.ahead(found)) == levels
+    assert list(rollout.ahead(found)) == levels
 
 
 def test_a_plan_tells_of_the_way_until_it_is_gone() -> None:
-    assert transport.item(_found()) is None
-    assert str(transport.item(_PLAIN)).startswith(
+    assert rollout.item(_found()) is None
+    assert str(rollout.item(_PLAIN)).startswith(
         "~ TLS of PostgreSQL, Redis and etcd: plain → required, in 3 roll-outs"
     )
 
 
 def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
-    assert transport.at_once(_PLAIN, Level.OFFERED) == frozenset()
-    assert transport.at_once(_found(redis=2), Level.REQUIRED) == {"redis-1", "sentinel-1"}
-    assert transport.at_once(_found(), Level.REQUIRED) == frozenset()
+    assert rollout.at_once(_PLAIN, Level.OFFERED) == frozenset()
+    assert rollout.at_once(_found(redis=2), Level.REQUIRED) == {"redis-1", "sentinel-1"}
+    assert rollout.at_once(_found(), Level.REQUIRED) == frozenset()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from infisical_iac.cluster.model import ClusterRefused
-from infisical_iac.facts.swarm_state import SwarmState
+from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, three_bare, told
 
 

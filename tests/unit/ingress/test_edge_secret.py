@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.rendering import script_file
-from infisical_iac.facts.keys import Keys, KeysState
-from infisical_iac.stack.keys import OF_TRAEFIK, KeysError, more_of, refuse
+from infisical_iac.stack.keys import OF_TRAEFIK, Keys, KeysError, KeysState, more_of, refuse
 from tests.unit.settings_of import settings_of
 
 _EMAIL = "admin@example.com"

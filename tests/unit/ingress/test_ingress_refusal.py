@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.host.machine import MachineState
-from infisical_iac.stack.ingress_refusal import IngressRefused, refuse
+from infisical_iac.host.preflight import IngressRefused, refuse_unfit_ingress
 from tests.unit.settings_of import settings_of
 
 _BARE = MachineState()
@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_refused_with_the_remedy(
     machine: MachineState, changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(IngressRefused) as refusal:
-        refuse(settings_of(**changes), machine)
+        refuse_unfit_ingress(settings_of(**changes), machine)
     assert sentence in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -122,4 +122,4 @@ def test_what_does_not_fit_is_refused_with_the_remedy(
     ],
 )
 def test_what_fits_is_let_through(machine: MachineState, changes: dict[str, Any]) -> None:
-    refuse(settings_of(**changes), machine)
+    refuse_unfit_ingress(settings_of(**changes), machine)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from infisical_iac.host.machine import MachineState
-from infisical_iac.ingress import traefik
+from infisical_iac.stack import caddyfile as traefik
 from infisical_iac.stack import paths
 from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.deploy import compose_file

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from infisical_iac.migrate import planning
 from infisical_iac.migrate.model import FileFinding, Source
-from infisical_iac.migrate.plan_file import Plan
+from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.migrate.sources import scan
 from tests.unit.migrate.trees import WORKSPACE, node, plant
 
@@ -24,7 +24,7 @@ def scanned(root: Path, package: str, files: dict[str, str]) -> dict[str, Source
     return {each.path.removeprefix("backend/"): each for each in sources}
 
 
-def planned(sources: dict[str, Source]) -> Plan:
+def planned(sources: dict[str, Source]) -> MigrationPlan:
     """The plan for them."""
     return planning.make(sources.values(), project="abcde", root=".", key=KEY)
 

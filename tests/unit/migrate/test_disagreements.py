@@ -1,7 +1,7 @@
 """Test what is told where grammars read a file differently."""
 
 from infisical_iac.dotenv import read
-from infisical_iac.migrate.comparison import disagreements
+from infisical_iac.migrate.findings import disagreements
 
 
 def test_grammars_that_disagree_are_told_by_lengths() -> None:

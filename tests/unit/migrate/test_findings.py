@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS, read
-from infisical_iac.migrate.comparison import disagreements
-from infisical_iac.migrate.findings import of_entries, shown, trimmed
+from infisical_iac.migrate.findings import disagreements, of_entries, shown, trimmed
 from infisical_iac.migrate.model import BLOCKING
 
 

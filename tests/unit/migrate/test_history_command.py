@@ -9,7 +9,13 @@ from click.testing import CliRunner, Result
 from infisical_iac.cli.migrate_history import history
 from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.fingerprint import KEY_FILE, digest, load_or_make
-from infisical_iac.migrate.plan_file import PLAN_FILE, Plan, PlannedKey, PlannedSource, dump
+from infisical_iac.migrate.plan_file import (
+    PLAN_FILE,
+    MigrationPlan,
+    PlannedKey,
+    PlannedSource,
+    dump,
+)
 from tests.unit.migrate.repository import Repository
 
 _SECRET = "fake-Secret/0f9a+b1c"
@@ -146,7 +152,7 @@ def test_the_values_are_those_of_the_plan_in_the_repository(leaking: Repository)
         decision="store",
         keys={"API_KEY": planned},
     )
-    plan = Plan(project="chainalign", root=".", sources=(source,))
+    plan = MigrationPlan(project="chainalign", root=".", sources=(source,))
     (root / PLAN_FILE).write_text(dump(plan), encoding="utf-8")
     result = CliRunner().invoke(history, [str(root)])
     assert result.exit_code == 2, result.output

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from infisical_iac.migrate.fingerprint import digest
-from infisical_iac.migrate.known_values import KnownValues, in_files, with_stored
 from infisical_iac.migrate.model import Name, Stored
-from infisical_iac.migrate.plan_file import Plan, PlannedKey, PlannedSource
+from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource
+from infisical_iac.migrate.search_terms import KnownValues, in_files, with_stored
 
 _KEY = b"k" * 32
 _NAME = Name("production", "/backend", "TOKEN")
 _LABEL = "backend/.env TOKEN"
 
 
-def _plan(grammar: str = "compose", **skipped: str) -> Plan:
+def _plan(grammar: str = "compose", **skipped: str) -> MigrationPlan:
     keys = {"TOKEN": _planned("fake-token", "store")}
     keys |= {name: _planned(value, "skip") for name, value in skipped.items()}
     source = PlannedSource(
@@ -26,7 +26,7 @@ def _plan(grammar: str = "compose", **skipped: str) -> Plan:
         decision="store",
         keys=keys,
     )
-    return Plan(project="chainalign", root=".", sources=(source,))
+    return MigrationPlan(project="chainalign", root=".", sources=(source,))
 
 
 def _planned(value: str, decision: str) -> PlannedKey:
@@ -34,7 +34,7 @@ def _planned(value: str, decision: str) -> PlannedKey:
     return PlannedKey.model_validate(data)
 
 
-def _known(root: Path, text: str | None, plan: Plan) -> KnownValues:
+def _known(root: Path, text: str | None, plan: MigrationPlan) -> KnownValues:
     (root / "backend").mkdir()
     if text is not None:
         (root / "backend/.env").write_text(text)

@@ -12,7 +12,7 @@ from infisical_iac.migrate.apply import State
 from infisical_iac.migrate.model import Secret
 from infisical_iac.migrate.plan_file import (
     MigrationError,
-    Plan,
+    MigrationPlan,
     PlannedFinding,
     PlannedKey,
     PlannedSource,
@@ -30,7 +30,7 @@ def _planned(decision: str = "store") -> PlannedKey:
     )
 
 
-def _plan(**keys: str) -> Plan:
+def _plan(**keys: str) -> MigrationPlan:
     source = PlannedSource(
         path="<backend>/.env",
         digest="abc",
@@ -42,7 +42,7 @@ def _plan(**keys: str) -> Plan:
         decision="store",
         keys={key: _planned(decision) for key, decision in keys.items()},
     )
-    return Plan(project="chainalign", root="..", sources=(source,))
+    return MigrationPlan(project="chainalign", root="..", sources=(source,))
 
 
 def _build(proofs: list[Proof], state: State = "written", **keys: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate import desired, planning
-from infisical_iac.migrate.plan_file import MigrationError, Plan
+from infisical_iac.migrate import planning
+from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan
 from infisical_iac.migrate.sources import scan
 from tests.unit.migrate.modes import KEY, found, planned, scanned, tree
 from tests.unit.migrate.trees import WORKSPACE, plant
@@ -39,13 +39,13 @@ VALUES = {
 }
 
 
-def _stored(plan: Plan) -> Plan:
+def _stored(plan: MigrationPlan) -> MigrationPlan:
     """The plan with `store` for what is undecided."""
     data = plan.model_dump()
     for source in data["sources"]:
         for key in source["keys"].values():
             key["decision"] = key["decision"].replace("undecided", "store")
-    return Plan.model_validate(data)
+    return MigrationPlan.model_validate(data)
 
 
 @pytest.mark.parametrize("package", VALUES)
@@ -53,7 +53,7 @@ def test_an_environment_gets_what_the_loader_gives_to_the_program(
     package: str, tmp_path: Path
 ) -> None:
     sources = scanned(tmp_path, package, FILES)
-    secrets = desired.secrets(_stored(planned(sources)), tmp_path, KEY, WORKSPACE)
+    secrets = planning.read_values(_stored(planned(sources)), tmp_path, KEY, WORKSPACE)
     assert {each.name.key: each.value for each in secrets} == VALUES[package]
     assert {each.name.environment for each in secrets} == {"development"}
 
@@ -101,11 +101,11 @@ def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: P
     plan = planned(sources)
     skipped = plan.sources[1].model_copy(update={"decision": "skip"})
     plan = plan.model_copy(update={"sources": (plan.sources[0], skipped)})
-    (secret,) = desired.secrets(plan, tmp_path, KEY, WORKSPACE)
+    (secret,) = planning.read_values(plan, tmp_path, KEY, WORKSPACE)
     assert secret.value == "fake-one"
     plant(tmp_path, {"backend/.env.local": "HOST=two\n"})
     with pytest.raises(MigrationError, match="is read otherwise than when it was planned"):
-        desired.secrets(plan, tmp_path, KEY, WORKSPACE)
+        planning.read_values(plan, tmp_path, KEY, WORKSPACE)
 
 
 def test_vite_gives_up_on_references_that_would_take_for_ever(tmp_path: Path) -> None:

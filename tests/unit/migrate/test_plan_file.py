@@ -10,7 +10,7 @@ from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.fingerprint import KEY_FILE
 from infisical_iac.migrate.plan_file import (
     MigrationError,
-    Plan,
+    MigrationPlan,
     PlannedFinding,
     PlannedKey,
     PlannedSource,
@@ -65,9 +65,9 @@ sources:
 """
 
 
-@given(st.builds(Plan, project=_TEXT, root=_TEXT, sources=st.lists(_SOURCES, max_size=2)))
+@given(st.builds(MigrationPlan, project=_TEXT, root=_TEXT, sources=st.lists(_SOURCES, max_size=2)))
 def test_a_plan_is_read_back_as_it_was_written(
-    tmp_path_factory: pytest.TempPathFactory, plan: Plan
+    tmp_path_factory: pytest.TempPathFactory, plan: MigrationPlan
 ) -> None:
     file = tmp_path_factory.mktemp("plan") / "migration.yaml"
     file.write_text(dump(plan), encoding="utf-8")

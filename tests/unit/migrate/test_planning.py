@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.dotenv import read
-from infisical_iac.migrate import desired, planning
+from infisical_iac.migrate import planning
 from infisical_iac.migrate.fingerprint import of_bytes
 from infisical_iac.migrate.model import FileFinding, Secret, Source
-from infisical_iac.migrate.plan_file import MigrationError, Plan
+from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.moving import finding
 
@@ -46,24 +46,26 @@ def make(tmp_path: Path) -> Make:
     return source
 
 
-def _plan(*sources: Source, earlier: Plan | None = None, key: bytes = _KEY) -> Plan:
+def _plan(
+    *sources: Source, earlier: MigrationPlan | None = None, key: bytes = _KEY
+) -> MigrationPlan:
     return planning.make(sources, project="chainalign", root=".", key=key, earlier=earlier)
 
 
-def _wanted(plan: Plan, root: Path, key: bytes = _KEY) -> list[Secret]:
-    return desired.secrets(plan, root, key, _WORKSPACE)
+def _wanted(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> list[Secret]:
+    return planning.read_values(plan, root, key, _WORKSPACE)
 
 
-def _refused(plan: Plan, root: Path, key: bytes = _KEY) -> str:
+def _refused(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> str:
     with pytest.raises(MigrationError) as refused:
         _wanted(plan, root, key)
     return str(refused.value)
 
 
-def _decided(plan: Plan, key: str, decision: str) -> Plan:
+def _decided(plan: MigrationPlan, key: str, decision: str) -> MigrationPlan:
     data = plan.model_dump()
     data["sources"][0]["keys"][key]["decision"] = decision
-    return Plan.model_validate(data)
+    return MigrationPlan.model_validate(data)
 
 
 def test_a_plan_names_keys_by_line_length_and_hash_and_has_no_value(make: Make) -> None:
@@ -129,11 +131,11 @@ def test_a_decision_stays_as_long_as_the_value_does(make: Make) -> None:
 def test_a_place_that_a_person_wrote_stays_though_the_file_changes(field: str, make: Make) -> None:
     data = _plan(make()).model_dump()
     data["sources"][0][field] = "written"
-    earlier = Plan.model_validate(data)
+    earlier = MigrationPlan.model_validate(data)
     again = _plan(make("FAKE=changed\n"), earlier=earlier).sources[0]
     assert getattr(again, field) == "written"
     data["sources"][0][field] = ""
-    again = _plan(make(), earlier=Plan.model_validate(data)).sources[0]
+    again = _plan(make(), earlier=MigrationPlan.model_validate(data)).sources[0]
     assert getattr(again, field) == getattr(make(), field)
 
 
@@ -161,7 +163,7 @@ def test_what_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> N
     plan = _plan(make())
     data = plan.model_dump()
     data["sources"][0]["keys"]["MORE"] = data["sources"][0]["keys"].pop("FAKE")
-    told = _refused(Plan.model_validate(data), tmp_path)
+    told = _refused(MigrationPlan.model_validate(data), tmp_path)
     assert "FAKE in backend/.env:1 is not in the plan" in told
     assert "MORE is planned, but not in backend/.env" in told
 
@@ -186,9 +188,9 @@ def test_a_file_without_a_place_is_refused(
 ) -> None:
     data = _plan(make()).model_dump()
     data["sources"][0][field] = value
-    assert told in _refused(Plan.model_validate(data), tmp_path)
+    assert told in _refused(MigrationPlan.model_validate(data), tmp_path)
     data["sources"][0]["decision"] = "skip"
-    assert _wanted(Plan.model_validate(data), tmp_path) == []
+    assert _wanted(MigrationPlan.model_validate(data), tmp_path) == []
 
 
 def test_many_problems_are_counted_and_not_all_told(make: Make, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.migrate.model import Name
-from infisical_iac.migrate.readers import of_services, readers, unmeant
-from infisical_iac.migrate.verify import Expected
+from infisical_iac.migrate.verify import Expected, of_services, readers, unmeant
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.members import Member, Part
 from infisical_iac.workspace.state import Privilege

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.cli.migrate_scan import scan as command
+from infisical_iac.cli.migrate import scan as command
 from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.migrate.findings import is_plain
 from infisical_iac.migrate.sources import scan

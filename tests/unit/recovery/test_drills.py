@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.recovery.drills import judged, parse
+from infisical_iac.backup.record import assess_drill, parse_drill
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -39,7 +39,7 @@ def _record(*, days: int = 1, success: int | None = 1, **differing: Any) -> str:
 
 def _judged(text: str, *, since: int | None = 100) -> tuple[str, bool]:
     set_up = None if since is None else _NOW - timedelta(days=since)
-    return judged(parse(text) if text else None, since=set_up, now=_NOW)
+    return assess_drill(parse_drill(text) if text else None, since=set_up, now=_NOW)
 
 
 def test_a_drill_tells_what_it_has_proven() -> None:
@@ -99,4 +99,4 @@ def test_a_host_without_drills_is_not_well() -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"began": "yesterday"}'])
 def test_what_is_no_record_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
-        parse(text)
+        parse_drill(text)

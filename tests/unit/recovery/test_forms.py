@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.backup import credentials, signing
-from infisical_iac.backup.target import Target
+from infisical_iac.backup import kit, signing, target
+from infisical_iac.backup.kit import FormError
+from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cluster import swarm
 from infisical_iac.core.rendering import script_file
-from infisical_iac.recovery import forms
-from infisical_iac.recovery.forms import FormError
 from infisical_iac.stack import keys
 from infisical_iac.workspace import credential_file
 from infisical_iac.workspace.credential_file import Credential, Replaced, Term
@@ -50,7 +49,7 @@ _FORGED = {
     "another text for a key of SSH": ("backup/ssh_key", "ProxyCommand touch /tmp/forged\n"),
     "options of a key of SSH": ("backup/ssh_key.pub", 'command="touch" ssh-ed25519 AAAA\n'),
 }
-_S3 = Target(name="bucket", repository="s3:https://s3.example.com/bucket")
+_S3 = BackupTarget(name="bucket", repository="s3:https://s3.example.com/bucket")
 _CREDENTIAL = Credential("production", "1-2", "3-4", "fake+/=._~-")
 _LEGIT = {
     **FILES,
@@ -61,8 +60,8 @@ _LEGIT = {
         "INFISICAL_ADMIN_EMAIL=admin@example.com\nINFISICAL_ADMIN_PASSWORD=$ 'é' \"`x`\" \\ =\n"
     ),
     **{
-        credentials.path(_S3).removeprefix("/etc/infisical/"): text
-        for text in credentials.given(
+        target.path(_S3).removeprefix("/etc/infisical/"): text
+        for text in target.given(
             [_S3],
             {
                 "INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID": "fake",
@@ -91,7 +90,7 @@ _LEGIT = {
 def test_a_file_that_no_kit_has_is_refused_without_its_text(name: str) -> None:
     path, text = _FORGED[name]
     with pytest.raises(FormError, match=r"^the kit has a file ") as refused:
-        forms.check({path: text}, where="the kit")
+        kit.check_forms({path: text}, where="the kit")
     assert "touch" not in str(refused.value)
 
 
@@ -133,7 +132,7 @@ def test_the_host_takes_away_no_file_that_no_kit_has(host: PlayedHost) -> None:
 
 @pytest.mark.parametrize("path", _LEGIT)
 def test_what_this_project_writes_is_put_as_it_is(host: PlayedHost, path: str) -> None:
-    forms.check({path: _LEGIT[path]}, where="the kit")
+    kit.check_forms({path: _LEGIT[path]}, where="the kit")
     done = _put(host, path, _LEGIT[path])
     assert (done.returncode, done.stderr) == (0, "")
     assert host.read(f"/etc/infisical/{path}") == _LEGIT[path]
@@ -145,7 +144,7 @@ def test_a_key_pair_of_ssh_is_put_as_it_is(host: PlayedHost, tmp_path: Path) -> 
     subprocess.run(command, check=True)
     for name in ("ssh_key", "ssh_key.pub"):
         text = (tmp_path / name).read_text()
-        forms.check({f"backup/{name}": text}, where="the kit")
+        kit.check_forms({f"backup/{name}": text}, where="the kit")
         assert _put(host, f"backup/{name}", text).returncode == 0
 
 
@@ -157,7 +156,7 @@ def test_every_key_that_is_made_has_a_place_in_a_kit() -> None:
     assert "kit_signing_key" in made
     for name in made:
         text = "0" * (64 if name == "kit_signing_key" else 32)
-        forms.check({f"keys/{name}": text}, where="the kit")
+        kit.check_forms({f"keys/{name}": text}, where="the kit")
     assert signing.KEY == "keys/kit_signing_key"
     path = swarm.KEY_FILE.removeprefix("/etc/infisical/")
-    forms.check({path: _LEGIT[path]}, where="the kit")
+    kit.check_forms({path: _LEGIT[path]}, where="the kit")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.recovery.placing import PlacingError, decide, of_cluster
+from infisical_iac.backup.kit_host import PlacingError, decide, of_cluster
 from tests.unit.recovery.kits import FILES
 
 _OTHER = {**FILES, "deployer.env": "another"}

@@ -12,21 +12,21 @@ from infisical_iac.cluster import swarm
 from infisical_iac.core.rendering import script_file
 from tests.unit.recovery.kits import FILES, SIGNER, kit
 
-_RECORD = kit_host.of(kit(), "0123456789abcdef", SIGNER)
+_RECORD = kit_host.record_of(kit(), "0123456789abcdef", SIGNER)
 
 
 def test_a_record_is_given_back_and_holds_no_secret() -> None:
-    assert kit_host.parse(kit_host.render(_RECORD)) == _RECORD
-    assert "fake-" not in kit_host.render(_RECORD)
+    assert kit_host.parse_record(kit_host.render_record(_RECORD)) == _RECORD
+    assert "fake-" not in kit_host.render_record(_RECORD)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"at": "now"}', '{"unknown": 1}'])
 def test_another_text_is_no_record(text: str) -> None:
-    assert kit_host.parse(text) is None
+    assert kit_host.parse_record(text) is None
 
 
 def test_a_host_without_a_kit_is_not_well() -> None:
-    row = kit_host.row(None, _RECORD.files)
+    row = kit_host.describe_record(None, _RECORD.files)
     assert (row.ok, row.text) == (
         False,
         "none has been made: see `infisical-iac recovery-kit --help`",
@@ -34,55 +34,55 @@ def test_a_host_without_a_kit_is_not_well() -> None:
 
 
 def test_a_kit_that_holds_everything_is_well() -> None:
-    row = kit_host.row(_RECORD, _RECORD.files)
+    row = kit_host.describe_record(_RECORD, _RECORD.files)
     assert (row.ok, row.text) == (True, f"made 2026-11-25T14:00:00Z, signed by {SIGNER}")
 
 
 @pytest.mark.parametrize("path", ["keys/restic_password", "deployer.env", "backup/storage.env"])
 def test_what_changed_or_came_since_is_named(path: str) -> None:
-    row = kit_host.row(_RECORD, {**_RECORD.files, path: "another"})
+    row = kit_host.describe_record(_RECORD, {**_RECORD.files, path: "another"})
     assert not row.ok
     assert row.text.endswith(f"but changed since: {path}: make a new one")
 
 
 def test_a_changed_encryption_key_is_named_alone() -> None:
-    row = kit_host.row(_RECORD, dict.fromkeys(_RECORD.files, "another"))
+    row = kit_host.describe_record(_RECORD, dict.fromkeys(_RECORD.files, "another"))
     assert "changed since: keys/encryption_key: make" in row.text
 
 
 def test_a_key_that_is_not_the_one_of_the_settings_is_not_well() -> None:
     other = f"SHA256:{'x' * 43}"
-    row = kit_host.row(_RECORD, _RECORD.files, other)
+    row = kit_host.describe_record(_RECORD, _RECORD.files, other)
     assert (row.ok, row.text.partition(", ")[2]) == (
         False,
         f"signed by {SIGNER}, but setting 'recovery_fingerprint' is {other}",
     )
-    assert kit_host.row(_RECORD, _RECORD.files, SIGNER).ok
+    assert kit_host.describe_record(_RECORD, _RECORD.files, SIGNER).ok
 
 
 def test_the_record_of_the_version_before_asks_for_a_kit_that_is_signed() -> None:
     files = {path: each for path, each in _RECORD.files.items() if path != "keys/kit_signing_key"}
     text = json.dumps({"at": _RECORD.at, "kit": _RECORD.kit, "recipients": [], "files": files})
-    row = kit_host.row(kit_host.parse(text), _RECORD.files)
+    row = kit_host.describe_record(kit_host.parse_record(text), _RECORD.files)
     assert row.text.endswith("but changed since: keys/kit_signing_key: make a new one")
 
 
 def test_many_changes_are_counted() -> None:
     added = {f"backup/target-{number}.env": "new" for number in range(5)}
-    row = kit_host.row(_RECORD, {**_RECORD.files, **added})
+    row = kit_host.describe_record(_RECORD, {**_RECORD.files, **added})
     assert "backup/target-0.env, backup/target-1.env, backup/target-2.env and 2 more" in row.text
 
 
 def test_a_renewed_credential_of_a_service_is_told_and_asks_for_no_kit() -> None:
     path = "credentials/backend.production.env"
-    row = kit_host.row(_RECORD, {**_RECORD.files, path: "another"})
+    row = kit_host.describe_record(_RECORD, {**_RECORD.files, path: "another"})
     assert row.ok
     assert row.text.endswith(f"; newer since: {path}")
 
 
 def test_what_is_gone_asks_for_no_kit() -> None:
     files = {path: each for path, each in _RECORD.files.items() if path != "deployer.env"}
-    assert kit_host.row(_RECORD, files).ok
+    assert kit_host.describe_record(_RECORD, files).ok
 
 
 def test_the_host_makes_the_same_fingerprints(tmp_path: Path) -> None:

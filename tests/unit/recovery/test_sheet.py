@@ -8,9 +8,8 @@ from pyrage.x25519 import Identity
 
 from infisical_iac.backup import kit_sheet
 from infisical_iac.backup.kit import Kit, KitError, Opened
+from infisical_iac.backup.kit_sheet import open_sheet, seal
 from infisical_iac.backup.recipients import identities, parse
-from infisical_iac.recovery import sealing
-from infisical_iac.recovery.sealing import open_sheet, seal
 from tests.unit.recovery.kits import FILES, KEY, SIGNER, kit
 from tests.unit.recovery.test_recipients import ssh_key
 
@@ -49,7 +48,7 @@ def test_an_identity_that_does_not_open_it_is_told_before_anything_is_written(
 def test_a_kit_that_does_not_come_back_is_never_written(
     ada: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealing, "pack", lambda *_: b"right")
+    monkeypatch.setattr(kit_sheet, "pack", lambda *_: b"right")
     monkeypatch.setattr("pyrage.decrypt", lambda *_: b"wrong")
     with pytest.raises(KitError, match="can't be read back"):
         _sealed(ada)

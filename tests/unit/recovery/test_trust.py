@@ -16,17 +16,16 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup import kit_sheet, kit_trust, signing
+from infisical_iac.backup import kit_host, kit_sheet, kit_trust, signing
 from infisical_iac.backup.kit import Kit, KitError
-from infisical_iac.backup.kit_trust import Known
+from infisical_iac.backup.kit_sheet import seal
+from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import parse
 from infisical_iac.backup.signing import SigningError
 from infisical_iac.cli import restore as command
 from infisical_iac.cli.main import main
 from infisical_iac.cli.recovery_kit import signing_key
 from infisical_iac.core import lock
-from infisical_iac.operations import recovery
-from infisical_iac.recovery.sealing import seal
 from tests.unit.recovery.kits import FILES, FORGER, KEY, SIGNER, kit
 from tests.unit.settings_of import settings_of
 
@@ -41,34 +40,40 @@ def test_the_fingerprint_is_the_one_that_ssh_prints(tmp_path: Path) -> None:
     assert said.stdout.split()[1] == SIGNER
 
 
-@pytest.mark.parametrize("known", [Known(SIGNER), Known(setting=SIGNER), Known(own=SIGNER)])
-def test_a_kit_of_the_known_key_is_taken_without_a_question(known: Known) -> None:
+@pytest.mark.parametrize(
+    "known",
+    [KnownFingerprints(SIGNER), KnownFingerprints(setting=SIGNER), KnownFingerprints(own=SIGNER)],
+)
+def test_a_kit_of_the_known_key_is_taken_without_a_question(known: KnownFingerprints) -> None:
     assert kit_trust.check(SIGNER, known) is False
 
 
-@pytest.mark.parametrize("known", [Known(_OTHER), Known(setting=_OTHER), Known(own=_OTHER)])
-def test_a_kit_of_another_key_is_refused(known: Known) -> None:
+@pytest.mark.parametrize(
+    "known",
+    [KnownFingerprints(_OTHER), KnownFingerprints(setting=_OTHER), KnownFingerprints(own=_OTHER)],
+)
+def test_a_kit_of_another_key_is_refused(known: KnownFingerprints) -> None:
     with pytest.raises(KitError, match=f"signed by {SIGNER}, and .* is {_OTHER}: somebody else"):
         kit_trust.check(SIGNER, known)
 
 
 def test_what_the_command_is_told_wins_over_what_was_known_before() -> None:
     """After a new signing key, or onto a host that was deployed anew."""
-    assert kit_trust.check(SIGNER, Known(SIGNER, setting=_OTHER, own=_OTHER)) is False
-    assert kit_trust.check(SIGNER, Known(setting=SIGNER, own=_OTHER)) is False
+    assert kit_trust.check(SIGNER, KnownFingerprints(SIGNER, setting=_OTHER, own=_OTHER)) is False
+    assert kit_trust.check(SIGNER, KnownFingerprints(setting=SIGNER, own=_OTHER)) is False
 
 
 def test_somebody_is_asked_only_where_nothing_is_known() -> None:
-    assert kit_trust.check(SIGNER, Known()) is True
+    assert kit_trust.check(SIGNER, KnownFingerprints()) is True
     assert SIGNER in kit_trust.question(SIGNER)
 
 
 def test_a_kit_without_a_signature_is_taken_only_where_that_is_said() -> None:
     with pytest.raises(KitError, match=r"has no signature.*--accept-unsigned-kit"):
-        kit_trust.check("", Known(own=SIGNER))
-    assert kit_trust.check("", Known(own=SIGNER, unsigned=True)) is False
+        kit_trust.check("", KnownFingerprints(own=SIGNER))
+    assert kit_trust.check("", KnownFingerprints(own=SIGNER, unsigned=True)) is False
     with pytest.raises(KitError, match="no --fingerprint can be compared"):
-        kit_trust.check("", Known(SIGNER, unsigned=True))
+        kit_trust.check("", KnownFingerprints(SIGNER, unsigned=True))
 
 
 def test_no_kit_is_made_that_a_restore_would_refuse() -> None:
@@ -95,7 +100,7 @@ class _Restoring:
             "infisical_iac.core.settings.load", lambda _: settings_of(**self.settings)
         )
         monkeypatch.setattr(lock, "take", lambda *_, **__: None)
-        monkeypatch.setattr(recovery, "signer", lambda: self.own)
+        monkeypatch.setattr(kit_host, "signer", lambda: self.own)
         monkeypatch.setattr(command, "_undo", lambda *_, **__: None)
         monkeypatch.setattr(command, "_remember", lambda *_: None)
         monkeypatch.setattr(

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from infisical_iac.change import gate, repositories, rotation
+from infisical_iac.change import gate, rotation
 from infisical_iac.cluster import deploy, share, topology
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import session
-from infisical_iac.operations import redis_passwords
 from infisical_iac.stack import compose
 from tests.unit.clusters import site
 from tests.unit.rotation.steps import NotingHost
@@ -18,9 +17,8 @@ from tests.unit.rotation.steps import NotingHost
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     made = NotingHost()
-    for module in (rotation, repositories, redis_passwords):
-        monkeypatch.setattr(module, "run", made.run)
-        monkeypatch.setattr(module, "script", made.script)
+    monkeypatch.setattr(rotation, "run", made.run)
+    monkeypatch.setattr(rotation, "script", made.script)
     monkeypatch.setattr(compose, "up", made.up)
     monkeypatch.setattr(compose, "published_port", lambda: 8080)
     monkeypatch.setattr(deploy, "roll_out", made.roll_out)
@@ -45,15 +43,15 @@ def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
     monkeypatch.setattr(topology, "on", on)
     monkeypatch.setattr(topology, "known", lambda: site().cluster)
     monkeypatch.setattr(share, "spread", lambda _: host.run("spread", doing="share"))
-    monkeypatch.setattr(repositories, "write", lambda path, _: host.steps.append(f"write {path}"))
+    monkeypatch.setattr(rotation, "write", lambda path, _: host.steps.append(f"write {path}"))
     monkeypatch.setattr(
-        repositories,
+        rotation,
         "remove",
         lambda *paths, doing: host.steps.append(f"rm -f {' '.join(paths)}"),
     )
     said = host.run
     monkeypatch.setattr(
-        repositories,
+        rotation,
         "run",
         lambda command, doing: "text" if command.startswith("cat ") else said(command, doing=doing),
     )

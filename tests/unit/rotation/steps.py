@@ -6,11 +6,10 @@ import runpy
 from typing import TYPE_CHECKING
 
 from infisical_iac.change import rotation
-from infisical_iac.change.keys import named
+from infisical_iac.change.keys import UnfinishedRotation, named
+from infisical_iac.change.state import UpgradeState
 from infisical_iac.core.remote import CommandFailed
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.facts.upgrade import UpgradeState
-from infisical_iac.rotation.state import Unfinished
 
 if TYPE_CHECKING:
     from infisical_iac.change.path import Images
@@ -71,4 +70,4 @@ def rotate(key: str) -> list[str]:
 
 def recover(key: str, phase: str) -> str:
     """End the rotation of a single host that was interrupted in `phase`."""
-    return rotation.recover(Unfinished(named(key), phase), _settings(), "chainalign")
+    return rotation.recover(UnfinishedRotation(named(key), phase), _settings(), "chainalign")

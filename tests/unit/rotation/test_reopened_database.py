@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.cluster import topology
-from infisical_iac.operations import reopening
+from infisical_iac.cluster import deploy, topology
 from tests.unit.clusters import site
 from tests.unit.played_cluster import PlayedNode, played_node
 
@@ -71,10 +70,10 @@ def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
         forgot.append(at[-1])
         return ""
 
-    monkeypatch.setattr(reopening, "run", run)
-    monkeypatch.setattr(reopening, "script", lambda name: name)
+    monkeypatch.setattr(deploy, "run", run)
+    monkeypatch.setattr(deploy, "script", lambda name: name)
     monkeypatch.setattr(topology, "on", on)
-    reopening.reopened(site(away=(2,)).cluster)
+    deploy.reopened(site(away=(2,)).cluster)
     assert forgot == forgetting
 
 

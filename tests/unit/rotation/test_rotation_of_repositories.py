@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.change import repositories, rotation
+from infisical_iac.change import rotation
 from infisical_iac.change.keys import RotationError, named
 from tests.unit.clusters import settings, site
 from tests.unit.rotation.steps import NotingHost, recover, rotate
@@ -88,14 +88,14 @@ def test_where_all_save_in_one_repository_each_node_has_its_password_before_the_
     host: NotingHost, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[list[str]] = []
-    said = vars(repositories)["run"]
+    said = vars(rotation)["run"]
 
     def run(command: str, *, doing: str) -> str:
         if "dismiss" in command:
             ended.append([*nodes_of["node-2"], *host.steps[-2:]])
         return str(said(command, doing=doing))
 
-    monkeypatch.setattr(repositories, "run", run)
+    monkeypatch.setattr(rotation, "run", run)
     shared = {"name": "box", "repository": "s3:https://s3.example.com/box"}
     of = site(away=(3,), backup_targets=(shared,))
     (told,) = rotation.made(named("restic"), of.settings, "chainalign", of)

@@ -3,9 +3,8 @@
 import pytest
 
 from infisical_iac.change import rotation
-from infisical_iac.change.keys import RotationError, named
+from infisical_iac.change.keys import RotationError, UnfinishedRotation, named
 from infisical_iac.change.path import Images
-from infisical_iac.rotation.state import Unfinished
 from tests.unit.clusters import settings, site
 from tests.unit.rotation.steps import NotingHost
 
@@ -78,7 +77,9 @@ def test_a_redis_that_does_not_answer_keeps_no_rotation_from_its_end(
     host: NotingHost, nodes_of: dict[str, list[str]]
 ) -> None:
     host.failing = {_ALONE, _ADMIT}
-    rotation.recover(Unfinished(named("redis"), "prepared"), settings(), "chainalign", site())
+    rotation.recover(
+        UnfinishedRotation(named("redis"), "prepared"), settings(), "chainalign", site()
+    )
     assert host.steps[-1] == "rotation end"
 
 
@@ -86,6 +87,6 @@ def test_a_redis_that_does_not_answer_keeps_no_rotation_from_its_end(
 def test_what_an_interrupted_rotation_let_in_is_put_out(
     host: NotingHost, nodes_of: dict[str, list[str]], phase: str
 ) -> None:
-    rotation.recover(Unfinished(named("redis"), phase), settings(), "chainalign", site())
+    rotation.recover(UnfinishedRotation(named("redis"), phase), settings(), "chainalign", site())
     assert {steps[-1] for steps in nodes_of.values()} == {_ALONE}
     assert len(nodes_of) == 3

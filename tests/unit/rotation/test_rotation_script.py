@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.change.keys import unfinished
 from infisical_iac.core import rendering
-from infisical_iac.rotation.state import unfinished
 from tests.unit.played_host import played
 
 _OLD = "obviously-fake-password"

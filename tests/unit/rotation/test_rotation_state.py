@@ -2,8 +2,15 @@
 
 import pytest
 
-from infisical_iac.change.keys import KEYS, RotationError, named, refuse_encryption_key
-from infisical_iac.rotation.state import Way, targets, unfinished
+from infisical_iac.change.keys import (
+    KEYS,
+    RotationError,
+    Way,
+    named,
+    refuse_encryption_key,
+    targets,
+    unfinished,
+)
 
 
 def test_a_host_without_a_rotation_has_none_to_end() -> None:

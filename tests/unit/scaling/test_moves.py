@@ -9,11 +9,10 @@ from infisical_iac.backup import snapshot
 from infisical_iac.backup.manifest import ManifestError
 from infisical_iac.change import gate
 from infisical_iac.change.gate import GateError
-from infisical_iac.cluster import deploy, scaling
+from infisical_iac.cluster import deploy, moves, scaling
+from infisical_iac.cluster.moves import Direction, UnfinishedMove
 from infisical_iac.core import journal, session
 from infisical_iac.core.settings import Settings
-from infisical_iac.operations import moves
-from infisical_iac.operations.moves import Direction, Unfinished
 from infisical_iac.stack import compose, edge
 from tests.unit.clusters import settings, site
 
@@ -152,7 +151,7 @@ def test_the_move_ends_after_its_cluster(host: _Host, monkeypatch: pytest.Monkey
         return ["Kept on node-2: volume infisical_patroni_before_x."]
 
     monkeypatch.setattr(moves, "dissolve", dissolve)
-    assert moves.end_cluster(Unfinished(_STAMP, "in", "proven")) == [
+    assert moves.end_cluster(UnfinishedMove(_STAMP, "in", "proven")) == [
         "Kept on node-2: volume infisical_patroni_before_x.",
         "Kept on node-1: volume old.",
     ]
@@ -168,7 +167,7 @@ def test_a_move_that_is_undone_ends_after_the_cluster_it_was_to_move_into(
         return []
 
     monkeypatch.setattr(moves, "dissolve", dissolve)
-    found = Unfinished(_STAMP, "out", phase)
+    found = UnfinishedMove(_STAMP, "out", phase)
     data = f"its data of {_STAMP}" if phase == "switched" else "all its data"
     assert moves.go_back(found, 60, dissolving=True) == [
         f"node-1 serves alone again, with {data}.",
@@ -190,27 +189,27 @@ def test_a_cluster_that_has_served_before_is_kept_by_whatever_undoes_it(
         return []
 
     monkeypatch.setattr(moves, "dissolve", dissolve)
-    moves.go_back(Unfinished(_STAMP, "out", "begun"), 60, dissolving=True)
+    moves.go_back(UnfinishedMove(_STAMP, "out", "begun"), 60, dissolving=True)
     assert kept == ["20261125T101112Z"]
 
 
 def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) -> None:
-    told = moves.go_back(Unfinished(_STAMP, "out", "switched"), 60)
+    told = moves.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
     assert told[1].startswith(
         "Of the cluster, what was written, which could not be counted, is in the database infisical"
     )
     host.given_up = "given-up infisical 2026-11-26T10:12:00Z 3 image\n"
-    told = moves.go_back(Unfinished(_STAMP, "out", "switched"), 60)
+    told = moves.go_back(UnfinishedMove(_STAMP, "out", "switched"), 60)
     assert told[1].startswith(
         "Of the cluster, 3 writes since 2026-11-26T10:12:00Z are in the database infisical, which"
     )
-    assert len(moves.go_back(Unfinished(_STAMP, "out", "paused"), 60)) == 1
+    assert len(moves.go_back(UnfinishedMove(_STAMP, "out", "paused"), 60)) == 1
 
 
 def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> None:
     host.unwell = "infisical is restarting"
     with pytest.raises(moves.ScalingError, match="infisical is restarting"):
-        moves.go_back(Unfinished(_STAMP, "in", "paused"), 60)
+        moves.go_back(UnfinishedMove(_STAMP, "in", "paused"), 60)
     assert host.steps == ["scale-in back", "cluster-stack up", "cluster-stack wait"]
 
 
@@ -228,4 +227,4 @@ def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> 
 def test_the_clusters_data_are_kept_where_it_may_have_served(
     direction: Direction, phase: str, served: bool
 ) -> None:
-    assert Unfinished(_STAMP, direction, phase).served is served
+    assert UnfinishedMove(_STAMP, direction, phase).served is served

@@ -10,10 +10,10 @@ from infisical_iac.change import changeover, gate, release_store
 from infisical_iac.change.changeover import ChangeFailed, Changeover
 from infisical_iac.change.gate import GateError, Unusable
 from infisical_iac.change.path import Images
-from infisical_iac.change.releases import Release, Unfinished
+from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import deploy
-from infisical_iac.cluster.change import Change
+from infisical_iac.cluster.change import ClusterVersionChange
 from infisical_iac.cluster.deploy import RolloutError
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import session
@@ -91,8 +91,8 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
     monkeypatch.setattr(edge, "close_all", lambda *_: made._note("close"))
     monkeypatch.setattr(edge, "open_all", lambda _: made._note("open"))
     monkeypatch.setattr(release_store, "step", lambda *_, **__: "")
-    monkeypatch.setattr(release_store, "let_go", lambda *_: None)
-    monkeypatch.setattr(release_store, "kept", lambda: [_RELEASE])
+    monkeypatch.setattr(release_store, "discard_releases", lambda *_: None)
+    monkeypatch.setattr(release_store, "read_releases", lambda: [_RELEASE])
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: _Answering())
@@ -115,7 +115,9 @@ class _Answering:
 
 
 def _upgrade() -> list[str]:
-    return cluster_change.made(Change(_WAS, _NEW), site(infisical_version="v0.166.0"), "chainalign")
+    return cluster_change.made(
+        ClusterVersionChange(_WAS, _NEW), site(infisical_version="v0.166.0"), "chainalign"
+    )
 
 
 _UP = ["begin", "backup-dump", "roll", "roll out v0.166.0"]
@@ -172,7 +174,7 @@ def test_data_of_which_nothing_can_be_said_are_left_in_place(lead: _Lead) -> Non
 
 
 def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> None:
-    change = Change(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
+    change = ClusterVersionChange(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
     cluster_change.made(change, site(infisical_version="v0.166.0"), "chainalign")
     proof = ["roll out v0.165.16", "gate", "open", "public"]
     assert lead.steps == [*_SWAPPED, *proof, *_END]
@@ -182,7 +184,7 @@ def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> 
 def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing: str) -> None:
     """The edge is closed on all nodes from before the swap until the checks have passed."""
     lead.failing, lead.given_up = [failing], _GIVEN_UP
-    change = Change(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
+    change = ClusterVersionChange(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
     told = (
         r"v0\.166\.0 serves again with all data of 2026-11-25T10:12:00Z; 30 writes since "
         r"2026-11-25T10:12:00Z are in the database infisical_given_up_y"
@@ -197,7 +199,7 @@ def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing
 
 def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(lead: _Lead) -> None:
     lead.exchanged = True
-    unfinished = Unfinished(_RELEASE.name, "swapped", _NEW)
+    unfinished = UnfinishedChange(_RELEASE.name, "swapped", _NEW)
     cluster_change.recover(unfinished, site(), "chainalign")
     assert lead.steps == ["close", "roll out v0.166.0", "gate", "open", "public", *_END]
 
@@ -215,7 +217,7 @@ def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(lead: _Lead) 
 def test_an_interrupted_change_is_ended_by_its_phase(
     lead: _Lead, phase: str, steps: Iterable[str], told: str
 ) -> None:
-    unfinished = Unfinished(_RELEASE.name, phase, _NEW)
+    unfinished = UnfinishedChange(_RELEASE.name, phase, _NEW)
     assert cluster_change.recover(unfinished, site(), "chainalign") == told
     assert lead.steps == steps
 

@@ -6,15 +6,14 @@ import pytest
 
 from infisical_iac.backup import snapshot
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.change import changeover, gate, release_store
+from infisical_iac.change import changeover, gate, release_store, upgrade
 from infisical_iac.change.changeover import ChangeFailed, Changeover
 from infisical_iac.change.gate import GateError
 from infisical_iac.change.path import Images
-from infisical_iac.change.releases import Unfinished
+from infisical_iac.change.releases import UnfinishedChange
+from infisical_iac.change.upgrade import VersionChange
 from infisical_iac.core import session
 from infisical_iac.core.settings import Settings
-from infisical_iac.operations import host_change
-from infisical_iac.operations.host_change import Change
 from infisical_iac.stack import compose, edge
 from infisical_iac.stack.compose import StackError
 from tests.unit.settings_of import settings_of
@@ -83,13 +82,13 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(changeover, "host", made)
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
     monkeypatch.setattr(Changeover, "dump", lambda self, pausing: made.note("dump"))
-    monkeypatch.setattr(host_change, "write", lambda *_: None)
+    monkeypatch.setattr(upgrade, "write", lambda *_: None)
     monkeypatch.setattr(edge, "close", made.close)
     monkeypatch.setattr(edge, "open_", made.open)
     monkeypatch.setattr(compose, "up", lambda _: made.note("up"))
     monkeypatch.setattr(compose, "compose_text", lambda: _COMPOSE)
     monkeypatch.setattr(release_store, "step", lambda *_, **__: "")
-    monkeypatch.setattr(release_store, "let_go", lambda *_: None)
+    monkeypatch.setattr(release_store, "discard_releases", lambda *_: None)
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     monkeypatch.setattr(session, "forget", lambda: None)
@@ -100,7 +99,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
 
 
 def _upgrade() -> list[str]:
-    return host_change.made(Change(_WAS, _COMPOSE), settings_of(), "chainalign")
+    return upgrade.made_on_host(VersionChange(_WAS, _COMPOSE), settings_of(), "chainalign")
 
 
 _SWAPPED = ["begin", "close", "dump", "swap"]
@@ -176,15 +175,15 @@ def test_an_interrupted_change_is_ended_by_its_phase_and_the_edge_is_open_then(
 ) -> None:
     if phase == "begun":
         host.given_up = ""
-    unfinished = Unfinished(_RELEASE, phase, _NEW)
-    assert host_change.recover(unfinished, settings_of(), "chainalign").startswith(told)
+    unfinished = UnfinishedChange(_RELEASE, phase, _NEW)
+    assert upgrade.recover_host(unfinished, settings_of(), "chainalign").startswith(told)
     assert host.steps == steps
 
 
 def test_what_serves_since_hours_is_kept_though_the_edge_can_not_be_closed(host: _Host) -> None:
     host.failing = ["close"]
-    unfinished = Unfinished(_RELEASE, "swapped", _NEW)
-    told = host_change.recover(unfinished, settings_of(), "chainalign")
+    unfinished = UnfinishedChange(_RELEASE, "swapped", _NEW)
+    told = upgrade.recover_host(unfinished, settings_of(), "chainalign")
     assert told == "Infisical v0.166.0 serves."
     assert host.steps == ["close", "up", "gate", "open", "public", "open", "end"]
 
@@ -192,5 +191,7 @@ def test_what_serves_since_hours_is_kept_though_the_edge_can_not_be_closed(host:
 def test_what_serves_since_hours_and_fails_its_checks_is_given_up_by_name(host: _Host) -> None:
     host.failing = ["gate"]
     with pytest.raises(ChangeFailed, match=f"30 writes .* are in the Docker volume {_VOLUME}"):
-        host_change.recover(Unfinished(_RELEASE, "swapped", _NEW), settings_of(), "chainalign")
+        upgrade.recover_host(
+            UnfinishedChange(_RELEASE, "swapped", _NEW), settings_of(), "chainalign"
+        )
     assert host.steps == ["close", "up", "gate", *_BACK]

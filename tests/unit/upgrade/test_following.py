@@ -1,7 +1,7 @@
 """Test what a rollback says of settings that differ from what serves again."""
 
 from infisical_iac.change.path import Images, WayIn
-from infisical_iac.upgrade.following import differing, moved
+from infisical_iac.change.releases import differing, moved
 from tests.unit.settings_of import settings_of
 
 

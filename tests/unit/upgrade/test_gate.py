@@ -11,12 +11,12 @@ import pytest
 from infisical_iac.api.client import Client
 from infisical_iac.change import gate, reading
 from infisical_iac.change.gate import Before, GateError, Unusable, passed, usable
+from infisical_iac.change.reading import ReadSecret
 from infisical_iac.core import session
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import CommandFailed
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack import edge
-from infisical_iac.upgrade.reading import Secret
 from infisical_iac.workspace import canary, isolation
 from infisical_iac.workspace.canary import CanaryError
 from infisical_iac.workspace.isolation import NotIsolated
@@ -262,7 +262,7 @@ def test_a_public_address_that_is_to_be_led_to_in_another_way_is_not_asked_for(
 
 
 def test_older_data_need_not_have_the_secrets_of_today(world: World) -> None:
-    today = Before({"b": Secret("production:/", "NEW", 1, "00")}, public=False)
+    today = Before({"b": ReadSecret("production:/", "NEW", 1, "00")}, public=False)
     assert passed(_settings(), "chainalign", today, port=_PORT, same_data=False) == []
 
 

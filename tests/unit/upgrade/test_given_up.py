@@ -2,7 +2,13 @@
 
 import pytest
 
-from infisical_iac.upgrade.given_up import HELP, after_proof, data, kept, parse
+from infisical_iac.change.releases import (
+    HELP,
+    after_proof,
+    describe_data,
+    describe_kept,
+    parse_given_up,
+)
 
 _NAME = "infisical_postgres_given_up_20261125T101112Z"
 _SINCE = "2026-11-25T10:12:00Z"
@@ -24,21 +30,21 @@ _SINCE = "2026-11-25T10:12:00Z"
 def test_how_much_was_written_is_told_or_that_it_could_not_be_counted(
     words: str, told: str
 ) -> None:
-    found = parse(["something else", f"given-up {_NAME}{words}"])
-    assert data(found) == f"with all data; {told} the Docker volume {_NAME} ({HELP})"
-    assert kept([f"given-up {_NAME}{words}"]) == [
+    found = parse_given_up(["something else", f"given-up {_NAME}{words}"])
+    assert describe_data(found) == f"with all data; {told} the Docker volume {_NAME} ({HELP})"
+    assert describe_kept([f"given-up {_NAME}{words}"]) == [
         f"Kept: {told} the Docker volume {_NAME}; {HELP}."
     ]
 
 
 def test_where_nothing_was_given_up_nothing_is_told() -> None:
-    assert data([]) == "with all data"
-    assert kept([]) == after_proof([]) == []
+    assert describe_data([]) == "with all data"
+    assert describe_kept([]) == after_proof([]) == []
 
 
 def test_a_database_of_a_cluster_is_called_one() -> None:
-    found = parse([f"given-up infisical_given_up_x {_SINCE} 2"])
-    assert "are in the database infisical_given_up_x" in data(found)
+    found = parse_given_up([f"given-up infisical_given_up_x {_SINCE} 2"])
+    assert "are in the database infisical_given_up_x" in describe_data(found)
 
 
 def test_what_a_proven_change_leaves_is_told() -> None:

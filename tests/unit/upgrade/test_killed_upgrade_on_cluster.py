@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.upgrade import RELEASES
+from infisical_iac.change.path import RELEASES
 from tests.unit.played_cluster import PlayedNode, played_node
 
 _STATE = "/var/lib/infisical-upgrade/state"

@@ -10,7 +10,7 @@ import yaml
 from infisical_iac.api.failures import ApiError
 from infisical_iac.change import gate, upgrade
 from infisical_iac.change.path import Images
-from infisical_iac.change.state import DeploymentState
+from infisical_iac.change.state import DeploymentState, Upgrades, UpgradeState
 from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.site import Site
@@ -18,12 +18,10 @@ from infisical_iac.cluster.stack_state import ClusterStackState
 from infisical_iac.core import files, journal
 from infisical_iac.core import operation as telling
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.files import PathState
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.settings import Settings
-from infisical_iac.facts.files import PathState
-from infisical_iac.facts.upgrade import Upgrades, UpgradeState
 from infisical_iac.host.machine import MachineState
-from infisical_iac.operations import cluster_upgrade
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import deploy
 from infisical_iac.stack.containers import Container, StackState
@@ -201,13 +199,13 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
         rolled_out.append(site.settings)
         return Wanted("services: {}", {}, frozenset())
 
-    for module in (cluster_stack, cluster_upgrade):
+    for module in (cluster_stack, deploy):
         monkeypatch.setattr(module, "host", host)
-    monkeypatch.setattr(cluster_upgrade, "shared", lambda *_, **__: UpgradeState(was))
+    monkeypatch.setattr(deploy, "shared", lambda *_, **__: UpgradeState(was))
     monkeypatch.setattr(cluster_stack, "look", lambda _: ClusterStackState())
-    monkeypatch.setattr(cluster_stack, "wanted", look_and_note)
+    monkeypatch.setattr(cluster_stack, "wanted_stack", look_and_note)
     site = clusters.site(**changes, redis_memory="512m")
-    changed = _function(cluster_upgrade.upgraded)
+    changed = _function(deploy.upgraded)
     run = _function(cluster_stack.rolled_out)
     host.journal.look("1", _CHANGE, lambda: list(changed(site=site, project="chainalign")))
     host.journal.look("2", "Stack | Roll out", lambda: list(run(site=site)))

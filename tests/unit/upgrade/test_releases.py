@@ -7,11 +7,11 @@ import pytest
 from infisical_iac.change.path import UpgradeError
 from infisical_iac.change.releases import (
     Release,
-    Unfinished,
+    UnfinishedChange,
     choose,
-    parse,
+    find_surplus,
+    parse_releases,
     refuse_other_schema,
-    surplus,
     unfinished,
 )
 
@@ -40,7 +40,7 @@ def _lines(name: str, version: str, *, whole: bool = True) -> list[str]:
 
 
 def _releases() -> list[Release]:
-    return parse(
+    return parse_releases(
         [
             *_lines("20261101T000000Z-v0.163.0", "v0.163.0"),
             *_lines("20261110T000000Z-v0.164.0", "v0.164.0", whole=False),
@@ -60,7 +60,7 @@ def test_releases_are_read_with_the_newest_first() -> None:
 
 
 def test_a_manifest_that_cannot_be_read_makes_no_release_to_go_back_to() -> None:
-    (found,) = parse([*_lines("a", "v1.0.0", whole=False), "manifest a {}"])
+    (found,) = parse_releases([*_lines("a", "v1.0.0", whole=False), "manifest a {}"])
     assert found.manifest is None
 
 
@@ -91,21 +91,21 @@ def test_data_of_another_schema_are_not_kept_for_a_release() -> None:
 
 
 def test_the_oldest_releases_go_with_the_images_that_no_other_has() -> None:
-    found = surplus(_releases(), 1, needed={"infisical/infisical:v0.166.0"})
+    found = find_surplus(_releases(), 1, needed={"infisical/infisical:v0.166.0"})
     assert found.releases == ["20261101T000000Z-v0.163.0"]
     assert found.images == ["infisical/infisical:v0.163.0"]
 
 
 def test_an_image_that_is_in_use_stays() -> None:
-    found = surplus(_releases(), 1, needed={"infisical/infisical:v0.163.0"})
+    found = find_surplus(_releases(), 1, needed={"infisical/infisical:v0.163.0"})
     assert found.images == []
 
 
 def test_failed_changes_take_no_release_its_place() -> None:
-    assert surplus(_releases(), 2, needed=set()).releases == []
+    assert find_surplus(_releases(), 2, needed=set()).releases == []
 
 
 def test_a_change_that_has_not_ended_is_known_from_the_hosts_state() -> None:
     state = "20261125T180000Z-v0.165.16 paused infisical/infisical:v0.166.0"
-    assert unfinished(state) == Unfinished(*state.split())
+    assert unfinished(state) == UnfinishedChange(*state.split())
     assert unfinished("") is None

@@ -1,7 +1,7 @@
 """Test what the host says of its versions, as read."""
 
 from infisical_iac.change.path import Images
-from infisical_iac.facts.upgrade import Failed, Upgrades, UpgradeState
+from infisical_iac.change.state import FailedChange, Upgrades, UpgradeState
 
 _READ = [
     "database",
@@ -36,4 +36,6 @@ def test_the_last_change_to_an_image_that_failed_is_read() -> None:
         ]
     )
     image = "infisical/infisical:v0.166.0"
-    assert found.failed == {image: Failed("20261102T180000Z-v0.164.0", "2026-11-02T18:01:00Z")}
+    assert found.failed == {
+        image: FailedChange("20261102T180000Z-v0.164.0", "2026-11-02T18:01:00Z")
+    }

@@ -2,10 +2,17 @@
 
 from collections.abc import Collection
 
-from infisical_iac.upgrade.reading import Differences, Secret, Secrets, compare, named, secret
+from infisical_iac.change.reading import (
+    Differences,
+    ReadSecret,
+    Secrets,
+    compare_secrets,
+    named,
+    secret,
+)
 
 
-def _secret(value: str, version: int = 1, name: str = "TOKEN") -> Secret:
+def _secret(value: str, version: int = 1, name: str = "TOKEN") -> ReadSecret:
     return secret(
         "production",
         {
@@ -40,4 +47,4 @@ def test_secrets_that_somebody_has_written_since_do_not_differ() -> None:
 
 
 def _compare(before: Secrets, after: Secrets, present: Collection[str] = ()) -> Differences:
-    return compare(before, after, present=present, closed=())
+    return compare_secrets(before, after, present=present, closed=())

@@ -90,8 +90,8 @@ class Journals:
         if not self._several:
             return [each for journal in self.journals.values() for each in read(journal)]
         found: dict[str, list[str]] = {}
-        for name, journal in self.journals.items():
-            for sentence in read(journal):
+        for name, each in self.journals.items():
+            for sentence in read(each):
                 found.setdefault(sentence, []).append(name)
         return [
             sentence if len(names) == len(self.journals) else f"{', '.join(names)}: {sentence}"

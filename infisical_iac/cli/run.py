@@ -1,4 +1,4 @@
-"""A run with a way back: the plan, the question, the run, and what was before if it fails."""
+"""A deploy's run, told step by step while it is made."""
 
 import time
 from collections.abc import Callable
@@ -6,16 +6,40 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
 from infisical_iac.cli.output import console, count, echo, show
-from infisical_iac.cli.running import run
 from infisical_iac.core.errors import UserError
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
+    from infisical_iac.core.deployment import Deployment, DeployStep
 
-class Failed(UserError):
+
+def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep]":
+    """Run the steps, tell each that has changed something, and return those.
+
+    Args:
+        remedy: what helps if one fails; None for another run.
+
+    Raises DeployError as the deployment does.
+    """
+    to = console(stderr=True)
+    steps = []
+    try:
+        with to.status("") as status:
+            for step in deployment.run(lambda name: status.update(f"{name} …"), remedy):
+                to.print(f"[green]✓[/] {step.name}: {count(step.made)}, {step.seconds:.1f} s")
+                steps.append(step)
+    finally:
+        # Also of a run that fails: nobody can ask for them again.
+        for sentence in deployment.journal.shown:
+            to.print(Text(sentence))
+    return steps
+
+
+class RunFailed(UserError):
     """A run did not come to its end; the text says what is so now."""
 
 
@@ -72,7 +96,7 @@ def run_or_back(
     try:
         run(deployment, remedy=f"the {name} ends here")
     except DeployError as error:
-        raise Failed(f"{error}. {back.told()}") from None
+        raise RunFailed(f"{error}. {back.told()}") from None
     except Exception:  # whatever it is, what was before comes back
         echo(back.told(), err=True)
         raise

@@ -1,1 +1,0 @@
-"""The access log: who asked Infisical for what, written by the proxy without any secret."""

@@ -1,1 +1,0 @@
-"""Deliver a service's credentials to where the service runs."""

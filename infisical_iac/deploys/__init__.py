@@ -1,1 +1,0 @@
-"""The steps of the deploy, one a file."""

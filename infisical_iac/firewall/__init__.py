@@ -1,1 +1,0 @@
-"""Decide what of the host is reachable from outside, once for the host and for the cloud."""
