@@ -58,9 +58,10 @@ bench: $(VENV)/.dev ## Measure against Ansible, a shell script and the SDK, larg
 	@$(RUN)/python -m bench.backups
 	@$(RUN)/python -m bench.ha
 
-check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting and types
+check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting, import contracts and types
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
+	@$(RUN)/lint-imports --no-logo --no-cache
 	@$(RUN)/mypy
 	@$(RUN)/mypy --config-file loaders/python/pyproject.toml loaders/python
 	@npm run check --silent --prefix $(NODE_LOADER)

@@ -13,9 +13,10 @@ from infisical_iac.cli.options import (
     lock_options,
     yes_option,
 )
-from infisical_iac.cli.output import as_data, console, count, echo, print_data, show
+from infisical_iac.cli.output import as_data, count, show
 from infisical_iac.cli.run import run
 from infisical_iac.cli.showing import print_foreign, print_notes
+from infisical_iac.core.terminal import console, echo, print_data
 
 if TYPE_CHECKING:
     from infisical_iac.core.deployment import DeployStep

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.cli.output import console, echo, print_data
 from infisical_iac.core.audit_log import Doing, doings, doings_of
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.stack.access_log import (
     UNFINISHED,
     AskingError,

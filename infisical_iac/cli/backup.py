@@ -10,8 +10,9 @@ from infisical_iac.backup import record
 from infisical_iac.backup.record import ListedSnapshots, Record, Saved, size
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
-from infisical_iac.cli.output import console, counted, echo, print_data
+from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import console, echo, print_data
 
 
 @click.group(

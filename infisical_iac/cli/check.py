@@ -15,8 +15,9 @@ from infisical_iac.check import usage as keys
 from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete, look
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import console, counted, echo, print_data
+from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import printable
+from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.init.answers import WORKSPACE_FILE
 from infisical_iac.migrate import verify
 from infisical_iac.workspace import holdings

@@ -22,9 +22,10 @@ from infisical_iac.cli.options import (
     workspace_file_option,
     yes_option,
 )
-from infisical_iac.cli.output import console, counted, echo, print_data
+from infisical_iac.cli.output import counted
 from infisical_iac.cli.showing import print_notes
 from infisical_iac.core import atomic
+from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.client_secrets import Rotation
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from infisical_iac.cli.options import inventory_option, lock_options
-from infisical_iac.cli.output import echo
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import echo
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -77,7 +77,7 @@ def destroy(
 
 
 def _target(host: "Host", inventory: str) -> "HostRemoval | ClusterRemoval":
-    from infisical_iac.hetzner.production import HOST_DEPLOYMENT
+    from infisical_iac.core.connection import HOST_DEPLOYMENT
     from infisical_iac.stack.destroy import ClusterRemoval, HostRemoval
 
     if host.data.get("topology") == "swarm":

@@ -12,10 +12,10 @@ import click
 import httpx
 
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import echo
 from infisical_iac.cli.showing import print_notes
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import echo
 from infisical_iac.monitoring.drift import Answer, message, metrics
 
 _ATTEMPTS = 3

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from infisical_iac.cli.output import echo
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import echo
 from infisical_iac.init import answers as starting
 from infisical_iac.init.answers import NEW, Answers, StartError
 from infisical_iac.init.services import FoundDirectory, FoundService, look, name_services

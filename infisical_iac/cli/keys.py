@@ -11,7 +11,7 @@ from rich.table import Table
 from infisical_iac.change.keys import KEYS, Key, RotationError, named, refuse_encryption_key
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
-from infisical_iac.cli.output import console, echo, print_data
+from infisical_iac.core.terminal import console, echo, print_data
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host

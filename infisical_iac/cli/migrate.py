@@ -11,8 +11,9 @@ from rich.text import Text
 
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import FOUND, json_option
-from infisical_iac.cli.output import console, counted, echo, print_data
+from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import printable
+from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.init.answers import WORKSPACE_FILE
 from infisical_iac.migrate import fingerprint, git
 from infisical_iac.migrate.findings import shown

@@ -10,9 +10,10 @@ from pyrage.x25519 import Identity, Recipient
 from rich.text import Text
 
 from infisical_iac.cli.options import FOUND, yes_option
-from infisical_iac.cli.output import console, counted, echo, show
+from infisical_iac.cli.output import counted, show
 from infisical_iac.core.errors import printable
 from infisical_iac.core.item import Item
+from infisical_iac.core.terminal import console, echo
 from infisical_iac.migrate import archive, cleaning, git, ignores, references
 from infisical_iac.migrate.archive import ArchiveError
 from infisical_iac.migrate.cleaning import (

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from infisical_iac.cli.migrate import workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import console, counted, print_data
+from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import console, print_data
 from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.migrate import plan_file, verify
 from infisical_iac.migrate.history import (

@@ -10,8 +10,9 @@ import click
 
 from infisical_iac.cli.migrate import note_exposed, paths_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import counted, echo, print_data
+from infisical_iac.cli.output import counted
 from infisical_iac.core import atomic
+from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.migrate import plan_file, planning, verify
 from infisical_iac.migrate.apply import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make

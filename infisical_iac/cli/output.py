@@ -1,47 +1,15 @@
 """Items of a plan, and of what a run changed, as text and as JSON."""
 
-import json
-import re
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import click
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
+from rich.console import Console
 from rich.text import Text
 
-from infisical_iac.core.errors import LAYOUT, printable
+from infisical_iac.core.errors import printable
 from infisical_iac.core.item import Item, together
 
-# Of tables that go into a file or a CI job's log.
-_WIDTH = 120
 _COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red", "*": "magenta"}
-
-
-def echo(text: object = "", *, err: bool = False) -> None:
-    """Print a text for people as `click.echo` does, with control characters escaped."""
-    click.echo(printable(str(text), keep=LAYOUT), err=err)  # noqa: TID251
-
-
-class _Console(Console):
-    """A console that escapes control characters in the text of whatever it prints."""
-
-    def render(
-        self, renderable: RenderableType, options: ConsoleOptions | None = None
-    ) -> Iterable[Segment]:
-        for segment in super().render(renderable, options):
-            # Control segments are rich's own: they move the cursor of a progress bar.
-            if not segment.control:
-                segment = segment._replace(text=printable(segment.text, keep=LAYOUT))
-            yield segment
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Return the console for people's text; long lines are not wrapped."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _WIDTH
-    return _Console(file=stream, width=width, highlight=False, soft_wrap=True)
 
 
 def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
@@ -51,21 +19,6 @@ def as_data(items: Iterable[Item]) -> list[dict[str, Any]]:
         | ({"host": each.host} if each.host else {})
         for each in items
     ]
-
-
-def print_data(data: Any) -> None:
-    """Print data as JSON, with the characters escaped that a terminal would obey."""
-    click.echo(as_json(data, indent=2))  # noqa: TID251
-
-
-def as_json(data: Any, *, indent: int | None = None) -> str:
-    """Return data as JSON in which each character that is not printable is escaped."""
-    text = json.dumps(data, indent=indent, ensure_ascii=False)
-    return re.sub(r"[^\n -~]", lambda match: _escaped(match[0]), text)
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def show(items: Iterable[Item], unknown: Iterable[str], to: Console) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import click
 
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
-from infisical_iac.cli.output import as_data, console, count, echo, print_data, show
+from infisical_iac.cli.output import as_data, count, show
 from infisical_iac.cli.showing import print_foreign, print_notes
 from infisical_iac.core.item import Item
+from infisical_iac.core.terminal import console, echo, print_data
 
 
 @click.command()

@@ -13,8 +13,8 @@ from infisical_iac.backup.kit import Kit, KitError, Versions, check
 from infisical_iac.backup.kit_sheet import read, seal
 from infisical_iac.backup.recipients import Identity, Recipient, identities, parse, parse_lines
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
-from infisical_iac.cli.output import echo, print_data
 from infisical_iac.core import atomic, audit_log
+from infisical_iac.core.terminal import echo, print_data
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

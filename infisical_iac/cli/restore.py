@@ -14,8 +14,8 @@ from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import identities
 from infisical_iac.cli import restore_drill
 from infisical_iac.cli.options import lock_options, yes_option
-from infisical_iac.cli.output import echo
 from infisical_iac.cli.run import WayBack, run_or_back
+from infisical_iac.core.terminal import echo
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host

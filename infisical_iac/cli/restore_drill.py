@@ -4,8 +4,8 @@ import re
 
 from infisical_iac.backup import record
 from infisical_iac.backup.record import Drill
-from infisical_iac.cli.output import echo
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import echo
 
 _REQUEST = "/var/lib/infisical-drill/request"
 # Fetching and loading a large one takes a while.

@@ -11,7 +11,7 @@ from infisical_iac.backup.record import size
 from infisical_iac.change.path import Images, UpgradeError, refuse_older_postgres, way_in
 from infisical_iac.change.releases import HELP, GivenUp, Release
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
-from infisical_iac.cli.output import console, echo, print_data
+from infisical_iac.core.terminal import console, echo, print_data
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from infisical_iac.cli.output import console, count, echo, show
+from infisical_iac.cli.output import count, show
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import console, echo
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host

@@ -5,7 +5,7 @@ from functools import partial
 import click
 
 from infisical_iac.cli.options import inventory_option, lock_options, yes_option
-from infisical_iac.cli.output import echo
+from infisical_iac.core.terminal import echo
 
 
 @click.command()

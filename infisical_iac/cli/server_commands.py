@@ -6,8 +6,9 @@ import click
 from rich.table import Table
 
 from infisical_iac.cli.options import FOUND, json_option, yes_option
-from infisical_iac.cli.output import as_data, console, count, echo, print_data, show
+from infisical_iac.cli.output import as_data, count, show
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.hetzner import node_replacement, remote, replacement
 from infisical_iac.hetzner.adoption import list_unadopted
 from infisical_iac.hetzner.api import ADOPT, SELECTOR, connect

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from infisical_iac.cli.output import as_data, console, echo, print_data, show
+from infisical_iac.cli.output import as_data, show
 from infisical_iac.core.item import Item
+from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.foreign import ForeignAccess
 from infisical_iac.workspace.prune import Removal

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.cli.output import print_data
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import print_data
 
 _SUITE = Path(__file__).resolve().parents[2] / "tests" / "host"
 

@@ -17,7 +17,7 @@ from infisical_iac.cli.options import (
     workspace_file_option,
     yes_option,
 )
-from infisical_iac.cli.output import count, echo
+from infisical_iac.cli.output import count
 from infisical_iac.cli.showing import (
     print_changes,
     print_foreign,
@@ -27,6 +27,7 @@ from infisical_iac.cli.showing import (
     print_shown,
     unnamed_notes,
 )
+from infisical_iac.core.terminal import echo
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.inside import WorkspacePlan, look, make

@@ -8,7 +8,6 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
 from infisical_iac.backup.deploy import backup
-from infisical_iac.cli.output import echo
 from infisical_iac.cli.run import WayBack, run_or_back
 from infisical_iac.cluster import scaling, stack
 from infisical_iac.cluster.model import Cluster
@@ -20,6 +19,7 @@ from infisical_iac.core import journal
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Refusal
 from infisical_iac.core.record import record
+from infisical_iac.core.terminal import echo
 from infisical_iac.host.deploy import foundation
 from infisical_iac.host.preflight import Preflight, preflight
 from infisical_iac.stack import compose as containers

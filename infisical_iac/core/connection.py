@@ -10,6 +10,10 @@ from pyinfra import logger
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host
 
+# In a host's data: the deployment at Hetzner Cloud that it is of, and why nothing may be changed
+# on it. The underscore tells settings from them.
+HOST_DEPLOYMENT, HOST_REFUSES = "_deployment", "_refuses_changes"
+
 _REMEDIES = {
     "Could not resolve hostname": (
         "check the spelling of INFISICAL_HOST, or of ssh_hostname in group_data/hetzner.py"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from infisical_iac.cli.output import echo
+from infisical_iac.core.terminal import echo
 import gevent  # type: ignore[import-untyped]
 from pyinfra import logger
 from pyinfra.api.config import Config

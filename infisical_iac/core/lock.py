@@ -15,10 +15,9 @@ import paramiko
 from pyinfra.api.host import Host
 
 from infisical_iac.core.audit_log import who
-from infisical_iac.core.connection import with_others
+from infisical_iac.core.connection import HOST_REFUSES, with_others
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.rendering import script
-from infisical_iac.hetzner.production import HOST_REFUSES
 
 FILE = "/run/infisical-iac.lock"
 _WAIT_SECONDS = 5

@@ -9,6 +9,7 @@ from hcloud.networks import BoundNetwork
 from hcloud.servers import BoundServer
 from hcloud.volumes import BoundVolume
 
+from infisical_iac.core.connection import HOST_DEPLOYMENT, HOST_REFUSES
 from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner.api import (
     ADOPT,
@@ -25,7 +26,6 @@ from infisical_iac.hetzner.api import (
 )
 from infisical_iac.hetzner.edge import HEALTHY, public_addresses, target_health
 from infisical_iac.hetzner.parts import private_address, server_address
-from infisical_iac.hetzner.production import HOST_DEPLOYMENT, HOST_REFUSES
 from infisical_iac.hetzner.server import list_servers
 
 _Host = tuple[str, dict[str, Any]]

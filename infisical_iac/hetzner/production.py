@@ -12,7 +12,7 @@ from typing import Any
 
 import paramiko
 
-from infisical_iac.core.connection import advise_on_failures
+from infisical_iac.core.connection import HOST_REFUSES, advise_on_failures
 from infisical_iac.core.errors import UserError
 
 # What the connection takes from the environment, by the name that pyinfra's data have for it.
@@ -23,10 +23,6 @@ _VARIABLES = {
     "ssh_key": "INFISICAL_SSH_KEY",
     "data_volume": "INFISICAL_DATA_VOLUME",
 }
-
-# In a host's data: the deployment at Hetzner Cloud that it is of, and why nothing may be changed
-# on it. The underscore tells settings from them.
-HOST_DEPLOYMENT, HOST_REFUSES = "_deployment", "_refuses_changes"
 
 
 def production_host(file: Path) -> tuple[str, dict[str, Any]]:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from infisical_iac.cli.options import Lock
-from infisical_iac.cli.output import echo
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.terminal import echo
 from infisical_iac.core.validation import hint
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.hetzner.production import HOST_REFUSES, production_host, production_hosts
+from infisical_iac.core.connection import HOST_REFUSES
+from infisical_iac.hetzner.production import production_host, production_hosts
 from tests.hcloud.shapes import Data
 from tests.hcloud.test_replace import grown
 from tests.hcloud.world import CLUSTER, World, made

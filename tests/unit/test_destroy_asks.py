@@ -7,7 +7,7 @@ import pytest
 from pyinfra.api.host import Host
 
 from infisical_iac.cli import destroy
-from infisical_iac.hetzner.production import HOST_DEPLOYMENT
+from infisical_iac.core.connection import HOST_DEPLOYMENT
 
 
 def _host(name: str, **data: Any) -> Host:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from infisical_iac.core import lock
-from infisical_iac.hetzner.production import HOST_REFUSES
+from infisical_iac.core.connection import HOST_REFUSES
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host

@@ -6,9 +6,10 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.cli.output import console, echo, print_data, show
+from infisical_iac.cli.output import show
 from infisical_iac.core.item import Item
 from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.terminal import console, echo, print_data
 
 # Sets the title of the window, colors what follows, and begins a line in 8-bit controls.
 _NAME = "a\x1b]0;owned\x07\x1b[31m\x9b2Jb"
