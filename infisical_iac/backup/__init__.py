@@ -58,7 +58,7 @@ Inside is JSON, compressed by gzip, so that it fits on a page:
     files              the text of each file, by its path under /etc/infisical: the keys, the
                        administrator's and the deployer's login, the services' credentials, what
                        S3 targets and rest-servers ask for, and the SSH key for SFTP;
-                       scripts/forms.sh has all paths there can be, with the form of each text
+                       scripts/backup/forms.sh has all paths there can be, with each text's form
     signed_by          the public key of the deployment, Ed25519, in base64
     signature          its signature of all of the above, as JSON with sorted names and no blanks
 

@@ -17,6 +17,6 @@ A release is a directory of the host below RELEASES, named after the time and th
 Its images have a second name on the host, so that nobody removes them as unused.
 
 A rotation puts a new key in the place of an old one. It is done on the host by
-`scripts/rotation.sh`, in phases that are kept in `/var/lib/infisical-rotation/state`; until the
-end both the old key and the new one are in `/etc/infisical/keys`.
+`scripts/change/rotation.sh`, in phases that are kept in `/var/lib/infisical-rotation/state`; until
+the end both the old key and the new one are in `/etc/infisical/keys`.
 """

@@ -9,20 +9,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 _SCRIPTS = Path(__file__).parents[1] / "scripts"
 _TEMPLATES = Path(__file__).parents[2] / "templates"
+# A folder a slice; no name is in two of them.
+_FOLDERS = sorted(each for each in _TEMPLATES.iterdir() if each.is_dir())
 
 
 def script(name: str, *arguments: str) -> str:
-    """The command that runs `scripts/<name>.sh` with `arguments`, none of them a secret."""
+    """The command that runs the script `<name>.sh` with `arguments`, none of them a secret."""
     return shlex.join(["sh", "-c", _text(name), f"{name}.sh", *arguments])
 
 
 @cache
 def script_file(name: str) -> str:
-    """The text of `scripts/<name>.sh`, with that of each script beside it that it reads.
+    """The text of `scripts/<slice>/<name>.sh`, with that of each script that it reads.
 
     On the host there may be none beside it, for it comes as an argument, or alone.
     """
-    text = (_SCRIPTS / f"{name}.sh").read_text()
+    (file,) = _SCRIPTS.glob(f"*/{name}.sh")
+    text = file.read_text()
     return re.sub(r"(?m)^\. \./([a-z-]+)\.sh\n", lambda beside: script_file(beside[1]), text)
 
 
@@ -33,9 +36,9 @@ def _text(name: str) -> str:
 
 
 def template(name: str, **values: object) -> str:
-    """`templates/<name>.j2` rendered with `values`; a name it lacks is an error."""
+    """`templates/<slice>/<name>.j2` rendered with `values`; a name it lacks is an error."""
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(_FOLDERS),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

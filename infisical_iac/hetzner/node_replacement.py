@@ -112,8 +112,8 @@ def explain_need(report: str, name: str) -> str:
     """Return why the node `name` can't be taken away, empty if it can.
 
     Args:
-        report: what `scripts/others.sh` printed on another node; nothing where there is no cluster
-            yet.
+        report: what `scripts/cluster/others.sh` printed on another node; nothing where there is no
+            cluster yet.
     """
     lines = [line.partition(" ") for line in report.splitlines()]
     rest = {kind: rest for kind, _, rest in lines}

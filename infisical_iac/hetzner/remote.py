@@ -292,7 +292,7 @@ class RemoteExecutor:
             )
 
     def read_cluster(self, login: Login) -> str:
-        """Return what a node of a cluster knows of the others: see `scripts/others.sh`."""
+        """Return what a node of a cluster knows of the others: see `scripts/cluster/others.sh`."""
         return self._run(login, script("others"), doing=f"see on {login} how the cluster is")
 
     def stop_docker(self, login: Login) -> None:

@@ -14,7 +14,7 @@ that no update waits for an answer to what becomes of them:
     /var/lib/infisical-maintenance/last.json             `ended` and `failure` of its last run
 
 A data volume is a block device with all that must outlive the host. What lies on it, each
-directory bound to its place on the host by `scripts/volume.sh`:
+directory bound to its place on the host by `scripts/host/volume.sh`:
 
     etc         /etc/infisical                keys, credentials, the stack's configuration
     volumes     /var/lib/docker/volumes       the data

@@ -145,7 +145,7 @@ class PlayedHost:
         seen = f"{self._programs}/seen:" if moments else ""
         return subprocess.run(
             # A shell can't catch a signal that it was started to ignore, as in the background.
-            ["env", "--default-signal=INT", "sh", "-c", command],
+            ["env", "--default-signal=INT,HUP,TERM", "sh", "-c", command],
             env={
                 "PATH": f"{seen}{self._programs}:{os.environ['PATH']}",
                 "HOST": str(self.directory),

@@ -122,7 +122,7 @@ def test_the_login_of_a_rest_server_is_escaped_and_no_argument_of_a_program(
 
 def test_no_script_runs_a_file_of_data() -> None:
     """Each file that is read in is one of this project's, or what a Swarm gives a container."""
-    scripts = {file.stem: file.read_text() for file in Path("infisical_iac/scripts").glob("*.sh")}
+    scripts = {file.stem: file.read_text() for file in Path("infisical_iac/scripts").rglob("*.sh")}
     read = re.compile(r"(?m)^[^#\n]*?(?:^|[;&|({' ])(?:\.|source) ([\"'/$]\S+)")
     found = {what.strip("\"';") for text in scripts.values() for what in read.findall(text)}
     assert found == {"$here/reporting.sh", "$here/together.sh", "/run/secrets/env"}

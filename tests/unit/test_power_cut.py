@@ -110,7 +110,7 @@ def test_the_end_of_a_change_outlives_a_power_cut(disk: _Disk) -> None:
 
 
 def test_no_script_removes_a_state_that_a_power_cut_may_bring_back() -> None:
-    scripts = {file.stem: file.read_text() for file in Path("infisical_iac/scripts").glob("*.sh")}
+    scripts = {file.stem: file.read_text() for file in Path("infisical_iac/scripts").rglob("*.sh")}
     removed = re.compile(r"(?m)^[^#\n]*\b(rm|discard) [^\n]*\$here/state\"")
     how = {name: removed.findall(text) for name, text in scripts.items()}
     assert {name: set(found) for name, found in how.items() if found} == {

@@ -5,7 +5,7 @@
 #   redis-passwords.sh alone <hash>      they take that one alone
 #
 # A hash is what Redis itself keeps of a password, its SHA-256, which lets nobody in; the file
-# `admitted` in their volumes has those that a start takes besides, see templates/redis.sh.j2.
+# `admitted` in their volumes has those that a start takes besides, see templates/cluster/redis.sh.j2.
 . ./basics.sh
 . ./containers.sh
 
