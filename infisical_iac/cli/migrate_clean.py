@@ -14,7 +14,7 @@ from infisical_iac.cli.output import counted, show
 from infisical_iac.core.errors import printable
 from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import console, echo
-from infisical_iac.migrate import archive, cleaning, git, ignores, references
+from infisical_iac.migrate import archive, cleaning, git, ignores
 from infisical_iac.migrate.archive import ArchiveError
 from infisical_iac.migrate.cleaning import (
     Examined,
@@ -159,14 +159,14 @@ def _name(root: Path, file: Path) -> str:
 def _show_references(root: Path, plan_file: Path, paths: Sequence[str]) -> None:
     resolved = plan_file.resolve()
     own = [_name(root, resolved)] if resolved.is_relative_to(root) else []
-    found = references.search(root, paths, own)
+    found = cleaning.search(root, paths, own)
     to = console()
     if found.references:
         to.print("\nThese places still speak of the files, or load one:")
     for each in found.references:
         to.print(Text(printable(f"  {each}")))
     if found.more:
-        to.print(f"  … and more than {references.LIMIT}: change these, then run this again.")
+        to.print(f"  … and more than {cleaning.LIMIT}: change these, then run this again.")
     for path in found.unread:
         to.print(Text(printable(f"  {path} was not searched: it is too large, or can't be read.")))
     to.print()

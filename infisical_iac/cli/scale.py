@@ -31,7 +31,7 @@ def scale_out(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, un
     with moving.moving(inventory, wait=lock_timeout, by_force=break_lock) as (host, settings):
         switched = moving.undo(host, settings, asked=undo)
         if not undo:
-            from infisical_iac.cluster.moving import scaling_out
+            from infisical_iac.cluster.scaling_deploy import scaling_out
 
             moving.move(
                 host,
@@ -65,7 +65,7 @@ def scale_in(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, und
             moving.undo(host, settings, asked=True)
             return
         if not moving.end(host):
-            from infisical_iac.cluster.moving import scaling_in
+            from infisical_iac.cluster.scaling_deploy import scaling_in
 
             switched = moving.undo(host, settings, asked=False)
             moving.move(

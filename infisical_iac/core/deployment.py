@@ -23,7 +23,7 @@ from infisical_iac.core.connection import LOST, current, lost, with_others
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.hosts import each_of
 from infisical_iac.core.item import Item, together
-from infisical_iac.core.journals import Journals
+from infisical_iac.core.journal import Journals
 
 _DEPLOY = "deploy.py"
 _AGAIN = "run again, and what is missing is completed"

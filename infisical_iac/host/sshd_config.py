@@ -279,7 +279,7 @@ def way_back(before: str | None) -> str:
 
 
 def parse(lines: Iterable[str]) -> Sshd:
-    """Return what the look at the host (hardening_fact.py) prints of sshd, a fact a line."""
+    """Return what the look at the host (host/hardening.py) prints of sshd, a fact a line."""
     options: dict[str, str] = {}
     supported: dict[str, list[str]] = {}
     lines_of_files: list[Line] = []

@@ -5,7 +5,7 @@ import pytest
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import sshd_config
-from infisical_iac.host.hardening_fact import Hardening
+from infisical_iac.host.hardening import Hardening
 from tests.host.connection import Connection, Host
 
 # An address that belongs to nobody.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.host import sshd_config
-from infisical_iac.host.hardening_fact import Hardening
+from infisical_iac.host.hardening import Hardening
 from infisical_iac.host.sshd_config import DROP_IN, Sshd, SshError
 
 _OF_DEBIAN_12 = {

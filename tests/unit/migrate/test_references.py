@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate import references
-from infisical_iac.migrate.references import LIMIT, matches, pattern, search
+from infisical_iac.migrate import cleaning
+from infisical_iac.migrate.cleaning import LIMIT, matches, pattern, search
 from tests.unit.migrate.cleanable import SECRET, write
 
 _PATHS = ["backend/.env", "backend/.env.production"]
@@ -134,5 +134,5 @@ def test_the_list_ends_somewhere(tmp_path: Path) -> None:
 )
 def test_two_megabytes_of_anything_take_less_than_two_seconds(text: bytes) -> None:
     started = time.monotonic()
-    matches(text, references.pattern(_PATHS))
+    matches(text, cleaning.pattern(_PATHS))
     assert time.monotonic() - started < 2
