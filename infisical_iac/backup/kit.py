@@ -1,4 +1,4 @@
-"""Define the content of a recovery kit, and the bytes that it is kept in."""
+"""The content of a recovery kit: its files, their forms, and the bytes that it is kept in."""
 
 import gzip
 import json

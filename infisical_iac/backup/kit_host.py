@@ -1,4 +1,4 @@
-"""Keep what the host remembers of its last kit, and assess whether that kit is still good."""
+"""A recovery kit and the host: the files for one, the record of the last one, and their places."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The text of a kit's file: what it is, for people, then what is encrypted."""
+"""The text of a kit's file: what it is, for people, then what is encrypted; sealed and opened."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Assess how the backups on a host went."""
+"""Assess how backups and drills on a host went, and list the snapshots in its targets."""
 
 import json
 from collections.abc import Iterable, Sequence

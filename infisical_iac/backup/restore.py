@@ -1,4 +1,4 @@
-"""A snapshot put in the place of the data on the current host; what was there moves aside."""
+"""Put a snapshot and its keys in the place of a host's data; undo that where it has not ended."""
 
 import base64
 from collections.abc import Callable, Sequence

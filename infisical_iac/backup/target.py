@@ -1,4 +1,4 @@
-"""Where backups go, as the settings name it."""
+"""Where backups go, as the settings name it, and what is logged in with there."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""The keys of a host: what they are called, what they are for, and which can be rotated."""
+"""The keys of a host: what each is for, which can be rotated, and a rotation that has not ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

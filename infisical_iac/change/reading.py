@@ -1,4 +1,4 @@
-"""Compare what one service's identity is shown before a change of version and after it."""
+"""Compare secrets, and what a service's identity is shown, before and after a change of version."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping

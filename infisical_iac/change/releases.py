@@ -1,4 +1,4 @@
-"""The releases that a host keeps, and which of them it need keep no longer."""
+"""The releases that a host keeps, data that a change was given up with, and a rollback's words."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""A new key in the place of an old one; the old one comes back if the new one does not work."""
+"""A new key in the place of an old one, in repositories and Redis too, or the old one back."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager

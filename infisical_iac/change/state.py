@@ -1,4 +1,4 @@
-"""The stack, and what a change of its version has to do with, read in one command."""
+"""Read the stack, and what runs or ran last, for a change of its version, in one command."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

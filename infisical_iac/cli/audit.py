@@ -1,4 +1,4 @@
-"""`infisical-iac audit`: who has changed the host, when, and what."""
+"""`infisical-iac audit`: who has changed the host, and `access`: who has asked Infisical."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""A deploy's run, told step by step while it is made."""
+"""A deploy's run, told step by step while it is made, and one with a way back."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`infisical-iac scale-out`: from a single host into a cluster."""
+"""`infisical-iac scale-out` and `scale-in`: from a single host into a cluster, and back."""
 
 from functools import partial
 

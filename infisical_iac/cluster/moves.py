@@ -1,4 +1,4 @@
-"""The end of a cluster, once one of its hosts has Infisical for itself."""
+"""A move between single host and cluster that has not ended, and the ways to its end."""
 
 from dataclasses import dataclass
 from typing import Literal

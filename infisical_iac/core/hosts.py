@@ -1,4 +1,4 @@
-"""The same on several hosts at once, as pyinfra's own command line does it."""
+"""The same on several hosts at once, and whether what an inventory names is there at all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Read which packages are installed."""
+"""Packages: which are installed, and what is missing, with patience for apt's locks."""
 
 import shlex
 from collections.abc import Sequence

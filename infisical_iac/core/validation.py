@@ -1,4 +1,4 @@
-"""Plain sentences for values that pydantic refuses, each with the right text to write."""
+"""Forms of values that several slices' settings have, and plain sentences for those refused."""
 
 import re
 from collections.abc import Iterable, Mapping

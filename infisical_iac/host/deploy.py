@@ -1,4 +1,4 @@
-"""Lay the foundation of Infisical: the steps that a deploy, a restore and a move begin with."""
+"""The foundation: packages, clock, updates and swap, and the steps that each deploy begins with."""
 
 from collections.abc import Iterator
 

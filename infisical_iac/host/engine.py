@@ -1,4 +1,4 @@
-"""Detect a Docker engine that somebody else manages, and what it must have. Pure.
+"""The Docker engine: configured and running, and refused where somebody else manages it.
 
 Dokploy's is in a Swarm, from Docker's own packages. It could not be set up as ours is: Docker takes
 part in no Swarm with `live-restore`, by which containers outlive a restart of the engine, and does

@@ -1,4 +1,4 @@
-"""Modes of others' files that are tightened, and the texts of the host's small files."""
+"""The host made hard to get into: sshd, modes, small files, and the window for maintenance."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence

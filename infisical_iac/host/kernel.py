@@ -1,4 +1,4 @@
-"""Kernel parameters and modules.
+"""Kernel parameters and modules, and no swap that would keep memory in clear.
 
 Forwarding stays as Docker needs it. A parameter that a kernel lacks is not asked of it.
 """

@@ -1,4 +1,4 @@
-"""The settings of the firewall, checked as all others are."""
+"""The settings of firewall, hardening, bans and data volume, checked as all others are."""
 
 import re
 from ipaddress import ip_network

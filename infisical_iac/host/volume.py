@@ -1,4 +1,4 @@
-"""Describe what a host has of a data volume, and what of that stands in the way. Pure."""
+"""The data volume: what a host has of it, what stands in its way, and its places."""
 
 import shlex
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Delete `.env` files whose secrets are verified, and leave examples of what services need."""
+"""Delete `.env` files whose secrets are verified, leave examples, and find what speaks of them."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Findings on the entries of one file, and names that are shown without a secret in them."""
+"""Findings on one file's entries, or on several files compared; names shown without a secret."""
 
 import posixpath
 import re

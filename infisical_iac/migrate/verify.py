@@ -1,4 +1,4 @@
-"""Verify secrets: of a plan against Infisical, and of a run by reading them back."""
+"""Verify secrets by reading them back, and find who reads them."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set

@@ -1,4 +1,4 @@
-"""Describe the requests in the access log, with names for ids."""
+"""Describe the requests in the access log, with names for ids, and parse what is asked of it."""
 
 import json
 import re

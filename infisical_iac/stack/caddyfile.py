@@ -1,4 +1,4 @@
-"""The Caddyfile, and how it is known which one Caddy runs with."""
+"""The Caddyfile, and the labels by which Dokploy's Traefik finds Caddy."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The user's own certificate and key: read on this machine, and refused if they can't do."""
+"""The user's own certificate and key, refused if they can't do, and how long one lasts."""
 
 from datetime import UTC, datetime
 from pathlib import Path

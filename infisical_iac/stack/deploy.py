@@ -1,4 +1,4 @@
-"""Infisical, PostgreSQL and Redis: keys made on the host, then the containers."""
+"""The steps of the stack: keys made on the host, the containers, the way in."""
 
 from collections.abc import Sequence
 from functools import partial

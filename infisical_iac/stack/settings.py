@@ -1,4 +1,4 @@
-"""The settings of the way in, checked as all others are."""
+"""The settings of the way in and of the access log, checked as all others are."""
 
 import re
 from typing import Literal, Self

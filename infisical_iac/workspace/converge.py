@@ -1,4 +1,4 @@
-"""Reading, comparing and applying until nothing differs."""
+"""Read, compare and apply until nothing differs; the requests of each change, in order."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace

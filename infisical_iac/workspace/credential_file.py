@@ -1,4 +1,4 @@
-"""The file with the credentials of one service in one environment.
+"""The file with one service's credentials, where such files are, and when one expires.
 
 Its comments hold all that a later run has to know of them, so that a run may die anywhere.
 """

@@ -1,4 +1,4 @@
-"""The credentials of services: when a new client secret is due, and which ones are revoked."""
+"""The credentials of services: when a new client secret is due, which are revoked, an overview."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

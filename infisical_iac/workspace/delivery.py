@@ -1,4 +1,4 @@
-"""Credentials into a file on another host, through `ssh` as it is set up on this machine."""
+"""Deliver a service's credentials: into a file on another host, or into Dokploy's variables."""
 
 import re
 import shlex

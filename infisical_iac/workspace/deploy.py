@@ -1,4 +1,4 @@
-"""The first administrator, and the identity that all later steps use."""
+"""The steps of the inside: the administrator, what the file says, canary and credentials."""
 
 from pyinfra.api.deploy import deploy
 

@@ -1,4 +1,4 @@
-"""Find what differs in the persons of the file.
+"""Find what differs in the persons of the file, and whom an invitation is due to.
 
 Whoever is in the file gets an additional privilege of this project's own slug, even if it
 permits nothing: by it those who leave the file later are known. Other privileges of theirs and

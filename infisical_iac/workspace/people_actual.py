@@ -1,4 +1,4 @@
-"""Reading who is in the project, and what the administrator alone may see of them."""
+"""Read who is in the project, refuse what is said of people there, and name everybody by id."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""Compare the project itself, and what its environments hold."""
+"""Compare the project, its environments and its folders."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
