@@ -12,7 +12,7 @@ from tests.e2e.dying_script import die_at, replace
 UNWELL = "unwell"
 
 # By the point, the script and the end of a line of it after which it dies. The service goes on with
-# the old key. tests/unit/rotation has it die after every line of rotation.sh.
+# the old key. tests/unit/change has it die after every line of rotation.sh.
 EARLY = {
     "next written": ("rotation", 'store "$root/keys/$key.next"'),
     "in its place": ("rotation", 'replace "$place.next" "$place"'),

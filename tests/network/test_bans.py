@@ -18,7 +18,7 @@ from tests.network.banning import (
     banning,
     within,
 )
-from tests.unit.accesslog.lines import line
+from tests.unit.host.lines import line
 
 _LOGIN = "/api/v1/auth/universal-auth/login"
 _ATTEMPTS, _CALLS = 4, 20

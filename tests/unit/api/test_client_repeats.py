@@ -1,0 +1,126 @@
+"""Test what is sent a second time, after how long, and what never is."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from infisical_iac.api.client import Client
+from infisical_iac.api.failures import ApiError, Unreachable
+from tests.unit.api.test_client import BROKEN, OK, Server, refusal
+
+_REPEATABLE = ("get", "post_again")
+_WRITES = ("post", "patch", "delete")
+_ATTEMPTS = 4
+
+
+@pytest.fixture(autouse=True)
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return how long was slept, in seconds, had anybody slept."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    return slept
+
+
+def _ask(client: Client, method: str) -> dict[str, Any]:
+    body: dict[str, Any] = {} if method == "get" else {"json": {}}
+    answer: dict[str, Any] = getattr(client, method)("/api/x", **body)
+    return answer
+
+
+def _limited(retry_after: str | None = None) -> httpx.Response:
+    refused = refusal(429, "RateLimitExceeded", "Rate limit exceeded")
+    if retry_after is not None:
+        refused.headers["Retry-After"] = retry_after
+    return refused
+
+
+def _date(**ahead: int) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(**ahead), usegmt=True)
+
+
+@pytest.mark.parametrize("method", [*_REPEATABLE, *_WRITES])
+def test_a_request_that_was_not_let_through_is_sent_again_when_the_server_says(
+    method: str, naps: list[float]
+) -> None:
+    server = Server(_limited("7"), _limited("0"), OK)
+    assert _ask(server.client(), method) == {"ok": True}
+    assert (len(server.requests), naps) == (3, [7.0, 0.0])
+
+
+def test_the_time_may_be_given_as_a_date(naps: list[float]) -> None:
+    _ask(Server(_limited(_date(seconds=20)), _limited(_date(hours=-1)), OK).client(), "get")
+    assert 18 <= naps[0] <= 20
+    assert naps[1] == 0
+
+
+@pytest.mark.parametrize(
+    "far", ["3600", "9" * 400, _date(days=2)], ids=["an hour", "a number", "a date"]
+)
+def test_no_server_makes_anybody_wait_longer_than_half_a_minute(
+    far: str, naps: list[float]
+) -> None:
+    _ask(Server(_limited(far), OK).client(), "post")
+    assert naps == [30.0]
+
+
+@pytest.mark.parametrize("given", [None, "", "soon", "-5", "1.5", "1 Jan 2026 10:00"])
+def test_without_a_time_that_can_be_read_the_wait_is_short(
+    given: str | None, naps: list[float]
+) -> None:
+    _ask(Server(_limited(given), OK).client(), "post")
+    assert 0 < naps[0] <= 3
+
+
+@pytest.mark.parametrize("method", [*_REPEATABLE, *_WRITES])
+def test_a_server_that_lets_nothing_through_is_given_up_with_advice(method: str) -> None:
+    server = Server(_limited("1"))
+    with pytest.raises(ApiError, match=r"was answered 429 .*; wait a minute, then run again"):
+        _ask(server.client(), method)
+    assert len(server.requests) == _ATTEMPTS
+
+
+_DOUBTFUL: dict[str, httpx.Response | Exception] = {
+    "500": BROKEN,
+    "502": httpx.Response(502, content=b"<html>a proxy</html>"),
+    "503 with a time": httpx.Response(503, headers={"Retry-After": "1"}),
+    "no connection": httpx.ConnectError("refused"),
+    "no answer in time": httpx.ReadTimeout("hangs"),
+    "not sent in time": httpx.WriteTimeout("hangs"),
+    "cut": httpx.RemoteProtocolError("peer closed connection"),
+    "reset": httpx.ReadError("connection reset"),
+    "undecodable": httpx.DecodingError("no gzip"),
+}
+
+
+@pytest.mark.parametrize("failure", _DOUBTFUL)
+@pytest.mark.parametrize("method", _WRITES)
+def test_a_write_that_may_have_been_processed_is_never_sent_twice(
+    method: str, failure: str
+) -> None:
+    server = Server(_DOUBTFUL[failure], OK)
+    with pytest.raises((ApiError, Unreachable)):
+        _ask(server.client(), method)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("failure", _DOUBTFUL)
+@pytest.mark.parametrize("method", _REPEATABLE)
+def test_a_read_or_a_login_outlives_what_passes(method: str, failure: str) -> None:
+    server = Server(_DOUBTFUL[failure], OK)
+    assert _ask(server.client(), method) == {"ok": True}
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("method", [*_REPEATABLE, *_WRITES])
+def test_a_401_is_never_tried_again_for_the_third_locks_the_identity(
+    method: str, naps: list[float]
+) -> None:
+    refused = refusal(401, "UnauthorizedError", "Invalid credentials")
+    refused.headers["Retry-After"] = "1"
+    server = Server(refused, OK)
+    with pytest.raises(ApiError, match="three wrong ones lock"):
+        _ask(server.client(), method)
+    assert (len(server.requests), naps) == (1, [])

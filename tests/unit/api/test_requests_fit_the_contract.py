@@ -1,0 +1,102 @@
+"""Every request of a deploy has the shape that the server's own OpenAPI document demands."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from infisical_iac.workspace import canary, client_secrets, credentials
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.canary import Canary
+from infisical_iac.workspace.load import load
+from tests.unit.deployment import ADMIN, TEXT, Deployment
+from tests.unit.drifts import DRIFTS
+
+CONTRACT = Path(__file__).parents[2] / "contract" / "openapi-subset.json"
+
+
+def _recorded() -> list[tuple[str, str, Any]]:
+    deployment = Deployment()
+    deployment.deploy()
+    for spoil, _ in DRIFTS.values():
+        spoil(deployment.server)
+        deployment.deploy()
+    desired = load(TEXT)
+    actual = read(deployment.client, workspace=desired, isolation="privilege", admin_email=ADMIN)
+    for step in credentials.plan(desired, client_secrets.holders(deployment.client, actual), {}):
+        client_secrets.create(deployment.client, step)
+    holders = client_secrets.holders(deployment.client, actual)
+    for step in credentials.plan(desired, holders, {}):
+        client_secrets.revoke_orphans(deployment.client, step)
+    calls = [call for change in canary.due(Canary(), ADMIN) for call in change.calls]
+    made = [(call.method, "/".join(call.path), call.body) for call in calls]
+    return [*deployment.server.requests, *made]
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[tuple[str, str, Any]]:
+    return _recorded()
+
+
+@pytest.fixture(scope="module")
+def paths() -> dict[str, Any]:
+    return dict(json.loads(CONTRACT.read_text(encoding="utf-8"))["paths"])
+
+
+def _operation(paths: dict[str, Any], method: str, path: str) -> dict[str, Any] | None:
+    # A path without a variable part outweighs one that has it, as in any router.
+    for template in sorted(paths, key=lambda each: each.count("{")):
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path):
+            operation = paths[template].get(method.lower())
+            if operation is not None:
+                return dict(operation)
+    return None
+
+
+def _body_schema(operation: dict[str, Any]) -> dict[str, Any] | None:
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema")
+    return dict(schema) if schema is not None else None
+
+
+def test_every_body_fits_its_schema(
+    recorded: list[tuple[str, str, Any]], paths: dict[str, Any]
+) -> None:
+    checked = set()
+    for method, path, body in recorded:
+        operation = _operation(paths, method, path)
+        schema = _body_schema(operation) if operation else None
+        if schema is not None:
+            jsonschema.validate(body, schema)
+            checked.add((method, re.sub(r"/[a-z]+-\d+", "/{}", path)))
+    assert {
+        ("POST", "/api/v1/projects"),
+        ("PATCH", "/api/v1/projects/{}"),
+        ("POST", "/api/v1/projects/{}/environments"),
+        ("PATCH", "/api/v1/projects/{}/environments/{}"),
+        ("POST", "/api/v2/folders"),
+        ("POST", "/api/v2/secret-imports"),
+        ("POST", "/api/v1/identities"),
+        ("PATCH", "/api/v1/identities/{}"),
+        ("POST", "/api/v1/auth/universal-auth/identities/{}"),
+        ("PATCH", "/api/v1/auth/universal-auth/identities/{}"),
+        ("POST", "/api/v1/auth/universal-auth/identities/{}/client-secrets"),
+        ("POST", "/api/v1/projects/{}/memberships"),
+        ("PATCH", "/api/v1/projects/{}/memberships/{}"),
+        ("POST", "/api/v1/projects/{}/memberships/identities/{}"),
+        ("PATCH", "/api/v1/projects/{}/memberships/identities/{}"),
+        ("POST", "/api/v2/identity-project-additional-privilege"),
+        ("PATCH", "/api/v2/identity-project-additional-privilege/{}"),
+    } <= checked
+
+
+def test_every_request_is_one_that_the_server_knows(
+    recorded: list[tuple[str, str, Any]], paths: dict[str, Any]
+) -> None:
+    unknown = {
+        (method, path) for method, path, _ in recorded if not _operation(paths, method, path)
+    }
+    assert unknown == set()

@@ -1,0 +1,162 @@
+"""A kit has the files that this project writes, in their forms; the host is of the same mind."""
+
+import base64
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.backup import kit, signing, target
+from infisical_iac.backup.kit import FormError
+from infisical_iac.backup.target import BackupTarget
+from infisical_iac.cluster import swarm
+from infisical_iac.core.rendering import script_file
+from infisical_iac.stack import keys
+from infisical_iac.workspace import credential_file
+from infisical_iac.workspace.credential_file import Credential, Replaced, Term
+from tests.unit.backup.kits import FILES
+from tests.unit.played_host import PlayedHost, played
+
+_NOW = datetime(2026, 11, 25, tzinfo=UTC)
+_AWS = "AWS_ACCESS_KEY_ID=fake\nAWS_SECRET_ACCESS_KEY={}\n"
+_KEY = "x" * 32
+# Each by a name of its own, path and text.
+_FORGED = {
+    "traversal": ("../cron.d/x", "* * * * * root touch /tmp/forged\n"),
+    "traversal inside": ("keys/../../cron.d/x", _KEY),
+    "absolute": ("/etc/cron.d/x", _KEY),
+    "second line of a path": ("../x\nkeys/encryption_key", _KEY),
+    "first line of a path": ("keys/encryption_key\n/../x", _KEY),
+    "extra file": ("backup/backup.conf", "KEEP=$(touch /tmp/forged)\n"),
+    "extra key": ("keys/another", _KEY),
+    "directory": ("keys/", _KEY),
+    "unit": ("compose.yaml", "services: {}\n"),
+    "shell in a target's file": ("backup/local.env", "touch /tmp/forged\n"),
+    "shell after a target's file": ("backup/local.env", f"{_AWS.format('x')}touch /tmp/forged\n"),
+    "shell in a value": ("backup/local.env", _AWS.format("$(touch /tmp/forged)")),
+    "shell in quotes": ("backup/local.env", _AWS.format('"`touch /tmp/forged`"')),
+    "another variable": ("backup/local.env", "RESTIC_PASSWORD_COMMAND=touch\n"),
+    "credentials by a process": ("backup/local.env", "AWS_CONFIG_FILE=/tmp/forged\n"),
+    "short key": ("keys/encryption_key", "short"),
+    "two lines of a key": ("keys/auth_secret", f"{_KEY}\n{_KEY}\n"),
+    "shell in a key": ("keys/redis_password", "$(touch /tmp/forged)$(true)"),
+    "control sign": ("admin.env", FILES["admin.env"].replace("fake", "\x1b[2J")),
+    "carriage return": ("deployer.env", FILES["deployer.env"].replace("\n", "\r\n")),
+    "no login": ("admin.env", "INFISICAL_ADMIN_EMAIL=admin@example.com\n"),
+    "empty": ("admin.env", ""),
+    "another text for a key of SSH": ("backup/ssh_key", "ProxyCommand touch /tmp/forged\n"),
+    "options of a key of SSH": ("backup/ssh_key.pub", 'command="touch" ssh-ed25519 AAAA\n'),
+}
+_S3 = BackupTarget(name="bucket", repository="s3:https://s3.example.com/bucket")
+_CREDENTIAL = Credential("production", "1-2", "3-4", "fake+/=._~-")
+_LEGIT = {
+    **FILES,
+    "keys/cluster_ca_key": f"{'obviously+fake/' * 12}==\n",
+    "keys/swarm_unlock_key": "SWMKEY-1-obviously+fake/\n",
+    "keys/postgres_password": f"{_KEY}\n",
+    "admin.env": (
+        "INFISICAL_ADMIN_EMAIL=admin@example.com\nINFISICAL_ADMIN_PASSWORD=$ 'é' \"`x`\" \\ =\n"
+    ),
+    **{
+        target.path(_S3).removeprefix("/etc/infisical/"): text
+        for text in target.given(
+            [_S3],
+            {
+                "INFISICAL_BACKUP_BUCKET_ACCESS_KEY_ID": "fake",
+                "INFISICAL_BACKUP_BUCKET_SECRET_ACCESS_KEY": "fake/+=._~-",
+            },
+        ).values()
+    },
+    "backup/hand-written.env": (
+        "# by hand\nexport AWS_SECRET_ACCESS_KEY='$x y'\nAWS_REGION=\"a b\"\n"
+    ),
+    "credentials/a.env": credential_file.render(_CREDENTIAL),
+    "credentials/b.env": credential_file.render(
+        Credential(
+            *("production", "1", "2", "fake"),
+            term=Term(_NOW, _NOW),
+            replaced=Replaced(("1", "2"), _NOW),
+        )
+    ),
+    "credentials/c.env": credential_file.render(
+        Credential("production", "1", "2", "fake", replaced=Replaced(("1",)))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _FORGED)
+def test_a_file_that_no_kit_has_is_refused_without_its_text(name: str) -> None:
+    path, text = _FORGED[name]
+    with pytest.raises(FormError, match=r"^the kit has a file ") as refused:
+        kit.check_forms({path: text}, where="the kit")
+    assert "touch" not in str(refused.value)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> PlayedHost:
+    made = played(tmp_path)
+    made.write("/etc/infisical/keys/encryption_key", "own")
+    made.ok(("restore", "begin", "20261125T101112Z"))
+    return made
+
+
+def _files(host: PlayedHost) -> dict[str, str]:
+    return {
+        str(file.relative_to(host.directory)): file.read_text()
+        for file in host.directory.rglob("*")
+        if file.is_file()
+    }
+
+
+def _put(host: PlayedHost, path: str, text: str) -> subprocess.CompletedProcess[str]:
+    return host.run("restore", "put", path, stdin=f"{base64.b64encode(text.encode()).decode()}\n")
+
+
+@pytest.mark.parametrize("name", _FORGED)
+def test_the_host_writes_no_file_that_no_kit_has(host: PlayedHost, name: str) -> None:
+    before = _files(host)
+    done = _put(host, *_FORGED[name])
+    assert done.returncode == 1
+    assert re.search(r": nothing was (changed|written)$", done.stderr.strip())
+    assert _files(host) == before
+
+
+def test_the_host_takes_away_no_file_that_no_kit_has(host: PlayedHost) -> None:
+    before = _files(host)
+    for paths in (["../cron.d/x"], ["keys/encryption_key", "compose.yaml"]):
+        assert host.run("restore", "aside", *paths).returncode == 1
+    assert _files(host) == before
+
+
+@pytest.mark.parametrize("path", _LEGIT)
+def test_what_this_project_writes_is_put_as_it_is(host: PlayedHost, path: str) -> None:
+    kit.check_forms({path: _LEGIT[path]}, where="the kit")
+    done = _put(host, path, _LEGIT[path])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert host.read(f"/etc/infisical/{path}") == _LEGIT[path]
+
+
+def test_a_key_pair_of_ssh_is_put_as_it_is(host: PlayedHost, tmp_path: Path) -> None:
+    file = tmp_path / "ssh_key"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "a@b", "-f", str(file)]
+    subprocess.run(command, check=True)
+    for name in ("ssh_key", "ssh_key.pub"):
+        text = (tmp_path / name).read_text()
+        kit.check_forms({f"backup/{name}": text}, where="the kit")
+        assert _put(host, f"backup/{name}", text).returncode == 0
+
+
+def test_every_key_that_is_made_has_a_place_in_a_kit() -> None:
+    """Those that keys.sh names, those of a cluster, and the one that a Swarm gives."""
+    names = re.findall(r'(?m)^(?:stack_)?keys="(.*)"$', script_file("keys"))
+    made = {name for line in names for name in line.split() if not name.startswith("$")}
+    made |= {*keys.OF_A_CLUSTER.split(), keys.OF_TRAEFIK}
+    assert "kit_signing_key" in made
+    for name in made:
+        text = "0" * (64 if name == "kit_signing_key" else 32)
+        kit.check_forms({f"keys/{name}": text}, where="the kit")
+    assert signing.KEY == "keys/kit_signing_key"
+    path = swarm.KEY_FILE.removeprefix("/etc/infisical/")
+    kit.check_forms({path: _LEGIT[path]}, where="the kit")

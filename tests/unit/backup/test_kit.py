@@ -1,0 +1,109 @@
+"""A kit gives back what went into it, and refuses what is none without showing any of it."""
+
+import base64
+import gzip
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.backup.kit import KitError, Opened, check, pack, unpack
+from infisical_iac.backup.signing import SigningError
+from infisical_iac.core.errors import UserError
+from tests.unit.backup.kits import FILES, KEY, SIGNER, kit
+
+# What may be in a password.
+_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1)
+
+
+@given(_TEXT)
+def test_any_password_is_given_back(password: str) -> None:
+    login = f"INFISICAL_ADMIN_EMAIL=admin@example.com\nINFISICAL_ADMIN_PASSWORD={password}\n"
+    made = kit({**FILES, "admin.env": login})
+    assert unpack(pack(made, KEY)) == Opened(made, SIGNER)
+
+
+def test_no_secret_is_in_what_is_shown_of_a_kit() -> None:
+    assert "fake-" not in repr(kit())
+
+
+@pytest.mark.parametrize("path", ["keys/encryption_key", "keys/restic_password", "admin.env"])
+def test_a_kit_without_what_a_restore_needs_is_refused(path: str) -> None:
+    check(kit())
+    for files in ({**FILES, path: "\n"}, {key: FILES[key] for key in FILES if key != path}):
+        with pytest.raises(KitError, match=f"no /etc/infisical/{path} on the host"):
+            check(kit(files))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"fake-secret", gzip.compress(b"[1]", mtime=0), pack(kit(), KEY)[:-9]]
+)
+def test_other_bytes_are_no_kit(data: bytes) -> None:
+    with pytest.raises(KitError, match="is no recovery kit") as refused:
+        unpack(data)
+    assert "fake" not in str(refused.value)
+
+
+def _altered(**values: object) -> bytes:
+    found = json.loads(gzip.decompress(pack(kit(), KEY)))
+    return gzip.compress(json.dumps({**found, **values}).encode())
+
+
+def test_a_kit_of_another_format_names_the_revision_that_reads_it() -> None:
+    with pytest.raises(KitError, match=r"format '3', and this version.* reads 2.* revision abc123"):
+        unpack(_altered(kit=3))
+
+
+def test_what_is_wrong_inside_is_named_without_its_value() -> None:
+    with pytest.raises(KitError, match=r"not complete: files\.admin\.env is missing") as refused:
+        unpack(_unsigned(files={"admin.env": ["fake-secret"]}))
+    assert "fake" not in str(refused.value)
+
+
+def _unsigned(**values: object) -> bytes:
+    """A kit as the version before wrote it."""
+    return gzip.compress(json.dumps({**kit().model_dump(mode="json"), "kit": 1, **values}).encode())
+
+
+def test_a_kit_of_the_version_before_opens_as_one_that_nobody_signed() -> None:
+    opened = unpack(_unsigned())
+    assert (opened.kit.files, opened.signer) == (FILES, "")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"host": "another"},
+        {"files": {**FILES, "keys/auth_secret": "fake-auth-secret-of-a-forger"}},
+        {"signature": ""},
+        {"signature": None},
+        {"signed_by": "AAAA"},
+        {"signed_by": base64.b64encode(b"0" * 32).decode()},
+    ],
+)
+def test_a_kit_that_was_altered_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(SigningError, match="signature is missing or is not of what is in it"):
+        unpack(_altered(**values))
+
+
+def test_a_signed_kit_is_not_taken_for_an_unsigned_one_by_its_format() -> None:
+    """Its signature would be of no use, were it enough to change the number."""
+    with pytest.raises(KitError, match="not complete: signed_by"):
+        unpack(_altered(kit=1))
+
+
+def test_no_terminal_obeys_what_is_in_a_kit() -> None:
+    for data in (
+        _unsigned(kit=3, versions={"revision": "\x1b[2J"}),
+        _unsigned(**{"\x1b[2J": 1}),
+        _unsigned(files={"\x1b[2J": "text"}),
+    ):
+        with pytest.raises(UserError) as refused:
+            unpack(data)
+        assert "\x1b" not in str(refused.value)
+
+
+def test_a_kit_that_would_fill_the_memory_is_none() -> None:
+    with pytest.raises(KitError, match="is no recovery kit"):
+        unpack(_unsigned(host="x" * (1 << 22)))

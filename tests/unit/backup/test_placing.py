@@ -1,0 +1,60 @@
+"""A kit gives a host what it lacks, and takes nothing from it unless told so."""
+
+import pytest
+
+from infisical_iac.backup.kit_host import PlacingError, decide, of_cluster
+from tests.unit.backup.kits import FILES
+
+_OTHER = {**FILES, "deployer.env": "another"}
+
+
+def test_a_bare_host_gets_everything() -> None:
+    placing = decide(FILES, {}, replace=False)
+    assert (placing.put, placing.aside) == (FILES, ())
+
+
+def test_a_host_with_the_same_files_gets_nothing() -> None:
+    placing = decide(FILES, FILES, replace=False)
+    assert (placing.put, placing.aside) == ({}, ())
+
+
+def test_without_a_kit_the_host_keeps_its_own() -> None:
+    assert decide({}, FILES, replace=False).put == {}
+
+
+def test_what_the_host_has_in_a_newer_form_stays() -> None:
+    assert decide(FILES, _OTHER, replace=False).put == {}
+
+
+def test_what_differs_moves_aside_where_that_was_said() -> None:
+    placing = decide(FILES, {**_OTHER, "keys/more": "own"}, replace=True)
+    assert placing.put == {"deployer.env": FILES["deployer.env"]}
+    assert placing.aside == ("deployer.env",)
+
+
+@pytest.mark.parametrize("path", ["keys/encryption_key", "keys/restic_password"])
+def test_another_key_on_the_host_is_refused_unless_it_may_move_aside(path: str) -> None:
+    host = {**FILES, path: "another"}
+    told = f"the host has another {path} than the kit: without --kit the host's own keys count"
+    with pytest.raises(PlacingError, match=told):
+        decide(FILES, host, replace=False)
+    assert decide(FILES, host, replace=True).aside == (path,)
+
+
+@pytest.mark.parametrize("path", ["keys/encryption_key", "keys/restic_password", "admin.env"])
+def test_a_key_that_is_nowhere_is_named(path: str) -> None:
+    host = {each: text for each, text in FILES.items() if each != path}
+    with pytest.raises(PlacingError, match=f"no /etc/infisical/{path}: give the recovery kit"):
+        decide({}, host, replace=False)
+    assert decide({path: FILES[path]}, host, replace=False).put == {path: FILES[path]}
+
+
+def test_no_secret_is_in_what_is_shown_of_it() -> None:
+    assert "fake-" not in repr(decide(FILES, {}, replace=False))
+
+
+def test_a_cluster_keeps_what_opens_its_own_servers() -> None:
+    names = ("encryption_key", "auth_secret", "restic_password", "kit_signing_key")
+    needed = {f"keys/{name}": "a" for name in names}
+    own = {f"keys/{name}": "b" for name in ("postgres_password", "redis_password", "swarm_key")}
+    assert of_cluster({**needed, **own, "admin.env": "c"}) == {**needed, "admin.env": "c"}

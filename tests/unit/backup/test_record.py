@@ -1,0 +1,115 @@
+"""The host knows whether its last kit is still what it holds, without any secret."""
+
+import base64
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.backup import kit_host
+from infisical_iac.cluster import swarm
+from infisical_iac.core.rendering import script_file
+from tests.unit.backup.kits import FILES, SIGNER, kit
+
+_RECORD = kit_host.record_of(kit(), "0123456789abcdef", SIGNER)
+
+
+def test_a_record_is_given_back_and_holds_no_secret() -> None:
+    assert kit_host.parse_record(kit_host.render_record(_RECORD)) == _RECORD
+    assert "fake-" not in kit_host.render_record(_RECORD)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"at": "now"}', '{"unknown": 1}'])
+def test_another_text_is_no_record(text: str) -> None:
+    assert kit_host.parse_record(text) is None
+
+
+def test_a_host_without_a_kit_is_not_well() -> None:
+    row = kit_host.describe_record(None, _RECORD.files)
+    assert (row.ok, row.text) == (
+        False,
+        "none has been made: see `infisical-iac recovery-kit --help`",
+    )
+
+
+def test_a_kit_that_holds_everything_is_well() -> None:
+    row = kit_host.describe_record(_RECORD, _RECORD.files)
+    assert (row.ok, row.text) == (True, f"made 2026-11-25T14:00:00Z, signed by {SIGNER}")
+
+
+@pytest.mark.parametrize("path", ["keys/restic_password", "deployer.env", "backup/storage.env"])
+def test_what_changed_or_came_since_is_named(path: str) -> None:
+    row = kit_host.describe_record(_RECORD, {**_RECORD.files, path: "another"})
+    assert not row.ok
+    assert row.text.endswith(f"but changed since: {path}: make a new one")
+
+
+def test_a_changed_encryption_key_is_named_alone() -> None:
+    row = kit_host.describe_record(_RECORD, dict.fromkeys(_RECORD.files, "another"))
+    assert "changed since: keys/encryption_key: make" in row.text
+
+
+def test_a_key_that_is_not_the_one_of_the_settings_is_not_well() -> None:
+    other = f"SHA256:{'x' * 43}"
+    row = kit_host.describe_record(_RECORD, _RECORD.files, other)
+    assert (row.ok, row.text.partition(", ")[2]) == (
+        False,
+        f"signed by {SIGNER}, but setting 'recovery_fingerprint' is {other}",
+    )
+    assert kit_host.describe_record(_RECORD, _RECORD.files, SIGNER).ok
+
+
+def test_the_record_of_the_version_before_asks_for_a_kit_that_is_signed() -> None:
+    files = {path: each for path, each in _RECORD.files.items() if path != "keys/kit_signing_key"}
+    text = json.dumps({"at": _RECORD.at, "kit": _RECORD.kit, "recipients": [], "files": files})
+    row = kit_host.describe_record(kit_host.parse_record(text), _RECORD.files)
+    assert row.text.endswith("but changed since: keys/kit_signing_key: make a new one")
+
+
+def test_many_changes_are_counted() -> None:
+    added = {f"backup/target-{number}.env": "new" for number in range(5)}
+    row = kit_host.describe_record(_RECORD, {**_RECORD.files, **added})
+    assert "backup/target-0.env, backup/target-1.env, backup/target-2.env and 2 more" in row.text
+
+
+def test_a_renewed_credential_of_a_service_is_told_and_asks_for_no_kit() -> None:
+    path = "credentials/backend.production.env"
+    row = kit_host.describe_record(_RECORD, {**_RECORD.files, path: "another"})
+    assert row.ok
+    assert row.text.endswith(f"; newer since: {path}")
+
+
+def test_what_is_gone_asks_for_no_kit() -> None:
+    files = {path: each for path, each in _RECORD.files.items() if path != "deployer.env"}
+    assert kit_host.describe_record(_RECORD, files).ok
+
+
+def test_the_host_makes_the_same_fingerprints(tmp_path: Path) -> None:
+    for path, text in FILES.items():
+        file = tmp_path / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    for path in ("keys/encryption_key.new", "keys/notes", "backup/backup.conf"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("none of a kit's")
+    told = dict(line.removeprefix("file ").split() for line in _run(tmp_path, "fingerprints"))
+    assert told == _RECORD.files
+
+
+def test_the_key_that_opens_a_clusters_swarm_is_put_into_a_kit(tmp_path: Path) -> None:
+    path = swarm.KEY_FILE.removeprefix("/etc/infisical/")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / path).write_text("SWMKEY-1-obviously-fake\n")
+    [line] = [line for line in _run(tmp_path, "contents") if line.startswith("file ")]
+    assert line.split()[:2] == ["file", path]
+    assert base64.b64decode(line.split()[2]).decode() == "SWMKEY-1-obviously-fake\n"
+
+
+def _run(root: Path, step: str) -> list[str]:
+    """The lines that recovery.sh says of a host whose /etc/infisical is `root`."""
+    text = script_file("recovery").replace("root=/etc/infisical", f"root='{root}'")
+    done = subprocess.run(
+        ["sh", "-c", text, "recovery.sh", step], check=True, capture_output=True, text=True
+    )
+    return done.stdout.splitlines()

@@ -1,0 +1,123 @@
+"""A sheet is text for people, and opens for its recipients even after printer and mail."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pyrage.x25519 import Identity
+
+from infisical_iac.backup import kit_sheet
+from infisical_iac.backup.kit import Kit, KitError, Opened
+from infisical_iac.backup.kit_sheet import open_sheet, seal
+from infisical_iac.backup.recipients import identities, parse
+from tests.unit.backup.kits import FILES, KEY, SIGNER, kit
+from tests.unit.backup.test_recipients import ssh_key
+
+
+@pytest.fixture
+def ada() -> Identity:
+    """Return who can open it."""
+    return Identity.generate()
+
+
+def _sealed(*to: Identity, of: Kit | None = None) -> str:
+    return seal(of or kit(), [parse(str(each.to_public())) for each in to], KEY)
+
+
+def test_each_recipient_opens_it(ada: Identity, tmp_path: Path) -> None:
+    key = ssh_key(tmp_path)
+    to = [parse(str(ada.to_public())), parse(key.with_suffix(".pub").read_text())]
+    known = identities(key.read_text())
+    text = seal(kit(), to, KEY, known)
+    assert open_sheet(text, [ada]) == open_sheet(text, known) == Opened(kit(), SIGNER)
+    assert kit_sheet.stanzas(text) == ["X25519", "X25519", "ssh-ed25519"]
+
+
+def test_nobody_else_opens_it(ada: Identity) -> None:
+    with pytest.raises(KitError, match="not encrypted for the key in the identity file"):
+        open_sheet(_sealed(ada), [Identity.generate()])
+
+
+def test_an_identity_that_does_not_open_it_is_told_before_anything_is_written(
+    ada: Identity,
+) -> None:
+    with pytest.raises(KitError, match="not encrypted for the key"):
+        seal(kit(), [parse(str(ada.to_public()))], KEY, [Identity.generate()])
+
+
+def test_a_kit_that_does_not_come_back_is_never_written(
+    ada: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kit_sheet, "pack", lambda *_: b"right")
+    monkeypatch.setattr("pyrage.decrypt", lambda *_: b"wrong")
+    with pytest.raises(KitError, match="can't be read back"):
+        _sealed(ada)
+
+
+def test_people_read_what_it_is_and_nothing_secret(ada: Identity) -> None:
+    of = kit(recipients=(str(ada.to_public()),))
+    text = _sealed(ada, of=of)
+    head = text.partition("-----BEGIN")[0]
+    for told in ("https://secrets.example.com", "2026-11-25T14:00:00Z", str(ada.to_public())):
+        assert told in head
+    assert f"signed by {SIGNER}" in head
+    assert "fake-" not in text
+    assert max(map(len, head.splitlines())) <= 100
+
+
+def test_it_fits_on_a_page(ada: Identity) -> None:
+    services = {
+        f"credentials/service-{number}.production.env": (
+            f"# client secret 00000000-0000-0000-0000-{number:012} sha256 {number:016x}\n"
+            f"INFISICAL_CLIENT_ID=11111111-1111-1111-1111-{number:012}\n"
+            f"INFISICAL_CLIENT_SECRET={Identity.generate()}\nNODE_ENV=production\n"
+        )
+        for number in range(6)
+    }
+    text = _sealed(ada, of=kit({**FILES, **services}))
+    assert len(text.splitlines()) <= 60
+
+
+@pytest.mark.parametrize(
+    "travelled",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "".join(f"  {line} \n\n" for line in text.splitlines()),
+        lambda text: f"From: ada\n\n{text}\n-- \nAda\n",
+        lambda text: text.removesuffix("\n"),
+        lambda text: text[text.index("-----BEGIN") :],
+    ],
+)
+def test_it_survives_mail_and_typing(travelled: object, ada: Identity) -> None:
+    assert callable(travelled)
+    text = _sealed(ada)
+    assert open_sheet(travelled(text), [ada]).kit == kit()
+    assert kit_sheet.fingerprint(travelled(text)) == kit_sheet.fingerprint(text)
+
+
+def test_a_damaged_line_is_told(ada: Identity) -> None:
+    lines = _sealed(ada).splitlines()
+    lines[-4] = lines[-4][::-1]
+    with pytest.raises(KitError, match="was damaged, for its sum is"):
+        open_sheet("\n".join(lines), [ada])
+    armor = lines[lines.index("-----BEGIN AGE ENCRYPTED FILE-----") :]
+    with pytest.raises(KitError, match="was damaged: compare each line"):
+        open_sheet("\n".join(armor), [ada])
+
+
+@pytest.mark.parametrize("text", ["", "RECOVERY KIT", "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n"])
+def test_a_part_of_it_is_refused(text: str, ada: Identity) -> None:
+    with pytest.raises(KitError, match="is no recovery kit, or a part of it is missing"):
+        open_sheet(text, [ada])
+
+
+def test_the_sum_is_the_one_that_its_command_prints(ada: Identity, tmp_path: Path) -> None:
+    file = tmp_path / "kit.txt"
+    file.write_text(_sealed(ada))
+    command = "sed -n '/^-----BEGIN/,$p' kit.txt | sha256sum"
+    assert command.replace("kit.txt", "FILE") in file.read_text()
+    told = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert told.stdout[:16] == kit_sheet.fingerprint(file.read_text())
+    assert f"begins with {told.stdout[:16]}" in file.read_text()

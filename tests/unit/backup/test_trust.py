@@ -1,0 +1,260 @@
+"""A kit is believed by the fingerprint of the key that signed it, and by nothing else."""
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyrage
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pyrage.x25519 import Identity
+
+from infisical_iac.backup import kit_host, kit_sheet, kit_trust, signing
+from infisical_iac.backup.kit import Kit, KitError
+from infisical_iac.backup.kit_sheet import seal
+from infisical_iac.backup.kit_trust import KnownFingerprints
+from infisical_iac.backup.recipients import parse
+from infisical_iac.backup.signing import SigningError
+from infisical_iac.cli import restore as command
+from infisical_iac.cli.main import main
+from infisical_iac.cli.recovery_kit import signing_key
+from infisical_iac.core import lock
+from tests.unit.backup.kits import FILES, FORGER, KEY, SIGNER, kit
+from tests.unit.settings_of import settings_of
+
+_FORGERS = signing.fingerprint(FORGER.public_key())
+_OTHER = f"SHA256:{'x' * 43}"
+
+
+def test_the_fingerprint_is_the_one_that_ssh_prints(tmp_path: Path) -> None:
+    file = tmp_path / "key.pub"
+    file.write_bytes(KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH))
+    said = subprocess.run(["ssh-keygen", "-l", "-f", file], capture_output=True, text=True)
+    assert said.stdout.split()[1] == SIGNER
+
+
+@pytest.mark.parametrize(
+    "known",
+    [KnownFingerprints(SIGNER), KnownFingerprints(setting=SIGNER), KnownFingerprints(own=SIGNER)],
+)
+def test_a_kit_of_the_known_key_is_taken_without_a_question(known: KnownFingerprints) -> None:
+    assert kit_trust.check(SIGNER, known) is False
+
+
+@pytest.mark.parametrize(
+    "known",
+    [KnownFingerprints(_OTHER), KnownFingerprints(setting=_OTHER), KnownFingerprints(own=_OTHER)],
+)
+def test_a_kit_of_another_key_is_refused(known: KnownFingerprints) -> None:
+    with pytest.raises(KitError, match=f"signed by {SIGNER}, and .* is {_OTHER}: somebody else"):
+        kit_trust.check(SIGNER, known)
+
+
+def test_what_the_command_is_told_wins_over_what_was_known_before() -> None:
+    """After a new signing key, or onto a host that was deployed anew."""
+    assert kit_trust.check(SIGNER, KnownFingerprints(SIGNER, setting=_OTHER, own=_OTHER)) is False
+    assert kit_trust.check(SIGNER, KnownFingerprints(setting=SIGNER, own=_OTHER)) is False
+
+
+def test_somebody_is_asked_only_where_nothing_is_known() -> None:
+    assert kit_trust.check(SIGNER, KnownFingerprints()) is True
+    assert SIGNER in kit_trust.question(SIGNER)
+
+
+def test_a_kit_without_a_signature_is_taken_only_where_that_is_said() -> None:
+    with pytest.raises(KitError, match=r"has no signature.*--accept-unsigned-kit"):
+        kit_trust.check("", KnownFingerprints(own=SIGNER))
+    assert kit_trust.check("", KnownFingerprints(own=SIGNER, unsigned=True)) is False
+    with pytest.raises(KitError, match="no --fingerprint can be compared"):
+        kit_trust.check("", KnownFingerprints(SIGNER, unsigned=True))
+
+
+def test_no_kit_is_made_that_a_restore_would_refuse() -> None:
+    kit_trust.refuse_another(SIGNER, setting="")
+    kit_trust.refuse_another(SIGNER, setting=SIGNER)
+    with pytest.raises(KitError, match="'recovery_fingerprint'"):
+        kit_trust.refuse_another(SIGNER, setting=_OTHER)
+
+
+class _Restoring:
+    """`restore --kit` up to where it would begin, on a host that is played."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._identity = Identity.generate()
+        self._directory = directory
+        self.own = ""
+        self.settings: dict[str, Any] = {}
+        self.begun: list[dict[str, str]] = []
+        host = SimpleNamespace(data=SimpleNamespace(dict=dict))
+        # The module itself has pyinfra patch the whole process.
+        module = SimpleNamespace(connected=lambda _: _context(host))
+        monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
+        monkeypatch.setattr(
+            "infisical_iac.core.settings.load", lambda _: settings_of(**self.settings)
+        )
+        monkeypatch.setattr(lock, "take", lambda *_, **__: None)
+        monkeypatch.setattr(kit_host, "signer", lambda: self.own)
+        monkeypatch.setattr(command, "_undo", lambda *_, **__: None)
+        monkeypatch.setattr(command, "_remember", lambda *_: None)
+        monkeypatch.setattr(
+            command, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
+        )
+
+    def write(self, text: str) -> None:
+        (self._directory / "kit.txt").write_text(text)
+
+    def sealed(self, made: Kit, key: Any = KEY) -> str:
+        return seal(made, [parse(str(self._identity.to_public()))], key)
+
+    def forged(self, **values: object) -> str:
+        """A text for the recipient with anything in it, as whoever knows the public key can."""
+        content = kit().model_dump(mode="json") | values
+        data = gzip.compress(json.dumps(signing.sign(content, FORGER)).encode())
+        armor = pyrage.encrypt(data, [self._identity.to_public()], armored=True).decode()
+        return kit_sheet.render(kit(), armor, SIGNER)
+
+    def unsigned(self, **values: object) -> str:
+        """A kit as the version before wrote it."""
+        content = kit().model_dump(mode="json") | {"kit": 1} | values
+        data = gzip.compress(json.dumps(content).encode())
+        return pyrage.encrypt(data, [self._identity.to_public()], armored=True).decode()
+
+    def run(self, *options: str, answer: str = "") -> Result:
+        identity = self._directory / "identity.txt"
+        identity.write_text(f"{self._identity}\n")
+        given = ("--kit", str(self._directory / "kit.txt"), "--identity", str(identity))
+        return CliRunner().invoke(main, ["restore", *given, *options], input=answer)
+
+
+@contextmanager
+def _context(host: object) -> Iterator[object]:
+    yield host
+
+
+@pytest.fixture
+def restoring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Restoring:
+    """A restore onto a bare host from a kit that the deployment signed."""
+    made = _Restoring(tmp_path, monkeypatch)
+    made.write(made.sealed(kit()))
+    return made
+
+
+_FORGED_FILES = {
+    "path traversal": {"../cron.d/x": "* * * * * root true\n"},
+    "absolute path": {"/etc/cron.d/x": "* * * * * root true\n"},
+    "extra file": {"backup/backup.conf": "KEEP=x\n"},
+    "shell in a target's file": {"backup/local.env": "touch /tmp/forged\n"},
+    "planted secret": {"keys/auth_secret": "fake-auth-secret-of-a-forger"},
+}
+
+
+@pytest.mark.parametrize("name", _FORGED_FILES)
+@pytest.mark.parametrize("known", ["given", "setting", "own"])
+def test_a_forged_kit_places_nothing(restoring: _Restoring, name: str, known: str) -> None:
+    """Encrypted for the right recipient, and signed: by whoever has no key of the deployment."""
+    restoring.write(restoring.forged(files={**FILES, **_FORGED_FILES[name]}))
+    if known == "own":
+        restoring.own = SIGNER
+    if known == "setting":
+        restoring.settings = {"recovery_fingerprint": SIGNER}
+    done = restoring.run(*(["--fingerprint", SIGNER] if known == "given" else []), answer="y\n")
+    assert (done.exit_code, restoring.begun) == (1, [])
+    refused = "signed by another" if name == "planted secret" else "the kit has a file "
+    assert refused in done.output.replace(f"signed by {_FORGERS}", "signed by another")
+
+
+@pytest.mark.parametrize("name", _FORGED_FILES)
+def test_a_forged_kit_that_nobody_is_said_to_have_signed_places_nothing(
+    restoring: _Restoring, name: str
+) -> None:
+    restoring.write(restoring.unsigned(files={**FILES, **_FORGED_FILES[name]}))
+    assert restoring.run("--yes").exit_code == 1
+    accepted = restoring.run("--yes", "--accept-unsigned-kit")
+    # What only its signature could tell from a good one is what the option is about.
+    assert accepted.exit_code == (0 if name == "planted secret" else 1)
+    assert len(restoring.begun) == (1 if name == "planted secret" else 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"), [([], ""), ([], "n\n"), (["--yes"], ""), (["--yes"], "y\n")]
+)
+def test_a_key_that_nobody_vouches_for_places_nothing(
+    restoring: _Restoring, options: list[str], answer: str
+) -> None:
+    done = restoring.run(*options, answer=answer)
+    assert (done.exit_code, restoring.begun) == (1, [])
+    assert "give the fingerprint that was noted with --fingerprint" in done.output
+
+
+def _by_option(restoring: _Restoring) -> Result:
+    return restoring.run("--yes", "--fingerprint", SIGNER)
+
+
+def _by_setting(restoring: _Restoring) -> Result:
+    restoring.settings = {"recovery_fingerprint": SIGNER}
+    return restoring.run("--yes")
+
+
+def _by_host(restoring: _Restoring) -> Result:
+    restoring.own = SIGNER
+    return restoring.run("--yes")
+
+
+def _by_answer(restoring: _Restoring) -> Result:
+    return restoring.run(answer="y\n")
+
+
+@pytest.mark.parametrize("vouched", [_by_option, _by_setting, _by_host, _by_answer])
+def test_a_key_that_is_known_places_the_kit(
+    restoring: _Restoring, vouched: Callable[[_Restoring], Result]
+) -> None:
+    done = vouched(restoring)
+    assert (done.exit_code, restoring.begun) == (0, [FILES]), done.output
+
+
+def test_the_question_names_the_key_of_the_kit_and_not_the_one_on_its_page(
+    restoring: _Restoring,
+) -> None:
+    restoring.write(restoring.forged())
+    said = restoring.run(answer="n\n").output
+    assert _FORGERS in said
+    assert SIGNER not in said
+
+
+def test_something_else_is_no_fingerprint(restoring: _Restoring) -> None:
+    done = restoring.run("--fingerprint", "SHA256:short")
+    assert "takes SHA256: and 43 signs after it" in done.output
+    assert (done.exit_code, restoring.begun) == (1, [])
+
+
+@pytest.mark.parametrize("option", [["--fingerprint", SIGNER], ["--accept-unsigned-kit"]])
+def test_what_is_said_of_a_kit_needs_one(
+    monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.setitem(
+        sys.modules, "infisical_iac.core.inventory", SimpleNamespace(connected=_context)
+    )
+    done = CliRunner().invoke(main, ["restore", *option])
+    assert "are of a kit: give --kit too" in done.output
+    assert done.exit_code == 1
+
+
+def test_a_host_of_the_version_before_gets_its_signing_key_first() -> None:
+    files = {path: text for path, text in FILES.items() if path != signing.KEY}
+    with pytest.raises(KitError, match="`infisical-iac apply` makes it"):
+        signing_key(kit(files))
+    assert signing_key(kit()).private_bytes_raw() == KEY.private_bytes_raw()
+
+
+@pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "x" * 64])
+def test_another_text_is_no_signing_key(text: str) -> None:
+    with pytest.raises(SigningError, match="holds no key") as refused:
+        signing.parse(text)
+    assert not text or text not in str(refused.value)

@@ -1,0 +1,58 @@
+"""A host that notes the steps of a rotation, and the other nodes of its cluster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from infisical_iac.change import gate, rotation
+from infisical_iac.cluster import deploy, share, topology
+from infisical_iac.cluster import site as cluster_site
+from infisical_iac.core import session
+from infisical_iac.stack import compose
+from tests.unit.change.steps import NotingHost
+from tests.unit.clusters import site
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
+    made = NotingHost()
+    monkeypatch.setattr(rotation, "run", made.run)
+    monkeypatch.setattr(rotation, "script", made.script)
+    monkeypatch.setattr(compose, "up", made.up)
+    monkeypatch.setattr(compose, "published_port", lambda: 8080)
+    monkeypatch.setattr(deploy, "roll_out", made.roll_out)
+    monkeypatch.setattr(cluster_site, "host", made)
+    monkeypatch.setattr(session, "forget", lambda: None)
+    monkeypatch.setattr(gate, "before", lambda *_: None)
+    monkeypatch.setattr(gate, "passed", made.passed)
+    return made
+
+
+@pytest.fixture
+def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """By node, the steps on it; the lead's are with the host's."""
+    seen: dict[str, list[str]] = {}
+
+    @contextmanager
+    def on(node: str) -> Iterator[None]:
+        before, host.steps = host.steps, seen.setdefault(node, [])
+        yield
+        host.steps = before
+
+    monkeypatch.setattr(topology, "on", on)
+    monkeypatch.setattr(topology, "known", lambda: site().cluster)
+    monkeypatch.setattr(share, "spread", lambda _: host.run("spread", doing="share"))
+    monkeypatch.setattr(rotation, "write", lambda path, _: host.steps.append(f"write {path}"))
+    monkeypatch.setattr(
+        rotation,
+        "remove",
+        lambda *paths, doing: host.steps.append(f"rm -f {' '.join(paths)}"),
+    )
+    said = host.run
+    monkeypatch.setattr(
+        rotation,
+        "run",
+        lambda command, doing: "text" if command.startswith("cat ") else said(command, doing=doing),
+    )
+    return seen

@@ -1,0 +1,107 @@
+"""The steps of a new password for the repositories of backups, on a host and on a cluster."""
+
+import pytest
+
+from infisical_iac.change import rotation
+from infisical_iac.change.keys import RotationError, named
+from tests.unit.change.steps import NotingHost, recover, rotate
+from tests.unit.clusters import settings, site
+
+
+def _each(what: str, suffix: str = "") -> list[str]:
+    file = f" /etc/infisical/keys/restic_password{suffix}" if suffix else ""
+    return [f"backup-target {what} {target}{file}" for target in ("local", "box")]
+
+
+_TARGETS = ["rotation targets"]
+_PREPARED = [*_TARGETS, *_each("reach"), "rotation prepare restic_password"]
+
+
+def test_every_repository_knows_the_new_password_before_the_host_uses_it(host: NotingHost) -> None:
+    rotate("restic")
+    end = ["rotation switch", *_each("dismiss", ".old"), "rotation end"]
+    assert host.steps == [*_PREPARED, *_each("admit", ".next"), *end]
+
+
+def test_a_repository_that_does_not_answer_is_named_before_anything_is_made(
+    host: NotingHost,
+) -> None:
+    host.failing = {"backup-target reach box"}
+    with pytest.raises(
+        RotationError, match=r"^box: backup-target reach box does not answer; nothing"
+    ):
+        rotate("restic")
+    assert host.steps == [*_TARGETS, *_each("reach")]
+
+
+def test_a_repository_that_lets_nobody_in_keeps_all_at_the_old_password(host: NotingHost) -> None:
+    host.failing = {_each("admit", ".next")[1]}
+    with pytest.raises(RotationError, match=r"box: .*; the old one is in use, and the new one"):
+        rotate("restic")
+    end = [*_each("dismiss", ".next"), "rotation end"]
+    assert host.steps == [*_PREPARED, *_each("admit", ".next"), *end]
+
+
+def test_an_old_password_that_can_not_be_put_out_is_kept_for_the_next_run(host: NotingHost) -> None:
+    host.failing = {_each("dismiss", ".old")[0]}
+    with pytest.raises(
+        RotationError, match="opens every repository, but so does the old one still"
+    ):
+        rotate("restic")
+    assert host.steps[-1] == _each("dismiss", ".old")[1]
+    host.failing, host.steps = set(), []
+    assert recover("restic", "switched") == "The new restic key is in use."
+    end = ["rotation switch", *_each("dismiss", ".old"), "rotation end"]
+    assert host.steps == [*_TARGETS, *end]
+
+
+def test_a_password_that_nobody_uses_yet_is_put_out_again(host: NotingHost) -> None:
+    assert "the old one is in use" in recover("restic", "prepared")
+    assert host.steps == [*_TARGETS, *_each("dismiss", ".next"), "rotation end"]
+
+
+def test_each_node_s_own_repository_follows_the_lead(
+    host: NotingHost, nodes_of: dict[str, list[str]]
+) -> None:
+    (told,) = rotation.made(named("restic"), settings(), "chainalign", site())
+    assert told.endswith("with all their snapshots, on 3 nodes.")
+    key = "/etc/infisical/keys/restic_password"
+    expected = [
+        "backup-target reach local",
+        f"write {key}.next",
+        f"backup-target admit local {key}.next",
+        f"write {key}.old",
+        f"backup-target dismiss local {key}.old",
+        f"rm -f {key}.next {key}.old",
+    ]
+    assert nodes_of == {"node-2": expected, "node-3": expected}
+    assert host.steps.index("spread") == host.steps.index("rotation switch") + 1
+
+
+def test_a_node_that_is_away_keeps_the_password_of_its_repository(host: NotingHost) -> None:
+    with pytest.raises(RotationError, match=r"^node-3 can't be reached"):
+        rotation.made(named("restic"), settings(), "chainalign", site(away=(3,)))
+    assert host.steps == []
+
+
+def test_where_all_save_in_one_repository_each_node_has_its_password_before_the_old_one_ends(
+    host: NotingHost, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[list[str]] = []
+    said = vars(rotation)["run"]
+
+    def run(command: str, *, doing: str) -> str:
+        if "dismiss" in command:
+            ended.append([*nodes_of["node-2"], *host.steps[-2:]])
+        return str(said(command, doing=doing))
+
+    monkeypatch.setattr(rotation, "run", run)
+    shared = {"name": "box", "repository": "s3:https://s3.example.com/box"}
+    of = site(away=(3,), backup_targets=(shared,))
+    (told,) = rotation.made(named("restic"), of.settings, "chainalign", of)
+    assert told.endswith("with all their snapshots.")
+    key = "/etc/infisical/keys/restic_password"
+    assert ended
+    handed = [f"write {key}.next", f"write {key}.old"]
+    assert ended[0] == [*handed, "rotation switch", "spread"]
+    assert "node-3" not in nodes_of

@@ -1,0 +1,92 @@
+"""The steps of a rotation on a cluster: who knows which password, and when."""
+
+import pytest
+
+from infisical_iac.change import rotation
+from infisical_iac.change.keys import RotationError, UnfinishedRotation, named
+from infisical_iac.change.path import Images
+from tests.unit.change.steps import NotingHost
+from tests.unit.clusters import settings, site
+
+
+def test_a_cluster_is_rolled_out_in_the_place_of_starting_containers(host: NotingHost) -> None:
+    rotation.made(named("auth-secret"), settings(), "chainalign", site())
+    switch = ["rotation switch", "keys derive", "roll out", "gate"]
+    assert host.steps == ["rotation prepare auth_secret", *switch, "rotation end"]
+
+
+@pytest.mark.parametrize("wanted", ["v0.120.0", "v0.166.0"])
+def test_a_rotation_changes_no_version(host: NotingHost, wanted: str) -> None:
+    """An upgrade alone dumps the data first, and a downgrade is refused."""
+    running = "registry.example/infisical:v0.165.16@sha256:" + "a" * 64
+    host.was = Images(running, settings().patroni_image)
+    rotation.made(named("auth-secret"), settings(), "chainalign", site(infisical_version=wanted))
+    assert host.rolled_out is not None
+    assert host.rolled_out.infisical_reference == running
+
+
+@pytest.mark.parametrize("failing", ["", "gate"])
+def test_whichever_node_leads_next_has_both_passwords_before_postgresql_takes_one(
+    host: NotingHost, nodes_of: dict[str, list[str]], failing: str
+) -> None:
+    if failing:
+        host.failing = {failing}
+        with pytest.raises(RotationError, match="the old one is in use again"):
+            rotation.made(named("database"), settings(), "chainalign", site(away=(3,)))
+    else:
+        rotation.made(named("database"), settings(), "chainalign", site(away=(3,)))
+    use = ["keys derive", "spread", "rotation alter", "roll out"]
+    back = ["rotation back", *use] if failing else []
+    switch = ["rotation switch", *use, "gate"]
+    assert host.steps == ["rotation prepare postgres_password", *switch, *back, "rotation end"]
+    key = "/etc/infisical/keys/postgres_password"
+    handed = [f"write {key}.old", f"write {key}.next"]
+    times = 2 if failing else 1
+    assert nodes_of == {"node-2": [*handed * times, f"rm -f {key}.next {key}.old"]}
+
+
+_ADMIT, _ALONE = "redis-passwords admit in-place beside", "redis-passwords alone in-place"
+
+
+@pytest.mark.parametrize("failing", ["", "gate"])
+def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
+    host: NotingHost, nodes_of: dict[str, list[str]], failing: str
+) -> None:
+    if failing:
+        host.failing = {failing}
+        with pytest.raises(RotationError, match="the old one is in use again"):
+            rotation.made(named("redis"), settings(), "chainalign", site())
+    else:
+        rotation.made(named("redis"), settings(), "chainalign", site())
+    use = ["keys derive", "roll out"]
+    hashes = "redis-passwords hashes"
+    back = [hashes, "rotation back", *use] if failing else []
+    prepare = ["rotation prepare redis_password", hashes]
+    assert host.steps == [*prepare, "rotation switch", *use, "gate", *back, hashes, "rotation end"]
+    admitted = [_ADMIT] * (2 if failing else 1)
+    assert nodes_of == {node: [*admitted, _ALONE] for node in ("node-1", "node-2", "node-3")}
+
+
+def test_the_key_of_redis_waits_for_a_data_node_that_is_away(host: NotingHost) -> None:
+    with pytest.raises(RotationError, match=r"^node-3 can't be reached, .* nothing was changed$"):
+        rotation.made(named("redis"), settings(), "chainalign", site(away=(3,)))
+    assert host.steps == []
+
+
+def test_a_redis_that_does_not_answer_keeps_no_rotation_from_its_end(
+    host: NotingHost, nodes_of: dict[str, list[str]]
+) -> None:
+    host.failing = {_ALONE, _ADMIT}
+    rotation.recover(
+        UnfinishedRotation(named("redis"), "prepared"), settings(), "chainalign", site()
+    )
+    assert host.steps[-1] == "rotation end"
+
+
+@pytest.mark.parametrize("phase", ["prepared", "back", "proven"])
+def test_what_an_interrupted_rotation_let_in_is_put_out(
+    host: NotingHost, nodes_of: dict[str, list[str]], phase: str
+) -> None:
+    rotation.recover(UnfinishedRotation(named("redis"), phase), settings(), "chainalign", site())
+    assert {steps[-1] for steps in nodes_of.values()} == {_ALONE}
+    assert len(nodes_of) == 3

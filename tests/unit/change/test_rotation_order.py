@@ -1,0 +1,52 @@
+"""The steps of a rotation, in their order, with a host that only notes them."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from infisical_iac.change.keys import RotationError
+from tests.unit.change.steps import NotingHost, recover, rotate
+
+_USE = ["keys derive", "rotation alter", "up"]
+_SWITCH = ["rotation switch", *_USE, "gate"]
+_BACK = ["rotation back", *_USE, "rotation end"]
+
+
+def test_the_next_password_is_kept_before_anything_knows_it(host: NotingHost) -> None:
+    assert rotate("database") == ["Read as before: 1 secret."]
+    assert host.steps == ["rotation prepare postgres_password", *_SWITCH, "rotation end"]
+
+
+def test_only_postgresql_is_told_its_password(host: NotingHost) -> None:
+    rotate("redis")
+    assert "rotation alter" not in host.steps
+
+
+@pytest.mark.parametrize("failing", ["rotation alter", "up", "gate"])
+def test_a_new_password_that_does_not_work_gives_way_to_the_old_one(
+    host: NotingHost, failing: str
+) -> None:
+    host.failing = {failing}
+    told = "could not be brought back to work" if failing in _USE else "the old one is in use again"
+    with pytest.raises(RotationError, match=told):
+        rotate("database")
+    at = host.steps.index("rotation back")
+    assert host.steps[at:] == (_BACK if failing == "gate" else _BACK[: _BACK.index(failing) + 1])
+
+
+@pytest.mark.parametrize(
+    ("phase", "steps"),
+    [
+        ("prepared", ["rotation end"]),
+        ("switching", [*_SWITCH, "rotation end"]),
+        ("switched", [*_SWITCH, "rotation end"]),
+        ("backing", _BACK),
+        ("back", _BACK),
+        ("proven", ["rotation end"]),
+    ],
+)
+def test_an_interrupted_rotation_is_ended_by_its_phase(
+    host: NotingHost, phase: str, steps: Sequence[str]
+) -> None:
+    recover("database", phase)
+    assert host.steps == steps

@@ -1,0 +1,189 @@
+"""The log's file system and its rotation, by the script that the host has."""
+
+import gzip
+import os
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.host.deploy import packages
+from infisical_iac.host.machine import MachineState
+from infisical_iac.host.preflight import Preflight
+from tests.unit.host.rotating import AccessLog
+from tests.unit.settings_of import settings_of
+
+_DAY, _MIB = 86400, 1024**2
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> AccessLog:
+    return AccessLog(tmp_path)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[AccessLog]:
+    """One of 50 MiB in all, 12 of them for what is written."""
+    log = AccessLog(tmp_path, access_log_max_mb=50)
+    assert log.mount() == ""
+    yield log
+    log.unmount()
+
+
+def _old(log: AccessLog, name: str, content: bytes, days: float) -> Path:
+    """Make a log that was rotated so many days ago."""
+    file = log.directory / f"access.log-{name}.gz"
+    file.write_bytes(gzip.compress(content))
+    os.utime(file, (time.time() - days * _DAY,) * 2)
+    return file
+
+
+def _noise(mebibytes: int) -> bytes:
+    """Return what no compression makes smaller."""
+    return random.Random(1).randbytes(mebibytes * _MIB)
+
+
+def test_a_day_is_rotated_and_compressed_while_the_writer_goes_on(log: AccessLog) -> None:
+    writer = log.log.open("ab", buffering=0)
+    writer.write(b"yesterday\n")
+    log.rotate_next_day()
+    writer.write(b"today\n")
+    log.rotate()
+    [file] = log.rotated()
+    assert gzip.decompress(file.read_bytes()) == b"yesterday\n"
+    assert log.log.read_bytes() == b"today\n"
+    assert (file.stat().st_mode & 0o777, file.suffix) == (0o600, ".gz")
+
+
+def test_a_rotation_that_was_killed_is_done_again(log: AccessLog) -> None:
+    (log.directory / "access.log-20261125-000000.new").write_bytes(b"half")
+    log.log.write_bytes(b"yesterday\n")
+    log.rotate_next_day()
+    [file] = log.rotated()
+    assert gzip.decompress(file.read_bytes()) == b"yesterday\n"
+
+
+def test_within_a_day_a_small_log_stays(log: AccessLog) -> None:
+    log.log.write_bytes(b"today\n")
+    log.rotate()
+    assert log.rotated() == []
+
+
+def test_logs_are_kept_for_as_many_days_as_the_setting_says(tmp_path: Path) -> None:
+    log = AccessLog(tmp_path, access_log_keep_days=90)
+    kept, gone = _old(log, "20260901-000000", b"1\n", 89), _old(log, "20260801-000000", b"2\n", 92)
+    # The one that Caddy wrote to before the log had a file system of its own.
+    former = log.directory / "access.log"
+    former.write_bytes(b"3\n")
+    log.rotate()
+    assert (kept.exists(), gone.exists(), former.exists()) == (True, False, True)
+    os.utime(former, (time.time() - 92 * _DAY,) * 2)
+    log.rotate()
+    assert not former.exists()
+
+
+def test_what_is_written_is_on_a_file_system_that_can_be_full(mounted: AccessLog) -> None:
+    assert mounted.image.stat().st_size == 12 * _MIB
+    # Taken at once: a sparse file would grow with the log.
+    assert mounted.image.stat().st_blocks * 512 >= 12 * _MIB
+    with pytest.raises(OSError, match="No space left"), mounted.log.open("ab") as log:
+        log.write(bytes(13 * _MIB))
+    assert mounted.log.stat().st_size < 12 * _MIB
+
+
+def test_a_flood_takes_no_more_than_the_setting_says_at_any_moment(mounted: AccessLog) -> None:
+    noise = _noise(9)
+    for turn in range(8):
+        mounted.log.write_bytes(b"%d " % turn + noise)
+        most = mounted.taken()
+        mounted.rotate()
+        assert mounted.log.stat().st_size == 0
+        assert max(most, mounted.taken()) <= 50 * _MIB
+    turns = [gzip.decompress(each.read_bytes())[:1] for each in mounted.rotated()]
+    # The oldest went.
+    assert turns == [b"4", b"5", b"6", b"7"]
+
+
+def test_within_a_day_a_log_of_a_quarter_of_its_file_system_is_rotated(mounted: AccessLog) -> None:
+    mounted.log.write_bytes(bytes(2 * _MIB))
+    mounted.rotate()
+    assert mounted.rotated() == []
+    mounted.log.write_bytes(bytes(3 * _MIB))
+    mounted.rotate()
+    assert len(mounted.rotated()) == 1
+
+
+def test_what_was_written_is_there_after_a_reboot_and_a_change_of_size(mounted: AccessLog) -> None:
+    mounted.log.write_bytes(b"before\n")
+    mounted.unmount()
+    assert mounted.mount() == ""
+    assert mounted.log.read_bytes() == b"before\n"
+    mounted.unmount()
+    mounted.apply(access_log_max_mb=100)
+    assert mounted.mount() == ""
+    assert mounted.image.stat().st_size == 25 * _MIB
+    [file] = mounted.rotated()
+    assert gzip.decompress(file.read_bytes()) == b"before\n"
+
+
+def test_a_file_system_that_is_damaged_is_made_again_and_told(mounted: AccessLog) -> None:
+    mounted.unmount()
+    with mounted.image.open("r+b") as image:
+        image.write(bytes(4 * _MIB))
+    assert "its file system is damaged, and is made again" in mounted.mount()
+    assert mounted.log.read_bytes() == b""
+
+
+def test_where_no_file_system_can_be_made_memory_of_the_same_bound_takes_its_place(
+    mounted: AccessLog,
+) -> None:
+    mounted.unmount()
+    mounted.image.unlink()
+    mounted.image.mkdir()
+    (mounted.image / "file").touch()
+    assert "is in memory until it is rotated" in mounted.mount()
+    with pytest.raises(OSError, match="No space left"), mounted.log.open("ab") as log:
+        log.write(bytes(13 * _MIB))
+
+
+def test_a_host_without_caddy_has_nothing_to_rotate(log: AccessLog) -> None:
+    (log.directory / "live").unlink()
+    log.directory.rmdir()
+    assert log.rotate() == ""
+    assert not log.directory.exists()
+
+
+def test_logs_of_other_programs_that_strangers_can_grow_are_rotated_by_size(
+    log: AccessLog,
+) -> None:
+    # Within /var/log, as the script takes no other path of a configuration.
+    place = Path(f"/var/log/infisical-iac-test-{os.getpid()}")
+    place.mkdir()
+    try:
+        file = place / "fail2ban.log"
+        configuration = log.state / "logrotate.d" / "fail2ban"
+        configuration.parent.mkdir()
+        configuration.write_text(f"{file} {{\n    weekly\n    rotate 1\n    missingok\n}}\n")
+        subprocess.run(["truncate", "--size=1M", file], check=True)
+        log.rotate()
+        assert [each.name for each in place.iterdir()] == ["fail2ban.log"]
+        for _ in range(3):
+            subprocess.run(["truncate", "--size=51M", file], check=True)
+            log.rotate()
+        assert [each.name for each in place.iterdir()] == ["fail2ban.log.1"]
+    finally:
+        subprocess.run(["rm", "-r", place], check=True)
+
+
+@pytest.mark.parametrize(("ingress", "due"), [("caddy", True), ("traefik", True), ("none", False)])
+def test_a_host_has_the_programs_that_make_the_logs_file_system_where_caddy_runs(
+    ingress: str, due: bool
+) -> None:
+    workspace: Any = None
+    machine = MachineState(os="debian", release="13")
+    known = Preflight(settings_of(ingress=ingress), workspace, machine, None, None)
+    assert ("e2fsprogs" in packages(known)) is due

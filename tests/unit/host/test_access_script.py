@@ -1,0 +1,132 @@
+"""The script that looks through the log on the host, in a directory with rotated logs."""
+
+import gzip
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.core.rendering import script
+from tests.unit.host.lines import AT, claims, line
+
+_READ = "/api/v4/secrets&environment=production&projectId=p1&secretPath=%2Fbackend"
+_SERVICE = claims(identityId="id-1", authTokenType="identityAccessToken", iat=1)
+_PERSON = claims(userId="id-2", authTokenType="accessToken", mark="~~??")
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """One log in use, one rotated a day before, and one a week before."""
+    _rotated(tmp_path / "access.log-20261119-000000.gz", [line(_READ, at=AT - 7 * 86400)], 7)
+    _rotated(
+        tmp_path / "access.log-20261125-000000.gz",
+        [line(_READ, at=AT - 86400, user=_SERVICE), line("/login", at=AT - 86400)],
+        1,
+    )
+    current = [
+        line(_READ, user=_SERVICE, newer=True),
+        line(_READ.replace("production", "staging"), user=_PERSON),
+        line("/api/v1/auth/universal-auth/login", status=401, method="POST"),
+        line("/api/v4/secrets", status=403, user="eyJ_no_claims"),
+        line("/x", user=claims(identityId=["id-1"])),
+        '{"torn',
+        '"no object"',
+    ]
+    (tmp_path / "access.log").write_text("\n".join(current) + "\n")
+    return tmp_path
+
+
+def _rotated(file: Path, lines: Sequence[str], days: int) -> None:
+    file.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    os.utime(file, (AT - (days - 0.5) * 86400,) * 2)
+
+
+def _asked(
+    logs: Path,
+    *,
+    since: float = 0,
+    last: int = 100,
+    text: str = "",
+    ids: str = "",
+    environment: str = "",
+    statuses: str = "",
+) -> list[dict[str, Any]]:
+    arguments = (str(logs), str(int(since)), str(last), text, ids, environment, statuses)
+    done = subprocess.run(
+        script("access", *arguments), shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return [json.loads(each) for each in done.stdout.splitlines()]
+
+
+def test_all_logs_are_read_in_their_order_and_torn_lines_passed_over(logs: Path) -> None:
+    found = _asked(logs)
+    assert [each["at"] for each in found] == sorted(each["at"] for each in found)
+    assert len(found) == 8
+
+
+def test_a_line_tells_who_asked_for_what(logs: Path) -> None:
+    assert _asked(logs, since=AT - 1)[0] == {
+        "at": AT,
+        "who": "id-1",
+        "method": "GET",
+        "uri": _READ,
+        "query": {"environment": "production", "projectId": "p1", "secretPath": "%2Fbackend"},
+        "status": 200,
+        "address": "203.0.113.9",
+    }
+
+
+def test_claims_in_the_alphabet_of_addresses_are_read(logs: Path) -> None:
+    assert "-" in _PERSON or "_" in _PERSON
+    assert [each["who"] for each in _asked(logs, ids="id-2")] == ["id-2"]
+
+
+def test_lines_are_chosen_by_time_identity_environment_and_status(logs: Path) -> None:
+    assert len(_asked(logs, since=AT - 2 * 86400, ids="id-1")) == 2
+    assert len(_asked(logs, since=AT - 3600, ids="id-1,id-2")) == 2
+    assert len(_asked(logs, text="environment=staging", environment="staging")) == 2
+    unnamed = ["/api/v4/secrets"]
+    assert [each["uri"] for each in _asked(logs, environment="prod")] == unnamed
+    assert [each["status"] for each in _asked(logs, statuses="4..|500")] == [401, 403]
+
+
+def test_a_read_that_names_no_environment_is_no_way_around_one(tmp_path: Path) -> None:
+    """A secret is read by its id, and by a service token, without a word of where it is."""
+    read = [
+        "/api/v4/secrets/id/edd31936-282c-456a-a512-1a195b5f002d",
+        "/api/v3/secrets/raw/id/edd31936-282c-456a-a512-1a195b5f002d",
+        "/api/v4/secrets/DATABASE_URL&projectId=p1",
+        "/api/v4/secrets&projectId=p1",
+        "/api/v1/dashboard/secret-versions/edd31936-282c-456a-a512-1a195b5f002d/value/1",
+        "/api/v4/%73ecrets/id/edd31936-282c-456a-a512-1a195b5f002d",
+    ]
+    other = [
+        line("/api/v4/secrets&environment=staging"),
+        line("/api/v4/secrets/NAME", method="PATCH"),
+        line("/api/v1/projects/p1"),
+        line("/assets/secrets.js"),
+    ]
+    (tmp_path / "access.log").write_text("\n".join([*map(line, read), *other]) + "\n")
+    found = _asked(tmp_path, text="environment=production", environment="production")
+    assert [each["uri"] for each in found] == read
+
+
+def test_only_the_latest_are_printed(logs: Path) -> None:
+    assert [each["uri"] for each in _asked(logs, last=1)] == ["/x"]
+
+
+def test_logs_that_ended_before_are_not_opened(logs: Path) -> None:
+    old = logs / "access.log-20261119-000000.gz"
+    stat = old.stat()
+    old.write_bytes(b"no gzip at all")
+    os.utime(old, (stat.st_atime, stat.st_mtime))
+    assert len(_asked(logs, since=AT - 2 * 86400)) == 7
+
+
+def test_a_host_without_a_log_has_nothing_to_tell(tmp_path: Path) -> None:
+    assert _asked(tmp_path / "none") == []

@@ -1,0 +1,55 @@
+"""Whatever the project keeps on a host has a place on the data volume, or a reason to have none."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from infisical_iac.core.rendering import script_file
+from infisical_iac.host.volume import PLACES
+
+_ROOT = Path(__file__).resolve().parents[3]
+_KEPT = re.compile(r"/(?:etc|var/lib|var/log|var/backups|var/cache)/infisical[a-z-]*")
+_DIRECTORY = re.compile(r"^(State|Logs|Cache|Configuration)Directory=(.*)$", re.MULTILINE)
+_BASES = {"State": "/var/lib", "Logs": "/var/log", "Cache": "/var/cache", "Configuration": "/etc"}
+
+# What stays on the host's own disk.
+_STAYS = {
+    "/etc/infisical-iac": "the host's firewall, which is up before anything is mounted",
+    "/etc/infisical-access-log.conf": "of versions before, which a run takes away",
+    "/var/cache/infisical-backup": "restic makes it anew from the repositories",
+    "/var/lib/infisical-maintenance": "how the upgrades of this one host's packages went",
+    "/var/lib/infisical-trial": "the way back of a change of this one host's firewall or sshd",
+}
+
+
+def _named() -> set[str]:
+    """The places on hosts that the sources name."""
+    found: set[str] = set()
+    for directory in ("infisical_iac", "templates"):
+        for file in (_ROOT / directory).rglob("*.*"):
+            if file.suffix in (".py", ".sh", ".j2"):
+                text = file.read_text()
+                found |= {*_KEPT.findall(text)}
+                for kind, names in _DIRECTORY.findall(text):
+                    found |= {f"{_BASES[kind]}/{name}" for name in names.split()}
+    return found
+
+
+def test_every_place_is_on_the_volume_or_stays_for_a_reason() -> None:
+    stays = {path.removesuffix(".conf") for path in _STAYS}
+    # One that ends so is the beginning of several names.
+    named = {place for place in _named() if not place.endswith("-")}
+    assert len(named) > 10
+    assert named - {*PLACES} - stays == set()
+    assert stays <= named, "a place is told to stay that nobody names"
+
+
+def test_the_script_and_the_deploy_have_the_same_places() -> None:
+    text = script_file("volume")
+    body = text[text.index("places() {") : text.index("uuid_of()")]
+    volumes = "docker_volumes=/var/lib/docker/volumes\n"
+    done = subprocess.run(
+        ["sh", "-c", f"{volumes}{body}places"], capture_output=True, text=True, check=True
+    )
+    places = [line.split()[1] for line in done.stdout.splitlines()]
+    assert sorted(places) == sorted(PLACES)

@@ -1,0 +1,181 @@
+"""`infisical-iac init`: its questions, what it finds, and that what it writes is valid at once."""
+
+import runpy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.cli.main import main
+from infisical_iac.core import settings
+from infisical_iac.init import answers as starting
+from infisical_iac.init.answers import Answers
+from infisical_iac.workspace.load import load
+from tests.unit.migrate.trees import plant
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+_NEEDED = ("--host", "203.0.113.7", "--email", "ada@example.com")
+
+Init = Callable[..., Result]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone of the project as it is shipped, beside two services."""
+    directory = tmp_path / "infisical"
+    (directory / "group_data").mkdir(parents=True)
+    shutil.copy(_REPOSITORY / "group_data" / "all.py", directory / "group_data")
+    for path, text in starting.files(Answers()).items():
+        (directory / path).write_text(text)
+    paths = ("infisical/pyproject.toml", "backend/package.json", "frontend/.env.local")
+    plant(tmp_path, dict.fromkeys(paths, "TOKEN=obviously-fake-secret\n"))
+    return directory
+
+
+@pytest.fixture
+def init(clone: Path) -> Init:
+    """Run `infisical-iac init <arguments>` on the clone, with the lines of `answers` typed in."""
+
+    def run(*arguments: str, answers: tuple[str, ...] = ()) -> Result:
+        given = ["init", "--directory", str(clone), *arguments]
+        return CliRunner().invoke(main, given, input="".join(f"{line}\n" for line in answers))
+
+    return run
+
+
+def _data(clone: Path) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name in ("all", "hetzner"):
+        module = runpy.run_path(str(clone / "group_data" / f"{name}.py"))
+        merged |= {key: value for key, value in module.items() if not key.startswith("__")}
+    return merged
+
+
+def _services(clone: Path) -> dict[str, str]:
+    workspace = load(clone / "group_data" / "chainalign.yaml")
+    return {name: service.folder for name, service in workspace.services.items()}
+
+
+def test_options_answer_every_question(init: Init, clone: Path) -> None:
+    ran = init(
+        *_NEEDED,
+        *("--ssh-user", "deploy", "--domain", "Secrets.example.com", "--organization", "ACME"),
+        *("--services", "..", "--yes"),
+    )
+    assert ran.exit_code == 0, ran.output
+    data = _data(clone)
+    assert (data["ssh_hostname"], data["ssh_user"]) == ("203.0.113.7", "deploy")
+    checked = settings.load(data)
+    assert (checked.site_url, checked.ingress) == ("https://Secrets.example.com", "caddy")
+    assert (checked.admin_email, checked.organization) == ("ada@example.com", "ACME")
+    project = load(clone / "group_data" / "chainalign.yaml").project
+    assert (project.name, project.slug) == ("ACME", "acme-project")
+    assert _services(clone) == {"backend": "/backend", "frontend": "/frontend"}
+
+
+def test_with_yes_what_is_not_given_gets_its_default(init: Init, clone: Path) -> None:
+    ran = init(*_NEEDED, "--yes")
+    assert ran.exit_code == 0, ran.output
+    checked = settings.load(_data(clone))
+    assert (checked.site_url, checked.ingress) == ("http://127.0.0.1:8080", "none")
+    assert checked.organization == "ChainAlign"
+    assert load(clone / "group_data" / "chainalign.yaml").project.slug == "chainalign"
+    assert ran.output.endswith("    infisical-iac plan\n    infisical-iac apply\n")
+
+
+def test_a_server_that_is_yet_to_be_made_needs_a_public_key(
+    init: Init, clone: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "id.pub"
+    key.write_text("ssh-ed25519 AAAA me\n")
+    missing = init("--host", "new", "--ssh-key", "none.pub", "--email", "ada@example.com", "--yes")
+    assert "--ssh-key: 'none.pub' is no public key's file" in missing.output
+    private = str(key.with_suffix(""))
+    ran = init(answers=("new", "none.pub", private, str(key), "", "ada@example.com", "", "", "all"))
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.count("is no public key's file") == 2
+    checked = settings.load(_data(clone))
+    assert checked.server_ssh_keys == (str(key),)
+    assert checked.ingress == "none"
+    assert "ssh_hostname" not in _data(clone)
+    assert "    infisical-iac server create\n    infisical-iac plan\n" in ran.output
+
+
+def test_a_bad_answer_is_asked_again(init: Init, clone: Path) -> None:
+    answers = ("my server", "203.0.113.7", "", "https://", "nobody", "ada@example.com", "")
+    ran = init(answers=(*answers, "nowhere", "", "3", "2"))
+    assert ran.exit_code == 0, ran.output
+    for told in (
+        "Error: 'my server' is no host; write its name or address",
+        "'nobody' is no e-mail address",
+        "there is no directory 'nowhere'",
+        "'3' is no choice; write numbers such as 1, all or none",
+    ):
+        assert ran.output.count(told) == 1
+    assert settings.load(_data(clone)).site_url == "http://127.0.0.1:8080"
+    assert _services(clone) == {"frontend": "/frontend"}
+
+
+def test_what_was_found_is_shown_by_names_and_nothing_is_read(init: Init, clone: Path) -> None:
+    ran = init(*_NEEDED, "--yes")
+    assert (
+        "   1  backend                  backend                          package.json" in ran.output
+    )
+    assert (
+        "   2  frontend                 frontend                         .env.local" in ran.output
+    )
+    written = "".join((clone / path).read_text() for path in starting.files(Answers()))
+    assert "obviously-fake-secret" not in ran.output + written
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--email", "ada@example.com"), "--host is not given: with --yes nothing is asked"),
+        ((*_NEEDED, "--host", "root@example.com"), "--host: 'root@example.com' is no host"),
+        ((*_NEEDED, "--host", "203.0.113.700"), "--host: '203.0.113.700' is no host"),
+        ((*_NEEDED, "--ssh-user", "Root"), "--ssh-user: 'Root' is no user"),
+        ((*_NEEDED, "--domain", "example.com/a"), "--domain: setting 'site_url'"),
+        ((*_NEEDED, "--email", "ada"), "--email: setting 'admin_email': 'ada' is no e-mail"),
+        ((*_NEEDED, "--organization", '"'), "--organization: setting 'organization'"),
+        ((*_NEEDED, "--services", "nowhere"), "--services: there is no directory 'nowhere'"),
+    ],
+)
+def test_a_bad_option_is_refused_in_a_sentence_and_nothing_is_written(
+    init: Init, clone: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    ran = init(*options, "--yes")
+    assert ran.exit_code == 1
+    assert ran.output.startswith(f"Error: {sentence}")
+    assert ran.output.count("\n") == 1
+    for path, text in starting.files(Answers()).items():
+        assert (clone / path).read_text() == text
+
+
+def test_an_edited_file_is_overwritten_by_force_only(init: Init, clone: Path) -> None:
+    edited = clone / "group_data" / "hetzner.py"
+    edited.write_text("start_timeout = 600\n")
+    refused = init(*_NEEDED, "--yes")
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: group_data/hetzner.py would lose")
+    assert edited.read_text() == "start_timeout = 600\n"
+    forced = init(*_NEEDED, "--yes", "--force")
+    assert forced.exit_code == 0
+    assert 'ssh_hostname = "203.0.113.7"' in edited.read_text()
+
+
+def test_a_failure_to_write_changes_neither_file(init: Init, clone: Path) -> None:
+    (clone / "group_data" / ".chainalign.yaml.new").mkdir()
+    before = (clone / "group_data" / "hetzner.py").read_text()
+    assert init(*_NEEDED, "--yes").exit_code == 1
+    assert (clone / "group_data" / "hetzner.py").read_text() == before
+
+
+def test_elsewhere_than_in_a_clone_nothing_is_written(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(main, ["init", "--directory", str(tmp_path), *_NEEDED, "--yes"])
+    assert ran.exit_code == 1
+    assert "run this in a clone of the project" in ran.output
+    assert list(tmp_path.iterdir()) == []

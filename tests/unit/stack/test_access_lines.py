@@ -1,0 +1,109 @@
+"""Test what the log's lines tell once ids have names."""
+
+import json
+
+import pytest
+
+from infisical_iac.stack.access_log import UNFINISHED, KnownNames, LoggedRequest, parse
+from tests.unit.host.lines import AT
+
+_KNOWN = KnownNames(
+    {"i1": "backend-production", "i2": "twin", "i3": "twin"}, {"u1": "a@b.c"}, {"p": "x"}
+)
+
+
+def _told(
+    uri: str,
+    who: str = "i1",
+    status: int = 200,
+    query: dict[str, str] | None = None,
+    method: str = "GET",
+) -> LoggedRequest:
+    values = {"at": AT, "who": who, "method": method, "uri": uri, "query": query or {}}
+    text = json.dumps({**values, "status": status, "address": "203.0.113.9"})
+    return parse([text, UNFINISHED], _KNOWN)[0]
+
+
+def test_a_read_is_told_with_names() -> None:
+    query = {"projectId": "p", "environment": "production", "secretPath": "%2Fback%20end"}
+    assert _told("/api/v4/secrets&projectId=p", query=query) == LoggedRequest(
+        at="2026-11-26T05:46:41Z",
+        who="backend-production",
+        proven=True,
+        method="GET",
+        path="/api/v4/secrets",
+        project="x",
+        environment="production",
+        folder="/back end",
+        status=200,
+        address="203.0.113.9",
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"workspaceId": "p", "projectId": "other"}, "other, x"),
+        ({"workspaceSlug": "x", "workspaceId": "p"}, "x"),
+    ],
+)
+def test_no_project_hides_behind_another_that_the_request_names(
+    query: dict[str, str], told: str
+) -> None:
+    """Each generation of the API reads one of the parameters, and ignores the others."""
+    assert _told("/api/v3/secrets/raw", query=query).project == told
+
+
+def test_who_is_not_known_any_more_is_told_by_the_id() -> None:
+    assert _told("/x", "gone").who == "gone"
+    assert _told("/x", "u1").who == "a@b.c"
+    assert _told("/x", "").who == ""
+
+
+@pytest.mark.parametrize(
+    ("uri", "who", "status", "proven"),
+    [
+        ("/api/v4/secrets", "i1", 200, True),
+        ("/api/v4/secrets/NAME", "i1", 304, True),
+        ("/api/v4/secrets", "", 200, False),
+        ("/api/v4/secrets", "i1", 401, False),
+        ("/api/v4/secrets", "i1", 404, False),
+        ("/api/v1/dashboard/secret-value", "u1", 200, True),
+        ("/api/status", "i1", 200, False),
+        ("/api/v4/%73ecrets", "i1", 200, True),
+        ("/%61pi/v4/secrets%2FNAME", "i1", 200, False),
+        ("/api/v4%2Fsecrets", "i1", 200, False),
+        ("/api/v4/%2573ecrets", "i1", 200, False),
+        ("/api/v1/secrets-of-others", "i1", 200, False),
+        ("/login", "i1", 200, False),
+    ],
+)
+def test_a_token_is_proven_where_infisical_checked_it(
+    uri: str, who: str, status: int, proven: bool
+) -> None:
+    assert _told(uri, who, status).proven is proven
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("/api/v4/%73ecrets?projectId=p", "/api/v4/secrets"),
+        ("/api/v4/secrets/A%2FB%C3%A9", "/api/v4/secrets/A%2FBé"),
+        ("/api/v4/%2573ecrets", "/api/v4/%2573ecrets"),
+    ],
+)
+def test_a_path_is_told_as_the_server_reads_it(uri: str, path: str) -> None:
+    assert _told(uri).path == path
+
+
+def test_a_browsers_question_before_the_question_proves_nobody() -> None:
+    assert not _told("/api/v4/secrets", status=204, method="OPTIONS").proven
+
+
+def test_ids_are_found_by_name_and_an_id_is_one() -> None:
+    gone = "00000000-0000-4000-8000-00000000dead"
+    assert _KNOWN.ids("twin", None) == ["i2", "i3"]
+    assert _KNOWN.ids(None, "a@b.c") == ["u1"]
+    assert _KNOWN.ids("a@b.c", None) == []
+    assert _KNOWN.ids(gone, None) == _KNOWN.ids(None, gone) == [gone]
+    assert _KNOWN.ids("twin", "a@b.c") == ["i2", "i3", "u1"]

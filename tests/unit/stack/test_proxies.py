@@ -1,0 +1,33 @@
+"""Requests to the host itself, and within a cluster, pass no proxy of somebody's environment."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[3]
+# What goes out, and may need the host's proxy: Docker's packages, and the address for failures.
+_OUTSIDE = {"docker-ce.sh", "reporting.sh"}
+_CURL = re.compile(r"""\bcurl,? +[-"'][^|]*""")
+
+
+def _calls() -> Iterator[tuple[str, str]]:
+    files = (
+        *(_ROOT / "infisical_iac").rglob("*.sh"),
+        *(_ROOT / "infisical_iac").rglob("*.py"),
+        *(_ROOT / "templates").rglob("*.j2"),
+    )
+    for file in files:
+        if file.name not in _OUTSIDE:
+            for call in _CURL.findall(file.read_text("utf-8").replace("\\\n", " ")):
+                yield file.name, call
+
+
+def test_there_are_calls_to_look_at() -> None:
+    assert len([*_calls()]) > 10
+
+
+@pytest.mark.parametrize(("file", "call"), [*_calls()])
+def test_a_call_of_curl_names_no_proxy(file: str, call: str) -> None:
+    assert "--noproxy" in call, f"{file}: {call}"

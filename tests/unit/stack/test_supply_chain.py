@@ -1,0 +1,94 @@
+"""Test that what runs with an operator's rights is named exactly, and is no more than needed."""
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+_ROOT = Path(__file__).parents[3]
+_WORKFLOWS = sorted((_ROOT / "examples").rglob("github-actions.yaml"))
+
+
+def _pinned(lock: str) -> dict[str, str]:
+    lines = (_ROOT / lock).read_text("utf-8").splitlines()
+    found = (re.match(r"([a-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", line) for line in lines)
+    return {match[1]: match[2] for match in found if match}
+
+
+@pytest.fixture
+def development() -> set[str]:
+    """The names of the packages that only the tests need."""
+    groups = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    entries = (each for each in groups["dev"] if isinstance(each, str))
+    return {re.split(r"[\[<>=~ ]", each)[0] for each in entries}
+
+
+def test_an_operator_installs_no_package_of_the_tests(development: set[str]) -> None:
+    installed = _pinned("requirements.lock")
+    assert {"pyinfra", "httpx", "hatchling"} <= installed.keys()
+    # Packages of an operator need these.
+    assert development & installed.keys() == {"bcrypt", "requests", "types-paramiko"}
+
+
+def test_the_tests_run_with_what_an_operator_has() -> None:
+    installed, tested = _pinned("requirements.lock"), _pinned("requirements-dev.lock")
+    assert {name: tested.get(name) for name in installed} == installed
+
+
+@pytest.mark.parametrize("file", _WORKFLOWS, ids=lambda file: file.parent.name)
+def test_a_workflow_names_actions_and_checkouts_by_commit(file: Path) -> None:
+    text = file.read_text("utf-8")
+    uses = re.findall(r"uses: *(\S+)", text)
+    assert uses
+    assert [each for each in uses if not re.search(r"@[0-9a-f]{40}$", each)] == []
+    assert text.count("repository:") == text.count("ref: ${{ vars.INFISICAL_IAC_REVISION }}")
+
+
+def test_the_hook_of_pre_commit_runs_what_the_lock_names(tmp_path: Path) -> None:
+    """pre-commit itself installs a hook of Python without any hash."""
+    (hook,) = yaml.safe_load((_ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    program, *arguments = hook["entry"].split()
+    assert hook["language"] == "script"
+    copy = tmp_path / "copy" / program
+    copy.parent.mkdir(parents=True)
+    shutil.copy(_ROOT / program, copy)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    # The environment is there once the one target has been made that installs with hashes.
+    _program(
+        tools / "make",
+        f"""test "$*" = "--silent -C {tmp_path}/copy install"
+mkdir -p {tmp_path}/copy/.venv/bin
+printf '#!/bin/sh\\necho "$@"' >{tmp_path}/copy/.venv/bin/infisical-iac
+chmod +x {tmp_path}/copy/.venv/bin/infisical-iac""",
+    )
+    done = subprocess.run(
+        [copy, *arguments, "--workspace-file", "a.yaml"],
+        cwd=tmp_path,
+        env={"PATH": f"{tools}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "check --offline --workspace-file a.yaml\n"
+
+
+def test_make_installs_by_hashes() -> None:
+    lines = (_ROOT / "Makefile").read_text("utf-8").splitlines()
+    installs = [each for each in lines if "pip install" in each]
+    assert len(installs) == 3
+    assert [each for each in installs if "--require-hashes" not in each] == [
+        "\t@$(RUN)/pip install --quiet --disable-pip-version-check --no-deps"
+        " --no-build-isolation -e ."
+    ]
+
+
+def _program(file: Path, body: str) -> None:
+    file.write_text(f"#!/bin/sh\nset -eu\n{body}\n")
+    file.chmod(0o755)

@@ -1,0 +1,101 @@
+"""Test what the workspace file may say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.model import Workspace
+from tests.unit.workspace_file import DELIVERED, HEAD
+
+
+def test_the_shipped_file_is_read() -> None:
+    workspace = load(Path(__file__).parents[3] / "group_data" / "chainalign.yaml")
+    assert [each.slug for each in workspace.environments] == [
+        "development",
+        "staging",
+        "production",
+    ]
+    assert workspace.folders == ["/backend", "/python-services", "/shared"]
+    assert [account.identity for account in workspace.accounts()] == [
+        "backend-development",
+        "backend-staging",
+        "backend-production",
+        "python-service-development",
+        "python-service-staging",
+        "python-service-production",
+    ]
+
+
+def test_a_service_may_have_its_own_token_times() -> None:
+    workspace = load(
+        HEAD
+        + "access_token_ttl: 900\n"
+        + "services:\n"
+        + "  a: {folder: /a}\n"
+        + "  b: {folder: /b, access_token_ttl: 600, access_token_max_ttl: 7200}\n"
+    )
+    times = {(each.service, each.ttl, each.max_ttl) for each in workspace.accounts()}
+    assert times == {("a", 900, 86400), ("b", 600, 7200)}
+
+
+def test_a_service_may_have_its_own_life_of_client_secrets() -> None:
+    workspace = load(
+        HEAD
+        + "client_secret_ttl: 7776000\n"
+        + "services:\n  a: {folder: /a}\n  b: {folder: /b, client_secret_ttl: 0}\n"
+    )
+    lives = {(each.service, each.client_secret_ttl) for each in workspace.accounts()}
+    assert lives == {("a", 7_776_000), ("b", 0)}
+
+
+def test_a_service_says_by_environment_where_its_credentials_go() -> None:
+    workspace = load(
+        DELIVERED
+        + "      production: {dokploy: {url: https://dokploy.example.com/api/, application: x-1}}\n"
+        + "      staging: {file: {host: deploy@app-1, path: /srv/a/credentials.env}}\n"
+    )
+    assert {each.environment: str(each.target) for each in workspace.accounts()} == {
+        "production": "application x-1 of Dokploy at https://dokploy.example.com",
+        "staging": "/srv/a/credentials.env on deploy@app-1",
+    }
+
+
+def test_parents_of_folders_come_before_them() -> None:
+    folders = load(HEAD + "services: {a: {folder: /x/y/z}}").folders
+    assert folders == ["/shared", "/x", "/x/y", "/x/y/z"]
+
+
+_LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8))
+_ANY = st.recursive(
+    _LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_LEAVES, inner, max_size=3)
+)
+_KEYS = st.sampled_from([*Workspace.model_fields, "other"])
+
+
+@given(st.dictionaries(_KEYS, _ANY))
+def test_any_yaml_is_read_or_refused_with_a_sentence(data: dict[str, Any]) -> None:
+    sentence = ""
+    try:
+        load(yaml.safe_dump(data))
+    except WorkspaceError as refused:
+        sentence = str(refused)
+    assert sentence.isprintable()
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(WorkspaceError):
+        load(text)
+
+
+def test_accepted_access_may_be_commented_out_whole() -> None:
+    assert load(HEAD + "accepted:\n").accepted == ()
+    entry = "accepted: [{what: token-auth of a-qa, reason: a test, id: some-id}]\n"
+    (accepted,) = load(HEAD + entry).accepted
+    assert (accepted.what, accepted.id) == ("token-auth of a-qa", "some-id")

@@ -1,0 +1,88 @@
+"""`.infisical.json`: what is written into it, and by `infisical-iac init`."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.cli.main import main
+from infisical_iac.init import answers
+from infisical_iac.init.answers import Answers
+from infisical_iac.workspace.local_file import (
+    NAME,
+    LocalFile,
+    LocalFileError,
+    completed,
+    parse,
+    write,
+)
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+_KNOWN = LocalFile("fake-id", "https://secrets.example.com", "/backend")
+
+
+def test_what_is_written_is_what_is_read() -> None:
+    assert parse(completed("", _KNOWN)) == _KNOWN
+
+
+def test_what_is_not_known_and_other_keys_stay(tmp_path: Path) -> None:
+    there = {"defaultEnvironment": "staging", "domain": "https://other.example.com"}
+    (tmp_path / NAME).write_text(json.dumps(there))
+    assert write(tmp_path, LocalFile(project_id="fake-id"))
+    after = json.loads((tmp_path / NAME).read_text())
+    assert after == there | {"workspaceId": "fake-id"}
+    assert not write(tmp_path, LocalFile(project_id="fake-id"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"domain": 1}',
+        "[" * 100_000,
+        '{"strict": "true"}',
+        '{"allow": "A"}',
+        '{"allow": [1]}',
+    ],
+)
+def test_what_no_loader_could_read_is_refused(text: str) -> None:
+    with pytest.raises(LocalFileError, match="write it"):
+        parse(text)
+
+
+def _init(root: Path, *options: str) -> Result:
+    clone = root / "infisical"
+    if not clone.exists():
+        (clone / "group_data").mkdir(parents=True)
+        shutil.copy(_REPOSITORY / "group_data" / "all.py", clone / "group_data")
+        for path, text in answers.files(Answers()).items():
+            (clone / path).write_text(text)
+        (root / "backend").mkdir()
+        (root / "backend" / "package.json").write_text("{}")
+    given = ["--host", "203.0.113.7", "--email", "ada@example.com", "--yes", *options]
+    return CliRunner().invoke(main, ["init", "--directory", str(clone), *given])
+
+
+def test_init_writes_what_is_known_before_a_deploy_and_says_what_adds_the_rest(
+    tmp_path: Path,
+) -> None:
+    ran = _init(tmp_path, "--domain", "secrets.example.com")
+    assert ran.exit_code == 0, ran.output
+    known = parse((tmp_path / "backend" / NAME).read_text())
+    assert known == LocalFile("", "https://secrets.example.com", "/backend")
+    assert "Wrote .infisical.json for backend; after the deploy, `infisical-iac check /" in (
+        ran.output
+    )
+
+
+def test_init_writes_nothing_if_one_of_them_can_not_be_read(tmp_path: Path) -> None:
+    _init(tmp_path)
+    (tmp_path / "backend" / NAME).write_text("{")
+    before = (tmp_path / "infisical" / answers.SETTINGS_FILE).read_text()
+    ran = _init(tmp_path, "--force", "--host", "203.0.113.8")
+    assert ran.exit_code == 1
+    assert f"{tmp_path / 'backend' / NAME} is no JSON" in ran.output
+    assert (tmp_path / "infisical" / answers.SETTINGS_FILE).read_text() == before

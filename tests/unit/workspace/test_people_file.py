@@ -1,0 +1,91 @@
+"""Test what the workspace file may say of people, and how a mistake in it is named."""
+
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.workspace.load import load
+
+HEAD = """\
+project: {name: ChainAlign, slug: chainalign}
+environments:
+  - {slug: staging, name: Staging}
+  - {slug: production, name: Production}
+services: {backend: {folder: /backend}}
+people:
+"""
+
+
+def test_a_role_is_given_everywhere_by_environment_or_by_folder() -> None:
+    people = load(
+        HEAD
+        + "  ada@example.com: admin\n"
+        + "  ben@example.com:\n"
+        + "    staging: developer\n"
+        + "    production: {/backend: viewer, /backend/jobs: developer}\n"
+        + "  cy@example.com: none\n"
+    ).people
+    assert people == {
+        "ada@example.com": "admin",
+        "ben@example.com": {
+            "staging": "developer",
+            "production": {"/backend": "viewer", "/backend/jobs": "developer"},
+        },
+        "cy@example.com": "none",
+    }
+
+
+def test_the_example_in_the_shipped_file_is_valid() -> None:
+    shipped = (Path(__file__).parents[3] / "group_data" / "chainalign.yaml").read_text("utf-8")
+    before, example = shipped.split("# people:\n")
+    lines, after = example.split("\n\n", 1)
+    written = "people:\n" + lines.replace("# ", "") + "\n\n"
+    assert list(load(before + written + after).people) == ["ada@example.com", "ben@example.com"]
+
+
+def test_nobody_may_be_left_when_all_are_commented_out() -> None:
+    assert load(HEAD + "  # ada@example.com: admin\n").people == {}
+
+
+MISTAKES = {
+    "  ben: admin": "line 7, people.ben: 'ben' is no e-mail address; write one such as",
+    "  Ben@example.com: admin": "'Ben@example.com' has capital letters; write ben@example.com",
+    "  ben@example.com: admn": "line 7, people.ben@example.com: 'admn' is no role; write admin,",
+    "  ben@example.com:": "line 7, people.ben@example.com: no role stands here; write admin,",
+    "  ben@example.com: [admin]": "people.ben@example.com: ['admin'] is no role",
+    "  ben@example.com:\n    staging: 5": (
+        "line 8, people.ben@example.com.staging: 5 is no role; write admin, developer, viewer"
+    ),
+    "  ben@example.com: {stagin: viewer}": "'stagin' is no environment; did you mean 'staging'?",
+    "  ben@example.com: {staging: {backend: viewer}}": "'backend' is no folder",
+    "  ben@example.com:\n    staging:\n      /bakend: viewer": (
+        "line 9, people.ben@example.com.staging./bakend: /bakend is in no folder of the file; "
+        "did you mean '/backend'?"
+    ),
+    "  ben@example.com: {staging: {/backend: viewer, /backend/jobs: none}}": (
+        "people.ben@example.com.staging./backend/jobs: it is in /backend, whose role 'viewer' "
+        "counts here too; remove it, or give it more"
+    ),
+    "  ben@example.com: admin\n  ben@example.com: none": (
+        "line 8: people.ben@example.com is there a second time, after line 7"
+    ),
+    "  - ben@example.com": "line 6, people: keys with values must stand here",
+}
+
+
+@pytest.mark.parametrize("entry", MISTAKES)
+def test_a_mistake_is_named_with_its_place_and_remedy(entry: str) -> None:
+    with pytest.raises(WorkspaceError) as refused:
+        load(HEAD + entry)
+    assert MISTAKES[entry] in str(refused.value)
+
+
+def test_the_first_administrator_can_be_nothing_less() -> None:
+    text = HEAD + "  ben@example.com: viewer\n  ada@example.com: {staging: admin}\n"
+    with pytest.raises(
+        WorkspaceError,
+        match=r"line 8, people\.ada@example\.com: ada@example\.com is the first administrator",
+    ):
+        load(text, admin_email="Ada@example.com")
+    assert load(text.replace("{staging: admin}", "admin"), admin_email="ada@example.com").people
