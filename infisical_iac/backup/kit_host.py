@@ -97,7 +97,7 @@ class KitContents:
     values: dict[str, str]
 
     def __repr__(self) -> str:
-        return f"Found({sorted(self.files)}, {self.values})"
+        return f"KitContents({sorted(self.files)}, {self.values})"
 
 
 def read() -> KitContents:

@@ -180,7 +180,7 @@ def variables(target: BackupTarget) -> tuple[str, ...]:
 def given(targets: Iterable[BackupTarget], environment: Mapping[str, str]) -> dict[str, str]:
     """The texts of the files, by path, for those targets whose credentials are given.
 
-    Raises CredentialsError for one that is half given or has signs that no key has.
+    Raises TargetLoginError for one that is half given or has signs that no key has.
     """
     files = {}
     for target in filter(lambda each: each.logs_in, targets):
@@ -202,7 +202,7 @@ def given(targets: Iterable[BackupTarget], environment: Mapping[str, str]) -> di
 
 
 def refuse_missing(targets: Iterable[BackupTarget], there: Iterable[str]) -> None:
-    """Raise CredentialsError for a target whose file is needed and not among those `there`."""
+    """Raise TargetLoginError for a target whose file is needed and not among those `there`."""
     for target in targets:
         if target.logs_in and path(target) not in there:
             raise TargetLoginError(

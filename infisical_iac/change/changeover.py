@@ -69,7 +69,7 @@ class Changeover(ABC):
 
     @abstractmethod
     def back(self) -> str:
-        """Bring the old version back, and return with which data, `given_up.data` has it.
+        """Bring the old version back, and return with which data, `releases.describe_data` has it.
 
         What may have been written to since is kept, and told of there.
         """
