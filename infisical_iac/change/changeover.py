@@ -15,11 +15,10 @@ from pyinfra.context import host
 
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.change import release_store
-from infisical_iac.change import releases as given_up
+from infisical_iac.change import releases
 from infisical_iac.change.gate import Before
 from infisical_iac.change.path import RELEASES, Images, UpgradeError
-from infisical_iac.change.releases import Release, UnfinishedChange
+from infisical_iac.change.releases import GivenUp, Release, UnfinishedChange
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -34,6 +33,34 @@ UNKNOWN = Before({}, public=False)
 
 class ChangeFailed(UserError):
     """A change of version failed; the text says what runs now."""
+
+
+def release_step(name: str, *arguments: str, doing: str) -> str:
+    """Do a step of releases.sh, and return what it prints. Raises CommandFailed."""
+    return run(script("releases", name, *arguments), doing=doing)
+
+
+def read_releases() -> list[Release]:
+    """Return the releases that the current host keeps, the newest first."""
+    return releases.parse_releases(release_step("list", doing="list the releases").splitlines())
+
+
+def read_given_up() -> list[GivenUp]:
+    """Return the data that changes were given up with, and that are kept."""
+    return releases.parse_given_up(
+        release_step("given_up", doing="see what was given up").splitlines()
+    )
+
+
+def discard_releases(settings: Settings, image: str) -> None:
+    """Remove releases, and images, that nobody needs beside `image`."""
+    surplus = releases.find_surplus(
+        read_releases(), settings.keep_releases, {*settings.images, image}
+    )
+    if surplus.releases:
+        release_step("forget", *surplus.releases, doing="remove releases nobody needs")
+    if surplus.images:
+        release_step("drop", *surplus.images, doing="remove images nobody needs")
 
 
 def starting(was: Images, image: str) -> UnfinishedChange:
@@ -92,7 +119,7 @@ class Changeover(ABC):
     def begin(self) -> None:
         """Keep what runs as a release, and note the change."""
         name, _, image = self.unfinished
-        release_store.step("make", name, doing="keep what runs as a release")
+        release_step("make", name, doing="keep what runs as a release")
         self.step("begin", name, image, doing="begin the change of version")
 
     def dump(self, *, pausing: bool) -> None:
@@ -128,8 +155,8 @@ class Changeover(ABC):
         # Once it has ended, nobody would know that it is still closed.
         self.open_()
         told = self.step("end", doing="end the change of version")
-        release_store.discard_releases(self.settings, self.unfinished.image)
-        return given_up.after_proof(told.splitlines())
+        discard_releases(self.settings, self.unfinished.image)
+        return releases.after_proof(told.splitlines())
 
     @contextmanager
     def or_back(self) -> Iterator[None]:

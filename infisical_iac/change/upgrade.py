@@ -9,8 +9,7 @@ from pathlib import Path
 from pyinfra.context import host
 
 from infisical_iac.backup import snapshot
-from infisical_iac.change import changeover, gate, path, release_store
-from infisical_iac.change import releases as given_up
+from infisical_iac.change import changeover, gate, path, releases
 from infisical_iac.change.changeover import DIRECTORY, PROJECT, ChangeFailed, Changeover
 from infisical_iac.change.path import (
     IMAGE_KIB,
@@ -78,7 +77,7 @@ def made_on_host(change: VersionChange, settings: Settings, project: str) -> lis
 def recover_host(unfinished: UnfinishedChange, settings: Settings, project: str) -> str:
     """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
     if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
-        how = "as it did" if data == given_up.describe_data([]) else data
+        how = "as it did" if data == releases.describe_data([]) else data
         return f"Infisical {unfinished.old} serves again, {how}."
     return f"Infisical {unfinished.new} serves."
 
@@ -122,13 +121,13 @@ class _OnHost(Changeover):
     def back(self) -> str:
         snapshot.clean(DIRECTORY, PROJECT)
         said = self.step("back", doing="bring the old data back")
-        release_store.step("reset", self.unfinished.release, doing="bring the old images back")
+        changeover.release_step("reset", self.unfinished.release, doing="bring the old images back")
         session.forget()
         stack.up(self.settings.start_timeout)
         if not session.api(stack.published_port()).answers():
             raise UpgradeError("the API does not answer")
-        kept = given_up.parse_given_up(said.splitlines())
-        return given_up.describe_data(
+        kept = releases.parse_given_up(said.splitlines())
+        return releases.describe_data(
             kept, f" of {kept[0].since}" if kept and kept[0].since else ""
         )
 
@@ -255,10 +254,10 @@ def failed(found: UpgradeState, wanted: Images) -> str:
 
 def refuse_room(missing: Sequence[str], settings: Settings) -> None:
     """Raise UpgradeError if a change that needs the `missing` images does not fit."""
-    said = release_store.step("room", doing="see how much room there is").split()
+    said = changeover.release_step("room", doing="see how much room there is").split()
     *disks, data = map(int, said)
     images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
-    aside = tuple(each.name for each in release_store.read_given_up())
+    aside = tuple(each.name for each in changeover.read_given_up())
     room = Room(images, volumes, dumps, data, aside)
     path.refuse_room(room, images=_size(missing, settings))
 

@@ -92,7 +92,7 @@ def rollback(
     """
     if as_json and not only_list:
         raise click.UsageError("--json goes with --list")
-    from infisical_iac.change import release_store
+    from infisical_iac.change import changeover
     from infisical_iac.change.releases import choose
     from infisical_iac.change.upgrade import VersionChange
     from infisical_iac.cluster import change as cluster_change
@@ -104,14 +104,14 @@ def rollback(
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         if only_list:
-            show(release_store.read_releases(), release_store.read_given_up(), as_json=as_json)
+            show(changeover.read_releases(), changeover.read_given_up(), as_json=as_json)
             return
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         project = _project(settings)
         machine = host.get_fact(Machine)
         _end_rotation(machine, settings, project)
         _recover(_unfinished(machine), settings, project)
-        chosen = choose(release_store.read_releases(), release)
+        chosen = choose(changeover.read_releases(), release)
         was = _refuse(host, chosen, settings, keep_data=keep_data)
         _confirm(chosen, confirm, keep_data=keep_data)
         data = None if keep_data else chosen
@@ -171,7 +171,7 @@ def _recover(unfinished: "UnfinishedChange | None", settings: "Settings", projec
 
 def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data: bool) -> Images:
     """Return what runs now. Raises UpgradeError where there is no way from it to the release."""
-    from infisical_iac.change import release_store, upgrade
+    from infisical_iac.change import changeover, upgrade
     from infisical_iac.change.releases import refuse_other_schema
     from infisical_iac.change.state import Upgrades
 
@@ -179,7 +179,7 @@ def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data
     if was is None:
         raise UpgradeError("there is no database on the host: `infisical-iac restore` brings one")
     if keep_data:
-        now = release_store.step("migrations", doing="count the migrations")
+        now = changeover.release_step("migrations", doing="count the migrations")
         refuse_other_schema(release, int(now))
         refuse_older_postgres(was, release.runs, "go back without --keep-data")
     upgrade.refuse_room([], settings)
@@ -188,12 +188,12 @@ def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data
 
 def _fetched(release: "Release", settings: "Settings") -> str:
     """The release's Compose file, once its images are on the host by the names in it."""
-    from infisical_iac.change import release_store
+    from infisical_iac.change import changeover
     from infisical_iac.change.path import RELEASES
     from infisical_iac.core.remote import run
     from infisical_iac.stack import compose
 
-    gone = release_store.step("reset", release.name, doing="find its images").splitlines()
+    gone = changeover.release_step("reset", release.name, doing="find its images").splitlines()
     if gone:
         compose.fetch(gone, settings.image_archives)
     path = f"{RELEASES}/{release.name}/compose.yaml"

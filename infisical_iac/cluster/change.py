@@ -11,8 +11,7 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.backup import manifest, snapshot
-from infisical_iac.change import changeover, gate, release_store
-from infisical_iac.change import releases as given_up
+from infisical_iac.change import changeover, gate, releases
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.gate import Unusable
 from infisical_iac.change.path import Images, UpgradeError
@@ -55,7 +54,7 @@ def site(settings: Settings) -> Site | None:
 def fetch(release: Release, site: Site) -> None:
     """Have the release's image of Infisical on all nodes. Raises a UserError, nothing stopped."""
     image = release.images["infisical"]
-    release_store.step("reset", release.name, doing="find its images")
+    changeover.release_step("reset", release.name, doing="find its images")
     for node in site.cluster.connected:
         with topology.on(node.name):
             if host.get_fact(Stack, compose="", images=[image]).missing([image]):
@@ -85,7 +84,7 @@ def made(change: ClusterVersionChange, site: Site, project: str) -> list[str]:
 
 def recover(unfinished: UnfinishedChange, site: Site, project: str) -> str:
     """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
-    was = next(each for each in release_store.read_releases() if each.name == unfinished.release)
+    was = next(each for each in changeover.read_releases() if each.name == unfinished.release)
     under_way = _OnCluster(
         unfinished, site.settings, project, changeover.UNKNOWN, site, was.images["infisical"]
     )
@@ -150,9 +149,9 @@ class _OnCluster(Changeover):
             # A migration may have deleted what is in there.
             self.step("keep", doing="keep the dump of before")
             told.append(f"the data of before are kept as the release {self.unfinished.release}")
-        kept = given_up.parse_given_up(said.splitlines())
+        kept = releases.parse_given_up(said.splitlines())
         then = f" of {kept[0].since}" if kept and kept[0].since else ""
-        return given_up.describe_data(kept, f"{then} ({'; '.join(told)})" if told else then)
+        return releases.describe_data(kept, f"{then} ({'; '.join(told)})" if told else then)
 
     def _revert(self, reason: Unusable) -> str:
         """Put the data of before in the place of those that the old version can't use."""
@@ -163,10 +162,10 @@ class _OnCluster(Changeover):
         self._roll_out(self.was)
         if not session.api(self.settings.http_port).answers():
             raise UpgradeError("the API does not answer")
-        told = "; ".join(each.told() for each in given_up.parse_given_up(said.splitlines()))
+        told = "; ".join(each.told() for each in releases.parse_given_up(said.splitlines()))
         return (
             f"with the data of {then.at}, for the new one had changed them so that it could not "
-            f"use them any more ({reason}); {told} ({given_up.HELP})"
+            f"use them any more ({reason}); {told} ({releases.HELP})"
         )
 
     def _roll_out(self, image: str) -> None:

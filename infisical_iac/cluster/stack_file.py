@@ -30,8 +30,7 @@ def shared_values(settings: Settings, machine: MachineState) -> dict[str, object
         # The heap leaves a third to what Node keeps outside of it.
         "node_options": f"--max-old-space-size={mebibytes(settings.infisical_memory) * 2 // 3}",
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
-        # The engine learnt it with version 25; Debian 12 has an older one, Ubuntu 24.04 either.
-        "start_interval": (machine.os, machine.release) == ("debian", "13"),
+        "start_interval": machine.system is not None and machine.system.start_interval,
         "revision_port": REVISION_PORT,
     }
 

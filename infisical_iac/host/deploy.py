@@ -1,7 +1,5 @@
 """The foundation: packages, clock, updates and swap, and the steps that each deploy begins with."""
 
-from collections.abc import Iterator
-
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
@@ -11,12 +9,10 @@ from infisical_iac.core import packages as apt
 from infisical_iac.core import units as systemd
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
-from infisical_iac.core.settings import Settings
 from infisical_iac.host import kernel
 from infisical_iac.host.docker import docker
 from infisical_iac.host.firewall import firewall
 from infisical_iac.host.hardening import hardening
-from infisical_iac.host.kernel import PARAMETERS as HARDENING
 from infisical_iac.host.preflight import Preflight
 from infisical_iac.host.volume import data_volume
 from infisical_iac.host.watch import watch
@@ -48,15 +44,6 @@ _PACKAGES = (
 # The second is how fail2ban reads the journal, where SSH tells of failed logins.
 _BANNING = ("fail2ban", "python3-systemd")
 _UNITS = (f"{_TIMESYNCD}.service", "unattended-upgrades.service")
-_SYSCTL = "/etc/sysctl.d/90-infisical-iac.conf"
-# Debian 12 has a file of this name that is read after ours and says less; one here wins over it.
-_LINKS = "/etc/sysctl.d/99-protect-links.conf"
-_PARAMETERS = {
-    # A program that changed its rights leaves no core dump.
-    "fs.suid_dumpable": "0",
-    # Redis saves by forking, which needs no copy of its memory but asks for it.
-    "vm.overcommit_memory": "1",
-}
 _APT = """\
 APT::Periodic::Update-Package-Lists "1";
 APT::Periodic::Unattended-Upgrade "1";
@@ -78,21 +65,6 @@ _FILES = (
     ),
     files.File("/etc/security/limits.d/90-infisical-iac.conf", "* hard core 0\nroot hard core 0\n"),
 )
-
-
-def parameters(settings: Settings) -> dict[str, str]:
-    """The kernel parameters by name."""
-    return _PARAMETERS | (HARDENING if settings.hardening == "on" else {})
-
-
-def sysctl(values: dict[str, str]) -> Iterator[files.File]:
-    """The files by which the host has the parameters at its next boot too."""
-    # With the sign before it, a parameter that the kernel lacks is no error.
-    lines = {name: f"-{name} = {value}\n" for name, value in values.items()}
-    yield files.File(_SYSCTL, "".join(lines.values()))
-    links = [line for name, line in lines.items() if name.startswith("fs.protected_")]
-    if links:
-        yield files.File(_LINKS, "".join(links))
 
 
 def packages(known: Preflight) -> list[str]:
@@ -117,12 +89,12 @@ def packages(known: Preflight) -> list[str]:
 def base(known: Preflight) -> None:
     """Wait for the first boot's own work, then bring the host to its base state."""
     timeout = known.settings.apt_timeout
-    clock, values = known.machine.clock, parameters(known.settings)
+    clock, values = known.machine.clock, kernel.parameters(known.settings)
     units = [clock or _UNITS[0], _UNITS[1]]
     finished(running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init")
     apt.packages(names=packages(known), name="Install the base packages", timeout=timeout)
     files.contents(
-        files=[*_FILES, *sysctl(values)], name="Configure updates, kernel and core dumps"
+        files=[*_FILES, *kernel.sysctl(values)], name="Configure updates, kernel and core dumps"
     )
     kernel.settled(
         values=values,

@@ -82,11 +82,8 @@ def packages(machine: MachineState, source: str) -> list[str]:
     """The names of the engine's and Compose's packages on `machine`, from `source`."""
     if source == "docker-ce":
         return ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin"]
-    if machine.os == "ubuntu":
-        return ["docker.io", "docker-compose-v2"]
-    if machine.release == "12":
-        return ["docker.io", "docker-compose"]
-    return ["docker.io", "docker-cli", "docker-compose"]
+    assert machine.system
+    return [*machine.system.docker]
 
 
 @deploy("Docker")

@@ -4,7 +4,7 @@ Forwarding stays as Docker needs it. A parameter that a kernel lacks is not aske
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pyinfra import logger
@@ -12,10 +12,21 @@ from pyinfra.api.facts import FactBase
 from pyinfra.context import host, state
 
 from infisical_iac.core import journal
+from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
+from infisical_iac.core.settings import Settings
 
+_SYSCTL = "/etc/sysctl.d/90-infisical-iac.conf"
+# Debian 12 has a file of this name that is read after ours and says less; one here wins over it.
+_LINKS = "/etc/sysctl.d/99-protect-links.conf"
 PARAMETERS = {
+    # A program that changed its rights leaves no core dump.
+    "fs.suid_dumpable": "0",
+    # Redis saves by forking, which needs no copy of its memory but asks for it.
+    "vm.overcommit_memory": "1",
+}
+HARDENED = {
     # Who is on the host learns less of the kernel, and can do less with it.
     "dev.tty.ldisc_autoload": "0",
     "kernel.core_uses_pid": "1",
@@ -55,6 +66,22 @@ PARAMETERS = {
     "net.ipv4.tcp_rfc1337": "1",
     "net.ipv4.tcp_syncookies": "1",
 }
+
+
+def parameters(settings: Settings) -> dict[str, str]:
+    """Return the kernel parameters by name."""
+    return PARAMETERS | (HARDENED if settings.hardening == "on" else {})
+
+
+def sysctl(values: dict[str, str]) -> Iterator[File]:
+    """Yield the files by which the host has the parameters at its next boot too."""
+    # With the sign before it, a parameter that the kernel lacks is no error.
+    lines = {name: f"-{name} = {value}\n" for name, value in values.items()}
+    yield File(_SYSCTL, "".join(lines.values()))
+    links = [line for name, line in lines.items() if name.startswith("fs.protected_")]
+    if links:
+        yield File(_LINKS, "".join(links))
+
 
 # Protocols and file systems that no server needs and that have been ways into kernels, and
 # storage that somebody would have to plug in.

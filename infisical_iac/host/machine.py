@@ -7,6 +7,29 @@ from pyinfra.api.facts import FactBase
 
 from infisical_iac.core.rendering import script
 
+
+@dataclass(frozen=True)
+class System:
+    """A system that can be deployed to; to support another one, add a line to SYSTEMS.
+
+    Attributes:
+        name: as people call it.
+        docker: the packages of its own engine and Compose.
+        start_interval: whether that engine knows `start_interval`, as version 25 and later do.
+    """
+
+    name: str
+    docker: tuple[str, ...]
+    start_interval: bool
+
+
+# By the ID and the VERSION_ID of /etc/os-release.
+SYSTEMS = {
+    ("debian", "12"): System("Debian 12", ("docker.io", "docker-compose"), False),
+    ("debian", "13"): System("Debian 13", ("docker.io", "docker-cli", "docker-compose"), True),
+    ("ubuntu", "24.04"): System("Ubuntu 24.04", ("docker.io", "docker-compose-v2"), False),
+}
+
 # Where nobody ever logged in to an instance, a deploy would make a new one.
 UNDONE = """\
 undone=/var/lib/infisical-restore/undone
@@ -109,6 +132,11 @@ class MachineState:
     spare_volume: str = ""
     engine: str = ""
     compose: bool = False
+
+    @property
+    def system(self) -> System | None:
+        """The system that it runs; None for one that is not supported."""
+        return SYSTEMS.get((self.os, self.release))
 
 
 class Machine(FactBase[MachineState]):

@@ -22,7 +22,7 @@ from infisical_iac.core.operation import Refusal
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import engine
 from infisical_iac.host.engine import Engine
-from infisical_iac.host.machine import Machine, MachineState
+from infisical_iac.host.machine import SYSTEMS, Machine, MachineState
 from infisical_iac.stack.caddyfile import REVISION_PORT
 from infisical_iac.stack.settings import INTERNAL
 from infisical_iac.workspace.load import load as load_workspace
@@ -153,9 +153,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 
 
 @dataclass(frozen=True)
@@ -376,10 +373,11 @@ def refuse_between(machine: MachineState, *, topology: str) -> None:
 
 def refuse(machine: MachineState, *, minimum_free_disk_gb: float) -> None:
     """Raise Refused if the host is of a kind, or in a state, that can't be deployed to."""
-    if (machine.os, machine.release) not in SUPPORTED:
+    if machine.system is None:
+        *names, last = (each.name for each in SYSTEMS.values())
         raise Refused(
             f"the host runs {machine.os or 'an unknown system'} {machine.release}: "
-            "use Debian 12, Debian 13 or Ubuntu 24.04"
+            f"use {', '.join(names)} or {last}"
         )
     if not machine.root:
         raise Refused(

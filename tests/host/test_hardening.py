@@ -6,7 +6,7 @@ from infisical_iac.core.files import Paths
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import hardening as wanted
 from infisical_iac.host.hardening import without_window
-from infisical_iac.host.kernel import PARAMETERS, Kernel, modules
+from infisical_iac.host.kernel import HARDENED, Kernel, modules
 from infisical_iac.host.machine import MachineState
 from tests.host.connection import Host
 from tests.host.containers import Inspected
@@ -18,9 +18,9 @@ def test_kernel_parameters_are_in_effect_as_far_as_the_kernel_has_them(
     host: Host, settings: Settings
 ) -> None:
     fact = Kernel()
-    found = fact.process(host.check_output(fact.command([*PARAMETERS])).splitlines()).parameters
+    found = fact.process(host.check_output(fact.command([*HARDENED])).splitlines()).parameters
     assert "net.ipv4.tcp_syncookies" in found
-    wrong = {name: value for name, value in found.items() if value != PARAMETERS[name]}
+    wrong = {name: value for name, value in found.items() if value != HARDENED[name]}
     assert wrong == {} or settings.hardening == "off"
 
 

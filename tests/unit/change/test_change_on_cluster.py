@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.backup import snapshot
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.change import changeover, gate, release_store
+from infisical_iac.change import changeover, gate
 from infisical_iac.change.changeover import ChangeFailed, Changeover
 from infisical_iac.change.gate import GateError, Unusable
 from infisical_iac.change.path import Images
@@ -90,9 +90,9 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
     monkeypatch.setattr(deploy, "roll_out", made.roll_out)
     monkeypatch.setattr(edge, "close_all", lambda *_: made._note("close"))
     monkeypatch.setattr(edge, "open_all", lambda _: made._note("open"))
-    monkeypatch.setattr(release_store, "step", lambda *_, **__: "")
-    monkeypatch.setattr(release_store, "discard_releases", lambda *_: None)
-    monkeypatch.setattr(release_store, "read_releases", lambda: [_RELEASE])
+    monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
+    monkeypatch.setattr(changeover, "discard_releases", lambda *_: None)
+    monkeypatch.setattr(changeover, "read_releases", lambda: [_RELEASE])
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: _Answering())

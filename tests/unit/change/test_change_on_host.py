@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.backup import snapshot
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.change import changeover, gate, release_store, upgrade
+from infisical_iac.change import changeover, gate, upgrade
 from infisical_iac.change.changeover import ChangeFailed, Changeover
 from infisical_iac.change.gate import GateError
 from infisical_iac.change.path import Images
@@ -87,8 +87,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(edge, "open_", made.open)
     monkeypatch.setattr(compose, "up", lambda _: made.note("up"))
     monkeypatch.setattr(compose, "compose_text", lambda: _COMPOSE)
-    monkeypatch.setattr(release_store, "step", lambda *_, **__: "")
-    monkeypatch.setattr(release_store, "discard_releases", lambda *_: None)
+    monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
+    monkeypatch.setattr(changeover, "discard_releases", lambda *_: None)
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     monkeypatch.setattr(session, "forget", lambda: None)

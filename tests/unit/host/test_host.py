@@ -7,6 +7,7 @@ import pytest
 
 from infisical_iac.core.files import PathState
 from infisical_iac.host import hardening, kernel
+from tests.unit.settings_of import settings_of
 
 
 def test_a_mode_loses_what_it_gives_too_many_and_gains_nothing() -> None:
@@ -24,7 +25,7 @@ def test_what_is_not_there_is_not_made() -> None:
 
 
 def test_no_parameter_takes_dockers_forwarding_away() -> None:
-    assert [name for name in kernel.PARAMETERS if "forward" in name] == []
+    assert [name for name in kernel.parameters(settings_of()) if "forward" in name] == []
 
 
 def test_a_module_is_kept_out_even_if_it_is_asked_for_by_name() -> None:

@@ -1,6 +1,6 @@
 """The files by which the host has its kernel parameters at the next boot too."""
 
-from infisical_iac.host.deploy import parameters, sysctl
+from infisical_iac.host.kernel import parameters, sysctl
 from tests.unit.settings_of import settings_of
 
 
