@@ -7,10 +7,10 @@ import click
 from rich.table import Table
 
 from infisical_iac.cli.options import (
-    Lock,
     inventory_option,
     json_option,
     lock_options,
+    locking,
     yes_option,
 )
 from infisical_iac.cli.output import as_data, count, show
@@ -37,7 +37,7 @@ def apply(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, as_jso
     from infisical_iac.core.deployment import looked
 
     started = time.monotonic()
-    with looked(inventory, writes=Lock(lock_timeout, break_lock)) as deployment:
+    with looked(inventory, writes=locking(lock_timeout, break_lock)) as deployment:
         journal = deployment.journal
         if not deployment.settled and not (yes and as_json):
             show([*journal.planned, *journal.blocked], journal.unknown, console(stderr=as_json))

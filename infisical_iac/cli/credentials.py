@@ -15,10 +15,10 @@ import click
 from rich.table import Table
 
 from infisical_iac.cli.options import (
-    Lock,
     inventory_option,
     json_option,
     lock_options,
+    locking,
     workspace_file_option,
     yes_option,
 )
@@ -305,7 +305,7 @@ def push(
         with keep(inventory, file, where) as kept:
             _print(kept, kept.some(service, environment), yes=yes)
         return
-    with keep(inventory, file, where, lock=Lock(lock_timeout, break_lock)) as kept:
+    with keep(inventory, file, where, lock=locking(lock_timeout, break_lock)) as kept:
         _deliver(kept, kept.some(service, environment), deploy, overlap)
 
 
@@ -364,7 +364,7 @@ def rotate(
     have been started anew. The next apply, or rotation, after it revokes the old one. A
     rotation that was interrupted is completed by the next.
     """
-    with keep(inventory, file, where, lock=Lock(lock_timeout, break_lock)) as kept:
+    with keep(inventory, file, where, lock=locking(lock_timeout, break_lock)) as kept:
         step = kept.one(service, environment)
         way = delivery(step.account, deploys=deploy, tell=kept.tell)
         way.check()
@@ -395,7 +395,7 @@ def revoke(
     Those that others made for its identity too; its file is removed. The next apply makes new
     ones: to end a service for good, take it out of the workspace file.
     """
-    with keep(inventory, file, where, lock=Lock(lock_timeout, break_lock)) as kept:
+    with keep(inventory, file, where, lock=locking(lock_timeout, break_lock)) as kept:
         step = kept.one(service, environment)
         name = step.account.credentials
         secrets = list(step.holder.secrets) if step.holder else []

@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from infisical_iac.check.repository import complete
 from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
-from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
+from infisical_iac.cli.options import FOUND, inventory_option, json_option, lock_options, locking
 from infisical_iac.cli.output import counted
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.migrate import plan_file, planning, report, verify
@@ -63,7 +63,7 @@ def apply(
         inventory,
         workspace_file,
         None,
-        lock=Lock(lock_timeout, break_lock),
+        lock=locking(lock_timeout, break_lock),
         needs_admin=False,
     ) as reached:
         if plan.project != reached.desired.project.slug:

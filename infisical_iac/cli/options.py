@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
 
 # The exit status of a command that did its work and found something for people to look at.
 FOUND = 2
@@ -27,13 +30,6 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
 
-class Lock(NamedTuple):
-    """Hold how to take the host's lock: how many seconds to wait, and whether to break it."""
-
-    wait: int
-    by_force: bool
-
-
 _lock_timeout = click.option(
     "--lock-timeout",
     type=click.IntRange(min=0),
@@ -49,3 +45,14 @@ _break_lock = click.option(
 def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--lock-timeout` and `--break-lock`, for commands that change the host."""
     return _lock_timeout(_break_lock(command))
+
+
+def locking(lock_timeout: int, break_lock: bool) -> "Callable[[Host], None]":
+    """Return what takes the lock of a connected host as those options say; it raises Locked."""
+
+    def take(host: "Host") -> None:
+        from infisical_iac.core import lock
+
+        lock.take(host, wait=lock_timeout, by_force=break_lock)
+
+    return take

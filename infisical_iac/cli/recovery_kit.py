@@ -12,12 +12,15 @@ from infisical_iac.backup import kit_sheet, kit_trust, signing
 from infisical_iac.backup.kit import Kit, KitError, Versions, check
 from infisical_iac.backup.kit_sheet import read, seal
 from infisical_iac.backup.recipients import Identity, Recipient, identities, parse, parse_lines
-from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
+from infisical_iac.cli.options import inventory_option, json_option, lock_options, locking
 from infisical_iac.core import atomic, audit_log
 from infisical_iac.core.terminal import echo, print_data
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from pyinfra.api.host import Host
 
     from infisical_iac.backup.kit_host import KitContents
     from infisical_iac.core.settings import Settings
@@ -77,7 +80,7 @@ def recovery_kit(
         force,
     )
     _refuse_existing(wanted)
-    kit, text, signer = _make(inventory, Lock(lock_timeout, break_lock), wanted)
+    kit, text, signer = _make(inventory, locking(lock_timeout, break_lock), wanted)
     if as_json:
         print_data(
             {
@@ -104,10 +107,12 @@ def _refuse_existing(wanted: _WantedKit) -> None:
         raise KitError(f"{wanted.output} is there already: name another file, or give --force")
 
 
-def _make(inventory: str, taking: Lock, wanted: _WantedKit) -> tuple[Kit, str, str]:
+def _make(
+    inventory: str, take_lock: "Callable[[Host], None]", wanted: _WantedKit
+) -> tuple[Kit, str, str]:
     """Return the kit, the text of its file, and the fingerprint of the key that signed it."""
     from infisical_iac.backup import kit_host
-    from infisical_iac.core import audit, lock
+    from infisical_iac.core import audit
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
 
@@ -119,7 +124,7 @@ def _make(inventory: str, taking: Lock, wanted: _WantedKit) -> tuple[Kit, str, s
                 "nobody is named who could open the kit: give --recipient, or set "
                 "recovery_recipients in group_data/hetzner.py"
             )
-        lock.take(host, wait=taking.wait, by_force=taking.by_force)
+        take_lock(host)
         changes: list[str] = []
         with audit.recorded("recovery-kit", changes):
             kit = _kit(kit_host.read(), settings, to)

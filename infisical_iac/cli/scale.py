@@ -1,11 +1,19 @@
 """`infisical-iac scale-out` and `scale-in`: from a single host into a cluster, and back."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from infisical_iac.cli.options import inventory_option, lock_options, yes_option
+from infisical_iac.cli.run import WayBack, run_or_back
 from infisical_iac.core.terminal import echo
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
+
+    from infisical_iac.core.settings import Settings
 
 
 @click.command()
@@ -33,7 +41,7 @@ def scale_out(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, un
         if not undo:
             from infisical_iac.cluster.scaling_deploy import scaling_out
 
-            moving.move(
+            _move(
                 host,
                 settings,
                 partial(scaling_out, switched=switched),
@@ -68,7 +76,7 @@ def scale_in(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, und
             from infisical_iac.cluster.scaling_deploy import scaling_in
 
             switched = moving.undo(host, settings, asked=False)
-            moving.move(
+            _move(
                 host,
                 settings,
                 partial(scaling_in, switched=switched),
@@ -82,3 +90,57 @@ def scale_in(inventory: str, yes: bool, lock_timeout: int, break_lock: bool, und
             f'Set topology = "single", keep {host.name} alone in the inventory, and run '
             "`infisical-iac apply`."
         )
+
+
+def _move(
+    host: "Host",
+    settings: "Settings",
+    steps: Callable[[], object],
+    *,
+    direction: str,
+    again: str,
+    rest: str,
+    yes: bool,
+    switched: bool,
+) -> None:
+    """Show what is to be done, ask, and do it; what served before comes back if it fails.
+
+    Raises Failed.
+
+    Args:
+        steps: those of the deploy that moves.
+        direction: where to, for the question.
+        again: a sentence on what to do after a failure, when what served before serves.
+        rest: the command that does what is left to do after the proof, for a sentence.
+        switched: whether an earlier run has moved the data, which are not given up for a failure.
+    """
+    run_or_back(
+        host,
+        steps,
+        WayBack(
+            lambda: _after_failure(settings, again, rest, switched),
+            what="What served before",
+            remedy="the same command with --undo tries again",
+        ),
+        name="move",
+        question=f"Move Infisical {direction}? It pauses meanwhile",
+        done="Moved",
+        yes=yes,
+    )
+
+
+def _after_failure(settings: "Settings", again: str, rest: str, switched: bool) -> str:
+    """Bring back what served before if the move has not ended, and tell what is so now."""
+    from infisical_iac.cluster import moves, scaling
+
+    if scaling.succeeded():
+        return f"The moved data are proven and serve; {rest} does the rest."
+    if switched:
+        return (
+            "The data are where they were moved to: the same command tries again, and with --undo "
+            "goes back to those from before the move"
+        )
+    found = moves.unfinished()
+    if found is None:
+        return f"The data were not touched. {again}"
+    return " ".join([*moves.go_back(found, settings.start_timeout), again])

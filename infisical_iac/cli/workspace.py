@@ -10,10 +10,10 @@ import click
 from infisical_iac.api.identities import organization_id
 from infisical_iac.cli.options import (
     FOUND,
-    Lock,
     inventory_option,
     json_option,
     lock_options,
+    locking,
     workspace_file_option,
     yes_option,
 )
@@ -185,7 +185,7 @@ def apply(
         made.append(change)
         told.append(str(change))
 
-    with reach(inventory, file, isolation, lock=Lock(lock_timeout, break_lock)) as reached:
+    with reach(inventory, file, isolation, lock=locking(lock_timeout, break_lock)) as reached:
         planned = look(reached, prune=prune)
         if not as_json:
             print_rotations(planned.rotate)  # before, since afterwards nobody can tell any more

@@ -1,14 +1,14 @@
-"""A move between single host and cluster: the plan, the question, the run, and the way back."""
+"""A move between single host and cluster: the host it is of, and the end of one before it."""
 
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from infisical_iac.cli.run import WayBack, run_or_back
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyinfra.api.host import Host
 
     from infisical_iac.core.audit_log import Event
@@ -115,57 +115,3 @@ def end(host: "Host") -> bool:
     for sentence in kept:
         echo(sentence)
     return True
-
-
-def move(
-    host: "Host",
-    settings: "Settings",
-    steps: Callable[[], object],
-    *,
-    direction: str,
-    again: str,
-    rest: str,
-    yes: bool,
-    switched: bool,
-) -> None:
-    """Show what is to be done, ask, and do it; what served before comes back if it fails.
-
-    Raises Failed.
-
-    Args:
-        steps: those of the deploy that moves.
-        direction: where to, for the question.
-        again: a sentence on what to do after a failure, when what served before serves.
-        rest: the command that does what is left to do after the proof, for a sentence.
-        switched: whether an earlier run has moved the data, which are not given up for a failure.
-    """
-    run_or_back(
-        host,
-        steps,
-        WayBack(
-            lambda: _after_failure(settings, again, rest, switched),
-            what="What served before",
-            remedy="the same command with --undo tries again",
-        ),
-        name="move",
-        question=f"Move Infisical {direction}? It pauses meanwhile",
-        done="Moved",
-        yes=yes,
-    )
-
-
-def _after_failure(settings: "Settings", again: str, rest: str, switched: bool) -> str:
-    """Bring back what served before if the move has not ended, and tell what is so now."""
-    from infisical_iac.cluster import moves, scaling
-
-    if scaling.succeeded():
-        return f"The moved data are proven and serve; {rest} does the rest."
-    if switched:
-        return (
-            "The data are where they were moved to: the same command tries again, and with --undo "
-            "goes back to those from before the move"
-        )
-    found = moves.unfinished()
-    if found is None:
-        return f"The data were not touched. {again}"
-    return " ".join([*moves.go_back(found, settings.start_timeout), again])

@@ -17,7 +17,6 @@ from pyinfra.api.operations import run_host_op
 from pyinfra.api.state import State, StateStage
 from pyinfra_cli.util import exec_file
 
-from infisical_iac.cli.options import Lock
 from infisical_iac.core import audit, journal, lock
 from infisical_iac.core.connection import LOST, current, lost, with_others
 from infisical_iac.core.errors import UserError
@@ -141,17 +140,17 @@ class Deployment:
 
 
 @contextmanager
-def looked(inventory: str, *, writes: Lock | None) -> Iterator[Deployment]:
+def looked(inventory: str, *, writes: Callable[[Host], None] | None) -> Iterator[Deployment]:
     """The deploy to the inventory's host, once its operations have looked at it.
 
     Args:
-        writes: how to take the lock; None for a plan, which changes nothing and takes none.
+        writes: takes the lock; None for a plan, which changes nothing and takes none.
 
     Raises a UserError, with nothing changed.
     """
     with connected(inventory, shares=False) as host:
         if writes:
-            lock.take(host, wait=writes.wait, by_force=writes.by_force)
+            writes(host)
         yield look(host)
 
 

@@ -1,12 +1,12 @@
 """The credentials of an Infisical that was reached, and where their files are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from infisical_iac.cli.options import Lock
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.validation import hint
@@ -14,6 +14,9 @@ from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import Step, plan
 from infisical_iac.workspace.reach import Reached, reach
+
+if TYPE_CHECKING:
+    from pyinfra.api.host import Host
 
 
 class CredentialsError(UserError):
@@ -98,7 +101,7 @@ def keep(
     file: Path | None,
     where: Path | None,
     *,
-    lock: Lock | None = None,
+    lock: "Callable[[Host], None] | None" = None,
     needs_files: bool = True,
 ) -> Iterator[Kept]:
     """The credentials of the Infisical that `reach` reaches.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import organization_id
-from infisical_iac.cli.options import Lock
 from infisical_iac.core.audit_log import Event
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.validation import is_confidential
@@ -79,7 +78,7 @@ def reach(
     file: Path | None,
     isolation: Isolation | None,
     *,
-    lock: Lock | None = None,
+    lock: "Callable[[Host], None] | None" = None,
     needs_admin: bool = True,
 ) -> Iterator[Reached]:
     """The Infisical at INFISICAL_API_URL if that is set, else the one on the inventory's host.
@@ -87,7 +86,7 @@ def reach(
     Args:
         file: the workspace file; None takes the host's setting, or the shipped one.
         isolation: None takes the host's setting, or `privilege`.
-        lock: how to take the host's lock; None for a look, which takes none.
+        lock: takes the host's lock; None for a look, which takes none.
         needs_admin: whether INFISICAL_ADMIN_EMAIL is needed at a URL.
 
     Raises a UserError if neither can be had.
@@ -148,19 +147,18 @@ def _on_host(
     inventory: str,
     file: Path | None,
     isolation: Isolation | None,
-    lock: Lock | None,
+    lock: "Callable[[Host], None] | None",
 ) -> Iterator[Reached]:
     # Importing these gives the process to gevent, which the way by URL has no need of.
     from infisical_iac.core import audit, session
     from infisical_iac.core.inventory import connected
-    from infisical_iac.core.lock import take
     from infisical_iac.core.settings import load as load_settings
     from infisical_iac.workspace import reconcile
 
     with connected(inventory) as host:
         settings = load_settings(_data(host))
         if lock:
-            take(host, wait=lock.wait, by_force=lock.by_force)
+            lock(host)
         yield Reached(
             client=session.deployer(settings.http_port),
             address=settings.site_url,
