@@ -14,10 +14,10 @@ from infisical_iac.backup.restore import DIRECTORY, PROJECT, RestoreError, lates
 from infisical_iac.change import gate, releases
 from infisical_iac.change.gate import Before
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import edge
+from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, credential_file, credentials
 from infisical_iac.workspace.model import Workspace
 

@@ -18,13 +18,13 @@ from infisical_iac.change import gate, releases
 from infisical_iac.cluster import deploy
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import Site
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import compose, edge, keys
+from infisical_iac.stack import compose, edge, keys, session
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack.keys import Keys
 

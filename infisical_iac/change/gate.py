@@ -14,12 +14,11 @@ from infisical_iac.api.lists import gather
 from infisical_iac.change import reading
 from infisical_iac.change import reading as service_reach
 from infisical_iac.change.reading import Differences, Reach, Secrets, secret
-from infisical_iac.core import session
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import edge
+from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, isolation
 from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
 

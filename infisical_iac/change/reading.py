@@ -11,9 +11,9 @@ from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import gather
-from infisical_iac.core import session
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
+from infisical_iac.stack import session
 from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.isolation import GENERATIONS, IsolationPlace, NotIsolated

@@ -14,13 +14,14 @@ from infisical_iac.cluster import deploy, share, topology
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import Site
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import CommandFailed, remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose as stack
+from infisical_iac.stack import session
 
 # What was started over a connection that is gone may be at work still.
 _DIRECTORY = "/etc/infisical/keys"

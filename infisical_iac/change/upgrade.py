@@ -25,13 +25,13 @@ from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.state import UpgradeState
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster.site import Site
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import write
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose as stack
-from infisical_iac.stack import edge
+from infisical_iac.stack import edge, session
 
 
 @dataclass(frozen=True)

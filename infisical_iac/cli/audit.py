@@ -153,7 +153,7 @@ def access(
 
 
 def _known(settings: Settings, *, is_needed: bool) -> KnownNames:
-    from infisical_iac.core import session
+    from infisical_iac.stack import session
     from infisical_iac.workspace.people_actual import read_names
 
     try:

@@ -18,10 +18,9 @@ from infisical_iac.change.path import Images, UpgradeError
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import deploy, topology
 from infisical_iac.cluster.site import Site
-from infisical_iac.core import session
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import Machine
-from infisical_iac.stack import compose, edge
+from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.containers import Stack
 
 

@@ -8,12 +8,11 @@ from pyinfra.context import host
 from infisical_iac.backup import snapshot
 from infisical_iac.change import releases
 from infisical_iac.cluster import swarm, topology
-from infisical_iac.core import session
 from infisical_iac.core.connection import current, with_others
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-from infisical_iac.stack import compose, edge
+from infisical_iac.stack import compose, edge, session
 
 
 def dissolve(stamp: str) -> list[str]:

@@ -14,12 +14,12 @@ from infisical_iac.cluster import deploy, moves, rollout
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.moves import Direction
 from infisical_iac.cluster.site import Site
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import edge
+from infisical_iac.stack import edge, session
 
 _PAUSES = "Infisical pauses for its dump, its load and its start"
 

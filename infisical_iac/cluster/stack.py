@@ -20,13 +20,13 @@ from infisical_iac.cluster.stack_state import (
     Task,
     record_text,
 )
-from infisical_iac.core import files, journal, session
+from infisical_iac.core import files, journal
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import compose
+from infisical_iac.stack import compose, session
 from infisical_iac.stack.containers import Stack
 
 NO_SWARM = "the services can be looked at once the hosts are a Swarm"

@@ -12,13 +12,14 @@ from pyinfra.context import host, state
 from infisical_iac.change.path import port_of
 from infisical_iac.change.state import COMPOSE_FILE, DeploymentFact, DeploymentState
 from infisical_iac.cluster.stack_state import STACK_FILE
-from infisical_iac.core import files, journal, session
+from infisical_iac.core import files, journal
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import CommandFailed, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.stack import session
 from infisical_iac.stack.containers import Stack, StackState, connections
 
 # Everybody may write there: each upload gets a directory of its own, for the user alone.

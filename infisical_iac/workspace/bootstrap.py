@@ -24,11 +24,12 @@ from infisical_iac.api.universal_auth import (
     revoke_client_secret,
     universal_auth,
 )
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
+from infisical_iac.stack import session
 from infisical_iac.workspace.access import identity_drift
 from infisical_iac.workspace.change import drift, words
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
+from infisical_iac.stack import session
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Store, render
 from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan

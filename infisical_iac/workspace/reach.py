@@ -150,9 +150,10 @@ def _on_host(
     lock: "Callable[[Host], None] | None",
 ) -> Iterator[Reached]:
     # Importing these gives the process to gevent, which the way by URL has no need of.
-    from infisical_iac.core import audit, session
+    from infisical_iac.core import audit
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load as load_settings
+    from infisical_iac.stack import session
     from infisical_iac.workspace import reconcile
 
     with connected(inventory) as host:

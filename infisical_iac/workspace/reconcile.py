@@ -12,10 +12,11 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.failures import ApiError
 from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.api.universal_auth import ClientSecret
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
+from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.canary import Canary, CanaryError

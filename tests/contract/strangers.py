@@ -17,8 +17,9 @@ from pyinfra.context import ctx_host
 from infisical_iac.api import identities
 from infisical_iac.cli import status
 from infisical_iac.cli.main import main
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.journal import Journals
+from infisical_iac.stack import session
 from infisical_iac.workspace import foreign, reconcile
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.inside import WorkspacePlan, look, make

@@ -10,7 +10,7 @@ from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import universal_auth_path
-from infisical_iac.core import session
+from infisical_iac.stack import session
 from infisical_iac.workspace import bootstrap
 
 from .world import EMAIL, PASSWORD

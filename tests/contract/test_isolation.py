@@ -16,7 +16,7 @@ from infisical_iac.api.universal_auth import attach_universal_auth, create_clien
 from infisical_iac.change import reading
 from infisical_iac.change import reading as service_reach
 from infisical_iac.change.reading import ServiceReachError
-from infisical_iac.core import session
+from infisical_iac.stack import session
 from infisical_iac.workspace import isolation, model
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render

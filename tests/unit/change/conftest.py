@@ -8,8 +8,7 @@ import pytest
 from infisical_iac.change import gate, rotation
 from infisical_iac.cluster import deploy, share, topology
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.core import session
-from infisical_iac.stack import compose
+from infisical_iac.stack import compose, session
 from tests.unit.change.steps import NotingHost
 from tests.unit.clusters import site
 

@@ -16,8 +16,7 @@ from infisical_iac.cluster import deploy
 from infisical_iac.cluster.change import ClusterVersionChange
 from infisical_iac.cluster.deploy import RolloutError
 from infisical_iac.cluster.site import Site
-from infisical_iac.core import session
-from infisical_iac.stack import edge
+from infisical_iac.stack import edge, session
 from tests.unit.clusters import settings, site
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"

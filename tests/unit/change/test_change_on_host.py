@@ -12,9 +12,8 @@ from infisical_iac.change.gate import GateError
 from infisical_iac.change.path import Images
 from infisical_iac.change.releases import UnfinishedChange
 from infisical_iac.change.upgrade import VersionChange
-from infisical_iac.core import session
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import compose, edge
+from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose import StackError
 from tests.unit.settings_of import settings_of
 

@@ -12,11 +12,10 @@ from infisical_iac.api.client import Client
 from infisical_iac.change import gate, reading
 from infisical_iac.change.gate import Before, GateError, Unusable, passed, usable
 from infisical_iac.change.reading import ReadSecret
-from infisical_iac.core import session
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import CommandFailed
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.stack import edge
+from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, isolation
 from infisical_iac.workspace.canary import CanaryError
 from infisical_iac.workspace.isolation import NotIsolated

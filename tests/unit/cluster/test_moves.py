@@ -11,9 +11,9 @@ from infisical_iac.change import gate
 from infisical_iac.change.gate import GateError
 from infisical_iac.cluster import deploy, moves, scaling
 from infisical_iac.cluster.moves import Direction, UnfinishedMove
-from infisical_iac.core import journal, session
+from infisical_iac.core import journal
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import compose, edge
+from infisical_iac.stack import compose, edge, session
 from tests.unit.clusters import settings, site
 
 _MANIFEST = {
