@@ -9,7 +9,6 @@ from pyinfra.context import host
 from infisical_iac.change import gate
 from infisical_iac.change.gate import Before
 from infisical_iac.change.keys import Key, RotationError, UnfinishedRotation, targets, unfinished
-from infisical_iac.change.state import COMPOSE_FILE
 from infisical_iac.cluster import deploy, share, topology
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.model import Cluster
@@ -22,6 +21,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import session
+from infisical_iac.stack.state import COMPOSE_FILE
 
 # What was started over a connection that is gone may be at work still.
 _DIRECTORY = "/etc/infisical/keys"

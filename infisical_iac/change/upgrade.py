@@ -22,7 +22,6 @@ from infisical_iac.change.path import (
     way_in,
 )
 from infisical_iac.change.releases import Release, UnfinishedChange
-from infisical_iac.change.state import UpgradeState
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
@@ -32,6 +31,7 @@ from infisical_iac.core.remote import write
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, session
+from infisical_iac.stack.state import UpgradeState
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,9 @@ def _refuse(machine: "MachineState") -> None:
 
 
 def _no_new_encryption_key(host: "Host", settings: "Settings") -> RotationError:
-    from infisical_iac.change.state import Upgrades
     from infisical_iac.core.remote import run
     from infisical_iac.core.rendering import script
+    from infisical_iac.stack.state import Upgrades
 
     was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")

@@ -173,7 +173,7 @@ def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data
     """Return what runs now. Raises UpgradeError where there is no way from it to the release."""
     from infisical_iac.change import changeover, upgrade
     from infisical_iac.change.releases import refuse_other_schema
-    from infisical_iac.change.state import Upgrades
+    from infisical_iac.stack.state import Upgrades
 
     was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     if was is None:

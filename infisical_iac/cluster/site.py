@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from pyinfra.context import host
 
-from infisical_iac.change.state import Upgrades
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.rollout import Level, Wanted
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, render_stack_file
@@ -14,6 +13,7 @@ from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
 from infisical_iac.core.operation import shared
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import MachineState
+from infisical_iac.stack.state import Upgrades
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from pyinfra.context import host
 
 from infisical_iac.change import path
 from infisical_iac.change.path import Images
-from infisical_iac.change.state import Upgrades
 from infisical_iac.cluster import consensus, deploy, rollout, stack_file
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.rollout import Wanted
@@ -28,6 +27,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.containers import Stack
+from infisical_iac.stack.state import Upgrades
 
 NO_SWARM = "the services can be looked at once the hosts are a Swarm"
 

@@ -10,7 +10,6 @@ from pyinfra.api.command import StringCommand
 from pyinfra.context import host, state
 
 from infisical_iac.change.path import port_of
-from infisical_iac.change.state import COMPOSE_FILE, DeploymentFact, DeploymentState
 from infisical_iac.cluster.stack_state import STACK_FILE
 from infisical_iac.core import files, journal
 from infisical_iac.core.errors import UserError
@@ -21,6 +20,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import session
 from infisical_iac.stack.containers import Stack, StackState, connections
+from infisical_iac.stack.state import COMPOSE_FILE, DeploymentFact, DeploymentState
 
 # Everybody may write there: each upload gets a directory of its own, for the user alone.
 _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."

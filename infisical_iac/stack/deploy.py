@@ -9,7 +9,6 @@ from pyinfra.context import host
 from infisical_iac.change import gate, path, rotation, upgrade
 from infisical_iac.change.path import Images
 from infisical_iac.change.releases import unfinished
-from infisical_iac.change.state import Upgrades
 from infisical_iac.cluster import certificates, share
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import stack as cluster_networks
@@ -28,6 +27,7 @@ from infisical_iac.host.preflight import Preflight
 from infisical_iac.stack import caddyfile, edge, keys
 from infisical_iac.stack import compose as containers
 from infisical_iac.stack.ingress import configured, served
+from infisical_iac.stack.state import Upgrades
 
 
 @deploy("Ingress")

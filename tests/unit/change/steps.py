@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from infisical_iac.change import rotation
 from infisical_iac.change.keys import UnfinishedRotation, named
-from infisical_iac.change.state import UpgradeState
 from infisical_iac.core.remote import CommandFailed
 from infisical_iac.core.settings import Settings, load
+from infisical_iac.stack.state import UpgradeState
 
 if TYPE_CHECKING:
     from infisical_iac.change.path import Images

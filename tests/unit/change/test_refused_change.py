@@ -10,7 +10,6 @@ import yaml
 from infisical_iac.api.failures import ApiError
 from infisical_iac.change import gate, upgrade
 from infisical_iac.change.path import Images
-from infisical_iac.change.state import DeploymentState, Upgrades, UpgradeState
 from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.site import Site
@@ -25,6 +24,7 @@ from infisical_iac.host.machine import MachineState
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import deploy
 from infisical_iac.stack.containers import Container, StackState
+from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
 from tests.unit import clusters
 from tests.unit.settings_of import settings_of

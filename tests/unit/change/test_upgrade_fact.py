@@ -1,7 +1,7 @@
 """Test what the host says of its versions, as read."""
 
 from infisical_iac.change.path import Images
-from infisical_iac.change.state import FailedChange, Upgrades, UpgradeState
+from infisical_iac.stack.state import FailedChange, Upgrades, UpgradeState
 
 _READ = [
     "database",

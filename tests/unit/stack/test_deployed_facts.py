@@ -6,12 +6,12 @@ import pytest
 
 from infisical_iac.backup.deploy import Backup
 from infisical_iac.change.path import Images
-from infisical_iac.change.state import DeploymentFact
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.host.engine import Engine
 from infisical_iac.stack.containers import Container, Stack
 from infisical_iac.stack.ingress import Ingress
 from infisical_iac.stack.keys import Keys
+from infisical_iac.stack.state import DeploymentFact
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
