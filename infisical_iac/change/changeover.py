@@ -17,9 +17,10 @@ from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import releases
 from infisical_iac.change.gate import Before
-from infisical_iac.change.path import RELEASES, Images, UpgradeError
+from infisical_iac.change.path import RELEASES, UpgradeError
 from infisical_iac.change.releases import GivenUp, Release, UnfinishedChange
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.images import Images
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings

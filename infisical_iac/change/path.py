@@ -1,13 +1,9 @@
 """Decide whether a change of version is one, and whether it may be made."""
 
-import re
 from typing import NamedTuple
 
-import yaml
-
 from infisical_iac.core.errors import UserError
-
-Numbers = tuple[int, ...]
+from infisical_iac.core.images import Images, Numbers, numbers_of
 
 
 class Broken(NamedTuple):
@@ -54,33 +50,6 @@ class UpgradeError(UserError):
     """The change of version can't be made; nothing was touched."""
 
 
-class Images(NamedTuple):
-    """The references of the images that data are used with."""
-
-    infisical: str
-    postgres: str
-
-    @property
-    def version(self) -> str:
-        """Infisical's version, such as `v0.165.16`."""
-        return _tag(self.infisical)
-
-    @property
-    def major(self) -> int:
-        """PostgreSQL's major version; Spilo, an image for clusters, has it in its name."""
-        spilo = re.search(r"spilo-(\d+)", self.postgres)
-        return int(spilo[1]) if spilo else _numbers(_tag(self.postgres))[0]
-
-
-class WayIn(NamedTuple):
-    """Hold how Infisical is reached: the kind of its ingress, and its port on the loopback
-    address.
-    """
-
-    ingress: str
-    port: int
-
-
 class Disk(NamedTuple):
     """A file system: the number of its device, and the KiB that are free."""
 
@@ -101,33 +70,6 @@ class Room(NamedTuple):
     releases: Disk
     data: int
     aside: tuple[str, ...] = ()
-
-
-def images_of(compose: str) -> Images:
-    """The images in the text of a Compose file of this project."""
-    services: dict[str, dict[str, str]] = yaml.safe_load(compose)["services"]
-    return Images(services["infisical"]["image"], services["postgres"]["image"])
-
-
-def port_of(compose: str) -> int:
-    """The port of the host's loopback that such a file, or stack.yaml, publishes the API on."""
-    services = yaml.safe_load(compose)["services"]
-    (published,) = services["haproxy" if "haproxy" in services else "infisical"]["ports"]
-    if isinstance(published, dict):
-        return int(published["published"])
-    return int(published.split(":")[-2])
-
-
-def way_in(compose: str) -> WayIn:
-    """The way in that such a file was made for."""
-    services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
-    caddy = services.get("caddy")
-    if caddy is None:
-        # Files of earlier releases, and kept ones, let Traefik lead to Infisical itself.
-        kind = "traefik without Caddy" if "labels" in services["infisical"] else "none"
-    else:
-        kind = "traefik" if "labels" in caddy else "caddy"
-    return WayIn(kind, port_of(compose))
 
 
 def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
@@ -152,7 +94,7 @@ def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
 
 def refuse(was: Images, wanted: Images) -> None:
     """Raise UpgradeError for a change that would break the data, or can't be undone by itself."""
-    old, new = _numbers(was.version), _numbers(wanted.version)
+    old, new = numbers_of(was.version), numbers_of(wanted.version)
     change = f"Infisical can't be changed from {was.version} to {wanted.version}"
     if new < old:
         raise UpgradeError(
@@ -221,14 +163,6 @@ def refuse_room(room: Room, *, images: int) -> None:
                 f"database beside the old one, and {where} has {free // 1024} MB free: make room"
                 + (f", or remove what was given up ({', '.join(room.aside)})" if room.aside else "")
             )
-
-
-def _tag(image: str) -> str:
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-
-
-def _numbers(version: str) -> Numbers:
-    return tuple(int(number) for number in re.findall(r"\d+", version.partition("-")[0]))
 
 
 RELEASES = "/var/backups/infisical-iac/upgrades"

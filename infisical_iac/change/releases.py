@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from infisical_iac.backup import manifest
 from infisical_iac.backup.manifest import Manifest, ManifestError
-from infisical_iac.change.path import Images, UpgradeError, WayIn
+from infisical_iac.change.path import UpgradeError
+from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.images import without_known_digest
+from infisical_iac.stack.model import WayIn
 
 
 class UnfinishedChange(NamedTuple):

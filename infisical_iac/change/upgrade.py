@@ -11,26 +11,19 @@ from pyinfra.context import host
 from infisical_iac.backup import snapshot
 from infisical_iac.change import changeover, gate, path, releases
 from infisical_iac.change.changeover import DIRECTORY, PROJECT, ChangeFailed, Changeover
-from infisical_iac.change.path import (
-    IMAGE_KIB,
-    RELEASES,
-    Disk,
-    Images,
-    Room,
-    UpgradeError,
-    images_of,
-    way_in,
-)
+from infisical_iac.change.path import IMAGE_KIB, RELEASES, Disk, Room, UpgradeError
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import write
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, session
+from infisical_iac.stack.model import images_of, way_in
 from infisical_iac.stack.state import UpgradeState
 
 
@@ -221,7 +214,7 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     journal.current().kept = None
     if waits():
         return
-    there, wanted = stack.look(compose, settings.images), path.images_of(compose)
+    there, wanted = stack.look(compose, settings.images), images_of(compose)
     found = there.upgrade
     changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
     if not found.was or not changes:

@@ -8,10 +8,12 @@ import click
 from rich.table import Table
 
 from infisical_iac.backup.record import size
-from infisical_iac.change.path import Images, UpgradeError, refuse_older_postgres, way_in
+from infisical_iac.change.path import UpgradeError, refuse_older_postgres
 from infisical_iac.change.releases import HELP, GivenUp, Release
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
+from infisical_iac.core.images import Images
 from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.stack.model import way_in
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host

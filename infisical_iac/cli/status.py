@@ -43,10 +43,10 @@ def _look(inventory: str) -> list[Row]:
     from infisical_iac.backup import kit_host
     from infisical_iac.core import audit, lock
     from infisical_iac.core.connection import with_others
-    from infisical_iac.core.hosts import absence, each_of
+    from infisical_iac.core.hosts import each_of
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
-    from infisical_iac.host.machine import Machine
+    from infisical_iac.host.machine import Machine, absence
     from infisical_iac.monitoring.condition_fact import Condition
 
     with connected(inventory, quorum=False) as host:

@@ -14,10 +14,11 @@ from infisical_iac.backup import manifest, snapshot
 from infisical_iac.change import changeover, gate, releases
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.gate import Unusable
-from infisical_iac.change.path import Images, UpgradeError
+from infisical_iac.change.path import UpgradeError
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import deploy, topology
 from infisical_iac.cluster.site import Site
+from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import Machine
 from infisical_iac.stack import compose, edge, session

@@ -6,7 +6,6 @@ import yaml
 from pyinfra.context import host
 
 from infisical_iac.change import path
-from infisical_iac.change.path import Images
 from infisical_iac.cluster import consensus, deploy, rollout, stack_file
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.rollout import Wanted
@@ -21,6 +20,7 @@ from infisical_iac.cluster.stack_state import (
 )
 from infisical_iac.core import files, journal
 from infisical_iac.core.files import File
+from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script

@@ -12,9 +12,9 @@ from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import host, state
 
-from infisical_iac.change.path import Images
 from infisical_iac.core.audit_log import Event
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, Kind
 
 # By part, those without which nothing of it can be done. One that names itself is a chain: each of

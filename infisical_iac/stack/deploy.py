@@ -7,7 +7,6 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
 from infisical_iac.change import gate, path, rotation, upgrade
-from infisical_iac.change.path import Images
 from infisical_iac.change.releases import unfinished
 from infisical_iac.cluster import certificates, share
 from infisical_iac.cluster import change as cluster_change
@@ -18,6 +17,7 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import Site
 from infisical_iac.cluster.stack_file import shared_values
 from infisical_iac.core import journal
+from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import removal, run
 from infisical_iac.core.rendering import template

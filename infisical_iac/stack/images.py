@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from infisical_iac.change.path import Images
 from infisical_iac.cluster.settings import ClusterSettings
+from infisical_iac.core.images import Images, tag_of
 from infisical_iac.stack.settings import IngressSettings
 
 _NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
@@ -85,7 +85,7 @@ class ImageSettings(ClusterSettings, IngressSettings):
 
     @field_validator("infisical_image")
     @classmethod
-    def _image_has_no_tag(cls, value: str) -> str:
+    def _image_has_notag_of(cls, value: str) -> str:
         if not re.fullmatch(_NAME, value):
             raise ValueError(
                 f"{value!r} is no image's name; write one such as infisical/infisical, "
@@ -96,7 +96,7 @@ class ImageSettings(ClusterSettings, IngressSettings):
     @field_validator(*_PINNED)
     @classmethod
     def _image_is_pinned(cls, value: str, info: ValidationInfo) -> str:
-        if not re.match(r"v?\d", _tag(value)) or not re.fullmatch(_IMAGE, value):
+        if not re.match(r"v?\d", tag_of(value)) or not re.fullmatch(_IMAGE, value):
             example = _PINNED[str(info.field_name)]
             raise ValueError(f"{value!r} names no version; write one such as {example}")
         return value
@@ -132,7 +132,7 @@ class ImageSettings(ClusterSettings, IngressSettings):
     @property
     def postgres_major(self) -> int:
         """The major version of PostgreSQL, which decides where its data are."""
-        return int(re.split(r"\D", _tag(self.postgres_image), maxsplit=1)[0])
+        return int(re.split(r"\D", tag_of(self.postgres_image), maxsplit=1)[0])
 
     @property
     def services(self) -> dict[str, str]:
@@ -176,8 +176,3 @@ def without_known_digest(reference: str) -> str:
     """Return the reference as settings need to have it: without a digest that they get anyway."""
     name, _, digest = reference.partition("@")
     return name if DIGESTS.get(name) == digest else reference
-
-
-def _tag(image: str) -> str:
-    name = image.partition("@")[0].rpartition("/")[2]
-    return name.partition(":")[2]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from pyinfra.api.facts import FactBase
 
-from infisical_iac.change.path import Images
 from infisical_iac.core.files import Paths, PathState
+from infisical_iac.core.images import Images
 from infisical_iac.core.rendering import script
 from infisical_iac.stack.containers import Stack, StackState
 

@@ -15,8 +15,7 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
 from infisical_iac.core.connection import without_delay
-from infisical_iac.core.hosts import absence
-from infisical_iac.host.machine import Machine, MachineState
+from infisical_iac.host.machine import Machine, MachineState, absence
 from tests.host.target import Target, TargetError
 
 # What testinfra calls a host; the package has no types.

@@ -12,8 +12,8 @@ from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack.state import UpgradeState
 
 if TYPE_CHECKING:
-    from infisical_iac.change.path import Images
     from infisical_iac.cluster.site import Site
+    from infisical_iac.core.images import Images
 
 # What the steps print.
 _SAID = {

@@ -9,13 +9,13 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import changeover, gate
 from infisical_iac.change.changeover import ChangeFailed, Changeover
 from infisical_iac.change.gate import GateError, Unusable
-from infisical_iac.change.path import Images
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import deploy
 from infisical_iac.cluster.change import ClusterVersionChange
 from infisical_iac.cluster.deploy import RolloutError
 from infisical_iac.cluster.site import Site
+from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
 from tests.unit.clusters import settings, site
 

@@ -9,9 +9,9 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import changeover, gate, upgrade
 from infisical_iac.change.changeover import ChangeFailed, Changeover
 from infisical_iac.change.gate import GateError
-from infisical_iac.change.path import Images
 from infisical_iac.change.releases import UnfinishedChange
 from infisical_iac.change.upgrade import VersionChange
+from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose import StackError

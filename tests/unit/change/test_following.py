@@ -1,7 +1,8 @@
 """Test what a rollback says of settings that differ from what serves again."""
 
-from infisical_iac.change.path import Images, WayIn
 from infisical_iac.change.releases import differing, moved
+from infisical_iac.core.images import Images
+from infisical_iac.stack.model import WayIn
 from tests.unit.settings_of import settings_of
 
 

@@ -9,7 +9,6 @@ import yaml
 
 from infisical_iac.api.failures import ApiError
 from infisical_iac.change import gate, upgrade
-from infisical_iac.change.path import Images
 from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.site import Site
@@ -18,6 +17,7 @@ from infisical_iac.core import files, journal
 from infisical_iac.core import operation as telling
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.files import PathState
+from infisical_iac.core.images import Images
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import MachineState

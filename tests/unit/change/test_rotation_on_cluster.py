@@ -4,7 +4,7 @@ import pytest
 
 from infisical_iac.change import rotation
 from infisical_iac.change.keys import RotationError, UnfinishedRotation, named
-from infisical_iac.change.path import Images
+from infisical_iac.core.images import Images
 from tests.unit.change.steps import NotingHost
 from tests.unit.clusters import settings, site
 

@@ -1,6 +1,6 @@
 """Test what the host says of its versions, as read."""
 
-from infisical_iac.change.path import Images
+from infisical_iac.core.images import Images
 from infisical_iac.stack.state import FailedChange, Upgrades, UpgradeState
 
 _READ = [

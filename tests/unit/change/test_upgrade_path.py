@@ -4,20 +4,18 @@ import pytest
 
 from infisical_iac.change.path import (
     Disk,
-    Images,
     Room,
     UpgradeError,
     changes,
-    images_of,
-    port_of,
     refuse,
     refuse_older_postgres,
     refuse_other_major,
     refuse_room,
-    way_in,
 )
+from infisical_iac.core.images import Images
 from infisical_iac.host.machine import MachineState
 from infisical_iac.stack.deploy import compose_file
+from infisical_iac.stack.model import images_of, port_of, way_in
 from tests.unit.settings_of import settings_of
 
 _MIB = 1024

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.change.path import port_of
 from infisical_iac.core.settings import load
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.docker import packages
 from infisical_iac.host.machine import MachineState
 from infisical_iac.stack.deploy import compose_file
+from infisical_iac.stack.model import port_of
 
 _TRIXIE = MachineState(os="debian", release="13")
 _BOOKWORM = MachineState(os="debian", release="12")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from infisical_iac.backup.deploy import Backup
-from infisical_iac.change.path import Images
 from infisical_iac.core.files import Paths, PathState
+from infisical_iac.core.images import Images
 from infisical_iac.host.engine import Engine
 from infisical_iac.stack.containers import Container, Stack
 from infisical_iac.stack.ingress import Ingress

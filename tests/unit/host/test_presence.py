@@ -1,7 +1,6 @@
 """Test what is said where an inventory names hosts that are not as it has them."""
 
-from infisical_iac.core.hosts import absence
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.machine import MachineState, absence
 
 _BARE = MachineState()
 _SINGLE = MachineState(deployed=True)

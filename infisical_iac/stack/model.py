@@ -1,0 +1,43 @@
+"""Read a Compose file of this project: its images, and how Infisical is reached. Pure."""
+
+from typing import NamedTuple
+
+import yaml
+
+from infisical_iac.core.images import Images
+
+
+class WayIn(NamedTuple):
+    """Hold how Infisical is reached: the kind of its ingress, and its port on the loopback
+    address.
+    """
+
+    ingress: str
+    port: int
+
+
+def images_of(compose: str) -> Images:
+    """The images in the text of a Compose file of this project."""
+    services: dict[str, dict[str, str]] = yaml.safe_load(compose)["services"]
+    return Images(services["infisical"]["image"], services["postgres"]["image"])
+
+
+def port_of(compose: str) -> int:
+    """The port of the host's loopback that such a file, or stack.yaml, publishes the API on."""
+    services = yaml.safe_load(compose)["services"]
+    (published,) = services["haproxy" if "haproxy" in services else "infisical"]["ports"]
+    if isinstance(published, dict):
+        return int(published["published"])
+    return int(published.split(":")[-2])
+
+
+def way_in(compose: str) -> WayIn:
+    """The way in that such a file was made for."""
+    services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
+    caddy = services.get("caddy")
+    if caddy is None:
+        # Files of earlier releases, and kept ones, let Traefik lead to Infisical itself.
+        kind = "traefik without Caddy" if "labels" in services["infisical"] else "none"
+    else:
+        kind = "traefik" if "labels" in caddy else "caddy"
+    return WayIn(kind, port_of(compose))
