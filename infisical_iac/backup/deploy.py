@@ -12,7 +12,6 @@ from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.backup import target
-from infisical_iac.backup import target as credentials
 from infisical_iac.backup.target import DIRECTORY, BackupTarget
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import audit, journal, units
@@ -145,8 +144,8 @@ def _private(
     given = target.given(targets, os.environ)
     target.refuse_missing(targets, {*there, *given, *coming})
     wanted = {**given, **({WEBHOOK: f'url = "{webhook}"\n'} if webhook else {})}
-    needs_key = any(each.kind == "sftp" for each in targets)
-    kept = {*wanted, *map(target.path, targets), *([SSH_KEY] if needs_key else [])}
+    needs_key = any(each.kind.uses_ssh for each in targets)
+    kept = {*wanted, *(each.login_file for each in targets), *([SSH_KEY] if needs_key else [])}
     for path, text in wanted.items():
         if not File(path, text, mode="600").matches(there.get(path)):
             journal.item("~" if path in there else "+", path)
@@ -211,19 +210,19 @@ def configuration(settings: Settings, cluster: Cluster | None = None) -> Iterato
     )
     for each in targets:
         yield _target(each)
-    known = [each.known_host for each in targets if each.kind == "sftp"]
+    known = [each.known_host for each in targets if each.kind.uses_ssh]
     if known:
         yield File(f"{DIRECTORY}/known_hosts", "".join(known), mode="600")
 
 
 def _sharing(settings: Settings, cluster: Cluster) -> dict[str, str]:
     """Return what a node of a cluster has to know of the others; a directory is each node's own."""
-    shared = [each.name for each in settings.backup_targets if each.kind != "directory"]
+    shared = [each.name for each in settings.backup_targets if not each.kind.on_host]
     return {"NODE": str(cluster.me.number), "SHARED": " ".join(shared)}
 
 
 def _target(target: BackupTarget) -> File:
-    more = {"SSH": target.ssh} if target.kind == "sftp" else {}
+    more = target.kind.configuration(target)
     if target.append_only:
         more["APPEND_ONLY"] = "true"
     return _variables(f"{target.name}.conf", REPOSITORY=target.repository, **more)
@@ -250,7 +249,7 @@ def of_the_lead(targets: Collection[BackupTarget]) -> frozenset[str]:
 
     One that made its own would tell people a key that the lead's takes the place of.
     """
-    return frozenset({SSH_KEY, *(credentials.path(each) for each in targets if each.logs_in)})
+    return frozenset({SSH_KEY, *(each.login_file for each in targets if each.kind.login)})
 
 
 @deploy("Backup")

@@ -26,9 +26,13 @@ class FormError(UserError):
 
 @cache
 def _forms() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
-    table = re.search(r"(?ms)^ *cat <<'FORMS'\n(.*?)^FORMS$", script_file("forms"))
+    text = script_file("forms")
+    table = re.search(r"(?ms) <<'FORMS'\n(.*?)^FORMS$", text)
+    login = re.search(r'(?m)^target_login="([^"]*)"$', text)
     assert table
-    rows = (line.partition(" ") for line in table[1].splitlines())
+    assert login
+    lines = table[1].replace("TARGET_LOGIN", "|".join(login[1].split())).splitlines()
+    rows = (line.partition(" ") for line in lines)
     return tuple((re.compile(path), re.compile(form)) for path, _, form in rows)
 
 

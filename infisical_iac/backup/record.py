@@ -86,7 +86,7 @@ def assess_record(
     if late:
         return f"no success within 26 h for {', '.join(late)}{_last(record)}", False
     names = ", ".join(each.name for each in _of(record, targets))
-    here = all(each.kind == "directory" for each in targets)
+    here = all(each.kind.on_host for each in targets)
     text = f"{_text(record.ended)}, {size(record.bytes)} to {names}"
     return f"{text} (on this host only)" if here else text, True
 

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Literal, Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
@@ -11,19 +11,132 @@ from infisical_iac.core.errors import UserError
 
 DIRECTORY = "/etc/infisical/backup"
 
-_PATH = r"/[A-Za-z0-9._/@+-]+"
-_SFTP = r"sftp:(?P<login>[A-Za-z0-9._-]+@[A-Za-z0-9.-]+):/?[A-Za-z0-9._/@+-]+"
-_S3 = r"s3:https?://[A-Za-z0-9.-]+(:\d{1,5})?/[A-Za-z0-9._/-]+"
-# What the host logs in with there must not pass in clear.
-_REST = r"rest:(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:\d{1,5})?/[A-Za-z0-9._/-]*"
-_KEY = r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]{64,}={0,2}"
-# What is emptied, replaced or searched by others.
-_TAKEN = (
-    *("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/tmp"),
-    *("/var/cache", "/var/lib/docker", "/var/lib/infisical-backup"),
-)
 
-Kind = Literal["directory", "sftp", "s3", "rest"]
+class TargetKind:
+    """A kind of place for backups: to add one, write a subclass, and add it to KINDS.
+
+    What it logs in with stands in scripts/backup/target-login.sh too, for the host.
+
+    Attributes:
+        form: the pattern of its addresses.
+        example: an address, for sentences.
+        on_host: whether what is in it is on the host, so that each node of a cluster has its own.
+        can_be_append_only: whether a server keeps root on the host from removing what is in it.
+        uses_ssh: whether the host reaches it by its own SSH key.
+        packages: what has to be installed to reach it.
+        login: what it asks for, as variables of restic: an id or name, then the secret.
+        more_login: further variables, which an operator may write into the file by hand.
+        signs: what the values may have besides letters and digits: what needs no quotes in the
+            file, and none in an address.
+    """
+
+    form: ClassVar[str]
+    example: ClassVar[str]
+    on_host: ClassVar[bool] = False
+    can_be_append_only: ClassVar[bool] = True
+    uses_ssh: ClassVar[bool] = False
+    packages: ClassVar[tuple[str, ...]] = ()
+    login: ClassVar[tuple[str, ...]] = ()
+    more_login: ClassVar[tuple[str, ...]] = ()
+    signs: ClassVar[str] = "._~-"
+
+    @classmethod
+    def check_address(cls, address: str) -> None:
+        """Raise ValueError for an address that has the form and can't be used."""
+
+    @classmethod
+    def check(cls, target: "BackupTarget") -> None:
+        """Raise ValueError for a target that has not what the kind needs, or has too much."""
+        if target.host_key or target.port != 22:
+            raise ValueError(f"target {target.name!r} is no SFTP: remove host_key and port")
+
+    @classmethod
+    def configuration(cls, target: "BackupTarget") -> dict[str, str]:
+        """Return what the target's file on the host says besides its address."""
+        return {}
+
+
+class DirectoryKind(TargetKind):
+    """A directory on the host, or on something that is mounted there."""
+
+    form = r"/[A-Za-z0-9._/@+-]+"
+    example = "a directory such as /var/backups/infisical"
+    on_host = True
+    can_be_append_only = False
+
+    # What is emptied, replaced or searched by others.
+    _TAKEN = (
+        *("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/tmp"),
+        *("/var/cache", "/var/lib/docker", "/var/lib/infisical-backup"),
+    )
+
+    @classmethod
+    def check_address(cls, address: str) -> None:
+        if any(f"{address}/".startswith(f"{each}/") for each in cls._TAKEN):
+            raise ValueError(f"{address!r} is no safe place: write {cls.example}")
+
+
+class SftpKind(TargetKind):
+    """A directory on a server that is reached by SFTP."""
+
+    form = r"sftp:(?P<login>[A-Za-z0-9._-]+@[A-Za-z0-9.-]+):/?[A-Za-z0-9._/@+-]+"
+    example = "sftp:user@host:path"
+    can_be_append_only = False
+    uses_ssh = True
+    packages = ("openssh-client",)
+
+    _KEY = r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]{64,}={0,2}"
+
+    @classmethod
+    def check(cls, target: "BackupTarget") -> None:
+        if not re.fullmatch(cls._KEY, target.host_key):
+            raise ValueError(
+                f"target {target.name!r} needs host_key, the line that `ssh-keyscan -t ed25519 "
+                "<host>` prints without the host's name, compared with what the provider publishes"
+            )
+
+    @classmethod
+    def configuration(cls, target: "BackupTarget") -> dict[str, str]:
+        """Return the command that reaches its server, and no other."""
+        login = re.fullmatch(cls.form, target.repository)
+        assert login
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": "20",
+            "GlobalKnownHostsFile": "/dev/null",
+            "HostKeyAlias": target.name,
+            "IdentitiesOnly": "yes",
+            "ServerAliveInterval": "15",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": f"{DIRECTORY}/known_hosts",
+        }
+        given = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+        to = ("-i", f"{DIRECTORY}/ssh_key", "-p", str(target.port), *given, login["login"])
+        return {"SSH": shlex.join(["ssh", "-F", "none", *to, "-s", "sftp"])}
+
+
+class S3Kind(TargetKind):
+    """A bucket, such as one of Hetzner Object Storage."""
+
+    form = r"s3:https?://[A-Za-z0-9.-]+(:\d{1,5})?/[A-Za-z0-9._/-]+"
+    example = "s3:https://host/bucket"
+    login = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    more_login = ("AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION")
+    signs = "/+=._~-"
+
+
+class RestKind(TargetKind):
+    """A repository of restic's own rest-server."""
+
+    # What the host logs in with there must not pass in clear.
+    form = (
+        r"rest:(https://[A-Za-z0-9.-]+|http://(127\.0\.0\.1|localhost))(:\d{1,5})?/[A-Za-z0-9._/-]*"
+    )
+    example = "rest:https://host/path"
+    login = ("RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD")
+
+
+KINDS: tuple[type[TargetKind], ...] = (DirectoryKind, SftpKind, S3Kind, RestKind)
 
 
 class BackupTarget(BaseModel):
@@ -31,8 +144,7 @@ class BackupTarget(BaseModel):
 
     Attributes:
         name: what messages and the host's files call it.
-        repository: a directory on the host, `sftp:user@host:path`, `s3:https://host/bucket` or
-            `rest:https://host/path`, which is restic's own rest-server.
+        repository: its address, in the form of one of KINDS.
         host_key: of SFTP, the server's public key, such as `ssh-ed25519 AAAA…`.
         port: of SFTP.
         append_only: whether the host may add snapshots and never remove one; old ones are then
@@ -60,28 +172,19 @@ class BackupTarget(BaseModel):
     @field_validator("repository")
     @classmethod
     def _repository_is_of_a_known_kind(cls, value: str) -> str:
-        if not re.fullmatch(rf"{_PATH}|{_SFTP}|{_S3}|{_REST}", value) or ".." in value:
+        kind = _kind_of(value)
+        if kind is None or ".." in value:
+            *examples, last = (each.example for each in KINDS)
             raise ValueError(
-                f"{value!r} is no place for a repository: write a directory such as "
-                "/var/backups/infisical, sftp:user@host:path, s3:https://host/bucket or "
-                "rest:https://host/path"
+                f"{value!r} is no place for a repository: write {', '.join(examples)} or {last}"
             )
-        if any(f"{value}/".startswith(f"{each}/") for each in _TAKEN):
-            raise ValueError(
-                f"{value!r} is no safe place: write a directory such as /var/backups/infisical"
-            )
+        kind.check_address(value)
         return value
 
     @model_validator(mode="after")
-    def _sftp_is_complete(self) -> Self:
-        if self.kind == "sftp" and not re.fullmatch(_KEY, self.host_key):
-            raise ValueError(
-                f"target {self.name!r} needs host_key, the line that `ssh-keyscan -t ed25519 "
-                "<host>` prints without the host's name, compared with what the provider publishes"
-            )
-        if self.kind != "sftp" and (self.host_key or self.port != 22):
-            raise ValueError(f"target {self.name!r} is no SFTP: remove host_key and port")
-        if self.append_only and self.kind in ("directory", "sftp"):
+    def _is_complete(self) -> Self:
+        self.kind.check(self)
+        if self.append_only and not self.kind.can_be_append_only:
             raise ValueError(
                 f"target {self.name!r} can't be append_only: root on the host can remove what is "
                 "in a directory, and over SFTP; use restic's rest-server, or a bucket with object "
@@ -92,17 +195,11 @@ class BackupTarget(BaseModel):
         return self
 
     @property
-    def kind(self) -> Kind:
-        """Return what kind of place it is."""
-        match self.repository.partition(":")[0]:
-            case "sftp" | "s3" | "rest" as scheme:
-                return scheme
-        return "directory"
-
-    @property
-    def logs_in(self) -> bool:
-        """Return whether it needs credentials that the operator brings."""
-        return self.kind in ("s3", "rest")
+    def kind(self) -> type[TargetKind]:
+        """The kind of place that it is."""
+        kind = _kind_of(self.repository)
+        assert kind
+        return kind
 
     @property
     def known_host(self) -> str:
@@ -110,25 +207,21 @@ class BackupTarget(BaseModel):
         return f"{self.name} {self.host_key}\n"
 
     @property
-    def ssh(self) -> str:
-        """The command that reaches its server, and no other."""
-        login = re.fullmatch(_SFTP, self.repository)
-        assert login
-        options = {
-            "BatchMode": "yes",
-            "ConnectTimeout": "20",
-            "GlobalKnownHostsFile": "/dev/null",
-            "HostKeyAlias": self.name,
-            "IdentitiesOnly": "yes",
-            "ServerAliveInterval": "15",
-            "StrictHostKeyChecking": "yes",
-            "UserKnownHostsFile": f"{DIRECTORY}/known_hosts",
-        }
-        given = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        key = ("-i", f"{DIRECTORY}/ssh_key")
-        return shlex.join(
-            ["ssh", "-F", "none", *key, "-p", str(self.port), *given, login["login"], "-s", "sftp"]
-        )
+    def login_file(self) -> str:
+        """The file on the host that holds what it logs in with."""
+        return f"{DIRECTORY}/{self.name}.env"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The operator's variables that bring what it logs in with."""
+        name = self.name.replace("-", "_").upper()
+        # Without the program's name: AWS_, RESTIC_.
+        parts = (each.partition("_")[2] for each in self.kind.login)
+        return tuple(f"INFISICAL_BACKUP_{name}_{part}" for part in parts)
+
+
+def _kind_of(address: str) -> type[TargetKind] | None:
+    return next((each for each in KINDS if re.fullmatch(each.form, address)), None)
 
 
 class Keep(BaseModel):
@@ -152,60 +245,36 @@ class Keep(BaseModel):
         return {"daily": self.daily, "weekly": self.weekly, "monthly": self.monthly}
 
 
-# What each kind of target logs in with: the parts of the names of the operator's variables, and
-# what comes before them in the file on the host.
-_PARTS = {
-    "s3": ("AWS_", ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")),
-    "rest": ("RESTIC_", ("REST_USERNAME", "REST_PASSWORD")),
-}
-# Signs that need no quotes in the file, and none in an address.
-_VALUES = {"s3": r"[A-Za-z0-9/+=._~-]{3,256}", "rest": r"[A-Za-z0-9._~-]{3,256}"}
-
-
 class TargetLoginError(UserError):
     """Refuse what was given for a target: it can't be what it logs in with, or is missing."""
 
 
-def path(target: BackupTarget) -> str:
-    """The file on the host that holds what a target logs in with."""
-    return f"{DIRECTORY}/{target.name}.env"
-
-
-def variables(target: BackupTarget) -> tuple[str, ...]:
-    """The environment's variables that bring it: an id or name, then the secret."""
-    name = target.name.replace("-", "_").upper()
-    return tuple(f"INFISICAL_BACKUP_{name}_{part}" for part in _PARTS[target.kind][1])
-
-
 def given(targets: Iterable[BackupTarget], environment: Mapping[str, str]) -> dict[str, str]:
-    """The texts of the files, by path, for those targets whose credentials are given.
+    """Return the texts of the files, by path, for those targets whose credentials are given.
 
     Raises TargetLoginError for one that is half given or has signs that no key has.
     """
     files = {}
-    for target in filter(lambda each: each.logs_in, targets):
-        names = variables(target)
-        values = [environment.get(name, "") for name in names]
+    for target in targets:
+        values = [environment.get(name, "") for name in target.variables]
         if not any(values):
             continue
-        for name, value in zip(names, values, strict=True):
-            if not re.fullmatch(_VALUES[target.kind], value):
-                signs = "/+=._~-" if target.kind == "s3" else "._~-"
+        for name, value in zip(target.variables, values, strict=True):
+            if not re.fullmatch(f"[A-Za-z0-9{target.kind.signs}]{{3,256}}", value):
                 raise TargetLoginError(
                     f"{name} is not set, or holds what can't be used: set it to a value of "
-                    f"letters, digits and {signs}"
+                    f"letters, digits and {target.kind.signs}"
                 )
-        prefix, parts = _PARTS[target.kind]
-        lines = [f"{prefix}{part}={value}\n" for part, value in zip(parts, values, strict=True)]
-        files[path(target)] = "".join(lines)
+        pairs = zip(target.kind.login, values, strict=True)
+        files[target.login_file] = "".join(f"{name}={value}\n" for name, value in pairs)
     return files
 
 
 def refuse_missing(targets: Iterable[BackupTarget], there: Iterable[str]) -> None:
     """Raise TargetLoginError for a target whose file is needed and not among those `there`."""
     for target in targets:
-        if target.logs_in and path(target) not in there:
+        if target.kind.login and target.login_file not in there:
             raise TargetLoginError(
                 f"the backup target {target.name!r} has no credentials on the host yet: set "
-                f"{' and '.join(variables(target))} for one run"
+                f"{' and '.join(target.variables)} for one run"
             )

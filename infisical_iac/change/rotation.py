@@ -271,7 +271,7 @@ def _own(site: Site | None) -> dict[str, list[str]]:
     """By each other data node of a cluster that is connected, the repositories of its own."""
     if site is None:
         return {}
-    directories = [each.name for each in site.settings.backup_targets if each.kind == "directory"]
+    directories = [each.name for each in site.settings.backup_targets if each.kind.on_host]
     others = [each for each in site.cluster.nodes if each.number and each != site.cluster.me]
     if directories and (away := _away(site)):
         raise RotationError(

@@ -41,7 +41,7 @@ def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime)
     for target in settings.backup_targets:
         saved = [each.condition.saved.get(target.name) for each in nodes.values()]
         newest = max((each for each in saved if each), default=None)
-        if target.kind != "directory" and is_late(newest or since, now):
+        if not target.kind.on_host and is_late(newest or since, now):
             when = f" since {newest:%Y-%m-%dT%H:%M:%SZ}" if newest else " yet"
             missed.append(f"{target.name}{when}")
     if not (row.ok and missed):
@@ -61,9 +61,9 @@ def _last(
     """The row of the last one; nodes without data make none."""
     runs = {name: look(node.condition) for name, node in nodes.items()}
     with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
-    kinds = {each.name: each.kind for each in settings.backup_targets}
-    own = {name for name, kind in kinds.items() if kind == "directory"}
-    row = told(with_data or runs, own=own, shared=kinds.keys() - own)
+    on_host = {each.name: each.kind.on_host for each in settings.backup_targets}
+    own = {name for name, is_own in on_host.items() if is_own}
+    row = told(with_data or runs, own=own, shared=on_host.keys() - own)
     if any(run.record for run in runs.values()):
         return row
     return replace(row, text=f"{row.text}{_as_known(away)}")

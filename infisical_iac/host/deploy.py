@@ -70,8 +70,8 @@ _FILES = (
 def packages(known: Preflight) -> list[str]:
     """Return what the host needs beside Docker, its backups' programs among it."""
     names = [name for name in _PACKAGES if not (known.machine.clock and name == _TIMESYNCD)]
-    if any(target.kind == "sftp" for target in known.settings.backup_targets):
-        names.append("openssh-client")
+    kinds = {target.kind: None for target in known.settings.backup_targets}
+    names.extend(name for kind in kinds for name in kind.packages)
     if known.settings.firewall == "on" or known.settings.fail2ban == "on":
         names.append("nftables")
     if known.settings.fail2ban == "on":

@@ -50,7 +50,7 @@ def test_a_node_knows_its_number_and_which_targets_it_shares(
         return
     label = '{{ index .Spec.Labels "infisical.node" }}'
     number = host.check_output("docker node inspect self --format %s", label)
-    shared = " ".join(each.name for each in settings.backup_targets if each.kind != "directory")
+    shared = " ".join(each.name for each in settings.backup_targets if not each.kind.on_host)
     assert found.split("\n")[:2] == [f"NODE={number}", f"SHARED={shlex.quote(shared)}"]
 
 

@@ -15,6 +15,7 @@
 set -eu
 umask 077
 . ./variables.sh
+. ./target-login.sh
 root=/etc/infisical/backup
 state=/var/lib/infisical-backup
 target=$2
@@ -22,11 +23,9 @@ target=$2
 ANSWER_SECONDS=60
 take_variables "$root/backup.conf" KEEP ANSWER_SECONDS
 take_variables "$root/$target.conf" REPOSITORY SSH APPEND_ONLY
-login="AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
-RESTIC_REST_USERNAME RESTIC_REST_PASSWORD"
-unset $login
-test ! -e "$root/$target.env" || take_variables "$root/$target.env" $login
-export $login
+unset $target_login
+test ! -e "$root/$target.env" || take_variables "$root/$target.env" $target_login
+export $target_login
 RESTIC_REPOSITORY=$REPOSITORY
 # Every sign as a part of an address may have it. The shell itself prints: an argument of a program
 # is for everybody to read.

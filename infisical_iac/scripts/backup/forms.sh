@@ -1,8 +1,9 @@
 # The files of /etc/infisical that a recovery kit may have, and the form of each: extended regular
 # expressions, of the path and of the whole text, in which \n is the end of a line. The deploy reads
 # the same table, see infisical_iac/backup/kit.py.
+. ./target-login.sh
 forms() {
-    cat <<'FORMS'
+    sed "s/TARGET_LOGIN/$(echo $target_login | tr ' ' '|')/" <<'FORMS'
 keys/encryption_key [A-Za-z0-9+/=._-]{32}\n
 keys/auth_secret [A-Za-z0-9+/=._-]{16,}\n
 keys/kit_signing_key [0-9a-f]{64}\n
@@ -13,7 +14,7 @@ keys/(postgres|redis|restic|replication|patroni)_password [A-Za-z0-9._-]{16,}\n
 admin\.env (#[^\n]*\n)*INFISICAL_ADMIN_EMAIL=[^\n]+\n(#[^\n]*\n)*INFISICAL_ADMIN_PASSWORD=[^\n]+\n
 deployer\.env (# client secret [A-Za-z0-9-]+\n)?INFISICAL_CLIENT_ID=[A-Za-z0-9-]+\nINFISICAL_CLIENT_SECRET=[A-Za-z0-9._~+/=-]+\n
 credentials/[A-Za-z0-9][A-Za-z0-9._-]*\.env # client secret [A-Za-z0-9-]+ sha256 [0-9a-f]{16}\n(# ends [0-9TZ:-]{20}, made [0-9TZ:-]{20}\n)?(# replaces [A-Za-z0-9-]+( [A-Za-z0-9-]+)* until ([0-9TZ:-]{20}|it is delivered)\n)?INFISICAL_CLIENT_ID=[A-Za-z0-9-]+\nINFISICAL_CLIENT_SECRET=[A-Za-z0-9._~+/=-]+\nNODE_ENV=[a-z0-9-]+\n
-backup/[a-z][a-z0-9-]*\.env (#[^\n]*\n|(export )?(AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|DEFAULT_REGION|REGION)|RESTIC_REST_(USERNAME|PASSWORD))=([A-Za-z0-9/+=._~:@%,^-]+|'[^'\n]+'|"[^"$`\\\n]+")\n)+
+backup/[a-z][a-z0-9-]*\.env (#[^\n]*\n|(export )?(TARGET_LOGIN)=([A-Za-z0-9/+=._~:@%,^-]+|'[^'\n]+'|"[^"$`\\\n]+")\n)+
 backup/ssh_key -----BEGIN ([A-Z]+ )?PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END ([A-Z]+ )?PRIVATE KEY-----\n
 backup/ssh_key\.pub (ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]+( [^\n]*)?\n
 FORMS

@@ -1,12 +1,25 @@
 """Where backups may go, what logs in there, and the files that tell the host."""
 
+import re
 import runpy
 from typing import Any
 
 import pytest
 
 from infisical_iac.backup.deploy import configuration, of_the_lead, programs
-from infisical_iac.backup.target import BackupTarget, TargetLoginError, given, refuse_missing
+from infisical_iac.backup.kit import check_forms
+from infisical_iac.backup.target import (
+    KINDS,
+    BackupTarget,
+    DirectoryKind,
+    RestKind,
+    S3Kind,
+    SftpKind,
+    TargetLoginError,
+    given,
+    refuse_missing,
+)
+from infisical_iac.core.rendering import script_file
 from infisical_iac.core.settings import Settings, SettingsError, load
 from tests.unit.clusters import site
 
@@ -45,8 +58,18 @@ def _files(**changes: Any) -> dict[str, str]:
 
 def test_the_kinds_of_targets_are_told_apart() -> None:
     targets = _settings(backup_targets=(_LOCAL, _BOX, _BUCKET, _SERVER)).backup_targets
-    assert [each.kind for each in targets] == ["directory", "sftp", "s3", "rest"]
-    assert [each.logs_in for each in targets] == [False, False, True, True]
+    assert [each.kind for each in targets] == [DirectoryKind, SftpKind, S3Kind, RestKind]
+    assert [each.kind.on_host for each in targets] == [True, False, False, False]
+    assert [bool(each.variables) for each in targets] == [False, False, True, True]
+    assert {each.kind for each in targets} == {*KINDS}
+
+
+def test_the_host_takes_the_variables_that_the_kinds_log_in_with() -> None:
+    """Those that target-login.sh names are read from a target's file, and may be in a kit."""
+    [names] = re.findall(r'(?m)^target_login="([^"]*)"$', script_file("target-login"))
+    assert {*names.split()} == {name for kind in KINDS for name in (*kind.login, *kind.more_login)}
+    for name in names.split():
+        check_forms({"backup/my-bucket.env": f"{name}=obviously-fake\n"}, where="the kit")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +146,7 @@ def test_an_append_only_target_says_so_to_the_host() -> None:
 
 
 def test_sftp_reaches_the_server_with_that_key_and_no_other() -> None:
-    ssh = BackupTarget.model_validate(_BOX).ssh
+    ssh = SftpKind.configuration(BackupTarget.model_validate(_BOX))["SSH"]
     assert ssh.endswith(" u1@u1.example.com -s sftp")
     for part in ("-p 23", "StrictHostKeyChecking=yes", "HostKeyAlias=box", "-F none"):
         assert part in ssh

@@ -60,7 +60,7 @@ _LEGIT = {
         "INFISICAL_ADMIN_EMAIL=admin@example.com\nINFISICAL_ADMIN_PASSWORD=$ 'é' \"`x`\" \\ =\n"
     ),
     **{
-        target.path(_S3).removeprefix("/etc/infisical/"): text
+        _S3.login_file.removeprefix("/etc/infisical/"): text
         for text in target.given(
             [_S3],
             {
