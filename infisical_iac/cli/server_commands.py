@@ -13,11 +13,11 @@ from infisical_iac.hetzner import node_replacement, remote, replacement
 from infisical_iac.hetzner.adoption import list_unadopted
 from infisical_iac.hetzner.api import ADOPT, SELECTOR, connect
 from infisical_iac.hetzner.edge import LoadBalancer
-from infisical_iac.hetzner.inventory import ListedResource, list_resources
 from infisical_iac.hetzner.parts import CloudVolume, PrimaryIps
 from infisical_iac.hetzner.plan import (
     collect_notes,
     forget_host_keys,
+    list_resources,
     list_volumes,
     make_change,
     observe,
@@ -25,7 +25,12 @@ from infisical_iac.hetzner.plan import (
     plan_removal,
     sum_prices,
 )
-from infisical_iac.hetzner.resource import CloudDeployment, CloudNode, PlannedChange
+from infisical_iac.hetzner.resource import (
+    CloudDeployment,
+    CloudNode,
+    ListedResource,
+    PlannedChange,
+)
 from infisical_iac.hetzner.server import CloudServer
 
 _timeout_option = click.option(

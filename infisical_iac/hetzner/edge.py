@@ -107,7 +107,7 @@ class FormerCertificates(SharedResource):
 class LoadBalancer(SharedResource):
     """The Load Balancer before a cluster."""
 
-    collection, made, deleted = "load_balancers", 90, 20
+    collection, made, deleted, listed = "load_balancers", 90, 20, 3
     found: BoundLoadBalancer | None = None
 
     def find(self) -> None:
@@ -144,6 +144,14 @@ class LoadBalancer(SharedResource):
         """Return what the balancer costs."""
         if balancer := self.desired.balancer:
             yield self.deployment.prices.balancer(balancer.type, self.desired.first.location)
+
+    @classmethod
+    def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
+        """Return its type, how many nodes are healthy, and its public addresses."""
+        health = [*target_health(found).values()]
+        healthy = f"{health.count(HEALTHY)} of {len(health)} healthy"
+        addresses = ", ".join(public_addresses(found).values())
+        return str(found.load_balancer_type.name), healthy, addresses
 
     @property
     def addresses(self) -> dict[str, str]:

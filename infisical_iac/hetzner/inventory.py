@@ -1,13 +1,11 @@
-"""The servers at Hetzner Cloud, found by their labels: for pyinfra's inventory, and for a list."""
+"""The servers at Hetzner Cloud, found by their labels, for pyinfra's inventory."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hcloud import Client
-from hcloud.load_balancers import BoundLoadBalancer
 from hcloud.networks import BoundNetwork
 from hcloud.servers import BoundServer
-from hcloud.volumes import BoundVolume
 
 from infisical_iac.core.connection import HOST_DEPLOYMENT, HOST_REFUSES
 from infisical_iac.core.errors import UserError
@@ -24,7 +22,6 @@ from infisical_iac.hetzner.api import (
     require_own,
     translate_errors,
 )
-from infisical_iac.hetzner.edge import HEALTHY, public_addresses, target_health
 from infisical_iac.hetzner.parts import private_address, server_address
 from infisical_iac.hetzner.server import list_servers
 
@@ -167,68 +164,3 @@ def _rank(server: BoundServer) -> tuple[bool, int, str]:
     number = str(server.name).rpartition("-")[2]
     is_manager = (server.labels or {}).get(ROLE) == "manager"
     return (not is_manager, int(number) if number.isdigit() else 1, str(server.name))
-
-
-class ListedResource(NamedTuple):
-    """A server, a volume or a Load Balancer; `deployment` is empty for one to be adopted."""
-
-    kind: str
-    name: str
-    what: str
-    place: str
-    status: str
-    where: str
-    deployment: str
-
-
-def list_resources(client: Client) -> list[ListedResource]:
-    """Return the servers, volumes and Load Balancers of all deployments. Raises UserError."""
-    servers = list_servers(client)
-    names = {each.id: str(each.name) for each in servers}
-    with translate_errors("list the volumes and Load Balancers"):
-        volumes = client.volumes.get_all(label_selector=SELECTOR)
-        balancers = client.load_balancers.get_all(label_selector=SELECTOR)
-    return [
-        *map(_list_server, servers),
-        *(_list_volume(each, names) for each in volumes),
-        *map(_list_balancer, balancers),
-    ]
-
-
-def _list_server(server: BoundServer) -> ListedResource:
-    net = server.public_net
-    public = [str(each.ip) for each in ((net.ipv4, net.ipv6) if net else ()) if each]
-    private = [str(each.ip) for each in server.private_net or []]
-    what = [_name(server.server_type), (server.labels or {}).get(ROLE, "")]
-    return ListedResource(
-        *("server", str(server.name), ", ".join(filter(None, what))),
-        *(_name(server.location), str(server.status), ", ".join([*public, *private])),
-        _deployment(server),
-    )
-
-
-def _list_volume(volume: BoundVolume, names: Mapping[int | None, str]) -> ListedResource:
-    on = names.get(volume.server.id, f"server {volume.server.id}") if volume.server else ""
-    return ListedResource(
-        *("volume", str(volume.name), f"{volume.size} GB"),
-        *(_name(volume.location), str(volume.status), on or "no server"),
-        _deployment(volume),
-    )
-
-
-def _list_balancer(balancer: BoundLoadBalancer) -> ListedResource:
-    health = [*target_health(balancer).values()]
-    return ListedResource(
-        *("Load Balancer", str(balancer.name), _name(balancer.load_balancer_type)),
-        *(_name(balancer.location), f"{health.count(HEALTHY)} of {len(health)} healthy"),
-        ", ".join(public_addresses(balancer).values()),
-        _deployment(balancer),
-    )
-
-
-def _name(resource: Any) -> str:
-    return str(resource.name) if resource else ""
-
-
-def _deployment(resource: Any) -> str:
-    return str((resource.labels or {}).get(DEPLOYMENT, ""))

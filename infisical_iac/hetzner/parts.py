@@ -1,6 +1,6 @@
 """The parts that a server is made with: SSH keys, group, network, addresses and volume."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from ipaddress import ip_network
 from typing import Any
@@ -268,7 +268,7 @@ def server_address(server: BoundServer) -> str:
 class CloudVolume(ServerResource):
     """The volume with a server's data, protected from deletion."""
 
-    collection, made, deleted, is_data = "volumes", 60, 100, True
+    collection, made, deleted, listed, is_data = "volumes", 60, 100, 2, True
     found: BoundVolume | None = None
 
     def find(self) -> None:
@@ -335,6 +335,12 @@ class CloudVolume(ServerResource):
         if self.found.server:
             wait_for(self.found.detach())
         self.found.update(name=self.name_aside)
+
+    @classmethod
+    def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
+        """Return its size, its status, and the server that it is attached to."""
+        on = servers.get(found.server.id, f"server {found.server.id}") if found.server else ""
+        return f"{found.size} GB", str(found.status), on or "no server"
 
     @classmethod
     def removal(cls, found: Any, detail: str = "") -> PlannedChange:

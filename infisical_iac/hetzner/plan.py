@@ -4,15 +4,26 @@ Each difference between what is desired and what is there is an item of the plan
 so; nothing that is there is replaced.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+from hcloud import Client
 
 from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner import edge, parts, production, server
 from infisical_iac.hetzner.adoption import describe_adoptable, find_adoptable
-from infisical_iac.hetzner.api import REPLACES, connect, selector, translate_errors
+from infisical_iac.hetzner.api import (
+    DEPLOYMENT,
+    REPLACES,
+    SELECTOR,
+    connect,
+    selector,
+    title_of,
+    translate_errors,
+)
 from infisical_iac.hetzner.desired import derive_desired, read_settings
 from infisical_iac.hetzner.edge import DnsRecords
 from infisical_iac.hetzner.parts import CloudVolume, PrimaryIps, host_address
@@ -20,6 +31,7 @@ from infisical_iac.hetzner.resource import (
     Changes,
     CloudDeployment,
     CloudNode,
+    ListedResource,
     PlannedChange,
     Price,
     Prices,
@@ -127,6 +139,28 @@ def list_volumes(deployment: CloudDeployment) -> list[str]:
     """Return the names of all volumes of the deployment, also those that were set aside."""
     found = (str(each.name) for each in deployment.list_owned(CloudVolume.collection))
     return sorted(found, key=lambda name: (len(name), name))
+
+
+def list_resources(client: Client) -> list[ListedResource]:
+    """Return what there is of all deployments, of the kinds that are listed. Raises UserError."""
+    found: dict[type[Resource], list[Any]] = {}
+    for kind in sorted(KINDS, key=lambda kind: kind.listed):
+        if kind.listed:
+            with translate_errors(f"list the {title_of(kind.collection)}s"):
+                resources = getattr(client, kind.collection)
+                found[kind] = resources.get_all(label_selector=SELECTOR)
+    servers = {each.id: str(each.name) for each in found[CloudServer]}
+    return [_row(kind, each, servers) for kind, listed in found.items() for each in listed]
+
+
+def _row(kind: type[Resource], found: Any, servers: Mapping[Any, str]) -> ListedResource:
+    what, status, where = kind.describe(found, servers)
+    location = getattr(found, "location", None)
+    place = str(location.name) if location else ""
+    of = str((found.labels or {}).get(DEPLOYMENT, ""))
+    return ListedResource(
+        title_of(kind.collection), str(found.name), what, place, status, where, of
+    )
 
 
 def forget_host_keys(deployment: CloudDeployment) -> None:

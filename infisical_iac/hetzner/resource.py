@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from hcloud import Client
 from hcloud.actions import BoundAction
@@ -132,6 +132,18 @@ def change(kind: Kind, what: str, detail: str, make: Callable[[], object]) -> Pl
     return PlannedChange(Item(kind, what, detail), make)
 
 
+class ListedResource(NamedTuple):
+    """A row of `server list`; `deployment` is empty for what is to be adopted."""
+
+    kind: str
+    name: str
+    what: str
+    place: str
+    status: str
+    where: str
+    deployment: str
+
+
 class Labelled(Protocol):
     """A resource as the library returns it."""
 
@@ -146,12 +158,14 @@ class Resource:
         collection: its name in the API's paths and in the library's client.
         made: its rank in the order in which `create` makes things; it comes after what it needs.
         deleted: its rank in the order in which `destroy` deletes them.
+        listed: its rank in `server list`, 0 for a kind that is not listed.
         is_data: whether `destroy` keeps it unless the data are to be deleted too.
     """
 
     collection: ClassVar[str]
     made: ClassVar[int]
     deleted: ClassVar[int] = 0
+    listed: ClassVar[int] = 0
     is_data: ClassVar[bool] = False
 
     def find(self) -> None:
@@ -167,6 +181,15 @@ class Resource:
     def price(self) -> Iterable[Price]:
         """Return the prices of all that is desired of it, what is there already included."""
         return ()
+
+    @classmethod
+    def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
+        """Return what is listed of one: what it is, how it is, and where it is found.
+
+        Args:
+            servers: the names of all servers, by their ids.
+        """
+        raise NotImplementedError
 
     @classmethod
     def removals(cls, deployment: "CloudDeployment") -> Changes:

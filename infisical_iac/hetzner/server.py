@@ -175,7 +175,7 @@ def _try_change(
 class CloudServer(ServerResource):
     """The server, and what belongs on it."""
 
-    collection, made, deleted = "servers", 70, 40
+    collection, made, deleted, listed = "servers", 70, 40, 1
 
     def find(self) -> None:
         """Look at the server by its name."""
@@ -243,6 +243,15 @@ class CloudServer(ServerResource):
         yield self.deployment.prices.server(self.desired.type, self.desired.location)
         if self.desired.backups:
             yield self._price_of_backups()
+
+    @classmethod
+    def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
+        """Return its type and role, its status, and its addresses."""
+        net = found.public_net
+        public = [str(each.ip) for each in ((net.ipv4, net.ipv6) if net else ()) if each]
+        private = [str(each.ip) for each in found.private_net or []]
+        what = [str(found.server_type.name), (found.labels or {}).get(ROLE, "")]
+        return ", ".join(filter(None, what)), str(found.status), ", ".join([*public, *private])
 
     def _price_of_backups(self) -> Price:
         return self.deployment.prices.backups(self.desired.type, self.desired.location)

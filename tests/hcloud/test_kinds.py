@@ -1,5 +1,8 @@
 """The table of all kinds of resources: its order, and what it takes to add a kind."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from infisical_iac.hetzner import plan
@@ -50,7 +53,11 @@ def test_kinds_are_deleted_before_what_they_need_and_data_last() -> None:
 class _FloatingIps(SharedResource):
     """A kind that nothing else knows of."""
 
-    collection, made, deleted = "floating_ips", 45, 55
+    collection, made, deleted, listed = "floating_ips", 45, 55, 4
+
+    @classmethod
+    def describe(cls, found: Any, servers: Mapping[Any, str]) -> tuple[str, str, str]:
+        return str(found.type), "spare", "nowhere"
 
     def find(self) -> None:
         self.found = self.deployment.find_by_name(self.collection, "spare")
@@ -84,6 +91,7 @@ def test_a_kind_in_the_table_is_planned_made_and_destroyed(floating: World) -> N
     floating.ok("create", "--yes")
     assert floating.run("plan").exit_code == 0
     assert floating.cloud.only("floating_ips")["name"] == "spare"
+    assert "floating ip" in floating.ok("list")
     said = floating.ok("destroy", "--confirm", "infisical")
     assert said.index("- primary IP infisical-ipv4") < said.index("- floating ip spare")
     assert said.index("- floating ip spare") < said.index("- firewall infisical")
