@@ -4,14 +4,20 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 
-from infisical_iac.backup import kit as forms
-from infisical_iac.backup import kit_trust, signing
-from infisical_iac.backup.kit import ESSENTIAL, Kit, KitError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from infisical_iac.backup import kit_sheet, kit_trust, signing
+from infisical_iac.backup.kit import ESSENTIAL, Kit, KitError, Versions, check, check_forms
+from infisical_iac.backup.recipients import Identity, Recipient, parse
+from infisical_iac.core import audit, audit_log
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring.condition import Row
 
 FILE = "/etc/infisical/recovery-kit.json"
@@ -119,6 +125,82 @@ def read() -> KitContents:
     return KitContents(files, values)
 
 
+def choose_recipients(given: Sequence[Recipient], settings: Settings) -> list[Recipient]:
+    """Return whom a kit is encrypted for: those that were given, or those of the settings."""
+    to = [*given] or [parse(each) for each in settings.recovery_recipients]
+    if not to:
+        raise KitError(
+            "nobody is named who could open the kit: give --recipient, or set "
+            "recovery_recipients in group_data/hetzner.py"
+        )
+    return to
+
+
+def make(
+    settings: Settings,
+    to: Sequence[Recipient],
+    known: Sequence[Identity],
+    output: Path,
+    *,
+    force: bool,
+) -> tuple[Kit, str, str]:
+    """Write a kit of the current host to a file, and have the host remember it.
+
+    Args:
+        to: whom it is encrypted for.
+        known: identities that must open it.
+        force: whether it may replace a file.
+
+    Returns the kit, the text of its file, and the fingerprint of the key that signed it. Raises a
+    UserError.
+    """
+    changes: list[str] = []
+    with audit.recorded("recovery-kit", changes):
+        kit = _assemble(read(), settings, to)
+        key = signing_key(kit)
+        signer = signing.fingerprint(key.public_key())
+        kit_trust.refuse_another(signer, setting=settings.recovery_fingerprint)
+        text = kit_sheet.seal(kit, to, key, known)
+        kit_sheet.save(output, text, force=force)
+        remember(record_of(kit, kit_sheet.fingerprint(text), signer))
+        changes += [f"recipient {each}" for each in kit.recipients]
+    return kit, text, signer
+
+
+def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -> Kit:
+    kit = Kit(
+        at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        by=audit_log.who(),
+        host=found.values.get("host", ""),
+        site_url=settings.site_url,
+        versions=Versions(
+            infisical=settings.infisical_reference,
+            postgres=settings.postgres_image,
+            redis=settings.redis_image,
+            infisical_id=found.values.get("infisical_id", ""),
+            migrations=int(found.values.get("migrations", 0)),
+            revision=audit_log.revision(),
+        ),
+        backup_targets=tuple(each.model_dump() for each in settings.backup_targets),
+        workspace=sha256(kit_sheet.read(Path(settings.workspace_file)).encode()).hexdigest(),
+        recipients=tuple(each.name for each in to),
+        files=found.files,
+    )
+    check(kit)
+    return kit
+
+
+def signing_key(kit: Kit) -> Ed25519PrivateKey:
+    """Return the key on the host that signs its kits. Raises a UserError where there is none."""
+    text = kit.files.get(signing.KEY)
+    if text is None:
+        raise KitError(
+            f"there is no /etc/infisical/{signing.KEY} on the host, which signs kits: "
+            "`infisical-iac apply` makes it"
+        )
+    return signing.parse(text)
+
+
 def signer() -> str:
     """Return the fingerprint of the current host's own key that signs kits; empty without one."""
     text = run(f"cat /etc/infisical/{signing.KEY} 2>/dev/null || true", doing="read the keys")
@@ -198,7 +280,7 @@ def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) ->
     Raises PlacingError for a host that has other keys than the kit, and where a key is in neither;
     FormError for a file that no kit has.
     """
-    forms.check_forms(kit, where="the kit")
+    check_forms(kit, where="the kit")
     differing = sorted(path for path, text in kit.items() if host.get(path, text) != text)
     bound = [path for path in _BOUND if path in differing]
     if bound and not replace:

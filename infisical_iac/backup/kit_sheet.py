@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from infisical_iac.backup import signing
 from infisical_iac.backup.kit import Kit, KitError, Opened, pack, unpack
 from infisical_iac.backup.recipients import Identity, Recipient
+from infisical_iac.core import atomic
 
 _BEGIN = "-----BEGIN AGE ENCRYPTED FILE-----"
 _END = "-----END AGE ENCRYPTED FILE-----"
@@ -47,6 +48,24 @@ def read(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise KitError(f"{file} can't be read: {reason}") from None
+
+
+def refuse_existing(file: Path, *, force: bool) -> None:
+    """Raise KitError for a file that is there, unless it may be replaced."""
+    if file.exists() and not force:
+        raise KitError(f"{file} is there already: name another file, or give --force")
+
+
+def save(file: Path, text: str, *, force: bool) -> None:
+    """Write a kit's file, and read it back. Raises KitError."""
+    refuse_existing(file, force=force)
+    try:
+        atomic.write(file, text, mode=0o600)
+        there = file.read_text()
+    except OSError as error:
+        raise KitError(f"{file} can't be written: {error.strerror}") from None
+    if there != text:
+        raise KitError(f"{file} does not hold what was written to it: check the disk")
 
 
 def wrap_armor(text: str) -> bytes:

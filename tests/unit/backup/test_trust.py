@@ -18,13 +18,13 @@ from pyrage.x25519 import Identity
 
 from infisical_iac.backup import kit_host, kit_sheet, kit_trust, signing
 from infisical_iac.backup.kit import Kit, KitError
+from infisical_iac.backup.kit_host import signing_key
 from infisical_iac.backup.kit_sheet import seal
 from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import parse
 from infisical_iac.backup.signing import SigningError
 from infisical_iac.cli import restore as command
 from infisical_iac.cli.main import main
-from infisical_iac.cli.recovery_kit import signing_key
 from infisical_iac.core import lock
 from tests.unit.backup.kits import FILES, FORGER, KEY, SIGNER, kit
 from tests.unit.settings_of import settings_of
