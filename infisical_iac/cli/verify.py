@@ -1,6 +1,6 @@
 """`infisical-iac verify`: the host tests, told as sentences."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,12 +25,14 @@ class VerifyError(UserError):
 class Outcome:
     """Hold what the host tests found, as pytest reports it.
 
-    `passed` and `failed` hold, by topic, the checks as sentences; a failed one with the line
-    that says why. `ended` is the sentence with which the suite ended itself; empty if it did not.
+    `passed`, `skipped` and `failed` hold, by topic, the checks as sentences; a skipped and a failed
+    one with the line that says why. `ended` is the sentence with which the suite ended itself;
+    empty if it did not.
     """
 
     ended: str = ""
     passed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    skipped: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     failed: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -39,6 +41,8 @@ class Outcome:
         sentence = report.location[2].removeprefix("test_").replace("_", " ")
         if report.failed:
             self.failed[topic].append((sentence, _reason(report)))
+        elif report.skipped:
+            self.skipped[topic].append((sentence, _reason(report)))
         elif report.when == "call":
             self.passed[topic].append(sentence)
 
@@ -48,12 +52,18 @@ class Outcome:
             self.ended = excinfo.value.msg
 
     @property
-    def counts(self) -> tuple[int, int]:
-        """Return how many checks passed and how many failed."""
-        return sum(map(len, self.passed.values())), sum(map(len, self.failed.values()))
+    def counts(self) -> dict[str, int]:
+        """Return how many checks passed, were skipped and failed."""
+        return {
+            "passed": sum(map(len, self.passed.values())),
+            "skipped": sum(map(len, self.skipped.values())),
+            "failed": sum(map(len, self.failed.values())),
+        }
 
 
 def _reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
     lines = [line[1:].strip() for line in report.longreprtext.splitlines() if line[:1] == "E"]
     if lines:
         return lines[0].removeprefix("AssertionError: ")
@@ -68,7 +78,8 @@ def _reason(report: pytest.TestReport) -> str:
 def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None) -> None:
     """Verify the inventory's host: its effective state, the API, and who can read what.
 
-    Nothing is changed. Exit status: 0 if every check passed, 1 if one failed or none could run.
+    Nothing is changed. A check that has nothing to see on a host with these settings is skipped,
+    and its reason shown. Exit status: 1 if a check failed or none could run, else 0.
     """
     outcome = Outcome()
     arguments = [
@@ -85,8 +96,9 @@ def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None
     status = pytest.main(arguments, plugins=[outcome])
     if outcome.ended:
         raise VerifyError(outcome.ended)
-    passed, failed = outcome.counts
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not passed + failed:
+    counts = outcome.counts
+    ran = counts["passed"] + counts["failed"]
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not ran:
         raise VerifyError(
             f"the host of {inventory} could not be verified: see what is printed above"
         )
@@ -94,26 +106,34 @@ def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None
         _print_json(outcome)
     else:
         _print(outcome)
-    ctx.exit(1 if failed else 0)
+    ctx.exit(1 if outcome.failed else 0)
 
 
 def _print_json(outcome: Outcome) -> None:
-    failures = [
+    print_data(
+        outcome.counts
+        | {"failures": _as_data(outcome.failed)}
+        | {"skips": _as_data(outcome.skipped)}
+    )
+
+
+def _as_data(found: dict[str, list[tuple[str, str]]]) -> list[dict[str, str]]:
+    return [
         {"topic": topic, "check": sentence, "reason": reason}
-        for topic, each in outcome.failed.items()
+        for topic, each in found.items()
         for sentence, reason in each
     ]
-    passed, failed = outcome.counts
-    print_data({"passed": passed, "failed": failed, "failures": failures})
 
 
 def _print(outcome: Outcome) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    for topic in sorted(outcome.passed.keys() | outcome.failed.keys()):
-        failed = outcome.failed.get(topic, [])
-        mark = "[red]✗[/]" if failed else "[green]✓[/]"
-        console.print(f"{mark} {topic:12} {len(outcome.passed.get(topic, [])):4} passed")
+    for topic in sorted(outcome.passed.keys() | outcome.skipped.keys() | outcome.failed.keys()):
+        passed, failed = outcome.passed.get(topic, []), outcome.failed.get(topic, [])
+        mark = "[red]✗[/]" if failed else "[green]✓[/]" if passed else "-"
+        console.print(f"{mark} {topic:12} {len(passed):4} passed")
         for sentence, reason in failed:
             console.print(f"    [red]{escape(sentence)}[/]: {escape(reason)}")
-    passed, failures = outcome.counts
-    console.print(f"{passed} checks passed, {failures} failed.")
+        for reason, number in Counter(why for _, why in outcome.skipped.get(topic, ())).items():
+            console.print(f"    {number} skipped: {escape(reason)}")
+    counts = outcome.counts
+    console.print("{passed} checks passed, {skipped} skipped, {failed} failed.".format(**counts))

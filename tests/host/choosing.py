@@ -50,8 +50,6 @@ def is_left_out(path: Path, settings: Settings) -> bool:
     """
     if path == _CLUSTER and settings.topology == "single":
         return True
-    if path.name == "test_bans.py" and settings.fail2ban == "off":
-        return True
     kind = settings.ingress
     return kind not in _OF_INGRESS.get(path.name, (kind,))
 

@@ -55,9 +55,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if _TARGETS in config.stash and config.stash[_TARGETS][0].is_in_cluster:
-        left_out = [each for each in items if each.get_closest_marker("single")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [each for each in items if each not in left_out]
+        for each in items:
+            if marker := each.get_closest_marker("single"):
+                each.add_marker(pytest.mark.skip(reason=marker.args[0]))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -150,6 +150,13 @@ def keeps_data(is_worker: bool) -> None:
     """Leave a test out where there is nothing for it."""
     if is_worker:
         pytest.skip("this node keeps no data, and has no keys")
+
+
+@pytest.fixture(scope="session")
+def hardened(settings: Settings) -> None:
+    """Skip a check of what the setting `hardening` brings where it is off."""
+    if settings.hardening == "off":
+        pytest.skip("setting 'hardening' is off, and the host is left as it was")
 
 
 @pytest.fixture(scope="session")

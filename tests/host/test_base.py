@@ -67,8 +67,9 @@ def test_the_clock_is_kept_right_at_every_boot(clock: UnitState) -> None:
 
 
 def test_the_clock_is_kept_right_where_the_host_owns_its_clock(clock: UnitState) -> None:
-    # A container shares the clock of the machine beneath, and systemd skips the unit.
-    assert clock.active or not clock.condition
+    if not clock.condition:
+        pytest.skip("systemd skips the clock's unit, for the clock is the machine's beneath")
+    assert clock.active
 
 
 @pytest.mark.parametrize(
@@ -88,4 +89,6 @@ def test_a_login_may_dump_no_core(connection: Connection) -> None:
 
 
 def test_no_swap_holds_memory_in_clear(settings: Settings, kernel: KernelState) -> None:
-    assert settings.swap == "keep" or kernel.swap == ()
+    if settings.swap == "keep":
+        pytest.skip("setting 'swap' is \"keep\", and swap is left as it was")
+    assert kernel.swap == ()

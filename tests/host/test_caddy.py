@@ -3,15 +3,15 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.validation import mebibytes
 from infisical_iac.stack import certificate
-from infisical_iac.stack.caddyfile import REVISION_PORT, caddyfile
+from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.containers import Stack
-from infisical_iac.stack.ingress import CADDYFILE, DIRECTORY, LOGS
 from tests.host.connection import Host
 from tests.host.containers import Inspected, Running
 
 _NET_BIND_SERVICE = 1 << 10
+_DIRECTORY = "/etc/infisical/ingress"
+_LOGS = "/var/log/infisical-access/live"
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def kernel(running: dict[str, Running]) -> Running:
 
 def _answer(host: Host, caddy: Inspected, path: str = "") -> str:
     """Return what it answers where it tells its revision, in its own network."""
-    asked = "docker exec %s wget -q -T 5 -O - http://127.0.0.1:%s/%s"
-    return str(host.check_output(asked, caddy["Id"], str(REVISION_PORT), path))
+    asked = "docker exec %s wget -q -T 5 -O - http://127.0.0.1:2019/%s"
+    return str(host.check_output(asked, caddy["Id"], path))
 
 
 def test_it_runs_and_is_healthy(caddy: Inspected) -> None:
@@ -58,7 +58,7 @@ def test_it_runs_with_what_the_settings_make(
 ) -> None:
     own = certificate.own(settings)
     wanted = caddyfile(settings, own.certificate if own else "")
-    assert host.check_output("cat %s", CADDYFILE) == wanted.text.strip()
+    assert host.check_output("cat %s/Caddyfile", _DIRECTORY) == wanted.text.strip()
     assert _answer(host, caddy) == wanted.revision
 
 
@@ -82,7 +82,7 @@ def test_its_root_file_system_is_read_only(kernel: Running) -> None:
 
 
 def test_its_memory_and_the_number_of_its_processes_are_limited(kernel: Running) -> None:
-    assert kernel.limits["memory"] == str(mebibytes("256m") * 1024**2)
+    assert kernel.limits["memory"] == str(256 * 1024**2)
     assert kernel.limits["pids"] == "128"
 
 
@@ -94,16 +94,16 @@ def test_of_the_host_it_shares_its_files_and_its_access_log(caddy: Inspected) ->
     config = caddy["HostConfig"]
     assert "host" not in (config["PidMode"], config["IpcMode"], config["UTSMode"])
     bound = {each["Source"]: each["RW"] for each in caddy["Mounts"] if each["Type"] == "bind"}
-    assert bound == {DIRECTORY: False, LOGS: True}
+    assert bound == {_DIRECTORY: False, _LOGS: True}
     volumes = {each.get("Name") for each in caddy["Mounts"] if each["Type"] == "volume"}
     assert "infisical_caddy" in volumes
 
 
 def test_only_root_reads_the_key_and_the_access_log(host: Host, settings: Settings) -> None:
-    files = host.check_output("find %s %s -printf '%%m %%u %%p\n'", DIRECTORY, LOGS).splitlines()
+    files = host.check_output("find %s %s -printf '%%m %%u %%p\n'", _DIRECTORY, _LOGS).splitlines()
     assert files
     assert {line.split()[1] for line in files} == {"root"}
     modes = {line.split()[2]: line.split()[0] for line in files}
-    assert modes[LOGS] == "750"
-    own = {f"{DIRECTORY}/tls.key": "600"} if settings.tls_key else {}
+    assert modes[_LOGS] == "750"
+    own = {f"{_DIRECTORY}/tls.key": "600"} if settings.tls_key else {}
     assert {path: mode for path, mode in modes.items() if path.endswith(".key")} == own

@@ -54,7 +54,7 @@ def test_3_what_is_the_engines_belongs_to_root(
     file = host.file(path)
     if not file.exists:
         assert path in _OPTIONAL, f"{path} is missing"
-        return
+        pytest.skip(f"this engine has no {path}")
     assert (file.user, file.group) == ("root", group)
     assert file.mode & 0o777 & ~most == 0, oct(file.mode)
 

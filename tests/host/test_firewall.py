@@ -7,21 +7,17 @@ import re
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.firewall import (
-    EMPTY,
-    FALLBACK,
-    FILE,
-    UNIT,
-    Firewall,
-    FirewallState,
-    files,
-    ruleset,
-)
+from infisical_iac.host.firewall import Firewall, FirewallState, files, ruleset
 from infisical_iac.host.machine import MachineState
 from infisical_iac.host.openings import Opening, openings
-from infisical_iac.host.trial import mark
 from tests.host.connection import Host
 from tests.host.sockets import Socket
+
+_FILE = "/etc/infisical-iac/firewall.nft"
+_FALLBACK = "/etc/infisical-iac/firewall-fallback.nft"
+_UNIT = "infisical-firewall.service"
+# What takes the table away, whether it is there or not.
+_NO_TABLE = "table inet infisical\ndelete table inet infisical\n"
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +34,9 @@ def opened(
 
 @pytest.fixture(scope="session")
 def firewall(host: Host, settings: Settings, opened: tuple[Opening, ...]) -> FirewallState:
-    text = ruleset(opened) if settings.firewall == "on" else EMPTY
-    fact = Firewall()
-    command = fact.command(text, [FILE, f"/etc/systemd/system/{UNIT}"], UNIT, mark("firewall"))
+    text = ruleset(opened) if settings.firewall == "on" else _NO_TABLE
+    fact, paths = Firewall(), [_FILE, f"/etc/systemd/system/{_UNIT}"]
+    command = fact.command(text, paths, _UNIT, "/var/lib/infisical-trial/firewall")
     return fact.process(host.check_output(command).splitlines())
 
 
@@ -49,10 +45,47 @@ def is_on(settings: Settings) -> bool:
     return settings.firewall == "on"
 
 
-def test_the_rules_that_are_loaded_are_those_of_the_settings(
+@pytest.fixture
+def on(is_on: bool) -> None:
+    if not is_on:
+        pytest.skip("setting 'firewall' is off, and the host's is left to others")
+
+
+def test_without_the_setting_no_rule_of_this_project_is_loaded(
     firewall: FirewallState, is_on: bool
 ) -> None:
-    assert firewall.actual == (firewall.wanted if is_on else "")
+    if is_on:
+        pytest.skip("setting 'firewall' is on")
+    assert firewall.actual == ""
+
+
+@pytest.mark.usefixtures("on")
+def test_the_rules_that_are_loaded_are_those_of_the_settings(firewall: FirewallState) -> None:
+    assert firewall.wanted.startswith("table inet infisical {")
+    assert firewall.actual == firewall.wanted
+
+
+@pytest.mark.usefixtures("on")
+def test_the_host_lets_in_what_the_settings_name_and_no_more(
+    firewall: FirewallState, settings: Settings, machine: MachineState
+) -> None:
+    """The ports are read from the rules that are loaded, and come to be here a second time."""
+    open_ports = {(each.protocol, each.port) for each in settings.allowed_ports}
+    open_ports |= {("tcp", port) for port in machine.ssh_ports}
+    # Leases of DHCP.
+    open_ports |= {("udp", 68), ("udp", 546)}
+    if settings.ingress != "none":
+        open_ports |= {("tcp", 80), ("tcp", 443)}
+        open_ports |= set() if settings.balancer_address else {("udp", 443)}
+    elif settings.balancer_address:
+        open_ports |= {("tcp", settings.http_port)}
+    if settings.topology == "swarm":
+        open_ports |= {("tcp", 2377), ("tcp", 7946), ("udp", 4789), ("udp", 7946)}
+    found = re.findall(r"\b(tcp|udp) dport (?:\{ ([^}]*) \}|(\d+))", firewall.actual)
+    loaded = {
+        (protocol, int(port)) for protocol, some, one in found for port in (some or one).split(", ")
+    }
+    assert loaded == open_ports
 
 
 def test_whatever_no_rule_lets_in_is_dropped_on_its_way_in_and_through(
@@ -63,37 +96,43 @@ def test_whatever_no_rule_lets_in_is_dropped_on_its_way_in_and_through(
 
 
 def test_the_rules_are_loaded_at_every_boot(firewall: FirewallState, is_on: bool) -> None:
-    unit = firewall.units[UNIT]
+    unit = firewall.units[_UNIT]
     assert (unit.enabled, unit.active) == (is_on, is_on)
 
 
 def test_the_rules_are_loaded_before_the_network_is_there(host: Host, is_on: bool) -> None:
-    before = host.check_output("systemctl show --property=Before %s", UNIT)
+    before = host.check_output("systemctl show --property=Before %s", _UNIT)
     assert ("network-pre.target" in before) is is_on
 
 
+def test_without_the_setting_no_file_of_rules_is_left(host: Host, is_on: bool) -> None:
+    assert host.file(_FILE).exists is is_on
+
+
+@pytest.mark.usefixtures("on")
 def test_the_file_that_is_loaded_is_roots_and_the_one_of_the_settings(
-    host: Host, opened: tuple[Opening, ...], is_on: bool
+    host: Host, opened: tuple[Opening, ...]
 ) -> None:
-    file = host.file(FILE)
-    assert file.exists is is_on
-    if is_on:
-        assert (file.user, file.mode) == ("root", 0o644)
-        assert file.content_string == ruleset(opened)
+    file = host.file(_FILE)
+    assert (file.user, file.mode) == ("root", 0o644)
+    assert file.content_string == ruleset(opened)
 
 
-def test_where_they_can_not_be_loaded_ssh_alone_is_open_and_docker_does_not_start(
-    host: Host, opened: tuple[Opening, ...], is_on: bool
+def test_docker_does_not_start_without_the_rules(host: Host, is_on: bool) -> None:
+    required = host.check_output("systemctl show --property=Requires docker.service")
+    assert (_UNIT in required) is is_on
+
+
+@pytest.mark.usefixtures("on")
+def test_where_they_can_not_be_loaded_ssh_alone_is_open(
+    host: Host, opened: tuple[Opening, ...]
 ) -> None:
-    required = host.check_output("systemctl show --property=Requires docker.service").split()
-    assert (UNIT in "".join(required)) is is_on
     differing = [
         each.path for each in files(opened) if host.run("cat %s", each.path).stdout != each.content
     ]
-    assert not is_on or differing == []
-    if is_on:
-        load = host.run("unshare --net nft -f %s", FALLBACK)
-        assert (load.rc, load.stderr) == (0, "")
+    assert differing == []
+    load = host.run("unshare --net nft -f %s", _FALLBACK)
+    assert (load.rc, load.stderr) == (0, "")
 
 
 def test_no_change_is_waiting_for_its_proof(firewall: FirewallState) -> None:

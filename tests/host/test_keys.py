@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.workspace.credentials import DIRECTORY, path
+from infisical_iac.workspace.credentials import path
 from infisical_iac.workspace.model import ServiceAccount
 from tests.host.connection import Connection, Host
 from tests.host.secrecy import Secret
@@ -29,7 +29,7 @@ def entries(host: Host) -> dict[str, Entry]:
     return {path: Entry(kind, mode, owner) for kind, mode, owner, path in found}
 
 
-@pytest.mark.parametrize("directory", [ROOT, f"{ROOT}/keys", DIRECTORY])
+@pytest.mark.parametrize("directory", [ROOT, f"{ROOT}/keys", f"{ROOT}/credentials"])
 def test_a_directory_is_roots_alone(entries: dict[str, Entry], directory: str) -> None:
     assert entries[directory] == Entry("d", "700", "root:root")
 
@@ -67,6 +67,7 @@ def test_no_half_written_file_and_no_key_of_a_rotation_is_left(entries: dict[str
 def test_an_ordinary_user_can_not_even_list_the_directory(host: Host) -> None:
     listed = host.run(f"setpriv --reuid=65534 --regid=65534 --clear-groups ls {ROOT}")
     assert listed.rc != 0
+    assert "Permission denied" in listed.stderr
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,7 @@ def test_a_key_is_no_sample_of_the_documentation(secrets: dict[str, Secret], nam
 
 def test_no_value_serves_two_purposes(secrets: dict[str, Secret]) -> None:
     hidden = [name for name in secrets if not name.endswith("CLIENT_ID")]
+    assert hidden
     assert len(confidential(secrets)) == len(hidden)
 
 

@@ -33,7 +33,9 @@ def databases(host: Host, settings: Settings) -> dict[str, Any]:
 def _route(host: Host, container: Inspected, address: str) -> str:
     """The route that a container's packets to an address would take, empty without one."""
     command = "nsenter --target %s --net ip -oneline route get %s"
-    return str(host.run(command, str(container["State"]["Pid"]), address).stdout)
+    found = host.run(command, str(container["State"]["Pid"]), address)
+    assert found.stdout or "unreachable" in found.stderr, found.stderr
+    return str(found.stdout)
 
 
 def test_nothing_but_ssh_and_a_proxy_listens_on_the_outside(
@@ -73,7 +75,8 @@ def test_no_other_address_of_the_host_answers_for_infisical(host: Host, settings
     for address in addresses:
         shown = f"[{address}]" if ":" in address else address
         asked = "curl --silent --output /dev/null --max-time 3 http://%s:%s/api/status"
-        assert host.run(asked, shown, str(settings.http_port)).rc != 0, address
+        # 7 and 28 are curl's for a connection that is refused, and one that nobody answers.
+        assert host.run(asked, shown, str(settings.http_port)).rc in (7, 28), address
 
 
 @each_database
@@ -123,12 +126,11 @@ def test_a_database_has_no_way_out(
     host: Host, databases: dict[str, Any], inspected: dict[str, Inspected], service: str
 ) -> None:
     route = _route(host, inspected[service], ELSEWHERE)
-    if route:
-        # Older engines give one, through the network's gateway, and let the filter drop it.
-        [address] = databases["IPAM"]["Config"]
-        drop = f"! -d {address['Subnet']} -i br-{databases['Id'][:12]} -j DROP"
-        assert f" via {address['Gateway']} " in route
-        assert drop in host.check_output("iptables -S")
+    # Older engines give one, through the network's gateway, and let the filter drop it.
+    [address] = databases["IPAM"]["Config"]
+    drop = f"! -d {address['Subnet']} -i br-{databases['Id'][:12]} -j DROP"
+    is_dropped = f" via {address['Gateway']} " in route and drop in host.run("iptables -S").stdout
+    assert is_dropped is bool(route)
 
 
 def test_infisical_has_a_way_out(host: Host, inspected: dict[str, Inspected]) -> None:

@@ -4,17 +4,19 @@ import json
 import time
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.watch import DIRECTORY, DISK, LIVE, LOG, TIMER, rotation
+from infisical_iac.host.watch import rotation
 from tests.host.asking import ask
 from tests.host.connection import Host
 from tests.host.containers import Inspected
 
+_DIRECTORY = "/var/log/infisical-access"
+_LIVE = f"{_DIRECTORY}/live"
 # More than these makes a line a copy of the request.
 _OF_A_REQUEST = {"remote_ip", "client_ip", "proto", "method", "uri"}
 
 
 def test_a_timer_rotates_the_log_as_the_settings_say(host: Host, settings: Settings) -> None:
-    timer = host.service(TIMER)
+    timer = host.service("infisical-access-log.timer")
     assert timer.is_enabled
     assert timer.is_running
     differing = [
@@ -29,9 +31,10 @@ def test_what_is_written_is_on_a_file_system_of_its_own(
     host: Host, settings: Settings, inspected: dict[str, Inspected]
 ) -> None:
     # Its size is taken from the disk, so that no flood can take the database's.
-    assert host.service(DISK).is_enabled
-    assert host.check_output("findmnt --noheadings --output FSTYPE --mountpoint %s", LIVE) == "ext4"
-    size, taken = host.check_output("stat --format='%%s %%b' %s/live.img", DIRECTORY).split()
+    assert host.service("infisical-access-disk.service").is_enabled
+    mounted = "findmnt --noheadings --output FSTYPE --mountpoint %s"
+    assert host.check_output(mounted, _LIVE) == "ext4"
+    size, taken = host.check_output("stat --format='%%s %%b' %s/live.img", _DIRECTORY).split()
     assert int(size) <= int(taken) * 512
     assert int(size) == min(256, settings.access_log_max_mb // 4) * 1024**2
     df = "docker exec %s df -P /var/log/infisical-access"
@@ -40,12 +43,13 @@ def test_what_is_written_is_on_a_file_system_of_its_own(
 
 
 def test_all_of_it_takes_no_more_than_the_settings_say(host: Host, settings: Settings) -> None:
-    found = host.check_output("find %s -maxdepth 1 -type f -printf '%%s\n'", DIRECTORY)
+    found = host.check_output("find %s -maxdepth 1 -type f -printf '%%s\n'", _DIRECTORY)
+    assert found
     assert sum(map(int, found.split())) <= settings.access_log_max_mb * 1024**2
 
 
 def test_no_log_is_older_than_the_settings_say(host: Host, settings: Settings) -> None:
-    found = host.check_output("find %s -name 'access.log*' -type f -printf '%%T@\n'", DIRECTORY)
+    found = host.check_output("find %s -name 'access.log*' -type f -printf '%%T@\n'", _DIRECTORY)
     ages = [(time.time() - float(each)) / 86400 for each in found.split()]
     assert ages
     # A day may pass until the next rotation looks.
@@ -56,7 +60,7 @@ def test_a_line_holds_no_more_of_a_request_than_who_asked_for_what(
     host: Host, settings: Settings
 ) -> None:
     ask(host, settings, "/api/status?token=obviously-fake")
-    lines = [*map(json.loads, host.check_output("tail -n 100 %s", LOG).splitlines())]
+    lines = [*map(json.loads, host.check_output("tail -n 100 %s/access.log", _LIVE).splitlines())]
     assert "/api/status" in {line["request"]["uri"] for line in lines}
     assert {each for line in lines for each in line["request"]} <= _OF_A_REQUEST
     assert [line for line in lines if "resp_headers" in line] == []

@@ -10,12 +10,13 @@ from tests.host.cluster.looks import Node
 
 @pytest.fixture(scope="session")
 def data_nodes(nodes: list[Node]) -> list[Node]:
-    return [node for node in nodes if node.seen.control and node.member.number]
+    found = [node for node in nodes if node.seen.control and node.member.number]
+    assert found, "no manager can be reached that has a majority"
+    return found
 
 
 @pytest.fixture(scope="session")
 def manager(data_nodes: list[Node]) -> Node:
-    assert data_nodes, "no manager can be reached that has a majority"
     return data_nodes[0]
 
 

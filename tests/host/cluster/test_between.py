@@ -8,6 +8,7 @@ from infisical_iac.core.settings import Settings
 from tests.host.cluster.looks import Node
 
 # Of etcd, PostgreSQL, Patroni, Redis and Sentinel: for the overlay networks alone.
+_GOSSIP = 7946
 _INNER = (2379, 2380, 2381, 2382, 5432, 8008, 6379, 6380, 26379)
 
 
@@ -47,14 +48,15 @@ def test_each_node_answers_for_infisical(settings: Settings, nodes: list[Node]) 
 def test_no_node_lets_another_one_in_for_more_than_the_swarm(
     settings: Settings, nodes: list[Node]
 ) -> None:
-    ports = (settings.http_port, *_INNER)
-    reached = [
-        f"{port} of {other.name} from {node.name}"
-        for node in nodes
-        for other in nodes
-        for port in (node.run(_open(other.seen.advertised, ports)).split() if node != other else ())
-    ]
-    assert reached == []
+    pairs = [(node, other) for node in nodes for other in nodes if node != other]
+    assert pairs, "one node alone can be reached"
+    ports = (_GOSSIP, settings.http_port, *_INNER)
+    reached = {
+        f"{other.name} from {node.name}": node.run(_open(other.seen.advertised, ports)).split()
+        for node, other in pairs
+    }
+    # The Swarm's own port, which shows that the others were really asked.
+    assert reached == {pair: [str(_GOSSIP)] for pair in reached}
 
 
 def _open(address: str, ports: tuple[int, ...]) -> str:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from infisical_iac.cluster.settings import DATA_NODES
 from tests.host.cluster.looks import Node
 from tests.host.secrecy import Secret
 
@@ -50,7 +49,7 @@ def test_etcd_has_three_members_and_all_are_well(data_nodes: list[Node]) -> None
     health = {node.name: node.inside("etcd", well) for node in data_nodes}
     assert set(health.values()) == {"well"}, health
     listed = data_nodes[0].inside("etcd", "etcdctl member list").splitlines()
-    assert [line.split(", ")[1] for line in listed] == ["started"] * DATA_NODES
+    assert [line.split(", ")[1] for line in listed] == ["started"] * 3
 
 
 def test_one_database_is_the_primary_and_two_follow(postgres: dict[str, str]) -> None:
@@ -67,7 +66,7 @@ def test_each_write_is_on_two_nodes_before_it_is_acknowledged(
 
 
 def test_both_standbys_keep_up(replication: list[list[str]]) -> None:
-    assert [state for state, _, _ in replication] == ["streaming"] * (DATA_NODES - 1)
+    assert [state for state, _, _ in replication] == ["streaming"] * 2
     assert max(int(behind) for _, _, behind in replication) < _WAL_BYTES
 
 

@@ -1,6 +1,5 @@
 """The nodes of a cluster: all are there, three rule the Swarm, and all have the same state."""
 
-from infisical_iac.cluster.settings import DATA_NODES
 from tests.host.cluster.looks import Node
 from tests.host.target import Target
 
@@ -20,13 +19,13 @@ def test_every_node_is_ready_and_may_be_given_work(targets: list[Target], manage
 
 def test_three_nodes_rule_the_swarm_and_one_of_them_leads(manager: Node) -> None:
     managers = [each for each in manager.seen.members if each.manager]
-    assert len(managers) == DATA_NODES
+    assert len(managers) == 3
     assert sum(each.leader for each in managers) == 1
 
 
 def test_each_data_node_has_its_number(manager: Node) -> None:
     numbers = sorted(each.number for each in manager.seen.members if each.manager)
-    assert numbers == list(range(1, DATA_NODES + 1))
+    assert numbers == [1, 2, 3]
     assert {each.number for each in manager.seen.members if not each.manager} <= {0}
 
 

@@ -14,7 +14,6 @@ from infisical_iac.workspace.foreign import EverybodysAccess
 from infisical_iac.workspace.foreign_actual import read_access
 from infisical_iac.workspace.memory import Memory, parse
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.reconcile import MEMORY
 from infisical_iac.workspace.state import Actual
 from tests.host.connection import Connection
 from tests.host.inside.logins import Login, log_in, read_credentials, succeeding
@@ -45,7 +44,7 @@ def deployer(api: Client, secrets: dict[str, Secret]) -> Client:
 @pytest.fixture(scope="session")
 def memory(connection: Connection) -> Memory:
     """Return which object is which, as the host remembers it."""
-    return parse(connection.quietly(f"cat {MEMORY}"))
+    return parse(connection.quietly("cat /etc/infisical/workspace.json"))
 
 
 @pytest.fixture(scope="session")

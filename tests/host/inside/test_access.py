@@ -10,16 +10,19 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import client_secrets
 from infisical_iac.core.settings import Settings
-from infisical_iac.workspace import canary
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.credentials import description
-from infisical_iac.workspace.isolation import GENERATIONS, Generation, IsolationPlace
-from infisical_iac.workspace.model import PRIVILEGE, ServiceAccount, Workspace, are_equal, reading
+from infisical_iac.workspace.isolation import Generation, IsolationPlace
+from infisical_iac.workspace.model import ServiceAccount, Workspace, are_equal, reading
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
 from tests.host.inside.logins import Login, Seen, read_credentials, seen, status
 
 Place = tuple[str, str]
+_GENERATIONS = (
+    Generation("v4", "/api/v4/secrets", "projectId", "includeImports"),
+    Generation("v3", "/api/v3/secrets/raw", "workspaceId", "include_imports"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +122,7 @@ def test_its_file_holds_the_one_client_secret_made_for_it_which_works(
 
 def test_it_may_read_its_folders(login: Login, account: ServiceAccount, project: str) -> None:
     # Without any right in the project, each of these is answered 403.
+    assert account.readable
     for folder in account.readable:
         query = {"projectId": project, "environment": account.environment, "secretPath": folder}
         assert status(login.client, "/api/v4/secrets", query) == 200, folder
@@ -127,19 +131,23 @@ def test_it_may_read_its_folders(login: Login, account: ServiceAccount, project:
 def test_it_sees_every_secret_of_its_folders_with_its_value(
     login: Login, project: str, own: list[Place], existing: set[Seen]
 ) -> None:
-    visible = _seen(login.client, project, own)
     wanted = {name for name in _names(existing) if name[:2] in own}
+    if not wanted:
+        pytest.skip("no secret is stored in its folders")
+    visible = _seen(login.client, project, own)
     assert _names({each for each in visible if each.has_value}) == wanted
 
 
 def test_it_sees_no_secret_of_any_other_folder(
-    login: Login, project: str, own: list[Place], places: list[Place]
+    login: Login, project: str, own: list[Place], places: list[Place], existing: set[Seen]
 ) -> None:
+    if all(name[:2] in own for name in _names(existing)):
+        pytest.skip("no secret is stored in any other folder")
     visible = _seen(login.client, project, places)
     assert {name for name in _names(visible) if name[:2] not in own} == set()
 
 
-@pytest.fixture(params=GENERATIONS, ids=[each.name for each in GENERATIONS])
+@pytest.fixture(params=_GENERATIONS, ids=[each.name for each in _GENERATIONS])
 def generation(
     request: pytest.FixtureRequest, login: Login, account: ServiceAccount, project: str
 ) -> Generation:
@@ -209,10 +217,10 @@ def test_it_is_refused_another_environment_by_each_generation_of_the_api(
 def test_it_is_refused_another_project_by_each_generation_of_the_api(
     login: Login, generation: Generation, deployer: Client
 ) -> None:
-    other = contents.project(deployer, canary.SLUG)
+    other = contents.project(deployer, "infisical-iac-canary")
     if other is None:
-        pytest.skip(canary.NONE)
-    text = Seen(canary.ENVIRONMENT, canary.FOLDER, canary.SECRET, has_value=True)
+        pytest.skip("there is no canary yet, as on hosts that an older release deployed")
+    text = Seen("prod", "/", "CANARY", has_value=True)
     assert _ways(login, generation, other["id"], text) == []
 
 
@@ -240,6 +248,6 @@ def test_its_one_privilege_is_to_read_its_folders(
     there: AccountState, account: ServiceAccount, settings: Settings
 ) -> None:
     lasting = [each.slug for each in there.privileges if not each.is_temporary]
-    assert lasting == ([PRIVILEGE] if settings.isolation == "privilege" else [])
+    assert lasting == (["read-own-folder"] if settings.isolation == "privilege" else [])
     assert len(there.privileges) == len(lasting)
     assert all(are_equal(each.permissions, reading(account)) for each in there.privileges)

@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import foreign
-from infisical_iac.workspace.foreign import KINDS, ForeignAccess, Kind
+from infisical_iac.workspace.foreign import ForeignAccess, Kind
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 from tests.host.inside.conftest import Seen
@@ -43,7 +43,7 @@ def told(findings: Sequence[ForeignAccess], kind: Kind) -> str:
     return "; ".join(str(each.item)[2:] for each in findings if each.kind == kind)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=_SENTENCES.get)
+@pytest.mark.parametrize("kind", _SENTENCES, ids=_SENTENCES.get)
 def test_as_the_file_says(findings: list[ForeignAccess], kind: Kind) -> None:
     if found := told(findings, kind):
         pytest.fail(found, pytrace=False)

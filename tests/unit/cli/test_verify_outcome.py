@@ -1,10 +1,13 @@
 """Test what verify collects as a plugin of pytest, of suites that are made for that."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from infisical_iac.cli.verify import Outcome, _print, _print_json
 
 _MAIN = """
 import sys
@@ -33,7 +36,7 @@ def _run(tmp_path: Path, **files: str) -> tuple[str, str]:
 def test_checks_are_counted_that_a_deeper_conftest_has_nothing_to_do_with(tmp_path: Path) -> None:
     test = "def test_it():\n    pass\n"
     files = {"conftest": "", "deeper__conftest": "", "test_here": test, "deeper__test_there": test}
-    assert _run(tmp_path, **files) == ("(2, 0)", "")
+    assert _run(tmp_path, **files) == ("{'passed': 2, 'skipped': 0, 'failed': 0}", "")
 
 
 @pytest.mark.parametrize("code", [1, 4])
@@ -44,4 +47,64 @@ def test_the_sentence_with_which_a_suite_ends_itself_is_kept(tmp_path: Path, cod
 
 def test_an_interruption_by_hand_is_no_sentence_of_the_suite(tmp_path: Path) -> None:
     test = "def test_it():\n    raise KeyboardInterrupt\n"
-    assert _run(tmp_path, test_here=test) == ("(0, 0)", "")
+    assert _run(tmp_path, test_here=test) == ("{'passed': 0, 'skipped': 0, 'failed': 0}", "")
+
+
+_SKIPPING = """
+import pytest
+
+@pytest.fixture
+def off():
+    pytest.skip("setting 'auditd' is off")
+
+def test_it_is_there():
+    pass
+
+def test_it_was_asked_for(off):
+    pass
+
+def test_it_has_something_to_see():
+    pytest.skip("[bold]nothing is there")
+
+@pytest.mark.skip(reason="never")
+def test_it_is_never_asked():
+    pass
+"""
+
+
+def test_a_skipped_check_is_not_counted_as_passed_and_tells_its_reason(tmp_path: Path) -> None:
+    counts, _ = _run(tmp_path, test_here=_SKIPPING)
+    assert counts == "{'passed': 1, 'skipped': 3, 'failed': 0}"
+
+
+def test_topics_are_printed_with_what_was_skipped_and_why(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcome = Outcome()
+    outcome.passed["ssh"] = ["files can be copied"]
+    outcome.skipped["ssh"] = [("a", "setting 'hardening' is off"), ("b", "[bold]why")]
+    outcome.skipped["bans"] = [("c", "setting 'fail2ban' is off")] * 2
+    _print(outcome)
+    assert capsys.readouterr().out.splitlines() == [
+        "- bans            0 passed",
+        "    2 skipped: setting 'fail2ban' is off",
+        "✓ ssh             1 passed",
+        "    1 skipped: setting 'hardening' is off",
+        "    1 skipped: [bold]why",
+        "1 checks passed, 4 skipped, 0 failed.",
+    ]
+
+
+def test_what_was_skipped_is_data_too(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome()
+    outcome.skipped["bans"] = [("a jail is at work", "setting 'fail2ban' is off")]
+    _print_json(outcome)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["passed"], found["skipped"], found["failed"]) == (0, 1, 0)
+    assert found["skips"] == [
+        {
+            "topic": "bans",
+            "check": "a jail is at work",
+            "reason": "setting 'fail2ban' is off",
+        }
+    ]
