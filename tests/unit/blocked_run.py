@@ -1,17 +1,8 @@
-"""A deploy in which operations can't go on, in a process of its own: gevent takes it whole.
-
-`python -m tests.unit.blocked_run <hosts> <blocked> [new|plain]` prints, as JSON, what was planned,
-what was done, what the audit log got and how it ended. `blocked` names operations, divided by
-commas, of one host or of all: "two:Harden SSH"; "Change the version alone" has nothing wait for it.
-With `new` there is nothing on the hosts yet; with `plain` it is pyinfra's own command line.
-"""
-
-import sys
+"""A deploy in which operations can't go on, for `forked.run`: gevent takes the process whole."""
 
 from infisical_iac.core.deployment import DeployError, look
 
 # isort: split
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -80,17 +71,17 @@ def _part(name: str) -> Callable[[], object]:
     return part
 
 
-def _steps() -> None:
-    journal.current().goes_on = "new" not in sys.argv
+def _steps(goes_on: bool) -> None:
+    journal.current().goes_on = goes_on
     for name in _PARTS:
         _part(name)()
     record.ended(name="Record")
 
 
-def _plainly(state: State, found: dict[str, Any]) -> None:
+def _plainly(state: State, found: dict[str, Any], goes_on: bool) -> None:
     state.set_stage(StateStage.Prepare)
     state.check_for_changes = True
-    _steps()
+    _steps(goes_on)
     state.set_stage(StateStage.Execute)
     state.is_executing = True
     try:
@@ -100,26 +91,28 @@ def _plainly(state: State, found: dict[str, Any]) -> None:
     found["failed"] = sorted(each.name for each in state.failed_hosts)
 
 
-def main(names: list[str], blocked: list[str]) -> None:
-    """Run the deploy and print what came of it."""
+def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
+    """Return what was planned, what was done, what the audit log got and how it ended.
+
+    `names` are the hosts, and `blocks` names operations, divided by commas, of one host or of all:
+    "two:Harden SSH"; "Change the version alone" has nothing wait for it. With "new" there is
+    nothing on the hosts yet; with "plain" it is pyinfra's own command line.
+    """
+    blocked, goes_on = blocks.split(","), "new" not in how
     audit._append = _append
     _blocked.extend(each for each in blocked if each != "silent")
     _silent.extend(each for each in blocked if each == "silent")
     found: dict[str, Any] = {"error": "", "planned": []}
-    with _hosts(names) as first:
+    with _hosts(names.split(",")) as first:
         try:
-            if "plain" in sys.argv:
-                _plainly(first.state, found)
+            if "plain" in how:
+                _plainly(first.state, found, goes_on)
             else:
-                deployment = look(first, _steps)
+                deployment = look(first, lambda: _steps(goes_on))
                 found["planned"] = deployment.lines()
                 for _ in deployment.run(lambda _: None):
                     pass
                 deployment.refuse_blocked()
         except (DeployError, PyinfraError) as error:
             found["error"] = str(error)
-    print(json.dumps(found | {"done": _done, "audits": _audits}))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1].split(","), sys.argv[2].split(","))
+    return found | {"done": _done, "audits": _audits}

@@ -1,17 +1,8 @@
-"""Connecting to played hosts, in a process of its own: gevent takes it whole.
-
-It reads a JSON object from standard input and prints one with the same keys. For each it has an
-`inventory`, `up`, the hosts that can be connected to, the `lead`, or why it is `refused`, whether
-the command `writes`, looks `anyway` or `fails`, and why the state can't be shared. It tells who was
-`current`, where the state was `shared` from, the `error`, and what was `said` on standard error.
-"""
-
-import sys
+"""Connecting to played hosts, for `forked.run`: gevent takes the process whole."""
 
 from infisical_iac.core import inventory
 
 # isort: split
-import json
 from contextlib import redirect_stderr
 from io import StringIO
 from types import SimpleNamespace
@@ -59,7 +50,13 @@ def _play(played: dict[str, Any]) -> list[str]:
     return shared
 
 
-def _connect(played: dict[str, Any]) -> dict[str, Any]:
+def main(played: dict[str, Any]) -> dict[str, Any]:
+    """Return who was `current`, where the state was `shared` from, the `error`, and what was said.
+
+    `played` has an `inventory`, `up`, the hosts that can be connected to, the `lead`, or why it is
+    `refused`, whether the command `writes`, looks `anyway` or `fails`, and why the state is
+    `unshared`.
+    """
     found: dict[str, Any] = {"current": "", "error": "", "shared": _play(played)}
     with redirect_stderr(StringIO()) as said:
         try:
@@ -71,7 +68,3 @@ def _connect(played: dict[str, Any]) -> dict[str, Any]:
         except UserError as error:
             found["error"] = str(error)
     return found | {"said": said.getvalue()}
-
-
-if __name__ == "__main__":
-    print(json.dumps({name: _connect(each) for name, each in json.load(sys.stdin).items()}))

@@ -1,15 +1,8 @@
-"""A deploy of three operations to played hosts, in a process of its own: gevent takes it whole.
-
-`python -m tests.unit.cluster.played_run <host>,<host>… [<host that fails>]` prints, as JSON, what
-was planned, run, written into the audit logs, and how it ended.
-"""
-
-import sys
+"""A deploy of operations to played hosts, for `forked.run`: gevent takes the process whole."""
 
 from infisical_iac.core.deployment import DeployError, look
 
 # isort: split
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -92,11 +85,14 @@ def _hosts(names: list[str]) -> Iterator[Host]:
             yield inventory.get_host(names[0])
 
 
-def main(names: list[str], broken: str) -> None:
-    """Run the deploy and print what came of it."""
+def main(names: str, broken: str = "") -> dict[str, Any]:
+    """Return what was planned, run, written into the audit logs, and how it ended.
+
+    `names` are the hosts, divided by commas, and `broken` is the one that fails.
+    """
     audit._append = _append
     found: dict[str, Any] = {"steps": [], "error": ""}
-    with _hosts(names) as first:
+    with _hosts(names.split(",")) as first:
         deployment = look(first, lambda: _steps(broken))
         found["planned"] = deployment.lines()
         try:
@@ -104,8 +100,4 @@ def main(names: list[str], broken: str) -> None:
                 found["steps"].append([done.name, [str(item) for item in done.made]])
         except DeployError as error:
             found["error"] = str(error)
-    print(json.dumps(found | {"made": sorted(_made), "audits": sorted(_audits)}))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1].split(","), sys.argv[2] if len(sys.argv) > 2 else "")
+    return found | {"made": sorted(_made), "audits": sorted(_audits)}

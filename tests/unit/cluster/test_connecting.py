@@ -1,11 +1,10 @@
 """Test who is connected and current, of one host, of several, and of a cluster."""
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
+
+from tests.unit import forked
 
 _NAMES = ["one", "two", "three"]
 _INVENTORIES: dict[str, tuple[list[str], str]] = {
@@ -39,20 +38,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     for name, (hosts, topology) in _INVENTORIES.items():
         data = [(each, {"topology": topology}) for each in hosts]
         (directory / f"{name}.py").write_text(f"hosts = {data!r}\n")
-    played = {
-        name: each | {"inventory": str(directory / f"{each['inventory']}.py")}
+    return {
+        name: forked.run(
+            "tests.unit.cluster.played_connect",
+            each | {"inventory": str(directory / f"{each['inventory']}.py")},
+        )
         for name, each in _PLAYED.items()
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.cluster.played_connect"],
-        input=json.dumps(played),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    result: Found = json.loads(done.stdout)
-    return result
 
 
 def test_the_lead_of_a_cluster_is_current_and_who_is_away_is_told(found: Found) -> None:

@@ -1,22 +1,14 @@
 """A deploy to several hosts: what is planned, run, told and written into their logs."""
 
-import json
-import subprocess
-import sys
 from functools import cache
 from typing import Any
+
+from tests.unit import forked
 
 
 @cache
 def _run(*arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.cluster.played_run", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = forked.run("tests.unit.cluster.played_run", *arguments)
     return found
 
 

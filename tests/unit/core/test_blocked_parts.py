@@ -1,14 +1,12 @@
 """A part of the deploy that can't go on: it is an entry of the plan, and hides no other."""
 
-import json
-import subprocess
-import sys
 from functools import cache
 from typing import Any
 
 import pytest
 
 from infisical_iac.core.journal import needs
+from tests.unit import forked
 
 _ALL = (
     *("Drop", "Install Docker", "Keep Docker running", "Harden the kernel", "Harden SSH"),
@@ -20,14 +18,7 @@ _ALL = (
 
 @cache
 def _run(*arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.blocked_run", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = forked.run("tests.unit.blocked_run", *arguments)
     return found
 
 

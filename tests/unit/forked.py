@@ -1,0 +1,67 @@
+"""Runs of modules that need pyinfra, which takes the process whole: each in a process of its own.
+
+It is a fork of one that has loaded pyinfra, so that it is loaded once. As a program, this reads a
+line of JSON a run from standard input, the module and what its `main` is called with, and prints
+one of what it returned or raised.
+"""
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import traceback
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+
+@cache
+def _forking() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", __name__]
+    started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(started.communicate)
+    return started
+
+
+def run(module: str, *arguments: object) -> Any:
+    """Return what a module's `main` returned, called in a fork."""
+    process = _forking()
+    assert process.stdin
+    assert process.stdout
+    print(json.dumps([module, *arguments]), file=process.stdin, flush=True)
+    told = json.loads(process.stdout.readline())
+    assert "raised" not in told, told["raised"]
+    return told["returned"]
+
+
+def _serve() -> None:
+    # Gevent takes these too, and would have its loop in what is forked.
+    from infisical_iac.core import deployment  # noqa: F401
+
+    # isort: split
+    from gevent.monkey import get_original  # type: ignore[import-untyped]
+
+    fork, wait = get_original("os", "fork"), get_original("os", "waitpid")
+    for line in sys.stdin:
+        child = fork()
+        if not child:
+            _print(_called(*json.loads(line)))
+            os._exit(0)
+        if wait(child, 0)[1]:
+            _print({"raised": "the process was killed"})
+
+
+def _called(module: str, *arguments: object) -> dict[str, object]:
+    try:
+        return {"returned": import_module(module).main(*arguments)}
+    except BaseException:
+        return {"raised": traceback.format_exc()}
+
+
+def _print(told: dict[str, object]) -> None:
+    print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()
