@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from infisical_iac.core.rendering import script
@@ -24,9 +25,9 @@ _TOOLS = ("cat", "cp", "docker", "find", "ln", "mkdir", "mv", "rm")
 _TOOL = """#!/bin/sh
 {program} "$@"
 status=$?
-number=$(ls "$MOMENTS" | wc -l)
-/bin/mkdir -p "$MOMENTS/$number"
-/bin/cp -a "$HOST/." "$MOMENTS/$number" 2>"$MOMENTS.errors" || true
+set -- "$MOMENTS"/*
+test -e "$1" || shift
+/bin/cp -aT "$HOST" "$MOMENTS/$#" 2>"$MOMENTS.errors" || true
 exit $status
 """
 _DOCKER = r"""#!/bin/sh
@@ -165,7 +166,7 @@ class PlayedHost:
 
     def deaths(self, *steps: Sequence[str]) -> list["PlayedHost"]:
         """Return what the host would be like had it died in scripts, after each of their
-        effects.
+        effects. A call that left everything as it was had none.
         """
         moments = self.directory.with_name(f"{self.directory.name}-moments")
         moments.mkdir()
@@ -173,7 +174,20 @@ class PlayedHost:
             done = self.run(*step, moments=moments)
             assert done.returncode == 0, (step, done.stderr)
         found = sorted(moments.iterdir(), key=lambda each: int(each.name))
-        return [PlayedHost(each, self._programs) for each in found]
+        differing = (next(same) for _, same in groupby(found, _content))
+        return [PlayedHost(each, self._programs) for each in differing]
+
+
+def _content(directory: Path) -> list[tuple[Path, int, bytes | Path]]:
+    """Return each path below the directory with its kind, its mode, and what is in it."""
+    return [
+        (
+            each.relative_to(directory),
+            each.lstat().st_mode,
+            each.readlink() if each.is_symlink() else each.read_bytes() if each.is_file() else b"",
+        )
+        for each in sorted(directory.rglob("*"))
+    ]
 
 
 def played(directory: Path) -> PlayedHost:
