@@ -1,53 +1,48 @@
 """Test what verify collects as a plugin of pytest, of suites that are made for that."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from infisical_iac.cli.verify import Outcome, _print, _print_json
 
-_MAIN = """
-import sys
-import pytest
-from infisical_iac.cli.verify import Outcome
-outcome = Outcome()
-pytest.main(["-q", "-p", "no:cacheprovider", "--rootdir", sys.argv[1], sys.argv[1]], [outcome])
-print(outcome.counts)
-print(outcome.ended)
-"""
+pytest_plugins = ["pytester"]
 
 
-def _run(tmp_path: Path, **files: str) -> tuple[str, str]:
-    """The counts, and why the suite ended itself."""
+def _run(pytester: pytest.Pytester, **files: str) -> Outcome:
     for name, text in files.items():
-        file = tmp_path / f"{name.replace('__', '/')}.py"
+        file = pytester.path / f"{name.replace('__', '/')}.py"
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
-    command = [sys.executable, "-c", _MAIN, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    counts, ended = done.stdout.splitlines()[-2:]
-    return counts, ended
+    outcome = Outcome()
+    arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(pytester.path)]
+    pytester.inline_run(*arguments, plugins=[outcome], no_reraise_ctrlc=True)
+    return outcome
 
 
-def test_checks_are_counted_that_a_deeper_conftest_has_nothing_to_do_with(tmp_path: Path) -> None:
+def test_checks_are_counted_that_a_deeper_conftest_has_nothing_to_do_with(
+    pytester: pytest.Pytester,
+) -> None:
     test = "def test_it():\n    pass\n"
     files = {"conftest": "", "deeper__conftest": "", "test_here": test, "deeper__test_there": test}
-    assert _run(tmp_path, **files) == ("{'passed': 2, 'skipped': 0, 'failed': 0}", "")
+    outcome = _run(pytester, **files)
+    assert outcome.counts == {"passed": 2, "skipped": 0, "failed": 0}
+    assert outcome.ended == ""
 
 
 @pytest.mark.parametrize("code", [1, 4])
-def test_the_sentence_with_which_a_suite_ends_itself_is_kept(tmp_path: Path, code: int) -> None:
+def test_the_sentence_with_which_a_suite_ends_itself_is_kept(
+    pytester: pytest.Pytester, code: int
+) -> None:
     test = f"import pytest\n\ndef test_it():\n    pytest.exit('nothing is there', {code})\n"
-    assert _run(tmp_path, test_here=test)[1] == "nothing is there"
+    assert _run(pytester, test_here=test).ended == "nothing is there"
 
 
-def test_an_interruption_by_hand_is_no_sentence_of_the_suite(tmp_path: Path) -> None:
+def test_an_interruption_by_hand_is_no_sentence_of_the_suite(pytester: pytest.Pytester) -> None:
     test = "def test_it():\n    raise KeyboardInterrupt\n"
-    assert _run(tmp_path, test_here=test) == ("{'passed': 0, 'skipped': 0, 'failed': 0}", "")
+    outcome = _run(pytester, test_here=test)
+    assert outcome.counts == {"passed": 0, "skipped": 0, "failed": 0}
+    assert outcome.ended == ""
 
 
 _SKIPPING = """
@@ -72,9 +67,11 @@ def test_it_is_never_asked():
 """
 
 
-def test_a_skipped_check_is_not_counted_as_passed_and_tells_its_reason(tmp_path: Path) -> None:
-    counts, _ = _run(tmp_path, test_here=_SKIPPING)
-    assert counts == "{'passed': 1, 'skipped': 3, 'failed': 0}"
+def test_a_skipped_check_is_not_counted_as_passed_and_tells_its_reason(
+    pytester: pytest.Pytester,
+) -> None:
+    outcome = _run(pytester, test_here=_SKIPPING)
+    assert outcome.counts == {"passed": 1, "skipped": 3, "failed": 0}
 
 
 def test_topics_are_printed_with_what_was_skipped_and_why(
