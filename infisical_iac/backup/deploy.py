@@ -198,13 +198,16 @@ _TIMERS = ("infisical-backup.timer", "infisical-drill.timer")
 
 def configuration(settings: Settings, cluster: Cluster | None = None) -> Iterator[File]:
     """The files that the scripts on the host read."""
-    targets = settings.backup_targets
-    keep = [f"--keep-{period} {number}" for period, number in settings.backup_keep.numbers.items()]
+    targets = settings.backup.backup_targets
+    keep = [
+        f"--keep-{period} {number}"
+        for period, number in settings.backup.backup_keep.numbers.items()
+    ]
     yield _variables(
         "backup.conf",
         TARGETS=" ".join(each.name for each in targets),
         KEEP=" ".join(keep),
-        WITH_ENCRYPTION_KEY=str(settings.backup_with_encryption_key).lower(),
+        WITH_ENCRYPTION_KEY=str(settings.backup.backup_with_encryption_key).lower(),
         AUDIT=audit.FILE,
         **(_sharing(settings, cluster) if cluster else {}),
     )
@@ -217,7 +220,7 @@ def configuration(settings: Settings, cluster: Cluster | None = None) -> Iterato
 
 def _sharing(settings: Settings, cluster: Cluster) -> dict[str, str]:
     """Return what a node of a cluster has to know of the others; a directory is each node's own."""
-    shared = [each.name for each in settings.backup_targets if not each.kind.on_host]
+    shared = [each.name for each in settings.backup.backup_targets if not each.kind.on_host]
     return {"NODE": str(cluster.me.number), "SHARED": " ".join(shared)}
 
 
@@ -264,11 +267,11 @@ def backup(known: Preflight, coming: Collection[str] = ()) -> None:
     # A node without data saves nothing, and needs nothing secret.
     saves = known.cluster is None or known.cluster.me.number > 0
     configured(
-        targets=settings.backup_targets if saves else (),
-        webhook=settings.backup_webhook if saves else "",
+        targets=settings.backup.backup_targets if saves else (),
+        webhook=settings.backup.backup_webhook if saves else "",
         schedules={
-            "backup_schedule": settings.backup_schedule,
-            "drill_schedule": settings.drill_schedule,
+            "backup_schedule": settings.backup.backup_schedule,
+            "drill_schedule": settings.backup.drill_schedule,
         },
         configuration=[
             *configuration(settings, known.cluster),
@@ -277,6 +280,6 @@ def backup(known: Preflight, coming: Collection[str] = ()) -> None:
             File(DRILL, compose_file(running, known.machine, drill=True), mode="600"),
         ],
         timers=_TIMERS,
-        coming=coming if known.leads else {*coming, *of_the_lead(settings.backup_targets)},
+        coming=coming if known.leads else {*coming, *of_the_lead(settings.backup.backup_targets)},
         name="Configure backups and drills with their timers",
     )

@@ -127,7 +127,7 @@ def read() -> KitContents:
 
 def choose_recipients(given: Sequence[Recipient], settings: Settings) -> list[Recipient]:
     """Return whom a kit is encrypted for: those that were given, or those of the settings."""
-    to = [*given] or [parse(each) for each in settings.recovery_recipients]
+    to = [*given] or [parse(each) for each in settings.backup.recovery_recipients]
     if not to:
         raise KitError(
             "nobody is named who could open the kit: give --recipient, or set "
@@ -159,7 +159,7 @@ def make(
         kit = _assemble(read(), settings, to)
         key = signing_key(kit)
         signer = signing.fingerprint(key.public_key())
-        kit_trust.refuse_another(signer, setting=settings.recovery_fingerprint)
+        kit_trust.refuse_another(signer, setting=settings.backup.recovery_fingerprint)
         text = kit_sheet.seal(kit, to, key, known)
         kit_sheet.save(output, text, force=force)
         remember(record_of(kit, kit_sheet.fingerprint(text), signer))
@@ -172,17 +172,19 @@ def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         by=audit_log.who(),
         host=found.values.get("host", ""),
-        site_url=settings.site_url,
+        site_url=settings.stack.site_url,
         versions=Versions(
-            infisical=settings.infisical_reference,
-            postgres=settings.postgres_image,
-            redis=settings.redis_image,
+            infisical=settings.stack.infisical_reference,
+            postgres=settings.stack.postgres_image,
+            redis=settings.stack.redis_image,
             infisical_id=found.values.get("infisical_id", ""),
             migrations=int(found.values.get("migrations", 0)),
             revision=audit_log.revision(),
         ),
-        backup_targets=tuple(each.model_dump() for each in settings.backup_targets),
-        workspace=sha256(kit_sheet.read(Path(settings.workspace_file)).encode()).hexdigest(),
+        backup_targets=tuple(each.model_dump() for each in settings.backup.backup_targets),
+        workspace=sha256(
+            kit_sheet.read(Path(settings.workspace.workspace_file)).encode()
+        ).hexdigest(),
         recipients=tuple(each.name for each in to),
         files=found.files,
     )

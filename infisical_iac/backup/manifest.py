@@ -69,16 +69,17 @@ def refuse(manifest: Manifest, *, key: str, settings: Settings) -> None:
             f"{manifest.key}, and /etc/infisical/keys/encryption_key has {key}: give the recovery "
             "kit of that time with --kit, --identity and --replace-keys"
         )
-    if _numbers(manifest.infisical) > _numbers(settings.infisical_version):
+    if _numbers(manifest.infisical) > _numbers(settings.stack.infisical_version):
         raise ManifestError(
             f"the snapshot is of Infisical {manifest.infisical}, which is newer than "
-            f"{settings.infisical_version}: set infisical_version to {manifest.infisical}"
+            f"{settings.stack.infisical_version}: set infisical_version to {manifest.infisical}"
         )
     major = _numbers(manifest.postgres)[:1]
-    if major > [settings.postgres_major]:
+    if major > [settings.stack.postgres_major]:
         raise ManifestError(
-            f"the snapshot is of PostgreSQL {manifest.postgres}, which {settings.postgres_image} "
-            f"can't read: set postgres_image to one of version {major[0]}"
+            f"the snapshot is of PostgreSQL {manifest.postgres}, which "
+            f"{settings.stack.postgres_image} can't read: set postgres_image to one of version "
+            f"{major[0]}"
         )
 
 

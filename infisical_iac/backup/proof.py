@@ -42,7 +42,7 @@ def proven(*, desired: Workspace, settings: Settings, cluster: Cluster | None = 
 
 
 def _prove(desired: Workspace, settings: Settings, cluster: Cluster | None) -> None:
-    port = settings.http_port
+    port = settings.stack.http_port
     admin = _administrator(port)
     deployer = _deployer(port)
     client = deployer or admin

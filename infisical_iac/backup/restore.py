@@ -129,7 +129,7 @@ def _tell(source: SnapshotSource, *, over: bool) -> None:
 
 def _restore(source: SnapshotSource, settings: Settings, compose: str, project: str) -> None:
     def load() -> dict[str, int]:
-        return snapshot.load(DIRECTORY, PROJECT, settings.start_timeout)
+        return snapshot.load(DIRECTORY, PROJECT, settings.stack.start_timeout)
 
     write(f"{DIRECTORY}/compose.yaml", compose)
 

@@ -47,7 +47,7 @@ def place(known: Preflight, source: SnapshotSource) -> None:
     if known.leads:
         restore.placed(
             source=source,
-            admin_email=known.settings.admin_email,
+            admin_email=known.settings.workspace.admin_email,
             more=keys.more_of(known.settings),
             of_cluster=known.cluster is not None,
             name="Put the kit's keys in place",
@@ -87,7 +87,7 @@ def _on_one_host(known: Preflight, source: SnapshotSource) -> None:
     settings = known.settings
     compose = compose_file(settings, known.machine)
     containers.fetched(
-        images=settings.images, archives=settings.image_archives, name="Fetch the images"
+        images=settings.images, archives=settings.stack.image_archives, name="Fetch the images"
     )
     configure_ingress(settings)
     restore.restored(

@@ -1,29 +1,34 @@
-"""The settings of backups and drills, checked as all others are."""
+"""The settings of backups, drills and recovery kits, checked as all others are."""
 
 import re
 from collections import Counter
+from typing import Annotated
 
-from pydantic import BaseModel, field_validator
+from pydantic import field_validator
 
 from infisical_iac.backup.recipients import RecipientError, parse
 from infisical_iac.backup.signing import FINGERPRINT
 from infisical_iac.backup.target import BackupTarget, Keep
-from infisical_iac.core.validation import one_line
+from infisical_iac.core.validation import Calendar, SettingsModel, within
 
 # The address may hold a token; none of these has a meaning to the shell's or curl's quotes.
 _WEBHOOK = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/?&=%:@!$*+,;-]*)?"
 
 
-class BackupSettings(BaseModel):
-    """Set what is backed up where, when, and for how long it stays."""
+class BackupSettings(SettingsModel):
+    """Set what is backed up where, when, for how long it stays, and who opens recovery kits."""
 
     backup_targets: tuple[BackupTarget, ...]
-    backup_schedule: str
-    backup_random_delay: int
+    backup_schedule: Calendar
+    backup_random_delay: Annotated[int, within(0, 3600, "choose 0 to 3600 seconds")]
     backup_keep: Keep
     backup_with_encryption_key: bool
     backup_webhook: str
-    drill_schedule: str
+    drill_schedule: Calendar
+
+    # Who can open kits unless the command names others, and the key that signs them.
+    recovery_recipients: tuple[str, ...]
+    recovery_fingerprint: str
 
     @field_validator("backup_targets")
     @classmethod
@@ -37,31 +42,12 @@ class BackupSettings(BaseModel):
                 raise ValueError(f"has {number} targets named {name!r}; give each its own name")
         return value
 
-    @field_validator("backup_schedule", "drill_schedule")
-    @classmethod
-    def _schedule_is_one_line(cls, value: str) -> str:
-        return one_line(value)
-
-    @field_validator("backup_random_delay")
-    @classmethod
-    def _delay_leaves_one_a_day(cls, value: int) -> int:
-        if not 0 <= value <= 3600:
-            raise ValueError(f"{value} is out of range; choose 0 to 3600 seconds")
-        return value
-
     @field_validator("backup_webhook")
     @classmethod
     def _webhook_is_an_address(cls, value: str) -> str:
         if value and not re.fullmatch(_WEBHOOK, value):
             raise ValueError("is no address; write one such as https://hooks.example.com/…")
         return value
-
-
-class RecoverySettings(BaseModel):
-    """The recipients of kits, unless the command names others, and the key that signs them."""
-
-    recovery_recipients: tuple[str, ...]
-    recovery_fingerprint: str
 
     @field_validator("recovery_recipients")
     @classmethod

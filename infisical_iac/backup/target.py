@@ -5,9 +5,10 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.validation import SettingsModel
 
 DIRECTORY = "/etc/infisical/backup"
 
@@ -139,7 +140,7 @@ class RestKind(TargetKind):
 KINDS: tuple[type[TargetKind], ...] = (DirectoryKind, SftpKind, S3Kind, RestKind)
 
 
-class BackupTarget(BaseModel):
+class BackupTarget(SettingsModel):
     """One repository of restic.
 
     Attributes:
@@ -150,8 +151,6 @@ class BackupTarget(BaseModel):
         append_only: whether the host may add snapshots and never remove one; old ones are then
             removed from elsewhere.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     repository: str
@@ -224,10 +223,8 @@ def _kind_of(address: str) -> type[TargetKind] | None:
     return next((each for each in KINDS if re.fullmatch(each.form, address)), None)
 
 
-class Keep(BaseModel):
+class Keep(SettingsModel):
     """Hold how many snapshots stay: the last one of so many days, weeks and months."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     daily: int = 0
     weekly: int = 0

@@ -56,7 +56,7 @@ def read_given_up() -> list[GivenUp]:
 def discard_releases(settings: Settings, image: str) -> None:
     """Remove releases, and images, that nobody needs beside `image`."""
     surplus = releases.find_surplus(
-        read_releases(), settings.keep_releases, {*settings.images, image}
+        read_releases(), settings.stack.keep_releases, {*settings.images, image}
     )
     if surplus.releases:
         release_step("forget", *surplus.releases, doing="remove releases nobody needs")

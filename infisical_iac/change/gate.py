@@ -125,7 +125,7 @@ def passed(
 
 def _proven(client: Client, settings: Settings) -> str:
     try:
-        return isolation.prove(client, settings.isolation)
+        return isolation.prove(client, settings.workspace.isolation)
     except isolation.NotIsolated:
         raise
     except UserError as error:
@@ -284,7 +284,7 @@ def _present(settings: Settings, ids: Collection[str]) -> set[str]:
 def _ask(settings: Settings, what: str, *, doing: str, stdin: str | None = None) -> str:
     """Return what releases.sh knows of the database. Raises CommandFailed."""
     # While data move, the host has a database of each topology.
-    command = f"TOPOLOGY={settings.topology} {script('releases', what)}"
+    command = f"TOPOLOGY={settings.cluster.topology} {script('releases', what)}"
     return run(command, doing=doing, stdin=stdin)
 
 
@@ -303,7 +303,7 @@ def outside(
     settings: Settings, then: Before | None, opening: Callable[[], None] | None
 ) -> list[str]:
     """Ask the public address as `passed` has it. Raises GateError."""
-    url = settings.site_url
+    url = settings.stack.site_url
     told = _not_asked(url, then)
     asked = url.startswith("https:") and not told
     # A balancer takes a while to see that a node is well again.
@@ -330,7 +330,7 @@ def _not_asked(url: str, then: Before | None) -> list[str]:
 
 def public(settings: Settings, retries: int = 0) -> bool:
     """Return whether the host itself reaches Infisical by its public address."""
-    url = settings.site_url
+    url = settings.stack.site_url
     if not url.startswith("https:"):
         return False
     patience = f"--max-time {_PUBLIC_SECONDS} --retry {retries} --retry-delay 3 --retry-all-errors"

@@ -147,13 +147,13 @@ def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]
 
 def differing(runs: Images, settings: Settings) -> list[str]:
     """Return which settings must follow, or the next apply changes the version again."""
-    serves, chosen = map(without_known_digest, (runs.infisical, settings.infisical_reference))
+    serves, chosen = map(without_known_digest, (runs.infisical, settings.stack.infisical_reference))
     wanted = {
-        "infisical_version": (runs.version, settings.infisical_version),
+        "infisical_version": (runs.version, settings.stack.infisical_version),
         "infisical_digest": (serves.partition("@")[2], chosen.partition("@")[2]),
         "postgres_image": (
             without_known_digest(runs.postgres),
-            without_known_digest(settings.postgres_image),
+            without_known_digest(settings.stack.postgres_image),
         ),
     }
     due = [f'{name} = "{is_}"' for name, (is_, was) in wanted.items() if is_ != was]
@@ -167,15 +167,15 @@ def moved(serves: WayIn, settings: Settings) -> list[str]:
     settings.
     """
     told = []
-    if serves.port != settings.http_port:
+    if serves.port != settings.stack.http_port:
         told.append(
             f"It is on port {serves.port} again: the next apply moves it to "
-            f"{settings.http_port}, the http_port."
+            f"{settings.stack.http_port}, the http_port."
         )
-    if serves.ingress != settings.ingress:
+    if serves.ingress != settings.stack.ingress:
         told.append(
             f"Its ingress is {serves.ingress!r} again, as it was then: the next apply brings "
-            f"{settings.ingress!r}."
+            f"{settings.stack.ingress!r}."
         )
     return told
 

@@ -258,7 +258,7 @@ def recover(
 
 
 def _refuse_append_only(settings: Settings) -> None:
-    names = [each.name for each in settings.backup_targets if each.append_only]
+    names = [each.name for each in settings.backup.backup_targets if each.append_only]
     if names:
         raise RotationError(
             f"the backup target {' and '.join(names)} is append-only: the host could let the new "
@@ -271,7 +271,7 @@ def _own(site: Site | None) -> dict[str, list[str]]:
     """By each other data node of a cluster that is connected, the repositories of its own."""
     if site is None:
         return {}
-    directories = [each.name for each in site.settings.backup_targets if each.kind.on_host]
+    directories = [each.name for each in site.settings.backup.backup_targets if each.kind.on_host]
     others = [each for each in site.cluster.nodes if each.number and each != site.cluster.me]
     if directories and (away := _away(site)):
         raise RotationError(
@@ -308,7 +308,7 @@ def _use(key: Key, settings: Settings, site: Site | None) -> None:
     if site:
         deploy.roll_out(cluster_site.running(site))
     else:
-        stack.up(settings.start_timeout)
+        stack.up(settings.stack.start_timeout)
 
 
 def _let_others_know(key: Key, site: Site) -> None:

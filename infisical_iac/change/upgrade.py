@@ -90,10 +90,10 @@ class _OnHost(Changeover):
         session.forget()
 
     def load(self) -> dict[str, int]:
-        return snapshot.load(DIRECTORY, PROJECT, self.settings.start_timeout)
+        return snapshot.load(DIRECTORY, PROJECT, self.settings.stack.start_timeout)
 
     def prove(self, *, same_data: bool) -> list[str]:
-        stack.up(self.settings.start_timeout)
+        stack.up(self.settings.stack.start_timeout)
         port = stack.published_port()
         return gate.passed(
             self.settings,
@@ -116,7 +116,7 @@ class _OnHost(Changeover):
         said = self.step("back", doing="bring the old data back")
         changeover.release_step("reset", self.unfinished.release, doing="bring the old images back")
         session.forget()
-        stack.up(self.settings.start_timeout)
+        stack.up(self.settings.stack.start_timeout)
         if not session.api(stack.published_port()).answers():
             raise UpgradeError("the API does not answer")
         kept = releases.parse_given_up(said.splitlines())
@@ -234,7 +234,7 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     for what, change in changes.items():
         journal.item("~", what, change + failed(found, wanted))
     if missing:
-        yield step(stack.fetch, missing, settings.image_archives)
+        yield step(stack.fetch, missing, settings.stack.image_archives)
     made = partial(made_on_host, VersionChange(found.was, compose), settings, project)
     yield step(make, made)
 
@@ -257,8 +257,8 @@ def refuse_room(missing: Sequence[str], settings: Settings) -> None:
 
 def _size(missing: Sequence[str], settings: Settings) -> int:
     """The KiB that the missing images take, at most: an archive is uploaded, then unpacked."""
-    if missing and settings.image_archives:
-        archives = map(Path, settings.image_archives)
+    if missing and settings.stack.image_archives:
+        archives = map(Path, settings.stack.image_archives)
         # One that is not there is told by what would upload it.
         return 2 * sum(each.stat().st_size for each in archives if each.is_file()) // 1024
     return IMAGE_KIB if missing else 0

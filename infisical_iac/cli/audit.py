@@ -130,10 +130,10 @@ def access(
     begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
-        if not settings.runs_caddy:
+        if not settings.stack.runs_caddy:
             raise AskingError(
-                f"there is no access log: setting 'ingress' is {settings.ingress!r}, and only "
-                "Caddy writes one here; the log of your own proxy may tell"
+                f"there is no access log: setting 'ingress' is {settings.stack.ingress!r}, and "
+                "only Caddy writes one here; the log of your own proxy may tell"
             )
         known = _known(settings, is_needed=bool(identity or person))
         ids = known.ids(identity, person)
@@ -157,7 +157,7 @@ def _known(settings: Settings, *, is_needed: bool) -> KnownNames:
     from infisical_iac.workspace.people_actual import read_names
 
     try:
-        return read_names(session.deployer(settings.http_port))
+        return read_names(session.deployer(settings.stack.http_port))
     except UserError as error:
         if is_needed:
             raise

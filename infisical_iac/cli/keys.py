@@ -58,8 +58,8 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
         _refuse(host.get_fact(Machine))
         if wanted.name == "encryption-key":
             raise _no_new_encryption_key(host, settings)
-        path = Path(settings.workspace_file)
-        project = load_workspace(path, admin_email=settings.admin_email).project.slug
+        path = Path(settings.workspace.workspace_file)
+        project = load_workspace(path, admin_email=settings.workspace.admin_email).project.slug
         if not _completed(wanted, settings, project):
             _confirm(wanted, yes=yes)
             _go(wanted, settings, project)
@@ -85,9 +85,9 @@ def _no_new_encryption_key(host: "Host", settings: "Settings") -> RotationError:
     from infisical_iac.core.rendering import script
     from infisical_iac.stack.state import Upgrades
 
-    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
+    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
     replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")
-    version = was.version if was else settings.infisical_version
+    version = was.version if was else settings.stack.infisical_version
     return refuse_encryption_key(version=version, replaces=bool(replaces))
 
 

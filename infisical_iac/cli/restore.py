@@ -130,7 +130,7 @@ def _refuse_others(
 
     if opened is None:
         return
-    known = replace(known, setting=settings.recovery_fingerprint, own=kit_host.signer())
+    known = replace(known, setting=settings.backup.recovery_fingerprint, own=kit_host.signer())
     if not kit_trust.check(opened.signer, known):
         return
     try:
@@ -158,9 +158,9 @@ def _source(
 ) -> "SnapshotSource":
     from infisical_iac.backup.restore import RestoreError, SnapshotSource
 
-    targets = [each for each in settings.backup_targets if target in (None, each.name)]
+    targets = [each for each in settings.backup.backup_targets if target in (None, each.name)]
     if not targets:
-        names = ", ".join(each.name for each in settings.backup_targets)
+        names = ", ".join(each.name for each in settings.backup.backup_targets)
         raise RestoreError(f"there is no backup target {target!r}: the settings have {names}")
     if opened is None:
         return SnapshotSource(snapshot, targets)
@@ -186,8 +186,8 @@ def _go_back(settings: "Settings") -> str:
     from infisical_iac.cluster import change
 
     return restore_back.go_back(
-        admin_email=settings.admin_email,
-        timeout=settings.start_timeout,
+        admin_email=settings.workspace.admin_email,
+        timeout=settings.stack.start_timeout,
         site=change.site(settings),
     )
 

@@ -34,7 +34,7 @@ def run(inventory: str, snapshot: str, target: str | None) -> None:
     from infisical_iac.core.settings import load
 
     with connected(inventory) as host:
-        names = [each.name for each in load(host.data.dict()).backup_targets]  # type: ignore[no-untyped-call]
+        names = [each.name for each in load(host.data.dict()).backup.backup_targets]  # type: ignore[no-untyped-call]
         if target not in (None, *names):
             raise DrillError(
                 f"there is no backup target {target!r}: the settings have {', '.join(names)}"

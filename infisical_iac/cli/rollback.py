@@ -130,7 +130,9 @@ def rollback(
 def _project(settings: "Settings") -> str:
     from infisical_iac.workspace.load import load
 
-    return load(Path(settings.workspace_file), admin_email=settings.admin_email).project.slug
+    return load(
+        Path(settings.workspace.workspace_file), admin_email=settings.workspace.admin_email
+    ).project.slug
 
 
 def _unfinished(machine: "MachineState") -> "UnfinishedChange | None":
@@ -177,7 +179,7 @@ def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data
     from infisical_iac.change.releases import refuse_other_schema
     from infisical_iac.stack.state import Upgrades
 
-    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
+    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
     if was is None:
         raise UpgradeError("there is no database on the host: `infisical-iac restore` brings one")
     if keep_data:
@@ -197,7 +199,7 @@ def _fetched(release: "Release", settings: "Settings") -> str:
 
     gone = changeover.release_step("reset", release.name, doing="find its images").splitlines()
     if gone:
-        compose.fetch(gone, settings.image_archives)
+        compose.fetch(gone, settings.stack.image_archives)
     path = f"{RELEASES}/{release.name}/compose.yaml"
     text = run(f"cat {path}", doing=f"read {path}")
     return f"{text}\n"
@@ -245,7 +247,7 @@ def _go_on_cluster(
         told = cluster_change.made(
             cluster_change.ClusterVersionChange(was, image, data), site, project
         )
-    runs = Images(image, site.settings.postgres_image)
+    runs = Images(image, site.settings.stack.postgres_image)
     return [
         *told,
         f"Infisical {runs.version} serves, as of {release.name}.",

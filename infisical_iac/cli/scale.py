@@ -143,4 +143,4 @@ def _after_failure(settings: "Settings", again: str, rest: str, switched: bool) 
     found = moves.unfinished()
     if found is None:
         return f"The data were not touched. {again}"
-    return " ".join([*moves.go_back(found, settings.start_timeout), again])
+    return " ".join([*moves.go_back(found, settings.stack.start_timeout), again])

@@ -55,18 +55,18 @@ def _look(inventory: str) -> list[Row]:
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
         away = [each.name for each in host.state.inventory if each.name not in named]
-        if sentence := absence(named, topology=settings.topology, away=bool(away)):
+        if sentence := absence(named, topology=settings.cluster.topology, away=bool(away)):
             return [Row("Infisical", sentence, ok=False)]
-        url = urlsplit(settings.site_url)
+        url = urlsplit(settings.stack.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
         asked = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
-        if settings.topology == "swarm":
+        if settings.cluster.topology == "swarm":
             found = _cluster(host, away, settings, asked)
         else:
             condition = host.get_fact(Condition, **asked)
             drifted, inside = _drift(host, settings)
             found = rows(condition, settings, audit.read(), drifted, datetime.now(UTC), inside)
-        kit = kit_host.row(settings.recovery_fingerprint)
+        kit = kit_host.row(settings.backup.recovery_fingerprint)
         return [*found, *([kit] if kit else [])]
 
 
@@ -104,6 +104,6 @@ def _instance(settings: "Settings") -> list[Row]:
     from infisical_iac.workspace.reconcile import beyond
 
     try:
-        return instance(beyond(settings.http_port))
+        return instance(beyond(settings.stack.http_port))
     except UserError as error:
         return instance(None, error=str(error))

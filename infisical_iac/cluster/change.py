@@ -46,7 +46,7 @@ def site(settings: Settings) -> Site | None:
 
     None for a host of its own. Raises ClusterRefused.
     """
-    if settings.topology == "single":
+    if settings.cluster.topology == "single":
         return None
     return Site(settings, host.get_fact(Machine), topology.known())
 
@@ -58,7 +58,7 @@ def fetch(release: Release, site: Site) -> None:
     for node in site.cluster.connected:
         with topology.on(node.name):
             if host.get_fact(Stack, compose="", images=[image]).missing([image]):
-                compose.fetch([image], site.settings.image_archives)
+                compose.fetch([image], site.settings.stack.image_archives)
 
 
 def made(change: ClusterVersionChange, site: Site, project: str) -> list[str]:
@@ -72,7 +72,7 @@ def made(change: ClusterVersionChange, site: Site, project: str) -> list[str]:
         project: the slug of the project whose secrets are read before and after.
     """
     settings, was = site.settings, change.was
-    before = gate.before(settings, project, settings.http_port)
+    before = gate.before(settings, project, settings.stack.http_port)
     unfinished = changeover.starting(was, change.image)
     under_way = _OnCluster(unfinished, settings, project, before, site, was.infisical)
     under_way.begin()
@@ -140,7 +140,7 @@ class _OnCluster(Changeover):
     def back(self) -> str:
         said = self.step("back", doing="bring the old data back")
         self._roll_out(self.was)
-        port = self.settings.http_port
+        port = self.settings.stack.http_port
         try:
             told, deleted = gate.usable(self.settings, self.project, self.before, port=port)
         except Unusable as error:
@@ -160,7 +160,7 @@ class _OnCluster(Changeover):
         manifest.refuse_difference(then, self.load())
         said = self.step("revert", doing="put the data of before in place")
         self._roll_out(self.was)
-        if not session.api(self.settings.http_port).answers():
+        if not session.api(self.settings.stack.http_port).answers():
             raise UpgradeError("the API does not answer")
         told = "; ".join(each.told() for each in releases.parse_given_up(said.splitlines()))
         return (
@@ -177,7 +177,7 @@ class _OnCluster(Changeover):
             self.settings,
             self.project,
             self.before,
-            port=self.settings.http_port,
+            port=self.settings.stack.http_port,
             same_data=same_data,
             opening=self.open_ if self._exchanged() else None,
             other_version=True,

@@ -38,7 +38,7 @@ def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime)
     row = _last(nodes, away, settings, look)
     begun = [each.condition.backups_since or 0 for each in nodes.values()]
     since, missed = datetime.fromtimestamp(max(begun), UTC), []
-    for target in settings.backup_targets:
+    for target in settings.backup.backup_targets:
         saved = [each.condition.saved.get(target.name) for each in nodes.values()]
         newest = max((each for each in saved if each), default=None)
         if not target.kind.on_host and is_late(newest or since, now):
@@ -61,7 +61,7 @@ def _last(
     """The row of the last one; nodes without data make none."""
     runs = {name: look(node.condition) for name, node in nodes.items()}
     with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
-    on_host = {each.name: each.kind.on_host for each in settings.backup_targets}
+    on_host = {each.name: each.kind.on_host for each in settings.backup.backup_targets}
     own = {name for name, is_own in on_host.items() if is_own}
     row = told(with_data or runs, own=own, shared=on_host.keys() - own)
     if any(run.record for run in runs.values()):
@@ -198,11 +198,11 @@ def _members(nodes: Nodes, away: Sequence[str]) -> Row:
 def _services(nodes: Nodes, hosts: int, settings: Settings) -> Iterator[Row]:
     """Those of which any container does for any other."""
     wanted = {
-        "infisical": (settings.infisical_replicas, settings.infisical_reference),
-        "haproxy": (hosts, settings.haproxy_image),
+        "infisical": (settings.cluster.infisical_replicas, settings.stack.infisical_reference),
+        "haproxy": (hosts, settings.cluster.haproxy_image),
     }
-    if settings.ingress == "caddy":
-        wanted["caddy"] = (hosts, settings.caddy_image)
+    if settings.stack.ingress == "caddy":
+        wanted["caddy"] = (hosts, settings.stack.caddy_image)
     for role, (number, image) in wanted.items():
         tasks = [task for node in nodes.values() for task in node.tasks.get(role, [])]
         well = [each for each in tasks if each.health == "healthy" and _runs(each, image)]
@@ -282,7 +282,7 @@ def _overlay(nodes: Nodes, settings: Settings) -> Iterator[Row]:
         yield Row("Overlay", "encrypted between the hosts")
     elif known:
         text = "not encrypted: what HAProxy passes to Infisical on another host is in clear"
-        yield Row("Overlay", text, ok=settings.overlay_encryption == "optional")
+        yield Row("Overlay", text, ok=settings.cluster.overlay_encryption == "optional")
 
 
 def _fullest(nodes: Nodes) -> Row:
@@ -299,4 +299,8 @@ def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
 
     name = min(nodes, key=end)
     row = single.certificate(nodes[name].condition, settings, now)
-    return row if row.ok or settings.ingress == "none" else replace(row, text=f"{name}: {row.text}")
+    return (
+        row
+        if row.ok or settings.stack.ingress == "none"
+        else replace(row, text=f"{name}: {row.text}")
+    )

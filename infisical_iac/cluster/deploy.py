@@ -165,7 +165,7 @@ def databases(site: Site) -> None:
     """Roll out the databases alone. Raises RolloutError."""
     _, to_be = _prepared(site)
     names = rollout.databases(to_be.text)
-    part(rollout.part(to_be.text, names), names, site.settings.start_timeout)
+    part(rollout.part(to_be.text, names), names, site.settings.stack.start_timeout)
 
 
 def asking(site: Site) -> str:
@@ -209,7 +209,9 @@ def most_well() -> None:
 def _timeout(settings: Settings, *, first: bool) -> int:
     """The seconds that a roll-out may take: replicas start one by one, and one that is not
     healthy is let go on for a while before Swarm gives it up and goes back."""
-    return (settings.start_timeout + _TOLERATED) * (1 if first else 1 + settings.infisical_replicas)
+    return (settings.stack.start_timeout + _TOLERATED) * (
+        1 if first else 1 + settings.cluster.infisical_replicas
+    )
 
 
 def _await(timeout: int, names: Iterable[str] = ()) -> None:

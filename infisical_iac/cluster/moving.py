@@ -29,7 +29,7 @@ def moving(inventory: str, *, wait: int, by_force: bool) -> "Iterator[tuple[Host
     # A cluster that is half ended has no majority, and its end is to go on.
     with connected(inventory, quorum=False, shares=False) as found:
         settings = load(found.data.dict())  # type: ignore[no-untyped-call]
-        if settings.topology != "swarm":
+        if settings.cluster.topology != "swarm":
             raise UserError(
                 "setting 'topology' is 'single': a move takes the inventory of the whole cluster, "
                 "with topology 'swarm'"
@@ -72,7 +72,7 @@ def undo(host: "Host", settings: "Settings", *, asked: bool) -> bool:
         return True
     event: Event = "scale-out" if found.direction == "out" else "scale-in"
     with audit.recorded(event, [f"undone: the move {found.stamp}"]):
-        now, *more = moves.go_back(found, settings.start_timeout, dissolving=asked)
+        now, *more = moves.go_back(found, settings.stack.start_timeout, dissolving=asked)
     topology.forget()
     echo(f"The move {found.stamp} had not ended. {now}", err=not asked)
     for sentence in more:

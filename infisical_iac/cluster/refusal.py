@@ -33,13 +33,13 @@ def refuse_malformed(addresses: Mapping[str, str]) -> None:
 
 def refuse(settings: Settings) -> None:
     """Raise ClusterRefused if a setting can't work where several hosts are one."""
-    if settings.ingress == "traefik":
+    if settings.stack.ingress == "traefik":
         raise ClusterRefused(
             "setting 'ingress': 'traefik' is Dokploy's, whose Swarm is not this project's: set "
             "it to 'caddy' or 'none' for a cluster, or topology to 'single'"
         )
-    own = settings.tls_certificate or settings.acme_ca == INTERNAL
-    if settings.ingress == "caddy" and not own:
+    own = settings.stack.tls_certificate or settings.stack.acme_ca == INTERNAL
+    if settings.stack.ingress == "caddy" and not own:
         raise ClusterRefused(
             "setting 'acme_ca': an authority asks any one of the cluster's hosts for the proof of "
             "a name, which only the one that ordered the certificate could give: set "
@@ -50,7 +50,7 @@ def refuse(settings: Settings) -> None:
 
 def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:
     """Raise ClusterRefused if a kernel can't encrypt the networks between hosts, and it has to."""
-    if cluster.esp or settings.overlay_encryption == "optional":
+    if cluster.esp or settings.cluster.overlay_encryption == "optional":
         return
     lacking = [node.name for node in cluster.nodes if "esp" in node.lacks]
     raise ClusterRefused(
@@ -95,11 +95,11 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
             "networks between the hosts: what HAProxy passes to Infisical on another host is in "
             "clear (docs/swarm.md)"
         )
-    if settings.firewall == "off":
+    if settings.host.firewall == "off":
         yield (
             "setting 'firewall' is 'off', and Swarm publishes a port on all addresses of a host: "
-            f"have another firewall drop {settings.http_port}/tcp, which is Infisical without TLS, "
-            "and what only the nodes are to reach (docs/swarm.md)"
+            f"have another firewall drop {settings.stack.http_port}/tcp, which is Infisical "
+            "without TLS, and what only the nodes are to reach (docs/swarm.md)"
         )
 
 

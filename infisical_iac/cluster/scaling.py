@@ -88,7 +88,7 @@ def _move_in(compose: str, settings: Settings, project: str) -> None:
     write(f"{moves.DIRECTORY}/compose.yaml", compose)
     moves.do("in", "pause", doing="pause Infisical")
     found = _dump("in")
-    rows = snapshot.load(moves.DIRECTORY, moves.PROJECT, settings.start_timeout)
+    rows = snapshot.load(moves.DIRECTORY, moves.PROJECT, settings.stack.start_timeout)
     manifest.refuse_difference(found, rows)
     _tell(rows)
     edge.close(settings)
@@ -97,7 +97,7 @@ def _move_in(compose: str, settings: Settings, project: str) -> None:
 
 
 def _begin(direction: Direction, settings: Settings, project: str) -> None:
-    _before[host.name] = gate.before(settings, project, settings.http_port)
+    _before[host.name] = gate.before(settings, project, settings.stack.http_port)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     moves.do(direction, "begin", stamp, direction, doing="begin the move")
 
@@ -133,12 +133,12 @@ def _prove(direction: Direction, settings: Settings, project: str, cluster: Clus
     before = _before.get(host.name, Before({}, public=False))
     out = direction == "out"
     # Which of the two serves now, and is asked which secrets it has.
-    serving = settings.model_copy(update={"topology": "swarm" if out else "single"})
+    serving = settings.with_values(topology="swarm" if out else "single")
     told = gate.passed(
         serving,
         project,
         before,
-        port=settings.http_port,
+        port=settings.stack.http_port,
         same_data=True,
         opening=partial(edge.open_all, cluster) if out else edge.open_,
     )

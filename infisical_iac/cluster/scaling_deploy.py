@@ -86,10 +86,10 @@ def move_in(known: Preflight, *, switched: bool) -> None:
     if not known.leads or known.cluster is None:
         return
     refuse_away(known.cluster)
-    single = known.settings.model_copy(update={"topology": "single"})
+    single = known.settings.with_values(topology="single")
     compose = compose_file(single, known.machine)
     containers.fetched(
-        images=single.images, archives=single.image_archives, name="Fetch the images"
+        images=single.images, archives=single.stack.image_archives, name="Fetch the images"
     )
     if not switched:
         scaling.moved_in(

@@ -44,7 +44,7 @@ def running(site: Site) -> Site:
 
     Only an upgrade dumps the data first and proves what it did.
     """
-    was = host.get_fact(Upgrades, wanted=site.settings.infisical_reference).was
+    was = host.get_fact(Upgrades, wanted=site.settings.stack.infisical_reference).was
     return replace(site, settings=site.settings.keeping(was)) if was else site
 
 

@@ -41,22 +41,22 @@ def images_there(settings: Settings) -> Commands:
     images = settings.images
     missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
     if missing and _is_refused(settings):
-        missing = [each for each in missing if each != settings.infisical_reference]
+        missing = [each for each in missing if each != settings.stack.infisical_reference]
     if not missing:
         host.noop("all images are on the node")
         return
     for image in missing:
         journal.item("+", f"image {image}")
-    yield step(compose.fetch, missing, settings.image_archives)
+    yield step(compose.fetch, missing, settings.stack.image_archives)
 
 
 def _is_refused(settings: Settings) -> bool:
     """Return whether the node tells that the version of the settings can't be changed to."""
-    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
+    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
     if was is None:
         return False
     try:
-        path.refuse(was, Images(settings.infisical_reference, was.postgres))
+        path.refuse(was, Images(settings.stack.infisical_reference, was.postgres))
     except path.UpgradeError:
         return True
     return False
@@ -192,7 +192,7 @@ def _make_anew(site: Site) -> None:
     # What asks them finds them: it would otherwise start again and again.
     for part in (users & databases, users - databases):
         if part:
-            timeout = 2 * site.settings.start_timeout
+            timeout = 2 * site.settings.stack.start_timeout
             asked |= deploy.part(rollout.part(text, part), part, timeout)
         if part & databases:
             run(script("cluster-networks", "settle", "120"), doing="wait for Redis")

@@ -25,10 +25,11 @@ from infisical_iac.stack.caddyfile import REVISION_PORT
 
 def shared_values(settings: Settings, machine: MachineState) -> dict[str, object]:
     """The values that the templates of both, and the parts they share, take from the host."""
+    memory = mebibytes(settings.stack.infisical_memory)
     return {
         "settings": settings,
         # The heap leaves a third to what Node keeps outside of it.
-        "node_options": f"--max-old-space-size={mebibytes(settings.infisical_memory) * 2 // 3}",
+        "node_options": f"--max-old-space-size={memory * 2 // 3}",
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "start_interval": machine.system is not None and machine.system.start_interval,
         "revision_port": REVISION_PORT,
@@ -37,7 +38,7 @@ def shared_values(settings: Settings, machine: MachineState) -> dict[str, object
 
 def redis_maxmemory_mb(settings: Settings) -> int:
     """The mebibytes of Redis's data, which leave a quarter to what it needs besides."""
-    return mebibytes(settings.redis_memory) * 3 // 4
+    return mebibytes(settings.stack.redis_memory) * 3 // 4
 
 
 # Of the secrets: purpose → the keys in /etc/infisical/keys that it holds, each as a line
@@ -94,7 +95,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         numbers=inputs.numbers,
         existing=inputs.existing,
         generation=inputs.generation,
-        start=inputs.start[settings.infisical_reference],
+        start=inputs.start[settings.stack.infisical_reference],
         tls=int(inputs.tls),
         secrets=_secrets(inputs),
         configs={name.rpartition("_")[0]: name for name in configs(settings, inputs)},
@@ -102,13 +103,13 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         encrypted=inputs.esp,
         endpoint_mode="vip" if inputs.ipvs else "dnsrr",
         # One a node, so that no node's end takes two; none waits for a node that isn't there.
-        spread=settings.infisical_replicas <= inputs.nodes,
+        spread=settings.cluster.infisical_replicas <= inputs.nodes,
         # A new one has nowhere to stand beside the old ones where each node has its own.
-        order="start-first" if settings.infisical_replicas < inputs.nodes else "stop-first",
+        order="start-first" if settings.cluster.infisical_replicas < inputs.nodes else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
         interval=15 if start_interval else 5,
-        caddy=settings.ingress == "caddy",
-        trusted=(*settings.trusted_proxy_cidrs, NETWORKS["edge"], *_balancer(settings)),
+        caddy=settings.stack.ingress == "caddy",
+        trusted=(*settings.stack.trusted_proxy_cidrs, NETWORKS["edge"], *_balancer(settings)),
     )
 
 
@@ -133,7 +134,7 @@ def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
         "numbers": inputs.numbers,
         "tls": int(inputs.tls),
         # While one replica takes another's place there is one more.
-        "replicas": settings.infisical_replicas + 1,
+        "replicas": settings.cluster.infisical_replicas + 1,
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "paths": paths,
     }

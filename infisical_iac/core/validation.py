@@ -1,11 +1,14 @@
 """Forms of values that several slices' settings have, and plain sentences for those refused."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
-from typing import Any
+from math import inf
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "must be at least"),
@@ -65,8 +68,72 @@ def _in_quotes(value: Any) -> str:
     return f": '{value}'" if isinstance(value, int | float) else ""
 
 
+class SettingsModel(BaseModel):
+    """A part of the settings: immutable, and without keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def fitting(fits: Callable[[Any], object], words: str) -> AfterValidator:
+    """Return a validator that refuses a value which does not fit, shown before the words."""
+
+    def check(value: Any) -> Any:
+        if not fits(value):
+            raise ValueError(f"{value!r} {words}")
+        return value
+
+    return AfterValidator(check)
+
+
+def matching(pattern: str, words: str) -> AfterValidator:
+    """Return a validator that refuses a text which is not whole as the pattern has it."""
+    return fitting(lambda value: re.fullmatch(pattern, value), words)
+
+
+def within(low: float, high: float, remedy: str) -> AfterValidator:
+    """Return a validator that refuses a number below `low` or above `high`."""
+    return fitting(lambda value: low <= value <= high, f"is out of range; {remedy}")
+
+
+def at_least(low: float, words: str) -> AfterValidator:
+    """Return a validator that refuses a number below `low`."""
+    return fitting(lambda value: value >= low, words)
+
+
+def _sized(value: object) -> object:
+    if re.fullmatch(r"[1-9]\d*", str(value)):
+        raise ValueError(f"{value!r} has no unit; write '{value}m' for megabytes")
+    if not re.fullmatch(r"[1-9]\d*[mg]", str(value)):
+        raise ValueError(f"{value!r} is no size; write megabytes or gigabytes such as '1536m'")
+    return value
+
+
+def _positive(value: float) -> float:
+    if not 0 < value < inf:
+        raise ValueError(f"{value:g} must be a number above 0")
+    return value
+
+
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
 _MEBIBYTES = {"m": 1, "g": 1024}
+IMAGE_NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
+_IMAGE = rf"{IMAGE_NAME}:v?\d[A-Za-z0-9._-]*(@sha256:[0-9a-f]{{64}})?"
+
+_CALENDAR = r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*"
+_NO_CALENDAR = "is no OnCalendar; write one such as *-*-* 02:30:00"
+
+OnOff = Literal["on", "off"]
+# What may stand after `OnCalendar=`; whether systemd understands it, it must say itself.
+Calendar = Annotated[str, matching(_CALENDAR, _NO_CALENDAR)]
+CalendarOrEmpty = Annotated[str, matching(f"({_CALENDAR})?", _NO_CALENDAR)]
+Positive = Annotated[float, AfterValidator(_positive)]
+Seconds = Annotated[int, at_least(10, "s are too few; give it at least 10")]
+Memory = Annotated[str, BeforeValidator(_sized)]
+
+
+def pinned(example: str) -> AfterValidator:
+    """Return a validator that refuses an image's reference without a version."""
+    return matching(_IMAGE, f"names no version; write one such as {example}")
 
 
 def network(text: str) -> str:
@@ -94,16 +161,6 @@ def is_confidential(url: str) -> bool:
     except ValueError:  # a name, or no URL at all
         at_home = False
     return url.startswith("https://") or (url.startswith("http://") and at_home)
-
-
-def one_line(value: str) -> str:
-    """`value`, if it may stand after `OnCalendar=`; whether systemd understands it, it must say.
-
-    Raises ValueError.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*", value):
-        raise ValueError(f"{value!r} is no OnCalendar; write one such as *-*-* 02:30:00")
-    return value
 
 
 def hint(word: str, known: Iterable[str]) -> str:

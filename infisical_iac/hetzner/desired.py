@@ -150,7 +150,7 @@ def derive_desired(settings: Settings, *, ssh_port: int = 22) -> DesiredDeployme
     Raises UserError for keys that can't be read, a wrong zone, or what can't be made so.
     """
     one = _derive_server(settings, ssh_port)
-    if settings.topology == "single":
+    if settings.cluster.topology == "single":
         return DesiredDeployment((one,))
     balancer = _derive_balancer(settings, one) if settings.balancer_address else None
     shared = replace(
@@ -159,8 +159,10 @@ def derive_desired(settings: Settings, *, ssh_port: int = 22) -> DesiredDeployme
         # Behind a balancer, the name leads to that and back.
         host_name="" if balancer else one.host_name,
     )
-    nodes = (_derive_node(shared, number, settings) for number in range(1, settings.servers + 1))
-    return DesiredDeployment(tuple(nodes), settings.server_network, balancer)
+    nodes = (
+        _derive_node(shared, number, settings) for number in range(1, settings.hetzner.servers + 1)
+    )
+    return DesiredDeployment(tuple(nodes), settings.hetzner.server_network, balancer)
 
 
 def _read_data(file: Path) -> Mapping[str, Any]:
@@ -175,23 +177,23 @@ def _read_data(file: Path) -> Mapping[str, Any]:
 
 
 def _derive_server(settings: Settings, ssh_port: int) -> DesiredServer:
-    host_name = _host_name(settings.site_url)
+    host_name = _host_name(settings.stack.site_url)
     return DesiredServer(
-        name=settings.server_name,
-        deployment=settings.server_name,
-        type=settings.server_type,
-        location=settings.server_location,
-        image=settings.server_image,
-        keys=tuple(map(_read_key, settings.server_ssh_keys)),
-        volume_gb=settings.server_volume_gb,
-        ipv4=settings.server_ipv4,
-        ipv6=settings.server_ipv6,
-        backups=settings.server_backups,
-        group=settings.server_placement_group,
-        zone=settings.server_dns_zone,
+        name=settings.hetzner.server_name,
+        deployment=settings.hetzner.server_name,
+        type=settings.hetzner.server_type,
+        location=settings.hetzner.server_location,
+        image=settings.hetzner.server_image,
+        keys=tuple(map(_read_key, settings.hetzner.server_ssh_keys)),
+        volume_gb=settings.hetzner.server_volume_gb,
+        ipv4=settings.hetzner.server_ipv4,
+        ipv6=settings.hetzner.server_ipv6,
+        backups=settings.hetzner.server_backups,
+        group=settings.hetzner.server_placement_group,
+        zone=settings.hetzner.server_dns_zone,
         host_name=host_name,
-        record=_record(host_name, settings.server_dns_zone),
-        openings=() if settings.firewall == "off" else openings(settings, ssh_port),
+        record=_record(host_name, settings.hetzner.server_dns_zone),
+        openings=() if settings.host.firewall == "off" else openings(settings, ssh_port),
         ssh_port=ssh_port,
     )
 
@@ -202,7 +204,7 @@ def _derive_node(shared: DesiredServer, number: int, settings: Settings) -> Desi
         shared,
         name=shared.deployment if number == 1 else f"{shared.deployment}-{number}",
         role="manager" if number <= _MANAGERS else "worker",
-        private=str(ip_network(settings.server_network)[_FIRST + number]),
+        private=str(ip_network(settings.hetzner.server_network)[_FIRST + number]),
     )
 
 
@@ -247,7 +249,7 @@ def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
             "setting 'site_url': a Load Balancer needs a name that leads to it: set one such as "
             "https://secrets.example.com"
         )
-    terminates = settings.ingress == "none"
+    terminates = settings.stack.ingress == "none"
     if terminates and not one.zone:
         raise UserError(
             "setting 'server_dns_zone': with ingress \"none\" the Load Balancer has a certificate "
@@ -256,7 +258,7 @@ def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
         )
     services = _terminate_https(settings, one) if terminates else _pass_through(one)
     return DesiredBalancer(
-        type=settings.balancer_type,
+        type=settings.hetzner.balancer_type,
         private=settings.balancer_address,
         services=services,
         host_name=one.host_name,
@@ -288,10 +290,10 @@ def _terminate_https(settings: Settings, one: DesiredServer) -> tuple[LoadBalanc
         LoadBalancerService(
             protocol="https",
             listen_port=443,
-            destination_port=settings.http_port,
+            destination_port=settings.stack.http_port,
             proxyprotocol=False,
             http=LoadBalancerServiceHttp(redirect_http=True, sticky_sessions=False),
-            health_check=_health_check(settings.http_port, one.host_name),
+            health_check=_health_check(settings.stack.http_port, one.host_name),
         ),
     )
 

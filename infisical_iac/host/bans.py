@@ -51,9 +51,9 @@ def filter_path(name: str) -> str:
 
 def jails(settings: Settings) -> tuple[str, ...]:
     """The names of the jails that are wanted: SSH's, and Infisical's where Caddy writes a log."""
-    if settings.fail2ban == "off":
+    if settings.host.fail2ban == "off":
         return ()
-    return ("sshd", *(FILTERS if settings.ingress == "caddy" else ()))
+    return ("sshd", *(FILTERS if settings.stack.ingress == "caddy" else ()))
 
 
 def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
@@ -64,7 +64,7 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
     # A ban of the Load Balancer would be one of everybody.
     balancer = filter(None, [settings.balancer_address])
     ignored = dict.fromkeys(
-        (*_LOOPBACK, *balancer, *settings.ui_networks, *settings.machine_networks)
+        (*_LOOPBACK, *balancer, *settings.stack.ui_networks, *settings.stack.machine_networks)
     )
     yield (
         JAIL,

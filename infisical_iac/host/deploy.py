@@ -70,17 +70,17 @@ _FILES = (
 def packages(known: Preflight) -> list[str]:
     """Return what the host needs beside Docker, its backups' programs among it."""
     names = [name for name in _PACKAGES if not (known.machine.clock and name == _TIMESYNCD)]
-    kinds = {target.kind: None for target in known.settings.backup_targets}
+    kinds = {target.kind: None for target in known.settings.backup.backup_targets}
     names.extend(name for kind in kinds for name in kind.packages)
-    if known.settings.firewall == "on" or known.settings.fail2ban == "on":
+    if known.settings.host.firewall == "on" or known.settings.host.fail2ban == "on":
         names.append("nftables")
-    if known.settings.fail2ban == "on":
+    if known.settings.host.fail2ban == "on":
         names.extend(_BANNING)
-    if known.settings.hardening == "on" and known.machine.apparmor:
+    if known.settings.host.hardening == "on" and known.machine.apparmor:
         names.append("apparmor")
-    if known.settings.auditd == "on":
+    if known.settings.host.auditd == "on":
         names.append("auditd")
-    if known.settings.data_volume or known.settings.runs_caddy:
+    if known.settings.host.data_volume or known.settings.stack.runs_caddy:
         names.append("e2fsprogs")
     return names
 
@@ -88,7 +88,7 @@ def packages(known: Preflight) -> list[str]:
 @deploy("Base")
 def base(known: Preflight) -> None:
     """Wait for the first boot's own work, then bring the host to its base state."""
-    timeout = known.settings.apt_timeout
+    timeout = known.settings.host.apt_timeout
     clock, values = known.machine.clock, kernel.parameters(known.settings)
     units = [clock or _UNITS[0], _UNITS[1]]
     finished(running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init")
@@ -98,7 +98,7 @@ def base(known: Preflight) -> None:
     )
     kernel.settled(
         values=values,
-        swap_off=known.settings.swap == "off",
+        swap_off=known.settings.host.swap == "off",
         name="Apply kernel parameters, turn off core dumps and swap",
     )
     systemd.running(units=units, name="Keep clock and security updates running")

@@ -61,7 +61,7 @@ DAEMON = {
 
 def daemon(settings: Settings) -> str:
     """The text of daemon.json: Swarm starts in no engine with `live-restore`."""
-    swarm = settings.topology == "swarm"
+    swarm = settings.cluster.topology == "swarm"
     return json.dumps({**DAEMON, "live-restore": False} if swarm else DAEMON, indent=2) + "\n"
 
 
@@ -74,7 +74,7 @@ def was_alone(known: Preflight) -> bool:
     seen = known.cluster.me.seen if known.cluster else None
     if not seen or not seen.live_restore or CONFIG not in seen.files:
         return False
-    alone = known.settings.model_copy(update={"topology": "single"})
+    alone = known.settings.with_values(topology="single")
     return files.File(CONFIG, daemon(alone)).matches(seen.files[CONFIG])
 
 
@@ -92,7 +92,7 @@ def docker(known: Preflight) -> None:
     if why := not_ours(known.settings, known.machine):
         engine.left(why=why, name="Leave the engine as it is")
         return
-    source, timeout = known.settings.docker_source, known.settings.apt_timeout
+    source, timeout = known.settings.host.docker_source, known.settings.host.apt_timeout
     config = files.File(CONFIG, daemon(known.settings))
     reloads = was_alone(known)
     if reloads:

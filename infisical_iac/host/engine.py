@@ -37,9 +37,9 @@ class EngineRefused(UserError):
 def not_ours(settings: Settings, machine: MachineState) -> str:
     """Return why the engine is left as it is, as half a sentence; empty if it is this project's."""
     # What a cluster's host is in has been looked at before: no Swarm of somebody else's.
-    if machine.swarm and settings.topology == "single":
+    if machine.swarm and settings.cluster.topology == "single":
         return "Docker on the host is in a Swarm, and so left as it is"
-    if settings.ingress == "traefik":
+    if settings.stack.ingress == "traefik":
         return "Docker on the host is Dokploy's (setting 'ingress'), and so left as it is"
     return ""
 
@@ -49,7 +49,7 @@ def refuse(settings: Settings, machine: MachineState) -> None:
     left = not_ours(settings, machine)
     if not left:
         return
-    if settings.data_volume:
+    if settings.host.data_volume:
         raise EngineRefused(
             f"setting 'data_volume': {left}, with its volumes where they are: leave the setting "
             "empty, or use a host of Infisical's own"

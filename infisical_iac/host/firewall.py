@@ -311,7 +311,7 @@ _SSH_PORT = 22
 @deploy("Firewall")
 def firewall(known: Preflight) -> None:
     """Drop what the settings don't let in, or take the firewall away that did."""
-    if known.settings.firewall == "off":
+    if known.settings.host.firewall == "off":
         removed(name="Leave the host's firewall to others")
         return
     kept(

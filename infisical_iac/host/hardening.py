@@ -340,13 +340,13 @@ def configuration(settings: Settings) -> Iterator[File]:
     yield File("/etc/modprobe.d/infisical-iac.conf", kernel.modules())
     yield File("/etc/profile.d/infisical-iac.sh", SHELLS)
     yield File(_JOURNAL, JOURNAL)
-    if settings.auditd == "on":
+    if settings.host.auditd == "on":
         yield File(_RULES, AUDIT_RULES, mode="640")
 
 
 def without_window(settings: Settings, machine: MachineState) -> str:
     """Return why there is no maintenance window; empty if there is one."""
-    if not settings.maintenance_window:
+    if not settings.host.maintenance_window:
         return "setting 'maintenance_window' is empty"
     # A restart of the engine or of the host would stop what is not ours.
     return not_ours(settings, machine)
@@ -374,7 +374,7 @@ def hardening(known: Preflight) -> None:
     turn = known.cluster.turn if known.cluster else None
     parts = [] if without else [*programs(settings, turn)]
     units = {"systemd-journald.service": [_JOURNAL]}
-    if settings.auditd == "on":
+    if settings.host.auditd == "on":
         units["auditd.service"] = []
     look: dict[str, Any] = {
         "paths": [
@@ -384,9 +384,9 @@ def hardening(known: Preflight) -> None:
             *(f"{systemd.DIRECTORY}/{unit}" for unit in _WINDOW_UNITS if not parts),
         ],
         "units": {**units, TIMER: []},
-        "schedule": settings.maintenance_window,
+        "schedule": settings.host.maintenance_window,
     }
-    if settings.hardening == "on":
+    if settings.host.hardening == "on":
         hardened(
             configuration=files,
             units=units,

@@ -70,7 +70,7 @@ HARDENED = {
 
 def parameters(settings: Settings) -> dict[str, str]:
     """Return the kernel parameters by name."""
-    return PARAMETERS | (HARDENED if settings.hardening == "on" else {})
+    return PARAMETERS | (HARDENED if settings.host.hardening == "on" else {})
 
 
 def sysctl(values: dict[str, str]) -> Iterator[File]:

@@ -60,22 +60,22 @@ def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> 
         ssh_ports: where sshd listens.
         peers: the addresses of the nodes of the cluster that the host is of.
     """
-    web, balancer = settings.ingress != "none", settings.balancer_address
+    web, balancer = settings.stack.ingress != "none", settings.balancer_address
     return (
-        Opening("tcp", ssh_ports, _apart(settings.ssh_networks), "SSH", limited=True),
+        Opening("tcp", ssh_ports, _apart(settings.host.ssh_networks), "SSH", limited=True),
         Opening("icmp", (), EVERYBODY, "ping"),
         *((Opening("tcp", (80, 443), EVERYBODY, "HTTP and HTTPS"),) if web else ()),
         # A Load Balancer passes no UDP on.
         *((Opening("udp", (443,), EVERYBODY, "HTTP/3"),) if web and not balancer else ()),
         # Behind one that ends https itself, Infisical is for it alone.
         *(
-            (Opening("tcp", (settings.http_port,), _apart([balancer]), "Load Balancer"),)
+            (Opening("tcp", (settings.stack.http_port,), _apart([balancer]), "Load Balancer"),)
             if balancer and not web
             else ()
         ),
         *(
             Opening(each.protocol, (each.port,), _apart(each.networks), "allowed_ports")
-            for each in settings.allowed_ports
+            for each in settings.host.allowed_ports
         ),
         *_among(_apart(peers)),
     )

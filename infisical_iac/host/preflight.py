@@ -49,25 +49,25 @@ class IngressRefused(UserError):
 def refuse_unfit_ingress(settings: Settings, machine: MachineState) -> None:
     """Raise IngressRefused if the ingress of the settings can't work on the host."""
     _refuse_unused(settings)
-    if settings.ingress == "none":
+    if settings.stack.ingress == "none":
         _refuse_closing(settings, machine)
         return
-    url = urlsplit(settings.site_url)
+    url = urlsplit(settings.stack.site_url)
     if url.scheme != "https":
         raise IngressRefused(
-            f"setting 'ingress': {settings.ingress!r} serves https, but site_url is "
-            f"{settings.site_url}: set site_url to the host's name such as "
+            f"setting 'ingress': {settings.stack.ingress!r} serves https, but site_url is "
+            f"{settings.stack.site_url}: set site_url to the host's name such as "
             "https://secrets.example.com, or ingress to 'none'"
         )
     if url.port not in (None, 443):
         raise IngressRefused(
-            f"setting 'site_url': {settings.ingress!r} serves port 443, not that of "
-            f"{settings.site_url}: leave the port out"
+            f"setting 'site_url': {settings.stack.ingress!r} serves port 443, not that of "
+            f"{settings.stack.site_url}: leave the port out"
         )
-    if settings.ingress == "traefik":
+    if settings.stack.ingress == "traefik":
         _refuse_traefik(settings, machine)
         return
-    if settings.http_port == REVISION_PORT:
+    if settings.stack.http_port == REVISION_PORT:
         raise IngressRefused(
             f"setting 'http_port': on {REVISION_PORT} Caddy tells what it runs with: choose another"
         )
@@ -75,7 +75,9 @@ def refuse_unfit_ingress(settings: Settings, machine: MachineState) -> None:
     for port, who in machine.web.items():
         if _is_dokploys(who, machine):
             # Dokploy's Docker is in a Swarm, whose ports the firewall would close.
-            too = " and firewall to 'off'" if machine.swarm and settings.firewall == "on" else ""
+            too = (
+                " and firewall to 'off'" if machine.swarm and settings.host.firewall == "on" else ""
+            )
             raise IngressRefused(
                 f"Dokploy's Traefik holds port {port} of the host: set ingress to 'traefik'{too}, "
                 "and Infisical is reached through it",
@@ -98,12 +100,12 @@ def _is_dokploys(who: str, machine: MachineState) -> bool:
 
 def _refuse_closing(settings: Settings, machine: MachineState) -> None:
     """Where site_url is https, what holds its port on the host is most likely the user's proxy."""
-    opened = {each.port for each in settings.allowed_ports if each.protocol == "tcp"}
+    opened = {each.port for each in settings.host.allowed_ports if each.protocol == "tcp"}
     if (
-        settings.firewall == "on"
+        settings.host.firewall == "on"
         # In a Swarm of somebody else's there can be no firewall, which says so.
-        and not (machine.swarm and settings.topology == "single")
-        and settings.site_url.startswith("https:")
+        and not (machine.swarm and settings.cluster.topology == "single")
+        and settings.stack.site_url.startswith("https:")
         and 443 in machine.web.keys() - opened
     ):
         raise IngressRefused(
@@ -116,29 +118,32 @@ def _refuse_closing(settings: Settings, machine: MachineState) -> None:
 
 def _refuse_unused(settings: Settings) -> None:
     for setting in ("ui_networks", "machine_networks"):
-        if settings.ingress == "none" and getattr(settings, setting):
+        if settings.stack.ingress == "none" and settings.value_of(setting):
             raise IngressRefused(
                 f"setting {setting!r}: with ingress 'none' nothing of ours stands in anybody's "
                 "way: let your own proxy keep others out, and leave the setting empty"
             )
-    if settings.ingress != "caddy" and settings.tls_certificate:
+    if settings.stack.ingress != "caddy" and settings.stack.tls_certificate:
         raise IngressRefused(
-            f"setting 'tls_certificate': with ingress {settings.ingress!r} the certificate is not "
-            "ours to serve: give it to your proxy, and leave the setting empty"
+            f"setting 'tls_certificate': with ingress {settings.stack.ingress!r} the certificate "
+            "is not ours to serve: give it to your proxy, and leave the setting empty"
         )
 
 
 def _refuse_traefik(settings: Settings, machine: MachineState) -> None:
-    if settings.traefik_network not in machine.networks:
+    if settings.stack.traefik_network not in machine.networks:
         raise IngressRefused(
-            f"setting 'traefik_network': Docker has no network {settings.traefik_network} on the "
-            "host: install Dokploy first, or set ingress to 'caddy'",
+            f"setting 'traefik_network': Docker has no network {settings.stack.traefik_network} on "
+            "the host: install Dokploy first, or set ingress to 'caddy'",
             part="Ingress",
         )
 
 
 def _refuse_authority(settings: Settings, name: str) -> None:
-    if settings.tls_certificate or settings.acme_ca not in ("letsencrypt", "letsencrypt-staging"):
+    if settings.stack.tls_certificate or settings.stack.acme_ca not in (
+        "letsencrypt",
+        "letsencrypt-staging",
+    ):
         return
     if _PRIVATE.fullmatch(name) or _is_address(name):
         raise IngressRefused(
@@ -202,11 +207,13 @@ def preflight(
     try:
         data: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
         settings = load(data)
-        workspace = load_workspace(Path(settings.workspace_file), admin_email=settings.admin_email)
+        workspace = load_workspace(
+            Path(settings.workspace.workspace_file), admin_email=settings.workspace.admin_email
+        )
         password = admin_password(os.environ.get("INFISICAL_ADMIN_PASSWORD"))
         without_delay(host)
         machine = host.get_fact(Machine)
-        refuse(machine, minimum_free_disk_gb=settings.minimum_free_disk_gb)
+        refuse(machine, minimum_free_disk_gb=settings.host.minimum_free_disk_gb)
         cluster = _cluster(settings, check)
         run = journal.current()
         # On a host with nothing on it yet, nothing is kept from being set right.
@@ -231,7 +238,7 @@ def preflight(
                 "`infisical-iac restore` does so first"
             )
         if not scaling and leads:
-            refuse_between(machine, topology=settings.topology)
+            refuse_between(machine, topology=settings.cluster.topology)
         if machine.upgrading and (restoring or scaling) and leads:
             raise Refused(
                 f"a change of version, {machine.upgrading.split()[0]}, has not ended on the host: "
@@ -239,7 +246,7 @@ def preflight(
             )
         if not restoring and leads:
             note_undone(machine)
-        refuse_missing(settings.image_archives if not machine.deployed else ())
+        refuse_missing(settings.stack.image_archives if not machine.deployed else ())
         lock.take(host)
     except UserError as error:
         raise Refusal(str(error)) from None
@@ -273,7 +280,7 @@ def refuse_ingress(settings: Settings, machine: MachineState) -> None:
         _block_or_raise(error, error.part)
         if error.part != "Ingress":
             return
-        if settings.topology == "swarm" or machine.upgrading or machine.rotating:
+        if settings.cluster.topology == "swarm" or machine.upgrading or machine.rotating:
             # A roll-out waits for all services, and so does the end of what was interrupted.
             journal.current().block("Stack", str(error))
         else:

@@ -281,7 +281,7 @@ def data_volume(known: Preflight) -> None:
     # Where the engine is others', no volume would do, and one that is there is their affair.
     spare = "" if not_ours(known.settings, known.machine) else known.machine.spare_volume
     mounted(
-        device=known.settings.data_volume,
+        device=known.settings.host.data_volume,
         of_host=known.machine.data_volume,
         deployed=known.machine.deployed,
         spare=spare,

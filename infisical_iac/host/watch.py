@@ -226,8 +226,8 @@ _LIVE_MB = 256
 
 def rotation(settings: Settings) -> Iterator[File]:
     """The files by which the log has its file system, and by which a timer rotates it."""
-    most = settings.access_log_max_mb
-    arguments = (min(_LIVE_MB, most // 4), settings.access_log_keep_days, most)
+    most = settings.stack.access_log_max_mb
+    arguments = (min(_LIVE_MB, most // 4), settings.stack.access_log_keep_days, most)
     yield File(SCRIPT, script_file("access-log"))
     for unit in _OWN_UNITS:
         text = template(unit, script=SCRIPT, arguments=" ".join(map(str, arguments)))
@@ -238,7 +238,7 @@ def bans(settings: Settings) -> Iterator[File]:
     """The files that tell fail2ban what to count, none where it is off."""
     for path, text in rules.texts(settings, LOG):
         yield File(path, text)
-    if settings.fail2ban == "on":
+    if settings.host.fail2ban == "on":
         yield File(rules.KNOWN, script_file("has-logged-in"))
 
 
@@ -252,6 +252,6 @@ def watch(known: Preflight) -> None:
         rotation=[*rotation(known.settings)],
         bans=[*bans(known.settings)],
         jails=rules.jails(known.settings),
-        has_log=known.settings.runs_caddy,
+        has_log=known.settings.stack.runs_caddy,
         name="Keep the access log rotated, and ban who fails to log in",
     )

@@ -115,7 +115,7 @@ def setting(defaults: Mapping[str, Any], name: str, value: str) -> str:
     """`value` as the settings take it for `name`. Raises SettingsError if they don't."""
     needed = {"admin_email": "you@example.com"}
     checked = settings.load({**defaults, **needed, name: value})
-    return str(getattr(checked, name))
+    return str(checked.value_of(name))
 
 
 def site_url(defaults: Mapping[str, Any], domain: str) -> str:

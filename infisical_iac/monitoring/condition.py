@@ -245,7 +245,7 @@ def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
     try:
         text, ok = record.assess_record(
             record.parse_record(condition.backups) if condition.backups else None,
-            settings.backup_targets,
+            settings.backup.backup_targets,
             since=None if since is None else datetime.fromtimestamp(since, UTC),
             now=now,
         )

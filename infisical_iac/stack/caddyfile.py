@@ -46,7 +46,7 @@ def labels(settings: Settings) -> dict[str, str]:
     return dict(
         (
             ("traefik.enable", "true"),
-            ("traefik.docker.network", settings.traefik_network),
+            ("traefik.docker.network", settings.stack.traefik_network),
             ("traefik.http.services.infisical.loadbalancer.server.port", str(PORT)),
             *_middlewares(settings),
             *_routers(settings),
@@ -56,7 +56,9 @@ def labels(settings: Settings) -> dict[str, str]:
 
 def trusted(settings: Settings) -> tuple[str, ...]:
     """The networks whose X-Forwarded-For Infisical believes: those that its proxy is in."""
-    return tuple(dict.fromkeys((*settings.trusted_proxy_cidrs, *_PROXIES[settings.ingress])))
+    return tuple(
+        dict.fromkeys((*settings.stack.trusted_proxy_cidrs, *_PROXIES[settings.stack.ingress]))
+    )
 
 
 def _middlewares(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -69,8 +71,8 @@ def _middlewares(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, value in _RESPONSE_HEADERS.items():
         yield f"{at}-headers.headers.{name}", value
     for name, networks in (
-        ("people", settings.ui_networks),
-        ("machines", settings.machine_networks),
+        ("people", settings.stack.ui_networks),
+        ("machines", settings.stack.machine_networks),
         ("readers", _readers(settings)),
     ):
         if networks:
@@ -79,25 +81,25 @@ def _middlewares(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _readers(settings: Settings) -> tuple[str, ...]:
     """From where the paths of secrets may be read: people read by the same ones as services."""
-    both = settings.ui_networks and settings.machine_networks
-    return (*settings.machine_networks, *settings.ui_networks) if both else ()
+    both = settings.stack.ui_networks and settings.stack.machine_networks
+    return (*settings.stack.machine_networks, *settings.stack.ui_networks) if both else ()
 
 
 def _routers(settings: Settings) -> Iterator[tuple[str, str]]:
-    host = f"Host(`{urlsplit(settings.site_url).hostname}`)"
+    host = f"Host(`{urlsplit(settings.stack.site_url).hostname}`)"
     at = "traefik.http.routers.infisical"
     yield f"{at}-http.rule", host
     yield f"{at}-http.entrypoints", _HTTP
     yield f"{at}-http.middlewares", "infisical-https"
     yield f"{at}-http.service", "infisical"
-    chosen = list(_chosen(bool(settings.ui_networks), bool(settings.machine_networks)))
+    chosen = list(_chosen(bool(settings.stack.ui_networks), bool(settings.stack.machine_networks)))
     for place, (name, condition, middlewares) in enumerate(chosen):
         router = f"{at}-{name}"
         used = (f"infisical-{each}" for each in ("headers", *middlewares))
         yield f"{router}.rule", f"{host} && {condition}" if condition else host
         yield f"{router}.priority", str(1000 - place)
-        yield f"{router}.entrypoints", settings.traefik_entrypoint
-        yield f"{router}.tls.certresolver", settings.traefik_resolver
+        yield f"{router}.entrypoints", settings.stack.traefik_entrypoint
+        yield f"{router}.tls.certresolver", settings.stack.traefik_resolver
         yield f"{router}.middlewares", ",".join(used)
         yield f"{router}.service", "infisical"
 
@@ -132,7 +134,7 @@ class Caddyfile(NamedTuple):
 
 def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
     """The Caddyfile; `certificate` is the text of the settings' own one, empty for none."""
-    url, behind = urlsplit(settings.site_url), settings.ingress == "traefik"
+    url, behind = urlsplit(settings.stack.site_url), settings.stack.ingress == "traefik"
     render = partial(
         template,
         "Caddyfile",
@@ -140,12 +142,12 @@ def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
         behind=behind,
         port=PORT,
         secret_header=SECRET_HEADER,
-        upstream=UPSTREAM if behind else f"127.0.0.1:{settings.http_port}",
+        upstream=UPSTREAM if behind else f"127.0.0.1:{settings.stack.http_port}",
         host=url.hostname,
         site=url.netloc.lower(),
         origin=re.escape(f"{url.scheme}://{url.netloc.lower().removesuffix(':443')}"),
-        directory=DIRECTORIES.get(settings.acme_ca, settings.acme_ca),
-        is_internal=settings.acme_ca == INTERNAL,
+        directory=DIRECTORIES.get(settings.stack.acme_ca, settings.stack.acme_ca),
+        is_internal=settings.stack.acme_ca == INTERNAL,
         revision_port=REVISION_PORT,
         paths=paths,
         maintenance=paths,

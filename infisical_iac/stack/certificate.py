@@ -31,23 +31,25 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
     Raises CertificateError if a file can't be read, if the two don't belong together, or if the
     certificate is for another name or not valid `now`.
     """
-    if not settings.tls_certificate:
+    stack = settings.stack
+    if not stack.tls_certificate:
         return None
     pair = Pair(
-        _read("tls_certificate", settings.tls_certificate), _read("tls_key", settings.tls_key)
+        _read("tls_certificate", stack.tls_certificate),
+        _read("tls_key", stack.tls_key),
     )
-    leaf = _leaf(pair.certificate, settings.tls_certificate)
-    if _public(pair.key, settings.tls_key) != _certified(leaf, settings.tls_certificate):
+    leaf = _leaf(pair.certificate, stack.tls_certificate)
+    if _public(pair.key, stack.tls_key) != _certified(leaf, stack.tls_certificate):
         raise CertificateError(
-            f"setting 'tls_key': {settings.tls_key} is not the key of {settings.tls_certificate}"
+            f"setting 'tls_key': {stack.tls_key} is not the key of {stack.tls_certificate}"
         )
-    name = urlsplit(settings.site_url).hostname or ""
+    name = urlsplit(stack.site_url).hostname or ""
     if not _is_for(leaf, name):
         raise CertificateError(
-            f"setting 'tls_certificate': {settings.tls_certificate} is not for {name}: get one "
+            f"setting 'tls_certificate': {stack.tls_certificate} is not for {name}: get one "
             "that names it, or correct site_url"
         )
-    _refuse_dates(leaf, settings.tls_certificate, now or datetime.now(UTC))
+    _refuse_dates(leaf, stack.tls_certificate, now or datetime.now(UTC))
     return pair
 
 
@@ -146,14 +148,18 @@ def judged(ends: int | None, settings: Settings, now: datetime) -> tuple[str, bo
     Args:
         ends: seconds since the epoch; None where none is served.
     """
-    if not settings.site_url.startswith("https:"):
-        return f"none: {settings.site_url} is reached without TLS", True
+    if not settings.stack.site_url.startswith("https:"):
+        return f"none: {settings.stack.site_url} is reached without TLS", True
     if ends is None:
-        if settings.ingress == "none":
-            return f"none on the host: {settings.site_url} is served from elsewhere", True
-        return f"none is served for {settings.site_url}", False
+        if settings.stack.ingress == "none":
+            return f"none on the host: {settings.stack.site_url} is served from elsewhere", True
+        return f"none is served for {settings.stack.site_url}", False
     end = datetime.fromtimestamp(ends, UTC)
-    if settings.ingress == "caddy" and settings.acme_ca == INTERNAL and not settings.tls_key:
+    if (
+        settings.stack.ingress == "caddy"
+        and settings.stack.acme_ca == INTERNAL
+        and not settings.stack.tls_key
+    ):
         # It lives for twelve hours, and Caddy renews it after eight.
         return f"until {end:%Y-%m-%d %H:%M} UTC, renewed by Caddy's own authority", end > now
     days = (end - now).days

@@ -66,11 +66,11 @@ def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Comman
         return
     _tell(file, there, stack, missing)
     if missing:
-        yield step(fetch, missing, settings.image_archives)
+        yield step(fetch, missing, settings.stack.image_archives)
     if not file.matches(there):
         check = script("stack", "check", "{}").replace("'{}'", "{}")
         yield step(write, file.path, file.content, mode=file.mode, check=check)
-    yield step(up, settings.start_timeout, run_of_host.without)
+    yield step(up, settings.stack.start_timeout, run_of_host.without)
 
 
 def look(compose: str, images: Sequence[str]) -> DeploymentState:

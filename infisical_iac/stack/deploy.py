@@ -102,8 +102,8 @@ def upgraded(*, site: Site, project: str) -> Commands:
     if upgrade.waits():
         return
     settings = site.settings
-    found = shared(Upgrades, wanted=settings.infisical_reference)
-    wanted = Images(settings.infisical_reference, settings.patroni_image)
+    found = shared(Upgrades, wanted=settings.stack.infisical_reference)
+    wanted = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
     changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
     if not found.was or not changes:
         host.noop("no version changes")
@@ -112,10 +112,10 @@ def upgraded(*, site: Site, project: str) -> Commands:
         path.refuse_other_major(found.was, wanted)
         path.refuse(found.was, wanted)
         upgrade.refuse_room([], settings)
-        gate.refuse(settings.http_port)
+        gate.refuse(settings.stack.http_port)
     for what, how in changes.items():
         journal.item("~", what, how + upgrade.failed(found, wanted))
-    change = ClusterVersionChange(found.was, settings.infisical_reference)
+    change = ClusterVersionChange(found.was, settings.stack.infisical_reference)
     yield step(upgrade.make, partial(cluster_change.made, change, site, project))
 
 
@@ -124,18 +124,18 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
 
     A drill says with the variable INFISICAL_IMAGE which image it takes.
     """
-    values = shared_values(settings, machine)
+    values, stack = shared_values(settings, machine), settings.stack
     return template(
         "compose.yaml",
         **values,
         drill=drill,
-        image="${INFISICAL_IMAGE:?}" if drill else settings.infisical_reference,
-        cpus=settings.infisical_cpus / (2 if drill else 1),
+        image="${INFISICAL_IMAGE:?}" if drill else stack.infisical_reference,
+        cpus=stack.infisical_cpus / (2 if drill else 1),
         # From 18 on, the official image keeps its data in a folder named after the version.
-        postgres_mount=f"/var/lib/postgresql{'/data' if settings.postgres_major < 18 else ''}",
+        postgres_mount=f"/var/lib/postgresql{'/data' if stack.postgres_major < 18 else ''}",
         interval="30s" if values["start_interval"] else "10s",
-        caddy=settings.runs_caddy and not drill,
-        labels=caddyfile.labels(settings) if settings.ingress == "traefik" and not drill else {},
+        caddy=stack.runs_caddy and not drill,
+        labels=caddyfile.labels(settings) if stack.ingress == "traefik" and not drill else {},
         trusted=caddyfile.trusted(settings),
         upstream=caddyfile.UPSTREAM,
         secret_label=caddyfile.SECRET_LABEL,
@@ -175,7 +175,7 @@ def prepare(known: Preflight, cluster: Cluster) -> None:
     settings = known.settings
     if known.leads:
         keys.made(
-            admin_email=settings.admin_email,
+            admin_email=settings.workspace.admin_email,
             admin_password=known.admin_password,
             more=keys.more_of(settings),
             name="Make keys and passwords on the lead",
@@ -203,7 +203,7 @@ def roll_out(known: Preflight, cluster: Cluster) -> None:
 def _on_one_host(known: Preflight) -> None:
     settings = known.settings
     keys.made(
-        admin_email=settings.admin_email,
+        admin_email=settings.workspace.admin_email,
         admin_password=known.admin_password,
         more=keys.more_of(settings),
         name="Make keys and passwords on the host",

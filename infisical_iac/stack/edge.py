@@ -46,7 +46,7 @@ exit 1"""
 
 def is_ours(settings: Settings) -> bool:
     """Return whether outsiders reach a Caddy of this project, which can be closed."""
-    return settings.runs_caddy
+    return settings.stack.runs_caddy
 
 
 def close(settings: Settings) -> None:
@@ -130,7 +130,7 @@ def open_() -> None:
 
 def answers_closed(settings: Settings, attempts: int) -> bool:
     """Return whether the host reaches its closed edge publicly: its name, TLS and Caddy."""
-    url = shlex.quote(settings.site_url)
+    url = shlex.quote(settings.stack.site_url)
     return reached(settings, _ASK.format(url=url, text=shlex.quote(TEXT), attempts=attempts))
 
 
@@ -142,7 +142,7 @@ def reached(settings: Settings, command: str) -> bool:
     """
     given = _certificates() if is_ours(settings) else ""
     try:
-        run(f"{_TRUSTING}{command}", doing=f"reach {settings.site_url}", stdin=given)
+        run(f"{_TRUSTING}{command}", doing=f"reach {settings.stack.site_url}", stdin=given)
     except CommandFailed:
         return False
     return True

@@ -84,9 +84,9 @@ def configured(settings: Settings) -> Commands:
     Caddy's image checks the new ones first; where it refuses them, or the running Caddy can't use
     them, the old ones stay and go on serving.
     """
-    if not settings.runs_caddy:
+    if not settings.stack.runs_caddy:
         # What is there of it stays, for a release that is gone back to may run it again.
-        host.noop(f"ingress is {settings.ingress}, so there is nothing of Caddy's")
+        host.noop(f"ingress is {settings.stack.ingress}, so there is nothing of Caddy's")
         return
     pair, there = certificate.own(settings), _look(settings)
     config = caddyfile(settings, pair.certificate if pair else "")
@@ -120,7 +120,7 @@ def _files(text: str, pair: Pair | None) -> list[File]:
 
 
 def _look(settings: Settings) -> IngressState:
-    url = urlsplit(settings.site_url)
+    url = urlsplit(settings.stack.site_url)
     return shared(
         Ingress,
         paths=[CADDYFILE, CERTIFICATE, KEY, *_DIRECTORIES],
@@ -142,14 +142,14 @@ def _tell(wrong: Sequence[File], there: Mapping[str, PathState], surplus: Sequen
 
 
 def _take(wanted: Sequence[File], settings: Settings) -> None:
-    image = shlex.quote(settings.caddy_image)
+    image = shlex.quote(settings.stack.caddy_image)
     look = f"docker image inspect --format present {image} 2>/dev/null || true"
     if not run(look, doing="look for Caddy's image"):
-        compose.fetch([settings.caddy_image], settings.image_archives)
+        compose.fetch([settings.stack.caddy_image], settings.stack.image_archives)
     run(f"rm -rf {DIRECTORY}.new", doing="begin anew")
     for file in wanted:
         write(f"{DIRECTORY}.new/{PurePath(file.path).name}", file.content, mode=file.mode)
-    run(script("ingress", "take", settings.caddy_image), doing=f"use the new {CADDYFILE}")
+    run(script("ingress", "take", settings.stack.caddy_image), doing=f"use the new {CADDYFILE}")
 
 
 def bring(settings: Settings) -> None:
@@ -165,17 +165,17 @@ def served(settings: Settings) -> Commands:
 
     Raises IngressError with what Caddy says if there is none within two minutes.
     """
-    if settings.ingress != "caddy":
-        host.noop(f"ingress is {settings.ingress}, so it is not ours to serve one")
+    if settings.stack.ingress != "caddy":
+        host.noop(f"ingress is {settings.stack.ingress}, so it is not ours to serve one")
         return
-    there, name = _look(settings), urlsplit(settings.site_url).hostname or ""
+    there, name = _look(settings), urlsplit(settings.stack.site_url).hostname or ""
     own, now = certificate.own(settings), datetime.now(UTC)
     reason = certificate.unfit(there.certificate, name, own, now)
     if not reason:
         host.noop(f"a certificate of {name} is served")
         return
     journal.item("~" if there.certificate else "+", f"certificate of {name}", reason)
-    yield step(_await, name, urlsplit(settings.site_url).port or 443)
+    yield step(_await, name, urlsplit(settings.stack.site_url).port or 443)
 
 
 def _await(name: str, port: int) -> None:

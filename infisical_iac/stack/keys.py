@@ -95,9 +95,9 @@ class KeyApart(KeysError):
 
 def more_of(settings: Settings) -> str:
     """The names, in one word, of the keys that not every host has."""
-    if settings.topology == "swarm":
+    if settings.cluster.topology == "swarm":
         return OF_A_CLUSTER
-    return OF_TRAEFIK if settings.ingress == "traefik" else ""
+    return OF_TRAEFIK if settings.stack.ingress == "traefik" else ""
 
 
 @telling_operation

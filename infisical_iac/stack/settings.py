@@ -1,14 +1,27 @@
-"""The settings of the way in and of the access log, checked as all others are."""
+"""The settings of the containers, their images, the way in and the access log."""
 
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, field_validator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
-from infisical_iac.core.validation import EMAIL, network
+from infisical_iac.core.images import Images
+from infisical_iac.core.validation import (
+    EMAIL,
+    IMAGE_NAME,
+    Memory,
+    Positive,
+    Seconds,
+    SettingsModel,
+    at_least,
+    matching,
+    mebibytes,
+    network,
+    pinned,
+    within,
+)
 
 _DIRECTORY = r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 # What Let's Encrypt calls its directories; "internal" is Caddy's own authority.
 DIRECTORIES = {
@@ -17,54 +30,114 @@ DIRECTORIES = {
 }
 INTERNAL = "internal"
 
+_Networks = Annotated[tuple[str, ...], AfterValidator(lambda value: tuple(map(network, value)))]
+_TraefikName = Annotated[
+    str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is no name; write the one that Traefik has")
+]
 
-class IngressSettings(BaseModel):
-    """Set what stands between the outside and Infisical, with which certificate, and for whom."""
+
+class StackSettings(SettingsModel):
+    """Set what runs, with how much, what stands between it and the outside, and for whom."""
+
+    site_url: str
+    http_port: Annotated[int, within(1024, 65535, "choose a port from 1024 to 65535")]
+    start_timeout: Seconds
+    trusted_proxy_cidrs: tuple[str, ...]
+
+    infisical_image: Annotated[
+        str,
+        matching(
+            IMAGE_NAME,
+            "is no image's name; write one such as infisical/infisical, and its tag in "
+            "infisical_version",
+        ),
+    ]
+    infisical_version: str
+    infisical_digest: str
+    postgres_image: Annotated[str, pinned("postgres:17.11")]
+    redis_image: Annotated[str, pinned("redis:8.2.10")]
+    caddy_image: Annotated[str, pinned("caddy:2.11.7")]
+    image_archives: tuple[str, ...]
+    keep_releases: Annotated[int, at_least(1, "leaves nothing to go back to; keep at least 1")]
+
+    infisical_memory: Memory
+    infisical_memory_needed: Memory
+    infisical_cpus: Positive
+    infisical_read_only: bool
+    postgres_memory: Memory
+    redis_memory: Memory
 
     ingress: Literal["caddy", "traefik", "none"]
-    acme_email: str
-    acme_ca: str
+    acme_email: Annotated[
+        str, matching(f"({EMAIL})?", "is no e-mail address; write one, or leave it empty")
+    ]
+    acme_ca: Annotated[
+        str,
+        matching(
+            rf"{'|'.join(DIRECTORIES)}|{INTERNAL}|{_DIRECTORY}",
+            f"is no authority; write {', '.join(DIRECTORIES)}, {INTERNAL}, or the https address "
+            "of an ACME directory",
+        ),
+    ]
     tls_certificate: str
     tls_key: str
-    ui_networks: tuple[str, ...]
-    machine_networks: tuple[str, ...]
-    traefik_network: str
-    traefik_entrypoint: str
-    traefik_resolver: str
+    ui_networks: _Networks
+    machine_networks: _Networks
+    traefik_network: _TraefikName
+    traefik_entrypoint: _TraefikName
+    traefik_resolver: _TraefikName
 
-    @property
-    def runs_caddy(self) -> bool:
-        """Return whether all that reaches Infisical from outside comes by a Caddy of the stack."""
-        return self.ingress != "none"
+    access_log_keep_days: Annotated[int, within(1, 3650, "choose 1 to 3650 days")]
+    access_log_max_mb: Annotated[
+        int, at_least(50, "leaves no trail; give it at least 50 megabytes")
+    ]
 
-    @field_validator("acme_email")
+    @field_validator("site_url")
     @classmethod
-    def _acme_email_is_an_address(cls, value: str) -> str:
-        if value and not re.fullmatch(EMAIL, value):
-            raise ValueError(f"{value!r} is no e-mail address; write one, or leave it empty")
+    def _site_url_is_absolute(cls, value: str) -> str:
+        match = re.fullmatch(r"https?://([A-Za-z0-9.-]+)(:\d{1,5})?(?P<rest>[/?#].*)?", value)
+        if not match:
+            raise ValueError(f"{value!r} is no absolute address; write https://secrets.example.com")
+        if match["rest"] not in (None, "/"):
+            raise ValueError(f"{value!r} has more than scheme, host and port; write only those")
+        return value.rstrip("/")
+
+    @field_validator("trusted_proxy_cidrs")
+    @classmethod
+    def _networks_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            network(each)
         return value
 
-    @field_validator("acme_ca")
+    @field_validator("infisical_version")
     @classmethod
-    def _authority_is_known(cls, value: str) -> str:
-        if value not in (*DIRECTORIES, INTERNAL) and not re.fullmatch(_DIRECTORY, value):
+    def _version_is_pinned(cls, value: str) -> str:
+        if value.startswith("latest"):
+            raise ValueError(f"{value!r} changes under your feet; pin a release such as v0.165.16")
+        if value.endswith("-postgres"):
             raise ValueError(
-                f"{value!r} is no authority; write {', '.join(DIRECTORIES)}, {INTERNAL}, or the "
-                "https address of an ACME directory"
+                f"{value!r} has the suffix that releases lost with v0.147.0; "
+                f"write {value.removesuffix('-postgres')!r}"
             )
+        if not re.fullmatch(r"v\d+\.\d+\.\d+(-[a-z0-9.-]+)?", value):
+            raise ValueError(f"{value!r} is no release; write one such as v0.165.16")
         return value
 
-    @field_validator("ui_networks", "machine_networks")
+    @field_validator("infisical_digest")
     @classmethod
-    def _allowed_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(network(each) for each in value)
-
-    @field_validator("traefik_network", "traefik_entrypoint", "traefik_resolver")
-    @classmethod
-    def _traefik_knows_the_name(cls, value: str) -> str:
-        if not re.fullmatch(_NAME, value):
-            raise ValueError(f"{value!r} is no name; write the one that Traefik has")
+    def _digest_is_complete(cls, value: str) -> str:
+        if value and not re.fullmatch(r"sha256:[0-9a-f]{64}", value):
+            raise ValueError("must be sha256: and 64 hexadecimal digits, or empty")
         return value
+
+    @model_validator(mode="after")
+    def _infisical_has_the_memory_that_it_needs(self) -> Self:
+        if mebibytes(self.infisical_memory) < mebibytes(self.infisical_memory_needed):
+            raise ValueError(
+                f"infisical_memory is {self.infisical_memory}, and this release ends again and "
+                f"again with less than {self.infisical_memory_needed}: give it at least that"
+            )
+        return self
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> Self:
@@ -75,23 +148,18 @@ class IngressSettings(BaseModel):
             raise ValueError(f"{given} is set without {missing}; set both, or neither")
         return self
 
+    @property
+    def runs_caddy(self) -> bool:
+        """Return whether all that reaches Infisical from outside comes by a Caddy of the stack."""
+        return self.ingress != "none"
 
-class AccessLogSettings(BaseModel):
-    """Set how long the access log stays, and how much of the disk it may take."""
+    @property
+    def infisical_reference(self) -> str:
+        """The Infisical image as Docker names it, with its digest where one is set."""
+        digest = f"@{self.infisical_digest}" if self.infisical_digest else ""
+        return f"{self.infisical_image}:{self.infisical_version}{digest}"
 
-    access_log_keep_days: int
-    access_log_max_mb: int
-
-    @field_validator("access_log_keep_days")
-    @classmethod
-    def _days_are_days(cls, value: int) -> int:
-        if not 1 <= value <= 3650:
-            raise ValueError(f"{value} is out of range; choose 1 to 3650 days")
-        return value
-
-    @field_validator("access_log_max_mb")
-    @classmethod
-    def _size_leaves_room_to_rotate(cls, value: int) -> int:
-        if value < 50:
-            raise ValueError(f"{value} leaves no trail; give it at least 50 megabytes")
-        return value
+    @property
+    def postgres_major(self) -> int:
+        """The major version of PostgreSQL, which decides where its data are."""
+        return Images("", self.postgres_image).major

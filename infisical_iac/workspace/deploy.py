@@ -14,9 +14,9 @@ def bootstrap(known: Preflight) -> None:
     if not known.leads:
         return
     bootstrapped(
-        organization=known.settings.organization,
-        admin_email=known.settings.admin_email,
-        port=known.settings.http_port,
+        organization=known.settings.workspace.organization,
+        admin_email=known.settings.workspace.admin_email,
+        port=known.settings.stack.http_port,
         name="Make the administrator and the deployer, close sign-up",
     )
 
@@ -28,10 +28,10 @@ def workspace(known: Preflight) -> None:
         return
     converged(
         desired=known.workspace,
-        isolation=known.settings.isolation,
-        admin_email=known.settings.admin_email,
-        port=known.settings.http_port,
-        name=f"Bring Infisical to what {known.settings.workspace_file} says",
+        isolation=known.settings.workspace.isolation,
+        admin_email=known.settings.workspace.admin_email,
+        port=known.settings.stack.http_port,
+        name=f"Bring Infisical to what {known.settings.workspace.workspace_file} says",
     )
 
 
@@ -41,8 +41,8 @@ def canary(known: Preflight) -> None:
     if not known.leads:
         return
     kept(
-        admin_email=known.settings.admin_email,
-        port=known.settings.http_port,
+        admin_email=known.settings.workspace.admin_email,
+        port=known.settings.stack.http_port,
         name="Keep a canary among the secrets",
     )
 
@@ -54,6 +54,6 @@ def credentials(known: Preflight) -> None:
         return
     stored(
         desired=known.workspace,
-        port=known.settings.http_port,
+        port=known.settings.stack.http_port,
         name="Store a client secret per service and environment",
     )

@@ -161,18 +161,21 @@ def _on_host(
         if lock:
             lock(host)
         yield Reached(
-            client=session.deployer(settings.http_port),
-            address=settings.site_url,
-            deployer=session.deployer_id(settings.http_port),
-            admin=cache(partial(session.administrator, settings.http_port)),
+            client=session.deployer(settings.stack.http_port),
+            address=settings.stack.site_url,
+            deployer=session.deployer_id(settings.stack.http_port),
+            admin=cache(partial(session.administrator, settings.stack.http_port)),
             has_admin=True,
-            desired=load(file or Path(settings.workspace_file), admin_email=settings.admin_email),
-            isolation=isolation or settings.isolation,
-            admin_email=settings.admin_email,
+            desired=load(
+                file or Path(settings.workspace.workspace_file),
+                admin_email=settings.workspace.admin_email,
+            ),
+            isolation=isolation or settings.workspace.isolation,
+            admin_email=settings.workspace.admin_email,
             memory=reconcile.remembered(),
             remember=reconcile.keep,
             credentials=_credentials,
-            deployer_secret=session.deployer_secret(settings.http_port),
+            deployer_secret=session.deployer_secret(settings.stack.http_port),
             discard=_discard,
             recorded=audit.recorded,
         )

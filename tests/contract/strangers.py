@@ -212,7 +212,7 @@ class Project:
     def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
         """The exit status and the output of each command that tells of foreign access."""
         with self.looked(monkeypatch):
-            settings = SimpleNamespace(http_port=8080)
+            settings = SimpleNamespace(stack=SimpleNamespace(http_port=8080))
             drifted, inside = status._drift(None, settings)  # type: ignore[arg-type]
             monkeypatch.setattr(status, "_look", lambda _: [drifted, *inside])
             ran = {name: CliRunner().invoke(main, [name]) for name in ("plan", "drift", "status")}

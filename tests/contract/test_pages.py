@@ -43,7 +43,7 @@ def caddy(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
 
 def test_chromium_takes_the_certificate_and_shows_the_page(caddy: Caddy, tmp_path: Path) -> None:
     picture = tmp_path / "page.png"
-    seen = visit(caddy.settings.site_url, LOOPBACK, caddy.trust, picture)
+    seen = visit(caddy.settings.stack.site_url, LOOPBACK, caddy.trust, picture)
     assert (seen.state, seen.names, seen.protocol) == ("secure", (NAME,), "TLS 1.3")
     assert (seen.page, seen.complaints) == ("stand-in", ())
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -52,7 +52,7 @@ def test_chromium_takes_the_certificate_and_shows_the_page(caddy: Caddy, tmp_pat
 
 def test_chromium_refuses_the_page_where_the_authority_is_unknown(caddy: Caddy) -> None:
     with pytest.raises(StagingError, match="ERR_CERT_AUTHORITY_INVALID"):
-        visit(caddy.settings.site_url, LOOPBACK, authority=None)
+        visit(caddy.settings.stack.site_url, LOOPBACK, authority=None)
 
 
 def test_testssl_finds_nothing_above_low_with_a_certificate_as_public_ones_are(
@@ -64,7 +64,7 @@ def test_testssl_finds_nothing_above_low_with_a_certificate_as_public_ones_are(
     server.trust = tmp_path / "authority.crt"
     server.start()
     try:
-        findings = scan(server.settings.site_url, LOOPBACK, server.trust)
+        findings = scan(server.settings.stack.site_url, LOOPBACK, server.trust)
     finally:
         server.stop()
     assert {each.id for each in findings} >= LOOKED_AT
@@ -72,7 +72,7 @@ def test_testssl_finds_nothing_above_low_with_a_certificate_as_public_ones_are(
 
 
 def test_testssl_finds_of_the_own_authority_s_certificate_what_is_accepted(caddy: Caddy) -> None:
-    findings = scan(caddy.settings.site_url, LOOPBACK, caddy.trust, [CERTIFICATE])
+    findings = scan(caddy.settings.stack.site_url, LOOPBACK, caddy.trust, [CERTIFICATE])
     assert _surprises(findings, accepted(internal=True)) == []
 
 

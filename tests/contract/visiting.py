@@ -107,7 +107,7 @@ def ask_in_all_ways(visitor: Visitor) -> None:
         *(f"/api/v4/secrets?environment=production?{MARK}", f"/{token}", f"/x/{token}/y"),
         *(f"/api/v4/secrets?%65nvironment={MARK}", f"/shared/secret/{MARK}", f"/#{MARK}"),
         *(f"/api/v1/secret-sharing/shared/public/{MARK}", f"/{'a' * 64}{MARK}"),
-        f"https://{MARK}:{MARK}@{visitor.caddy.settings.site_url[8:]}/api/status?{MARK}",
+        f"https://{MARK}:{MARK}@{visitor.caddy.settings.stack.site_url[8:]}/api/status?{MARK}",
     )
     for target in targets:
         ask(target, {})

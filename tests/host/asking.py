@@ -23,14 +23,14 @@ def ask(host: Host, settings: Settings, path: str, *options: str) -> Answer:
     The certificate is verified by what the host trusts, or Caddy's own authority; where another
     one certifies, whom the host need not trust, only that something answers counts.
     """
-    url = urlsplit(settings.site_url)
+    url = urlsplit(settings.stack.site_url)
     target = f"https://{url.netloc}{path}"
     return asked(host, settings, target, *trusting(host, settings), *options)
 
 
 def asked(host: Host, settings: Settings, target: str, *options: str) -> Answer:
     """Ask for a whole address, whose name leads to the host itself."""
-    url = urlsplit(settings.site_url)
+    url = urlsplit(settings.stack.site_url)
     ways = (("--resolve", f"{url.hostname}:{port}:127.0.0.1") for port in (80, url.port or 443))
     told = "%{http_code} %{http_version}"
     words = [
@@ -48,10 +48,10 @@ def asked(host: Host, settings: Settings, target: str, *options: str) -> Answer:
 
 def trusting(host: Host, settings: Settings) -> tuple[str, ...]:
     """The options by which curl verifies, as far as it can be verified, the certificate."""
-    if settings.ingress == "caddy" and not settings.tls_certificate:
-        if settings.acme_ca == "letsencrypt":
+    if settings.stack.ingress == "caddy" and not settings.stack.tls_certificate:
+        if settings.stack.acme_ca == "letsencrypt":
             return ()
-        if settings.acme_ca == "internal":
+        if settings.stack.acme_ca == "internal":
             where = "docker volume inspect --format '{{ .Mountpoint }}' infisical_caddy"
             return ("--cacert", f"{host.check_output(where)}/{_ROOT}")
     return ("--insecure",)

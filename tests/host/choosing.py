@@ -48,9 +48,9 @@ def is_left_out(path: Path, settings: Settings) -> bool:
     """Return whether a file or folder of tests has nothing to verify where the settings are
     these.
     """
-    if path == _CLUSTER and settings.topology == "single":
+    if path == _CLUSTER and settings.cluster.topology == "single":
         return True
-    kind = settings.ingress
+    kind = settings.stack.ingress
     return kind not in _OF_INGRESS.get(path.name, (kind,))
 
 

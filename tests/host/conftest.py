@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     reached = metafunc.config.stash[_REACHED]
     workspace, settings = reached[0].workspace, reached[0].settings
-    if settings.topology == "swarm" and "verified" in metafunc.fixturenames:
+    if settings.cluster.topology == "swarm" and "verified" in metafunc.fixturenames:
         on = choosing.verified_by(Path(str(metafunc.module.__file__)), reached)
         names = [each.name for each in on]
         metafunc.parametrize("verified", on, ids=names, indirect=True, scope="session")
@@ -155,7 +155,7 @@ def keeps_data(is_worker: bool) -> None:
 @pytest.fixture(scope="session")
 def hardened(settings: Settings) -> None:
     """Skip a check of what the setting `hardening` brings where it is off."""
-    if settings.hardening == "off":
+    if settings.host.hardening == "off":
         pytest.skip("setting 'hardening' is off, and the host is left as it was")
 
 

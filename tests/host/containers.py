@@ -73,7 +73,7 @@ class Running:
 
 def volume(settings: Settings, service: str) -> str:
     """The name of the volume that a database is in."""
-    if settings.topology == "swarm":
+    if settings.cluster.topology == "swarm":
         return {"postgres": "infisical_patroni", "redis": "infisical_redis-replica"}[service]
     return f"infisical_{service}"
 
@@ -100,7 +100,7 @@ def elsewhere(settings: Settings, *, hosts: int, is_worker: bool) -> frozenset[s
     """The services that run on other hosts, or may: there can be more hosts than replicas."""
     if is_worker:
         return frozenset(settings.services)
-    return frozenset({"infisical"} if hosts > settings.infisical_replicas else ())
+    return frozenset({"infisical"} if hosts > settings.cluster.infisical_replicas else ())
 
 
 def inspect(connection: Connection, elsewhere: Container[str]) -> OfNode[Inspected]:

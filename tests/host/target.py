@@ -37,7 +37,7 @@ class Target:
     @property
     def is_in_cluster(self) -> bool:
         """Return whether it is one of several hosts that are one cluster."""
-        return self.settings.topology == "swarm"
+        return self.settings.cluster.topology == "swarm"
 
     @property
     def answers(self) -> bool:
@@ -75,7 +75,7 @@ def read(inventory: str) -> list[Target]:
 
 def _target(name: str, data: dict[str, Any]) -> Target:
     checked = settings.load(data)
-    return Target(name, checked, load(ROOT / checked.workspace_file), data)
+    return Target(name, checked, load(ROOT / checked.workspace.workspace_file), data)
 
 
 def _absolute(inventory: str) -> str | Path:

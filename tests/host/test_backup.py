@@ -34,7 +34,7 @@ def test_systemd_knows_the_unit_as_it_is_on_disk(host: Host, what: str, failed: 
 def test_the_files_are_what_the_settings_say(connection: Connection, settings: Settings) -> None:
     files = [*configuration(settings), *programs(settings)]
     # What a node has to know of the others is the next test's.
-    without = "grep -vE '^(NODE|SHARED)='" if settings.topology == "swarm" else "cat"
+    without = "grep -vE '^(NODE|SHARED)='" if settings.cluster.topology == "swarm" else "cat"
     there = {each.path: connection.quietly(f"{without} {each.path}") for each in files}
     different = [each.path for each in files if there[each.path].rstrip() != each.content.rstrip()]
     assert different == []
@@ -51,12 +51,12 @@ def test_a_host_of_its_own_has_no_number(connection: Connection) -> None:
 def test_a_node_knows_its_number_and_which_targets_it_shares(
     host: Host, connection: Connection, settings: Settings
 ) -> None:
-    if settings.topology == "single":
+    if settings.cluster.topology == "single":
         pytest.skip("a host of its own has no number, and shares no target")
     found = connection.quietly("grep -E '^(NODE|SHARED)=' /etc/infisical/backup/backup.conf")
     label = '{{ index .Spec.Labels "infisical.node" }}'
     number = host.check_output("docker node inspect self --format %s", label)
-    shared = " ".join(each.name for each in settings.backup_targets if not each.kind.on_host)
+    shared = " ".join(each.name for each in settings.backup.backup_targets if not each.kind.on_host)
     assert found.split("\n")[:2] == [f"NODE={number}", f"SHARED={shlex.quote(shared)}"]
 
 

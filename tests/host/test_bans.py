@@ -11,7 +11,7 @@ _FAIL2BAN = "fail2ban.service"
 
 @pytest.fixture(scope="session", autouse=True)
 def _is_on(settings: Settings) -> None:
-    if settings.fail2ban == "off":
+    if settings.host.fail2ban == "off":
         pytest.skip("setting 'fail2ban' is off")
 
 
@@ -35,8 +35,10 @@ def test_fail2ban_is_enabled_and_runs_with_the_files_of_the_settings(
 
 @pytest.mark.parametrize("jail", ["sshd", "infisical-login", "infisical-calls"])
 def test_a_jail_is_at_work(watched: WatchState, settings: Settings, jail: str) -> None:
-    if settings.ingress != "caddy" and jail != "sshd":
-        pytest.skip(f"with ingress = {settings.ingress} no access log is written to count from")
+    if settings.stack.ingress != "caddy" and jail != "sshd":
+        pytest.skip(
+            f"with ingress = {settings.stack.ingress} no access log is written to count from"
+        )
     assert jail in watched.jails
 
 

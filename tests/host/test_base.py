@@ -89,6 +89,6 @@ def test_a_login_may_dump_no_core(connection: Connection) -> None:
 
 
 def test_no_swap_holds_memory_in_clear(settings: Settings, kernel: KernelState) -> None:
-    if settings.swap == "keep":
+    if settings.host.swap == "keep":
         pytest.skip("setting 'swap' is \"keep\", and swap is left as it was")
     assert kernel.swap == ()

@@ -17,8 +17,9 @@ def _asked_by_a_neighbour(host: Host, settings: Settings, address: str, *headers
     options = [word for each in headers for word in ("--header", each)]
     command = ["timeout", "15", "wget", "-q", "-S", "-T", "5", "-O", "/dev/null", *options]
     command += [f"http://{address}:8080/api/status"]
-    words = ["docker", "run", "--rm", "--network", settings.traefik_network, "--entrypoint", ""]
-    words += [settings.caddy_image, *command]
+    network = settings.stack.traefik_network
+    words = ["docker", "run", "--rm", "--network", network, "--entrypoint", ""]
+    words += [settings.stack.caddy_image, *command]
     done = host.run(" ".join(["%s"] * len(words)), *words)
     said = [line.strip() for line in f"{done.stdout}{done.stderr}".splitlines()]
     return next((line for line in said if line.startswith("HTTP/")), "")
@@ -27,8 +28,8 @@ def _asked_by_a_neighbour(host: Host, settings: Settings, address: str, *headers
 def test_it_is_on_traefiks_network_and_infisical_is_not(
     settings: Settings, inspected: dict[str, Inspected]
 ) -> None:
-    assert set(_addresses(inspected["caddy"])) == {"infisical_edge", settings.traefik_network}
-    network = settings.traefik_network
+    assert set(_addresses(inspected["caddy"])) == {"infisical_edge", settings.stack.traefik_network}
+    network = settings.stack.traefik_network
     assert [name for name, each in inspected.items() if network in _addresses(each)] == ["caddy"]
 
 
@@ -50,7 +51,7 @@ def test_it_publishes_no_port(inspected: dict[str, Inspected]) -> None:
 def test_a_neighbour_gets_nowhere_by_it(
     host: Host, settings: Settings, inspected: dict[str, Inspected], shown: tuple[str, ...]
 ) -> None:
-    address = _addresses(inspected["caddy"])[settings.traefik_network]
+    address = _addresses(inspected["caddy"])[settings.stack.traefik_network]
     forged = ("X-Forwarded-For: 203.0.113.9", *shown)
     assert " 403" in _asked_by_a_neighbour(host, settings, address, *forged)
 

@@ -40,7 +40,7 @@ def test_it_comes_back_after_a_crash_and_a_reboot(caddy: Inspected) -> None:
 
 
 def test_it_runs_the_image_of_the_settings(settings: Settings, caddy: Inspected) -> None:
-    assert caddy["Config"]["Image"] == settings.caddy_image
+    assert caddy["Config"]["Image"] == settings.stack.caddy_image
 
 
 @pytest.mark.single("tests/host/cluster looks at the services")
@@ -105,5 +105,5 @@ def test_only_root_reads_the_key_and_the_access_log(host: Host, settings: Settin
     assert {line.split()[1] for line in files} == {"root"}
     modes = {line.split()[2]: line.split()[0] for line in files}
     assert modes[_LOGS] == "750"
-    own = {f"{_DIRECTORY}/tls.key": "600"} if settings.tls_key else {}
+    own = {f"{_DIRECTORY}/tls.key": "600"} if settings.stack.tls_key else {}
     assert {path: mode for path, mode in modes.items() if path.endswith(".key")} == own

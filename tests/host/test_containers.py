@@ -111,7 +111,7 @@ def test_no_process_may_dump_core(kernel: Running) -> None:
 def test_its_root_file_system_is_read_only(
     settings: Settings, kernel: Running, service: str
 ) -> None:
-    writable = service == "infisical" and not settings.infisical_read_only
+    writable = service == "infisical" and not settings.stack.infisical_read_only
     assert ("rw" if writable else "ro") in kernel.root
 
 
@@ -138,7 +138,7 @@ def test_the_processor_time_of_infisical_is_limited(
     settings: Settings, running: dict[str, Running]
 ) -> None:
     quota, period = running["infisical"].limits["cpu"].split()
-    assert int(quota) / int(period) == pytest.approx(settings.infisical_cpus)
+    assert int(quota) / int(period) == pytest.approx(settings.stack.infisical_cpus)
 
 
 @each_service
@@ -171,4 +171,4 @@ def test_infisical_keeps_nothing_outside_of_the_database(
         each["Name"] for each in inspected["infisical"]["Mounts"] if each["Type"] == "volume"
     ]
     # Swarm has no file system in memory that programs run in, but for such a volume.
-    assert volumes == (["infisical_tmp"] if settings.topology == "swarm" else [])
+    assert volumes == (["infisical_tmp"] if settings.cluster.topology == "swarm" else [])

@@ -22,9 +22,9 @@ def test_the_engine_is_in_no_swarm_but_where_the_settings_leave_room_for_one(
 ) -> None:
     state = info["Swarm"]["LocalNodeState"]
     assert (state != "inactive") == machine.swarm
-    if settings.topology == "swarm":
+    if settings.cluster.topology == "swarm":
         allowed = {"active"}
-    elif settings.ingress != "caddy" and settings.firewall == "off":
+    elif settings.stack.ingress != "caddy" and settings.host.firewall == "off":
         allowed = {"active", "inactive"}
     else:
         allowed = {"inactive"}

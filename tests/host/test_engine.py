@@ -37,7 +37,7 @@ def test_the_engine_was_started_with_the_configuration_on_disk(engine: UnitState
 def test_containers_survive_a_restart_of_the_engine_but_in_a_swarm(
     info: dict[str, Any], settings: Settings
 ) -> None:
-    assert info["LiveRestoreEnabled"] is (settings.topology == "single")
+    assert info["LiveRestoreEnabled"] is (settings.cluster.topology == "single")
 
 
 def test_no_container_may_gain_privileges(info: dict[str, Any]) -> None:

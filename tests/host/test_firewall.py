@@ -26,7 +26,7 @@ def opened(
 ) -> tuple[Opening, ...]:
     """Return what is let in: on a cluster, what its nodes tell each other too."""
     peers = set()
-    if settings.topology == "swarm":
+    if settings.cluster.topology == "swarm":
         nodes = request.getfixturevalue("nodes")
         peers = {each.address for node in nodes for each in node.seen.members}
     return openings(settings, *machine.ssh_ports, peers=sorted(peers))
@@ -34,7 +34,7 @@ def opened(
 
 @pytest.fixture(scope="session")
 def firewall(host: Host, settings: Settings, opened: tuple[Opening, ...]) -> FirewallState:
-    text = ruleset(opened) if settings.firewall == "on" else _NO_TABLE
+    text = ruleset(opened) if settings.host.firewall == "on" else _NO_TABLE
     fact, paths = Firewall(), [_FILE, f"/etc/systemd/system/{_UNIT}"]
     command = fact.command(text, paths, _UNIT, "/var/lib/infisical-trial/firewall")
     return fact.process(host.check_output(command).splitlines())
@@ -42,7 +42,7 @@ def firewall(host: Host, settings: Settings, opened: tuple[Opening, ...]) -> Fir
 
 @pytest.fixture(scope="session")
 def is_on(settings: Settings) -> bool:
-    return settings.firewall == "on"
+    return settings.host.firewall == "on"
 
 
 @pytest.fixture
@@ -70,16 +70,16 @@ def test_the_host_lets_in_what_the_settings_name_and_no_more(
     firewall: FirewallState, settings: Settings, machine: MachineState
 ) -> None:
     """The ports are read from the rules that are loaded, and come to be here a second time."""
-    open_ports = {(each.protocol, each.port) for each in settings.allowed_ports}
+    open_ports = {(each.protocol, each.port) for each in settings.host.allowed_ports}
     open_ports |= {("tcp", port) for port in machine.ssh_ports}
     # Leases of DHCP.
     open_ports |= {("udp", 68), ("udp", 546)}
-    if settings.ingress != "none":
+    if settings.stack.ingress != "none":
         open_ports |= {("tcp", 80), ("tcp", 443)}
         open_ports |= set() if settings.balancer_address else {("udp", 443)}
     elif settings.balancer_address:
-        open_ports |= {("tcp", settings.http_port)}
-    if settings.topology == "swarm":
+        open_ports |= {("tcp", settings.stack.http_port)}
+    if settings.cluster.topology == "swarm":
         open_ports |= {("tcp", 2377), ("tcp", 7946), ("udp", 4789), ("udp", 7946)}
     found = re.findall(r"\b(tcp|udp) dport (?:\{ ([^}]*) \}|(\d+))", firewall.actual)
     loaded = {
@@ -144,7 +144,7 @@ def test_nothing_listens_on_an_open_port_but_what_it_was_opened_for(
 ) -> None:
     # Where systemd listens for SSH, as on Ubuntu.
     owners = dict.fromkeys(opened[0].ports, '"(sshd|systemd)"')
-    if settings.ingress == "caddy":
+    if settings.stack.ingress == "caddy":
         owners |= dict.fromkeys((80, 443), '"caddy"')
     strangers = [
         each

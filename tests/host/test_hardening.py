@@ -122,7 +122,7 @@ def test_containers_are_confined_by_apparmor_where_the_kernel_has_it(
 
 
 def test_auditd_runs_where_it_is_wanted(host: Host, settings: Settings) -> None:
-    if settings.auditd == "off":
+    if settings.host.auditd == "off":
         pytest.skip("setting 'auditd' is off")
     assert host.service("auditd").is_running
 

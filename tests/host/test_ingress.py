@@ -29,7 +29,7 @@ def answer(host: Host, settings: Settings) -> Answer:
 
 
 def _connect(host: Host, settings: Settings, *options: str) -> str:
-    url = urlsplit(settings.site_url)
+    url = urlsplit(settings.stack.site_url)
     words = [
         *("timeout", "20", "openssl", "s_client", "-connect", f"127.0.0.1:{url.port or 443}"),
         *("-servername", url.hostname, *options),
@@ -44,16 +44,16 @@ def test_the_address_answers_by_https(answer: Answer) -> None:
 def test_the_certificate_is_for_the_address_and_in_force(host: Host, settings: Settings) -> None:
     _, begin, rest = _connect(host, settings).partition("-----BEGIN CERTIFICATE-----")
     body, end, _ = rest.partition("-----END CERTIFICATE-----")
-    name = urlsplit(settings.site_url).hostname or ""
+    name = urlsplit(settings.stack.site_url).hostname or ""
     served = f"{begin}{body}{end}\n" if end else ""
     assert certificate.unfit(served, name, None, datetime.now(UTC)) == ""
 
 
 def test_http_leads_to_https(host: Host, settings: Settings) -> None:
-    name = urlsplit(settings.site_url).hostname
+    name = urlsplit(settings.stack.site_url).hostname
     redirect = asked(host, settings, f"http://{name}/login")
     assert redirect.status in (301, 308)
-    assert redirect.headers["location"] == f"{settings.site_url.lower()}/login"
+    assert redirect.headers["location"] == f"{settings.stack.site_url.lower()}/login"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_file_is_roots_alone(entries: dict[str, Entry], file: str) -> None:
 def test_what_the_stack_is_made_from_is_roots_alone(
     entries: dict[str, Entry], settings: Settings
 ) -> None:
-    if settings.topology == "swarm":
+    if settings.cluster.topology == "swarm":
         made = ["stack.yaml", "stack.json", *(f"keys/{key}" for key in CLUSTER_KEYS)]
     else:
         made = [".env", "compose.yaml"]
@@ -113,5 +113,5 @@ def test_what_compose_reads_follows_from_the_keys(
 def test_the_administrators_file_is_for_the_one_of_the_settings(
     host: Host, settings: Settings
 ) -> None:
-    line = f"INFISICAL_ADMIN_EMAIL={settings.admin_email}"
+    line = f"INFISICAL_ADMIN_EMAIL={settings.workspace.admin_email}"
     assert host.run(f"grep --quiet --line-regexp --fixed-strings %s {ROOT}/admin.env", line).rc == 0

@@ -19,7 +19,7 @@ each_database = pytest.mark.parametrize("service", ["postgres", "redis"])
 
 def _named(settings: Settings, network: str) -> str:
     """A network of the stack as Docker calls it; a cluster's can be beside a single host's."""
-    return f"infisical{'-' if settings.topology == 'swarm' else '_'}{network}"
+    return f"infisical{'-' if settings.cluster.topology == 'swarm' else '_'}{network}"
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +41,10 @@ def _route(host: Host, container: Inspected, address: str) -> str:
 def test_nothing_but_ssh_and_a_proxy_listens_on_the_outside(
     settings: Settings, machine: MachineState, listening: list[Socket]
 ) -> None:
-    web = {80, 443} if settings.site_url.startswith("https:") else set()
+    web = {80, 443} if settings.stack.site_url.startswith("https:") else set()
     # Dokploy publishes more, by the engine; its Traefik is what leads here. A Swarm's own ports are
     # the engine's, too.
-    shared = machine.swarm or settings.ingress == "traefik"
+    shared = machine.swarm or settings.stack.ingress == "traefik"
     engine = '"docker' if shared else "no process"
     strangers = [
         each
@@ -64,7 +64,7 @@ def test_infisical_is_published_on_the_loopback_address_only(
 ) -> None:
     ports = inspected["infisical"]["NetworkSettings"]["Ports"]
     published = {port: bindings for port, bindings in ports.items() if bindings}
-    expected = [{"HostIp": "127.0.0.1", "HostPort": str(settings.http_port)}]
+    expected = [{"HostIp": "127.0.0.1", "HostPort": str(settings.stack.http_port)}]
     assert published == {"8080/tcp": expected}
 
 
@@ -76,7 +76,7 @@ def test_no_other_address_of_the_host_answers_for_infisical(host: Host, settings
         shown = f"[{address}]" if ":" in address else address
         asked = "curl --silent --output /dev/null --max-time 3 http://%s:%s/api/status"
         # 7 and 28 are curl's for a connection that is refused, and one that nobody answers.
-        assert host.run(asked, shown, str(settings.http_port)).rc in (7, 28), address
+        assert host.run(asked, shown, str(settings.stack.http_port)).rc in (7, 28), address
 
 
 @each_database
@@ -107,7 +107,7 @@ def test_only_the_stack_is_in_the_network_of_the_databases(
 def test_a_database_is_in_no_other_network(
     settings: Settings, inspected: dict[str, Inspected], service: str
 ) -> None:
-    agrees = settings.topology == "swarm" and service == "postgres"
+    agrees = settings.cluster.topology == "swarm" and service == "postgres"
     wanted = ["databases", *(["consensus"] if agrees else [])]
     networks = inspected[service]["NetworkSettings"]["Networks"]
     assert sorted(networks) == sorted(_named(settings, each) for each in wanted)

@@ -36,7 +36,7 @@ def test_what_is_written_is_on_a_file_system_of_its_own(
     assert host.check_output(mounted, _LIVE) == "ext4"
     size, taken = host.check_output("stat --format='%%s %%b' %s/live.img", _DIRECTORY).split()
     assert int(size) <= int(taken) * 512
-    assert int(size) == min(256, settings.access_log_max_mb // 4) * 1024**2
+    assert int(size) == min(256, settings.stack.access_log_max_mb // 4) * 1024**2
     df = "docker exec %s df -P /var/log/infisical-access"
     in_caddy = host.check_output(df, inspected["caddy"]["Id"])
     assert in_caddy.splitlines()[1].split()[0].startswith("/dev/loop")
@@ -45,7 +45,7 @@ def test_what_is_written_is_on_a_file_system_of_its_own(
 def test_all_of_it_takes_no_more_than_the_settings_say(host: Host, settings: Settings) -> None:
     found = host.check_output("find %s -maxdepth 1 -type f -printf '%%s\n'", _DIRECTORY)
     assert found
-    assert sum(map(int, found.split())) <= settings.access_log_max_mb * 1024**2
+    assert sum(map(int, found.split())) <= settings.stack.access_log_max_mb * 1024**2
 
 
 def test_no_log_is_older_than_the_settings_say(host: Host, settings: Settings) -> None:
@@ -53,7 +53,7 @@ def test_no_log_is_older_than_the_settings_say(host: Host, settings: Settings) -
     ages = [(time.time() - float(each)) / 86400 for each in found.split()]
     assert ages
     # A day may pass until the next rotation looks.
-    assert max(ages) < settings.access_log_keep_days + 2
+    assert max(ages) < settings.stack.access_log_keep_days + 2
 
 
 def test_a_line_holds_no_more_of_a_request_than_who_asked_for_what(

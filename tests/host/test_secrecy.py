@@ -108,8 +108,8 @@ def test_the_log_of_a_container_holds_no_secret(
 def test_the_log_of_who_asked_holds_no_secret(
     connection: Connection, settings: Settings, hidden: list[Secret]
 ) -> None:
-    if not settings.runs_caddy:
-        pytest.skip(f"with ingress = {settings.ingress} no access log is written")
+    if not settings.stack.runs_caddy:
+        pytest.skip(f"with ingress = {settings.stack.ingress} no access log is written")
     directory = "/var/log/infisical-access"
     files = [f"{directory}/access.log*", f"{directory}/live/access.log"]
     assert files_holding(hidden, connection, files) == []

@@ -35,13 +35,13 @@ _PLACES = {
 @pytest.fixture(scope="session")
 def found(host: Host, settings: Settings) -> DataVolume:
     fact = Volume()
-    device = settings.data_volume or "/dev/null"
+    device = settings.host.data_volume or "/dev/null"
     return fact.process(host.check_output(fact.command(device, _PATHS, [_UNIT])).splitlines())
 
 
 @pytest.fixture(scope="session")
 def is_on(settings: Settings) -> bool:
-    return bool(settings.data_volume)
+    return bool(settings.host.data_volume)
 
 
 def test_every_place_is_on_the_volume_or_none(found: DataVolume, is_on: bool) -> None:

@@ -29,7 +29,7 @@ def stack_inputs(settings: Settings, **changes: Any) -> StackInputs:
         "ipvs": True,
         "esp": True,
         "secrets": {purpose: f"{purpose}_{'0' * 12}" for purpose in SECRETS},
-        "start": {settings.infisical_reference: START},
+        "start": {settings.stack.infisical_reference: START},
     }
     return StackInputs(**values | changes)
 

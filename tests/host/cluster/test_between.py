@@ -33,14 +33,14 @@ def test_nothing_is_published_but_the_proxy_and_that_on_its_own_node(
         for name, each in services.items()
     }
     assert {name: ports for name, ports in published.items() if ports} == {
-        "haproxy": [(settings.http_port, 8080, "host")]
+        "haproxy": [(settings.stack.http_port, 8080, "host")]
     }
 
 
 def test_each_node_answers_for_infisical(settings: Settings, nodes: list[Node]) -> None:
     asked = (
         "curl --silent --max-time 10 --output /dev/null --write-out '%{http_code}' "
-        f"http://127.0.0.1:{settings.http_port}/api/status"
+        f"http://127.0.0.1:{settings.stack.http_port}/api/status"
     )
     assert {node.name: node.run(asked) for node in nodes} == {node.name: "200" for node in nodes}
 
@@ -50,7 +50,7 @@ def test_no_node_lets_another_one_in_for_more_than_the_swarm(
 ) -> None:
     pairs = [(node, other) for node in nodes for other in nodes if node != other]
     assert pairs, "one node alone can be reached"
-    ports = (_GOSSIP, settings.http_port, *_INNER)
+    ports = (_GOSSIP, settings.stack.http_port, *_INNER)
     reached = {
         f"{other.name} from {node.name}": node.run(_open(other.seen.advertised, ports)).split()
         for node, other in pairs

@@ -18,7 +18,7 @@ def test_the_stack_has_these_services_and_no_other(
     settings: Settings, services: dict[str, dict[str, Any]]
 ) -> None:
     numbered = {f"{each}-{number}" for each in _DATA for number in (1, 2, 3)}
-    caddy = {"caddy"} if settings.ingress == "caddy" else set()
+    caddy = {"caddy"} if settings.stack.ingress == "caddy" else set()
     assert set(services) == {"infisical", "haproxy", *numbered, *caddy}
 
 
@@ -28,7 +28,7 @@ def test_each_service_runs_as_often_as_it_should(
     services: dict[str, dict[str, Any]],
     tasks: dict[str, list[tuple[str, str]]],
 ) -> None:
-    wanted = dict.fromkeys(services, 1) | {"infisical": settings.infisical_replicas}
+    wanted = dict.fromkeys(services, 1) | {"infisical": settings.cluster.infisical_replicas}
     wanted |= {each: len(targets) for each in ("haproxy", "caddy") if each in services}
     running = {
         name: sum(state == "running" for _, state in tasks.get(name, [])) for name in services
@@ -40,7 +40,7 @@ def test_the_replicas_of_infisical_are_spread(
     settings: Settings, targets: list[Target], tasks: dict[str, list[tuple[str, str]]]
 ) -> None:
     where = {node for node, _ in tasks["infisical"]}
-    assert len(where) == min(settings.infisical_replicas, len(targets))
+    assert len(where) == min(settings.cluster.infisical_replicas, len(targets))
 
 
 @pytest.mark.parametrize("service", _DATA)

@@ -23,14 +23,16 @@ from tests.host.secrecy import Secret
 @pytest.fixture(scope="session")
 def api(connection: Connection, settings: Settings) -> Iterator[Client]:
     transport = SSHTransport(connection.ssh) if connection.ssh else None
-    with Client(f"http://127.0.0.1:{settings.http_port}", transport) as client:
+    with Client(f"http://127.0.0.1:{settings.stack.http_port}", transport) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def admin(api: Client, settings: Settings, secrets: dict[str, Secret]) -> Client:
     password = secrets["admin.env: INFISICAL_ADMIN_PASSWORD"]
-    return succeeding(lambda: login.password(api, settings.admin_email, password.reveal()))
+    return succeeding(
+        lambda: login.password(api, settings.workspace.admin_email, password.reveal())
+    )
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +58,8 @@ def inside(
         lambda: actual.read(
             deployer,
             workspace=workspace,
-            isolation=settings.isolation,
-            admin_email=settings.admin_email,
+            isolation=settings.workspace.isolation,
+            admin_email=settings.workspace.admin_email,
             admin=lambda: admin,
             remembered=memory,
         )
@@ -88,9 +90,9 @@ def seen_access(
             deployer,
             workspace,
             inside,
-            isolation=settings.isolation,
+            isolation=settings.workspace.isolation,
             admin=lambda: admin,
-            admin_email=settings.admin_email,
+            admin_email=settings.workspace.admin_email,
             deployer=secrets["deployer.env: INFISICAL_CLIENT_ID"].reveal(),
         )
     )

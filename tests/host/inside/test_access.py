@@ -68,7 +68,7 @@ def there(inside: Actual, account: ServiceAccount) -> AccountState:
 @pytest.fixture
 def own(account: ServiceAccount, settings: Settings, places: list[Place]) -> list[Place]:
     """Where the account may read."""
-    if settings.isolation == "viewer":
+    if settings.workspace.isolation == "viewer":
         return places
     return [(account.environment, folder) for folder in account.readable]
 
@@ -190,7 +190,7 @@ def test_it_is_refused_another_folder_by_each_generation_of_the_api(
     project: str,
     existing: set[Seen],
 ) -> None:
-    if settings.isolation == "viewer":
+    if settings.workspace.isolation == "viewer":
         pytest.skip("with isolation = viewer each service may read the whole project")
     others = {
         each
@@ -208,7 +208,7 @@ def test_it_is_refused_another_environment_by_each_generation_of_the_api(
     project: str,
     existing: set[Seen],
 ) -> None:
-    if settings.isolation == "viewer":
+    if settings.workspace.isolation == "viewer":
         pytest.skip("with isolation = viewer each service may read the whole project")
     others = {each for each in existing if each.environment != account.environment}
     assert _ways(login, generation, project, _first(others)) == []
@@ -229,7 +229,7 @@ def test_it_learns_nothing_else_of_the_project(
     login: Login, project: str, settings: Settings, kind: str
 ) -> None:
     answered = status(login.client, f"/api/v1/projects/{project}/{kind}")
-    assert answered == (403 if settings.isolation == "privilege" else 200)
+    assert answered == (403 if settings.workspace.isolation == "privilege" else 200)
 
 
 def test_it_rules_nothing_in_the_instance(login: Login) -> None:
@@ -241,13 +241,15 @@ def test_it_has_no_role_in_the_organization(there: AccountState) -> None:
 
 
 def test_its_role_in_the_project_is_the_least(there: AccountState, settings: Settings) -> None:
-    assert there.roles == ("no-access" if settings.isolation == "privilege" else "viewer",)
+    assert there.roles == (
+        "no-access" if settings.workspace.isolation == "privilege" else "viewer",
+    )
 
 
 def test_its_one_privilege_is_to_read_its_folders(
     there: AccountState, account: ServiceAccount, settings: Settings
 ) -> None:
     lasting = [each.slug for each in there.privileges if not each.is_temporary]
-    assert lasting == (["read-own-folder"] if settings.isolation == "privilege" else [])
+    assert lasting == (["read-own-folder"] if settings.workspace.isolation == "privilege" else [])
     assert len(there.privileges) == len(lasting)
     assert all(are_equal(each.permissions, reading(account)) for each in there.privileges)

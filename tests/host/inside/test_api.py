@@ -57,11 +57,11 @@ def test_who_has_no_token_learns_nothing(api: Client, path: str) -> None:
 
 
 def test_one_person_rules_it(census: instance.Census, settings: Settings) -> None:
-    assert census.super_admins == [settings.admin_email]
+    assert census.super_admins == [settings.workspace.admin_email]
 
 
 def test_it_has_one_organization(census: instance.Census, settings: Settings) -> None:
-    assert [each.name for each in census.organizations] == [settings.organization]
+    assert [each.name for each in census.organizations] == [settings.workspace.organization]
 
 
 def test_the_deployer_is_no_ruler_of_the_instance(deployer: Client) -> None:
@@ -125,8 +125,8 @@ def test_a_deploy_would_change_nothing_inside(
     changes = difference(
         workspace,
         inside,
-        isolation=settings.isolation,
-        admin_email=settings.admin_email,
+        isolation=settings.workspace.isolation,
+        admin_email=settings.workspace.admin_email,
         remembered=memory,
     )
     assert [str(each) for each in changes] == []

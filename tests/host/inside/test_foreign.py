@@ -32,7 +32,7 @@ def findings(
         inside,
         seen_access.access,
         seen_access.memory,
-        admin_email=settings.admin_email,
+        admin_email=settings.workspace.admin_email,
         deployer_secret=seen_access.deployer_secret,
     )
     return foreign.told(found, workspace, seen_access.access)[0]

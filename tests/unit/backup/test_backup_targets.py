@@ -57,7 +57,7 @@ def _files(**changes: Any) -> dict[str, str]:
 
 
 def test_the_kinds_of_targets_are_told_apart() -> None:
-    targets = _settings(backup_targets=(_LOCAL, _BOX, _BUCKET, _SERVER)).backup_targets
+    targets = _settings(backup_targets=(_LOCAL, _BOX, _BUCKET, _SERVER)).backup.backup_targets
     assert [each.kind for each in targets] == [DirectoryKind, SftpKind, S3Kind, RestKind]
     assert [each.kind.on_host for each in targets] == [True, False, False, False]
     assert [bool(each.variables) for each in targets] == [False, False, True, True]
@@ -153,7 +153,7 @@ def test_sftp_reaches_the_server_with_that_key_and_no_other() -> None:
 
 
 def test_the_environment_brings_what_s3_asks_for() -> None:
-    targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup_targets
+    targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup.backup_targets
     files = given(targets, {_ID: "obviously-fake-id", _SECRET: "obviously/fake+secret"})
     assert files == {
         "/etc/infisical/backup/my-bucket.env": (
@@ -165,7 +165,7 @@ def test_the_environment_brings_what_s3_asks_for() -> None:
 
 
 def test_the_environment_brings_what_a_rest_server_asks_for() -> None:
-    targets = _settings(backup_targets=(_SERVER,)).backup_targets
+    targets = _settings(backup_targets=(_SERVER,)).backup.backup_targets
     name, password = (f"INFISICAL_BACKUP_VAULT_REST_{part}" for part in ("USERNAME", "PASSWORD"))
     files = given(targets, {name: "infisical", password: "obviously-fake"})
     assert files == {
@@ -188,14 +188,14 @@ def test_the_environment_brings_what_a_rest_server_asks_for() -> None:
     ],
 )
 def test_half_of_it_or_what_a_shell_would_run_is_refused(environment: dict[str, str]) -> None:
-    targets = _settings(backup_targets=(_BUCKET,)).backup_targets
+    targets = _settings(backup_targets=(_BUCKET,)).backup.backup_targets
     with pytest.raises(TargetLoginError) as refusal:
         given(targets, environment)
     assert "obviously-fake" not in str(refusal.value)
 
 
 def test_an_s3_target_without_it_is_refused_with_the_variables_to_set() -> None:
-    targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup_targets
+    targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup.backup_targets
     with pytest.raises(TargetLoginError, match=f"{_ID} and {_SECRET} for one run"):
         refuse_missing(targets, [])
 

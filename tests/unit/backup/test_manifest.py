@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.backup import manifest
 from infisical_iac.backup.manifest import ManifestError, refuse, refuse_difference
-from infisical_iac.core.settings import Settings
+from tests.unit.settings_of import settings_of
 
 _FOUND: dict[str, Any] = {
     "format": 1,
@@ -24,14 +24,9 @@ def _parsed(**values: Any) -> manifest.Manifest:
     return manifest.parse(json.dumps({**_FOUND, **values}))
 
 
-def _settings(**values: Any) -> Settings:
-    fitting = {"infisical_version": "v0.165.16", "postgres_image": "postgres:17.11"}
-    return Settings.model_construct(None, **{**fitting, **values})
-
-
 def test_what_fits_is_not_refused() -> None:
-    refuse(_parsed(), key="0123456789abcdef", settings=_settings())
-    newer = _settings(infisical_version="v0.166.2", postgres_image="postgres:18.1")
+    refuse(_parsed(), key="0123456789abcdef", settings=settings_of())
+    newer = settings_of(infisical_version="v0.166.2", postgres_image="postgres:18.1")
     refuse(_parsed(), key="0123456789abcdef", settings=newer)
 
 
@@ -39,13 +34,13 @@ def test_a_host_without_a_container_leaves_versions_open() -> None:
     refuse(
         _parsed(infisical={"version": ""}, postgresql={"version": ""}),
         key="0123456789abcdef",
-        settings=_settings(),
+        settings=settings_of(),
     )
 
 
 def test_another_encryption_key_is_named_by_its_fingerprint() -> None:
     with pytest.raises(ManifestError, match=r"fingerprint 0123456789abcdef, .* has ffff: give the"):
-        refuse(_parsed(), key="ffff", settings=_settings())
+        refuse(_parsed(), key="ffff", settings=settings_of())
 
 
 @pytest.mark.parametrize(
@@ -55,13 +50,13 @@ def test_another_encryption_key_is_named_by_its_fingerprint() -> None:
 def test_an_older_infisical_than_the_snapshots_is_refused(version: str, older: str) -> None:
     found = _parsed(infisical={"version": version})
     with pytest.raises(ManifestError, match=f"set infisical_version to {version}"):
-        refuse(found, key=found.key, settings=_settings(infisical_version=older))
+        refuse(found, key=found.key, settings=settings_of(infisical_version=older))
 
 
 def test_an_older_postgresql_than_the_snapshots_is_refused() -> None:
     found = _parsed(postgresql={"version": "18.1"})
     with pytest.raises(ManifestError, match="set postgres_image to one of version 18"):
-        refuse(found, key=found.key, settings=_settings())
+        refuse(found, key=found.key, settings=settings_of())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "rows": 3}'])

@@ -20,7 +20,7 @@ def _values(*recipients: str) -> dict[str, Any]:
 
 def test_public_keys_are_recipients() -> None:
     public = str(Identity.generate().to_public())
-    assert load(_values(public)).recovery_recipients == (public,)
+    assert load(_values(public)).backup.recovery_recipients == (public,)
 
 
 def test_a_private_key_among_the_settings_is_refused_unseen() -> None:

@@ -56,7 +56,7 @@ class _Lead:
         return said.get(command, "")
 
     def roll_out(self, site: Site) -> None:
-        self._note(f"roll out {site.settings.infisical_version}")
+        self._note(f"roll out {site.settings.stack.infisical_version}")
 
     def passed(
         self,
@@ -229,4 +229,4 @@ def test_an_interrupted_change_is_ended_by_its_phase(
     ],
 )
 def test_the_settings_can_be_those_of_another_image(reference: str) -> None:
-    assert settings().with_infisical(reference).infisical_reference == reference
+    assert settings().with_infisical(reference).stack.infisical_reference == reference

@@ -8,7 +8,7 @@ from tests.unit.settings_of import settings_of
 
 def test_nothing_is_said_of_what_is_as_the_settings_have_it() -> None:
     chosen = settings_of(infisical_version="v0.165.16", postgres_image="postgres:17.11")
-    runs = Images(chosen.infisical_reference, "postgres:17.11")
+    runs = Images(chosen.stack.infisical_reference, "postgres:17.11")
     assert differing(runs, chosen) == []
     assert differing(Images("infisical/infisical:v0.165.16", "postgres:17.11"), chosen) == []
     assert moved(WayIn("caddy", 8080), chosen) == []

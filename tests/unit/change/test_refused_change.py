@@ -40,7 +40,7 @@ class _Host:
 
     def __init__(self) -> None:
         self.text = deploy.compose_file(_RUNS, MachineState())
-        self.was = Images(_RUNS.infisical_reference, _RUNS.postgres_image)
+        self.was = Images(_RUNS.stack.infisical_reference, _RUNS.stack.postgres_image)
         self.journal = Journal(goes_on=True)
         self.down = {"redis"}
 
@@ -117,7 +117,7 @@ def test_the_file_of_a_refused_version_has_the_images_that_run(host: _Host) -> N
     services = yaml.safe_load(deploy.compose_file(kept, MachineState()))["services"]
     # A minor version of PostgreSQL is no change of version.
     assert services["postgres"]["image"] == "postgres:17.9"
-    assert services["infisical"]["image"] == _RUNS.infisical_reference
+    assert services["infisical"]["image"] == _RUNS.stack.infisical_reference
 
 
 def test_a_refused_major_version_of_postgresql_keeps_its_container(host: _Host) -> None:
@@ -192,7 +192,7 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
     host: _Host, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], sentence: str
 ) -> None:
     runs = clusters.settings()
-    was = Images(runs.infisical_reference, runs.patroni_image)
+    was = Images(runs.stack.infisical_reference, runs.cluster.patroni_image)
     rolled_out: list[Settings] = []
 
     def look_and_note(site: Site, _: object) -> Wanted:
@@ -220,16 +220,16 @@ def test_a_node_fetches_no_image_of_a_version_that_is_refused(
 ) -> None:
     """It may not even be there, and what fails to be fetched ends the run."""
     runs, wanted = clusters.settings(), clusters.settings(infisical_version=version)
-    was = Images(runs.infisical_reference, runs.patroni_image)
+    was = Images(runs.stack.infisical_reference, runs.cluster.patroni_image)
 
     def told(fact: type, **_: object) -> object:
-        there = frozenset(runs.images) - {runs.redis_image}
+        there = frozenset(runs.images) - {runs.stack.redis_image}
         return UpgradeState(was) if fact is Upgrades else StackState(images=there)
 
     monkeypatch.setattr(cluster_stack, "host", host)
     monkeypatch.setattr(host, "get_fact", told, raising=False)
     fetch = _function(cluster_stack.images_there)
     host.journal.look("1", "Stack | Fetch the images", lambda: list(fetch(settings=wanted)))
-    images = [wanted.infisical_reference] if fetched else []
-    expected = [f"+ image {each}" for each in (*images, runs.redis_image)]
+    images = [wanted.stack.infisical_reference] if fetched else []
+    expected = [f"+ image {each}" for each in (*images, runs.stack.redis_image)]
     assert sorted(map(str, host.journal.planned)) == sorted(expected)

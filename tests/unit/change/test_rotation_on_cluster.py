@@ -19,10 +19,10 @@ def test_a_cluster_is_rolled_out_in_the_place_of_starting_containers(host: Notin
 def test_a_rotation_changes_no_version(host: NotingHost, wanted: str) -> None:
     """An upgrade alone dumps the data first, and a downgrade is refused."""
     running = "registry.example/infisical:v0.165.16@sha256:" + "a" * 64
-    host.was = Images(running, settings().patroni_image)
+    host.was = Images(running, settings().cluster.patroni_image)
     rotation.made(named("auth-secret"), settings(), "chainalign", site(infisical_version=wanted))
     assert host.rolled_out is not None
-    assert host.rolled_out.infisical_reference == running
+    assert host.rolled_out.stack.infisical_reference == running
 
 
 @pytest.mark.parametrize("failing", ["", "gate"])

@@ -10,21 +10,21 @@ from tests.unit.settings_of import settings_of
 
 def test_one_host_is_the_default_and_runs_what_it_did() -> None:
     settings = settings_of()
-    assert settings.topology == "single"
+    assert settings.cluster.topology == "single"
     assert list(settings.services) == ["infisical", "postgres", "redis", "caddy"]
-    assert settings.services["postgres"] == settings.postgres_image
+    assert settings.services["postgres"] == settings.stack.postgres_image
 
 
 def test_a_cluster_needs_its_own_images_and_for_drills_the_one_of_a_single_host() -> None:
     settings = settings_of(topology="swarm")
     assert settings.images == (
-        settings.infisical_reference,
-        settings.patroni_image,
-        settings.redis_image,
-        settings.etcd_image,
-        settings.haproxy_image,
-        settings.caddy_image,
-        settings.postgres_image,
+        settings.stack.infisical_reference,
+        settings.cluster.patroni_image,
+        settings.stack.redis_image,
+        settings.cluster.etcd_image,
+        settings.cluster.haproxy_image,
+        settings.stack.caddy_image,
+        settings.stack.postgres_image,
     )
     assert "caddy" not in settings_of(topology="swarm", ingress="none").services
 
@@ -33,12 +33,12 @@ def test_a_cluster_needs_its_own_images_and_for_drills_the_one_of_a_single_host(
     "image", ["gcr.io/etcd-development/etcd:v3.5.21", "quay.io/coreos/etcd:3.5.21"]
 )
 def test_a_version_may_have_a_letter_before_it(image: str) -> None:
-    assert settings_of(etcd_image=image).etcd_image == image
+    assert settings_of(etcd_image=image).cluster.etcd_image == image
 
 
 def test_an_address_is_taken_in_its_shortest_form() -> None:
-    assert settings_of(cluster_address="fd00:0:0::2").cluster_address == "fd00::2"
-    assert settings_of(cluster_address="").cluster_address == ""
+    assert settings_of(cluster_address="fd00:0:0::2").cluster.cluster_address == "fd00::2"
+    assert settings_of(cluster_address="").cluster.cluster_address == ""
 
 
 @pytest.mark.parametrize(

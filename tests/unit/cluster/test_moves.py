@@ -105,7 +105,7 @@ def test_the_side_that_serves_is_proven_and_let_people_in_to(
     def passed(
         serving: Settings, *_: object, opening: Callable[[], None], **__: object
     ) -> list[str]:
-        host.steps.append(serving.topology)
+        host.steps.append(serving.cluster.topology)
         opening()
         return []
 

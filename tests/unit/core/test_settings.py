@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.core.settings import Settings, SettingsError, load
+from infisical_iac.core.settings import SECTION_OF, Settings, SettingsError, load
 from infisical_iac.stack.images import DIGESTS
 
 
@@ -30,8 +30,8 @@ def test_another_release_gets_no_digest_of_a_known_one(values: dict[str, Any]) -
     """Docker would take the bytes of the digest, whatever the tag says."""
     given = {"infisical_version": "v0.166.0", "postgres_image": "registry.example/postgres:17.11"}
     settings = load(values | given)
-    assert settings.infisical_reference == "infisical/infisical:v0.166.0"
-    assert settings.postgres_image == "registry.example/postgres:17.11"
+    assert settings.stack.infisical_reference == "infisical/infisical:v0.166.0"
+    assert settings.stack.postgres_image == "registry.example/postgres:17.11"
 
 
 def test_images_of_an_archive_go_by_their_tags(values: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ def test_images_of_an_archive_go_by_their_tags(values: dict[str, Any]) -> None:
 def test_a_digest_pins_the_image(values: dict[str, Any]) -> None:
     digest = "sha256:" + "a" * 64
     settings = load(values | {"infisical_digest": digest})
-    assert settings.infisical_reference == f"infisical/infisical:v0.165.16@{digest}"
+    assert settings.stack.infisical_reference == f"infisical/infisical:v0.165.16@{digest}"
 
 
 def test_keys_of_pyinfra_itself_are_passed_over(values: dict[str, Any]) -> None:
@@ -53,8 +53,8 @@ def test_keys_of_pyinfra_itself_are_passed_over(values: dict[str, Any]) -> None:
 def test_addresses_are_normalized(values: dict[str, Any]) -> None:
     given = {"site_url": "https://secrets.example.com/", "admin_email": "Admin@Example.com"}
     settings = load(values | given)
-    assert settings.site_url == "https://secrets.example.com"
-    assert settings.admin_email == "admin@example.com"
+    assert settings.stack.site_url == "https://secrets.example.com"
+    assert settings.workspace.admin_email == "admin@example.com"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"http_port": 80}, "'http_port': 80 is out of range"),
         ({"docker_source": "snap"}, "'docker_source'"),
         ({"organization": 'a"b'}, "'organization'"),
-        ({"start_timeout": 1}, "start_timeout is 1 s"),
+        ({"start_timeout": 1}, "'start_timeout': 1 s are too few; give it at least 10"),
         ({"firewall": "maybe"}, "'firewall'"),
         ({"ssh_networks": ()}, "'ssh_networks': is empty, which lets nobody in"),
         ({"ssh_networks": ("home",)}, "'home' is no network; write one such as 203.0.113.0/24"),
@@ -145,17 +145,23 @@ def test_a_missing_setting_points_to_its_default(values: dict[str, Any]) -> None
         load(values)
 
 
-def test_no_check_of_one_topic_takes_the_place_of_another_topics() -> None:
-    # Of two methods with one name, the classes that Settings is made of would leave only one.
-    ours = [each for each in Settings.__mro__ if each.__module__.startswith("infisical_iac.")]
-    checks = [
-        name
-        for each in ours
-        for name, value in vars(each).items()
-        if name.startswith("_") and getattr(value, "__module__", None) == each.__module__
-    ]
-    assert len(checks) >= 30
-    assert sorted(checks) == sorted(set(checks))
+def test_each_setting_is_in_the_section_of_one_slice(values: dict[str, Any]) -> None:
+    settings = load(values)
+    sections = {name: type(getattr(settings, name)) for name in Settings.model_fields}
+    assert sections.pop("schema_version") is int
+    keys = [key for section in sections.values() for key in section.model_fields]
+    assert sorted([*keys, "schema_version"]) == sorted(values)
+    assert {name: each.__module__ for name, each in sections.items()} == {
+        name: f"infisical_iac.{name}.settings" for name in sections
+    }
+
+
+def test_other_values_leave_the_settings_as_they_were(values: dict[str, Any]) -> None:
+    settings = load(values)
+    other = settings.with_values(topology="swarm", http_port=8081)
+    assert (other.cluster.topology, other.stack.http_port) == ("swarm", 8081)
+    assert (settings.cluster.topology, settings.stack.http_port) == ("single", 8080)
+    assert other.with_values(topology="single", http_port=8080) == settings
 
 
 @pytest.mark.parametrize(
@@ -208,7 +214,7 @@ _ODD: tuple[Any, ...] = (
 )
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", ["schema_version", *SECTION_OF])
 def test_no_value_of_a_setting_is_refused_in_the_words_of_a_library(
     values: dict[str, Any], name: str
 ) -> None:

@@ -69,8 +69,14 @@ def test_options_answer_every_question(init: Init, clone: Path) -> None:
     data = _data(clone)
     assert (data["ssh_hostname"], data["ssh_user"]) == ("203.0.113.7", "deploy")
     checked = settings.load(data)
-    assert (checked.site_url, checked.ingress) == ("https://Secrets.example.com", "caddy")
-    assert (checked.admin_email, checked.organization) == ("ada@example.com", "ACME")
+    assert (checked.stack.site_url, checked.stack.ingress) == (
+        "https://Secrets.example.com",
+        "caddy",
+    )
+    assert (checked.workspace.admin_email, checked.workspace.organization) == (
+        "ada@example.com",
+        "ACME",
+    )
     project = load(clone / "group_data" / "chainalign.yaml").project
     assert (project.name, project.slug) == ("ACME", "acme-project")
     assert _services(clone) == {"backend": "/backend", "frontend": "/frontend"}
@@ -80,8 +86,8 @@ def test_with_yes_what_is_not_given_gets_its_default(init: Init, clone: Path) ->
     ran = init(*_NEEDED, "--yes")
     assert ran.exit_code == 0, ran.output
     checked = settings.load(_data(clone))
-    assert (checked.site_url, checked.ingress) == ("http://127.0.0.1:8080", "none")
-    assert checked.organization == "ChainAlign"
+    assert (checked.stack.site_url, checked.stack.ingress) == ("http://127.0.0.1:8080", "none")
+    assert checked.workspace.organization == "ChainAlign"
     assert load(clone / "group_data" / "chainalign.yaml").project.slug == "chainalign"
     assert ran.output.endswith("    infisical-iac plan\n    infisical-iac apply\n")
 
@@ -98,8 +104,8 @@ def test_a_server_that_is_yet_to_be_made_needs_a_public_key(
     assert ran.exit_code == 0, ran.output
     assert ran.output.count("is no public key's file") == 2
     checked = settings.load(_data(clone))
-    assert checked.server_ssh_keys == (str(key),)
-    assert checked.ingress == "none"
+    assert checked.hetzner.server_ssh_keys == (str(key),)
+    assert checked.stack.ingress == "none"
     assert "ssh_hostname" not in _data(clone)
     assert "    infisical-iac server create\n    infisical-iac plan\n" in ran.output
 
@@ -115,7 +121,7 @@ def test_a_bad_answer_is_asked_again(init: Init, clone: Path) -> None:
         "'3' is no choice; write numbers such as 1, all or none",
     ):
         assert ran.output.count(told) == 1
-    assert settings.load(_data(clone)).site_url == "http://127.0.0.1:8080"
+    assert settings.load(_data(clone)).stack.site_url == "http://127.0.0.1:8080"
     assert _services(clone) == {"frontend": "/frontend"}
 
 

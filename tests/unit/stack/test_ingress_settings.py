@@ -45,8 +45,8 @@ def test_good_values_are_taken() -> None:
         acme_ca="https://ca.example.com:9000/acme/directory",
         ui_networks=("192.0.2.7", "fd00::/8"),
     )
-    assert found.ui_networks == ("192.0.2.7/32", "fd00::/8")
-    assert found.services["caddy"] == found.caddy_image
+    assert found.stack.ui_networks == ("192.0.2.7/32", "fd00::/8")
+    assert found.services["caddy"] == found.stack.caddy_image
 
 
 @pytest.mark.parametrize(("ingress", "more"), [("traefik", ["caddy"]), ("none", [])])

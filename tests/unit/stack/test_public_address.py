@@ -126,7 +126,7 @@ def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _settings(url: str, **changes: Any) -> Any:
     checked = settings_of(site_url="https://secrets.example.com", ingress="caddy", **changes)
-    return checked.model_copy(update={"site_url": url})
+    return checked.with_values(site_url=url)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_proxy_of_the_users_own_is_trusted_as_the_host_does(
     file = volume / "caddy/pki/authorities/local/root.crt"
     file.parent.mkdir(parents=True)
     file.write_text(_pem(authority[0]))
-    settings = _settings(url).model_copy(update={"ingress": "none"})
+    settings = _settings(url).with_values(ingress="none")
     assert not gate.public(settings)
 
 
