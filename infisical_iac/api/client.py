@@ -7,7 +7,8 @@ from typing import Any, Self
 import httpx
 import stamina
 
-from infisical_iac.api.failures import ApiError, Unreachable
+from infisical_iac.api.failures import api_error, read_error
+from infisical_iac.core.errors import ApiError, Unreachable
 
 # Its warning of each retry says nothing to people; what counts is how the last try ends.
 logging.getLogger("stamina").setLevel(logging.ERROR)
@@ -143,11 +144,14 @@ class Client:
                 timeout=timeout or self._timeout,
             )
         except httpx.RequestError as error:
+            server = str(self._http.base_url).rstrip("/")
             raise Unreachable(
-                str(self._http.base_url), method, path, type(error).__name__
+                f"Infisical at {server} does not answer {method} {path} "
+                f"({type(error).__name__}): check that its containers run and are healthy, then "
+                "run again"
             ) from None
         if not response.is_success:
-            raise ApiError.of(response, method, path, sent=json)
+            raise read_error(response, method, path, sent=json)
         return _body(response, method, path)
 
 
@@ -175,6 +179,6 @@ def _body(response: httpx.Response, method: str, path: str) -> dict[str, Any]:
         return body
     if body == "":
         return {}
-    raise ApiError(
+    raise api_error(
         response.status_code, "NotInfisical", "the answer is no JSON object", method, path
     )

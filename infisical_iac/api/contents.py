@@ -3,7 +3,7 @@
 from typing import Any
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
+from infisical_iac.core.errors import ApiError
 
 Json = dict[str, Any]
 

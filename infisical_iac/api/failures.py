@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError
 
 _LONGEST_MESSAGE = 300
 _LONGEST_WAIT = 30.0
@@ -45,59 +45,35 @@ _REMEDIES = (
 )
 
 
-class Unreachable(UserError):
-    """No answer came: refused, broken off or timed out."""
+def api_error(
+    status: int,
+    error: str,
+    message: str,
+    method: str,
+    path: str,
+    retry_after: float | None = None,
+) -> ApiError:
+    """Return the error for an answer, with what to do about it where that is known."""
+    marks = f"{error} {message}"
+    remedy = next((advice for mark, advice in _REMEDIES if mark in marks), "")
+    return ApiError(status, error, message, method, path, retry_after, remedy=remedy)
 
-    def __init__(self, server: str, method: str, path: str, reason: str) -> None:
-        super().__init__(
-            f"Infisical at {server.rstrip('/')} does not answer {method} {path} ({reason}): "
-            "check that its containers run and are healthy, then run again"
-        )
 
-
-class ApiError(UserError):
-    """An answer that is no success.
-
-    Attributes:
-        status: the HTTP status.
-        error: Infisical's name for the kind of error, such as `TokenError`.
-        message: Infisical's words, in one line, without anything secret that was sent.
-        method, path: what was asked.
-        retry_after: the seconds to wait that the server names, at most thirty; None without.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        error: str,
-        message: str,
-        method: str,
-        path: str,
-        retry_after: float | None = None,
-    ) -> None:
-        self.status, self.error, self.message = status, error, message
-        self.method, self.path, self.retry_after = method, path, retry_after
-        marks = f"{error} {message}"
-        remedy = next((advice for mark, advice in _REMEDIES if mark in marks), "")
-        sentence = f"{method} {path} was answered {status} {error}: {message.rstrip('.')}"
-        super().__init__(f"{sentence}; {remedy}" if remedy else sentence)
-
-    @classmethod
-    def of(cls, response: httpx.Response, method: str, path: str, *, sent: Any) -> "ApiError":
-        """The error that a response tells of; `sent` is the body of the request."""
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
-        if not isinstance(body, dict) or "message" not in body:
-            # Such as the error page of a proxy: not worth quoting.
-            body = {"error": response.reason_phrase, "message": "the answer does not say why"}
-        message = _one_line(body["message"])
-        for secret in _secrets(sent):
-            message = message.replace(secret, "***")
-        error = str(body.get("error", ""))
-        wait = _seconds(response.headers.get("Retry-After", ""))
-        return cls(response.status_code, error, message[:_LONGEST_MESSAGE], method, path, wait)
+def read_error(response: httpx.Response, method: str, path: str, *, sent: Any) -> ApiError:
+    """Return the error that a response tells of; `sent` is the body of the request."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or "message" not in body:
+        # Such as the error page of a proxy: not worth quoting.
+        body = {"error": response.reason_phrase, "message": "the answer does not say why"}
+    message = _one_line(body["message"])
+    for secret in _secrets(sent):
+        message = message.replace(secret, "***")
+    error = str(body.get("error", ""))
+    wait = _seconds(response.headers.get("Retry-After", ""))
+    return api_error(response.status_code, error, message[:_LONGEST_MESSAGE], method, path, wait)
 
 
 def _seconds(retry_after: str) -> float | None:

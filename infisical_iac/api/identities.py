@@ -11,8 +11,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import all_of, gather
+from infisical_iac.core.errors import ApiError
 
 MARKER = {"key": "managed-by", "value": "infisical-iac"}
 DEPLOYER = "infisical-iac-deployer"

@@ -4,10 +4,6 @@ from infisical_iac.api.client import Client
 from infisical_iac.core.errors import UserError
 
 
-class LoginError(UserError):
-    """The credentials are right, yet no token comes of them."""
-
-
 def universal(client: Client, client_id: str, client_secret: str) -> Client:
     """Log a machine identity in by universal auth.
 
@@ -29,7 +25,7 @@ def password(
     Args:
         organization_id: which organization; None for the only one that the person is in.
 
-    Raises ApiError (status 400 for a wrong password), or LoginError if there are several
+    Raises ApiError (status 400 for a wrong password), or UserError if there are several
     organizations or a second factor is demanded.
     """
     answer = client.post_again("/api/v3/auth/login", json={"email": email, "password": password})
@@ -39,7 +35,7 @@ def password(
         "/api/v3/auth/select-organization", json={"organizationId": chosen}
     )
     if selected.get("isMfaEnabled"):
-        raise LoginError(
+        raise UserError(
             f"{email} logs in with a second factor, which this tool can't give; "
             "turn it off in Infisical for the first administrator"
         )
@@ -50,7 +46,7 @@ def _only_organization(person: Client, email: str) -> str:
     organizations = person.get("/api/v1/organization")["organizations"]
     if len(organizations) != 1:
         names = ", ".join(sorted(each["name"] for each in organizations)) or "none"
-        raise LoginError(
+        raise UserError(
             f"{email} must be in exactly one organization of Infisical but is in: {names}"
         )
     return str(organizations[0]["id"])

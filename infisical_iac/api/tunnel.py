@@ -12,11 +12,7 @@ import httpcore
 import httpx
 import paramiko
 
-from infisical_iac.core.errors import UserError
-
-
-class TunnelRefused(UserError):
-    """The SSH server does not let the connection be used for the API."""
+from infisical_iac.core.errors import Refused
 
 
 class _ChannelStream(httpcore.NetworkStream):
@@ -68,7 +64,7 @@ class _ChannelBackend(httpcore.NetworkBackend):
             )
         except paramiko.ChannelException as error:
             if error.code == 1:  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254 section 5.1
-                raise TunnelRefused(
+                raise Refused(
                     "the SSH server forbids forwarding, through which the API is reached: "
                     "set `AllowTcpForwarding local` in its sshd_config"
                 ) from None

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
+from infisical_iac.core.errors import ApiError
 
 _ANY_ADDRESS = ("0.0.0.0/0", "::/0")
 # All that can be set of a universal auth, and what this project wants where nothing else is said.

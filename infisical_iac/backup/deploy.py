@@ -15,7 +15,7 @@ from infisical_iac.backup import target
 from infisical_iac.backup.target import DIRECTORY, BackupTarget
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import audit, journal, units
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
@@ -85,10 +85,6 @@ SSH_KEY = f"{DIRECTORY}/ssh_key"
 WEBHOOK = f"{DIRECTORY}/webhook"
 
 
-class BackupConfigurationError(UserError):
-    """The host can't be backed up as the settings say."""
-
-
 @telling_operation
 def configured(
     targets: Sequence[BackupTarget],
@@ -121,7 +117,7 @@ def configured(
     )
     for setting, schedule in schedules.items():
         if schedule in there.no_schedules:
-            raise BackupConfigurationError(
+            raise SettingsError(
                 f"setting {setting!r}: systemd does not understand {schedule!r}; "
                 "`systemd-analyze calendar` on the host tells more"
             )

@@ -13,15 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infisical_iac.backup import signing
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 from infisical_iac.core.rendering import script_file
 
 # What no line of such a file has: a terminal or a shell may obey it.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-
-
-class FormError(UserError):
-    """A file is none of a kit's, or has not the form of one."""
 
 
 @cache
@@ -43,14 +39,14 @@ def check_forms(files: Mapping[str, str], *, where: str) -> None:
         files: the text of each, by its path under /etc/infisical.
         where: whose files they are, for the beginning of a sentence.
 
-    Raises FormError with the path, and without a word of the text.
+    Raises FileError with the path, and without a word of the text.
     """
     for path, text in files.items():
         form = next((form for pattern, form in _forms() if pattern.fullmatch(path)), None)
         if form is None:
-            raise FormError(f"{where} has a file {path[:80]!a}, which is none of a recovery kit's")
+            raise FileError(f"{where} has a file {path[:80]!a}, which is none of a recovery kit's")
         if not _has(form, text):
-            raise FormError(
+            raise FileError(
                 f"{where} has a file {path} that is not what `infisical-iac` writes there: the "
                 "form of its text is another"
             )
@@ -70,10 +66,6 @@ _UNSIGNED = 1
 _MOST_BYTES = 1 << 21
 # Without these nothing can be restored.
 ESSENTIAL = ("keys/encryption_key", "keys/restic_password", "admin.env")
-
-
-class KitError(UserError):
-    """A kit can't be made, opened or used."""
 
 
 class Versions(BaseModel):
@@ -124,7 +116,7 @@ def check(kit: Kit) -> None:
     """
     missing = [path for path in ESSENTIAL if not kit.files.get(path, "").strip()]
     if missing:
-        raise KitError(
+        raise FileError(
             f"there is no /etc/infisical/{missing[0]} on the host, without which a kit is worth "
             "nothing: let `infisical-iac apply` end first"
         )
@@ -150,7 +142,7 @@ def unpack(data: bytes) -> Opened:
     elif version == _UNSIGNED:
         content, signer = found, ""
     else:
-        raise KitError(
+        raise FileError(
             f"the kit has format {str(version)[:20]!a}, and this version of infisical-iac reads "
             f"{FORMAT}: use the one that made it, revision {_revision(found)}"
         )
@@ -158,7 +150,7 @@ def unpack(data: bytes) -> Opened:
         kit = Kit.model_validate(content)
     except ValidationError as error:
         place = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
-        raise KitError(
+        raise FileError(
             f"the kit is not complete: {ascii(place)[1:-1][:80]} is missing or of no use"
         ) from None
     check_forms(kit.files, where="the kit")
@@ -174,7 +166,7 @@ def _found(data: bytes) -> dict[str, Any]:
             return found
     except (zlib.error, ValueError, KeyError, RecursionError):
         pass
-    raise KitError("what the file holds is no recovery kit")
+    raise FileError("what the file holds is no recovery kit")
 
 
 def _revision(found: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infisical_iac.backup import kit_sheet, kit_trust, signing
-from infisical_iac.backup.kit import ESSENTIAL, Kit, KitError, Versions, check, check_forms
+from infisical_iac.backup.kit import ESSENTIAL, Kit, Versions, check, check_forms
 from infisical_iac.backup.recipients import Identity, Recipient, parse
 from infisical_iac.core import audit, audit_log
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -109,7 +109,7 @@ class KitContents:
 def read() -> KitContents:
     """Read what a kit of the current host holds; it is in this process's memory alone.
 
-    Raises KitError for a file that is no text.
+    Raises FileError for a file that is no text.
     """
     files, values = {}, {}
     for kind, name, value in _lines(run(script("recovery", "contents"), doing="read the keys")):
@@ -119,7 +119,7 @@ def read() -> KitContents:
         try:
             files[name] = base64.b64decode(value).decode()
         except ValueError:
-            raise KitError(
+            raise FileError(
                 f"/etc/infisical/{name} holds something that is no text: see what it is"
             ) from None
     return KitContents(files, values)
@@ -129,7 +129,7 @@ def choose_recipients(given: Sequence[Recipient], settings: Settings) -> list[Re
     """Return whom a kit is encrypted for: those that were given, or those of the settings."""
     to = [*given] or [parse(each) for each in settings.backup.recovery_recipients]
     if not to:
-        raise KitError(
+        raise FileError(
             "nobody is named who could open the kit: give --recipient, or set "
             "recovery_recipients in group_data/hetzner.py"
         )
@@ -196,7 +196,7 @@ def signing_key(kit: Kit) -> Ed25519PrivateKey:
     """Return the key on the host that signs its kits. Raises a UserError where there is none."""
     text = kit.files.get(signing.KEY)
     if text is None:
-        raise KitError(
+        raise FileError(
             f"there is no /etc/infisical/{signing.KEY} on the host, which signs kits: "
             "`infisical-iac apply` makes it"
         )
@@ -241,10 +241,6 @@ def _lines(text: str) -> Iterator[tuple[str, str, str]]:
 _BOUND = ("keys/encryption_key", "keys/restic_password")
 
 
-class PlacingError(UserError):
-    """The keys that a restore needs are missing, or are others than the host's."""
-
-
 @dataclass(frozen=True)
 class Placing:
     """Hold what is to be done with files of /etc/infisical, by path.
@@ -279,21 +275,21 @@ def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) ->
         kit: the text of each file in the kit, by path; none where no kit is given.
         host: the same of the host.
 
-    Raises PlacingError for a host that has other keys than the kit, and where a key is in neither;
-    FormError for a file that no kit has.
+    Raises Refused for a host that has other keys than the kit, and where a key is in neither;
+    FileError for a file that no kit has.
     """
     check_forms(kit, where="the kit")
     differing = sorted(path for path, text in kit.items() if host.get(path, text) != text)
     bound = [path for path in _BOUND if path in differing]
     if bound and not replace:
-        raise PlacingError(
+        raise Refused(
             f"the host has another {' and another '.join(bound)} than the kit: without --kit the "
             "host's own keys count, as after `keys rotate`; --replace-keys moves them aside, "
             "together with the host's data"
         )
     missing = [path for path in ESSENTIAL if path not in kit and path not in host]
     if missing:
-        raise PlacingError(
+        raise Refused(
             f"the host has no /etc/infisical/{missing[0]}: give the recovery kit that has it, "
             "with --kit and --identity"
         )

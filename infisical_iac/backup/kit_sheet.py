@@ -11,9 +11,10 @@ import pyrage
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infisical_iac.backup import signing
-from infisical_iac.backup.kit import Kit, KitError, Opened, pack, unpack
+from infisical_iac.backup.kit import Kit, Opened, pack, unpack
 from infisical_iac.backup.recipients import Identity, Recipient
 from infisical_iac.core import atomic
+from infisical_iac.core.errors import FileError
 
 _BEGIN = "-----BEGIN AGE ENCRYPTED FILE-----"
 _END = "-----END AGE ENCRYPTED FILE-----"
@@ -42,50 +43,50 @@ check      sed -n '/^-----BEGIN/,$p' FILE | sha256sum    begins with {_digest(ar
 
 
 def read(file: Path) -> str:
-    """A file's text. Raises KitError if it can't be read."""
+    """A file's text. Raises FileError if it can't be read."""
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise KitError(f"{file} can't be read: {reason}") from None
+        raise FileError(f"{file} can't be read: {reason}") from None
 
 
 def refuse_existing(file: Path, *, force: bool) -> None:
-    """Raise KitError for a file that is there, unless it may be replaced."""
+    """Raise FileError for a file that is there, unless it may be replaced."""
     if file.exists() and not force:
-        raise KitError(f"{file} is there already: name another file, or give --force")
+        raise FileError(f"{file} is there already: name another file, or give --force")
 
 
 def save(file: Path, text: str, *, force: bool) -> None:
-    """Write a kit's file, and read it back. Raises KitError."""
+    """Write a kit's file, and read it back. Raises FileError."""
     refuse_existing(file, force=force)
     try:
         atomic.write(file, text, mode=0o600)
         there = file.read_text()
     except OSError as error:
-        raise KitError(f"{file} can't be written: {error.strerror}") from None
+        raise FileError(f"{file} can't be written: {error.strerror}") from None
     if there != text:
-        raise KitError(f"{file} does not hold what was written to it: check the disk")
+        raise FileError(f"{file} does not hold what was written to it: check the disk")
 
 
 def wrap_armor(text: str) -> bytes:
     """Return what is encrypted in a file's text, put right where it was printed or sent as mail.
 
-    Raises KitError for a text without, or with something missing.
+    Raises FileError for a text without, or with something missing.
     """
     lines = [line.strip() for line in text.splitlines()]
     try:
         lines = lines[lines.index(_BEGIN) :]
         lines = lines[: lines.index(_END) + 1]
     except ValueError:
-        raise KitError(
+        raise FileError(
             "the file is no recovery kit, or a part of it is missing: it must have the lines "
             "from BEGIN AGE ENCRYPTED FILE to END AGE ENCRYPTED FILE"
         ) from None
     whole = "\n".join(filter(None, lines)) + "\n"
     noted = re.search(r"sha256sum +begins with ([0-9a-f]{16})", text)
     if noted and noted[1] != _digest(whole):
-        raise KitError(
+        raise FileError(
             f"the kit was damaged, for its sum is {_digest(whole)} instead of {noted[1]}: compare "
             "each line from BEGIN to END with another copy"
         )
@@ -120,7 +121,7 @@ def seal(
     It is opened with a key that is made for this proof and then forgotten, and with `known`, the
     recipients' own, if they are given; its header must have a line for each recipient.
 
-    Raises KitError if it can't be opened, or not by `known`.
+    Raises FileError if it can't be opened, or not by `known`.
     """
     proof = pyrage.x25519.Identity.generate()
     packed = pack(kit, key)
@@ -130,7 +131,7 @@ def seal(
     wanted = sorted([*(each.stanza for each in to), "X25519"])
     back = pyrage.decrypt(wrap_armor(text), [proof])
     if stanzas(text) != wanted or back != packed or unpack(back) != Opened(kit, signer):
-        raise KitError("the kit can't be read back as it was encrypted: nothing was written")
+        raise FileError("the kit can't be read back as it was encrypted: nothing was written")
     if known:
         _decrypt(text, known)
     return text
@@ -151,10 +152,10 @@ def _decrypt(text: str, identities: Sequence[Identity]) -> bytes:
         return pyrage.decrypt(armor, identities)
     except pyrage.DecryptError as error:
         if "No matching keys" in str(error):
-            raise KitError(
+            raise FileError(
                 "the kit is not encrypted for the key in the identity file: it names its "
                 "recipients in its first lines"
             ) from None
-        raise KitError(
+        raise FileError(
             "the kit was damaged: compare each line from BEGIN to END with another copy"
         ) from None

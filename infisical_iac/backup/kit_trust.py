@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from infisical_iac.backup.kit import KitError
+from infisical_iac.core.errors import FileError
 
 SETTING = "recovery_fingerprint"
 _NOTED = (
@@ -36,7 +36,7 @@ def check(signer: str, known: KnownFingerprints) -> bool:
 
     Returns whether somebody has to be asked, since nothing is known of the key.
 
-    Raises KitError.
+    Raises FileError.
     """
     if not signer:
         _check_unsigned(known)
@@ -47,7 +47,7 @@ def check(signer: str, known: KnownFingerprints) -> bool:
         (known.own, "the host's own key is"),
     ):
         if expected and expected != signer:
-            raise KitError(
+            raise FileError(
                 f"the kit is signed by {signer}, and {whose} {expected}: somebody else may have "
                 "made it, and nothing of it was used; if this deployment made it with another "
                 "signing key, give the fingerprint of that one with --fingerprint"
@@ -59,19 +59,19 @@ def check(signer: str, known: KnownFingerprints) -> bool:
 
 def _check_unsigned(known: KnownFingerprints) -> None:
     if not known.unsigned:
-        raise KitError(
+        raise FileError(
             "the kit has no signature, for it was made by a version before: nobody can tell who "
             "made it; make a new one if the host is there, else use it with --accept-unsigned-kit "
             "if it never left your hands"
         )
     if known.given:
-        raise KitError("the kit has no signature, so that no --fingerprint can be compared")
+        raise FileError("the kit has no signature, so that no --fingerprint can be compared")
 
 
 def refuse_another(signer: str, *, setting: str) -> None:
-    """Refuse to make a kit that a restore with these settings would not take. Raises KitError."""
+    """Refuse to make a kit that a restore with these settings would not take. Raises FileError."""
     if setting and setting != signer:
-        raise KitError(
+        raise FileError(
             f"the host signs kits by {signer}, and setting {SETTING!r} is {setting}: if its key "
             "was made anew on purpose, set it to the first"
         )
@@ -85,9 +85,9 @@ def question(signer: str) -> str:
     )
 
 
-def refuse_unasked(signer: str) -> KitError:
+def refuse_unasked(signer: str) -> FileError:
     """Return the error for a kit of an unknown key where nobody can be asked."""
-    return KitError(
+    return FileError(
         f"the kit is signed by {signer}, and nothing tells that this is the deployment's key: "
         f"give the fingerprint that was noted with --fingerprint, or as the setting {SETTING!r}; "
         f"{_NOTED}"

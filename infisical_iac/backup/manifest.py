@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed, FileError, Refused
 from infisical_iac.core.settings import Settings
-
-
-class ManifestError(UserError):
-    """A snapshot can't be restored onto this host, or is not what it says."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +31,11 @@ class Manifest:
 
 
 def parse(text: str) -> Manifest:
-    """The manifest in a file's content. Raises ManifestError if it is none of this version."""
+    """The manifest in a file's content. Raises FileError if it is none of this version."""
     try:
         found: dict[str, Any] = json.loads(text)
         if found["format"] != 1:
-            raise ManifestError(
+            raise FileError(
                 f"the snapshot has format {found['format']!r}, and this version of infisical-iac "
                 "reads 1: use a newer one"
             )
@@ -52,31 +48,31 @@ def parse(text: str) -> Manifest:
             rows={str(table): int(number) for table, number in found["rows"].items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ManifestError(
+        raise FileError(
             "the snapshot's manifest.json can't be read: use another snapshot"
         ) from None
 
 
 def refuse(manifest: Manifest, *, key: str, settings: Settings) -> None:
-    """Raise ManifestError if the snapshot can't be restored onto this host.
+    """Raise Refused if the snapshot can't be restored onto this host.
 
     Args:
         key: the fingerprint of the encryption key on the host.
     """
     if manifest.key != key:
-        raise ManifestError(
+        raise Refused(
             f"the snapshot of {manifest.at} needs the encryption key with fingerprint "
             f"{manifest.key}, and /etc/infisical/keys/encryption_key has {key}: give the recovery "
             "kit of that time with --kit, --identity and --replace-keys"
         )
     if _numbers(manifest.infisical) > _numbers(settings.stack.infisical_version):
-        raise ManifestError(
+        raise Refused(
             f"the snapshot is of Infisical {manifest.infisical}, which is newer than "
             f"{settings.stack.infisical_version}: set infisical_version to {manifest.infisical}"
         )
     major = _numbers(manifest.postgres)[:1]
     if major > [settings.stack.postgres_major]:
-        raise ManifestError(
+        raise Refused(
             f"the snapshot is of PostgreSQL {manifest.postgres}, which "
             f"{settings.stack.postgres_image} can't read: set postgres_image to one of version "
             f"{major[0]}"
@@ -84,7 +80,7 @@ def refuse(manifest: Manifest, *, key: str, settings: Settings) -> None:
 
 
 def refuse_difference(manifest: Manifest, rows: Mapping[str, int]) -> None:
-    """Raise ManifestError if a restored database has other rows than the manifest says."""
+    """Raise CheckFailed if a restored database has other rows than the manifest says."""
     tables = sorted(manifest.rows.keys() | rows.keys())
     wrong = [
         f"{table} {rows.get(table, 0)} instead of {manifest.rows.get(table, 0)}"
@@ -93,7 +89,7 @@ def refuse_difference(manifest: Manifest, rows: Mapping[str, int]) -> None:
     ]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ManifestError(
+        raise CheckFailed(
             "the restored database has other numbers of rows than the snapshot's manifest: "
             f"{', '.join(wrong[:3])}{more}"
         )

@@ -7,14 +7,14 @@ from pyinfra.context import host
 
 from infisical_iac.api import contents, instance, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import gather
 from infisical_iac.backup import access, kit_host, restore, snapshot
-from infisical_iac.backup.restore import DIRECTORY, PROJECT, RestoreError, latest
+from infisical_iac.backup.restore import DIRECTORY, PROJECT, latest
 from infisical_iac.change import gate, releases
 from infisical_iac.change.gate import Before
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import journal
+from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge, session
@@ -33,10 +33,10 @@ def succeeded() -> bool:
 def proven(*, desired: Workspace, settings: Settings, cluster: Cluster | None = None) -> Commands:
     """Log in as administrator and as deployer, read canary and sample, and end the restore.
 
-    The edge is opened then. Tells what the restore has turned back. Raises RestoreError where the
-    administrator can't log in or a secret can't be read, CanaryError for a canary that is not as
-    it was made, and GateError for a public address that answered before and does not any more; the
-    restore has not ended then, and can be undone.
+    The edge is opened then. Tells what the restore has turned back. Raises CheckFailed where the
+    administrator can't log in or a secret can't be read, for a canary that is not as it was made,
+    and for a public address that answered before and does not any more; the restore has not ended
+    then, and can be undone.
     """
     yield step(_prove, desired, settings, cluster)
 
@@ -65,8 +65,8 @@ def _prove(desired: Workspace, settings: Settings, cluster: Cluster | None) -> N
 def _administrator(port: int) -> Client:
     try:
         return session.administrator(port)
-    except session.NotBootstrapped:
-        raise RestoreError(
+    except NotBootstrapped:
+        raise CheckFailed(
             f"the administrator can't log in with what {session.ADMIN_FILE} has: if the password "
             "was changed since the snapshot, put the one of that time there, or give the kit of "
             "that time with --replace-keys"
@@ -76,7 +76,7 @@ def _administrator(port: int) -> Client:
 def _deployer(port: int) -> Client | None:
     try:
         return session.deployer(port)
-    except session.NotBootstrapped:
+    except NotBootstrapped:
         return None
 
 
@@ -111,7 +111,7 @@ def _read(client: Client, project: str, environment: str, folder: str) -> int | 
     except ApiError as error:
         if error.status == 404:
             return None
-        raise RestoreError(
+        raise CheckFailed(
             f"the secrets of {folder} in {environment} can't be read: {error.message}"
         ) from None
 

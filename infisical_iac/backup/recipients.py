@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import pyrage
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 
 _PRIVATE = re.compile(
     r"AGE-SECRET-KEY-1[A-Z0-9]+"
@@ -19,10 +19,6 @@ _PRIVATE = re.compile(
 
 Public = pyrage.x25519.Recipient | pyrage.ssh.Recipient
 Identity = pyrage.x25519.Identity | pyrage.ssh.Identity
-
-
-class RecipientError(UserError):
-    """A public or private key can't be used for a kit."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Recipient:
 def parse(text: str) -> Recipient:
     """The key in a line such as `age1…` or `ssh-ed25519 AAAA… comment`.
 
-    Raises RecipientError; the line is not in its text unless it is a public key in the main.
+    Raises FileError; the line is not in its text unless it is a public key in the main.
     """
     words = text.split()
     kind = words[0] if words else ""
@@ -56,10 +52,10 @@ def parse(text: str) -> Recipient:
                 pyrage.ssh.Recipient.from_str(" ".join(words[:2])),
             )
     except (pyrage.RecipientError, binascii.Error):
-        raise RecipientError(
+        raise FileError(
             f"{words[0][:16]}… is no complete public key: copy all of its line"
         ) from None
-    raise RecipientError(
+    raise FileError(
         "a recipient is a public key, age1… or ssh-ed25519 or ssh-rsa with what follows: "
         "`age-keygen -y` and ~/.ssh/id_ed25519.pub have one"
     )
@@ -78,11 +74,11 @@ def _fingerprint(blob: str) -> str:
 def identities(text: str) -> list[Identity]:
     """The private keys in a file's text, as `age-keygen` or `ssh-keygen` writes it.
 
-    Raises RecipientError if there is none, or one that can't be used; no key is in its text.
+    Raises FileError if there is none, or one that can't be used; no key is in its text.
     """
     found = [_identity(match.group()) for match in _PRIVATE.finditer(text)]
     if not found:
-        raise RecipientError(
+        raise FileError(
             "the identity file holds no private key: give the one that age-keygen or ssh-keygen "
             "wrote"
         )
@@ -96,11 +92,11 @@ def _identity(text: str) -> Identity:
         return pyrage.ssh.Identity.from_buffer(f"{text}\n".encode())
     except pyrage.IdentityError as error:
         if "decrypted" in str(error):
-            raise RecipientError(
+            raise FileError(
                 "the identity file has a passphrase: make a copy without it in memory, such as in "
                 "/dev/shm, by `ssh-keygen -p -f <copy>`, and remove the copy afterwards"
             ) from None
-        raise RecipientError(
+        raise FileError(
             "the identity file has a private key that age can't use: it takes those of age, "
             "ssh-ed25519 and ssh-rsa"
         ) from None

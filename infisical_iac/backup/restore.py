@@ -19,7 +19,7 @@ from infisical_iac.cluster import deploy
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -31,10 +31,6 @@ from infisical_iac.stack.keys import Keys
 DIRECTORY = "/var/lib/infisical-restore"
 PROJECT = "infisical-restore"
 KEYS = "/etc/infisical"
-
-
-class RestoreError(UserError):
-    """Nothing can be restored, or what was restored does not prove to be right."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +186,7 @@ def placed(
 ) -> Commands:
     """Begin the restore: put the kit's files onto the host, and move those aside that differ.
 
-    Raises PlacingError, with nothing changed, for keys that are others than the host's or are
+    Raises Refused, with nothing changed, for keys that are others than the host's or are
     missing.
 
     Args:
@@ -268,5 +264,5 @@ def _forget() -> None:
 def _well(timeout: int, kept: str) -> str:
     unwell = run(script("stack", "wait", str(timeout)), doing="wait for the containers")
     if unwell:
-        raise RestoreError(f"the old data are back, but:\n{unwell}{kept}")
+        raise CheckFailed(f"the old data are back, but:\n{unwell}{kept}")
     return "The old data are back and serve."

@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import field_validator
 
-from infisical_iac.backup.recipients import RecipientError, parse
+from infisical_iac.backup.recipients import parse
 from infisical_iac.backup.signing import FINGERPRINT
 from infisical_iac.backup.target import BackupTarget, Keep
+from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import Calendar, SettingsModel, within
 
 # The address may hold a token; none of these has a meaning to the shell's or curl's quotes.
@@ -55,7 +56,7 @@ class BackupSettings(SettingsModel):
         for each in value:
             try:
                 parse(each)
-            except RecipientError as error:
+            except FileError as error:
                 raise ValueError(f"has an entry that can't be used: {error}") from None
         return value
 

@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 
 KEY = "keys/kit_signing_key"
 FINGERPRINT = r"SHA256:[A-Za-z0-9+/]{43}"
@@ -25,14 +25,10 @@ _PURPOSE = b"infisical-iac recovery kit 2\n"
 _BLOB = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
 
 
-class SigningError(UserError):
-    """A kit can't be signed, or its signature is not right."""
-
-
 def parse(text: str) -> Ed25519PrivateKey:
-    """Return the private key in the text of its file. Raises SigningError for any other text."""
+    """Return the private key in the text of its file. Raises FileError for any other text."""
     if not re.fullmatch(r"[0-9a-f]{64}\n?", text):
-        raise SigningError(
+        raise FileError(
             f"/etc/infisical/{KEY} on the host holds no key: restore it from the recovery kit, or "
             "remove it and let `infisical-iac apply` make another"
         )
@@ -57,14 +53,14 @@ def sign(content: Mapping[str, Any], key: Ed25519PrivateKey) -> dict[str, Any]:
 def verify(found: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Return what was signed, and the fingerprint of the key that signed it.
 
-    Raises SigningError if there is no signature, or not one of this content.
+    Raises FileError if there is no signature, or not one of this content.
     """
     content = {**found}
     try:
         key = Ed25519PublicKey.from_public_bytes(_bytes(content.pop("signed_by")))
         key.verify(_bytes(content.pop("signature")), _message(content))
     except (KeyError, TypeError, ValueError, InvalidSignature):
-        raise SigningError(
+        raise FileError(
             "the kit's signature is missing or is not of what is in it: somebody has altered it; "
             "use another copy"
         ) from None

@@ -5,20 +5,16 @@ from collections.abc import Sequence
 from infisical_iac.backup import manifest
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.target import BackupTarget
-from infisical_iac.core.errors import UserError
-from infisical_iac.core.remote import CommandFailed, run
+from infisical_iac.core.errors import CommandFailed, UserError
+from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-
-
-class SnapshotError(UserError):
-    """No target gives a whole snapshot."""
 
 
 def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tuple[str, Manifest]:
     """Fetch a snapshot from the first target that gives it whole.
 
     Returns the fingerprint of the host's encryption key, and the manifest, to which the dump fits.
-    Raises SnapshotError with the reason of each target.
+    Raises UserError with the reason of each target.
 
     Args:
         directory: where on the host, in `fetched`.
@@ -34,7 +30,7 @@ def fetch(directory: str, targets: Sequence[BackupTarget], snapshot: str) -> tup
             reasons.append(f"{target.name}: {str(error).rpartition(' / ')[2]}")
         else:
             return first.removeprefix("key "), manifest.parse(text)
-    raise SnapshotError(f"no snapshot can be had: {'; '.join(reasons)}")
+    raise UserError(f"no snapshot can be had: {'; '.join(reasons)}")
 
 
 def load(directory: str, project: str, timeout: int) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import field_validator, model_validator
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.validation import SettingsModel
 
 DIRECTORY = "/etc/infisical/backup"
@@ -242,14 +242,10 @@ class Keep(SettingsModel):
         return {"daily": self.daily, "weekly": self.weekly, "monthly": self.monthly}
 
 
-class TargetLoginError(UserError):
-    """Refuse what was given for a target: it can't be what it logs in with, or is missing."""
-
-
 def given(targets: Iterable[BackupTarget], environment: Mapping[str, str]) -> dict[str, str]:
     """Return the texts of the files, by path, for those targets whose credentials are given.
 
-    Raises TargetLoginError for one that is half given or has signs that no key has.
+    Raises SettingsError for one that is half given or has signs that no key has.
     """
     files = {}
     for target in targets:
@@ -258,7 +254,7 @@ def given(targets: Iterable[BackupTarget], environment: Mapping[str, str]) -> di
             continue
         for name, value in zip(target.variables, values, strict=True):
             if not re.fullmatch(f"[A-Za-z0-9{target.kind.signs}]{{3,256}}", value):
-                raise TargetLoginError(
+                raise SettingsError(
                     f"{name} is not set, or holds what can't be used: set it to a value of "
                     f"letters, digits and {target.kind.signs}"
                 )
@@ -268,10 +264,10 @@ def given(targets: Iterable[BackupTarget], environment: Mapping[str, str]) -> di
 
 
 def refuse_missing(targets: Iterable[BackupTarget], there: Iterable[str]) -> None:
-    """Raise TargetLoginError for a target whose file is needed and not among those `there`."""
+    """Raise SettingsError for a target whose file is needed and not among those `there`."""
     for target in targets:
         if target.kind.login and target.login_file not in there:
-            raise TargetLoginError(
+            raise SettingsError(
                 f"the backup target {target.name!r} has no credentials on the host yet: set "
                 f"{' and '.join(target.variables)} for one run"
             )

@@ -1,6 +1,6 @@
 """The runs of the host's timers, made at once: started as the timer does, and waited for."""
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.remote import run
 
 _TOO_LONG = 124
@@ -14,14 +14,10 @@ _ENDING = {
 }
 
 
-class TimedRunError(UserError):
-    """A run could not be made, or came to no end that it could record."""
-
-
 def made(what: str, *, timeout: int) -> str:
     """Start `infisical-<what>.service` on the current host, wait for its end; return its record.
 
-    Raises TimedRunError where there is no such unit, while a restore, a change of version or a
+    Raises RunFailed where there is no such unit, while a restore, a change of version or a
     move is under way, for a run that is still at work after `timeout` seconds, and for one that
     recorded nothing.
     """
@@ -35,17 +31,17 @@ def made(what: str, *, timeout: int) -> str:
         doing=f"make the {what}",
     ).strip()
     if ended == "absent":
-        raise TimedRunError(f"{what}s are not set up on the host: `infisical-iac apply` does it")
+        raise RunFailed(f"{what}s are not set up on the host: `infisical-iac apply` does it")
     if ended in _ENDING:
-        raise TimedRunError(f"no {what} is made, for {_ENDING[ended]}")
+        raise RunFailed(f"no {what} is made, for {_ENDING[ended]}")
     if ended == str(_TOO_LONG):
-        raise TimedRunError(
+        raise RunFailed(
             f"the {what} is still at work after {timeout} s and goes on: `infisical-iac status` "
             "tells how it ends"
         )
     text = _record(what)
     if not text or text == before:
-        raise TimedRunError(
+        raise RunFailed(
             f"the {what} came to no end that it could record: `journalctl --unit {unit}` on the "
             "host tells more"
         )

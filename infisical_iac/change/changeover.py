@@ -17,9 +17,9 @@ from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import releases
 from infisical_iac.change.gate import Before
-from infisical_iac.change.path import RELEASES, UpgradeError
+from infisical_iac.change.path import RELEASES
 from infisical_iac.change.releases import GivenUp, Release, UnfinishedChange
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -30,10 +30,6 @@ PROJECT = "infisical-upgrade"
 # Of a change that was interrupted it is not known any more what could be read before it, but the
 # deployer must get in.
 UNKNOWN = Before({}, public=False)
-
-
-class ChangeFailed(UserError):
-    """A change of version failed; the text says what runs now."""
 
 
 def release_step(name: str, *arguments: str, doing: str) -> str:
@@ -137,7 +133,7 @@ class Changeover(ABC):
         present = self.take(self.unfinished.release)
         wanted = self.take(data.name) if data else present
         if wanted.key != present.key:
-            raise UpgradeError(
+            raise Refused(
                 f"the release needs the encryption key with fingerprint {wanted.key}, and the host "
                 f"has {present.key}"
             )
@@ -161,7 +157,7 @@ class Changeover(ABC):
 
     @contextmanager
     def or_back(self) -> Iterator[None]:
-        """Go back if the context fails, and raise ChangeFailed with what runs then."""
+        """Go back if the context fails, and raise RunFailed with what runs then."""
         try:
             yield
         except (UserError, KeyboardInterrupt) as error:
@@ -172,7 +168,7 @@ class Changeover(ABC):
                 self.end()
             except UserError as another:
                 raise _stuck(f"Infisical {new} failed: {reason}", another) from None
-            raise ChangeFailed(
+            raise RunFailed(
                 f"Infisical {new} was given up and {old} serves again {data}; see "
                 f"{RELEASES}/{self.unfinished.release} on the {self.place} for logs: {reason}"
             ) from None
@@ -181,7 +177,7 @@ class Changeover(ABC):
         """Complete what was interrupted, or go back; with which data then, else empty.
 
         What has taken its place already may have been written to since: it is kept if it proves to
-        be well, and else given up, which is not to lose it. Raises ChangeFailed where neither can
+        be well, and else given up, which is not to lose it. Raises RunFailed where neither can
         be had.
         """
         data = ""
@@ -212,9 +208,9 @@ class Changeover(ABC):
             logger.info(f"{host.print_prefix}The edge could not be closed: {error}")
 
 
-def _stuck(why: str, error: UserError) -> ChangeFailed:
+def _stuck(why: str, error: UserError) -> RunFailed:
     """Return what is to be raised where not even the way back was come to the end of."""
-    return ChangeFailed(
+    return RunFailed(
         f"the version before could not be brought back ({error}); no data were removed, and "
         f"`infisical-iac apply` tries again. What came before: {why}"
     )

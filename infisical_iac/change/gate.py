@@ -9,32 +9,22 @@ from functools import partial
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import gather
 from infisical_iac.change import reading
 from infisical_iac.change import reading as service_reach
 from infisical_iac.change.reading import Differences, Reach, Secrets, secret
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped, UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, isolation
-from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
 
 _PUBLIC_SECONDS = 10
 # How often, and every how many seconds, data are read before they are given up for unusable.
 _ATTEMPTS, _PAUSE = 3, 10
 # What a server answers whose database or key does not fit, and nothing that it was asked.
 _OF_DATA = (400, 500)
-
-
-class GateError(UserError):
-    """Refuse what runs now: it does not do what must be done before it is kept."""
-
-
-class Unusable(UserError):
-    """The version that runs now can't use the data that it has."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,7 @@ class Before:
 
 
 def refuse(port: int) -> None:
-    """Raise CanaryError if what runs can't decrypt its secrets now, so that nothing can be proven.
+    """Raise CheckFailed if what runs can't decrypt its secrets now, so that nothing can be proven.
 
     What does not work at all is none of its business.
     """
@@ -94,7 +84,7 @@ def passed(
     opening: Callable[[], None] | None = None,
     other_version: bool = False,
 ) -> list[str]:
-    """Do all of it again, and return what is to be said of it. Raises GateError or CanaryError.
+    """Do all of it again, and return what is to be said of it. Raises CheckFailed.
 
     What people reach from outside comes last. Where the edge is closed, it has to answer so by the
     public address, is opened then, and has to lead to Infisical; nobody can have written before.
@@ -126,10 +116,10 @@ def passed(
 def _proven(client: Client, settings: Settings) -> str:
     try:
         return isolation.prove(client, settings.workspace.isolation)
-    except isolation.NotIsolated:
+    except CheckFailed:
         raise
     except UserError as error:
-        raise GateError(f"it could not be seen whether services are isolated: {error}") from None
+        raise CheckFailed(f"it could not be seen whether services are isolated: {error}") from None
 
 
 def _inside(
@@ -138,7 +128,7 @@ def _inside(
     try:
         found = _read(client, project)
     except ApiError as error:
-        raise GateError(f"the secrets can't be read: {error.message}") from None
+        raise CheckFailed(f"the secrets can't be read: {error.message}") from None
     told = []
     if then and same_data:
         told += _refuse_difference(_compare(settings, then.secrets, found))
@@ -154,10 +144,10 @@ def usable(
 ) -> tuple[list[str], bool]:
     """Read all data with what ran before, which serves them again.
 
-    Raises Unusable where it can't read what is there, again and again while its database answers;
-    another UserError where nothing can be said of the data. Secrets that are gone, a login that is
-    refused and an altered canary are no reason to put other data in the place of these: each may be
-    somebody's doing since.
+    Raises CheckFailed where it can't read what is there, again and again while its database
+    answers; another UserError where nothing can be said of the data. Secrets that are gone, a login
+    that is refused and an altered canary are no reason to put other data in the place of these:
+    each may be somebody's doing since.
 
     Returns:
         What is to be said of the data, and whether secrets are gone that were there before.
@@ -181,18 +171,18 @@ def _used(
         alive = canary.lives(client)
         if then and then.canary and not alive:
             told.append("the canary is gone")
-    except session.NotBootstrapped as error:
+    except NotBootstrapped as error:
         return [f"no secret was read: {error}"], False
     except ApiError as error:
         return [_refused(settings, error)], False
-    except CanaryUnreadable as error:
-        return [_refused(settings, error.reason)], False
-    except CanaryAltered as error:
+    except CheckFailed as error:
+        if isinstance(error.__cause__, ApiError):  # of a canary that can't be read
+            return [_refused(settings, error.__cause__)], False
         told.append(str(error))
     differences = _compare(settings, then.secrets if then else {}, found)
     if differences.unreadable:
         what = reading.named(differences.unreadable)
-        raise Unusable(f"secrets can't be read as before: {what}")
+        raise CheckFailed(f"secrets can't be read as before: {what}", code="checks.data")
     if differences.deleted:
         told.append(f"deleted since: {reading.named(differences.deleted)}")
     return told, bool(differences.deleted)
@@ -203,7 +193,7 @@ def _refused(settings: Settings, error: ApiError) -> str:
     if error.status in _OF_DATA:
         # Raises where the database does not answer, as after the loss of its primary.
         _ask(settings, "migrations", doing="see that the database answers")
-        raise Unusable(f"the secrets can't be read: {error.message}")
+        raise CheckFailed(f"the secrets can't be read: {error.message}", code="checks.data")
     if error.status == 429 or error.status >= 500:
         raise error
     return f"no secret was read: {error}"
@@ -212,7 +202,7 @@ def _refused(settings: Settings, error: ApiError) -> str:
 def _canary(client: Client, then: Before | None) -> bool:
     alive = canary.lives(client)
     if then and then.canary and not alive:
-        raise GateError("the canary, which was there before, is gone")
+        raise CheckFailed("the canary, which was there before, is gone")
     return alive
 
 
@@ -220,19 +210,19 @@ def _client(port: int, *, needed: bool, deployer: bool) -> Client | None:
     """Return the client of a deployer, or of anybody if that need not log in."""
     try:
         return session.deployer(port) if deployer or not needed else _anybody(port)
-    except session.NotBootstrapped as error:
+    except NotBootstrapped as error:
         if not needed:
             return None
         if not deployer:
             raise
-        raise GateError(f"the deployer can't log in: {error}") from None
+        raise CheckFailed(f"the deployer can't log in: {error}") from None
 
 
 def _anybody(port: int) -> Client:
     """Return who can log in: older data may not know the deployer's secret of today."""
     try:
         return session.deployer(port)
-    except session.NotBootstrapped:
+    except NotBootstrapped:
         return session.administrator(port)
 
 
@@ -290,9 +280,9 @@ def _ask(settings: Settings, what: str, *, doing: str, stdin: str | None = None)
 
 def _refuse_difference(found: Differences) -> list[str]:
     if found.unreadable:
-        raise GateError(f"secrets can't be read as before: {reading.named(found.unreadable)}")
+        raise CheckFailed(f"secrets can't be read as before: {reading.named(found.unreadable)}")
     if found.is_damage:
-        raise GateError(
+        raise CheckFailed(
             f"{len(found.deleted)} of {found.of.total()} secrets are deleted: "
             f"{reading.named(found.deleted)}; if that was somebody, run again"
         )
@@ -302,7 +292,7 @@ def _refuse_difference(found: Differences) -> list[str]:
 def outside(
     settings: Settings, then: Before | None, opening: Callable[[], None] | None
 ) -> list[str]:
-    """Ask the public address as `passed` has it. Raises GateError."""
+    """Ask the public address as `passed` has it. Raises CheckFailed."""
     url = settings.stack.site_url
     told = _not_asked(url, then)
     asked = url.startswith("https:") and not told
@@ -310,10 +300,12 @@ def outside(
     attempts = 30 if settings.balancer_address else 7
     if opening:
         if asked and edge.is_ours(settings) and not edge.answers_closed(settings, attempts):
-            raise GateError(f"{url} does not lead to the closed Caddy of this deployment any more")
+            raise CheckFailed(
+                f"{url} does not lead to the closed Caddy of this deployment any more"
+            )
         opening()
     if asked and not public(settings, retries=attempts - 1):
-        raise GateError(f"{url} does not answer any more, as it did before")
+        raise CheckFailed(f"{url} does not answer any more, as it did before")
     return told
 
 

@@ -4,11 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from infisical_iac.core.errors import UserError
-
-
-class RotationError(UserError):
-    """A key can't be rotated, or a rotation did not come to its end."""
+from infisical_iac.core.errors import Refused, RunFailed
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ def of_file(file: str) -> Key:
     return next(each for each in KEYS if each.file == file)
 
 
-def refuse_encryption_key(*, version: str, replaces: bool) -> RotationError:
+def refuse_encryption_key(*, version: str, replaces: bool) -> Refused:
     """Return why the encryption key is not rotated.
 
     Args:
@@ -65,11 +61,11 @@ def refuse_encryption_key(*, version: str, replaces: bool) -> RotationError:
         replaces: whether its database has a place for a second key.
     """
     if replaces:
-        return RotationError(
+        return Refused(
             f"Infisical {version} replaces its encryption key itself, at the Server Console, which "
             "only a person can use: docs/keys.md tells how, step by step; nothing was changed"
         )
-    return RotationError(
+    return Refused(
         f"Infisical {version} can't replace its encryption key: the key seals the one root key in "
         "its database, which nothing seals anew, so that with another key it ends at its start "
         "('Unsupported state or unable to authenticate data'); nothing was changed. Later "
@@ -122,7 +118,7 @@ class UnfinishedRotation(NamedTuple):
 def unfinished(state: str) -> UnfinishedRotation | None:
     """The rotation that a host's state tells of, None for an empty one.
 
-    Raises RotationError for a state that was not written by this version.
+    Raises RunFailed for a state that was not written by this version.
     """
     if not state:
         return None
@@ -131,7 +127,7 @@ def unfinished(state: str) -> UnfinishedRotation | None:
         found = UnfinishedRotation(of_file(file), phase)
         _ = found.way
     except (ValueError, KeyError, StopIteration):
-        raise RotationError(
+        raise RunFailed(
             f"/var/lib/infisical-rotation/state on the host says {state!r}, which this version "
             "does not know: use the one that wrote it"
         ) from None
@@ -141,15 +137,15 @@ def unfinished(state: str) -> UnfinishedRotation | None:
 def targets(lines: Sequence[str]) -> list[str]:
     """The backup targets in what `rotation.sh targets` prints.
 
-    Raises RotationError if there are none, or if the host has backups in a repository that is no
+    Raises RunFailed if there are none, or if the host has backups in a repository that is no
     target any more: that one would keep the old password, which nobody would have.
     """
     found = [line.split(" ", 1)[1] for line in lines if line.startswith("target ")]
     others = [line.split(" ", 1)[1] for line in lines if line.startswith("other ")]
     if not found:
-        raise RotationError("backups are not set up on the host: `infisical-iac apply` does it")
+        raise RunFailed("backups are not set up on the host: `infisical-iac apply` does it")
     if others:
-        raise RotationError(
+        raise RunFailed(
             "the host has backups in a repository that is no target any more, and would not open "
             "by the new password: name it in backup_targets again and apply, or give it up by "
             f"removing {', '.join(others)} on the host; nothing was changed"

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.images import Images, Numbers, numbers_of
 
 
@@ -44,10 +44,6 @@ IMAGE_KIB = 2900 * 1024
 _ROLLBACK = "`infisical-iac rollback` goes back to a release that was kept"
 # What a new database and a dump need beside their data.
 _SPARE_KIB = 256 * 1024
-
-
-class UpgradeError(UserError):
-    """The change of version can't be made; nothing was touched."""
 
 
 class Disk(NamedTuple):
@@ -93,11 +89,11 @@ def changes(was: Images, wanted: Images, *, same_bytes: bool) -> dict[str, str]:
 
 
 def refuse(was: Images, wanted: Images) -> None:
-    """Raise UpgradeError for a change that would break the data, or can't be undone by itself."""
+    """Raise Refused for a change that would break the data, or can't be undone by itself."""
     old, new = numbers_of(was.version), numbers_of(wanted.version)
     change = f"Infisical can't be changed from {was.version} to {wanted.version}"
     if new < old:
-        raise UpgradeError(
+        raise Refused(
             f"{change}: an older release can't use the database of a newer one; {_ROLLBACK}"
         )
     refuse_older_postgres(was, wanted, _ROLLBACK)
@@ -105,34 +101,34 @@ def refuse(was: Images, wanted: Images) -> None:
         return
     for broken in BROKEN:
         if new[: len(broken.version)] == broken.version:
-            raise UpgradeError(f"{change}: {broken.reason}")
+            raise Refused(f"{change}: {broken.reason}")
     for crossing in CROSSINGS:
         if old < crossing.version <= new:
-            raise UpgradeError(f"{change}: {crossing.reason}")
+            raise Refused(f"{change}: {crossing.reason}")
     if new < FIRST:
-        raise UpgradeError(
+        raise Refused(
             f"{change}: releases before v0.111.0 do not migrate the database by themselves; take a "
             "later one"
         )
 
 
 def refuse_older_postgres(was: Images, wanted: Images, instead: str) -> None:
-    """Raise UpgradeError if a dump would go to an older major version of PostgreSQL.
+    """Raise Refused if a dump would go to an older major version of PostgreSQL.
 
     Args:
         instead: what can be done.
     """
     if wanted.major < was.major:
-        raise UpgradeError(
+        raise Refused(
             f"PostgreSQL can't be changed from {was.major} to {wanted.major}: an older one may not "
             f"read the dump of a newer one; {instead}"
         )
 
 
 def refuse_other_major(was: Images, wanted: Images) -> None:
-    """Raise UpgradeError if a cluster's PostgreSQL would change its major version."""
+    """Raise Refused if a cluster's PostgreSQL would change its major version."""
     if wanted.major != was.major:
-        raise UpgradeError(
+        raise Refused(
             f"a cluster's PostgreSQL can't be changed from {was.major} to {wanted.major}: "
             "`infisical-iac scale-in`, change it on the single host, and `infisical-iac scale-out` "
             "again (docs/scaling.md)"
@@ -140,7 +136,7 @@ def refuse_other_major(was: Images, wanted: Images) -> None:
 
 
 def refuse_room(room: Room, *, images: int) -> None:
-    """Raise UpgradeError if dump, new database and images don't fit.
+    """Raise Refused if dump, new database and images don't fit.
 
     Args:
         images: the KiB that the images which are not on the host yet will take.
@@ -158,7 +154,7 @@ def refuse_room(room: Room, *, images: int) -> None:
         if free < needed:
             names = " and ".join(name for name, *_ in here)
             where = "the host's disk" if len(here) == len(parts) else f"the disk of {names}"
-            raise UpgradeError(
+            raise Refused(
                 f"the change of version may take {needed // 1024} MB for images, a dump and a new "
                 f"database beside the old one, and {where} has {free // 1024} MB free: make room"
                 + (f", or remove what was given up ({', '.join(room.aside)})" if room.aside else "")

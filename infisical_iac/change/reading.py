@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import gather
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.remote import run
 from infisical_iac.stack import session
 from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.credentials import DIRECTORY
-from infisical_iac.workspace.isolation import GENERATIONS, IsolationPlace, NotIsolated
+from infisical_iac.workspace.isolation import GENERATIONS, IsolationPlace
 
 
 class ReadSecret(NamedTuple):
@@ -108,10 +107,6 @@ _MOST_FILES = 3
 NONE = "No service's credentials are known to have worked before: no identity of one was asked."
 
 
-class ServiceReachError(UserError):
-    """A service's identity can't do any more what it could."""
-
-
 @dataclass(frozen=True)
 class Reach:
     """The secrets that the identity of a service was shown.
@@ -163,13 +158,13 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
         then: as `before` had it.
         there: the secrets of before, whose names are told.
 
-    Raises NotIsolated for one that is shown more, ReachError for one that is shown less.
+    Raises CheckFailed for one that is shown more, or less.
     """
     try:
         now = _shown(deployer, then.credential, slug, port)
     except ApiError as error:
-        raise ServiceReachError(
-            f"the credentials {then.name} do not work any more: {error}"
+        raise CheckFailed(
+            f"the credentials {then.name} do not work any more: {error}", code="checks.reach"
         ) from None
     # What somebody has written or deleted meanwhile says nothing.
     common = there.keys() & set(_existing(deployer, slug))
@@ -177,8 +172,9 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
         _refuse_difference(then, generation, then.shown[generation] & common, now, common, there)
     gone = sorted(then.shown.keys() - now.keys())
     if not now or (gone and not now.keys() & then.shown.keys()):
-        raise ServiceReachError(
-            f"no generation of the secrets API answers the identity of {then.name}"
+        raise CheckFailed(
+            f"no generation of the secrets API answers the identity of {then.name}",
+            code="checks.reach",
         )
     told = f"The identity of {then.name} is shown what it was shown before, and nothing else"
     lost = f"; the server has {' and '.join(gone)} of the secrets API no more" if gone else ""
@@ -196,15 +192,17 @@ def _refuse_difference(
     has = now[generation] & common
     if more := has - had:
         names = named(there[id] for id in more)
-        raise NotIsolated(
+        raise CheckFailed(
             f"the identity of {then.name} is shown what it was refused before, by {generation} of "
-            f"the secrets API: {names}"
+            f"the secrets API: {names}",
+            code="checks.isolation",
         )
     if less := had - has:
         names = named(there[id] for id in less)
-        raise ServiceReachError(
+        raise CheckFailed(
             f"the identity of {then.name} is not shown any more what it may read, by {generation} "
-            f"of the secrets API: {names}"
+            f"of the secrets API: {names}",
+            code="checks.reach",
         )
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from infisical_iac.backup import manifest
-from infisical_iac.backup.manifest import Manifest, ManifestError
-from infisical_iac.change.path import UpgradeError
+from infisical_iac.backup.manifest import Manifest
+from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.images import without_known_digest
@@ -101,28 +101,28 @@ def _with_manifest(release: Release, text: str) -> Release:
     try:
         read = manifest.parse(text)
         size = int(json.loads(text)["dump"]["bytes"])
-    except (ManifestError, LookupError, TypeError, ValueError):
+    except (FileError, LookupError, TypeError, ValueError):
         return release
     return Release(release.name, release.images, release.ids, read, size)
 
 
 def choose(releases: Sequence[Release], name: str | None) -> Release:
-    """The release of a name, or the newest. Raises UpgradeError if there is none."""
+    """The release of a name, or the newest. Raises Refused if there is none."""
     whole = [each for each in releases if each.manifest]
     if not whole:
-        raise UpgradeError("no release is kept on the host: the first upgrade makes one")
+        raise Refused("no release is kept on the host: the first upgrade makes one")
     if name is None:
         return whole[0]
     for each in whole:
         if name == each.name:
             return each
-    raise UpgradeError(f"no release {name!r} is kept: see `infisical-iac rollback --list`")
+    raise Refused(f"no release {name!r} is kept: see `infisical-iac rollback --list`")
 
 
 def refuse_other_schema(release: Release, migrations: int) -> None:
-    """Raise UpgradeError if data that have had so many migrations are none for the release."""
+    """Raise Refused if data that have had so many migrations are none for the release."""
     if release.migrations != migrations:
-        raise UpgradeError(
+        raise Refused(
             f"today's data have had {migrations} migrations and those of {release.name} "
             f"{release.migrations}: its version can't use them, so go back without --keep-data"
         )

@@ -8,15 +8,15 @@ from pyinfra.context import host
 
 from infisical_iac.change import gate
 from infisical_iac.change.gate import Before
-from infisical_iac.change.keys import Key, RotationError, UnfinishedRotation, targets, unfinished
+from infisical_iac.change.keys import Key, UnfinishedRotation, targets, unfinished
 from infisical_iac.cluster import deploy, share, topology
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CommandFailed, RunFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
-from infisical_iac.core.remote import CommandFailed, remove, run, write
+from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose as stack
@@ -32,7 +32,7 @@ Own = Mapping[str, Iterable[str]]
 def repositories_made(key: Key, own: Own) -> list[str]:
     """Replace the password of all repositories, and return what is to be said of it.
 
-    Raises RotationError: with nothing changed where a repository does not open, else with what
+    Raises RunFailed: with nothing changed where a repository does not open, else with what
     opens the repositories then, which the host's file always does.
     """
     names = _targets()
@@ -41,7 +41,7 @@ def repositories_made(key: Key, own: Own) -> list[str]:
     hand_out(own, f"{key.file}.next")
     failed = _each_repository("admit", names, own, f"{_DIRECTORY}/{key.file}.next")
     if failed:
-        raise RotationError(f"{failed}; {_undone(key, names, own)}")
+        raise RunFailed(f"{failed}; {_undone(key, names, own)}")
     _step("switch", doing="put the new password in place")
     _finish(key, names, own)
     return [
@@ -53,7 +53,7 @@ def repositories_made(key: Key, own: Own) -> list[str]:
 def recover_repositories(unfinished: UnfinishedRotation, own: Own) -> str:
     """End a rotation that was interrupted, and return how.
 
-    Raises RotationError where a repository does not answer; it opens by the host's file, and the
+    Raises RunFailed where a repository does not answer; it opens by the host's file, and the
     rotation is ended by a later run.
     """
     key, names = unfinished.key, _targets()
@@ -73,7 +73,7 @@ def _targets() -> list[str]:
 
 def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
     if failed := _each_repository("reach", names, own):
-        raise RotationError(
+        raise RunFailed(
             f"{failed}; nothing was changed: bring it back (`infisical-iac backup now` makes a "
             "repository that never was), or take the target out of backup_targets and apply"
         )
@@ -82,7 +82,7 @@ def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
 def _undone(key: Key, names: Iterable[str], own: Own) -> str:
     """Put the next password out again where it was let in, and say what is in use."""
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.next"):
-        raise RotationError(
+        raise RunFailed(
             f"the old {key.name} key opens every repository, but the new one could not be put out "
             f"again: {failed}; the next `infisical-iac apply` tries again"
         )
@@ -97,7 +97,7 @@ def _finish(key: Key, names: Iterable[str], own: Own) -> None:
         # With a serial, by which no node that was away leads with the old one.
         share.spread(topology.known())
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.old"):
-        raise RotationError(
+        raise RunFailed(
             f"the new {key.name} key opens every repository, but so does the old one still: "
             f"{failed}; the next `infisical-iac apply` puts it out"
         )
@@ -203,7 +203,7 @@ def _recover(
         write(COMPOSE_FILE, compose)
     try:
         journal.current().shown.append(recover(found, settings, project, site))
-    except RotationError as error:
+    except RunFailed as error:
         if found.key.name != "restic":
             raise
         journal.current().shown.append(str(error))
@@ -212,7 +212,7 @@ def _recover(
 def made(key: Key, settings: Settings, project: str, site: Site | None = None) -> list[str]:
     """Replace a key, and return what is to be said of it.
 
-    Raises RotationError, with the old key in its place and at work, or with how it comes to.
+    Raises RunFailed, with the old key in its place and at work, or with how it comes to.
 
     Args:
         project: the slug of the project whose secrets are read before and after.
@@ -222,7 +222,7 @@ def made(key: Key, settings: Settings, project: str, site: Site | None = None) -
         _refuse_append_only(settings)
         return repositories_made(key, _own(site))
     if site and key.name == "redis" and (away := _away(site)):
-        raise RotationError(
+        raise RunFailed(
             f"{', '.join(away)} can't be reached, and its Redis would let the old key in for ever: "
             "bring it back first; nothing was changed"
         )
@@ -239,7 +239,7 @@ def made(key: Key, settings: Settings, project: str, site: Site | None = None) -
 def recover(
     found: UnfinishedRotation, settings: Settings, project: str, site: Site | None = None
 ) -> str:
-    """End a rotation that was interrupted, and return how. Raises RotationError if it can't be."""
+    """End a rotation that was interrupted, and return how. Raises RunFailed if it can't be."""
     key = found.key
     if key.name == "restic":
         return recover_repositories(found, _own(site))
@@ -260,7 +260,7 @@ def recover(
 def _refuse_append_only(settings: Settings) -> None:
     names = [each.name for each in settings.backup.backup_targets if each.append_only]
     if names:
-        raise RotationError(
+        raise RunFailed(
             f"the backup target {' and '.join(names)} is append-only: the host could let the new "
             "password in there and not put the old one out; let it remove for the time of the "
             "rotation, at the server and in the settings; nothing was changed"
@@ -274,7 +274,7 @@ def _own(site: Site | None) -> dict[str, list[str]]:
     directories = [each.name for each in site.settings.backup.backup_targets if each.kind.on_host]
     others = [each for each in site.cluster.nodes if each.number and each != site.cluster.me]
     if directories and (away := _away(site)):
-        raise RotationError(
+        raise RunFailed(
             f"{', '.join(away)} can't be reached, and has repositories of its own that the key "
             "opens: bring it back first; nothing was changed"
         )
@@ -332,14 +332,14 @@ def _others(site: Site) -> list[str]:
 
 @contextmanager
 def _or_back(key: Key, settings: Settings, site: Site | None) -> Iterator[None]:
-    """Go back if the context fails, and raise RotationError with what is in use then."""
+    """Go back if the context fails, and raise RunFailed with what is in use then."""
     try:
         yield
     except (UserError, KeyboardInterrupt) as error:
         reason = str(error) or "it was interrupted"
         _go_back(key, settings, site, reason)
         _end(key, site)
-        raise RotationError(
+        raise RunFailed(
             f"the new {key.name} key was given up, and the old one is in use again: {reason}"
         ) from None
 
@@ -351,7 +351,7 @@ def _go_back(key: Key, settings: Settings, site: Site | None, reason: str) -> No
         _step("back", doing="bring the old key back")
         _use(key, settings, site)
     except UserError as error:
-        raise RotationError(
+        raise RunFailed(
             f"the old {key.name} key could not be brought back to work ({error}); it is not lost, "
             f"and `infisical-iac apply` tries again. What came before: {reason}"
         ) from None

@@ -10,13 +10,13 @@ from pyinfra.context import host
 
 from infisical_iac.backup import snapshot
 from infisical_iac.change import changeover, gate, path, releases
-from infisical_iac.change.changeover import DIRECTORY, PROJECT, ChangeFailed, Changeover
-from infisical_iac.change.path import IMAGE_KIB, RELEASES, Disk, Room, UpgradeError
+from infisical_iac.change.changeover import DIRECTORY, PROJECT, Changeover
+from infisical_iac.change.path import IMAGE_KIB, RELEASES, Disk, Room
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import write
@@ -50,7 +50,7 @@ class VersionChange:
 def made_on_host(change: VersionChange, settings: Settings, project: str) -> list[str]:
     """Make the change, and return what is to be said of it.
 
-    Raises ChangeFailed, with what ran before running again, or with how it comes to.
+    Raises RunFailed, with what ran before running again, or with how it comes to.
 
     Args:
         project: the slug of the project whose secrets are read before and after.
@@ -68,7 +68,7 @@ def made_on_host(change: VersionChange, settings: Settings, project: str) -> lis
 
 
 def recover_host(unfinished: UnfinishedChange, settings: Settings, project: str) -> str:
-    """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
+    """End a change that was interrupted, and return how. Raises RunFailed if it can't be."""
     if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
         how = "as it did" if data == releases.describe_data([]) else data
         return f"Infisical {unfinished.old} serves again, {how}."
@@ -118,7 +118,7 @@ class _OnHost(Changeover):
         session.forget()
         stack.up(self.settings.stack.start_timeout)
         if not session.api(stack.published_port()).answers():
-            raise UpgradeError("the API does not answer")
+            raise CheckFailed("the API does not answer")
         kept = releases.parse_given_up(said.splitlines())
         return releases.describe_data(
             kept, f" of {kept[0].since}" if kept and kept[0].since else ""
@@ -129,20 +129,12 @@ class _OnHost(Changeover):
 CHANGE = "unfinished change of version"
 
 
-class ChangeRefused(UpgradeError):
-    """The change of version that the settings ask for is refused; what runs is looked at as it is.
-
-    All else that the settings ask for, of the stack too, is still compared and set right.
-    """
-
-    blocks_others = False
-
-
 @contextmanager
 def refusing(was: Images) -> Iterator[None]:
-    """Take a UserError for a refusal of the change from what `was`: raise ChangeRefused with it.
+    """Take a UserError for a refusal of the change from what `was`, which goes on running.
 
-    What ends a whole run still does.
+    What runs is looked at as it is: all else that the settings ask for, of the stack too, is still
+    compared and set right. What ends a whole run still does.
     """
     try:
         yield
@@ -150,7 +142,7 @@ def refusing(was: Images) -> Iterator[None]:
         if error.ends_run:
             raise
         journal.current().kept = was
-        raise ChangeRefused(str(error)) from None
+        raise Refused(str(error), blocks_others=False) from None
 
 
 @telling_operation
@@ -189,7 +181,7 @@ def _recover(
 def recover(
     unfinished: UnfinishedChange, settings: Settings, project: str, site: Site | None
 ) -> str:
-    """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
+    """End a change that was interrupted, and return how. Raises RunFailed if it can't be."""
     if site:
         return cluster_change.recover(unfinished, site, project)
     return recover_host(unfinished, settings, project)
@@ -208,8 +200,8 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     """Bring data that an older version used to the one that `compose` names.
 
     Where there are no data, or no version changes, it does nothing: that is `running`'s. Raises
-    ChangeRefused, with nothing touched, for a change that can't be made, CanaryUnreadable where
-    secrets can't be decrypted before it already, and ChangeFailed for one that was undone.
+    Refused, with nothing touched, for a change that can't be made, CheckFailed where
+    secrets can't be decrypted before it already, and RunFailed for one that was undone.
     """
     journal.current().kept = None
     if waits():
@@ -224,7 +216,7 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     with refusing(found.was):
         path.refuse(found.was, wanted)
         if without := journal.current().without:
-            raise UpgradeError(
+            raise Refused(
                 f"Infisical can't be changed to {wanted.version} while {' and '.join(without)} "
                 "can't run, for nothing could be proven from outside"
             )
@@ -246,7 +238,7 @@ def failed(found: UpgradeState, wanted: Images) -> str:
 
 
 def refuse_room(missing: Sequence[str], settings: Settings) -> None:
-    """Raise UpgradeError if a change that needs the `missing` images does not fit."""
+    """Raise Refused if a change that needs the `missing` images does not fit."""
     said = changeover.release_step("room", doing="see how much room there is").split()
     *disks, data = map(int, said)
     images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
@@ -268,6 +260,6 @@ def make(change: Callable[[], list[str]]) -> None:
     """Make a change, and have said what it returns; where it fails, what helps is noted."""
     try:
         journal.current().shown += change()
-    except ChangeFailed:
+    except RunFailed:
         journal.current().remedy = "the next run tries it again, unless the setting is changed back"
         raise

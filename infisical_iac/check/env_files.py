@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from infisical_iac.check.model import CheckFinding
+from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.findings import is_bootstrap, is_plain, shown
-from infisical_iac.migrate.git import GitError, run, tracked
+from infisical_iac.migrate.git import run, tracked
 from infisical_iac.migrate.loaders import LoaderDetection
 from infisical_iac.migrate.search_terms import why_skipped
 
@@ -108,7 +109,7 @@ def in_git(root: Path, paths: Sequence[str], homes: Iterable[str]) -> Iterator[C
     Args:
         homes: the directories of the services; each must be covered, and the root.
 
-    Raises GitError or ScanError if git can't be asked.
+    Raises FileError if git can't be asked.
     """
     env_files = [path for path in paths if _is_secret(path)]
     for path in sorted(tracked(root, env_files)):
@@ -133,7 +134,7 @@ def ignored_by_git(root: Path, paths: Iterable[str]) -> set[str]:
     query = ("-c", "core.excludesFile=", "check-ignore", "-v", "-n", "--no-index", "--")
     found = run(root, *query, *asked) if asked else None
     if found and found.returncode not in (0, 1):
-        raise GitError(f"git can't tell what it ignores in {root}: {found.stderr.strip()}")
+        raise FileError(f"git can't tell what it ignores in {root}: {found.stderr.strip()}")
     answers = map(_RULE.match, found.stdout.split("\n") if found else ())
     return {
         path for path, rule in zip(asked, answers, strict=False) if rule and _hides(*rule.groups())

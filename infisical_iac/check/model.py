@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 from infisical_iac.workspace.document import parse
 
 
@@ -58,10 +58,6 @@ class Reads:
 NAME = ".infisical-check.yaml"
 
 
-class ExceptionError(UserError):
-    """The file of exceptions can't be what is meant."""
-
-
 class Judged(NamedTuple):
     """The findings that count, and those that are accepted, each with the reason."""
 
@@ -70,7 +66,7 @@ class Judged(NamedTuple):
 
 
 def load(text: str, where: str) -> dict[str, str]:
-    """Return the reasons by pattern. Raises ExceptionError for a pattern without one.
+    """Return the reasons by pattern. Raises FileError for a pattern without one.
 
     Args:
         text: of the file; "" if there is none.
@@ -79,10 +75,10 @@ def load(text: str, where: str) -> dict[str, str]:
     data = parse(text, where).data or {}
     ignored = data.get("ignore") if isinstance(data, dict) else None
     if data and (not isinstance(ignored, dict) or set(data) != {"ignore"}):
-        raise ExceptionError(f"{where} must hold `ignore:` alone, with `PATTERN: reason` below it")
+        raise FileError(f"{where} must hold `ignore:` alone, with `PATTERN: reason` below it")
     for pattern, reason in (ignored or {}).items():
         if not isinstance(pattern, str) or not isinstance(reason, str) or not reason.strip():
-            raise ExceptionError(f"{where}: {pattern} has no reason: write why it is accepted")
+            raise FileError(f"{where}: {pattern} has no reason: write why it is accepted")
     return dict(ignored or {})
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from infisical_iac.check import env_files, model, startup
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.usage import Held, usage
+from infisical_iac.core.errors import FileError
 from infisical_iac.migrate import find
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.ignores import is_dockerfile
 from infisical_iac.workspace import local_file
-from infisical_iac.workspace.local_file import NAME, LocalFile, LocalFileError, parse
+from infisical_iac.workspace.local_file import NAME, LocalFile, parse
 from infisical_iac.workspace.model import Workspace
 
 
@@ -67,7 +68,7 @@ def _declared(paths: Iterable[str], text: Text, workspace: Workspace) -> dict[st
         if name == NAME:
             try:
                 found[directory] = folders.get(parse(text(path)).folder, "")
-            except LocalFileError:
+            except FileError:
                 continue  # told where the files are judged
     return found
 
@@ -102,13 +103,13 @@ class Repository:
         return {name: homes for name, homes in found.items() if homes}
 
     def exceptions(self) -> dict[str, str]:
-        """Return the accepted patterns with reasons. Raises ExceptionError or WorkspaceError."""
+        """Return the accepted patterns with reasons. Raises FileError."""
         return model.load(self.text(model.NAME), model.NAME)
 
     def files(self) -> Iterator[CheckFinding]:
         """Yield what is wrong with `.env` files and what keeps them out of git and of images.
 
-        Raises GitError or ScanError if git can't be asked.
+        Raises FileError if git can't be asked.
         """
         homes = [home for each in self.services.values() for home in each]
         ignored = env_files.ignored_by_git(self.root, filter(env_files.is_local, self.paths))
@@ -172,7 +173,7 @@ class Repository:
 
 
 def look(root: Path, workspace: Workspace) -> Repository:
-    """Return the repository at a directory. Raises ScanError if one in it can't be listed."""
+    """Return the repository at a directory. Raises FileError if one in it can't be listed."""
     paths = find.walk(root)
     homes = Homes(paths, partial(_text, root), root.resolve().name, workspace)
     return Repository(root, paths, workspace, homes)
@@ -190,7 +191,7 @@ def complete(root: Path, workspace: Workspace, project_id: str, domain: str) -> 
     Args:
         domain: Infisical's address. A file that has one keeps it.
 
-    Raises LocalFileError for a file that can't be read or written, and ScanError for a directory
+    Raises FileError for a file that can't be read or written, and for a directory
     that can't be listed.
     """
     looked = look(root, workspace)
@@ -207,5 +208,5 @@ def complete(root: Path, workspace: Workspace, project_id: str, domain: str) -> 
 def _domain(looked: Repository, home: str) -> str:
     try:
         return local_file.parse(looked.text(posixpath.join(home, NAME))).domain
-    except LocalFileError:
+    except FileError:
         return ""

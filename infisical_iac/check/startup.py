@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from infisical_iac.check import javascript, python
 from infisical_iac.check.model import CheckFinding
+from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import is_confidential
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.loaders import is_python, without_comments
-from infisical_iac.workspace.local_file import NAME, LocalFileError, parse
+from infisical_iac.workspace.local_file import NAME, parse
 from infisical_iac.workspace.model import Workspace
 
 _DOCKER_ENV = re.compile(r"(?m)^\s*ENV\s+((?:.*\\\n)*.*)")
@@ -147,7 +148,7 @@ def local_file(
         return
     try:
         file = parse(text(found))
-    except LocalFileError as error:
+    except FileError as error:
         yield CheckFinding("local-file", found, "", f"It {error}.")
         return
     if (file.folder or "/") != folder:

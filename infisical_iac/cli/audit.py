@@ -11,12 +11,11 @@ from rich.text import Text
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.core.audit_log import Doing, doings, doings_of
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed, Refused, UserError
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.stack.access_log import (
     UNFINISHED,
-    AskingError,
     KnownNames,
     LoggedRequest,
     latest,
@@ -24,10 +23,6 @@ from infisical_iac.stack.access_log import (
     parse,
     statuses,
 )
-
-
-class AuditError(UserError):
-    """The audit log is not as it was written."""
 
 
 @click.group(
@@ -66,9 +61,10 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
     for host, read in logs.items():
         if read.broken_at is not None:
             on = f" on {host}" if len(logs) > 1 else ""
-            raise AuditError(
+            raise CheckFailed(
                 f"line {read.broken_at} of {log.FILE}{on} does not follow from the one before: "
-                "somebody changed the log; look for a copy in the host's backups"
+                "somebody changed the log; look for a copy in the host's backups",
+                code="checks.audit_log",
             )
 
 
@@ -131,14 +127,14 @@ def access(
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         if not settings.stack.runs_caddy:
-            raise AskingError(
+            raise Refused(
                 f"there is no access log: setting 'ingress' is {settings.stack.ingress!r}, and "
                 "only Caddy writes one here; the log of your own proxy may tell"
             )
         known = _known(settings, is_needed=bool(identity or person))
         ids = known.ids(identity, person)
         if (identity or person) and not ids:
-            raise AskingError(f"Infisical knows no {identity or person}: check the spelling")
+            raise UserError(f"Infisical knows no {identity or person}: check the spelling")
         logs = each_of(with_others(host), lambda _: _read(begin, last, ids, environment, wanted))
         lines = latest(logs, last) if len(logs) > 1 else logs[0]
     found = parse(lines, known)
@@ -147,7 +143,7 @@ def access(
     else:
         show(found)
     if UNFINISHED in lines:
-        raise AskingError("the log is too long to be read in four minutes: give a later --since")
+        raise UserError("the log is too long to be read in four minutes: give a later --since")
     if len(found) == last:
         echo(f"Note: only the latest {last} are shown: --last takes more.", err=True)
 

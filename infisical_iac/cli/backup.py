@@ -11,7 +11,7 @@ from infisical_iac.backup.record import ListedSnapshots, Record, Saved, size
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
 from infisical_iac.cli.output import counted
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.terminal import console, echo, print_data
 
 
@@ -28,10 +28,6 @@ def backup() -> None:
 
 
 _REQUEST = "/var/lib/infisical-backup/request"
-
-
-class BackupError(UserError):
-    """The backup was not made, or not in every target."""
 
 
 @click.command()
@@ -64,7 +60,7 @@ def now(inventory: str, lock_timeout: int, break_lock: bool, timeout: int, as_js
             changes += [f"+ snapshot {each.snapshot} in {each.name}" for each in saved]
             _tell(found, saved, as_json=as_json)
             if found.failure:
-                raise BackupError(f"the backup failed: {found.failure}")
+                raise RunFailed(f"the backup failed: {found.failure}")
 
 
 def _made(timeout: int, *, on_cluster: bool) -> Record:
@@ -76,7 +72,7 @@ def _made(timeout: int, *, on_cluster: bool) -> Record:
     try:
         return record.parse_record(timed.made("backup", timeout=timeout))
     except ValueError as error:
-        raise BackupError(f"the backup's record on the host can't be read: {error}") from None
+        raise RunFailed(f"the backup's record on the host can't be read: {error}") from None
 
 
 def _is_of(saved: Saved, found: Record) -> bool:
@@ -102,10 +98,6 @@ def _data(saved: list[Saved]) -> list[dict[str, Any]]:
 _SCRIPT = "/usr/local/lib/infisical-iac/backup.sh"
 
 
-class ListError(UserError):
-    """Backups are not set up, or a target can't be read."""
-
-
 @click.command("list")
 @inventory_option
 @json_option
@@ -125,7 +117,7 @@ def list_command(inventory: str, as_json: bool) -> None:
         ).splitlines()
     found = record.parse_snapshots(printed)
     if not found:
-        raise ListError("backups are not set up on the host: `infisical-iac apply` does it")
+        raise Refused("backups are not set up on the host: `infisical-iac apply` does it")
     if as_json:
         print_data([_listed_data(each) for each in found])
     else:
@@ -135,7 +127,7 @@ def list_command(inventory: str, as_json: bool) -> None:
             echo(f"The host logs in at SFTP targets with {key}")
     failed = [f"{each.name}: {each.error}" for each in found if each.error]
     if failed:
-        raise ListError(f"not every target can be read: {'; '.join(failed)}")
+        raise UserError(f"not every target can be read: {'; '.join(failed)}")
 
 
 def _show(listed: ListedSnapshots) -> None:

@@ -162,7 +162,7 @@ def _dynamic(service: str, place: str) -> CheckFinding:
 
 
 def _inside(reached: Reached) -> _Inside:
-    """Return what Infisical has of the workspace file. Raises MigrationError if it isn't all
+    """Return what Infisical has of the workspace file. Raises UserError if it isn't all
     there.
     """
     project = verify.project_id(reached.client, reached.desired.project.slug)

@@ -25,12 +25,13 @@ from infisical_iac.cli.options import (
 from infisical_iac.cli.output import counted
 from infisical_iac.cli.showing import print_notes
 from infisical_iac.core import atomic
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.client_secrets import Rotation
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
 from infisical_iac.workspace.credentials import Overview, Step, ago, notes, overview
-from infisical_iac.workspace.credentials_reach import CredentialsError, Kept, keep
+from infisical_iac.workspace.credentials_reach import Kept, keep
 from infisical_iac.workspace.delivery import Courier, courier
 from infisical_iac.workspace.model import ServiceAccount
 
@@ -84,13 +85,13 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def may_show(name: str, environment: str, *, yes: bool, into: Path | None = None) -> None:
     """Return if credentials may be shown, and warn where standard output keeps or shows them.
 
-    Raises CredentialsError for those of the environment `production` without `yes`.
+    Raises UserError for those of the environment `production` without `yes`.
 
     Args:
         into: the file that they are written to instead.
     """
     if environment == _PRODUCTION and not yes:
-        raise CredentialsError(
+        raise UserError(
             f"{name} are credentials of production, which belong on no other machine: give --yes "
             "if you mean it"
         )
@@ -205,20 +206,20 @@ def show(
 
 
 def _refuse_foreign(file: Path) -> None:
-    """Raise CredentialsError if a file holds anything but credentials that were shown before."""
+    """Raise UserError if a file holds anything but credentials that were shown before."""
     try:
         there = file.read_text("utf-8", errors="replace") if os.path.lexists(file) else ""
     except OSError as error:
-        raise CredentialsError(f"{file} can't be read: {error.strerror}") from None
+        raise FileError(f"{file} can't be read: {error.strerror}") from None
     if there and not there.startswith(FIRST_WORDS):
-        raise CredentialsError(f"{file} holds something else: name another file, or remove it")
+        raise FileError(f"{file} holds something else: name another file, or remove it")
 
 
 def _write(file: Path, text: str) -> None:
     try:
         atomic.write(file, text, mode=0o600)
     except OSError as error:
-        raise CredentialsError(f"{file} can't be written: {error.strerror}") from None
+        raise FileError(f"{file} can't be written: {error.strerror}") from None
 
 
 @dataclass(frozen=True)
@@ -237,16 +238,16 @@ class Delivery:
     tell: Callable[[str], None]
 
     def check(self) -> None:
-        """Return if the way is free. Raises DeliveryError."""
+        """Return if the way is free. Raises UserError."""
         if self.courier:
             self.courier.check()
 
     def is_due(self, credential: Credential) -> bool:
-        """Return whether something else is there. Raises DeliveryError."""
+        """Return whether something else is there. Raises UserError."""
         return self.courier is not None and self.courier.differs(credential)
 
     def deliver(self, credential: Credential) -> None:
-        """Deliver it if something else is there. Raises DeliveryError."""
+        """Deliver it if something else is there. Raises UserError."""
         if self.courier is None:
             return
         is_new = self.courier.deliver(credential)
@@ -259,7 +260,7 @@ class Delivery:
 
 
 def delivery(account: ServiceAccount, *, deploys: bool, tell: Callable[[str], None]) -> Delivery:
-    """The way for an account. Raises DeliveryError if the environment lacks what it takes."""
+    """The way for an account. Raises UserError if the environment lacks what it takes."""
     way = courier(account.target, os.environ) if account.target else None
     return Delivery(account, way, deploys, tell)
 
@@ -324,7 +325,7 @@ def _deliver(kept: Kept, steps: list[Step], deploy: bool, overlap: timedelta) ->
         if step.account.target
     ]
     if not ways:
-        raise CredentialsError(
+        raise UserError(
             "none of these has a target: say in the workspace file, under `deliver` of the "
             "service, where they go"
         )
@@ -407,7 +408,7 @@ def revoke(
         if not yes:
             question = f"Type {name} to revoke its {count}, which stops what runs with them"
             if click.prompt(question, default="", show_default=False, err=True) != name:
-                raise CredentialsError(f"that is not {name}: nothing was changed")
+                raise UserError(f"that is not {name}: nothing was changed")
         with kept.recorded():
             if step.holder:
                 client_secrets.revoke(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from infisical_iac.cli.options import inventory_option, lock_options
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.terminal import echo
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ _GONE = (
     "Data, keys, certificates, credentials, the firewall and fail2ban's jails are gone; Docker, "
     "its images, the logs of audit and access, and backups, which hold the keys, are still there."
 )
-
-
-class DestroyError(UserError):
-    """The name was not typed, or no backup could be taken."""
 
 
 @click.command()
@@ -94,9 +90,7 @@ def _confirm(target: "HostRemoval | ClusterRemoval", given: str | None, *, volum
     question = f"This takes {what} away{at}. Type {target.called} name, {target.name}"
     typed = given or click.prompt(question, err=True, default="", show_default=False)
     if typed != target.name:
-        raise DestroyError(
-            f"{typed!r} is not {target.called} name, {target.name}: nothing was done"
-        )
+        raise Refused(f"{typed!r} is not {target.called} name, {target.name}: nothing was done")
 
 
 def _back_up(target: "HostRemoval | ClusterRemoval") -> str:
@@ -104,7 +98,7 @@ def _back_up(target: "HostRemoval | ClusterRemoval") -> str:
     try:
         on = target.back_up(directory)
     except UserError as error:
-        raise DestroyError(
+        raise Refused(
             f"{error}; nothing was taken away: let the database run, or do without a backup by "
             "--no-backup"
         ) from None

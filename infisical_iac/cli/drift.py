@@ -14,16 +14,12 @@ import httpx
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.showing import print_notes
 from infisical_iac.core import atomic
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo
 from infisical_iac.monitoring.drift import Answer, message, metrics
 
 _ATTEMPTS = 3
 _SECONDS = 10
-
-
-class DriftError(UserError):
-    """The host could not be checked, or the answer could not be delivered."""
 
 
 @click.command()
@@ -91,7 +87,7 @@ def _webhook(file: Path | None) -> str:
     try:
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        raise DriftError(
+        raise FileError(
             f"{file} can't be read: write the webhook's address into it, and nothing else"
         ) from None
 
@@ -121,7 +117,7 @@ def _write(textfile: Path, text: str) -> None:
     try:
         atomic.write(textfile, text, mode=0o644)
     except OSError as error:
-        raise DriftError(f"{textfile} can't be written: {error.strerror}") from None
+        raise FileError(f"{textfile} can't be written: {error.strerror}") from None
 
 
 def _post(webhook: str, answer: Answer) -> None:
@@ -137,4 +133,4 @@ def _post(webhook: str, answer: Answer) -> None:
         if response.is_success:
             return
         reason = f"HTTP {response.status_code}"
-    raise DriftError(f"the webhook did not take the answer ({reason}): check its address")
+    raise UserError(f"the webhook did not take the answer ({reason}): check its address")

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError, Refused, SettingsError, UserError
 from infisical_iac.core.terminal import echo
 from infisical_iac.init import answers as starting
-from infisical_iac.init.answers import NEW, Answers, StartError
+from infisical_iac.init.answers import NEW, Answers
 from infisical_iac.init.services import FoundDirectory, FoundService, look, name_services
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import LocalFile
@@ -51,11 +51,11 @@ def ask_question(
     option = "--" + question.option.replace("_", "-")
     answer = question.default if answer is None else answer
     if answer is None:
-        raise StartError(f"{option} is not given: with --yes nothing is asked, so give it")
+        raise SettingsError(f"{option} is not given: with --yes nothing is asked, so give it")
     try:
         return check(answer.strip())
     except UserError as error:
-        raise StartError(f"{option}: {error}") from None
+        raise SettingsError(f"{option}: {error}") from None
 
 
 def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
@@ -131,7 +131,7 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
 def _defaults(directory: Path) -> Mapping[str, Any]:
     file = directory / "group_data" / "all.py"
     if not file.is_file():
-        raise StartError(f"there is no {file}: run this in a clone of the project")
+        raise FileError(f"there is no {file}: run this in a clone of the project")
     return {key: value for key, value in runpy.run_path(str(file)).items() if key[:2] != "__"}
 
 
@@ -139,7 +139,7 @@ def _refuse_edited(directory: Path) -> None:
     paths = (starting.SETTINGS_FILE, starting.WORKSPACE_FILE)
     texts = {path: _text(directory / path) for path in paths if (directory / path).exists()}
     if edited := starting.edited(texts):
-        raise StartError(
+        raise Refused(
             f"{' and '.join(edited)} would lose what has been written there: go on by hand, or "
             "keep a copy and give --force"
         )
@@ -152,7 +152,7 @@ def _text(file: Path) -> str:
 def _existing(directory: Path, value: str) -> Path:
     path = directory / Path(value).expanduser()
     if not value or not path.is_dir():
-        raise StartError(f"there is no directory {value!r}; write the one that services are in")
+        raise SettingsError(f"there is no directory {value!r}; write the one that services are in")
     return path.resolve()
 
 
@@ -181,7 +181,7 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Pat
 def _local_files(homes: Mapping[FoundService, Path], site_url: str) -> dict[Path, str]:
     """The text of each service's `.infisical.json`; the project's id is not known before a deploy.
 
-    Raises LocalFileError for one that is there and can't be read.
+    Raises FileError for one that is there and can't be read.
     """
     return {
         home / local_file.NAME: local_file.text(home, LocalFile("", site_url, service.folder))
@@ -202,7 +202,7 @@ def _write(files: Mapping[Path, str]) -> None:
         for file, new in beside.items():
             new.replace(file)
     except OSError as error:
-        raise StartError(f"{error.filename} can't be written: {error.strerror}") from None
+        raise FileError(f"{error.filename} can't be written: {error.strerror}") from None
     finally:
         for new in beside.values():
             new.unlink(missing_ok=True)

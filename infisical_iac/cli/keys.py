@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from infisical_iac.change.keys import KEYS, Key, RotationError, named, refuse_encryption_key
+from infisical_iac.change.keys import KEYS, Key, named, refuse_encryption_key
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.terminal import console, echo, print_data
 
 if TYPE_CHECKING:
@@ -68,19 +69,19 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
 
 def _refuse(machine: "MachineState") -> None:
     if machine.restoring:
-        raise RotationError(
+        raise Refused(
             "a restore has not ended on the host: `infisical-iac restore --undo` brings the old "
             "data back"
         )
     if machine.upgrading:
-        raise RotationError(
+        raise Refused(
             "a change of version has not ended on the host: `infisical-iac apply` ends it"
         )
     if not machine.deployed:
-        raise RotationError("there is no Infisical on the host: `infisical-iac apply` deploys it")
+        raise Refused("there is no Infisical on the host: `infisical-iac apply` deploys it")
 
 
-def _no_new_encryption_key(host: "Host", settings: "Settings") -> RotationError:
+def _no_new_encryption_key(host: "Host", settings: "Settings") -> Refused:
     from infisical_iac.core.remote import run
     from infisical_iac.core.rendering import script
     from infisical_iac.stack.state import Upgrades

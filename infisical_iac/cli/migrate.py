@@ -12,12 +12,11 @@ from rich.text import Text
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import FOUND, json_option
 from infisical_iac.cli.output import counted
-from infisical_iac.core.errors import printable
+from infisical_iac.core.errors import FileError, printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.init.answers import WORKSPACE_FILE
 from infisical_iac.migrate import fingerprint, git
 from infisical_iac.migrate.findings import shown
-from infisical_iac.migrate.git import GitError
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.sources import scan_all
@@ -82,7 +81,7 @@ def note_exposed(key: Path) -> None:
     """Tell if git would take the key of the hashes in: whoever has it can try values out."""
     try:
         is_exposed = git.top(key.parent) is not None and not git.is_ignored(key)
-    except GitError:
+    except FileError:
         return
     if is_exposed:
         echo(f"Note: git would add {key.name}: name it in .gitignore", err=True)

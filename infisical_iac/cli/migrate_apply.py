@@ -14,11 +14,12 @@ from infisical_iac.check.repository import complete
 from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option, lock_options, locking
 from infisical_iac.cli.output import counted
+from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.migrate import plan_file, planning, report, verify
 from infisical_iac.migrate.apply import Pending, Policy, Transfer, Work, move
 from infisical_iac.migrate.model import Secret
-from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan
+from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.workspace.reach import Reached, reach
 
 
@@ -67,7 +68,7 @@ def apply(
         needs_admin=False,
     ) as reached:
         if plan.project != reached.desired.project.slug:
-            raise MigrationError(
+            raise UserError(
                 f"{file} was made for the project {plan.project}, and the workspace file is of "
                 f"{reached.desired.project.slug}: give the right --workspace-file, or plan again"
             )

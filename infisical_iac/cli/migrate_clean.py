@@ -11,11 +11,10 @@ from rich.text import Text
 
 from infisical_iac.cli.options import FOUND, yes_option
 from infisical_iac.cli.output import counted, show
-from infisical_iac.core.errors import printable
+from infisical_iac.core.errors import FileError, UserError, printable
 from infisical_iac.core.item import Item
 from infisical_iac.core.terminal import console, echo
 from infisical_iac.migrate import archive, cleaning, git, ignores
-from infisical_iac.migrate.archive import ArchiveError
 from infisical_iac.migrate.cleaning import (
     Examined,
     KeptFile,
@@ -92,7 +91,7 @@ def clean(
     _show(root, plan)
     _show_references(root, plan_file, [each.path for each in files])
     if plan.archive and not keys.recipients:
-        raise ArchiveError(
+        raise UserError(
             "nothing was deleted, for nobody could open the archive: add --recipient age1…, the "
             "public key that age-keygen prints, or --no-archive"
         )
@@ -113,7 +112,7 @@ def _keys(
 ) -> _Keys:
     lines = [*texts, *(_lines(file) if file else [])]
     if no_archive and (lines or identity):
-        raise ArchiveError("--no-archive needs no keys: leave it out, or the keys")
+        raise UserError("--no-archive needs no keys: leave it out, or the keys")
     known = archive.identities(_lines(identity)) if identity else []
     return _Keys(archive.recipients(lines), known)
 
@@ -181,7 +180,7 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
         cleaning.write(example)
     if plan.archive:
         if git.top(root) and not git.is_ignored(plan.archive):
-            raise ArchiveError(
+            raise FileError(
                 f"git would not ignore {plan.archive}, so nothing was deleted: see what "
                 f"git check-ignore -v {plan.archive.name} says"
             )

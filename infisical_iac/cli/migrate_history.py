@@ -11,7 +11,7 @@ from rich.text import Text
 from infisical_iac.cli.migrate import workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import counted
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import console, print_data
 from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.migrate import plan_file, verify
@@ -121,10 +121,6 @@ def _short(objects: Sequence[str]) -> str:
     return f"object {', '.join(name[:12] for name in objects[:3])}{more}"
 
 
-class HistoryError(UserError):
-    """The values could not be read, or the hashes could not be written."""
-
-
 @click.command()
 @click.argument(
     "repositories",
@@ -176,7 +172,7 @@ def history(
     Exit status: 0 if nothing is found, 2 if something is, 1 for an error.
     """
     if plan and env_files:
-        raise HistoryError("--plan and --env-file are two ways to name values: give one of them")
+        raise UserError("--plan and --env-file are two ways to name values: give one of them")
     if env_files:
         known = KnownValues(_values(env_files, grammar))
     else:
@@ -198,7 +194,7 @@ def _plan_file(repositories: Sequence[Path]) -> Path:
     places = [each / PLAN_FILE for each in (Path(), *repositories)]
     file = next((each for each in places if each.is_file()), None)
     if file is None:
-        raise HistoryError(
+        raise UserError(
             f"there is no {PLAN_FILE} here or in {' or '.join(map(str, repositories))}: name the "
             "plan with --plan, or files with --env-file"
         )
@@ -219,15 +215,15 @@ def _planned(file: Path, inventory: str, workspace_file: Path | None) -> KnownVa
 
 def _values(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
     if grammar not in GRAMMARS:
-        raise HistoryError(f"{grammar} is no grammar: name one of {', '.join(GRAMMARS)}")
+        raise UserError(f"{grammar} is no grammar: name one of {', '.join(GRAMMARS)}")
     values: dict[str, str] = {}
     for file in env_files:
         try:
             found, error = labelled(file.read_bytes(), grammar)
         except OSError as failure:
-            raise HistoryError(f"{file} can't be read: {failure.strerror}") from None
+            raise FileError(f"{file} can't be read: {failure.strerror}") from None
         if error:
-            raise HistoryError(f"{file} can't be read by {grammar}: {error}")
+            raise FileError(f"{file} can't be read by {grammar}: {error}")
         values |= {f"{file} {name}": value for name, value in found.items()}
     return values
 
@@ -238,5 +234,5 @@ def _written(hashes: Path, searched: Sequence[Searched]) -> str:
     try:
         hashes.write_text("".join(f"{name}\n" for name in names))
     except OSError as error:
-        raise HistoryError(f"{hashes} can't be written: {error.strerror}") from None
+        raise FileError(f"{hashes} can't be written: {error.strerror}") from None
     return filter_repo(hashes) if names else ""

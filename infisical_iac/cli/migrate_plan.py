@@ -12,12 +12,13 @@ from infisical_iac.cli.migrate import note_exposed, paths_argument, show, worksp
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import counted
 from infisical_iac.core import atomic
+from infisical_iac.core.errors import FileError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.migrate import plan_file, planning, verify
 from infisical_iac.migrate.apply import Comparison, compare
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Source
-from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationError, MigrationPlan, PlannedFinding
+from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationPlan, PlannedFinding
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.workspace.reach import Reached, reach
@@ -108,7 +109,7 @@ def _write(file: Path, text: str) -> None:
     try:
         atomic.write(file, text)  # people's decisions are in the one that is there
     except OSError as error:
-        raise MigrationError(f"{file} can't be written: {error.strerror}") from None
+        raise FileError(f"{file} can't be written: {error.strerror}") from None
 
 
 def _undecided(made: MigrationPlan) -> Iterator[str]:

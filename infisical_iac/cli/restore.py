@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from infisical_iac.backup import kit_sheet, kit_trust, signing
-from infisical_iac.backup.kit import KitError, Opened
+from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_sheet import open_sheet
 from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import identities
 from infisical_iac.cli import restore_drill
 from infisical_iac.cli.options import lock_options, yes_option
 from infisical_iac.cli.run import WayBack, run_or_back
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _fingerprint(given: str) -> str:
 def _refuse_others(
     opened: Opened | None, known: KnownFingerprints, settings: "Settings", *, ask: bool
 ) -> None:
-    """Refuse a kit that the deployment did not sign; ask where nothing tells. Raises KitError."""
+    """Refuse a kit that the deployment did not sign; ask where nothing tells. Raises FileError."""
     from infisical_iac.backup import kit_host
 
     if opened is None:
@@ -145,7 +146,7 @@ def _opened(kit: Path | None, identity: Path | None) -> Opened | None:
     if kit is None:
         return None
     if identity is None:
-        raise KitError("a kit is opened with a private key: give its file with --identity")
+        raise FileError("a kit is opened with a private key: give its file with --identity")
     return open_sheet(kit_sheet.read(kit), identities(kit_sheet.read(identity)))
 
 
@@ -156,12 +157,12 @@ def _source(
     opened: Opened | None,
     replace_keys: bool,
 ) -> "SnapshotSource":
-    from infisical_iac.backup.restore import RestoreError, SnapshotSource
+    from infisical_iac.backup.restore import SnapshotSource
 
     targets = [each for each in settings.backup.backup_targets if target in (None, each.name)]
     if not targets:
         names = ", ".join(each.name for each in settings.backup.backup_targets)
-        raise RestoreError(f"there is no backup target {target!r}: the settings have {names}")
+        raise UserError(f"there is no backup target {target!r}: the settings have {names}")
     if opened is None:
         return SnapshotSource(snapshot, targets)
     return SnapshotSource(snapshot, targets, dict(opened.kit.files), replace_keys, opened.signer)

@@ -8,9 +8,10 @@ import click
 from rich.table import Table
 
 from infisical_iac.backup.record import size
-from infisical_iac.change.path import UpgradeError, refuse_older_postgres
+from infisical_iac.change.path import refuse_older_postgres
 from infisical_iac.change.releases import HELP, GivenUp, Release
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.images import Images
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.stack.model import way_in
@@ -139,7 +140,7 @@ def _unfinished(machine: "MachineState") -> "UnfinishedChange | None":
     from infisical_iac.change.releases import unfinished
 
     if machine.restoring:
-        raise UpgradeError(
+        raise Refused(
             "a restore has not ended on the host: `infisical-iac restore --undo` brings the old "
             "data back"
         )
@@ -174,14 +175,14 @@ def _recover(unfinished: "UnfinishedChange | None", settings: "Settings", projec
 
 
 def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data: bool) -> Images:
-    """Return what runs now. Raises UpgradeError where there is no way from it to the release."""
+    """Return what runs now. Raises Refused where there is no way from it to the release."""
     from infisical_iac.change import changeover, upgrade
     from infisical_iac.change.releases import refuse_other_schema
     from infisical_iac.stack.state import Upgrades
 
     was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
     if was is None:
-        raise UpgradeError("there is no database on the host: `infisical-iac restore` brings one")
+        raise Refused("there is no database on the host: `infisical-iac restore` brings one")
     if keep_data:
         now = changeover.release_step("migrations", doing="count the migrations")
         refuse_other_schema(release, int(now))
@@ -214,7 +215,7 @@ def _confirm(release: "Release", given: str | None, *, keep_data: bool) -> None:
     )
     typed = given or click.prompt(question, err=True, default="", show_default=False)
     if typed != release.name:
-        raise UpgradeError(f"{typed!r} is not the release's name, {release.name}: nothing was done")
+        raise Refused(f"{typed!r} is not the release's name, {release.name}: nothing was done")
 
 
 def _go(

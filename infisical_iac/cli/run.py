@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from infisical_iac.cli.output import count, show
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.terminal import console, echo
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
     Args:
         remedy: what helps if one fails; None for another run.
 
-    Raises DeployError as the deployment does.
+    Raises RunFailed as the deployment does.
     """
     to = console(stderr=True)
     steps = []
@@ -38,10 +38,6 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
         for sentence in deployment.journal.shown:
             to.print(Text(sentence))
     return steps
-
-
-class RunFailed(UserError):
-    """A run did not come to its end; the text says what is so now."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def run_or_back(
         name: what it is, such as "restore".
         done: how it is called once it is made, such as "Restored".
     """
-    from infisical_iac.core.deployment import DeployError, look
+    from infisical_iac.core.deployment import look
 
     deployment = look(host, steps)
     # What comes first may be of what comes later too.
@@ -96,7 +92,7 @@ def run_or_back(
     started = time.monotonic()
     try:
         run(deployment, remedy=f"the {name} ends here")
-    except DeployError as error:
+    except RunFailed as error:
         raise RunFailed(f"{error}. {back.told()}") from None
     except Exception:  # whatever it is, what was before comes back
         echo(back.told(), err=True)

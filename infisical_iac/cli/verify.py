@@ -10,14 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.terminal import print_data
 
 _SUITE = Path(__file__).resolve().parents[2] / "tests" / "host"
-
-
-class VerifyError(UserError):
-    """The host tests could not be run."""
 
 
 # Pytest keeps its plugins in sets.
@@ -95,13 +91,11 @@ def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None
         arguments += ["--junit-xml", str(junit)]
     status = pytest.main(arguments, plugins=[outcome])
     if outcome.ended:
-        raise VerifyError(outcome.ended)
+        raise RunFailed(outcome.ended)
     counts = outcome.counts
     ran = counts["passed"] + counts["failed"]
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not ran:
-        raise VerifyError(
-            f"the host of {inventory} could not be verified: see what is printed above"
-        )
+        raise RunFailed(f"the host of {inventory} could not be verified: see what is printed above")
     if as_json:
         _print_json(outcome)
     else:

@@ -27,13 +27,13 @@ from infisical_iac.cli.showing import (
     print_shown,
     unnamed_notes,
 )
+from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.terminal import echo
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.people import renew
-from infisical_iac.workspace.prune import PruneError, Removal
+from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached, reach
 
 
@@ -44,20 +44,20 @@ def confirm(removals: Iterable[Removal], names: Collection[str], *, ask: bool) -
         names: those given as options.
         ask: whether to ask for the others.
 
-    Raises PruneError for a name that is missing or wrong.
+    Raises Refused for a name that is missing or wrong.
     """
     missing = [each for each in removals if each.name and each.name not in names]
     if missing and not ask:
         whats = ", ".join(f"{each.change.what} with {each.holds}" for each in missing)
         options = " ".join(f"--confirm {each.name}" for each in missing)
-        raise PruneError(f"nothing was changed, for it would delete {whats}: add {options}")
+        raise Refused(f"nothing was changed, for it would delete {whats}: add {options}")
     for name in sorted(set(names) - {each.name for each in removals}):
-        raise PruneError(f"nothing was changed, for nothing named {name} is to be deleted")
+        raise Refused(f"nothing was changed, for nothing named {name} is to be deleted")
     for each in missing:
         question = f"Type the name {each.name} to delete it with its {each.holds}"
         typed = click.prompt(question, default="", show_default=False, err=True)
         if typed != each.name:
-            raise PruneError(f"that is not {each.name}: nothing was changed")
+            raise Refused(f"that is not {each.name}: nothing was changed")
 
 
 @click.command()
@@ -71,7 +71,7 @@ def invite(inventory: str, file: Path | None, email: str) -> None:
     """
     with reach(inventory, file, None) as reached:
         if email.lower() not in reached.desired.people:
-            raise WorkspaceError(f"{email} is not in `people` of the workspace file: add it first")
+            raise UserError(f"{email} is not in `people` of the workspace file: add it first")
         organization = organization_id(reached.client)
         echo(renew(reached.client, reached.admin(), organization, email))
 

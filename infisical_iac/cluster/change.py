@@ -13,11 +13,10 @@ from pyinfra.context import host
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.change import changeover, gate, releases
 from infisical_iac.change.changeover import Changeover
-from infisical_iac.change.gate import Unusable
-from infisical_iac.change.path import UpgradeError
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import deploy, topology
 from infisical_iac.cluster.site import Site
+from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import Machine
@@ -44,7 +43,7 @@ def site(settings: Settings) -> Site | None:
     """Return what the current host, the lead, knows of its cluster; for a command that is no
     deploy.
 
-    None for a host of its own. Raises ClusterRefused.
+    None for a host of its own. Raises Refused.
     """
     if settings.cluster.topology == "single":
         return None
@@ -64,7 +63,7 @@ def fetch(release: Release, site: Site) -> None:
 def made(change: ClusterVersionChange, site: Site, project: str) -> list[str]:
     """Make the change, and return what is to be said of it.
 
-    Infisical stands still only where the data change too. Raises ChangeFailed, with what ran
+    Infisical stands still only where the data change too. Raises RunFailed, with what ran
     before running again, or with how it comes to.
 
     Args:
@@ -83,7 +82,7 @@ def made(change: ClusterVersionChange, site: Site, project: str) -> list[str]:
 
 
 def recover(unfinished: UnfinishedChange, site: Site, project: str) -> str:
-    """End a change that was interrupted, and return how. Raises ChangeFailed if it can't be."""
+    """End a change that was interrupted, and return how. Raises RunFailed if it can't be."""
     was = next(each for each in changeover.read_releases() if each.name == unfinished.release)
     under_way = _OnCluster(
         unfinished, site.settings, project, changeover.UNKNOWN, site, was.images["infisical"]
@@ -143,7 +142,7 @@ class _OnCluster(Changeover):
         port = self.settings.stack.http_port
         try:
             told, deleted = gate.usable(self.settings, self.project, self.before, port=port)
-        except Unusable as error:
+        except CheckFailed as error:
             return self._revert(error)
         if deleted:
             # A migration may have deleted what is in there.
@@ -153,7 +152,7 @@ class _OnCluster(Changeover):
         then = f" of {kept[0].since}" if kept and kept[0].since else ""
         return releases.describe_data(kept, f"{then} ({'; '.join(told)})" if told else then)
 
-    def _revert(self, reason: Unusable) -> str:
+    def _revert(self, reason: CheckFailed) -> str:
         """Put the data of before in the place of those that the old version can't use."""
         logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
         then = self.take(self.unfinished.release)
@@ -161,7 +160,7 @@ class _OnCluster(Changeover):
         said = self.step("revert", doing="put the data of before in place")
         self._roll_out(self.was)
         if not session.api(self.settings.stack.http_port).answers():
-            raise UpgradeError("the API does not answer")
+            raise CheckFailed("the API does not answer")
         told = "; ".join(each.told() for each in releases.parse_given_up(said.splitlines()))
         return (
             f"with the data of {then.at}, for the new one had changed them so that it could not "

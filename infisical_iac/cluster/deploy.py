@@ -20,7 +20,7 @@ from infisical_iac.cluster.stack_state import (
     keys_of,
     record_text,
 )
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -101,12 +101,8 @@ _AGAIN_SECONDS = "180"
 _MOST = ("2", "2")
 
 
-class RolloutError(UserError):
-    """The stack does not come to run as stack.yaml says."""
-
-
 def roll_out(site: Site) -> None:
-    """Bring the whole stack to what `site` says. Raises RolloutError.
+    """Bring the whole stack to what `site` says. Raises CheckFailed.
 
     A cluster without TLS comes to it in several roll-outs, each of which is a whole one.
     """
@@ -162,7 +158,7 @@ def _roll_out(site: Site) -> None:
 
 
 def databases(site: Site) -> None:
-    """Roll out the databases alone. Raises RolloutError."""
+    """Roll out the databases alone. Raises CheckFailed."""
     _, to_be = _prepared(site)
     names = rollout.databases(to_be.text)
     part(rollout.part(to_be.text, names), names, site.settings.stack.start_timeout)
@@ -171,7 +167,7 @@ def databases(site: Site) -> None:
 def asking(site: Site) -> str:
     """Return what stack.yaml says of the services that ask the databases.
 
-    The lead has what they start with then. Raises RolloutError.
+    The lead has what they start with then. Raises CheckFailed.
     """
     _, to_be = _prepared(site)
     return rollout.part(to_be.text, to_be.rendered().keys() - rollout.databases(to_be.text))
@@ -183,7 +179,7 @@ def _prepared(site: Site) -> tuple[ClusterStackState, Wanted]:
     # Earlier steps brought images, keys and nodes.
     before = fresh(site)
     if not before.manager:
-        raise RolloutError("the Swarm does not answer: most of its managers have to be up")
+        raise CheckFailed("the Swarm does not answer: most of its managers have to be up")
     to_be = wanted_stack(site, before)
     for name, text in to_be.configs.items():
         write(f"{CONFIGS}/{name}", text)
@@ -193,7 +189,7 @@ def _prepared(site: Site) -> tuple[ClusterStackState, Wanted]:
 def part(text: str, names: Iterable[str], timeout: int) -> dict[str, str]:
     """Roll out the services `names`, which make up stack.yaml with `text`, and await them.
 
-    Returns the hash of each service as it was asked for. Raises RolloutError.
+    Returns the hash of each service as it was asked for. Raises CheckFailed.
     """
     deploy = script("cluster-stack", "part")
     asked = hashes(run(deploy, doing="roll a part of the services out", stdin=text))
@@ -221,7 +217,7 @@ def _await(timeout: int, names: Iterable[str] = ()) -> None:
         hint = ""
         if "Read-only file system" in unwell:
             hint = "; this image writes to its root: set infisical_read_only = False"
-        raise RolloutError(f"the stack does not become healthy{hint}:\n{unwell}")
+        raise CheckFailed(f"the stack does not become healthy{hint}:\n{unwell}")
 
 
 def _try_again(found: ClusterStackState) -> None:
@@ -230,7 +226,7 @@ def _try_again(found: ClusterStackState) -> None:
 
 
 def _refuse_rollback(site: Site, asked: Mapping[str, str], old: str) -> ClusterStackState:
-    """Return what is there now, if nothing of it is what Swarm went back to; RolloutError
+    """Return what is there now, if nothing of it is what Swarm went back to; CheckFailed
     otherwise.
     """
     found = fresh(site)
@@ -246,7 +242,7 @@ def _went_back(names: Sequence[str], old: str) -> None:
     why = "".join(
         run(script("cluster-stack", "why", f"infisical_{name}"), doing="see why") for name in names
     )
-    raise RolloutError(
+    raise CheckFailed(
         f"{' and '.join(names)} did not become healthy, so Swarm went back to what ran before, "
         f"which serves:\n{why}"
     )

@@ -8,14 +8,10 @@ from infisical_iac.cluster import consensus, topology
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import Swarm, SwarmState
 from infisical_iac.core import journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-
-
-class EtcdError(UserError):
-    """Etcd is not as it was when it was decided what to do with it."""
 
 
 @telling_operation
@@ -39,14 +35,14 @@ def end_lost(cluster: Cluster) -> None:
 
     Where no PostgreSQL is the primary, those go too that may lack writes, and their data stay: any
     of them could become it in an etcd that knows nothing. The hosts are looked at again before, and
-    an etcd that is well by now is left as it is. Raises EtcdError if something else has changed.
+    an etcd that is well by now is left as it is. Raises Refused if something else has changed.
     """
     data = [node for node in cluster.nodes if node.number]
     now = [replace(node, seen=_seen(node.name)) for node in data]
     if any(node.etcd == "well" for node in now):
         return
     if not consensus.lost(now) or consensus.furthest(now) != cluster.first:
-        raise EtcdError(
+        raise Refused(
             "what the hosts tell of etcd and PostgreSQL has changed since the run began, and "
             "nothing was taken away: run again"
         )

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from infisical_iac.cluster import consensus, model
-from infisical_iac.cluster.model import Cluster, ClusterRefused, Node, free_pool
+from infisical_iac.cluster.model import Cluster, Node, free_pool
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
+from infisical_iac.core.errors import Refused
 
 
 def is_gone(member: SwarmMember, inventory: Sequence[str], looks: Mapping[str, SwarmState]) -> bool:
@@ -32,7 +33,7 @@ def matched(
 ) -> Iterable[Node]:
     """Each connected host as the member that it is, if any, and the members that are no such host.
 
-    Raises ClusterRefused.
+    Raises Refused.
     """
     left = list(members)
     for name in names:
@@ -42,12 +43,12 @@ def matched(
             left.remove(member)
         address = addresses.get(name) or look.advertised or look.address
         if not address:
-            raise ClusterRefused(
+            raise Refused(
                 f"{name} has no default route to tell its address by: set cluster_address to "
                 "where the other nodes reach it"
             )
         if member and look.advertised and address != look.advertised:
-            raise ClusterRefused(
+            raise Refused(
                 f"setting 'cluster_address': {name} is in the swarm as {look.advertised}, not as "
                 f"{address}: let it leave the swarm (`docker swarm leave --force` on it), and run "
                 "again"
@@ -112,7 +113,7 @@ _RUNBOOK = "docs/cluster-runbooks.md"
 def refuse(
     inventory: Sequence[str], names: Sequence[str], looks: Mapping[str, SwarmState], lead: str
 ) -> None:
-    """Raise ClusterRefused if hosts can't be one cluster, or can't be at the moment.
+    """Raise Refused if hosts can't be one cluster, or can't be at the moment.
 
     Args:
         inventory: the names of its hosts.
@@ -126,12 +127,12 @@ def refuse(
     marks = {looks[name].mark for name in names} - {"", "new"}
     if not marks and len(names) < DATA_NODES:
         lost = ", ".join(name for name in inventory if name not in names)
-        raise ClusterRefused(
+        raise Refused(
             f"a first deploy to a cluster needs {DATA_NODES} hosts that can be reached, and "
             f"{lost} can't: see to it, and run again"
         )
     if marks and not any(look.control for look in looks.values()):
-        raise ClusterRefused(
+        raise Refused(
             "no host that can be reached is a manager with a majority behind it: bring the others "
             "back, start Docker there (`systemctl restart docker`), or follow "
             f"{_RUNBOOK}, 'Two of three lost'"
@@ -148,7 +149,7 @@ def _refuse_few(
     if len(inventory) < DATA_NODES:
         clustered = any(looks[name].stack for name in names)
         or_single = "" if clustered else ", or set topology to 'single'"
-        raise ClusterRefused(
+        raise Refused(
             f"setting 'topology': a swarm takes {DATA_NODES} hosts or more, and the inventory has "
             f"{len(inventory)}: add hosts to it{or_single}"
         )
@@ -157,7 +158,7 @@ def _refuse_few(
 def _refuse_clocks(names: Sequence[str], looks: Mapping[str, SwarmState]) -> None:
     wrong = [name for name in names if looks[name].early]
     if wrong:
-        raise ClusterRefused(
+        raise Refused(
             f"the clock of {' and '.join(wrong)} is behind: the certificate by which the swarm "
             "knows the host is not valid yet there: set the clock (`timedatectl` tells it), start "
             "Docker anew (`systemctl restart docker`), and run again"
@@ -166,7 +167,7 @@ def _refuse_clocks(names: Sequence[str], looks: Mapping[str, SwarmState]) -> Non
 
 def _refuse_older(names: Sequence[str], looks: Mapping[str, SwarmState], lead: str) -> None:
     if newer := model.newer(names, looks, lead):
-        raise ClusterRefused(
+        raise Refused(
             f"{lead} has an older state than {' and '.join(newer)}, which the swarm's managers "
             "wait for: run again in a minute, or start Docker anew there (`systemctl restart "
             "docker`)"
@@ -180,7 +181,7 @@ def _refuse_data(names: Sequence[str], looks: Mapping[str, SwarmState], lead: st
         if looks[name].data and name != lead and looks[name].mark in ("", "new")
     ]
     if others:
-        raise ClusterRefused(
+        raise Refused(
             f"{' and '.join(others)} would come into a new swarm of {lead} with PostgreSQL's data, "
             "and nothing says whose are the newest: keep those of the host that leads, and remove "
             f"the volume infisical_patroni elsewhere ({_RUNBOOK}, 'Whose data')"
@@ -191,12 +192,12 @@ def _refuse_foreign(
     name: str, look: SwarmState, lead: str, leads: SwarmState, marks: set[str]
 ) -> None:
     if look.state not in ("", "inactive") and not look.mark:
-        raise ClusterRefused(
+        raise Refused(
             f"Docker on {name} is in a Swarm that is not this project's, as Dokploy has it: "
             "use a host of Infisical's own, or let this one leave its Swarm first"
         )
     if len(marks) > 1 and look.mark not in ("new", leads.mark, ""):
-        raise ClusterRefused(
+        raise Refused(
             f"{name} is in another cluster than {lead}: take it out of the inventory, or let "
             "it leave that one first (`docker swarm leave --force`, and remove "
             "/etc/infisical/swarm)"
@@ -204,7 +205,7 @@ def _refuse_foreign(
     # A host that once was one of them has an older state, not another one, or half of both.
     own = not look.serial and look.mark in ("", "new")
     if look.key and look.key != leads.key and own:
-        raise ClusterRefused(
+        raise Refused(
             f"{name} has an encryption key of its own, which another database needs than that "
             f"of {lead}: use a host with no Infisical on it"
         )
@@ -225,7 +226,7 @@ def cluster(
         addresses: `cluster_address` by name, for hosts where it is set.
         me: the name of the host that this is told to.
 
-    Raises ClusterRefused.
+    Raises Refused.
     """
     names = [name for name in inventory if name in looks]
     lead = model.choose(names, looks)
@@ -243,7 +244,7 @@ def cluster(
     by_name = {node.name: node for node in nodes}
     for each in nodes:
         if each is not by_name[each.name]:
-            raise ClusterRefused(
+            raise Refused(
                 f"{each.name} was made anew, and the swarm still waits for the host that had its "
                 "name: run again in a minute, when it has given that one up"
             )

@@ -7,15 +7,10 @@ from ipaddress import ip_address, ip_network
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
 from infisical_iac.core.audit_log import Log
-from infisical_iac.core.errors import UserError
 from infisical_iac.monitoring.condition import ConditionState, Running
 
 # Where overlay networks may be; Swarm's own choice, 10.0.0.0/8, is where hosts' networks are.
 POOLS = ("10.201.0.0/16", "172.30.0.0/16", "192.168.128.0/17")
-
-
-class ClusterRefused(UserError):
-    """The hosts of the inventory are no cluster, or can't become or stay one."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from infisical_iac.backup import snapshot
 from infisical_iac.change import releases
 from infisical_iac.cluster import swarm, topology
 from infisical_iac.core.connection import current, with_others
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.stack import compose, edge, session
@@ -55,10 +55,6 @@ DIRECTORY = "/var/lib/infisical-scale"
 PROJECT = "infisical-scale"
 
 Direction = Literal["out", "in"]
-
-
-class ScalingError(UserError):
-    """Infisical can't be moved, or what was moved does not prove to be right."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +146,7 @@ def _serve_together(timeout: int) -> None:
 
 def _refuse(unwell: str) -> None:
     if unwell:
-        raise ScalingError(f"what served before is back, but not well:\n{unwell}")
+        raise CheckFailed(f"what served before is back, but not well:\n{unwell}")
 
 
 def do(direction: Direction, name: str, *arguments: str, doing: str) -> str:

@@ -4,43 +4,44 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
 from infisical_iac.cluster import consensus
-from infisical_iac.cluster.model import Cluster, ClusterRefused
+from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.stack_file import NETWORKS
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.settings import INTERNAL
 
 
 def refuse_mixed(topologies: Iterable[str]) -> None:
-    """Raise ClusterRefused if the hosts of an inventory don't all have one topology."""
+    """Raise Refused if the hosts of an inventory don't all have one topology."""
     if len(set(topologies)) > 1:
-        raise ClusterRefused(
+        raise Refused(
             "setting 'topology': some hosts of the inventory are 'single' and some 'swarm': "
             "set it for all of them, in group_data/ of the inventory"
         )
 
 
 def refuse_malformed(addresses: Mapping[str, str]) -> None:
-    """Raise ClusterRefused if a host's `cluster_address`, by its name, is set and no address."""
+    """Raise Refused if a host's `cluster_address`, by its name, is set and no address."""
     for name, address in addresses.items():
         try:
             ip_address(address or "0.0.0.0")
         except ValueError:
-            raise ClusterRefused(
+            raise Refused(
                 f"setting 'cluster_address': {address!r} of {name} is no address; write where the "
                 "other hosts reach it, such as 10.0.0.2, or leave it empty"
             ) from None
 
 
 def refuse(settings: Settings) -> None:
-    """Raise ClusterRefused if a setting can't work where several hosts are one."""
+    """Raise Refused if a setting can't work where several hosts are one."""
     if settings.stack.ingress == "traefik":
-        raise ClusterRefused(
+        raise Refused(
             "setting 'ingress': 'traefik' is Dokploy's, whose Swarm is not this project's: set "
             "it to 'caddy' or 'none' for a cluster, or topology to 'single'"
         )
     own = settings.stack.tls_certificate or settings.stack.acme_ca == INTERNAL
     if settings.stack.ingress == "caddy" and not own:
-        raise ClusterRefused(
+        raise Refused(
             "setting 'acme_ca': an authority asks any one of the cluster's hosts for the proof of "
             "a name, which only the one that ordered the certificate could give: set "
             f"tls_certificate and tls_key, or acme_ca to {INTERNAL!r}, or ingress to 'none' behind "
@@ -49,20 +50,21 @@ def refuse(settings: Settings) -> None:
 
 
 def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:
-    """Raise ClusterRefused if a kernel can't encrypt the networks between hosts, and it has to."""
+    """Raise Refused if a kernel can't encrypt the networks between hosts, and it has to."""
     if cluster.esp or settings.cluster.overlay_encryption == "optional":
         return
     lacking = [node.name for node in cluster.nodes if "esp" in node.lacks]
-    raise ClusterRefused(
+    raise Refused(
         f"the kernel of {' and '.join(lacking)} can't encrypt the networks between the hosts "
         "(it lacks ESP with AES-GCM, or both xt_bpf and xt_u32), so that secrets would pass "
         "between them in clear: use a kernel that can (docs/swarm.md), or accept it with "
-        "overlay_encryption = 'optional'"
+        "overlay_encryption = 'optional'",
+        part="Swarm",
     )
 
 
 def refuse_overlapping(cluster: Cluster) -> None:
-    """Raise ClusterRefused if a host that is yet to join has its address in the stack's networks.
+    """Raise Refused if a host that is yet to join has its address in the stack's networks.
 
     One that is in the swarm is left there: a running stack's networks don't change for that.
     """
@@ -71,17 +73,17 @@ def refuse_overlapping(cluster: Cluster) -> None:
             continue
         for name, network in NETWORKS.items():
             if ip_address(node.address) in ip_network(network):
-                raise ClusterRefused(
+                raise Refused(
                     f"{node.name} has the address {node.address}, which is in {network}, where the "
                     f"stack's network '{name}' is: set cluster_address to one elsewhere"
                 )
 
 
 def refuse_undecided(cluster: Cluster) -> None:
-    """Raise ClusterRefused if etcd has lost its quorum, and can't begin anew by itself."""
+    """Raise Refused if etcd has lost its quorum, and can't begin anew by itself."""
     if cluster.anew or not cluster.holders or not consensus.broken(cluster.nodes):
         return
-    raise ClusterRefused(
+    raise Refused(
         f"etcd has lost its quorum, and {consensus.undecided(cluster.nodes)}, or follow "
         "docs/cluster-runbooks.md, 'A lost etcd quorum'"
     )
@@ -104,33 +106,33 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
 
 
 def refuse_single(cluster: Cluster) -> None:
-    """Raise ClusterRefused if a host has a stack of its own, which has to be moved."""
+    """Raise Refused if a host has a stack of its own, which has to be moved."""
     lead = cluster.lead.seen
     if lead and lead.single and not cluster.begun:
-        raise ClusterRefused(
+        raise Refused(
             f"{cluster.lead.name} has Infisical for itself: `infisical-iac scale-out` brings its "
             "data into the cluster"
         )
 
 
 def refuse_move_out(cluster: Cluster) -> None:
-    """Raise ClusterRefused if no host has data of its own to be moved into the cluster."""
+    """Raise Refused if no host has data of its own to be moved into the cluster."""
     if cluster.begun:
-        raise ClusterRefused(
+        raise Refused(
             "Infisical serves from the cluster already: `infisical-iac apply` does what is left to "
             "do, and nothing was changed"
         )
     if not (cluster.lead.seen and cluster.lead.seen.single):
-        raise ClusterRefused(
+        raise Refused(
             f"{cluster.lead.name}, which leads, has no Infisical for itself that could be moved: "
             "`infisical-iac apply` makes a new cluster"
         )
 
 
 def refuse_move_in(cluster: Cluster) -> None:
-    """Raise ClusterRefused if there is no cluster whose data could be moved."""
+    """Raise Refused if there is no cluster whose data could be moved."""
     if not cluster.begun:
-        raise ClusterRefused(
+        raise Refused(
             "there is no cluster to move back from: Infisical serves from none of the hosts "
             "together, and nothing was changed"
         )

@@ -120,7 +120,7 @@ def _dump(direction: Direction) -> Manifest:
 
 @telling_operation
 def proven(direction: Direction, *, settings: Settings, project: str, cluster: Cluster) -> Commands:
-    """Log in and read every secret as before; a move out ends with it. Raises GateError.
+    """Log in and read every secret as before; a move out ends with it. Raises CheckFailed.
 
     The edge, which lets nobody in from before the data change places, is opened then.
     """

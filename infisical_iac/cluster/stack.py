@@ -19,6 +19,7 @@ from infisical_iac.cluster.stack_state import (
     record_text,
 )
 from infisical_iac.core import files, journal
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, step, telling_operation
@@ -57,7 +58,7 @@ def _is_refused(settings: Settings) -> bool:
         return False
     try:
         path.refuse(was, Images(settings.stack.infisical_reference, was.postgres))
-    except path.UpgradeError:
+    except Refused:
         return True
     return False
 
@@ -91,7 +92,7 @@ def rolled_out(site: Site) -> Commands:
     What can fail without harm comes first: Docker reads the new stack.yaml before it takes the
     place of the old one. Swarm brings back what does not get healthy, and the old version goes on
     serving; then, and where a service does not run within `start_timeout` for each of its
-    replicas, RolloutError is raised with the reason. Only after a good roll-out are the secrets
+    replicas, CheckFailed is raised with the reason. Only after a good roll-out are the secrets
     and configs removed that it has replaced. Where a change of version was refused, the version
     that runs stays.
     """
@@ -124,7 +125,7 @@ def _goes_on(site: Site) -> str:
 def databases_there(site: Site) -> Commands:
     """Have the databases run, and nothing yet that asks them: a single host serves meanwhile.
 
-    Raises RolloutError as `rolled_out` does.
+    Raises CheckFailed as `rolled_out` does.
     """
     found = look(site.settings.images)
     missing = rollout.unwell(found, rollout.databases(wanted_stack(site, found).text))
@@ -160,7 +161,7 @@ def made_anew(site: Site) -> Commands:
     So what is in one that differs is stopped and removed, which leaves its volumes, and started
     again as it was rolled out last. It comes before what else the run changes, for a version that
     does not get healthy could not be taken back then. It waits for all nodes, as one that is away
-    could still run what is to be stopped, and for etcd's members. Raises RolloutError.
+    could still run what is to be stopped, and for etcd's members. Raises CheckFailed.
     """
     found = cluster_site.look(site.settings.images)
     to_be = cluster_site.wanted_stack(site, found)

@@ -24,10 +24,10 @@ from infisical_iac.cluster.swarm_state import (
     SwarmState,
 )
 from infisical_iac.core import journal, units
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed, CommandFailed
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, step, telling_operation
-from infisical_iac.core.remote import CommandFailed, run
+from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.host.preflight import Preflight
 
@@ -123,10 +123,6 @@ def _update(node: Node, member: SwarmMember | None, generation: int) -> Iterator
 
 KEY_FILE = "/etc/infisical/keys/swarm_unlock_key"
 _HOURS = str(CERTIFICATE_HOURS)
-
-
-class SwarmError(UserError):
-    """The swarm can't be made, or a host can't be brought into it."""
 
 
 @telling_operation
@@ -267,7 +263,7 @@ def _arrange(cluster: Cluster) -> None:
     now = with_members(cluster, host.get_fact(Swarm).members, ids)
     lost = [node.name for node in now.connected if node.member is None]
     if lost:
-        raise SwarmError(f"{', '.join(lost)} did not come into the swarm: run again")
+        raise CheckFailed(f"{', '.join(lost)} did not come into the swarm: run again")
     for each in updates(now):
         _node(each)
     if now.gone:

@@ -24,7 +24,7 @@ _looks: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
 
 
 def topology() -> str:
-    """The topology of the inventory. Raises ClusterRefused if its hosts have different ones."""
+    """The topology of the inventory. Raises Refused if its hosts have different ones."""
     hosts: list[Host] = [*host.state.inventory]
     found = [each.data.get("topology") or "single" for each in hosts]
     refuse_mixed(found)
@@ -34,7 +34,7 @@ def topology() -> str:
 def known() -> Cluster:
     """The cluster, told to the current host; all its hosts are looked at once a run, together.
 
-    Raises ClusterRefused.
+    Raises Refused.
     """
     state = host.state
     with _reading:

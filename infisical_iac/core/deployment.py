@@ -19,17 +19,13 @@ from pyinfra_cli.util import exec_file
 
 from infisical_iac.core import audit, journal, lock
 from infisical_iac.core.connection import LOST, current, lost, with_others
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.hosts import each_of
 from infisical_iac.core.item import Item, together
 from infisical_iac.core.journal import Journals
 
 _DEPLOY = "deploy.py"
 _AGAIN = "run again, and what is missing is completed"
-
-
-class DeployError(UserError):
-    """The deploy could not be planned, or a step of it failed."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +69,25 @@ class Deployment:
     def planned(self) -> tuple[list[Item], list[str]]:
         """Return what a run would change, and what can't be seen before it has.
 
-        Raises DeployError if something can't be seen and nothing is there that would help.
+        Raises RunFailed if something can't be seen and nothing is there that would help.
         """
         planned, unknown = self.journal.planned, self.journal.unknown
         if unknown and not planned and not self.journal.blocked:
-            raise DeployError(f"nothing differs as far as can be seen, but {'; '.join(unknown)}")
+            raise RunFailed(f"nothing differs as far as can be seen, but {'; '.join(unknown)}")
         return planned, unknown
 
     def lines(self) -> list[str]:
-        """The same and what is blocked, a line each. Raises DeployError as `planned` does."""
+        """The same and what is blocked, a line each. Raises RunFailed as `planned` does."""
         planned, unknown = self.planned()
         told = together([*planned, *self.journal.blocked])
         return [*map(str, told), *(f"? {each}" for each in unknown)]
 
     def refuse_blocked(self) -> None:
-        """Raise DeployError with what is blocked, once the rest is shown or done."""
+        """Raise RunFailed with what is blocked, once the rest is shown or done."""
         if blocked := together(self.journal.blocked):
-            raise DeployError("; ".join(str(each).removeprefix("! ") for each in blocked))
+            raise RunFailed(
+                "; ".join(str(each).removeprefix("! ") for each in blocked), code="run.blocked"
+            )
 
     def run(self, begin: Callable[[str], None], remedy: str | None = None) -> Iterator[DeployStep]:
         """Run the steps, and yield each that has changed something once it is done.
@@ -99,7 +97,7 @@ class Deployment:
             remedy: what helps if one fails; None for another run.
 
         What the host was like when it was looked at is not read again until a step has changed
-        something. Raises DeployError for a step that fails; that, and an interruption, is
+        something. Raises RunFailed for a step that fails; that, and an interruption, is
         written into the audit log.
         """
         state: State = self.host.state
@@ -112,10 +110,10 @@ class Deployment:
                 begin(name)
                 if step := self._run(name, operation):
                     yield step
-        except (DeployError, KeyboardInterrupt) as error:
+        except (RunFailed, KeyboardInterrupt) as error:
             reason = str(error) or f"interrupted in {name!r}"
             self._end_in_log(reason)
-            raise DeployError(f"{reason}; {self.journal.remedy or remedy or _AGAIN}") from None
+            raise RunFailed(f"{reason}; {self.journal.remedy or remedy or _AGAIN}") from None
 
     def _run(self, name: str, operation: str) -> DeployStep | None:
         before, started = self.journal.counts(), time.monotonic()
@@ -124,7 +122,7 @@ class Deployment:
         done = each_of(hosts, lambda host: run_host_op(state, host, operation))
         failed = [host.name for host, well in zip(hosts, done, strict=True) if not well]
         if failed:
-            raise DeployError(f"{name}: {self.journal.failure(failed)}")
+            raise RunFailed(f"{name}: {self.journal.failure(failed)}")
         made = self.journal.made_since(before)
         return DeployStep(name, made, time.monotonic() - started) if made else None
 
@@ -188,7 +186,7 @@ def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
             said.setdefault(error, []).append(host.name)
     if said:
         # What is wrong for all of a cluster, such as a setting, is no one host's.
-        raise DeployError(
+        raise RunFailed(
             "; ".join(
                 sentence if len(names) == len(hosts) else f"{', '.join(names)}: {sentence}"
                 for sentence, names in said.items()

@@ -1,9 +1,27 @@
-"""The one family of errors that is meant for people."""
+"""The one tree of errors that are meant for people.
 
-from typing import ClassVar
+* UserError: what a user can cause or cure
+  * SettingsError: a setting, an option or an answer can't be used
+  * FileError: a file on this machine, or a text like one, can't be read, used or written
+  * Refused: the hosts as they are don't allow it; nothing was changed
+  * Unreachable: no answer came from a host, or from Infisical
+  * ApiError: Infisical answered, and it is no success
+  * NotBootstrapped: nobody of this project can log in to Infisical
+  * CommandFailed: a command on the host ended with an error
+  * CheckFailed: what runs does not do what it must
+  * RunFailed: a run did not come to its end; the sentence says what is so now
+
+`core.operation.Refusal` takes one through pyinfra's command line. What the parser of a `.env` file
+refuses is a finding about that file, and no error of a run: `dotenv.text.FileRefused`.
+"""
+
+import re
 
 # Control characters that lay text out.
 LAYOUT = "\n\t"
+
+# What a sentence goes on with where it says what to do.
+_REMEDY = re.compile(r"[:;] (?=`infisical-iac |(?:REMEDIES)\b)")
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -25,19 +43,112 @@ def printable(text: str, *, keep: str = "") -> str:
 class UserError(Exception):
     """Say what went wrong, where, and what to do, in one sentence and without any secret.
 
-    Everything that a user can cause or cure is raised as a subclass; the operations and
-    the command line print it as it is, never as a traceback.
+    Everything that a user can cause or cure is raised as one; the operations and the command line
+    print it as it is, never as a traceback.
 
     Attributes:
+        code: names the reason for programs, and stays; a more specific one begins with the one of
+            the class and a dot.
         ends_run: whether nothing else of a deploy may be done where an operation raises it; else
             all that does not need that operation is.
         blocks_others: whether what needs an operation that raises it waits; else that operation
             alone is blocked, as where a change is refused and what runs stays as it is.
+        part: the part of a deploy that can't go on for what is so on the host; empty for all of it.
     """
 
-    ends_run: ClassVar[bool] = False
-    blocks_others: ClassVar[bool] = True
+    code = "error"
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        code: str = "",
+        ends_run: bool = False,
+        blocks_others: bool = True,
+        part: str = "",
+    ) -> None:
+        super().__init__(sentence)
+        self.code = code or self.code
+        self.ends_run, self.blocks_others, self.part = ends_run, blocks_others, part
 
     def __str__(self) -> str:
         # It may hold what a host or a server answered, and pyinfra's log prints it too.
         return printable(super().__str__(), keep=LAYOUT)
+
+
+class SettingsError(UserError):
+    """A setting, an option, a variable of the environment or an answer can't be used."""
+
+    code = "settings"
+
+
+class FileError(UserError):
+    """A file or repository on this machine, or a text like one, can't be read, used or written."""
+
+    code = "file"
+
+
+class Refused(UserError):
+    """The hosts, or what is on them, don't allow what was asked for."""
+
+    code = "refused"
+
+
+class Unreachable(UserError):
+    """No answer came: refused, broken off or timed out."""
+
+    code = "unreachable"
+
+
+class ApiError(UserError):
+    """An answer of Infisical that is no success.
+
+    Attributes:
+        status: the HTTP status.
+        error: Infisical's name for the kind of error, such as `TokenError`.
+        message: Infisical's words, in one line, without anything secret that was sent.
+        method, path: what was asked.
+        retry_after: the seconds to wait that the server names, at most thirty; None without.
+    """
+
+    code = "api"
+
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        message: str,
+        method: str,
+        path: str,
+        retry_after: float | None = None,
+        *,
+        remedy: str = "",
+    ) -> None:
+        self.status, self.error, self.message = status, error, message
+        self.method, self.path, self.retry_after = method, path, retry_after
+        sentence = f"{method} {path} was answered {status} {error}: {message.rstrip('.')}"
+        super().__init__(f"{sentence}; {remedy}" if remedy else sentence)
+
+
+class NotBootstrapped(UserError):
+    """There is no deployer or administrator on the host, or the server does not know it."""
+
+    code = "not_bootstrapped"
+
+
+class CommandFailed(UserError):
+    """A command on the host ended with an error; the sentence holds its last lines."""
+
+    code = "command"
+
+
+class CheckFailed(UserError):
+    """What runs now does not do what it must, such as before a change of version is kept."""
+
+    code = "checks"
+
+
+class RunFailed(UserError):
+    """A run, or a change in it, did not come to its end; the sentence says what is so now."""
+
+    code = "run"

@@ -21,17 +21,13 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 
-from infisical_iac.cluster.model import ClusterRefused
+
 from infisical_iac.cluster.refusal import refuse_mixed
 from infisical_iac.core.connection import LOST, current, without_delay
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, SettingsError, Unreachable, UserError
 from infisical_iac.cluster import share
 from infisical_iac.cluster import topology
 from infisical_iac.core import lock
-
-
-class ConnectError(UserError):
-    """The inventory names neither one host nor a cluster that can be connected to."""
 
 
 class _Errors(logging.Handler):
@@ -66,8 +62,8 @@ def connected(inventory: str, *, quorum: bool = True, shares: bool = True) -> It
     reached are told.
 
     pyinfra's own log is kept quiet; what it says of an error is in the error that is raised.
-    Raises ConnectError if there is none, if there are several that are no cluster, or if none
-    can be reached, and ClusterRefused for a cluster that nothing should be done to.
+    Raises SettingsError if there is none, if there are several that are no cluster, or if none
+    can be reached, and Refused for a cluster that nothing should be done to.
 
     Args:
         quorum: whether a cluster must be able to work; else it is only looked at.
@@ -77,9 +73,13 @@ def connected(inventory: str, *, quorum: bool = True, shares: bool = True) -> It
     logger.handlers, logger.propagate = [errors], False
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     if not Path("group_data/all.py").is_file():
-        raise ConnectError("this is not the directory of this project: change to it")
+        raise SettingsError(
+            "this is not the directory of this project: change to it", code="settings.inventory"
+        )
     if "@" not in inventory and not Path(inventory).is_file():
-        raise ConnectError(f"there is no inventory {inventory}: see those in inventory/")
+        raise SettingsError(
+            f"there is no inventory {inventory}: see those in inventory/", code="settings.inventory"
+        )
     state = State(check_for_changes=False)
     config = Config()  # type: ignore[no-untyped-call]
     with ctx_state.use(state), ctx_config.use(config):
@@ -87,9 +87,11 @@ def connected(inventory: str, *, quorum: bool = True, shares: bool = True) -> It
             hosts = make_inventory(inventory, cwd=str(Path.cwd()))
             state.init(hosts, config)
         except (PyinfraError, SystemExit) as error:
-            raise ConnectError(str(error)) from None
+            raise SettingsError(str(error), code="settings.inventory") from None
         except Exception as error:  # it is a program, which may fail in any way
-            raise ConnectError(f"{inventory} can't be read: {error}") from None
+            raise SettingsError(
+                f"{inventory} can't be read: {error}", code="settings.inventory"
+            ) from None
         with ctx_inventory.use(hosts), _interruptible():
             yield from _connected(state, inventory, errors, quorum=quorum, shares=shares)
 
@@ -114,9 +116,10 @@ def _connected(
     refuse_mixed(topologies)
     is_cluster = "swarm" in topologies
     if len(hosts) != 1 and not is_cluster:
-        raise ConnectError(
+        raise SettingsError(
             f"{inventory} names {len(hosts)} hosts: give an inventory of one, or set "
-            "topology to 'swarm' for all of them if they are a cluster"
+            "topology to 'swarm' for all of them if they are a cluster",
+            code="settings.inventory",
         )
     try:
         state.set_stage(StateStage.Connect)
@@ -135,7 +138,9 @@ def _connected(
                     _share()
     except PyinfraError as error:
         named = hosts[0].name if len(hosts) == 1 else "no host"
-        raise ConnectError(errors.last or f"{named} can't be connected to: {error}") from None
+        raise Unreachable(
+            errors.last or f"{named} can't be connected to: {error}", code="unreachable.host"
+        ) from None
     finally:
         disconnect_all(state)
 
@@ -156,7 +161,7 @@ def _lead(hosts: list[Host], *, quorum: bool) -> Host:
     with current(first):
         try:
             name = topology.known().lead.name
-        except ClusterRefused:
+        except Refused:
             if quorum:
                 raise
             return first

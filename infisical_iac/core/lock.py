@@ -16,7 +16,7 @@ from pyinfra.api.host import Host
 
 from infisical_iac.core.audit_log import who
 from infisical_iac.core.connection import HOST_REFUSES, with_others
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.rendering import script
 
 FILE = "/run/infisical-iac.lock"
@@ -29,27 +29,19 @@ _held: set[str] = set()
 _spared: set[str] = set()
 
 
-class Locked(UserError):
-    """Another run is at work on the host."""
-
-
-class Unadopted(UserError):
-    """No deployment owns the host's server yet, so nothing may be changed on it."""
-
-
 def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> None:
     """Take the locks of `host` and, on a cluster, of all others that are connected.
 
     They are held for the rest of this process; one that this process has is not taken again.
     Waits `wait` seconds for another run to end; with `by_force`, it loses the lock at once,
-    though it is not stopped; the host's own maintenance keeps it. Raises Locked with who holds it,
-    and Unadopted for a server that has to be adopted first.
+    though it is not stopped; the host's own maintenance keeps it. Raises Refused with who holds it,
+    and Refused for a server that has to be adopted first.
     """
     hosts = with_others(host)
     for each in hosts:
         if each.name not in _held | _spared:
             if sentence := each.data.get(HOST_REFUSES):
-                raise Unadopted(f"{sentence}; nothing was done")
+                raise Refused(f"{sentence}; nothing was done", code="refused.unadopted")
             # At once: on a cluster, the deploy prepares all hosts at a time, and each comes here.
             _held.add(each.name)
             try:
@@ -86,12 +78,13 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
         )
         # Work of the host's own ends by itself, and may be installing packages.
         of_host = holder.startswith("by the ")
-        raise Locked(
+        raise Refused(
             f"{'the host itself' if of_host else 'another run'} is at work on "
-            f"{named or 'this host'}, {holder}: wait for it to end{'' if of_host else gone}"
+            f"{named or 'this host'}, {holder}: wait for it to end{'' if of_host else gone}",
+            code="refused.locked",
         )
     if answer != "held":
-        raise Locked(
+        raise Refused(
             f"the lock {FILE} can't be taken on {named or 'the host'}: may its user use sudo?"
         )
 

@@ -4,12 +4,8 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
 from infisical_iac.core import audit, journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.operation import Commands, step, telling_operation
-
-
-class Blocked(UserError):
-    """Parts of a deploy could not be done, and all others were."""
 
 
 @telling_operation
@@ -26,7 +22,7 @@ def ended() -> Commands:
 
 
 def _fail(sentence: str) -> None:
-    raise Blocked(sentence)
+    raise RunFailed(sentence, code="run.blocked")
 
 
 @deploy("Audit")

@@ -8,11 +8,7 @@ from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.command import StringCommand
 from pyinfra.context import host, state
 
-from infisical_iac.core.errors import UserError
-
-
-class CommandFailed(UserError):
-    """A command on the host ended with an error; the text holds its last lines."""
+from infisical_iac.core.errors import CommandFailed
 
 
 def run(command: str, *, doing: str, stdin: str | None = None) -> str:

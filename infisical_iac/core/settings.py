@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.settings import ClusterSettings
 from infisical_iac.core.compatibility import SETTINGS, Schema, moved, refusal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.images import Images
 from infisical_iac.core.validation import SettingsModel, explain
 from infisical_iac.hetzner.settings import HetznerSettings
@@ -27,10 +27,6 @@ from infisical_iac.workspace.settings import WorkspaceSettings
 
 # What pyinfra and its connectors read from the same data: not ours to check.
 _PYINFRA_KEY = re.compile(r"^(_|ssh_|docker_identifier$|local_)")
-
-
-class SettingsError(UserError):
-    """A setting is unknown, missing or has a value that can't work."""
 
 
 class Settings(SettingsModel):
@@ -125,11 +121,11 @@ def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
     values = {key: data[key] for key in data if key in keys or not _PYINFRA_KEY.match(key)}
     stale = refusal(values.get("schema_version", schema.version), schema)
     if stale:
-        raise SettingsError(f"setting 'schema_version': {stale}")
+        raise SettingsError(f"setting 'schema_version': {stale}", code="settings.schema_version")
     surplus = sorted(values.keys() - keys)
     unknown = [f"setting {key!r} {moved((key,), schema) or _unknown(key)}" for key in surplus]
     if unknown:
-        raise SettingsError("; ".join(unknown))
+        raise SettingsError("; ".join(unknown), code="settings.unknown_key")
     version = {key: values.pop(key) for key in ("schema_version",) if key in values}
     sections: dict[str, Any] = {name: {} for name in _SECTIONS} | _split(with_known_digests(values))
     try:

@@ -15,7 +15,7 @@ from hcloud.load_balancers import (
     LoadBalancerServiceHttp,
 )
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError, SettingsError, UserError
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host.openings import Opening, openings
 
@@ -171,7 +171,7 @@ def _read_data(file: Path) -> Mapping[str, Any]:
     try:
         found = runpy.run_path(str(file))
     except Exception as error:  # it is a program, which may fail in any way
-        raise UserError(f"{file} can't be read: {error}") from None
+        raise FileError(f"{file} can't be read: {error}") from None
     public = found.get("__all__", [name for name in found if not name.startswith("_")])
     return {name: found[name] for name in public}
 
@@ -217,7 +217,7 @@ def _read_key(given: str) -> PublicKey:
     except (OSError, ValueError):
         kind = text = ""
     if kind not in _KEY_TYPES:
-        raise UserError(
+        raise SettingsError(
             f"setting 'server_ssh_keys': {given} is no public key of SSH that can be read: write "
             "the path of one, such as ~/.ssh/id_ed25519.pub"
         )
@@ -236,7 +236,7 @@ def _record(host_name: str, zone: str) -> str:
     if host_name == zone:
         return "@"
     if not host_name.endswith(f".{zone}"):
-        raise UserError(
+        raise SettingsError(
             f"setting 'server_dns_zone': {host_name or 'site_url'} is no name in {zone}: set "
             f"site_url to one, such as https://secrets.{zone}, or leave the zone out"
         )
@@ -245,13 +245,13 @@ def _record(host_name: str, zone: str) -> str:
 
 def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
     if not one.host_name:
-        raise UserError(
+        raise SettingsError(
             "setting 'site_url': a Load Balancer needs a name that leads to it: set one such as "
             "https://secrets.example.com"
         )
     terminates = settings.stack.ingress == "none"
     if terminates and not one.zone:
-        raise UserError(
+        raise SettingsError(
             "setting 'server_dns_zone': with ingress \"none\" the Load Balancer has a certificate "
             "issued, which Hetzner does for zones at Hetzner DNS only: set it, or let Caddy have a "
             "certificate (ingress, tls_certificate)"

@@ -18,7 +18,7 @@ from hcloud.load_balancers import (
 from hcloud.locations import Location
 from hcloud.zones import BoundZone, BoundZoneRRSet, ZoneRecord
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.hetzner.api import (
     SELECTOR,
     is_own,
@@ -330,7 +330,7 @@ class DnsRecords(SharedResource):
         except APIException as error:
             if error.code != "not_found":
                 raise
-            raise UserError(
+            raise SettingsError(
                 f"setting 'server_dns_zone': the project has no zone {one.zone}: make it in the "
                 "console, or leave the setting empty and set the records where the domain is"
             ) from None

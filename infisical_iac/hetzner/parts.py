@@ -13,7 +13,7 @@ from hcloud.servers import BoundServer
 from hcloud.ssh_keys import BoundSSHKey
 from hcloud.volumes import BoundVolume
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.hetzner.api import labels, wait_for
 from infisical_iac.hetzner.desired import PublicKey
 from infisical_iac.hetzner.resource import (
@@ -53,7 +53,7 @@ class SshKeys(SharedResource):
         complete = all(node.server is not None for node in self.deployment.nodes)
         keys = self.desired.first.keys
         if not keys and not complete:
-            raise UserError(
+            raise SettingsError(
                 "setting 'server_ssh_keys' is empty: nobody could log in; put the path of your "
                 "public key there, such as ~/.ssh/id_ed25519.pub"
             )
@@ -61,7 +61,7 @@ class SshKeys(SharedResource):
             if complete or self.match(key):
                 continue
             if not key.text:
-                raise UserError(
+                raise SettingsError(
                     f"setting 'server_ssh_keys': no key named {key.name} is at Hetzner Cloud; "
                     "write the path of a public key, such as ~/.ssh/id_ed25519.pub"
                 )

@@ -16,7 +16,7 @@ from hcloud import Client
 from hcloud.actions import BoundAction
 from hcloud.servers import BoundServer
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.item import Item, Kind
 from infisical_iac.hetzner.api import (
     Standing,
@@ -63,7 +63,7 @@ class Prices:
         prices = self._of_type("server", type)
         places = sorted(each["location"] for each in prices)
         if location not in places:
-            raise UserError(
+            raise SettingsError(
                 f"setting 'server_location': {type} is not sold in {location}: choose one of "
                 f"{', '.join(places)}"
             )
@@ -102,7 +102,7 @@ class Prices:
         listed = "load_balancer_types" if what == "balancer" else "server_types"
         types = {each["name"]: each["prices"] for each in self._pricing[listed]}
         if type not in types:
-            raise UserError(
+            raise SettingsError(
                 f"setting '{what}_type': Hetzner Cloud has no {type}: choose one of "
                 f"{', '.join(sorted(types))}"
             )

@@ -13,25 +13,16 @@ from pyinfra.context import host
 from infisical_iac.cluster import topology
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import journal, units
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, step, telling_operation
-from infisical_iac.core.remote import CommandFailed, run, write
+from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import MachineState
 
 # The first one that knows all that compose.yaml may say: `start_interval` of a health check.
 _OLDEST = 25
-
-
-class EngineRefused(UserError):
-    """The engine lacks what Infisical needs, and is not this project's to change.
-
-    The part of a deploy that can't go on for it is the engine's.
-    """
-
-    part = "Docker"
 
 
 def not_ours(settings: Settings, machine: MachineState) -> str:
@@ -45,30 +36,34 @@ def not_ours(settings: Settings, machine: MachineState) -> str:
 
 
 def refuse(settings: Settings, machine: MachineState) -> None:
-    """Raise EngineRefused if the engine is not ours and Infisical can't run on it as it is."""
+    """Raise Refused if the engine is not ours and Infisical can't run on it as it is."""
     left = not_ours(settings, machine)
     if not left:
         return
     if settings.host.data_volume:
-        raise EngineRefused(
+        raise Refused(
             f"setting 'data_volume': {left}, with its volumes where they are: leave the setting "
-            "empty, or use a host of Infisical's own"
+            "empty, or use a host of Infisical's own",
+            part="Docker",
         )
     if not machine.engine:
-        raise EngineRefused(
+        raise Refused(
             f"{left}, but it does not answer: see `systemctl status docker` on the host, and start "
-            "it there"
+            "it there",
+            part="Docker",
         )
     major = machine.engine.partition(".")[0]
     if major.isdigit() and int(major) < _OLDEST:
-        raise EngineRefused(
+        raise Refused(
             f"{left}, but it is version {machine.engine}: upgrade it to {_OLDEST} or newer, as "
-            "whoever manages it does"
+            "whoever manages it does",
+            part="Docker",
         )
     if not machine.compose:
-        raise EngineRefused(
+        raise Refused(
             f"{left}, but `docker compose` is missing: install the plugin from where the engine "
-            "came from, docker-compose-plugin from Docker's own repository"
+            "came from, docker-compose-plugin from Docker's own repository",
+            part="Docker",
         )
 
 
@@ -98,10 +93,6 @@ _one_at_a_time = Lock()
 _apart: list[str] = []
 
 
-class EngineApart(UserError):
-    """A node did not come back to the others after its engine was restarted."""
-
-
 @telling_operation
 def left(why: str) -> Commands:
     """Change nothing; the preflight has looked whether the engine is one that Infisical runs on."""
@@ -124,7 +115,7 @@ def back_in_swarm(cluster: Cluster) -> Commands:
     """Restart an engine that the swarm takes for down while it runs: nothing comes to it any more.
 
     One that has just started gets half a minute to come back by itself. Raises CommandFailed where
-    the swarm does not have the node after a restart either, EngineApart where another data node is
+    the swarm does not have the node after a restart either, Refused where another data node is
     missing too.
     """
     if not cluster.me.given_up:
@@ -146,7 +137,7 @@ def _bring_back(cluster: Cluster) -> None:
             others = [each for each in cluster.nodes if each.number and each != cluster.me]
             missing = [each.name for each in others if not each.up or each.given_up] or _apart
             if missing:
-                raise EngineApart(
+                raise Refused(
                     f"Docker on {host.name} waits for a restart, and for {missing[0]}: {error}"
                 ) from None
         units.systemctl("restart", "docker.service")
@@ -166,25 +157,25 @@ def in_turn(verb: str, unit: str) -> None:
     """Have systemd start or restart the engine of a cluster's host, one host at a time.
 
     The next one waits until all nodes and services are there again, etcd has as many members as it
-    had, and PostgreSQL as many copies. Raises EngineApart.
+    had, and PostgreSQL as many copies. Raises Refused.
     """
     with _one_at_a_time:
         if verb != "restart":
             units.systemctl(verb, unit)
             return
         if _apart:
-            raise EngineApart(f"Docker on {host.name} waits for a restart, and for {_apart[0]}")
+            raise Refused(f"Docker on {host.name} waits for a restart, and for {_apart[0]}")
         try:
             well = run(script("engine", "ready"), doing="do without this host's Docker for a while")
         except CommandFailed as error:
-            raise EngineApart(f"Docker on {host.name} waits for a restart: {error}") from None
+            raise Refused(f"Docker on {host.name} waits for a restart: {error}") from None
         units.systemctl(verb, unit)
         settle = script("engine", "settle", str(_TOGETHER_SECONDS), *well.split())
         try:
             run(settle, doing="wait for the cluster")
         except CommandFailed as error:
             _apart.append(host.name)
-            raise EngineApart(
+            raise Refused(
                 f"{host.name} is not in order {_TOGETHER_SECONDS} s after a restart of its "
                 "Docker, and no other host's is restarted: see `docker node ls` and `docker "
                 f"service ls` on it ({error})"

@@ -14,7 +14,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import journal, units
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
@@ -32,10 +32,6 @@ EMPTY = f"table {TABLE}\ndelete table {TABLE}\n"
 # How Docker names its bridges, unless a network is given another name: what comes from them comes
 # from a container.
 BRIDGES = ("docker0", "docker_gwbridge", "br-*")
-
-
-class FirewallError(UserError):
-    """The firewall can't be what the settings say without doing harm."""
 
 
 def ruleset(openings: Iterable[Opening]) -> str:
@@ -68,7 +64,7 @@ def changes(actual: str, wanted: str) -> str:
 def refuse(
     openings: Iterable[Opening], *, client: str, uplinks: Iterable[str], is_in_swarm: bool = False
 ) -> None:
-    """Raise FirewallError if a firewall with `openings` would lock out, or do other harm.
+    """Raise Refused if a firewall with `openings` would lock out, or do other harm.
 
     Args:
         client: the address that the host sees the live connection come from, empty without one.
@@ -76,19 +72,19 @@ def refuse(
         is_in_swarm: whether the host's Docker is, in one that is not this project's.
     """
     if is_in_swarm:
-        raise FirewallError(
+        raise Refused(
             "Docker on the host is in a Swarm, as Dokploy has it, whose ports this firewall would "
             'close: set firewall = "off", and let a firewall in front of the host do the work'
         )
     ssh = [each for each in openings if each.limited]
     if client and not _is_own(client) and not any(each.admits(client) for each in ssh):
-        raise FirewallError(
+        raise SettingsError(
             f"setting 'ssh_networks' does not have {client}, which this connection comes from: "
             "add a network that it is in, or nobody could connect from here any more"
         )
     for name in uplinks:
         if any(fnmatchcase(name, pattern) for pattern in BRIDGES):
-            raise FirewallError(
+            raise Refused(
                 f"the host's way out is the interface {name}, which is named as Docker names its "
                 "bridges, so that the firewall can't tell the outside from containers: give it "
                 'another name, or set firewall = "off"'
@@ -239,7 +235,7 @@ def kept(
     Args:
         in_cluster: whether the Swarm that the host may be in is this project's.
 
-    What other programs have in tables of their own stays. Raises FirewallError, with nothing
+    What other programs have in tables of their own stays. Raises Refused, with nothing
     changed, where that would lock out whoever is connected, or break what Docker does in a Swarm.
     """
     refuse(
@@ -252,7 +248,7 @@ def kept(
     there = _look(text, [each.path for each in files(openings)])
     if there.installed and not there.wanted.startswith("table "):
         reason = there.wanted.partition("\n")[0] or "it gives no reason"
-        raise FirewallError(f"the host's nft can't load the firewall: {reason}")
+        raise Refused(f"the host's nft can't load the firewall: {reason}")
     if there.actual != there.wanted or not there.installed or there.on_trial:
         journal.item(
             "~" if there.actual else "+",

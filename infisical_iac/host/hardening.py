@@ -14,7 +14,7 @@ from pyinfra.context import host
 from infisical_iac.backup.deploy import SCRIPTS
 from infisical_iac.core import files, journal
 from infisical_iac.core import units as systemd
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import run, write
@@ -105,7 +105,7 @@ def sshd_hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
             root did before.
         look: the arguments of the fact `Hardening`.
 
-    Raises SshError if the run itself came in by another way than a key, or if another file of
+    Raises Refused if the run itself came in by another way than a key, or if another file of
     sshd's overrules ours.
     """
     there = shared(Hardening, **look)
@@ -273,10 +273,6 @@ def hardened(
 TIMER = "infisical-maintenance.timer"
 
 
-class MaintenanceError(UserError):
-    """The window can't be kept."""
-
-
 @telling_operation
 def kept(programs: Sequence[File], *, without: str, look: Mapping[str, object]) -> Commands:
     """Have the timer with its `programs` run; without any, take away what an earlier run made.
@@ -285,11 +281,11 @@ def kept(programs: Sequence[File], *, without: str, look: Mapping[str, object]) 
         without: why there are no programs.
         look: the arguments of the fact `Hardening`.
 
-    Raises MaintenanceError for a schedule that systemd does not understand.
+    Raises SettingsError for a schedule that systemd does not understand.
     """
     there = shared(Hardening, **look)
     if not there.understood:
-        raise MaintenanceError(
+        raise SettingsError(
             f"setting 'maintenance_window': systemd does not understand {look['schedule']!r}; "
             "`systemd-analyze calendar` on the host tells more"
         )

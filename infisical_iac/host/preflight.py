@@ -14,10 +14,10 @@ from pyinfra.context import host
 
 from infisical_iac.cluster import refusal as clusters
 from infisical_iac.cluster import topology as nodes
-from infisical_iac.cluster.model import Cluster, ClusterRefused
+from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import journal, lock
 from infisical_iac.core.connection import without_delay
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, SettingsError, UserError
 from infisical_iac.core.operation import Refusal
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import engine
@@ -33,34 +33,21 @@ _PRIVATE = re.compile(r"[^.]+|.*\.(internal|local|localhost|test|example|invalid
 _TRAEFIK, _NETWORK = "dokploy-traefik", "dokploy-network"
 
 
-class IngressRefused(UserError):
-    """The settings of the ingress don't fit each other, or not the host.
-
-    Attributes:
-        part: the part of a deploy that can't go on for what is so on the host; empty where the
-            settings are wrong, which is so for all of it.
-    """
-
-    def __init__(self, sentence: str, part: str = "") -> None:
-        super().__init__(sentence)
-        self.part = part
-
-
 def refuse_unfit_ingress(settings: Settings, machine: MachineState) -> None:
-    """Raise IngressRefused if the ingress of the settings can't work on the host."""
+    """Raise SettingsError if the ingress of the settings can't work on the host."""
     _refuse_unused(settings)
     if settings.stack.ingress == "none":
         _refuse_closing(settings, machine)
         return
     url = urlsplit(settings.stack.site_url)
     if url.scheme != "https":
-        raise IngressRefused(
+        raise SettingsError(
             f"setting 'ingress': {settings.stack.ingress!r} serves https, but site_url is "
             f"{settings.stack.site_url}: set site_url to the host's name such as "
             "https://secrets.example.com, or ingress to 'none'"
         )
     if url.port not in (None, 443):
-        raise IngressRefused(
+        raise SettingsError(
             f"setting 'site_url': {settings.stack.ingress!r} serves port 443, not that of "
             f"{settings.stack.site_url}: leave the port out"
         )
@@ -68,7 +55,7 @@ def refuse_unfit_ingress(settings: Settings, machine: MachineState) -> None:
         _refuse_traefik(settings, machine)
         return
     if settings.stack.http_port == REVISION_PORT:
-        raise IngressRefused(
+        raise SettingsError(
             f"setting 'http_port': on {REVISION_PORT} Caddy tells what it runs with: choose another"
         )
     _refuse_authority(settings, url.hostname or "")
@@ -78,12 +65,12 @@ def refuse_unfit_ingress(settings: Settings, machine: MachineState) -> None:
             too = (
                 " and firewall to 'off'" if machine.swarm and settings.host.firewall == "on" else ""
             )
-            raise IngressRefused(
+            raise Refused(
                 f"Dokploy's Traefik holds port {port} of the host: set ingress to 'traefik'{too}, "
                 "and Infisical is reached through it",
                 part="Ingress",
             )
-        raise IngressRefused(
+        raise Refused(
             f"port {port} of the host is held by {who}: stop it, or set ingress to 'none' and let "
             "it pass requests on as docs/ingress.md shows",
             part="Ingress",
@@ -108,7 +95,7 @@ def _refuse_closing(settings: Settings, machine: MachineState) -> None:
         and settings.stack.site_url.startswith("https:")
         and 443 in machine.web.keys() - opened
     ):
-        raise IngressRefused(
+        raise Refused(
             f"port 443 of the host is held by {machine.web[443]}, and with ingress 'none' the "
             'firewall closes it: open it by allowed_ports = ({"port": 80}, {"port": 443}), or, if '
             "nobody is to reach it from outside, for a network of your own alone",
@@ -119,12 +106,12 @@ def _refuse_closing(settings: Settings, machine: MachineState) -> None:
 def _refuse_unused(settings: Settings) -> None:
     for setting in ("ui_networks", "machine_networks"):
         if settings.stack.ingress == "none" and settings.value_of(setting):
-            raise IngressRefused(
+            raise SettingsError(
                 f"setting {setting!r}: with ingress 'none' nothing of ours stands in anybody's "
                 "way: let your own proxy keep others out, and leave the setting empty"
             )
     if settings.stack.ingress != "caddy" and settings.stack.tls_certificate:
-        raise IngressRefused(
+        raise SettingsError(
             f"setting 'tls_certificate': with ingress {settings.stack.ingress!r} the certificate "
             "is not ours to serve: give it to your proxy, and leave the setting empty"
         )
@@ -132,7 +119,7 @@ def _refuse_unused(settings: Settings) -> None:
 
 def _refuse_traefik(settings: Settings, machine: MachineState) -> None:
     if settings.stack.traefik_network not in machine.networks:
-        raise IngressRefused(
+        raise Refused(
             f"setting 'traefik_network': Docker has no network {settings.stack.traefik_network} on "
             "the host: install Dokploy first, or set ingress to 'caddy'",
             part="Ingress",
@@ -146,7 +133,7 @@ def _refuse_authority(settings: Settings, name: str) -> None:
     ):
         return
     if _PRIVATE.fullmatch(name) or _is_address(name):
-        raise IngressRefused(
+        raise SettingsError(
             f"setting 'acme_ca': Let's Encrypt certifies no name such as {name}: set acme_ca to "
             f"{INTERNAL!r}, or tls_certificate and tls_key to a certificate of your own"
         )
@@ -180,10 +167,6 @@ class Preflight:
         cluster.
         """
         return self.cluster is None or self.cluster.leads
-
-
-class Refused(UserError):
-    """The host or a value given in the environment can't be worked with."""
 
 
 def preflight(
@@ -228,8 +211,8 @@ def preflight(
             machine = replace(machine, engine=version, compose=compose)
             try:
                 engine.refuse(settings, machine)
-            except engine.EngineRefused as error:
-                _block_or_raise(error, error.part)
+            except Refused as error:
+                _block_or_raise(error)
         leads = cluster is None or cluster.leads
         if machine.restoring and not restoring and leads:
             raise Refused(
@@ -270,14 +253,14 @@ def note_undone(machine: MachineState) -> None:
 
 
 def refuse_ingress(settings: Settings, machine: MachineState) -> None:
-    """Raise IngressRefused where the ingress can't work; block a part for what is so on the host.
+    """Raise SettingsError where the ingress can't work; block a part for what is so on the host.
 
     It blocks none on a host with nothing on it yet, and raises then too.
     """
     try:
         refuse_unfit_ingress(settings, machine)
-    except IngressRefused as error:
-        _block_or_raise(error, error.part)
+    except Refused as error:
+        _block_or_raise(error)
         if error.part != "Ingress":
             return
         if settings.cluster.topology == "swarm" or machine.upgrading or machine.rotating:
@@ -288,21 +271,21 @@ def refuse_ingress(settings: Settings, machine: MachineState) -> None:
 
 
 def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:
-    """Raise ClusterRefused where secrets would pass between hosts in clear, and may not.
+    """Raise Refused where secrets would pass between hosts in clear, and may not.
 
     Where the cluster runs already, the rest of its hosts is looked at all the same.
     """
     try:
         clusters.refuse_unencrypted(cluster, settings)
-    except ClusterRefused as error:
-        _block_or_raise(error, "Swarm")
+    except Refused as error:
+        _block_or_raise(error)
 
 
-def _block_or_raise(error: UserError, part: str) -> None:
-    """Have a part of the deploy blocked for an error, where the run goes on without it."""
-    if not part or not journal.current().goes_on:
+def _block_or_raise(error: Refused) -> None:
+    """Have the error's part of the deploy blocked, where the run goes on without it."""
+    if not error.part or not journal.current().goes_on:
         raise error
-    journal.current().block(part, str(error))
+    journal.current().block(error.part, str(error))
 
 
 def _cluster(settings: Settings, check: Callable[[Cluster], None] | None) -> Cluster | None:
@@ -324,17 +307,17 @@ def admin_password(given: str | None) -> str | None:
     if given is None:
         return None
     if given != given.strip():
-        raise Refused(
+        raise SettingsError(
             "INFISICAL_ADMIN_PASSWORD has blanks at an end, which Infisical would cut off: "
             "remove them"
         )
     if not re.fullmatch(r"[!#%&()*+,./:;<=>?@\[\]^_{|}~A-Za-z0-9-]*", given):
-        raise Refused(
+        raise SettingsError(
             "INFISICAL_ADMIN_PASSWORD has a blank, quote, backslash, dollar sign, backquote or a "
             "letter outside ASCII, which do not survive all shells: leave them out"
         )
     if len(given) < 20 or len(set(given)) < 8:
-        raise Refused(
+        raise SettingsError(
             "INFISICAL_ADMIN_PASSWORD is weak: give at least 20 characters, 8 of them different, "
             "or leave it unset and one is made on the host"
         )
@@ -345,7 +328,7 @@ def refuse_missing(archives: Iterable[str]) -> None:
     """Raise Refused if one of the image archives is not on this machine."""
     for archive in archives:
         if not Path(archive).is_file():
-            raise Refused(
+            raise SettingsError(
                 f"setting 'image_archives': {archive} does not exist on this machine: make it "
                 "with `docker save`, or remove it from the setting"
             )

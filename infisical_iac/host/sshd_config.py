@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from itertools import takewhile
 from typing import NoReturn
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused
 
 DIRECTORY = "/etc/ssh"
 MAIN = f"{DIRECTORY}/sshd_config"
@@ -58,10 +58,6 @@ _ALGORITHMS = {
     ),
 }
 QUERIES = tuple(kind for kind, _ in _ALGORITHMS.values())
-
-
-class SshError(UserError):
-    """sshd can't be made what it should be without locking somebody out."""
 
 
 @dataclass(frozen=True)
@@ -156,14 +152,14 @@ def drop_in(options: Mapping[str, str]) -> str:
 
 
 def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
-    """Raise SshError if sshd would take another value than that of `options` for one of them.
+    """Raise Refused if sshd would take another value than that of `options` for one of them.
 
     It names the file that says so. Older releases pass over some options, such as DebianBanner.
     """
     effective = found.options
     if not effective:
         said = f" ({found.error})" if found.error else ""
-        raise SshError(
+        raise Refused(
             f"sshd does not understand its configuration{said}, and would not start with it: "
             "`sshd -t` on the host tells the file and the line"
         )
@@ -175,12 +171,12 @@ def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
 
 
 def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
-    """Raise SshError if a file that sshd reads before ours says otherwise; ours may not be there.
+    """Raise Refused if a file that sshd reads before ours says otherwise; ours may not be there.
 
     Numbers are not compared, which have several forms.
     """
     if found.lines and _OURS not in _in_order([*found.lines, _OURS]):
-        raise SshError(
+        raise Refused(
             f"sshd would take nothing from {DROP_IN}: {MAIN} has no line `{_INCLUDE}`, which "
             "belongs at its beginning"
         )
@@ -201,11 +197,11 @@ def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
     files = dict.fromkeys(f"{each.file}, line {each.number}" for each in places)
     values = ", ".join(f"{name} {value}" for name, value in others.items())
     if files:
-        raise SshError(
+        raise Refused(
             f"sshd would take {values} because of {' and '.join(files)}: sshd takes what it reads "
             f"first, so remove that, or let it stand in a file that comes after {DROP_IN}"
         )
-    raise SshError(
+    raise Refused(
         f"sshd would take {values} from another file than {DROP_IN}: look for it in {MAIN} above "
         f"its line `{_INCLUDE}`, which must be there, and in files of that directory that come "
         "earlier"
@@ -247,7 +243,7 @@ def _printed(value: str) -> str:
 
 
 def refuse_without_key(method: str, *, authorized: bool) -> None:
-    """Raise SshError if whoever deploys could not come back without a password.
+    """Raise Refused if whoever deploys could not come back without a password.
 
     Args:
         method: how the connection was let in, as RFC 4252 calls it; empty on the machine itself.
@@ -255,12 +251,12 @@ def refuse_without_key(method: str, *, authorized: bool) -> None:
     """
     remedy = "or set hardening to 'off'"
     if method not in ("", "publickey"):
-        raise SshError(
+        raise Refused(
             f"this connection was let in by {method}, which hardening of SSH ends: log in with a "
             f"key (`ssh-copy-id` brings it to the host), {remedy}"
         )
     if not method and not authorized:
-        raise SshError(
+        raise Refused(
             "nobody has a key to log in to this machine with, and hardening of SSH ends passwords: "
             f"put one into ~/.ssh/authorized_keys, {remedy}"
         )

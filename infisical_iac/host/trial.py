@@ -13,7 +13,7 @@ from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import host
 
 from infisical_iac.core.connection import LOST
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 
@@ -21,10 +21,6 @@ DIRECTORY = "/var/lib/infisical-trial"
 _SECONDS = 60
 _ATTEMPTS = 3
 _ANSWER_SECONDS = 10
-
-
-class TrialError(UserError):
-    """A change was not proven, and the host is as it was before, or will be soon."""
 
 
 def tried(what: str, change: Callable[[], object], *, back: str, seconds: int = _SECONDS) -> None:
@@ -42,7 +38,7 @@ def tried(what: str, change: Callable[[], object], *, back: str, seconds: int = 
         seconds: after which the host brings it back by itself. `change` and the proof, which may
             take 35 seconds, must have ended by then.
 
-    Raises TrialError if the change fails or no new connection can be made; what was is back then.
+    Raises RunFailed if the change fails or no new connection can be made; what was is back then.
     Where the connection itself is lost, it is back after `seconds`.
     """
     run(
@@ -54,13 +50,13 @@ def tried(what: str, change: Callable[[], object], *, back: str, seconds: int = 
         change()
         alive(host)
     except LOST as error:
-        raise TrialError(
+        raise RunFailed(
             f"the connection was lost while the {what} was changed ({type(error).__name__}): the "
             f"host brings back what was within {seconds} s; run again then"
         ) from None
     except UserError as error:
         run(script("trial", "back", what), doing=f"bring back the {what} of before")
-        raise TrialError(f"{error}; the {what} is as it was before") from None
+        raise RunFailed(f"{error}; the {what} is as it was before") from None
     run(script("trial", "keep", what), doing=f"keep the change of the {what}")
 
 
@@ -72,7 +68,7 @@ def mark(what: str) -> str:
 def alive(host: Host) -> None:
     """Prove that `host` lets a new connection in, made and verified as its first one was.
 
-    There is nothing to prove on the machine that this runs on. Raises TrialError.
+    There is nothing to prove on the machine that this runs on. Raises RunFailed.
     """
     if not isinstance(host.connector, SSHConnector):
         return None
@@ -84,7 +80,7 @@ def alive(host: Host) -> None:
             if attempt < _ATTEMPTS:
                 # A server that is told to read its configuration again is away for a moment.
                 time.sleep(1)
-    raise TrialError(f"no new connection can be made to {host.name}: {reason}")
+    raise RunFailed(f"no new connection can be made to {host.name}: {reason}")
 
 
 def _connect(host: Host) -> None:

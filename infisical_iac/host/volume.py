@@ -9,7 +9,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import files, journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
@@ -29,12 +29,6 @@ PLACES = (
     *(f"/var/lib/infisical-{name}" for name in ("rotation", "scale", "share", "access-log")),
 )
 _FILE_SYSTEMS = ("ext4", "xfs")
-
-
-class VolumeError(UserError):
-    """The data volume can't be used as things are: all that is done next would go elsewhere."""
-
-    ends_run = True
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ class VolumeState:
 def refuse(
     device: str, state: VolumeState, *, of_host: str, deployed: bool, spare: str = ""
 ) -> None:
-    """Raise VolumeError if a deploy would work with other data than the host's, or harm some.
+    """Raise Refused if a deploy would work with other data than the host's, or harm some.
 
     Args:
         device: the setting data_volume, empty for none.
@@ -78,45 +72,53 @@ def refuse(
     """
     if not device:
         if spare and not deployed:
-            raise VolumeError(
+            raise Refused(
                 f"the host has the volume {spare} with nothing on it, but setting 'data_volume' is "
-                "empty, so that the data would not be on it: set it to that device, or detach it"
+                "empty, so that the data would not be on it: set it to that device, or detach it",
+                ends_run=True,
             )
         if of_host:
-            raise VolumeError(
+            raise Refused(
                 f"the host's data are on a volume with UUID {of_host}, but setting 'data_volume' "
-                "is empty: set it to that volume's device"
+                "is empty: set it to that volume's device",
+                ends_run=True,
             )
         return
     if not state.present:
-        raise VolumeError(
+        raise SettingsError(
             f"setting 'data_volume': there is no block device {device} on the host: attach the "
-            "volume, and nothing is started without it until then"
+            "volume, and nothing is started without it until then",
+            ends_run=True,
         )
     if of_host and state.uuid != of_host:
-        raise VolumeError(
+        raise SettingsError(
             f"setting 'data_volume': {device} is not the volume that the host's data are on, whose "
-            f"UUID is {of_host}: set it to that one's device"
+            f"UUID is {of_host}: set it to that one's device",
+            ends_run=True,
         )
     if state.holds and state.holds not in _FILE_SYSTEMS:
-        raise VolumeError(
+        raise SettingsError(
             f"setting 'data_volume': {device} holds {state.holds}, which is left alone: give an "
-            "empty volume, or one with an empty file system of ext4"
+            "empty volume, or one with an empty file system of ext4",
+            ends_run=True,
         )
     if state.mounted and state.mounted != state.uuid:
-        raise VolumeError(
+        raise SettingsError(
             f"setting 'data_volume': another volume, with UUID {state.mounted}, is mounted at "
-            f"/mnt/infisical-data: set it to that one's device, not {device}"
+            f"/mnt/infisical-data: set it to that one's device, not {device}",
+            ends_run=True,
         )
     if not state.mounted and deployed and not of_host:
-        raise VolumeError(
+        raise SettingsError(
             "setting 'data_volume': the host has an Infisical on its own disk already: make a "
-            "recovery kit and a backup, deploy a new host with the volume, and restore there"
+            "recovery kit and a backup, deploy a new host with the volume, and restore there",
+            ends_run=True,
         )
     if state.docker_volumes and "/var/lib/docker/volumes" not in state.bound:
-        raise VolumeError(
+        raise SettingsError(
             "setting 'data_volume': Docker on the host has volumes that the data volume would "
-            f"hide ({', '.join(state.docker_volumes)}): use a host of its own, or remove them"
+            f"hide ({', '.join(state.docker_volumes)}): use a host of its own, or remove them",
+            ends_run=True,
         )
 
 
@@ -202,7 +204,7 @@ def mounted(device: str, *, of_host: str, deployed: bool, spare: str) -> Command
         deployed: whether there is an Infisical in the host's places.
         spare: a volume of the provider's with nothing on it, empty for none.
 
-    Raises VolumeError, with nothing changed, for a device that is not there, holds something else
+    Raises Refused, with nothing changed, for a device that is not there, holds something else
     or is not the host's, for data that are on the host's own disk already, and for a volume that
     would be left empty.
     """
@@ -256,9 +258,10 @@ def _settle(device: str, blank: bool, wrong: Sequence[File]) -> None:
     )
     left = run(f"ls {_UNFINISHED} 2>/dev/null || true", doing="look at the data volume").split()
     if left:
-        raise VolumeError(
+        raise Refused(
             f"the volume came with work that has not ended ({', '.join(left)}): run again, and it "
-            "is ended first"
+            "is ended first",
+            ends_run=True,
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from infisical_iac.core import compatibility, settings
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.rendering import template
 from infisical_iac.init.services import FoundService, slug
 
@@ -23,10 +23,6 @@ NEW = "new"
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
 _EXAMPLE = (FoundService("backend", "/backend"), FoundService("python-service", "/python-services"))
-
-
-class StartError(UserError):
-    """An answer can't be used, or the files that it would go into can't be written."""
 
 
 @dataclass(frozen=True)
@@ -82,29 +78,29 @@ def _scalar(text: str) -> str:
 
 
 def host(value: str) -> str:
-    """A server's name or address as given. Raises StartError if it is neither."""
+    """A server's name or address as given. Raises SettingsError if it is neither."""
     try:
         ipaddress.ip_address(value)
     except ValueError:
         named = re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", value) and len(value) <= 253
         if not named or value.rpartition(".")[2].isdigit():
-            raise StartError(
+            raise SettingsError(
                 f"{value!r} is no host; write its name or address such as 203.0.113.7"
             ) from None
     return value
 
 
 def ssh_user(value: str) -> str:
-    """A user's name as given. Raises StartError if no system has such a user."""
+    """A user's name as given. Raises SettingsError if no system has such a user."""
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):
-        raise StartError(f"{value!r} is no user; write the name of one such as root")
+        raise SettingsError(f"{value!r} is no user; write the name of one such as root")
     return value
 
 
 def public_key(value: str) -> str:
-    """The file of a public key as given. Raises StartError if there is none."""
+    """The file of a public key as given. Raises SettingsError if there is none."""
     if not (value.endswith(".pub") and Path(value).expanduser().is_file()):
-        raise StartError(
+        raise SettingsError(
             f"{value!r} is no public key's file: write one that ends in .pub, which "
             "`ssh-keygen -t ed25519` makes"
         )
@@ -130,12 +126,12 @@ def site_url(defaults: Mapping[str, Any], domain: str) -> str:
 def select(answer: str, count: int) -> list[int]:
     """The places, from 0, that `all`, `none` or numbers from 1 to `count` stand for.
 
-    Raises StartError for anything else.
+    Raises SettingsError for anything else.
     """
     if answer == "all":
         return list(range(count))
     words = [] if answer == "none" else re.split(r"[,\s]+", answer)
     numbers = {str(number): number - 1 for number in range(1, count + 1)}
     if answer == "" or not all(word in numbers for word in words):
-        raise StartError(f"{answer!r} is no choice; write numbers such as 1, all or none")
+        raise SettingsError(f"{answer!r} is no choice; write numbers such as 1, all or none")
     return sorted({numbers[word] for word in words})

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from infisical_iac.api import identities, login
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import gather
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate import verify as verifying
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.verify import Expected, Seen, of_services, readers, unmeant

@@ -12,13 +12,12 @@ from typing import Any, Literal
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import gather
 from infisical_iac.core import atomic
+from infisical_iac.core.errors import ApiError, FileError, Refused
 from infisical_iac.migrate import verify
 from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.model import Name, Secret, Stored
-from infisical_iac.migrate.plan_file import MigrationError
 from infisical_iac.migrate.verify import Proof, prove
 
 
@@ -189,10 +188,10 @@ def prepare(
         folders: those there are, by environment.
         policy: what becomes of keys that Infisical has with another value.
 
-    Raises MigrationError with `fail`, if there are such keys.
+    Raises UserError with `fail`, if there are such keys.
     """
     if compared.changed and policy == "fail":
-        raise MigrationError(_conflicts(compared.changed))
+        raise Refused(_conflicts(compared.changed), code="refused.conflict")
     changed = compared.changed if policy == "overwrite" else ()
     batches = pack(compared.new, changed, stored, today)
     states: dict[Name, State] = {each.name: "written" for each in compared.new}
@@ -277,7 +276,7 @@ class Pending:
     Args:
         key: of the hashes of values.
 
-    Raises MigrationError if the file can't be read, and so do the methods that write it.
+    Raises UserError if the file can't be read, and so do the methods that write it.
     """
 
     def __init__(self, directory: Path, key: bytes) -> None:
@@ -310,9 +309,9 @@ class Pending:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise MigrationError(f"{self.file} can't be read: {error.strerror}") from None
+            raise FileError(f"{self.file} can't be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise MigrationError(
+            raise FileError(
                 f"{self.file} is not what migrate apply writes: see in Infisical whether approvals "
                 "are open, then remove it"
             ) from None
@@ -326,7 +325,7 @@ class Pending:
             else:
                 self.file.unlink()
         except OSError as error:
-            raise MigrationError(f"{self.file} can't be written: {error.strerror}") from None
+            raise FileError(f"{self.file} can't be written: {error.strerror}") from None
 
 
 _UNTOLD = (
@@ -372,7 +371,7 @@ def move(
         begin: called before the first write, with everything that is to be done.
         tell: called after each write with what was done and how many secrets that were.
 
-    Raises MigrationError before anything is written, ApiError or Unreachable.
+    Raises UserError before anything is written, ApiError or Unreachable.
     """
     environments = sorted({each.name.environment for each in secrets})
     there = verify.read(client, project, environments)

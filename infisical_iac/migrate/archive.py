@@ -12,21 +12,17 @@ from pathlib import Path
 from pyrage import DecryptError, IdentityError, RecipientError, decrypt, encrypt
 from pyrage.x25519 import Identity, Recipient
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 
 # What matches every archive, and what a run that died left of one.
 PATTERN = ".env-archive-*"
 _UNFINISHED = ".part"
 
 
-class ArchiveError(UserError):
-    """There is no archive, or none that can be relied on: nothing may be deleted."""
-
-
 def recipients(lines: Iterable[str]) -> list[Recipient]:
     """Return the public keys in lines as `age-keygen -y` writes them; `#` begins a comment.
 
-    Raises ArchiveError for a line that is none.
+    Raises FileError for a line that is none.
     """
     return [_recipient(text) for text in _entries(lines)]
 
@@ -34,11 +30,11 @@ def recipients(lines: Iterable[str]) -> list[Recipient]:
 def identities(lines: Iterable[str]) -> list[Identity]:
     """Return the private keys in lines as `age-keygen` writes them.
 
-    Raises ArchiveError for a line that is none, and if there is none.
+    Raises FileError for a line that is none, and if there is none.
     """
     found = [_identity(text) for text in _entries(lines)]
     if not found:
-        raise ArchiveError("there is no private key in the identity file: age-keygen makes one")
+        raise FileError("there is no private key in the identity file: age-keygen makes one")
     return found
 
 
@@ -49,18 +45,18 @@ def _entries(lines: Iterable[str]) -> list[str]:
 def _recipient(text: str) -> Recipient:
     # Checked before it could be shown: a private key is pasted here easily.
     if not text.startswith("age1"):
-        raise ArchiveError("a recipient is a public key of age, age1…: age-keygen -y prints it")
+        raise FileError("a recipient is a public key of age, age1…: age-keygen -y prints it")
     try:
         return Recipient.from_str(text)
     except RecipientError:
-        raise ArchiveError(f"{text!r} is no public key of age: copy all of it, age1…") from None
+        raise FileError(f"{text!r} is no public key of age: copy all of it, age1…") from None
 
 
 def _identity(text: str) -> Identity:
     try:
         return Identity.from_str(text)
     except IdentityError:
-        raise ArchiveError(
+        raise FileError(
             "the identity file has a line that is no private key of age: it takes the file that "
             "age-keygen wrote"
         ) from None
@@ -78,13 +74,13 @@ def path(directory: Path, at: datetime) -> Path:
 def remove_unfinished(directory: Path) -> None:
     """Remove what runs that died left of their archives, before which they deleted nothing.
 
-    Raises ArchiveError if one can't be removed.
+    Raises FileError if one can't be removed.
     """
     for part in directory.glob(PATTERN + _UNFINISHED):
         try:
             part.unlink(missing_ok=True)
         except OSError as error:
-            raise ArchiveError(
+            raise FileError(
                 f"{part}, which a run that died left, can't be removed: {error.strerror}"
             ) from None
 
@@ -103,7 +99,7 @@ def write(
     Args:
         contents: what is in each file, by its path in the archive.
 
-    Raises ArchiveError if it can't be written, is there already, or doesn't give back `contents`.
+    Raises FileError if it can't be written, is there already, or doesn't give back `contents`.
     """
     proof = Identity.generate()
     sealed = encrypt(_tar(contents), [*to, proof.to_public()])
@@ -116,7 +112,7 @@ def write(
             part.rename(file)
         _sync(file.parent)
     except OSError as error:
-        raise ArchiveError(f"{file} can't be written: {error.strerror}") from None
+        raise FileError(f"{file} can't be written: {error.strerror}") from None
 
 
 def _tar(contents: Mapping[str, bytes]) -> bytes:
@@ -152,12 +148,12 @@ def _prove(part: Path, contents: Mapping[str, bytes], keys: Sequence[Identity]) 
     try:
         opened = decrypt(part.read_bytes(), keys)
     except DecryptError:
-        raise ArchiveError(
+        raise FileError(
             "the archive can't be opened with the key given for it, so nothing was deleted: give "
             "the identity of one of the recipients"
         ) from None
     if _untar(opened) != contents:
-        raise ArchiveError(f"{part} does not hold what was written to it: check the disk")
+        raise FileError(f"{part} does not hold what was written to it: check the disk")
 
 
 def _sync(directory: Path) -> None:

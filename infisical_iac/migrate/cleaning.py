@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.migrate import git
 from infisical_iac.migrate.find import is_env, walk
 from infisical_iac.migrate.fingerprint import of_bytes
@@ -27,10 +27,6 @@ NODE_ENV=development
 """
 
 
-class ExampleError(UserError):
-    """An example can't be written."""
-
-
 def plan(root: Path, paths: Iterable[str]) -> list[Path]:
     """Return the examples that are missing, one for each directory of the files at `paths`."""
     directories = {(root / path).parent for path in paths}
@@ -44,19 +40,13 @@ def plan(root: Path, paths: Iterable[str]) -> list[Path]:
 def write(file: Path) -> None:
     """Write an example; one that is there is never replaced.
 
-    Raises ExampleError if it is there, even as a broken link, or can't be written.
+    Raises FileError if it is there, even as a broken link, or can't be written.
     """
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(_TEXT)
     except OSError as error:
-        raise ExampleError(
-            f"{file} can't be written ({error.strerror}): see what is there"
-        ) from None
-
-
-class CleanError(UserError):
-    """Nothing may be deleted, or not all of what was to be."""
+        raise FileError(f"{file} can't be written ({error.strerror}): see what is there") from None
 
 
 @dataclass(frozen=True)
@@ -127,10 +117,10 @@ def examine(root: Path, files: Iterable[Verified], key: bytes, *, archived: bool
 
 def _check_keys(file: Verified, *, archived: bool) -> None:
     if not file.keys:
-        raise CleanError("nothing of it is in Infisical: delete it by hand if it isn't needed")
+        raise FileError("nothing of it is in Infisical: delete it by hand if it isn't needed")
     if file.skipped and not archived:
         names = ", ".join(file.skipped)
-        raise CleanError(f"{names} would be lost without an archive: make one")
+        raise FileError(f"{names} would be lost without an archive: make one")
 
 
 def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
@@ -156,34 +146,34 @@ def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
 def _read(root: Path, file: Verified, key: bytes) -> bytes:
     """Return the bytes of the file, which are those that were verified.
 
-    Raises FileNotFoundError if it is gone, and CleanError if it may not be deleted.
+    Raises FileNotFoundError if it is gone, and FileError if it may not be deleted.
     """
     path = _inside(root, file.path)
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            raise CleanError("it is a symbolic link: delete it and what it points to by hand")
+            raise FileError("it is a symbolic link: delete it and what it points to by hand")
         if not stat.S_ISREG(mode):
-            raise CleanError("it is no plain file: see what it is")
+            raise FileError("it is no plain file: see what it is")
         data = path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise CleanError(f"it can't be read ({error.strerror}): see who owns it") from None
+        raise FileError(f"it can't be read ({error.strerror}): see who owns it") from None
     if of_bytes(key, data) != file.digest:
-        raise CleanError("it has changed since it was verified: plan and apply once more")
+        raise FileError("it has changed since it was verified: plan and apply once more")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise CleanError("its directory can't be written to: see who owns that")
+        raise FileError("its directory can't be written to: see who owns that")
     return data
 
 
 def _inside(root: Path, path: str) -> Path:
     relative = PurePosixPath(path)
     if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-        raise CleanError(f"it is outside {root}: delete it by hand")
+        raise FileError(f"it is outside {root}: delete it by hand")
     parent = (root / relative).parent
     if parent.resolve() != parent:
-        raise CleanError("a directory on its way is a symbolic link: delete it by hand")
+        raise FileError("a directory on its way is a symbolic link: delete it by hand")
     return root / relative
 
 
@@ -214,7 +204,7 @@ class _Report(BaseModel):
 def verified_files(plan_file: Path) -> list[Verified]:
     """Return the files that were read back whole, everywhere that they go.
 
-    Raises CleanError if there is no report, or no such file in it.
+    Raises FileError if there is no report, or no such file in it.
     """
     missing = set(unverified_files(plan_file))
     found = [
@@ -230,31 +220,31 @@ def verified_files(plan_file: Path) -> list[Verified]:
         if each.path not in missing
     ]
     if not found:
-        raise CleanError(f"no file of {plan_file} is verified yet: run migrate apply")
+        raise FileError(f"no file of {plan_file} is verified yet: run migrate apply")
     return found
 
 
 def unverified_files(plan_file: Path) -> list[str]:
-    """Return the paths of files that were not, or not everywhere. Raises CleanError as above."""
+    """Return the paths of files that were not, or not everywhere. Raises FileError as above."""
     return sorted({each.path for each in _read_report(plan_file).sources if not each.verified})
 
 
 def root_of_plan(plan_file: Path) -> Path:
-    """Return the directory that paths are relative to. Raises CleanError as above, or for none."""
+    """Return the directory that paths are relative to. Raises FileError as above, or for none."""
     directory = (plan_file.parent / _read_report(plan_file).root).resolve()
     if not directory.is_dir():
-        raise CleanError(f"{directory}, which was migrated, is not there: run this where it is")
+        raise FileError(f"{directory}, which was migrated, is not there: run this where it is")
     return directory
 
 
 def require_recent(plan_file: Path, now: datetime) -> None:
-    """Raise CleanError unless `migrate verify` found all unchanged within the last hour."""
+    """Raise FileError unless `migrate verify` found all unchanged within the last hour."""
     try:
         at = datetime.strptime(_read_report(plan_file).verified_at, VERIFIED_AT).replace(tzinfo=UTC)
     except ValueError:
         at = datetime.min.replace(tzinfo=UTC)
     if not timedelta() <= now - at <= _RECENT:
-        raise CleanError(
+        raise FileError(
             "nothing was deleted, for without an archive Infisical must have been looked at within "
             "the last hour: run `infisical-iac migrate verify` first"
         )
@@ -265,12 +255,12 @@ def _read_report(plan_file: Path) -> _Report:
     try:
         return _Report.model_validate_json(file.read_bytes())
     except OSError as error:
-        raise CleanError(
+        raise FileError(
             f"{file}, which says what is verified, can't be read ({error.strerror}): run migrate "
             "apply first"
         ) from None
     except ValidationError:
-        raise CleanError(f"{file} is not what migrate apply writes: run it once more") from None
+        raise FileError(f"{file} is not what migrate apply writes: run it once more") from None
 
 
 LIMIT = 500
@@ -347,7 +337,7 @@ def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> F
     Not searched are `.env` files and samples themselves, ignore and lock files, binary files, what
     others made (see `find.walk`), and the paths in `leave_out`.
 
-    Raises ScanError for a directory that can't be listed.
+    Raises FileError for a directory that can't be listed.
     """
     wanted, silent = pattern(paths), set(leave_out)
     references: list[Reference] = []

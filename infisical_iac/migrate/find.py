@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 from infisical_iac.workspace.model import Workspace
 
 Content = Callable[[str], tuple[bytes, str]]
@@ -59,10 +59,6 @@ _WORDS = (
 _PLAIN = _WORDS[0]
 
 
-class ScanError(UserError):
-    """Not all of a tree can be seen."""
-
-
 def walk(root: Path) -> list[str]:
     """Return the paths of all files under `root`, relative to it, with slashes, sorted.
 
@@ -71,7 +67,7 @@ def walk(root: Path) -> list[str]:
     followed. An `.env` file counts whatever it is, so that a pipe or a broken link is told
     rather than missed.
 
-    Raises ScanError for a directory that can't be listed: it may hold what is searched for.
+    Raises FileError for a directory that can't be listed: it may hold what is searched for.
     """
     return sorted(_walk(root))
 
@@ -98,7 +94,7 @@ def _entries(root: Path, directory: str) -> Sequence["os.DirEntry[str]"]:
         with os.scandir(root / directory) as entries:
             return list(entries)
     except OSError as error:
-        raise ScanError(
+        raise FileError(
             f"{root / directory} can't be listed ({error.strerror}): scan as somebody who may, or "
             "name the directories of the services instead"
         ) from None

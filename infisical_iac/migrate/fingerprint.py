@@ -5,16 +5,12 @@ import os
 import secrets
 from pathlib import Path
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 
 KEY_FILE = "migration.key"
 
 _BYTES = 32
 _SHOWN = 12
-
-
-class KeyFileError(UserError):
-    """The key of the hashes can't be made or read."""
 
 
 def load_or_make(path: Path) -> bytes:
@@ -23,18 +19,18 @@ def load_or_make(path: Path) -> bytes:
     Without the key a hash of a short secret can't be found by trying, so the key goes neither
     into git nor to whoever reads the plan.
 
-    Raises KeyFileError if it can't be read or made, is of another size, or others can read it.
+    Raises FileError if it can't be read or made, is of another size, or others can read it.
     """
     try:
         if not path.exists():
             _make(path)
         key, mode = path.read_bytes(), path.stat().st_mode
     except OSError as error:
-        raise KeyFileError(f"{path} can't be made or read: {error.strerror}") from None
+        raise FileError(f"{path} can't be made or read: {error.strerror}") from None
     if len(key) != _BYTES:
-        raise KeyFileError(f"{path} is no key of {_BYTES} bytes: remove it and plan again")
+        raise FileError(f"{path} is no key of {_BYTES} bytes: remove it and plan again")
     if mode & 0o077:
-        raise KeyFileError(f"{path} can be read by others: run `chmod 600 {path}`")
+        raise FileError(f"{path} can be read by others: run `chmod 600 {path}`")
     return key
 
 

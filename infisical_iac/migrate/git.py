@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from infisical_iac.core.errors import UserError
-from infisical_iac.migrate.find import ScanError
+from infisical_iac.core.errors import FileError
 
 # Where git would look instead of in the repository that is named.
 _ELSEWHERE = {
@@ -30,14 +29,10 @@ _SECONDS = 60
 _NO_GIT = "git is not installed: install it, or put it into PATH"
 
 
-class GitError(UserError):
-    """git is not there, or can't read the repository."""
-
-
 def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Return a git command that has ended, whatever its exit status; undecodable bytes are kept.
 
-    Raises GitError if there is no git, or if it does not answer within a minute.
+    Raises FileError if there is no git, or if it does not answer within a minute.
     """
     try:
         return subprocess.run(
@@ -49,16 +44,16 @@ def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             timeout=_SECONDS,
         )
     except OSError:
-        raise GitError(_NO_GIT) from None
+        raise FileError(_NO_GIT) from None
     except subprocess.TimeoutExpired:
-        raise GitError(f"git did not answer in {directory}: see what else uses it") from None
+        raise FileError(f"git did not answer in {directory}: see what else uses it") from None
 
 
 @contextmanager
 def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[bytes]]:
     """The output of a git command, to be read to its end.
 
-    Raises GitError if there is no git, or if the command fails.
+    Raises FileError if there is no git, or if the command fails.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin.encode())
@@ -72,7 +67,7 @@ def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[by
                 raise
         if process.returncode:
             errors.seek(0)
-            raise GitError(f"{repository} can't be searched: git says {_reason(errors.read())}")
+            raise FileError(f"{repository} can't be searched: git says {_reason(errors.read())}")
 
 
 def _started(
@@ -88,7 +83,7 @@ def _started(
             bufsize=1 << 20,
         )
     except FileNotFoundError:
-        raise GitError(_NO_GIT) from None
+        raise FileError(_NO_GIT) from None
 
 
 def _environment() -> dict[str, str]:
@@ -106,10 +101,6 @@ def _reason(errors: bytes) -> str:
 _LITERAL = "--literal-pathspecs"  # a name such as .env[1] is no pattern
 
 
-class WorktreeError(GitError):
-    """git refuses."""
-
-
 def top(directory: Path) -> Path | None:
     """Return the top of the working tree that a directory is in; None if it is in none."""
     done = run(directory, "rev-parse", "--show-toplevel")
@@ -117,7 +108,7 @@ def top(directory: Path) -> Path | None:
         return Path(done.stdout.removesuffix("\n")).resolve()
     if "not a git repository" in done.stderr:
         return None
-    raise WorktreeError(f"git can't tell what is tracked in {directory}: {_last(done.stderr)}")
+    raise FileError(f"git can't tell what is tracked in {directory}: {_last(done.stderr)}")
 
 
 def is_tracked(file: Path) -> bool:
@@ -134,11 +125,11 @@ def is_ignored(file: Path) -> bool:
 def untrack(file: Path) -> None:
     """Take the file out of the index; it stays where it is.
 
-    Raises WorktreeError if git refuses, such as for staged changes that are nowhere else.
+    Raises FileError if git refuses, such as for staged changes that are nowhere else.
     """
     done = run(file.parent, _LITERAL, "rm", "--cached", "--quiet", "--", file.name)
     if done.returncode:
-        raise WorktreeError(f"git won't take it out of its index: {_last(done.stderr)}")
+        raise FileError(f"git won't take it out of its index: {_last(done.stderr)}")
 
 
 def _last(errors: str) -> str:
@@ -152,7 +143,7 @@ def tracked(root: Path, paths: Iterable[str]) -> set[str]:
 
     The root may be inside of a repository, be one, hold several, or have nothing to do with git.
 
-    Raises ScanError if there is a repository and git can't list it.
+    Raises FileError if there is a repository and git can't list it.
     """
     top = root.resolve()
     by_repository: dict[Path, list[str]] = {}
@@ -177,15 +168,15 @@ def repository_of(directory: Path) -> Path | None:
 def _listed(repository: Path) -> set[str]:
     try:
         answer = run(repository, "ls-files", "-z")
-    except GitError as error:
+    except FileError as error:
         raise _refusal(repository, str(error)) from None
     if answer.returncode:
         raise _refusal(repository, answer.stderr.partition("\n")[0])
     return {name for name in answer.stdout.split("\0") if name}
 
 
-def _refusal(repository: Path, reason: str) -> ScanError:
-    return ScanError(
+def _refusal(repository: Path, reason: str) -> FileError:
+    return FileError(
         f"git can't say what it tracks in {repository} ({reason}): see that `git ls-files` works "
         "there"
     )

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
-from infisical_iac.migrate.git import GitError, output
+from infisical_iac.core.errors import FileError
+from infisical_iac.migrate.git import output
 from infisical_iac.migrate.search_terms import Match, SearchTerms
 
 _CHUNK = 1 << 17
@@ -34,13 +35,13 @@ class GitObject:
 def objects(repository: Path) -> Iterator[GitObject]:
     """Yield every object that is stored, loose or packed, reachable or not, each once.
 
-    Raises GitError if it is no repository, or if an object can't be read.
+    Raises FileError if it is no repository, or if an object can't be read.
     """
     command = ("cat-file", "--batch-all-objects", "--batch", "--unordered", "--buffer")
     with output(repository, *command) as stream:
         while header := stream.readline().split():
             if len(header) != 3:
-                raise GitError(f"{repository} has objects that can't be read: run git fsck there")
+                raise FileError(f"{repository} has objects that can't be read: run git fsck there")
             size = int(header[2])
             chunks = _chunks(stream, size)
             yield GitObject(header[0].decode(), header[1].decode(), size, chunks)
@@ -118,7 +119,7 @@ def places(
         wanted: hashes of the objects.
         commits: hashes of all commits that are stored, also of those that nothing refers to.
 
-    Objects that no commit leads to are not in what is returned. Raises GitError if the history
+    Objects that no commit leads to are not in what is returned. Raises FileError if the history
     can't be read.
     """
     tally = _Tally(frozenset(wanted))
@@ -126,7 +127,7 @@ def places(
         tally.take(step)
     left = "\n".join(each for each in commits if each not in tally.held)
     # What nothing refers to may have lost some of its objects already.
-    with suppress(GitError):
+    with suppress(FileError):
         for step in _steps(repository, wanted, "--stdin", "--not", *_REFERRED_TO, stdin=left):
             tally.take(step)
     return tally.places()
@@ -248,7 +249,7 @@ class Searched:
 def search(repository: Path, terms: SearchTerms) -> Searched:
     """Search every object of a repository: reachable or not, loose or packed.
 
-    Hits come in the order of labels, then paths. Raises GitError if the repository can't be
+    Hits come in the order of labels, then paths. Raises FileError if the repository can't be
     read whole.
     """
     count = size = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 from infisical_iac.migrate import archive, git
 from infisical_iac.migrate.find import SAMPLES, is_sample
 
@@ -16,10 +16,6 @@ _SHOWN = tuple(f"!.env*.{word}" for word in sorted(SAMPLES))
 _DOCKERFILE = re.compile(r"^(Docker|Container)file|\.(D|d)ockerfile$")
 _DOCKERIGNORE = ".dockerignore"
 _ANYWHERE = "**/"  # in a .dockerignore, a name alone is the one at the top
-
-
-class IgnoreError(UserError):
-    """An ignore file can't be read or written."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
     Rules belong at the top of a working tree, or at the root if that is further down. For images
     they belong there too, and wherever a Dockerfile or a `.dockerignore` is on the way down.
 
-    Raises IgnoreError for a file that can't be read, GitError if git can't be asked.
+    Raises FileError for a file that can't be read, and if git can't be asked.
     """
     homes: dict[Path, list[Path]] = {root: []}
     for path in paths:
@@ -133,7 +129,7 @@ def is_dockerfile(name: str) -> bool:
 
 def _addition(file: Path, wanted: Sequence[str]) -> Addition:
     if file.is_symlink():
-        raise IgnoreError(f"{file} is a symbolic link, which git does not read: make it a file")
+        raise FileError(f"{file} is a symbolic link, which git does not read: make it a file")
     return Addition(file, missing(_text(file), wanted))
 
 
@@ -143,19 +139,19 @@ def _text(file: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise IgnoreError(f"{file} can't be read ({error.strerror}): see who owns it") from None
+        raise FileError(f"{file} can't be read ({error.strerror}): see who owns it") from None
 
 
 def write(addition: Addition) -> None:
     """Append the lines to the file, which is made if it is not there.
 
-    Raises IgnoreError if it can't be written.
+    Raises FileError if it can't be written.
     """
     text = tail(_text(addition.file), addition.lines)
     try:
         with addition.file.open("ab") as stream:
             stream.write(text.encode())
     except OSError as error:
-        raise IgnoreError(
+        raise FileError(
             f"{addition.file} can't be written ({error.strerror}): see who owns it"
         ) from None

@@ -7,7 +7,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError
 
 from infisical_iac.core.compatibility import Schema, refusal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.workspace.document import Document, Place, named, parse, text_of
 
@@ -33,10 +33,6 @@ _HEAD = """\
 #
 # `decision: skip` on a source leaves the whole file out.
 """
-
-
-class MigrationError(UserError):
-    """A migration can't be planned, carried out or verified as things are."""
 
 
 def _relative(value: str) -> str:
@@ -129,24 +125,21 @@ class MigrationPlan(_PlanEntry):
 def load(file: Path) -> MigrationPlan:
     """Read a plan.
 
-    Raises MigrationError, or the WorkspaceError of a text that is no YAML, with the line and the
-    place of what can't be meant.
+    Raises FileError, with the line and the place of what can't be meant.
     """
-    text = text_of(
-        file, f"there is no {file}: make it with `infisical-iac migrate plan`", MigrationError
-    )
+    text = text_of(file, f"there is no {file}: make it with `infisical-iac migrate plan`")
     data = _data(text, file.name)
     if not isinstance(data, dict):
-        raise MigrationError(f"{file} is no plan: make one with `infisical-iac migrate plan`")
+        raise FileError(f"{file} is no plan: make one with `infisical-iac migrate plan`")
     stale = refusal(data.get("schema_version", 1), _SCHEMA)
     if stale:
-        raise MigrationError(f"{file.name}, schema_version: {stale}")
+        raise FileError(f"{file.name}, schema_version: {stale}")
     try:
         return MigrationPlan.model_validate(data)
     except ValidationError as error:
         document = parse(text, file.name)
         told = "; ".join(_problem(each, document, file.name) for each in error.errors())
-        raise MigrationError(told) from None
+        raise FileError(told) from None
 
 
 def dump(plan: MigrationPlan) -> str:
@@ -189,7 +182,7 @@ def load_key(file: Path) -> bytes:
     """
     path = file.parent / KEY_FILE
     if not path.exists():
-        raise MigrationError(f"there is no {path}, with which the plan was made: plan again")
+        raise FileError(f"there is no {path}, with which the plan was made: plan again")
     return load_or_make(path)
 
 

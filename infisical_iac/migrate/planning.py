@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.dotenv import GRAMMARS, Reading
 from infisical_iac.migrate import find
 from infisical_iac.migrate.apply import LONGEST_ITEM, size
@@ -19,7 +20,6 @@ from infisical_iac.migrate.model import FileFinding, Name, Secret, Source
 from infisical_iac.migrate.plan_file import (
     Decision,
     FileDecision,
-    MigrationError,
     MigrationPlan,
     PlannedFinding,
     PlannedKey,
@@ -177,12 +177,12 @@ def make(
         earlier: a plan whose decisions stay, for files and values that have not changed, and
             where it has its files go, which a person may have written.
 
-    Raises MigrationError for a path that no text can hold.
+    Raises UserError for a path that no text can hold.
     """
     sources = list(sources)
     for each in sources:
         if any("\ud800" <= character <= "\udfff" for character in each.path):
-            raise MigrationError(f"{each.path!a} is no UTF-8: rename it, then plan again")
+            raise FileError(f"{each.path!a} is no UTF-8: rename it, then plan again")
     before = {each.path: each for each in earlier.sources} if earlier else {}
     planned = [_source(each, key, allow_literal, before.get(each.path)) for each in sources]
     return MigrationPlan(project=project, root=root, sources=tuple(planned))
@@ -294,7 +294,7 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
         key: of the hashes of values.
         workspace: which environments there are.
 
-    Raises MigrationError, with a sentence on each, if a file has changed or can't be read as
+    Raises UserError, with a sentence on each, if a file has changed or can't be read as
     planned, something is undecided, or a decision can't be carried out.
     """
     sources = [each for each in plan.sources if each.decision != "skip"]
@@ -394,4 +394,4 @@ def _refuse(problems: Iterable[str], remedy: str) -> None:
     if told:
         more = len(told) - _MOST_TOLD
         shown_ones = "; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
-        raise MigrationError(f"{shown_ones}: {remedy}")
+        raise UserError(f"{shown_ones}: {remedy}")

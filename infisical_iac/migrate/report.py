@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infisical_iac.core import atomic
+from infisical_iac.core.errors import FileError
 from infisical_iac.core.rendering import template
 from infisical_iac.migrate.apply import State
 from infisical_iac.migrate.fingerprint import digest, encoded
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.multiline_keys import TORN
-from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan, PlannedKey, PlannedSource
+from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource
 from infisical_iac.migrate.verify import Expected, Proof
 
 REPORT = "migration-report"
@@ -77,7 +78,7 @@ def build(
 def write(data: Mapping[str, Any], directory: Path) -> list[Path]:
     """Write the report as JSON, and as a page that needs nothing beside itself.
 
-    Raises MigrationError if that can't be done.
+    Raises UserError if that can't be done.
     """
     texts = {
         f"{REPORT}.json": text_of(data),
@@ -87,7 +88,7 @@ def write(data: Mapping[str, Any], directory: Path) -> list[Path]:
         for name, text in texts.items():
             (directory / name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise MigrationError(
+        raise FileError(
             f"{error.filename} can't be written ({error.strerror}); what is in Infisical is not "
             "affected: make room, then apply again"
         ) from None
@@ -165,7 +166,7 @@ def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime
             of an earlier plan, it is not verified by that.
         at: None if they are not as they should be, which takes an earlier mark away.
 
-    Raises MigrationError if it can't be read or written.
+    Raises UserError if it can't be read or written.
     """
     file = directory / f"{REPORT}.json"
     try:
@@ -176,9 +177,9 @@ def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime
     except FileNotFoundError:
         return
     except OSError as error:
-        raise MigrationError(f"{file} can't be read or written: {error.strerror}") from None
+        raise FileError(f"{file} can't be read or written: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
-        raise MigrationError(f"{file} is not what migrate apply writes: apply again") from None
+        raise FileError(f"{file} is not what migrate apply writes: apply again") from None
 
 
 def _is_in(wanted: Mapping[Name, Expected], secret: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import Finding, Reading
 from infisical_iac.migrate import find
 from infisical_iac.migrate.cascades import (
@@ -19,7 +20,7 @@ from infisical_iac.migrate.cascades import (
     paths,
     read_in,
 )
-from infisical_iac.migrate.find import Content, ScanError, service_of
+from infisical_iac.migrate.find import Content, service_of
 from infisical_iac.migrate.findings import compare_files, disagreements, drift, of_entries, shown
 from infisical_iac.migrate.git import repository_of, tracked
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
@@ -40,7 +41,7 @@ def trees(paths: Sequence[Path]) -> list[Tree]:
     A file's tree is the working tree of git that it is in, or else its directory: what is around
     a file tells its service and its loader.
 
-    Raises ScanError for a path that is within another, which would be there twice.
+    Raises FileError for a path that is within another, which would be there twice.
     """
     _refuse_nested(paths)
     found: dict[Path, Tree] = {}
@@ -60,7 +61,7 @@ def _refuse_nested(paths: Iterable[Path]) -> None:
     for index, (path, whole) in enumerate(named):
         others = (other for _, other in named[:index] + named[index + 1 :])
         if outer := next((other for other in others if whole.is_relative_to(other)), None):
-            raise ScanError(f"{path} is in {outer}, which is scanned too: name one of them")
+            raise FileError(f"{path} is in {outer}, which is scanned too: name one of them")
 
 
 class Spot(NamedTuple):
@@ -198,7 +199,7 @@ __all__ = ["FileFinding", "Source", "scan", "scan_all"]
 def scan(root: Path, workspace: Workspace) -> list[Source]:
     """Return the `.env` files under `root`, but samples, sorted by path, with all findings.
 
-    Raises ScanError for a directory that can't be listed and a repository that git can't read.
+    Raises FileError for a directory that can't be listed and a repository that git can't read.
     """
     return scan_all([root], workspace)
 
@@ -208,7 +209,7 @@ def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
 
     If there are more trees than one, as in `trees.trees`, paths begin with their tree's.
 
-    Raises ScanError as `scan` does, and for a path that is within another.
+    Raises FileError as `scan` does, and for a path that is within another.
     """
     found = trees(paths)
     sources: list[Source] = []

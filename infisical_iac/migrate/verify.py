@@ -10,12 +10,12 @@ from typing import Any, Literal, NamedTuple
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.contents import Json
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import gather
+from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate.findings import REFERENCE, trimmed
 from infisical_iac.migrate.fingerprint import digest, encoded
 from infisical_iac.migrate.model import Name, Secret, Stored
-from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan
+from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.workspace.access import permissions, project_role
 from infisical_iac.workspace.members import Member
 from infisical_iac.workspace.model import ServiceAccount, Workspace
@@ -300,10 +300,10 @@ def _places(names: Iterable[Name]) -> list[tuple[tuple[str, str], int]]:
 
 
 def project_id(client: Client, slug: str) -> str:
-    """Return the id of a project; raises MigrationError if there is none of this slug."""
+    """Return the id of a project; raises UserError if there is none of this slug."""
     found = contents.project(client, slug)
     if found is None:
-        raise MigrationError(
+        raise UserError(
             f"there is no project {slug} in Infisical: run `infisical-iac workspace apply` first"
         )
     return str(found["id"])
@@ -317,7 +317,7 @@ def read(
     Args:
         expand: whether references are replaced.
 
-    Raises ApiError or Unreachable, and MigrationError for an environment that isn't there.
+    Raises ApiError or Unreachable, and UserError for an environment that isn't there.
     """
     slugs = sorted(set(environments))
     lists = gather([partial(_list, client, project, slug, expand) for slug in slugs])
@@ -337,13 +337,13 @@ def _list(client: Client, project: str, environment: str, expand: bool) -> list[
 
 @contextmanager
 def asking(environment: str) -> Iterator[None]:
-    """Raises MigrationError where a request within is told that the environment isn't there."""
+    """Raises UserError where a request within is told that the environment isn't there."""
     try:
         yield
     except ApiError as error:
         if error.status != 404:
             raise
-        raise MigrationError(
+        raise UserError(
             f"there is no environment {environment} in Infisical: "
             "run `infisical-iac workspace apply` first"
         ) from None

@@ -9,13 +9,9 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.settings import INTERNAL
-
-
-class CertificateError(UserError):
-    """The certificate or its key can't be used for site_url."""
 
 
 class Pair(NamedTuple):
@@ -28,7 +24,7 @@ class Pair(NamedTuple):
 def own(settings: Settings, now: datetime | None = None) -> Pair | None:
     """The pair that the settings name, None if they name none.
 
-    Raises CertificateError if a file can't be read, if the two don't belong together, or if the
+    Raises SettingsError if a file can't be read, if the two don't belong together, or if the
     certificate is for another name or not valid `now`.
     """
     stack = settings.stack
@@ -40,12 +36,12 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
     )
     leaf = _leaf(pair.certificate, stack.tls_certificate)
     if _public(pair.key, stack.tls_key) != _certified(leaf, stack.tls_certificate):
-        raise CertificateError(
+        raise SettingsError(
             f"setting 'tls_key': {stack.tls_key} is not the key of {stack.tls_certificate}"
         )
     name = urlsplit(stack.site_url).hostname or ""
     if not _is_for(leaf, name):
-        raise CertificateError(
+        raise SettingsError(
             f"setting 'tls_certificate': {stack.tls_certificate} is not for {name}: get one "
             "that names it, or correct site_url"
         )
@@ -79,7 +75,7 @@ def _read(setting: str, path: str) -> str:
     try:
         return Path(path).read_text("ascii")
     except (OSError, UnicodeDecodeError):
-        raise CertificateError(
+        raise SettingsError(
             f"setting {setting!r}: {path} on this machine can't be read as PEM"
         ) from None
 
@@ -88,7 +84,7 @@ def _leaf(text: str, path: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificates(text.encode())[0]
     except (ValueError, IndexError):
-        raise CertificateError(
+        raise SettingsError(
             f"setting 'tls_certificate': {path} holds no certificate in PEM"
         ) from None
 
@@ -97,11 +93,11 @@ def _public(key: str, path: str) -> object:
     try:
         return serialization.load_pem_private_key(key.encode(), None).public_key()
     except TypeError:
-        raise CertificateError(
+        raise SettingsError(
             f"setting 'tls_key': {path} has a passphrase: take it off, for Caddy starts alone"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError(
+        raise SettingsError(
             f"setting 'tls_key': {path} holds no private key in PEM of a kind that is in use"
         ) from None
 
@@ -110,7 +106,7 @@ def _certified(leaf: x509.Certificate, path: str) -> object:
     try:
         return leaf.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError(
+        raise SettingsError(
             f"setting 'tls_certificate': {path} is for a key of a kind that is not in use: get one "
             "for a key of RSA or ECDSA"
         ) from None
@@ -128,12 +124,12 @@ def _is_for(leaf: x509.Certificate, name: str) -> bool:
 
 def _refuse_dates(leaf: x509.Certificate, path: str, now: datetime) -> None:
     if now < leaf.not_valid_before_utc:
-        raise CertificateError(
+        raise SettingsError(
             f"setting 'tls_certificate': {path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} "
             "on: wait until then, or keep the old one"
         )
     if now >= leaf.not_valid_after_utc:
-        raise CertificateError(
+        raise SettingsError(
             f"setting 'tls_certificate': {path} ended on {leaf.not_valid_after_utc:%Y-%m-%d}: "
             "renew it"
         )

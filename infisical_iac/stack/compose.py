@@ -11,10 +11,10 @@ from pyinfra.context import host, state
 
 from infisical_iac.cluster.stack_state import STACK_FILE
 from infisical_iac.core import files, journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed, CommandFailed, SettingsError, UserError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
-from infisical_iac.core.remote import CommandFailed, run, write
+from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import session
@@ -24,10 +24,6 @@ from infisical_iac.stack.state import COMPOSE_FILE, DeploymentFact, DeploymentSt
 
 # Everybody may write there: each upload gets a directory of its own, for the user alone.
 _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
-
-
-class StackError(UserError):
-    """An image can't be had, or a container does not become healthy."""
 
 
 @telling_operation
@@ -47,7 +43,7 @@ def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Comman
     Everything that can fail without harm comes first: the new file is checked by Compose and
     all images are loaded from archives (paths on this machine) or pulled; only then is the file put
     in place and a container touched. Where a change of version was refused, the version that runs
-    stays. Raises StackError with the last log lines of what is not healthy within the settings'
+    stays. Raises UserError with the last log lines of what is not healthy within the settings'
     `start_timeout`.
 
     Args:
@@ -108,7 +104,7 @@ def _tell(file: File, there: PathState | None, stack: StackState, missing: Seque
 
 
 def fetch(missing: Sequence[str], archives: Sequence[str]) -> None:
-    """Load images from archives, or pull them. Raises StackError, with no container touched."""
+    """Load images from archives, or pull them. Raises UserError, with no container touched."""
     for archive in archives:
         _load(Path(archive))
     present = host.get_fact(Stack, compose="", images=list(missing)).images if archives else ()
@@ -119,7 +115,7 @@ def fetch(missing: Sequence[str], archives: Sequence[str]) -> None:
 
 def _load(archive: Path) -> None:
     if not archive.is_file():
-        raise StackError(
+        raise SettingsError(
             f"setting 'image_archives': {archive} does not exist on this machine: make it with "
             "`docker save`, or remove it from the setting"
         )
@@ -131,7 +127,7 @@ def _load(archive: Path) -> None:
         host.put_file(str(archive), upload, print_input=state.print_input)
     except OSError as error:
         run(f"rm -rf {directory}", doing=f"remove {directory}")
-        raise StackError(
+        raise UserError(
             f"could not upload {archive} to {upload} ({error}): make sure that the host's disk "
             f"has {size:.0f} MB free there, and as much again for Docker"
         ) from None
@@ -155,7 +151,7 @@ def _upload_directory() -> str:
     )
     if not made:
         reason = " / ".join(output.stderr_lines[-3:]) or "no reason given"
-        raise StackError(f"could not make a directory for images on the host: {reason}")
+        raise UserError(f"could not make a directory for images on the host: {reason}")
     return output.stdout.strip()
 
 
@@ -167,8 +163,8 @@ def _pull(image: str) -> None:
         )
     except CommandFailed as error:
         if "no space left" in str(error):
-            raise StackError(f"{error}; nothing was stopped: make room on the host") from None
-        raise StackError(
+            raise UserError(f"{error}; nothing was stopped: make room on the host") from None
+        raise UserError(
             f"{error}; nothing was stopped: check the version in the settings and the host's way "
             "to the registry, or name an archive that holds the image in 'image_archives'"
         ) from None
@@ -178,7 +174,7 @@ def up(timeout: int, without: Collection[str] = ()) -> None:
     """Bring the containers to what compose.yaml on the host says, and wait until all are healthy.
 
     Compose compares no networks, and connects nothing again: containers whose connections are wrong
-    are made anew. Raises StackError with the last log lines of those that are not healthy within
+    are made anew. Raises UserError with the last log lines of those that are not healthy within
     `timeout` seconds. The services `without` are left as they are.
     """
     failure = ""
@@ -193,7 +189,7 @@ def up(timeout: int, without: Collection[str] = ()) -> None:
     hint = failure
     if "Read-only file system" in unwell:
         hint += "; this image writes to its root: set infisical_read_only = False"
-    raise StackError(f"the stack does not become healthy{hint}:\n{unwell}")
+    raise CheckFailed(f"the stack does not become healthy{hint}:\n{unwell}")
 
 
 def bring_up(without: Collection[str] = ()) -> None:

@@ -94,8 +94,8 @@ def upgraded(*, site: Site, project: str) -> Commands:
     """Bring data that an older version used to the one of the settings.
 
     Where there are no data, or no version changes, it does nothing: that is `rolled_out`'s. The
-    images are on the nodes. Raises ChangeRefused, with nothing touched, for a change that can't be
-    made, CanaryUnreadable where secrets can't be decrypted before it already, and ChangeFailed for
+    images are on the nodes. Raises Refused, with nothing touched, for a change that can't be
+    made, CheckFailed where secrets can't be decrypted before it already, and RunFailed for
     one that was undone.
     """
     journal.current().kept = None

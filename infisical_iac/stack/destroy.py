@@ -8,14 +8,10 @@ from pyinfra.api.host import Host
 
 from infisical_iac.cluster import swarm
 from infisical_iac.core.connection import current, with_others
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.hosts import each_of
-from infisical_iac.core.remote import CommandFailed, run
+from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-
-
-class NoPrimary(UserError):
-    """No node has a database that can be dumped."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +65,12 @@ class ClusterRemoval:
     def back_up(self, directory: str) -> str:
         """Dump the database on the node that has the primary, into a directory there.
 
-        Raises NoPrimary, or CommandFailed.
+        Raises Refused, or CommandFailed.
         """
         roles = each_of(self._hosts, lambda _: _run("primary", doing="look for the primary"))
         primaries = [host for host, role in zip(self._hosts, roles, strict=True) if role]
         if len(primaries) != 1:
-            raise NoPrimary(f"the cluster has {len(primaries)} primaries, and a dump needs the one")
+            raise Refused(f"the cluster has {len(primaries)} primaries, and a dump needs the one")
         each_of(primaries, lambda _: _run("backup", directory, doing="take a backup first"))
         return primaries[0].name
 

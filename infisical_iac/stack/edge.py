@@ -11,10 +11,10 @@ from infisical_iac.cluster import topology
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import journal
 from infisical_iac.core.connection import LOST, current, lost, with_others
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CommandFailed, UserError
 from infisical_iac.core.files import Paths
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
-from infisical_iac.core.remote import CommandFailed, run
+from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import ingress
 from infisical_iac.stack.ingress import CADDYFILE, CERTIFICATE, DIRECTORY

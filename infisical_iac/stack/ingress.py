@@ -11,7 +11,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import files, journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import run, write
@@ -71,10 +71,6 @@ LOGS = watch.LIVE
 _DIRECTORIES = {DIRECTORY: "700", LOGS: "750"}
 # An authority asks back by way of the name, which takes a while.
 _CERTIFICATE_SECONDS = 120
-
-
-class IngressError(UserError):
-    """Caddy can't be brought to serve what the settings say."""
 
 
 @telling_operation
@@ -163,7 +159,7 @@ def bring(settings: Settings) -> None:
 def served(settings: Settings) -> Commands:
     """See that Caddy serves a certificate for site_url.
 
-    Raises IngressError with what Caddy says if there is none within two minutes.
+    Raises CheckFailed with what Caddy says if there is none within two minutes.
     """
     if settings.stack.ingress != "caddy":
         host.noop(f"ingress is {settings.stack.ingress}, so it is not ours to serve one")
@@ -184,7 +180,7 @@ def _await(name: str, port: int) -> None:
         doing=f"wait for the certificate of {name}",
     ).strip()
     if said != "served":
-        raise IngressError(
+        raise CheckFailed(
             f"all is deployed, but there is no certificate of {name} after "
             f"{_CERTIFICATE_SECONDS} s: see that the name leads to this host and that the ports 80 "
             f"and 443 are open, then run again ({said or 'Caddy gives no reason'})"

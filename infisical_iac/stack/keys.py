@@ -1,12 +1,13 @@
 """Keys and passwords on the host: made once, kept for ever, private."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -80,19 +81,6 @@ OF_TRAEFIK = "edge_secret"
 _APART = frozenset({"restic_password", "kit_signing_key", "admin.env"})
 
 
-class KeysError(UserError):
-    """A key is lost, malformed or publicly known."""
-
-
-class KeyApart(KeysError):
-    """A key is lost or malformed that no container has: the containers are looked at all the same.
-
-    Raised only where no key of theirs is to be made.
-    """
-
-    blocks_others = False
-
-
 def more_of(settings: Settings) -> str:
     """The names, in one word, of the keys that not every host has."""
     if settings.cluster.topology == "swarm":
@@ -105,7 +93,7 @@ def made(*, admin_email: str, admin_password: str | None, more: str = "") -> Com
     """Make the keys that are missing, and repair modes and the files derived from keys.
 
     `admin_password` is stored with `admin_email` where the host has none yet; one is made
-    if it is None. `more` names keys, in one word, that not every host has. Raises KeysError where
+    if it is None. `more` names keys, in one word, that not every host has. Raises Refused where
     making a new key would lose data.
     """
     state = host.get_fact(Keys, more=more)
@@ -131,37 +119,38 @@ def _path(name: str) -> str:
 def refuse(
     state: KeysState, *, admin_email: str, password_given: bool, shared: bool = False
 ) -> None:
-    """Raise KeysError if the keys can't be repaired by making the missing ones.
+    """Raise Refused if the keys can't be repaired by making the missing ones.
 
-    It is a KeyApart, which blocks nothing else, where no container has to do with it.
+    It blocks nothing else where no container has the key, and none of theirs is to be made: the
+    containers are looked at all the same.
 
     Args:
         shared: whether the host leads a cluster, which all gets from it what it lacks itself.
     """
     for name in sorted(state.sample):
-        raise KeysError(
+        raise Refused(
             f"/etc/infisical/keys/{name} is the sample of Infisical's documentation, which "
             "everybody knows: remove the file and, if there is one, the database made with it"
         )
     for name in sorted(state.malformed - _APART):
-        raise _malformed(KeysError, name)
+        raise Refused(_malformed(name))
     bound = _BOUND_TO_THE_DATABASE if state.database else frozenset()
     lost = sorted(state.missing & (bound | (_BOUND_TO_REPLICAS if state.replicas else frozenset())))
     if lost:
-        raise KeysError(
+        raise Refused(
             f"/etc/infisical/keys/{lost[0]} is gone but the database made with it is there: "
             "restore the file from the recovery kit; a new key could read nothing"
         )
     # Compose starts nothing without the keys that containers have.
     is_apart = not shared and not state.missing - _APART and not state.stale
-    error = KeyApart if is_apart else KeysError
+    error = partial(Refused, blocks_others=not is_apart)
     if state.admin_email not in ("", admin_email):
         raise error(
             f"setting 'admin_email' is {admin_email} but /etc/infisical/admin.env on the host is "
             f"for {state.admin_email}: set it back, for Infisical keeps its first administrator"
         )
     for name in sorted(state.malformed):
-        raise _malformed(error, name)
+        raise error(_malformed(name))
     if state.repositories and "restic_password" in state.missing:
         raise error(
             "/etc/infisical/keys/restic_password is gone but backups made with it are there: "
@@ -175,10 +164,8 @@ def refuse(
         )
 
 
-def _malformed(error: type[KeysError], name: str) -> KeysError:
-    return error(
-        f"/etc/infisical/keys/{name} must hold {_form(name)}: restore it from the recovery kit"
-    )
+def _malformed(name: str) -> str:
+    return f"/etc/infisical/keys/{name} must hold {_form(name)}: restore it from the recovery kit"
 
 
 def _form(name: str) -> str:

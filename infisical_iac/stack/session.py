@@ -12,10 +12,9 @@ from pyinfra.context import host
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.tunnel import transport_for
 from infisical_iac.core import journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, NotBootstrapped
 from infisical_iac.core.remote import run
 from infisical_iac.stack.keys import Keys
 
@@ -27,10 +26,6 @@ _UNSEEN = "the inside of Infisical can be looked at once it runs and the deploye
 _KEPT_SECONDS = 240
 # What workspace/bootstrap.py writes into the deployer's file.
 _SECRET_ID = re.compile(r"# client secret (\S+)\n")
-
-
-class NotBootstrapped(UserError):
-    """There is no deployer on the host, or the server does not know it."""
 
 
 @dataclass(frozen=True)

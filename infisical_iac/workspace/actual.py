@@ -48,7 +48,7 @@ def read(
             names any.
         remembered: what the last run left, by which what was renamed is found; None for nothing.
 
-    Raises ApiError or Unreachable, and WorkspaceError for people who can't have their roles.
+    Raises ApiError or Unreachable, and UserError for people who can't have their roles.
     """
     refuse(workspace, isolation, admin_email)
     memory = remembered or Memory()

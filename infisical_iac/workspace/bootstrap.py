@@ -12,7 +12,6 @@ from pyinfra.context import host, state
 
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.identities import DEPLOYER, DEPLOYER_SECRET, Identity
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import (
@@ -25,7 +24,7 @@ from infisical_iac.api.universal_auth import (
     universal_auth,
 )
 from infisical_iac.core import journal
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, NotBootstrapped, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -35,10 +34,6 @@ from infisical_iac.workspace.change import drift, words
 
 _TTL, _MAX_TTL = 600, 3600
 _NO_LOGIN = "can't log in → can"
-
-
-class BootstrapError(UserError):
-    """The instance is not in this project's hands, or not in its hands alone."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class _Wanted:
 def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
     """Give the instance its administrator, close sign-up, and make the deployer identity.
 
-    Raises BootstrapError, with nothing changed, for an instance that somebody else set up or
+    Raises UserError, with nothing changed, for an instance that somebody else set up or
     that has more than the one administrator and organization after the bootstrap.
     """
     wanted = _Wanted(organization, admin_email, port)
@@ -89,7 +84,7 @@ def _deployer_drift(port: int) -> str:
     """Return what of the deployer isn't as it was made, as people read it; empty for nothing."""
     try:
         client = session.deployer(port)
-    except session.NotBootstrapped:
+    except NotBootstrapped:
         return _NO_LOGIN
     try:
         found = _find(client, identities.organization_id(client), session.deployer_id(port))
@@ -135,7 +130,7 @@ def _bootstrap(wanted: _Wanted) -> None:
     admin = session.administrator(wanted.port)
     instance.close_signup(admin)
     if instance.signup_is_open(session.api(wanted.port)):
-        raise BootstrapError(
+        raise UserError(
             "sign-up stays open although it was closed: look for an override of allowSignUp "
             "in Infisical's server admin console"
         )
@@ -148,7 +143,7 @@ def _refuse_strangers(census: instance.Census, admin_email: str) -> None:
     if census.super_admins != [admin_email] or len(census.organizations) != 1:
         admins = ", ".join(census.super_admins) or "nobody"
         organizations = ", ".join(each.name for each in census.organizations) or "none"
-        raise BootstrapError(
+        raise UserError(
             f"there must be one super admin, {admin_email}, and one organization, but there are "
             f"{admins} and {organizations}: somebody else bootstrapped at the same moment; "
             "remove the stack with its volumes and run again"

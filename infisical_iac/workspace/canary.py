@@ -10,9 +10,8 @@ from typing import Any
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import gather
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.memory import Memory
@@ -42,25 +41,17 @@ _WHAT = f"the secret {SECRET} of the project {SLUG}"
 Json = dict[str, Any]
 
 
-class CanaryError(UserError):
-    """The canary is not as it was made, or can't be read."""
+# Of every error about it.
+CODE = "checks.canary"
 
 
-class CanaryAltered(CanaryError):
-    """The canary reads, and is another text."""
-
-
-class CanaryUnreadable(CanaryError):
-    """The server does not give the canary, for a `reason`.
+def unreadable(reason: ApiError) -> CheckFailed:
+    """Return the error for a canary that the server does not give; raise it from its reason.
 
     Nothing is written then: the encryption key may be another one.
     """
-
-    ends_run = True
-
-    def __init__(self, reason: ApiError) -> None:
-        super().__init__(f"the canary, {_WHAT}, can't be read: {reason.message}")
-        self.reason = reason
+    sentence = f"the canary, {_WHAT}, can't be read: {reason.message}"
+    return CheckFailed(sentence, code=CODE, ends_run=True)
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,7 @@ def look(client: Client, admin_email: str, known: str = "") -> Canary:
             can log in.
         known: the id of its project as after the last run, by which one that was renamed is found.
 
-    Raises CanaryError if it can't be read.
+    Raises CheckFailed if it can't be read.
     """
     try:
         project = contents.project(client, SLUG)
@@ -95,7 +86,7 @@ def look(client: Client, admin_email: str, known: str = "") -> Canary:
             [partial(_text, client, project), partial(memberships, client, project["id"])]
         )
     except ApiError as error:
-        raise CanaryUnreadable(error) from None
+        raise unreadable(error) from error
     place = Actual(
         "",
         ProjectState.of(project),
@@ -130,17 +121,18 @@ def due(found: Canary, admin_email: str) -> list[Change]:
 def lives(client: Client) -> bool:
     """Return whether there is a canary, which is as it was made.
 
-    Raises CanaryError for one that is not, or that can't be read.
+    Raises CheckFailed for one that is not, or that can't be read.
     """
     try:
         project = contents.project(client, SLUG)
         text = _text(client, project) if project else None
     except ApiError as error:
-        raise CanaryUnreadable(error) from None
+        raise unreadable(error) from error
     if text not in (None, VALUE):
-        raise CanaryAltered(
+        raise CheckFailed(
             f"the canary was altered, for {_WHAT} is not {VALUE!r}: if somebody has changed it, "
-            "set it back in Infisical; else secrets are not decrypted to what they were"
+            "set it back in Infisical; else secrets are not decrypted to what they were",
+            code=CODE,
         )
     return text is not None
 

@@ -7,7 +7,6 @@ from functools import partial
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import (
     ClientSecret,
@@ -17,9 +16,9 @@ from infisical_iac.api.universal_auth import (
     revoke_client_secret,
     universal_auth,
 )
+from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace.credential_file import Credential, Replaced, Store, Term, render
 from infisical_iac.workspace.credentials import Holder, Step, description
-from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 
@@ -69,11 +68,11 @@ def _read(
 def create(client: Client, step: Step) -> Credential:
     """Make the client secret of a step; its file must be written before `revoke_orphans`.
 
-    Raises WorkspaceError while the identity is not there yet.
+    Raises UserError while the identity is not there yet.
     """
     account = step.account
     if step.holder is None:
-        raise WorkspaceError(
+        raise UserError(
             f"the identity {account.identity!r} is not in Infisical yet; "
             "let the workspace be deployed first"
         )
@@ -96,13 +95,13 @@ def _whole(time: datetime) -> datetime:
 
 
 def prove(client: Client, credential: Credential) -> None:
-    """Log in with a credential, once. Raises WorkspaceError if that is refused."""
+    """Log in with a credential, once. Raises UserError if that is refused."""
     try:
         login.universal(client.with_token(""), credential.client_id, credential.client_secret)
     except ApiError as error:
         if error.status != 401:
             raise
-        raise WorkspaceError(
+        raise UserError(
             f"the new client secret does not log in, and the one before stays: {error.message}"
         ) from None
 

@@ -10,16 +10,11 @@ from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Call, Change, Made
 from infisical_iac.workspace.difference import difference
-from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.state import Actual
 
 _WORDS = {"+": "make", "~": "set right", "-": "take away"}
-
-
-class ApplyError(UserError):
-    """A change could not be made; those before it are."""
 
 
 def apply(
@@ -37,7 +32,7 @@ def apply(
         changes: as `difference` orders them.
         admin: logs in the administrator; called once, when the first change needs it.
 
-    Raises ApplyError, which names the change and says why.
+    Raises UserError, which names the change and says why.
     """
     ids: dict[Made, str] = {}
     administrator = cache(admin or _nobody)
@@ -48,12 +43,12 @@ def apply(
                 for call in change.calls
             ]
         except UserError as error:
-            raise ApplyError(f"could not {_WORDS[change.kind]} {change.what}: {error}") from error
+            raise UserError(f"could not {_WORDS[change.kind]} {change.what}: {error}") from error
         yield replace(change, shown="\n".join(filter(None, shown)))
 
 
 def _nobody() -> Client:
-    raise ApplyError("it takes the administrator's login, which there is no way to here")
+    raise UserError("it takes the administrator's login, which there is no way to here")
 
 
 def _make(client: Client, call: Call, ids: dict[Made, str]) -> str:
@@ -69,7 +64,7 @@ def _id(answer: Mapping[str, Any], makes: Made) -> str:
     made = answer[makes.split()[0]]
     if isinstance(made, list):  # of the one that was asked for, unless it was there already
         if not made:
-            raise ApplyError("somebody else made it at the same time; run again")
+            raise UserError("somebody else made it at the same time; run again")
         made = made[0]
     return str(made["id"])
 
@@ -104,7 +99,7 @@ def converge(
         tell: called with each change once it is made; `shown` of it is told only here.
         admin: logs in the administrator; called only for people.
 
-    Raises what `read`, `difference` and `apply` do, and WorkspaceError if it does not settle.
+    Raises what `read`, `difference` and `apply` do, and UserError if it does not settle.
     """
     administrator = cache(admin) if admin else None
     for _ in range(_MOST_PASSES + 1):
@@ -127,7 +122,7 @@ def converge(
             return actual
         for change in apply(client, changes, admin=administrator):
             tell(change)
-    raise WorkspaceError(
+    raise UserError(
         f"Infisical still differs after {_MOST_PASSES} repairs ({changes[0]}): "
         "see whether somebody else is changing it, then run again"
     )

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from infisical_iac.core import atomic
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 
 _LONGEST_NOTICE = timedelta(days=14)
 
@@ -149,10 +149,6 @@ def _time(text: str) -> datetime:
     return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
 
 
-class StoreError(UserError):
-    """A directory can't be used."""
-
-
 @dataclass(frozen=True)
 class Store:
     """The files, by the names of the credentials such as `backend.production`.
@@ -173,7 +169,7 @@ class Store:
 def directory(where: Path) -> Store:
     """The files in a directory of this machine, which is made if need be.
 
-    Its functions raise StoreError.
+    Its functions raise FileError.
     """
 
     def read() -> Mapping[str, str]:
@@ -199,4 +195,4 @@ def _told(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"the credentials in {where} can't be used: {error.strerror}") from None
+        raise FileError(f"the credentials in {where} can't be used: {error.strerror}") from None

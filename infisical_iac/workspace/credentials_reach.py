@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
 
-class CredentialsError(UserError):
-    """Refuse what is not there, or is not given away so."""
-
-
 @dataclass(frozen=True)
 class Kept:
     """Hold what is there, as read at a moment.
@@ -48,14 +44,14 @@ class Kept:
         return self.place
 
     def some(self, service: str | None, environment: str | None) -> list[Step]:
-        """The steps of a service, of an environment, or of all. Raises CredentialsError."""
+        """The steps of a service, of an environment, or of all. Raises UserError."""
         for wanted, known, what in (
             (service, [each.account.service for each in self.steps], "service"),
             (environment, [each.account.environment for each in self.steps], "environment"),
         ):
             if wanted is not None and wanted not in known:
                 names = list(dict.fromkeys(known))
-                raise CredentialsError(
+                raise UserError(
                     f"there is no {what} {wanted!r} in the workspace file: {hint(wanted, names)}"
                 )
         return [
@@ -66,14 +62,14 @@ class Kept:
         ]
 
     def one(self, service: str, environment: str) -> Step:
-        """The step of a service in an environment. Raises CredentialsError."""
+        """The step of a service in an environment. Raises UserError."""
         return self.some(service, environment)[0]
 
     def held(self, step: Step) -> Credential:
-        """Return what works of a step. Raises CredentialsError if nothing does."""
+        """Return what works of a step. Raises UserError if nothing does."""
         if step.held is None:
             name = step.account.credentials
-            raise CredentialsError(
+            raise UserError(
                 f"there are no credentials {name} that work in {self.store.place}: make them with "
                 f"`infisical-iac credentials rotate {step.account.service} --env "
                 f"{step.account.environment}`, or with the next apply"
@@ -125,14 +121,14 @@ def keep(
 def _store(reached: Reached, where: Path | None, needs_files: bool) -> Store | None:
     if reached.remember is not None:
         if where is not None:
-            raise CredentialsError(
+            raise UserError(
                 "--credentials is for an Infisical at a URL: here the files are on the host"
             )
         from infisical_iac.workspace.credentials_issue import store
 
         return store()
     if where is None and needs_files:
-        raise CredentialsError(
+        raise UserError(
             "at a URL there is no host that keeps the credentials: give --credentials with a "
             "directory for their files, <service>.<environment>.env"
         )

@@ -9,16 +9,11 @@ from typing import Any, Protocol
 
 import httpx
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.dotenv.model import Entry
 from infisical_iac.dotenv.reading import read
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
 from infisical_iac.workspace.targets import DokployTarget, FileTarget, Target
-
-
-class DeliveryError(UserError):
-    """Credentials could not be delivered; where they should go, nothing or all was changed."""
-
 
 _SECONDS = 60
 _OPTIONS = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
@@ -28,7 +23,7 @@ class RemoteFile:
     """The courier to a file that holds the credentials alone, such as one for `env_file`.
 
     Host keys are checked, and keys and aliases found, as `ssh` does. All methods raise
-    DeliveryError.
+    UserError.
     """
 
     deploys = False
@@ -60,7 +55,7 @@ class RemoteFile:
             stdin=render(credential.settled),
         )
         if self.differs(credential):
-            raise DeliveryError(f"{self._target} is not what was written: push again")
+            raise UserError(f"{self._target} is not what was written: push again")
         return True
 
     def deploy(self) -> None:
@@ -77,12 +72,12 @@ class RemoteFile:
             f'echo "$(stat -c %a {path}) $(sha256sum < {path} | cut -d" " -f1)"'
         ).strip()
         if told == "unwritable":
-            raise DeliveryError(
+            raise UserError(
                 f"{self._target}: its directory is not there, or its user may not write to it; "
                 "make it first"
             )
         if told == "foreign":
-            raise DeliveryError(
+            raise UserError(
                 f"{self._target} holds something else: give the credentials a file of their own"
             )
         return told
@@ -100,10 +95,10 @@ class RemoteFile:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             reason = getattr(error, "strerror", None) or "no answer"
-            raise DeliveryError(f"{self._target} can't be reached: ssh: {reason}") from None
+            raise UserError(f"{self._target} can't be reached: ssh: {reason}") from None
         if ran.returncode != 0:
             why = " / ".join(ran.stderr.split("\n")[-3:]).strip(" /") or "no reason given"
-            raise DeliveryError(
+            raise UserError(
                 f"{self._target} can't be written: {why}: see that `ssh {name}` works without a "
                 "question"
             )
@@ -115,10 +110,6 @@ _GRAMMAR = "dotenv"
 _LINE_END = re.compile(r"(\r\n?|\n)")
 
 
-class TextError(UserError):
-    """The text can't take our variables without a change to others."""
-
-
 def with_variables(text: str, wanted: Mapping[str, str]) -> str:
     """The text in which some variables have the wanted values, and all else is as it was.
 
@@ -128,7 +119,7 @@ def with_variables(text: str, wanted: Mapping[str, str]) -> str:
     Args:
         wanted: values without single quotes and line ends.
 
-    Raises TextError if another variable would be read differently then.
+    Raises FileError if another variable would be read differently then.
     """
     there = {entry.key: entry for entry in _entries(text) if entry.key in wanted}
     due = {key: value for key, value in wanted.items() if _differs(there.get(key), value)}
@@ -140,7 +131,7 @@ def with_variables(text: str, wanted: Mapping[str, str]) -> str:
         made += "\n"
     made += "".join(f"{_line(key, due)}\n" for key in due if key not in there)
     if due and _values(made) != {**_values(text), **wanted}:
-        raise TextError(
+        raise FileError(
             "its variables can't be added to without changing how others are read: look for a "
             "line that is not finished, such as one with a quote that is not closed"
         )
@@ -179,14 +170,14 @@ class Dokploy:
     Args:
         key: of Dokploy's API.
 
-    All methods raise DeliveryError, which holds nothing of the service's variables.
+    All methods raise UserError, which holds nothing of the service's variables.
     """
 
     deploys = True
 
     def __init__(self, target: DokployTarget, key: str) -> None:
         if not key:
-            raise DeliveryError(f"{KEY} is not set: make a key in Dokploy's settings, and set it")
+            raise UserError(f"{KEY} is not set: make a key in Dokploy's settings, and set it")
         self._target = target
         self._http = httpx.Client(
             base_url=f"{target.url}/api",
@@ -221,7 +212,7 @@ class Dokploy:
             body |= {"buildSecrets": found["buildSecrets"] or ""}
         self._send("POST", "saveEnvironment", json=body)
         if not self._has(self._read(), text):
-            raise DeliveryError(f"{self._target} did not keep what was saved: push again")
+            raise UserError(f"{self._target} did not keep what was saved: push again")
         return True
 
     def deploy(self) -> None:
@@ -240,12 +231,12 @@ class Dokploy:
         except ValueError:
             found = None
         if not isinstance(found, dict) or "env" not in found:
-            raise DeliveryError(
+            raise UserError(
                 f"{self._target} does not show its variables: check the address, and that the "
                 f"owner of {KEY} may read and write them"
             )
         if self._target.compose and found.get("createEnvFile") is False:
-            raise DeliveryError(
+            raise UserError(
                 f"{self._target} has its environment file turned off, so that no variable reaches "
                 "its containers: turn it on in Dokploy"
             )
@@ -255,8 +246,8 @@ class Dokploy:
     def _wanted(self, found: dict[str, Any], credential: Credential) -> str:
         try:
             return with_variables(found["env"], variables(credential))
-        except TextError as error:
-            raise DeliveryError(f"{self._target}: {error}") from None
+        except FileError as error:
+            raise UserError(f"{self._target}: {error}") from None
 
     def _has(self, found: dict[str, Any], text: str) -> bool:
         """Return whether it keeps the text, and not in an image too."""
@@ -267,12 +258,12 @@ class Dokploy:
         try:
             answer = self._http.request(method, f"/{self._target.kind}.{action}", **request)
         except httpx.HTTPError as error:
-            raise DeliveryError(
+            raise UserError(
                 f"Dokploy at {self._target.url} does not answer ({type(error).__name__}): check "
                 "its address in the workspace file, and that it runs"
             ) from None
         if not answer.is_success:
-            raise DeliveryError(self._refusal(answer.status_code, action))
+            raise UserError(self._refusal(answer.status_code, action))
         return answer
 
     def _refusal(self, status: int, action: str) -> str:
@@ -292,7 +283,7 @@ class Dokploy:
 
 
 class Courier(Protocol):
-    """All methods raise DeliveryError.
+    """All methods raise UserError.
 
     Attributes:
         deploys: whether `deploy` makes the service start anew.
@@ -314,7 +305,7 @@ class Courier(Protocol):
 
 
 def courier(target: Target, environ: Mapping[str, str]) -> Courier:
-    """The one for a target. Raises DeliveryError if `environ` lacks what it needs."""
+    """The one for a target. Raises UserError if `environ` lacks what it needs."""
     if isinstance(target.place, DokployTarget):
         return Dokploy(target.place, environ.get(KEY, ""))
     return RemoteFile(target.place)

@@ -27,7 +27,7 @@ def difference(
         remembered: what the last run left, so that what was renamed is known again; empty on a
             first run.
 
-    Raises WorkspaceError where only a person can tell what is meant.
+    Raises UserError where only a person can tell what is meant.
     """
     changes = [
         *structure.project(desired, actual, remembered),

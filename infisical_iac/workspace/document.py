@@ -6,14 +6,10 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 
 Place = tuple[str | int, ...]
 Problem = tuple[Place, str]
-
-
-class WorkspaceError(UserError):
-    """The workspace file can't be what is meant, or Infisical holds something else instead."""
 
 
 @dataclass(frozen=True)
@@ -30,27 +26,22 @@ class Document:
         return self.lines.get(place, 1)
 
 
-def text_of(file: Path, missing: str, refusal: type[UserError] = WorkspaceError) -> str:
-    """The text of a file in UTF-8.
-
-    Args:
-        missing: the sentence if there is no such file.
-        refusal: what is raised then, and for a file that can't be read.
-    """
+def text_of(file: Path, missing: str) -> str:
+    """The text of a file in UTF-8. Raises FileError, with `missing` if there is no such file."""
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise refusal(missing) from None
+        raise FileError(missing) from None
     except OSError as error:
-        raise refusal(f"{file} can't be read: {error.strerror}") from None
+        raise FileError(f"{file} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise refusal(f"{file} is not in UTF-8; save it so") from None
+        raise FileError(f"{file} is not in UTF-8; save it so") from None
 
 
 def parse(text: str, where: str) -> Document:
     """Read a YAML text safely.
 
-    Raises WorkspaceError for what is no YAML, with the line, and for a key that is there twice,
+    Raises FileError for what is no YAML, with the line, and for a key that is there twice,
     of which plain YAML readers silently take the last.
     """
     try:
@@ -61,7 +52,7 @@ def parse(text: str, where: str) -> Document:
             _note(node, (), lines, where)
         data = loader.construct_document(node) if node is not None else None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise WorkspaceError(_sentence(error, where)) from None
+        raise FileError(_sentence(error, where)) from None
     return Document(data, lines)
 
 
@@ -74,7 +65,7 @@ def _note(node: yaml.Node, place: Place, lines: dict[Place, int], where: str) ->
         for key, value in node.value:
             line, inner = key.start_mark.line + 1, (*place, str(key.value))
             if inner in lines:
-                raise WorkspaceError(
+                raise FileError(
                     f"{where}, line {line}: {named(inner)} is there a second time, after line "
                     f"{lines[inner]}; keep one of them"
                 )

@@ -12,10 +12,9 @@ from typing import Any
 
 from infisical_iac.api import identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError, Unreachable
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import ClientSecret, client_secrets, universal_auth
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, Unreachable, UserError
 from infisical_iac.workspace import model
 from infisical_iac.workspace.foreign import EverybodysAccess, further_methods, strangers
 from infisical_iac.workspace.model import Isolation, Workspace

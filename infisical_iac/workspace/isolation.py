@@ -13,9 +13,8 @@ from typing import Any
 
 from infisical_iac.api import identities, instance, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.workspace import model
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.converge import apply
@@ -42,10 +41,6 @@ _CHOICES = {
     ),
     "viewer": "stay on the release that runs: set infisical_version back",
 }
-
-
-class NotIsolated(UserError):
-    """The release that runs does not keep an identity to what it was granted."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +135,7 @@ def prove(client: Client, isolation: Isolation) -> str:
         client: with the deployer's token; what is made is its own, and is deleted again.
         isolation: with `viewer` the role is granted, and another project must be refused.
 
-    Raises NotIsolated with the choices that there are, or another UserError where it can't be
+    Raises CheckFailed with the choices that there are, or another UserError where it can't be
     seen.
     """
     sweep(client)
@@ -232,7 +227,7 @@ def _refuse_leak(
     beyond: dict[str, IsolationPlace],
     isolation: Isolation,
 ) -> None:
-    """Raise NotIsolated unless a reader is shown its own place and no other, and writes nothing."""
+    """Raise CheckFailed unless a reader is shown its own place and no other, and writes nothing."""
     shown = generation.ways(reader, own, _KEY)
     if len(shown) < 3:
         how = f"only {' and '.join(shown)}" if shown else "in no way"
@@ -257,8 +252,11 @@ def _refuse_leak(
     raise _lost(isolation, f"{generation.name} of the secrets API lets a reader write")
 
 
-def _lost(isolation: Isolation, reason: str) -> NotIsolated:
-    return NotIsolated(f"this release does not isolate services: {reason}; {_CHOICES[isolation]}")
+def _lost(isolation: Isolation, reason: str) -> CheckFailed:
+    return CheckFailed(
+        f"this release does not isolate services: {reason}; {_CHOICES[isolation]}",
+        code="checks.isolation",
+    )
 
 
 def sweep(client: Client) -> None:

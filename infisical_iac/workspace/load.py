@@ -7,17 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from infisical_iac.core.compatibility import WORKSPACE, Schema, moved, refusal
+from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import hint
 from infisical_iac.workspace import canary, people_actual
-from infisical_iac.workspace.document import (
-    Document,
-    Place,
-    Problem,
-    WorkspaceError,
-    named,
-    parse,
-    text_of,
-)
+from infisical_iac.workspace.document import Document, Place, Problem, named, parse, text_of
 from infisical_iac.workspace.model import (
     ROLE,
     TABLE,
@@ -149,13 +142,13 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         schema: which version is read, and which keys of earlier ones are told by their new names.
             A file that doesn't say its version is of the first.
 
-    Raises WorkspaceError: one sentence for every problem, with the line, the place and the
+    Raises FileError: one sentence for every problem, with the line, the place and the
     remedy.
     """
     where = source.name if isinstance(source, Path) else "the workspace file"
     document = parse(_text(source), where)
     if not isinstance(document.data, dict):
-        raise WorkspaceError(f"{where} must begin with keys: {', '.join(Workspace.model_fields)}")
+        raise FileError(f"{where} must begin with keys: {', '.join(Workspace.model_fields)}")
     stale = refusal(document.data.get("schema_version", 1), schema)
     if stale:
         raise _refusal([(("schema_version",), stale)], document, where)
@@ -192,12 +185,12 @@ def _text(source: str | Path) -> str:
     )
 
 
-def _refusal(problems: Iterable[Problem], document: Document, where: str) -> WorkspaceError:
+def _refusal(problems: Iterable[Problem], document: Document, where: str) -> FileError:
     sentences = []
     for place, message in problems:
         at = f", {named(place)}" if place else ""
         sentences.append(f"{where}, line {document.line(place)}{at}: {message}")
-    return WorkspaceError("; ".join(sentences))
+    return FileError("; ".join(sentences))
 
 
 def _problem(error: Any, schema: Schema) -> Problem:

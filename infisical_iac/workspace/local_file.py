@@ -6,13 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from infisical_iac.core import atomic
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError
 
 NAME = ".infisical.json"
-
-
-class LocalFileError(UserError):
-    """A `.infisical.json` can't be read, or can't be written."""
 
 
 class LocalFile(NamedTuple):
@@ -27,13 +23,13 @@ _KEYS = LocalFile("workspaceId", "domain", "defaultSecretPath")
 
 
 def parse(text: str) -> LocalFile:
-    """Return what a file's text says. Raises LocalFileError if no loader could read it."""
+    """Return what a file's text says. Raises FileError if no loader could read it."""
     data = _data(text)
     if not isinstance(data.get("strict", False), bool):
-        raise LocalFileError("has a strict that is neither true nor false: write it without quotes")
+        raise FileError("has a strict that is neither true nor false: write it without quotes")
     allow = data.get("allow", [])
     if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
-        raise LocalFileError('has an allow that is no list of names: write it as ["NAME"]')
+        raise FileError('has an allow that is no list of names: write it as ["NAME"]')
     return LocalFile(*(_string(data, key) for key in _KEYS))
 
 
@@ -43,7 +39,7 @@ def completed(text: str, known: LocalFile) -> str:
     Args:
         text: of the file that is there; "" for none.
 
-    Raises LocalFileError if the text can't be read.
+    Raises FileError if the text can't be read.
     """
     data = _data(text) if text else {}
     named = {key: value for key, value in zip(_KEYS, known, strict=True) if value}
@@ -53,21 +49,21 @@ def completed(text: str, known: LocalFile) -> str:
 def text(directory: Path, known: LocalFile) -> str:
     """Return what the file of a service's directory should be, with what is known.
 
-    Raises LocalFileError if the file that is there can't be read.
+    Raises FileError if the file that is there can't be read.
     """
     file = directory / NAME
     try:
         return completed(file.read_text("utf-8") if file.exists() else "", known)
-    except LocalFileError as error:
-        raise LocalFileError(f"{file} {error}") from None
+    except FileError as error:
+        raise FileError(f"{file} {error}") from None
     except (OSError, UnicodeDecodeError):
-        raise LocalFileError(f"{file} can't be read: see that it is a file in UTF-8") from None
+        raise FileError(f"{file} can't be read: see that it is a file in UTF-8") from None
 
 
 def write(directory: Path, known: LocalFile) -> bool:
     """Write what is known into the file of a service's directory; returns whether it changed.
 
-    Raises LocalFileError if the file that is there can't be read, or the new one not written.
+    Raises FileError if the file that is there can't be read, or the new one not written.
     """
     file, after = directory / NAME, text(directory, known)
     if file.exists() and file.read_text("utf-8") == after:
@@ -75,7 +71,7 @@ def write(directory: Path, known: LocalFile) -> bool:
     try:
         atomic.write(file, after)
     except OSError as error:
-        raise LocalFileError(f"{file} can't be written: {error.strerror}") from None
+        raise FileError(f"{file} can't be written: {error.strerror}") from None
     return True
 
 
@@ -83,14 +79,14 @@ def _data(text: str) -> Mapping[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise LocalFileError("is no JSON: write it anew, it holds no secret") from None
+        raise FileError("is no JSON: write it anew, it holds no secret") from None
     if not isinstance(data, dict):
-        raise LocalFileError("holds no JSON object: write it anew, it holds no secret")
+        raise FileError("holds no JSON object: write it anew, it holds no secret")
     return data
 
 
 def _string(data: Mapping[str, Any], key: str) -> str:
     value = data.get(key, "")
     if not isinstance(value, str):
-        raise LocalFileError(f"has a {key} that is no string: write it in quotes")
+        raise FileError(f"has a {key} that is no string: write it in quotes")
     return value

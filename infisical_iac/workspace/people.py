@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from infisical_iac.api.client import Client
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.access import (
     PERSON_PRIVILEGE,
     describe_access,
@@ -18,7 +19,6 @@ from infisical_iac.workspace.access import (
     project_role,
 )
 from infisical_iac.workspace.change import Call, Change, Made
-from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.model import OF_PERSONS, Access, Workspace, are_equal, named
 from infisical_iac.workspace.people_actual import in_organization
 from infisical_iac.workspace.state import Actual, People, PersonState
@@ -44,13 +44,13 @@ def renew(client: Client, admin: Client, organization: str, email: str) -> str:
         admin: with the administrator's own token.
 
     Returns the sentence with the link; where the server has SMTP, it sends the link itself and
-    the sentence says so. Raises WorkspaceError for somebody without an open invitation.
+    the sentence says so. Raises UserError for somebody without an open invitation.
     """
     listed = in_organization(client, organization)
     open_ones = {_address(each): each["id"] for each in listed if each["status"] == "invited"}
     if email.lower() not in open_ones:
         known = ", ".join(sorted(open_ones)) or "nobody"
-        raise WorkspaceError(f"{email} has no open invitation; invited and not there yet: {known}")
+        raise UserError(f"{email} has no open invitation; invited and not there yet: {known}")
     body = {"membershipId": open_ones[email.lower()]}
     made = admin.post(f"{PATH}-resend", json=body).get("signupToken")
     return sentence(email, made["link"]) if made else f"Infisical has sent {email} a new link"

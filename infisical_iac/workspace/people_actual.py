@@ -7,10 +7,11 @@ from typing import Any
 from infisical_iac.api import identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import all_of, gather
+from infisical_iac.core.errors import UserError
 from infisical_iac.core.validation import hint
 from infisical_iac.stack.access_log import KnownNames
 from infisical_iac.workspace import model
-from infisical_iac.workspace.document import Place, Problem, WorkspaceError
+from infisical_iac.workspace.document import Place, Problem
 from infisical_iac.workspace.model import ROLES, Isolation, Workspace
 from infisical_iac.workspace.state import People, PersonState, roles_of
 
@@ -53,10 +54,10 @@ def read_people(
         listed: what `memberships` told; nobody before there is a project.
         wanted: the e-mails in the file.
 
-    Raises WorkspaceError if there is no way to the administrator's login.
+    Raises UserError if there is no way to the administrator's login.
     """
     if admin is None:
-        raise WorkspaceError("people need the administrator's login, which there is no way to here")
+        raise UserError("people need the administrator's login, which there is no way to here")
     first = person(listed, admin_email)
     others = {
         _name(each["user"], wanted): each
@@ -118,11 +119,11 @@ def contradictory(workspace: Workspace, admin_email: str) -> Iterator[Problem]:
 
 
 def refuse(workspace: Workspace, isolation: Isolation, admin_email: str) -> None:
-    """Raise WorkspaceError if people can't have their roles as things are set."""
+    """Raise UserError if people can't have their roles as things are set."""
     for _, message in contradictory(workspace, admin_email):
-        raise WorkspaceError(message)
+        raise UserError(message)
     if workspace.people and isolation == "viewer":
-        raise WorkspaceError(
+        raise UserError(
             "people get their roles as additional privileges, which isolation 'viewer' leaves "
             "alone: set isolation to 'privilege', or remove `people` from the workspace file"
         )

@@ -15,7 +15,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import universal_auth
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused
 from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
 from infisical_iac.workspace.credentials import DIRECTORY
@@ -111,10 +111,6 @@ def describe_contents(
 def _listed(counts: Mapping[str, int]) -> str:
     words = [f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items() if n]
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-class PruneError(UserError):
-    """Something may not be deleted, or not any more."""
 
 
 @dataclass(frozen=True)
@@ -253,11 +249,11 @@ def _environment(project: str, held: Holding, holds: str) -> Removal:
 def still(approved: Iterable[Removal], found: Iterable[Removal]) -> list[Removal]:
     """Return what was approved and, as found just now, is still to be taken away.
 
-    Raises PruneError for what came to hold something since, so that nobody typed its name.
+    Raises Refused for what came to hold something since, so that nobody typed its name.
     """
     names = {each.id: each.name for each in approved}
     again = [each for each in found if each.id in names]
     for each in again:
         if each.name and not names[each.id]:
-            raise PruneError(f"{each.change.what} has come to hold {each.holds}: plan again")
+            raise Refused(f"{each.change.what} has come to hold {each.holds}: plan again")
     return again

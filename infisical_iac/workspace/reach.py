@@ -12,7 +12,7 @@ from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import organization_id
 from infisical_iac.core.audit_log import Event
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.validation import is_confidential
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.load import load
@@ -30,10 +30,6 @@ _ALLOW_HTTP = "INFISICAL_ALLOW_HTTP"
 _CLIENT_ID = "INFISICAL_CLIENT_ID="
 
 Recorded = Callable[[Event, Sequence[str]], AbstractContextManager[None]]
-
-
-class ReachError(UserError):
-    """There is no way to the API as things are given."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +103,13 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
     needed = (*_VARIABLES, _EMAIL) if needs_admin else _VARIABLES
     missing = [name for name in needed if not os.environ.get(name)]
     if missing:
-        raise ReachError(f"INFISICAL_API_URL is set, but not {' and '.join(missing)}: set them too")
+        raise SettingsError(
+            f"INFISICAL_API_URL is set, but not {' and '.join(missing)}: set them too"
+        )
     if not url.startswith(("http://", "https://")):
-        raise ReachError(f"INFISICAL_API_URL is {url!r}: write https:// and the server's name")
+        raise SettingsError(f"INFISICAL_API_URL is {url!r}: write https:// and the server's name")
     if not is_confidential(url) and os.environ.get(_ALLOW_HTTP, "").lower() not in ("1", "true"):
-        raise ReachError(
+        raise SettingsError(
             f"INFISICAL_API_URL is {url!r}, where credentials would go unencrypted: write "
             f"https://, or set {_ALLOW_HTTP}=1 if you trust the whole network between"
         )
@@ -137,7 +135,7 @@ def _administrator(client: Client, email: str) -> Client:
     """Log the administrator in, into the organization of the deployer, whose client it takes."""
     password = os.environ.get(_PASSWORD)
     if not password:
-        raise ReachError(f"this takes the login of {email}: set {_PASSWORD} too")
+        raise SettingsError(f"this takes the login of {email}: set {_PASSWORD} too")
     # He may be in several, and the deployer is in one.
     return login.password(client, email, password, organization_id(client))
 

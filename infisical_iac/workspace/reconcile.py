@@ -9,17 +9,17 @@ from pyinfra import logger
 from pyinfra.context import host, state
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
+from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.canary import Canary, CanaryError
+from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply, converge
 from infisical_iac.workspace.difference import difference
@@ -190,7 +190,7 @@ def kept(*, admin_email: str, port: int) -> Commands:
 
     Temporary projects and identities that an interrupted upgrade has left are taken away.
 
-    Raises CanaryError for one that can't be read: no text is put over what may be decrypted with
+    Raises CheckFailed for one that can't be read: no text is put over what may be decrypted with
     the right key.
     """
     if not state.is_executing and not session.works(port):
@@ -219,7 +219,7 @@ def _keep(admin_email: str, port: int) -> None:
         pass
     isolation.sweep(client)
     if not canary.lives(client):
-        raise CanaryError("the canary was made, and is not there: run again")
+        raise CheckFailed("the canary was made, and is not there: run again", code="checks.canary")
     keep(replace(memory, canary=_id(canary.look(client, admin_email))))
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.change import Call, Change, Made, drift, words
-from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Environment, Workspace
 from infisical_iac.workspace.state import Actual, DeletedEnvironment, EnvironmentState
@@ -53,7 +53,7 @@ def changes(
 ) -> Iterator[Change]:
     """Folders renamed or missing, and imports missing or out of order.
 
-    Raises WorkspaceError if a renamed one's name was given to another folder.
+    Raises UserError if a renamed one's name was given to another folder.
     """
     there = place.there.folders if place.there else _NOTHING
     matched = match_folders(desired, there, remembered)
@@ -83,7 +83,7 @@ def _renamed(
         calls = []
         if other := held.get((parent, name)):
             if back.get(other, other) == other:
-                raise WorkspaceError(
+                raise UserError(
                     f"the folder {folder} of the last run is called {now} in {place.slug} now, and "
                     f"another has its name: rename or delete one of them in Infisical"
                 )
@@ -171,7 +171,7 @@ def environments(
 ) -> Iterator[Change]:
     """Environments renamed, deleted, missing or out of order.
 
-    Raises WorkspaceError if a renamed one's slug was given to another environment.
+    Raises UserError if a renamed one's slug was given to another environment.
     """
     matched = match_environments(desired, actual, remembered)
     yield from _renamed_environments(desired, matched, actual)
@@ -225,7 +225,7 @@ def _parking(matched: Mapping[str, EnvironmentState], actual: Actual) -> tuple[C
     blocked = [slug for slug in moving if slug in held]
     for slug in blocked:
         if held[slug].id not in {each.id for each in moving.values()}:
-            raise WorkspaceError(
+            raise UserError(
                 f"the environment {slug!r} of the last run is called {moving[slug].slug!r} now, "
                 f"and another has the slug {slug!r}: rename or delete one of them in Infisical"
             )
@@ -266,7 +266,7 @@ _PROJECTS = "/api/v1/projects"
 def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[Change]:
     """The project's own drift, or its creation.
 
-    Raises WorkspaceError if the environments of the last run are found under another slug, or
+    Raises UserError if the environments of the last run are found under another slug, or
     another project has the slug of the one of the last run.
     """
     wanted = desired.project
@@ -281,7 +281,7 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
             }
         )
         if moved:
-            raise WorkspaceError(
+            raise UserError(
                 f"the project of the last run has the slug {moved[0]!r} now, and the workspace "
                 f"file says {wanted.slug!r}: set it back in Infisical, or write it into the file"
             )
@@ -296,7 +296,7 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
         return
     differing = drift(fields, actual.project.fields)
     if "slug" in differing and actual.usurper:
-        raise WorkspaceError(
+        raise UserError(
             f"the project {wanted.slug!r} of the last run has the slug {actual.project.slug!r} "
             "now, and another project has its slug: rename or delete one of them in Infisical"
         )

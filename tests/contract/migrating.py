@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.cli.main import main
+from infisical_iac.core.errors import ApiError
 
 from .world import World, ok
 

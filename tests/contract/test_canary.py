@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
+from infisical_iac.core.errors import CheckFailed
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.converge import apply
 
@@ -54,7 +55,7 @@ def test_it_is_made_read_and_repaired_whatever_is_done_to_it(deployer: Client) -
     assert "proves after upgrades and restores" in project["description"]
     place = {"projectId": project["id"], "environment": "prod", "secretPath": "/"}
     deployer.patch("/api/v4/secrets/CANARY", json={**place, "secretValue": "dead"})
-    with pytest.raises(canary.CanaryError, match="the canary was altered"):
+    with pytest.raises(CheckFailed, match="the canary was altered"):
         canary.lives(deployer)
     assert _keep(deployer) == ["~ canary: secret CANARY: altered → alive"]
     deployer.delete("/api/v4/secrets/CANARY", json=place)

@@ -9,7 +9,7 @@ import pytest
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
+from infisical_iac.core.errors import ApiError
 
 from .first import EMAIL, PASSWORD, set_up
 from .services import RedisServer, Standin

@@ -10,9 +10,8 @@ import pytest
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
+from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace.change import UNDECLARED
-from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.memory import Memory
 
 from .inside import AUTH, HANDS, Inside, expected, second
@@ -97,7 +96,7 @@ def test_folders_that_swapped_names_are_swapped_back(inside: Inside) -> None:
 def test_a_renamed_folder_whose_name_was_given_away_needs_a_person(inside: Inside) -> None:
     inside.rename("/api", "app")
     by_hand = inside.client.post("/api/v2/folders", json={**inside.place("/"), "name": "api"})
-    with pytest.raises(WorkspaceError, match=r"/api of the last run is called /app in qa now"):
+    with pytest.raises(UserError, match=r"/api of the last run is called /app in qa now"):
         inside.plan()
     inside.client.delete(f"/api/v2/folders/{by_hand['folder']['id']}", json=inside.place("/"))
     inside.apply()
@@ -169,7 +168,7 @@ def test_a_project_whose_slug_was_given_away_needs_a_person(
     HANDS["project", "slug"].change(inside)
     body = {"projectName": "Usurper", "slug": inside.name, "shouldCreateDefaultEnvs": False}
     usurper = world.deployer.post("/api/v1/projects", json=body).json()["project"]["id"]
-    with pytest.raises(WorkspaceError, match="another project has its slug"):
+    with pytest.raises(UserError, match="another project has its slug"):
         inside.plan()
     client.patch(f"/api/v1/projects/{usurper}", json={"slug": "usurper"})
     assert inside.apply() == [f"~ project {inside.name}: slug moved-elsewhere → {inside.name}"]

@@ -11,16 +11,15 @@ import pytest
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 from infisical_iac.change import reading
 from infisical_iac.change import reading as service_reach
-from infisical_iac.change.reading import ServiceReachError
+from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.stack import session
 from infisical_iac.workspace import isolation, model
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
-from infisical_iac.workspace.isolation import NAME, NotIsolated
+from infisical_iac.workspace.isolation import NAME
 from infisical_iac.workspace.model import reading_of
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
@@ -109,7 +108,7 @@ def test_a_release_without_privileges_is_refused_with_the_choices(
     instance: Instance, privileges: str, reason: str
 ) -> None:
     client = instance.release(privileges)
-    with pytest.raises(NotIsolated, match=reason) as refused:
+    with pytest.raises(CheckFailed, match=reason) as refused:
         isolation.prove(client, "privilege")
     said = str(refused.value)
     assert "stay on the release that runs (set infisical_version back)" in said
@@ -158,9 +157,9 @@ def _drop(prefix: str, status: int = 404) -> Callable[[httpx.Request], httpx.Res
 
 def test_the_older_generation_is_asked_too(instance: Instance) -> None:
     client = instance.deployer(Altered(_open_v3(instance)))
-    with pytest.raises(NotIsolated, match="v3 of the secrets API shows another folder"):
+    with pytest.raises(CheckFailed, match="v3 of the secrets API shows another folder"):
         isolation.prove(client, "privilege")
-    with pytest.raises(NotIsolated, match="v3 of the secrets API shows another project"):
+    with pytest.raises(CheckFailed, match="v3 of the secrets API shows another project"):
         isolation.prove(client, "viewer")
 
 
@@ -184,7 +183,7 @@ class Hiding(httpx.BaseTransport):
 
 
 def test_a_release_that_hides_what_was_granted_is_refused(instance: Instance) -> None:
-    with pytest.raises(NotIsolated, match="v4 of the secrets API hides what was granted"):
+    with pytest.raises(CheckFailed, match="v4 of the secrets API hides what was granted"):
         isolation.prove(instance.deployer(Hiding()), "privilege")
 
 
@@ -281,12 +280,10 @@ def test_a_service_is_shown_after_a_change_what_it_was_shown_before(
         "The identity of backend-production is shown what it was shown before, and nothing else."
     )
     widened = instance.release("unconditional")
-    with pytest.raises(NotIsolated, match=r"was refused before, by v4 .*: PROOF in production:/fr"):
+    with pytest.raises(CheckFailed, match=r"was refused before, by v4 .*: PROOF in production:/fr"):
         service_reach.compare(widened, SLUG, port, then, service)
     lost = instance.release("lost")
-    with pytest.raises(
-        ServiceReachError, match=r"may read, by v4 .*: PROOF in production:/backend"
-    ):
+    with pytest.raises(CheckFailed, match=r"may read, by v4 .*: PROOF in production:/backend"):
         service_reach.compare(lost, SLUG, port, then, service)
 
 

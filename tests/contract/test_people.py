@@ -7,8 +7,7 @@ import pytest
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
-from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace.people import renew
 
 from .first import set_up
@@ -57,7 +56,7 @@ def test_a_lost_link_can_be_had_anew(place: Place) -> None:
 
 
 def test_a_link_for_somebody_who_was_not_invited_is_refused(place: Place) -> None:
-    with pytest.raises(WorkspaceError, match=r"eve@example\.com has no open invitation"):
+    with pytest.raises(UserError, match=r"eve@example\.com has no open invitation"):
         renew(place.deployer, place.admin(), place.organization, "eve@example.com")
 
 

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from infisical_iac.api import instance
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
-from infisical_iac.workspace.reach import ReachError, reach
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.workspace.reach import reach
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
 from .services import Standin
@@ -112,7 +113,7 @@ def test_the_administrator_is_logged_in_once_and_only_when_asked_for(
 ) -> None:
     monkeypatch.delenv("INFISICAL_ADMIN_PASSWORD")
     with reach("", _FILE, None) as reached:
-        with pytest.raises(ReachError, match="set INFISICAL_ADMIN_PASSWORD too"):
+        with pytest.raises(SettingsError, match="set INFISICAL_ADMIN_PASSWORD too"):
             reached.admin()
         monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", PASSWORD)
         admin = reached.admin()

@@ -7,6 +7,7 @@ The script at work on the host is killed right after a line of it, and the proce
 import sys
 from typing import Any
 
+from infisical_iac.core.errors import CheckFailed
 from tests.e2e.dying_script import die_at, replace
 
 UNWELL = "unwell"
@@ -49,7 +50,7 @@ def _be_unwell() -> None:
     from infisical_iac.change import gate
 
     def fail(*_: Any, **__: Any) -> Any:
-        raise gate.GateError("it is made to fail")
+        raise CheckFailed("it is made to fail")
 
     replace(gate, "passed", fail)
 

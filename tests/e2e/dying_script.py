@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any
 
+from infisical_iac.core.errors import CommandFailed
+
 KILLED = 137
 _LAST_WORDS = "it dies here"
 
@@ -29,7 +31,7 @@ def die_at(script: str, line: str) -> None:
     from infisical_iac.change import changeover, rotation
     from infisical_iac.cluster import moves, scaling
     from infisical_iac.core import rendering
-    from infisical_iac.core.remote import CommandFailed, run
+    from infisical_iac.core.remote import run
     from infisical_iac.stack import compose
 
     original = rendering._text

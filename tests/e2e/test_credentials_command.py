@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.api import login
-from infisical_iac.api.failures import ApiError
+from infisical_iac.core.errors import ApiError
 from tests.e2e.conftest import settled
 from tests.e2e.looking import api, env_file
 from tests.e2e.running import REPOSITORY, Done, infisical_iac, planned

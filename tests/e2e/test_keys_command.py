@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.api import identities
-from infisical_iac.api.failures import ApiError
+from infisical_iac.core.errors import ApiError
 from tests.e2e import backing, dying_rotation, looking, restoring
 from tests.e2e.backing import LOCAL, inventory, restic, sql
 from tests.e2e.conftest import settled

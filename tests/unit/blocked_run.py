@@ -1,6 +1,6 @@
 """A deploy in which operations can't go on, for `forked.run`: gevent takes the process whole."""
 
-from infisical_iac.core.deployment import DeployError, look
+from infisical_iac.core.deployment import look
 
 # isort: split
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, state
 
 from infisical_iac.core import audit, journal, record
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from tests.unit.cluster.played_run import _hosts
 
@@ -113,6 +113,6 @@ def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
                 for _ in deployment.run(lambda _: None):
                     pass
                 deployment.refuse_blocked()
-        except (DeployError, PyinfraError) as error:
+        except (RunFailed, PyinfraError) as error:
             found["error"] = str(error)
     return found | {"done": _done, "audits": _audits}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.login import LoginError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.inside import WorkspacePlan, look, make
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
@@ -69,7 +69,7 @@ class RememberingDeployment(Deployment):
         )
 
     def _nobody(self) -> Client:
-        raise LoginError("there is no way to the administrator's login here")
+        raise UserError("there is no way to the administrator's login here")
 
     def _remember(self, memory: Memory) -> None:
         self.memory = memory

@@ -6,8 +6,8 @@ import pytest
 
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError
 from infisical_iac.api.universal_auth import universal_auth
+from infisical_iac.core.errors import ApiError
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.memory import Memory

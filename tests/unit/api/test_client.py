@@ -10,7 +10,7 @@ import stamina
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError, Unreachable
+from infisical_iac.core.errors import ApiError, Unreachable, UserError
 
 SECRET = "fake-client-secret"
 
@@ -204,12 +204,12 @@ def test_a_person_logs_in_to_the_organization(asked: str | None, got: str) -> No
 
 def test_a_person_in_several_organizations_must_say_which() -> None:
     client = Client("http://fake", httpx.MockTransport(_login_server(["two", "one"])))
-    with pytest.raises(login.LoginError, match="is in: one, two"):
+    with pytest.raises(UserError, match="is in: one, two"):
         login.password(client, "admin@example.com", "fake-password")
 
 
 def test_a_second_factor_is_said_to_be_in_the_way() -> None:
     handle = _login_server(["one"], second_factor=True)
     client = Client("http://fake", httpx.MockTransport(handle))
-    with pytest.raises(login.LoginError, match="second factor"):
+    with pytest.raises(UserError, match="second factor"):
         login.password(client, "admin@example.com", "fake-password")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.failures import ApiError, Unreachable
+from infisical_iac.core.errors import ApiError, Unreachable
 from tests.unit.api.test_client import BROKEN, OK, Server, refusal
 
 _REPEATABLE = ("get", "post_again")

@@ -15,12 +15,12 @@ from infisical_iac.backup.target import (
     RestKind,
     S3Kind,
     SftpKind,
-    TargetLoginError,
     given,
     refuse_missing,
 )
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.rendering import script_file
-from infisical_iac.core.settings import Settings, SettingsError, load
+from infisical_iac.core.settings import Settings, load
 from tests.unit.clusters import site
 
 _KEY = f"ssh-ed25519 {'A' * 68}"
@@ -173,9 +173,9 @@ def test_the_environment_brings_what_a_rest_server_asks_for() -> None:
             "RESTIC_REST_USERNAME=infisical\nRESTIC_REST_PASSWORD=obviously-fake\n"
         )
     }
-    with pytest.raises(TargetLoginError, match=f"{password} is not set, or holds what can't be"):
+    with pytest.raises(SettingsError, match=f"{password} is not set, or holds what can't be"):
         given(targets, {name: "infisical", password: "obviously@fake"})
-    with pytest.raises(TargetLoginError, match=name):
+    with pytest.raises(SettingsError, match=name):
         refuse_missing(targets, {})
 
 
@@ -189,14 +189,14 @@ def test_the_environment_brings_what_a_rest_server_asks_for() -> None:
 )
 def test_half_of_it_or_what_a_shell_would_run_is_refused(environment: dict[str, str]) -> None:
     targets = _settings(backup_targets=(_BUCKET,)).backup.backup_targets
-    with pytest.raises(TargetLoginError) as refusal:
+    with pytest.raises(SettingsError) as refusal:
         given(targets, environment)
     assert "obviously-fake" not in str(refusal.value)
 
 
 def test_an_s3_target_without_it_is_refused_with_the_variables_to_set() -> None:
     targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup.backup_targets
-    with pytest.raises(TargetLoginError, match=f"{_ID} and {_SECRET} for one run"):
+    with pytest.raises(SettingsError, match=f"{_ID} and {_SECRET} for one run"):
         refuse_missing(targets, [])
 
 
@@ -212,6 +212,6 @@ def test_other_nodes_of_a_cluster_need_nothing_that_the_lead_brings_them() -> No
     targets = [BackupTarget(**each) for each in (_LOCAL, _BOX, _BUCKET)]
     brought = of_the_lead(targets)
     assert brought == {f"/etc/infisical/backup/{file}" for file in ("ssh_key", "my-bucket.env")}
-    with pytest.raises(TargetLoginError):
+    with pytest.raises(SettingsError):
         refuse_missing(targets, brought - {"/etc/infisical/backup/my-bucket.env"})
     refuse_missing(targets, brought)

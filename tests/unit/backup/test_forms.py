@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.backup import kit, signing, target
-from infisical_iac.backup.kit import FormError
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cluster import swarm
+from infisical_iac.core.errors import FileError
 from infisical_iac.core.rendering import script_file
 from infisical_iac.stack import keys
 from infisical_iac.workspace import credential_file
@@ -89,7 +89,7 @@ _LEGIT = {
 @pytest.mark.parametrize("name", _FORGED)
 def test_a_file_that_no_kit_has_is_refused_without_its_text(name: str) -> None:
     path, text = _FORGED[name]
-    with pytest.raises(FormError, match=r"^the kit has a file ") as refused:
+    with pytest.raises(FileError, match=r"^the kit has a file ") as refused:
         kit.check_forms({path: text}, where="the kit")
     assert "touch" not in str(refused.value)
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.backup.kit import KitError, Opened, check, pack, unpack
-from infisical_iac.backup.signing import SigningError
-from infisical_iac.core.errors import UserError
+from infisical_iac.backup.kit import Opened, check, pack, unpack
+from infisical_iac.core.errors import FileError, UserError
 from tests.unit.backup.kits import FILES, KEY, SIGNER, kit
 
 # What may be in a password.
@@ -32,7 +31,7 @@ def test_no_secret_is_in_what_is_shown_of_a_kit() -> None:
 def test_a_kit_without_what_a_restore_needs_is_refused(path: str) -> None:
     check(kit())
     for files in ({**FILES, path: "\n"}, {key: FILES[key] for key in FILES if key != path}):
-        with pytest.raises(KitError, match=f"no /etc/infisical/{path} on the host"):
+        with pytest.raises(FileError, match=f"no /etc/infisical/{path} on the host"):
             check(kit(files))
 
 
@@ -40,7 +39,7 @@ def test_a_kit_without_what_a_restore_needs_is_refused(path: str) -> None:
     "data", [b"", b"fake-secret", gzip.compress(b"[1]", mtime=0), pack(kit(), KEY)[:-9]]
 )
 def test_other_bytes_are_no_kit(data: bytes) -> None:
-    with pytest.raises(KitError, match="is no recovery kit") as refused:
+    with pytest.raises(FileError, match="is no recovery kit") as refused:
         unpack(data)
     assert "fake" not in str(refused.value)
 
@@ -51,12 +50,14 @@ def _altered(**values: object) -> bytes:
 
 
 def test_a_kit_of_another_format_names_the_revision_that_reads_it() -> None:
-    with pytest.raises(KitError, match=r"format '3', and this version.* reads 2.* revision abc123"):
+    with pytest.raises(
+        FileError, match=r"format '3', and this version.* reads 2.* revision abc123"
+    ):
         unpack(_altered(kit=3))
 
 
 def test_what_is_wrong_inside_is_named_without_its_value() -> None:
-    with pytest.raises(KitError, match=r"not complete: files\.admin\.env is missing") as refused:
+    with pytest.raises(FileError, match=r"not complete: files\.admin\.env is missing") as refused:
         unpack(_unsigned(files={"admin.env": ["fake-secret"]}))
     assert "fake" not in str(refused.value)
 
@@ -83,13 +84,13 @@ def test_a_kit_of_the_version_before_opens_as_one_that_nobody_signed() -> None:
     ],
 )
 def test_a_kit_that_was_altered_is_refused(values: dict[str, object]) -> None:
-    with pytest.raises(SigningError, match="signature is missing or is not of what is in it"):
+    with pytest.raises(FileError, match="signature is missing or is not of what is in it"):
         unpack(_altered(**values))
 
 
 def test_a_signed_kit_is_not_taken_for_an_unsigned_one_by_its_format() -> None:
     """Its signature would be of no use, were it enough to change the number."""
-    with pytest.raises(KitError, match="not complete: signed_by"):
+    with pytest.raises(FileError, match="not complete: signed_by"):
         unpack(_altered(kit=1))
 
 
@@ -105,5 +106,5 @@ def test_no_terminal_obeys_what_is_in_a_kit() -> None:
 
 
 def test_a_kit_that_would_fill_the_memory_is_none() -> None:
-    with pytest.raises(KitError, match="is no recovery kit"):
+    with pytest.raises(FileError, match="is no recovery kit"):
         unpack(_unsigned(host="x" * (1 << 22)))

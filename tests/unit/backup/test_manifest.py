@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from infisical_iac.backup import manifest
-from infisical_iac.backup.manifest import ManifestError, refuse, refuse_difference
+from infisical_iac.backup.manifest import refuse, refuse_difference
+from infisical_iac.core.errors import CheckFailed, FileError, Refused
 from tests.unit.settings_of import settings_of
 
 _FOUND: dict[str, Any] = {
@@ -39,7 +40,7 @@ def test_a_host_without_a_container_leaves_versions_open() -> None:
 
 
 def test_another_encryption_key_is_named_by_its_fingerprint() -> None:
-    with pytest.raises(ManifestError, match=r"fingerprint 0123456789abcdef, .* has ffff: give the"):
+    with pytest.raises(Refused, match=r"fingerprint 0123456789abcdef, .* has ffff: give the"):
         refuse(_parsed(), key="ffff", settings=settings_of())
 
 
@@ -49,24 +50,24 @@ def test_another_encryption_key_is_named_by_its_fingerprint() -> None:
 )
 def test_an_older_infisical_than_the_snapshots_is_refused(version: str, older: str) -> None:
     found = _parsed(infisical={"version": version})
-    with pytest.raises(ManifestError, match=f"set infisical_version to {version}"):
+    with pytest.raises(Refused, match=f"set infisical_version to {version}"):
         refuse(found, key=found.key, settings=settings_of(infisical_version=older))
 
 
 def test_an_older_postgresql_than_the_snapshots_is_refused() -> None:
     found = _parsed(postgresql={"version": "18.1"})
-    with pytest.raises(ManifestError, match="set postgres_image to one of version 18"):
+    with pytest.raises(Refused, match="set postgres_image to one of version 18"):
         refuse(found, key=found.key, settings=settings_of())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "rows": 3}'])
 def test_what_is_no_manifest_is_refused(text: str) -> None:
-    with pytest.raises(ManifestError, match="can't be read"):
+    with pytest.raises(FileError, match="can't be read"):
         manifest.parse(text)
 
 
 def test_a_manifest_of_another_format_is_refused() -> None:
-    with pytest.raises(ManifestError, match="format 2, and this version"):
+    with pytest.raises(FileError, match="format 2, and this version"):
         _parsed(format=2)
 
 
@@ -83,10 +84,10 @@ def test_the_same_rows_are_not_refused() -> None:
     ],
 )
 def test_other_rows_than_the_manifest_says_are_named(rows: dict[str, int], named: str) -> None:
-    with pytest.raises(ManifestError, match=named):
+    with pytest.raises(CheckFailed, match=named):
         refuse_difference(_parsed(), rows)
 
 
 def test_many_differences_are_counted() -> None:
-    with pytest.raises(ManifestError, match="and 4 more"):
+    with pytest.raises(CheckFailed, match="and 4 more"):
         refuse_difference(_parsed(rows={}), {f"table_{number}": 1 for number in range(7)})

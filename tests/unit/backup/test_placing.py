@@ -2,7 +2,8 @@
 
 import pytest
 
-from infisical_iac.backup.kit_host import PlacingError, decide, of_cluster
+from infisical_iac.backup.kit_host import decide, of_cluster
+from infisical_iac.core.errors import Refused
 from tests.unit.backup.kits import FILES
 
 _OTHER = {**FILES, "deployer.env": "another"}
@@ -36,7 +37,7 @@ def test_what_differs_moves_aside_where_that_was_said() -> None:
 def test_another_key_on_the_host_is_refused_unless_it_may_move_aside(path: str) -> None:
     host = {**FILES, path: "another"}
     told = f"the host has another {path} than the kit: without --kit the host's own keys count"
-    with pytest.raises(PlacingError, match=told):
+    with pytest.raises(Refused, match=told):
         decide(FILES, host, replace=False)
     assert decide(FILES, host, replace=True).aside == (path,)
 
@@ -44,7 +45,7 @@ def test_another_key_on_the_host_is_refused_unless_it_may_move_aside(path: str) 
 @pytest.mark.parametrize("path", ["keys/encryption_key", "keys/restic_password", "admin.env"])
 def test_a_key_that_is_nowhere_is_named(path: str) -> None:
     host = {each: text for each, text in FILES.items() if each != path}
-    with pytest.raises(PlacingError, match=f"no /etc/infisical/{path}: give the recovery kit"):
+    with pytest.raises(Refused, match=f"no /etc/infisical/{path}: give the recovery kit"):
         decide({}, host, replace=False)
     assert decide({path: FILES[path]}, host, replace=False).put == {path: FILES[path]}
 

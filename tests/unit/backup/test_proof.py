@@ -8,9 +8,9 @@ import pytest
 from infisical_iac.api.client import Client
 from infisical_iac.backup import proof
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.backup.restore import Restored, RestoreError
+from infisical_iac.backup.restore import Restored
+from infisical_iac.core.errors import CheckFailed
 from infisical_iac.workspace import canary
-from infisical_iac.workspace.canary import CanaryError
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import TEXT
 
@@ -71,13 +71,13 @@ def test_a_snapshot_without_a_canary_is_told_of_and_counts(world: World) -> None
 
 def test_a_canary_that_was_altered_proves_nothing(world: World) -> None:
     world.canary = "garbled"
-    with pytest.raises(CanaryError, match="the canary was altered"):
+    with pytest.raises(CheckFailed, match="the canary was altered"):
         world.contents()
 
 
 def test_a_folder_that_cannot_be_read_is_named(world: World) -> None:
     world.broken = "/backend"
-    with pytest.raises(RestoreError, match="secrets of /backend in development can't be read"):
+    with pytest.raises(CheckFailed, match="secrets of /backend in development can't be read"):
         world.contents()
 
 

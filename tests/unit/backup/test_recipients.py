@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup.recipients import RecipientError, identities, parse, parse_lines
+from infisical_iac.backup.recipients import identities, parse, parse_lines
+from infisical_iac.core.errors import FileError
 
 
 def ssh_key(directory: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
@@ -54,7 +55,7 @@ def test_a_file_of_keys_may_have_comments_and_empty_lines() -> None:
     ],
 )
 def test_what_is_no_public_key_is_refused_unseen(text: str, reason: str) -> None:
-    with pytest.raises(RecipientError, match=reason) as refused:
+    with pytest.raises(FileError, match=reason) as refused:
         parse(text)
     assert "SECRET" not in str(refused.value)
 
@@ -65,7 +66,7 @@ def test_identities_are_read_of_age_and_of_ssh(tmp_path: Path) -> None:
 
 
 def test_an_identity_with_a_passphrase_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(RecipientError, match="has a passphrase: make a copy"):
+    with pytest.raises(FileError, match="has a passphrase: make a copy"):
         identities(ssh_key(tmp_path, passphrase="fake-passphrase").read_text())
 
 
@@ -79,11 +80,11 @@ def test_an_identity_with_a_passphrase_is_refused_with_the_way_out(tmp_path: Pat
     ],
 )
 def test_what_is_no_private_key_is_refused_unseen(text: str, reason: str) -> None:
-    with pytest.raises(RecipientError, match=reason) as refused:
+    with pytest.raises(FileError, match=reason) as refused:
         identities(text)
     assert "FAKE" not in str(refused.value)
 
 
 def test_an_identity_that_age_has_no_use_for_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipientError, match="that age can't use"):
+    with pytest.raises(FileError, match="that age can't use"):
         identities(ssh_key(tmp_path, kind="ecdsa").read_text())

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pyrage.x25519 import Identity
 
-from infisical_iac.core.settings import SettingsError, load
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.settings import load
 from infisical_iac.host.machine import Machine
 
 

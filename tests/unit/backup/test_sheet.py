@@ -7,9 +7,10 @@ import pytest
 from pyrage.x25519 import Identity
 
 from infisical_iac.backup import kit_sheet
-from infisical_iac.backup.kit import Kit, KitError, Opened
+from infisical_iac.backup.kit import Kit, Opened
 from infisical_iac.backup.kit_sheet import open_sheet, seal
 from infisical_iac.backup.recipients import identities, parse
+from infisical_iac.core.errors import FileError
 from tests.unit.backup.kits import FILES, KEY, SIGNER, kit
 from tests.unit.backup.test_recipients import ssh_key
 
@@ -34,14 +35,14 @@ def test_each_recipient_opens_it(ada: Identity, tmp_path: Path) -> None:
 
 
 def test_nobody_else_opens_it(ada: Identity) -> None:
-    with pytest.raises(KitError, match="not encrypted for the key in the identity file"):
+    with pytest.raises(FileError, match="not encrypted for the key in the identity file"):
         open_sheet(_sealed(ada), [Identity.generate()])
 
 
 def test_an_identity_that_does_not_open_it_is_told_before_anything_is_written(
     ada: Identity,
 ) -> None:
-    with pytest.raises(KitError, match="not encrypted for the key"):
+    with pytest.raises(FileError, match="not encrypted for the key"):
         seal(kit(), [parse(str(ada.to_public()))], KEY, [Identity.generate()])
 
 
@@ -50,7 +51,7 @@ def test_a_kit_that_does_not_come_back_is_never_written(
 ) -> None:
     monkeypatch.setattr(kit_sheet, "pack", lambda *_: b"right")
     monkeypatch.setattr("pyrage.decrypt", lambda *_: b"wrong")
-    with pytest.raises(KitError, match="can't be read back"):
+    with pytest.raises(FileError, match="can't be read back"):
         _sealed(ada)
 
 
@@ -98,16 +99,16 @@ def test_it_survives_mail_and_typing(travelled: object, ada: Identity) -> None:
 def test_a_damaged_line_is_told(ada: Identity) -> None:
     lines = _sealed(ada).splitlines()
     lines[-4] = lines[-4][::-1]
-    with pytest.raises(KitError, match="was damaged, for its sum is"):
+    with pytest.raises(FileError, match="was damaged, for its sum is"):
         open_sheet("\n".join(lines), [ada])
     armor = lines[lines.index("-----BEGIN AGE ENCRYPTED FILE-----") :]
-    with pytest.raises(KitError, match="was damaged: compare each line"):
+    with pytest.raises(FileError, match="was damaged: compare each line"):
         open_sheet("\n".join(armor), [ada])
 
 
 @pytest.mark.parametrize("text", ["", "RECOVERY KIT", "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n"])
 def test_a_part_of_it_is_refused(text: str, ada: Identity) -> None:
-    with pytest.raises(KitError, match="is no recovery kit, or a part of it is missing"):
+    with pytest.raises(FileError, match="is no recovery kit, or a part of it is missing"):
         open_sheet(text, [ada])
 
 

@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyrage.x25519 import Identity
 
 from infisical_iac.backup import kit_host, kit_sheet, kit_trust, signing
-from infisical_iac.backup.kit import Kit, KitError
+from infisical_iac.backup.kit import Kit
 from infisical_iac.backup.kit_host import signing_key
 from infisical_iac.backup.kit_sheet import seal
 from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import parse
-from infisical_iac.backup.signing import SigningError
 from infisical_iac.cli import restore as command
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock
+from infisical_iac.core.errors import FileError
 from tests.unit.backup.kits import FILES, FORGER, KEY, SIGNER, kit
 from tests.unit.settings_of import settings_of
 
@@ -53,7 +53,7 @@ def test_a_kit_of_the_known_key_is_taken_without_a_question(known: KnownFingerpr
     [KnownFingerprints(_OTHER), KnownFingerprints(setting=_OTHER), KnownFingerprints(own=_OTHER)],
 )
 def test_a_kit_of_another_key_is_refused(known: KnownFingerprints) -> None:
-    with pytest.raises(KitError, match=f"signed by {SIGNER}, and .* is {_OTHER}: somebody else"):
+    with pytest.raises(FileError, match=f"signed by {SIGNER}, and .* is {_OTHER}: somebody else"):
         kit_trust.check(SIGNER, known)
 
 
@@ -69,17 +69,17 @@ def test_somebody_is_asked_only_where_nothing_is_known() -> None:
 
 
 def test_a_kit_without_a_signature_is_taken_only_where_that_is_said() -> None:
-    with pytest.raises(KitError, match=r"has no signature.*--accept-unsigned-kit"):
+    with pytest.raises(FileError, match=r"has no signature.*--accept-unsigned-kit"):
         kit_trust.check("", KnownFingerprints(own=SIGNER))
     assert kit_trust.check("", KnownFingerprints(own=SIGNER, unsigned=True)) is False
-    with pytest.raises(KitError, match="no --fingerprint can be compared"):
+    with pytest.raises(FileError, match="no --fingerprint can be compared"):
         kit_trust.check("", KnownFingerprints(SIGNER, unsigned=True))
 
 
 def test_no_kit_is_made_that_a_restore_would_refuse() -> None:
     kit_trust.refuse_another(SIGNER, setting="")
     kit_trust.refuse_another(SIGNER, setting=SIGNER)
-    with pytest.raises(KitError, match="'recovery_fingerprint'"):
+    with pytest.raises(FileError, match="'recovery_fingerprint'"):
         kit_trust.refuse_another(SIGNER, setting=_OTHER)
 
 
@@ -248,13 +248,13 @@ def test_what_is_said_of_a_kit_needs_one(
 
 def test_a_host_of_the_version_before_gets_its_signing_key_first() -> None:
     files = {path: text for path, text in FILES.items() if path != signing.KEY}
-    with pytest.raises(KitError, match="`infisical-iac apply` makes it"):
+    with pytest.raises(FileError, match="`infisical-iac apply` makes it"):
         signing_key(kit(files))
     assert signing_key(kit()).private_bytes_raw() == KEY.private_bytes_raw()
 
 
 @pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "x" * 64])
 def test_another_text_is_no_signing_key(text: str) -> None:
-    with pytest.raises(SigningError, match="holds no key") as refused:
+    with pytest.raises(FileError, match="holds no key") as refused:
         signing.parse(text)
     assert not text or text not in str(refused.value)

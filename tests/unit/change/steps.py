@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from infisical_iac.change import rotation
 from infisical_iac.change.keys import UnfinishedRotation, named
-from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.errors import CommandFailed
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack.state import UpgradeState
 

@@ -7,14 +7,13 @@ import pytest
 from infisical_iac.backup import snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import changeover, gate
-from infisical_iac.change.changeover import ChangeFailed, Changeover
-from infisical_iac.change.gate import GateError, Unusable
+from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import deploy
 from infisical_iac.cluster.change import ClusterVersionChange
-from infisical_iac.cluster.deploy import RolloutError
 from infisical_iac.cluster.site import Site
+from infisical_iac.core.errors import CheckFailed, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
 from tests.unit.clusters import settings, site
@@ -41,9 +40,7 @@ class _Lead:
         self.steps.append(step)
         if step in self.failing:
             self.failing.remove(step)
-            raise {"gate": GateError, "public": GateError, "use": Unusable}.get(step, RolloutError)(
-                f"{step} fails"
-            )
+            raise CheckFailed(f"{step} fails")
 
     def script(self, name: str, *arguments: str) -> str:
         return arguments[0] if name == "upgrade-cluster" else name
@@ -132,7 +129,7 @@ def test_an_upgrade_stops_nobody_and_is_proven(lead: _Lead) -> None:
 
 def test_a_version_that_never_gets_healthy_costs_no_data(lead: _Lead) -> None:
     lead.failing = ["roll out v0.166.0"]
-    with pytest.raises(ChangeFailed, match=r"v0\.165\.16 serves again with all data; see"):
+    with pytest.raises(RunFailed, match=r"v0\.165\.16 serves again with all data; see"):
         _upgrade()
     assert lead.steps == [*_UP, *_BACK, *_END]
 
@@ -140,7 +137,7 @@ def test_a_version_that_never_gets_healthy_costs_no_data(lead: _Lead) -> None:
 def test_data_that_the_old_version_can_not_use_any_more_give_way_to_the_dump(lead: _Lead) -> None:
     lead.failing = ["gate", "use"]
     with pytest.raises(
-        ChangeFailed,
+        RunFailed,
         match=f"with the data of {_THEN.at}.*3 writes since .* are in the database "
         "infisical_given_up_x",
     ):
@@ -151,7 +148,7 @@ def test_data_that_the_old_version_can_not_use_any_more_give_way_to_the_dump(lea
 
 def test_a_gate_that_fails_beside_usable_data_reverts_nothing(lead: _Lead) -> None:
     lead.failing = ["gate"]
-    with pytest.raises(ChangeFailed, match=r"v0\.165\.16 serves again with all data; see"):
+    with pytest.raises(RunFailed, match=r"v0\.165\.16 serves again with all data; see"):
         _upgrade()
     assert lead.steps == [*_UP, "gate", *_BACK, *_END]
 
@@ -160,14 +157,14 @@ def test_secrets_that_are_gone_revert_nothing_and_keep_the_dump(lead: _Lead) -> 
     lead.failing = ["gate"]
     lead.deleted = ["deleted since: TOKEN in production:/"]
     told = r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); see"
-    with pytest.raises(ChangeFailed, match=told):
+    with pytest.raises(RunFailed, match=told):
         _upgrade()
     assert lead.steps == [*_UP, "gate", *_BACK, "keep", *_END]
 
 
 def test_data_of_which_nothing_can_be_said_are_left_in_place(lead: _Lead) -> None:
     lead.failing = ["gate", "roll out v0.165.16"]
-    with pytest.raises(ChangeFailed, match="could not be brought back"):
+    with pytest.raises(RunFailed, match="could not be brought back"):
         _upgrade()
     assert lead.steps == [*_UP, "gate", "back", "roll out v0.165.16"]
 
@@ -188,7 +185,7 @@ def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing
         r"v0\.166\.0 serves again with all data of 2026-11-25T10:12:00Z; 30 writes since "
         r"2026-11-25T10:12:00Z are in the database infisical_given_up_y"
     )
-    with pytest.raises(ChangeFailed, match=told):
+    with pytest.raises(RunFailed, match=told):
         cluster_change.made(change, site(infisical_version="v0.166.0"), "chainalign")
     proof = ["roll out v0.165.16", "gate", "open", "public"]
     done = proof[: proof.index(failing) + 1]

@@ -7,14 +7,13 @@ import pytest
 from infisical_iac.backup import snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import changeover, gate, upgrade
-from infisical_iac.change.changeover import ChangeFailed, Changeover
-from infisical_iac.change.gate import GateError
+from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import UnfinishedChange
 from infisical_iac.change.upgrade import VersionChange
+from infisical_iac.core.errors import CheckFailed, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, edge, session
-from infisical_iac.stack.compose import StackError
 from tests.unit.settings_of import settings_of
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
@@ -43,7 +42,7 @@ class _Host:
         self.steps.append(step)
         if step in self.failing:
             self.failing.remove(step)
-            raise (GateError if step == "gate" else StackError)(f"{step} fails")
+            raise CheckFailed(f"{step} fails")
         return {"back": self.given_up}.get(step, "")
 
     def run(self, command: str, *, doing: str) -> str:
@@ -123,7 +122,7 @@ def test_what_was_given_up_is_counted_and_named_and_the_edge_opens_on_the_old_ve
 ) -> None:
     host.failing = [failing]
     with pytest.raises(
-        ChangeFailed,
+        RunFailed,
         match=r"v0\.165\.16 serves again with all data of 2026-11-25T10:12:00Z; "
         rf"30 writes since 2026-11-25T10:12:00Z are in the Docker volume {_VOLUME} ",
     ):
@@ -133,21 +132,21 @@ def test_what_was_given_up_is_counted_and_named_and_the_edge_opens_on_the_old_ve
 
 def test_nothing_is_said_to_be_given_up_where_nothing_was_swapped(host: _Host) -> None:
     host.failing, host.given_up = ["swap"], ""
-    with pytest.raises(ChangeFailed, match="serves again with all data; see"):
+    with pytest.raises(RunFailed, match="serves again with all data; see"):
         _upgrade()
     assert host.steps == [*_SWAPPED, *_BACK]
 
 
 def test_an_edge_that_can_not_be_closed_is_no_reason_not_to_go_back(host: _Host) -> None:
     host.failing = ["gate", "close"]
-    with pytest.raises(ChangeFailed, match="close fails"):
+    with pytest.raises(RunFailed, match="close fails"):
         _upgrade()
     assert host.steps == ["begin", "close", *_BACK]
 
 
 def test_an_edge_stays_closed_while_neither_version_serves(host: _Host) -> None:
     host.failing = ["up", "back"]
-    with pytest.raises(ChangeFailed, match="no data were removed"):
+    with pytest.raises(RunFailed, match="no data were removed"):
         _upgrade()
     assert host.steps == [*_SWAPPED, "up", "close", "back"]
 
@@ -189,7 +188,7 @@ def test_what_serves_since_hours_is_kept_though_the_edge_can_not_be_closed(host:
 
 def test_what_serves_since_hours_and_fails_its_checks_is_given_up_by_name(host: _Host) -> None:
     host.failing = ["gate"]
-    with pytest.raises(ChangeFailed, match=f"30 writes .* are in the Docker volume {_VOLUME}"):
+    with pytest.raises(RunFailed, match=f"30 writes .* are in the Docker volume {_VOLUME}"):
         upgrade.recover_host(
             UnfinishedChange(_RELEASE, "swapped", _NEW), settings_of(), "chainalign"
         )

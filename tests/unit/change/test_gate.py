@@ -10,15 +10,12 @@ import pytest
 
 from infisical_iac.api.client import Client
 from infisical_iac.change import gate, reading
-from infisical_iac.change.gate import Before, GateError, Unusable, passed, usable
+from infisical_iac.change.gate import Before, passed, usable
 from infisical_iac.change.reading import ReadSecret
-from infisical_iac.core.errors import UserError
-from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.errors import CheckFailed, CommandFailed, NotBootstrapped, UserError
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, isolation
-from infisical_iac.workspace.canary import CanaryError
-from infisical_iac.workspace.isolation import NotIsolated
 
 _PORT = 8080
 _CANARY = "canary"
@@ -47,7 +44,7 @@ class World:
     def client(self, port: int) -> Client:
         """The deployer's, if it can log in."""
         if not self.deployer:
-            raise session.NotBootstrapped("the credentials are refused")
+            raise NotBootstrapped("the credentials are refused")
         transport = httpx.MockTransport(self.answer)
         return Client(f"http://127.0.0.1:{port}", transport)
 
@@ -94,7 +91,7 @@ class World:
     def person(self, port: int) -> Client:
         """The client of the administrator, if it can log in."""
         if not self.administrator:
-            raise session.NotBootstrapped("the password is refused")
+            raise NotBootstrapped("the password is refused")
         return Client(f"http://127.0.0.1:{port}", httpx.MockTransport(self.answer))
 
     def _canary(self) -> httpx.Response:
@@ -160,21 +157,21 @@ def test_a_version_that_does_what_the_old_one_did_passes(world: World) -> None:
 def test_a_secret_with_another_value_does_not_pass(world: World) -> None:
     then = _before(_settings())
     world.value = "garbled"
-    with pytest.raises(GateError, match="as before: TOKEN in production:/"):
+    with pytest.raises(CheckFailed, match="as before: TOKEN in production:/"):
         passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_secrets_that_cannot_be_read_do_not_pass(world: World) -> None:
     then = _before(_settings())
     world.value = None
-    with pytest.raises(GateError, match="can't be read: no such column"):
+    with pytest.raises(CheckFailed, match="can't be read: no such column"):
         passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_a_deployer_that_got_in_before_must_get_in(world: World) -> None:
     then = _before(_settings())
     world.deployer = False
-    with pytest.raises(GateError, match="the deployer can't log in"):
+    with pytest.raises(CheckFailed, match="the deployer can't log in"):
         passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
@@ -188,7 +185,9 @@ def test_nothing_is_asked_of_a_deployer_that_did_not_get_in_before(world: World)
 def test_a_public_address_that_answered_must_answer(world: World) -> None:
     then = _before(_PUBLIC)
     world.public = False
-    with pytest.raises(GateError, match=r"https://secrets\.example\.com does not answer any more"):
+    with pytest.raises(
+        CheckFailed, match=r"https://secrets\.example\.com does not answer any more"
+    ):
         passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
 
 
@@ -220,7 +219,7 @@ def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
         )
 
     if reason:
-        with pytest.raises(GateError, match=reason):
+        with pytest.raises(CheckFailed, match=reason):
             check()
     else:
         assert check() == ["Read as before: 1 secret and the canary."]
@@ -230,7 +229,7 @@ def test_an_edge_is_opened_only_once_it_has_answered_that_it_is_closed(
 def test_an_edge_stays_closed_where_the_secrets_cannot_be_read(world: World) -> None:
     then, opened = _before(_CADDY), []
     world.value = None
-    with pytest.raises(GateError, match="can't be read"):
+    with pytest.raises(CheckFailed, match="can't be read"):
         passed(
             *(_CADDY, "chainalign", then),
             port=_PORT,
@@ -273,7 +272,7 @@ def _passed(*, same_data: bool = True) -> list[str]:
 def test_a_canary_that_was_altered_does_not_pass(world: World, same_data: bool) -> None:
     then = _before(_settings())
     world.canary = "garbled"
-    with pytest.raises(CanaryError, match="the canary was altered") as refused:
+    with pytest.raises(CheckFailed, match="the canary was altered") as refused:
         passed(_settings(), "chainalign", then, port=_PORT, same_data=same_data)
     assert "garbled" not in str(refused.value)
 
@@ -281,14 +280,14 @@ def test_a_canary_that_was_altered_does_not_pass(world: World, same_data: bool) 
 def test_a_canary_that_cannot_be_read_does_not_pass(world: World) -> None:
     then = _before(_settings())
     world.canary_is_readable = False
-    with pytest.raises(CanaryError, match="can't be read: unable to authenticate data"):
+    with pytest.raises(CheckFailed, match="can't be read: unable to authenticate data"):
         passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_a_canary_that_is_gone_does_not_pass(world: World) -> None:
     then = _before(_settings())
     world.canary = None
-    with pytest.raises(GateError, match="the canary, which was there before, is gone"):
+    with pytest.raises(CheckFailed, match="the canary, which was there before, is gone"):
         passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
@@ -308,7 +307,7 @@ def test_older_data_may_be_from_before_there_was_a_canary(world: World) -> None:
 def test_a_change_is_refused_where_the_canary_is_not_well_before(world: World) -> None:
     gate.refuse(_PORT)
     world.canary = "garbled"
-    with pytest.raises(CanaryError, match="the canary was altered"):
+    with pytest.raises(CheckFailed, match="the canary was altered"):
         gate.refuse(_PORT)
     world.deployer = False
     gate.refuse(_PORT)  # what does not work at all may be what is to be cured
@@ -345,7 +344,7 @@ def test_a_secret_that_the_database_has_and_nobody_can_read_does_not_pass(world:
     world.add("production", 3)
     then = _before(_settings())
     world.hidden.add("production-1")
-    with pytest.raises(GateError, match="as before: KEY_1 in production:/"):
+    with pytest.raises(CheckFailed, match="as before: KEY_1 in production:/"):
         passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
@@ -353,7 +352,7 @@ def test_an_environment_that_reads_empty_does_not_pass(world: World) -> None:
     world.add("staging", 1)
     then = _before(_settings())
     world.hidden.add("staging-0")
-    with pytest.raises(GateError, match="as before: KEY_0 in staging:/"):
+    with pytest.raises(CheckFailed, match="as before: KEY_0 in staging:/"):
         passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
@@ -363,7 +362,7 @@ def test_an_environment_whose_rows_are_all_gone_does_not_pass(world: World) -> N
     then = _before(_settings())
     assert world.database
     world.database.difference_update(gone)
-    with pytest.raises(GateError, match="2 of 3 secrets are deleted: KEY_0 in s"):
+    with pytest.raises(CheckFailed, match="2 of 3 secrets are deleted: KEY_0 in s"):
         passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
@@ -378,7 +377,7 @@ def test_more_deletions_than_people_make_do_not_pass(
     if passes:
         assert passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
         return
-    with pytest.raises(GateError, match="6 of 21 secrets are deleted"):
+    with pytest.raises(CheckFailed, match="6 of 21 secrets are deleted"):
         passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
@@ -452,7 +451,7 @@ def test_data_that_can_not_be_read_again_and_again_are_unusable(
 ) -> None:
     then = _before(_settings())
     damage(world)
-    with pytest.raises(Unusable, match="can't be read"):
+    with pytest.raises(CheckFailed, match="can't be read"):
         _used(then)
     assert world.waited == [10, 10]
 
@@ -535,7 +534,7 @@ def test_the_same_version_need_not_prove_it_again(proven: list[str]) -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (NotIsolated("it does not"), "^it does not$"),
+        (CheckFailed("it does not"), "^it does not$"),
         (
             UserError("no project"),
             "^it could not be seen whether services are isolated: no project",

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.api.failures import ApiError
 from infisical_iac.change import gate, upgrade
 from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.rollout import Wanted
@@ -15,7 +14,7 @@ from infisical_iac.cluster.site import Site
 from infisical_iac.cluster.stack_state import ClusterStackState
 from infisical_iac.core import files, journal
 from infisical_iac.core import operation as telling
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.files import PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.journal import Journal
@@ -25,7 +24,7 @@ from infisical_iac.stack import compose as stack
 from infisical_iac.stack import deploy
 from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
-from infisical_iac.workspace.canary import CanaryAltered, CanaryUnreadable
+from infisical_iac.workspace import canary
 from tests.unit import clusters
 from tests.unit.settings_of import settings_of
 
@@ -128,7 +127,7 @@ def test_a_refused_major_version_of_postgresql_keeps_its_container(host: _Host) 
 
 
 @pytest.mark.parametrize(
-    "refusal", [UserError("no room on the host's disk"), CanaryAltered("the canary is altered")]
+    "refusal", [UserError("no room on the host's disk"), CheckFailed("the canary is altered")]
 )
 def test_whatever_keeps_a_version_from_changing_keeps_nothing_else(
     host: _Host, monkeypatch: pytest.MonkeyPatch, refusal: UserError
@@ -158,10 +157,10 @@ def test_secrets_that_can_not_be_read_end_the_whole_run(
     host: _Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: int) -> None:
-        raise CanaryUnreadable(ApiError(500, "InternalServerError", "no such key", "GET", "/"))
+        raise canary.unreadable(ApiError(500, "InternalServerError", "no such key", "GET", "/"))
 
     monkeypatch.setattr(gate, "refuse", refuse)
-    with pytest.raises(CanaryUnreadable):
+    with pytest.raises(CheckFailed, match="no such key"):
         host.plan(settings_of(infisical_version="v0.166.0"))
 
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from infisical_iac.change.path import UpgradeError
 from infisical_iac.change.releases import (
     Release,
     UnfinishedChange,
@@ -14,6 +13,7 @@ from infisical_iac.change.releases import (
     refuse_other_schema,
     unfinished,
 )
+from infisical_iac.core.errors import Refused
 
 _MANIFEST = json.dumps(
     {
@@ -74,19 +74,19 @@ def test_the_newest_whole_release_is_chosen_unless_another_is_named() -> None:
     [("20261110T000000Z-v0.164.0", "rollback --list"), ("nothing", "no release 'nothing' is kept")],
 )
 def test_what_is_no_whole_release_cannot_be_chosen(name: str, reason: str) -> None:
-    with pytest.raises(UpgradeError, match=reason):
+    with pytest.raises(Refused, match=reason):
         choose(_releases(), name)
 
 
 def test_a_host_without_a_release_says_so() -> None:
-    with pytest.raises(UpgradeError, match="no release is kept on the host"):
+    with pytest.raises(Refused, match="no release is kept on the host"):
         choose([], None)
 
 
 def test_data_of_another_schema_are_not_kept_for_a_release() -> None:
     release = _releases()[0]
     refuse_other_schema(release, 473)
-    with pytest.raises(UpgradeError, match=r"474 migrations .* 473: .* without --keep-data"):
+    with pytest.raises(Refused, match=r"474 migrations .* 473: .* without --keep-data"):
         refuse_other_schema(release, 474)
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from infisical_iac.change import rotation
-from infisical_iac.change.keys import RotationError, named
+from infisical_iac.change.keys import named
+from infisical_iac.core.errors import RunFailed
 from tests.unit.change.steps import NotingHost, recover, rotate
 from tests.unit.clusters import settings, site
 
@@ -27,16 +28,14 @@ def test_a_repository_that_does_not_answer_is_named_before_anything_is_made(
     host: NotingHost,
 ) -> None:
     host.failing = {"backup-target reach box"}
-    with pytest.raises(
-        RotationError, match=r"^box: backup-target reach box does not answer; nothing"
-    ):
+    with pytest.raises(RunFailed, match=r"^box: backup-target reach box does not answer; nothing"):
         rotate("restic")
     assert host.steps == [*_TARGETS, *_each("reach")]
 
 
 def test_a_repository_that_lets_nobody_in_keeps_all_at_the_old_password(host: NotingHost) -> None:
     host.failing = {_each("admit", ".next")[1]}
-    with pytest.raises(RotationError, match=r"box: .*; the old one is in use, and the new one"):
+    with pytest.raises(RunFailed, match=r"box: .*; the old one is in use, and the new one"):
         rotate("restic")
     end = [*_each("dismiss", ".next"), "rotation end"]
     assert host.steps == [*_PREPARED, *_each("admit", ".next"), *end]
@@ -44,9 +43,7 @@ def test_a_repository_that_lets_nobody_in_keeps_all_at_the_old_password(host: No
 
 def test_an_old_password_that_can_not_be_put_out_is_kept_for_the_next_run(host: NotingHost) -> None:
     host.failing = {_each("dismiss", ".old")[0]}
-    with pytest.raises(
-        RotationError, match="opens every repository, but so does the old one still"
-    ):
+    with pytest.raises(RunFailed, match="opens every repository, but so does the old one still"):
         rotate("restic")
     assert host.steps[-1] == _each("dismiss", ".old")[1]
     host.failing, host.steps = set(), []
@@ -79,7 +76,7 @@ def test_each_node_s_own_repository_follows_the_lead(
 
 
 def test_a_node_that_is_away_keeps_the_password_of_its_repository(host: NotingHost) -> None:
-    with pytest.raises(RotationError, match=r"^node-3 can't be reached"):
+    with pytest.raises(RunFailed, match=r"^node-3 can't be reached"):
         rotation.made(named("restic"), settings(), "chainalign", site(away=(3,)))
     assert host.steps == []
 

@@ -3,7 +3,8 @@
 import pytest
 
 from infisical_iac.change import rotation
-from infisical_iac.change.keys import RotationError, UnfinishedRotation, named
+from infisical_iac.change.keys import UnfinishedRotation, named
+from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.images import Images
 from tests.unit.change.steps import NotingHost
 from tests.unit.clusters import settings, site
@@ -31,7 +32,7 @@ def test_whichever_node_leads_next_has_both_passwords_before_postgresql_takes_on
 ) -> None:
     if failing:
         host.failing = {failing}
-        with pytest.raises(RotationError, match="the old one is in use again"):
+        with pytest.raises(RunFailed, match="the old one is in use again"):
             rotation.made(named("database"), settings(), "chainalign", site(away=(3,)))
     else:
         rotation.made(named("database"), settings(), "chainalign", site(away=(3,)))
@@ -54,7 +55,7 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
 ) -> None:
     if failing:
         host.failing = {failing}
-        with pytest.raises(RotationError, match="the old one is in use again"):
+        with pytest.raises(RunFailed, match="the old one is in use again"):
             rotation.made(named("redis"), settings(), "chainalign", site())
     else:
         rotation.made(named("redis"), settings(), "chainalign", site())
@@ -68,7 +69,7 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
 
 
 def test_the_key_of_redis_waits_for_a_data_node_that_is_away(host: NotingHost) -> None:
-    with pytest.raises(RotationError, match=r"^node-3 can't be reached, .* nothing was changed$"):
+    with pytest.raises(RunFailed, match=r"^node-3 can't be reached, .* nothing was changed$"):
         rotation.made(named("redis"), settings(), "chainalign", site(away=(3,)))
     assert host.steps == []
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from infisical_iac.change.keys import RotationError
+from infisical_iac.core.errors import RunFailed
 from tests.unit.change.steps import NotingHost, recover, rotate
 
 _USE = ["keys derive", "rotation alter", "up"]
@@ -28,7 +28,7 @@ def test_a_new_password_that_does_not_work_gives_way_to_the_old_one(
 ) -> None:
     host.failing = {failing}
     told = "could not be brought back to work" if failing in _USE else "the old one is in use again"
-    with pytest.raises(RotationError, match=told):
+    with pytest.raises(RunFailed, match=told):
         rotate("database")
     at = host.steps.index("rotation back")
     assert host.steps[at:] == (_BACK if failing == "gate" else _BACK[: _BACK.index(failing) + 1])

@@ -2,15 +2,8 @@
 
 import pytest
 
-from infisical_iac.change.keys import (
-    KEYS,
-    RotationError,
-    Way,
-    named,
-    refuse_encryption_key,
-    targets,
-    unfinished,
-)
+from infisical_iac.change.keys import KEYS, Way, named, refuse_encryption_key, targets, unfinished
+from infisical_iac.core.errors import Refused, RunFailed
 
 
 def test_a_host_without_a_rotation_has_none_to_end() -> None:
@@ -40,7 +33,7 @@ def test_how_a_rotation_is_ended_follows_from_how_far_it_got(
     "state", ["postgres_password", "other switched", "auth_secret odd", "a b c"]
 )
 def test_a_state_that_nobody_wrote_is_refused(state: str) -> None:
-    with pytest.raises(RotationError, match="which this version does not know"):
+    with pytest.raises(RunFailed, match="which this version does not know"):
         unfinished(state)
 
 
@@ -63,7 +56,7 @@ def test_the_targets_are_read() -> None:
 def test_a_host_whose_repositories_are_not_all_targets_is_refused(
     lines: list[str], reason: str
 ) -> None:
-    with pytest.raises(RotationError, match=reason):
+    with pytest.raises(RunFailed, match=reason):
         targets(lines)
 
 
@@ -81,5 +74,5 @@ def test_only_the_auth_secret_ends_something_else() -> None:
 def test_the_encryption_key_is_refused_with_what_the_server_can(
     replaces: bool, reason: str
 ) -> None:
-    with pytest.raises(RotationError, match=reason):
+    with pytest.raises(Refused, match=reason):
         raise refuse_encryption_key(version="v0.165.16", replaces=replaces)

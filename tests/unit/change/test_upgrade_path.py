@@ -5,13 +5,13 @@ import pytest
 from infisical_iac.change.path import (
     Disk,
     Room,
-    UpgradeError,
     changes,
     refuse,
     refuse_older_postgres,
     refuse_other_major,
     refuse_room,
 )
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.images import Images
 from infisical_iac.host.machine import MachineState
 from infisical_iac.stack.deploy import compose_file
@@ -50,7 +50,7 @@ def test_an_image_of_patroni_tells_the_major_version_of_its_postgresql(image: st
 def test_another_major_version_is_refused_on_a_cluster() -> None:
     was = _images("v1.2.3", "ghcr.io/zalando/spilo-16:3.3-p1")
     refuse_other_major(was, _images("v1.3.0", "ghcr.io/zalando/spilo-16:3.3-p2"))
-    with pytest.raises(UpgradeError, match="from 16 to 17: `infisical-iac scale-in`"):
+    with pytest.raises(Refused, match="from 16 to 17: `infisical-iac scale-in`"):
         refuse_other_major(was, _images("v1.2.3", "ghcr.io/zalando/spilo-17:4.0-p2"))
 
 
@@ -115,7 +115,7 @@ def test_another_name_of_the_same_image_is_no_change() -> None:
 def test_a_change_that_would_break_is_refused_with_the_reason(
     was: Images, wanted: Images, reason: str
 ) -> None:
-    with pytest.raises(UpgradeError, match=reason):
+    with pytest.raises(Refused, match=reason):
         refuse(was, wanted)
 
 
@@ -131,7 +131,7 @@ def test_other_changes_are_let_through() -> None:
 def test_todays_data_are_not_kept_for_an_older_postgresql() -> None:
     was = _images("v0.165.16", "postgres:18.6")
     refuse_older_postgres(was, _images("v0.165.10", "postgres:18.1"), "go back without it")
-    with pytest.raises(UpgradeError, match=r"from 18 to 17: .*; go back without it"):
+    with pytest.raises(Refused, match=r"from 18 to 17: .*; go back without it"):
         refuse_older_postgres(was, _images("v0.165.16"), "go back without it")
 
 
@@ -139,14 +139,14 @@ def test_a_change_needs_room_for_dump_database_and_images() -> None:
     data, images = 1000 * _MIB, 500 * _MIB
     enough = 2 * (data + 256 * _MIB) + images
     refuse_room(_room(enough, data=data), images=images)
-    with pytest.raises(UpgradeError, match=r"3012 MB .* the host's disk has 3011 MB free"):
+    with pytest.raises(Refused, match=r"3012 MB .* the host's disk has 3011 MB free"):
         refuse_room(_room(enough - 1, data=data), images=images)
 
 
 def test_a_disk_that_is_full_of_what_was_given_up_is_told_so() -> None:
     room = _room(1, data=1000 * _MIB)._replace(aside=("infisical_postgres_given_up_x",))
     told = r"make room, or remove what was given up \(infisical_postgres_given_up_x\)"
-    with pytest.raises(UpgradeError, match=told):
+    with pytest.raises(Refused, match=told):
         refuse_room(room, images=0)
 
 
@@ -166,7 +166,7 @@ def test_each_disk_needs_its_own_part() -> None:
             "of Docker's volumes and /var/backups has 2511 MB free",
         ),
     ):
-        with pytest.raises(UpgradeError, match=f"the disk {told}"):
+        with pytest.raises(Refused, match=f"the disk {told}"):
             refuse_room(Room(images, volumes, releases, 1000 * _MIB), images=500 * _MIB)
     just_enough = Room(Disk(1, 500 * _MIB), Disk(2, part), Disk(3, part), 1000 * _MIB)
     refuse_room(just_enough, images=500 * _MIB)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from infisical_iac.check.model import NAME, CheckFinding, ExceptionError, judge, load
+from infisical_iac.check.model import NAME, CheckFinding, judge, load
+from infisical_iac.core.errors import FileError
 
 _LEFT = CheckFinding("left-over", "/backend/OLD_TOKEN", "OLD_TOKEN", "…")
 _TRACKED = CheckFinding("tracked", "web/.env", "", "…")
@@ -47,5 +48,5 @@ def test_without_the_file_nothing_is_accepted() -> None:
     ],
 )
 def test_a_file_that_is_not_what_is_meant_is_refused(text: str, sentence: str) -> None:
-    with pytest.raises(ExceptionError, match=sentence):
+    with pytest.raises(FileError, match=sentence):
         load(text, NAME)

@@ -14,9 +14,8 @@ from pyinfra.api.state import State
 from pyinfra.context import host
 
 from infisical_iac.cluster import share, topology
-from infisical_iac.cluster.model import ClusterRefused
 from infisical_iac.core import lock
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, UserError
 
 
 def _play(played: dict[str, Any]) -> list[str]:
@@ -34,7 +33,7 @@ def _play(played: dict[str, Any]) -> list[str]:
 
     def known() -> Any:
         if played.get("refused"):
-            raise ClusterRefused(played["refused"])
+            raise Refused(played["refused"])
         return SimpleNamespace(lead=SimpleNamespace(name=played["lead"]))
 
     def spread(_: object) -> tuple[str, ...]:

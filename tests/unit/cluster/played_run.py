@@ -1,6 +1,6 @@
 """A deploy of operations to played hosts, for `forked.run`: gevent takes the process whole."""
 
-from infisical_iac.core.deployment import DeployError, look
+from infisical_iac.core.deployment import look
 
 # isort: split
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state, host
 
 from infisical_iac.core import audit, journal, record
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 
 _made: list[str] = []
@@ -98,6 +98,6 @@ def main(names: str, broken: str = "") -> dict[str, Any]:
         try:
             for done in deployment.run(lambda _: None):
                 found["steps"].append([done.name, [str(item) for item in done.made]])
-        except DeployError as error:
+        except RunFailed as error:
             found["error"] = str(error)
     return found | {"made": sorted(_made), "audits": sorted(_audits)}

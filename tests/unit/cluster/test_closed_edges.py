@@ -12,7 +12,7 @@ from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.change import gate
 from infisical_iac.cluster import deploy, topology
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge, session
 from tests.unit.clusters import settings, site
 

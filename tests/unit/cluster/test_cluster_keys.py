@@ -2,7 +2,8 @@
 
 import pytest
 
-from infisical_iac.stack.keys import OF_A_CLUSTER, KeysError, KeysState, refuse
+from infisical_iac.core.errors import Refused
+from infisical_iac.stack.keys import OF_A_CLUSTER, KeysState, refuse
 
 _EMAIL = "admin@example.com"
 
@@ -17,7 +18,7 @@ def test_a_cluster_s_keys_are_made_where_there_is_only_a_single_host_s_database(
 
 
 def test_the_replicas_password_is_not_made_anew_beside_their_database() -> None:
-    with pytest.raises(KeysError, match="replication_password is gone but the database"):
+    with pytest.raises(Refused, match="replication_password is gone but the database"):
         _refuse(database=True, replicas=True, missing=frozenset(OF_A_CLUSTER.split()))
 
 

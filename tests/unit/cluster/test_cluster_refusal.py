@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.model import ClusterRefused
 from infisical_iac.cluster.refusal import (
     notes,
     refuse,
@@ -18,6 +17,7 @@ from infisical_iac.cluster.refusal import (
     refuse_unencrypted,
 )
 from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.core.errors import Refused
 from tests.unit.cluster.looks import bare, member, settled, three, three_bare, told
 from tests.unit.settings_of import settings_of
 
@@ -40,7 +40,7 @@ def test_each_host_can_serve_a_certificate_that_it_need_not_order(chosen: dict[s
 def test_a_way_in_that_three_hosts_can_not_have_is_refused(
     chosen: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(ClusterRefused, match=sentence):
+    with pytest.raises(Refused, match=sentence):
         refuse(settings_of(topology="swarm", **chosen))
 
 
@@ -60,7 +60,7 @@ def test_kernels_that_can_not_encrypt_the_overlay_are_refused_unless_accepted(
     optional = settings_of(topology="swarm", ingress="none", overlay_encryption="optional")
     refuse_unencrypted(told(looks), required)
     looks["two"] = replace(looks["two"], esp=False)
-    with pytest.raises(ClusterRefused, match="the kernel of two can't encrypt") as refused:
+    with pytest.raises(Refused, match="the kernel of two can't encrypt") as refused:
         refuse_unencrypted(told(looks), required)
     assert "or accept it with overlay_encryption = 'optional'" in str(refused.value)
     refuse_unencrypted(told(looks), optional)
@@ -72,13 +72,13 @@ def test_a_kernel_without_esp_that_is_unreachable_is_refused_as_before() -> None
     away = member(3, "three", down=True, lacks="esp")
     looks = settled(member(1, "one"), member(2, "two"), away)
     del looks["three"]
-    with pytest.raises(ClusterRefused, match="the kernel of three can't encrypt"):
+    with pytest.raises(Refused, match="the kernel of three can't encrypt"):
         refuse_unencrypted(told(looks), settings_of(topology="swarm", ingress="none"))
 
 
 def test_hosts_of_one_inventory_have_one_topology() -> None:
     refuse_mixed(["swarm", "swarm", "swarm"])
-    with pytest.raises(ClusterRefused, match="some hosts of the inventory are 'single' and some"):
+    with pytest.raises(Refused, match="some hosts of the inventory are 'single' and some"):
         refuse_mixed(["single", "swarm", "swarm"])
 
 
@@ -86,7 +86,7 @@ def test_a_host_with_a_stack_of_its_own_is_left_to_scale_out() -> None:
     looks = three_bare()
     refuse_single(told(looks))
     looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
-    with pytest.raises(ClusterRefused, match=r"^two has Infisical for itself: `infisical-iac sc"):
+    with pytest.raises(Refused, match=r"^two has Infisical for itself: `infisical-iac sc"):
         refuse_single(told(looks))
 
 
@@ -97,13 +97,13 @@ def test_what_is_kept_of_a_single_host_is_in_no_clusters_way() -> None:
 
 def test_an_address_of_another_host_is_checked_too() -> None:
     refuse_malformed({"one": "10.0.0.1", "two": ""})
-    with pytest.raises(ClusterRefused, match=r"'10\.0\.0\.300' of two is no address; write where"):
+    with pytest.raises(Refused, match=r"'10\.0\.0\.300' of two is no address; write where"):
         refuse_malformed({"one": "10.0.0.1", "two": "10.0.0.300"})
 
 
 def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
     looks = three_bare()
-    with pytest.raises(ClusterRefused, match=r"^one, which leads, has no Infisical for itself"):
+    with pytest.raises(Refused, match=r"^one, which leads, has no Infisical for itself"):
         refuse_move_out(told(looks))
     alone = replace(looks["two"], single=True, key="key", digest="state")
     refuse_move_out(told({**looks, "two": alone}))
@@ -113,7 +113,7 @@ def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
 def test_a_cluster_that_serves_is_moved_into_no_second_time(kept: bool) -> None:
     looks = three()
     looks["one"] = replace(looks["one"], single=kept)
-    with pytest.raises(ClusterRefused, match="serves from the cluster already: `infisical-iac app"):
+    with pytest.raises(Refused, match="serves from the cluster already: `infisical-iac app"):
         refuse_move_out(told(looks))
 
 
@@ -121,7 +121,7 @@ def test_only_a_cluster_that_serves_is_moved_back_from() -> None:
     refuse_move_in(told(three()))
     looks = three_bare()
     looks["two"] = replace(looks["two"], single=True, key="key", digest="state")
-    with pytest.raises(ClusterRefused, match=r"^there is no cluster to move back from"):
+    with pytest.raises(Refused, match=r"^there is no cluster to move back from"):
         refuse_move_in(told(looks))
 
 
@@ -130,9 +130,7 @@ def test_a_new_host_within_the_stacks_networks_is_told_and_one_beside_them_is_no
     refuse_overlapping(told({**looks, "two": bare(2, address="172.31.244.7")}))
     refuse_overlapping(told(looks, addresses={"two": "fd00::2"}))
     inside = {"two": "172.31.242.7"}
-    with pytest.raises(
-        ClusterRefused, match=r"^two .* in 172\.31\.242\.0/24, .*'databases' is: set"
-    ):
+    with pytest.raises(Refused, match=r"^two .* in 172\.31\.242\.0/24, .*'databases' is: set"):
         refuse_overlapping(told(looks, addresses=inside))
 
 

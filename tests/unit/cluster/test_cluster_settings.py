@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.core.settings import SettingsError
+from infisical_iac.core.errors import SettingsError
 from tests.unit.settings_of import settings_of
 
 

@@ -6,9 +6,10 @@ from typing import Literal
 import pytest
 
 from infisical_iac.cluster import consensus, swarm
-from infisical_iac.cluster.model import Cluster, ClusterRefused
+from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.refusal import refuse_undecided
 from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.core.errors import Refused
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
 
 Etcd = Literal["", "well", "lost"]
@@ -130,7 +131,7 @@ def test_nothing_is_done_where_it_is_not_plain_who_has_every_write(
 ) -> None:
     cluster = told(looks)
     assert not cluster.anew
-    with pytest.raises(ClusterRefused, match=f"^etcd has lost its quorum, and {why}"):
+    with pytest.raises(Refused, match=f"^etcd has lost its quorum, and {why}"):
         refuse_undecided(cluster)
 
 
@@ -198,7 +199,7 @@ def test_a_swarm_is_made_anew_around_the_data_of_a_survivor() -> None:
 def test_a_survivor_that_is_still_in_the_lost_swarm_is_refused() -> None:
     looks = _survivor()
     looks["three"] = replace(looks["three"], mark="swarm-id")
-    with pytest.raises(ClusterRefused, match=r"follow docs/cluster-runbooks\.md, 'Two of three"):
+    with pytest.raises(Refused, match=r"follow docs/cluster-runbooks\.md, 'Two of three"):
         told(looks)
 
 
@@ -206,7 +207,7 @@ def test_a_survivor_that_is_still_in_the_lost_swarm_is_refused() -> None:
 def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
     looks = _survivor()
     looks[other] = replace(looks[other], data=True)
-    with pytest.raises(ClusterRefused, match=f"^{other} would come into a new swarm of three with"):
+    with pytest.raises(Refused, match=f"^{other} would come into a new swarm of three with"):
         told(looks)
 
 
@@ -218,5 +219,5 @@ def test_nor_does_one_that_a_killed_run_has_just_made(other: str) -> None:
     looks[other] = replace(looks[other], stack=True)
     assert (told(looks).begun, _joined(told(looks))) == (False, ["new"] * 3)
     looks[other] = replace(looks[other], data=True)
-    with pytest.raises(ClusterRefused, match=f"^{other} would come into a new swarm of three with"):
+    with pytest.raises(Refused, match=f"^{other} would come into a new swarm of three with"):
         told(looks)

@@ -10,7 +10,7 @@ from pyinfra.context import ctx_host, host
 
 from infisical_iac.cluster import swarm
 from infisical_iac.core.connection import current
-from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import destroy
 
 

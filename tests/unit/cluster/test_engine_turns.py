@@ -12,10 +12,9 @@ import pytest
 
 from infisical_iac.cluster import topology
 from infisical_iac.core import units
-from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.rendering import script
 from infisical_iac.host import engine
-from infisical_iac.host.engine import EngineApart
 from tests.unit.cluster.looks import member, settled, told
 
 _DOCKER = """#!/bin/sh
@@ -126,13 +125,13 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
     monkeypatch.setattr(engine, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
     monkeypatch.setattr(engine, "_apart", [])
-    with pytest.raises(EngineApart, match=r"node-1 is not in order 180 s .* of etcd 2 are well"):
+    with pytest.raises(Refused, match=r"node-1 is not in order 180 s .* of etcd 2 are well"):
         engine.in_turn("restart", "docker.service")
     expected = ["ready", "restart docker.service", "settle 180 3 3"]
     assert steps == expected
     # Its turn is taken by no other host of the run.
     monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-2"))
-    with pytest.raises(EngineApart, match="node-2 waits for a restart, and for node-1"):
+    with pytest.raises(Refused, match="node-2 waits for a restart, and for node-1"):
         engine.in_turn("restart", "docker.service")
     assert steps == expected
 
@@ -146,7 +145,7 @@ def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.M
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-1"))
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
-    with pytest.raises(EngineApart, match=r"node-1 waits for a restart: .* node is not there"):
+    with pytest.raises(Refused, match=r"node-1 waits for a restart: .* node is not there"):
         engine.in_turn("restart", "docker.service")
     assert restarted == []
     engine.in_turn("start", "docker.service")
@@ -202,7 +201,7 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
     monkeypatch.setattr(topology, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
-    with pytest.raises(EngineApart, match="on two waits for a restart, and for three: could not"):
+    with pytest.raises(Refused, match="on two waits for a restart, and for three: could not"):
         engine._bring_back(told(looks, me="two"))
     assert restarted == []
 

@@ -7,6 +7,7 @@ import pytest
 from pyinfra.api.host import Host
 
 from infisical_iac.core import lock
+from infisical_iac.core.errors import Refused
 
 
 def _hosts(*names: str, away: str = "") -> list[Host]:
@@ -48,20 +49,20 @@ def test_all_that_are_connected_are_taken_and_none_twice(answers: _Answers) -> N
 def test_who_is_at_work_is_told_with_the_hosts_name(answers: _Answers) -> None:
     one, two = _hosts("one", "two")
     answers += ["held", "busy by ada@laptop"]
-    with pytest.raises(lock.Locked, match=r"^another run is at work on two, by ada@laptop: "):
+    with pytest.raises(Refused, match=r"^another run is at work on two, by ada@laptop: "):
         lock.take(one)
     assert not lock.held(two)
 
 
 def test_of_a_single_host_no_name_is_told(answers: _Answers) -> None:
     answers.append("busy by ada@laptop")
-    with pytest.raises(lock.Locked, match=r"^another run is at work on this host, by ada@laptop: "):
+    with pytest.raises(Refused, match=r"^another run is at work on this host, by ada@laptop: "):
         lock.take(_hosts("one")[0])
 
 
 def test_a_lock_that_can_not_be_taken_is_told_with_the_hosts_name(answers: _Answers) -> None:
     answers += ["held", ""]
-    with pytest.raises(lock.Locked, match="can't be taken on two: "):
+    with pytest.raises(Refused, match="can't be taken on two: "):
         lock.take(_hosts("one", "two")[0])
 
 

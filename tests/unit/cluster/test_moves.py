@@ -6,12 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from infisical_iac.backup import snapshot
-from infisical_iac.backup.manifest import ManifestError
 from infisical_iac.change import gate
-from infisical_iac.change.gate import GateError
 from infisical_iac.cluster import deploy, moves, scaling
 from infisical_iac.cluster.moves import Direction, UnfinishedMove
 from infisical_iac.core import journal
+from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, edge, session
 from tests.unit.clusters import settings, site
@@ -116,7 +115,7 @@ def test_the_side_that_serves_is_proven_and_let_people_in_to(
 
 def test_a_load_with_other_rows_is_refused_before_anything_takes_over(host: _Host) -> None:
     host.rows = "projects 1"
-    with pytest.raises(ManifestError, match="projects"):
+    with pytest.raises(CheckFailed, match="projects"):
         scaling._move_out(site(), "chainalign")
     assert host.steps == _PAUSED
 
@@ -125,7 +124,7 @@ def test_a_move_out_of_a_cluster_with_other_rows_is_refused(
     host: _Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 3})
-    with pytest.raises(ManifestError, match="projects"):
+    with pytest.raises(CheckFailed, match="projects"):
         scaling._move_in("", settings(topology="single"), "chainalign")
     assert host.steps == [
         "scale-in begin",
@@ -137,10 +136,10 @@ def test_a_move_out_of_a_cluster_with_other_rows_is_refused(
 
 def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def passed(*_: object, **__: object) -> list[str]:
-        raise GateError("the secrets can't be read")
+        raise CheckFailed("the secrets can't be read")
 
     monkeypatch.setattr(gate, "passed", passed)
-    with pytest.raises(GateError):
+    with pytest.raises(CheckFailed):
         scaling._prove("out", settings(), "chainalign", site().cluster)
     assert host.steps == []
 
@@ -208,7 +207,7 @@ def test_what_a_cluster_was_given_meanwhile_is_told_where_it_stays(host: _Host) 
 
 def test_what_served_before_and_is_not_well_keeps_the_move_open(host: _Host) -> None:
     host.unwell = "infisical is restarting"
-    with pytest.raises(moves.ScalingError, match="infisical is restarting"):
+    with pytest.raises(CheckFailed, match="infisical is restarting"):
         moves.go_back(UnfinishedMove(_STAMP, "in", "paused"), 60)
     assert host.steps == ["scale-in back", "cluster-stack up", "cluster-stack wait"]
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.cluster.model import ClusterRefused, free_pool
+from infisical_iac.cluster.model import free_pool
 from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.core.errors import Refused
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, three_bare, told
 
 
@@ -76,7 +77,7 @@ def test_a_host_made_anew_under_its_old_name_takes_its_old_place(remains: dict[s
 
 
 def test_a_host_made_anew_waits_until_the_swarm_has_given_the_old_one_up() -> None:
-    with pytest.raises(ClusterRefused, match=r"^two was made anew, .*: run again in a minute"):
+    with pytest.raises(Refused, match=r"^two was made anew, .*: run again in a minute"):
         told({**three(), "two": bare(2)})
 
 

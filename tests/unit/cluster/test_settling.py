@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.model import ClusterRefused, settling
+from infisical_iac.cluster.model import settling
 from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.core.errors import Refused
 from tests.unit.cluster.looks import member, settled, three, three_bare, told
 
 
@@ -29,7 +30,7 @@ def test_a_host_that_was_away_does_not_lead_before_those_with_a_newer_state_are_
     looks["one"] = replace(looks["one"], serial=2, led=2)
     looks |= {name: _alone(looks[name]) for name in ("two", "three")}
     assert settling(looks)
-    with pytest.raises(ClusterRefused, match=r"^one has an older state than two and three, which"):
+    with pytest.raises(Refused, match=r"^one has an older state than two and three, which"):
         told(looks)
 
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.cluster.model import ClusterRefused
 from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.core.errors import Refused
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, three_bare, told
 
 
 def test_two_hosts_with_keys_of_their_own_are_no_cluster() -> None:
     looks = three_bare() | {"one": bare(1, key="a"), "three": bare(3, key="b")}
-    with pytest.raises(ClusterRefused, match=r"^three has an encryption key of its own, .* of one"):
+    with pytest.raises(Refused, match=r"^three has an encryption key of its own, .* of one"):
         told(looks)
 
 
@@ -20,7 +20,7 @@ def test_a_host_whose_clock_is_behind_keeps_its_place_and_its_clock_is_to_be_set
     looks["two"] = replace(
         looks["two"], state="error", early=True, id="", control=False, members=()
     )
-    with pytest.raises(ClusterRefused, match=r"^the clock of two is behind: .*: set the clock \("):
+    with pytest.raises(Refused, match=r"^the clock of two is behind: .*: set the clock \("):
         told(looks)
 
 
@@ -54,10 +54,10 @@ def test_a_host_whose_clock_is_behind_keeps_its_place_and_its_clock_is_to_be_set
 def test_what_is_no_cluster_is_refused(
     looks: dict[str, SwarmState], inventory: tuple[str, ...], sentence: str
 ) -> None:
-    with pytest.raises(ClusterRefused, match=sentence):
+    with pytest.raises(Refused, match=sentence):
         told(looks, inventory=inventory)
 
 
 def test_another_address_than_the_swarm_has_is_refused() -> None:
-    with pytest.raises(ClusterRefused, match=r"two is in the swarm as 10\.0\.0\.2, not as 192\."):
+    with pytest.raises(Refused, match=r"two is in the swarm as 10\.0\.0\.2, not as 192\."):
         told(three(), addresses={"two": "192.0.2.2"})

@@ -7,8 +7,7 @@ import pytest
 
 from infisical_iac.core import settings
 from infisical_iac.core.compatibility import Removed, Renamed, Schema, moved, refusal
-from infisical_iac.core.settings import SettingsError
-from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.workspace.load import load
 
 _SCHEMA = Schema(
@@ -50,19 +49,19 @@ def test_a_removed_setting_is_told_with_what_to_do_instead_and_without_its_value
 
 def test_a_key_of_the_workspace_file_is_found_by_its_place() -> None:
     text = _HEAD + "schema_version: 3\nservices:\n  b: {folder: /b, ttl: 900}\n"
-    with pytest.raises(WorkspaceError) as refused:
+    with pytest.raises(UserError) as refused:
         load(text, _SCHEMA)
     assert str(refused.value) == (
         "the workspace file, line 5, services.b.ttl: "
         "was renamed to 'access_token_ttl' in 0.3.0 (CHANGELOG.md, \"0.3.0\")"
     )
-    with pytest.raises(WorkspaceError, match="line 4, ttl: this key is unknown"):
+    with pytest.raises(UserError, match="line 4, ttl: this key is unknown"):
         load(_HEAD + "schema_version: 3\nttl: 900\n", _SCHEMA)
 
 
 def test_a_newer_file_asks_for_an_upgrade() -> None:
     assert "4 was written for a newer infisical-iac: upgrade it" in _refused(schema_version=4)
-    with pytest.raises(WorkspaceError, match="line 3, schema_version: 2 was written for a newer"):
+    with pytest.raises(UserError, match="line 3, schema_version: 2 was written for a newer"):
         load(_HEAD + "schema_version: 2\n")
 
 
@@ -85,7 +84,7 @@ def test_an_older_file_of_which_no_key_moved_is_told_where_to_read() -> None:
 
 def test_a_workspace_file_without_a_version_is_of_the_first() -> None:
     assert load(_HEAD).schema_version == 1
-    with pytest.raises(WorkspaceError, match="schema_version: 1 is older than 3"):
+    with pytest.raises(UserError, match="schema_version: 1 is older than 3"):
         load(_HEAD, _SCHEMA)
 
 

@@ -14,6 +14,7 @@ from infisical_iac.core.connection import HOST_REFUSES
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.rendering import script
 
 Ask = Callable[[str], tuple[str, Callable[[], None]]]
@@ -95,7 +96,7 @@ def test_who_waits_for_the_host_itself_is_not_told_to_break_its_lock(
     here: Any = SimpleNamespace(data={}, connector=None)
     answer = ("busy by the host's maintenance since today", lambda: None)
     monkeypatch.setattr(lock, "_ask_here", lambda *_: answer)
-    with pytest.raises(lock.Locked) as refused:
+    with pytest.raises(Refused) as refused:
         lock._take(here, 0, True, named="")
     assert "the host's maintenance since today: wait for it to end" in str(refused.value)
     assert "--break-lock" not in str(refused.value)
@@ -117,7 +118,7 @@ def test_a_server_that_nobody_has_adopted_is_not_locked_and_so_not_changed(
     host = SimpleNamespace(name="one", data={HOST_REFUSES: "adopt it"}, connector=None)
     host.state = SimpleNamespace(inventory=[host], active_hosts=[host])
     monkeypatch.setattr(lock, "_spared", set())
-    with pytest.raises(lock.Unadopted, match="adopt it; nothing was done"):
+    with pytest.raises(Refused, match="adopt it; nothing was done"):
         lock.take(cast("Host", host))
     assert not lock.held(cast("Host", host))
     lock.spare(cast("Host", host))

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.core.settings import SECTION_OF, Settings, SettingsError, load
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.settings import SECTION_OF, Settings, load
 from infisical_iac.stack.images import DIGESTS
 
 

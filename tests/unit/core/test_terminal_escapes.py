@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.cli.output import show
+from infisical_iac.core.errors import CommandFailed
 from infisical_iac.core.item import Item
-from infisical_iac.core.remote import CommandFailed
 from infisical_iac.core.terminal import console, echo, print_data
 
 # Sets the title of the window, colors what follows, and begins a line in 8-bit controls.

@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File, PathState
 from infisical_iac.host import engine
 from infisical_iac.host.docker import DAEMON, daemon, was_alone
-from infisical_iac.host.engine import Engine, EngineRefused, not_ours
+from infisical_iac.host.engine import Engine, not_ours
 from infisical_iac.host.hardening import root_keeps_way_in, without_window
 from infisical_iac.host.machine import Machine, MachineState
 from infisical_iac.host.preflight import Preflight
@@ -121,13 +122,13 @@ def test_an_engine_that_infisical_runs_on_is_taken_as_it_is(version: str) -> Non
 def test_an_engine_that_lacks_something_is_not_mended_but_told(
     lacking: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(EngineRefused, match=sentence) as refusal:
+    with pytest.raises(Refused, match=sentence) as refusal:
         engine.refuse(settings_of(**_TRAEFIK), replace(_SWARM, **lacking))
     assert str(refusal.value).startswith("Docker on the host is in a Swarm, and so left as it is")
 
 
 def test_the_volumes_of_a_swarms_engine_are_moved_to_no_data_volume() -> None:
-    with pytest.raises(EngineRefused, match=r"'data_volume': .* leave the setting empty"):
+    with pytest.raises(Refused, match=r"'data_volume': .* leave the setting empty"):
         engine.refuse(settings_of(**_TRAEFIK, data_volume="/dev/sdb"), _SWARM)
 
 

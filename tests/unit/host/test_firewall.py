@@ -5,17 +5,11 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import PathState
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import firewall
-from infisical_iac.host.firewall import (
-    Firewall,
-    FirewallError,
-    FirewallState,
-    changes,
-    refuse,
-    ruleset,
-)
+from infisical_iac.host.firewall import Firewall, FirewallState, changes, refuse, ruleset
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.settings import EVERYBODY
 
@@ -77,7 +71,7 @@ def test_ssh_of_any_port_is_limited_and_never_opened_for_containers() -> None:
 def test_the_own_address_must_be_among_the_networks_of_ssh() -> None:
     opened = openings(_settings(ssh_networks=("10.0.0.0/8",)), 22)
     refuse(opened, client="10.0.0.1", uplinks=["eth0"])
-    with pytest.raises(FirewallError, match=r"'ssh_networks' does not have 203\.0\.113\.9, which"):
+    with pytest.raises(SettingsError, match=r"'ssh_networks' does not have 203\.0\.113\.9, which"):
         refuse(opened, client="203.0.113.9", uplinks=["eth0"])
 
 
@@ -88,12 +82,12 @@ def test_whoever_is_on_the_host_is_not_locked_out(client: str) -> None:
 
 @pytest.mark.parametrize("name", ["br-lan", "docker0"])
 def test_an_uplink_that_looks_like_a_bridge_of_dockers_is_refused(name: str) -> None:
-    with pytest.raises(FirewallError, match=f"the host's way out is the interface {name}"):
+    with pytest.raises(Refused, match=f"the host's way out is the interface {name}"):
         refuse(openings(_settings(), 22), client="", uplinks=["eth0", name])
 
 
 def test_a_host_in_a_swarm_is_refused() -> None:
-    with pytest.raises(FirewallError, match=r'in a Swarm, as Dokploy has it, .* firewall = "off"'):
+    with pytest.raises(Refused, match=r'in a Swarm, as Dokploy has it, .* firewall = "off"'):
         refuse(openings(_settings(), 22), client="", uplinks=["eth0"], is_in_swarm=True)
 
 

@@ -5,13 +5,11 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.model import ClusterRefused
 from infisical_iac.core import journal
+from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.journal import Journal
 from infisical_iac.host.machine import MachineState
 from infisical_iac.host.preflight import (
-    IngressRefused,
-    Refused,
     admin_password,
     note_undone,
     refuse,
@@ -103,7 +101,7 @@ def test_a_strong_password_is_taken_as_it_is() -> None:
 def test_a_weak_or_fragile_password_is_refused_without_being_shown(
     given: str, sentence: str
 ) -> None:
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SettingsError) as refusal:
         admin_password(given)
     assert sentence in str(refusal.value)
     assert len(given) < 9 or given.strip() not in str(refusal.value)
@@ -130,7 +128,7 @@ def test_a_weak_or_fragile_password_is_refused_without_being_shown(
     ],
 )
 def test_a_key_that_cannot_be_made_again_stops_the_run(state: KeysState, sentence: str) -> None:
-    with pytest.raises(keys.KeysError) as refusal:
+    with pytest.raises(Refused) as refusal:
         keys.refuse(state, admin_email=_ADA, password_given=False)
     assert sentence in str(refusal.value)
 
@@ -146,7 +144,7 @@ def test_a_key_that_cannot_be_made_again_stops_the_run(state: KeysState, sentenc
 )
 def test_a_key_that_no_container_has_keeps_none_from_being_looked_at(state: KeysState) -> None:
     def blocks(changed: KeysState, *, shared: bool = False) -> bool:
-        with pytest.raises(keys.KeysError) as refusal:
+        with pytest.raises(Refused) as refusal:
             keys.refuse(changed, admin_email=_ADA, password_given=False, shared=shared)
         return refusal.value.blocks_others
 
@@ -200,7 +198,7 @@ def test_what_is_so_on_the_host_blocks_its_part_and_what_is_wrong_in_settings_en
     (blocked,) = run.blocked
     assert str(blocked).startswith("! Ingress: blocked: port 443 of the host is held by nginx")
     assert run.without == {"caddy"}
-    with pytest.raises(IngressRefused, match="site_url"):
+    with pytest.raises(SettingsError, match="site_url"):
         refuse_ingress(settings_of(**{**caddy, "site_url": "http://localhost:8080"}), held)
 
 
@@ -244,7 +242,7 @@ def test_a_kernel_that_can_not_encrypt_blocks_the_swarm_of_a_running_cluster(
     assert not cluster.esp
     if not goes_on:
         with pytest.raises(
-            ClusterRefused, match="the kernel of node-1 and node-2 and node-3 can't encrypt"
+            Refused, match="the kernel of node-1 and node-2 and node-3 can't encrypt"
         ):
             refuse_unencrypted(cluster, cluster_settings())
         return
@@ -255,6 +253,6 @@ def test_a_kernel_that_can_not_encrypt_blocks_the_swarm_of_a_running_cluster(
 
 def test_a_host_with_nothing_on_it_is_refused_for_what_holds_its_ports(run: Journal) -> None:
     caddy = {"ingress": "caddy", "site_url": "https://secrets.example.com"}
-    with pytest.raises(IngressRefused, match="held by nginx"):
+    with pytest.raises(Refused, match="held by nginx"):
         refuse_ingress(settings_of(**caddy), replace(_MACHINE, web={443: "nginx"}))
     assert run.blocked == []

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.errors import Refused
 from infisical_iac.host import sshd_config
 from infisical_iac.host.hardening import Hardening
-from infisical_iac.host.sshd_config import DROP_IN, Sshd, SshError
+from infisical_iac.host.sshd_config import DROP_IN, Sshd
 
 _OF_DEBIAN_12 = {
     "kex": [
@@ -54,7 +55,7 @@ def test_what_sshd_prints_of_the_same_options_is_no_reason_to_refuse() -> None:
 def test_an_option_that_another_file_overrules_is_told_with_its_value() -> None:
     options = {"PasswordAuthentication": "no", "StrictModes": "yes", "MaxAuthTries": "4"}
     effective = {"passwordauthentication": "yes", "strictmodes": "yes", "maxauthtries": "6"}
-    with pytest.raises(SshError) as refusal:
+    with pytest.raises(Refused) as refusal:
         sshd_config.refuse_overruled(options, Sshd(options=effective))
     beginning = "sshd would take PasswordAuthentication yes, MaxAuthTries 6 from another file"
     assert str(refusal.value).startswith(beginning)
@@ -67,7 +68,7 @@ def test_an_option_that_an_older_sshd_does_not_print_can_not_be_judged() -> None
 
 
 def test_a_configuration_that_sshd_can_not_read_is_told() -> None:
-    with pytest.raises(SshError, match="sshd does not understand its configuration"):
+    with pytest.raises(Refused, match="sshd does not understand its configuration"):
         sshd_config.refuse_overruled({"PasswordAuthentication": "no"}, Sshd())
 
 
@@ -97,7 +98,7 @@ def test_the_file_that_overrules_ours_is_named(
     lines: list[str], place: str, is_ours_there: bool
 ) -> None:
     found = sshd_config.parse(["sshd", "option passwordauthentication yes", *lines])
-    with pytest.raises(SshError) as refusal:
+    with pytest.raises(Refused) as refusal:
         (sshd_config.refuse_overruled if is_ours_there else sshd_config.refuse_earlier)(
             _NO_PASSWORDS, found
         )
@@ -121,7 +122,7 @@ def test_our_file_overrules_those_that_come_later(lines: list[str]) -> None:
 
 
 def test_a_configuration_that_does_not_include_our_file_is_told() -> None:
-    with pytest.raises(SshError, match="sshd_config has no line `Include"):
+    with pytest.raises(Refused, match="sshd_config has no line `Include"):
         sshd_config.refuse_earlier(
             _NO_PASSWORDS, sshd_config.parse(["sshd", f"line {_MAIN}:1:StrictModes yes"])
         )
@@ -130,7 +131,7 @@ def test_a_configuration_that_does_not_include_our_file_is_told() -> None:
 def test_what_sshd_says_of_a_file_that_it_can_not_read_is_told() -> None:
     error = f"{_BAD}: line 1: Bad configuration option: Pasword"
     found = sshd_config.parse(["sshd", f"error {error}"])
-    with pytest.raises(SshError, match=r"00-bad\.conf: line 1: Bad configuration option"):
+    with pytest.raises(Refused, match=r"00-bad\.conf: line 1: Bad configuration option"):
         sshd_config.refuse_overruled(_NO_PASSWORDS, found)
 
 
@@ -141,17 +142,17 @@ def test_the_lines_of_sshds_files_are_read_on_the_host(tmp_path: Path) -> None:
     command = sshd_config.LOOK_AT_LINES.replace("/etc/ssh", str(tmp_path))
     ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     lines = ran.stdout.replace(str(tmp_path), "/etc/ssh").splitlines()
-    with pytest.raises(SshError, match=r"because of /etc/ssh/sshd_config\.d/00-bad\.conf, line 1"):
+    with pytest.raises(Refused, match=r"because of /etc/ssh/sshd_config\.d/00-bad\.conf, line 1"):
         sshd_config.refuse_earlier(_NO_PASSWORDS, sshd_config.parse(lines))
 
 
 def test_who_came_in_by_a_password_is_not_locked_out() -> None:
-    with pytest.raises(SshError, match=r"let in by password, .*: log in with a key"):
+    with pytest.raises(Refused, match=r"let in by password, .*: log in with a key"):
         sshd_config.refuse_without_key("password", authorized=True)
 
 
 def test_who_sits_at_the_machine_needs_a_key_in_place() -> None:
-    with pytest.raises(SshError, match=r"nobody has a key .*: put one into ~/.ssh/authorized_keys"):
+    with pytest.raises(Refused, match=r"nobody has a key .*: put one into ~/.ssh/authorized_keys"):
         sshd_config.refuse_without_key("", authorized=False)
     sshd_config.refuse_without_key("", authorized=True)
 

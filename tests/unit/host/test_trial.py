@@ -6,9 +6,9 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.errors import CommandFailed, RunFailed
 from infisical_iac.host import trial
-from infisical_iac.host.trial import TrialError, mark, tried
+from infisical_iac.host.trial import mark, tried
 from tests.unit.played_host import PlayedHost, played
 
 _UNIT = "/etc/systemd/system/infisical-trial-door.service"
@@ -113,7 +113,7 @@ def test_a_change_that_fails_is_taken_back_at_once(asked: list[str]) -> None:
     def change() -> None:
         raise CommandFailed("could not change it: no reason given")
 
-    with pytest.raises(TrialError, match="no reason given; the door is as it was before"):
+    with pytest.raises(RunFailed, match="no reason given; the door is as it was before"):
         tried("door", change, back="true\n")
     assert asked == ["prepare", "bring"]
 
@@ -122,10 +122,10 @@ def test_a_change_without_a_new_connection_is_taken_back_at_once(
     asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def alive(_: object) -> None:
-        raise TrialError("no new connection can be made to staging")
+        raise RunFailed("no new connection can be made to staging")
 
     monkeypatch.setattr(trial, "alive", alive)
-    with pytest.raises(TrialError, match="to staging; the door is as it was before"):
+    with pytest.raises(RunFailed, match="to staging; the door is as it was before"):
         tried("door", lambda: None, back="true\n")
     assert asked == ["prepare", "bring"]
 
@@ -137,6 +137,6 @@ def test_a_change_that_cuts_the_connection_is_left_to_the_host(
     def change() -> None:
         raise error
 
-    with pytest.raises(TrialError, match="the host brings back what was within 60 s"):
+    with pytest.raises(RunFailed, match="the host brings back what was within 60 s"):
         tried("door", change, back="true\n")
     assert asked == ["prepare"]

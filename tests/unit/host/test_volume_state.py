@@ -2,7 +2,8 @@
 
 import pytest
 
-from infisical_iac.host.volume import PLACES, VolumeError, VolumeState, parse, refuse
+from infisical_iac.core.errors import Refused, UserError
+from infisical_iac.host.volume import PLACES, VolumeState, parse, refuse
 
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
 _BLANK = VolumeState(present=True)
@@ -53,14 +54,15 @@ def test_what_can_be_worked_with_is_not_refused(
 def test_what_would_lose_or_hide_data_is_refused(
     device: str, state: VolumeState, of_host: str, deployed: bool, sentence: str
 ) -> None:
-    with pytest.raises(VolumeError) as refusal:
+    with pytest.raises(UserError) as refusal:
         refuse(device, state, of_host=of_host, deployed=deployed)
+    assert refusal.value.ends_run
     assert sentence in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
 def test_an_empty_volume_that_would_be_left_empty_is_told_before_a_first_deploy() -> None:
-    with pytest.raises(VolumeError, match=f"{_DEVICE} with nothing on it, but setting"):
+    with pytest.raises(Refused, match=f"{_DEVICE} with nothing on it, but setting"):
         refuse("", VolumeState(), of_host="", deployed=False, spare=_DEVICE)
     refuse("", VolumeState(), of_host="", deployed=True, spare=_DEVICE)
     refuse(_DEVICE, _BLANK, of_host="", deployed=False, spare=_DEVICE)

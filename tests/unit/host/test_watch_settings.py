@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.core.settings import SettingsError, load
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.settings import load
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.init import answers as starting
-from infisical_iac.init.answers import Answers, StartError
+from infisical_iac.init.answers import Answers
 from infisical_iac.init.services import FoundDirectory, FoundService, look, name_services
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import plant
@@ -70,7 +71,7 @@ def test_a_choice_is_numbers_all_or_none(answer: str, places: list[int]) -> None
 
 @pytest.mark.parametrize("answer", ["", "0", "4", "1-2", "one", "1,"])
 def test_any_other_choice_is_refused(answer: str) -> None:
-    with pytest.raises(StartError, match="is no choice"):
+    with pytest.raises(SettingsError, match="is no choice"):
         starting.select(answer, 3)
 
 

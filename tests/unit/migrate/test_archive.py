@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyrage.x25519 import Identity
 
+from infisical_iac.core.errors import FileError
 from infisical_iac.migrate import archive
-from infisical_iac.migrate.archive import ArchiveError
 from tests.unit.migrate.cleanable import opened
 
 _AT = datetime(2026, 11, 25, 14, 30, 5, tzinfo=UTC)
@@ -35,7 +35,7 @@ def test_any_names_and_bytes_are_given_back(contents: dict[str, bytes]) -> None:
 
 def test_a_key_that_does_not_open_it_leaves_no_archive(tmp_path: Path) -> None:
     recipient, other = Identity.generate().to_public(), Identity.generate()
-    with pytest.raises(ArchiveError, match="can't be opened with the key given for it"):
+    with pytest.raises(FileError, match="can't be opened with the key given for it"):
         archive.write(archive.path(tmp_path, _AT), _CONTENTS, [recipient], [other])
     assert list(tmp_path.iterdir()) == []
 
@@ -46,7 +46,7 @@ def test_a_disk_that_gives_back_something_else_is_found(
     right, wrong = archive._tar(_CONTENTS), archive._tar({**_CONTENTS, "backend/.env": b""})
     assert right != wrong
     monkeypatch.setattr(archive, "_tar", lambda _: wrong)
-    with pytest.raises(ArchiveError, match="does not hold what was written to it"):
+    with pytest.raises(FileError, match="does not hold what was written to it"):
         archive.write(archive.path(tmp_path, _AT), _CONTENTS, [Identity.generate().to_public()])
     assert list(tmp_path.iterdir()) == []
 
@@ -54,7 +54,7 @@ def test_a_disk_that_gives_back_something_else_is_found(
 def test_an_archive_is_never_replaced(tmp_path: Path) -> None:
     file = archive.path(tmp_path, _AT)
     file.write_bytes(b"of the run before")
-    with pytest.raises(ArchiveError, match="it is there already"):
+    with pytest.raises(FileError, match="it is there already"):
         archive.write(file, _CONTENTS, [Identity.generate().to_public()])
     assert file.read_bytes() == b"of the run before"
 
@@ -80,7 +80,7 @@ def test_what_a_run_that_died_left_of_its_archive_is_removed_and_nothing_else(
 
 def test_what_can_not_be_removed_is_told_in_a_sentence(tmp_path: Path) -> None:
     archive.path(tmp_path, _AT).with_suffix(".age.part").mkdir()
-    with pytest.raises(ArchiveError, match=r"age\.part, which a run that died left, can't be"):
+    with pytest.raises(FileError, match=r"age\.part, which a run that died left, can't be"):
         archive.remove_unfinished(tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ArchiveError, match=r"can't be written: No space left on device$"):
+    with pytest.raises(FileError, match=r"can't be written: No space left on device$"):
         archive.write(archive.path(tmp_path, _AT), _CONTENTS, [Identity.generate().to_public()])
     assert list(tmp_path.iterdir()) == []
 
@@ -105,19 +105,19 @@ def test_keys_are_read_as_age_keygen_writes_them() -> None:
 
 def test_a_private_key_given_as_a_recipient_is_not_repeated() -> None:
     key = str(Identity.generate())
-    with pytest.raises(ArchiveError, match="a recipient is a public key of age") as raised:
+    with pytest.raises(FileError, match="a recipient is a public key of age") as raised:
         archive.recipients([key])
     assert key not in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["age1", "age1obviouslyfake", "ssh-ed25519 AAAA"])
 def test_what_is_no_recipient_is_refused(text: str) -> None:
-    with pytest.raises(ArchiveError, match="public key of age"):
+    with pytest.raises(FileError, match="public key of age"):
         archive.recipients([text])
 
 
 @pytest.mark.parametrize("lines", [[], ["# nothing"], ["AGE-SECRET-KEY-1OBVIOUSLYFAKE"]])
 def test_what_is_no_identity_is_refused(lines: list[str]) -> None:
-    with pytest.raises(ArchiveError, match="age-keygen") as raised:
+    with pytest.raises(FileError, match="age-keygen") as raised:
         archive.identities(lines)
     assert "OBVIOUSLYFAKE" not in str(raised.value)

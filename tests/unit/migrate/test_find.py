@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate.find import ScanError, environment, is_env, is_sample, service_of, walk
+from infisical_iac.core.errors import FileError
+from infisical_iac.migrate.find import environment, is_env, is_sample, service_of, walk
 from infisical_iac.workspace.load import load
 
 SLUGS = ["development", "staging", "production"]
@@ -136,7 +137,7 @@ def test_a_directory_that_cannot_be_listed_is_no_empty_one(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(ScanError, match=r"closed can't be listed \(Permission denied\)"):
+    with pytest.raises(FileError, match=r"closed can't be listed \(Permission denied\)"):
         walk(tmp_path)
 
 

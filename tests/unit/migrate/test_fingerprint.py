@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate.fingerprint import KeyFileError, digest, load_or_make
+from infisical_iac.core.errors import FileError
+from infisical_iac.migrate.fingerprint import digest, load_or_make
 
 
 def test_the_key_of_the_hashes_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
@@ -32,10 +33,10 @@ def test_a_key_that_is_none_is_refused(
     file = tmp_path / "migration.key"
     file.write_bytes(content)
     file.chmod(mode)
-    with pytest.raises(KeyFileError, match=reason):
+    with pytest.raises(FileError, match=reason):
         load_or_make(file)
 
 
 def test_a_key_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="can't be made or read: No such file"):
+    with pytest.raises(FileError, match="can't be made or read: No such file"):
         load_or_make(tmp_path / "none" / "migration.key")

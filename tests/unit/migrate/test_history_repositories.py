@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate.git import GitError
+from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.history import search
 from tests.unit.migrate.repository import Repository
 from tests.unit.migrate.searching import NEEDLES, VALUE, begun, look, only, span
@@ -98,13 +98,13 @@ def test_settings_of_the_environment_lead_nowhere_else(
 
 
 def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GitError, match=r"can't be searched: git says not a git repository"):
+    with pytest.raises(FileError, match=r"can't be searched: git says not a git repository"):
         search(tmp_path, NEEDLES)
 
 
 def test_a_missing_git_is_told(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(GitError, match=r"git is not installed"):
+    with pytest.raises(FileError, match=r"git is not installed"):
         look(repository)
 
 
@@ -113,5 +113,5 @@ def test_a_damaged_object_is_no_success(repository: Repository) -> None:
     file = repository.path / ".git/objects" / name[:2] / name[2:]
     file.chmod(0o600)
     file.write_bytes(b"damaged")
-    with pytest.raises(GitError, match="can't be"):
+    with pytest.raises(FileError, match="can't be"):
         look(repository)

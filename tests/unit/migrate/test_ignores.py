@@ -4,15 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.errors import FileError
 from infisical_iac.migrate import ignores
-from infisical_iac.migrate.ignores import (
-    IgnoreError,
-    for_docker,
-    is_dockerfile,
-    missing,
-    rules,
-    tail,
-)
+from infisical_iac.migrate.ignores import for_docker, is_dockerfile, missing, rules, tail
 from tests.unit.migrate.cleanable import git, write
 
 _RULES = rules([".env"])
@@ -155,13 +149,13 @@ def test_bytes_and_mode_of_what_was_there_are_kept(tmp_path: Path) -> None:
 
 def test_an_ignore_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").symlink_to("elsewhere")
-    with pytest.raises(IgnoreError, match="is a symbolic link"):
+    with pytest.raises(FileError, match="is a symbolic link"):
         ignores.plan(tmp_path, [".env"])
 
 
 def test_an_ignore_file_that_cant_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").mkdir()
-    with pytest.raises(IgnoreError, match=r"can't be read \(Is a directory\)"):
+    with pytest.raises(FileError, match=r"can't be read \(Is a directory\)"):
         ignores.plan(tmp_path, [".env"])
 
 

@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.apply import Policy, Work, compare, prepare
 from infisical_iac.migrate.model import Name, Secret, Stored
-from infisical_iac.migrate.plan_file import MigrationError
 from tests.unit.migrate.moving import secret
 
 _NEW, _SAME, _CHANGED = secret("NEW"), secret("SAME"), secret("CHANGED")
@@ -38,7 +38,7 @@ def test_a_value_that_is_not_shown_counts_as_another() -> None:
 
 
 def test_a_conflict_is_refused_without_a_value() -> None:
-    with pytest.raises(MigrationError) as refused:
+    with pytest.raises(UserError) as refused:
         _prepare(_NEW, _CHANGED)
     assert "production/backend/CHANGED (backend/.env:3)" in str(refused.value)
     assert "fake-value" not in str(refused.value)

@@ -7,16 +7,11 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import report
 from infisical_iac.migrate.apply import State
 from infisical_iac.migrate.model import Secret
-from infisical_iac.migrate.plan_file import (
-    MigrationError,
-    MigrationPlan,
-    PlannedFinding,
-    PlannedKey,
-    PlannedSource,
-)
+from infisical_iac.migrate.plan_file import MigrationPlan, PlannedFinding, PlannedKey, PlannedSource
 from infisical_iac.migrate.verify import Proof
 from tests.unit.migrate.moving import secret
 
@@ -131,5 +126,5 @@ def test_both_files_are_written_without_a_value_and_the_page_needs_nothing_else(
 
 
 def test_a_place_that_can_not_be_written_to_is_told(tmp_path: Path) -> None:
-    with pytest.raises(MigrationError, match="can't be written"):
+    with pytest.raises(UserError, match="can't be written"):
         report.write(_build([]), tmp_path / "missing")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import planning
-from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan
+from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.migrate.sources import scan
 from tests.unit.migrate.modes import KEY, found, planned, scanned, tree
 from tests.unit.migrate.trees import WORKSPACE, plant
@@ -104,7 +105,7 @@ def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: P
     (secret,) = planning.read_values(plan, tmp_path, KEY, WORKSPACE)
     assert secret.value == "fake-one"
     plant(tmp_path, {"backend/.env.local": "HOST=two\n"})
-    with pytest.raises(MigrationError, match="is read otherwise than when it was planned"):
+    with pytest.raises(UserError, match="is read otherwise than when it was planned"):
         planning.read_values(plan, tmp_path, KEY, WORKSPACE)
 
 

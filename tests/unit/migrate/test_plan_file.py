@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.fingerprint import KEY_FILE
 from infisical_iac.migrate.plan_file import (
-    MigrationError,
     MigrationPlan,
     PlannedFinding,
     PlannedKey,
@@ -108,14 +107,14 @@ def test_what_can_not_be_meant_is_refused_with_its_place(
 
 
 def test_a_plan_that_is_missing_or_no_text_is_told(file: Path) -> None:
-    with pytest.raises(MigrationError, match="make it with `infisical-iac migrate plan`"):
+    with pytest.raises(UserError, match="make it with `infisical-iac migrate plan`"):
         load(file)
     file.write_bytes(b"\xff")
-    with pytest.raises(MigrationError, match="is not in UTF-8"):
+    with pytest.raises(UserError, match="is not in UTF-8"):
         load(file)
 
 
 def test_a_key_that_is_gone_is_told_and_not_made(file: Path) -> None:
-    with pytest.raises(MigrationError, match="plan again"):
+    with pytest.raises(UserError, match="plan again"):
         load_key(file)
     assert not (file.parent / KEY_FILE).exists()

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import planning
 from infisical_iac.migrate.fingerprint import of_bytes
 from infisical_iac.migrate.model import FileFinding, Secret, Source
-from infisical_iac.migrate.plan_file import MigrationError, MigrationPlan
+from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.moving import finding
 
@@ -57,7 +58,7 @@ def _wanted(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> list[Secret]:
 
 
 def _refused(plan: MigrationPlan, root: Path, key: bytes = _KEY) -> str:
-    with pytest.raises(MigrationError) as refused:
+    with pytest.raises(UserError) as refused:
         _wanted(plan, root, key)
     return str(refused.value)
 
@@ -201,5 +202,5 @@ def test_many_problems_are_counted_and_not_all_told(make: Make, tmp_path: Path) 
 
 def test_a_file_whose_name_is_no_utf_8_is_refused_with_the_remedy(make: Make) -> None:
     source = replace(make(), path="backend/\udcff.env")
-    with pytest.raises(MigrationError, match=r"udcff.env' is no UTF-8: rename it"):
+    with pytest.raises(UserError, match=r"udcff.env' is no UTF-8: rename it"):
         planning.make([source], project="chainalign", root=".", key=_KEY)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate.find import ScanError
+from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.model import Source
 from infisical_iac.migrate.sources import scan, scan_all
 from infisical_iac.workspace.load import load
@@ -107,7 +107,7 @@ def test_files_that_git_tracks_are_told_in_every_repository(tmp_path: Path) -> N
 
 def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/.env": "", "backend/.git/config": "["})
-    with pytest.raises(ScanError, match=r"git can't say what it tracks in .*/backend"):
+    with pytest.raises(FileError, match=r"git can't say what it tracks in .*/backend"):
         scan(tmp_path, WORKSPACE)
 
 
@@ -126,7 +126,7 @@ def test_several_trees_are_seen_together(tmp_path: Path) -> None:
 def test_a_tree_within_another_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     for roots in ([tmp_path, tmp_path / "a"], [tmp_path, tmp_path]):
-        with pytest.raises(ScanError, match="which is scanned too: name one of them"):
+        with pytest.raises(FileError, match="which is scanned too: name one of them"):
             scan_all(roots, WORKSPACE)
 
 
@@ -154,7 +154,7 @@ def test_a_file_that_is_named_counts_whatever_its_name(tmp_path: Path) -> None:
 
 def test_a_file_within_a_tree_that_is_scanned_too_is_refused(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/.env": ""})
-    with pytest.raises(ScanError, match="which is scanned too: name one of them"):
+    with pytest.raises(FileError, match="which is scanned too: name one of them"):
         scan_all([tmp_path, tmp_path / "backend" / ".env"], WORKSPACE)
 
 

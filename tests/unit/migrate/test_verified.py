@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.model import Name
-from infisical_iac.migrate.plan_file import MigrationError
 from infisical_iac.migrate.report import mark_verified
 from infisical_iac.migrate.verify import Expected
 
@@ -48,6 +48,6 @@ def test_without_a_report_nothing_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
 def test_what_is_no_report_is_told_and_stays(file: Path, text: str) -> None:
     file.write_text(text)
-    with pytest.raises(MigrationError, match="apply again"):
+    with pytest.raises(UserError, match="apply again"):
         mark_verified(file.parent, {}, _AT)
     assert file.read_text() == text

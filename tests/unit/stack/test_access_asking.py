@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infisical_iac.stack.access_log import AskingError, moment, statuses
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.stack.access_log import moment, statuses
 
 _NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -26,7 +27,7 @@ def test_a_moment_is_a_while_ago_or_a_date(text: str, expected: datetime) -> Non
 
 @pytest.mark.parametrize("text", ["", "7", "d", "yesterday", "-7d", "123456d", "2026-13-01"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(AskingError, match=f"--since '{text}' is no time: write 30m"):
+    with pytest.raises(SettingsError, match=f"--since '{text}' is no time: write 30m"):
         moment(text, _NOW)
 
 
@@ -39,5 +40,5 @@ def test_statuses_are_a_regular_expression(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize("text", ["x", "40x", "600", "200,", "200|.*", "2000"])
 def test_what_is_no_status_is_refused(text: str) -> None:
-    with pytest.raises(AskingError, match="is no status: write 200, 4xx"):
+    with pytest.raises(SettingsError, match="is no status: write 200, 4xx"):
         statuses(text)

@@ -8,6 +8,7 @@ from pyinfra.api.host import Host
 
 from infisical_iac.cli import destroy
 from infisical_iac.core.connection import HOST_DEPLOYMENT
+from infisical_iac.core.errors import Refused
 
 
 def _host(name: str, **data: Any) -> Host:
@@ -44,6 +45,6 @@ def test_the_server_is_named_as_people_know_it(
 
     monkeypatch.setattr("click.prompt", answer)
     target = destroy._target(host, "inventory/hetzner.py")
-    with pytest.raises(destroy.DestroyError, match=r"'another' is not .* nothing was done"):
+    with pytest.raises(Refused, match=r"'another' is not .* nothing was done"):
         destroy._confirm(target, None, volumes=True)
     assert asked[0].endswith(question)

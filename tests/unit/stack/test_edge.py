@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.core.settings import SettingsError
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.host.bans import JAIL, texts
 from infisical_iac.host.firewall import ruleset
 from infisical_iac.host.openings import Opening, openings

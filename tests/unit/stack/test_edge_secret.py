@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.rendering import script_file
-from infisical_iac.stack.keys import OF_TRAEFIK, Keys, KeysError, KeysState, more_of, refuse
+from infisical_iac.stack.keys import OF_TRAEFIK, Keys, KeysState, more_of, refuse
 from tests.unit.settings_of import settings_of
 
 _EMAIL = "admin@example.com"
@@ -70,5 +71,5 @@ def test_a_form_that_is_wrong_is_told_in_words(host: Host) -> None:
     (host.root / "keys" / OF_TRAEFIK).write_text("short\n")
     found = host.state(OF_TRAEFIK)
     assert found.malformed == {OF_TRAEFIK}
-    with pytest.raises(KeysError, match=r"at least 16 .* letters, digits and \._-"):
+    with pytest.raises(Refused, match=r"at least 16 .* letters, digits and \._-"):
         refuse(found, admin_email=_EMAIL, password_given=False)

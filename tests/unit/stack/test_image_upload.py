@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.stack import compose
 
 
@@ -48,5 +49,5 @@ def test_a_link_in_its_way_is_not_followed(uploads: Path) -> None:
 
 def test_a_host_without_room_for_it_is_told(uploads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compose, "_UPLOADS", str(uploads / "missing"))
-    with pytest.raises(compose.StackError, match="could not make a directory for images"):
+    with pytest.raises(UserError, match="could not make a directory for images"):
         compose._upload_directory()

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.host.machine import MachineState
-from infisical_iac.host.preflight import IngressRefused, refuse_unfit_ingress
+from infisical_iac.host.preflight import refuse_unfit_ingress
 from tests.unit.settings_of import settings_of
 
 _BARE = MachineState()
@@ -98,7 +99,7 @@ _DOKPLOY = MachineState(
 def test_what_does_not_fit_is_refused_with_the_remedy(
     machine: MachineState, changes: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(IngressRefused) as refusal:
+    with pytest.raises(UserError) as refusal:
         refuse_unfit_ingress(settings_of(**changes), machine)
     assert sentence in str(refusal.value)
     assert "\n" not in str(refusal.value)

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from infisical_iac.stack.certificate import CertificateError, Pair, ends, own, unfit
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.stack.certificate import Pair, ends, own, unfit
 from tests.unit.settings_of import NAME, settings_of
 
 _NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -135,7 +136,7 @@ _ODD = _odd_pair()
 def test_a_pair_that_cannot_serve_is_refused_without_showing_the_key(
     read: Callable[..., Pair], certificate: str, key: str, sentence: str
 ) -> None:
-    with pytest.raises(CertificateError) as refusal:
+    with pytest.raises(SettingsError) as refusal:
         read(certificate, key)
     assert sentence in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -148,9 +149,7 @@ def test_what_is_told_of_it_is_when_it_ends() -> None:
 
 def test_a_file_that_is_not_there_is_named() -> None:
     named = {"tls_certificate": "/nowhere/a.crt", "tls_key": "/nowhere/a.key"}
-    with pytest.raises(
-        CertificateError, match=r"'tls_certificate': /nowhere/a\.crt on this machine"
-    ):
+    with pytest.raises(SettingsError, match=r"'tls_certificate': /nowhere/a\.crt on this machine"):
         own(settings_of(**named))
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from infisical_iac.change import gate
-from infisical_iac.core.remote import CommandFailed
+from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge
 from infisical_iac.stack.paths import TEXT
 from tests.unit.settings_of import settings_of

@@ -7,11 +7,11 @@ import pytest
 import stamina
 
 from infisical_iac.api.client import Client
+from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.workspace import canary
-from infisical_iac.workspace.canary import Canary, CanaryError
+from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply
-from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import ADMIN, TEXT
 from tests.unit.fake_infisical import FakeInfisical
@@ -155,20 +155,20 @@ def test_what_is_missing_or_altered_is_one_item_and_repaired(
 
 def test_one_that_was_altered_is_told_without_its_text(kept: Server) -> None:
     kept.text = "obviously-fake"
-    with pytest.raises(CanaryError, match="is not 'alive'") as told:
+    with pytest.raises(CheckFailed, match="is not 'alive'") as told:
         canary.lives(kept.client)
     assert "obviously-fake" not in str(told.value)
 
 
 def test_one_that_cannot_be_read_is_told_and_not_written_over(kept: Server) -> None:
     kept.broken = True
-    with stamina.set_testing(True), pytest.raises(CanaryError, match="can't be read: unable to"):
+    with stamina.set_testing(True), pytest.raises(CheckFailed, match="can't be read: unable to"):
         kept.keep()
-    with stamina.set_testing(True), pytest.raises(CanaryError, match="can't be read: unable to"):
+    with stamina.set_testing(True), pytest.raises(CheckFailed, match="can't be read: unable to"):
         canary.lives(kept.client)
     assert {method for method, _, _ in kept.requests} == {"GET"}
 
 
 def test_a_workspace_file_can_not_take_its_project() -> None:
-    with pytest.raises(WorkspaceError, match="is the canary's; give yours another slug"):
+    with pytest.raises(UserError, match="is the canary's; give yours another slug"):
         load(TEXT.replace("slug: chainalign", f"slug: {canary.SLUG}"))

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from infisical_iac.core import remote
+from infisical_iac.core.errors import FileError
 from infisical_iac.workspace import credentials_issue
-from infisical_iac.workspace.credential_file import Store, StoreError, directory
+from infisical_iac.workspace.credential_file import Store, directory
 
 
 @pytest.fixture(params=["directory", "host"])
@@ -71,5 +72,5 @@ def test_a_damaged_file_hides_no_other(store: Store, tmp_path: Path, odd: bytes)
 
 def test_a_directory_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="can't be used"):
+    with pytest.raises(FileError, match="can't be used"):
         directory(tmp_path / "file").write("a.production", "A=1\n")

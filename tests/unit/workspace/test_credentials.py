@@ -7,11 +7,11 @@ import httpx
 import pytest
 
 from infisical_iac.api.universal_auth import ClientSecret
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.credential_file import Credential, Replaced, Term, render
 from infisical_iac.workspace.credentials import Holder, Step, notes, plan
-from infisical_iac.workspace.document import WorkspaceError
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.held import DELIVERED, DESIRED, HELD, TEXT_HELD
@@ -128,7 +128,7 @@ def test_an_identity_still_to_be_made_shows_in_the_plan_and_yields_no_secret() -
     server = httpx.MockTransport(lambda _: httpx.Response(500))
     deployment = Deployment()
     deployment.client = type(deployment.client)("http://fake", server)
-    with pytest.raises(WorkspaceError, match="is not in Infisical yet"):
+    with pytest.raises(UserError, match="is not in Infisical yet"):
         client_secrets.create(deployment.client, step)
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv.reading import read
-from infisical_iac.workspace.delivery import TextError, with_variables
+from infisical_iac.workspace.delivery import with_variables
 
 WANTED = {
     "INFISICAL_CLIENT_ID": "client-1",
@@ -59,7 +60,7 @@ def test_a_name_in_the_value_of_another_is_no_assignment() -> None:
 
 
 def test_a_text_that_would_be_read_differently_with_them_is_refused() -> None:
-    with pytest.raises(TextError, match="a line that is not finished") as refused:
+    with pytest.raises(FileError, match="a line that is not finished") as refused:
         with_variables("PASSWORD=hunter\nKEY:", WANTED)
     assert "hunter" not in str(refused.value)
 
@@ -96,7 +97,7 @@ _PIECES = st.sampled_from(
 def test_whatever_the_text_is_ours_are_read_from_it_and_others_as_before(text: str) -> None:
     try:
         made = with_variables(text, WANTED)
-    except TextError:
+    except FileError:
         return
     values = read(made.encode(errors="replace"), "dotenv").values
     assert {key: values[key] for key in WANTED} == WANTED

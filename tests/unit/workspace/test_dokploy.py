@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.credential_file import Credential
-from infisical_iac.workspace.delivery import DeliveryError
 from infisical_iac.workspace.delivery import Dokploy as Courier
 from infisical_iac.workspace.targets import DokployTarget
 from tests.dokploy.server import ID, KEY, Dokploy, serving
@@ -84,14 +84,14 @@ def test_an_application_that_would_put_them_into_its_image_is_not_settled(
 def test_a_compose_service_whose_variables_reach_no_container_is_refused() -> None:
     with (
         serving(Dokploy("compose", {"createEnvFile": False})) as server,
-        pytest.raises(DeliveryError, match="environment file turned off"),
+        pytest.raises(UserError, match="environment file turned off"),
     ):
         _courier(server).check()
 
 
 def test_a_service_that_does_not_show_its_variables_is_left_alone(dokploy: Dokploy) -> None:
     del dokploy.service["env"]
-    with pytest.raises(DeliveryError, match="does not show its variables"):
+    with pytest.raises(UserError, match="does not show its variables"):
         _courier(dokploy).deliver(HELD)
     assert dokploy.changes == []
 
@@ -100,27 +100,27 @@ def test_variables_that_can_not_be_added_to_are_told_before_anything_is_made(
     dokploy: Dokploy,
 ) -> None:
     dokploy.service["env"] = "PASSWORD=hunter\nKEY:"
-    with pytest.raises(DeliveryError, match="a line that is not finished") as refused:
+    with pytest.raises(UserError, match="a line that is not finished") as refused:
         _courier(dokploy).check()
     assert "hunter" not in str(refused.value)
 
 
 def test_what_was_not_kept_is_told(dokploy: Dokploy) -> None:
     dokploy.forgets = True
-    with pytest.raises(DeliveryError, match="did not keep what was saved"):
+    with pytest.raises(UserError, match="did not keep what was saved"):
         _courier(dokploy).deliver(HELD)
 
 
 def test_a_wrong_key_and_a_wrong_id_are_told_apart(dokploy: Dokploy) -> None:
-    with pytest.raises(DeliveryError, match="refuses the key in DOKPLOY_API_KEY") as refused:
+    with pytest.raises(UserError, match="refuses the key in DOKPLOY_API_KEY") as refused:
         _courier(dokploy, key="another-fake-key").check()
     assert "another-fake-key" not in str(refused.value)
-    with pytest.raises(DeliveryError, match=f"has no {dokploy.kind} elsewhere: copy its id"):
+    with pytest.raises(UserError, match=f"has no {dokploy.kind} elsewhere: copy its id"):
         _courier(dokploy, id="elsewhere").check()
 
 
 def test_without_a_key_nothing_is_asked(dokploy: Dokploy) -> None:
-    with pytest.raises(DeliveryError, match="DOKPLOY_API_KEY is not set"):
+    with pytest.raises(UserError, match="DOKPLOY_API_KEY is not set"):
         _courier(dokploy, key="")
     assert dokploy.requests == []
 
@@ -128,7 +128,7 @@ def test_without_a_key_nothing_is_asked(dokploy: Dokploy) -> None:
 @pytest.mark.parametrize("status", [302, 403, 500])
 def test_no_word_of_an_answer_is_in_an_error(dokploy: Dokploy, status: int) -> None:
     dokploy.broken = status
-    with pytest.raises(DeliveryError) as failed:
+    with pytest.raises(UserError) as failed:
         _courier(dokploy).check()
     assert dokploy.url in str(failed.value)
     assert "DATABASE_HOST" not in str(failed.value)
@@ -136,5 +136,5 @@ def test_no_word_of_an_answer_is_in_an_error(dokploy: Dokploy, status: int) -> N
 
 def test_a_server_that_does_not_answer_is_told() -> None:
     gone = Dokploy(url="http://127.0.0.1:1")
-    with pytest.raises(DeliveryError, match=r"does not answer \(ConnectError\)"):
+    with pytest.raises(UserError, match=r"does not answer \(ConnectError\)"):
         _courier(gone).check()

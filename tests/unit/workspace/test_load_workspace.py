@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Workspace
 from tests.unit.workspace_file import DELIVERED, HEAD
@@ -83,14 +83,14 @@ def test_any_yaml_is_read_or_refused_with_a_sentence(data: dict[str, Any]) -> No
     sentence = ""
     try:
         load(yaml.safe_dump(data))
-    except WorkspaceError as refused:
+    except UserError as refused:
         sentence = str(refused)
     assert sentence.isprintable()
 
 
 @given(st.text())
 def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(WorkspaceError):
+    with pytest.raises(UserError):
         load(text)
 
 

@@ -8,16 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
+from infisical_iac.core.errors import FileError
 from infisical_iac.init import answers
 from infisical_iac.init.answers import Answers
-from infisical_iac.workspace.local_file import (
-    NAME,
-    LocalFile,
-    LocalFileError,
-    completed,
-    parse,
-    write,
-)
+from infisical_iac.workspace.local_file import NAME, LocalFile, completed, parse, write
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _KNOWN = LocalFile("fake-id", "https://secrets.example.com", "/backend")
@@ -49,7 +43,7 @@ def test_what_is_not_known_and_other_keys_stay(tmp_path: Path) -> None:
     ],
 )
 def test_what_no_loader_could_read_is_refused(text: str) -> None:
-    with pytest.raises(LocalFileError, match="write it"):
+    with pytest.raises(FileError, match="write it"):
         parse(text)
 
 

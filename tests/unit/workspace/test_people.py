@@ -2,8 +2,8 @@
 
 import pytest
 
-from infisical_iac.workspace.converge import ApplyError, apply
-from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.core.errors import UserError
+from infisical_iac.workspace.converge import apply
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.fake_state import ORGANIZATION
 from tests.unit.people_deployment import BEN, PEOPLE, PeopleDeployment
@@ -144,17 +144,17 @@ def test_a_privilege_of_another_s_making_is_left_alone(
 
 def test_the_first_administrator_may_be_named_as_what_he_is(deployed: PeopleDeployment) -> None:
     assert deployed.settle(PEOPLE + f"  {ADMIN}: admin\n") == []
-    with pytest.raises(WorkspaceError, match=f"{ADMIN} is the first administrator"):
+    with pytest.raises(UserError, match=f"{ADMIN} is the first administrator"):
         deployed.settle(PEOPLE + f"  {ADMIN}: viewer\n")
 
 
 def test_people_without_a_way_to_the_administrator_are_refused() -> None:
-    with pytest.raises(WorkspaceError, match="people need the administrator's login"):
+    with pytest.raises(UserError, match="people need the administrator's login"):
         Deployment().changes(PEOPLE)
-    with pytest.raises(ApplyError, match="takes the administrator's login"):
+    with pytest.raises(UserError, match="takes the administrator's login"):
         list(apply(Deployment().client, PeopleDeployment().plan()[-30:]))
 
 
 def test_people_and_an_isolation_without_privileges_exclude_each_other() -> None:
-    with pytest.raises(WorkspaceError, match="set isolation to 'privilege', or remove `people`"):
+    with pytest.raises(UserError, match="set isolation to 'privilege', or remove `people`"):
         Deployment().changes(PEOPLE, isolation="viewer")

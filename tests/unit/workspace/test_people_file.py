@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.load import load
 
 HEAD = """\
@@ -76,7 +76,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("entry", MISTAKES)
 def test_a_mistake_is_named_with_its_place_and_remedy(entry: str) -> None:
-    with pytest.raises(WorkspaceError) as refused:
+    with pytest.raises(UserError) as refused:
         load(HEAD + entry)
     assert MISTAKES[entry] in str(refused.value)
 
@@ -84,7 +84,7 @@ def test_a_mistake_is_named_with_its_place_and_remedy(entry: str) -> None:
 def test_the_first_administrator_can_be_nothing_less() -> None:
     text = HEAD + "  ben@example.com: viewer\n  ada@example.com: {staging: admin}\n"
     with pytest.raises(
-        WorkspaceError,
+        UserError,
         match=r"line 8, people\.ada@example\.com: ada@example\.com is the first administrator",
     ):
         load(text, admin_email="Ada@example.com")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from infisical_iac.workspace.prune import PruneError, Removal
+from infisical_iac.core.errors import Refused
+from infisical_iac.workspace.prune import Removal
 from tests.unit.remembering_deployment import (
     NO_BACKEND,
     NO_STAGING,
@@ -61,7 +62,7 @@ def test_what_came_to_hold_a_secret_since_the_question_stays(
     staging = deployed.server.environment("staging")["id"]
     planned = deployed.plan(NO_STAGING, prune=True)
     deployed.server.stored[staging, "/backend"] = ["A"]
-    with pytest.raises(PruneError, match="environment staging has come to hold 1 secret"):
+    with pytest.raises(Refused, match="environment staging has come to hold 1 secret"):
         deployed.make(NO_STAGING, planned)
     assert deployed.server.environment("staging")
 

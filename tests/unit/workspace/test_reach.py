@@ -7,6 +7,7 @@ import pytest
 
 from infisical_iac.api import login
 from infisical_iac.core import remote
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.validation import is_confidential
 from infisical_iac.workspace import reach
 
@@ -81,7 +82,7 @@ def _reach(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_credentials_are_not_sent_to_another_machine_in_plain_http(
     url: str, logins: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(reach.ReachError) as refusal:
+    with pytest.raises(SettingsError) as refusal:
         _reach(url, monkeypatch)
     assert str(refusal.value) == (
         f"INFISICAL_API_URL is {url!r}, where credentials would go unencrypted: write https://, or"
@@ -89,7 +90,7 @@ def test_credentials_are_not_sent_to_another_machine_in_plain_http(
     )
     assert logins == []
     monkeypatch.setenv("INFISICAL_ALLOW_HTTP", "0")
-    with pytest.raises(reach.ReachError, match="unencrypted"):
+    with pytest.raises(SettingsError, match="unencrypted"):
         _reach(url, monkeypatch)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.credential_file import Credential, Replaced, parse
-from infisical_iac.workspace.delivery import DeliveryError, RemoteFile
+from infisical_iac.workspace.delivery import RemoteFile
 from infisical_iac.workspace.targets import FileTarget
 from tests.unit.ssh_server import ssh_server
 
@@ -60,7 +61,7 @@ def test_a_file_that_others_may_read_is_written_anew(port: int, file: Path) -> N
 
 def test_a_file_of_somebody_else_is_left_alone(port: int, file: Path) -> None:
     file.write_text("PASSWORD=hunter\n")
-    with pytest.raises(DeliveryError, match="holds something else") as refused:
+    with pytest.raises(UserError, match="holds something else") as refused:
         _courier(port, file).deliver(HELD)
     assert "hunter" not in str(refused.value)
     assert file.read_text() == "PASSWORD=hunter\n"
@@ -68,17 +69,17 @@ def test_a_file_of_somebody_else_is_left_alone(port: int, file: Path) -> None:
 
 def test_a_directory_that_is_not_there_is_told(port: int, file: Path) -> None:
     file.parent.rmdir()
-    with pytest.raises(DeliveryError, match="its directory is not there"):
+    with pytest.raises(UserError, match="its directory is not there"):
         _courier(port, file).check()
 
 
 def test_a_host_whose_key_is_not_known_gets_nothing(port: int, file: Path, tmp_path: Path) -> None:
     (tmp_path / "home" / "known_hosts").unlink()
-    with pytest.raises(DeliveryError, match="Host key verification failed"):
+    with pytest.raises(UserError, match="Host key verification failed"):
         _courier(port, file).deliver(HELD)
     assert not file.exists()
 
 
 def test_a_host_that_does_not_answer_is_told(port: int, file: Path) -> None:
-    with pytest.raises(DeliveryError, match=r"can't be written: .*refused"):
+    with pytest.raises(UserError, match=r"can't be written: .*refused"):
         _courier(1, file).check()

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infisical_iac.api.identities import MARKER
-from infisical_iac.workspace.converge import ApplyError, apply
-from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.core.errors import UserError
+from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.memory import Memory
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.drifts import DRIFTS
@@ -113,7 +113,7 @@ def test_a_renamed_environment_whose_slug_is_taken_needs_a_person(deployed: Depl
         {"id": "new", "slug": "staging", "name": "Staging", "position": 9}
     )
     deployed.server.folders["new"] = set()
-    with pytest.raises(WorkspaceError, match=r"'staging' of the last run is called 'stage' now"):
+    with pytest.raises(UserError, match=r"'staging' of the last run is called 'stage' now"):
         deployed.changes()
 
 
@@ -133,14 +133,14 @@ def test_a_project_that_only_an_earlier_release_remembers_is_not_made_a_second_t
     assert deployed.server.project is not None
     deployed.server.project["slug"] = "renamed"
     deployed.remembered = Memory(deployed.remembered.environments)
-    with pytest.raises(WorkspaceError, match=r"has the slug 'renamed' now, and the workspace"):
+    with pytest.raises(UserError, match=r"has the slug 'renamed' now, and the workspace"):
         deployed.changes()
 
 
 def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_run(
     deployed: Deployment,
 ) -> None:
-    with pytest.raises(WorkspaceError, match=r"has the slug 'chainalign' now, and the workspace"):
+    with pytest.raises(UserError, match=r"has the slug 'chainalign' now, and the workspace"):
         deployed.changes(TEXT.replace("slug: chainalign", "slug: another"))
 
 
@@ -191,7 +191,7 @@ def test_a_renamed_folder_whose_name_is_taken_needs_a_person(deployed: Deploymen
     deployed.server.rename_folder(staging, "/backend", "be")
     deployed.server.folders[staging].add("/backend")
     deployed.server.kept_ids[staging, "/backend"] = "by-hand"
-    with pytest.raises(WorkspaceError, match=r"/backend of the last run is called /be in staging"):
+    with pytest.raises(UserError, match=r"/backend of the last run is called /be in staging"):
         deployed.changes()
 
 
@@ -338,5 +338,5 @@ def test_a_failing_change_is_named_with_its_reason() -> None:
         raise Refused(400, "BadRequest", 'A project with the slug "chainalign" already exists')
 
     deployment.server.routes[2] = ("POST", "/v1/projects", refuse)
-    with pytest.raises(ApplyError, match=r"could not make project chainalign: .*admin of that"):
+    with pytest.raises(UserError, match=r"could not make project chainalign: .*admin of that"):
         deployment.deploy()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.workspace.document import WorkspaceError
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.load import load
 from tests.unit.workspace_file import DELIVERED, HEAD
 
@@ -124,7 +124,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("text", MISTAKES)
 def test_a_mistake_is_named_with_its_place_and_remedy(text: str) -> None:
-    with pytest.raises(WorkspaceError) as refused:
+    with pytest.raises(UserError) as refused:
         load(text)
     assert MISTAKES[text] in str(refused.value)
 
@@ -135,27 +135,27 @@ def test_two_services_whose_identities_would_share_a_name_are_refused() -> None:
         "environments: [{slug: b-c, name: BC}, {slug: c, name: C}]\n"
         "services:\n  a: {folder: /a}\n  a-b: {folder: /ab}\n"
     )
-    with pytest.raises(WorkspaceError, match=r"'a-b-c' as that of 'a\.b-c' is; rename"):
+    with pytest.raises(UserError, match=r"'a-b-c' as that of 'a\.b-c' is; rename"):
         load(text)
 
 
 def test_all_mistakes_are_told_at_once() -> None:
     text = HEAD + "services:\n  a: {folder: x}\n  b: {imports: []}\nextra: 1"
-    with pytest.raises(WorkspaceError) as refused:
+    with pytest.raises(UserError) as refused:
         load(text)
     assert str(refused.value).count("the workspace file, line") == 3
 
 
 def test_a_missing_file_is_named_with_the_setting_to_check(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="check its option, or the setting 'workspace_file'"):
+    with pytest.raises(UserError, match="check its option, or the setting 'workspace_file'"):
         load(tmp_path / "none.yaml")
 
 
 def test_a_file_is_named_in_its_mistakes(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"a: \xff")
-    with pytest.raises(WorkspaceError, match="is not in UTF-8"):
+    with pytest.raises(UserError, match="is not in UTF-8"):
         load(path)
     path.write_text("a: 1", encoding="utf-8")
-    with pytest.raises(WorkspaceError, match=r"mine\.yaml, line 1, a: this key is unknown"):
+    with pytest.raises(UserError, match=r"mine\.yaml, line 1, a: this key is unknown"):
         load(path)
