@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.core.settings import Settings
-    from infisical_iac.host.machine import MachineState
+    from infisical_iac.host.model import MachineState
 
 
 @click.group(

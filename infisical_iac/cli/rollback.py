@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from infisical_iac.change.upgrade import VersionChange
     from infisical_iac.cluster.site import Site
     from infisical_iac.core.settings import Settings
-    from infisical_iac.host.machine import MachineState
+    from infisical_iac.host.model import MachineState
 
 
 def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool) -> None:

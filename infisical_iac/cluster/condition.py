@@ -201,7 +201,7 @@ def _services(nodes: Nodes, hosts: int, settings: Settings) -> Iterator[Row]:
         "infisical": (settings.cluster.infisical_replicas, settings.stack.infisical_reference),
         "haproxy": (hosts, settings.cluster.haproxy_image),
     }
-    if settings.stack.ingress == "caddy":
+    if settings.stack.runs_caddy:
         wanted["caddy"] = (hosts, settings.stack.caddy_image)
     for role, (number, image) in wanted.items():
         tasks = [task for node in nodes.values() for task in node.tasks.get(role, [])]
@@ -300,7 +300,5 @@ def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
     name = min(nodes, key=end)
     row = single.certificate(nodes[name].condition, settings, now)
     return (
-        row
-        if row.ok or settings.stack.ingress == "none"
-        else replace(row, text=f"{name}: {row.text}")
+        row if row.ok or not settings.stack.runs_caddy else replace(row, text=f"{name}: {row.text}")
     )

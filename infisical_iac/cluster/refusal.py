@@ -8,7 +8,6 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.stack_file import NETWORKS
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack.settings import INTERNAL
 
 
 def refuse_mixed(topologies: Iterable[str]) -> None:
@@ -34,19 +33,8 @@ def refuse_malformed(addresses: Mapping[str, str]) -> None:
 
 def refuse(settings: Settings) -> None:
     """Raise Refused if a setting can't work where several hosts are one."""
-    if settings.stack.ingress == "traefik":
-        raise Refused(
-            "setting 'ingress': 'traefik' is Dokploy's, whose Swarm is not this project's: set "
-            "it to 'caddy' or 'none' for a cluster, or topology to 'single'"
-        )
-    own = settings.stack.tls_certificate or settings.stack.acme_ca == INTERNAL
-    if settings.stack.ingress == "caddy" and not own:
-        raise Refused(
-            "setting 'acme_ca': an authority asks any one of the cluster's hosts for the proof of "
-            "a name, which only the one that ordered the certificate could give: set "
-            f"tls_certificate and tls_key, or acme_ca to {INTERNAL!r}, or ingress to 'none' behind "
-            "a load balancer that has the certificate"
-        )
+    if reason := settings.stack.ingress_kind.unfit_for_cluster(settings):
+        raise Refused(reason)
 
 
 def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:

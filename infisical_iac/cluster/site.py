@@ -12,7 +12,7 @@ from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, rend
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
 from infisical_iac.core.operation import shared
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.stack.state import Upgrades
 
 

@@ -18,9 +18,9 @@ from infisical_iac.core.item import Item
 from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.stack import paths
-from infisical_iac.stack.caddyfile import REVISION_PORT
+from infisical_iac.stack.ingress_kinds import REVISION_PORT
 
 
 def shared_values(settings: Settings, machine: MachineState) -> dict[str, object]:
@@ -108,7 +108,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         order="start-first" if settings.cluster.infisical_replicas < inputs.nodes else "stop-first",
         memory=lambda size: f"{mebibytes(size)}M",
         interval=15 if start_interval else 5,
-        caddy=settings.stack.ingress == "caddy",
+        caddy=settings.stack.runs_caddy,
         trusted=(*settings.stack.trusted_proxy_cidrs, NETWORKS["edge"], *_balancer(settings)),
     )
 

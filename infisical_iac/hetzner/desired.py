@@ -249,7 +249,7 @@ def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
             "setting 'site_url': a Load Balancer needs a name that leads to it: set one such as "
             "https://secrets.example.com"
         )
-    terminates = settings.stack.ingress == "none"
+    terminates = not settings.stack.runs_caddy
     if terminates and not one.zone:
         raise SettingsError(
             "setting 'server_dns_zone': with ingress \"none\" the Load Balancer has a certificate "

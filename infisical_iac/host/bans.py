@@ -53,7 +53,7 @@ def jails(settings: Settings) -> tuple[str, ...]:
     """The names of the jails that are wanted: SSH's, and Infisical's where Caddy writes a log."""
     if settings.host.fail2ban == "off":
         return ()
-    return ("sshd", *(FILTERS if settings.stack.ingress == "caddy" else ()))
+    return ("sshd", *(FILTERS if settings.stack.ingress_kind.is_public else ()))
 
 
 def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import engine
 from infisical_iac.host.engine import not_ours
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.host.preflight import Preflight
 
 # Published in Docker's installation manual for Debian and Ubuntu.

@@ -19,7 +19,7 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 
 # The first one that knows all that compose.yaml may say: `start_interval` of a health check.
 _OLDEST = 25
@@ -30,8 +30,8 @@ def not_ours(settings: Settings, machine: MachineState) -> str:
     # What a cluster's host is in has been looked at before: no Swarm of somebody else's.
     if machine.swarm and settings.cluster.topology == "single":
         return "Docker on the host is in a Swarm, and so left as it is"
-    if settings.stack.ingress == "traefik":
-        return "Docker on the host is Dokploy's (setting 'ingress'), and so left as it is"
+    if owner := settings.stack.ingress_kind.engine_owner:
+        return f"Docker on the host is {owner} (setting 'ingress'), and so left as it is"
     return ""
 
 

@@ -20,7 +20,7 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.units import Units, UnitState
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.preflight import Preflight
 from infisical_iac.host.settings import EVERYBODY

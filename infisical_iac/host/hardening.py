@@ -23,7 +23,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import kernel, sshd_config
 from infisical_iac.host.engine import not_ours
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.host.preflight import Preflight
 from infisical_iac.host.sshd_config import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd
 from infisical_iac.host.trial import tried

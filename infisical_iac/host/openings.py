@@ -60,7 +60,7 @@ def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> 
         ssh_ports: where sshd listens.
         peers: the addresses of the nodes of the cluster that the host is of.
     """
-    web, balancer = settings.stack.ingress != "none", settings.balancer_address
+    web, balancer = settings.stack.runs_caddy, settings.balancer_address
     return (
         Opening("tcp", ssh_ports, _apart(settings.host.ssh_networks), "SSH", limited=True),
         Opening("icmp", (), EVERYBODY, "ping"),

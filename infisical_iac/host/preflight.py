@@ -4,10 +4,8 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pyinfra import logger
 from pyinfra.context import host
@@ -22,129 +20,10 @@ from infisical_iac.core.operation import Refusal
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import engine
 from infisical_iac.host.engine import Engine
-from infisical_iac.host.machine import SYSTEMS, Machine, MachineState
-from infisical_iac.stack.caddyfile import REVISION_PORT
-from infisical_iac.stack.settings import INTERNAL
+from infisical_iac.host.machine import Machine
+from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.workspace.load import load as load_workspace
 from infisical_iac.workspace.model import Workspace
-
-# What no public authority certifies (RFC 6761, RFC 6762, RFC 8375, and what ICANN reserves).
-_PRIVATE = re.compile(r"[^.]+|.*\.(internal|local|localhost|test|example|invalid|lan|home\.arpa)")
-_TRAEFIK, _NETWORK = "dokploy-traefik", "dokploy-network"
-
-
-def refuse_unfit_ingress(settings: Settings, machine: MachineState) -> None:
-    """Raise SettingsError if the ingress of the settings can't work on the host."""
-    _refuse_unused(settings)
-    if settings.stack.ingress == "none":
-        _refuse_closing(settings, machine)
-        return
-    url = urlsplit(settings.stack.site_url)
-    if url.scheme != "https":
-        raise SettingsError(
-            f"setting 'ingress': {settings.stack.ingress!r} serves https, but site_url is "
-            f"{settings.stack.site_url}: set site_url to the host's name such as "
-            "https://secrets.example.com, or ingress to 'none'"
-        )
-    if url.port not in (None, 443):
-        raise SettingsError(
-            f"setting 'site_url': {settings.stack.ingress!r} serves port 443, not that of "
-            f"{settings.stack.site_url}: leave the port out"
-        )
-    if settings.stack.ingress == "traefik":
-        _refuse_traefik(settings, machine)
-        return
-    if settings.stack.http_port == REVISION_PORT:
-        raise SettingsError(
-            f"setting 'http_port': on {REVISION_PORT} Caddy tells what it runs with: choose another"
-        )
-    _refuse_authority(settings, url.hostname or "")
-    for port, who in machine.web.items():
-        if _is_dokploys(who, machine):
-            # Dokploy's Docker is in a Swarm, whose ports the firewall would close.
-            too = (
-                " and firewall to 'off'" if machine.swarm and settings.host.firewall == "on" else ""
-            )
-            raise Refused(
-                f"Dokploy's Traefik holds port {port} of the host: set ingress to 'traefik'{too}, "
-                "and Infisical is reached through it",
-                part="Ingress",
-            )
-        raise Refused(
-            f"port {port} of the host is held by {who}: stop it, or set ingress to 'none' and let "
-            "it pass requests on as docs/ingress.md shows",
-            part="Ingress",
-        )
-
-
-def _is_dokploys(who: str, machine: MachineState) -> bool:
-    """Return whether the holder of a port is Traefik of Dokploy, as a container or as Swarm's
-    service.
-    """
-    swarms = who == "dockerd" and _NETWORK in machine.networks
-    return who.startswith(f"container {_TRAEFIK}") or swarms
-
-
-def _refuse_closing(settings: Settings, machine: MachineState) -> None:
-    """Where site_url is https, what holds its port on the host is most likely the user's proxy."""
-    opened = {each.port for each in settings.host.allowed_ports if each.protocol == "tcp"}
-    if (
-        settings.host.firewall == "on"
-        # In a Swarm of somebody else's there can be no firewall, which says so.
-        and not (machine.swarm and settings.cluster.topology == "single")
-        and settings.stack.site_url.startswith("https:")
-        and 443 in machine.web.keys() - opened
-    ):
-        raise Refused(
-            f"port 443 of the host is held by {machine.web[443]}, and with ingress 'none' the "
-            'firewall closes it: open it by allowed_ports = ({"port": 80}, {"port": 443}), or, if '
-            "nobody is to reach it from outside, for a network of your own alone",
-            part="Firewall",
-        )
-
-
-def _refuse_unused(settings: Settings) -> None:
-    for setting in ("ui_networks", "machine_networks"):
-        if settings.stack.ingress == "none" and settings.value_of(setting):
-            raise SettingsError(
-                f"setting {setting!r}: with ingress 'none' nothing of ours stands in anybody's "
-                "way: let your own proxy keep others out, and leave the setting empty"
-            )
-    if settings.stack.ingress != "caddy" and settings.stack.tls_certificate:
-        raise SettingsError(
-            f"setting 'tls_certificate': with ingress {settings.stack.ingress!r} the certificate "
-            "is not ours to serve: give it to your proxy, and leave the setting empty"
-        )
-
-
-def _refuse_traefik(settings: Settings, machine: MachineState) -> None:
-    if settings.stack.traefik_network not in machine.networks:
-        raise Refused(
-            f"setting 'traefik_network': Docker has no network {settings.stack.traefik_network} on "
-            "the host: install Dokploy first, or set ingress to 'caddy'",
-            part="Ingress",
-        )
-
-
-def _refuse_authority(settings: Settings, name: str) -> None:
-    if settings.stack.tls_certificate or settings.stack.acme_ca not in (
-        "letsencrypt",
-        "letsencrypt-staging",
-    ):
-        return
-    if _PRIVATE.fullmatch(name) or _is_address(name):
-        raise SettingsError(
-            f"setting 'acme_ca': Let's Encrypt certifies no name such as {name}: set acme_ca to "
-            f"{INTERNAL!r}, or tls_certificate and tls_key to a certificate of your own"
-        )
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -258,7 +137,7 @@ def refuse_ingress(settings: Settings, machine: MachineState) -> None:
     It blocks none on a host with nothing on it yet, and raises then too.
     """
     try:
-        refuse_unfit_ingress(settings, machine)
+        settings.stack.ingress_kind.refuse(settings, machine)
     except Refused as error:
         _block_or_raise(error)
         if error.part != "Ingress":

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack.settings import INTERNAL
+from infisical_iac.stack.ingress_kinds import INTERNAL
 
 
 class Pair(NamedTuple):
@@ -147,12 +147,12 @@ def judged(ends: int | None, settings: Settings, now: datetime) -> tuple[str, bo
     if not settings.stack.site_url.startswith("https:"):
         return f"none: {settings.stack.site_url} is reached without TLS", True
     if ends is None:
-        if settings.stack.ingress == "none":
+        if not settings.stack.runs_caddy:
             return f"none on the host: {settings.stack.site_url} is served from elsewhere", True
         return f"none is served for {settings.stack.site_url}", False
     end = datetime.fromtimestamp(ends, UTC)
     if (
-        settings.stack.ingress == "caddy"
+        settings.stack.ingress_kind.is_public
         and settings.stack.acme_ca == INTERNAL
         and not settings.stack.tls_key
     ):

@@ -22,9 +22,9 @@ from infisical_iac.core.operation import Commands, shared, step, telling_operati
 from infisical_iac.core.remote import removal, run
 from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.host.preflight import Preflight
-from infisical_iac.stack import caddyfile, edge, keys
+from infisical_iac.stack import caddyfile, edge, ingress_kinds, keys
 from infisical_iac.stack import compose as containers
 from infisical_iac.stack.ingress import configured, served
 from infisical_iac.stack.state import Upgrades
@@ -135,10 +135,10 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
         postgres_mount=f"/var/lib/postgresql{'/data' if stack.postgres_major < 18 else ''}",
         interval="30s" if values["start_interval"] else "10s",
         caddy=stack.runs_caddy and not drill,
-        labels=caddyfile.labels(settings) if stack.ingress == "traefik" and not drill else {},
+        labels={} if drill else stack.ingress_kind.labels(settings),
         trusted=caddyfile.trusted(settings),
-        upstream=caddyfile.UPSTREAM,
-        secret_label=caddyfile.SECRET_LABEL,
+        upstream=ingress_kinds.UPSTREAM,
+        secret_label=ingress_kinds.SECRET_LABEL,
     )
 
 

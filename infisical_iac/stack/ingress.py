@@ -161,7 +161,7 @@ def served(settings: Settings) -> Commands:
 
     Raises CheckFailed with what Caddy says if there is none within two minutes.
     """
-    if settings.stack.ingress != "caddy":
+    if not settings.stack.ingress_kind.is_public:
         host.noop(f"ingress is {settings.stack.ingress}, so it is not ours to serve one")
         return
     there, name = _look(settings), urlsplit(settings.stack.site_url).hostname or ""

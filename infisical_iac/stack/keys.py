@@ -12,6 +12,7 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.stack.ingress_kinds import TraefikIngress
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ _BOUND_TO_REPLICAS = frozenset({"replication_password"})
 # What a cluster has beside the keys of a single host.
 OF_A_CLUSTER = "replication_password patroni_password"
 # By this, Caddy knows Traefik among all that can reach it.
-OF_TRAEFIK = "edge_secret"
+OF_TRAEFIK = TraefikIngress.more_keys
 
 
 # No container has any of these.
@@ -85,7 +86,7 @@ def more_of(settings: Settings) -> str:
     """The names, in one word, of the keys that not every host has."""
     if settings.cluster.topology == "swarm":
         return OF_A_CLUSTER
-    return OF_TRAEFIK if settings.stack.ingress == "traefik" else ""
+    return settings.stack.ingress_kind.more_keys
 
 
 @telling_operation

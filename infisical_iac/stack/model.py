@@ -5,6 +5,7 @@ from typing import NamedTuple
 import yaml
 
 from infisical_iac.core.images import Images
+from infisical_iac.stack.ingress_kinds import KINDS
 
 
 class WayIn(NamedTuple):
@@ -34,10 +35,7 @@ def port_of(compose: str) -> int:
 def way_in(compose: str) -> WayIn:
     """The way in that such a file was made for."""
     services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
-    caddy = services.get("caddy")
-    if caddy is None:
-        # Files of earlier releases, and kept ones, let Traefik lead to Infisical itself.
-        kind = "traefik without Caddy" if "labels" in services["infisical"] else "none"
-    else:
-        kind = "traefik" if "labels" in caddy else "caddy"
-    return WayIn(kind, port_of(compose))
+    kind = next(each.name for each in KINDS.values() if each.is_in(services))
+    # Files of earlier releases, and kept ones, let Traefik lead to Infisical itself.
+    is_former = "caddy" not in services and "labels" in services["infisical"]
+    return WayIn("traefik without Caddy" if is_former else kind, port_of(compose))

@@ -1,7 +1,7 @@
 """The settings of the containers, their images, the way in and the access log."""
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, field_validator, model_validator
 
@@ -20,15 +20,15 @@ from infisical_iac.core.validation import (
     pinned,
     within,
 )
+from infisical_iac.stack.ingress_kinds import (
+    DIRECTORIES,
+    INTERNAL,
+    KINDS,
+    IngressKind,
+    IngressName,
+)
 
 _DIRECTORY = r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
-
-# What Let's Encrypt calls its directories; "internal" is Caddy's own authority.
-DIRECTORIES = {
-    "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
-    "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
-}
-INTERNAL = "internal"
 
 _Networks = Annotated[tuple[str, ...], AfterValidator(lambda value: tuple(map(network, value)))]
 _TraefikName = Annotated[
@@ -67,7 +67,7 @@ class StackSettings(SettingsModel):
     postgres_memory: Memory
     redis_memory: Memory
 
-    ingress: Literal["caddy", "traefik", "none"]
+    ingress: IngressName
     acme_email: Annotated[
         str, matching(f"({EMAIL})?", "is no e-mail address; write one, or leave it empty")
     ]
@@ -149,9 +149,14 @@ class StackSettings(SettingsModel):
         return self
 
     @property
+    def ingress_kind(self) -> type[IngressKind]:
+        """The kind of ingress."""
+        return KINDS[self.ingress]
+
+    @property
     def runs_caddy(self) -> bool:
         """Return whether all that reaches Infisical from outside comes by a Caddy of the stack."""
-        return self.ingress != "none"
+        return self.ingress_kind.runs_caddy
 
     @property
     def infisical_reference(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from infisical_iac.stack.caddyfile import SECRET_HEADER, SECRET_LABEL
+from infisical_iac.stack.ingress_kinds import SECRET_HEADER, SECRET_LABEL
 from tests.e2e.conftest import FirstDeploy, copied, settled
 from tests.e2e.looking import containers, reset_stack
 from tests.e2e.running import deploy, infisical_iac

@@ -9,7 +9,7 @@ import pytest
 
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.workspace.model import Workspace
 from tests.host import choosing, containers, sockets, target
 from tests.host.cluster import looks

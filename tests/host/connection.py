@@ -15,7 +15,8 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
 from infisical_iac.core.connection import without_delay
-from infisical_iac.host.machine import Machine, MachineState, absence
+from infisical_iac.host.machine import Machine, absence
+from infisical_iac.host.model import MachineState
 from tests.host.target import Target, TargetError
 
 # What testinfra calls a host; the package has no types.

@@ -5,7 +5,7 @@ import pytest
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.kernel import Kernel, KernelState
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from tests.host.connection import Connection, Host
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from tests.host.connection import Host
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.firewall import Firewall, FirewallState, files, ruleset
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import Opening, openings
 from tests.host.connection import Host
 from tests.host.sockets import Socket

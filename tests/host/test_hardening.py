@@ -6,7 +6,7 @@ from infisical_iac.core.files import Paths
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.hardening import without_window
 from infisical_iac.host.kernel import Kernel
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from tests.host.connection import Host
 from tests.host.containers import Inspected
 

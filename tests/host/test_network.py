@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from tests.host.connection import Host
 from tests.host.containers import SERVICES, Inspected
 from tests.host.sockets import Socket

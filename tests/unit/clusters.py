@@ -7,7 +7,7 @@ from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.site import Site
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 
 
 def settings(**changes: Any) -> Settings:

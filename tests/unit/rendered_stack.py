@@ -6,7 +6,7 @@ import yaml
 
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, render_stack_file
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from tests.unit.settings_of import settings_of
 
 TRIXIE = MachineState(os="debian", release="13")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock, settings
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 
 
 class _Data(dict[str, object]):

@@ -19,7 +19,7 @@ from infisical_iac.core.files import PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import deploy
 from infisical_iac.stack.containers import Container, StackState

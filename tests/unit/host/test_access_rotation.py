@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.host.deploy import packages
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.host.preflight import Preflight
 from tests.unit.host.rotating import AccessLog
 from tests.unit.settings_of import settings_of

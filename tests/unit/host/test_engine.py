@@ -17,7 +17,8 @@ from infisical_iac.host import engine
 from infisical_iac.host.docker import DAEMON, daemon, was_alone
 from infisical_iac.host.engine import Engine, not_ours
 from infisical_iac.host.hardening import root_keeps_way_in, without_window
-from infisical_iac.host.machine import Machine, MachineState
+from infisical_iac.host.machine import Machine
+from infisical_iac.host.model import MachineState
 from infisical_iac.host.preflight import Preflight
 from infisical_iac.stack.deploy import compose_file
 from tests.unit.cluster.looks import NAMES, told

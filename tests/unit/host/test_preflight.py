@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.core import journal
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.journal import Journal
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.host.preflight import (
     admin_password,
     note_undone,

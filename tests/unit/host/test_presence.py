@@ -1,6 +1,7 @@
 """Test what is said where an inventory names hosts that are not as it has them."""
 
-from infisical_iac.host.machine import MachineState, absence
+from infisical_iac.host.machine import absence
+from infisical_iac.host.model import MachineState
 
 _BARE = MachineState()
 _SINGLE = MachineState(deployed=True)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from infisical_iac.core.rendering import script_file
-from infisical_iac.host.machine import MachineState
+from infisical_iac.host.model import MachineState
 from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.deploy import compose_file
 from infisical_iac.stack.paths import identity_token

@@ -1,13 +1,13 @@
 """Hosts and settings that don't fit each other are refused before anything is changed."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from infisical_iac.core.errors import UserError
-from infisical_iac.host.machine import MachineState
-from infisical_iac.host.preflight import refuse_unfit_ingress
+from infisical_iac.host.model import MachineState
+from infisical_iac.stack.ingress_kinds import KINDS, IngressName
 from tests.unit.settings_of import settings_of
 
 _BARE = MachineState()
@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_refused_with_the_remedy(
     machine: MachineState, changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(UserError) as refusal:
-        refuse_unfit_ingress(settings_of(**changes), machine)
+        _refuse(machine, changes)
     assert sentence in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -123,4 +123,13 @@ def test_what_does_not_fit_is_refused_with_the_remedy(
     ],
 )
 def test_what_fits_is_let_through(machine: MachineState, changes: dict[str, Any]) -> None:
-    refuse_unfit_ingress(settings_of(**changes), machine)
+    _refuse(machine, changes)
+
+
+def _refuse(machine: MachineState, changes: dict[str, Any]) -> None:
+    settings = settings_of(**changes)
+    settings.stack.ingress_kind.refuse(settings, machine)
+
+
+def test_the_setting_takes_the_names_of_all_kinds() -> None:
+    assert get_args(IngressName) == tuple(KINDS)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.host.machine import MachineState
-from infisical_iac.stack import caddyfile as traefik
+from infisical_iac.host.model import MachineState
 from infisical_iac.stack import paths
 from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.deploy import compose_file
+from infisical_iac.stack.ingress_kinds import TraefikIngress
 from tests.unit.settings_of import NAME, settings_of
 
 _MACHINE = MachineState(os="debian", release="13")
@@ -19,7 +19,7 @@ _ALLOWED = {"ui_networks": ("10.1.0.0/16",), "machine_networks": ("10.2.0.0/16",
 
 
 def _labels(**changes: Any) -> dict[str, str]:
-    return traefik.labels(settings_of(ingress="traefik", **changes))
+    return TraefikIngress.labels(settings_of(ingress="traefik", **changes))
 
 
 def _ways(labels: dict[str, str]) -> list[str]:
@@ -143,7 +143,7 @@ def test_the_secret_is_traefiks_and_caddys_and_stands_in_no_file_that_is_rendere
     # Compose would take a single dollar sign for a variable.
     assert labels == {
         name: value.replace("$", "$$")
-        for name, value in traefik.labels(settings_of(ingress="traefik")).items()
+        for name, value in TraefikIngress.labels(settings_of(ingress="traefik")).items()
     }
     assert "{env.EDGE_SECRET}" in _caddyfile()
 

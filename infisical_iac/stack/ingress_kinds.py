@@ -1,0 +1,336 @@
+"""The kinds of ingress: what stands between the outside and Infisical, as the setting has it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from infisical_iac.core.errors import Refused, SettingsError
+from infisical_iac.host.model import MachineState
+from infisical_iac.stack import paths
+
+if TYPE_CHECKING:
+    from infisical_iac.core.settings import Settings
+
+IngressName = Literal["caddy", "traefik", "none"]
+
+# What Let's Encrypt calls its directories; "internal" is Caddy's own authority.
+DIRECTORIES = {
+    "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
+    "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+}
+INTERNAL = "internal"
+# On the host's loopback address, where Caddy answers with the revision that it runs with.
+REVISION_PORT = 2019
+# Caddy's port on Traefik's network, and Infisical's on the network of the two.
+PORT = 8080
+UPSTREAM = "infisical-behind-caddy:8080"
+# All on Traefik's network reach Caddy, which by this header knows what Traefik sends. Its value is
+# made on the host, and Compose writes it into the label.
+SECRET_HEADER = "X-Infisical-Edge"
+_MIDDLEWARES = "traefik.http.middlewares.infisical"
+_REQUEST_HEADERS = f"{_MIDDLEWARES}-headers.headers.customrequestheaders"
+SECRET_LABEL = f"{_REQUEST_HEADERS}.{SECRET_HEADER}"
+# What Traefik's entry point for http is called wherever Dokploy set it up.
+_HTTP = "web"
+# What no public authority certifies (RFC 6761, RFC 6762, RFC 8375, and what ICANN reserves).
+_PRIVATE = re.compile(r"[^.]+|.*\.(internal|local|localhost|test|example|invalid|lan|home\.arpa)")
+_TRAEFIK, _NETWORK = "dokploy-traefik", "dokploy-network"
+# Calls a minute from one address to the paths that log in, and how many at once.
+_LOGINS, _BURST = 60, 30
+# For what Traefik answers itself.
+_RESPONSE_HEADERS = {
+    "contenttypenosniff": "true",
+    "referrerpolicy": "no-referrer",
+    "stsseconds": "31536000",
+}
+
+
+class IngressKind:
+    """A kind of ingress. To add one, write a subclass, and add it to KINDS and to IngressName.
+
+    Attributes:
+        name: as the setting has it.
+        runs_caddy: whether all that reaches Infisical from outside comes by a Caddy of the stack.
+        is_public: whether the outside reaches that Caddy itself: it holds the ports 80 and 443 of
+            the host, has the certificate, and sees who asks.
+        proxies: the networks in which Infisical sees its proxy.
+        more_keys: the keys that the host has for it, in one word.
+        engine_owner: whose Docker it needs, which is left as it is; empty for this project's.
+    """
+
+    name: ClassVar[IngressName]
+    runs_caddy: ClassVar[bool] = True
+    is_public: ClassVar[bool] = False
+    proxies: ClassVar[tuple[str, ...]] = ()
+    more_keys: ClassVar[str] = ""
+    engine_owner: ClassVar[str] = ""
+
+    @classmethod
+    def is_in(cls, services: Mapping[str, Any]) -> bool:
+        """Return whether the services of a Compose file are those of this kind."""
+        raise NotImplementedError
+
+    @classmethod
+    def labels(cls, settings: "Settings") -> dict[str, str]:
+        """Return the labels of Caddy's container."""
+        return {}
+
+    @classmethod
+    def refuse(cls, settings: "Settings", machine: MachineState) -> None:
+        """Raise SettingsError, or Refused, if the ingress can't work on the host."""
+        if not cls.is_public and settings.stack.tls_certificate:
+            raise SettingsError(
+                f"setting 'tls_certificate': with ingress {cls.name!r} the certificate is not "
+                "ours to serve: give it to your proxy, and leave the setting empty"
+            )
+
+    @classmethod
+    def unfit_for_cluster(cls, settings: "Settings") -> str:
+        """Return why it can't be the ingress of a cluster, as a sentence; empty if it can."""
+        return ""
+
+    @classmethod
+    def _https(cls, settings: "Settings") -> SplitResult:
+        """Return where it serves. Raises SettingsError for what is not https at its port."""
+        url = urlsplit(settings.stack.site_url)
+        if url.scheme != "https":
+            raise SettingsError(
+                f"setting 'ingress': {cls.name!r} serves https, but site_url is "
+                f"{settings.stack.site_url}: set site_url to the host's name such as "
+                "https://secrets.example.com, or ingress to 'none'"
+            )
+        if url.port not in (None, 443):
+            raise SettingsError(
+                f"setting 'site_url': {cls.name!r} serves port 443, not that of "
+                f"{settings.stack.site_url}: leave the port out"
+            )
+        return url
+
+
+class CaddyIngress(IngressKind):
+    """Caddy of the stack, with a certificate from an authority, or the settings' own."""
+
+    name = "caddy"
+    is_public = True
+    # Caddy is on the loopback, which passes Docker's bridges.
+    proxies = ("127.0.0.0/8", "172.16.0.0/12")
+
+    @classmethod
+    def is_in(cls, services: Mapping[str, Any]) -> bool:
+        return "caddy" in services and "labels" not in services["caddy"]
+
+    @classmethod
+    def refuse(cls, settings: "Settings", machine: MachineState) -> None:
+        super().refuse(settings, machine)
+        url = cls._https(settings)
+        if settings.stack.http_port == REVISION_PORT:
+            raise SettingsError(
+                f"setting 'http_port': on {REVISION_PORT} Caddy tells what it runs with: choose "
+                "another"
+            )
+        _refuse_authority(settings, url.hostname or "")
+        for port, who in machine.web.items():
+            if _is_dokploys(who, machine):
+                # Dokploy's Docker is in a Swarm, whose ports the firewall would close.
+                closes = machine.swarm and settings.host.firewall == "on"
+                too = " and firewall to 'off'" if closes else ""
+                raise Refused(
+                    f"Dokploy's Traefik holds port {port} of the host: set ingress to "
+                    f"'traefik'{too}, and Infisical is reached through it",
+                    part="Ingress",
+                )
+            raise Refused(
+                f"port {port} of the host is held by {who}: stop it, or set ingress to 'none' and "
+                "let it pass requests on as docs/ingress.md shows",
+                part="Ingress",
+            )
+
+    @classmethod
+    def unfit_for_cluster(cls, settings: "Settings") -> str:
+        if settings.stack.tls_certificate or settings.stack.acme_ca == INTERNAL:
+            return ""
+        return (
+            "setting 'acme_ca': an authority asks any one of the cluster's hosts for the proof of "
+            "a name, which only the one that ordered the certificate could give: set "
+            f"tls_certificate and tls_key, or acme_ca to {INTERNAL!r}, or ingress to 'none' behind "
+            "a load balancer that has the certificate"
+        )
+
+
+class TraefikIngress(IngressKind):
+    """Dokploy's Traefik, which finds Caddy of the stack by its labels."""
+
+    name = "traefik"
+    # Caddy is in a network that Docker has chosen, and that no other container is in.
+    proxies = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+    more_keys = "edge_secret"
+    engine_owner = "Dokploy's"
+
+    @classmethod
+    def is_in(cls, services: Mapping[str, Any]) -> bool:
+        return "caddy" in services and "labels" in services["caddy"]
+
+    @classmethod
+    def labels(cls, settings: "Settings") -> dict[str, str]:
+        """Return the labels of Caddy's container, but for SECRET_LABEL.
+
+        Routers and middlewares are all named after Infisical.
+        """
+        return dict(
+            (
+                ("traefik.enable", "true"),
+                ("traefik.docker.network", settings.stack.traefik_network),
+                ("traefik.http.services.infisical.loadbalancer.server.port", str(PORT)),
+                *_middlewares(settings),
+                *_routers(settings),
+            )
+        )
+
+    @classmethod
+    def refuse(cls, settings: "Settings", machine: MachineState) -> None:
+        super().refuse(settings, machine)
+        cls._https(settings)
+        if settings.stack.traefik_network not in machine.networks:
+            raise Refused(
+                f"setting 'traefik_network': Docker has no network "
+                f"{settings.stack.traefik_network} on the host: install Dokploy first, or set "
+                "ingress to 'caddy'",
+                part="Ingress",
+            )
+
+    @classmethod
+    def unfit_for_cluster(cls, settings: "Settings") -> str:
+        return (
+            "setting 'ingress': 'traefik' is Dokploy's, whose Swarm is not this project's: set "
+            "it to 'caddy' or 'none' for a cluster, or topology to 'single'"
+        )
+
+
+class NoIngress(IngressKind):
+    """Nothing of this project: a proxy of the user's own, a tunnel, or a Load Balancer."""
+
+    name = "none"
+    runs_caddy = False
+
+    @classmethod
+    def is_in(cls, services: Mapping[str, Any]) -> bool:
+        return "caddy" not in services
+
+    @classmethod
+    def refuse(cls, settings: "Settings", machine: MachineState) -> None:
+        for setting in ("ui_networks", "machine_networks"):
+            if settings.value_of(setting):
+                raise SettingsError(
+                    f"setting {setting!r}: with ingress 'none' nothing of ours stands in "
+                    "anybody's way: let your own proxy keep others out, and leave the setting "
+                    "empty"
+                )
+        super().refuse(settings, machine)
+        # Where site_url is https, what holds its port is most likely the user's proxy.
+        opened = {each.port for each in settings.host.allowed_ports if each.protocol == "tcp"}
+        if (
+            settings.host.firewall == "on"
+            # In a Swarm of somebody else's there can be no firewall, which says so.
+            and not (machine.swarm and settings.cluster.topology == "single")
+            and settings.stack.site_url.startswith("https:")
+            and 443 in machine.web.keys() - opened
+        ):
+            raise Refused(
+                f"port 443 of the host is held by {machine.web[443]}, and with ingress 'none' the "
+                'firewall closes it: open it by allowed_ports = ({"port": 80}, {"port": 443}), '
+                "or, if nobody is to reach it from outside, for a network of your own alone",
+                part="Firewall",
+            )
+
+
+KINDS: Mapping[str, type[IngressKind]] = {
+    each.name: each for each in (CaddyIngress, TraefikIngress, NoIngress)
+}
+
+
+def _refuse_authority(settings: "Settings", name: str) -> None:
+    if settings.stack.tls_certificate or settings.stack.acme_ca not in DIRECTORIES:
+        return
+    if _PRIVATE.fullmatch(name) or _is_address(name):
+        raise SettingsError(
+            f"setting 'acme_ca': Let's Encrypt certifies no name such as {name}: set acme_ca to "
+            f"{INTERNAL!r}, or tls_certificate and tls_key to a certificate of your own"
+        )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_dokploys(who: str, machine: MachineState) -> bool:
+    """Return whether the holder of a port is Traefik of Dokploy, as a container or as Swarm's
+    service.
+    """
+    swarms = who == "dockerd" and _NETWORK in machine.networks
+    return who.startswith(f"container {_TRAEFIK}") or swarms
+
+
+def _middlewares(settings: "Settings") -> Iterator[tuple[str, str]]:
+    at = _MIDDLEWARES
+    yield f"{at}-https.redirectscheme.scheme", "https"
+    yield f"{at}-https.redirectscheme.permanent", "true"
+    yield f"{at}-logins.ratelimit.average", str(_LOGINS)
+    yield f"{at}-logins.ratelimit.period", "1m"
+    yield f"{at}-logins.ratelimit.burst", str(_BURST)
+    for name, value in _RESPONSE_HEADERS.items():
+        yield f"{at}-headers.headers.{name}", value
+    for name, networks in (
+        ("people", settings.stack.ui_networks),
+        ("machines", settings.stack.machine_networks),
+        ("readers", _readers(settings)),
+    ):
+        if networks:
+            yield f"{at}-{name}.ipallowlist.sourcerange", ",".join(dict.fromkeys(networks))
+
+
+def _readers(settings: "Settings") -> tuple[str, ...]:
+    """From where the paths of secrets may be read: people read by the same ones as services."""
+    both = settings.stack.ui_networks and settings.stack.machine_networks
+    return (*settings.stack.machine_networks, *settings.stack.ui_networks) if both else ()
+
+
+def _routers(settings: "Settings") -> Iterator[tuple[str, str]]:
+    host = f"Host(`{urlsplit(settings.stack.site_url).hostname}`)"
+    at = "traefik.http.routers.infisical"
+    yield f"{at}-http.rule", host
+    yield f"{at}-http.entrypoints", _HTTP
+    yield f"{at}-http.middlewares", "infisical-https"
+    yield f"{at}-http.service", "infisical"
+    chosen = list(_chosen(bool(settings.stack.ui_networks), bool(settings.stack.machine_networks)))
+    for place, (name, condition, middlewares) in enumerate(chosen):
+        router = f"{at}-{name}"
+        used = (f"infisical-{each}" for each in ("headers", *middlewares))
+        yield f"{router}.rule", f"{host} && {condition}" if condition else host
+        yield f"{router}.priority", str(1000 - place)
+        yield f"{router}.entrypoints", settings.stack.traefik_entrypoint
+        yield f"{router}.tls.certresolver", settings.stack.traefik_resolver
+        yield f"{router}.middlewares", ",".join(used)
+        yield f"{router}.service", "infisical"
+
+
+def _chosen(ui: bool, machines: bool) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Name, condition and own middlewares of each router, in the order in which they are asked."""
+    reads = f"(Method(`GET`) || Method(`HEAD`)) && PathRegexp(`{paths.SECRETS}`)"
+    has_token = f"HeaderRegexp(`Authorization`, `{paths.identity_token()}`)"
+    people = ("people",) if ui else ()
+    yield "status", f"PathRegexp(`{paths.STATUS}`)", ()
+    logs_in = ("machines", "logins") if machines else ("logins",)
+    yield "identities", f"PathRegexp(`{paths.IDENTITIES}`)", logs_in
+    if machines:
+        yield "services", f"{has_token} && {reads}", ("machines",)
+        yield "tokens", has_token, ("machines", *people)
+    if ui:
+        yield "reads", reads, ("readers",) if machines else ()
+    yield "logins", f"PathRegexp(`{paths.LOGINS}`)", (*people, "logins")
+    yield "all", "", people
