@@ -45,6 +45,11 @@ class Record:
     bytes: int
     targets: tuple[Saved, ...]
 
+    @property
+    def saved(self) -> list[Saved]:
+        """The targets in which the run has saved a snapshot."""
+        return [each for each in self.targets if each.success and each.success >= self.began]
+
 
 def parse_record(text: str) -> Record:
     """The record in the text of last.json. Raises ValueError for any other text."""

@@ -1,9 +1,19 @@
 """The runs of the host's timers, made at once: started as the timer does, and waited for."""
 
-from infisical_iac.core.errors import RunFailed
-from infisical_iac.core.remote import run
+from collections.abc import Sequence
+
+from infisical_iac.backup import record
+from infisical_iac.backup.record import Drill, ListedSnapshots, Record
+from infisical_iac.backup.target import BackupTarget
+from infisical_iac.core import audit
+from infisical_iac.core.errors import Refused, RunFailed, UserError
+from infisical_iac.core.remote import run, write
 
 _TOO_LONG = 124
+_SCRIPT = "/usr/local/lib/infisical-iac/backup.sh"
+_REQUEST, _DRILL_REQUEST = (f"/var/lib/infisical-{what}/request" for what in ("backup", "drill"))
+# Fetching and loading a large one takes a while.
+_DRILL_SECONDS = 6 * 3600
 # By what is under way, how it is ended.
 _ENDING = {
     "restore": "a restore has not ended on the host: `infisical-iac restore --undo` brings the old "
@@ -51,3 +61,67 @@ def made(what: str, *, timeout: int) -> str:
 def _record(what: str) -> str:
     path = f"/var/lib/infisical-{what}/last.json"
     return run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
+
+
+def back_up(timeout: int, *, on_cluster: bool) -> Record:
+    """Make the current host's backup, and return how it went. Raises RunFailed."""
+    if on_cluster:  # where the timer leaves what all share to one node, which need not be this one
+        write(_REQUEST, "now\n")
+    try:
+        return record.parse_record(made("backup", timeout=timeout))
+    except ValueError as error:
+        raise RunFailed(f"the backup's record on the host can't be read: {error}") from None
+
+
+def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) -> Drill:
+    """Have the current host restore a snapshot beside what it runs; return what that has proven.
+
+    Args:
+        snapshot: its id, or `latest`.
+        target: where to take it from; None for the first target that has it whole.
+        targets: those of the settings.
+
+    Raises UserError with what is wrong with the snapshot, or if there can be no drill now.
+    """
+    names = [each.name for each in targets]
+    if target not in (None, *names):
+        raise UserError(
+            f"there is no backup target {target!r}: the settings have {', '.join(names)}"
+        )
+    active = run("systemctl is-active infisical-drill.service || true", doing="look at drills")
+    if active.strip() == "activating":
+        raise Refused("a drill is at work already: `infisical-iac status` tells how it ends")
+    changes: list[str] = []
+    with audit.recorded("drill", changes):
+        found = _drill(f"{snapshot} {target or ''}\n")
+        if found.failure:
+            raise RunFailed(f"the drill failed: {found.failure}")
+        changes.append(f"proven: {found.proof}")
+    return found
+
+
+def _drill(request: str) -> Drill:
+    write(_DRILL_REQUEST, request)
+    try:
+        return record.parse_drill(made("drill", timeout=_DRILL_SECONDS))
+    except ValueError as error:
+        raise UserError(f"the drill's record on the host can't be read: {error}") from None
+    finally:
+        run(f"rm -f {_DRILL_REQUEST}", doing="take the request away")
+
+
+def list_snapshots() -> tuple[list[ListedSnapshots], str]:
+    """Return what the current host's targets hold, and the key that it logs in with over SSH.
+
+    Raises Refused where backups are not set up.
+    """
+    printed = run(
+        f"test ! -e {_SCRIPT} || sh {_SCRIPT} list; cat /etc/infisical/backup/ssh_key.pub "
+        "2>/dev/null | sed 's/^/key /'",
+        doing="list the backups",
+    ).splitlines()
+    found = record.parse_snapshots(printed)
+    if not found:
+        raise Refused("backups are not set up on the host: `infisical-iac apply` does it")
+    keys = [line.removeprefix("key ") for line in printed if line.startswith("key ")]
+    return found, "".join(keys[:1])

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from pyinfra import logger
 from pyinfra.context import host
 
-from infisical_iac.change import gate
+from infisical_iac.change import gate, keys
 from infisical_iac.change.gate import Before
 from infisical_iac.change.keys import Key, UnfinishedRotation, targets, unfinished
 from infisical_iac.cluster import deploy, share, topology
@@ -14,14 +15,14 @@ from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
-from infisical_iac.core.errors import CommandFailed, RunFailed, UserError
+from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import session
-from infisical_iac.stack.state import COMPOSE_FILE
+from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
 
 # What was started over a connection that is gone may be at work still.
 _DIRECTORY = "/etc/infisical/keys"
@@ -255,6 +256,25 @@ def recover(
         if found.ends_new
         else f"The {key.name} key is the old one."
     )
+
+
+def refuse_encryption_key(settings: Settings) -> Refused:
+    """Return why there is no new encryption key, as what runs on the current host has it."""
+    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
+    replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")
+    version = was.version if was else settings.stack.infisical_version
+    return keys.refuse_encryption_key(version=version, replaces=bool(replaces))
+
+
+def list_keys() -> list[tuple[Key, datetime]]:
+    """Return the keys of the current host, and when each was made."""
+    lines = run(script("rotation", "list"), doing="list the keys").splitlines()
+    seconds = {file: int(made) for _, file, made in map(str.split, lines)}
+    return [
+        (key, datetime.fromtimestamp(seconds[key.file], UTC))
+        for key in keys.KEYS
+        if key.file in seconds
+    ]
 
 
 def _refuse_append_only(settings: Settings) -> None:

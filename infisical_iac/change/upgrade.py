@@ -19,12 +19,12 @@ from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, step, telling_operation
-from infisical_iac.core.remote import write
+from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, session
 from infisical_iac.stack.model import images_of, way_in
-from infisical_iac.stack.state import UpgradeState
+from infisical_iac.stack.state import Upgrades, UpgradeState
 
 
 @dataclass(frozen=True)
@@ -245,6 +245,29 @@ def refuse_room(missing: Sequence[str], settings: Settings) -> None:
     aside = tuple(each.name for each in changeover.read_given_up())
     room = Room(images, volumes, dumps, data, aside)
     path.refuse_room(room, images=_size(missing, settings))
+
+
+def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> Images:
+    """Return what runs now. Raises Refused where there is no way from it to the release."""
+    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
+    if was is None:
+        raise Refused("there is no database on the host: `infisical-iac restore` brings one")
+    if keep_data:
+        now = changeover.release_step("migrations", doing="count the migrations")
+        releases.refuse_other_schema(release, int(now))
+        path.refuse_older_postgres(was, release.runs, "go back without --keep-data")
+    refuse_room([], settings)
+    return was
+
+
+def fetch_release(release: Release, settings: Settings) -> str:
+    """Return the release's Compose file, once its images are on the host by the names in it."""
+    gone = changeover.release_step("reset", release.name, doing="find its images").splitlines()
+    if gone:
+        stack.fetch(gone, settings.stack.image_archives)
+    file = f"{RELEASES}/{release.name}/compose.yaml"
+    text = run(f"cat {file}", doing=f"read {file}")
+    return f"{text}\n"
 
 
 def _size(missing: Sequence[str], settings: Settings) -> int:

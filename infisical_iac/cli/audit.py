@@ -122,6 +122,7 @@ def access(
     from infisical_iac.core.hosts import each_of
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
+    from infisical_iac.host.watch import read_requests
 
     begin, wanted = moment(since, datetime.now(UTC)), statuses(status)
     with connected(inventory) as host:
@@ -135,7 +136,8 @@ def access(
         ids = known.ids(identity, person)
         if (identity or person) and not ids:
             raise UserError(f"Infisical knows no {identity or person}: check the spelling")
-        logs = each_of(with_others(host), lambda _: _read(begin, last, ids, environment, wanted))
+        asked = (begin, last, ids, environment, wanted)
+        logs = each_of(with_others(host), lambda _: read_requests(*asked))
         lines = latest(logs, last) if len(logs) > 1 else logs[0]
     found = parse(lines, known)
     if as_json:
@@ -159,19 +161,6 @@ def _known(settings: Settings, *, is_needed: bool) -> KnownNames:
             raise
         echo(f"Note: ids are shown without names, for {error}", err=True)
         return KnownNames()
-
-
-def _read(
-    since: datetime, last: int, ids: Sequence[str], environment: str, wanted: str
-) -> list[str]:
-    from infisical_iac.core.remote import run
-    from infisical_iac.core.rendering import script
-    from infisical_iac.host.watch import DIRECTORY
-
-    text = f"environment={environment}" if environment else ""
-    asked = (text, ",".join(ids), environment, wanted)
-    command = script("access", DIRECTORY, str(int(since.timestamp())), str(last), *asked)
-    return run(command, doing="read the access log").splitlines()
 
 
 def show(found: Sequence[LoggedRequest]) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 import click
 from rich.table import Table
 
-from infisical_iac.backup import record
 from infisical_iac.backup.record import ListedSnapshots, Record, Saved, size
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
 from infisical_iac.cli.output import counted
-from infisical_iac.core.errors import Refused, RunFailed, UserError
+from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.terminal import console, echo, print_data
 
 
@@ -25,9 +24,6 @@ from infisical_iac.core.terminal import console, echo, print_data
 )
 def backup() -> None:
     """Back the database up at once, beside the host's own timer, and list what there is."""
-
-
-_REQUEST = "/var/lib/infisical-backup/request"
 
 
 @click.command()
@@ -47,6 +43,7 @@ def now(inventory: str, lock_timeout: int, break_lock: bool, timeout: int, as_js
     It is the very run that the timer starts. Exit status: 0 if every target has a new snapshot,
     1 if one has not, with the reason, or for an error.
     """
+    from infisical_iac.backup import timed
     from infisical_iac.core import audit, lock
     from infisical_iac.core.inventory import connected
 
@@ -55,47 +52,27 @@ def now(inventory: str, lock_timeout: int, break_lock: bool, timeout: int, as_js
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         changes: list[str] = []
         with audit.recorded("backup", changes):
-            found = _made(timeout, on_cluster=on_cluster)
-            saved = [each for each in found.targets if _is_of(each, found)]
-            changes += [f"+ snapshot {each.snapshot} in {each.name}" for each in saved]
-            _tell(found, saved, as_json=as_json)
+            found = timed.back_up(timeout, on_cluster=on_cluster)
+            changes += [f"+ snapshot {each.snapshot} in {each.name}" for each in found.saved]
+            _tell(found, as_json=as_json)
             if found.failure:
                 raise RunFailed(f"the backup failed: {found.failure}")
 
 
-def _made(timeout: int, *, on_cluster: bool) -> Record:
-    from infisical_iac.backup import timed
-    from infisical_iac.core.remote import write
-
-    if on_cluster:  # where the timer leaves what all share to one node, which need not be this one
-        write(_REQUEST, "now\n")
-    try:
-        return record.parse_record(timed.made("backup", timeout=timeout))
-    except ValueError as error:
-        raise RunFailed(f"the backup's record on the host can't be read: {error}") from None
-
-
-def _is_of(saved: Saved, found: Record) -> bool:
-    return saved.success is not None and saved.success >= found.began
-
-
-def _tell(found: Record, saved: list[Saved], *, as_json: bool) -> None:
+def _tell(found: Record, *, as_json: bool) -> None:
     if as_json:
-        print_data({"bytes": found.bytes, "failure": found.failure, "saved": _data(saved)})
+        print_data({"bytes": found.bytes, "failure": found.failure, "saved": _data(found.saved)})
         return
-    for each in saved:
+    for each in found.saved:
         echo(
-            f"{each.name}: snapshot {each.snapshot} of {record.size(found.bytes)}, "
-            f"{record.size(each.added)} of it new; {counted(each.snapshots, 'snapshot')} there"
+            f"{each.name}: snapshot {each.snapshot} of {size(found.bytes)}, "
+            f"{size(each.added)} of it new; {counted(each.snapshots, 'snapshot')} there"
         )
 
 
 def _data(saved: list[Saved]) -> list[dict[str, Any]]:
     keys = ("name", "snapshot", "added", "snapshots")
     return [{key: asdict(each)[key] for key in keys} for each in saved]
-
-
-_SCRIPT = "/usr/local/lib/infisical-iac/backup.sh"
 
 
 @click.command("list")
@@ -106,24 +83,17 @@ def list_command(inventory: str, as_json: bool) -> None:
 
     Exit status: 0 if every target could be read, 1 if one could not, with the reason.
     """
+    from infisical_iac.backup import timed
     from infisical_iac.core.inventory import connected
-    from infisical_iac.core.remote import run
 
     with connected(inventory):
-        printed = run(
-            f"test ! -e {_SCRIPT} || sh {_SCRIPT} list; cat /etc/infisical/backup/ssh_key.pub "
-            "2>/dev/null | sed 's/^/key /'",
-            doing="list the backups",
-        ).splitlines()
-    found = record.parse_snapshots(printed)
-    if not found:
-        raise Refused("backups are not set up on the host: `infisical-iac apply` does it")
+        found, key = timed.list_snapshots()
     if as_json:
         print_data([_listed_data(each) for each in found])
     else:
         for each in found:
             _show(each)
-        for key in (line.removeprefix("key ") for line in printed if line.startswith("key ")):
+        if key:
             echo(f"The host logs in at SFTP targets with {key}")
     failed = [f"{each.name}: {each.error}" for each in found if each.error]
     if failed:

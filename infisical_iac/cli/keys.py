@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from infisical_iac.change.keys import KEYS, Key, named, refuse_encryption_key
+from infisical_iac.change.keys import KEYS, Key, named
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option, lock_options, yes_option
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.terminal import console, echo, print_data
 
 if TYPE_CHECKING:
-    from pyinfra.api.host import Host
-
     from infisical_iac.core.settings import Settings
     from infisical_iac.host.model import MachineState
 
@@ -46,6 +44,7 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
     with the old one. Exit status: 0 when the new key is in use and the old one is not, 1 for an
     error, with which is in use.
     """
+    from infisical_iac.change import rotation
     from infisical_iac.core import lock
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
@@ -58,7 +57,7 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         _refuse(host.get_fact(Machine))
         if wanted.name == "encryption-key":
-            raise _no_new_encryption_key(host, settings)
+            raise rotation.refuse_encryption_key(settings)
         path = Path(settings.workspace.workspace_file)
         project = load_workspace(path, admin_email=settings.workspace.admin_email).project.slug
         if not _completed(wanted, settings, project):
@@ -79,17 +78,6 @@ def _refuse(machine: "MachineState") -> None:
         )
     if not machine.deployed:
         raise Refused("there is no Infisical on the host: `infisical-iac apply` deploys it")
-
-
-def _no_new_encryption_key(host: "Host", settings: "Settings") -> Refused:
-    from infisical_iac.core.remote import run
-    from infisical_iac.core.rendering import script
-    from infisical_iac.stack.state import Upgrades
-
-    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
-    replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")
-    version = was.version if was else settings.stack.infisical_version
-    return refuse_encryption_key(version=version, replaces=bool(replaces))
 
 
 def _completed(wanted: Key, settings: "Settings", project: str) -> bool:
@@ -146,19 +134,14 @@ def list_command(inventory: str, as_json: bool) -> None:
 
     Exit status: 0, or 1 for an error.
     """
+    from infisical_iac.change import rotation
     from infisical_iac.change.keys import unfinished
     from infisical_iac.core.inventory import connected
-    from infisical_iac.core.remote import run
-    from infisical_iac.core.rendering import script
     from infisical_iac.host.machine import Machine
 
     with connected(inventory) as host:
-        lines = run(script("rotation", "list"), doing="list the keys").splitlines()
+        found = rotation.list_keys()
         begun = unfinished(host.get_fact(Machine).rotating)
-    seconds = {file: int(made) for _, file, made in map(str.split, lines)}
-    found = [
-        (key, datetime.fromtimestamp(seconds[key.file], UTC)) for key in KEYS if key.file in seconds
-    ]
     if as_json:
         print_data([_data(key, made) for key, made in found])
     else:

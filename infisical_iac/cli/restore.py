@@ -12,7 +12,6 @@ from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_sheet import open_sheet
 from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import identities
-from infisical_iac.cli import restore_drill
 from infisical_iac.cli.options import lock_options, yes_option
 from infisical_iac.cli.run import WayBack, run_or_back
 from infisical_iac.core.errors import FileError, UserError
@@ -92,7 +91,7 @@ def restore(
                 "--drill uses the host's keys and changes nothing: it goes with "
                 "--snapshot and --from alone"
             )
-        restore_drill.run(inventory, snapshot, target)
+        _drill(inventory, snapshot, target)
         return
     from infisical_iac.core import lock
     from infisical_iac.core.inventory import connected
@@ -113,6 +112,21 @@ def restore(
             source = _source(settings, snapshot, target, opened, replace_keys)
             _restore(host, source, settings, yes=yes)
             _remember(kit, opened)
+
+
+def _drill(inventory: str, snapshot: str, target: str | None) -> None:
+    """Prove a snapshot. The host's lock is left alone, for nothing is changed that a run needs."""
+    if not re.fullmatch(r"latest|[0-9a-f]{4,64}", snapshot):
+        raise UserError(f"{snapshot!r} is no snapshot: `infisical-iac backup list` tells them")
+    from infisical_iac.backup import timed
+    from infisical_iac.core.inventory import connected
+    from infisical_iac.core.settings import load
+
+    with connected(inventory) as host:
+        targets = load(host.data.dict()).backup.backup_targets  # type: ignore[no-untyped-call]
+        found = timed.drill(snapshot, target, targets)
+    seconds = (found.ended - found.began).total_seconds()
+    echo(f"Proven in {seconds:.0f} s: {found.proof}.")
 
 
 def _fingerprint(given: str) -> str:

@@ -8,7 +8,6 @@ import click
 from rich.table import Table
 
 from infisical_iac.backup.record import size
-from infisical_iac.change.path import refuse_older_postgres
 from infisical_iac.change.releases import HELP, GivenUp, Release
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
 from infisical_iac.core.errors import Refused
@@ -17,8 +16,6 @@ from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.stack.model import way_in
 
 if TYPE_CHECKING:
-    from pyinfra.api.host import Host
-
     from infisical_iac.change.releases import UnfinishedChange
     from infisical_iac.change.upgrade import VersionChange
     from infisical_iac.cluster.site import Site
@@ -95,7 +92,7 @@ def rollback(
     """
     if as_json and not only_list:
         raise click.UsageError("--json goes with --list")
-    from infisical_iac.change import changeover
+    from infisical_iac.change import changeover, upgrade
     from infisical_iac.change.releases import choose
     from infisical_iac.change.upgrade import VersionChange
     from infisical_iac.cluster import change as cluster_change
@@ -115,15 +112,14 @@ def rollback(
         _end_rotation(machine, settings, project)
         _recover(_unfinished(machine), settings, project)
         chosen = choose(changeover.read_releases(), release)
-        was = _refuse(host, chosen, settings, keep_data=keep_data)
+        was = upgrade.refuse_release(chosen, settings, keep_data=keep_data)
         _confirm(chosen, confirm, keep_data=keep_data)
         data = None if keep_data else chosen
         if site := cluster_change.site(settings):
             told = _go_on_cluster(chosen, was, data, site, project)
         else:
-            told = _go(
-                chosen, VersionChange(was, _fetched(chosen, settings), data), settings, project
-            )
+            change = VersionChange(was, upgrade.fetch_release(chosen, settings), data)
+            told = _go(chosen, change, settings, project)
     for sentence in told:
         echo(sentence)
 
@@ -172,38 +168,6 @@ def _recover(unfinished: "UnfinishedChange | None", settings: "Settings", projec
         with audit.recorded("rollback", [f"~ {unfinished.release}: ended"]):
             how = upgrade.recover(unfinished, settings, project, site)
         echo(f"A change of version had not ended. {how}", err=True)
-
-
-def _refuse(host: "Host", release: "Release", settings: "Settings", *, keep_data: bool) -> Images:
-    """Return what runs now. Raises Refused where there is no way from it to the release."""
-    from infisical_iac.change import changeover, upgrade
-    from infisical_iac.change.releases import refuse_other_schema
-    from infisical_iac.stack.state import Upgrades
-
-    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
-    if was is None:
-        raise Refused("there is no database on the host: `infisical-iac restore` brings one")
-    if keep_data:
-        now = changeover.release_step("migrations", doing="count the migrations")
-        refuse_other_schema(release, int(now))
-        refuse_older_postgres(was, release.runs, "go back without --keep-data")
-    upgrade.refuse_room([], settings)
-    return was
-
-
-def _fetched(release: "Release", settings: "Settings") -> str:
-    """The release's Compose file, once its images are on the host by the names in it."""
-    from infisical_iac.change import changeover
-    from infisical_iac.change.path import RELEASES
-    from infisical_iac.core.remote import run
-    from infisical_iac.stack import compose
-
-    gone = changeover.release_step("reset", release.name, doing="find its images").splitlines()
-    if gone:
-        compose.fetch(gone, settings.stack.image_archives)
-    path = f"{RELEASES}/{release.name}/compose.yaml"
-    text = run(f"cat {path}", doing=f"read {path}")
-    return f"{text}\n"
 
 
 def _confirm(release: "Release", given: str | None, *, keep_data: bool) -> None:

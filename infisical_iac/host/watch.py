@@ -6,6 +6,7 @@ import shlex
 from ast import literal_eval
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import ip_network
 from pathlib import PurePath
 
@@ -17,7 +18,7 @@ from infisical_iac.core import files, journal, units
 from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import bans as rules
@@ -255,3 +256,13 @@ def watch(known: Preflight) -> None:
         has_log=known.settings.stack.runs_caddy,
         name="Keep the access log rotated, and ban who fails to log in",
     )
+
+
+def read_requests(
+    since: datetime, last: int, ids: Sequence[str], environment: str, wanted: str
+) -> list[str]:
+    """Return the lines of the current host's access log that are asked for, the latest last."""
+    text = f"environment={environment}" if environment else ""
+    asked = (text, ",".join(ids), environment, wanted)
+    command = script("access", DIRECTORY, str(int(since.timestamp())), str(last), *asked)
+    return run(command, doing="read the access log").splitlines()
