@@ -11,6 +11,7 @@ from pyinfra.context import host
 from infisical_iac.api import identities
 from infisical_iac.backup import access, kit_host, manifest, snapshot
 from infisical_iac.backup.access import Access
+from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.target import BackupTarget
@@ -50,6 +51,23 @@ class SnapshotSource:
     files: dict[str, str] = field(default_factory=dict, repr=False)
     replace_keys: bool = False
     signer: str = ""
+
+
+def choose_source(
+    settings: Settings,
+    snapshot: str,
+    target: str | None,
+    opened: Opened | None,
+    replace_keys: bool,
+) -> SnapshotSource:
+    """Return what is to be restored: from one target, or any, with the files of an opened kit."""
+    targets = [each for each in settings.backup.backup_targets if target in (None, each.name)]
+    if not targets:
+        names = ", ".join(each.name for each in settings.backup.backup_targets)
+        raise UserError(f"there is no backup target {target!r}: the settings have {names}")
+    if opened is None:
+        return SnapshotSource(snapshot, targets)
+    return SnapshotSource(snapshot, targets, dict(opened.kit.files), replace_keys, opened.signer)
 
 
 @dataclass(frozen=True)

@@ -83,10 +83,11 @@ def list_command(inventory: str, as_json: bool) -> None:
 
     Exit status: 0 if every target could be read, 1 if one could not, with the reason.
     """
-    from infisical_iac.backup import timed
     from infisical_iac.core.inventory import connected
 
     with connected(inventory):
+        from infisical_iac.backup import timed
+
         found, key = timed.list_snapshots()
     if as_json:
         print_data([_listed_data(each) for each in found])

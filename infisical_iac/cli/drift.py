@@ -5,21 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import httpx
 
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.showing import print_notes
 from infisical_iac.core import atomic
-from infisical_iac.core.errors import FileError, UserError
+from infisical_iac.core.errors import FileError
 from infisical_iac.core.terminal import echo
-from infisical_iac.monitoring.drift import Answer, message, metrics
-
-_ATTEMPTS = 3
-_SECONDS = 10
+from infisical_iac.monitoring.drift import check, message, metrics, post
 
 
 @click.command()
@@ -72,12 +67,12 @@ def drift(
     webhook = webhook or _webhook(webhook_file)
     if watch:
         _watch(every)
-    answer = _check(inventory)
+    answer = check(inventory)
     echo(json.dumps(message(answer)) if as_json else answer.sentence)
     if textfile:
         _write(textfile, metrics(answer))
     if webhook and not answer.settled:
-        _post(webhook, answer)
+        post(webhook, answer)
     ctx.exit(1 if answer.error or answer.blocked else 0 if answer.settled else FOUND)
 
 
@@ -90,18 +85,6 @@ def _webhook(file: Path | None) -> str:
         raise FileError(
             f"{file} can't be read: write the webhook's address into it, and nothing else"
         ) from None
-
-
-def _check(inventory: str) -> Answer:
-    of, at = Path(inventory).stem, datetime.now(UTC)
-    try:
-        from infisical_iac.core.deployment import looked
-
-        with looked(inventory, writes=None) as deployment:
-            foreign = map(str, deployment.journal.foreign)
-            return Answer(of, at, [*deployment.lines(), *foreign])
-    except UserError as error:
-        return Answer(of, at, error=str(error))
 
 
 def _watch(every: int) -> None:
@@ -118,19 +101,3 @@ def _write(textfile: Path, text: str) -> None:
         atomic.write(textfile, text, mode=0o644)
     except OSError as error:
         raise FileError(f"{textfile} can't be written: {error.strerror}") from None
-
-
-def _post(webhook: str, answer: Answer) -> None:
-    # The address may hold a token: no part of it is told.
-    reason = ""
-    for attempt in range(_ATTEMPTS):
-        time.sleep(attempt)
-        try:
-            response = httpx.post(webhook, json=message(answer), timeout=_SECONDS)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            reason = type(error).__name__
-            continue
-        if response.is_success:
-            return
-        reason = f"HTTP {response.status_code}"
-    raise UserError(f"the webhook did not take the answer ({reason}): check its address")

@@ -44,7 +44,6 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
     with the old one. Exit status: 0 when the new key is in use and the old one is not, 1 for an
     error, with which is in use.
     """
-    from infisical_iac.change import rotation
     from infisical_iac.core import lock
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
@@ -57,6 +56,8 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         _refuse(host.get_fact(Machine))
         if wanted.name == "encryption-key":
+            from infisical_iac.change import rotation
+
             raise rotation.refuse_encryption_key(settings)
         path = Path(settings.workspace.workspace_file)
         project = load_workspace(path, admin_email=settings.workspace.admin_email).project.slug
@@ -134,12 +135,13 @@ def list_command(inventory: str, as_json: bool) -> None:
 
     Exit status: 0, or 1 for an error.
     """
-    from infisical_iac.change import rotation
     from infisical_iac.change.keys import unfinished
     from infisical_iac.core.inventory import connected
     from infisical_iac.host.machine import Machine
 
     with connected(inventory) as host:
+        from infisical_iac.change import rotation
+
         found = rotation.list_keys()
         begun = unfinished(host.get_fact(Machine).rotating)
     if as_json:

@@ -50,7 +50,6 @@ def recovery_kit(
 
     Exit status: 0 when it is written and was read back, 1 for an error.
     """
-    from infisical_iac.backup import kit_host
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
 
@@ -58,6 +57,8 @@ def recovery_kit(
     known = identities(read(identity)) if identity else []
     kit_sheet.refuse_existing(output, force=force)
     with connected(inventory) as host:
+        from infisical_iac.backup import kit_host
+
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         to = kit_host.choose_recipients(given, settings)
         locking(lock_timeout, break_lock)(host)

@@ -108,8 +108,10 @@ def restore(
         lock.take(host, wait=lock_timeout, by_force=break_lock)
         _undo(settings, asked=undo)
         if not undo:
+            from infisical_iac.backup.restore import choose_source
+
             _refuse_others(opened, known, settings, ask=not yes)
-            source = _source(settings, snapshot, target, opened, replace_keys)
+            source = choose_source(settings, snapshot, target, opened, replace_keys)
             _restore(host, source, settings, yes=yes)
             _remember(kit, opened)
 
@@ -162,24 +164,6 @@ def _opened(kit: Path | None, identity: Path | None) -> Opened | None:
     if identity is None:
         raise FileError("a kit is opened with a private key: give its file with --identity")
     return open_sheet(kit_sheet.read(kit), identities(kit_sheet.read(identity)))
-
-
-def _source(
-    settings: "Settings",
-    snapshot: str,
-    target: str | None,
-    opened: Opened | None,
-    replace_keys: bool,
-) -> "SnapshotSource":
-    from infisical_iac.backup.restore import SnapshotSource
-
-    targets = [each for each in settings.backup.backup_targets if target in (None, each.name)]
-    if not targets:
-        names = ", ".join(each.name for each in settings.backup.backup_targets)
-        raise UserError(f"there is no backup target {target!r}: the settings have {names}")
-    if opened is None:
-        return SnapshotSource(snapshot, targets)
-    return SnapshotSource(snapshot, targets, dict(opened.kit.files), replace_keys, opened.signer)
 
 
 def _undo(settings: "Settings", *, asked: bool) -> None:

@@ -1,10 +1,18 @@
-"""The answer to "has anything drifted?", for a webhook and for Prometheus."""
+"""Check whether anything has drifted, and word the answer for a webhook and for Prometheus."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import httpx
+
+from infisical_iac.core.errors import UserError
+
+_ATTEMPTS = 3
+_SECONDS = 10
 _PREFIX = "infisical_iac_drift"
 _METRICS = {
     "changes": "Changes that would bring host and Infisical to what is declared.",
@@ -98,3 +106,33 @@ def metrics(answer: Answer) -> str:
 
 def _label(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def check(inventory: str) -> Answer:
+    """Compare what an inventory names with what is declared, and change nothing."""
+    of, at = Path(inventory).stem, datetime.now(UTC)
+    try:
+        from infisical_iac.core.deployment import looked
+
+        with looked(inventory, writes=None) as deployment:
+            foreign = map(str, deployment.journal.foreign)
+            return Answer(of, at, [*deployment.lines(), *foreign])
+    except UserError as error:
+        return Answer(of, at, error=str(error))
+
+
+def post(webhook: str, answer: Answer) -> None:
+    """Post an answer to a webhook. Raises UserError where it does not take it."""
+    # The address may hold a token: no part of it is told.
+    reason = ""
+    for attempt in range(_ATTEMPTS):
+        time.sleep(attempt)
+        try:
+            response = httpx.post(webhook, json=message(answer), timeout=_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            reason = type(error).__name__
+            continue
+        if response.is_success:
+            return
+        reason = f"HTTP {response.status_code}"
+    raise UserError(f"the webhook did not take the answer ({reason}): check its address")

@@ -66,8 +66,8 @@ def test_a_name_is_quoted() -> None:
 def posted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that an answer was sent to, of a check that found a difference."""
     sent = list[str]()
-    monkeypatch.setattr(command, "_check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
-    monkeypatch.setattr(command, "_post", lambda webhook, _: sent.append(webhook))
+    monkeypatch.setattr(command, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
+    monkeypatch.setattr(command, "post", lambda webhook, _: sent.append(webhook))
     return sent
 
 
