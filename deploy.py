@@ -2,7 +2,7 @@
 
 from infisical_iac.backup.deploy import backup
 from infisical_iac.cluster.share import share
-from infisical_iac.core.record import record
+from infisical_iac.core.end_of_run import record
 from infisical_iac.host.deploy import foundation
 from infisical_iac.host.preflight import preflight
 from infisical_iac.stack.deploy import ingress, stack

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from infisical_iac.backup import kit_sheet, kit_trust, signing
 from infisical_iac.backup.kit import ESSENTIAL, Kit, Versions, check, check_forms
 from infisical_iac.backup.recipients import Identity, Recipient, parse
-from infisical_iac.core import audit, audit_log
+from infisical_iac.core import audit, audit_entries
 from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -170,7 +170,7 @@ def make(
 def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -> Kit:
     kit = Kit(
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        by=audit_log.who(),
+        by=audit_entries.who(),
         host=found.values.get("host", ""),
         site_url=settings.stack.site_url,
         versions=Versions(
@@ -179,7 +179,7 @@ def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -
             redis=settings.stack.redis_image,
             infisical_id=found.values.get("infisical_id", ""),
             migrations=int(found.values.get("migrations", 0)),
-            revision=audit_log.revision(),
+            revision=audit_entries.revision(),
         ),
         backup_targets=tuple(each.model_dump() for each in settings.backup.backup_targets),
         workspace=sha256(

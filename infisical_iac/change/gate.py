@@ -11,7 +11,6 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.change import reading
-from infisical_iac.change import reading as service_reach
 from infisical_iac.change.reading import Differences, Reach, Secrets, secret
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped, UserError
 from infisical_iac.core.remote import run
@@ -68,7 +67,7 @@ def before(settings: Settings, project: str, port: int, *, same_way: bool = True
             return None
         client = session.deployer(port)
         secrets = _read(client, project).secrets
-        reach = service_reach.before(client, project, port)
+        reach = reading.before(client, project, port)
         return Before(secrets, public(settings), canary.lives(client), same_way, reach)
     except UserError:
         return None
@@ -107,9 +106,9 @@ def passed(
             # Before a service is looked at: it is this that knows what to do then.
             told.append(_proven(client, settings))
         if same_data and then and then.reach:
-            told.append(service_reach.compare(client, project, port, then.reach, then.secrets))
+            told.append(reading.compare(client, project, port, then.reach, then.secrets))
         elif same_data and other_version:
-            told.append(service_reach.NONE)
+            told.append(reading.NONE)
     return [*outside(settings, then, opening), *told]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from infisical_iac.check.model import Read, Reads
-from infisical_iac.syntax import javascript as syntax
+from infisical_iac.syntax import javascript
 from infisical_iac.syntax.javascript import (
     ENDINGS,
     FUNCTIONS,
@@ -75,7 +75,7 @@ def read(texts: Mapping[str, str]) -> dict[str, Reads]:
 
 def words(texts: Mapping[str, str]) -> set[str]:
     """Return the words in quotes that may be the names of keys, which code puts together."""
-    scripts = (syntax.parse(path, text) for path, text in texts.items())
+    scripts = (javascript.parse(path, text) for path, text in texts.items())
     return {each for script in scripts for each in script.strings() if _KEY.fullmatch(each)}
 
 
@@ -89,7 +89,7 @@ class _JavaScriptFile:
 
     def __init__(self, path: str, text: str) -> None:
         self._path = path
-        self._bindings = syntax.Bindings()
+        self._bindings = javascript.Bindings()
         self._accesses: list[_Access] = []
         self._calls: list[_Call] = []
         self._passed_on: list[tuple[Path, int]] = []
@@ -99,7 +99,7 @@ class _JavaScriptFile:
         self._loading: Collection[str] = ()
         self._dynamic: list[int] = []
         self.helpers: set[str] = set()
-        script = syntax.parse(path, text)
+        script = javascript.parse(path, text)
         self._error = script.error
         for node, around in script.nodes():
             self._take(node, around)
@@ -209,7 +209,7 @@ class _JavaScriptFile:
                 self._passed_on.append((path, line_of(node)))
 
     def _take_member(self, node: "Node", around: Sequence["Node"]) -> None:
-        key = syntax.name_in(node)
+        key = javascript.name_in(node)
         source = path_of(node.child_by_field_name("object"))
         if key == "env":
             self._spoken_of.add((*source, key))
@@ -226,9 +226,9 @@ class _JavaScriptFile:
 
     def _take_call(self, node: "Node", around: Sequence["Node"]) -> None:
         called = node.child_by_field_name("function")
-        name = string_of(syntax.argument(node))
+        name = string_of(javascript.argument(node))
         if name and _NAME.fullmatch(name) and (path := path_of(called)):
-            is_optional = syntax.argument(node, 1) is not None or _has_default(node, around)
+            is_optional = javascript.argument(node, 1) is not None or _has_default(node, around)
             self._calls.append(_Call(path, Read(name, line_of(node), is_optional)))
 
     def _take_pair(self, node: "Node") -> None:
@@ -247,7 +247,7 @@ class _JavaScriptFile:
 
     def _take_question(self, node: "Node") -> None:
         """`"KEY" in process.env`."""
-        if syntax.operator_of(node) != "in":
+        if javascript.operator_of(node) != "in":
             return
         key = string_of(node.child_by_field_name("left"))
         source = path_of(node.child_by_field_name("right"))
@@ -280,7 +280,7 @@ def _schema(value: "Node") -> tuple[str, set[str]] | None:
         if node.type == "call_expression":
             node = node.child_by_field_name("function")
             if node is not None and node.type == "member_expression":
-                called.add(syntax.name_in(node) or "")
+                called.add(javascript.name_in(node) or "")
         else:
             node = node.child_by_field_name("object")
     is_chain = node is not None and node.type == "identifier" and node != value
@@ -307,9 +307,9 @@ def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
                 if not is_chained:
                     return False
             case "unary_expression":
-                negated |= syntax.operator_of(parent) == "!"
+                negated |= javascript.operator_of(parent) == "!"
             case "binary_expression":
-                operator = syntax.operator_of(parent)
+                operator = javascript.operator_of(parent)
                 if operator in ("??", "||", "&&"):
                     if inside == parent.child_by_field_name("left"):
                         return operator == "&&" or not negated
@@ -319,7 +319,7 @@ def _has_default(node: "Node", around: Sequence["Node"]) -> bool:
                 if inside == parent.child_by_field_name("condition"):
                     return True
             case "augmented_assignment_expression":
-                operator = syntax.operator_of(parent)
+                operator = javascript.operator_of(parent)
                 is_left = inside == parent.child_by_field_name("left")
                 return is_left and operator in ("??=", "||=", "&&=")
             case other:
@@ -339,7 +339,7 @@ def _is_written(node: "Node", around: Sequence["Node"]) -> bool:
             case "pair_pattern" | "array_pattern" | "rest_pattern":
                 return True
             case "unary_expression":
-                return syntax.operator_of(parent) == "delete"
+                return javascript.operator_of(parent) == "delete"
             case other:
                 if other not in WRAPPERS:
                     return False

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option
-from infisical_iac.core.audit_log import Doing, doings, doings_of
+from infisical_iac.core.audit_entries import Doing, doings, doings_of
 from infisical_iac.core.errors import CheckFailed, Refused, UserError
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import console, echo, print_data
@@ -44,11 +44,11 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
     """
     if ctx.invoked_subcommand:
         return
-    from infisical_iac.core import audit as log
+    from infisical_iac.core import audit
     from infisical_iac.core.inventory import connected
 
     with connected(inventory):
-        logs = log.read_all()
+        logs = audit.read_all()
     found = doings_of(logs) if len(logs) > 1 else doings(next(iter(logs.values())).entries)
     done = found[-(last or 0) :]
     if as_json:
@@ -62,7 +62,7 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
         if read.broken_at is not None:
             on = f" on {host}" if len(logs) > 1 else ""
             raise CheckFailed(
-                f"line {read.broken_at} of {log.FILE}{on} does not follow from the one before: "
+                f"line {read.broken_at} of {audit.FILE}{on} does not follow from the one before: "
                 "somebody changed the log; look for a copy in the host's backups",
                 code="checks.audit_log",
             )

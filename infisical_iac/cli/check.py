@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.api.client import Client
-from infisical_iac.check import model
-from infisical_iac.check import usage as keys
+from infisical_iac.check import model, usage
 from infisical_iac.check.model import CheckFinding, Judged
 from infisical_iac.check.repository import Repository, complete, look
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
@@ -67,9 +66,9 @@ def _table(looked: Repository) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("keys needed", "optional"):
         table.add_column(name, justify="right")
-    for name, (usage, _) in looked.held.items():
+    for name, (reads, _) in looked.held.items():
         homes = ", ".join(each or "." for each in looked.services[name])
-        counts = (str(len(usage.needed)), str(len(usage.optional)))
+        counts = (str(len(reads.needed)), str(len(reads.optional)))
         table.add_row(name, printable(homes), looked.workspace.services[name].folder, *counts)
     return table
 
@@ -141,18 +140,18 @@ def check(
 def _findings(looked: Repository, inside: _Inside | None) -> list[CheckFinding]:
     found = [*looked.files(), *looked.starts(inside.project_id if inside else "")]
     held = looked.held
-    for name, (usage, _) in held.items():
-        found += (_dynamic(name, place) for place in usage.dynamic)
+    for name, (reads, _) in held.items():
+        found += (_dynamic(name, place) for place in reads.dynamic)
         found += (
-            CheckFinding("not-checked", path, "", why, True) for path, why in usage.unread.items()
+            CheckFinding("not-checked", path, "", why, True) for path, why in reads.unread.items()
         )
     absent = (name for name in looked.workspace.services if name not in held)
     found += (
         CheckFinding("not-checked", name, "", "The service is not here.", True) for name in absent
     )
     if inside:
-        found += keys.missing(held, inside.names, looked.workspace)
-        found += keys.left_over(held, looked.elsewhere(), inside.names, looked.workspace)
+        found += usage.missing(held, inside.names, looked.workspace)
+        found += usage.left_over(held, looked.elsewhere(), inside.names, looked.workspace)
     return found
 
 

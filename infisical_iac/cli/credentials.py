@@ -31,9 +31,9 @@ from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.client_secrets import Rotation
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
 from infisical_iac.workspace.credentials import Overview, Step, ago, notes, overview
-from infisical_iac.workspace.credentials_reach import Kept, keep
 from infisical_iac.workspace.delivery import Courier, courier
 from infisical_iac.workspace.model import ServiceAccount
+from infisical_iac.workspace.reach import Kept, keep
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _PRODUCTION = "production"

@@ -11,7 +11,7 @@ import click
 
 from infisical_iac.core.errors import FileError, Refused, SettingsError, UserError
 from infisical_iac.core.terminal import echo
-from infisical_iac.init import answers as starting
+from infisical_iac.init import answers
 from infisical_iac.init.answers import NEW, Answers
 from infisical_iac.init.services import FoundDirectory, FoundService, look, name_services
 from infisical_iac.workspace import local_file
@@ -72,7 +72,7 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
 
 
 @click.command()
-@click.option("--host", help=f"Its name or address; {starting.NEW}: one made at Hetzner Cloud.")
+@click.option("--host", help=f"Its name or address; {answers.NEW}: one made at Hetzner Cloud.")
 @click.option("--ssh-key", metavar="FILE", help="Your public key, for a new server.")
 @click.option("--ssh-user", help="The user to log in as: root, or one with sudo. [default: root]")
 @click.option("--domain", help='Where Infisical is reached by https; "": by an SSH tunnel only.')
@@ -101,21 +101,21 @@ def init(directory: Path, yes: bool, force: bool, **given: str | None) -> None:
     if not force:
         _refuse_edited(directory)
     ask = partial(ask_question, given, yes)
-    host = ask(HOST, starting.host)
-    is_new = host == starting.NEW
-    setting = partial(starting.setting, defaults)
-    answers = Answers(
+    host = ask(HOST, answers.host)
+    is_new = host == answers.NEW
+    setting = partial(answers.setting, defaults)
+    told = Answers(
         host="" if is_new else host,
-        ssh_key=ask(SSH_KEY, starting.public_key) if is_new else "",
-        ssh_user="" if is_new else ask(SSH_USER, starting.ssh_user),
-        site_url=ask(DOMAIN, partial(starting.site_url, defaults)),
+        ssh_key=ask(SSH_KEY, answers.public_key) if is_new else "",
+        ssh_user="" if is_new else ask(SSH_USER, answers.ssh_user),
+        site_url=ask(DOMAIN, partial(answers.site_url, defaults)),
         email=ask(EMAIL, partial(setting, "admin_email")),
         organization=ask(ORGANIZATION, partial(setting, "organization")),
     )
     services = ask(SERVICES, partial(_existing, directory))
     homes = _choose(services, directory, yes)
-    files = starting.files(replace(answers, services=list(homes)))
-    local = _local_files(homes, answers.site_url)
+    files = answers.files(replace(told, services=list(homes)))
+    local = _local_files(homes, told.site_url)
     _write({directory / path: text for path, text in files.items()} | local)
     if local:
         echo(
@@ -136,9 +136,9 @@ def _defaults(directory: Path) -> Mapping[str, Any]:
 
 
 def _refuse_edited(directory: Path) -> None:
-    paths = (starting.SETTINGS_FILE, starting.WORKSPACE_FILE)
+    paths = (answers.SETTINGS_FILE, answers.WORKSPACE_FILE)
     texts = {path: _text(directory / path) for path in paths if (directory / path).exists()}
-    if edited := starting.edited(texts):
+    if edited := answers.edited(texts):
         raise Refused(
             f"{' and '.join(edited)} would lose what has been written there: go on by hand, or "
             "keep a copy and give --force"
@@ -161,7 +161,7 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Pat
     found = look(path, leave_out=directory)
     services = name_services(each.path for each in found)
     if not found:
-        echo(f"No services found in {path}: add them to {starting.WORKSPACE_FILE} yourself.")
+        echo(f"No services found in {path}: add them to {answers.WORKSPACE_FILE} yourself.")
         return {}
     echo(f"\nServices found in {path}:\n")
     for number, (each, service) in enumerate(zip(found, services, strict=True), start=1):
@@ -173,7 +173,7 @@ def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Pat
     chosen = prompt(
         "Which of them have secrets (numbers, all or none)",
         "all",
-        partial(starting.select, count=len(found)),
+        partial(answers.select, count=len(found)),
     )
     return {services[index]: homes[services[index]] for index in chosen}
 

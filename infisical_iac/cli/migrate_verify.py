@@ -11,10 +11,9 @@ from infisical_iac.cli.output import counted
 from infisical_iac.cli.showing import print_notes
 from infisical_iac.core.terminal import print_data
 from infisical_iac.migrate import plan_file
-from infisical_iac.migrate import verify as stored
-from infisical_iac.migrate import verify as verifying
 from infisical_iac.migrate.access import look
 from infisical_iac.migrate.report import mark_verified
+from infisical_iac.migrate.verify import expected, project_id, read, unchanged
 from infisical_iac.workspace.reach import reach
 
 
@@ -50,12 +49,12 @@ def verify(
     if nobody could tell who is in the project.
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
-    wanted = verifying.expected(plan)
+    wanted = expected(plan)
     with reach(inventory, workspace_file, None, needs_admin=False) as reached:
-        project = stored.project_id(reached.client, plan.project)
-        there = stored.read(reached.client, project, {each.environment for each in wanted})
+        project = project_id(reached.client, plan.project)
+        there = read(reached.client, project, {each.environment for each in wanted})
         access = look(reached, project, wanted, directory)
-    problems = [*map(str, verifying.unchanged(wanted, there, key)), *access.problems]
+    problems = [*map(str, unchanged(wanted, there, key)), *access.problems]
     is_verified = access.is_checked and not problems
     mark_verified(file.parent, wanted, datetime.now(UTC) if is_verified else None)
     if as_json:

@@ -9,7 +9,7 @@ from infisical_iac.cli.options import FOUND, json_option, yes_option
 from infisical_iac.cli.output import as_data, count, show
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, echo, print_data
-from infisical_iac.hetzner import node_replacement, remote, replacement
+from infisical_iac.hetzner import remote, replacement
 from infisical_iac.hetzner.adoption import list_unadopted
 from infisical_iac.hetzner.api import ADOPT, SELECTOR, connect
 from infisical_iac.hetzner.edge import LoadBalancer
@@ -147,7 +147,7 @@ def replace(node: str | None, undo: bool, fresh: bool, timeout: int, yes: bool) 
     if first.role:
         if undo:
             raise click.UsageError("of a cluster's node, --undo has nothing to go back to.")
-        found = node_replacement.find_node(deployment, node)
+        found = replacement.find_node(deployment, node)
         _replace_node(found, fresh=fresh, timeout=timeout, yes=yes)
     elif node not in (None, first.name):
         raise click.UsageError(f"the server is {first.name}, not {node}.")
@@ -183,13 +183,13 @@ def _replace_server(*, undo: bool, fresh: bool, timeout: int, yes: bool) -> None
 
 def _replace_node(node: CloudNode, *, fresh: bool, timeout: int, yes: bool) -> None:
     executor, name = remote.RemoteExecutor("", timeout=timeout), node.desired.name
-    if not fresh and node_replacement.is_pointless(node):
+    if not fresh and replacement.is_pointless(node):
         echo(f"The server {name} is as the settings say; --fresh replaces it all the same.")
         return
     removals = []
-    if fresh or not node_replacement.is_unfinished(node):
-        node_replacement.check_others(node, executor)
-        removals = [*node_replacement.plan_node_removal(node, executor)]
+    if fresh or not replacement.is_unfinished(node):
+        replacement.check_others(node, executor)
+        removals = [*replacement.plan_node_removal(node, executor)]
     _show(removals)
     echo(f"Then a new one is made in its place: {node[CloudServer].summary}, net.", err=True)
     _confirm(f"Replace {name}?", yes=yes)

@@ -9,9 +9,9 @@ from infisical_iac.backup.record import is_late
 from infisical_iac.cluster.model import ManagedNode, Nodes
 from infisical_iac.cluster.rollout import Level
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.core.audit_log import doings_of
+from infisical_iac.core.audit_entries import doings_of
 from infisical_iac.core.settings import Settings
-from infisical_iac.monitoring import condition as single
+from infisical_iac.monitoring import condition
 from infisical_iac.monitoring.condition import ConditionState, Row, Running, ended
 from infisical_iac.stack.images import named
 
@@ -33,7 +33,7 @@ def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime)
     """
 
     def look(each: ConditionState) -> LastRun:
-        return LastRun(each.backups, single.backup(each, settings, now))
+        return LastRun(each.backups, condition.backup(each, settings, now))
 
     row = _last(nodes, away, settings, look)
     begun = [each.condition.backups_since or 0 for each in nodes.values()]
@@ -52,7 +52,9 @@ def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime)
 
 def drill(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime) -> Row:
     """The row of the last drill; the arguments are those of `backup`."""
-    return _last(nodes, away, settings, lambda each: LastRun(each.drills, single.drill(each, now)))
+    return _last(
+        nodes, away, settings, lambda each: LastRun(each.drills, condition.drill(each, now))
+    )
 
 
 def _last(
@@ -146,10 +148,10 @@ def rows(
         *_overlay(nodes, settings),
         _fullest(nodes),
         _certificate(nodes, settings, now),
-        *single.credentials(nodes[lead].condition, now),
+        *condition.credentials(nodes[lead].condition, now),
         backup(nodes, away, settings, now),
         drill(nodes, away, settings, now),
-        single.last_apply(doings_of(logs)),
+        condition.last_apply(doings_of(logs)),
         drift,
         *inside,
     ]
@@ -159,9 +161,9 @@ def rows(
     for name, node in nodes.items():
         # What has closed a node's edge is under way on the lead.
         closed = replace(node.condition, unfinished=unfinished)
-        found += [replace(each, text=f"{name}: {each.text}") for each in single.edge(closed)]
-        found += single.kept(node.condition)
-        if trouble := single.firewall(node.condition):
+        found += [replace(each, text=f"{name}: {each.text}") for each in condition.edge(closed)]
+        found += condition.kept(node.condition)
+        if trouble := condition.firewall(node.condition):
             found.append(Row("Firewall", f"{name}: {trouble}", ok=False))
         if node.condition.holder:
             found.append(Row("At work now", f"{name}: {node.condition.holder}"))
@@ -287,7 +289,7 @@ def _overlay(nodes: Nodes, settings: Settings) -> Iterator[Row]:
 
 def _fullest(nodes: Nodes) -> Row:
     name, node = min(nodes.items(), key=lambda each: each[1].condition.disk_free_gb)
-    row = single.disk(node.condition)
+    row = condition.disk(node.condition)
     return replace(row, text=f"{name}: {row.text}")
 
 
@@ -298,7 +300,7 @@ def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
         return nodes[name].condition.certificate_ends or 0
 
     name = min(nodes, key=end)
-    row = single.certificate(nodes[name].condition, settings, now)
+    row = condition.certificate(nodes[name].condition, settings, now)
     return (
         row if row.ok or not settings.stack.runs_caddy else replace(row, text=f"{name}: {row.text}")
     )

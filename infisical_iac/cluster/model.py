@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
-from infisical_iac.core.audit_log import Log
+from infisical_iac.core.audit_entries import Log
 from infisical_iac.monitoring.condition import ConditionState, Running
 
 # Where overlay networks may be; Swarm's own choice, 10.0.0.0/8, is where hosts' networks are.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pyinfra.api.host import Host
 
-    from infisical_iac.core.audit_log import Event
+    from infisical_iac.core.audit_entries import Event
     from infisical_iac.core.settings import Settings
 
 

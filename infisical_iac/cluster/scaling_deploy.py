@@ -11,8 +11,8 @@ from infisical_iac.cluster.refusal import refuse_move_in, refuse_move_out
 from infisical_iac.cluster.share import share
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
+from infisical_iac.core.end_of_run import record
 from infisical_iac.core.operation import Refusal
-from infisical_iac.core.record import record
 from infisical_iac.host.deploy import foundation
 from infisical_iac.host.preflight import Preflight, preflight
 from infisical_iac.stack import compose as containers

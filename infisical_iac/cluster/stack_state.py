@@ -10,7 +10,7 @@ from pyinfra.api.facts import FactBase
 from infisical_iac.cluster import patroni_config
 from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
 from infisical_iac.cluster.patroni_config import PatroniState
-from infisical_iac.core.audit_log import parse
+from infisical_iac.core.audit_entries import parse
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.condition import Running

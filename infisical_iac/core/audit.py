@@ -9,7 +9,7 @@ from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, host
 
 from infisical_iac.core import journal
-from infisical_iac.core.audit_log import Event, Log, Outcome, now, parse, render
+from infisical_iac.core.audit_entries import Event, Log, Outcome, now, parse, render
 from infisical_iac.core.connection import LOST, current, with_others
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run

@@ -12,7 +12,7 @@ from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import host, state
 
-from infisical_iac.core.audit_log import Event
+from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, Kind

@@ -14,7 +14,7 @@ from functools import partial
 import paramiko
 from pyinfra.api.host import Host
 
-from infisical_iac.core.audit_log import who
+from infisical_iac.core.audit_entries import who
 from infisical_iac.core.connection import HOST_REFUSES, with_others
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.rendering import script

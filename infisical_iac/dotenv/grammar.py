@@ -102,6 +102,7 @@ class Grammar(ABC):
         python_calls: functions of its Python package, whose arguments say more.
         uninterpolated: the grammar of these where they are told not to interpolate, or "".
         commands: the command lines that give files to such a program.
+        reads_compose_files: whether it reads what a compose file names, or has beside it.
         file_names: beginnings of file names, each with the sentence why this grammar reads it.
         cascades: loaders that read several files by it, by name.
     """
@@ -114,6 +115,7 @@ class Grammar(ABC):
     python_calls: ClassVar[frozenset[str]] = frozenset()
     uninterpolated: ClassVar[str] = ""
     commands: ClassVar[tuple[Command, ...]] = ()
+    reads_compose_files: ClassVar[bool] = False
     file_names: ClassVar[Mapping[str, str]] = {}
     cascades: ClassVar[Mapping[str, Cascade]] = {}
 

@@ -9,7 +9,7 @@ from typing import Any
 from infisical_iac.api import identities, login
 from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, UserError
-from infisical_iac.migrate import verify as verifying
+from infisical_iac.migrate import verify
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.verify import Expected, Seen, of_services, readers, unmeant
 from infisical_iac.workspace import credential_file, credentials, members
@@ -66,13 +66,13 @@ def look(
     except ApiError as error:
         if error.status != 403:
             raise
-        problems += map(str, verifying.access(wanted, reached.desired, seen))
+        problems += map(str, verify.access(wanted, reached.desired, seen))
         return MovedAccess(
             problems, [], [*notes, f"who else reads could not be told: {error}"], False
         )
     found = readers(present, wanted, reached.desired, seen)
     services = {**of_services(found, reached.desired), **seen}
-    problems += map(str, verifying.access(wanted, reached.desired, services))
+    problems += map(str, verify.access(wanted, reached.desired, services))
     problems += unmeant(found, reached.desired)
     return MovedAccess(problems, [each.data for each in found], [*notes, *unseen])
 
@@ -131,7 +131,7 @@ def _ask(
     nobody = reached.client.with_token("")
     try:
         client = login.universal(nobody, credential.client_id, credential.client_secret)
-        return verifying.ask(client, project, wanted)
+        return verify.ask(client, project, wanted)
     except UserError as error:
         return str(error)
 

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from infisical_iac.dotenv import all_grammars
-from infisical_iac.dotenv.grammars.compose import Compose
 
 # The text of a file, by its path relative to the scanned directory.
 Text = Callable[[str], str]
@@ -42,6 +41,7 @@ def upwards(directory: str) -> Iterator[str]:
     yield ""
 
 
+_COMPOSE = next(each.name for each in all_grammars() if each.reads_compose_files)
 _COMPOSE_FILE = re.compile(r"(docker-)?compose([.-][^/]*)?\.ya?ml")
 
 
@@ -68,7 +68,7 @@ def in_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Ev
             named = posixpath.normpath(posixpath.join(directory, name))
             own = ", as raw text" if raw else ""
             why = f"{path} passes it to {service} by env_file{own}"
-            yield named, Evidence(Compose.name, why, exact=not raw, reader=service)
+            yield named, Evidence(_COMPOSE, why, exact=not raw, reader=service)
 
 
 def beside_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str, Evidence]]:
@@ -76,7 +76,7 @@ def beside_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[str
     for path in compose_files(paths):
         if "${" in text(path):
             why = f"{path} beside it takes its own variables from it"
-            yield posixpath.join(posixpath.dirname(path), ".env"), Evidence(Compose.name, why)
+            yield posixpath.join(posixpath.dirname(path), ".env"), Evidence(_COMPOSE, why)
 
 
 def compose_files(paths: Iterable[str]) -> Iterator[str]:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.change.releases import HELP, GivenUp
-from infisical_iac.core.audit_log import Doing, Log, doings
+from infisical_iac.core.audit_entries import Doing, Log, doings
 from infisical_iac.core.item import Item
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import certificate as lasting
+from infisical_iac.stack.certificate import assess_certificate
 from infisical_iac.stack.images import named
 from infisical_iac.workspace.credential_file import Term, until
 
@@ -206,7 +206,7 @@ def kept(condition: ConditionState) -> Iterator[Row]:
 
 def certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:
     """The row on the certificate that is served."""
-    return Row("Certificate", *lasting.judged(condition.certificate_ends, settings, now))
+    return Row("Certificate", *assess_certificate(condition.certificate_ends, settings, now))
 
 
 def disk(condition: ConditionState) -> Row:

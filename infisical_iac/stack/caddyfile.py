@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
-from infisical_iac.host import bans as banning
+from infisical_iac.host import bans
 from infisical_iac.stack import paths
 from infisical_iac.stack.ingress_kinds import (
     DIRECTORIES,
@@ -53,7 +53,7 @@ def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
         revision_port=REVISION_PORT,
         paths=paths,
         maintenance=paths,
-        banning=banning,
+        banning=bans,
     )
     revision = sha256(f"{render(revision='')}{certificate}".encode()).hexdigest()[:32]
     return Caddyfile(render(revision=revision), revision)

@@ -138,7 +138,7 @@ def _refuse_dates(leaf: x509.Certificate, path: str, now: datetime) -> None:
 _LEAST_DAYS = 14
 
 
-def judged(ends: int | None, settings: Settings, now: datetime) -> tuple[str, bool]:
+def assess_certificate(ends: int | None, settings: Settings, now: datetime) -> tuple[str, bool]:
     """Return what to say of a certificate, and whether it is well.
 
     Args:

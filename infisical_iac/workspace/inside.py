@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import converge as applying
-from infisical_iac.workspace import foreign, holdings
-from infisical_iac.workspace import prune as pruning
+from infisical_iac.workspace import foreign, holdings, prune
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.change import Change
-from infisical_iac.workspace.converge import converge
+from infisical_iac.workspace.converge import apply, converge
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.foreign import ForeignAccess
 from infisical_iac.workspace.foreign_actual import read_access
@@ -95,7 +93,7 @@ def make(reached: Reached, plan: WorkspacePlan, tell: Callable[[Change], None]) 
         reached = replace(reached, memory=memory)
     if plan.removals:
         now = _removals(reached, _see(reached))
-        _remove(reached, pruning.still(plan.removals, now), tell)
+        _remove(reached, prune.still(plan.removals, now), tell)
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def _see(reached: Reached) -> _Seen:
 
 
 def _removals(reached: Reached, seen: _Seen) -> list[Removal]:
-    return pruning.find(
+    return prune.find(
         reached.client,
         reached.desired,
         seen.actual,
@@ -160,7 +158,7 @@ def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
 def _remove(reached: Reached, removals: list[Removal], tell: Callable[[Change], None]) -> None:
     reached.discard([each.file for each in removals if each.file])
     changes = [each.change for each in removals]
-    for change in applying.apply(reached.client, changes, admin=reached.admin):
+    for change in apply(reached.client, changes, admin=reached.admin):
         tell(change)
     if reached.remember:
         reached.remember(reached.memory.without({each.id for each in removals}))

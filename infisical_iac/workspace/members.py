@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from infisical_iac.api import identities as api
 from infisical_iac.api.client import Client
+from infisical_iac.api.identities import DEPLOYER, find_all
+from infisical_iac.api.identities import memberships as identity_memberships
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.workspace import model
@@ -56,11 +57,11 @@ def identities(
     Raises ApiError or Unreachable.
     """
     names = {account.identity for account in desired.accounts()}
-    own = api.find_all(client, organization, {*names, api.DEPLOYER}, known)
+    own = find_all(client, organization, {*names, DEPLOYER}, known)
     parts: dict[str, Part] = {
-        each.id: "deployer" if name == api.DEPLOYER else "service" for name, each in own.items()
+        each.id: "deployer" if name == DEPLOYER else "service" for name, each in own.items()
     }
-    listed = api.memberships(client, project)
+    listed = identity_memberships(client, project)
     return gather([partial(_identity, client, project, each, parts, deployer) for each in listed])
 
 

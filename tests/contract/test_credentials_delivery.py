@@ -115,7 +115,7 @@ def _dies_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
         return Store(store.place, store.read, write, store.remove)
 
-    monkeypatch.setattr("infisical_iac.workspace.credentials_reach.directory", dying)
+    monkeypatch.setattr("infisical_iac.workspace.reach.directory", dying)
 
 
 DEATHS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {

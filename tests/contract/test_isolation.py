@@ -13,7 +13,6 @@ from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 from infisical_iac.change import reading
-from infisical_iac.change import reading as service_reach
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.stack import session
 from infisical_iac.workspace import isolation, model
@@ -264,7 +263,7 @@ def service(
             return "\n".join(files)
         return files[command.rpartition("/")[2]]
 
-    monkeypatch.setattr(service_reach, "run", run)
+    monkeypatch.setattr(reading, "run", run)
     monkeypatch.setattr(session, "api", lambda port: Client(instance.url))
     return stored
 
@@ -273,18 +272,18 @@ def test_a_service_is_shown_after_a_change_what_it_was_shown_before(
     instance: Instance, service: reading.Secrets
 ) -> None:
     client, port = instance.deployer(), free_port()
-    then = service_reach.before(client, SLUG, port)
+    then = reading.before(client, SLUG, port)
     assert then is not None
     assert {name: len(ids) for name, ids in then.shown.items()} == {"v4": 1, "v3": 1}
-    assert service_reach.compare(client, SLUG, port, then, service) == (
+    assert reading.compare(client, SLUG, port, then, service) == (
         "The identity of backend-production is shown what it was shown before, and nothing else."
     )
     widened = instance.release("unconditional")
     with pytest.raises(CheckFailed, match=r"was refused before, by v4 .*: PROOF in production:/fr"):
-        service_reach.compare(widened, SLUG, port, then, service)
+        reading.compare(widened, SLUG, port, then, service)
     lost = instance.release("lost")
     with pytest.raises(CheckFailed, match=r"may read, by v4 .*: PROOF in production:/backend"):
-        service_reach.compare(lost, SLUG, port, then, service)
+        reading.compare(lost, SLUG, port, then, service)
 
 
 def test_credentials_that_do_not_work_before_are_no_reason_to_give_up(
@@ -295,4 +294,4 @@ def test_credentials_that_do_not_work_before_are_no_reason_to_give_up(
     found = identities.find(client, organization, "backend")
     assert found is not None
     client.delete(f"/api/v1/identities/{found.id}")
-    assert service_reach.before(client, SLUG, free_port()) is None
+    assert reading.before(client, SLUG, free_port()) is None

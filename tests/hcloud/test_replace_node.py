@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.rendering import script
-from infisical_iac.hetzner.node_replacement import explain_need
+from infisical_iac.hetzner.replacement import explain_need
 from tests.hcloud.shapes import Data
 from tests.hcloud.world import CLUSTER, World, made
 

@@ -4,7 +4,7 @@ import runpy
 from datetime import UTC, datetime
 from typing import Any
 
-from infisical_iac.core.audit_log import Log
+from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.monitoring.condition import ConditionState, drift, rows
 from infisical_iac.stack.images import with_digest

@@ -134,6 +134,7 @@ class Compose(Grammar):
 
     name = "compose"
     place = 6
+    reads_compose_files = True
     commands = (
         Command(
             re.compile(rf"\bdocker[ -]compose\b{OPTION}"), "gives it to docker compose", rank=1

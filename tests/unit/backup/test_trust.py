@@ -22,7 +22,7 @@ from infisical_iac.backup.kit_host import signing_key
 from infisical_iac.backup.kit_sheet import seal
 from infisical_iac.backup.kit_trust import KnownFingerprints
 from infisical_iac.backup.recipients import parse
-from infisical_iac.cli import restore as command
+from infisical_iac.cli import restore
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock
 from infisical_iac.core.errors import FileError
@@ -101,10 +101,10 @@ class _Restoring:
         )
         monkeypatch.setattr(lock, "take", lambda *_, **__: None)
         monkeypatch.setattr(kit_host, "signer", lambda: self.own)
-        monkeypatch.setattr(command, "_undo", lambda *_, **__: None)
-        monkeypatch.setattr(command, "_remember", lambda *_: None)
+        monkeypatch.setattr(restore, "_undo", lambda *_, **__: None)
+        monkeypatch.setattr(restore, "_remember", lambda *_: None)
         monkeypatch.setattr(
-            command, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
+            restore, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
         )
 
     def write(self, text: str) -> None:

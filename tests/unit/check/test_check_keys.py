@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from infisical_iac.check import usage as keys
+from infisical_iac.check import usage
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.workspace.readable import Names
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
@@ -22,12 +22,12 @@ def _names(development: dict[str, list[str]], production: dict[str, list[str]]) 
 
 
 def _missing(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
-    return list(keys.missing(plant(root, GOOD | files, git=False).held, names, WORKSPACE))
+    return list(usage.missing(plant(root, GOOD | files, git=False).held, names, WORKSPACE))
 
 
 def _left_over(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
     repository = plant(root, GOOD | files, git=False)
-    return list(keys.left_over(repository.held, repository.elsewhere(), names, WORKSPACE))
+    return list(usage.left_over(repository.held, repository.elsewhere(), names, WORKSPACE))
 
 
 def _reads(*names: str) -> dict[str, str]:

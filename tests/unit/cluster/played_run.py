@@ -13,7 +13,7 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state, host
 
-from infisical_iac.core import audit, journal, record
+from infisical_iac.core import audit, end_of_run, journal
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 
@@ -70,7 +70,7 @@ def _steps(broken: str) -> None:
     everywhere(broken=broken, name="Everywhere")
     on_the_second(name="On the second")
     on_the_first(name="On the first")
-    record.ended(name="Record")
+    end_of_run.ended(name="Record")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from infisical_iac.core.audit_log import AuditEntry, Log, doings_of
+from infisical_iac.core.audit_entries import AuditEntry, Log, doings_of
 from infisical_iac.stack.access_log import UNFINISHED, latest
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.audit_log import AuditEntry, doings, now, parse, render
+from infisical_iac.core.audit_entries import AuditEntry, doings, now, parse, render
 from infisical_iac.core.rendering import script
 
 

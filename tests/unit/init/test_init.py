@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
 from infisical_iac.core import settings
-from infisical_iac.init import answers as starting
+from infisical_iac.init import answers
 from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import plant
@@ -28,7 +28,7 @@ def clone(tmp_path: Path) -> Path:
     directory = tmp_path / "infisical"
     (directory / "group_data").mkdir(parents=True)
     shutil.copy(_REPOSITORY / "group_data" / "all.py", directory / "group_data")
-    for path, text in starting.files(Answers()).items():
+    for path, text in answers.files(Answers()).items():
         (directory / path).write_text(text)
     paths = ("infisical/pyproject.toml", "backend/package.json", "frontend/.env.local")
     plant(tmp_path, dict.fromkeys(paths, "TOKEN=obviously-fake-secret\n"))
@@ -133,7 +133,7 @@ def test_what_was_found_is_shown_by_names_and_nothing_is_read(init: Init, clone:
     assert (
         "   2  frontend                 frontend                         .env.local" in ran.output
     )
-    written = "".join((clone / path).read_text() for path in starting.files(Answers()))
+    written = "".join((clone / path).read_text() for path in answers.files(Answers()))
     assert "obviously-fake-secret" not in ran.output + written
 
 
@@ -157,7 +157,7 @@ def test_a_bad_option_is_refused_in_a_sentence_and_nothing_is_written(
     assert ran.exit_code == 1
     assert ran.output.startswith(f"Error: {sentence}")
     assert ran.output.count("\n") == 1
-    for path, text in starting.files(Answers()).items():
+    for path, text in answers.files(Answers()).items():
         assert (clone / path).read_text() == text
 
 

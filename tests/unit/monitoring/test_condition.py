@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.core.audit_log import Log
+from infisical_iac.core.audit_entries import Log
 from infisical_iac.monitoring.condition import ConditionState, Running, drift, rows
 from infisical_iac.monitoring.condition_fact import Condition
 from infisical_iac.stack.images import with_digest

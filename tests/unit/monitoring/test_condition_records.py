@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.core.audit_log import AuditEntry, Log
+from infisical_iac.core.audit_entries import AuditEntry, Log
 from infisical_iac.monitoring.condition import ConditionState, drift, rows
 from infisical_iac.monitoring.condition_fact import Condition
 from infisical_iac.workspace.credential_file import Credential, Term, render

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from infisical_iac.cli import drift as command
+from infisical_iac.cli import drift
 from infisical_iac.monitoring.drift import Answer, message, metrics
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -66,8 +66,8 @@ def test_a_name_is_quoted() -> None:
 def posted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that an answer was sent to, of a check that found a difference."""
     sent = list[str]()
-    monkeypatch.setattr(command, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
-    monkeypatch.setattr(command, "post", lambda webhook, _: sent.append(webhook))
+    monkeypatch.setattr(drift, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
+    monkeypatch.setattr(drift, "post", lambda webhook, _: sent.append(webhook))
     return sent
 
 
@@ -78,7 +78,7 @@ def test_the_webhook_is_read_from_a_file_or_from_the_environment(
     file.write_text("https://hook.example/obviously-fake-file\n")
     environment = {"INFISICAL_IAC_WEBHOOK": "https://hook.example/obviously-fake-variable"}
     for arguments in ([], ["--webhook-file", str(file)]):
-        ran = CliRunner(env=environment).invoke(command.drift, arguments)
+        ran = CliRunner(env=environment).invoke(drift.drift, arguments)
         assert (ran.exit_code, ran.stderr) == (2, "")
     assert posted == [
         "https://hook.example/obviously-fake-variable",
@@ -88,14 +88,14 @@ def test_the_webhook_is_read_from_a_file_or_from_the_environment(
 
 def test_a_webhook_on_the_command_line_still_works_and_warns(posted: list[str]) -> None:
     address = "https://hook.example/obviously-fake"
-    ran = CliRunner(env={}).invoke(command.drift, ["--webhook", address])
+    ran = CliRunner(env={}).invoke(drift.drift, ["--webhook", address])
     assert posted == [address]
     assert "INFISICAL_IAC_WEBHOOK" in ran.stderr
     assert "obviously-fake" not in ran.output
-    assert "--webhook " not in CliRunner().invoke(command.drift, ["--help"]).output
+    assert "--webhook " not in CliRunner().invoke(drift.drift, ["--help"]).output
 
 
 def test_a_webhook_file_that_is_not_there_ends_the_check(posted: list[str]) -> None:
-    ran = CliRunner().invoke(command.drift, ["--webhook-file", "nowhere"])
+    ran = CliRunner().invoke(drift.drift, ["--webhook-file", "nowhere"])
     assert "nowhere can't be read: write the webhook's address into it" in str(ran.exception)
     assert posted == []
