@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import Annotated
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from infisical_iac.backup.recipients import parse
 from infisical_iac.backup.signing import FINGERPRINT
@@ -24,7 +24,8 @@ class BackupSettings(SettingsModel):
     backup_random_delay: Annotated[int, within(0, 3600, "choose 0 to 3600 seconds")]
     backup_keep: Keep
     backup_with_encryption_key: bool
-    backup_webhook: str
+    # Its address may hold a token, and is never shown.
+    backup_webhook: str = Field(repr=False)
     drill_schedule: Calendar
 
     # Who can open kits unless the command names others, and the key that signs them.

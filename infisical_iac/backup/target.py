@@ -152,6 +152,8 @@ class BackupTarget(SettingsModel):
             removed from elsewhere.
     """
 
+    example: ClassVar = {"name": "local", "repository": "/var/backups/infisical"}
+
     name: str
     repository: str
     host_key: str = ""
@@ -225,6 +227,8 @@ def _kind_of(address: str) -> type[TargetKind] | None:
 
 class Keep(SettingsModel):
     """Hold how many snapshots stay: the last one of so many days, weeks and months."""
+
+    example: ClassVar = {"daily": 7}
 
     daily: int = 0
     weekly: int = 0

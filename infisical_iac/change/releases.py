@@ -10,8 +10,8 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack.images import without_known_digest
 from infisical_iac.stack.model import WayIn
+from infisical_iac.stack.settings import without_known_digest
 
 
 class UnfinishedChange(NamedTuple):

@@ -13,7 +13,7 @@ from infisical_iac.core.audit_entries import doings_of
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring import condition
 from infisical_iac.monitoring.condition import ConditionState, Row, Running, ended
-from infisical_iac.stack.images import named
+from infisical_iac.stack.settings import named
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ from infisical_iac.core.images import Images
 from infisical_iac.core.validation import SettingsModel, explain
 from infisical_iac.hetzner.settings import HetznerSettings
 from infisical_iac.host.settings import HostSettings
-from infisical_iac.stack.images import with_known_digests
-from infisical_iac.stack.settings import StackSettings
+from infisical_iac.stack.settings import StackSettings, with_known_digests
 from infisical_iac.workspace.settings import WorkspaceSettings
 
 # What pyinfra and its connectors read from the same data: not ours to check.
@@ -151,7 +150,5 @@ def _sentences(error: ValidationError) -> Iterable[str]:
     for problem in error.errors():
         place = problem["loc"][1:] if problem["loc"][0] in _SECTIONS else problem["loc"]
         name = ".".join(str(part) for part in place)
-        message = explain(problem)
-        if problem["type"] == "missing":
-            message = "is not set; group_data/all.py has its default"
+        message = explain(problem, Settings)
         yield f"setting {name!r}: {message}" if name else f"setting {message}"

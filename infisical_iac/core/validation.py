@@ -1,11 +1,12 @@
 """Forms of values that several slices' settings have, and plain sentences for those refused."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from math import inf
-from typing import Annotated, Any, Literal
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -17,33 +18,62 @@ _BOUNDS = {
     "less_than": ("lt", "must be below"),
 }
 _MOST_CHARACTERS = 60
+# The types of what a comma made a tuple, by the kind of problem.
+_SCALARS: dict[str, list[list[type]]] = {
+    "string": [[str]],
+    "int": [[int]],
+    "float": [[int], [float]],
+    "bool": [[bool]],
+    "literal": [[str]],
+    "model": [[dict]],
+}
 
 
-def explain(problem: Mapping[str, Any]) -> str:
+class SettingsModel(BaseModel):
+    """A part of the settings: immutable, and without keys that it does not know.
+
+    Attributes:
+        example: of an entry, what must be in it; the last is what a bare value is taken for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    example: ClassVar[Mapping[str, Any]] = {}
+
+
+def explain(problem: Mapping[str, Any], annotation: Any) -> str:
     """Return what is wrong with a value of Python, and what to write.
 
     Args:
-        problem: one of `ValidationError.errors()`. The value is shown: it must be no secret.
+        problem: one of `ValidationError.errors()`. The value is shown, unless its field has
+            `repr=False`.
+        annotation: the type that was validated.
     """
-    kind, value = str(problem["type"]), problem.get("input")
-    shown = repr(value)
+    place, value, (kind, _, _) = problem["loc"], problem["input"], problem["type"].partition("_")
+    parent, model = _model_at(annotation, place[:-1]), _model_at(annotation, place)
+    field = parent.model_fields.get(str(place[-1])) if parent and place else None
+    shown = repr(value) if field is None or field.repr else "what is given"
     if len(shown) > _MOST_CHARACTERS:
         shown = f"{shown[:_MOST_CHARACTERS]}…"
-    if kind in _BOUNDS:
-        name, words = _BOUNDS[kind]
+    if problem["type"] in _BOUNDS:
+        name, words = _BOUNDS[problem["type"]]
         return f"{shown} {words} {problem['ctx'][name]}"
-    kind, _, _ = kind.partition("_")
     match kind:
+        case _ if isinstance(value, tuple) and [*map(type, value)] in _SCALARS.get(kind, ()):
+            inner = repr(value[0]) if shown == repr(value) else "the same"
+            return f"{shown} is a tuple; write {inner}, without the comma"
         case "value" | "assertion":
             return str(problem["msg"]).partition(", ")[2]
+        case "missing" if parent and place[-1] in parent.example:
+            return f"is not set; write one such as {parent.example[place[-1]]!r}"
         case "missing":
-            return "is missing; group_data/all.py shows what it may be"
-        case "extra":
-            return "is unknown; group_data/all.py lists what there is"
+            return "is not set; group_data/all.py has its default"
+        case "extra" if parent:
+            return f"is unknown: {hint(str(place[-1]), parent.model_fields)}"
         case "tuple" | "list" | "set":
-            return f"{shown} is no tuple; write {_in_tuple(value)}"
+            return f"{shown} is no tuple; write {_in_tuple(value, model)}"
         case "string":
-            return f"{shown} is no text; write it in quotes{_in_quotes(value)}"
+            return f"{shown} is no text; {_in_quotes(value)}"
         case "int":
             return f"{shown} is no whole number; write one such as 10"
         case "float" | "finite":
@@ -52,26 +82,48 @@ def explain(problem: Mapping[str, Any]) -> str:
             return f"{shown} is neither; write True or False"
         case "literal":
             return f"{shown} is none of them; write {problem['ctx']['expected']}"
-        case "dict" | "model" | "mapping":
-            return f"{shown} is no dictionary; group_data/all.py shows one"
-        case _:
-            return f"{shown} can't stand here: {problem['msg']}"
+        case "dict" | "model" | "mapping" if model:
+            return f"{shown} is no dictionary; write {_as_entry(value, model)}"
+    return f"{shown} can't stand here; group_data/all.py shows what can"
 
 
-def _in_tuple(value: Any) -> str:
-    if isinstance(value, str | int | float | dict) and not isinstance(value, bool):
-        return f"({value!r},), with the comma"
-    return 'one such as ("one", "other"), a single one as ("one",)'
+def _model_at(annotation: Any, place: Sequence[str | int]) -> type[SettingsModel] | None:
+    """Return the model of what is at a place, or of its items; None for what has none."""
+    for part in place:
+        if isinstance(part, str):
+            model = _model_in(annotation)
+            field = model.model_fields.get(part) if model else None
+            annotation = field.annotation if field else None
+    return _model_in(annotation)
+
+
+def _model_in(annotation: Any) -> type[SettingsModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, SettingsModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _as_entry(value: Any, model: type[SettingsModel]) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    key, example = list(model.example.items())[-1]
+    return {**model.example, key: value if type(value) is type(example) else example}
+
+
+def _in_tuple(value: Any, model: type[SettingsModel] | None) -> str:
+    if model:
+        return f"({_as_entry(value, model)!r},), with the comma"
+    if isinstance(value, str) and value:
+        parts = tuple(re.findall(r"[^,\s]+", value))
+        return f"({value!r},), with the comma" if len(parts) < 2 else repr(parts)
+    return 'one such as ("one", "other"), a single one as ("one",), () for none'
 
 
 def _in_quotes(value: Any) -> str:
-    return f": '{value}'" if isinstance(value, int | float) else ""
-
-
-class SettingsModel(BaseModel):
-    """A part of the settings: immutable, and without keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    if value is None:
+        return "write it in quotes, or leave the line out"
+    is_plain = isinstance(value, int | float | PurePath) and not isinstance(value, bool)
+    return f"write it in quotes: '{value}'" if is_plain else "write it in quotes"
 
 
 def fitting(fits: Callable[[Any], object], words: str) -> AfterValidator:
@@ -101,11 +153,16 @@ def at_least(low: float, words: str) -> AfterValidator:
 
 
 def _sized(value: object) -> object:
-    if re.fullmatch(r"[1-9]\d*", str(value)):
+    text = str(value)
+    if isinstance(value, tuple) or re.fullmatch(r"[1-9]\d*[mg]", text):
+        return value
+    if re.fullmatch(r"[1-9]\d*", text):
         raise ValueError(f"{value!r} has no unit; write '{value}m' for megabytes")
-    if not re.fullmatch(r"[1-9]\d*[mg]", str(value)):
-        raise ValueError(f"{value!r} is no size; write megabytes or gigabytes such as '1536m'")
-    return value
+    written = "megabytes or gigabytes such as '1536m'"
+    if close := re.fullmatch(r"([1-9]\d*)(\.\d+)?\s*([mg])i?b?", text.lower()):
+        whole, rest, unit = close.groups("")
+        written = f"'{whole}{unit}'" if not rest else f"'{round(float(whole + rest) * 1024)}m'"
+    raise ValueError(f"{value!r} is no size; write {written}")
 
 
 def _positive(value: float) -> float:

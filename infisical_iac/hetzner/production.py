@@ -93,19 +93,20 @@ def _named(settings: Mapping[str, Any], file: Path) -> list[tuple[str, dict[str,
     variable = [each.strip() for each in os.environ.get("INFISICAL_HOSTS", "").split(",")]
     if named := [each for each in variable if each]:
         return [(each, {"ssh_hostname": each}) for each in dict.fromkeys(named)]
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
     from infisical_iac.core.validation import explain
     from infisical_iac.hetzner.settings import NamedHost
 
+    form = tuple[NamedHost, ...]
+    try:
+        hosts = TypeAdapter(form).validate_python(settings.get("hosts", ()))
+    except ValidationError as error:
+        what = error.errors()[0]
+        name = ".".join(map(str, ("hosts", *what["loc"])))
+        sys.exit(f"setting {name!r} in {file.name}: {explain(what, form)}")
     found = []
-    for each in settings.get("hosts", ()):
-        try:
-            host = NamedHost.model_validate(each)
-        except ValidationError as error:
-            what = error.errors()[0]
-            name = ".".join(map(str, what["loc"]))
-            sys.exit(f"hosts in {file.name}: {name}: {explain(what)}")
+    for host in hosts:
         own = host.model_dump(exclude={"name", "address"}, exclude_defaults=True)
         found.append((host.name or host.address, {"ssh_hostname": host.address, **own}))
     return found

@@ -1,7 +1,7 @@
 """The settings of the servers at Hetzner Cloud, checked as all others are."""
 
 from ipaddress import IPv4Network, ip_address
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -37,6 +37,8 @@ _PublicKey = Annotated[
 
 class NamedHost(SettingsModel):
     """A host of a cluster, as the settings name it; what is left out is as for a single host."""
+
+    example: ClassVar = {"address": "203.0.113.7"}
 
     address: str
     name: str = ""

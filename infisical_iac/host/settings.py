@@ -1,7 +1,7 @@
 """The settings of the host below Infisical, checked as all others are."""
 
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
@@ -42,6 +42,8 @@ _Time = Annotated[int, within(60, 604_800, "choose 60 to 604800 seconds")]
 
 class AllowedPort(SettingsModel):
     """A port that is open beside those that Infisical needs, to some networks or to everybody."""
+
+    example: ClassVar = {"port": 9100}
 
     port: Annotated[
         int, fitting(lambda value: 1 <= value <= 65535, "is no port; write one from 1 to 65535")

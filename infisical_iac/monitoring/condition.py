@@ -12,7 +12,7 @@ from infisical_iac.core.audit_entries import Doing, Log, doings
 from infisical_iac.core.item import Item
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.certificate import assess_certificate
-from infisical_iac.stack.images import named
+from infisical_iac.stack.settings import named
 from infisical_iac.workspace.credential_file import Term, until
 
 _LEAST_FREE_GB = 2.0

@@ -7,7 +7,7 @@ from typing import Any
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.monitoring.condition import ConditionState, drift, rows
-from infisical_iac.stack.images import with_digest
+from infisical_iac.stack.settings import with_digest
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 OUTPUT = [

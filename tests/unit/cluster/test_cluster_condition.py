@@ -12,7 +12,7 @@ from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.stack_state import NodeCondition
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring.condition import Row, drift
-from infisical_iac.stack.images import with_digest
+from infisical_iac.stack.settings import with_digest
 from tests.unit.settings_of import settings_of
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

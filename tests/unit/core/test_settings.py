@@ -1,14 +1,21 @@
 """The settings: the defaults are good, and each refusal names the setting and the remedy."""
 
+import ast
+import re
 import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyrage.x25519 import Identity
 
+from infisical_iac.backup.target import BackupTarget, Keep
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import SECTION_OF, Settings, load
-from infisical_iac.stack.images import DIGESTS
+from infisical_iac.core.validation import SettingsModel
+from infisical_iac.hetzner.settings import NamedHost
+from infisical_iac.host.settings import AllowedPort
+from infisical_iac.stack.settings import DIGESTS
 
 
 @pytest.fixture
@@ -179,7 +186,8 @@ def test_other_values_leave_the_settings_as_they_were(values: dict[str, Any]) ->
         ),
         (
             {"backup_targets": ("/var/backups",)},
-            "'backup_targets.0': '/var/backups' is no dictionary; group_data/all.py shows one",
+            "'backup_targets.0': '/var/backups' is no dictionary; write {'name': 'local', "
+            "'repository': '/var/backups'}",
         ),
         ({"infisical_memory": 1536}, "'infisical_memory': 1536 has no unit; write '1536m' for"),
         ({"infisical_memory": "512"}, "'infisical_memory': '512' has no unit; write '512m' for"),
@@ -199,30 +207,131 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(
 
 
 _ODD: tuple[Any, ...] = (
-    None,
-    True,
-    3,
-    1.5,
-    "odd",
-    b"odd",
-    (),
-    ("odd",),
-    (3,),
-    ({"odd": 1},),
-    {},
-    {"odd": 1},
-    {3},
+    *(None, True, 3, 1.5, "odd", "", b"odd", Path("odd"), object()),
+    *((), ("odd",), (3,), (None,), [3], {3}, ({},), ({"odd": 1},), {}, {"odd": 1}),
+)
+_KEYS = ["schema_version", *SECTION_OF]
+# A model's name and its example, and the keys that hold such entries.
+_ENTRIES: dict[str, type[SettingsModel]] = {
+    "backup_targets": BackupTarget,
+    "backup_keep": Keep,
+    "allowed_ports": AllowedPort,
+    "hosts": NamedHost,
+}
+_PLACES = [(key, None) for key in _KEYS] + [
+    (key, field) for key, entry in _ENTRIES.items() for field in entry.model_fields
+]
+_LIBRARY = re.compile(
+    r"[Ii]nput|should be|[Ee]xtra|[Vv]alid |[Ii]nstance|[Uu]nable|permitted|Field required|pydantic"
+)
+# What a refusal says to do.
+_REMEDY = re.compile(
+    r"\b(write|choose|give|allow|keep|pin|turn|set|put|must be|must keep|did you mean|"
+    r"there are|use|shows what can|remove|upgrade|have one)\b"
 )
 
 
-@pytest.mark.parametrize("name", ["schema_version", *SECTION_OF])
-def test_no_value_of_a_setting_is_refused_in_the_words_of_a_library(
-    values: dict[str, Any], name: str
+@pytest.mark.parametrize(("key", "field"), _PLACES)
+def test_no_value_is_refused_in_the_words_of_a_library(
+    values: dict[str, Any], key: str, field: str | None
 ) -> None:
-    refusals = [_refusal(values | {name: odd}) for odd in _ODD]
-    assert any(refusals)
-    for word in ("Input should", "valid ", "Extra inputs", "instance of"):
-        assert [each for each in refusals if word in each] == []
+    refusals = list(filter(None, (_refusal(values | _given(key, field, odd)) for odd in _ODD)))
+    assert refusals
+    for sentence in "; ".join(refusals).split("; setting "):
+        assert not _LIBRARY.search(sentence), sentence
+        assert _REMEDY.search(sentence), sentence
+        assert "\n" not in sentence
+
+
+def _given(key: str, field: str | None, value: Any) -> dict[str, Any]:
+    if field is None:
+        return {key: value}
+    entry = {**_ENTRIES[key].example, field: value}
+    return {key: entry if key == "backup_keep" else (entry,)}
+
+
+@pytest.mark.parametrize("key", SECTION_OF)
+def test_a_value_that_a_comma_makes_another_is_accepted_as_the_refusal_writes_it(
+    values: dict[str, Any], key: str
+) -> None:
+    good = _GOOD.get(key, values[key])
+    wrong = good[0] if isinstance(good, tuple) else (good,)
+    refusal = _refusal(values | {key: wrong})
+    if key in _UNSHOWN:
+        assert refusal.endswith("write the same, without the comma")
+        return
+    written = re.search(r"write (.*), with(?:out)? the comma$", refusal)
+    assert written, refusal
+    accepted = load(values | {key: ast.literal_eval(written[1])})
+    assert accepted == load(values | {key: good})
+
+
+_UNSHOWN = ("backup_webhook",)
+# Of those that are empty by default; and one that is shown whole.
+_GOOD: dict[str, Any] = {
+    "allowed_ports": ({"port": 9100},),
+    "hosts": ({"address": "203.0.113.7"},),
+    "image_archives": ("images.tar",),
+    "machine_networks": ("10.0.0.0/8",),
+    "recovery_recipients": (str(Identity.generate().to_public()),),
+    "server_ssh_keys": ("~/.ssh/id.pub",),
+    "ssh_networks": ("203.0.113.0/24",),
+    "trusted_proxy_cidrs": ("127.0.0.0/8",),
+    "ui_networks": ("10.0.0.0/8",),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"backup_targets": "/mnt/backups"},
+            "'backup_targets': '/mnt/backups' is no tuple; write ({'name': 'local', "
+            "'repository': '/mnt/backups'},), with the comma",
+        ),
+        (
+            {"backup_targets": ("/mnt/backups",)},
+            "'backup_targets.0': '/mnt/backups' is no dictionary; write {'name': 'local', "
+            "'repository': '/mnt/backups'}",
+        ),
+        (
+            {"backup_targets": ({"name": "a", "repositry": "/mnt/backups"},)},
+            "'backup_targets.0.repositry': is unknown: did you mean 'repository'?",
+        ),
+        (
+            {"backup_targets": ({"name": "a"},)},
+            "'backup_targets.0.repository': is not set; write one such as '/var/backups/infisical'",
+        ),
+        ({"backup_keep": 30}, "'backup_keep': 30 is no dictionary; write {'daily': 30}"),
+        ({"backup_keep": {"dayly": 7}}, "'backup_keep.dayly': is unknown: did you mean 'daily'?"),
+        ({"allowed_ports": (9100,)}, "9100 is no dictionary; write {'port': 9100}"),
+        ({"allowed_ports": 9100}, "9100 is no tuple; write ({'port': 9100},), with the comma"),
+        ({"hosts": ("10.0.0.1",)}, "'10.0.0.1' is no dictionary; write {'address': '10.0.0.1'}"),
+        (
+            {"ssh_networks": "10.0.0.0/8, 192.168.0.0/16"},
+            "is no tuple; write ('10.0.0.0/8', '192.168.0.0/16')",
+        ),
+        ({"http_port": (8080,)}, "(8080,) is a tuple; write 8080, without the comma"),
+        ({"ingress": ("none",)}, "('none',) is a tuple; write 'none', without the comma"),
+        ({"http_port": None}, "None is no whole number; write one such as 10"),
+        ({"site_url": None}, "None is no text; write it in quotes, or leave the line out"),
+        ({"workspace_file": Path("a.yaml")}, "is no text; write it in quotes: 'a.yaml'"),
+        ({"redis_memory": "512MB"}, "'512MB' is no size; write '512m'"),
+        ({"postgres_memory": "1.5 GiB"}, "'1.5 GiB' is no size; write '1536m'"),
+        ({"ui_networks": None}, "None is no tuple; write one such as"),
+    ],
+)
+def test_a_refusal_gives_the_right_text(
+    values: dict[str, Any], given: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in _refusal(values | given)
+
+
+def test_an_address_that_may_hold_a_token_is_never_shown(values: dict[str, Any]) -> None:
+    address = "https://hooks.example.com/obviously-fake"
+    for wrong in ((address,), {address}, f"{address} ", ({"url": address},)):
+        assert "obviously-fake" not in _refusal(values | {"backup_webhook": wrong})
+    assert "obviously-fake" not in repr(load(values | {"backup_webhook": address}))
 
 
 def _refusal(values: dict[str, Any]) -> str:

@@ -92,9 +92,9 @@ def test_a_host_on_its_own_is_one_as_ever(file: Path) -> None:
         (
             _FILE.replace('"address"', '"adress"'),
             {},
-            r"hosts in hetzner\.py: address: is missing; group_data/all.py shows",
+            r"setting 'hosts\.0\.address' in hetzner\.py: is not set; write one such as '203\.0",
         ),
-        (_FILE.replace("10.0.0.1", "home"), {}, r"cluster_address: 'home' is no address"),
+        (_FILE.replace("10.0.0.1", "home"), {}, r"cluster_address' in .*: 'home' is no address"),
     ],
 )
 def test_hosts_that_cannot_be_reached_so_are_told_in_a_sentence(

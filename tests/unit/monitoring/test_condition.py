@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.monitoring.condition import ConditionState, Running, drift, rows
 from infisical_iac.monitoring.condition_fact import Condition
-from infisical_iac.stack.images import with_digest
+from infisical_iac.stack.settings import with_digest
 from tests.unit.conditions import NOW, OUTPUT, row_of, settings
 
 _DAY = 86_400
