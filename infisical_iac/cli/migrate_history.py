@@ -11,26 +11,24 @@ from rich.text import Text
 from infisical_iac.cli.migrate import workspace_file_option
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import counted
-from infisical_iac.core.errors import FileError, UserError
+from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, print_data
-from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.migrate import plan_file, verify
 from infisical_iac.migrate.history import (
     Commit,
     HistoryPlace,
     Hit,
     Searched,
-    blobs,
-    filter_repo,
     rotations,
     search,
+    write_hashes,
 )
 from infisical_iac.migrate.plan_file import PLAN_FILE
 from infisical_iac.migrate.search_terms import (
     KnownValues,
     SearchTerms,
+    in_env_files,
     in_files,
-    labelled,
     with_stored,
 )
 from infisical_iac.workspace.reach import reach
@@ -174,13 +172,13 @@ def history(
     if plan and env_files:
         raise UserError("--plan and --env-file are two ways to name values: give one of them")
     if env_files:
-        known = KnownValues(_values(env_files, grammar))
+        known = KnownValues(in_env_files(env_files, grammar))
     else:
         known = _planned(plan or _plan_file(repositories), inventory, workspace_file)
     terms = SearchTerms(known.values)
     terms.skipped |= known.unknown
     searched = [search(repository, terms) for repository in repositories]
-    command = _written(filter_repo, searched) if filter_repo else ""
+    command = write_hashes(filter_repo, searched) if filter_repo else ""
     if as_json:
         print_data(as_data(searched, terms, command))
     else:
@@ -211,28 +209,3 @@ def _planned(file: Path, inventory: str, workspace_file: Path | None) -> KnownVa
         project = verify.project_id(reached.client, plan.project)
         environments = {each.name.environment for each in known.moved.values()}
         return with_stored(known, verify.read(reached.client, project, environments), key)
-
-
-def _values(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
-    if grammar not in GRAMMARS:
-        raise UserError(f"{grammar} is no grammar: name one of {', '.join(GRAMMARS)}")
-    values: dict[str, str] = {}
-    for file in env_files:
-        try:
-            found, error = labelled(file.read_bytes(), grammar)
-        except OSError as failure:
-            raise FileError(f"{file} can't be read: {failure.strerror}") from None
-        if error:
-            raise FileError(f"{file} can't be read by {grammar}: {error}")
-        values |= {f"{file} {name}": value for name, value in found.items()}
-    return values
-
-
-def _written(hashes: Path, searched: Sequence[Searched]) -> str:
-    """Write the hashes, and return the command that takes them; empty if there are none."""
-    names = blobs(searched)
-    try:
-        hashes.write_text("".join(f"{name}\n" for name in names))
-    except OSError as error:
-        raise FileError(f"{hashes} can't be written: {error.strerror}") from None
-    return filter_repo(hashes) if names else ""

@@ -323,6 +323,16 @@ def blobs(searched: Sequence[Searched]) -> list[str]:
     return sorted({name for hit in hits for name in hit.objects})
 
 
+def write_hashes(hashes: Path, searched: Sequence[Searched]) -> str:
+    """Write the hashes, and return the command that takes them; empty if there are none."""
+    names = blobs(searched)
+    try:
+        hashes.write_text("".join(f"{name}\n" for name in names))
+    except OSError as error:
+        raise FileError(f"{hashes} can't be written: {error.strerror}") from None
+    return filter_repo(hashes) if names else ""
+
+
 def filter_repo(hashes: Path) -> str:
     """Return the command that takes the versions with the hashes in a file out of a clone."""
     path = shlex.quote(str(hashes.resolve()))

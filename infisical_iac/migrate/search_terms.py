@@ -5,7 +5,7 @@ import re
 import sys
 from base64 import b64encode, urlsafe_b64encode
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import ahocorasick  # type: ignore[import-not-found]
 
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.dotenv import GRAMMARS, Reading, read
 from infisical_iac.migrate import findings, multiline_keys
 from infisical_iac.migrate.cascades import paths, read_in
@@ -271,6 +272,22 @@ def labelled(data: bytes, grammar: str) -> tuple[dict[str, str], str]:
     """
     reading = multiline_keys.drop_pem_pieces(read(data, grammar), data)
     return _labelled(reading), reading.error
+
+
+def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
+    """Return the values of files by file and name. Raises UserError for what can't be read."""
+    if grammar not in GRAMMARS:
+        raise UserError(f"{grammar} is no grammar: name one of {', '.join(GRAMMARS)}")
+    values: dict[str, str] = {}
+    for file in env_files:
+        try:
+            found, error = labelled(file.read_bytes(), grammar)
+        except OSError as failure:
+            raise FileError(f"{file} can't be read: {failure.strerror}") from None
+        if error:
+            raise FileError(f"{file} can't be read by {grammar}: {error}")
+        values |= {f"{file} {name}": value for name, value in found.items()}
+    return values
 
 
 def _labelled(reading: Reading) -> dict[str, str]:
