@@ -102,7 +102,6 @@ class NewSecret:
 
     @property
     def id(self) -> str:
-        """Its id."""
         return self.listed.id
 
 

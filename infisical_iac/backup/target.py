@@ -242,7 +242,6 @@ class Keep(SettingsModel):
 
     @property
     def numbers(self) -> dict[str, int]:
-        """The numbers by the period."""
         return {"daily": self.daily, "weekly": self.weekly, "monthly": self.monthly}
 
 

@@ -49,7 +49,6 @@ def named(name: str) -> Key:
 
 
 def of_file(file: str) -> Key:
-    """The key in a file of that name."""
     return next(each for each in KEYS if each.file == file)
 
 

@@ -40,7 +40,6 @@ class LazyGroup(click.Group):
         return list(self._summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of a name, None if there is none."""
         if cmd_name not in self._summaries:
             return None
         name = cmd_name.replace("-", "_")

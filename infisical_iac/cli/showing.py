@@ -25,7 +25,6 @@ _PLURALS = {
 
 
 def print_changes(changes: Iterable[Change], *, stderr: bool = False) -> None:
-    """Print each change in a line."""
     show(changes, (), console(stderr=stderr))
 
 

@@ -226,7 +226,6 @@ _journals: dict[str, Journal] = {}
 
 
 def current() -> Journal:
-    """The journal of the current host."""
     return of(host.name)
 
 

@@ -80,7 +80,6 @@ class DesiredServer:
 
     @property
     def volume_name(self) -> str:
-        """The name of its volume."""
         return f"{self.name}-data"
 
 
@@ -118,7 +117,6 @@ class DesiredDeployment:
 
     @property
     def name(self) -> str:
-        """The deployment's name."""
         return self.first.deployment
 
     @property

@@ -79,18 +79,15 @@ class Prices:
         return self._at(prices.get(version, []), location)
 
     def volume(self, gigabytes: int) -> Price:
-        """Return the price of a volume."""
         monthly = Decimal(self._pricing["volume"]["price_per_gb_month"]["net"]) * gigabytes
         return Price(monthly / _HOURS, monthly, self._currency)
 
     def backups(self, type: str, location: str) -> Price:
-        """Return the price of a server's backups."""
         share = Decimal(self._pricing["server_backup"]["percentage"]) / 100
         price = self.server(type, location)
         return Price(price.hourly * share, price.monthly * share, price.currency)
 
     def total(self, prices: Iterable[Price]) -> Price:
-        """Return the sum."""
         found = list(prices)
         return Price(
             sum((each.hourly for each in found), Decimal(0)),

@@ -202,7 +202,6 @@ class CloudServer(ServerResource):
 
     @property
     def login(self) -> Login:
-        """The login at its address."""
         return self.login_at(self.node[PrimaryIps].login_address)
 
     def login_at(self, address: str) -> Login:

@@ -83,7 +83,6 @@ class Batch:
 
     @property
     def names(self) -> list[Name]:
-        """Return what it writes."""
         return [Name(self.environment, self.folder, each["secretKey"]) for each in self.items]
 
     @property

@@ -205,12 +205,10 @@ def kept(condition: ConditionState) -> Iterator[Row]:
 
 
 def certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:
-    """The row on the certificate that is served."""
     return Row("Certificate", *assess_certificate(condition.certificate_ends, settings, now))
 
 
 def disk(condition: ConditionState) -> Row:
-    """The row on what is free."""
     free, size = condition.disk_free_gb, condition.disk_size_gb
     enough = free >= _LEAST_FREE_GB
     text = f"{free:.1f} of {size:.1f} GB free"
@@ -240,7 +238,6 @@ def credentials(condition: ConditionState, now: datetime) -> Iterator[Row]:
 
 
 def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
-    """The row on the last backup."""
     since = condition.backups_since
     try:
         text, ok = record.assess_record(
@@ -255,7 +252,6 @@ def backup(condition: ConditionState, settings: Settings, now: datetime) -> Row:
 
 
 def drill(condition: ConditionState, now: datetime) -> Row:
-    """The row on the last drill."""
     since = condition.drills_since
     try:
         text, ok = record.assess_drill(
@@ -278,7 +274,6 @@ def ended(record: str) -> str:
 
 
 def last_apply(done: Sequence[Doing]) -> Row:
-    """The row on the last apply of what was done."""
     return Row("Last apply", _last([each for each in done if each.last.event == "apply"]))
 
 

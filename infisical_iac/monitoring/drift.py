@@ -42,7 +42,6 @@ class Answer:
 
     @property
     def settled(self) -> bool:
-        """Return whether all is as declared."""
         return not self.changes and not self.error
 
     @property
@@ -57,7 +56,6 @@ class Answer:
 
     @property
     def blocked(self) -> list[str]:
-        """Return the parts that are blocked."""
         return [each for each in self.changes if each.startswith("! ")]
 
     @property

@@ -48,7 +48,6 @@ class _Element(NamedTuple):
 
 
 def code_of(text: str) -> Component:
-    """Return the code of a component."""
     scripts, markup = [], []
     position = 0
     is_typescript = False

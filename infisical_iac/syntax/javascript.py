@@ -227,7 +227,6 @@ def _weight(tree: "Tree") -> int:
 
 
 def text_of(node: "Node") -> str:
-    """Return a node as it is written."""
     return (node.text or b"").decode(errors="replace")
 
 

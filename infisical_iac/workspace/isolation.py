@@ -70,7 +70,6 @@ class Generation:
     imports: str
 
     def query(self, place: IsolationPlace) -> dict[str, str]:
-        """Return what is asked of a place."""
         return {
             self.project: place.project,
             "environment": place.environment,
