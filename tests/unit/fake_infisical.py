@@ -86,12 +86,14 @@ class FakeInfisical(Structure, Access, People, Deletions):
         with self._lock:
             self.token = request.headers.get("Authorization", "").removeprefix("Bearer ")
             sent = json.loads(request.content) if request.content else None
-            self.requests.append((request.method, request.url.path, sent))
+            path = request.url.path
+            self.requests.append((request.method, path, sent))
             for method, pattern, route in self.routes:
-                match = re.fullmatch("/api" + pattern, request.url.path)
-                if match and method == request.method:
+                if method != request.method:
+                    continue
+                if match := re.fullmatch("/api" + pattern, path):
                     try:
                         return httpx.Response(200, json=route(values, *match.groups()))
                     except Refused as refused:
                         return httpx.Response(refused.status, json=refused.body)
-        raise AssertionError(f"the fake has no {request.method} {request.url.path}")
+        raise AssertionError(f"the fake has no {request.method} {path}")
