@@ -1,11 +1,11 @@
 """From a bare host to a running, bootstrapped Infisical; a second run changes nothing."""
 
 from infisical_iac.backup.deploy import backup
-from infisical_iac.cluster.share import share
+from infisical_iac.change.deploy import stack
 from infisical_iac.core.end_of_run import record
-from infisical_iac.host.deploy import foundation
+from infisical_iac.host.deploy import foundation, share
 from infisical_iac.host.preflight import preflight
-from infisical_iac.stack.deploy import ingress, stack
+from infisical_iac.stack.deploy import ingress
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
 
 known = preflight()

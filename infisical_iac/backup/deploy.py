@@ -13,7 +13,6 @@ from pyinfra.context import host
 
 from infisical_iac.backup import target
 from infisical_iac.backup.target import DIRECTORY, BackupTarget
-from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import audit, journal, units
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.files import File, Paths, PathState, reading
@@ -23,7 +22,7 @@ from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.preflight import Preflight
-from infisical_iac.stack.deploy import compose_file
+from infisical_iac.stack.compose_file import compose_file
 
 _PRIVATE = f"{DIRECTORY}/*.env {DIRECTORY}/ssh_key {DIRECTORY}/webhook"
 _UNITS = "units:"
@@ -192,8 +191,8 @@ _PARTS = (
 _TIMERS = ("infisical-backup.timer", "infisical-drill.timer")
 
 
-def configuration(settings: Settings, cluster: Cluster | None = None) -> Iterator[File]:
-    """The files that the scripts on the host read."""
+def configuration(settings: Settings, number: int | None = None) -> Iterator[File]:
+    """The files that the scripts on the host read; `number` is the site's, where it has one."""
     targets = settings.backup.backup_targets
     keep = [
         f"--keep-{period} {number}"
@@ -205,7 +204,7 @@ def configuration(settings: Settings, cluster: Cluster | None = None) -> Iterato
         KEEP=" ".join(keep),
         WITH_ENCRYPTION_KEY=str(settings.backup.backup_with_encryption_key).lower(),
         AUDIT=audit.FILE,
-        **(_sharing(settings, cluster) if cluster else {}),
+        **({} if number is None else _sharing(settings, number)),
     )
     for each in targets:
         yield _target(each)
@@ -214,10 +213,10 @@ def configuration(settings: Settings, cluster: Cluster | None = None) -> Iterato
         yield File(f"{DIRECTORY}/known_hosts", "".join(known), mode="600")
 
 
-def _sharing(settings: Settings, cluster: Cluster) -> dict[str, str]:
-    """Return what a node of a cluster has to know of the others; a directory is each node's own."""
+def _sharing(settings: Settings, number: int) -> dict[str, str]:
+    """Return what a host has to know of the others; a directory is each host's own."""
     shared = [each.name for each in settings.backup.backup_targets if not each.kind.on_host]
-    return {"NODE": str(cluster.me.number), "SHARED": " ".join(shared)}
+    return {"NODE": str(number), "SHARED": " ".join(shared)}
 
 
 def _target(target: BackupTarget) -> File:
@@ -260,8 +259,8 @@ def backup(known: Preflight, coming: Collection[str] = ()) -> None:
     """
     settings, kept = known.settings, journal.current().kept
     running = settings.keeping(kept) if kept else settings
-    # A node without data saves nothing, and needs nothing secret.
-    saves = known.cluster is None or known.cluster.me.number > 0
+    # A host without data saves nothing, and needs nothing secret.
+    saves = known.site.number != 0
     configured(
         targets=settings.backup.backup_targets if saves else (),
         webhook=settings.backup.backup_webhook if saves else "",
@@ -270,7 +269,7 @@ def backup(known: Preflight, coming: Collection[str] = ()) -> None:
             "drill_schedule": settings.backup.drill_schedule,
         },
         configuration=[
-            *configuration(settings, known.cluster),
+            *configuration(settings, known.site.number),
             *programs(settings),
             # A drill restores what the version that runs has dumped.
             File(DRILL, compose_file(running, known.machine, drill=True), mode="600"),

@@ -12,11 +12,10 @@ from infisical_iac.backup import access, kit_host, restore, snapshot
 from infisical_iac.backup.restore import DIRECTORY, PROJECT, latest
 from infisical_iac.change import gate, releases
 from infisical_iac.change.gate import Before
-from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped
 from infisical_iac.core.operation import Commands, step, telling_operation
-from infisical_iac.core.settings import Settings
+from infisical_iac.host.site import Site
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, credential_file, credentials
 from infisical_iac.workspace.model import Workspace
@@ -30,7 +29,7 @@ def succeeded() -> bool:
 
 
 @telling_operation
-def proven(*, desired: Workspace, settings: Settings, cluster: Cluster | None = None) -> Commands:
+def proven(*, desired: Workspace, site: Site) -> Commands:
     """Log in as administrator and as deployer, read canary and sample, and end the restore.
 
     The edge is opened then. Tells what the restore has turned back. Raises CheckFailed where the
@@ -38,10 +37,11 @@ def proven(*, desired: Workspace, settings: Settings, cluster: Cluster | None = 
     and for a public address that answered before and does not any more; the restore has not ended
     then, and can be undone.
     """
-    yield step(_prove, desired, settings, cluster)
+    yield step(_prove, desired, site)
 
 
-def _prove(desired: Workspace, settings: Settings, cluster: Cluster | None) -> None:
+def _prove(desired: Workspace, site: Site) -> None:
+    settings = site.settings
     port = settings.stack.http_port
     admin = _administrator(port)
     deployer = _deployer(port)
@@ -52,7 +52,7 @@ def _prove(desired: Workspace, settings: Settings, cluster: Cluster | None) -> N
     told += _services(desired, port)
     told += _turned(client, admin, desired.project.slug)
     snapshot.clean(DIRECTORY, PROJECT)
-    opening = partial(edge.open_all, cluster) if cluster else edge.open_
+    opening = partial(edge.open_on, site.names) if site.names else edge.open_
     if latest().public:
         gate.outside(settings, Before({}, public=True), opening)
     else:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from pyinfra import logger
 from pyinfra.context import host
@@ -16,17 +17,18 @@ from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.change import gate, releases
-from infisical_iac.cluster import deploy
-from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import compose, edge, keys, session
-from infisical_iac.stack import compose as stack
+from infisical_iac.core.topology import SINGLE, hook
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.host.site import Site, at
+from infisical_iac.stack import compose, edge, session
+from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.deploy import configure_ingress, run_containers
 from infisical_iac.stack.keys import Keys
 
 DIRECTORY = "/var/lib/infisical-restore"
@@ -94,8 +96,8 @@ def latest() -> Restored:
 
 def do(name: str, *arguments: str, doing: str, stdin: str | None = None) -> str:
     """Do a step of a restore on the host; what it prints. Raises CommandFailed."""
-    cluster = host.data.get("topology") == "swarm"
-    command = script("restore-cluster" if cluster else "restore", name, *arguments)
+    topology = str(host.data.get("topology") or SINGLE)
+    command = script(hook(RestoreSite, topology).program, name, *arguments)
     return run(command, doing=doing, stdin=stdin)
 
 
@@ -121,21 +123,12 @@ def restored(source: SnapshotSource, *, settings: Settings, compose: str, projec
         compose: the text of the Compose file.
         project: the slug of the project whose members are compared.
     """
-    _tell(source, over=host.get_fact(Keys).database)
+    tell_source(source, over=host.get_fact(Keys).database)
     yield step(_restore, source, settings, compose, project)
 
 
-@telling_operation
-def restored_on_cluster(source: SnapshotSource, *, site: Site, project: str) -> Commands:
-    """Load the snapshot beside the database, compare it, and let them change places.
-
-    As `restored`, but that Infisical is brought up again too. The stack is there.
-    """
-    _tell(source, over=site.cluster.begun)
-    yield step(_restore_on_cluster, source, site, project)
-
-
-def _tell(source: SnapshotSource, *, over: bool) -> None:
+def tell_source(source: SnapshotSource, *, over: bool) -> None:
+    """Tell in the plan what is restored, `over` data or not."""
     names = " or ".join(each.name for each in source.targets)
     what = f"{source.snapshot} snapshot" if source.snapshot == "latest" else source.snapshot
     journal.item("~" if over else "+", "database infisical", f"{what} of {names}")
@@ -150,21 +143,10 @@ def _restore(source: SnapshotSource, settings: Settings, compose: str, project: 
     def close() -> None:
         edge.close(settings)
 
-    _exchange(source, settings, project, load, f"{PROJECT}_postgres", close=close)
+    exchange(source, settings, project, load, f"{PROJECT}_postgres", close=close)
 
 
-def _restore_on_cluster(source: SnapshotSource, site: Site, project: str) -> None:
-    def load() -> dict[str, int]:
-        return snapshot.rows(do("load", doing="load the snapshot").splitlines())
-
-    def close() -> None:
-        edge.close_all(site.settings, site.cluster)
-
-    _exchange(source, site.settings, project, load, close=close)
-    deploy.roll_out(site)
-
-
-def _exchange(
+def exchange(
     source: SnapshotSource,
     settings: Settings,
     project: str,
@@ -189,7 +171,7 @@ def _exchange(
 
 def _access(project: str) -> Access | None:
     try:
-        port = stack.published_port()
+        port = compose.published_port()
         if not session.works(port):
             return None
         client, admin = session.deployer(port), session.administrator(port)
@@ -199,9 +181,7 @@ def _access(project: str) -> Access | None:
 
 
 @telling_operation
-def placed(
-    source: SnapshotSource, *, admin_email: str, more: str = "", of_cluster: bool = False
-) -> Commands:
+def placed(source: SnapshotSource, *, site: Site, admin_email: str, more: str = "") -> Commands:
     """Begin the restore: put the kit's files onto the host, and move those aside that differ.
 
     Raises Refused, with nothing changed, for keys that are others than the host's or are
@@ -209,9 +189,8 @@ def placed(
 
     Args:
         more: the keys that not every host has, in one word.
-        of_cluster: whether the host leads a cluster.
     """
-    files = kit_host.of_cluster(source.files) if of_cluster else source.files
+    files = at(site, RestoreSite).files(source.files)
     due = kit_host.decide(files, kit_host.read().files, replace=source.replace_keys)
     by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
     for path in sorted(due.put):
@@ -237,45 +216,89 @@ def complete(admin_email: str, more: str) -> None:
     run(make, doing="bring the keys in order", stdin="\n")
 
 
-def go_back(*, admin_email: str, timeout: int, site: Site | None = None) -> str:
+def go_back(site: Site) -> str:
     """Undo a restore that has not ended, and let run what ran before.
 
     Returns a sentence on what the host is like now. It can be repeated if it fails. Raises a
     UserError.
-
-    Args:
-        site: of a cluster, which is rolled out again.
     """
-    phase = "".join(state()[1:])
+    phase, restoring = "".join(state()[1:]), at(site, RestoreSite)
     snapshot.clean(DIRECTORY, PROJECT)
     said = do("back", doing="bring the old data back")
     session.forget()
     if phase != "begun":
-        complete(admin_email, keys.OF_A_CLUSTER if site else "")
+        complete(site.settings.workspace.admin_email, restoring.more)
     # One that was killed on its way back does not tell any more how far it had come.
     touched = phase in ("data", "backing", "back")
     kept = "".join(f" {each}" for each in releases.describe_kept(said.splitlines()))
-    if site:
-        return f"{_on_cluster(site, touched=touched)}{kept}"
-    there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
-    if touched and there:
-        compose.bring_up()
-    edge.open_()
-    _forget()
-    if not touched:
-        return "The data were not touched."
-    return f"{_well(timeout, kept) if there else 'There were no data before it.'}{kept}"
+    return restoring.serve_again(touched=touched, kept=kept)
 
 
-def _on_cluster(site: Site, *, touched: bool) -> str:
-    if touched:
-        deploy.roll_out(cluster_site.running(site))
-    edge.open_all(site.cluster)
-    _forget()
-    return "The old data are back and serve." if touched else "The data were not touched."
+@dataclass(frozen=True)
+class RestoreSite:
+    """A restore of a host that has Infisical for itself.
+
+    Attributes:
+        program: the script that has its steps.
+        more: the keys, in one word, that are made again where the old ones are back.
+    """
+
+    site: Site
+
+    program: ClassVar[str] = "restore"
+    more: ClassVar[str] = ""
+
+    def files(self, kit: dict[str, str]) -> dict[str, str]:
+        """Return those of a kit's files that the host can use; called before any is put there."""
+        return kit
+
+    def keep_keys(self) -> None:
+        """Have the keys where they outlast the host; called once the kit's are in place."""
+
+    def exchange(self, known: Preflight, source: SnapshotSource) -> None:
+        """Let the snapshot take the place of the data, and have Infisical serve it.
+
+        All of the deploy "Restore", but for the proof.
+        """
+        settings = known.settings
+        text = compose_file(settings, known.machine)
+        compose.fetched(
+            images=settings.images,
+            archives=settings.stack.image_archives,
+            name="Fetch the images",
+        )
+        configure_ingress(settings)
+        restored(
+            source=source,
+            settings=settings,
+            compose=text,
+            project=known.workspace.project.slug,
+            name="Restore the database",
+        )
+        run_containers(settings, known.machine)
+
+    def serve_again(self, *, touched: bool, kept: str) -> str:
+        """Have the old data serve; called at the end of the way back.
+
+        Args:
+            touched: whether the data had changed places.
+            kept: sentences on what is kept of the new ones, for the end of what is returned.
+
+        Returns a sentence on what the host is like now. Raises a UserError.
+        """
+        there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
+        if touched and there:
+            compose.bring_up()
+        edge.open_()
+        forget()
+        if not touched:
+            return "The data were not touched."
+        timeout = self.site.settings.stack.start_timeout
+        return f"{_well(timeout, kept) if there else 'There were no data before it.'}{kept}"
 
 
-def _forget() -> None:
+def forget() -> None:
+    """End a restore that was undone. Raises CommandFailed."""
     do("forget", doing="end what was undone")
 
 

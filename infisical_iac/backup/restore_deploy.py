@@ -4,17 +4,13 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.backup import proof, restore
 from infisical_iac.backup.deploy import backup
-from infisical_iac.backup.restore import SnapshotSource
-from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.share import share
-from infisical_iac.cluster.site import Site
+from infisical_iac.backup.restore import RestoreSite, SnapshotSource
 from infisical_iac.core import journal
 from infisical_iac.core.end_of_run import record
-from infisical_iac.host.deploy import foundation
+from infisical_iac.host.deploy import foundation, share
 from infisical_iac.host.preflight import Preflight, preflight
-from infisical_iac.stack import compose as containers
+from infisical_iac.host.site import at
 from infisical_iac.stack import keys
-from infisical_iac.stack.deploy import compose_file, configure_ingress, run_containers, stack
 from infisical_iac.workspace.deploy import bootstrap, canary, workspace
 
 
@@ -28,9 +24,7 @@ def restoring(source: SnapshotSource) -> None:
     known = preflight(restoring=True)
     foundation(known=known)
     place(known=known, source=source)
-    if known.cluster and not known.cluster.begun:
-        # Of a cluster with data, another host that has to lead meanwhile needs the keys of those.
-        share(known=known)
+    at(known.site, RestoreSite).keep_keys()
     backup(known=known, coming=[f"{restore.KEYS}/{path}" for path in source.files])
     exchange(known=known, source=source)
     share(known=known)
@@ -49,7 +43,7 @@ def place(known: Preflight, source: SnapshotSource) -> None:
             source=source,
             admin_email=known.settings.workspace.admin_email,
             more=keys.more_of(known.settings),
-            of_cluster=known.cluster is not None,
+            site=known.site,
             name="Put the kit's keys in place",
         )
 
@@ -57,44 +51,10 @@ def place(known: Preflight, source: SnapshotSource) -> None:
 @deploy("Restore")
 def exchange(known: Preflight, source: SnapshotSource) -> None:
     """Load the snapshot, let it take the place of the data, and prove it."""
-    if known.cluster:
-        _on_a_cluster(known, known.cluster, source)
-    else:
-        _on_one_host(known, source)
+    at(known.site, RestoreSite).exchange(known, source)
     if known.leads:
         proof.proven(
             desired=known.workspace,
-            settings=known.settings,
-            cluster=known.cluster,
+            site=known.site,
             name="Prove that people and machines get in",
         )
-
-
-def _on_a_cluster(known: Preflight, cluster: Cluster, source: SnapshotSource) -> None:
-    """A cluster that has no stack yet gets one, with an empty database in it, first."""
-    if not cluster.begun:
-        stack(known=known)
-    if known.leads:
-        restore.restored_on_cluster(
-            source=source,
-            site=Site(known.settings, known.machine, cluster),
-            project=known.workspace.project.slug,
-            name="Restore the database",
-        )
-
-
-def _on_one_host(known: Preflight, source: SnapshotSource) -> None:
-    settings = known.settings
-    compose = compose_file(settings, known.machine)
-    containers.fetched(
-        images=settings.images, archives=settings.stack.image_archives, name="Fetch the images"
-    )
-    configure_ingress(settings)
-    restore.restored(
-        source=source,
-        settings=settings,
-        compose=compose,
-        project=known.workspace.project.slug,
-        name="Restore the database",
-    )
-    run_containers(settings, known.machine)

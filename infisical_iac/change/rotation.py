@@ -2,24 +2,21 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.change import gate, keys
 from infisical_iac.change.gate import Before
 from infisical_iac.change.keys import Key, UnfinishedRotation, targets, unfinished
-from infisical_iac.cluster import deploy, share, topology
-from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.site import Site
-from infisical_iac.core import journal
+from infisical_iac.core import connection, journal
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import session
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
@@ -30,13 +27,46 @@ _DIRECTORY = "/etc/infisical/keys"
 Own = Mapping[str, Iterable[str]]
 
 
-def repositories_made(key: Key, own: Own) -> list[str]:
+@dataclass(frozen=True)
+class KeyHolders:
+    """Those that have a key of the host besides it: nobody, where it has Infisical for itself."""
+
+    site: Site
+
+    def refuse(self, key: Key) -> None:
+        """Raise RunFailed where one of them would keep the old key; before a rotation."""
+
+    def own_repositories(self) -> Own:
+        """Return who has repositories of its own that the key of backups opens.
+
+        Raises RunFailed where one of them can't be reached.
+        """
+        return {}
+
+    def admit(self, key: Key, *, all_of_them: bool = True) -> None:
+        """Have what they run take the old key and the next; before either takes its place."""
+
+    def tell(self, key: Key) -> None:
+        """Have whoever may lead next know both keys; before the database takes the new one."""
+
+    def share(self) -> None:
+        """Give them the state of the host; once the new password of backups is in its place."""
+
+    def use(self) -> None:
+        """Bring everything that has a key to the one that is in its place. Raises a UserError."""
+        stack.up(self.site.settings.stack.start_timeout)
+
+    def forget(self, key: Key) -> None:
+        """Have them know the key in its place alone; before a rotation ends."""
+
+
+def repositories_made(key: Key, holders: KeyHolders) -> list[str]:
     """Replace the password of all repositories, and return what is to be said of it.
 
     Raises RunFailed: with nothing changed where a repository does not open, else with what
     opens the repositories then, which the host's file always does.
     """
-    names = _targets()
+    own, names = holders.own_repositories(), _targets()
     _refuse_unreachable(names, own)
     _step("prepare", key.file, doing="make the next password")
     hand_out(own, f"{key.file}.next")
@@ -44,25 +74,25 @@ def repositories_made(key: Key, own: Own) -> list[str]:
     if failed:
         raise RunFailed(f"{failed}; {_undone(key, names, own)}")
     _step("switch", doing="put the new password in place")
-    _finish(key, names, own)
+    _finish(key, names, own, holders)
     return [
         f"Opened by the new password alone: {', '.join(names)}, with all their snapshots"
         f"{f', on {len(own) + 1} nodes' if any(own.values()) else ''}."
     ]
 
 
-def recover_repositories(unfinished: UnfinishedRotation, own: Own) -> str:
+def recover_repositories(unfinished: UnfinishedRotation, holders: KeyHolders) -> str:
     """End a rotation that was interrupted, and return how.
 
     Raises RunFailed where a repository does not answer; it opens by the host's file, and the
     rotation is ended by a later run.
     """
-    key, names = unfinished.key, _targets()
+    own, key, names = holders.own_repositories(), unfinished.key, _targets()
     if unfinished.way == "undo":
         return f"The rotation of the {key.name} key: {_undone(key, names, own)}."
     if unfinished.way == "complete":
         _step("switch", doing="put the new password in place")
-        _finish(key, names, own)
+        _finish(key, names, own, holders)
     else:
         _step("end", doing="end the rotation")
     return f"The new {key.name} key is in use."
@@ -92,11 +122,11 @@ def _undone(key: Key, names: Iterable[str], own: Own) -> str:
     return "the old one is in use, and the new one was given up"
 
 
-def _finish(key: Key, names: Iterable[str], own: Own) -> None:
+def _finish(key: Key, names: Iterable[str], own: Own, holders: KeyHolders) -> None:
     hand_out(own, f"{key.file}.old")
     if own:
         # With a serial, by which no node that was away leads with the old one.
-        share.spread(topology.known())
+        holders.share()
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.old"):
         raise RunFailed(
             f"the new {key.name} key opens every repository, but so does the old one still: "
@@ -112,7 +142,7 @@ def hand_out(to: Collection[str], *files: str) -> None:
         path = f"{_DIRECTORY}/{file}"
         text = run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
         for node in to if text else ():
-            with topology.on(node):
+            with connection.on(node):
                 write(path, f"{text}\n")
 
 
@@ -120,7 +150,7 @@ def forget(of: Collection[str], key: Key) -> None:
     """Let other nodes forget the passwords that are not in their place."""
     old = [f"{_DIRECTORY}/{key.file}.{which}" for which in ("next", "old")]
     for node in of:
-        with topology.on(node):
+        with connection.on(node):
             remove(*old, doing="forget the old password")
 
 
@@ -128,7 +158,7 @@ def _each_repository(what: str, names: Iterable[str], own: Own, *arguments: str)
     """Do it in each repository; what failed, empty if nothing did."""
     failed = [_failure(what, name, arguments) for name in names]
     for node, theirs in own.items():
-        with topology.on(node):
+        with connection.on(node):
             failed += [_failure(what, name, arguments, of=node) for name in theirs]
     return "; ".join(filter(None, failed))
 
@@ -143,41 +173,8 @@ def _failure(what: str, name: str, arguments: Iterable[str], of: str = "") -> st
     return ""
 
 
-def admit(cluster: Cluster, *, all_of_them: bool = True) -> None:
-    """Have all that can be reached take the passwords that the lead has, in place or beside it.
-
-    One that runs and does not answer takes them from its next start on, which is told; where
-    `all_of_them` are needed, CommandFailed is raised.
-    """
-    _each(cluster, "admit", _hashes(), "let both passwords of Redis in", all_of_them)
-
-
-def alone(cluster: Cluster) -> None:
-    """Have them take the password that is in its place alone, from the next start on at least."""
-    _each(cluster, "alone", _hashes()[:1], "put the other password of Redis out", False)
-
-
-def _hashes() -> list[str]:
-    """The lead's, of what is in its place first; a hash is no secret."""
-    return run(script("redis-passwords", "hashes"), doing="read the passwords of Redis").split()
-
-
-def _each(cluster: Cluster, what: str, hashes: list[str], doing: str, all_of_them: bool) -> None:
-    for node in cluster.connected:
-        if node.number:
-            with topology.on(node.name):
-                try:
-                    run(script("redis-passwords", what, *hashes), doing=f"{doing} on {node.name}")
-                except CommandFailed as error:
-                    if all_of_them:
-                        raise
-                    logger.warning(f"{error}; it does so when it starts again")
-
-
 @telling_operation
-def ended(
-    state: str, *, compose: str, settings: Settings, project: str, site: Site | None = None
-) -> Commands:
+def ended(state: str, *, compose: str, settings: Settings, project: str, site: Site) -> Commands:
     """End a rotation that was interrupted: completed if it is well, else undone.
 
     A backup target that does not answer leaves the rest of the run to go on; the rotation is then
@@ -185,8 +182,8 @@ def ended(
 
     Args:
         state: what the host says of it, empty if there is none.
-        compose: the text of the Compose file, for a host that has none any more.
-        site: of a cluster, which has no such file.
+        compose: the text of the Compose file, for a host that has none any more; empty where the
+            topology has no such file.
     """
     found = unfinished(state)
     if found is None:
@@ -197,9 +194,11 @@ def ended(
 
 
 def _recover(
-    found: UnfinishedRotation, compose: str, settings: Settings, project: str, site: Site | None
+    found: UnfinishedRotation, compose: str, settings: Settings, project: str, site: Site
 ) -> None:
-    seen = site or run(f"test ! -e {COMPOSE_FILE} || echo there", doing="see what is deployed")
+    seen = not compose or run(
+        f"test ! -e {COMPOSE_FILE} || echo there", doing="see what is deployed"
+    )
     if not seen:
         write(COMPOSE_FILE, compose)
     try:
@@ -210,47 +209,40 @@ def _recover(
         journal.current().shown.append(str(error))
 
 
-def made(key: Key, settings: Settings, project: str, site: Site | None = None) -> list[str]:
+def made(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
     """Replace a key, and return what is to be said of it.
 
     Raises RunFailed, with the old key in its place and at work, or with how it comes to.
 
     Args:
         project: the slug of the project whose secrets are read before and after.
-        site: of a cluster, where the replicas are made anew one after the other.
     """
+    holders = at(site, KeyHolders)
     if key.name == "restic":
         _refuse_append_only(settings)
-        return repositories_made(key, _own(site))
-    if site and key.name == "redis" and (away := _away(site)):
-        raise RunFailed(
-            f"{', '.join(away)} can't be reached, and its Redis would let the old key in for ever: "
-            "bring it back first; nothing was changed"
-        )
+        return repositories_made(key, holders)
+    holders.refuse(key)
     before = gate.before(settings, project, stack.published_port())
     _step("prepare", key.file, doing="make the next key")
-    with _or_back(key, settings, site):
-        if site and key.name == "redis":
-            admit(site.cluster)
-        told = _complete(key, settings, project, before, site)
-    _end(key, site)
+    with _or_back(key, holders):
+        holders.admit(key)
+        told = _complete(key, settings, project, before, holders)
+    _end(key, holders)
     return told
 
 
-def recover(
-    found: UnfinishedRotation, settings: Settings, project: str, site: Site | None = None
-) -> str:
+def recover(found: UnfinishedRotation, settings: Settings, project: str, site: Site) -> str:
     """End a rotation that was interrupted, and return how. Raises RunFailed if it can't be."""
-    key = found.key
+    key, holders = found.key, at(site, KeyHolders)
     if key.name == "restic":
-        return recover_repositories(found, _own(site))
+        return recover_repositories(found, holders)
     if found.way == "complete":
         # What could be read before is not known any more, but the deployer must get in.
-        with _or_back(key, settings, site):
-            _complete(key, settings, project, Before({}, public=False), site)
+        with _or_back(key, holders):
+            _complete(key, settings, project, Before({}, public=False), holders)
     elif found.way == "go back":
-        _go_back(key, settings, site, "it was interrupted")
-    _end(key, site)
+        _go_back(key, holders, "it was interrupted")
+    _end(key, holders)
     return (
         f"The new {key.name} key is in use."
         if found.ends_new
@@ -287,89 +279,50 @@ def _refuse_append_only(settings: Settings) -> None:
         )
 
 
-def _own(site: Site | None) -> dict[str, list[str]]:
-    """By each other data node of a cluster that is connected, the repositories of its own."""
-    if site is None:
-        return {}
-    directories = [each.name for each in site.settings.backup.backup_targets if each.kind.on_host]
-    others = [each for each in site.cluster.nodes if each.number and each != site.cluster.me]
-    if directories and (away := _away(site)):
-        raise RunFailed(
-            f"{', '.join(away)} can't be reached, and has repositories of its own that the key "
-            "opens: bring it back first; nothing was changed"
-        )
-    # One without any has the password too, before the old one is put out where all save.
-    return {each.name: directories for each in others if each.up}
-
-
-def _away(site: Site) -> list[str]:
-    """The data nodes that can't be reached."""
-    return [each.name for each in site.cluster.nodes if each.number and not each.up]
-
-
 def _complete(
-    key: Key, settings: Settings, project: str, before: Before | None, site: Site | None
+    key: Key, settings: Settings, project: str, before: Before | None, holders: KeyHolders
 ) -> list[str]:
     """Put the new key in place; the containers that know the old one are made anew."""
     _step("switch", doing="put the new key in place")
-    _use(key, settings, site)
+    _use(key, holders)
     port = stack.published_port()
     return gate.passed(settings, project, before, port=port, same_data=True)
 
 
-def _use(key: Key, settings: Settings, site: Site | None) -> None:
+def _use(key: Key, holders: KeyHolders) -> None:
     """Bring everything that has the key to the one that is in its place."""
     run(script("keys", "derive"), doing="write /etc/infisical/.env")
     if key.name == "database":
-        if site:
-            _let_others_know(key, site)
+        holders.tell(key)
         _step("alter", doing="give PostgreSQL its password")
     session.forget()
-    if site:
-        deploy.roll_out(cluster_site.running(site))
-    else:
-        stack.up(settings.stack.start_timeout)
+    holders.use()
 
 
-def _let_others_know(key: Key, site: Site) -> None:
-    """Have whichever node may lead next know the key, and the one that PostgreSQL knows still."""
-    hand_out(_others(site), f"{key.file}.old", f"{key.file}.next")
-    share.spread(site.cluster)
-
-
-def _end(key: Key, site: Site | None) -> None:
-    if site and key.name == "database":
-        forget(_others(site), key)
-    if site and key.name == "redis":
-        alone(site.cluster)
+def _end(key: Key, holders: KeyHolders) -> None:
+    holders.forget(key)
     _step("end", doing="end the rotation")
 
 
-def _others(site: Site) -> list[str]:
-    cluster = site.cluster
-    return [node.name for node in cluster.connected if node.number and node != cluster.me]
-
-
 @contextmanager
-def _or_back(key: Key, settings: Settings, site: Site | None) -> Iterator[None]:
+def _or_back(key: Key, holders: KeyHolders) -> Iterator[None]:
     """Go back if the context fails, and raise RunFailed with what is in use then."""
     try:
         yield
     except (UserError, KeyboardInterrupt) as error:
         reason = str(error) or "it was interrupted"
-        _go_back(key, settings, site, reason)
-        _end(key, site)
+        _go_back(key, holders, reason)
+        _end(key, holders)
         raise RunFailed(
             f"the new {key.name} key was given up, and the old one is in use again: {reason}"
         ) from None
 
 
-def _go_back(key: Key, settings: Settings, site: Site | None, reason: str) -> None:
+def _go_back(key: Key, holders: KeyHolders, reason: str) -> None:
     try:
-        if site and key.name == "redis":
-            admit(site.cluster, all_of_them=False)
+        holders.admit(key, all_of_them=False)
         _step("back", doing="bring the old key back")
-        _use(key, settings, site)
+        _use(key, holders)
     except UserError as error:
         raise RunFailed(
             f"the old {key.name} key could not be brought back to work ({error}); it is not lost, "

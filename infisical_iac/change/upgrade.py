@@ -13,14 +13,13 @@ from infisical_iac.change import changeover, gate, path, releases
 from infisical_iac.change.changeover import DIRECTORY, PROJECT, Changeover
 from infisical_iac.change.path import IMAGE_KIB, RELEASES, Disk, Room
 from infisical_iac.change.releases import Release, UnfinishedChange
-from infisical_iac.cluster import change as cluster_change
-from infisical_iac.cluster.site import Site
-from infisical_iac.core import journal
+from infisical_iac.core import audit, journal
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
+from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, session
 from infisical_iac.stack.model import images_of, way_in
@@ -65,14 +64,6 @@ def made_on_host(change: VersionChange, settings: Settings, project: str) -> lis
         under_way.swap(change)
         told = under_way.prove(same_data=change.data is None)
     return [*told, *under_way.end()]
-
-
-def recover_host(unfinished: UnfinishedChange, settings: Settings, project: str) -> str:
-    """End a change that was interrupted, and return how. Raises RunFailed if it can't be."""
-    if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
-        how = "as it did" if data == releases.describe_data([]) else data
-        return f"Infisical {unfinished.old} serves again, {how}."
-    return f"Infisical {unfinished.new} serves."
 
 
 @dataclass(frozen=True)
@@ -125,6 +116,44 @@ class _OnHost(Changeover):
         )
 
 
+@dataclass(frozen=True)
+class VersionChanges:
+    """Changes of version on a host that has Infisical for itself."""
+
+    site: Site
+
+    def recover(self, unfinished: UnfinishedChange, project: str) -> str:
+        """End a change that was interrupted, and return how.
+
+        Called before another is begun. Raises RunFailed if it can't be ended.
+        """
+        settings = self.site.settings
+        if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
+            how = "as it did" if data == releases.describe_data([]) else data
+            return f"Infisical {unfinished.old} serves again, {how}."
+        return f"Infisical {unfinished.new} serves."
+
+    def go_to(self, release: Release, was: Images, data: Release | None, project: str) -> list[str]:
+        """Go back to a release by a rollback, and return what is to be said of it.
+
+        Raises a UserError, with what ran before running again, or with how it comes to.
+
+        Args:
+            was: what runs now.
+            data: the release whose data it gets; None for those that are there.
+        """
+        settings = self.site.settings
+        change = VersionChange(was, fetch_release(release, settings), data)
+        with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
+            told = made_on_host(change, settings, project)
+        return [
+            *told,
+            f"Infisical {change.wanted.version} serves, as of {release.name}.",
+            *releases.differing(change.wanted, settings),
+            *releases.moved(way_in(change.compose), settings),
+        ]
+
+
 # What the plan calls one.
 CHANGE = "unfinished change of version"
 
@@ -149,15 +178,13 @@ def refusing(was: Images) -> Iterator[None]:
 def ended(
     unfinished: UnfinishedChange | None,
     *,
-    settings: Settings,
     project: str,
-    site: Site | None = None,
+    site: Site,
     closed: bool = False,
 ) -> Commands:
     """End a change of version that was interrupted: completed if it is well, else undone.
 
     Args:
-        site: of a cluster, which is rolled out again.
         closed: whether the edge lets nobody in, which nobody needs without such a change.
     """
     if unfinished is None and closed:
@@ -169,22 +196,11 @@ def ended(
         return
     how = "completed if it is well, else undone" if unfinished.phase == "swapped" else "undone"
     journal.item("~", CHANGE, f"{unfinished.release}, {how}")
-    yield step(_recover, unfinished, settings, project, site)
+    yield step(_recover, unfinished, project, site)
 
 
-def _recover(
-    unfinished: UnfinishedChange, settings: Settings, project: str, site: Site | None
-) -> None:
-    journal.current().shown.append(recover(unfinished, settings, project, site))
-
-
-def recover(
-    unfinished: UnfinishedChange, settings: Settings, project: str, site: Site | None
-) -> str:
-    """End a change that was interrupted, and return how. Raises RunFailed if it can't be."""
-    if site:
-        return cluster_change.recover(unfinished, site, project)
-    return recover_host(unfinished, settings, project)
+def _recover(unfinished: UnfinishedChange, project: str, site: Site) -> None:
+    journal.current().shown.append(at(site, VersionChanges).recover(unfinished, project))
 
 
 def waits() -> bool:

@@ -13,7 +13,8 @@ from infisical_iac.core.terminal import echo
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.stack.destroy import ClusterRemoval, HostRemoval
+    from infisical_iac.cluster.destroy import ClusterRemoval
+    from infisical_iac.stack.destroy import HostRemoval
 
 
 _BACKUPS = "/var/backups/infisical-iac"
@@ -74,9 +75,11 @@ def destroy(
 
 def _target(host: "Host", inventory: str) -> "HostRemoval | ClusterRemoval":
     from infisical_iac.core.connection import HOST_DEPLOYMENT
-    from infisical_iac.stack.destroy import ClusterRemoval, HostRemoval
+    from infisical_iac.stack.destroy import HostRemoval
 
     if host.data.get("topology") == "swarm":
+        from infisical_iac.cluster.destroy import ClusterRemoval
+
         if deployment := host.data.get(HOST_DEPLOYMENT):
             return ClusterRemoval(host, str(deployment), called="the cluster's")
         return ClusterRemoval(host, Path(inventory).stem)

@@ -87,15 +87,15 @@ def _completed(wanted: Key, settings: "Settings", project: str) -> bool:
 
     from infisical_iac.change import rotation
     from infisical_iac.change.keys import unfinished
-    from infisical_iac.cluster import change
     from infisical_iac.core import audit
     from infisical_iac.host.machine import Machine
+    from infisical_iac.host.site import site_of
 
     found = unfinished(host.get_fact(Machine).rotating)
     if found is None:
         return False
     with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
-        how = rotation.recover(found, settings, project, change.site(settings))
+        how = rotation.recover(found, settings, project, site_of(settings))
     echo(f"A rotation had not ended. {how}", err=True)
     return found.ends_new and found.key == wanted
 
@@ -108,11 +108,11 @@ def _confirm(wanted: Key, *, yes: bool) -> None:
 
 def _go(wanted: Key, settings: "Settings", project: str) -> None:
     from infisical_iac.change import rotation
-    from infisical_iac.cluster import change
     from infisical_iac.core import audit
+    from infisical_iac.host.site import site_of
 
     with audit.recorded("keys", [f"~ key {wanted.name}: replaced by a new one"]):
-        told = rotation.made(wanted, settings, project, change.site(settings))
+        told = rotation.made(wanted, settings, project, site_of(settings))
     for sentence in (*told, f"The new {wanted.name} key is in use, and the old one is no more."):
         echo(sentence)
 

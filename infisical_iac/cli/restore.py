@@ -182,13 +182,9 @@ def _undo(settings: "Settings", *, asked: bool) -> None:
 
 def _go_back(settings: "Settings") -> str:
     from infisical_iac.backup import restore as restore_back
-    from infisical_iac.cluster import change
+    from infisical_iac.host.site import site_of
 
-    return restore_back.go_back(
-        admin_email=settings.workspace.admin_email,
-        timeout=settings.stack.start_timeout,
-        site=change.site(settings),
-    )
+    return restore_back.go_back(site_of(settings))
 
 
 def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, yes: bool) -> None:

@@ -11,14 +11,10 @@ from infisical_iac.backup.record import size
 from infisical_iac.change.releases import HELP, GivenUp, Release
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.images import Images
 from infisical_iac.core.terminal import console, echo, print_data
-from infisical_iac.stack.model import way_in
 
 if TYPE_CHECKING:
     from infisical_iac.change.releases import UnfinishedChange
-    from infisical_iac.change.upgrade import VersionChange
-    from infisical_iac.cluster.site import Site
     from infisical_iac.core.settings import Settings
     from infisical_iac.host.model import MachineState
 
@@ -94,12 +90,12 @@ def rollback(
         raise click.UsageError("--json goes with --list")
     from infisical_iac.change import changeover, upgrade
     from infisical_iac.change.releases import choose
-    from infisical_iac.change.upgrade import VersionChange
-    from infisical_iac.cluster import change as cluster_change
+    from infisical_iac.change.upgrade import VersionChanges
     from infisical_iac.core import lock
     from infisical_iac.core.inventory import connected
     from infisical_iac.core.settings import load
     from infisical_iac.host.machine import Machine
+    from infisical_iac.host.site import at, site_of
 
     with connected(inventory) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
@@ -115,11 +111,7 @@ def rollback(
         was = upgrade.refuse_release(chosen, settings, keep_data=keep_data)
         _confirm(chosen, confirm, keep_data=keep_data)
         data = None if keep_data else chosen
-        if site := cluster_change.site(settings):
-            told = _go_on_cluster(chosen, was, data, site, project)
-        else:
-            change = VersionChange(was, upgrade.fetch_release(chosen, settings), data)
-            told = _go(chosen, change, settings, project)
+        told = at(site_of(settings), VersionChanges).go_to(chosen, was, data, project)
     for sentence in told:
         echo(sentence)
 
@@ -147,26 +139,26 @@ def _end_rotation(machine: "MachineState", settings: "Settings", project: str) -
     """End a rotation that was interrupted, unless it is of the backups' password alone."""
     from infisical_iac.change import rotation
     from infisical_iac.change.keys import unfinished
-    from infisical_iac.cluster import change as cluster_change
     from infisical_iac.core import audit
+    from infisical_iac.host.site import site_of
 
     found = unfinished(machine.rotating)
     if found and found.key.name != "restic":
         with audit.recorded("keys", [f"~ key {found.key.name}: rotation ended"]):
-            how = rotation.recover(found, settings, project, cluster_change.site(settings))
+            how = rotation.recover(found, settings, project, site_of(settings))
         echo(f"A rotation had not ended. {how}", err=True)
 
 
 def _recover(unfinished: "UnfinishedChange | None", settings: "Settings", project: str) -> None:
     """End a change of version that was interrupted, before another is begun."""
-    from infisical_iac.change import upgrade
-    from infisical_iac.cluster import change as cluster_change
+    from infisical_iac.change.upgrade import VersionChanges
     from infisical_iac.core import audit
+    from infisical_iac.host.site import at, site_of
 
     if unfinished:
-        site = cluster_change.site(settings)
+        changes = at(site_of(settings), VersionChanges)
         with audit.recorded("rollback", [f"~ {unfinished.release}: ended"]):
-            how = upgrade.recover(unfinished, settings, project, site)
+            how = changes.recover(unfinished, project)
         echo(f"A change of version had not ended. {how}", err=True)
 
 
@@ -180,41 +172,3 @@ def _confirm(release: "Release", given: str | None, *, keep_data: bool) -> None:
     typed = given or click.prompt(question, err=True, default="", show_default=False)
     if typed != release.name:
         raise Refused(f"{typed!r} is not the release's name, {release.name}: nothing was done")
-
-
-def _go(
-    release: "Release", change: "VersionChange", settings: "Settings", project: str
-) -> list[str]:
-    from infisical_iac.change import upgrade
-    from infisical_iac.change.releases import differing, moved
-    from infisical_iac.core import audit
-
-    with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
-        told = upgrade.made_on_host(change, settings, project)
-    return [
-        *told,
-        f"Infisical {change.wanted.version} serves, as of {release.name}.",
-        *differing(change.wanted, settings),
-        *moved(way_in(change.compose), settings),
-    ]
-
-
-def _go_on_cluster(
-    release: "Release", was: Images, data: "Release | None", site: "Site", project: str
-) -> list[str]:
-    from infisical_iac.change.releases import differing
-    from infisical_iac.cluster import change as cluster_change
-    from infisical_iac.core import audit
-
-    image = release.images["infisical"]
-    cluster_change.fetch(release, site)
-    with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
-        told = cluster_change.made(
-            cluster_change.ClusterVersionChange(was, image, data), site, project
-        )
-    runs = Images(image, site.settings.stack.postgres_image)
-    return [
-        *told,
-        f"Infisical {runs.version} serves, as of {release.name}.",
-        *differing(runs, site.settings),
-    ]

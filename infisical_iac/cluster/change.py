@@ -14,12 +14,12 @@ from infisical_iac.backup import manifest, snapshot
 from infisical_iac.change import changeover, gate, releases
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import Release, UnfinishedChange
-from infisical_iac.cluster import deploy, topology
+from infisical_iac.change.upgrade import VersionChanges
+from infisical_iac.cluster import deploy
 from infisical_iac.cluster.site import Site
+from infisical_iac.core import audit, connection
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
-from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import Machine
 from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.containers import Stack
 
@@ -39,23 +39,12 @@ class ClusterVersionChange:
     data: Release | None = None
 
 
-def site(settings: Settings) -> Site | None:
-    """Return what the current host, the lead, knows of its cluster; for a command that is no
-    deploy.
-
-    None for a host of its own. Raises Refused.
-    """
-    if settings.cluster.topology == "single":
-        return None
-    return Site(settings, host.get_fact(Machine), topology.known())
-
-
 def fetch(release: Release, site: Site) -> None:
     """Have the release's image of Infisical on all nodes. Raises a UserError, nothing stopped."""
     image = release.images["infisical"]
     changeover.release_step("reset", release.name, doing="find its images")
     for node in site.cluster.connected:
-        with topology.on(node.name):
+        with connection.on(node.name):
             if host.get_fact(Stack, compose="", images=[image]).missing([image]):
                 compose.fetch([image], site.settings.stack.image_archives)
 
@@ -81,15 +70,39 @@ def made(change: ClusterVersionChange, site: Site, project: str) -> list[str]:
     return [*told, *under_way.end()]
 
 
-def recover(unfinished: UnfinishedChange, site: Site, project: str) -> str:
-    """End a change that was interrupted, and return how. Raises RunFailed if it can't be."""
-    was = next(each for each in changeover.read_releases() if each.name == unfinished.release)
-    under_way = _OnCluster(
-        unfinished, site.settings, project, changeover.UNKNOWN, site, was.images["infisical"]
-    )
-    if data := under_way.recover():
-        return f"Infisical {unfinished.old} serves again, {data}."
-    return f"Infisical {unfinished.new} serves."
+@dataclass(frozen=True)
+class ClusterVersionChanges(VersionChanges):
+    """Changes of version on a cluster, by its lead."""
+
+    site: Site
+
+    def recover(self, unfinished: UnfinishedChange, project: str) -> str:
+        kept = changeover.read_releases()
+        was = next(each for each in kept if each.name == unfinished.release)
+        under_way = _OnCluster(
+            unfinished,
+            self.site.settings,
+            project,
+            changeover.UNKNOWN,
+            self.site,
+            was.images["infisical"],
+        )
+        if data := under_way.recover():
+            return f"Infisical {unfinished.old} serves again, {data}."
+        return f"Infisical {unfinished.new} serves."
+
+    def go_to(self, release: Release, was: Images, data: Release | None, project: str) -> list[str]:
+        image = release.images["infisical"]
+        fetch(release, self.site)
+        with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
+            told = made(ClusterVersionChange(was, image, data), self.site, project)
+        settings = self.site.settings
+        runs = Images(image, settings.stack.postgres_image)
+        return [
+            *told,
+            f"Infisical {runs.version} serves, as of {release.name}.",
+            *releases.differing(runs, settings),
+        ]
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,7 @@ class _OnCluster(Changeover):
         self.dump(pausing=data is not None)
         if data:
             self.load_beside(data)
-            edge.close_all(self.settings, self.site.cluster)
+            edge.close_on(self.settings, self.site.names)
             self.step("swap", doing="put the new data in place")
         else:
             self.step("roll", doing="begin the roll-out")
@@ -125,10 +138,10 @@ class _OnCluster(Changeover):
         Else Infisical goes on serving, and what is written stays.
         """
         if self._exchanged():
-            edge.close_all(self.settings, self.site.cluster)
+            edge.close_on(self.settings, self.site.names)
 
     def open_(self) -> None:
-        edge.open_all(self.site.cluster)
+        edge.open_on(self.site.names)
 
     def _exchanged(self) -> bool:
         """Return whether other data may have taken the place of those that were there."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import sleep
 
-from infisical_iac.cluster import etcd, patroni_config, rollout, topology
+from infisical_iac.cluster import etcd, patroni_config, rollout
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.patroni_config import Configuration, PatroniState, parse
 from infisical_iac.cluster.rollout import Level, Wanted
@@ -14,16 +14,17 @@ from infisical_iac.cluster.site import Site, fresh, wanted_stack
 from infisical_iac.cluster.stack_file import SECRETS
 from infisical_iac.cluster.stack_state import (
     RECORD,
-    STACK_FILE,
     ClusterStackState,
     hashes,
     keys_of,
     record_text,
 )
+from infisical_iac.core import connection
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.stack.state import STACK_FILE
 
 # A standby may have to be restarted again once the primary has a lower value than it.
 _ROUNDS = 2
@@ -88,7 +89,7 @@ def reopened(cluster: Cluster) -> None:
     known = shlex.quote(run(_HASH, doing="see which password it is"))
     for node in cluster.connected:
         if node.number:
-            with topology.on(node.name):
+            with connection.on(node.name):
                 run(_FORGET.format(known), doing="forget the password of a rotation that has ended")
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from pyinfra.context import host
 
-from infisical_iac.cluster import consensus, topology
+from infisical_iac.cluster import consensus
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import Swarm, SwarmState
-from infisical_iac.core import journal
+from infisical_iac.core import connection, journal
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
@@ -49,28 +49,28 @@ def end_lost(cluster: Cluster) -> None:
     others = [node for node in data if cluster.first and node.number != cluster.first]
     ended = [f"etcd-{node.number}" for node in data] + [f"postgres-{n.number}" for n in others]
     for node in data:
-        with topology.on(node.name):
+        with connection.on(node.name):
             run(script("etcd", "abandon"), doing=f"note that the etcd of {node.name} begins anew")
     run(script("etcd", "stop", *ended), doing="end what is left of etcd")
     for node in others:
-        with topology.on(node.name):
+        with connection.on(node.name):
             run(script("etcd", "ended"), doing=f"end the PostgreSQL of {node.name}")
     for node in data:
-        with topology.on(node.name):
+        with connection.on(node.name):
             run(script("etcd", "forget"), doing=f"remove the etcd of {node.name}")
 
 
 def _seen(name: str) -> SwarmState:
-    with topology.on(name):
+    with connection.on(name):
         return host.get_fact(Swarm)
 
 
 def _replace_member(cluster: Cluster, number: int, name: str) -> None:
     well = [node.name for node in cluster.connected if node.etcd == "well" and node.name != name]
     keeper = cluster.lead.name if cluster.lead.name in well or not well else well[0]
-    with topology.on(keeper):
+    with connection.on(keeper):
         run(script("etcd", "stop", f"etcd-{number}"), doing=f"end etcd-{number}")
-    with topology.on(name):
+    with connection.on(name):
         run(script("etcd", "forget"), doing=f"remove the earlier etcd of {name}")
-    with topology.on(keeper):
+    with connection.on(keeper):
         run(script("etcd", "member", str(number)), doing=f"give {name} its place in etcd")

@@ -1,6 +1,6 @@
 """Refuse settings that a cluster can't be had with, or had better not. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
 from infisical_iac.cluster import consensus
@@ -8,15 +8,6 @@ from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.stack_file import NETWORKS
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.settings import Settings
-
-
-def refuse_mixed(topologies: Iterable[str]) -> None:
-    """Raise Refused if the hosts of an inventory don't all have one topology."""
-    if len(set(topologies)) > 1:
-        raise Refused(
-            "setting 'topology': some hosts of the inventory are 'single' and some 'swarm': "
-            "set it for all of them, in group_data/ of the inventory"
-        )
 
 
 def refuse_malformed(addresses: Mapping[str, str]) -> None:

@@ -11,7 +11,6 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import gate
 from infisical_iac.change.gate import Before
 from infisical_iac.cluster import deploy, moves, rollout
-from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.moves import Direction
 from infisical_iac.cluster.site import Site
 from infisical_iac.core import journal
@@ -59,7 +58,7 @@ def _move_out(site: Site, project: str) -> None:
     )
     manifest.refuse_difference(found, rows)
     _tell(rows)
-    edge.close_all(site.settings, site.cluster)
+    edge.close_on(site.settings, site.names)
     moves.do("out", "switch", doing="let the cluster's database take over")
     _start(services)
     session.forget()
@@ -119,15 +118,17 @@ def _dump(direction: Direction) -> Manifest:
 
 
 @telling_operation
-def proven(direction: Direction, *, settings: Settings, project: str, cluster: Cluster) -> Commands:
+def proven(
+    direction: Direction, *, settings: Settings, project: str, names: Sequence[str]
+) -> Commands:
     """Log in and read every secret as before; a move out ends with it. Raises CheckFailed.
 
     The edge, which lets nobody in from before the data change places, is opened then.
     """
-    yield step(_prove, direction, settings, project, cluster)
+    yield step(_prove, direction, settings, project, names)
 
 
-def _prove(direction: Direction, settings: Settings, project: str, cluster: Cluster) -> None:
+def _prove(direction: Direction, settings: Settings, project: str, names: Sequence[str]) -> None:
     # Of a move that is taken up again it is not known any more what could be read before it, but
     # the deployer must get in.
     before = _before.get(host.name, Before({}, public=False))
@@ -140,7 +141,7 @@ def _prove(direction: Direction, settings: Settings, project: str, cluster: Clus
         before,
         port=settings.stack.http_port,
         same_data=True,
-        opening=partial(edge.open_all, cluster) if out else edge.open_,
+        opening=partial(edge.open_on, names) if out else edge.open_,
     )
     snapshot.clean(moves.DIRECTORY, moves.PROJECT)
     journal.current().shown += told

@@ -8,15 +8,17 @@ from infisical_iac.cluster import scaling, stack
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.moves import Direction
 from infisical_iac.cluster.refusal import refuse_move_in, refuse_move_out
-from infisical_iac.cluster.share import share
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import Site, of
+from infisical_iac.cluster.stack_deploy import prepare, roll_out
 from infisical_iac.core import journal
 from infisical_iac.core.end_of_run import record
 from infisical_iac.core.operation import Refusal
-from infisical_iac.host.deploy import foundation
+from infisical_iac.host.deploy import foundation, share
 from infisical_iac.host.preflight import Preflight, preflight
+from infisical_iac.host.site import Site as AnySite
 from infisical_iac.stack import compose as containers
-from infisical_iac.stack.deploy import compose_file, ingress, prepare, roll_out, run_containers
+from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.deploy import ingress, run_containers
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
 
 
@@ -27,7 +29,7 @@ def scaling_out(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-out"
-    known = preflight(scaling=True, check=None if switched else refuse_move_out)
+    known = preflight(scaling=True, check=_any_site if switched else _refuse_move_out)
     foundation(known=known)
     move_out(known=known, switched=switched)
     take_over(known=known)
@@ -49,22 +51,34 @@ def scaling_in(*, switched: bool = False) -> None:
         switched: whether an earlier run has moved the data already.
     """
     journal.current().event = "scale-in"
-    known = preflight(scaling=True, leaving=True, check=None if switched else refuse_move_in)
+    known = preflight(scaling=True, leaving=True, check=_any_site if switched else _refuse_move_in)
     move_in(known=known, switched=switched)
     prove(known=known, direction="in")
     dissolve(known=known)
     record()
 
 
+def _any_site(_: AnySite) -> None:
+    """Refuse none."""
+
+
+def _refuse_move_out(site: AnySite) -> None:
+    assert isinstance(site, Site)
+    refuse_move_out(site.cluster)
+
+
+def _refuse_move_in(site: AnySite) -> None:
+    assert isinstance(site, Site)
+    refuse_move_in(site.cluster)
+
+
 @deploy("Move")
 def move_out(known: Preflight, *, switched: bool) -> None:
     """Have the cluster's databases, and move the data of the single host into them."""
-    if known.cluster is None:
-        return
-    prepare(known, known.cluster)
+    prepare(known)
     if not known.leads or switched:
         return
-    site = Site(known.settings, known.machine, known.cluster)
+    site = of(known)
     stack.databases_there(site=site, name="Have the cluster's databases")
     scaling.moved_out(
         site=site,
@@ -76,16 +90,15 @@ def move_out(known: Preflight, *, switched: bool) -> None:
 @deploy("Stack")
 def take_over(known: Preflight) -> None:
     """Let the whole cluster run, on the data that it has now."""
-    if known.cluster:
-        roll_out(known, known.cluster)
+    roll_out(known)
 
 
 @deploy("Move")
 def move_in(known: Preflight, *, switched: bool) -> None:
     """Move the cluster's data to the lead, which has Infisical for itself then."""
-    if not known.leads or known.cluster is None:
+    if not known.leads:
         return
-    refuse_away(known.cluster)
+    refuse_away(of(known).cluster)
     single = known.settings.with_values(topology="single")
     compose = compose_file(single, known.machine)
     containers.fetched(
@@ -120,12 +133,12 @@ def refuse_away(cluster: Cluster) -> None:
 @deploy("Proof")
 def prove(known: Preflight, direction: Direction) -> None:
     """Prove that people and machines get in, and end the move."""
-    if known.leads and known.cluster:
+    if known.leads:
         scaling.proven(
             direction=direction,
             settings=known.settings,
             project=known.workspace.project.slug,
-            cluster=known.cluster,
+            names=known.site.names,
             name="Prove that every secret is read as before",
         )
 
@@ -133,6 +146,6 @@ def prove(known: Preflight, direction: Direction) -> None:
 @deploy("End")
 def dissolve(known: Preflight) -> None:
     """End the cluster; the lead, which has Infisical for itself, is the last to leave."""
-    if known.leads and known.cluster:
-        others = [each.name for each in known.cluster.connected if each.name != host.name]
+    if known.leads:
+        others = [each for each in known.site.names if each != host.name]
         scaling.dissolved(others=others, name="End the cluster")

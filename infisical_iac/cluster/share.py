@@ -12,11 +12,10 @@ from pyinfra.context import host
 from infisical_iac.cluster import topology
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import SwarmState
-from infisical_iac.core import journal
+from infisical_iac.core import connection, journal
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-from infisical_iac.host.preflight import Preflight
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def spread(cluster: Cluster) -> tuple[str, ...]:
     _lead(wanted.serial)
     state = run(script("share", "give"), doing=f"read the state of {cluster.lead.name}")
     for name in wanted.to:
-        with topology.on(name):
+        with connection.on(name):
             run(
                 script("share", "take", str(wanted.serial)),
                 doing=f"bring the state of {cluster.lead.name} to {name}",
@@ -150,7 +149,6 @@ def _of(
 
 
 @deploy("Share")
-def share(known: Preflight) -> None:
-    """Bring the lead's state to all others; nothing of it on a host of its own."""
-    if known.cluster is not None:
-        shared(cluster=known.cluster, name="Share the lead's keys, credentials and records")
+def share(cluster: Cluster) -> None:
+    """Bring the lead's state to all others."""
+    shared(cluster=cluster, name="Share the lead's keys, credentials and records")

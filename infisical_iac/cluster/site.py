@@ -1,32 +1,122 @@
 """Describe what the stack of a cluster depends on, what it is like, and what it is to be."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 from pyinfra.context import host
 
+from infisical_iac.cluster import engine, refusal, share, swarm, topology
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.rollout import Level, Wanted
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, render_stack_file
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
+from infisical_iac.core import journal
+from infisical_iac.core.files import File
 from infisical_iac.core.operation import shared
 from infisical_iac.core.settings import Settings
+from infisical_iac.host import site as host_site
+from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.preflight import Preflight
 from infisical_iac.stack.state import Upgrades
 
 
 @dataclass(frozen=True)
-class Site:
-    """Hold what stack.yaml is rendered from, but for what the lead tells.
+class Site(host_site.Site):
+    """One of the hosts that have Infisical together, as a run knows them.
 
-    `tls` is how far the services are to come with it.
+    It holds what stack.yaml is rendered from, but for what the lead tells; `tls` is how far the
+    services are to come with it.
     """
 
-    settings: Settings
     machine: MachineState
     cluster: Cluster
     tls: Level = Level.REQUIRED
+
+    topology: ClassVar[str] = "swarm"
+
+    @classmethod
+    def observed(
+        cls,
+        settings: Settings,
+        machine: MachineState,
+        check: Callable[[host_site.Site], None] | None,
+    ) -> Self:
+        refusal.refuse(settings)
+        found = cls(settings, machine, topology.known())
+        refusal.refuse_overlapping(found.cluster)
+        refusal.refuse_undecided(found.cluster)
+        if check:
+            check(found)
+        else:
+            refusal.refuse_single(found.cluster)
+        if found.leads:
+            notes = [*found.cluster.notes, *refusal.notes(settings, found.cluster)]
+            journal.current().shown.extend(notes)
+        return found
+
+    @classmethod
+    def of_command(cls, settings: Settings) -> Self:
+        return cls(settings, host.get_fact(Machine), topology.known())
+
+    @property
+    def leads(self) -> bool:
+        return self.cluster.leads
+
+    @property
+    def in_swarm(self) -> bool:
+        return True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self.cluster.connected)
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        return self.cluster.peers
+
+    @property
+    def turn(self) -> int | None:
+        return self.cluster.turn
+
+    @property
+    def number(self) -> int | None:
+        return self.cluster.me.number
+
+    def has_begun(self, machine: MachineState) -> bool:
+        return self.cluster.begun
+
+    def refuse_unfit(self) -> None:
+        refusal.refuse_unencrypted(self.cluster, self.settings)
+
+    def reload_engine(self, config: File, alone: File) -> bool:
+        """A restart would stop what serves on a host that was alone until now."""
+        seen = self.cluster.me.seen
+        if not seen or not seen.live_restore or not alone.matches(seen.files.get(alone.path)):
+            return False
+        engine.without_live_restore(config=config, name="Let the engine go without live-restore")
+        return True
+
+    def rejoin_engine(self) -> None:
+        engine.back_in_swarm(cluster=self.cluster, name="Have the swarm know the engine")
+
+    @property
+    def engine_act(self) -> Callable[[str, str], None] | None:
+        return engine.in_turn
+
+    def join(self) -> None:
+        swarm.swarm(cluster=self.cluster)
+
+    def share(self) -> None:
+        share.share(cluster=self.cluster)
+
+
+def of(known: Preflight) -> Site:
+    """Return the site of a run on a cluster."""
+    assert isinstance(known.site, Site)
+    return known.site
 
 
 def look(images: Sequence[str]) -> ClusterStackState:

@@ -12,7 +12,6 @@ from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.site import Site, look, wanted_stack
 from infisical_iac.cluster.stack_state import (
     RECORD,
-    STACK_FILE,
     ClusterStackState,
     NodeTasks,
     Task,
@@ -28,7 +27,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.containers import Stack
-from infisical_iac.stack.state import Upgrades
+from infisical_iac.stack.state import STACK_FILE, Upgrades
 
 NO_SWARM = "the services can be looked at once the hosts are a Swarm"
 

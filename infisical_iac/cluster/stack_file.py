@@ -20,26 +20,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import paths
-from infisical_iac.stack.ingress_kinds import REVISION_PORT
-
-
-def shared_values(settings: Settings, machine: MachineState) -> dict[str, object]:
-    """The values that the templates of both, and the parts they share, take from the host."""
-    memory = mebibytes(settings.stack.infisical_memory)
-    return {
-        "settings": settings,
-        # The heap leaves a third to what Node keeps outside of it.
-        "node_options": f"--max-old-space-size={memory * 2 // 3}",
-        "redis_maxmemory_mb": redis_maxmemory_mb(settings),
-        "start_interval": machine.system is not None and machine.system.start_interval,
-        "revision_port": REVISION_PORT,
-    }
-
-
-def redis_maxmemory_mb(settings: Settings) -> int:
-    """The mebibytes of Redis's data, which leave a quarter to what it needs besides."""
-    return mebibytes(settings.stack.redis_memory) * 3 // 4
-
+from infisical_iac.stack.compose_file import redis_maxmemory_mb, shared_values
 
 # Of the secrets: purpose → the keys in /etc/infisical/keys that it holds, each as a line
 # `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.

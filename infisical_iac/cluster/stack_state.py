@@ -15,8 +15,8 @@ from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.condition import Running
 from infisical_iac.monitoring.condition_fact import Condition
+from infisical_iac.stack.state import STACK_FILE
 
-STACK_FILE = "/etc/infisical/stack.yaml"
 RECORD = "/etc/infisical/stack.json"
 _NEXT = "next:"
 # Docker puts it before the name of each service.

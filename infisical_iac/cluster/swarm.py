@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.cluster import etcd, share, topology
+from infisical_iac.cluster import etcd, share
 from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.swarm_state import (
     ETCD,
@@ -23,13 +23,12 @@ from infisical_iac.cluster.swarm_state import (
     SwarmMember,
     SwarmState,
 )
-from infisical_iac.core import journal, units
+from infisical_iac.core import connection, journal, units
 from infisical_iac.core.errors import CheckFailed, CommandFailed
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
-from infisical_iac.host.preflight import Preflight
 
 # A node's certificate, by which the others know it, ends after so long; it is renewed before.
 CERTIFICATE_HOURS = 30 * 24
@@ -229,7 +228,7 @@ def _begin(cluster: Cluster) -> None:
 def _join(cluster: Cluster) -> None:
     me = cluster.me
     role = "manager" if me.manager else "worker"
-    with topology.on(cluster.lead.name):
+    with connection.on(cluster.lead.name):
         swarm = run(script("swarm", "id"), doing="read the swarm's id").split()[0]
         token = run(script("swarm", "token", role), doing="read the token to join with")
     lead = cluster.lead.address
@@ -253,7 +252,7 @@ def _unlock(cluster: Cluster) -> None:
 
 
 def _keep_key(cluster: Cluster) -> None:
-    with topology.on(cluster.lead.name):
+    with connection.on(cluster.lead.name):
         key = run(script("swarm", "key"), doing="read the swarm's key")
     run(script("swarm", "keep"), doing="keep the swarm's key", stdin=key)
 
@@ -274,7 +273,7 @@ def _arrange(cluster: Cluster) -> None:
 
 
 def _id(node: Node) -> str:
-    with topology.on(node.name):
+    with connection.on(node.name):
         return run(script("swarm", "id"), doing=f"read the id of {node.name}").split()[-1]
 
 
@@ -292,20 +291,18 @@ def programs() -> Iterator[File]:
 
 
 @deploy("Swarm")
-def swarm(known: Preflight) -> None:
-    """Make the swarm and bring the host into it; nothing of it on a host of its own."""
-    if known.cluster is None:
-        return
-    begun(cluster=known.cluster, name="Make the swarm")
-    joined(cluster=known.cluster, name="Bring the hosts into the swarm")
-    if known.leads:
+def swarm(cluster: Cluster) -> None:
+    """Make the swarm and bring the host into it."""
+    begun(cluster=cluster, name="Make the swarm")
+    joined(cluster=cluster, name="Bring the hosts into the swarm")
+    if cluster.leads:
         etcd.members_replaced(
-            cluster=known.cluster, name="Make room in etcd for a node that replaces another"
+            cluster=cluster, name="Make room in etcd for a node that replaces another"
         )
-    arranged(cluster=known.cluster, name="Have the nodes as they should be")
+    arranged(cluster=cluster, name="Have the nodes as they should be")
     kept_open(
-        cluster=known.cluster,
+        cluster=cluster,
         programs=[*programs()],
         name="Open the host's part in the swarm when it boots",
     )
-    share.claimed(cluster=known.cluster, name="Have one host that leads")
+    share.claimed(cluster=cluster, name="Have one host that leads")

@@ -11,6 +11,7 @@ from pyinfra.api.facts import FactBase
 from infisical_iac.core.files import Paths, PathState, reading
 from infisical_iac.core.rendering import script
 from infisical_iac.core.units import Units, UnitState
+from infisical_iac.host.machine import DAEMON_FILE
 
 # The labels of a node, which managers keep.
 HOST, NUMBER, JOINED = "infisical.host", "infisical.node", "infisical.joined"
@@ -75,8 +76,8 @@ class SwarmState:
         members: all nodes, none where the host is no working manager.
         serial: the number of the shared state that it has, 0 for none; `led` the one by which it
             was the lead; `digest` of that state; `key` a fingerprint of the encryption key.
-        files: what is at PROGRAM, HANDING_OVER, UNIT_FILE and DAEMON_FILE of this module, by
-            path; `units`: its UNIT, by name.
+        files: what is at PROGRAM, HANDING_OVER, UNIT_FILE of this module and at DAEMON_FILE,
+            by path; `units`: its UNIT, by name.
     """
 
     address: str = ""
@@ -121,7 +122,6 @@ UNIT = "infisical-unlock.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 PROGRAM = "/usr/local/lib/infisical-iac/swarm-unlock.sh"
 HANDING_OVER = "/usr/local/lib/infisical-iac/hand-over.sh"
-DAEMON_FILE = "/etc/docker/daemon.json"
 _FILES, _UNITS = "files:", "units:"
 # Go says "has expired or is not yet valid" of both: what tells them apart is what Swarm, or a newer
 # Go, says besides.

@@ -1,7 +1,6 @@
 """All hosts of the inventory at once: looked at together, and each spoken to from any other."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from threading import Lock
 from time import monotonic, sleep
 from weakref import WeakKeyDictionary
@@ -13,7 +12,7 @@ from pyinfra.context import ctx_state, host
 
 from infisical_iac.cluster.forming import cluster
 from infisical_iac.cluster.model import Cluster, settling
-from infisical_iac.cluster.refusal import refuse_malformed, refuse_mixed
+from infisical_iac.cluster.refusal import refuse_malformed
 from infisical_iac.cluster.swarm_state import Swarm, SwarmState
 from infisical_iac.core.connection import current, without_delay
 
@@ -21,14 +20,6 @@ from infisical_iac.core.connection import current, without_delay
 _SETTLING_SECONDS = 60
 _reading = Lock()
 _looks: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
-
-
-def topology() -> str:
-    """The topology of the inventory. Raises Refused if its hosts have different ones."""
-    hosts: list[Host] = [*host.state.inventory]
-    found = [each.data.get("topology") or "single" for each in hosts]
-    refuse_mixed(found)
-    return str(found[0])
 
 
 def known() -> Cluster:
@@ -57,13 +48,6 @@ def _settled(state: State) -> dict[str, SwarmState]:
 def forget() -> None:
     """Let the next `known` look at the hosts anew."""
     _looks.pop(host.state, None)
-
-
-@contextmanager
-def on(name: str) -> Iterator[None]:
-    """Make another host of the inventory, which is connected, the current one for a while."""
-    with current(host.state.inventory.get_host(name)):
-        yield
 
 
 def _read(state: State) -> dict[str, SwarmState]:

@@ -9,6 +9,7 @@ import paramiko
 from pyinfra import logger
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host
+from pyinfra.context import host as current_host
 
 # In a host's data: the deployment at Hetzner Cloud that it is of, and why nothing may be changed
 # on it. The underscore tells settings from them.
@@ -74,6 +75,13 @@ def current(host: Host) -> Iterator[None]:
         yield
     finally:
         ctx_host.set(before)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def on(name: str) -> Iterator[None]:
+    """Make another host of the inventory, which is connected, the current one for a while."""
+    with current(current_host.state.inventory.get_host(name)):
+        yield
 
 
 def without_delay(host: Host) -> None:

@@ -21,13 +21,10 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 
-
-from infisical_iac.cluster.refusal import refuse_mixed
-from infisical_iac.core.connection import LOST, current, without_delay
-from infisical_iac.core.errors import Refused, SettingsError, Unreachable, UserError
-from infisical_iac.cluster import share
-from infisical_iac.cluster import topology
+from infisical_iac.core.connection import current, without_delay
+from infisical_iac.core.errors import SettingsError, Unreachable
 from infisical_iac.core import lock
+from infisical_iac.core.topology import InventoryHosts, hook, topology_of
 
 
 class _Errors(logging.Handler):
@@ -112,10 +109,8 @@ def _connected(
     state: State, inventory: str, errors: _Errors, *, quorum: bool, shares: bool
 ) -> Iterator[Host]:
     hosts = list(state.inventory)
-    topologies = [each.data.get("topology") or "single" for each in hosts]
-    refuse_mixed(topologies)
-    is_cluster = "swarm" in topologies
-    if len(hosts) != 1 and not is_cluster:
+    answering = hook(InventoryHosts, topology_of(hosts))()
+    if len(hosts) != 1 and not answering.several:
         raise SettingsError(
             f"{inventory} names {len(hosts)} hosts: give an inventory of one, or set "
             "topology to 'swarm' for all of them if they are a cluster",
@@ -129,13 +124,13 @@ def _connected(
                 without_delay(host)
             else:
                 echo(f"Note: {host.name} can't be reached: {errors.of(host)}", err=True)
-        host = _lead(hosts, quorum=quorum) if is_cluster else hosts[0]
+        host = answering.leader(hosts, quorum=quorum)
         with current(host):
             try:
                 yield host
             finally:
-                if is_cluster and shares and lock.held(host):
-                    _share()
+                if shares and lock.held(host):
+                    answering.share()
     except PyinfraError as error:
         named = hosts[0].name if len(hosts) == 1 else "no host"
         raise Unreachable(
@@ -143,26 +138,3 @@ def _connected(
         ) from None
     finally:
         disconnect_all(state)
-
-
-def _share() -> None:
-    try:
-        share.spread(topology.known())
-    except (UserError, *LOST) as error:
-        echo(
-            f"Note: what was changed is not on all hosts of the cluster yet ({error}): "
-            "`infisical-iac apply` brings it there",
-            err=True,
-        )
-
-
-def _lead(hosts: list[Host], *, quorum: bool) -> Host:
-    first = next(host for host in hosts if host in host.state.active_hosts)
-    with current(first):
-        try:
-            name = topology.known().lead.name
-        except Refused:
-            if quorum:
-                raise
-            return first
-    return first.state.inventory.get_host(name)

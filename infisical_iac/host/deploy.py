@@ -3,7 +3,6 @@
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.cluster.swarm import swarm
 from infisical_iac.core import files, journal
 from infisical_iac.core import packages as apt
 from infisical_iac.core import units as systemd
@@ -112,4 +111,9 @@ def foundation(known: Preflight) -> None:
     docker(known=known)
     watch(known=known)
     hardening(known=known)
-    swarm(known=known)
+    known.site.join()
+
+
+def share(known: Preflight) -> None:
+    """Give other hosts what this one has made, where the topology has others."""
+    known.site.share()

@@ -5,16 +5,15 @@ import json
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.cluster.swarm_state import DAEMON_FILE as CONFIG
 from infisical_iac.core import files, journal, units
 from infisical_iac.core import packages as apt
 from infisical_iac.core.files import File, Paths
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-from infisical_iac.core.settings import Settings
 from infisical_iac.host import engine
 from infisical_iac.host.engine import not_ours
+from infisical_iac.host.machine import DAEMON_FILE as CONFIG
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.preflight import Preflight
 
@@ -59,23 +58,9 @@ DAEMON = {
 }
 
 
-def daemon(settings: Settings) -> str:
+def daemon(*, in_swarm: bool = False) -> str:
     """The text of daemon.json: Swarm starts in no engine with `live-restore`."""
-    swarm = settings.cluster.topology == "swarm"
-    return json.dumps({**DAEMON, "live-restore": False} if swarm else DAEMON, indent=2) + "\n"
-
-
-def was_alone(known: Preflight) -> bool:
-    """Return whether the host of a cluster runs the engine of a single host, which a reload
-    changes.
-
-    A restart would stop what serves on it.
-    """
-    seen = known.cluster.me.seen if known.cluster else None
-    if not seen or not seen.live_restore or CONFIG not in seen.files:
-        return False
-    alone = known.settings.with_values(topology="single")
-    return files.File(CONFIG, daemon(alone)).matches(seen.files[CONFIG])
+    return json.dumps({**DAEMON, "live-restore": False} if in_swarm else DAEMON, indent=2) + "\n"
 
 
 def packages(machine: MachineState, source: str) -> list[str]:
@@ -93,21 +78,18 @@ def docker(known: Preflight) -> None:
         engine.left(why=why, name="Leave the engine as it is")
         return
     source, timeout = known.settings.host.docker_source, known.settings.host.apt_timeout
-    config = files.File(CONFIG, daemon(known.settings))
-    reloads = was_alone(known)
-    if reloads:
-        engine.without_live_restore(config=config, name="Let the engine go without live-restore")
-    else:
+    config = files.File(CONFIG, daemon(in_swarm=known.site.in_swarm))
+    reloads = known.site.reload_engine(config, files.File(CONFIG, daemon()))
+    if not reloads:
         files.contents(files=[config], name="Configure the Docker engine")
     if source == "docker-ce":
         apt.packages(names=["gnupg"], name="Install GnuPG for the key's check", timeout=timeout)
         present(machine=known.machine, name="Add Docker's own apt repository")
     apt.packages(names=packages(known.machine, source), name="Install Docker", timeout=timeout)
-    if known.cluster:
-        engine.back_in_swarm(cluster=known.cluster, name="Have the swarm know the engine")
+    known.site.rejoin_engine()
     units.running(
         units=["docker.service"],
         config={} if reloads else {"docker.service": [CONFIG]},
-        act=engine.in_turn if known.cluster else None,
+        act=known.site.engine_act,
         name="Keep Docker running",
     )

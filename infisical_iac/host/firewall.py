@@ -314,9 +314,9 @@ def firewall(known: Preflight) -> None:
         openings=openings(
             known.settings,
             *(known.machine.ssh_ports or (_SSH_PORT,)),
-            peers=known.cluster.peers if known.cluster else (),
+            peers=known.site.peers,
         ),
         machine=known.machine,
-        in_cluster=known.cluster is not None,
+        in_cluster=known.site.in_swarm,
         name="Drop what the settings don't let in",
     )

@@ -367,7 +367,7 @@ def hardening(known: Preflight) -> None:
     """
     settings = known.settings
     files, without = [*configuration(settings)], without_window(settings, known.machine)
-    turn = known.cluster.turn if known.cluster else None
+    turn = known.site.turn
     parts = [] if without else [*programs(settings, turn)]
     units = {"systemd-journald.service": [_JOURNAL]}
     if settings.host.auditd == "on":

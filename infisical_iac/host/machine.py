@@ -7,6 +7,9 @@ from pyinfra.api.facts import FactBase
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 
+DAEMON_FILE = "/etc/docker/daemon.json"
+
+
 # Where nobody ever logged in to an instance, a deploy would make a new one.
 UNDONE = """\
 undone=/var/lib/infisical-restore/undone

@@ -10,9 +10,6 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.context import host
 
-from infisical_iac.cluster import refusal as clusters
-from infisical_iac.cluster import topology as nodes
-from infisical_iac.cluster.model import Cluster
 from infisical_iac.core import journal, lock
 from infisical_iac.core.connection import without_delay
 from infisical_iac.core.errors import Refused, SettingsError, UserError
@@ -22,6 +19,7 @@ from infisical_iac.host import engine
 from infisical_iac.host.engine import Engine
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
+from infisical_iac.host.site import Site, observe_site
 from infisical_iac.workspace.load import load as load_workspace
 from infisical_iac.workspace.model import Workspace
 
@@ -31,21 +29,19 @@ class Preflight:
     """Hold what the steps work with: the checked settings and workspace, and the host's kind.
 
     `admin_password` is the one that the user gave for the first administrator, or None;
-    `cluster` is the one that the host is of, None for a host of its own.
+    `site` is the host, or what it is one of.
     """
 
     settings: Settings
     workspace: Workspace
     machine: MachineState
     admin_password: str | None
-    cluster: Cluster | None = None
+    site: Site
 
     @property
     def leads(self) -> bool:
-        """Return whether what is done once is done on this host: it is alone, or leads its
-        cluster.
-        """
-        return self.cluster is None or self.cluster.leads
+        """Return whether what is done once is done on this host."""
+        return self.site.leads
 
 
 def preflight(
@@ -53,16 +49,16 @@ def preflight(
     restoring: bool = False,
     scaling: bool = False,
     leaving: bool = False,
-    check: Callable[[Cluster], None] | None = clusters.refuse_single,
+    check: Callable[[Site], None] | None = None,
 ) -> Preflight:
     """Check the settings, the workspace file, the environment and the host, and lock it.
 
     Args:
         restoring: whether this is a restore, which alone may go on while one is under way.
-        scaling: whether this is a move between a single host and a cluster, which alone may go
-            on while one is under way.
-        leaving: whether Infisical leaves the cluster, which may then be one that is refused else.
-        check: raises a UserError where a cluster is not what the run is for; None if any will do.
+        scaling: whether this is a move between topologies, which alone may go on while one is
+            under way.
+        leaving: whether Infisical leaves the topology, which may then be one that is refused else.
+        check: as `Site.observed` has it, of a move.
 
     Raises Refusal, one sentence, with nothing changed.
     """
@@ -76,14 +72,12 @@ def preflight(
         without_delay(host)
         machine = host.get_fact(Machine)
         refuse(machine, minimum_free_disk_gb=settings.host.minimum_free_disk_gb)
-        cluster = _cluster(settings, check)
+        site = observe_site(settings, machine, check)
         run = journal.current()
         # On a host with nothing on it yet, nothing is kept from being set right.
-        run.goes_on = (cluster.begun if cluster else machine.deployed) and not (
-            restoring or scaling or leaving
-        )
-        if cluster and not leaving:
-            refuse_unencrypted(cluster, settings)
+        run.goes_on = site.has_begun(machine) and not (restoring or scaling or leaving)
+        if not leaving:
+            refuse_unfit(site)
         refuse_ingress(settings, machine)
         if engine.not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
@@ -92,7 +86,7 @@ def preflight(
                 engine.refuse(settings, machine)
             except Refused as error:
                 _block_or_raise(error)
-        leads = cluster is None or cluster.leads
+        leads = site.leads
         if machine.restoring and not restoring and leads:
             raise Refused(
                 f"a restore, {machine.restoring.split()[0]}, has not ended on the host: "
@@ -112,7 +106,7 @@ def preflight(
         lock.take(host)
     except UserError as error:
         raise Refusal(str(error)) from None
-    return Preflight(settings, workspace, machine, password, cluster)
+    return Preflight(settings, workspace, machine, password, site)
 
 
 def note_undone(machine: MachineState) -> None:
@@ -149,13 +143,13 @@ def refuse_ingress(settings: Settings, machine: MachineState) -> None:
             journal.current().without = frozenset({"caddy"})
 
 
-def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:
-    """Raise Refused where secrets would pass between hosts in clear, and may not.
+def refuse_unfit(site: Site) -> None:
+    """Raise Refused where the hosts can't do what the settings ask for.
 
-    Where the cluster runs already, the rest of its hosts is looked at all the same.
+    Where Infisical runs on them already, all else is looked at all the same.
     """
     try:
-        clusters.refuse_unencrypted(cluster, settings)
+        site.refuse_unfit()
     except Refused as error:
         _block_or_raise(error)
 
@@ -165,20 +159,6 @@ def _block_or_raise(error: Refused) -> None:
     if not error.part or not journal.current().goes_on:
         raise error
     journal.current().block(error.part, str(error))
-
-
-def _cluster(settings: Settings, check: Callable[[Cluster], None] | None) -> Cluster | None:
-    if nodes.topology() == "single":
-        return None
-    clusters.refuse(settings)
-    cluster = nodes.known()
-    clusters.refuse_overlapping(cluster)
-    clusters.refuse_undecided(cluster)
-    if check:
-        check(cluster)
-    if cluster.leads:
-        journal.current().shown.extend([*cluster.notes, *clusters.notes(settings, cluster)])
-    return cluster
 
 
 def admin_password(given: str | None) -> str | None:

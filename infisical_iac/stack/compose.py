@@ -9,7 +9,6 @@ from pyinfra import logger
 from pyinfra.api.command import StringCommand
 from pyinfra.context import host, state
 
-from infisical_iac.cluster.stack_state import STACK_FILE
 from infisical_iac.core import files, journal
 from infisical_iac.core.errors import CheckFailed, CommandFailed, SettingsError, UserError
 from infisical_iac.core.files import File, PathState
@@ -20,7 +19,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.stack import session
 from infisical_iac.stack.containers import Stack, StackState, connections
 from infisical_iac.stack.model import port_of
-from infisical_iac.stack.state import COMPOSE_FILE, DeploymentFact, DeploymentState
+from infisical_iac.stack.state import COMPOSE_FILE, STACK_FILE, DeploymentFact, DeploymentState
 
 # Everybody may write there: each upload gets a directory of its own, for the user alone.
 _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."

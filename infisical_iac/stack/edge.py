@@ -7,9 +7,7 @@ from pyinfra import logger
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, host
 
-from infisical_iac.cluster import topology
-from infisical_iac.cluster.model import Cluster
-from infisical_iac.core import journal
+from infisical_iac.core import connection, journal
 from infisical_iac.core.connection import LOST, current, lost, with_others
 from infisical_iac.core.errors import CommandFailed, UserError
 from infisical_iac.core.files import Paths
@@ -65,15 +63,13 @@ def close(settings: Settings) -> None:
         ingress.bring(settings)
 
 
-def close_all(settings: Settings, cluster: Cluster) -> None:
-    """Close the edge of every connected node. Raises CommandFailed, with all closed that can be."""
-    if failed := _on_each(_names(cluster), lambda: close(settings)):
+def close_on(settings: Settings, names: Sequence[str]) -> None:
+    """Close the edge of the connected hosts of these names.
+
+    Raises CommandFailed, with all closed that can be.
+    """
+    if failed := _on_each(names, lambda: close(settings)):
         raise CommandFailed(f"could not close the edge of every node: {'; '.join(failed)}")
-
-
-def open_all(cluster: Cluster) -> None:
-    """Let everybody in again by every connected node, as `open_on` does."""
-    open_on(_names(cluster))
 
 
 def open_on(names: Sequence[str]) -> None:
@@ -89,15 +85,11 @@ def open_on(names: Sequence[str]) -> None:
         raise CommandFailed(f"could not open the edge of any node: {'; '.join(failed)}")
 
 
-def _names(cluster: Cluster) -> list[str]:
-    return [node.name for node in cluster.connected]
-
-
 def _on_each(names: Sequence[str], do: Callable[[], None]) -> list[str]:
     """Do it on every host; what failed, with the host's name."""
     failed = []
     for name in names:
-        with topology.on(name):
+        with connection.on(name):
             try:
                 do()
             except UserError as error:

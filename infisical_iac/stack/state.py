@@ -63,6 +63,8 @@ class Upgrades(FactBase[UpgradeState]):
 
 
 COMPOSE_FILE = "/etc/infisical/compose.yaml"
+# What stands in its place where several hosts have the stack together.
+STACK_FILE = "/etc/infisical/stack.yaml"
 _NEXT = "next:"
 
 

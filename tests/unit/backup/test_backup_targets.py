@@ -202,7 +202,7 @@ def test_an_s3_target_without_it_is_refused_with_the_variables_to_set() -> None:
 
 def test_a_node_of_a_cluster_knows_its_number_and_what_all_share() -> None:
     made = site(backup_targets=(_LOCAL, _BUCKET))
-    files = {each.path: each.content for each in configuration(made.settings, made.cluster)}
+    files = {each.path: each.content for each in configuration(made.settings, made.number)}
     told = files["/etc/infisical/backup/backup.conf"].splitlines()
     assert told[-2:] == ["NODE=1", "SHARED=my-bucket"]
     assert told[:-2] == _files(backup_targets=(_LOCAL, _BUCKET))["backup.conf"].splitlines()

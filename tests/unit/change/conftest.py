@@ -7,7 +7,9 @@ import pytest
 
 from infisical_iac.change import gate, rotation
 from infisical_iac.cluster import deploy, share, topology
+from infisical_iac.cluster import rotation as cluster_rotation
 from infisical_iac.cluster import site as cluster_site
+from infisical_iac.core import connection
 from infisical_iac.stack import compose, session
 from tests.unit.change.steps import NotingHost
 from tests.unit.clusters import site
@@ -16,8 +18,9 @@ from tests.unit.clusters import site
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     made = NotingHost()
-    monkeypatch.setattr(rotation, "run", made.run)
-    monkeypatch.setattr(rotation, "script", made.script)
+    for module in (rotation, cluster_rotation):
+        monkeypatch.setattr(module, "run", made.run)
+        monkeypatch.setattr(module, "script", made.script)
     monkeypatch.setattr(compose, "up", made.up)
     monkeypatch.setattr(compose, "published_port", lambda: 8080)
     monkeypatch.setattr(deploy, "roll_out", made.roll_out)
@@ -39,7 +42,7 @@ def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
         yield
         host.steps = before
 
-    monkeypatch.setattr(topology, "on", on)
+    monkeypatch.setattr(connection, "on", on)
     monkeypatch.setattr(topology, "known", lambda: site().cluster)
     monkeypatch.setattr(share, "spread", lambda _: host.run("spread", doing="share"))
     monkeypatch.setattr(rotation, "write", lambda path, _: host.steps.append(f"write {path}"))

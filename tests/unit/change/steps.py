@@ -9,6 +9,7 @@ from infisical_iac.change import rotation
 from infisical_iac.change.keys import UnfinishedRotation, named
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.core.settings import Settings, load
+from infisical_iac.host.site import Site as HostSite
 from infisical_iac.stack.state import UpgradeState
 
 if TYPE_CHECKING:
@@ -65,9 +66,11 @@ def _settings() -> Settings:
 
 def rotate(key: str) -> list[str]:
     """Rotate a key of a single host."""
-    return rotation.made(named(key), _settings(), "chainalign")
+    settings = _settings()
+    return rotation.made(named(key), settings, "chainalign", HostSite(settings))
 
 
 def recover(key: str, phase: str) -> str:
     """End the rotation of a single host that was interrupted in `phase`."""
-    return rotation.recover(UnfinishedRotation(named(key), phase), _settings(), "chainalign")
+    found, settings = UnfinishedRotation(named(key), phase), _settings()
+    return rotation.recover(found, settings, "chainalign", HostSite(settings))

@@ -11,7 +11,7 @@ from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import deploy
-from infisical_iac.cluster.change import ClusterVersionChange
+from infisical_iac.cluster.change import ClusterVersionChange, ClusterVersionChanges
 from infisical_iac.cluster.site import Site
 from infisical_iac.core.errors import CheckFailed, RunFailed
 from infisical_iac.core.images import Images
@@ -84,8 +84,8 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
         monkeypatch.setattr(module, "host", _Quiet())
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
     monkeypatch.setattr(deploy, "roll_out", made.roll_out)
-    monkeypatch.setattr(edge, "close_all", lambda *_: made._note("close"))
-    monkeypatch.setattr(edge, "open_all", lambda _: made._note("open"))
+    monkeypatch.setattr(edge, "close_on", lambda *_: made._note("close"))
+    monkeypatch.setattr(edge, "open_on", lambda _: made._note("open"))
     monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
     monkeypatch.setattr(changeover, "discard_releases", lambda *_: None)
     monkeypatch.setattr(changeover, "read_releases", lambda: [_RELEASE])
@@ -196,7 +196,7 @@ def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing
 def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(lead: _Lead) -> None:
     lead.exchanged = True
     unfinished = UnfinishedChange(_RELEASE.name, "swapped", _NEW)
-    cluster_change.recover(unfinished, site(), "chainalign")
+    ClusterVersionChanges(site()).recover(unfinished, "chainalign")
     assert lead.steps == ["close", "roll out v0.166.0", "gate", "open", "public", *_END]
 
 
@@ -214,7 +214,7 @@ def test_an_interrupted_change_is_ended_by_its_phase(
     lead: _Lead, phase: str, steps: Iterable[str], told: str
 ) -> None:
     unfinished = UnfinishedChange(_RELEASE.name, phase, _NEW)
-    assert cluster_change.recover(unfinished, site(), "chainalign") == told
+    assert ClusterVersionChanges(site()).recover(unfinished, "chainalign") == told
     assert lead.steps == steps
 
 

@@ -9,10 +9,11 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import changeover, gate, upgrade
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import UnfinishedChange
-from infisical_iac.change.upgrade import VersionChange
+from infisical_iac.change.upgrade import VersionChange, VersionChanges
 from infisical_iac.core.errors import CheckFailed, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
+from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, session
 from tests.unit.settings_of import settings_of
 
@@ -26,6 +27,7 @@ _WAS = Images(_OLD, "postgres:17.11")
 _RELEASE = "20261125T101112Z-v0.165.16"
 _VOLUME = "infisical_postgres_given_up_20261125T101112Z"
 _THEN = Manifest("2026-11-25T10:00:00Z", "host", "v0.165.16", "17.6", "key", {"projects": 2})
+_CHANGES = VersionChanges(Site(settings_of()))
 
 
 class _Host:
@@ -174,14 +176,14 @@ def test_an_interrupted_change_is_ended_by_its_phase_and_the_edge_is_open_then(
     if phase == "begun":
         host.given_up = ""
     unfinished = UnfinishedChange(_RELEASE, phase, _NEW)
-    assert upgrade.recover_host(unfinished, settings_of(), "chainalign").startswith(told)
+    assert _CHANGES.recover(unfinished, "chainalign").startswith(told)
     assert host.steps == steps
 
 
 def test_what_serves_since_hours_is_kept_though_the_edge_can_not_be_closed(host: _Host) -> None:
     host.failing = ["close"]
     unfinished = UnfinishedChange(_RELEASE, "swapped", _NEW)
-    told = upgrade.recover_host(unfinished, settings_of(), "chainalign")
+    told = _CHANGES.recover(unfinished, "chainalign")
     assert told == "Infisical v0.166.0 serves."
     assert host.steps == ["close", "up", "gate", "open", "public", "open", "end"]
 
@@ -189,7 +191,5 @@ def test_what_serves_since_hours_is_kept_though_the_edge_can_not_be_closed(host:
 def test_what_serves_since_hours_and_fails_its_checks_is_given_up_by_name(host: _Host) -> None:
     host.failing = ["gate"]
     with pytest.raises(RunFailed, match=f"30 writes .* are in the Docker volume {_VOLUME}"):
-        upgrade.recover_host(
-            UnfinishedChange(_RELEASE, "swapped", _NEW), settings_of(), "chainalign"
-        )
+        _CHANGES.recover(UnfinishedChange(_RELEASE, "swapped", _NEW), "chainalign")
     assert host.steps == ["close", "up", "gate", *_BACK]

@@ -9,6 +9,7 @@ import yaml
 
 from infisical_iac.change import gate, upgrade
 from infisical_iac.cluster import stack as cluster_stack
+from infisical_iac.cluster import stack_deploy as deploy
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.site import Site
 from infisical_iac.cluster.stack_state import ClusterStackState
@@ -21,7 +22,7 @@ from infisical_iac.core.journal import Journal
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import compose as stack
-from infisical_iac.stack import deploy
+from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace import canary
@@ -38,7 +39,7 @@ class _Host:
     name = "one"
 
     def __init__(self) -> None:
-        self.text = deploy.compose_file(_RUNS, MachineState())
+        self.text = compose_file(_RUNS, MachineState())
         self.was = Images(_RUNS.stack.infisical_reference, _RUNS.stack.postgres_image)
         self.journal = Journal(goes_on=True)
         self.down = {"redis"}
@@ -67,12 +68,12 @@ class _Host:
 
     def plan(self, settings: Settings) -> tuple[list[str], list[str]]:
         """Return what differs and what is blocked, as the plan for the settings has it."""
-        compose = deploy.compose_file(settings, MachineState())
+        compose = compose_file(settings, MachineState())
         changed = _function(upgrade.upgraded)
         run = _function(stack.running)
         made: dict[str, Any] = {"compose": compose, "settings": settings}
         self.journal.look("1", _CHANGE, lambda: list(changed(**made, project="chainalign")))
-        text = partial(deploy.compose_file, machine=MachineState())
+        text = partial(compose_file, machine=MachineState())
         self.journal.look("2", _RUN, lambda: list(run(settings=settings, compose=text)))
         return [str(each) for each in self.journal.planned], [*map(str, self.journal.blocked)]
 
@@ -113,7 +114,7 @@ def test_another_setting_is_rolled_out_beside_a_refused_version(host: _Host) -> 
 def test_the_file_of_a_refused_version_has_the_images_that_run(host: _Host) -> None:
     wanted = settings_of(infisical_version="v0.120.0", postgres_image="postgres:17.9")
     kept = wanted.keeping(host.was)
-    services = yaml.safe_load(deploy.compose_file(kept, MachineState()))["services"]
+    services = yaml.safe_load(compose_file(kept, MachineState()))["services"]
     # A minor version of PostgreSQL is no change of version.
     assert services["postgres"]["image"] == "postgres:17.9"
     assert services["infisical"]["image"] == _RUNS.stack.infisical_reference

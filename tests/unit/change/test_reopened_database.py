@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.cluster import deploy, topology
+from infisical_iac.cluster import deploy
+from infisical_iac.core import connection
 from tests.unit.clusters import site
 from tests.unit.played_cluster import PlayedNode, played_node
 
@@ -72,7 +73,7 @@ def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
 
     monkeypatch.setattr(deploy, "run", run)
     monkeypatch.setattr(deploy, "script", lambda name: name)
-    monkeypatch.setattr(topology, "on", on)
+    monkeypatch.setattr(connection, "on", on)
     deploy.reopened(site(away=(2,)).cluster)
     assert forgot == forgetting
 

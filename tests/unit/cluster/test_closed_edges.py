@@ -10,8 +10,10 @@ from infisical_iac.backup import manifest, restore, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.change import gate
-from infisical_iac.cluster import deploy, topology
+from infisical_iac.cluster import deploy
+from infisical_iac.cluster import restore as cluster_restore
 from infisical_iac.cluster import site as cluster_site
+from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge, session
 from tests.unit.clusters import settings, site
@@ -52,7 +54,7 @@ class _Nodes:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> _Nodes:
     made = _Nodes()
-    monkeypatch.setattr(topology, "on", made.on)
+    monkeypatch.setattr(connection, "on", made.on)
     monkeypatch.setattr(edge, "close", made.close)
     monkeypatch.setattr(edge, "open_", made.open)
     monkeypatch.setattr(edge, "logger", made)
@@ -64,24 +66,24 @@ _ALL = {"node-1", "node-2", "node-3"}
 
 
 def test_every_connected_node_is_closed_and_opened(seen: _Nodes) -> None:
-    edge.close_all(settings(), site(away=(2,)).cluster)
+    edge.close_on(settings(), site(away=(2,)).names)
     assert seen.closed == {"node-1", "node-3"}
-    edge.open_all(site().cluster)
+    edge.open_on(site().names)
     assert (seen.closed, seen.warned) == (set(), [])
 
 
 def test_a_node_that_can_not_be_closed_is_named_and_the_others_are_closed(seen: _Nodes) -> None:
     seen.failing = {"node-2": CommandFailed("could not close the edge: no space left")}
     with pytest.raises(CommandFailed, match=r"every node: node-2: .* no space left$"):
-        edge.close_all(settings(), site().cluster)
+        edge.close_on(settings(), site().names)
     assert seen.closed == {"node-1", "node-3"}
 
 
 def test_a_node_that_fails_meanwhile_does_not_keep_the_others_closed(seen: _Nodes) -> None:
     """The others have let people in already."""
-    edge.close_all(settings(), site().cluster)
+    edge.close_on(settings(), site().names)
     seen.failing = {"node-2": paramiko.SSHException()}
-    edge.open_all(site().cluster)
+    edge.open_on(site().names)
     assert seen.closed == {"node-2"}
     (warned,) = seen.warned
     assert "the connection to node-2 was lost" in warned
@@ -90,7 +92,7 @@ def test_a_node_that_fails_meanwhile_does_not_keep_the_others_closed(seen: _Node
 def test_edges_of_which_none_can_be_opened_are_an_error(seen: _Nodes) -> None:
     seen.failing = dict.fromkeys(_ALL, OSError())
     with pytest.raises(CommandFailed, match="could not open the edge of any node"):
-        edge.open_all(site().cluster)
+        edge.open_on(site().names)
 
 
 _GIVEN_UP = "given-up infisical_given_up_x 2026-11-25T10:12:00Z 3 image\n"
@@ -142,7 +144,7 @@ def test_a_restore_lets_nobody_in_from_the_swap_on(
     seen: _Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted = _noting(monkeypatch, seen)
-    restore._restore_on_cluster(SnapshotSource("latest", ()), site(), "chainalign")
+    cluster_restore._restore(SnapshotSource("latest", ()), site(), "chainalign")
     assert noted.steps == [("load", set()), ("swap", _ALL), ("roll out", _ALL)]
 
 
@@ -152,7 +154,7 @@ def test_a_restore_that_is_undone_opens_all_nodes_and_names_what_was_written(
 ) -> None:
     seen.closed = set(_ALL)
     noted = _noting(monkeypatch, seen, phase)
-    told = restore.go_back(admin_email="admin@example.com", timeout=60, site=site())
+    told = restore.go_back(site())
     assert told.startswith(
         "The old data are back and serve. Kept: 3 writes since 2026-11-25T10:12:00Z are in the "
         "database infisical_given_up_x; docs/upgrade.md"

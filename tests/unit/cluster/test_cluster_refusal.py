@@ -9,7 +9,6 @@ from infisical_iac.cluster.refusal import (
     notes,
     refuse,
     refuse_malformed,
-    refuse_mixed,
     refuse_move_in,
     refuse_move_out,
     refuse_overlapping,
@@ -18,6 +17,7 @@ from infisical_iac.cluster.refusal import (
 )
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.topology import refuse_mixed
 from tests.unit.cluster.looks import bare, member, settled, three, three_bare, told
 from tests.unit.settings_of import settings_of
 

@@ -8,10 +8,9 @@ import pytest
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, host
 
-from infisical_iac.cluster import swarm
+from infisical_iac.cluster import destroy, swarm
 from infisical_iac.core.connection import current
 from infisical_iac.core.errors import CommandFailed
-from infisical_iac.stack import destroy
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from infisical_iac.cluster import topology
-from infisical_iac.core import units
+from infisical_iac.cluster import engine
+from infisical_iac.core import connection, units
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.rendering import script
-from infisical_iac.host import engine
 from tests.unit.cluster.looks import member, settled, told
 
 _DOCKER = """#!/bin/sh
@@ -179,7 +178,7 @@ def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
 
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.setattr(engine, "script", lambda _, *arguments: " ".join(arguments))
-    monkeypatch.setattr(topology, "on", lambda _: nullcontext())
+    monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     cluster = told(looks, me="two")
@@ -198,7 +197,7 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
 
     monkeypatch.setattr(engine, "run", run)
     monkeypatch.setattr(engine, "host", SimpleNamespace(name="two"))
-    monkeypatch.setattr(topology, "on", lambda _: nullcontext())
+    monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
     with pytest.raises(Refused, match="on two waits for a restart, and for three: could not"):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infisical_iac.stack import deploy
+from infisical_iac.cluster import stack_deploy as deploy
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
         monkeypatch.setattr(module, "script", made.script)
         monkeypatch.setattr(module, "host", made)
         monkeypatch.setattr(journal, "host", made)
-    monkeypatch.setattr(edge, "close_all", lambda *_: made.steps.append("close all"))
+    monkeypatch.setattr(edge, "close_on", lambda _, names: made.steps.append(f"close {names}"))
     monkeypatch.setattr(edge, "close", lambda _: made.steps.append("close"))
-    monkeypatch.setattr(edge, "open_all", lambda _: made.steps.append("open all"))
     monkeypatch.setattr(edge, "open_", lambda: made.steps.append("open"))
     monkeypatch.setattr(edge, "open_on", lambda names: made.steps.append(f"open {names}"))
     monkeypatch.setattr(moves, "with_others", lambda host: [host])
@@ -77,6 +76,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     return made
 
 
+_NODES = ("node-1", "node-2", "node-3")
+_CLOSE, _OPEN = f"close {_NODES}", f"open {_NODES}"
 _PAUSED = [
     *("scale-out begin", "cluster-stack part", "scale-out way_in", "scale-out pause"),
     *("single dump", "scale-out take", "scale-out load"),
@@ -85,7 +86,7 @@ _PAUSED = [
 
 def test_the_cluster_takes_over_once_all_rows_are_there(host: _Host) -> None:
     scaling._move_out(site(), "chainalign")
-    assert host.steps == [*_PAUSED, "close all", "scale-out switch", "cluster-stack part"]
+    assert host.steps == [*_PAUSED, _CLOSE, "scale-out switch", "cluster-stack part"]
 
 
 def test_this_host_takes_over_behind_a_closed_edge(host: _Host) -> None:
@@ -94,7 +95,7 @@ def test_this_host_takes_over_behind_a_closed_edge(host: _Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("direction", "topology", "opens"), [("out", "swarm", "open all"), ("in", "single", "open")]
+    ("direction", "topology", "opens"), [("out", "swarm", _OPEN), ("in", "single", "open")]
 )
 def test_the_side_that_serves_is_proven_and_let_people_in_to(
     host: _Host, monkeypatch: pytest.MonkeyPatch, direction: Direction, topology: str, opens: str
@@ -109,7 +110,7 @@ def test_the_side_that_serves_is_proven_and_let_people_in_to(
         return []
 
     monkeypatch.setattr(gate, "passed", passed)
-    scaling._prove(direction, settings(), "chainalign", site().cluster)
+    scaling._prove(direction, settings(), "chainalign", site().names)
     assert host.steps[:2] == [topology, opens]
 
 
@@ -140,7 +141,7 @@ def test_what_is_not_proven_has_not_ended(host: _Host, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(gate, "passed", passed)
     with pytest.raises(CheckFailed):
-        scaling._prove("out", settings(), "chainalign", site().cluster)
+        scaling._prove("out", settings(), "chainalign", site().names)
     assert host.steps == []
 
 

@@ -7,8 +7,9 @@ from typing import Literal
 
 import pytest
 
-from infisical_iac.cluster import etcd, topology
+from infisical_iac.cluster import etcd
 from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.core import connection
 from infisical_iac.core.errors import Refused
 from tests.unit.cluster.looks import bare, member, settled, three, told
 
@@ -27,7 +28,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield
         current.pop()
 
-    monkeypatch.setattr(topology, "on", on)
+    monkeypatch.setattr(connection, "on", on)
     monkeypatch.setattr(etcd, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(etcd, "run", lambda command, **_: done.append(f"{current[-1]}: {command}"))
     return done

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from infisical_iac.stack.deploy import compose_file
+from infisical_iac.stack.compose_file import compose_file
 from tests.unit.rendered_stack import BOOKWORM, START, TRIXIE, render, swarm_settings
 
 _NUMBERED = ("etcd", "postgres", "redis", "sentinel")

@@ -14,6 +14,7 @@ import pytest
 from infisical_iac.host.deploy import packages
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.preflight import Preflight
+from infisical_iac.host.site import Site
 from tests.unit.host.rotating import AccessLog
 from tests.unit.settings_of import settings_of
 
@@ -185,5 +186,6 @@ def test_a_host_has_the_programs_that_make_the_logs_file_system_where_caddy_runs
 ) -> None:
     workspace: Any = None
     machine = MachineState(os="debian", release="13")
-    known = Preflight(settings_of(ingress=ingress), workspace, machine, None, None)
+    settings = settings_of(ingress=ingress)
+    known = Preflight(settings, workspace, machine, None, Site(settings))
     assert ("e2fsprogs" in packages(known)) is due

@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
+from infisical_iac.cluster import engine as cluster_engine
+from infisical_iac.cluster.site import Site
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File, PathState
 from infisical_iac.host import engine
-from infisical_iac.host.docker import DAEMON, daemon, was_alone
+from infisical_iac.host.docker import DAEMON, daemon
 from infisical_iac.host.engine import Engine, not_ours
 from infisical_iac.host.hardening import root_keeps_way_in, without_window
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.preflight import Preflight
-from infisical_iac.stack.deploy import compose_file
+from infisical_iac.stack.compose_file import compose_file
 from tests.unit.cluster.looks import NAMES, told
 from tests.unit.settings_of import settings_of
 
@@ -155,26 +156,35 @@ def test_each_container_has_by_itself_what_our_engine_would_give_it(drill: bool)
 
 
 def test_the_engine_of_a_clusters_host_is_ours_and_without_live_restore() -> None:
-    swarm = settings_of(topology="swarm")
-    assert not_ours(swarm, _SWARM) == ""
-    assert json.loads(daemon(settings_of())) == DAEMON
-    assert json.loads(daemon(swarm)) == {**DAEMON, "live-restore": False}
+    assert not_ours(settings_of(topology="swarm"), _SWARM) == ""
+    assert json.loads(daemon()) == DAEMON
+    assert json.loads(daemon(in_swarm=True)) == {**DAEMON, "live-restore": False}
 
 
-def _known(seen: SwarmState, **settings: Any) -> Preflight:
+def _reloads(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
+    """Return whether the engine of a host is told to read its configuration anew, and does."""
     looks = dict.fromkeys(NAMES, seen)
     cluster = told({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
-    workspace: Any = None
-    return Preflight(settings_of(topology="swarm", **settings), workspace, _BARE, None, cluster)
+    asked: list[File] = []
+    monkeypatch.setattr(
+        cluster_engine, "without_live_restore", lambda config, name: asked.append(config)
+    )
+    config = File("/etc/docker/daemon.json", daemon(in_swarm=True))
+    alone = File("/etc/docker/daemon.json", daemon())
+    reloads = Site(settings_of(topology="swarm"), _BARE, cluster).reload_engine(config, alone)
+    assert asked == ([config] if reloads else [])
+    return reloads
 
 
 def _daemon_file(text: str) -> dict[str, PathState]:
     return {"/etc/docker/daemon.json": File("/etc/docker/daemon.json", text).state}
 
 
-def test_an_engine_that_ran_alone_reads_its_configuration_anew_and_is_not_restarted() -> None:
-    alone = daemon(settings_of())
-    assert was_alone(_known(SwarmState(live_restore=True, files=_daemon_file(alone))))
+def test_an_engine_that_ran_alone_reads_its_configuration_anew_and_is_not_restarted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = SwarmState(live_restore=True, files=_daemon_file(daemon()))
+    assert _reloads(monkeypatch, seen)
 
 
 @pytest.mark.parametrize(
@@ -183,11 +193,13 @@ def test_an_engine_that_ran_alone_reads_its_configuration_anew_and_is_not_restar
         SwarmState(),
         SwarmState(live_restore=True),
         SwarmState(live_restore=True, files=_daemon_file("{}")),
-        SwarmState(files=_daemon_file(daemon(settings_of()))),
+        SwarmState(files=_daemon_file(daemon())),
     ],
 )
-def test_an_engine_whose_configuration_differs_by_more_is_restarted(seen: SwarmState) -> None:
-    assert not was_alone(_known(seen))
+def test_an_engine_whose_configuration_differs_by_more_is_restarted(
+    monkeypatch: pytest.MonkeyPatch, seen: SwarmState
+) -> None:
+    assert not _reloads(monkeypatch, seen)
 
 
 def test_there_is_no_window_in_which_engine_or_host_would_be_restarted() -> None:

@@ -15,11 +15,10 @@ from infisical_iac.host.preflight import (
     refuse,
     refuse_between,
     refuse_ingress,
-    refuse_unencrypted,
+    refuse_unfit,
 )
 from infisical_iac.stack import keys
 from infisical_iac.stack.keys import KeysState
-from tests.unit.clusters import settings as cluster_settings
 from tests.unit.clusters import site
 from tests.unit.settings_of import settings_of
 
@@ -238,15 +237,15 @@ def test_a_kernel_that_can_not_encrypt_blocks_the_swarm_of_a_running_cluster(
     run: Journal, goes_on: bool
 ) -> None:
     run.goes_on = goes_on
-    cluster = site().cluster
-    assert not cluster.esp
+    of = site()
+    assert not of.cluster.esp
     if not goes_on:
         with pytest.raises(
             Refused, match="the kernel of node-1 and node-2 and node-3 can't encrypt"
         ):
-            refuse_unencrypted(cluster, cluster_settings())
+            refuse_unfit(of)
         return
-    refuse_unencrypted(cluster, cluster_settings())
+    refuse_unfit(of)
     (blocked,) = run.blocked
     assert str(blocked).startswith("! Swarm: blocked: the kernel of node-1 and")
 

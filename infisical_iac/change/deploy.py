@@ -1,0 +1,63 @@
+"""The deploy of the stack, which changes versions and ends what an earlier run has begun."""
+
+from dataclasses import dataclass
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.change import rotation, upgrade
+from infisical_iac.change.releases import unfinished
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.host.site import Site, at
+from infisical_iac.stack import keys
+from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.deploy import configure_ingress, run_containers
+
+
+@deploy("Stack")
+def stack(known: Preflight) -> None:
+    """Make the keys, then bring the containers to what the settings say."""
+    at(known.site, StackSteps).bring_up(known)
+
+
+@dataclass(frozen=True)
+class StackSteps:
+    """The steps of the deploy of the stack, on a host that has it for itself."""
+
+    site: Site
+
+    def bring_up(self, known: Preflight) -> None:
+        """Make the keys, and have the stack run as the settings say; all of the deploy "Stack"."""
+        settings = known.settings
+        keys.made(
+            admin_email=settings.workspace.admin_email,
+            admin_password=known.admin_password,
+            more=keys.more_of(settings),
+            name="Make keys and passwords on the host",
+        )
+        configure_ingress(settings)
+        compose, project = compose_file(settings, known.machine), known.workspace.project.slug
+        end_interrupted(known, compose)
+        upgrade.upgraded(
+            compose=compose, settings=settings, project=project, name="Change the version"
+        )
+        run_containers(settings, known.machine)
+
+
+def end_interrupted(known: Preflight, compose: str = "") -> None:
+    """End what an earlier run began; `compose` is the text of compose.yaml, where there is one."""
+    project = known.workspace.project.slug
+    rotation.ended(
+        state=known.machine.rotating,
+        compose=compose,
+        settings=known.settings,
+        project=project,
+        site=known.site,
+        name="End a rotation that was interrupted",
+    )
+    upgrade.ended(
+        unfinished=unfinished(known.machine.upgrading),
+        closed=known.machine.closed,
+        project=project,
+        site=known.site,
+        name="End a change of version that was interrupted",
+    )

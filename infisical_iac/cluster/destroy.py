@@ -1,0 +1,93 @@
+"""Do the work of `destroy` on a cluster."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyinfra.api.host import Host
+
+from infisical_iac.cluster import swarm
+from infisical_iac.core.connection import current, with_others
+from infisical_iac.core.errors import CommandFailed, Refused
+from infisical_iac.core.hosts import each_of
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+
+
+@dataclass(frozen=True)
+class ClusterRemoval:
+    """A cluster's stack, on all its nodes; `lead` is a manager that works. Else as HostRemoval."""
+
+    lead: Host
+    name: str
+    called: str = "the inventory's"
+    kept: str = "Data, keys and the Swarm, which knows where which data are, are kept."
+    address: str = ""
+
+    @property
+    def _hosts(self) -> list[Host]:
+        return with_others(self.lead)
+
+    def look(self) -> str:
+        """Return what is there on all nodes, a line each."""
+        found = each_of(self._hosts, lambda _: _run("look", doing="see what is there"))
+        return "\n".join(filter(None, found))
+
+    def back_up(self, directory: str) -> str:
+        """Dump the database on the node that has the primary, into a directory there.
+
+        Raises Refused, or CommandFailed.
+        """
+        roles = each_of(self._hosts, lambda _: _run("primary", doing="look for the primary"))
+        primaries = [host for host, role in zip(self._hosts, roles, strict=True) if role]
+        if len(primaries) != 1:
+            raise Refused(f"the cluster has {len(primaries)} primaries, and a dump needs the one")
+        each_of(primaries, lambda _: _run("backup", directory, doing="take a backup first"))
+        return primaries[0].name
+
+    def take_away(self, *, volumes: bool) -> None:
+        """Take the stack away, and with `volumes` the data and the Swarm too.
+
+        Without, the Swarm stays: it knows which node has which part of the data, so that the next
+        deploy finds them. Raises CommandFailed.
+        """
+        _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="end the timers"))
+        # Where an earlier run died as the hosts left, no manager is there to end a container.
+        if _run("remove", doing="remove the services") == "removed":
+            self._gone()
+        if volumes:
+            self._leave()
+            self._gone()
+            _on_each(self._hosts, lambda: _run("volumes", doing="remove the volumes"))
+            _on_each(
+                self._hosts, lambda: run(script("destroy", "everything"), doing="take it away")
+            )
+
+    def _gone(self) -> None:
+        _on_each(self._hosts, lambda: _run("gone", doing="see the containers end"))
+
+    def _leave(self) -> None:
+        # All at once, most would wait for a majority that is leaving too.
+        for each in sorted(self._hosts, key=lambda host: host.name == self.lead.name):
+            with current(each), _named(each):
+                swarm.leave()
+
+
+def _on_each(hosts: Sequence[Host], call: Callable[[], str]) -> None:
+    def named(host: Host) -> None:
+        with _named(host):
+            call()
+
+    each_of(hosts, named)
+
+
+@contextmanager
+def _named(host: Host) -> Iterator[None]:
+    try:
+        yield
+    except CommandFailed as error:
+        raise CommandFailed(f"{host.name}: {error}") from None
+
+
+def _run(*step: str, doing: str) -> str:
+    return run(script("destroy-cluster", *step), doing=doing)

@@ -1,0 +1,56 @@
+"""What answers for a cluster instead of a single host's; `core.topology` loads it by name."""
+
+from collections.abc import Sequence
+
+from pyinfra.api.host import Host
+
+from infisical_iac.backup.restore import RestoreSite
+from infisical_iac.change.deploy import StackSteps
+from infisical_iac.change.rotation import KeyHolders
+from infisical_iac.change.upgrade import VersionChanges
+from infisical_iac.cluster import share, topology
+from infisical_iac.cluster.change import ClusterVersionChanges
+from infisical_iac.cluster.restore import ClusterRestoreSite
+from infisical_iac.cluster.rotation import ClusterKeyHolders
+from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.stack_deploy import ClusterStackSteps
+from infisical_iac.core.connection import LOST, current
+from infisical_iac.core.errors import Refused, UserError
+from infisical_iac.core.terminal import echo
+from infisical_iac.core.topology import InventoryHosts
+from infisical_iac.host import site as host_site
+
+
+class _ClusterHosts(InventoryHosts):
+    several = True
+
+    def leader(self, hosts: Sequence[Host], *, quorum: bool) -> Host:
+        first = next(host for host in hosts if host in host.state.active_hosts)
+        with current(first):
+            try:
+                name = topology.known().lead.name
+            except Refused:
+                if quorum:
+                    raise
+                return first
+        return first.state.inventory.get_host(name)
+
+    def share(self) -> None:
+        try:
+            share.spread(topology.known())
+        except (UserError, *LOST) as error:
+            echo(
+                f"Note: what was changed is not on all hosts of the cluster yet ({error}): "
+                "`infisical-iac apply` brings it there",
+                err=True,
+            )
+
+
+HOOKS: dict[type, type] = {
+    InventoryHosts: _ClusterHosts,
+    host_site.Site: Site,
+    KeyHolders: ClusterKeyHolders,
+    RestoreSite: ClusterRestoreSite,
+    StackSteps: ClusterStackSteps,
+    VersionChanges: ClusterVersionChanges,
+}

@@ -1,0 +1,98 @@
+"""A key of a cluster replaced by a new one, which its other nodes have too."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyinfra import logger
+
+from infisical_iac.change.keys import Key
+from infisical_iac.change.rotation import KeyHolders, forget, hand_out
+from infisical_iac.cluster import deploy, share, topology
+from infisical_iac.cluster import site as cluster_site
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.site import Site
+from infisical_iac.core import connection
+from infisical_iac.core.errors import CommandFailed, RunFailed
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+
+
+@dataclass(frozen=True)
+class ClusterKeyHolders(KeyHolders):
+    """The other data nodes of a cluster, by its lead; replicas are made anew one by one."""
+
+    site: Site
+
+    def refuse(self, key: Key) -> None:
+        if key.name == "redis" and (away := self._away()):
+            raise RunFailed(
+                f"{', '.join(away)} can't be reached, and its Redis would let the old key in for "
+                "ever: bring it back first; nothing was changed"
+            )
+
+    def own_repositories(self) -> Mapping[str, list[str]]:
+        targets = self.site.settings.backup.backup_targets
+        directories = [each.name for each in targets if each.kind.on_host]
+        cluster = self.site.cluster
+        others = [each for each in cluster.nodes if each.number and each != cluster.me]
+        if directories and (away := self._away()):
+            raise RunFailed(
+                f"{', '.join(away)} can't be reached, and has repositories of its own that the key "
+                "opens: bring it back first; nothing was changed"
+            )
+        # One without any has the password too, before the old one is put out where all save.
+        return {each.name: directories for each in others if each.up}
+
+    def admit(self, key: Key, *, all_of_them: bool = True) -> None:
+        """Have Redis on all data nodes take the passwords that the lead has.
+
+        One that runs and does not answer takes them from its next start on, which is told; where
+        `all_of_them` are needed, CommandFailed is raised.
+        """
+        if key.name == "redis":
+            doing = "let both passwords of Redis in"
+            _each(self.site.cluster, "admit", _hashes(), doing, all_of_them=all_of_them)
+
+    def tell(self, key: Key) -> None:
+        hand_out(self._others(), f"{key.file}.old", f"{key.file}.next")
+        share.spread(self.site.cluster)
+
+    def share(self) -> None:
+        """With a serial, by which no node that was away leads with the old one."""
+        share.spread(topology.known())
+
+    def use(self) -> None:
+        deploy.roll_out(cluster_site.running(self.site))
+
+    def forget(self, key: Key) -> None:
+        if key.name == "database":
+            forget(self._others(), key)
+        if key.name == "redis":
+            # From the next start on at least.
+            doing = "put the other password of Redis out"
+            _each(self.site.cluster, "alone", _hashes()[:1], doing, all_of_them=False)
+
+    def _away(self) -> list[str]:
+        """Return the data nodes that can't be reached."""
+        return [each.name for each in self.site.cluster.nodes if each.number and not each.up]
+
+    def _others(self) -> list[str]:
+        cluster = self.site.cluster
+        return [node.name for node in cluster.connected if node.number and node != cluster.me]
+
+
+def _hashes() -> list[str]:
+    """Return the lead's, of what is in its place first; a hash is no secret."""
+    return run(script("redis-passwords", "hashes"), doing="read the passwords of Redis").split()
+
+
+def _each(cluster: Cluster, what: str, hashes: list[str], doing: str, *, all_of_them: bool) -> None:
+    for node in cluster.connected:
+        if node.number:
+            with connection.on(node.name):
+                try:
+                    run(script("redis-passwords", what, *hashes), doing=f"{doing} on {node.name}")
+                except CommandFailed as error:
+                    if all_of_them:
+                        raise
+                    logger.warning(f"{error}; it does so when it starts again")

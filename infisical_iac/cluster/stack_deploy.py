@@ -1,0 +1,143 @@
+"""The deploy of a cluster's stack: the steps of its lead, and those of the other nodes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from pyinfra.context import host
+
+from infisical_iac.change import gate, path, upgrade
+from infisical_iac.change.deploy import StackSteps, end_interrupted
+from infisical_iac.cluster import certificates, share, stack
+from infisical_iac.cluster import change as cluster_change
+from infisical_iac.cluster.change import ClusterVersionChange
+from infisical_iac.cluster.site import Site, of
+from infisical_iac.core import journal
+from infisical_iac.core.images import Images
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.remote import removal, run
+from infisical_iac.host.model import MachineState
+from infisical_iac.host.preflight import Preflight
+from infisical_iac.stack import keys
+from infisical_iac.stack.deploy import configure_ingress
+from infisical_iac.stack.state import Upgrades
+
+# In which phases the data may have changed places.
+_EXCHANGED = ("data", "swapping", "swapped", "backing")
+
+
+@telling_operation
+def dropped(machine: MachineState) -> Commands:
+    """Forget a restore, change of version, rotation or move that has not ended on a host.
+
+    What the cluster has been like since is the present lead's: to undo it now would take back
+    what was written meanwhile. Backups and drills of the host wait for it else.
+    """
+    begun = {
+        "restore": machine.restoring,
+        "upgrade": machine.upgrading,
+        "rotation": machine.rotating,
+        "scale": machine.scaling,
+    }
+    found = {what: state.split() for what, state in begun.items() if state}
+    if not found:
+        host.noop("nothing that the host began is under way")
+    for what, (which, *how) in found.items():
+        journal.item("-", f"unfinished {what}", f"{which}, of when this host led")
+        journal.current().shown.extend(_aside(what, which, how))
+        path = f"/var/lib/infisical-{what}/state"
+        gone = f"rm -rf {_beside(what)} && {removal(path)}"
+        yield step(run, gone, doing=f"remove {path}")
+
+
+def _aside(what: str, which: str, how: Sequence[str]) -> list[str]:
+    """Return a sentence on the data that had moved aside, which nothing removes."""
+    if what not in ("restore", "upgrade") or not how or how[0] not in _EXCHANGED:
+        return []
+    database = f"infisical_before_{which.partition('-')[0].lower()}"
+    return [
+        f"The {what} {which}, which {host.name} began when it led, had not ended: what had been "
+        f"replaced by then is in the cluster's database {database}, until you remove it."
+    ]
+
+
+def _beside(what: str) -> str:
+    """Return what goes with the state: passwords that are not in their place, or a copy of the
+    data.
+    """
+    if what == "rotation":
+        return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
+    return f"/var/lib/infisical-{what}/fetched"
+
+
+@telling_operation
+def upgraded(*, site: Site, project: str) -> Commands:
+    """Bring data that an older version used to the one of the settings.
+
+    Where there are no data, or no version changes, it does nothing: that is `rolled_out`'s. The
+    images are on the nodes. Raises Refused, with nothing touched, for a change that can't be
+    made, CheckFailed where secrets can't be decrypted before it already, and RunFailed for
+    one that was undone.
+    """
+    journal.current().kept = None
+    if upgrade.waits():
+        return
+    settings = site.settings
+    found = shared(Upgrades, wanted=settings.stack.infisical_reference)
+    wanted = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
+    changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
+    if not found.was or not changes:
+        host.noop("no version changes")
+        return
+    with upgrade.refusing(found.was):
+        path.refuse_other_major(found.was, wanted)
+        path.refuse(found.was, wanted)
+        upgrade.refuse_room([], settings)
+        gate.refuse(settings.stack.http_port)
+    for what, how in changes.items():
+        journal.item("~", what, how + upgrade.failed(found, wanted))
+    change = ClusterVersionChange(found.was, settings.stack.infisical_reference)
+    yield step(upgrade.make, partial(cluster_change.made, change, site, project))
+
+
+@dataclass(frozen=True)
+class ClusterStackSteps(StackSteps):
+    """The steps of the deploy of the stack, on each node of a cluster."""
+
+    def bring_up(self, known: Preflight) -> None:
+        prepare(known)
+        roll_out(known)
+
+
+def prepare(known: Preflight) -> None:
+    """Make the keys on the lead and share them; have images and the way in on all nodes.
+
+    The keys are on all nodes before a database is made with them: whichever node is lost then,
+    what it held is not.
+    """
+    settings = known.settings
+    if known.leads:
+        keys.made(
+            admin_email=settings.workspace.admin_email,
+            admin_password=known.admin_password,
+            more=keys.more_of(settings),
+            name="Make keys and passwords on the lead",
+        )
+        certificates.made(name="Make the certificates of the cluster's services")
+    share.shared(cluster=of(known).cluster, name="Have the keys on all nodes")
+    stack.images_there(settings=settings, name="Fetch the images")
+    configure_ingress(settings)
+
+
+def roll_out(known: Preflight) -> None:
+    """Bring the cluster's services to what the settings say, once all is prepared for them."""
+    site = of(known)
+    stack.tasks_free(site=site, name="Let the tasks on the nodes run in their networks")
+    if known.leads:
+        project = known.workspace.project.slug
+        end_interrupted(known)
+        stack.made_anew(site=site, name="Make networks anew that differ")
+        upgraded(site=site, project=project, name="Change the version")
+        stack.rolled_out(site=site, name="Roll out Infisical, PostgreSQL and Redis")
+    else:
+        dropped(machine=known.machine, name="Forget what was begun as lead")
