@@ -16,7 +16,7 @@ _APPLY: Command = ("infisical-iac", "apply", "--yes", "--inventory", INVENTORY)
 _PYINFRA: Command = ("pyinfra", "-y", INVENTORY, "deploy.py")
 # Naming the attribute first makes sure that it is there to be replaced.
 _LEAVE_DELAY = (
-    "import infisical_iac.host.preflight as p; p.without_delay; "
+    "import infisical_iac.workspace.preflight as p; p.without_delay; "
     "p.without_delay = lambda host: None; from pyinfra_cli.cli import cli; cli()"
 )
 

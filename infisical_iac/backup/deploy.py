@@ -21,8 +21,8 @@ from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.workspace.preflight import Preflight
 
 _PRIVATE = f"{DIRECTORY}/*.env {DIRECTORY}/ssh_key {DIRECTORY}/webhook"
 _UNITS = "units:"

@@ -10,14 +10,14 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.backup import access, kit_host, restore, snapshot
 from infisical_iac.backup.restore import DIRECTORY, PROJECT, latest
-from infisical_iac.change import gate, releases
-from infisical_iac.change.gate import Before
+from infisical_iac.change import releases
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.host.site import Site
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import canary, credential_file, credentials
+from infisical_iac.workspace import canary, credential_file, credentials, gate
+from infisical_iac.workspace.gate import Before
 from infisical_iac.workspace.model import Workspace
 
 _proven: set[str] = set()

@@ -16,7 +16,7 @@ from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.target import BackupTarget
-from infisical_iac.change import gate, releases
+from infisical_iac.change import releases
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
@@ -24,12 +24,13 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.topology import SINGLE, hook
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import configure_ingress, run_containers
 from infisical_iac.stack.keys import Keys
+from infisical_iac.workspace import gate
+from infisical_iac.workspace.preflight import Preflight
 
 DIRECTORY = "/var/lib/infisical-restore"
 PROJECT = "infisical-restore"

@@ -8,10 +8,10 @@ from infisical_iac.backup.restore import RestoreSite, SnapshotSource
 from infisical_iac.core import journal
 from infisical_iac.core.end_of_run import record
 from infisical_iac.host.deploy import foundation, share
-from infisical_iac.host.preflight import Preflight, preflight
 from infisical_iac.host.site import at
 from infisical_iac.stack import keys
 from infisical_iac.workspace.deploy import bootstrap, canary, workspace
+from infisical_iac.workspace.preflight import Preflight, preflight
 
 
 def restoring(source: SnapshotSource) -> None:

@@ -16,7 +16,6 @@ from pyinfra.context import host
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import releases
-from infisical_iac.change.gate import Before
 from infisical_iac.change.path import RELEASES
 from infisical_iac.change.releases import GivenUp, Release, UnfinishedChange
 from infisical_iac.core.errors import Refused, RunFailed, UserError
@@ -24,6 +23,7 @@ from infisical_iac.core.images import Images
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.workspace.gate import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"

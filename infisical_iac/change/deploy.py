@@ -6,11 +6,11 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.change import rotation, upgrade
 from infisical_iac.change.releases import unfinished
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import keys
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import configure_ingress, run_containers
+from infisical_iac.workspace.preflight import Preflight
 
 
 @deploy("Stack")

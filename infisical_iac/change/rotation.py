@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 from pyinfra.context import host
 
-from infisical_iac.change import gate, keys
-from infisical_iac.change.gate import Before
+from infisical_iac.change import keys
 from infisical_iac.change.keys import Key, UnfinishedRotation, targets, unfinished
 from infisical_iac.core import connection, journal
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
@@ -20,6 +19,8 @@ from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import session
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
+from infisical_iac.workspace import gate
+from infisical_iac.workspace.gate import Before
 
 # What was started over a connection that is gone may be at work still.
 _DIRECTORY = "/etc/infisical/keys"

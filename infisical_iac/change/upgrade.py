@@ -9,7 +9,7 @@ from pathlib import Path
 from pyinfra.context import host
 
 from infisical_iac.backup import snapshot
-from infisical_iac.change import changeover, gate, path, releases
+from infisical_iac.change import changeover, path, releases
 from infisical_iac.change.changeover import DIRECTORY, PROJECT, Changeover
 from infisical_iac.change.path import IMAGE_KIB, RELEASES, Disk, Room
 from infisical_iac.change.releases import Release, UnfinishedChange
@@ -24,6 +24,7 @@ from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, session
 from infisical_iac.stack.model import images_of, way_in
 from infisical_iac.stack.state import Upgrades, UpgradeState
+from infisical_iac.workspace import gate
 
 
 @dataclass(frozen=True)

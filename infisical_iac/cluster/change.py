@@ -11,7 +11,7 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.backup import manifest, snapshot
-from infisical_iac.change import changeover, gate, releases
+from infisical_iac.change import changeover, releases
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.upgrade import VersionChanges
@@ -22,6 +22,7 @@ from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.containers import Stack
+from infisical_iac.workspace import gate
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from infisical_iac.cluster import deploy
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import Site
 from infisical_iac.core.operation import Commands, step, telling_operation
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.stack import edge, keys
+from infisical_iac.workspace.preflight import Preflight
 
 
 @telling_operation

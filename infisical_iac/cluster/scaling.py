@@ -8,8 +8,6 @@ from pyinfra.context import host
 
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.change import gate
-from infisical_iac.change.gate import Before
 from infisical_iac.cluster import deploy, moves, rollout
 from infisical_iac.cluster.moves import Direction
 from infisical_iac.cluster.site import Site
@@ -19,6 +17,8 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge, session
+from infisical_iac.workspace import gate
+from infisical_iac.workspace.gate import Before
 
 _PAUSES = "Infisical pauses for its dump, its load and its start"
 

@@ -14,12 +14,12 @@ from infisical_iac.core import journal
 from infisical_iac.core.end_of_run import record
 from infisical_iac.core.operation import Refusal
 from infisical_iac.host.deploy import foundation, share
-from infisical_iac.host.preflight import Preflight, preflight
 from infisical_iac.host.site import Site as AnySite
 from infisical_iac.stack import compose as containers
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import ingress, run_containers
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
+from infisical_iac.workspace.preflight import Preflight, preflight
 
 
 def scaling_out(*, switched: bool = False) -> None:

@@ -19,8 +19,8 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.host import site as host_site
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.stack.state import Upgrades
+from infisical_iac.workspace.preflight import Preflight
 
 
 @dataclass(frozen=True)

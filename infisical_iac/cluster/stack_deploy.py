@@ -6,7 +6,7 @@ from functools import partial
 
 from pyinfra.context import host
 
-from infisical_iac.change import gate, path, upgrade
+from infisical_iac.change import path, upgrade
 from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import certificates, share, stack
 from infisical_iac.cluster import change as cluster_change
@@ -17,10 +17,11 @@ from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import removal, run
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import configure_ingress
 from infisical_iac.stack.state import Upgrades
+from infisical_iac.workspace import gate
+from infisical_iac.workspace.preflight import Preflight
 
 # In which phases the data may have changed places.
 _EXCHANGED = ("data", "swapping", "swapped", "backing")

@@ -12,9 +12,9 @@ from infisical_iac.host import kernel
 from infisical_iac.host.docker import docker
 from infisical_iac.host.firewall import firewall
 from infisical_iac.host.hardening import hardening
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.host.volume import data_volume
 from infisical_iac.host.watch import watch
+from infisical_iac.workspace.preflight import Preflight
 
 
 @telling_operation

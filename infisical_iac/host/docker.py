@@ -15,7 +15,7 @@ from infisical_iac.host import engine
 from infisical_iac.host.engine import not_ours
 from infisical_iac.host.machine import DAEMON_FILE as CONFIG
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.preflight import Preflight
+from infisical_iac.workspace.preflight import Preflight
 
 # Published in Docker's installation manual for Debian and Ubuntu.
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"

@@ -22,9 +22,9 @@ from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import Opening, openings
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.host.settings import EVERYBODY
 from infisical_iac.host.trial import mark, tried
+from infisical_iac.workspace.preflight import Preflight
 
 TABLE = "inet infisical"
 # The text for `nft -f` that takes the table away, whether it is there or not.

@@ -24,9 +24,9 @@ from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import kernel, sshd_config
 from infisical_iac.host.engine import not_ours
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.host.sshd_config import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd
 from infisical_iac.host.trial import tried
+from infisical_iac.workspace.preflight import Preflight
 
 _UNITS, _SSHD, _NO_SCHEDULE = "units:", "sshd:", "no schedule"
 # A server that systemd starts for each connection reads its files each time.

@@ -16,7 +16,7 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.engine import not_ours
-from infisical_iac.host.preflight import Preflight
+from infisical_iac.workspace.preflight import Preflight
 
 PLACES = (
     "/etc/infisical",

@@ -22,7 +22,7 @@ from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import bans as rules
-from infisical_iac.host.preflight import Preflight
+from infisical_iac.workspace.preflight import Preflight
 
 _BANS, _UNITS = "bans:", "units:"
 _MOUNTED = "mounted"

@@ -6,11 +6,11 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.stack import compose as containers
 from infisical_iac.stack import edge
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.ingress import configured, served
+from infisical_iac.workspace.preflight import Preflight
 
 
 @deploy("Ingress")

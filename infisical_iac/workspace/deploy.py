@@ -2,9 +2,9 @@
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.workspace.bootstrap import bootstrapped
 from infisical_iac.workspace.credentials_issue import stored
+from infisical_iac.workspace.preflight import Preflight
 from infisical_iac.workspace.reconcile import converged, kept
 
 

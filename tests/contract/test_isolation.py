@@ -12,10 +12,9 @@ import pytest
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
-from infisical_iac.change import reading
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.stack import session
-from infisical_iac.workspace import isolation, model
+from infisical_iac.workspace import isolation, model, reading
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.isolation import NAME

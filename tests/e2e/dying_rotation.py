@@ -47,7 +47,7 @@ def program(*points: str) -> tuple[str, ...]:
 
 
 def _be_unwell() -> None:
-    from infisical_iac.change import gate
+    from infisical_iac.workspace import gate
 
     def fail(*_: Any, **__: Any) -> Any:
         raise CheckFailed("it is made to fail")

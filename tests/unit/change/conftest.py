@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from infisical_iac.change import gate, rotation
+from infisical_iac.change import rotation
 from infisical_iac.cluster import deploy, share, topology
 from infisical_iac.cluster import rotation as cluster_rotation
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import connection
 from infisical_iac.stack import compose, session
+from infisical_iac.workspace import gate
 from tests.unit.change.steps import NotingHost
 from tests.unit.clusters import site
 

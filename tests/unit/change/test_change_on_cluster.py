@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.backup import snapshot
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.change import changeover, gate
+from infisical_iac.change import changeover
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import change as cluster_change
@@ -16,6 +16,7 @@ from infisical_iac.cluster.site import Site
 from infisical_iac.core.errors import CheckFailed, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
+from infisical_iac.workspace import gate
 from tests.unit.clusters import settings, site
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"

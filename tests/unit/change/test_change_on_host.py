@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.backup import snapshot
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.change import changeover, gate, upgrade
+from infisical_iac.change import changeover, upgrade
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import UnfinishedChange
 from infisical_iac.change.upgrade import VersionChange, VersionChanges
@@ -15,6 +15,7 @@ from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, session
+from infisical_iac.workspace import gate
 from tests.unit.settings_of import settings_of
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.change import gate, upgrade
+from infisical_iac.change import upgrade
 from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster import stack_deploy as deploy
 from infisical_iac.cluster.rollout import Wanted
@@ -25,7 +25,7 @@ from infisical_iac.stack import compose as stack
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
-from infisical_iac.workspace import canary
+from infisical_iac.workspace import canary, gate
 from tests.unit import clusters
 from tests.unit.settings_of import settings_of
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from infisical_iac.change.reading import (
+from infisical_iac.workspace.reading import (
     Differences,
     ReadSecret,
     Secrets,

@@ -9,13 +9,13 @@ import pytest
 from infisical_iac.backup import manifest, restore, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import SnapshotSource
-from infisical_iac.change import gate
 from infisical_iac.cluster import deploy
 from infisical_iac.cluster import restore as cluster_restore
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge, session
+from infisical_iac.workspace import gate
 from tests.unit.clusters import settings, site
 
 

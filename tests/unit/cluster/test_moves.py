@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 
 from infisical_iac.backup import snapshot
-from infisical_iac.change import gate
 from infisical_iac.cluster import deploy, moves, scaling
 from infisical_iac.cluster.moves import Direction, UnfinishedMove
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, edge, session
+from infisical_iac.workspace import gate
 from tests.unit.clusters import settings, site
 
 _MANIFEST = {

@@ -13,8 +13,8 @@ import pytest
 
 from infisical_iac.host.deploy import packages
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.preflight import Preflight
 from infisical_iac.host.site import Site
+from infisical_iac.workspace.preflight import Preflight
 from tests.unit.host.rotating import AccessLog
 from tests.unit.settings_of import settings_of
 

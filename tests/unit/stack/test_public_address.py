@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from infisical_iac.change import gate
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge
 from infisical_iac.stack.paths import TEXT
+from infisical_iac.workspace import gate
 from tests.unit.settings_of import settings_of
 
 _NOW = datetime.now(UTC)

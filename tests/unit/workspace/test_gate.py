@@ -9,13 +9,12 @@ import httpx
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.change import gate, reading
-from infisical_iac.change.gate import Before, passed, usable
-from infisical_iac.change.reading import ReadSecret
 from infisical_iac.core.errors import CheckFailed, CommandFailed, NotBootstrapped, UserError
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import canary, isolation
+from infisical_iac.workspace import canary, gate, isolation, reading
+from infisical_iac.workspace.gate import Before, passed, usable
+from infisical_iac.workspace.reading import ReadSecret
 
 _PORT = 8080
 _CANARY = "canary"

@@ -10,14 +10,13 @@ from functools import partial
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
-from infisical_iac.change import reading
-from infisical_iac.change.reading import Differences, Reach, Secrets, secret
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped, UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import canary, isolation
+from infisical_iac.workspace import canary, isolation, reading
+from infisical_iac.workspace.reading import Differences, Reach, Secrets, secret
 
 _PUBLIC_SECONDS = 10
 # How often, and every how many seconds, data are read before they are given up for unusable.

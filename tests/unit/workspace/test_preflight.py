@@ -9,7 +9,9 @@ from infisical_iac.core import journal
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.journal import Journal
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.preflight import (
+from infisical_iac.stack import keys
+from infisical_iac.stack.keys import KeysState
+from infisical_iac.workspace.preflight import (
     admin_password,
     note_undone,
     refuse,
@@ -17,8 +19,6 @@ from infisical_iac.host.preflight import (
     refuse_ingress,
     refuse_unfit,
 )
-from infisical_iac.stack import keys
-from infisical_iac.stack.keys import KeysState
 from tests.unit.clusters import site
 from tests.unit.settings_of import settings_of
 
