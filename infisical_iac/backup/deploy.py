@@ -21,8 +21,8 @@ from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
+from infisical_iac.host.site import Known
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.workspace.preflight import Preflight
 
 _PRIVATE = f"{DIRECTORY}/*.env {DIRECTORY}/ssh_key {DIRECTORY}/webhook"
 _UNITS = "units:"
@@ -183,7 +183,6 @@ def _make_key() -> None:
 
 
 DRILL = "/var/lib/infisical-drill/compose.yaml"
-SCRIPTS = "/usr/local/lib/infisical-iac"
 _PARTS = (
     *("backup", "backup-dump", "backup-target", "reporting"),
     *("drill", "drill-look", "snapshot"),
@@ -234,11 +233,11 @@ def _variables(name: str, **values: str) -> File:
 def programs(settings: Settings) -> Iterator[File]:
     """The scripts, and the units that run them."""
     for part in _PARTS:
-        yield File(f"{SCRIPTS}/{part}.sh", script_file(part))
+        yield File(f"{units.SCRIPTS}/{part}.sh", script_file(part))
     for what in ("backup", "drill"):
         for kind in (".timer", ".service", "-failed.service"):
             unit = f"infisical-{what}{kind}"
-            text = template(unit, settings=settings, script=f"{SCRIPTS}/{what}.sh")
+            text = template(unit, settings=settings, script=f"{units.SCRIPTS}/{what}.sh")
             yield File(f"{units.DIRECTORY}/{unit}", text)
 
 
@@ -251,7 +250,7 @@ def of_the_lead(targets: Collection[BackupTarget]) -> frozenset[str]:
 
 
 @deploy("Backup")
-def backup(known: Preflight, coming: Collection[str] = ()) -> None:
+def backup(known: Known, coming: Collection[str] = ()) -> None:
     """Have the host back itself up, and prove it by drills, as the settings say.
 
     Args:

@@ -10,12 +10,11 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.backup import access, kit_host, restore, snapshot
 from infisical_iac.backup.restore import DIRECTORY, PROJECT, latest
-from infisical_iac.change import releases
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.host.site import Site
-from infisical_iac.stack import edge, session
+from infisical_iac.stack import edge, given_up, session
 from infisical_iac.workspace import canary, credential_file, credentials, gate
 from infisical_iac.workspace.gate import Before
 from infisical_iac.workspace.model import Workspace
@@ -169,7 +168,7 @@ def _listed(what: str, items: Sequence[str]) -> list[str]:
 
 
 def _aside(kept: Sequence[str]) -> list[str]:
-    before = releases.after_proof(kept)
+    before = given_up.after_proof(kept)
     return [*_old_data(dict(line.split(" ", 1) for line in kept)), *before]
 
 

@@ -16,7 +16,6 @@ from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.target import BackupTarget
-from infisical_iac.change import releases
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.core.operation import Commands, step, telling_operation
@@ -25,7 +24,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.topology import SINGLE, hook
 from infisical_iac.host.site import Site, at
-from infisical_iac.stack import compose, edge, session
+from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import configure_ingress, run_containers
 from infisical_iac.stack.keys import Keys
@@ -231,7 +230,7 @@ def go_back(site: Site) -> str:
         complete(site.settings.workspace.admin_email, restoring.more)
     # One that was killed on its way back does not tell any more how far it had come.
     touched = phase in ("data", "backing", "back")
-    kept = "".join(f" {each}" for each in releases.describe_kept(said.splitlines()))
+    kept = "".join(f" {each}" for each in given_up.describe_kept(said.splitlines()))
     return restoring.serve_again(touched=touched, kept=kept)
 
 

@@ -17,12 +17,14 @@ from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import releases
 from infisical_iac.change.path import RELEASES
-from infisical_iac.change.releases import GivenUp, Release, UnfinishedChange
+from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.stack import given_up
+from infisical_iac.stack.given_up import GivenUp
 from infisical_iac.workspace.gate import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
@@ -44,7 +46,7 @@ def read_releases() -> list[Release]:
 
 def read_given_up() -> list[GivenUp]:
     """Return the data that changes were given up with, and that are kept."""
-    return releases.parse_given_up(
+    return given_up.parse_given_up(
         release_step("given_up", doing="see what was given up").splitlines()
     )
 
@@ -93,7 +95,7 @@ class Changeover(ABC):
 
     @abstractmethod
     def back(self) -> str:
-        """Bring the old version back, and return with which data, `releases.describe_data` has it.
+        """Bring the old version back, and return with which data, `given_up.describe_data` has it.
 
         What may have been written to since is kept, and told of there.
         """
@@ -153,7 +155,7 @@ class Changeover(ABC):
         self.open_()
         told = self.step("end", doing="end the change of version")
         discard_releases(self.settings, self.unfinished.image)
-        return releases.after_proof(told.splitlines())
+        return given_up.after_proof(told.splitlines())
 
     @contextmanager
     def or_back(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
-from infisical_iac.stack import edge, session
+from infisical_iac.stack import edge, given_up, session
 from infisical_iac.stack.model import images_of, way_in
 from infisical_iac.stack.state import Upgrades, UpgradeState
 from infisical_iac.workspace import gate
@@ -111,8 +111,8 @@ class _OnHost(Changeover):
         stack.up(self.settings.stack.start_timeout)
         if not session.api(stack.published_port()).answers():
             raise CheckFailed("the API does not answer")
-        kept = releases.parse_given_up(said.splitlines())
-        return releases.describe_data(
+        kept = given_up.parse_given_up(said.splitlines())
+        return given_up.describe_data(
             kept, f" of {kept[0].since}" if kept and kept[0].since else ""
         )
 
@@ -130,7 +130,7 @@ class VersionChanges:
         """
         settings = self.site.settings
         if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
-            how = "as it did" if data == releases.describe_data([]) else data
+            how = "as it did" if data == given_up.describe_data([]) else data
             return f"Infisical {unfinished.old} serves again, {how}."
         return f"Infisical {unfinished.new} serves."
 

@@ -8,10 +8,11 @@ import click
 from rich.table import Table
 
 from infisical_iac.backup.record import size
-from infisical_iac.change.releases import HELP, GivenUp, Release
+from infisical_iac.change.releases import Release
 from infisical_iac.cli.options import inventory_option, json_option, lock_options
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.terminal import console, echo, print_data
+from infisical_iac.stack.given_up import HELP, GivenUp
 
 if TYPE_CHECKING:
     from infisical_iac.change.releases import UnfinishedChange

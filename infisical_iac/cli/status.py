@@ -10,8 +10,9 @@ from rich.markup import escape
 
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.item import Row
 from infisical_iac.core.terminal import console, print_data
-from infisical_iac.monitoring.condition import Row, access, drift, instance, rows
+from infisical_iac.monitoring.condition import access, drift, instance, rows
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host

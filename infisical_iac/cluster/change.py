@@ -20,7 +20,7 @@ from infisical_iac.cluster.site import Site
 from infisical_iac.core import audit, connection
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
-from infisical_iac.stack import compose, edge, session
+from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.containers import Stack
 from infisical_iac.workspace import gate
 
@@ -162,9 +162,9 @@ class _OnCluster(Changeover):
             # A migration may have deleted what is in there.
             self.step("keep", doing="keep the dump of before")
             told.append(f"the data of before are kept as the release {self.unfinished.release}")
-        kept = releases.parse_given_up(said.splitlines())
+        kept = given_up.parse_given_up(said.splitlines())
         then = f" of {kept[0].since}" if kept and kept[0].since else ""
-        return releases.describe_data(kept, f"{then} ({'; '.join(told)})" if told else then)
+        return given_up.describe_data(kept, f"{then} ({'; '.join(told)})" if told else then)
 
     def _revert(self, reason: CheckFailed) -> str:
         """Put the data of before in the place of those that the old version can't use."""
@@ -175,10 +175,10 @@ class _OnCluster(Changeover):
         self._roll_out(self.was)
         if not session.api(self.settings.stack.http_port).answers():
             raise CheckFailed("the API does not answer")
-        told = "; ".join(each.told() for each in releases.parse_given_up(said.splitlines()))
+        told = "; ".join(each.told() for each in given_up.parse_given_up(said.splitlines()))
         return (
             f"with the data of {then.at}, for the new one had changed them so that it could not "
-            f"use them any more ({reason}); {told} ({releases.HELP})"
+            f"use them any more ({reason}); {told} ({given_up.HELP})"
         )
 
     def _roll_out(self, image: str) -> None:

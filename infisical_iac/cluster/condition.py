@@ -10,9 +10,10 @@ from infisical_iac.cluster.model import ManagedNode, Nodes
 from infisical_iac.cluster.rollout import Level
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.core.audit_entries import doings_of
+from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring import condition
-from infisical_iac.monitoring.condition import ConditionState, Row, Running, ended
+from infisical_iac.monitoring.condition import ConditionState, Running, ended
 from infisical_iac.stack.settings import named
 
 

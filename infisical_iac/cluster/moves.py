@@ -6,13 +6,12 @@ from typing import Literal
 from pyinfra.context import host
 
 from infisical_iac.backup import snapshot
-from infisical_iac.change import releases
 from infisical_iac.cluster import swarm, topology
 from infisical_iac.core.connection import current, with_others
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-from infisical_iac.stack import compose, edge, session
+from infisical_iac.stack import compose, edge, given_up, session
 
 
 def dissolve(stamp: str) -> list[str]:
@@ -102,7 +101,7 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
         dissolving: whether the cluster that it was to move into ends too.
     """
     snapshot.clean(DIRECTORY, PROJECT)
-    kept = releases.parse_given_up(do(found.direction, "back", doing="go back").splitlines())
+    kept = given_up.parse_given_up(do(found.direction, "back", doing="go back").splitlines())
     session.forget()
     data = f"its data of {found.stamp}" if found.switched else "all its data"
     if found.direction == "out":
@@ -113,7 +112,7 @@ def go_back(found: UnfinishedMove, timeout: int, *, dissolving: bool = False) ->
             stamp = served() or (found.stamp if found.served else "")
             told += ["The hosts have left the swarm.", *dissolve(stamp)]
         elif found.served:
-            what = kept[0] if kept else releases.GivenUp("infisical")
+            what = kept[0] if kept else given_up.GivenUp("infisical")
             told.append(
                 f"Of the cluster, {what.told()}, which the next move gives up and names, and the "
                 "end of the cluster keeps."
@@ -166,4 +165,4 @@ def end(direction: Direction) -> list[str]:
     """End a move that is proven or undone; sentences on what is kept. Raises CommandFailed."""
     lines = do(direction, "end", doing="end the move").splitlines()
     kept = [each for each in lines if each and not each.startswith(("given-up ", "removed "))]
-    return [*(f"Kept on {host.name}: {each}." for each in kept), *releases.after_proof(lines)]
+    return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up.after_proof(lines)]

@@ -19,8 +19,8 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.host import site as host_site
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.site import Known
 from infisical_iac.stack.state import Upgrades
-from infisical_iac.workspace.preflight import Preflight
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Site(host_site.Site):
         share.share(cluster=self.cluster)
 
 
-def of(known: Preflight) -> Site:
+def of(known: Known) -> Site:
     """Return the site of a run on a cluster."""
     assert isinstance(known.site, Site)
     return known.site

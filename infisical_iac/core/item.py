@@ -1,4 +1,4 @@
-"""One difference between what is and what should be, for people to read."""
+"""Differences between what is and what should be, and lines of a status, for people to read."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -44,3 +44,12 @@ def together(items: Iterable[Item]) -> list[Item]:
             places[same] = len(merged)
             merged.append(item)
     return merged
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing: its name, what is to be said of it, and whether it is well."""
+
+    name: str
+    text: str
+    ok: bool = True

@@ -97,6 +97,8 @@ def _seconds(timestamp: str) -> float:
     return moment.replace(tzinfo=UTC).timestamp()
 
 
+# Where programs of this project are on a host.
+SCRIPTS = "/usr/local/lib/infisical-iac"
 DIRECTORY = "/etc/systemd/system"
 
 _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with its configuration"}

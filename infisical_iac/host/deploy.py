@@ -12,9 +12,9 @@ from infisical_iac.host import kernel
 from infisical_iac.host.docker import docker
 from infisical_iac.host.firewall import firewall
 from infisical_iac.host.hardening import hardening
+from infisical_iac.host.site import Known
 from infisical_iac.host.volume import data_volume
 from infisical_iac.host.watch import watch
-from infisical_iac.workspace.preflight import Preflight
 
 
 @telling_operation
@@ -66,7 +66,7 @@ _FILES = (
 )
 
 
-def packages(known: Preflight) -> list[str]:
+def packages(known: Known) -> list[str]:
     """Return what the host needs beside Docker, its backups' programs among it."""
     names = [name for name in _PACKAGES if not (known.machine.clock and name == _TIMESYNCD)]
     kinds = {target.kind: None for target in known.settings.backup.backup_targets}
@@ -85,7 +85,7 @@ def packages(known: Preflight) -> list[str]:
 
 
 @deploy("Base")
-def base(known: Preflight) -> None:
+def base(known: Known) -> None:
     """Wait for the first boot's own work, then bring the host to its base state."""
     timeout = known.settings.host.apt_timeout
     clock, values = known.machine.clock, kernel.parameters(known.settings)
@@ -103,7 +103,7 @@ def base(known: Preflight) -> None:
     systemd.running(units=units, name="Keep clock and security updates running")
 
 
-def foundation(known: Preflight) -> None:
+def foundation(known: Known) -> None:
     """Bring the host to where its stack can run: hardened, with Docker, and of its swarm."""
     base(known=known)
     firewall(known=known)
@@ -114,6 +114,6 @@ def foundation(known: Preflight) -> None:
     known.site.join()
 
 
-def share(known: Preflight) -> None:
+def share(known: Known) -> None:
     """Give other hosts what this one has made, where the topology has others."""
     known.site.share()

@@ -15,7 +15,7 @@ from infisical_iac.host import engine
 from infisical_iac.host.engine import not_ours
 from infisical_iac.host.machine import DAEMON_FILE as CONFIG
 from infisical_iac.host.model import MachineState
-from infisical_iac.workspace.preflight import Preflight
+from infisical_iac.host.site import Known
 
 # Published in Docker's installation manual for Debian and Ubuntu.
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
@@ -72,7 +72,7 @@ def packages(machine: MachineState, source: str) -> list[str]:
 
 
 @deploy("Docker")
-def docker(known: Preflight) -> None:
+def docker(known: Known) -> None:
     """Install the engine and keep it running as daemon.json says; leave alone one of others."""
     if why := not_ours(known.settings, known.machine):
         engine.left(why=why, name="Leave the engine as it is")

@@ -23,8 +23,8 @@ from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.settings import EVERYBODY
+from infisical_iac.host.site import Known
 from infisical_iac.host.trial import mark, tried
-from infisical_iac.workspace.preflight import Preflight
 
 TABLE = "inet infisical"
 # The text for `nft -f` that takes the table away, whether it is there or not.
@@ -205,8 +205,7 @@ FILE = f"{DIRECTORY}/firewall.nft"
 FALLBACK = f"{DIRECTORY}/firewall-fallback.nft"
 UNIT = "infisical-firewall.service"
 _WHAT = "firewall"
-_SCRIPTS = "/usr/local/lib/infisical-iac"
-_SCRIPT = f"{_SCRIPTS}/firewall.sh"
+_SCRIPT = f"{units.SCRIPTS}/firewall.sh"
 _OWN_UNITS = (UNIT, "infisical-firewall-fallback.service", "infisical-firewall-failed.service")
 DOCKER = f"{units.DIRECTORY}/docker.service.d/infisical-firewall.conf"
 # All but reporting.sh, which backups have too.
@@ -218,7 +217,7 @@ def files(openings: Sequence[Opening]) -> Iterator[File]:
     yield File(FILE, ruleset(openings), check="nft --check -f {}")
     yield File(FALLBACK, fallback(openings), check="nft --check -f {}")
     for part in ("firewall", "reporting"):
-        yield File(f"{_SCRIPTS}/{part}.sh", script_file(part))
+        yield File(f"{units.SCRIPTS}/{part}.sh", script_file(part))
     for unit in _OWN_UNITS:
         path = FILE if unit == UNIT else FALLBACK
         text = template(unit, path=path, script=_SCRIPT)
@@ -305,7 +304,7 @@ _SSH_PORT = 22
 
 
 @deploy("Firewall")
-def firewall(known: Preflight) -> None:
+def firewall(known: Known) -> None:
     """Drop what the settings don't let in, or take the firewall away that did."""
     if known.settings.host.firewall == "off":
         removed(name="Leave the host's firewall to others")

@@ -11,7 +11,6 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.backup.deploy import SCRIPTS
 from infisical_iac.core import files, journal
 from infisical_iac.core import units as systemd
 from infisical_iac.core.errors import SettingsError
@@ -20,13 +19,13 @@ from infisical_iac.core.operation import Commands, shared, step, telling_operati
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.units import Units, UnitState
+from infisical_iac.core.units import SCRIPTS, Units, UnitState
 from infisical_iac.host import kernel, sshd_config
 from infisical_iac.host.engine import not_ours
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.site import Known
 from infisical_iac.host.sshd_config import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd
 from infisical_iac.host.trial import tried
-from infisical_iac.workspace.preflight import Preflight
 
 _UNITS, _SSHD, _NO_SCHEDULE = "units:", "sshd:", "no schedule"
 # A server that systemd starts for each connection reads its files each time.
@@ -360,7 +359,7 @@ def programs(settings: Settings, turn: int | None) -> Iterator[File]:
 
 
 @deploy("Hardening")
-def hardening(known: Preflight) -> None:
+def hardening(known: Known) -> None:
     """Harden the host and its SSH server, then keep the maintenance window.
 
     It comes after all packages, for they bring directories whose modes it tightens.

@@ -102,6 +102,26 @@ class Site:
         """Give the others what this host has made; called once all else is done."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """Hold what the steps of a host work with, once it has been looked at.
+
+    Attributes:
+        settings: the checked settings.
+        machine: the host's kind.
+        site: the host, or what it is one of.
+    """
+
+    settings: Settings
+    machine: MachineState
+    site: Site
+
+    @property
+    def leads(self) -> bool:
+        """Return whether what is done once is done on this host."""
+        return self.site.leads
+
+
 def observe_site(
     settings: Settings, machine: MachineState, check: Callable[[Site], None] | None = None
 ) -> Site:

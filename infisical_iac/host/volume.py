@@ -16,7 +16,7 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.engine import not_ours
-from infisical_iac.workspace.preflight import Preflight
+from infisical_iac.host.site import Known
 
 PLACES = (
     "/etc/infisical",
@@ -279,7 +279,7 @@ _STOP_DOCKER = (
 
 
 @deploy("Data volume")
-def data_volume(known: Preflight) -> None:
+def data_volume(known: Known) -> None:
     """Have data, keys and backups on the volume that the setting data_volume names."""
     # Where the engine is others', no volume would do, and one that is there is their affair.
     spare = "" if not_ours(known.settings, known.machine) else known.machine.spare_volume

@@ -22,7 +22,7 @@ from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import bans as rules
-from infisical_iac.workspace.preflight import Preflight
+from infisical_iac.host.site import Known
 
 _BANS, _UNITS = "bans:", "units:"
 _MOUNTED = "mounted"
@@ -244,7 +244,7 @@ def bans(settings: Settings) -> Iterator[File]:
 
 
 @deploy("Watch")
-def watch(known: Preflight) -> None:
+def watch(known: Known) -> None:
     """Log who asks Infisical, and ban who asks too often.
 
     It comes before the containers: what is mounted into one has to be there.

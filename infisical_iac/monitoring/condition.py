@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
-from infisical_iac.change.releases import HELP, GivenUp
 from infisical_iac.core.audit_entries import Doing, Log, doings
-from infisical_iac.core.item import Item
+from infisical_iac.core.item import Item, Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.certificate import assess_certificate
+from infisical_iac.stack.given_up import HELP, GivenUp
 from infisical_iac.stack.settings import named
 from infisical_iac.workspace.credential_file import Term, until
 
@@ -71,15 +71,6 @@ class ConditionState:
     unfinished: Mapping[str, str] = field(default_factory=dict)
     given_up: Sequence[GivenUp] = ()
     firewall: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One thing: its name, what is to be said of it, and whether it is well."""
-
-    name: str
-    text: str
-    ok: bool = True
 
 
 def rows(

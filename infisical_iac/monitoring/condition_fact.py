@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from pyinfra.api.facts import FactBase
 
-from infisical_iac.change import releases
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.condition import ConditionState, Running
+from infisical_iac.stack import given_up
 from infisical_iac.workspace.credential_file import Term
 
 
@@ -56,7 +56,7 @@ class Condition(FactBase[ConditionState]):
         return ConditionState(
             *(containers, free, size, ends, "engine" in output, holder, terms),
             *(since, backups, saved, drilling, drills),
-            *(closed, unfinished, tuple(releases.parse_given_up(output)), firewall),
+            *(closed, unfinished, tuple(given_up.parse_given_up(output)), firewall),
         )
 
     @staticmethod

@@ -6,15 +6,15 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.site import Known
 from infisical_iac.stack import compose as containers
 from infisical_iac.stack import edge
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.ingress import configured, served
-from infisical_iac.workspace.preflight import Preflight
 
 
 @deploy("Ingress")
-def ingress(known: Preflight) -> None:
+def ingress(known: Known) -> None:
     """See that the edge is open and the certificate served.
 
     The containers and their files are the stack's, and so is the edge of the host that leads.

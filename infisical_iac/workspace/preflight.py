@@ -19,29 +19,20 @@ from infisical_iac.host import engine
 from infisical_iac.host.engine import Engine
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
-from infisical_iac.host.site import Site, observe_site
+from infisical_iac.host.site import Known, Site, observe_site
 from infisical_iac.workspace.load import load as load_workspace
 from infisical_iac.workspace.model import Workspace
 
 
 @dataclass(frozen=True)
-class Preflight:
-    """Hold what the steps work with: the checked settings and workspace, and the host's kind.
+class Preflight(Known):
+    """Hold what the steps work with: what is known of the host, and the checked workspace.
 
-    `admin_password` is the one that the user gave for the first administrator, or None;
-    `site` is the host, or what it is one of.
+    `admin_password` is the one that the user gave for the first administrator, or None.
     """
 
-    settings: Settings
     workspace: Workspace
-    machine: MachineState
     admin_password: str | None
-    site: Site
-
-    @property
-    def leads(self) -> bool:
-        """Return whether what is done once is done on this host."""
-        return self.site.leads
 
 
 def preflight(
@@ -106,7 +97,7 @@ def preflight(
         lock.take(host)
     except UserError as error:
         raise Refusal(str(error)) from None
-    return Preflight(settings, workspace, machine, password, site)
+    return Preflight(settings, machine, site, workspace, password)
 
 
 def note_undone(machine: MachineState) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.change.releases import (
+from infisical_iac.stack.given_up import (
     HELP,
     after_proof,
     describe_data,

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.change.releases import GivenUp
 from infisical_iac.cluster.condition import rows
 from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.stack_state import NodeCondition
+from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings
-from infisical_iac.monitoring.condition import Row, drift
+from infisical_iac.monitoring.condition import drift
+from infisical_iac.stack.given_up import GivenUp
 from infisical_iac.stack.settings import with_digest
 from tests.unit.settings_of import settings_of
 

@@ -7,7 +7,8 @@ import pytest
 
 from infisical_iac.cluster.condition import LastRun, backup, told
 from infisical_iac.cluster.model import NodeState
-from infisical_iac.monitoring.condition import ConditionState, Row
+from infisical_iac.core.item import Row
+from infisical_iac.monitoring.condition import ConditionState
 from tests.unit.settings_of import settings_of
 
 _NONE = LastRun("", Row("Last backup", "none yet, 30 h after they were set up", ok=False))

@@ -7,14 +7,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from infisical_iac.host.deploy import packages
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.site import Site
-from infisical_iac.workspace.preflight import Preflight
+from infisical_iac.host.site import Known, Site
 from tests.unit.host.rotating import AccessLog
 from tests.unit.settings_of import settings_of
 
@@ -184,8 +182,7 @@ def test_logs_of_other_programs_that_strangers_can_grow_are_rotated_by_size(
 def test_a_host_has_the_programs_that_make_the_logs_file_system_where_caddy_runs(
     ingress: str, due: bool
 ) -> None:
-    workspace: Any = None
     machine = MachineState(os="debian", release="13")
     settings = settings_of(ingress=ingress)
-    known = Preflight(settings, workspace, machine, None, Site(settings))
+    known = Known(settings, machine, Site(settings))
     assert ("e2fsprogs" in packages(known)) is due
