@@ -16,7 +16,7 @@ from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.upgrade import VersionChanges
 from infisical_iac.cluster import deploy
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import audit, connection
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
@@ -40,7 +40,7 @@ class ClusterVersionChange:
     data: Release | None = None
 
 
-def fetch(release: Release, site: Site) -> None:
+def fetch(release: Release, site: ClusterSite) -> None:
     """Have the release's image of Infisical on all nodes. Raises a UserError, nothing stopped."""
     image = release.images["infisical"]
     changeover.release_step("reset", release.name, doing="find its images")
@@ -50,7 +50,7 @@ def fetch(release: Release, site: Site) -> None:
                 compose.fetch([image], site.settings.stack.image_archives)
 
 
-def made(change: ClusterVersionChange, site: Site, project: str) -> list[str]:
+def made(change: ClusterVersionChange, site: ClusterSite, project: str) -> list[str]:
     """Make the change, and return what is to be said of it.
 
     Infisical stands still only where the data change too. Raises RunFailed, with what ran
@@ -75,7 +75,7 @@ def made(change: ClusterVersionChange, site: Site, project: str) -> list[str]:
 class ClusterVersionChanges(VersionChanges):
     """Changes of version on a cluster, by its lead."""
 
-    site: Site
+    site: ClusterSite
 
     def recover(self, unfinished: UnfinishedChange, project: str) -> str:
         kept = changeover.read_releases()
@@ -110,7 +110,7 @@ class ClusterVersionChanges(VersionChanges):
 class _OnCluster(Changeover):
     """Attributes of its own: what is rolled out, and the image of Infisical that ran before."""
 
-    site: Site
+    site: ClusterSite
     was: str
 
     program = "upgrade-cluster"

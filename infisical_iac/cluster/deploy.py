@@ -10,7 +10,7 @@ from infisical_iac.cluster import etcd, patroni_config, rollout
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.patroni_config import Configuration, PatroniState, parse
 from infisical_iac.cluster.rollout import Level, Wanted
-from infisical_iac.cluster.site import Site, fresh, wanted_stack
+from infisical_iac.cluster.site import ClusterSite, fresh, wanted_stack
 from infisical_iac.cluster.stack_file import SECRETS
 from infisical_iac.cluster.stack_state import (
     RECORD,
@@ -102,7 +102,7 @@ _AGAIN_SECONDS = "180"
 _MOST = ("2", "2")
 
 
-def roll_out(site: Site) -> None:
+def roll_out(site: ClusterSite) -> None:
     """Bring the whole stack to what `site` says. Raises CheckFailed.
 
     A cluster without TLS comes to it in several roll-outs, each of which is a whole one.
@@ -118,7 +118,7 @@ def roll_out(site: Site) -> None:
         site = replace(site, cluster=replace(site.cluster, anew=False))
 
 
-def _roll_out(site: Site) -> None:
+def _roll_out(site: ClusterSite) -> None:
     before, to_be = _prepared(site)
     old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
     check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
@@ -158,14 +158,14 @@ def _roll_out(site: Site) -> None:
     run(script("cluster-stack", "clean", *kept), doing="remove what the roll-out replaced")
 
 
-def databases(site: Site) -> None:
+def databases(site: ClusterSite) -> None:
     """Roll out the databases alone. Raises CheckFailed."""
     _, to_be = _prepared(site)
     names = rollout.databases(to_be.text)
     part(rollout.part(to_be.text, names), names, site.settings.stack.start_timeout)
 
 
-def asking(site: Site) -> str:
+def asking(site: ClusterSite) -> str:
     """Return what stack.yaml says of the services that ask the databases.
 
     The lead has what they start with then. Raises CheckFailed.
@@ -174,7 +174,7 @@ def asking(site: Site) -> str:
     return rollout.part(to_be.text, to_be.rendered().keys() - rollout.databases(to_be.text))
 
 
-def _prepared(site: Site) -> tuple[ClusterStackState, Wanted]:
+def _prepared(site: ClusterSite) -> tuple[ClusterStackState, Wanted]:
     """Have secrets and configurations on the host; what is there, and what is to be."""
     run(script("cluster-stack", "secrets", keys_of(SECRETS)), doing="make the stack's secrets")
     # Earlier steps brought images, keys and nodes.
@@ -226,7 +226,7 @@ def _try_again(found: ClusterStackState) -> None:
         run(script("cluster-stack", "anew"), doing="have Swarm try again what waits for a node")
 
 
-def _refuse_rollback(site: Site, asked: Mapping[str, str], old: str) -> ClusterStackState:
+def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
     """Return what is there now, if nothing of it is what Swarm went back to; CheckFailed
     otherwise.
     """

@@ -12,7 +12,7 @@ from infisical_iac.cluster import share, topology
 from infisical_iac.cluster.change import ClusterVersionChanges
 from infisical_iac.cluster.restore import ClusterRestoreSite
 from infisical_iac.cluster.rotation import ClusterKeyHolders
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_deploy import ClusterStackSteps
 from infisical_iac.core.connection import LOST, current
 from infisical_iac.core.errors import Refused, UserError
@@ -48,7 +48,7 @@ class _ClusterHosts(InventoryHosts):
 
 HOOKS: dict[type, type] = {
     InventoryHosts: _ClusterHosts,
-    host_site.Site: Site,
+    host_site.Site: ClusterSite,
     KeyHolders: ClusterKeyHolders,
     RestoreSite: ClusterRestoreSite,
     StackSteps: ClusterStackSteps,

@@ -8,14 +8,14 @@ from infisical_iac.backup.restore import RestoreSite, SnapshotSource
 from infisical_iac.change.deploy import stack
 from infisical_iac.cluster import deploy
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.stack import edge, keys
 from infisical_iac.workspace.preflight import Preflight
 
 
 @telling_operation
-def restored(source: SnapshotSource, *, site: Site, project: str) -> Commands:
+def restored(source: SnapshotSource, *, site: ClusterSite, project: str) -> Commands:
     """Load the snapshot beside the database, compare it, and let them change places.
 
     As `backup.restore.restored`, but that Infisical is brought up again too. The stack is there.
@@ -24,7 +24,7 @@ def restored(source: SnapshotSource, *, site: Site, project: str) -> Commands:
     yield step(_restore, source, site, project)
 
 
-def _restore(source: SnapshotSource, site: Site, project: str) -> None:
+def _restore(source: SnapshotSource, site: ClusterSite, project: str) -> None:
     def load() -> dict[str, int]:
         return snapshot.rows(restore.do("load", doing="load the snapshot").splitlines())
 
@@ -39,7 +39,7 @@ def _restore(source: SnapshotSource, site: Site, project: str) -> None:
 class ClusterRestoreSite(RestoreSite):
     """A restore of a cluster, by its lead; of its other nodes, their part in it."""
 
-    site: Site
+    site: ClusterSite
 
     program: ClassVar[str] = "restore-cluster"
     more: ClassVar[str] = keys.OF_A_CLUSTER

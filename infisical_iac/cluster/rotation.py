@@ -10,7 +10,7 @@ from infisical_iac.change.rotation import KeyHolders, forget, hand_out
 from infisical_iac.cluster import deploy, share, topology
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed, RunFailed
 from infisical_iac.core.remote import run
@@ -21,7 +21,7 @@ from infisical_iac.core.rendering import script
 class ClusterKeyHolders(KeyHolders):
     """The other data nodes of a cluster, by its lead; replicas are made anew one by one."""
 
-    site: Site
+    site: ClusterSite
 
     def refuse(self, key: Key) -> None:
         if key.name == "redis" and (away := self._away()):

@@ -10,7 +10,7 @@ from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.cluster import deploy, moves, rollout
 from infisical_iac.cluster.moves import Direction
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import journal
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
@@ -33,7 +33,7 @@ def succeeded() -> bool:
 
 
 @telling_operation
-def moved_out(*, site: Site, project: str) -> Commands:
+def moved_out(*, site: ClusterSite, project: str) -> Commands:
     """Move the single host's data into the cluster, whose databases run already, and start it.
 
     Infisical pauses from its dump to the cluster's start; the rows of each table are compared.
@@ -46,7 +46,7 @@ def moved_out(*, site: Site, project: str) -> Commands:
     yield step(_move_out, site, project)
 
 
-def _move_out(site: Site, project: str) -> None:
+def _move_out(site: ClusterSite, project: str) -> None:
     services = deploy.asking(site)
     _begin("out", site.settings, project)
     _start(rollout.part(services, {"haproxy"}))

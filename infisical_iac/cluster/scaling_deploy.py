@@ -8,13 +8,13 @@ from infisical_iac.cluster import scaling, stack
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.moves import Direction
 from infisical_iac.cluster.refusal import refuse_move_in, refuse_move_out
-from infisical_iac.cluster.site import Site, of
+from infisical_iac.cluster.site import ClusterSite, of
 from infisical_iac.cluster.stack_deploy import prepare, roll_out
 from infisical_iac.core import journal
 from infisical_iac.core.end_of_run import record
 from infisical_iac.core.operation import Refusal
 from infisical_iac.host.deploy import foundation, share
-from infisical_iac.host.site import Site as AnySite
+from infisical_iac.host.site import Site
 from infisical_iac.stack import compose as containers
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import ingress, run_containers
@@ -58,17 +58,17 @@ def scaling_in(*, switched: bool = False) -> None:
     record()
 
 
-def _any_site(_: AnySite) -> None:
+def _any_site(_: Site) -> None:
     """Refuse none."""
 
 
-def _refuse_move_out(site: AnySite) -> None:
-    assert isinstance(site, Site)
+def _refuse_move_out(site: Site) -> None:
+    assert isinstance(site, ClusterSite)
     refuse_move_out(site.cluster)
 
 
-def _refuse_move_in(site: AnySite) -> None:
-    assert isinstance(site, Site)
+def _refuse_move_in(site: Site) -> None:
+    assert isinstance(site, ClusterSite)
     refuse_move_in(site.cluster)
 
 

@@ -24,7 +24,7 @@ from infisical_iac.stack.state import Upgrades
 
 
 @dataclass(frozen=True)
-class Site(host_site.Site):
+class ClusterSite(host_site.Site):
     """One of the hosts that have Infisical together, as a run knows them.
 
     It holds what stack.yaml is rendered from, but for what the lead tells; `tls` is how far the
@@ -113,9 +113,9 @@ class Site(host_site.Site):
         share.share(cluster=self.cluster)
 
 
-def of(known: Known) -> Site:
+def of(known: Known) -> ClusterSite:
     """Return the site of a run on a cluster."""
-    assert isinstance(known.site, Site)
+    assert isinstance(known.site, ClusterSite)
     return known.site
 
 
@@ -124,12 +124,12 @@ def look(images: Sequence[str]) -> ClusterStackState:
     return shared(ClusterStack, images=list(images), secrets=SECRETS)
 
 
-def fresh(site: Site) -> ClusterStackState:
+def fresh(site: ClusterSite) -> ClusterStackState:
     """The stack as it is now, after a change that no operation has told of yet."""
     return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
 
 
-def running(site: Site) -> Site:
+def running(site: ClusterSite) -> ClusterSite:
     """Return the site with the version that runs, for a roll-out that is no change of version.
 
     Only an upgrade dumps the data first and proves what it did.
@@ -138,7 +138,7 @@ def running(site: Site) -> Site:
     return replace(site, settings=site.settings.keeping(was)) if was else site
 
 
-def inputs(site: Site, found: ClusterStackState) -> StackInputs:
+def inputs(site: ClusterSite, found: ClusterStackState) -> StackInputs:
     """Return what stack.yaml is rendered from, of what the lead tells.
 
     Before the first roll-out, what is not known yet stands for itself.
@@ -159,7 +159,7 @@ def inputs(site: Site, found: ClusterStackState) -> StackInputs:
     )
 
 
-def wanted_stack(site: Site, found: ClusterStackState) -> Wanted:
+def wanted_stack(site: ClusterSite, found: ClusterStackState) -> Wanted:
     """Return what the stack is to be: its file, and the configurations and secrets that this
     names.
     """

@@ -9,7 +9,7 @@ from infisical_iac.change import path
 from infisical_iac.cluster import consensus, deploy, rollout, stack_file
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.rollout import Wanted
-from infisical_iac.cluster.site import Site, look, wanted_stack
+from infisical_iac.cluster.site import ClusterSite, look, wanted_stack
 from infisical_iac.cluster.stack_state import (
     RECORD,
     ClusterStackState,
@@ -63,7 +63,7 @@ def _is_refused(settings: Settings) -> bool:
 
 
 @telling_operation
-def tasks_free(site: Site) -> Commands:
+def tasks_free(site: ClusterSite) -> Commands:
     """Have the tasks on this node run, each in its networks, and Infisical with its databases.
 
     Swarm tells neither of a container that somebody paused nor of one that was disconnected, and
@@ -85,7 +85,7 @@ def tasks_free(site: Site) -> Commands:
 
 
 @telling_operation
-def rolled_out(site: Site) -> Commands:
+def rolled_out(site: ClusterSite) -> Commands:
     """Bring the services, secrets and configs of the stack to what `site` says.
 
     What can fail without harm comes first: Docker reads the new stack.yaml before it takes the
@@ -113,7 +113,7 @@ def rolled_out(site: Site) -> Commands:
     yield step(deploy.roll_out, site)
 
 
-def _goes_on(site: Site) -> str:
+def _goes_on(site: ClusterSite) -> str:
     if not site.cluster.first:
         return "PostgreSQL goes on"
     first = next(each.name for each in site.cluster.nodes if each.number == site.cluster.first)
@@ -121,7 +121,7 @@ def _goes_on(site: Site) -> str:
 
 
 @telling_operation
-def databases_there(site: Site) -> Commands:
+def databases_there(site: ClusterSite) -> Commands:
     """Have the databases run, and nothing yet that asks them: a single host serves meanwhile.
 
     Raises CheckFailed as `rolled_out` does.
@@ -154,7 +154,7 @@ _WAITS = "{} can be made anew once all nodes and all of etcd are there: run agai
 
 
 @telling_operation
-def made_anew(site: Site) -> Commands:
+def made_anew(site: ClusterSite) -> Commands:
     """Have networks as `site` says: Docker changes none, and removes none that is in use.
 
     So what is in one that differs is stopped and removed, which leaves its volumes, and started
@@ -176,7 +176,7 @@ def made_anew(site: Site) -> Commands:
     yield step(_make_anew, site)
 
 
-def _make_anew(site: Site) -> None:
+def _make_anew(site: ClusterSite) -> None:
     before = cluster_site.fresh(site)
     wanted = cluster_site.wanted_stack(site, before).text
     names = frozenset(item.what.split()[-1] for item in stack_file.items(before.networks, wanted))

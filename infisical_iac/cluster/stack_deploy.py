@@ -11,7 +11,7 @@ from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import certificates, share, stack
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster.change import ClusterVersionChange
-from infisical_iac.cluster.site import Site, of
+from infisical_iac.cluster.site import ClusterSite, of
 from infisical_iac.core import journal
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
@@ -72,7 +72,7 @@ def _beside(what: str) -> str:
 
 
 @telling_operation
-def upgraded(*, site: Site, project: str) -> Commands:
+def upgraded(*, site: ClusterSite, project: str) -> Commands:
     """Bring data that an older version used to the one of the settings.
 
     Where there are no data, or no version changes, it does nothing: that is `rolled_out`'s. The

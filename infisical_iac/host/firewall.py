@@ -19,12 +19,12 @@ from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core.trial import mark, tried
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.settings import EVERYBODY
 from infisical_iac.host.site import Known
-from infisical_iac.host.trial import mark, tried
 
 TABLE = "inet infisical"
 # The text for `nft -f` that takes the table away, whether it is there or not.

@@ -19,13 +19,13 @@ from infisical_iac.core.operation import Commands, shared, step, telling_operati
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
+from infisical_iac.core.trial import tried
 from infisical_iac.core.units import SCRIPTS, Units, UnitState
 from infisical_iac.host import kernel, sshd_config
 from infisical_iac.host.engine import not_ours
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
 from infisical_iac.host.sshd_config import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd
-from infisical_iac.host.trial import tried
 
 _UNITS, _SSHD, _NO_SCHEDULE = "units:", "sshd:", "no schedule"
 # A server that systemd starts for each connection reads its files each time.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.host.trial import mark
+from infisical_iac.core.trial import mark
 from tests.e2e import backing, wrong_firewall
 from tests.e2e.beside import HOST4, HOST6, answering
 from tests.e2e.conftest import settled, settled_after_boot

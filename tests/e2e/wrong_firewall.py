@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from infisical_iac.core import trial
 from infisical_iac.core.settings import Settings
-from infisical_iac.host import firewall, trial
+from infisical_iac.host import firewall
 from infisical_iac.host.openings import Opening, openings
 
 KILLED = 137

@@ -4,7 +4,7 @@ import runpy
 from typing import Any
 
 from infisical_iac.cluster.model import Cluster, Node
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host.model import MachineState
@@ -17,7 +17,7 @@ def settings(**changes: Any) -> Settings:
     return load({**given, "admin_email": "admin@example.com", "topology": "swarm", **changes})
 
 
-def site(*, away: tuple[int, ...] = (), **changes: Any) -> Site:
+def site(*, away: tuple[int, ...] = (), **changes: Any) -> ClusterSite:
     """Return what node-1, which leads, knows; the nodes `away` are not connected."""
     nodes = tuple(
         Node(
@@ -33,4 +33,4 @@ def site(*, away: tuple[int, ...] = (), **changes: Any) -> Site:
         for number in (1, 2, 3)
     )
     cluster = Cluster(nodes=nodes, me=nodes[0], lead=nodes[0], ipvs=True)
-    return Site(settings(**changes), MachineState(), cluster)
+    return ClusterSite(settings(**changes), MachineState(), cluster)

@@ -9,11 +9,11 @@ from infisical_iac.change import rotation
 from infisical_iac.change.keys import UnfinishedRotation, named
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.host.site import Site as HostSite
+from infisical_iac.host.site import Site
 from infisical_iac.stack.state import UpgradeState
 
 if TYPE_CHECKING:
-    from infisical_iac.cluster.site import Site
+    from infisical_iac.cluster.site import ClusterSite
     from infisical_iac.core.images import Images
 
 # What the steps print.
@@ -43,7 +43,7 @@ class NotingHost:
             raise CommandFailed(f"could not {doing}: {step} does not answer")
         return _SAID.get(step, "")
 
-    def roll_out(self, site: Site) -> None:
+    def roll_out(self, site: ClusterSite) -> None:
         self.run("roll out", doing="roll out")
         self.rolled_out = site.settings
 
@@ -67,10 +67,10 @@ def _settings() -> Settings:
 def rotate(key: str) -> list[str]:
     """Rotate a key of a single host."""
     settings = _settings()
-    return rotation.made(named(key), settings, "chainalign", HostSite(settings))
+    return rotation.made(named(key), settings, "chainalign", Site(settings))
 
 
 def recover(key: str, phase: str) -> str:
     """End the rotation of a single host that was interrupted in `phase`."""
     found, settings = UnfinishedRotation(named(key), phase), _settings()
-    return rotation.recover(found, settings, "chainalign", HostSite(settings))
+    return rotation.recover(found, settings, "chainalign", Site(settings))

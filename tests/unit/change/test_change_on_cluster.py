@@ -12,7 +12,7 @@ from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import deploy
 from infisical_iac.cluster.change import ClusterVersionChange, ClusterVersionChanges
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core.errors import CheckFailed, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
@@ -53,7 +53,7 @@ class _Lead:
         said = {"load": "projects 2", "revert": _REVERTED, "back": self.given_up}
         return said.get(command, "")
 
-    def roll_out(self, site: Site) -> None:
+    def roll_out(self, site: ClusterSite) -> None:
         self._note(f"roll out {site.settings.stack.infisical_version}")
 
     def passed(

@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.cluster import deploy, rollout
 from infisical_iac.cluster.rollout import Level
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
 from tests.unit.cluster.looks import three, told
 from tests.unit.rendered_stack import TRIXIE, swarm_settings
@@ -60,7 +60,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return what a roll-out does, by level, with the stack that `found` of the module says."""
     made: list[str] = []
 
-    def roll_out(site: Site) -> None:
+    def roll_out(site: ClusterSite) -> None:
         made.append(f"{site.tls.name}{' anew' if site.cluster.anew else ''}")
 
     def run(command: str, *, doing: str) -> str:
@@ -96,5 +96,5 @@ def test_etcds_members_know_each_other_by_tls_before_clients_do_and_plain_ports_
 ) -> None:
     monkeypatch.setattr(deploy, "fresh", lambda _: found)
     cluster = replace(told(three()), anew=anew)
-    deploy.roll_out(Site(swarm_settings(), TRIXIE, cluster))
+    deploy.roll_out(ClusterSite(swarm_settings(), TRIXIE, cluster))
     assert done == steps

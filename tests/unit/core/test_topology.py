@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from infisical_iac.cluster.hooks import HOOKS
-from infisical_iac.cluster.site import Site as ClusterSite
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core.topology import InventoryHosts, hook
 from infisical_iac.host.site import Site, at
 from tests.unit.clusters import site

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from infisical_iac.cluster import engine as cluster_engine
-from infisical_iac.cluster.site import Site
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File, PathState
@@ -171,7 +171,8 @@ def _reloads(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
     )
     config = File("/etc/docker/daemon.json", daemon(in_swarm=True))
     alone = File("/etc/docker/daemon.json", daemon())
-    reloads = Site(settings_of(topology="swarm"), _BARE, cluster).reload_engine(config, alone)
+    site = ClusterSite(settings_of(topology="swarm"), _BARE, cluster)
+    reloads = site.reload_engine(config, alone)
     assert asked == ([config] if reloads else [])
     return reloads
 

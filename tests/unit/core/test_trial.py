@@ -6,9 +6,9 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from infisical_iac.core import trial
 from infisical_iac.core.errors import CommandFailed, RunFailed
-from infisical_iac.host import trial
-from infisical_iac.host.trial import mark, tried
+from infisical_iac.core.trial import mark, tried
 from tests.unit.played_host import PlayedHost, played
 
 _UNIT = "/etc/systemd/system/infisical-trial-door.service"
