@@ -16,8 +16,7 @@ from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.site import Site, at
-from infisical_iac.stack import compose as stack
-from infisical_iac.stack import session
+from infisical_iac.stack import compose, session
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
 from infisical_iac.workspace import gate
 from infisical_iac.workspace.gate import Before
@@ -55,7 +54,7 @@ class KeyHolders:
 
     def use(self) -> None:
         """Bring everything that has a key to the one that is in its place. Raises a UserError."""
-        stack.up(self.site.settings.stack.start_timeout)
+        compose.up(self.site.settings.stack.start_timeout)
 
     def forget(self, key: Key) -> None:
         """Have them know the key in its place alone; before a rotation ends."""
@@ -223,7 +222,7 @@ def made(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
         _refuse_append_only(settings)
         return repositories_made(key, holders)
     holders.refuse(key)
-    before = gate.before(settings, project, stack.published_port())
+    before = gate.before(settings, project, compose.published_port())
     _step("prepare", key.file, doing="make the next key")
     with _or_back(key, holders):
         holders.admit(key)
@@ -286,7 +285,7 @@ def _complete(
     """Put the new key in place; the containers that know the old one are made anew."""
     _step("switch", doing="put the new key in place")
     _use(key, holders)
-    port = stack.published_port()
+    port = compose.published_port()
     return gate.passed(settings, project, before, port=port, same_data=True)
 
 

@@ -167,10 +167,10 @@ def _opened(kit: Path | None, identity: Path | None) -> Opened | None:
 
 
 def _undo(settings: "Settings", *, asked: bool) -> None:
-    from infisical_iac.backup import restore as restoring
+    from infisical_iac.backup import restore
     from infisical_iac.core import audit
 
-    began = restoring.unfinished()
+    began = restore.unfinished()
     if not began:
         if asked:
             echo("There is nothing to undo: no restore is under way.")
@@ -181,10 +181,10 @@ def _undo(settings: "Settings", *, asked: bool) -> None:
 
 
 def _go_back(settings: "Settings") -> str:
-    from infisical_iac.backup import restore as restore_back
+    from infisical_iac.backup import restore
     from infisical_iac.host.site import site_of
 
-    return restore_back.go_back(site_of(settings))
+    return restore.go_back(site_of(settings))
 
 
 def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, yes: bool) -> None:
@@ -203,12 +203,11 @@ def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, ye
 
 def _after_failure(settings: "Settings") -> str:
     """Bring the old data back if the restore has not ended, and tell what is so now."""
-    from infisical_iac.backup import proof
-    from infisical_iac.backup import restore as restoring
+    from infisical_iac.backup import proof, restore
 
     if proof.succeeded():
         return "The restored data are proven and serve; `infisical-iac apply` does the rest."
-    return _go_back(settings) if restoring.unfinished() else "The data were not touched."
+    return _go_back(settings) if restore.unfinished() else "The data were not touched."
 
 
 def _remember(kit: Path | None, opened: Opened | None) -> None:

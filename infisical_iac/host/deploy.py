@@ -3,9 +3,7 @@
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.core import files, journal
-from infisical_iac.core import packages as apt
-from infisical_iac.core import units as systemd
+from infisical_iac.core import apt, files, journal, units
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.host import kernel
@@ -89,7 +87,6 @@ def base(known: Known) -> None:
     """Wait for the first boot's own work, then bring the host to its base state."""
     timeout = known.settings.host.apt_timeout
     clock, values = known.machine.clock, kernel.parameters(known.settings)
-    units = [clock or _UNITS[0], _UNITS[1]]
     finished(running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init")
     apt.packages(names=packages(known), name="Install the base packages", timeout=timeout)
     files.contents(
@@ -100,7 +97,9 @@ def base(known: Known) -> None:
         swap_off=known.settings.host.swap == "off",
         name="Apply kernel parameters, turn off core dumps and swap",
     )
-    systemd.running(units=units, name="Keep clock and security updates running")
+    units.running(
+        units=[clock or _UNITS[0], _UNITS[1]], name="Keep clock and security updates running"
+    )
 
 
 def foundation(known: Known) -> None:

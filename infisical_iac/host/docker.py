@@ -5,14 +5,13 @@ import json
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.core import files, journal, units
-from infisical_iac.core import packages as apt
+from infisical_iac.core import apt, files, journal, units
 from infisical_iac.core.files import File, Paths
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-from infisical_iac.host import engine
-from infisical_iac.host.engine import not_ours
+from infisical_iac.host import foreign_engine
+from infisical_iac.host.foreign_engine import not_ours
 from infisical_iac.host.machine import DAEMON_FILE as CONFIG
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
@@ -75,7 +74,7 @@ def packages(machine: MachineState, source: str) -> list[str]:
 def docker(known: Known) -> None:
     """Install the engine and keep it running as daemon.json says; leave alone one of others."""
     if why := not_ours(known.settings, known.machine):
-        engine.left(why=why, name="Leave the engine as it is")
+        foreign_engine.left(why=why, name="Leave the engine as it is")
         return
     source, timeout = known.settings.host.docker_source, known.settings.host.apt_timeout
     config = files.File(CONFIG, daemon(in_swarm=known.site.in_swarm))

@@ -22,7 +22,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.trial import tried
 from infisical_iac.core.units import SCRIPTS, Units, UnitState
 from infisical_iac.host import kernel, sshd_config
-from infisical_iac.host.engine import not_ours
+from infisical_iac.host.foreign_engine import not_ours
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
 from infisical_iac.host.sshd_config import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd

@@ -15,7 +15,7 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.core.units import Units, UnitState
-from infisical_iac.host.engine import not_ours
+from infisical_iac.host.foreign_engine import not_ours
 from infisical_iac.host.site import Known
 
 PLACES = (

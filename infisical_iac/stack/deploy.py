@@ -7,8 +7,7 @@ from pyinfra.api.deploy import deploy
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
-from infisical_iac.stack import compose as containers
-from infisical_iac.stack import edge
+from infisical_iac.stack import compose, edge
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.ingress import configured, served
 
@@ -31,7 +30,7 @@ def configure_ingress(settings: Settings) -> None:
 
 def run_containers(settings: Settings, machine: MachineState) -> None:
     """Bring the containers to what the settings say."""
-    containers.running(
+    compose.running(
         settings=settings,
         compose=partial(compose_file, machine=machine),
         name="Run Infisical, PostgreSQL and Redis",

@@ -15,8 +15,8 @@ from infisical_iac.core.connection import without_delay
 from infisical_iac.core.errors import Refused, SettingsError, UserError
 from infisical_iac.core.operation import Refusal
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.host import engine
-from infisical_iac.host.engine import Engine
+from infisical_iac.host import foreign_engine
+from infisical_iac.host.foreign_engine import Engine
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.host.site import Known, Site, observe_site
@@ -70,11 +70,11 @@ def preflight(
         if not leaving:
             refuse_unfit(site)
         refuse_ingress(settings, machine)
-        if engine.not_ours(settings, machine):
+        if foreign_engine.not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
             machine = replace(machine, engine=version, compose=compose)
             try:
-                engine.refuse(settings, machine)
+                foreign_engine.refuse(settings, machine)
             except Refused as error:
                 _block_or_raise(error)
         leads = site.leads

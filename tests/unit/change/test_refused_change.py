@@ -13,8 +13,7 @@ from infisical_iac.cluster import stack_deploy as deploy
 from infisical_iac.cluster.rollout import Wanted
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_state import ClusterStackState
-from infisical_iac.core import files, journal
-from infisical_iac.core import operation as telling
+from infisical_iac.core import files, journal, operation
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.files import PathState
 from infisical_iac.core.images import Images
@@ -86,7 +85,7 @@ def _function(operation: Any) -> Any:
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
     monkeypatch.setattr(journal, "_journals", {"one": made.journal})
-    for module in (journal, stack, upgrade, telling):
+    for module in (journal, stack, upgrade, operation):
         monkeypatch.setattr(module, "host", made)
     monkeypatch.setattr(stack, "look", made.look)
     monkeypatch.setattr(stack, "published_port", lambda: 8080)

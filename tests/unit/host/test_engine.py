@@ -15,9 +15,9 @@ from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File, PathState
-from infisical_iac.host import engine
+from infisical_iac.host import foreign_engine
 from infisical_iac.host.docker import DAEMON, daemon
-from infisical_iac.host.engine import Engine, not_ours
+from infisical_iac.host.foreign_engine import Engine, not_ours
 from infisical_iac.host.hardening import root_keeps_way_in, without_window
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
@@ -110,7 +110,7 @@ def test_the_engine_of_a_swarm_and_of_dokploy_is_not_ours(
 
 @pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "28.5.0", "29.4.2"])
 def test_an_engine_that_infisical_runs_on_is_taken_as_it_is(version: str) -> None:
-    engine.refuse(settings_of(**_TRAEFIK), replace(_SWARM, engine=version))
+    foreign_engine.refuse(settings_of(**_TRAEFIK), replace(_SWARM, engine=version))
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,17 @@ def test_an_engine_that_lacks_something_is_not_mended_but_told(
     lacking: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(Refused, match=sentence) as refusal:
-        engine.refuse(settings_of(**_TRAEFIK), replace(_SWARM, **lacking))
+        foreign_engine.refuse(settings_of(**_TRAEFIK), replace(_SWARM, **lacking))
     assert str(refusal.value).startswith("Docker on the host is in a Swarm, and so left as it is")
 
 
 def test_the_volumes_of_a_swarms_engine_are_moved_to_no_data_volume() -> None:
     with pytest.raises(Refused, match=r"'data_volume': .* leave the setting empty"):
-        engine.refuse(settings_of(**_TRAEFIK, data_volume="/dev/sdb"), _SWARM)
+        foreign_engine.refuse(settings_of(**_TRAEFIK, data_volume="/dev/sdb"), _SWARM)
 
 
 def test_an_engine_of_our_own_is_not_judged() -> None:
-    engine.refuse(settings_of(data_volume="/dev/sdb"), _BARE)
+    foreign_engine.refuse(settings_of(data_volume="/dev/sdb"), _BARE)
 
 
 @pytest.mark.parametrize("drill", [False, True])

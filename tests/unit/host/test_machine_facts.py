@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.packages import Packages
+from infisical_iac.core.apt import Packages
 from infisical_iac.core.units import Units
 from infisical_iac.host.kernel import Kernel, KernelState
 from infisical_iac.host.machine import UNDONE, Machine

@@ -1,4 +1,4 @@
-"""The Docker engine: configured and running, and refused where somebody else manages it.
+"""A Docker engine that somebody else manages: told apart, and refused where it lacks something.
 
 Dokploy's is in a Swarm, from Docker's own packages. It could not be set up as ours is: Docker takes
 part in no Swarm with `live-restore`, by which containers outlive a restart of the engine, and does
