@@ -1,7 +1,6 @@
 """`infisical-iac destroy`: the stack taken away, after a backup."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +12,6 @@ from infisical_iac.core.terminal import echo
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.cluster.destroy import ClusterRemoval
     from infisical_iac.stack.destroy import HostRemoval
 
 
@@ -73,21 +71,15 @@ def destroy(
     echo(f"Infisical is no longer on {target.name}. {_GONE if volumes else target.kept}")
 
 
-def _target(host: "Host", inventory: str) -> "HostRemoval | ClusterRemoval":
-    from infisical_iac.core.connection import HOST_DEPLOYMENT
+def _target(host: "Host", inventory: str) -> "HostRemoval":
+    from infisical_iac.core.topology import SINGLE, hook
     from infisical_iac.stack.destroy import HostRemoval
 
-    if host.data.get("topology") == "swarm":
-        from infisical_iac.cluster.destroy import ClusterRemoval
-
-        if deployment := host.data.get(HOST_DEPLOYMENT):
-            return ClusterRemoval(host, str(deployment), called="the cluster's")
-        return ClusterRemoval(host, Path(inventory).stem)
-    address = str(host.data.get("ssh_hostname") or "")
-    return HostRemoval(host.name, address="" if address == host.name else address)
+    topology = str(host.data.get("topology") or SINGLE)
+    return hook(HostRemoval, topology).of(host, inventory)
 
 
-def _confirm(target: "HostRemoval | ClusterRemoval", given: str | None, *, volumes: bool) -> None:
+def _confirm(target: "HostRemoval", given: str | None, *, volumes: bool) -> None:
     what = "Infisical with all its data" if volumes else "Infisical, but not its data,"
     at = f" from {target.name} at {target.address}" if target.address else ""
     question = f"This takes {what} away{at}. Type {target.called} name, {target.name}"
@@ -96,7 +88,7 @@ def _confirm(target: "HostRemoval | ClusterRemoval", given: str | None, *, volum
         raise Refused(f"{typed!r} is not {target.called} name, {target.name}: nothing was done")
 
 
-def _back_up(target: "HostRemoval | ClusterRemoval") -> str:
+def _back_up(target: "HostRemoval") -> str:
     directory = f"{_BACKUPS}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     try:
         on = target.back_up(directory)

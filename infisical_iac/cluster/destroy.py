@@ -2,27 +2,34 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
 
 from pyinfra.api.host import Host
 
 from infisical_iac.cluster import swarm
-from infisical_iac.core.connection import current, with_others
+from infisical_iac.core.connection import HOST_DEPLOYMENT, current, with_others
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.hosts import each_of
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
+from infisical_iac.stack.destroy import HostRemoval
 
 
 @dataclass(frozen=True)
-class ClusterRemoval:
-    """A cluster's stack, on all its nodes; `lead` is a manager that works. Else as HostRemoval."""
+class ClusterRemoval(HostRemoval):
+    """Take Infisical away from all nodes of a cluster; `lead` is a manager that works."""
 
-    lead: Host
-    name: str
     called: str = "the inventory's"
     kept: str = "Data, keys and the Swarm, which knows where which data are, are kept."
-    address: str = ""
+    lead: Host = field(kw_only=True)
+
+    @classmethod
+    def of(cls, host: Host, inventory: str) -> Self:
+        if deployment := host.data.get(HOST_DEPLOYMENT):
+            return cls(str(deployment), called="the cluster's", lead=host)
+        return cls(Path(inventory).stem, lead=host)
 
     @property
     def _hosts(self) -> list[Host]:

@@ -10,6 +10,7 @@ from infisical_iac.change.rotation import KeyHolders
 from infisical_iac.change.upgrade import VersionChanges
 from infisical_iac.cluster import share, topology
 from infisical_iac.cluster.change import ClusterVersionChanges
+from infisical_iac.cluster.destroy import ClusterRemoval
 from infisical_iac.cluster.restore import ClusterRestoreSite
 from infisical_iac.cluster.rotation import ClusterKeyHolders
 from infisical_iac.cluster.site import ClusterSite
@@ -19,6 +20,7 @@ from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.topology import InventoryHosts
 from infisical_iac.host import site as host_site
+from infisical_iac.stack.destroy import HostRemoval
 
 
 class _ClusterHosts(InventoryHosts):
@@ -47,6 +49,7 @@ class _ClusterHosts(InventoryHosts):
 
 
 HOOKS: dict[type, type] = {
+    HostRemoval: ClusterRemoval,
     InventoryHosts: _ClusterHosts,
     host_site.Site: ClusterSite,
     KeyHolders: ClusterKeyHolders,

@@ -56,7 +56,7 @@ def test_the_hosts_leave_the_swarm_one_after_the_other_and_the_lead_at_last(
     lead: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval(lead, "hetzner").take_away(volumes=True)
+    destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
     left = [each for each in done if each.endswith(_LEAVE)]
     assert left == [f"two: {_LEAVE}", f"three: {_LEAVE}", f"one: {_LEAVE}"]
     removed = [number for number, each in enumerate(done) if each.endswith("remove the volumes")]
@@ -69,7 +69,7 @@ def test_where_no_manager_works_any_more_containers_end_as_the_hosts_leave(
     lead: Host, monkeypatch: pytest.MonkeyPatch, removes: str, first: bool
 ) -> None:
     done = _play(monkeypatch, removes=removes)
-    destroy.ClusterRemoval(lead, "hetzner").take_away(volumes=True)
+    destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
     ended = [number for number, each in enumerate(done) if each.endswith("see the containers end")]
     assert (ended[0] < done.index(f"two: {_LEAVE}")) is first
     assert ended[-1] > done.index(f"one: {_LEAVE}")
@@ -77,7 +77,7 @@ def test_where_no_manager_works_any_more_containers_end_as_the_hosts_leave(
 
 def test_without_the_data_the_swarm_stays(lead: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval(lead, "hetzner").take_away(volumes=False)
+    destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=False)
     assert "one: remove the services" in done
     assert not any(_LEAVE in each for each in done)
 
@@ -87,5 +87,5 @@ def test_a_host_that_does_not_leave_is_named_and_no_data_are_removed(
 ) -> None:
     done = _play(monkeypatch, fails=f"three: {_LEAVE}")
     with pytest.raises(CommandFailed, match=r"^three: no$"):
-        destroy.ClusterRemoval(lead, "hetzner").take_away(volumes=True)
+        destroy.ClusterRemoval("hetzner", lead=lead).take_away(volumes=True)
     assert not any(each.endswith("remove the volumes") for each in done)
