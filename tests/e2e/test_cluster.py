@@ -43,6 +43,12 @@ systemctl stop docker.socket docker.service
 rm -rf /var/lib/docker/swarm && echo new >/etc/infisical/swarm
 systemctl start docker.socket docker.service
 """
+# Swarm reports neither: to it, both tasks run.
+_PAUSE = "docker pause $(docker ps --quiet --filter name=infisical_infisical)"
+_DISCONNECT = """
+docker network disconnect --force infisical-databases \
+    $(docker ps --quiet --filter name=infisical_sentinel)
+"""
 _SYNC = "etcdctl get --consistency=s --print-value-only /patroni/infisical/sync"
 
 
@@ -83,6 +89,22 @@ def test_what_drifted_is_told_and_repaired_in_one_run(cluster: Cluster) -> None:
     cluster.deploy().ok()
     assert cluster.planned() == []
     lead.run("docker config rm by-hand")
+
+
+@pytest.mark.cluster
+@pytest.mark.real
+def test_a_paused_and_a_disconnected_task_are_reported_and_repaired(cluster: Cluster) -> None:
+    waiting.whole(cluster)
+    cluster.host(2).run(_PAUSE)
+    cluster.host(3).run(_DISCONNECT)
+    planned = cluster.planned()
+    for expected in (
+        "~ container infisical: is paused",
+        "~ container sentinel-3: not connected to network databases",
+    ):
+        assert expected in planned, planned
+    cluster.deploy().ok()
+    assert cluster.planned() == []
 
 
 @pytest.mark.real
