@@ -69,7 +69,7 @@ def test_a_version_that_does_not_work_gives_way_to_the_old_one(
 ) -> None:
     if version == FAILS:
         _dies_on_the_way_back(world)
-    timeout = 20 if version == SLEEPS else 300
+    timeout = upgrading.START_SECONDS if version == SLEEPS else 300
     done = world.run(version, "apply", "--yes", start_timeout=timeout)
     assert done.returncode == 1
     assert f"Infisical {version} was given up and {WAS} serves again with all data" in done.stderr

@@ -24,6 +24,8 @@ from tests.staging.shell import STATE, docker
 
 WAS = stack.version()
 IS_REAL = stack.given() is not None
+# How long a version may take to start that never does; the one before it starts in that time.
+START_SECONDS = 120 if IS_REAL else 20
 _MAJOR, _MINOR, _ = WAS.split(".")
 _LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
 ADDS, BREAKS, FAILS, SLEEPS, LOSES = (f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(5))
