@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_a_backup_is_made_listed_and_told(host: StagingHost) -> None:
     assert str(snapshot["secrets"]) == sql(host, "SELECT count(*) FROM secrets_v2")
     text, ok = last_backup(host)
     assert ok
-    assert text.endswith("kB to local (on this host only)")
+    assert re.search(r"Z, [\d.]+ [kM]B to local \(on this host only\)$", text), text
     entry = json.loads(infisical_iac(host.name, "audit", "--last", "1", "--json").stdout)[0]
     assert (entry["event"], entry["outcome"]) == ("backup", "done")
     assert entry["changes"] == [f"+ snapshot {saved['snapshot']} in local"]

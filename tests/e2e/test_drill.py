@@ -1,6 +1,7 @@
 """`infisical-iac restore --drill` and its timer: proof, each fault by its name, nothing touched."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -12,12 +13,19 @@ from tests.e2e.backing import LOCAL, sql, until
 from tests.e2e.conftest import settled
 from tests.e2e.drilling import STATE, UNIT, altered_snapshot, changed, drill, last_drill, left, look
 from tests.e2e.running import infisical_iac
+from tests.staging import stack
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
 
 _VALUE = "obviously-fake-value"
 _RESTORE = "/var/lib/infisical-restore/state"
+# The column that holds what is encrypted, and something else in its place.
+_CIPHERTEXT = (
+    ('"encryptedValue"', "decode(repeat('AA', 64), 'hex')")
+    if stack.given()
+    else ("data", f'data || \'{{"value": "{"A" * 64}"}}\'')
+)
 _SCRATCH = "docker ps --quiet --filter name=infisical-drill-{}-1 | grep -q ."
 
 
@@ -143,9 +151,12 @@ def test_a_disk_without_room_is_told(host: StagingHost) -> None:
         f"cp /root/compose.yaml {STATE}/"
     )
     try:
-        _fails(host, f"local: the snapshot may take 256 MB in {STATE}, which has 0 MB free: make")
+        done = drill(host)
     finally:
         host.run(f"umount {STATE}")
+    assert done.returncode == 1
+    room = rf"local: the snapshot may take 2\d\d MB in {STATE}, which has 0 MB free: make room"
+    assert re.fullmatch(f"Error: the drill failed: {room}\n", done.stderr), done.stderr
 
 
 def test_a_key_that_the_secrets_are_not_encrypted_with_is_named(host: StagingHost) -> None:
@@ -237,11 +248,13 @@ def test_what_is_inside_is_told_from_what_can_be_read(host: StagingHost) -> None
 
 
 def test_a_secret_that_can_not_be_decrypted_is_told_by_its_folder(host: StagingHost) -> None:
+    column, altered = _CIPHERTEXT
     sql(host, "CREATE TABLE kept AS SELECT * FROM secrets_v2")
-    sql(host, f'UPDATE secrets_v2 SET data = data || \'{{"value": "{"A" * 64}"}}\'')
+    sql(host, f"UPDATE secrets_v2 SET {column} = {altered}")
     try:
         reason = look(host)[1]
     finally:
-        sql(host, "UPDATE secrets_v2 SET data = kept.data FROM kept WHERE kept.id = secrets_v2.id")
+        kept = f"{column} = kept.{column} FROM kept WHERE kept.id = secrets_v2.id"
+        sql(host, f"UPDATE secrets_v2 SET {kept}")
         sql(host, "DROP TABLE kept")
     assert "can't be read: 500 " in reason
