@@ -36,15 +36,11 @@ _done: list[str] = []
 _audits: list[tuple[str, str, Sequence[str], str]] = []
 
 
-class _Refused(UserError):
-    blocks_others = False
-
-
 @telling_operation
 def look_and_do(what: str, part: str) -> Commands:
     """Do something that is due, unless it is blocked."""
     if f"{what} alone" in _blocked:
-        raise _Refused(f"no {what} because of a setting")
+        raise UserError(f"no {what} because of a setting", blocks_others=False)
     if {what, f"{host.name}:{what}"} & {*_blocked}:
         raise UserError(f"no {what} because of /a/file")
     if part in _INSIDE and _silent and not state.is_executing:
