@@ -1,6 +1,8 @@
-"""Ten megabytes are read or refused in under two seconds, whatever they hold."""
+"""Files are read or refused in a time that grows with their size, whatever they hold."""
 
+import signal
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -55,3 +57,29 @@ def _seconds(data: bytes, grammar: str) -> float:
     took = time.process_time() - begin
     assert reading.grammar == grammar
     return took
+
+
+# What makes careless parsers take quadratic time or worse, if there is much of it.
+_PATTERNS = [
+    b"A=\n", b"x\n", b"#\n", b" ", b"\n", b"=", b"'", b'"', b"`", b"A='\n", b'A="\n', b"A='\\'\n",
+    b"\\'", b'\\"', b"\\\\", b"$A", b"${A}", b"${A:-x}", b"${A:-", b"${", b"${:", b"{", b"}", b"$$",
+    b"\\$", b" #", b"A=1 ", b"''", b"\0", b"\xff", b"\xe2\x80\xa8", b"\r", b"export ", b"~",
+    b"A=$A$A\n",
+]  # fmt: skip
+
+
+@pytest.fixture
+def _alarm() -> Iterator[None]:
+    """Ends a test that would never end."""
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+
+
+@pytest.mark.usefixtures("_alarm")
+@pytest.mark.parametrize("grammar", GRAMMARS)
+@pytest.mark.parametrize("pattern", _PATTERNS, ids=repr)
+def test_much_of_anything_is_read_or_refused_soon(grammar: str, pattern: bytes) -> None:
+    repeated = pattern * (100_000 // len(pattern))
+    for data in (repeated, b"A=" + repeated + b"}", b'A="' + repeated + b'"'):
+        assert read(data, grammar).grammar == grammar
