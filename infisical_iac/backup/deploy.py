@@ -16,7 +16,8 @@ from infisical_iac.backup.target import DIRECTORY, BackupTarget
 from infisical_iac.core import audit, journal, units
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.files import File, Paths, PathState, reading
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.item import Item
+from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
@@ -114,45 +115,74 @@ def configured(
         paths=[each.path for each in configuration],
         units=[PurePath(each.path).name for each in configuration if units.is_unit(each)],
     )
+    given = target.given(targets, os.environ)
+    yield from decide(
+        there,
+        targets,
+        given,
+        webhook=webhook,
+        schedules=schedules,
+        configuration=configuration,
+        timers=timers,
+        coming=coming,
+    )
+
+
+def decide(
+    there: BackupState,
+    targets: Sequence[BackupTarget],
+    given: Mapping[str, str],
+    *,
+    webhook: str,
+    schedules: Mapping[str, str],
+    configuration: Sequence[File],
+    timers: Sequence[str],
+    coming: Collection[str] = (),
+) -> Commands:
+    """Decide what is to be written and started for backups, by what is `there`.
+
+    What targets log in with is `given` by path; all else is as for `configured`, as is what is
+    raised.
+    """
     for setting, schedule in schedules.items():
         if schedule in there.no_schedules:
             raise SettingsError(
                 f"setting {setting!r}: systemd does not understand {schedule!r}; "
                 "`systemd-analyze calendar` on the host tells more"
             )
-    commands = [
-        *_private(targets, webhook, there.private, coming),
+    decided = (
+        *_private(targets, given, webhook, there.private, coming),
         *units.installed(configuration, there.files, there.units),
         *units.brought_up(timers, there.units),
-    ]
-    if not commands:
-        host.noop("backups and drills are configured, and their timers run")
-    yield from commands
+    )
+    yield from or_up_to_date(
+        iter(decided), "backups and drills are configured, and their timers run"
+    )
 
 
 def _private(
     targets: Sequence[BackupTarget],
+    given: Mapping[str, str],
     webhook: str,
     there: Mapping[str, PathState],
     coming: Collection[str],
 ) -> Commands:
-    given = target.given(targets, os.environ)
     target.refuse_missing(targets, {*there, *given, *coming})
     wanted = {**given, **({WEBHOOK: f'url = "{webhook}"\n'} if webhook else {})}
     needs_key = any(each.kind.uses_ssh for each in targets)
     kept = {*wanted, *(each.login_file for each in targets), *([SSH_KEY] if needs_key else [])}
     for path, text in wanted.items():
         if not File(path, text, mode="600").matches(there.get(path)):
-            journal.item("~" if path in there else "+", path)
+            yield Item("~" if path in there else "+", path)
             yield step(write, path, text)
     readable = {path for path, state in there.items() if not _is_roots_alone(state)}
     yield from _made_private(kept & readable - wanted.keys())
     if needs_key and SSH_KEY not in {*there, *coming}:
-        journal.item("+", SSH_KEY)
+        yield Item("+", SSH_KEY)
         yield step(_make_key)
     # The SSH key stays: a target's server may know it.
     for path in sorted(there.keys() - kept - {SSH_KEY}):
-        journal.item("-", path, "no target needs it")
+        yield Item("-", path, "no target needs it")
         yield step(remove, path, doing=f"remove {path}")
 
 
@@ -162,7 +192,7 @@ def _is_roots_alone(state: PathState) -> bool:
 
 def _made_private(paths: set[str]) -> Commands:
     for path in sorted(paths):
-        journal.item("~", path, "readable by others → private to root")
+        yield Item("~", path, "readable by others → private to root")
         private = f"chown root:root {shlex.quote(path)} && chmod 600 {shlex.quote(path)}"
         yield step(run, private, doing=f"make {path} private")
 

@@ -1,7 +1,7 @@
 """Put a snapshot and its keys in the place of a host's data; undo that where it has not ended."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -16,8 +16,8 @@ from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.target import BackupTarget
-from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed, UserError
+from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -123,15 +123,15 @@ def restored(source: SnapshotSource, *, settings: Settings, compose: str, projec
         compose: the text of the Compose file.
         project: the slug of the project whose members are compared.
     """
-    tell_source(source, over=host.get_fact(Keys).database)
+    yield from decide(source, over=host.get_fact(Keys).database)
     yield step(_restore, source, settings, compose, project)
 
 
-def tell_source(source: SnapshotSource, *, over: bool) -> None:
-    """Tell in the plan what is restored, `over` data or not."""
+def decide(source: SnapshotSource, *, over: bool) -> Commands:
+    """Tell what is restored, and whether there is a database that it comes `over`."""
     names = " or ".join(each.name for each in source.targets)
     what = f"{source.snapshot} snapshot" if source.snapshot == "latest" else source.snapshot
-    journal.item("~" if over else "+", "database infisical", f"{what} of {names}")
+    yield Item("~" if over else "+", "database infisical", f"{what} of {names}")
 
 
 def _restore(source: SnapshotSource, settings: Settings, compose: str, project: str) -> None:
@@ -191,10 +191,24 @@ def placed(source: SnapshotSource, *, site: Site, admin_email: str, more: str = 
         more: the keys that not every host has, in one word.
     """
     files = at(site, RestoreSite).files(source.files)
-    due = kit_host.decide(files, kit_host.read().files, replace=source.replace_keys)
+    yield from decide_placing(
+        source, files, kit_host.read().files, admin_email=admin_email, more=more
+    )
+
+
+def decide_placing(
+    source: SnapshotSource,
+    files: Mapping[str, str],
+    there: Mapping[str, str],
+    *,
+    admin_email: str,
+    more: str = "",
+) -> Commands:
+    """Decide which `files` of the kit are put onto the host, by those that are `there`."""
+    due = kit_host.decide(files, there, replace=source.replace_keys)
     by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
     for path in sorted(due.put):
-        journal.item("~" if path in due.aside else "+", f"{KEYS}/{path}", f"from the kit {by}")
+        yield Item("~" if path in due.aside else "+", f"{KEYS}/{path}", f"from the kit {by}")
     yield step(_place, due, admin_email, more)
 
 

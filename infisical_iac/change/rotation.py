@@ -11,6 +11,7 @@ from infisical_iac.change import keys
 from infisical_iac.change.keys import Key, UnfinishedRotation, targets, unfinished
 from infisical_iac.core import connection, journal
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
@@ -187,9 +188,9 @@ def ended(state: str, *, compose: str, settings: Settings, project: str, site: S
     """
     found = unfinished(state)
     if found is None:
-        host.noop("no rotation is under way")
+        yield UpToDate("no rotation is under way")
         return
-    journal.item("~", "unfinished rotation", f"{found.key.name}, {found.told}")
+    yield Item("~", "unfinished rotation", f"{found.key.name}, {found.told}")
     yield step(_recover, found, compose, settings, project, site)
 
 

@@ -16,6 +16,7 @@ from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.core import audit, journal
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
+from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
@@ -23,7 +24,7 @@ from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, given_up, session
 from infisical_iac.stack.model import images_of, way_in
-from infisical_iac.stack.state import Upgrades, UpgradeState
+from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace import gate
 
 
@@ -155,8 +156,9 @@ class VersionChanges:
         ]
 
 
-# What the plan calls one.
+# What the plan calls one, and what it says of the next one meanwhile.
 CHANGE = "unfinished change of version"
+UNSEEN = Unknown("whether a version changes can be seen once the last change has ended")
 
 
 @contextmanager
@@ -189,27 +191,19 @@ def ended(
         closed: whether the edge lets nobody in, which nobody needs without such a change.
     """
     if unfinished is None and closed:
-        journal.item("~", "edge", "closed, and no change is under way: opened")
+        yield Item("~", "edge", "closed, and no change is under way: opened")
         yield step(edge.open_)
         return
     if unfinished is None:
-        host.noop("no change of version is under way")
+        yield UpToDate("no change of version is under way")
         return
     how = "completed if it is well, else undone" if unfinished.phase == "swapped" else "undone"
-    journal.item("~", CHANGE, f"{unfinished.release}, {how}")
+    yield Item("~", CHANGE, f"{unfinished.release}, {how}")
     yield step(_recover, unfinished, project, site)
 
 
 def _recover(unfinished: UnfinishedChange, project: str, site: Site) -> None:
     journal.current().shown.append(at(site, VersionChanges).recover(unfinished, project))
-
-
-def waits() -> bool:
-    """Return whether what an upgrade is to do can't be seen yet, which is told then."""
-    if not journal.will_change(CHANGE):
-        return False
-    journal.unknown("whether a version changes can be seen once the last change has ended")
-    return True
 
 
 @telling_operation
@@ -221,31 +215,47 @@ def upgraded(*, compose: str, settings: Settings, project: str) -> Commands:
     secrets can't be decrypted before it already, and RunFailed for one that was undone.
     """
     journal.current().kept = None
-    if waits():
+    waits, wanted = journal.will_change(CHANGE), images_of(compose)
+    there = DeploymentState() if waits else stack.look(compose, settings.images)
+    if there.upgrade.was and _changes(there.upgrade, wanted):
+        with refusing(there.upgrade.was):
+            path.refuse(there.upgrade.was, wanted)
+            if without := journal.current().without:
+                raise Refused(
+                    f"Infisical can't be changed to {wanted.version} while "
+                    f"{' and '.join(without)} can't run, for nothing could be proven from outside"
+                )
+            refuse_room(there.stack.missing(settings.images), settings)
+            if there.file:
+                gate.refuse(stack.published_port())
+    yield from decide(there, compose, settings, project, waits=waits)
+
+
+def decide(
+    there: DeploymentState, compose: str, settings: Settings, project: str, *, waits: bool = False
+) -> Commands:
+    """Decide what is to be done for a change of version that is not refused, by what is `there`.
+
+    It `waits` for the end of an earlier change.
+    """
+    found, wanted = there.upgrade, images_of(compose)
+    changes = _changes(found, wanted)
+    if waits:
+        yield UNSEEN
         return
-    there, wanted = stack.look(compose, settings.images), images_of(compose)
-    found = there.upgrade
-    changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
     if not found.was or not changes:
-        host.noop("no version changes")
+        yield UpToDate("no version changes")
         return
-    missing = there.stack.missing(settings.images)
-    with refusing(found.was):
-        path.refuse(found.was, wanted)
-        if without := journal.current().without:
-            raise Refused(
-                f"Infisical can't be changed to {wanted.version} while {' and '.join(without)} "
-                "can't run, for nothing could be proven from outside"
-            )
-        refuse_room(missing, settings)
-        if there.file:
-            gate.refuse(stack.published_port())
     for what, change in changes.items():
-        journal.item("~", what, change + failed(found, wanted))
-    if missing:
+        yield Item("~", what, change + failed(found, wanted))
+    if missing := there.stack.missing(settings.images):
         yield step(stack.fetch, missing, settings.stack.image_archives)
     made = partial(made_on_host, VersionChange(found.was, compose), settings, project)
     yield step(make, made)
+
+
+def _changes(found: UpgradeState, wanted: Images) -> dict[str, str]:
+    return path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
 
 
 def failed(found: UpgradeState, wanted: Images) -> str:

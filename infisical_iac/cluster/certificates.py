@@ -1,5 +1,6 @@
 """The certificates of a cluster that have to be made, by the lead's files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.core import journal
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -54,11 +55,16 @@ def made() -> Commands:
     another name then. Raises CommandFailed where the authority's key is gone.
     """
     lacking = host.get_fact(Certificates)
+    yield from decide(lacking)
+
+
+def decide(lacking: Sequence[Lacking]) -> Commands:
+    """Decide which certificates are to be made, by those that are `lacking`."""
     if not lacking:
-        host.noop("all certificates are there, and none ends soon")
+        yield UpToDate("all certificates are there, and none ends soon")
         return
     for each in lacking:
-        journal.item("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
+        yield Item("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
     yield step(run, script("certificates", "make"), doing="make the certificates in /etc/infisical")
 
 

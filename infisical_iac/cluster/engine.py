@@ -5,9 +5,10 @@ from threading import Lock
 from pyinfra.context import host
 
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.core import connection, journal, units
+from infisical_iac.core import connection, units
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.files import File
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -27,7 +28,7 @@ def without_live_restore(config: File) -> Commands:
 
     What runs on a host that was alone goes on running.
     """
-    journal.item("~", "docker.service", "reads daemon.json anew, without live-restore")
+    yield Item("~", "docker.service", "reads daemon.json anew, without live-restore")
     yield step(_reload, config)
 
 
@@ -40,9 +41,9 @@ def back_in_swarm(cluster: Cluster) -> Commands:
     missing too.
     """
     if not cluster.me.given_up:
-        host.noop("the swarm does not miss the engine")
+        yield UpToDate("the swarm does not miss the engine")
         return
-    journal.item("~", "docker.service", "runs, and the swarm takes it for down → brought back")
+    yield Item("~", "docker.service", "runs, and the swarm takes it for down → brought back")
     yield step(_bring_back, cluster)
 
 

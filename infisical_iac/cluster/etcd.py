@@ -7,8 +7,9 @@ from pyinfra.context import host
 from infisical_iac.cluster import consensus
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import Swarm, SwarmState
-from infisical_iac.core import connection, journal
+from infisical_iac.core import connection
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -24,9 +25,9 @@ def members_replaced(cluster: Cluster) -> Commands:
     """
     replaced = consensus.replaced(cluster.nodes)
     if not replaced:
-        host.noop("no data node takes the place of another")
+        yield UpToDate("no data node takes the place of another")
     for number, name in replaced.items():
-        journal.item("~", f"etcd-{number}", f"the lost member → a new one on {name}")
+        yield Item("~", f"etcd-{number}", f"the lost member → a new one on {name}")
         yield step(_replace_member, cluster, number, name)
 
 

@@ -20,7 +20,7 @@ def restored(source: SnapshotSource, *, site: ClusterSite, project: str) -> Comm
 
     As `backup.restore.restored`, but that Infisical is brought up again too. The stack is there.
     """
-    restore.tell_source(source, over=site.cluster.begun)
+    yield from restore.decide(source, over=site.cluster.begun)
     yield step(_restore, source, site, project)
 
 

@@ -12,6 +12,7 @@ from infisical_iac.cluster import deploy, moves, rollout
 from infisical_iac.cluster.moves import Direction
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import journal
+from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -42,7 +43,7 @@ def moved_out(*, site: ClusterSite, project: str) -> Commands:
     Args:
         project: the slug of the project whose secrets are read before and after.
     """
-    journal.item("~", "database infisical", f"from this host into the cluster; {_PAUSES}")
+    yield Item("~", "database infisical", f"from this host into the cluster; {_PAUSES}")
     yield step(_move_out, site, project)
 
 
@@ -78,7 +79,7 @@ def moved_in(*, compose: str, settings: Settings, project: str) -> Commands:
         compose: the text of compose.yaml, whose images are on the host.
         project: the slug of the project whose secrets are read before and after.
     """
-    journal.item("~", "database infisical", f"from the cluster to this host; {_PAUSES}")
+    yield Item("~", "database infisical", f"from the cluster to this host; {_PAUSES}")
     yield step(_move_in, compose, settings, project)
 
 
@@ -159,8 +160,13 @@ def dissolved(others: Sequence[str]) -> Commands:
     Args:
         others: the hosts that leave the swarm before the current one.
     """
-    for name in [*others, host.name]:
-        journal.item("-", f"{name} in the swarm")
+    yield from decide_dissolved([*others, host.name])
+
+
+def decide_dissolved(names: Sequence[str]) -> Commands:
+    """Tell which hosts leave the swarm, in this order."""
+    for name in names:
+        yield Item("-", f"{name} in the swarm")
     yield step(_dissolve)
 
 

@@ -3,16 +3,16 @@
 Secrets pass through this program's memory, from one host's standard output to another's input.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import host
 
 from infisical_iac.cluster import topology
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core import connection, journal
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -71,14 +71,14 @@ _STATE = "/etc/infisical"
 def claimed(cluster: Cluster) -> Commands:
     """Note on the lead that it leads, before it changes what all share."""
     if not cluster.leads:
-        host.noop(f"{cluster.lead.name} leads")
+        yield UpToDate(f"{cluster.lead.name} leads")
         return
     lead, others = _of(cluster, _seen(cluster))
     serial = claim(lead, others)
     if (lead.serial, lead.led) == (serial, serial):
-        host.noop("the host leads, as before")
+        yield UpToDate("the host leads, as before")
         return
-    journal.item("~", "lead", f"{cluster.me.name}, by serial {serial}")
+    yield Item("~", "lead", f"{cluster.me.name}, by serial {serial}")
     yield step(_lead, serial)
 
 
@@ -88,24 +88,36 @@ def shared(cluster: Cluster) -> Commands:
 
     No other node leads ever, so that none needs a secret.
     """
+    is_old = cluster.leads and journal.current().changed
+    names = (node.name for node in cluster.nodes)
+    coming = [name for name in names if journal.will_change(f"{_STATE} on {name}")]
+    yield from decide(cluster, topology.looks() if is_old else _seen(cluster), coming)
+
+
+def decide(
+    cluster: Cluster, looks: Mapping[str, SwarmState], coming: Collection[str] = ()
+) -> Commands:
+    """Decide which nodes get the lead's state, by what all are like.
+
+    An earlier step of the plan brings it to those that are `coming`.
+    """
     if not cluster.leads:
-        host.noop(f"{cluster.lead.name} shares what it has")
+        yield UpToDate(f"{cluster.lead.name} shares what it has")
         return
-    looks = topology.looks() if journal.current().changed else _seen(cluster)
     lead, others = _of(cluster, looks)
     wanted = sharing(lead, others)
     if not lead.digest:
         # What is to be shared is made by an earlier step.
         wanted = Sharing(claim(lead, others), tuple(others))
     if not wanted.to:
-        host.noop("all data nodes have the lead's state")
+        yield UpToDate("all data nodes have the lead's state")
         return
     for name in wanted.to:
-        if journal.will_change(f"{_STATE} on {name}"):
-            continue  # an earlier step of the plan brings it
+        if name in coming:
+            continue
         older = others[name].serial
         detail = f"serial {older or 'none'} → {wanted.serial}, from {cluster.me.name}"
-        journal.item("~" if older else "+", f"{_STATE} on {name}", detail)
+        yield Item("~" if older else "+", f"{_STATE} on {name}", detail)
     yield step(spread, cluster)
 
 

@@ -1,5 +1,6 @@
 """The stack on the Swarm: its images on each node, and its services as stack.yaml says."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import yaml
@@ -21,6 +22,7 @@ from infisical_iac.core import files, journal
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
+from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -42,12 +44,17 @@ def images_there(settings: Settings) -> Commands:
     missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
     if missing and _is_refused(settings):
         missing = [each for each in missing if each != settings.stack.infisical_reference]
+    yield from decide_images(missing, settings.stack.image_archives)
+
+
+def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
+    """Decide which images are to be fetched, by those that the node lacks."""
     if not missing:
-        host.noop("all images are on the node")
+        yield UpToDate("all images are on the node")
         return
     for image in missing:
-        journal.item("+", f"image {image}")
-    yield step(compose.fetch, missing, settings.stack.image_archives)
+        yield Item("+", f"image {image}")
+    yield step(compose.fetch, missing, archives)
 
 
 def _is_refused(settings: Settings) -> bool:
@@ -75,11 +82,16 @@ def tasks_free(site: ClusterSite) -> Commands:
     if stuck:
         told = run(script("node-tasks", "attached"), doing="see the networks of the services")
         stuck = stack_file.stuck(tasks, text, stack_file.attached(told))
+    yield from decide_tasks(stuck)
+
+
+def decide_tasks(stuck: Mapping[Task, str]) -> Commands:
+    """Decide which tasks are to be freed, by those that are `stuck`, with the reasons."""
     if not stuck:
-        host.noop("the tasks on the node run in their networks")
+        yield UpToDate("the tasks on the node run in their networks")
         return
     for task, reason in stuck.items():
-        journal.item("~", f"container {task.service}", reason)
+        yield Item("~", f"container {task.service}", reason)
     freeing = script("node-tasks", "free", *(task.id for task in stuck))
     yield step(run, freeing, doing="let the node's tasks run")
 
@@ -97,19 +109,23 @@ def rolled_out(site: ClusterSite) -> Commands:
     """
     if kept := journal.current().kept:
         site = replace(site, settings=site.settings.keeping(kept))
-    found = look(site.settings.images)
+    yield from decide(site, look(site.settings.images))
+
+
+def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
+    """Decide what is to be rolled out, by what is found of the stack."""
     to_be = wanted_stack(site, found)
     file = File(STACK_FILE, to_be.text, mode="600")
     there = found.files.get(STACK_FILE)
     items = list(rollout.items(found, to_be)) if found.manager else []
     if found.manager and file.matches(there) and not items:
-        host.noop("all services are as stack.yaml says, and healthy")
+        yield UpToDate("all services are as stack.yaml says, and healthy")
         return
     if site.cluster.anew:
-        journal.item("~", "etcd", f"has lost its quorum → begins anew, empty; {_goes_on(site)}")
+        yield Item("~", "etcd", f"has lost its quorum → begins anew, empty; {_goes_on(site)}")
     if found.manager and (ahead := rollout.item(found)):
-        journal.items([ahead])
-    _tell(file, found, to_be)
+        yield ahead
+    yield from _differences(file, found, to_be)
     yield step(deploy.roll_out, site)
 
 
@@ -126,28 +142,32 @@ def databases_there(site: ClusterSite) -> Commands:
 
     Raises CheckFailed as `rolled_out` does.
     """
-    found = look(site.settings.images)
+    yield from decide_databases(site, look(site.settings.images))
+
+
+def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
+    """Decide which databases are to be started, by what is found of the stack."""
     missing = rollout.unwell(found, rollout.databases(wanted_stack(site, found).text))
     if found.manager and not missing:
-        host.noop("the databases run")
+        yield UpToDate("the databases run")
         return
     for name in missing:
-        journal.item("~" if name in found.services else "+", f"service {name}")
+        yield Item("~" if name in found.services else "+", f"service {name}")
     yield step(deploy.databases, site)
 
 
-def _tell(file: File, found: ClusterStackState, to_be: Wanted) -> None:
+def _differences(file: File, found: ClusterStackState, to_be: Wanted) -> Iterator[Item | Unknown]:
     if STACK_FILE not in found.files and not found.services:
-        journal.item("+", file.path)
+        yield Item("+", file.path)
         for service in yaml.safe_load(to_be.text)["services"]:
-            journal.item("+", f"service {service}")
+            yield Item("+", f"service {service}")
         return
     if not found.engine or not found.manager:
-        journal.unknown(NO_SWARM if found.engine else session.NO_ENGINE)
+        yield Unknown(NO_SWARM if found.engine else session.NO_ENGINE)
         return
     if not file.matches(found.files.get(STACK_FILE)):
-        files.tell(file, found.files.get(STACK_FILE))
-    journal.items(rollout.items(found, to_be))
+        yield files.difference(file, found.files.get(STACK_FILE))
+    yield from rollout.items(found, to_be)
 
 
 _WAITS = "{} can be made anew once all nodes and all of etcd are there: run again then"
@@ -162,17 +182,21 @@ def made_anew(site: ClusterSite) -> Commands:
     does not get healthy could not be taken back then. It waits for all nodes, as one that is away
     could still run what is to be stopped, and for etcd's members. Raises CheckFailed.
     """
-    found = cluster_site.look(site.settings.images)
+    yield from decide_networks(site, cluster_site.look(site.settings.images))
+
+
+def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
+    """Decide which networks are to be made anew, by what is found of them."""
     to_be = cluster_site.wanted_stack(site, found)
     items = [*stack_file.items(found.networks, to_be.text)]
     if not items:
-        host.noop("the networks are as stack.yaml says")
+        yield UpToDate("the networks are as stack.yaml says")
         return
     in_parts = rollout.leading(found, to_be, site.cluster)
     if rollout.away(found.nodes) or in_parts or consensus.replaced(site.cluster.nodes):
-        journal.unknown(_WAITS.format(" and ".join(each.what for each in items)))
+        yield Unknown(_WAITS.format(" and ".join(each.what for each in items)))
         return
-    journal.items(items)
+    yield from items
     yield step(_make_anew, site)
 
 

@@ -1,6 +1,6 @@
 """The deploy of a cluster's stack: the steps of its lead, and those of the other nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,12 +14,13 @@ from infisical_iac.cluster.change import ClusterVersionChange
 from infisical_iac.cluster.site import ClusterSite, of
 from infisical_iac.core import journal
 from infisical_iac.core.images import Images
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import removal, run
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import configure_ingress
-from infisical_iac.stack.state import Upgrades
+from infisical_iac.stack.state import Upgrades, UpgradeState
 from infisical_iac.workspace import gate
 from infisical_iac.workspace.preflight import Preflight
 
@@ -34,30 +35,40 @@ def dropped(machine: MachineState) -> Commands:
     What the cluster has been like since is the present lead's: to undo it now would take back
     what was written meanwhile. Backups and drills of the host wait for it else.
     """
+    begun = _begun(machine)
+    for what, (which, *how) in begun.items():
+        journal.current().shown.extend(_aside(what, which, how, host.name))
+    yield from decide_dropped(begun)
+
+
+def _begun(machine: MachineState) -> dict[str, list[str]]:
     begun = {
         "restore": machine.restoring,
         "upgrade": machine.upgrading,
         "rotation": machine.rotating,
         "scale": machine.scaling,
     }
-    found = {what: state.split() for what, state in begun.items() if state}
-    if not found:
-        host.noop("nothing that the host began is under way")
-    for what, (which, *how) in found.items():
-        journal.item("-", f"unfinished {what}", f"{which}, of when this host led")
-        journal.current().shown.extend(_aside(what, which, how))
+    return {what: state.split() for what, state in begun.items() if state}
+
+
+def decide_dropped(begun: Mapping[str, Sequence[str]]) -> Commands:
+    """Decide what is to be forgotten, by the words that the host has of what it has `begun`."""
+    if not begun:
+        yield UpToDate("nothing that the host began is under way")
+    for what, (which, *_) in begun.items():
+        yield Item("-", f"unfinished {what}", f"{which}, of when this host led")
         path = f"/var/lib/infisical-{what}/state"
         gone = f"rm -rf {_beside(what)} && {removal(path)}"
         yield step(run, gone, doing=f"remove {path}")
 
 
-def _aside(what: str, which: str, how: Sequence[str]) -> list[str]:
+def _aside(what: str, which: str, how: Sequence[str], host: str) -> list[str]:
     """Return a sentence on the data that had moved aside, which nothing removes."""
     if what not in ("restore", "upgrade") or not how or how[0] not in _EXCHANGED:
         return []
     database = f"infisical_before_{which.partition('-')[0].lower()}"
     return [
-        f"The {what} {which}, which {host.name} began when it led, had not ended: what had been "
+        f"The {what} {which}, which {host} began when it led, had not ended: what had been "
         f"replaced by then is in the cluster's database {database}, until you remove it."
     ]
 
@@ -81,23 +92,41 @@ def upgraded(*, site: ClusterSite, project: str) -> Commands:
     one that was undone.
     """
     journal.current().kept = None
-    if upgrade.waits():
-        return
-    settings = site.settings
-    found = shared(Upgrades, wanted=settings.stack.infisical_reference)
+    settings, waits = site.settings, journal.will_change(upgrade.CHANGE)
+    found = UpgradeState() if waits else shared(Upgrades, wanted=settings.stack.infisical_reference)
     wanted = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
     changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
-    if not found.was or not changes:
-        host.noop("no version changes")
+    if found.was and changes:
+        with upgrade.refusing(found.was):
+            path.refuse_other_major(found.was, wanted)
+            path.refuse(found.was, wanted)
+            upgrade.refuse_room([], settings)
+            gate.refuse(settings.stack.http_port)
+    yield from decide_change(found, wanted, changes, site, project, waits=waits)
+
+
+def decide_change(
+    found: UpgradeState,
+    wanted: Images,
+    changes: Mapping[str, str],
+    site: ClusterSite,
+    project: str,
+    *,
+    waits: bool = False,
+) -> Commands:
+    """Decide what is to be done for the `changes` of version, which are not refused.
+
+    It `waits` for the end of an earlier change.
+    """
+    if waits:
+        yield upgrade.UNSEEN
         return
-    with upgrade.refusing(found.was):
-        path.refuse_other_major(found.was, wanted)
-        path.refuse(found.was, wanted)
-        upgrade.refuse_room([], settings)
-        gate.refuse(settings.stack.http_port)
+    if not found.was or not changes:
+        yield UpToDate("no version changes")
+        return
     for what, how in changes.items():
-        journal.item("~", what, how + upgrade.failed(found, wanted))
-    change = ClusterVersionChange(found.was, settings.stack.infisical_reference)
+        yield Item("~", what, how + upgrade.failed(found, wanted))
+    change = ClusterVersionChange(found.was, wanted.infisical)
     yield step(upgrade.make, partial(cluster_change.made, change, site, project))
 
 

@@ -26,7 +26,8 @@ from infisical_iac.cluster.swarm_state import (
 from infisical_iac.core import connection, journal, units
 from infisical_iac.core.errors import CheckFailed, CommandFailed
 from infisical_iac.core.files import File
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.item import Item, Unknown, UpToDate
+from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
 
@@ -127,77 +128,95 @@ _HOURS = str(CERTIFICATE_HOURS)
 @telling_operation
 def begun(cluster: Cluster) -> Commands:
     """Have a swarm, locked, whose first manager is the lead."""
-    if not cluster.leads:
-        host.noop(f"{cluster.lead.name} leads")
-        return
-    there = _now(cluster)
+    if cluster.leads:
+        yield from decide_begun(cluster, _now(cluster))
+    else:
+        yield UpToDate(f"{cluster.lead.name} leads")
+
+
+def decide_begun(cluster: Cluster, there: SwarmState) -> Commands:
+    """Decide what is to be done for the swarm on the lead, by what is `there`."""
     if not there.control:
         around = ", around its PostgreSQL's data; its etcd and Redis begin anew"
         why = f"{cluster.me.name} is its first manager{around if cluster.holders else ''}"
-        journal.item("+", "swarm", why)
+        yield Item("+", "swarm", why)
         yield step(_begin, cluster)
     elif differing := [*settings(there), *_mark(there)]:
-        journal.item("~", "swarm", ", ".join(differing))
+        yield Item("~", "swarm", ", ".join(differing))
         yield step(run, script("swarm", "settle", _HOURS), doing="set the swarm's settings")
     else:
-        host.noop("the swarm is there, and locked")
+        yield UpToDate("the swarm is there, and locked")
 
 
 @telling_operation
 def joined(cluster: Cluster) -> Commands:
     """Bring the host into the swarm, and open its part if that is locked."""
     if cluster.leads:
-        host.noop("the lead is in the swarm that it began")
-        return
-    there, me = _now(cluster), cluster.me
+        yield UpToDate("the lead is in the swarm that it began")
+    else:
+        yield from decide_joined(cluster, _now(cluster))
+
+
+def decide_joined(cluster: Cluster, there: SwarmState) -> Commands:
+    """Decide what is to be done for a host's part in the swarm, by what is `there`."""
+    me = cluster.me
     if there.state == "locked" and me.member:
-        journal.item("~", f"swarm on {me.name}", "locked → open")
+        yield Item("~", f"swarm on {me.name}", "locked → open")
         yield step(_unlock, cluster)
     elif there.state in ("active", "pending") and there.mark not in ("", "new") and me.member:
-        host.noop("the host is in the swarm")
+        yield UpToDate("the host is in the swarm")
     elif there.state == "" and there.mark not in ("", "new"):
-        journal.unknown("the host's part in the swarm can be looked at once Docker runs")
+        yield Unknown("the host's part in the swarm can be looked at once Docker runs")
         yield step(_join, cluster)
     else:
         part = f"manager, data node {me.number}" if me.manager else "worker"
-        journal.item("+", f"{me.name} in the swarm", part)
+        yield Item("+", f"{me.name} in the swarm", part)
         yield step(_join, cluster)
 
 
 @telling_operation
 def arranged(cluster: Cluster) -> Commands:
     """Have each node's role, labels and availability; take out those whose host is gone."""
-    if not cluster.leads:
-        host.noop(f"{cluster.lead.name} leads")
-        return
-    members = _now(cluster).members
+    if cluster.leads:
+        yield from decide_arranged(cluster, _now(cluster).members)
+    else:
+        yield UpToDate(f"{cluster.lead.name} leads")
+
+
+def decide_arranged(cluster: Cluster, members: Sequence[SwarmMember]) -> Commands:
+    """Decide what each node is to be, by the `members` that the lead's swarm has."""
     now = with_members(cluster, members, {}) if members else cluster
     wrong = [*updates(now)]
     for each in wrong:
-        journal.item("~", f"node {each.node}", each.why)
+        yield Item("~", f"node {each.node}", each.why)
     for member in now.gone:
-        journal.item("-", f"node {member.host or member.hostname}", "down, and its host is gone")
+        yield Item("-", f"node {member.host or member.hostname}", "down, and its host is gone")
     if now.gone:
-        journal.item("~", "swarm", "new join tokens and unlock key, for a node was lost")
+        yield Item("~", "swarm", "new join tokens and unlock key, for a node was lost")
     if wrong or now.gone or any(node.member is None for node in cluster.connected):
         yield step(_arrange, cluster)
     else:
-        host.noop("each node is what it should be")
+        yield UpToDate("each node is what it should be")
 
 
 @telling_operation
 def kept_open(cluster: Cluster, *, programs: Sequence[File]) -> Commands:
     """Have the key on the host, and a unit that opens its part when Docker starts."""
-    there = _now(cluster)
+    yield from or_up_to_date(
+        decide_open(cluster, _now(cluster), programs),
+        "the host opens its part in the swarm when it boots",
+    )
+
+
+def decide_open(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
+    """Decide what is to be done for the key and the unit, by what is `there`."""
     # An earlier step makes the key anew, or has made it.
     anew = cluster.gone or not cluster.lead.seen or settings(cluster.lead.seen)
     if cluster.me.manager and (anew or not there.unlocks):
-        journal.item("~" if there.unlocks else "+", KEY_FILE)
+        yield Item("~" if there.unlocks else "+", KEY_FILE)
         yield step(_keep_key, cluster)
     yield from units.installed(programs, there.files, there.units)
     yield from units.brought_up([UNIT], there.units)
-    if not journal.current().current.items:
-        host.noop("the host opens its part in the swarm when it boots")
 
 
 def leave() -> None:

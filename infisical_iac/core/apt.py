@@ -1,12 +1,12 @@
 """Packages: which are installed, and what is missing, with patience for apt's locks."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.core import journal
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -35,11 +35,16 @@ def packages(names: Sequence[str], *, timeout: int) -> Commands:
     `timeout` bounds the wait for the locks of another apt, in seconds.
     """
     present = host.get_fact(Packages, names=list(names))
+    yield from decide(names, present, timeout=timeout)
+
+
+def decide(names: Sequence[str], present: Collection[str], *, timeout: int) -> Commands:
+    """Decide which packages are to be installed, by those that are `present`."""
     missing = [name for name in names if name not in present]
     if not missing:
-        host.noop(f"packages {', '.join(names)} are installed")
+        yield UpToDate(f"packages {', '.join(names)} are installed")
         return
     for name in missing:
-        journal.item("+", f"package {name}")
+        yield Item("+", f"package {name}")
     doing = f"install {', '.join(missing)}"
     yield step(run, script("apt", str(timeout), *missing), doing=doing)

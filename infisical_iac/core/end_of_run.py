@@ -1,10 +1,11 @@
 """The end of a run, in the audit log."""
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import host, state
+from pyinfra.context import state
 
 from infisical_iac.core import audit, journal
 from infisical_iac.core.errors import RunFailed
+from infisical_iac.core.item import UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 
 
@@ -12,12 +13,18 @@ from infisical_iac.core.operation import Commands, step, telling_operation
 def ended() -> Commands:
     """Write what the run has changed, if it has changed anything; fail where a part is blocked."""
     run = journal.current()
+    has_changes = run.changed if state.is_executing else bool(run.planned or run.unknown)
     blocked = "; ".join(map(str, run.blocked))
-    if run.changed if state.is_executing else run.planned or run.unknown:
+    yield from decide(blocked, has_changes=has_changes, is_read=run.is_read)
+
+
+def decide(blocked: str, *, has_changes: bool, is_read: bool) -> Commands:
+    """Decide what is to be written, by the run's changes and what of it is `blocked`."""
+    if has_changes:
         yield step(audit.end, reason=blocked)
     elif not blocked:
-        host.noop("the run has changed nothing")
-    if blocked and not run.is_read:
+        yield UpToDate("the run has changed nothing")
+    if blocked and not is_read:
         yield step(_fail, blocked)
 
 

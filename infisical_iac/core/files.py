@@ -3,15 +3,15 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import unified_diff
 from hashlib import sha256
 
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.core import journal
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.item import Item
+from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 
@@ -134,11 +134,14 @@ class File:
 @telling_operation
 def contents(files: Sequence[File]) -> Commands:
     """Make `files` what they should be."""
-    states = host.get_fact(Paths, paths=[file.path for file in files])
-    wrong = differing(files, states)
-    if not wrong:
-        host.noop(f"{', '.join(file.path for file in files)} as they should be")
-    yield from written(wrong, states)
+    there = host.get_fact(Paths, paths=[file.path for file in files])
+    yield from decide(files, there)
+
+
+def decide(files: Sequence[File], there: Mapping[str, PathState]) -> Commands:
+    """Decide which files are to be written, by what is `there` at their paths."""
+    paths = ", ".join(file.path for file in files)
+    yield from or_up_to_date(written(differing(files, there), there), f"{paths} as they should be")
 
 
 def differing(files: Sequence[File], states: Mapping[str, PathState]) -> list[File]:
@@ -149,15 +152,25 @@ def differing(files: Sequence[File], states: Mapping[str, PathState]) -> list[Fi
 def written(wrong: Sequence[File], states: Mapping[str, PathState]) -> Commands:
     """Tell how each file that is `wrong` differs, and write it."""
     for file in wrong:
-        tell(file, states.get(file.path))
+        yield difference(file, states.get(file.path))
         yield step(write, file.path, file.content, mode=file.mode, check=file.check)
 
 
-def tell(file: File, there: PathState | None) -> None:
-    """Tell how `file` differs from what is there, with a diff that shows no secret."""
+@dataclass(frozen=True)
+class Rewritten(Item):
+    """A file with another text than `content`, whose diff shows no secret."""
+
+    content: str = field(default="", kw_only=True, repr=False)
+
+    def read(self) -> Item:
+        text = run(script("content", self.what), doing=f"read {self.what}")
+        return Item(self.kind, self.what, self.detail, diff=diff(text, self.content))
+
+
+def difference(file: File, there: PathState | None) -> Item:
+    """Return how `file` differs from what is there."""
     if there is None:
-        journal.item("+", file.path)
-        return
+        return Item("+", file.path)
     wanted = file.state
     details = [
         f"{what} {is_} → {should_be}"
@@ -168,8 +181,7 @@ def tell(file: File, there: PathState | None) -> None:
         )
         if is_ != should_be
     ]
-    lines = ""
+    detail = ", ".join(details)
     if there.sha256 and there.sha256 != wanted.sha256:
-        text = run(script("content", file.path), doing=f"read {file.path}")
-        lines = diff(text, file.content)
-    journal.item("~", file.path, ", ".join(details), lines)
+        return Rewritten("~", file.path, detail, content=file.content)
+    return Item("~", file.path, detail)

@@ -26,9 +26,21 @@ class Item:
     diff: str = field(default="", kw_only=True)
     host: str = field(default="", kw_only=True)
 
+    def read(self) -> "Item":
+        """Return the item, with what only the host can tell of it."""
+        return self
+
     def __str__(self) -> str:
         of = f"{self.host}: " if self.host else ""
         return f"{self.kind} {of}{self.what}" + (f": {self.detail}" if self.detail else "")
+
+
+class Unknown(str):
+    """A sentence on what an operation can't see before earlier ones have done their work."""
+
+
+class UpToDate(str):
+    """A sentence on why an operation has nothing to do."""
 
 
 def together(items: Iterable[Item]) -> list[Item]:

@@ -15,7 +15,7 @@ from pyinfra.context import host, state
 from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.images import Images
-from infisical_iac.core.item import Item, Kind
+from infisical_iac.core.item import Item, Unknown, UpToDate
 
 # By part, those without which nothing of it can be done. One that names itself is a chain: each of
 # its operations needs those before it.
@@ -71,6 +71,11 @@ def needs(name: str, other: str, *, unseen: bool, same_host: bool = True) -> boo
     return before in _NEEDS.get(part, ()) or (unseen and before in _NEEDS_TO_SEE.get(part, ()))
 
 
+# One thing that an operation has decided: to tell a difference, or what it can't see; that there is
+# nothing to do; or what is to be done.
+Decided = Item | Unknown | UpToDate | PyinfraCommand
+
+
 @dataclass
 class Look:
     """The findings of one operation.
@@ -103,6 +108,18 @@ class Look:
     def part(self) -> str:
         """The part of the deploy that the operation is of."""
         return part_of(self.name)
+
+    def take(self, decided: Decided) -> None:
+        """Keep what the operation has decided."""
+        match decided:
+            case Item():
+                self.items.append(decided.read())
+            case Unknown():
+                self.unknown.append(decided)
+            case UpToDate():
+                host.noop(decided)
+            case _:
+                self.commands.append(decided)
 
     def block(self, sentence: str, *, waits_for: str = "") -> None:
         """Have the operation do nothing, for the reason that the sentence gives."""
@@ -197,9 +214,7 @@ class Journal:
         look = self.looks.get(operation)
         return look is not None and not look.unknown and not changed()
 
-    def look(
-        self, operation: str, name: str, look_around: Callable[[], Iterable[PyinfraCommand]]
-    ) -> Look:
+    def look(self, operation: str, name: str, look_around: Callable[[], Iterable[Decided]]) -> Look:
         """Let an operation look at the host, to its end, and keep what it finds.
 
         Where the run goes on without an operation, its UserError is kept too, instead of raised.
@@ -211,7 +226,8 @@ class Journal:
             look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
             return look
         try:
-            look.commands.extend(look_around())
+            for decided in look_around():
+                look.take(decided)
         except UserError as error:
             if not self.goes_on or error.ends_run:
                 raise
@@ -285,16 +301,6 @@ def block_waiting() -> None:
             look.block(f"needs {missing!r}, which is blocked", waits_for=missing)
 
 
-def item(kind: Kind, what: str, detail: str = "", diff: str = "") -> None:
-    """Tell a difference that the current operation has found."""
-    items([Item(kind, what, detail, diff=diff)])
-
-
-def items(found: Iterable[Item]) -> None:
-    """Tell differences that are items already."""
-    current().current.items.extend(found)
-
-
 def foreign(found: Iterable[Item], notes: Iterable[str]) -> None:
     """Tell access that nothing in the file gives, and notes on it.
 
@@ -308,11 +314,6 @@ def foreign(found: Iterable[Item], notes: Iterable[str]) -> None:
     if not current().is_read and not state.is_executing:
         for each in (*look.foreign, *look.notes):
             logger.warning(f"{host.print_prefix}{each}")
-
-
-def unknown(sentence: str) -> None:
-    """Tell what the current operation can't see before earlier ones have done their work."""
-    current().current.unknown.append(sentence)
 
 
 def will_change(*whats: str) -> bool:

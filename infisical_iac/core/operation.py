@@ -1,6 +1,6 @@
 """Define how operations work: they look once, tell what differs, and fail with a sentence."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,6 +17,8 @@ from pyinfra.context import host, state
 from infisical_iac.core import audit, journal
 from infisical_iac.core.connection import LOST, lost
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.item import UpToDate
+from infisical_iac.core.journal import Decided
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,7 +32,8 @@ class Refusal(PyinfraError):
     __traceback__ = property(lambda self: None, lambda self, value: None)
 
 
-Commands = Generator[PyinfraCommand, None, None]
+# What an operation decides, by what it was told of the host: see journal.py.
+Commands = Iterator[Decided]
 
 
 def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> FunctionCommand:
@@ -51,6 +54,12 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
 
     call.__name__ = getattr(function, "__name__", "step")
     return FunctionCommand(call, (), {})
+
+
+def or_up_to_date(decided: Commands, sentence: str) -> Commands:
+    """Return what was decided, or the sentence where that is nothing."""
+    found = [*decided]
+    yield from found or [UpToDate(sentence)]
 
 
 def shared(fact: type[FactBase[T]], **arguments: Any) -> T:
@@ -74,7 +83,7 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
     """
 
     @wraps(function)
-    def commands(*args: P.args, **kwargs: P.kwargs) -> Commands:
+    def commands(*args: P.args, **kwargs: P.kwargs) -> Generator[PyinfraCommand, None, None]:
         run, operation = journal.current(), str(host.current_op_hash)
         (name,) = state.get_op_meta(operation).names
         if state.is_executing and run.holds(operation):

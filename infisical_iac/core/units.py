@@ -1,7 +1,7 @@
 """systemd units: enabled, running, and with the configuration that is on disk."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +10,8 @@ from pyinfra.context import host
 
 from infisical_iac.core import files, journal
 from infisical_iac.core.files import File, PathState
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.item import Item
+from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
 
 
@@ -140,24 +141,37 @@ def running(
     states = host.get_fact(
         Units, units=list(units), config={unit: list(paths) for unit, paths in config.items()}
     )
-    commands = [*brought_up(units, states, config=config, act=act)]
-    if not commands:
-        host.noop(f"{', '.join(units)} enabled and running")
-    yield from commands
+    changing = [unit for unit, paths in config.items() if journal.will_change(*paths)]
+    yield from decide(units, states, changing=changing, act=act)
+
+
+def decide(
+    units: Sequence[str],
+    states: Mapping[str, UnitState],
+    *,
+    changing: Collection[str] = (),
+    act: Callable[[str, str], object] | None = None,
+) -> Commands:
+    """Decide what is to be done to units, by their states, as `brought_up` does."""
+    decided = brought_up(units, states, changing=changing, act=act)
+    yield from or_up_to_date(decided, f"{', '.join(units)} enabled and running")
 
 
 def brought_up(
     units: Sequence[str],
     states: Mapping[str, UnitState],
     *,
-    config: Mapping[str, Sequence[str]] = {},
+    changing: Collection[str] = (),
     act: Callable[[str, str], object] | None = None,
 ) -> Commands:
-    """Tell and do what `running` does, by the `states` of the units."""
+    """Tell and do what `running` does, by the `states` of the units.
+
+    Those that are `changing` are to read what the run writes.
+    """
     for unit in units:
-        verbs = _due(states.get(unit), will_be_stale=journal.will_change(*config.get(unit, ())))
+        verbs = _due(states.get(unit), will_be_stale=unit in changing)
         if verbs:
-            journal.item("~", unit, " and ".join(_WORDS[verb] for verb in verbs))
+            yield Item("~", unit, " and ".join(_WORDS[verb] for verb in verbs))
         for verb in verbs:
             yield step(act or systemctl, verb, unit)
 

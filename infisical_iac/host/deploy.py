@@ -1,9 +1,9 @@
 """The foundation: packages, clock, updates and swap, and the steps that each deploy begins with."""
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import host
 
-from infisical_iac.core import apt, files, journal, units
+from infisical_iac.core import apt, files, units
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.host import kernel
@@ -19,9 +19,9 @@ from infisical_iac.host.watch import watch
 def finished(*, running: bool, timeout: int) -> Commands:
     """Wait until cloud-init, if it was found `running`, is done; for `timeout` seconds at most."""
     if not running:
-        host.noop("no cloud-init is running")
+        yield UpToDate("no cloud-init is running")
         return
-    journal.item("~", "cloud-init", "running → waited for")
+    yield Item("~", "cloud-init", "running → waited for")
     yield step(_wait, timeout)
 
 

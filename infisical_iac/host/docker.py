@@ -1,12 +1,14 @@
 """The Docker engine and Compose, configured before the engine's first start."""
 
 import json
+from collections.abc import Mapping
 
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.core import apt, files, journal, units
-from infisical_iac.core.files import File, Paths
+from infisical_iac.core import apt, files, units
+from infisical_iac.core.files import File, Paths, PathState
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -26,11 +28,16 @@ _LIST = "/etc/apt/sources.list.d/docker.list"
 @telling_operation
 def present(machine: MachineState) -> Commands:
     """Trust Docker's key, if its fingerprint is the known one, for Docker's repository."""
-    states = host.get_fact(Paths, paths=[_KEY, _LIST])
-    if _KEY in states and File(_LIST, f"{_line(machine)}\n").matches(states.get(_LIST)):
-        host.noop("Docker's apt repository is there")
+    there = host.get_fact(Paths, paths=[_KEY, _LIST])
+    yield from decide(machine, there)
+
+
+def decide(machine: MachineState, there: Mapping[str, PathState]) -> Commands:
+    """Decide whether Docker's repository is to be added, by what is `there` of its files."""
+    if _KEY in there and File(_LIST, f"{_line(machine)}\n").matches(there.get(_LIST)):
+        yield UpToDate("Docker's apt repository is there")
         return
-    journal.item("+", "Docker's apt repository", _REPOSITORY)
+    yield Item("+", "Docker's apt repository", _REPOSITORY)
     yield step(_add, machine)
 
 

@@ -13,10 +13,11 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.core import journal, units
+from infisical_iac.core import units
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File, Paths, PathState, reading
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.item import Item, UpToDate
+from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.trial import mark, tried
@@ -237,44 +238,60 @@ def kept(
     What other programs have in tables of their own stays. Raises Refused, with nothing
     changed, where that would lock out whoever is connected, or break what Docker does in a Swarm.
     """
+    there = _look(ruleset(openings), [each.path for each in files(openings)])
+    yield from decide(openings, there, machine=machine, in_cluster=in_cluster)
+
+
+def decide(
+    openings: Sequence[Opening],
+    there: FirewallState,
+    *,
+    machine: MachineState,
+    in_cluster: bool = False,
+) -> Commands:
+    """Decide what is to be loaded, by what is `there`; raises FirewallError as `kept` does."""
     refuse(
         openings,
         client=machine.ssh_client,
         uplinks=machine.uplinks,
         is_in_swarm=machine.swarm and not in_cluster,
     )
-    text = ruleset(openings)
-    there = _look(text, [each.path for each in files(openings)])
     if there.installed and not there.wanted.startswith("table "):
         reason = there.wanted.partition("\n")[0] or "it gives no reason"
         raise Refused(f"the host's nft can't load the firewall: {reason}")
+    yield from or_up_to_date(_kept(openings, there), "the firewall is loaded, and will be at boot")
+
+
+def _kept(openings: Sequence[Opening], there: FirewallState) -> Commands:
     if there.actual != there.wanted or not there.installed or there.on_trial:
-        journal.item(
+        yield Item(
             "~" if there.actual else "+",
             f"firewall, table {TABLE}",
             "on trial → proven" if there.on_trial else "",
-            changes(there.actual, there.wanted) if there.installed else "",
+            diff=changes(there.actual, there.wanted) if there.installed else "",
         )
-        yield step(_load, text, there.actual)
+        yield step(_load, ruleset(openings), there.actual)
     yield from units.installed([*files(openings)], there.files, there.units)
     yield from units.brought_up([UNIT], there.units)
-    if not journal.current().current.items:
-        host.noop("the firewall is loaded, and will be at boot")
 
 
 @telling_operation
 def removed() -> Commands:
     """Take this project's firewall away; what other programs filter stays."""
-    there = _look(EMPTY, _OWN)
+    yield from decide_removal(_look(EMPTY, _OWN))
+
+
+def decide_removal(there: FirewallState) -> Commands:
+    """Decide what is to be taken away, by what is `there` of this project's firewall."""
     if there.actual:
-        journal.item("-", f"firewall, table {TABLE}")
+        yield Item("-", f"firewall, table {TABLE}")
         yield step(run, f"nft delete table {TABLE}", doing="take the firewall away")
     if there.files:
         for path in there.files:
-            journal.item("-", path)
+            yield Item("-", path)
         yield step(run, _WITHOUT_UNIT, doing="keep the firewall from being loaded at boot")
     if not there.actual and not there.files:
-        host.noop("there is no firewall of this project")
+        yield UpToDate("there is no firewall of this project")
 
 
 # Docker, which requires the unit, would be stopped along with it.

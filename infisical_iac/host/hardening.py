@@ -11,11 +11,12 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.core import files, journal
+from infisical_iac.core import files
 from infisical_iac.core import units as systemd
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.files import File, Paths, PathState, reading
-from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.item import Item, UpToDate
+from infisical_iac.core.operation import Commands, or_up_to_date, shared, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
@@ -107,15 +108,22 @@ def sshd_hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
     Raises Refused if the run itself came in by another way than a key, or if another file of
     sshd's overrules ours.
     """
-    there = shared(Hardening, **look)
+    there, by_sudo = shared(Hardening, **look), bool(host.data.get("_sudo"))
+    yield from decide_sshd(there, method=_method(host.connector), by_sudo=by_sudo, alone=alone)
+
+
+def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: bool) -> Commands:
+    """Decide what is to be done to sshd, by what is `there` and how the run itself came in.
+
+    The arguments are those of `root_keeps_way_in`. Raises SshError as `sshd_hardened` does.
+    """
     if not there.sshd.there:
-        host.noop("OpenSSH's server is not installed")
+        yield UpToDate("OpenSSH's server is not installed")
         return
-    method = _method(host.connector)
     root_logs_in = root_keeps_way_in(
         there.sshd.options.get("permitrootlogin", ""),
         method=method,
-        by_sudo=bool(host.data.get("_sudo")),
+        by_sudo=by_sudo,
         alone=alone,
     )
     options = sshd_config.wanted(there.sshd.supported, root_logs_in=root_logs_in)
@@ -124,12 +132,12 @@ def sshd_hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
     if file.matches(before):
         sshd_config.refuse_overruled(options, there.sshd)
         if not there.sshd.stale:
-            host.noop("sshd is hardened")
+            yield UpToDate("sshd is hardened")
             return
-        journal.item("~", "sshd", "reads its configuration again")
+        yield Item("~", "sshd", "reads its configuration again")
     else:
         sshd_config.refuse_earlier(options, there.sshd)
-        files.tell(file, before)
+        yield files.difference(file, before)
     sshd_config.refuse_without_key(method, authorized=there.sshd.authorized)
     yield step(_change, file, options, before)
 
@@ -245,7 +253,17 @@ def hardened(
         rules: the path of auditd's rules, which the kernel takes without a restart; or empty.
         look: the arguments of the fact `Hardening`.
     """
-    there = shared(Hardening, **look)
+    yield from decide_files(configuration, shared(Hardening, **look), units=units, rules=rules)
+
+
+def decide_files(
+    configuration: Sequence[File],
+    there: HardeningState,
+    *,
+    units: Mapping[str, Sequence[str]],
+    rules: str,
+) -> Commands:
+    """Decide which files are to be written or tightened, by what is `there` of them."""
     wrong = files.differing(configuration, there.files)
     open_ = loose(there.files)
     written = {file.path for file in wrong}
@@ -254,19 +272,16 @@ def hardened(
         unit: replace(state, configured=inf) if written & {*units.get(unit, ())} else state
         for unit, state in there.units.items()
     }
-    commands = [
-        *files.written(wrong, there.files),
-        *systemd.brought_up([*units], states),
-    ]
+    yield from files.written(wrong, there.files)
+    brought_up = [*systemd.brought_up([*units], states)]
+    yield from brought_up
     for path, mode in open_.items():
-        journal.item("~", path, f"mode {there.files[path].mode} → {mode}")
-        command = f"chmod {mode} {shlex.quote(path)}"
-        commands.append(step(run, command, doing=f"tighten {path}"))
-    if any(file.path == rules for file in wrong):
-        commands.append(step(run, "augenrules --load", doing="load the rules of auditd"))
-    if not commands:
-        host.noop("the host is hardened")
-    yield from commands
+        yield Item("~", path, f"mode {there.files[path].mode} → {mode}")
+        yield step(run, f"chmod {mode} {shlex.quote(path)}", doing=f"tighten {path}")
+    if rules in written:
+        yield step(run, "augenrules --load", doing="load the rules of auditd")
+    if not (wrong or brought_up or open_):
+        yield UpToDate("the host is hardened")
 
 
 TIMER = "infisical-maintenance.timer"
@@ -283,15 +298,22 @@ def kept(programs: Sequence[File], *, without: str, look: Mapping[str, object]) 
     Raises SettingsError for a schedule that systemd does not understand.
     """
     there = shared(Hardening, **look)
+    yield from decide_window(programs, there, without=without, schedule=str(look["schedule"]))
+
+
+def decide_window(
+    programs: Sequence[File], there: HardeningState, *, without: str, schedule: str
+) -> Commands:
+    """Decide what is to be done for the window, by what is `there`; raises as `kept` does."""
     if not there.understood:
         raise SettingsError(
-            f"setting 'maintenance_window': systemd does not understand {look['schedule']!r}; "
+            f"setting 'maintenance_window': systemd does not understand {schedule!r}; "
             "`systemd-analyze calendar` on the host tells more"
         )
-    commands = [*(_running(programs, there) if programs else _removed(there, without))]
-    if not commands:
-        host.noop(without or "the maintenance window is kept as the settings say")
-    yield from commands
+    yield from or_up_to_date(
+        _running(programs, there) if programs else _removed(there, without),
+        without or "the maintenance window is kept as the settings say",
+    )
 
 
 def _running(programs: Sequence[File], there: HardeningState) -> Commands:
@@ -305,7 +327,7 @@ def _removed(there: HardeningState, reason: str) -> Commands:
     if not units:
         return
     for path in units:
-        journal.item("-", path, reason)
+        yield Item("-", path, reason)
     names = shlex.join(PurePath(path).name for path in units)
     yield step(
         run,

@@ -11,8 +11,8 @@ from pyinfra import logger
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host, state
 
-from infisical_iac.core import journal
 from infisical_iac.core.files import File
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
@@ -171,24 +171,29 @@ def settled(values: Mapping[str, str], *, swap_off: bool) -> Commands:
     `swap_off`, swap that isn't encrypted is turned off, now and in `/etc/fstab`.
     """
     kernel = host.get_fact(Kernel, parameters=list(values))
-    swap = kernel.swap if swap_off else ()
     if kernel.swap and not swap_off and state.is_executing:
         kept = ", ".join(kernel.swap)
         logger.info(f"{host.print_prefix}swap in clear is kept, as setting 'swap' says: {kept}")
+    yield from decide(values, kernel, swap_off=swap_off)
+
+
+def decide(values: Mapping[str, str], kernel: KernelState, *, swap_off: bool) -> Commands:
+    """Decide what is to be set, by what the kernel has; as `settled` does."""
+    swap = kernel.swap if swap_off else ()
     wrong = [name for name, value in values.items() if kernel.parameters.get(name, value) != value]
     if not wrong and not swap and kernel.core_limit == "0":
-        host.noop("kernel parameters are in effect")
+        yield UpToDate("kernel parameters are in effect")
         return
     for name in wrong:
-        journal.item("~", f"kernel parameter {name}", f"{kernel.parameters[name]} → {values[name]}")
+        yield Item("~", f"kernel parameter {name}", f"{kernel.parameters[name]} → {values[name]}")
     if wrong:
         pairs = shlex.join(f"{name}={values[name]}" for name in wrong)
         yield step(run, f"sysctl --quiet --write {pairs}", doing="set kernel parameters")
     if kernel.core_limit != "0":
-        journal.item("~", "core dumps of services", f"limit {kernel.core_limit} → 0")
+        yield Item("~", "core dumps of services", f"limit {kernel.core_limit} → 0")
         yield step(run, "systemctl daemon-reexec", doing="let systemd read its limits again")
     for device in swap:
-        journal.item("-", f"swap on {device}")
+        yield Item("-", f"swap on {device}")
         yield step(run, without_swap(device), doing=f"turn off swap on {device}")
     if swap:
         yield step(run, _WITHOUT_SWAP, doing="take swap out of /etc/fstab")

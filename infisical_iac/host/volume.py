@@ -8,9 +8,10 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.core import files, journal
+from infisical_iac.core import files
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File, Paths, PathState
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, script_file, template
@@ -208,34 +209,41 @@ def mounted(device: str, *, of_host: str, deployed: bool, spare: str) -> Command
     or is not the host's, for data that are on the host's own disk already, and for a volume that
     would be left empty.
     """
-    if not device:
-        refuse(device, DataVolume().volume, of_host=of_host, deployed=deployed, spare=spare)
-        host.noop("the data are on the host's own disk")
-        return
-    paths = [each.path for each in configuration("")]
-    there = host.get_fact(Volume, device=device, paths=paths, units=[UNIT])
+    there, paths = DataVolume(), [each.path for each in configuration("")]
+    if device:
+        there = host.get_fact(Volume, device=device, paths=paths, units=[UNIT])
+    yield from decide(device, there, of_host=of_host, deployed=deployed, spare=spare)
+
+
+def decide(
+    device: str, there: DataVolume, *, of_host: str, deployed: bool, spare: str = ""
+) -> Commands:
+    """Decide what is to be done for the data, by what is `there`; raises as `mounted` does."""
     state = there.volume
-    refuse(device, state, of_host=of_host, deployed=deployed)
+    refuse(device, state, of_host=of_host, deployed=deployed, spare=spare)
+    if not device:
+        yield UpToDate("the data are on the host's own disk")
+        return
     wanted = configuration(state.uuid)
     wrong = files.differing(wanted, there.files)
     unit = there.units.get(UNIT)
     off = not (unit and unit.enabled and unit.active and not unit.outdated)
     if not (wrong or off or state.unbound or state.larger):
-        host.noop(f"the data are on {device}")
+        yield UpToDate(f"the data are on {device}")
         return
     if not state.holds:
-        journal.item("+", f"file system on {device}", "ext4")
+        yield Item("+", f"file system on {device}", "ext4")
     for file in wrong:
-        files.tell(file, there.files.get(file.path))
+        yield files.difference(file, there.files.get(file.path))
     if state.unbound:
-        journal.item("~", f"data volume {device}", f"in place of {', '.join(state.unbound)}")
+        yield Item("~", f"data volume {device}", f"in place of {', '.join(state.unbound)}")
     elif off:
-        journal.item("~", UNIT, "enabled and started")
+        yield Item("~", UNIT, "enabled and started")
     if wrong or off or state.unbound:
         yield step(_settle, device, not state.holds, wrong)
     if state.larger:
         sizes = " → ".join(f"{each} MiB" for each in state.larger)
-        journal.item("~", f"file system on {device}", f"{sizes}, as the device has")
+        yield Item("~", f"file system on {device}", f"{sizes}, as the device has")
         yield step(
             run, script("volume", "grow", device), doing=f"let the file system on {device} grow"
         )

@@ -14,9 +14,10 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.core import files, journal, units
+from infisical_iac.core import files, units
 from infisical_iac.core.files import File, Paths, PathState, reading
-from infisical_iac.core.operation import Commands, step, telling_operation
+from infisical_iac.core.item import Item
+from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.core.settings import Settings
@@ -144,33 +145,47 @@ def kept(
         has_log: whether something writes the log.
     """
     wanted = [each.path for each in bans]
-    mine = dict.fromkeys((*wanted, *rules.all_paths()))
     there = host.get_fact(
         Watch,
-        paths=[*(each.path for each in rotation), *mine, LOG, _FORMER],
+        paths=[*(each.path for each in rotation), *_of_ours(bans), LOG, _FORMER],
         live=LIVE,
         units=[*(PurePath(each.path).name for each in rotation if units.is_unit(each)), FAIL2BAN],
         config={FAIL2BAN: wanted},
     )
-    surplus = [path for path in mine if path not in wanted and path in there.files]
-    commands = [
-        *_rotated(rotation, there),
-        *(_log(there) if has_log else ()),
-        *_banning(bans, surplus, jails, there),
-    ]
-    if not commands:
-        host.noop("the access log is rotated, and fail2ban bans as it should")
-    yield from commands
+    decided = decide(rotation, bans, jails, there, has_log=has_log)
+    yield from or_up_to_date(decided, "the access log is rotated, and fail2ban bans as it should")
+
+
+def decide(
+    rotation: Sequence[File],
+    bans: Sequence[File],
+    jails: Collection[str],
+    there: WatchState,
+    *,
+    has_log: bool,
+) -> Commands:
+    """Decide what is to be done for the access log and fail2ban, by what is `there` of them."""
+    wanted = {each.path for each in bans}
+    surplus = [path for path in _of_ours(bans) if path not in wanted and path in there.files]
+    yield from _rotated(rotation, there)
+    if has_log:
+        yield from _log(there)
+    yield from _banning(bans, surplus, jails, there)
+
+
+def _of_ours(bans: Sequence[File]) -> list[str]:
+    """Return the paths of all fail2ban's files that this project writes with some settings."""
+    return [*dict.fromkeys((*(each.path for each in bans), *rules.all_paths()))]
 
 
 def _log(there: WatchState) -> Commands:
     yield from units.brought_up([DISK], there.units)
     disk = there.units.get(DISK)
     if not there.live and disk and disk.active:
-        journal.item("~", LIVE, "mounted again")
+        yield Item("~", LIVE, "mounted again")
         yield step(units.systemctl, "restart", DISK)
     if there.live and LOG not in there.files:
-        journal.item("+", LOG)
+        yield Item("+", LOG)
         # fail2ban does not start for a log that is missing.
         yield step(run, f"(umask 077; touch {LOG})", doing=f"make {LOG}")
 
@@ -180,7 +195,7 @@ def _rotated(rotation: Sequence[File], there: WatchState) -> Commands:
     yield from units.installed(rotation, there.files, own)
     yield from units.brought_up([TIMER], there.units)
     if _FORMER in there.files:
-        journal.item("-", _FORMER, "a script of this project rotates the log")
+        yield Item("-", _FORMER, "a script of this project rotates the log")
         yield step(run, f"rm -f {_FORMER}", doing=f"remove {_FORMER}")
 
 
@@ -190,7 +205,7 @@ def _banning(
     wrong = files.differing(bans, there.files)
     yield from files.written(wrong, there.files)
     for path in surplus:
-        journal.item("-", path, "the settings don't ask for it")
+        yield Item("-", path, "the settings don't ask for it")
         yield step(run, f"rm -f {shlex.quote(path)}", doing=f"remove {path}")
     state = there.units.get(FAIL2BAN)
     if not bans:
@@ -198,11 +213,11 @@ def _banning(
             yield step(run, f"systemctl try-restart {FAIL2BAN}", doing=f"restart {FAIL2BAN}")
         return
     if state is None or not state.enabled:
-        journal.item("~", FAIL2BAN, "enabled")
+        yield Item("~", FAIL2BAN, "enabled")
         yield step(run, f"systemctl enable {FAIL2BAN}", doing=f"enable {FAIL2BAN}")
     reason = "; ".join(_reasons(bool(wrong or surplus), jails, there))
     if reason:
-        journal.item("~", FAIL2BAN, f"restarted, for {reason}")
+        yield Item("~", FAIL2BAN, f"restarted, for {reason}")
         yield step(run, f"systemctl restart {FAIL2BAN}", doing=f"restart {FAIL2BAN}")
 
 

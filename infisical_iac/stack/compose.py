@@ -1,7 +1,7 @@
 """The containers: their images present, their configuration checked, all of them healthy."""
 
 import shlex
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -12,6 +12,7 @@ from pyinfra.context import host, state
 from infisical_iac.core import files, journal
 from infisical_iac.core.errors import CheckFailed, CommandFailed, SettingsError, UserError
 from infisical_iac.core.files import File, PathState
+from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -28,9 +29,14 @@ _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
 @telling_operation
 def fetched(images: Sequence[str], archives: Sequence[str]) -> Commands:
     """Have `images` on the host, of `archives` or pulled, as `running` has them; told there."""
-    missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
+    there = host.get_fact(Stack, compose="", images=list(images))
+    yield from decide_images(there.missing(images), archives)
+
+
+def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
+    """Decide which images are to be fetched, by those that the host lacks."""
     if not missing:
-        host.noop("all images are on the host")
+        yield UpToDate("all images are on the host")
         return
     yield step(fetch, missing, archives)
 
@@ -53,19 +59,28 @@ def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Comman
         settings = settings.keeping(kept)
     file = File(COMPOSE_FILE, compose(settings), mode="600")
     found = look(file.content, settings.images)
-    there, stack = found.file, found.stack
-    missing = stack.missing(settings.images)
-    stack = stack.without(run_of_host.without)
+    yield from decide(file, found, settings, without=run_of_host.without)
+
+
+def decide(
+    file: File, found: DeploymentState, settings: Settings, *, without: Collection[str] = ()
+) -> Commands:
+    """Decide what is to be done to the stack, by what is found of it beside the wanted `file`.
+
+    The services `without` are left as they are.
+    """
+    there, missing = found.file, found.stack.missing(settings.images)
+    stack = found.stack.without(without)
     if file.matches(there) and stack.hashes and not stack.unsettled() and not missing:
-        host.noop("all containers are as compose.yaml says, and healthy")
+        yield UpToDate("all containers are as compose.yaml says, and healthy")
         return
-    _tell(file, there, stack, missing)
+    yield from _differences(file, there, stack, missing)
     if missing:
         yield step(fetch, missing, settings.stack.image_archives)
     if not file.matches(there):
         check = script("stack", "check", "{}").replace("'{}'", "{}")
         yield step(write, file.path, file.content, mode=file.mode, check=check)
-    yield step(up, settings.stack.start_timeout, run_of_host.without)
+    yield step(up, settings.stack.start_timeout, without)
 
 
 def look(compose: str, images: Sequence[str]) -> DeploymentState:
@@ -73,33 +88,35 @@ def look(compose: str, images: Sequence[str]) -> DeploymentState:
     return shared(DeploymentFact, compose=compose, images=list(images))
 
 
-def _tell(file: File, there: PathState | None, stack: StackState, missing: Sequence[str]) -> None:
+def _differences(
+    file: File, there: PathState | None, stack: StackState, missing: Sequence[str]
+) -> Iterator[Item | Unknown]:
     if there is None and not stack.containers:
         for image in missing:
-            journal.item("+", f"image {image}")
-        journal.item("+", file.path)
+            yield Item("+", f"image {image}")
+        yield Item("+", file.path)
         for service in yaml.safe_load(file.content)["services"]:
-            journal.item("+", f"container {service}")
+            yield Item("+", f"container {service}")
         return
     if not file.matches(there):
-        files.tell(file, there)
+        yield files.difference(file, there)
     if not stack.engine:
-        journal.unknown(session.NO_ENGINE)
+        yield Unknown(session.NO_ENGINE)
         return
     for image in missing:
-        journal.item("+", f"image {image}")
+        yield Item("+", f"image {image}")
     if not stack.hashes:
-        journal.unknown(
+        yield Unknown(
             "the containers can be compared with compose.yaml once Compose and the keys are there"
         )
         return
     for service, reason in stack.unsettled().items():
         if service not in stack.hashes:
-            journal.item("-", f"container {service}", reason)
+            yield Item("-", f"container {service}", reason)
         elif service in stack.containers:
-            journal.item("~", f"container {service}", reason)
+            yield Item("~", f"container {service}", reason)
         else:
-            journal.item("+", f"container {service}")
+            yield Item("+", f"container {service}")
 
 
 def fetch(missing: Sequence[str], archives: Sequence[str]) -> None:

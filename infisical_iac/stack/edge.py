@@ -1,16 +1,17 @@
 """The edge of the current host: closed while a change is checked, and open once it has passed."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from pyinfra import logger
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, host
 
-from infisical_iac.core import connection, journal
+from infisical_iac.core import connection
 from infisical_iac.core.connection import LOST, current, lost, with_others
 from infisical_iac.core.errors import CommandFailed, UserError
 from infisical_iac.core.files import Paths
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
@@ -105,10 +106,16 @@ def opened() -> Commands:
 
     One that was closed on a cluster's node which then could not be reached is closed still.
     """
-    if _FILE not in shared(Paths, paths=[_FILE]):
-        host.noop("the edge is open")
+    there = shared(Paths, paths=[_FILE])
+    yield from decide(there)
+
+
+def decide(there: Collection[str]) -> Commands:
+    """Decide whether to open the edge, by the path of its mark if that is `there`."""
+    if _FILE not in there:
+        yield UpToDate("the edge is open")
         return
-    journal.item("~", "edge", "closed → open")
+    yield Item("~", "edge", "closed → open")
     yield step(open_)
 
 

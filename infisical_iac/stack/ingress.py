@@ -1,18 +1,18 @@
 """Caddy's files, checked by Caddy before they take their place, and the certificate it serves."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from pyinfra.api.facts import FactBase
-from pyinfra.context import host
 
-from infisical_iac.core import files, journal
+from infisical_iac.core import files
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.files import File, Paths, PathState
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -80,11 +80,18 @@ def configured(settings: Settings) -> Commands:
     Caddy's image checks the new ones first; where it refuses them, or the running Caddy can't use
     them, the old ones stay and go on serving.
     """
-    if not settings.stack.runs_caddy:
+    if settings.stack.runs_caddy:
+        yield from decide(settings, _look(settings), certificate.own(settings))
+    else:
         # What is there of it stays, for a release that is gone back to may run it again.
-        host.noop(f"ingress is {settings.stack.ingress}, so there is nothing of Caddy's")
-        return
-    pair, there = certificate.own(settings), _look(settings)
+        yield UpToDate(f"ingress is {settings.stack.ingress}, so there is nothing of Caddy's")
+
+
+def decide(settings: Settings, there: IngressState, pair: Pair | None) -> Commands:
+    """Decide what is to be done to Caddy's files, by what is `there`.
+
+    `pair` is the settings' own certificate, None without one.
+    """
     config = caddyfile(settings, pair.certificate if pair else "")
     wanted = _files(config.text, pair)
     wrong = files.differing(wanted, there.files)
@@ -92,11 +99,11 @@ def configured(settings: Settings) -> Commands:
     has_other = there.revision not in (STOPPED, config.revision)
     yield from _directories(there.files)
     if not wrong and not surplus and not has_other:
-        host.noop("Caddy's files are as they should be, and in effect")
+        yield UpToDate("Caddy's files are as they should be, and in effect")
         return
-    _tell(wrong, there.files, surplus)
+    yield from _differences(wrong, there.files, surplus)
     if not wrong and not surplus:
-        journal.item("~", "Caddy", "runs with another Caddyfile")
+        yield Item("~", "Caddy", "runs with another Caddyfile")
     yield step(_take, wanted, settings)
 
 
@@ -105,7 +112,7 @@ def _directories(there: Mapping[str, PathState]) -> Commands:
         found = there.get(path)
         if found != PathState("directory", mode, "root:root"):
             detail = f"{found.mode} {found.owner} → {mode} root:root" if found else ""
-            journal.item("~" if found else "+", path, detail)
+            yield Item("~" if found else "+", path, detail)
             command = f"install --directory --owner=root --group=root --mode={mode} {path}"
             yield step(run, command, doing=f"make {path}")
 
@@ -125,16 +132,18 @@ def _look(settings: Settings) -> IngressState:
     )
 
 
-def _tell(wrong: Sequence[File], there: Mapping[str, PathState], surplus: Sequence[str]) -> None:
+def _differences(
+    wrong: Sequence[File], there: Mapping[str, PathState], surplus: Sequence[str]
+) -> Iterator[Item]:
     for file in wrong:
         if file.path == CADDYFILE:
-            files.tell(file, there.get(file.path))
+            yield files.difference(file, there.get(file.path))
         else:
             # A key may not be shown, and a certificate says nothing to people but when it ends.
             detail = f"until {certificate.ends(file.content)}" if file.path == CERTIFICATE else ""
-            journal.item("~" if file.path in there else "+", file.path, detail)
+            yield Item("~" if file.path in there else "+", file.path, detail)
     for path in surplus:
-        journal.item("-", path, "no setting names it")
+        yield Item("-", path, "no setting names it")
 
 
 def _take(wanted: Sequence[File], settings: Settings) -> None:
@@ -162,15 +171,22 @@ def served(settings: Settings) -> Commands:
     Raises CheckFailed with what Caddy says if there is none within two minutes.
     """
     if not settings.stack.ingress_kind.is_public:
-        host.noop(f"ingress is {settings.stack.ingress}, so it is not ours to serve one")
+        yield UpToDate(f"ingress is {settings.stack.ingress}, so it is not ours to serve one")
         return
-    there, name = _look(settings), urlsplit(settings.stack.site_url).hostname or ""
     own, now = certificate.own(settings), datetime.now(UTC)
+    yield from decide_certificate(settings, _look(settings), own, now)
+
+
+def decide_certificate(
+    settings: Settings, there: IngressState, own: Pair | None, now: datetime
+) -> Commands:
+    """Decide whether to wait for a certificate, by the one that is served `now`."""
+    name = urlsplit(settings.stack.site_url).hostname or ""
     reason = certificate.unfit(there.certificate, name, own, now)
     if not reason:
-        host.noop(f"a certificate of {name} is served")
+        yield UpToDate(f"a certificate of {name} is served")
         return
-    journal.item("~" if there.certificate else "+", f"certificate of {name}", reason)
+    yield Item("~" if there.certificate else "+", f"certificate of {name}", reason)
     yield step(_await, name, urlsplit(settings.stack.site_url).port or 443)
 
 

@@ -6,8 +6,8 @@ from functools import partial
 from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
-from infisical_iac.core import journal
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -97,19 +97,26 @@ def made(*, admin_email: str, admin_password: str | None, more: str = "") -> Com
     if it is None. `more` names keys, in one word, that not every host has. Raises Refused where
     making a new key would lose data.
     """
-    state = host.get_fact(Keys, more=more)
+    there = host.get_fact(Keys, more=more)
+    yield from decide(there, admin_email=admin_email, admin_password=admin_password, more=more)
+
+
+def decide(
+    state: KeysState, *, admin_email: str, admin_password: str | None, more: str = ""
+) -> Commands:
+    """Decide which keys are to be made or repaired, by their state; raises as `made` does."""
     given = admin_password is not None
     refuse(state, admin_email=admin_email, password_given=given, shared=more == OF_A_CLUSTER)
     if state.settled:
-        host.noop("keys and passwords are in place")
+        yield UpToDate("keys and passwords are in place")
         return
     for name in sorted(state.missing):
-        journal.item("+", _path(name))
+        yield Item("+", _path(name))
     for name in sorted(state.stale):
         if not state.missing:
-            journal.item("~", _path(name), "not what follows from the keys")
+            yield Item("~", _path(name), "not what follows from the keys")
     for path in sorted(state.open):
-        journal.item("~", path, "readable by others → private to root")
+        yield Item("~", path, "readable by others → private to root")
     yield step(_make, admin_email, admin_password or "", more)
 
 

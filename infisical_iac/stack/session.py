@@ -5,7 +5,6 @@ A login is kept for a few minutes per host, so that the steps of one run share i
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyinfra.context import host
@@ -143,16 +142,13 @@ def works(port: int) -> bool:
         return False
 
 
-def tell_unseen(if_empty: Callable[[], None]) -> None:
-    """Tell what a run would do inside an Infisical that can't be looked at yet.
+def unseen() -> str:
+    """Return what can't be told of an Infisical that can't be looked at yet.
 
-    Args:
-        if_empty: tells it for a host without a database, so that nothing is inside for sure.
+    It is empty for a host without a database, where nothing is inside for sure.
     """
-    if host.get_fact(Keys).database or journal.current().event == "restore":
-        journal.unknown(_UNSEEN)
-    else:
-        if_empty()
+    restores = journal.current().event == "restore"
+    return _UNSEEN if restores or host.get_fact(Keys).database else ""
 
 
 def forget() -> None:

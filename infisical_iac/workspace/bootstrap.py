@@ -8,7 +8,7 @@ needed.
 from dataclasses import dataclass
 from functools import partial
 
-from pyinfra.context import host, state
+from pyinfra.context import state
 
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
@@ -23,8 +23,8 @@ from infisical_iac.api.universal_auth import (
     revoke_client_secret,
     universal_auth,
 )
-from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, NotBootstrapped, UserError
+from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -37,10 +37,28 @@ _NO_LOGIN = "can't log in → can"
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
+    """Hold what the instance is to have, and where its API is published."""
+
     organization: str
     admin_email: str
     port: int
+
+
+@dataclass(frozen=True)
+class InstanceState:
+    """Hold what there is of an instance.
+
+    Attributes:
+        is_open: whether everybody can sign up, as in one that is not initialized.
+        differs: what of the deployer isn't as it was made; empty for nothing.
+        unseen: why it can't be looked at yet; empty if it can.
+    """
+
+    is_initialized: bool = False
+    is_open: bool = False
+    differs: str = ""
+    unseen: str = ""
 
 
 @telling_operation
@@ -50,34 +68,40 @@ def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
     Raises UserError, with nothing changed, for an instance that somebody else set up or
     that has more than the one administrator and organization after the bootstrap.
     """
-    wanted = _Wanted(organization, admin_email, port)
-    api = session.api(port)
-    if not state.is_executing and not session.answers(port):
-        # An earlier step of this very run brings it up.
-        session.tell_unseen(partial(_tell_new, wanted))
-        yield step(_bootstrap, wanted)
+    wanted, there = Wanted(organization, admin_email, port), _look(port)
+    if there.is_initialized and (there.is_open or there.differs):
+        session.administrator(port)
+    yield from decide(wanted, there)
+
+
+def decide(wanted: Wanted, there: InstanceState) -> Commands:
+    """Decide what is to be made, by what of the instance is `there`."""
+    if there.is_initialized and not there.differs and not there.is_open:
+        yield UpToDate("the instance is bootstrapped, sign-up is closed, the deployer logs in")
         return
-    if not instance.is_initialized(api):
-        _tell_new(wanted)
-        yield step(_bootstrap, wanted)
-        return
-    is_open, differs = instance.signup_is_open(api), _deployer_drift(port)
-    if not differs and not is_open:
-        host.noop("the instance is bootstrapped, sign-up is closed, the deployer logs in")
-        return
-    session.administrator(port)
-    if is_open:
-        journal.item("~", "sign-up", "open → closed")
-    if differs:
-        journal.item("~", f"identity {DEPLOYER}", differs)
+    if there.unseen:
+        yield Unknown(there.unseen)
+    elif not there.is_initialized:
+        yield Item("+", f"administrator {wanted.admin_email}")
+        yield Item("+", f"organization {wanted.organization}")
+    if there.is_open:
+        yield Item("~", "sign-up", "open → closed")
+    if there.differs:
+        yield Item("~", f"identity {DEPLOYER}", there.differs)
+    elif not there.is_initialized and not there.unseen:
+        yield Item("+", f"identity {DEPLOYER}")
     yield step(_bootstrap, wanted)
 
 
-def _tell_new(wanted: _Wanted) -> None:
-    journal.item("+", f"administrator {wanted.admin_email}")
-    journal.item("+", f"organization {wanted.organization}")
-    journal.item("~", "sign-up", "open → closed")
-    journal.item("+", f"identity {DEPLOYER}")
+def _look(port: int) -> InstanceState:
+    if not state.is_executing and not session.answers(port):
+        # An earlier step of this very run brings it up.
+        unseen = session.unseen()
+        return InstanceState(is_open=not unseen, unseen=unseen)
+    api = session.api(port)
+    if not instance.is_initialized(api):
+        return InstanceState(is_open=True)
+    return InstanceState(True, instance.signup_is_open(api), _deployer_drift(port))
 
 
 def _deployer_drift(port: int) -> str:
@@ -122,7 +146,7 @@ def _has_client_id(client: Client, client_id: str, id: str) -> bool:
     return auth is not None and auth.client_id == client_id
 
 
-def _bootstrap(wanted: _Wanted) -> None:
+def _bootstrap(wanted: Wanted) -> None:
     run(
         script("bootstrap", str(wanted.port), wanted.organization),
         doing="bootstrap Infisical",

@@ -1,12 +1,12 @@
 """The services' credentials: each client secret in its own file on the host, at once."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.core import journal
+from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.stack import session
@@ -27,16 +27,27 @@ def stored(*, desired: Workspace, port: int) -> Commands:
     run leaves behind or a rotation replaced, are revoked, after the new one is stored.
     """
     _notes.pop(host.name, None)
-    found = actual()
-    if found is None and not state.is_executing:
-        session.tell_unseen(lambda: _tell(plan(desired, {}, {})))
-        yield step(_store, desired, port)
+    if actual() is None and not state.is_executing:
+        yield from decide(plan(desired, {}, {}), desired, port, unseen=session.unseen())
+    else:
+        yield from decide(_due(desired, port), desired, port)
+
+
+def decide(due: Sequence[Step], desired: Workspace, port: int, *, unseen: str = "") -> Commands:
+    """Decide which credentials are to be stored or revoked, by the steps that are `due`.
+
+    `unseen` tells why nobody can know; it is empty if one can.
+    """
+    if unseen:
+        yield Unknown(unseen)
+    elif not due:
+        yield UpToDate("every credential is in its file and works")
         return
-    due = _due(desired, port)
-    if not due:
-        host.noop("every credential is in its file and works")
-        return
-    _tell(due)
+    for each in () if unseen else due:
+        if each.creates:
+            yield Item("+", f"credentials {each.account.credentials}")
+        if each.orphans:
+            yield each.revocation
     yield step(_store, desired, port)
 
 
@@ -56,14 +67,6 @@ def store() -> Store:
         lambda name, text: write(f"{DIRECTORY}/{name}.env", text),
         lambda name: _remove(f"{DIRECTORY}/{name}.env"),
     )
-
-
-def _tell(due: Iterable[Step]) -> None:
-    for each in due:
-        if each.creates:
-            journal.item("+", f"credentials {each.account.credentials}")
-        if each.orphans:
-            journal.items([each.revocation])
 
 
 def _store(desired: Workspace, port: int) -> None:

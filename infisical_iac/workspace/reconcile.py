@@ -13,7 +13,7 @@ from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, CheckFailed
-from infisical_iac.core.item import Item
+from infisical_iac.core.item import Item, Unknown, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run, write
 from infisical_iac.stack import session
@@ -43,48 +43,62 @@ def converged(*, desired: Workspace, isolation: Isolation, admin_email: str, por
     Nothing that this project did not make is deleted. What was read last is kept for
     `actual`.
     """
+    known, found, unseen = Memory(), Actual(""), ""
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring it up.
         _latest.pop(host.name, None)
         _secrets.pop(host.name, None)
         _declared.pop(host.name, None)
-        session.tell_unseen(
-            lambda: journal.items(
-                difference(
-                    desired,
-                    Actual(""),
-                    isolation=isolation,
-                    admin_email=admin_email,
-                    remembered=Memory(),
-                )
-            )
+        unseen = session.unseen()
+    else:
+        known, admin = remembered(), cache(partial(session.administrator, port))
+        found = read(
+            session.deployer(port),
+            workspace=desired,
+            isolation=isolation,
+            admin_email=admin_email,
+            admin=admin,
+            remembered=known,
         )
-        yield step(_converge, desired, isolation, admin_email, port)
-        return
-    known, admin = remembered(), cache(partial(session.administrator, port))
-    found = read(
-        session.deployer(port),
-        workspace=desired,
-        isolation=isolation,
-        admin_email=admin_email,
-        admin=admin,
-        remembered=known,
-    )
-    _latest[host.name] = found
-    _tell_foreign(desired, found, known, admin, isolation, admin_email, port)
-    changes = difference(
+        _latest[host.name] = found
+        _tell_foreign(desired, found, known, admin, isolation, admin_email, port)
+    yield from decide(
         desired,
         found,
+        known,
         isolation=isolation,
         admin_email=admin_email,
-        remembered=known,
+        port=port,
+        unseen=unseen,
     )
-    if not changes and remember(desired, found, known) == known:
-        host.noop("the workspace is as its file says")
+
+
+def decide(
+    desired: Workspace,
+    found: Actual,
+    known: Memory,
+    *,
+    isolation: Isolation,
+    admin_email: str,
+    port: int,
+    unseen: str = "",
+) -> Commands:
+    """Decide what is to be changed inside Infisical, by what is found there.
+
+    `unseen` tells why nobody can know; it is empty if one can.
+    """
+    changes = difference(
+        desired, found, isolation=isolation, admin_email=admin_email, remembered=known
+    )
+    if unseen:
+        yield Unknown(unseen)
+    elif changes:
+        yield from changes
+    elif remember(desired, found, known) == known:
+        yield UpToDate("the workspace is as its file says")
         return
-    journal.items(changes)
-    if not changes:
-        journal.item("~", MEMORY, "which object is which")
+    else:
+        yield Item("~", MEMORY, "which object is which")
     yield step(_converge, desired, isolation, admin_email, port)
 
 
@@ -195,19 +209,34 @@ def kept(*, admin_email: str, port: int) -> Commands:
     """
     if not state.is_executing and not session.works(port):
         # Earlier steps of this very run bring Infisical up.
-        session.tell_unseen(lambda: journal.items(canary.due(Canary(), admin_email)))
-        yield step(_keep, admin_email, port)
+        due, unseen = canary.due(Canary(), admin_email), session.unseen()
+        yield from decide_canary(due, admin_email, port, unseen=unseen)
         return
     client = session.deployer(port)
     known = remembered().canary
     found = canary.look(client, admin_email, known)
     due = _due(client, found, admin_email)
-    if not due and _id(found) == known:
-        host.noop("the canary lives")
+    yield from decide_canary(due, admin_email, port, is_known=_id(found) == known)
+
+
+def decide_canary(
+    due: Sequence[Change], admin_email: str, port: int, *, is_known: bool = False, unseen: str = ""
+) -> Commands:
+    """Decide what is to be done for the canary, by the changes that are `due`.
+
+    Args:
+        is_known: whether the host remembers which project is the canary's.
+        unseen: why nobody can know; empty if one can.
+    """
+    if unseen:
+        yield Unknown(unseen)
+    elif due:
+        yield from due
+    elif is_known:
+        yield UpToDate("the canary lives")
         return
-    journal.items(due)
-    if not due:
-        journal.item("~", MEMORY, "which project is the canary's")
+    else:
+        yield Item("~", MEMORY, "which project is the canary's")
     yield step(_keep, admin_email, port)
 
 

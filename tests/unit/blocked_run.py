@@ -14,6 +14,7 @@ from pyinfra.context import host, state
 
 from infisical_iac.core import audit, end_of_run, journal
 from infisical_iac.core.errors import RunFailed, UserError
+from infisical_iac.core.item import Item, Unknown
 from infisical_iac.core.operation import Commands, step, telling_operation
 from tests.unit.cluster.played_run import _hosts
 
@@ -44,9 +45,9 @@ def look_and_do(what: str, part: str) -> Commands:
     if {what, f"{host.name}:{what}"} & {*_blocked}:
         raise UserError(f"no {what} because of /a/file")
     if part in _INSIDE and _silent and not state.is_executing:
-        journal.unknown("the inside can be looked at once Infisical runs")
+        yield Unknown("the inside can be looked at once Infisical runs")
     else:
-        journal.item("~", what)
+        yield Item("~", what)
     yield step(_do, what)
 
 

@@ -17,6 +17,7 @@ from infisical_iac.core import files, journal, operation
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.files import PathState
 from infisical_iac.core.images import Images
+from infisical_iac.core.item import Item
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
@@ -85,11 +86,11 @@ def _function(operation: Any) -> Any:
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
     monkeypatch.setattr(journal, "_journals", {"one": made.journal})
-    for module in (journal, stack, upgrade, operation):
+    for module in (journal, stack, operation):
         monkeypatch.setattr(module, "host", made)
     monkeypatch.setattr(stack, "look", made.look)
     monkeypatch.setattr(stack, "published_port", lambda: 8080)
-    monkeypatch.setattr(files, "tell", lambda file, _: journal.item("~", file.path))
+    monkeypatch.setattr(files.Rewritten, "read", lambda item: Item(item.kind, item.what))
     monkeypatch.setattr(upgrade, "refuse_room", lambda *_: None)
     monkeypatch.setattr(gate, "refuse", lambda _: None)
     return made

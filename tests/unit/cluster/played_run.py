@@ -13,8 +13,9 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state, host
 
-from infisical_iac.core import audit, end_of_run, journal
+from infisical_iac.core import audit, end_of_run
 from infisical_iac.core.errors import RunFailed, UserError
+from infisical_iac.core.item import Item, Unknown
 from infisical_iac.core.operation import Commands, step, telling_operation
 
 _made: list[str] = []
@@ -24,14 +25,14 @@ _audits: list[tuple[str, str, str, Sequence[str], str]] = []
 @telling_operation
 def everywhere(broken: str) -> Commands:
     """Is to be done on each host."""
-    journal.item("+", "package curl", diff="+1")
+    yield Item("+", "package curl", diff="+1")
     yield step(_make, "everywhere", broken)
 
 
 @telling_operation
 def alone() -> Commands:
     """Is called on the first host only, before what is called on all."""
-    journal.item("+", "key")
+    yield Item("+", "key")
     yield step(_make, "alone", "")
 
 
@@ -39,7 +40,7 @@ def alone() -> Commands:
 def on_the_second() -> Commands:
     """Is to be done on one host; what the first one finds depends on it."""
     if host.name == "two" and "second on two" not in _made:
-        journal.item("~", "file", "old → new")
+        yield Item("~", "file", "old → new")
         yield step(_make, "second", "")
 
 
@@ -48,10 +49,10 @@ def on_the_first() -> Commands:
     """Is to be done on the first host, and can't be seen before the second has been changed."""
     if host.name == "one":
         if "second on two" in _made:
-            journal.item("+", "the rest")
+            yield Item("+", "the rest")
             yield step(_make, "first", "")
         else:
-            journal.unknown("the rest can be seen once two is set right")
+            yield Unknown("the rest can be seen once two is set right")
 
 
 def _make(name: str, broken: str) -> None:

@@ -2,7 +2,6 @@
 
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,12 +17,9 @@ from infisical_iac.cluster import stack_deploy as deploy
         ("scale", "20261125T101112Z out switched", False),
     ],
 )
-def test_data_that_a_former_lead_had_put_aside_are_named(
-    monkeypatch: pytest.MonkeyPatch, what: str, state: str, told: bool
-) -> None:
-    monkeypatch.setattr(deploy, "host", SimpleNamespace(name="node-1"))
+def test_data_that_a_former_lead_had_put_aside_are_named(what: str, state: str, told: bool) -> None:
     which, *how = state.split()
-    said = " ".join(deploy._aside(what, which, how))
+    said = " ".join(deploy._aside(what, which, how, "node-1"))
     assert ("infisical_before_20261125t101112z" in said) is told
 
 
