@@ -155,9 +155,7 @@ def decide(
         *units.installed(configuration, there.files, there.units),
         *units.brought_up(timers, there.units),
     )
-    yield from or_up_to_date(
-        iter(decided), "backups and drills are configured, and their timers run"
-    )
+    yield from or_up_to_date(decided, "backups and drills are configured, and their timers run")
 
 
 def _private(

@@ -202,14 +202,17 @@ def decide_arranged(cluster: Cluster, members: Sequence[SwarmMember]) -> Command
 @telling_operation
 def kept_open(cluster: Cluster, *, programs: Sequence[File]) -> Commands:
     """Have the key on the host, and a unit that opens its part when Docker starts."""
-    yield from or_up_to_date(
-        decide_open(cluster, _now(cluster), programs),
-        "the host opens its part in the swarm when it boots",
-    )
+    yield from decide_open(cluster, _now(cluster), programs)
 
 
 def decide_open(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
     """Decide what is to be done for the key and the unit, by what is `there`."""
+    yield from or_up_to_date(
+        _opened(cluster, there, programs), "the host opens its part in the swarm when it boots"
+    )
+
+
+def _opened(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
     # An earlier step makes the key anew, or has made it.
     anew = cluster.gone or not cluster.lead.seen or settings(cluster.lead.seen)
     if cluster.me.manager and (anew or not there.unlocks):

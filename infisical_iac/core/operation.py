@@ -1,6 +1,6 @@
 """Define how operations work: they look once, tell what differs, and fail with a sentence."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -56,7 +56,7 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
     return FunctionCommand(call, (), {})
 
 
-def or_up_to_date(decided: Commands, sentence: str) -> Commands:
+def or_up_to_date(decided: Iterable[Decided], sentence: str) -> Commands:
     """Return what was decided, or the sentence where that is nothing."""
     found = [*decided]
     yield from found or [UpToDate(sentence)]

@@ -249,7 +249,7 @@ def decide(
     machine: MachineState,
     in_cluster: bool = False,
 ) -> Commands:
-    """Decide what is to be loaded, by what is `there`; raises FirewallError as `kept` does."""
+    """Decide what is to be loaded, by what is `there`; raises Refused as `kept` does."""
     refuse(
         openings,
         client=machine.ssh_client,

@@ -115,7 +115,7 @@ def sshd_hardened(*, alone: bool, look: Mapping[str, object]) -> Commands:
 def decide_sshd(there: HardeningState, *, method: str, by_sudo: bool, alone: bool) -> Commands:
     """Decide what is to be done to sshd, by what is `there` and how the run itself came in.
 
-    The arguments are those of `root_keeps_way_in`. Raises SshError as `sshd_hardened` does.
+    The arguments are those of `root_keeps_way_in`. Raises Refused as `sshd_hardened` does.
     """
     if not there.sshd.there:
         yield UpToDate("OpenSSH's server is not installed")

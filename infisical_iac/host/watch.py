@@ -152,8 +152,7 @@ def kept(
         units=[*(PurePath(each.path).name for each in rotation if units.is_unit(each)), FAIL2BAN],
         config={FAIL2BAN: wanted},
     )
-    decided = decide(rotation, bans, jails, there, has_log=has_log)
-    yield from or_up_to_date(decided, "the access log is rotated, and fail2ban bans as it should")
+    yield from decide(rotation, bans, jails, there, has_log=has_log)
 
 
 def decide(
@@ -167,10 +166,12 @@ def decide(
     """Decide what is to be done for the access log and fail2ban, by what is `there` of them."""
     wanted = {each.path for each in bans}
     surplus = [path for path in _of_ours(bans) if path not in wanted and path in there.files]
-    yield from _rotated(rotation, there)
-    if has_log:
-        yield from _log(there)
-    yield from _banning(bans, surplus, jails, there)
+    decided = (
+        *_rotated(rotation, there),
+        *(_log(there) if has_log else ()),
+        *_banning(bans, surplus, jails, there),
+    )
+    yield from or_up_to_date(decided, "the access log is rotated, and fail2ban bans as it should")
 
 
 def _of_ours(bans: Sequence[File]) -> list[str]:

@@ -1,0 +1,406 @@
+"""The operations of a cluster: swarm, shared state, certificates, etcd, stack and moves."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import yaml
+
+from infisical_iac.cluster import certificates, etcd, scaling, share, stack, swarm
+from infisical_iac.cluster.certificates import Lacking
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.site import wanted_stack
+from infisical_iac.cluster.stack_state import (
+    ClusterStackState,
+    Network,
+    NodeAvailability,
+    Recorded,
+    SwarmService,
+    Task,
+)
+from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.core.files import File, PathState
+from infisical_iac.core.units import UnitState
+from tests.unit import clusters
+from tests.unit.cluster import looks
+from tests.unit.operations.cases import Cases, due, of, settled
+from tests.unit.settings_of import settings_of
+
+_RUNS = UnitState(loaded=True, active=True, enabled=True)
+_OTHER = PathState("regular file", "600", "root:root", "0" * 64)
+
+_UNIT = "infisical-unlock.service"
+
+# Three hosts: settled, told to the lead and to another; bare.
+_LOOKS = looks.three()
+_LEAD, _TWO = looks.told(_LOOKS), looks.told(_LOOKS, me="two")
+_BARE, _BARE_TWO = looks.told(looks.three_bare()), looks.told(looks.three_bare(), me="two")
+_PROGRAMS = [File("/etc/systemd/system/infisical-swarm.service", "unit\n")]
+_OPENS = replace(
+    _LOOKS["one"],
+    files={each.path: each.state for each in _PROGRAMS},
+    units={_UNIT: _RUNS},
+)
+
+# The stack of three nodes.
+_SITE = clusters.site()
+_WANTED = wanted_stack(_SITE, ClusterStackState())
+_IN_ORDER = [*yaml.safe_load(_WANTED.text)["services"]]
+_SERVICES = {name: SwarmService(1, 1, "none", 0, "aa", 3) for name in sorted(_WANTED.rendered())}
+_ROLLED_OUT = ClusterStackState(
+    engine=True,
+    manager=True,
+    files={
+        "/etc/infisical/stack.yaml": File(
+            "/etc/infisical/stack.yaml", _WANTED.text, mode="600"
+        ).state
+    },
+    nodes=tuple(NodeAvailability(f"node-{number}", active=True) for number in (1, 2, 3)),
+    services=_SERVICES,
+    made={"secret": _WANTED.secrets, "config": frozenset(_WANTED.configs)},
+    record={name: Recorded("aa", rendered, 1) for name, rendered in _WANTED.rendered().items()},
+)
+_EDGE = "infisical-edge"
+_DIFFERS = {_EDGE: Network(True, {"com.docker.network.driver.mtu": "1350"}, ("172.31.243.0/24",))}
+_NETWORK = (
+    "~ network infisical-edge: internal → open to the outside; Infisical stands still for a "
+    "minute, while what uses it is stopped"
+)
+_REDIS = "redis-1"
+
+
+def _arranged(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
+    members = [
+        replace(each, active=not (drained and each.host == "three"))
+        for each in _LOOKS["one"].members
+    ]
+    now = replace(
+        cluster,
+        nodes=tuple(
+            replace(node, member=next(each for each in members if each.host == node.name))
+            for node in cluster.nodes
+        ),
+    )
+    return swarm.decide_arranged(now, members)
+
+
+def _shared(**changed: SwarmState) -> Iterable[Any]:
+    return share.decide(_LEAD, {**_LOOKS, **changed})
+
+
+def _without(service: str) -> ClusterStackState:
+    left = {name: each for name, each in _SERVICES.items() if name != service}
+    return replace(_ROLLED_OUT, services=left)
+
+
+OPERATIONS = {
+    "cluster.swarm.begun": Cases(
+        settled(lambda: swarm.decide_begun(_LEAD, _LOOKS["one"]), "the swarm is there, and locked"),
+        due(
+            lambda: swarm.decide_begun(_LEAD, replace(_LOOKS["one"], autolock=False)),
+            "~ swarm: autolock off → on",
+            steps=("set the swarm's settings",),
+        ),
+        due(
+            lambda: swarm.decide_begun(_BARE, looks.bare(1)),
+            "+ swarm: one is its first manager",
+            steps=("_begin",),
+        ),
+        # An engine that does not answer is brought up before, and says then what it is in.
+        due(
+            lambda: swarm.decide_begun(_BARE, SwarmState()),
+            "+ swarm: one is its first manager",
+            steps=("_begin",),
+        ),
+    ),
+    "cluster.swarm.joined": Cases(
+        settled(lambda: swarm.decide_joined(_TWO, _LOOKS["two"]), "the host is in the swarm"),
+        due(
+            lambda: swarm.decide_joined(_TWO, replace(_LOOKS["two"], state="locked")),
+            "~ swarm on two: locked → open",
+            steps=("_unlock",),
+        ),
+        due(
+            lambda: swarm.decide_joined(_BARE_TWO, looks.bare(2)),
+            "+ two in the swarm: manager, data node 2",
+            steps=("_join",),
+        ),
+        due(
+            lambda: swarm.decide_joined(_TWO, replace(_LOOKS["two"], state="")),
+            unknown="the host's part in the swarm can be looked at once Docker runs",
+            steps=("_join",),
+        ),
+    ),
+    "cluster.swarm.arranged": Cases(
+        settled(lambda: _arranged(_LEAD), "each node is what it should be"),
+        due(
+            lambda: _arranged(_LEAD, drained=True),
+            "~ node three: drained → active",
+            steps=("_arrange",),
+        ),
+        due(lambda: swarm.decide_arranged(_BARE, ()), steps=("_arrange",)),
+        # A node that is down may come back: it is left in the swarm.
+        settled(
+            lambda: swarm.decide_arranged(
+                looks.told(
+                    looks.settled(
+                        looks.member(1, "one"),
+                        looks.member(2, "two"),
+                        looks.member(3, "three", down=True),
+                    )
+                ),
+                (),
+            ),
+            "each node is what it should be",
+        ),
+    ),
+    "cluster.swarm.kept_open": Cases(
+        settled(
+            lambda: swarm.decide_open(_LEAD, _OPENS, _PROGRAMS),
+            "the host opens its part in the swarm when it boots",
+        ),
+        due(
+            lambda: swarm.decide_open(
+                _LEAD, replace(_OPENS, units={_UNIT: replace(_RUNS, enabled=False)}), _PROGRAMS
+            ),
+            f"~ {_UNIT}: enabled",
+            steps=("systemctl",),
+        ),
+        due(
+            lambda: swarm.decide_open(_BARE, looks.bare(1), _PROGRAMS),
+            "+ /etc/infisical/keys/swarm_unlock_key",
+            "+ /etc/systemd/system/infisical-swarm.service",
+            f"~ {_UNIT}: enabled and started",
+            steps=(
+                "_keep_key",
+                "write",
+                "let systemd read changed units",
+                "systemctl",
+                "systemctl",
+            ),
+        ),
+        # A key of which nobody can tell what it opens is fetched again.
+        due(
+            lambda: swarm.decide_open(_LEAD, replace(_OPENS, unlocks=False), _PROGRAMS),
+            "+ /etc/infisical/keys/swarm_unlock_key",
+            steps=("_keep_key",),
+        ),
+    ),
+    "cluster.share.claimed": Cases(
+        settled(lambda: of(share.claimed)(_LEAD), "the host leads, as before"),
+        due(
+            lambda: of(share.claimed)(looks.told({**_LOOKS, "one": replace(_LOOKS["one"], led=0)})),
+            "~ lead: one, by serial 5",
+            steps=("_lead",),
+        ),
+        due(lambda: of(share.claimed)(_BARE), "~ lead: one, by serial 1", steps=("_lead",)),
+        settled(lambda: of(share.claimed)(_TWO), "one leads"),
+    ),
+    "cluster.share.shared": Cases(
+        settled(lambda: _shared(), "all data nodes have the lead's state"),
+        due(
+            lambda: _shared(three=replace(_LOOKS["three"], serial=3, digest="older")),
+            "~ /etc/infisical on three: serial 3 → 4, from one",
+            steps=("spread",),
+        ),
+        due(
+            lambda: _shared(three=looks.bare(3)),
+            "+ /etc/infisical on three: serial none → 4, from one",
+            steps=("spread",),
+        ),
+        # What the lead has is made by an earlier step, and is for all.
+        due(
+            lambda: share.decide(_BARE, looks.three_bare()),
+            "+ /etc/infisical on two: serial none → 1, from one",
+            "+ /etc/infisical on three: serial none → 1, from one",
+            steps=("spread",),
+        ),
+    ),
+    "cluster.certificates.made": Cases(
+        settled(lambda: certificates.decide([]), "all certificates are there, and none ends soon"),
+        due(
+            lambda: certificates.decide([Lacking("tls/redis.pem", "ends", 1796688000)]),
+            "~ /etc/infisical/tls/redis.pem: ends 2026-12-08 → made again",
+            steps=("make the certificates in /etc/infisical",),
+        ),
+        due(
+            lambda: certificates.decide([Lacking("tls/redis.pem", "missing", 0)]),
+            "+ /etc/infisical/tls/redis.pem",
+            steps=("make the certificates in /etc/infisical",),
+        ),
+        due(
+            lambda: certificates.decide([Lacking("tls/redis.pem", "stale", 0)]),
+            "~ /etc/infisical/tls/redis.pem: not of its key, its authority or its names",
+            steps=("make the certificates in /etc/infisical",),
+        ),
+    ),
+    "cluster.etcd.members_replaced": Cases(
+        settled(
+            lambda: of(etcd.members_replaced)(_LEAD), "no data node takes the place of another"
+        ),
+        due(
+            lambda: of(etcd.members_replaced)(
+                looks.told(
+                    {
+                        name: replace(each, etcd="lost" if name == "three" else "well")
+                        for name, each in _LOOKS.items()
+                    }
+                )
+            ),
+            "~ etcd-3: the lost member → a new one on three",
+            steps=("_replace_member",),
+        ),
+        settled(
+            lambda: of(etcd.members_replaced)(_BARE), "no data node takes the place of another"
+        ),
+        # An etcd that is slow, or waits for the others, tells nothing, and has lost nothing.
+        settled(
+            lambda: of(etcd.members_replaced)(
+                looks.told({name: replace(each, etcd="") for name, each in _LOOKS.items()})
+            ),
+            "no data node takes the place of another",
+        ),
+    ),
+    "cluster.stack.images_there": Cases(
+        settled(lambda: stack.decide_images([], ()), "all images are on the node"),
+        due(lambda: stack.decide_images(["redis:8"], ()), "+ image redis:8", steps=("fetch",)),
+        due(
+            lambda: stack.decide_images(["redis:8", "haproxy:3"], ()),
+            "+ image redis:8",
+            "+ image haproxy:3",
+            steps=("fetch",),
+        ),
+        "an engine that does not answer has no images, and they are fetched once it runs",
+    ),
+    "cluster.stack.tasks_free": Cases(
+        settled(lambda: stack.decide_tasks({}), "the tasks on the node run in their networks"),
+        due(
+            lambda: stack.decide_tasks({Task(_REDIS, "fake", "paused", frozenset()): "is paused"}),
+            "~ container redis-1: is paused",
+            steps=("let the node's tasks run",),
+        ),
+        "a task that is not there is for the roll-out to start",
+        "a task that can't be told of is none that could be freed",
+    ),
+    "cluster.stack.rolled_out": Cases(
+        settled(
+            lambda: stack.decide(_SITE, _ROLLED_OUT),
+            "all services are as stack.yaml says, and healthy",
+        ),
+        due(
+            lambda: stack.decide(_SITE, _without(_REDIS)),
+            "+ service redis-1",
+            steps=("roll_out",),
+        ),
+        due(
+            lambda: stack.decide(
+                _SITE, ClusterStackState(engine=True, manager=True, nodes=_ROLLED_OUT.nodes)
+            ),
+            "+ /etc/infisical/stack.yaml",
+            *(f"+ service {name}" for name in _IN_ORDER),
+            steps=("roll_out",),
+        ),
+        due(
+            lambda: stack.decide(
+                _SITE, ClusterStackState(files={"/etc/infisical/stack.yaml": _OTHER}, engine=True)
+            ),
+            unknown="the services can be looked at once the hosts are a Swarm",
+            steps=("roll_out",),
+        ),
+    ),
+    "cluster.stack.databases_there": Cases(
+        settled(lambda: stack.decide_databases(_SITE, _ROLLED_OUT), "the databases run"),
+        due(
+            lambda: stack.decide_databases(
+                _SITE,
+                replace(
+                    _ROLLED_OUT,
+                    services={**_SERVICES, _REDIS: SwarmService(0, 1, "none", 0, "aa", 3)},
+                ),
+            ),
+            "~ service redis-1",
+            steps=("databases",),
+        ),
+        due(
+            lambda: stack.decide_databases(_SITE, _without(_REDIS)),
+            "+ service redis-1",
+            steps=("databases",),
+        ),
+        due(
+            lambda: stack.decide_databases(_SITE, replace(_ROLLED_OUT, manager=False)),
+            steps=("databases",),
+        ),
+    ),
+    "cluster.stack.made_anew": Cases(
+        settled(
+            lambda: stack.decide_networks(_SITE, _ROLLED_OUT), "the networks are as stack.yaml says"
+        ),
+        due(
+            lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks=_DIFFERS)),
+            _NETWORK,
+            steps=("_make_anew",),
+        ),
+        # A network that is missing is made by the roll-out.
+        settled(
+            lambda: stack.decide_networks(_SITE, replace(_ROLLED_OUT, networks={})),
+            "the networks are as stack.yaml says",
+        ),
+        due(
+            lambda: stack.decide_networks(
+                _SITE,
+                replace(
+                    _ROLLED_OUT,
+                    networks=_DIFFERS,
+                    nodes=(NodeAvailability("node-1", active=False),),
+                ),
+            ),
+            unknown="network infisical-edge can be made anew once all nodes and all of etcd are "
+            "there: run again then",
+            steps=(),
+        ),
+    ),
+    "cluster.scaling.moved_out": Cases(
+        "the command that calls it has seen which of the two serves",
+        due(
+            lambda: of(scaling.moved_out)(site=_SITE, project="chainalign"),
+            "~ database infisical: from this host into the cluster; "
+            "Infisical pauses for its dump, its load and its start",
+            steps=("_move_out",),
+        ),
+        "the command that calls it has seen which of the two serves",
+        "the command that calls it has seen which of the two serves",
+    ),
+    "cluster.scaling.moved_in": Cases(
+        "the command that calls it has seen which of the two serves",
+        due(
+            lambda: of(scaling.moved_in)(compose="", settings=settings_of(), project="chainalign"),
+            "~ database infisical: from the cluster to this host; "
+            "Infisical pauses for its dump, its load and its start",
+            steps=("_move_in",),
+        ),
+        "the command that calls it has seen which of the two serves",
+        "the command that calls it has seen which of the two serves",
+    ),
+    "cluster.scaling.proven": Cases(
+        "a move is proven each time, for that is what ends it",
+        due(
+            lambda: of(scaling.proven)(
+                "out", settings=settings_of(), project="chainalign", names=["one"]
+            ),
+            steps=("_prove",),
+        ),
+        "it is called only after a move",
+        "what can't be read is what the proof finds out",
+    ),
+    "cluster.scaling.dissolved": Cases(
+        "it is called only while there is a cluster to end",
+        due(
+            lambda: scaling.decide_dissolved(["two", "one"]),
+            "- two in the swarm",
+            "- one in the swarm",
+            steps=("_dissolve",),
+        ),
+        "it is called only while there is a cluster to end",
+        "hosts that can't be reached end the run before",
+    ),
+}

@@ -1,0 +1,88 @@
+"""The operations of core: files, packages, units and the end of a run."""
+
+from dataclasses import replace
+
+from infisical_iac.core import apt, end_of_run, files, units
+from infisical_iac.core.files import File, PathState
+from infisical_iac.core.units import UnitState
+from tests.unit.operations.cases import Cases, due, settled
+
+_FILE = File("/etc/some.conf", "text\n")
+_RUNS = UnitState(loaded=True, active=True, enabled=True)
+_NAMES = ("curl", "jq")
+
+OPERATIONS = {
+    "core.files.contents": Cases(
+        settled(
+            lambda: files.decide([_FILE], {"/etc/some.conf": _FILE.state}),
+            "/etc/some.conf as they should be",
+        ),
+        due(
+            lambda: files.decide([_FILE], {"/etc/some.conf": replace(_FILE.state, mode="666")}),
+            "~ /etc/some.conf: mode 666 → 644",
+            steps=("write",),
+        ),
+        due(lambda: files.decide([_FILE], {}), "+ /etc/some.conf", steps=("write",)),
+        # What is no regular file has no text that could be compared.
+        due(
+            lambda: files.decide(
+                [_FILE], {"/etc/some.conf": PathState("directory", "755", "root:root")}
+            ),
+            "~ /etc/some.conf: kind directory → regular file, mode 755 → 644",
+            steps=("write",),
+        ),
+    ),
+    "core.apt.packages": Cases(
+        settled(
+            lambda: apt.decide(_NAMES, {"curl", "jq"}, timeout=9),
+            "packages curl, jq are installed",
+        ),
+        due(
+            lambda: apt.decide(_NAMES, {"curl"}, timeout=9),
+            "+ package jq",
+            steps=("install jq",),
+        ),
+        due(
+            lambda: apt.decide(_NAMES, (), timeout=9),
+            "+ package curl",
+            "+ package jq",
+            steps=("install curl, jq",),
+        ),
+        "a package that dpkg can't tell of counts as missing, and apt then says what is wrong",
+    ),
+    "core.units.running": Cases(
+        settled(
+            lambda: units.decide(["a.service"], {"a.service": _RUNS}),
+            "a.service enabled and running",
+        ),
+        due(
+            lambda: units.decide(["a.service"], {"a.service": _RUNS}, changing=["a.service"]),
+            "~ a.service: restarted, with its configuration",
+            steps=("systemctl",),
+        ),
+        due(
+            lambda: units.decide(["a.service"], {}),
+            "~ a.service: enabled and started",
+            steps=("systemctl", "systemctl"),
+        ),
+        # systemd itself skips it, so nobody can know whether it would run.
+        settled(
+            lambda: units.decide(
+                ["a.service"], {"a.service": replace(_RUNS, active=False, condition=False)}
+            ),
+            "a.service enabled and running",
+        ),
+    ),
+    "core.end_of_run.ended": Cases(
+        settled(
+            lambda: end_of_run.decide("", has_changes=False, is_read=False),
+            "the run has changed nothing",
+        ),
+        due(lambda: end_of_run.decide("", has_changes=True, is_read=False), steps=("end",)),
+        "each run has a journal",
+        due(
+            lambda: end_of_run.decide("! Docker: blocked", has_changes=False, is_read=False),
+            steps=("_fail",),
+        ),
+    ),
+}

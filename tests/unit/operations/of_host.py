@@ -1,0 +1,437 @@
+"""The operations of the host: base, Docker, firewall, bans, data volume and hardening."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from infisical_iac.cluster import engine
+from infisical_iac.core.errors import Refused, SettingsError
+from infisical_iac.core.files import File, PathState
+from infisical_iac.core.units import UnitState
+from infisical_iac.host import (
+    deploy,
+    docker,
+    firewall,
+    foreign_engine,
+    hardening,
+    kernel,
+    sshd_config,
+    volume,
+    watch,
+)
+from infisical_iac.host.firewall import FirewallState
+from infisical_iac.host.hardening import HardeningState
+from infisical_iac.host.kernel import KernelState
+from infisical_iac.host.model import MachineState
+from infisical_iac.host.openings import openings
+from infisical_iac.host.sshd_config import Line, Sshd
+from infisical_iac.host.volume import PLACES, DataVolume, VolumeState
+from infisical_iac.host.watch import WatchState
+from tests.unit.cluster import looks
+from tests.unit.operations.cases import Cases, due, of, refused, settled
+from tests.unit.settings_of import settings_of
+
+_RUNS = UnitState(loaded=True, active=True, enabled=True)
+_OTHER = PathState("regular file", "644", "root:root", "0" * 64)
+
+# Docker's apt repository.
+_MACHINE = MachineState(os="debian", codename="trixie", architecture="amd64")
+_KEY = "/etc/apt/keyrings/docker.asc"
+_LIST = File(
+    "/etc/apt/sources.list.d/docker.list",
+    "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] "
+    "https://download.docker.com/linux/debian trixie stable\n",
+)
+_ADDED = "+ Docker's apt repository: https://download.docker.com/linux"
+_ADD = ("_add",)
+
+# The swarm's view of engines.
+_THREE = looks.told(looks.three())
+_MISSED = looks.told(
+    looks.settled(
+        looks.member(1, "one"), looks.member(2, "two", down=True), looks.member(3, "three")
+    ),
+    me="two",
+)
+
+# The firewall.
+_OPEN = openings(settings_of(), 22)
+_TABLE = "table inet infisical {\n}"
+_FIREWALL_FILES = (
+    "/etc/infisical-iac/firewall.nft",
+    "/etc/infisical-iac/firewall-fallback.nft",
+    "/usr/local/lib/infisical-iac/firewall.sh",
+    "/usr/local/lib/infisical-iac/reporting.sh",
+    "/etc/systemd/system/infisical-firewall.service",
+    "/etc/systemd/system/infisical-firewall-fallback.service",
+    "/etc/systemd/system/infisical-firewall-failed.service",
+    "/etc/systemd/system/docker.service.d/infisical-firewall.conf",
+)
+_LOADED = FirewallState(
+    actual=_TABLE,
+    wanted=_TABLE,
+    installed=True,
+    files={each.path: each.state for each in firewall.files(_OPEN)},
+    units={"infisical-firewall.service": _RUNS},
+)
+
+# The access log and fail2ban.
+_ROTATION = [File("/etc/systemd/system/infisical-access-log.timer", "timer\n")]
+_BANS = [File("/etc/fail2ban/jail.d/infisical-iac.conf", "jails\n")]
+_WATCHED = WatchState(
+    files={
+        **{each.path: each.state for each in (*_ROTATION, *_BANS)},
+        "/var/log/infisical-access/live/access.log": _OTHER,
+    },
+    units=dict.fromkeys(
+        ("infisical-access-log.timer", "infisical-access-disk.service", "fail2ban.service"), _RUNS
+    ),
+    jails=frozenset({"sshd"}),
+    live=True,
+)
+
+# The data volume.
+_DEVICE = "/dev/sdb"
+_UUID = "obviously-fake"
+_MOUNTED = DataVolume(
+    VolumeState(present=True, holds="ext4", uuid=_UUID, mounted=_UUID, bound=frozenset(PLACES)),
+    {each.path: each.state for each in volume.configuration(_UUID)},
+    {"infisical-data.service": _RUNS},
+)
+_VOLUME_FILES = (
+    "+ /usr/local/lib/infisical-iac/volume.sh",
+    "+ /etc/systemd/system/infisical-data.service",
+    "+ /etc/systemd/system/docker.service.d/infisical-data.conf",
+)
+
+# sshd, kernel and small files.
+_DROP_IN = "/etc/ssh/sshd_config.d/00-infisical-iac.conf"
+_OPTIONS = sshd_config.wanted({}, root_logs_in=True)
+_SSHD = Sshd(
+    there=True,
+    options={name.lower(): value for name, value in _OPTIONS.items()}
+    | {"permitrootlogin": "without-password"},
+    authorized=True,
+)
+_HARDENED = HardeningState(
+    files={_DROP_IN: File(_DROP_IN, sshd_config.drop_in(_OPTIONS)).state}, sshd=_SSHD
+)
+_FILE = File("/etc/profile.d/infisical-iac.sh", "umask 027\n")
+_RULES = File("/etc/audit/rules.d/90-infisical-iac.rules", "-w /etc\n", mode="640")
+_TIMER = File("/etc/systemd/system/infisical-maintenance.timer", "timer\n")
+_WINDOW = HardeningState(
+    files={_TIMER.path: _TIMER.state}, units={"infisical-maintenance.timer": _RUNS}
+)
+_PARAMETERS = {"kernel.sysrq": "0"}
+_KERNEL = KernelState({"kernel.sysrq": "0"}, core_limit="0")
+
+
+def _sshd(there: HardeningState, method: str = "publickey") -> Iterable[Any]:
+    return hardening.decide_sshd(there, method=method, by_sudo=False, alone=True)
+
+
+def _files(there: HardeningState, *more: File) -> Iterable[Any]:
+    return hardening.decide_files(
+        [_FILE, *more], there, units={}, rules="/etc/audit/rules.d/90-infisical-iac.rules"
+    )
+
+
+def _window(there: HardeningState, *programs: File, without: str = "") -> Iterable[Any]:
+    return hardening.decide_window(programs, there, without=without, schedule="Sun 05:00")
+
+
+def _watch(there: WatchState, *, has_log: bool = True) -> Iterable[Any]:
+    return watch.decide(_ROTATION, _BANS, ["sshd"], there, has_log=has_log)
+
+
+def _firewall(there: FirewallState) -> Iterable[Any]:
+    return firewall.decide(_OPEN, there, machine=_MACHINE)
+
+
+def _volume(there: DataVolume, device: str = _DEVICE, of_host: str = "") -> Iterable[Any]:
+    return volume.decide(device, there, of_host=of_host, deployed=False)
+
+
+OPERATIONS = {
+    "host.deploy.finished": Cases(
+        settled(lambda: of(deploy.finished)(running=False, timeout=9), "no cloud-init is running"),
+        due(
+            lambda: of(deploy.finished)(running=True, timeout=9),
+            "~ cloud-init: running → waited for",
+            steps=("_wait",),
+        ),
+        "a host without cloud-init is one on which none is running",
+        "the preflight has read whether it runs, or ended the run",
+    ),
+    "host.docker.present": Cases(
+        settled(
+            lambda: docker.decide(_MACHINE, {_KEY: _OTHER, _LIST.path: _LIST.state}),
+            "Docker's apt repository is there",
+        ),
+        due(
+            lambda: docker.decide(_MACHINE, {_KEY: _OTHER, _LIST.path: _OTHER}),
+            _ADDED,
+            steps=_ADD,
+        ),
+        due(lambda: docker.decide(_MACHINE, {}), _ADDED, steps=_ADD),
+        due(
+            lambda: docker.decide(
+                _MACHINE, {_KEY: _OTHER, _LIST.path: replace(_LIST.state, sha256=None)}
+            ),
+            _ADDED,
+            steps=_ADD,
+        ),
+    ),
+    "host.foreign_engine.left": Cases(
+        settled(lambda: of(foreign_engine.left)("Docker is Dokploy's"), "Docker is Dokploy's"),
+        "it changes nothing, whatever there is",
+        "it changes nothing, whatever there is",
+        "the preflight has looked at the engine, or ended the run",
+    ),
+    "cluster.engine.without_live_restore": Cases(
+        "it is called only where the engine of a single host has become a cluster's",
+        due(
+            lambda: of(engine.without_live_restore)(_FILE),
+            "~ docker.service: reads daemon.json anew, without live-restore",
+            steps=("_reload",),
+        ),
+        "it is called only where there is an engine",
+        "it is called only where the engine has told that it runs with live-restore",
+    ),
+    "cluster.engine.back_in_swarm": Cases(
+        settled(lambda: of(engine.back_in_swarm)(_THREE), "the swarm does not miss the engine"),
+        due(
+            lambda: of(engine.back_in_swarm)(_MISSED),
+            "~ docker.service: runs, and the swarm takes it for down → brought back",
+            steps=("_bring_back",),
+        ),
+        settled(
+            lambda: of(engine.back_in_swarm)(looks.told(looks.three_bare())),
+            "the swarm does not miss the engine",
+        ),
+        "a host that can't be looked at is not one that operations run on",
+    ),
+    "host.firewall.kept": Cases(
+        settled(lambda: _firewall(_LOADED), "the firewall is loaded, and will be at boot"),
+        due(
+            lambda: _firewall(replace(_LOADED, actual="table inet infisical {\n\tchain x\n}")),
+            "~ firewall, table inet infisical",
+            steps=("_load",),
+        ),
+        due(
+            lambda: _firewall(FirewallState()),
+            "+ firewall, table inet infisical",
+            *(f"+ {path}" for path in _FIREWALL_FILES),
+            "~ infisical-firewall.service: enabled and started",
+            steps=(
+                "_load",
+                *["write"] * 8,
+                "let systemd read changed units",
+                *["systemctl"] * 2,
+            ),
+        ),
+        refused(
+            lambda: _firewall(replace(_LOADED, wanted="Error: syntax error")),
+            Refused,
+            "syntax error",
+        ),
+    ),
+    "host.firewall.removed": Cases(
+        settled(
+            lambda: firewall.decide_removal(FirewallState(installed=True)),
+            "there is no firewall of this project",
+        ),
+        due(
+            lambda: firewall.decide_removal(FirewallState(actual=_TABLE, installed=True)),
+            "- firewall, table inet infisical",
+            steps=("take the firewall away",),
+        ),
+        settled(
+            lambda: firewall.decide_removal(FirewallState()), "there is no firewall of this project"
+        ),
+        # Without nft, only the files tell that there was one.
+        due(
+            lambda: firewall.decide_removal(
+                FirewallState(files={"/etc/infisical-iac/firewall.nft": _OTHER})
+            ),
+            "- /etc/infisical-iac/firewall.nft",
+            steps=("keep the firewall from being loaded at boot",),
+        ),
+    ),
+    "host.watch.kept": Cases(
+        settled(
+            lambda: _watch(_WATCHED), "the access log is rotated, and fail2ban bans as it should"
+        ),
+        due(
+            lambda: _watch(replace(_WATCHED, unenforced=frozenset({"203.0.113.7"}))),
+            "~ fail2ban.service: restarted, for nftables lets 1 banned in",
+            steps=("restart fail2ban.service",),
+        ),
+        due(
+            lambda: _watch(WatchState()),
+            "+ /etc/systemd/system/infisical-access-log.timer",
+            "~ infisical-access-log.timer: enabled and started",
+            "~ infisical-access-disk.service: enabled and started",
+            "+ /etc/fail2ban/jail.d/infisical-iac.conf",
+            "~ fail2ban.service: enabled",
+            "~ fail2ban.service: restarted, for it does not run",
+            steps=(
+                "write",
+                "let systemd read changed units",
+                *["systemctl"] * 4,
+                "write",
+                "enable fail2ban.service",
+                "restart fail2ban.service",
+            ),
+        ),
+        # It runs and tells nothing.
+        due(
+            lambda: _watch(replace(_WATCHED, jails=frozenset())),
+            "~ fail2ban.service: restarted, for sshd is not at work",
+            steps=("restart fail2ban.service",),
+        ),
+    ),
+    "host.volume.mounted": Cases(
+        settled(lambda: _volume(_MOUNTED), "the data are on /dev/sdb"),
+        due(
+            lambda: _volume(
+                replace(_MOUNTED, volume=replace(_MOUNTED.volume, larger=(1024, 2048)))
+            ),
+            "~ file system on /dev/sdb: 1024 MiB → 2048 MiB, as the device has",
+            steps=("let the file system on /dev/sdb grow",),
+        ),
+        due(
+            lambda: _volume(DataVolume(VolumeState(present=True))),
+            "+ file system on /dev/sdb: ext4",
+            *_VOLUME_FILES,
+            f"~ data volume /dev/sdb: in place of {', '.join(PLACES)}",
+            steps=("_settle",),
+        ),
+        refused(lambda: _volume(DataVolume(), of_host=_UUID), SettingsError, "no block device"),
+    ),
+    "host.kernel.settled": Cases(
+        settled(
+            lambda: kernel.decide(_PARAMETERS, _KERNEL, swap_off=True),
+            "kernel parameters are in effect",
+        ),
+        due(
+            lambda: kernel.decide(
+                _PARAMETERS,
+                KernelState({"kernel.sysrq": "176"}, core_limit="infinity", swap=("/dev/sda2",)),
+                swap_off=True,
+            ),
+            "~ kernel parameter kernel.sysrq: 176 → 0",
+            "~ core dumps of services: limit infinity → 0",
+            "- swap on /dev/sda2",
+            steps=(
+                "set kernel parameters",
+                "let systemd read its limits again",
+                "turn off swap on /dev/sda2",
+                "take swap out of /etc/fstab",
+            ),
+        ),
+        # A parameter that the kernel lacks is not asked of it.
+        settled(
+            lambda: kernel.decide(_PARAMETERS, KernelState({}, core_limit="0"), swap_off=True),
+            "kernel parameters are in effect",
+        ),
+        due(
+            lambda: kernel.decide(_PARAMETERS, KernelState({}), swap_off=True),
+            "~ core dumps of services: limit  → 0",
+            steps=("let systemd read its limits again",),
+        ),
+    ),
+    "host.hardening.hardened": Cases(
+        settled(
+            lambda: _files(HardeningState(files={_FILE.path: _FILE.state})), "the host is hardened"
+        ),
+        due(
+            lambda: _files(
+                HardeningState(
+                    files={
+                        _FILE.path: _FILE.state,
+                        "/etc/crontab": PathState("regular file", "644", "root:root"),
+                    }
+                )
+            ),
+            "~ /etc/crontab: mode 644 → 600",
+            steps=("tighten /etc/crontab",),
+        ),
+        due(
+            lambda: _files(HardeningState(), _RULES),
+            "+ /etc/profile.d/infisical-iac.sh",
+            "+ /etc/audit/rules.d/90-infisical-iac.rules",
+            steps=("write", "write", "load the rules of auditd"),
+        ),
+        # A file whose text can't be read is written.
+        due(
+            lambda: _files(HardeningState(files={_FILE.path: replace(_FILE.state, sha256=None)})),
+            "~ /etc/profile.d/infisical-iac.sh",
+            steps=("write",),
+        ),
+    ),
+    "host.hardening.sshd_hardened": Cases(
+        settled(lambda: _sshd(_HARDENED), "sshd is hardened"),
+        due(
+            lambda: _sshd(replace(_HARDENED, sshd=replace(_SSHD, stale=True))),
+            "~ sshd: reads its configuration again",
+            steps=("_change",),
+        ),
+        due(lambda: _sshd(HardeningState(sshd=_SSHD)), f"+ {_DROP_IN}", steps=("_change",)),
+        # sshd tells nothing of a configuration that it does not understand.
+        refused(
+            lambda: _sshd(replace(_HARDENED, sshd=replace(_SSHD, options={}))),
+            Refused,
+            "understand",
+        ),
+    ),
+    "host.hardening.kept": Cases(
+        settled(
+            lambda: _window(_WINDOW, _TIMER), "the maintenance window is kept as the settings say"
+        ),
+        due(
+            lambda: _window(_WINDOW, without="setting 'maintenance_window' is empty"),
+            "- /etc/systemd/system/infisical-maintenance.timer: "
+            "setting 'maintenance_window' is empty",
+            steps=("end the maintenance window",),
+        ),
+        due(
+            lambda: _window(HardeningState(), _TIMER),
+            "+ /etc/systemd/system/infisical-maintenance.timer",
+            "~ infisical-maintenance.timer: enabled and started",
+            steps=("write", "let systemd read changed units", "systemctl", "systemctl"),
+        ),
+        refused(
+            lambda: _window(HardeningState(understood=False), _TIMER), SettingsError, "Sun 05:00"
+        ),
+    ),
+}
+
+REFUSALS = (
+    refused(
+        lambda: _sshd(HardeningState(sshd=_SSHD), method="password"), Refused, "let in by password"
+    ),
+    refused(
+        lambda: _sshd(
+            HardeningState(
+                sshd=replace(
+                    _SSHD,
+                    lines=(
+                        Line("/etc/ssh/sshd_config", 1, ("PasswordAuthentication", "yes")),
+                        Line(
+                            "/etc/ssh/sshd_config", 2, ("Include", "/etc/ssh/sshd_config.d/*.conf")
+                        ),
+                    ),
+                )
+            )
+        ),
+        Refused,
+        "/etc/ssh/sshd_config, line 1",
+    ),
+    refused(lambda: _volume(DataVolume(), device="", of_host=_UUID), Refused, "obviously-fake"),
+    refused(
+        lambda: firewall.decide(_OPEN, _LOADED, machine=replace(_MACHINE, swarm=True)),
+        Refused,
+        "Swarm",
+    ),
+)

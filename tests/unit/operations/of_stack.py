@@ -1,0 +1,446 @@
+"""The operations of the stack: keys, images, containers, the way in, and changes of version."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from infisical_iac.backup import deploy as backup
+from infisical_iac.backup import proof, restore
+from infisical_iac.backup.deploy import BackupState
+from infisical_iac.backup.restore import SnapshotSource
+from infisical_iac.backup.target import BackupTarget
+from infisical_iac.change import rotation, upgrade
+from infisical_iac.change.releases import UnfinishedChange
+from infisical_iac.cluster import restore as cluster_restore
+from infisical_iac.cluster import stack_deploy
+from infisical_iac.core.errors import Refused, RunFailed, SettingsError
+from infisical_iac.core.files import File, PathState
+from infisical_iac.core.images import Images
+from infisical_iac.core.units import UnitState
+from infisical_iac.stack import compose, edge, ingress, keys
+from infisical_iac.stack.caddyfile import caddyfile
+from infisical_iac.stack.containers import Container, StackState
+from infisical_iac.stack.ingress import IngressState
+from infisical_iac.stack.keys import KeysState
+from infisical_iac.stack.state import DeploymentState, FailedChange, UpgradeState
+from infisical_iac.workspace.load import load
+from tests.unit import clusters
+from tests.unit.backup.kits import FILES
+from tests.unit.deployment import TEXT
+from tests.unit.operations.cases import Cases, due, of, refused, settled
+from tests.unit.settings_of import settings_of
+
+_RUNS = UnitState(loaded=True, active=True, enabled=True)
+_OTHER = PathState("regular file", "600", "root:root", "0" * 64)
+_SETTINGS = settings_of()
+_DEFAULTS = settings_of(ingress="none", site_url="http://127.0.0.1:8080")
+_SITE = clusters.site()
+_ADMIN = "admin@example.com"
+
+# The stack: one service of one image.
+_COMPOSE = File("/etc/infisical/compose.yaml", "services: {redis: {}}\n", mode="600")
+_WELL = Container("hash", "running", "healthy")
+_STACK = StackState(
+    engine=True,
+    hashes={"redis": "hash"},
+    containers={"redis": (_WELL,)},
+    images=frozenset(_DEFAULTS.images),
+)
+_DEPLOYED = DeploymentState(_COMPOSE.state, stack=_STACK)
+
+# The way in.
+_CADDY = caddyfile(_SETTINGS)
+_CADDYFILE = File("/etc/infisical/ingress/Caddyfile", _CADDY.text, mode="600")
+_DIRECTORIES = {
+    "/etc/infisical/ingress": PathState("directory", "700", "root:root"),
+    "/var/log/infisical-access/live": PathState("directory", "750", "root:root"),
+}
+_SERVING = IngressState({**_DIRECTORIES, _CADDYFILE.path: _CADDYFILE.state}, _CADDY.revision)
+_NOW = datetime(2026, 11, 26, tzinfo=UTC)
+
+# Changes of version.
+_OLD = Images("infisical/infisical:v0.164.0", "postgres:17.11")
+_NEW = Images("infisical/infisical:v0.165.16", "postgres:17.11")
+_NEW_COMPOSE = f"""
+services:
+  infisical: {{image: "{_NEW.infisical}"}}
+  postgres: {{image: "{_NEW.postgres}"}}
+"""
+_FAILED = {_NEW.infisical: FailedChange("20261125T101112Z-v0.164.0", "20261125T101112Z")}
+_CHANGES = {"Infisical": "v0.164.0 → v0.165.16"}
+
+# Backups.
+_TARGET = BackupTarget(name="local", repository="/var/backups/infisical")
+_BUCKET = BackupTarget(name="far", repository="s3:https://s3.example.com/bucket")
+_CONFIGURATION = [File("/etc/infisical/backup/backup.conf", "TARGETS=local\n", mode="600")]
+_BACKED_UP = BackupState(
+    files={each.path: each.state for each in _CONFIGURATION},
+    units={"infisical-backup.timer": _RUNS},
+)
+_KIT = SnapshotSource("latest", [_TARGET], dict(FILES))
+
+
+def _keys(state: KeysState) -> Iterable[Any]:
+    return keys.decide(state, admin_email=_ADMIN, admin_password=None)
+
+
+def _compose(found: DeploymentState) -> Iterable[Any]:
+    return compose.decide(_COMPOSE, found, _DEFAULTS)
+
+
+def _certificate(name: str) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "obviously fake")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(_NOW - timedelta(days=1))
+        .not_valid_after(_NOW + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _served(certificate: str) -> Iterable[Any]:
+    there = replace(_SERVING, certificate=certificate)
+    return ingress.decide_certificate(_SETTINGS, there, None, _NOW)
+
+
+def _upgrade(found: UpgradeState, *, waits: bool = False) -> Iterable[Any]:
+    there = replace(_DEPLOYED, upgrade=found)
+    return upgrade.decide(there, _NEW_COMPOSE, _DEFAULTS, "chainalign", waits=waits)
+
+
+def _ended(unfinished: UnfinishedChange | None, *, closed: bool = False) -> Iterable[Any]:
+    return of(upgrade.ended)(unfinished, site=_SITE, project="chainalign", closed=closed)
+
+
+def _rotation(state: str) -> Iterable[Any]:
+    return of(rotation.ended)(
+        state, compose="", settings=_SETTINGS, project="chainalign", site=_SITE
+    )
+
+
+def _backup(
+    there: BackupState, *targets: BackupTarget, given: dict[str, str] | None = None
+) -> Iterable[Any]:
+    return backup.decide(
+        there,
+        targets or [_TARGET],
+        given or {},
+        webhook="",
+        schedules={"backup_schedule": "*-*-* 02:30:00"},
+        configuration=_CONFIGURATION,
+        timers=["infisical-backup.timer"],
+    )
+
+
+def _placing(source: SnapshotSource, there: dict[str, str]) -> Iterable[Any]:
+    return restore.decide_placing(source, source.files, there, admin_email=_ADMIN)
+
+
+OPERATIONS = {
+    "stack.keys.made": Cases(
+        settled(lambda: _keys(KeysState(admin_email=_ADMIN)), "keys and passwords are in place"),
+        due(
+            lambda: _keys(
+                KeysState(
+                    admin_email=_ADMIN,
+                    stale=frozenset({".env"}),
+                    open=frozenset({"/etc/infisical/keys/auth_secret"}),
+                )
+            ),
+            "~ /etc/infisical/.env: not what follows from the keys",
+            "~ /etc/infisical/keys/auth_secret: readable by others → private to root",
+            steps=("_make",),
+        ),
+        due(
+            lambda: _keys(KeysState(missing=frozenset({"encryption_key", "admin.env"}))),
+            "+ /etc/infisical/admin.env",
+            "+ /etc/infisical/keys/encryption_key",
+            steps=("_make",),
+        ),
+        # Nobody can know any more what the data were encrypted with.
+        refused(
+            lambda: _keys(KeysState(database=True, missing=frozenset({"encryption_key"}))),
+            Refused,
+            "encryption_key is gone",
+        ),
+    ),
+    "stack.compose.fetched": Cases(
+        settled(lambda: compose.decide_images([], ()), "all images are on the host"),
+        due(lambda: compose.decide_images(["redis:8"], ()), steps=("fetch",)),
+        due(lambda: compose.decide_images(["redis:8", "postgres:17"], ()), steps=("fetch",)),
+        "an engine that does not answer has no images, and they are fetched once it runs",
+    ),
+    "stack.compose.running": Cases(
+        settled(
+            lambda: _compose(_DEPLOYED), "all containers are as compose.yaml says, and healthy"
+        ),
+        due(
+            lambda: _compose(
+                replace(
+                    _DEPLOYED,
+                    stack=replace(
+                        _STACK, containers={"redis": (replace(_WELL, health="unhealthy"),)}
+                    ),
+                )
+            ),
+            "~ container redis: is running, health unhealthy",
+            steps=("up",),
+        ),
+        due(
+            lambda: _compose(DeploymentState()),
+            *(f"+ image {image}" for image in _DEFAULTS.images),
+            "+ /etc/infisical/compose.yaml",
+            "+ container redis",
+            steps=("fetch", "write", "up"),
+        ),
+        due(
+            lambda: _compose(replace(_DEPLOYED, stack=StackState())),
+            unknown="the containers can be looked at once Docker runs",
+            steps=("fetch", "up"),
+        ),
+    ),
+    "stack.ingress.configured": Cases(
+        settled(
+            lambda: ingress.decide(_SETTINGS, _SERVING, None),
+            "Caddy's files are as they should be, and in effect",
+        ),
+        due(
+            lambda: ingress.decide(_SETTINGS, replace(_SERVING, revision="another"), None),
+            "~ Caddy: runs with another Caddyfile",
+            steps=("_take",),
+        ),
+        due(
+            lambda: ingress.decide(_SETTINGS, IngressState(), None),
+            "+ /etc/infisical/ingress",
+            "+ /var/log/infisical-access/live",
+            "+ /etc/infisical/ingress/Caddyfile",
+            steps=(
+                "make /etc/infisical/ingress",
+                "make /var/log/infisical-access/live",
+                "_take",
+            ),
+        ),
+        # A Caddy that does not run has read nothing, and takes the file when it starts.
+        settled(
+            lambda: ingress.decide(_SETTINGS, replace(_SERVING, revision="stopped"), None),
+            "Caddy's files are as they should be, and in effect",
+        ),
+    ),
+    "stack.ingress.served": Cases(
+        settled(
+            lambda: _served(_certificate("secrets.example.com")),
+            "a certificate of secrets.example.com is served",
+        ),
+        due(
+            lambda: _served(_certificate("other.example.com")),
+            "~ certificate of secrets.example.com: one for another name is served",
+            steps=("_await",),
+        ),
+        due(
+            lambda: _served(""),
+            "+ certificate of secrets.example.com: none is served",
+            steps=("_await",),
+        ),
+        "what is served and can't be read as a certificate counts as none",
+    ),
+    "stack.edge.opened": Cases(
+        settled(lambda: edge.decide({}), "the edge is open"),
+        due(
+            lambda: edge.decide({"/etc/infisical/ingress/closed": _OTHER}),
+            "~ edge: closed → open",
+            steps=("open_",),
+        ),
+        "an edge without its mark is open",
+        "the mark's absence is all that is asked for, and a host that can't tell ends the run",
+    ),
+    "cluster.stack_deploy.dropped": Cases(
+        settled(
+            lambda: stack_deploy.decide_dropped({}), "nothing that the host began is under way"
+        ),
+        due(
+            lambda: stack_deploy.decide_dropped(
+                {"restore": ["20261125T101112Z", "data"], "scale": ["20261125T101112Z", "out"]}
+            ),
+            "- unfinished restore: 20261125T101112Z, of when this host led",
+            "- unfinished scale: 20261125T101112Z, of when this host led",
+            steps=(
+                "remove /var/lib/infisical-restore/state",
+                "remove /var/lib/infisical-scale/state",
+            ),
+        ),
+        "a host that has begun nothing is up to date",
+        "the machine tells of it by a file, or the preflight ends the run",
+    ),
+    "cluster.stack_deploy.upgraded": Cases(
+        settled(
+            lambda: stack_deploy.decide_change(UpgradeState(_NEW), _NEW, {}, _SITE, "chainalign"),
+            "no version changes",
+        ),
+        due(
+            lambda: stack_deploy.decide_change(
+                UpgradeState(_OLD), _NEW, _CHANGES, _SITE, "chainalign"
+            ),
+            "~ Infisical: v0.164.0 → v0.165.16",
+            steps=("make",),
+        ),
+        settled(
+            lambda: stack_deploy.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign"),
+            "no version changes",
+        ),
+        due(
+            lambda: stack_deploy.decide_change(
+                UpgradeState(), _NEW, {}, _SITE, "chainalign", waits=True
+            ),
+            unknown="whether a version changes can be seen once the last change has ended",
+            steps=(),
+        ),
+    ),
+    "change.upgrade.upgraded": Cases(
+        settled(lambda: _upgrade(UpgradeState(_NEW)), "no version changes"),
+        due(
+            lambda: _upgrade(UpgradeState(_OLD, failed=_FAILED)),
+            "~ Infisical: v0.164.0 → v0.165.16, which failed at 20261125T101112Z: see "
+            "/var/backups/infisical-iac/upgrades/20261125T101112Z-v0.164.0",
+            steps=("make",),
+        ),
+        settled(lambda: _upgrade(UpgradeState()), "no version changes"),
+        due(
+            lambda: _upgrade(UpgradeState(), waits=True),
+            unknown="whether a version changes can be seen once the last change has ended",
+            steps=(),
+        ),
+    ),
+    "change.upgrade.ended": Cases(
+        settled(lambda: _ended(None), "no change of version is under way"),
+        due(
+            lambda: _ended(
+                UnfinishedChange("20261125T101112Z-v0.164.0", "swapped", _NEW.infisical)
+            ),
+            "~ unfinished change of version: 20261125T101112Z-v0.164.0, "
+            "completed if it is well, else undone",
+            steps=("_recover",),
+        ),
+        due(
+            lambda: _ended(None, closed=True),
+            "~ edge: closed, and no change is under way: opened",
+            steps=("open_",),
+        ),
+        # What it came to is not known, and the old data are there.
+        due(
+            lambda: _ended(UnfinishedChange("20261125T101112Z-v0.164.0", "swapping", "")),
+            "~ unfinished change of version: 20261125T101112Z-v0.164.0, undone",
+            steps=("_recover",),
+        ),
+    ),
+    "change.rotation.ended": Cases(
+        settled(lambda: _rotation(""), "no rotation is under way"),
+        due(
+            lambda: _rotation("redis_password switched"),
+            "~ unfinished rotation: redis, completed if it is well, else undone",
+            steps=("_recover",),
+        ),
+        "a host that has begun no rotation is up to date",
+        refused(lambda: _rotation("redis_password dancing"), RunFailed, "dancing"),
+    ),
+    "backup.deploy.configured": Cases(
+        settled(
+            lambda: _backup(_BACKED_UP), "backups and drills are configured, and their timers run"
+        ),
+        due(
+            lambda: _backup(replace(_BACKED_UP, private={"/etc/infisical/backup/webhook": _OTHER})),
+            "- /etc/infisical/backup/webhook: no target needs it",
+            steps=("remove /etc/infisical/backup/webhook",),
+        ),
+        due(
+            lambda: _backup(BackupState()),
+            "+ /etc/infisical/backup/backup.conf",
+            "~ infisical-backup.timer: enabled and started",
+            steps=("write", "systemctl", "systemctl"),
+        ),
+        refused(
+            lambda: _backup(replace(_BACKED_UP, no_schedules=("*-*-* 02:30:00",))),
+            SettingsError,
+            "backup_schedule",
+        ),
+    ),
+    "backup.restore.restored": Cases(
+        "a restore is asked for, and replaces whatever there is",
+        due(
+            lambda: restore.decide(_KIT, over=True),
+            "~ database infisical: latest snapshot of local",
+            steps=(),
+        ),
+        due(
+            lambda: restore.decide(_KIT, over=False),
+            "+ database infisical: latest snapshot of local",
+            steps=(),
+        ),
+        "keys that were made with a database tell of it, whether or not it runs",
+    ),
+    "cluster.restore.restored": Cases(
+        "a restore is asked for, and replaces whatever there is",
+        due(
+            lambda: of(cluster_restore.restored)(
+                _KIT,
+                site=replace(_SITE, cluster=replace(_SITE.cluster, begun=True)),
+                project="chainalign",
+            ),
+            "~ database infisical: latest snapshot of local",
+            steps=("_restore",),
+        ),
+        due(
+            lambda: of(cluster_restore.restored)(_KIT, site=_SITE, project="chainalign"),
+            "+ database infisical: latest snapshot of local",
+            steps=("_restore",),
+        ),
+        "the cluster was looked at before, or is none to restore on",
+    ),
+    "backup.restore.placed": Cases(
+        "a restore has to begin where the host has all of the kit's files, too",
+        due(
+            lambda: _placing(
+                replace(_KIT, replace_keys=True), {**FILES, "deployer.env": "another"}
+            ),
+            "~ /etc/infisical/deployer.env: from the kit that nobody has signed",
+            steps=("_place",),
+        ),
+        due(
+            lambda: _placing(replace(_KIT, signer="obviously-fake"), {}),
+            *(
+                f"+ /etc/infisical/{path}: from the kit signed by obviously-fake"
+                for path in sorted(FILES)
+            ),
+            steps=("_place",),
+        ),
+        # Without a kit, nobody has the keys that the host lacks.
+        refused(lambda: _placing(replace(_KIT, files={}), {}), Refused, "recovery kit"),
+    ),
+    "backup.proof.proven": Cases(
+        "a restore is proven each time, for that is what ends it",
+        due(lambda: of(proof.proven)(desired=load(TEXT), site=_SITE), steps=("_prove",)),
+        "it is called only after a restore",
+        "what can't be read is what the proof finds out",
+    ),
+}
+
+REFUSALS = (
+    refused(lambda: _keys(KeysState(sample=frozenset({"auth_secret"}))), Refused, "auth_secret"),
+    refused(
+        lambda: _keys(KeysState(database=True, malformed=frozenset({"postgres_password"}))),
+        Refused,
+        "postgres_password",
+    ),
+)

@@ -1,0 +1,143 @@
+"""The operations inside Infisical: bootstrap, workspace, canary and credentials."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from infisical_iac.workspace import bootstrap, canary, credentials_issue, reconcile
+from infisical_iac.workspace.bootstrap import InstanceState, Wanted
+from infisical_iac.workspace.canary import Canary
+from infisical_iac.workspace.credentials import Step, plan
+from infisical_iac.workspace.difference import difference
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import Memory, remember
+from infisical_iac.workspace.state import Actual
+from tests.unit.deployment import ADMIN, TEXT, Deployment
+from tests.unit.operations.cases import Cases, due, settled
+
+_WORKSPACE = load(TEXT)
+_UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
+_WANTED = Wanted("ChainAlign", ADMIN, 8080)
+_NEW_INSTANCE = (
+    f"+ administrator {ADMIN}",
+    "+ organization ChainAlign",
+    "~ sign-up: open → closed",
+    "+ identity infisical-iac-deployer",
+)
+_CONVERGE, _STORE, _KEEP = ("_converge",), ("_store",), ("_keep",)
+# What is due where nothing is inside.
+_ALL = [
+    *difference(
+        _WORKSPACE, Actual(""), isolation="privilege", admin_email=ADMIN, remembered=Memory()
+    )
+]
+_CANARY = canary.due(Canary(), ADMIN)
+_CREDENTIALS = plan(_WORKSPACE, {}, {})
+_FIRST = _CREDENTIALS[0]
+
+
+@cache
+def _converged() -> tuple[Actual, Memory]:
+    """What is inside once all is made, and what is remembered then."""
+    deployment = Deployment()
+    deployment.converge()
+    found: Actual = deployment._read(_WORKSPACE, "privilege")
+    return found, remember(_WORKSPACE, found, deployment.remembered)
+
+
+def _inside(found: Actual, known: Memory, *, unseen: str = "") -> Iterable[Any]:
+    return reconcile.decide(
+        _WORKSPACE,
+        found,
+        known,
+        isolation="privilege",
+        admin_email=ADMIN,
+        port=8080,
+        unseen=unseen,
+    )
+
+
+def _renamed() -> Actual:
+    found, _ = _converged()
+    assert found.project
+    fields = {**found.project.fields, "name": "Another"}
+    return replace(found, project=replace(found.project, fields=fields))
+
+
+def _canary(due: list[Any], *, is_known: bool = False, unseen: str = "") -> Iterable[Any]:
+    return reconcile.decide_canary(due, ADMIN, 8080, is_known=is_known, unseen=unseen)
+
+
+def _stored(*steps: Step, unseen: str = "") -> Iterable[Any]:
+    return credentials_issue.decide(steps, _WORKSPACE, 8080, unseen=unseen)
+
+
+OPERATIONS = {
+    "workspace.bootstrap.bootstrapped": Cases(
+        settled(
+            lambda: bootstrap.decide(_WANTED, InstanceState(is_initialized=True)),
+            "the instance is bootstrapped, sign-up is closed, the deployer logs in",
+        ),
+        due(
+            lambda: bootstrap.decide(
+                _WANTED, InstanceState(True, is_open=True, differs="can't log in → can")
+            ),
+            "~ sign-up: open → closed",
+            "~ identity infisical-iac-deployer: can't log in → can",
+            steps=("_bootstrap",),
+        ),
+        due(
+            lambda: bootstrap.decide(_WANTED, InstanceState(is_open=True)),
+            *_NEW_INSTANCE,
+            steps=("_bootstrap",),
+        ),
+        due(
+            lambda: bootstrap.decide(_WANTED, InstanceState(unseen=_UNSEEN)),
+            unknown=_UNSEEN,
+            steps=("_bootstrap",),
+        ),
+    ),
+    "workspace.reconcile.converged": Cases(
+        settled(lambda: _inside(*_converged()), "the workspace is as its file says"),
+        due(
+            lambda: _inside(_renamed(), _converged()[1]),
+            "~ project chainalign: name Another → ChainAlign",
+            steps=_CONVERGE,
+        ),
+        due(lambda: _inside(Actual(""), Memory()), *map(str, _ALL), steps=_CONVERGE),
+        due(
+            lambda: _inside(Actual(""), Memory(), unseen=_UNSEEN),
+            unknown=_UNSEEN,
+            steps=_CONVERGE,
+        ),
+    ),
+    "workspace.reconcile.kept": Cases(
+        settled(lambda: _canary([], is_known=True), "the canary lives"),
+        due(
+            lambda: _canary([]),
+            "~ /etc/infisical/workspace.json: which project is the canary's",
+            steps=_KEEP,
+        ),
+        due(lambda: _canary(_CANARY), *map(str, _CANARY), steps=_KEEP),
+        due(lambda: _canary(_CANARY, unseen=_UNSEEN), unknown=_UNSEEN, steps=_KEEP),
+    ),
+    "workspace.credentials_issue.stored": Cases(
+        settled(lambda: _stored(), "every credential is in its file and works"),
+        due(
+            lambda: _stored(replace(_FIRST, creates=False, orphans=("obviously-fake",))),
+            f"- client secrets of {_FIRST.account.credentials} that no file holds: 1",
+            steps=_STORE,
+        ),
+        due(
+            lambda: _stored(*_CREDENTIALS),
+            *(f"+ credentials {each.account.credentials}" for each in _CREDENTIALS),
+            steps=_STORE,
+        ),
+        due(
+            lambda: _stored(*_CREDENTIALS, unseen=_UNSEEN),
+            unknown=_UNSEEN,
+            steps=_STORE,
+        ),
+    ),
+}

@@ -1,0 +1,73 @@
+"""Hold each operation to what it decides where the host is up to date, differs, lacks something,
+or can't tell.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.operations import of_cluster, of_core, of_host, of_stack, of_workspace
+from tests.unit.operations.cases import Case, Cases, decided
+
+_PACKAGE = Path("infisical_iac")
+_TABLES = tuple(each.OPERATIONS for each in (of_cluster, of_core, of_host, of_stack, of_workspace))
+OPERATIONS: dict[str, Cases] = {name: each for table in _TABLES for name, each in table.items()}
+# A reason is a sentence.
+_LEAST_WORDS = 5
+
+
+def _defined() -> Iterator[str]:
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(_PACKAGE).with_suffix("").parts)
+        for each in ast.walk(ast.parse(path.read_text())):
+            if isinstance(each, ast.FunctionDef) and any(
+                isinstance(one, ast.Name) and one.id == "telling_operation"
+                for one in each.decorator_list
+            ):
+                yield f"{module}.{each.name}"
+
+
+def _made() -> Iterator[tuple[str, Case]]:
+    for name, cases in OPERATIONS.items():
+        for kind, each in cases._asdict().items():
+            if isinstance(each, Case):
+                yield f"{name} {kind}", each
+    for number, each in enumerate((*of_host.REFUSALS, *of_stack.REFUSALS)):
+        yield f"refusal {number}", each
+
+
+def _by_kind(kind: str) -> dict[str, Case | str]:
+    return {name: getattr(cases, kind) for name, cases in OPERATIONS.items()}
+
+
+MADE = dict(_made())
+
+
+def test_each_operation_of_the_package_has_its_four_cases() -> None:
+    assert sorted(OPERATIONS) == sorted(_defined())
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_an_operation_decides_by_what_it_is_told(name: str) -> None:
+    """Nothing is a host here: what a decision needs is in its arguments."""
+    case = MADE[name]
+    assert decided(case) == case
+
+
+def test_what_is_up_to_date_is_left_alone() -> None:
+    cases = [each for each in _by_kind("up_to_date").values() if isinstance(each, Case)]
+    assert [each for each in cases if each.steps or each.items or not each.up_to_date] == []
+
+
+def test_what_differs_is_set_right() -> None:
+    cases = [each for each in _by_kind("differs").values() if isinstance(each, Case)]
+    assert [each for each in cases if not each.steps and not each.items] == []
+
+
+def test_a_case_that_can_not_exist_says_why() -> None:
+    reasons = [
+        reason for cases in OPERATIONS.values() for reason in cases if isinstance(reason, str)
+    ]
+    assert [each for each in reasons if len(each.split()) < _LEAST_WORDS] == []
