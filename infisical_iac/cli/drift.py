@@ -1,6 +1,5 @@
 """`infisical-iac drift`: the plan for machines, told to a webhook and to Prometheus."""
 
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.showing import print_notes
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
-from infisical_iac.core.terminal import echo
+from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.monitoring.drift import check, message, metrics, post
 
 
@@ -68,7 +67,10 @@ def drift(
     if watch:
         _watch(every)
     answer = check(inventory)
-    echo(json.dumps(message(answer)) if as_json else answer.sentence)
+    if as_json:
+        print_data(message(answer), indent=None)
+    else:
+        echo(answer.sentence)
     if textfile:
         _write(textfile, metrics(answer))
     if webhook and not answer.settled:

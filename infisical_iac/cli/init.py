@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from infisical_iac.core.errors import FileError, Refused, SettingsError, UserError
+from infisical_iac.core.errors import FileError, Refused, SettingsError
 from infisical_iac.core.terminal import echo
 from infisical_iac.init import answers
 from infisical_iac.init.answers import NEW, Answers
@@ -54,7 +54,7 @@ def ask_question(
         raise SettingsError(f"{option} is not given: with --yes nothing is asked, so give it")
     try:
         return check(answer.strip())
-    except UserError as error:
+    except SettingsError as error:
         raise SettingsError(f"{option}: {error}") from None
 
 
@@ -64,7 +64,7 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T]) -> _T:
     def checked(answer: str) -> _T:
         try:
             return check(answer.strip())
-        except UserError as error:
+        except SettingsError as error:
             raise click.UsageError(str(error)) from None
 
     answer: _T = click.prompt(text, default, value_proc=checked, show_default=bool(default))

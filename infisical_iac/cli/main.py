@@ -35,13 +35,33 @@ _COMMANDS = {
 
 
 class _Telling(LazyGroup):
-    """A group whose commands fail with a sentence and exit status 1 for a UserError."""
+    """A group whose commands fail with a sentence and exit status 1 for a UserError.
+
+    With --json they print the failure as JSON too.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
+        as_json = "--json" in ctx.args
         try:
             return super().invoke(ctx)
-        except UserError as error:
-            raise click.ClickException(str(error)) from None
+        except (UserError, click.ClickException, click.Abort) as error:
+            if as_json:
+                _print(error)
+            if isinstance(error, UserError):
+                raise click.ClickException(str(error)) from None
+            raise
+
+
+def _print(error: UserError | click.ClickException | click.Abort) -> None:
+    # It loads what a list of commands does without.
+    from infisical_iac.core.terminal import print_failure
+
+    if isinstance(error, UserError):
+        print_failure(error.code, *error.split())
+    elif isinstance(error, click.ClickException):
+        print_failure("usage", error.format_message())
+    else:
+        print_failure("aborted", "it was interrupted, or not agreed to")
 
 
 @click.group(

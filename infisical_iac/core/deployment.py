@@ -23,6 +23,7 @@ from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.hosts import each_of
 from infisical_iac.core.item import Item, together
 from infisical_iac.core.journal import Journals
+from infisical_iac.core.operation import Refusal
 
 _DEPLOY = "deploy.py"
 _AGAIN = "run again, and what is missing is completed"
@@ -181,25 +182,30 @@ def look(host: Host, steps: Callable[[], object] | None = None) -> Deployment:
 
 def _prepare(hosts: Sequence[Host], steps: Callable[[], object]) -> None:
     said: dict[str, list[str]] = {}
+    codes = set()
     for host, error in zip(hosts, each_of(hosts, lambda host: _prepared(host, steps)), strict=True):
         if error:
-            said.setdefault(error, []).append(host.name)
+            said.setdefault(error[0], []).append(host.name)
+            codes.add(error[1])
     if said:
         # What is wrong for all of a cluster, such as a setting, is no one host's.
         raise RunFailed(
             "; ".join(
                 sentence if len(names) == len(hosts) else f"{', '.join(names)}: {sentence}"
                 for sentence, names in said.items()
-            )
+            ),
+            code=codes.pop() if len(codes) == 1 else RunFailed.code,
         )
 
 
-def _prepared(host: Host, steps: Callable[[], object]) -> str:
-    """Let the operations look at one host; what is wrong with it, empty if nothing is."""
+def _prepared(host: Host, steps: Callable[[], object]) -> tuple[str, str] | None:
+    """Let the operations look at one host; what is wrong with it, with its code, or None."""
     try:
         steps()
+    except Refusal as error:
+        return str(error), error.code
     except PyinfraError as error:
-        return str(error)
+        return str(error), RunFailed.code
     except LOST as error:
-        return f"{lost(host, error)}: run again"
-    return ""
+        return f"{lost(host, error)}: run again", "unreachable.host"
+    return None

@@ -20,8 +20,14 @@ import re
 # Control characters that lay text out.
 LAYOUT = "\n\t"
 
-# What a sentence goes on with where it says what to do.
-_REMEDY = re.compile(r"[:;] (?=`infisical-iac |(?:REMEDIES)\b)")
+# How a sentence goes on where it says what to do: "what: do this", "what; if so, do this",
+# "what: `command` does it". A path after the word is a system call's, as in "open /run/x: …".
+_REMEDY = re.compile(
+    r"[:;] (?=`|(?:add|apply|ask|attach|back up|bring|change|check|choose|compare|copy|correct|"
+    r"cure|delete|deploy|detach|did you mean|end|free|get|give|go|have|if|install|keep|leave|"
+    r"let|log in|look|make|name|open it|plan|push|put|read|remove|rename|renew|restore|run|save|"
+    r"say|scan|see|set|start|stop|take|try|turn|upgrade|use|wait|write)\b(?! ?/| tcp| unix))"
+)
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -47,8 +53,8 @@ class UserError(Exception):
     print it as it is, never as a traceback.
 
     Attributes:
-        code: names the reason for programs, and stays; a more specific one begins with the one of
-            the class and a dot.
+        code: names the reason for programs, and stays: the one of the class, or a more specific one
+            that begins with it and a dot. A run that ended before it began has its reason's.
         ends_run: whether nothing else of a deploy may be done where an operation raises it; else
             all that does not need that operation is.
         blocks_others: whether what needs an operation that raises it waits; else that operation
@@ -70,6 +76,15 @@ class UserError(Exception):
         super().__init__(sentence)
         self.code = code or self.code
         self.ends_run, self.blocks_others, self.part = ends_run, blocks_others, part
+
+    def split(self) -> tuple[str, str]:
+        """Return what went wrong, and what to do; the latter is empty if the sentence has none."""
+        sentence = str(self)
+        for found in _REMEDY.finditer(sentence):
+            # What is in brackets is of another error, which this one tells of.
+            if sentence.count("(", 0, found.start()) == sentence.count(")", 0, found.start()):
+                return sentence[: found.start()], sentence[found.end() :]
+        return sentence, ""
 
     def __str__(self) -> str:
         # It may hold what a host or a server answered, and pyinfra's log prints it too.

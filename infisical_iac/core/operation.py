@@ -16,7 +16,7 @@ from pyinfra.context import host, state
 
 from infisical_iac.core import audit, journal
 from infisical_iac.core.connection import LOST, lost
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.item import UpToDate
 from infisical_iac.core.journal import Decided
 
@@ -26,6 +26,10 @@ T = TypeVar("T")
 
 class Refusal(PyinfraError):
     """A UserError on its way through pyinfra's command line, before anything has changed."""
+
+    def __init__(self, sentence: str, code: str = Refused.code) -> None:
+        super().__init__(sentence)
+        self.code = code
 
     # pyinfra prints where an error was raised, which says nothing to whoever can cure it.
     # gevent sets the attribute anew, so that a plain one would not stay empty.
@@ -93,7 +97,7 @@ def telling_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
                 found = run.look(operation, name, partial(function, *args, **kwargs))
             except UserError as error:
                 if not state.is_executing:
-                    raise Refusal(str(error)) from None
+                    raise Refusal(str(error), error.code) from None
                 yield step(_fail, error)
                 return
             if found.blocked and not state.is_executing and not run.is_read:

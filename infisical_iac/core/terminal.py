@@ -41,9 +41,22 @@ def console(*, stderr: bool = False) -> Console:
     return _Console(file=stream, width=width, highlight=False, soft_wrap=True)
 
 
-def print_data(data: Any) -> None:
-    """Print data as JSON, with the characters escaped that a terminal would obey."""
-    click.echo(as_json(data, indent=2))  # noqa: TID251
+# Where click keeps, for one run of the program, that a command's answer has been printed.
+_ANSWERED = f"{__name__}.answered"
+
+
+def print_data(data: Any, *, indent: int | None = 2) -> None:
+    """Print a command's answer as JSON, with the characters escaped that a terminal would obey."""
+    click.echo(as_json(data, indent=indent))  # noqa: TID251
+    if context := click.get_current_context(silent=True):
+        context.meta[_ANSWERED] = True
+
+
+def print_failure(code: str, message: str, remedy: str = "") -> None:
+    """Print a failure as one line of JSON: on standard error if the answer is there already."""
+    answered = _ANSWERED in click.get_current_context().meta
+    failure = {"code": code, "message": message, "remedy": remedy}
+    click.echo(as_json(failure), err=answered)  # noqa: TID251
 
 
 def as_json(data: Any, *, indent: int | None = None) -> str:

@@ -320,9 +320,11 @@ class RemoteExecutor:
         """Check that Infisical is healthy on a server and as declared. Raises UserError."""
         done = self._call(login, "status", "--json", capture=True)
         try:
-            rows = {row["name"]: row for row in json.loads(done.stdout)}
+            answer = json.loads(done.stdout)
         except ValueError:
-            rows = {}
+            answer = []
+        # It is no list where the status could not be read.
+        rows = {row["name"]: row for row in answer} if isinstance(answer, list) else {}
         names = [*_REQUIRED, *(name for name in _REQUIRED_IF_THERE if name in rows)]
         unhealthy = [name for name in names if not rows.get(name, {}).get("ok")]
         if unhealthy:

@@ -120,7 +120,7 @@ def parse(path: str, text: str, most_work: int = _MOST_WORK) -> Script:
         else:
             tree = parser.best(text, *_dialects(posixpath.splitext(path)[1], text))
             trees = [tree]
-    except _TooMuchWork:
+    except TimeoutError:
         return Script(f"It is too large or too deeply nested to be read as {title}.")
     wrong = next(_errors(tree), None)
     error = f"It can't be read as {title} in full (line {line_of(wrong)})." if wrong else ""
@@ -134,10 +134,6 @@ def _dialects(ending: str, text: str) -> tuple[Dialect, Dialect | None]:
     if ending in _TYPESCRIPT:
         return "typescript", "tsx" if "</" in text or "/>" in text else None
     return "javascript", "tsx" if ":" in text else None
-
-
-class _TooMuchWork(Exception):
-    """The parser was stopped."""
 
 
 class _Parser:
@@ -154,7 +150,7 @@ class _Parser:
         return min(tree, self.parse(text, other), key=_weight)
 
     def parse(self, text: str, dialect: Dialect) -> "Tree":
-        """Parse a text, whatever is in it. Raise _TooMuchWork."""
+        """Parse a text, whatever is in it. Raise TimeoutError if it is too much work."""
         from tree_sitter import Parser
 
         data = text.encode(errors="replace")
@@ -171,7 +167,7 @@ class _Parser:
                 piece, encoding="utf8", progress_callback=is_enough
             )
         except ValueError:
-            raise _TooMuchWork from None
+            raise TimeoutError from None
 
 
 @cache

@@ -96,7 +96,7 @@ def preflight(
         refuse_missing(settings.stack.image_archives if not machine.deployed else ())
         lock.take(host)
     except UserError as error:
-        raise Refusal(str(error)) from None
+        raise Refusal(str(error), error.code) from None
     return Preflight(settings, machine, site, workspace, password)
 
 

@@ -1,0 +1,103 @@
+"""Test that every command with --json fails with one JSON object, for programs."""
+
+import json
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.cli.main import main
+from infisical_iac.core.errors import Refused
+from infisical_iac.core.terminal import print_data
+
+_ERROR = "another run is at work on this host: wait for it to end"
+_FAILURE = {
+    "code": "refused.locked",
+    "message": "another run is at work on this host",
+    "remedy": "wait for it to end",
+}
+
+
+def _with_json(group: click.Group, *names: str) -> Iterator[tuple[str, ...]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command
+        if any(each.name == "as_json" for each in command.params):
+            yield *names, name
+        if isinstance(command, click.Group):
+            yield from _with_json(command, *names, name)
+
+
+_COMMANDS = list(_with_json(main))
+
+
+def _run(
+    monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], *options: str, answers: bool = False
+) -> Result:
+    def fail(*_: object, **__: object) -> None:
+        if answers:
+            print_data({"failure": "yes"})
+        raise Refused(_ERROR, code="refused.locked")
+
+    command: click.Command | None = main
+    for name in names:
+        assert isinstance(command, click.Group)
+        command = command.get_command(click.Context(command), name)
+    assert command
+    monkeypatch.setattr(command, "callback", fail)
+    for each in command.params:
+        monkeypatch.setattr(each, "required", False)
+    return CliRunner().invoke(main, [*names, *options])
+
+
+def test_all_of_them_are_tested() -> None:
+    assert {("plan",), ("apply",), ("audit", "access"), ("server", "plan")} <= {*_COMMANDS}
+    assert len(_COMMANDS) >= 22
+
+
+@pytest.mark.parametrize("names", _COMMANDS, ids=" ".join)
+def test_a_failure_is_one_json_object(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = _run(monkeypatch, names, "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout) == _FAILURE
+    assert done.stderr == f"Error: {_ERROR}\n"
+
+
+@pytest.mark.parametrize("names", _COMMANDS, ids=" ".join)
+def test_without_json_it_is_the_sentence_alone(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = _run(monkeypatch, names)
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", f"Error: {_ERROR}\n")
+
+
+def test_after_an_answer_it_is_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the answer, such as what is blocked, reads one document."""
+    done = _run(monkeypatch, ("apply",), "--json", answers=True)
+    assert done.exit_code == 1
+    assert json.loads(done.stdout) == {"failure": "yes"}
+    assert json.loads(done.stderr.splitlines()[0]) == _FAILURE
+
+
+def test_a_wrong_option_is_told_so_too() -> None:
+    done = CliRunner().invoke(main, ["plan", "--json", "--jsn"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["code"] == "usage"
+    assert "--jsn" in json.loads(done.stdout)["message"]
+    assert "No such option" in done.stderr
+
+
+def test_no_to_a_question_is_told_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(**_: object) -> None:
+        click.confirm("Make these changes?", abort=True, err=True)
+
+    apply = main.get_command(click.Context(main), "apply")
+    assert apply
+    monkeypatch.setattr(apply, "callback", ask)
+    done = CliRunner().invoke(main, ["apply", "--json"], input="n\n")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["code"] == "aborted"

@@ -1,0 +1,95 @@
+"""Test the tree of errors: small, each one caught by name, each code its own."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+import infisical_iac
+from infisical_iac.core import errors
+from infisical_iac.core.errors import CommandFailed, Refused, SettingsError, UserError
+
+_T = TypeVar("_T", bound=ast.AST)
+_TREES = [
+    ast.parse(each.read_text("utf-8")) for each in Path(infisical_iac.__path__[0]).rglob("*.py")
+]
+_TREE = {
+    name: found
+    for name, found in vars(errors).items()
+    if isinstance(found, type) and issubclass(found, UserError)
+}
+_BASES = ("Error", "Exception", "Refused", "Refusal", "Failed")
+
+
+def _nodes(kind: type[_T]) -> Iterator[_T]:
+    return (node for tree in _TREES for node in ast.walk(tree) if isinstance(node, kind))
+
+
+def _names(node: ast.AST | None) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} if node else set()
+
+
+def test_there_are_at_most_a_dozen_classes() -> None:
+    found = [
+        each.name
+        for each in _nodes(ast.ClassDef)
+        if any(ast.unparse(base).endswith(_BASES) for base in each.bases)
+    ]
+    assert len(found) <= 12, found
+    assert set(found) >= _TREE.keys()
+
+
+def test_each_is_drawn_in_the_docstring() -> None:
+    drawn = [line.strip(" *").partition(":")[0] for line in str(errors.__doc__).splitlines()]
+    assert [each for each in drawn if each in _TREE] == list(_TREE)
+
+
+def test_each_is_caught_by_name() -> None:
+    caught = {name for each in _nodes(ast.ExceptHandler) for name in _names(each.type)}
+    for call in _nodes(ast.Call):
+        if ast.unparse(call.func) in ("isinstance", "suppress"):
+            caught |= {name for each in call.args for name in _names(each)}
+    assert _TREE.keys() - caught == set()
+
+
+def test_each_has_a_code_of_its_own() -> None:
+    codes = [each.code for each in _TREE.values()]
+    assert len(set(codes)) == len(codes)
+
+
+def test_a_more_specific_code_begins_with_the_one_of_its_class() -> None:
+    given = {
+        (call.func.id, ast.literal_eval(keyword.value))
+        for call in _nodes(ast.Call)
+        if isinstance(call.func, ast.Name) and call.func.id in _TREE
+        for keyword in call.keywords
+        if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
+    }
+    assert ("SettingsError", "settings.unknown_key") in given
+    assert [each for each in given if not each[1].startswith(f"{_TREE[each[0]].code}.")] == []
+
+
+def test_the_code_is_the_classs_where_none_is_given() -> None:
+    assert SettingsError("it is wrong").code == "settings"
+    assert SettingsError("it is wrong", code="settings.unknown_key").code == "settings.unknown_key"
+    assert Refused("not now", part="Docker").part == "Docker"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "parts"),
+    [
+        ("setting 'x': 1 is no port: choose one", ("setting 'x': 1 is no port", "choose one")),
+        ("it broke off; run again, or wait", ("it broke off", "run again, or wait")),
+        ("it is gone: `apply` makes it", ("it is gone", "`apply` makes it")),
+        ("it is gone; if it was you, run again", ("it is gone", "if it was you, run again")),
+        ("it failed (no key: set one); run again", ("it failed (no key: set one)", "run again")),
+        ("it failed: no space left on device", ("it failed: no space left on device", "")),
+        ("it failed: open /run/x: no such file", ("it failed: open /run/x: no such file", "")),
+    ],
+)
+def test_what_to_do_is_told_apart_from_what_went_wrong(
+    sentence: str, parts: tuple[str, str]
+) -> None:
+    assert CommandFailed(sentence).split() == parts
