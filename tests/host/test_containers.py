@@ -117,7 +117,7 @@ def test_its_root_file_system_is_read_only(
 
 @each_service
 def test_its_memory_is_limited(settings: Settings, kernel: Running, service: str) -> None:
-    size: str = getattr(settings, f"{service}_memory")
+    size: str = getattr(settings.stack, f"{service}_memory")
     # The one of group_data/, such as "256m" or "1g".
     unit = {"m": 1024**2, "g": 1024**3}[size[-1].lower()]
     assert kernel.limits["memory"] == str(int(size[:-1]) * unit)
