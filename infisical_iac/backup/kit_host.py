@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from infisical_iac.backup import kit_sheet, kit_trust, signing
 from infisical_iac.backup.kit import ESSENTIAL, Kit, Versions, check, check_forms
 from infisical_iac.backup.recipients import Identity, Recipient, parse
+from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.core import audit, audit_entries
 from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.item import Row
@@ -125,9 +126,9 @@ def read() -> KitContents:
     return KitContents(files, values)
 
 
-def choose_recipients(given: Sequence[Recipient], settings: Settings) -> list[Recipient]:
+def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> list[Recipient]:
     """Return whom a kit is encrypted for: those that were given, or those of the settings."""
-    to = [*given] or [parse(each) for each in settings.backup.recovery_recipients]
+    to = [*given] or [parse(each) for each in settings.recovery_recipients]
     if not to:
         raise FileError(
             "nobody is named who could open the kit: give --recipient, or set "

@@ -15,6 +15,7 @@ from infisical_iac.backup.access import Access
 from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
+from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.core.item import Item
@@ -56,16 +57,16 @@ class SnapshotSource:
 
 
 def choose_source(
-    settings: Settings,
+    settings: BackupSettings,
     snapshot: str,
     target: str | None,
     opened: Opened | None,
     replace_keys: bool,
 ) -> SnapshotSource:
     """Return what is to be restored: from one target, or any, with the files of an opened kit."""
-    targets = [each for each in settings.backup.backup_targets if target in (None, each.name)]
+    targets = [each for each in settings.backup_targets if target in (None, each.name)]
     if not targets:
-        names = ", ".join(each.name for each in settings.backup.backup_targets)
+        names = ", ".join(each.name for each in settings.backup_targets)
         raise UserError(f"there is no backup target {target!r}: the settings have {names}")
     if opened is None:
         return SnapshotSource(snapshot, targets)

@@ -11,7 +11,7 @@ from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.images import Images
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.model import WayIn
-from infisical_iac.stack.settings import without_known_digest
+from infisical_iac.stack.settings import StackSettings, without_known_digest
 
 
 class UnfinishedChange(NamedTuple):
@@ -145,15 +145,15 @@ def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]
     return Surplus([each.name for each in gone], sorted(images))
 
 
-def differing(runs: Images, settings: Settings) -> list[str]:
+def differing(runs: Images, settings: StackSettings) -> list[str]:
     """Return which settings must follow, or the next apply changes the version again."""
-    serves, chosen = map(without_known_digest, (runs.infisical, settings.stack.infisical_reference))
+    serves, chosen = map(without_known_digest, (runs.infisical, settings.infisical_reference))
     wanted = {
-        "infisical_version": (runs.version, settings.stack.infisical_version),
+        "infisical_version": (runs.version, settings.infisical_version),
         "infisical_digest": (serves.partition("@")[2], chosen.partition("@")[2]),
         "postgres_image": (
             without_known_digest(runs.postgres),
-            without_known_digest(settings.stack.postgres_image),
+            without_known_digest(settings.postgres_image),
         ),
     }
     due = [f'{name} = "{is_}"' for name, (is_, was) in wanted.items() if is_ != was]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from pyinfra.context import host
 
+from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
 from infisical_iac.change.keys import Key, UnfinishedRotation, targets, unfinished
 from infisical_iac.core import connection, journal
@@ -18,6 +19,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose, session
+from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
 from infisical_iac.workspace import gate
 from infisical_iac.workspace.gate import Before
@@ -220,7 +222,7 @@ def made(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
     """
     holders = at(site, KeyHolders)
     if key.name == "restic":
-        _refuse_append_only(settings)
+        _refuse_append_only(settings.backup)
         return repositories_made(key, holders)
     holders.refuse(key)
     before = gate.before(settings, project, compose.published_port())
@@ -251,11 +253,11 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
     )
 
 
-def refuse_encryption_key(settings: Settings) -> Refused:
+def refuse_encryption_key(settings: StackSettings) -> Refused:
     """Return why there is no new encryption key, as what runs on the current host has it."""
-    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
+    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")
-    version = was.version if was else settings.stack.infisical_version
+    version = was.version if was else settings.infisical_version
     return keys.refuse_encryption_key(version=version, replaces=bool(replaces))
 
 
@@ -270,8 +272,8 @@ def list_keys() -> list[tuple[Key, datetime]]:
     ]
 
 
-def _refuse_append_only(settings: Settings) -> None:
-    names = [each.name for each in settings.backup.backup_targets if each.append_only]
+def _refuse_append_only(settings: BackupSettings) -> None:
+    names = [each.name for each in settings.backup_targets if each.append_only]
     if names:
         raise RunFailed(
             f"the backup target {' and '.join(names)} is append-only: the host could let the new "

@@ -24,6 +24,7 @@ from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, given_up, session
 from infisical_iac.stack.model import images_of, way_in
+from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace import gate
 
@@ -145,13 +146,13 @@ class VersionChanges:
             data: the release whose data it gets; None for those that are there.
         """
         settings = self.site.settings
-        change = VersionChange(was, fetch_release(release, settings), data)
+        change = VersionChange(was, fetch_release(release, settings.stack), data)
         with audit.recorded("rollback", [f"~ Infisical: back to {release.name}"]):
             told = made_on_host(change, settings, project)
         return [
             *told,
             f"Infisical {change.wanted.version} serves, as of {release.name}.",
-            *releases.differing(change.wanted, settings),
+            *releases.differing(change.wanted, settings.stack),
             *releases.moved(way_in(change.compose), settings),
         ]
 
@@ -271,7 +272,7 @@ def refuse_room(missing: Sequence[str], settings: Settings) -> None:
     images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
     aside = tuple(each.name for each in changeover.read_given_up())
     room = Room(images, volumes, dumps, data, aside)
-    path.refuse_room(room, images=_size(missing, settings))
+    path.refuse_room(room, images=_size(missing, settings.stack))
 
 
 def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> Images:
@@ -287,20 +288,20 @@ def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> 
     return was
 
 
-def fetch_release(release: Release, settings: Settings) -> str:
+def fetch_release(release: Release, settings: StackSettings) -> str:
     """Return the release's Compose file, once its images are on the host by the names in it."""
     gone = changeover.release_step("reset", release.name, doing="find its images").splitlines()
     if gone:
-        stack.fetch(gone, settings.stack.image_archives)
+        stack.fetch(gone, settings.image_archives)
     file = f"{RELEASES}/{release.name}/compose.yaml"
     text = run(f"cat {file}", doing=f"read {file}")
     return f"{text}\n"
 
 
-def _size(missing: Sequence[str], settings: Settings) -> int:
+def _size(missing: Sequence[str], settings: StackSettings) -> int:
     """The KiB that the missing images take, at most: an archive is uploaded, then unpacked."""
-    if missing and settings.stack.image_archives:
-        archives = map(Path, settings.stack.image_archives)
+    if missing and settings.image_archives:
+        archives = map(Path, settings.image_archives)
         # One that is not there is told by what would upload it.
         return 2 * sum(each.stat().st_size for each in archives if each.is_file()) // 1024
     return IMAGE_KIB if missing else 0

@@ -12,7 +12,6 @@ from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import inventory_option, json_option
 from infisical_iac.core.audit_entries import Doing, doings, doings_of
 from infisical_iac.core.errors import CheckFailed, Refused, UserError
-from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.stack.access_log import (
     UNFINISHED,
@@ -23,6 +22,7 @@ from infisical_iac.stack.access_log import (
     parse,
     statuses,
 )
+from infisical_iac.stack.settings import StackSettings
 
 
 @click.group(
@@ -132,7 +132,7 @@ def access(
                 f"there is no access log: setting 'ingress' is {settings.stack.ingress!r}, and "
                 "only Caddy writes one here; the log of your own proxy may tell"
             )
-        known = _known(settings, is_needed=bool(identity or person))
+        known = _known(settings.stack, is_needed=bool(identity or person))
         ids = known.ids(identity, person)
         if (identity or person) and not ids:
             raise UserError(f"Infisical knows no {identity or person}: check the spelling")
@@ -150,12 +150,12 @@ def access(
         echo(f"Note: only the latest {last} are shown: --last takes more.", err=True)
 
 
-def _known(settings: Settings, *, is_needed: bool) -> KnownNames:
+def _known(settings: StackSettings, *, is_needed: bool) -> KnownNames:
     from infisical_iac.stack import session
     from infisical_iac.workspace.people_actual import read_names
 
     try:
-        return read_names(session.deployer(settings.stack.http_port))
+        return read_names(session.deployer(settings.http_port))
     except UserError as error:
         if is_needed:
             raise

@@ -58,7 +58,7 @@ def rotate(key: str, inventory: str, lock_timeout: int, break_lock: bool, yes: b
         if wanted.name == "encryption-key":
             from infisical_iac.change import rotation
 
-            raise rotation.refuse_encryption_key(settings)
+            raise rotation.refuse_encryption_key(settings.stack)
         path = Path(settings.workspace.workspace_file)
         project = load_workspace(path, admin_email=settings.workspace.admin_email).project.slug
         if not _completed(wanted, settings, project):

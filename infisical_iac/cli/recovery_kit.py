@@ -60,7 +60,7 @@ def recovery_kit(
         from infisical_iac.backup import kit_host
 
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
-        to = kit_host.choose_recipients(given, settings)
+        to = kit_host.choose_recipients(given, settings.backup)
         locking(lock_timeout, break_lock)(host)
         kit, text, signer = kit_host.make(settings, to, known, output, force=force)
     if as_json:

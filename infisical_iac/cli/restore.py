@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.backup.restore import SnapshotSource
+    from infisical_iac.backup.settings import BackupSettings
     from infisical_iac.core.settings import Settings
 
 
@@ -110,8 +111,8 @@ def restore(
         if not undo:
             from infisical_iac.backup.restore import choose_source
 
-            _refuse_others(opened, known, settings, ask=not yes)
-            source = choose_source(settings, snapshot, target, opened, replace_keys)
+            _refuse_others(opened, known, settings.backup, ask=not yes)
+            source = choose_source(settings.backup, snapshot, target, opened, replace_keys)
             _restore(host, source, settings, yes=yes)
             _remember(kit, opened)
 
@@ -140,14 +141,14 @@ def _fingerprint(given: str) -> str:
 
 
 def _refuse_others(
-    opened: Opened | None, known: KnownFingerprints, settings: "Settings", *, ask: bool
+    opened: Opened | None, known: KnownFingerprints, settings: "BackupSettings", *, ask: bool
 ) -> None:
     """Refuse a kit that the deployment did not sign; ask where nothing tells. Raises FileError."""
     from infisical_iac.backup import kit_host
 
     if opened is None:
         return
-    known = replace(known, setting=settings.backup.recovery_fingerprint, own=kit_host.signer())
+    known = replace(known, setting=settings.recovery_fingerprint, own=kit_host.signer())
     if not kit_trust.check(opened.signer, known):
         return
     try:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.core.settings import Settings
+    from infisical_iac.stack.settings import StackSettings
 
 
 @click.command()
@@ -118,7 +119,7 @@ def _move(
         host,
         steps,
         WayBack(
-            lambda: _after_failure(settings, again, rest, switched),
+            lambda: _after_failure(settings.stack, again, rest, switched),
             what="What served before",
             remedy="the same command with --undo tries again",
         ),
@@ -129,7 +130,7 @@ def _move(
     )
 
 
-def _after_failure(settings: "Settings", again: str, rest: str, switched: bool) -> str:
+def _after_failure(settings: "StackSettings", again: str, rest: str, switched: bool) -> str:
     """Bring back what served before if the move has not ended, and tell what is so now."""
     from infisical_iac.cluster import moves, scaling
 
@@ -143,4 +144,4 @@ def _after_failure(settings: "Settings", again: str, rest: str, switched: bool) 
     found = moves.unfinished()
     if found is None:
         return f"The data were not touched. {again}"
-    return " ".join([*moves.go_back(found, settings.stack.start_timeout), again])
+    return " ".join([*moves.go_back(found, settings.start_timeout), again])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.core.settings import Settings
+    from infisical_iac.stack.settings import StackSettings
 
 
 @click.command()
@@ -98,13 +99,13 @@ def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
         return drift((), error=str(error)), []
     if not deployment.journal.sees_access:
         return drifted, []
-    return drifted, [*access(deployment.journal.foreign), *_instance(settings)]
+    return drifted, [*access(deployment.journal.foreign), *_instance(settings.stack)]
 
 
-def _instance(settings: "Settings") -> list[Row]:
+def _instance(settings: "StackSettings") -> list[Row]:
     from infisical_iac.workspace.reconcile import beyond
 
     try:
-        return instance(beyond(settings.stack.http_port))
+        return instance(beyond(settings.http_port))
     except UserError as error:
         return instance(None, error=str(error))

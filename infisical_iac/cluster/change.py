@@ -102,7 +102,7 @@ class ClusterVersionChanges(VersionChanges):
         return [
             *told,
             f"Infisical {runs.version} serves, as of {release.name}.",
-            *releases.differing(runs, settings),
+            *releases.differing(runs, settings.stack),
         ]
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from infisical_iac.backup.record import is_late
+from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.model import ManagedNode, Nodes
 from infisical_iac.cluster.rollout import Level
-from infisical_iac.cluster.settings import DATA_NODES
+from infisical_iac.cluster.settings import DATA_NODES, ClusterSettings
 from infisical_iac.core.audit_entries import doings_of
 from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings
@@ -36,7 +37,7 @@ def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime)
     def look(each: ConditionState) -> LastRun:
         return LastRun(each.backups, condition.backup(each, settings, now))
 
-    row = _last(nodes, away, settings, look)
+    row = _last(nodes, away, settings.backup, look)
     begun = [each.condition.backups_since or 0 for each in nodes.values()]
     since, missed = datetime.fromtimestamp(max(begun), UTC), []
     for target in settings.backup.backup_targets:
@@ -54,17 +55,20 @@ def backup(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime)
 def drill(nodes: Nodes, away: Sequence[str], settings: Settings, now: datetime) -> Row:
     """The row of the last drill; the arguments are those of `backup`."""
     return _last(
-        nodes, away, settings, lambda each: LastRun(each.drills, condition.drill(each, now))
+        nodes, away, settings.backup, lambda each: LastRun(each.drills, condition.drill(each, now))
     )
 
 
 def _last(
-    nodes: Nodes, away: Sequence[str], settings: Settings, look: Callable[[ConditionState], LastRun]
+    nodes: Nodes,
+    away: Sequence[str],
+    settings: BackupSettings,
+    look: Callable[[ConditionState], LastRun],
 ) -> Row:
     """The row of the last one; nodes without data make none."""
     runs = {name: look(node.condition) for name, node in nodes.items()}
     with_data = {name: run for name, run in runs.items() if run.record or nodes[name].postgres}
-    on_host = {each.name: each.kind.on_host for each in settings.backup.backup_targets}
+    on_host = {each.name: each.kind.on_host for each in settings.backup_targets}
     own = {name for name, is_own in on_host.items() if is_own}
     row = told(with_data or runs, own=own, shared=on_host.keys() - own)
     if any(run.record for run in runs.values()):
@@ -146,7 +150,7 @@ def rows(
         _etcd(nodes),
         _redis(nodes),
         *_tls(nodes, now),
-        *_overlay(nodes, settings),
+        *_overlay(nodes, settings.cluster),
         _fullest(nodes),
         _certificate(nodes, settings, now),
         *condition.credentials(nodes[lead].condition, now),
@@ -278,14 +282,14 @@ def _tls(nodes: Nodes, now: datetime) -> Iterator[Row]:
     yield Row("TLS", f"PostgreSQL, Redis and etcd require it; certificates until {end:%Y-%m-%d}")
 
 
-def _overlay(nodes: Nodes, settings: Settings) -> Iterator[Row]:
+def _overlay(nodes: Nodes, settings: ClusterSettings) -> Iterator[Row]:
     """The network between the hosts, if any node knows of it: what is in clear there."""
     known = {node.overlay for node in nodes.values()} - {""}
     if known == {"encrypted"}:
         yield Row("Overlay", "encrypted between the hosts")
     elif known:
         text = "not encrypted: what HAProxy passes to Infisical on another host is in clear"
-        yield Row("Overlay", text, ok=settings.cluster.overlay_encryption == "optional")
+        yield Row("Overlay", text, ok=settings.overlay_encryption == "optional")
 
 
 def _fullest(nodes: Nodes) -> Row:

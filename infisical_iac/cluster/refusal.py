@@ -5,6 +5,7 @@ from ipaddress import ip_address, ip_network
 
 from infisical_iac.cluster import consensus
 from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.settings import ClusterSettings
 from infisical_iac.cluster.stack_file import NETWORKS
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.settings import Settings
@@ -28,9 +29,9 @@ def refuse(settings: Settings) -> None:
         raise Refused(reason)
 
 
-def refuse_unencrypted(cluster: Cluster, settings: Settings) -> None:
+def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
     """Raise Refused if a kernel can't encrypt the networks between hosts, and it has to."""
-    if cluster.esp or settings.cluster.overlay_encryption == "optional":
+    if cluster.esp or settings.overlay_encryption == "optional":
         return
     lacking = [node.name for node in cluster.nodes if "esp" in node.lacks]
     raise Refused(

@@ -89,7 +89,7 @@ class ClusterSite(host_site.Site):
         return self.cluster.begun
 
     def refuse_unfit(self) -> None:
-        refusal.refuse_unencrypted(self.cluster, self.settings)
+        refusal.refuse_unencrypted(self.cluster, self.settings.cluster)
 
     def reload_engine(self, config: File, alone: File) -> bool:
         """A restart would stop what serves on a host that was alone until now."""

@@ -29,6 +29,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.containers import Stack
+from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import STACK_FILE, Upgrades
 
 NO_SWARM = "the services can be looked at once the hosts are a Swarm"
@@ -42,7 +43,7 @@ def images_there(settings: Settings) -> Commands:
     """
     images = settings.images
     missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
-    if missing and _is_refused(settings):
+    if missing and _is_refused(settings.stack):
         missing = [each for each in missing if each != settings.stack.infisical_reference]
     yield from decide_images(missing, settings.stack.image_archives)
 
@@ -57,13 +58,13 @@ def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
     yield step(compose.fetch, missing, archives)
 
 
-def _is_refused(settings: Settings) -> bool:
+def _is_refused(settings: StackSettings) -> bool:
     """Return whether the node tells that the version of the settings can't be changed to."""
-    was = host.get_fact(Upgrades, wanted=settings.stack.infisical_reference).was
+    was = host.get_fact(Upgrades, wanted=settings.infisical_reference).was
     if was is None:
         return False
     try:
-        path.refuse(was, Images(settings.stack.infisical_reference, was.postgres))
+        path.refuse(was, Images(settings.infisical_reference, was.postgres))
     except Refused:
         return True
     return False

@@ -17,7 +17,9 @@ from hcloud.load_balancers import (
 
 from infisical_iac.core.errors import FileError, SettingsError, UserError
 from infisical_iac.core.settings import Settings, load
+from infisical_iac.hetzner.settings import HetznerSettings
 from infisical_iac.host.openings import Opening, openings
+from infisical_iac.stack.settings import StackSettings
 
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
 _MANAGERS = 3
@@ -158,7 +160,8 @@ def derive_desired(settings: Settings, *, ssh_port: int = 22) -> DesiredDeployme
         host_name="" if balancer else one.host_name,
     )
     nodes = (
-        _derive_node(shared, number, settings) for number in range(1, settings.hetzner.servers + 1)
+        _derive_node(shared, number, settings.hetzner)
+        for number in range(1, settings.hetzner.servers + 1)
     )
     return DesiredDeployment(tuple(nodes), settings.hetzner.server_network, balancer)
 
@@ -196,13 +199,13 @@ def _derive_server(settings: Settings, ssh_port: int) -> DesiredServer:
     )
 
 
-def _derive_node(shared: DesiredServer, number: int, settings: Settings) -> DesiredServer:
+def _derive_node(shared: DesiredServer, number: int, settings: HetznerSettings) -> DesiredServer:
     """Return a node of the cluster; the first has the name of a single server, which becomes it."""
     return replace(
         shared,
         name=shared.deployment if number == 1 else f"{shared.deployment}-{number}",
         role="manager" if number <= _MANAGERS else "worker",
-        private=str(ip_network(settings.hetzner.server_network)[_FIRST + number]),
+        private=str(ip_network(settings.server_network)[_FIRST + number]),
     )
 
 
@@ -254,7 +257,7 @@ def _derive_balancer(settings: Settings, one: DesiredServer) -> DesiredBalancer:
             "issued, which Hetzner does for zones at Hetzner DNS only: set it, or let Caddy have a "
             "certificate (ingress, tls_certificate)"
         )
-    services = _terminate_https(settings, one) if terminates else _pass_through(one)
+    services = _terminate_https(settings.stack, one) if terminates else _pass_through(one)
     return DesiredBalancer(
         type=settings.hetzner.balancer_type,
         private=settings.balancer_address,
@@ -282,16 +285,18 @@ def _pass_through(one: DesiredServer) -> tuple[LoadBalancerService, ...]:
     )
 
 
-def _terminate_https(settings: Settings, one: DesiredServer) -> tuple[LoadBalancerService, ...]:
+def _terminate_https(
+    settings: StackSettings, one: DesiredServer
+) -> tuple[LoadBalancerService, ...]:
     """Return services that lead to Infisical in clear; the balancer sends port 80 to https."""
     return (
         LoadBalancerService(
             protocol="https",
             listen_port=443,
-            destination_port=settings.stack.http_port,
+            destination_port=settings.http_port,
             proxyprotocol=False,
             http=LoadBalancerServiceHttp(redirect_http=True, sticky_sessions=False),
-            health_check=_health_check(settings.stack.http_port, one.host_name),
+            health_check=_health_check(settings.http_port, one.host_name),
         ),
     )
 

@@ -196,7 +196,7 @@ def kept(condition: ConditionState) -> Iterator[Row]:
 
 
 def certificate(condition: ConditionState, settings: Settings, now: datetime) -> Row:
-    return Row("Certificate", *assess_certificate(condition.certificate_ends, settings, now))
+    return Row("Certificate", *assess_certificate(condition.certificate_ends, settings.stack, now))
 
 
 def disk(condition: ConditionState) -> Row:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.ingress_kinds import INTERNAL
+from infisical_iac.stack.settings import StackSettings
 
 
 class Pair(NamedTuple):
@@ -138,24 +139,22 @@ def _refuse_dates(leaf: x509.Certificate, path: str, now: datetime) -> None:
 _LEAST_DAYS = 14
 
 
-def assess_certificate(ends: int | None, settings: Settings, now: datetime) -> tuple[str, bool]:
+def assess_certificate(
+    ends: int | None, settings: StackSettings, now: datetime
+) -> tuple[str, bool]:
     """Return what to say of a certificate, and whether it is well.
 
     Args:
         ends: seconds since the epoch; None where none is served.
     """
-    if not settings.stack.site_url.startswith("https:"):
-        return f"none: {settings.stack.site_url} is reached without TLS", True
+    if not settings.site_url.startswith("https:"):
+        return f"none: {settings.site_url} is reached without TLS", True
     if ends is None:
-        if not settings.stack.runs_caddy:
-            return f"none on the host: {settings.stack.site_url} is served from elsewhere", True
-        return f"none is served for {settings.stack.site_url}", False
+        if not settings.runs_caddy:
+            return f"none on the host: {settings.site_url} is served from elsewhere", True
+        return f"none is served for {settings.site_url}", False
     end = datetime.fromtimestamp(ends, UTC)
-    if (
-        settings.stack.ingress_kind.is_public
-        and settings.stack.acme_ca == INTERNAL
-        and not settings.stack.tls_key
-    ):
+    if settings.ingress_kind.is_public and settings.acme_ca == INTERNAL and not settings.tls_key:
         # It lives for twelve hours, and Caddy renews it after eight.
         return f"until {end:%Y-%m-%d %H:%M} UTC, renewed by Caddy's own authority", end > now
     days = (end - now).days

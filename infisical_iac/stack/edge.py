@@ -18,6 +18,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.stack import ingress
 from infisical_iac.stack.ingress import CADDYFILE, CERTIFICATE, DIRECTORY
 from infisical_iac.stack.paths import MARKER, TEXT
+from infisical_iac.stack.settings import StackSettings
 
 _FILE = f"{DIRECTORY}/{MARKER}"
 # What Caddy certifies with, or was certified by, of its data and of its files; the keys lie beside
@@ -43,9 +44,9 @@ done
 exit 1"""
 
 
-def is_ours(settings: Settings) -> bool:
+def is_ours(settings: StackSettings) -> bool:
     """Return whether outsiders reach a Caddy of this project, which can be closed."""
-    return settings.stack.runs_caddy
+    return settings.runs_caddy
 
 
 def close(settings: Settings) -> None:
@@ -53,7 +54,7 @@ def close(settings: Settings) -> None:
 
     Where Caddy is not ours, nothing is closed. It can be repeated.
     """
-    if not is_ours(settings):
+    if not is_ours(settings.stack):
         return
     run(
         f"mkdir -p -m 700 {DIRECTORY} && touch {_FILE} && sync {DIRECTORY}",
@@ -139,7 +140,7 @@ def reached(settings: Settings, command: str) -> bool:
     The host trusts what Caddy of this deployment serves: its own authority, or one that only it
     knows, is in no host's list.
     """
-    given = _certificates() if is_ours(settings) else ""
+    given = _certificates() if is_ours(settings.stack) else ""
     try:
         run(f"{_TRUSTING}{command}", doing=f"reach {settings.stack.site_url}", stdin=given)
     except CommandFailed:

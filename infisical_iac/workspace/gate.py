@@ -17,6 +17,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, isolation, reading
 from infisical_iac.workspace.reading import Differences, Reach, Secrets, secret
+from infisical_iac.workspace.settings import WorkspaceSettings
 
 _PUBLIC_SECONDS = 10
 # How often, and every how many seconds, data are read before they are given up for unusable.
@@ -103,7 +104,7 @@ def passed(
         told = _inside(settings, client, project, then, same_data=same_data)
         if other_version:
             # Before a service is looked at: it is this that knows what to do then.
-            told.append(_proven(client, settings))
+            told.append(_proven(client, settings.workspace))
         if same_data and then and then.reach:
             told.append(reading.compare(client, project, port, then.reach, then.secrets))
         elif same_data and other_version:
@@ -111,9 +112,9 @@ def passed(
     return [*outside(settings, then, opening), *told]
 
 
-def _proven(client: Client, settings: Settings) -> str:
+def _proven(client: Client, settings: WorkspaceSettings) -> str:
     try:
-        return isolation.prove(client, settings.workspace.isolation)
+        return isolation.prove(client, settings.isolation)
     except CheckFailed:
         raise
     except UserError as error:
@@ -297,7 +298,7 @@ def outside(
     # A balancer takes a while to see that a node is well again.
     attempts = 30 if settings.balancer_address else 7
     if opening:
-        if asked and edge.is_ours(settings) and not edge.answers_closed(settings, attempts):
+        if asked and edge.is_ours(settings.stack) and not edge.answers_closed(settings, attempts):
             raise CheckFailed(
                 f"{url} does not lead to the closed Caddy of this deployment any more"
             )

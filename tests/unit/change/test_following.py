@@ -9,13 +9,13 @@ from tests.unit.settings_of import settings_of
 def test_nothing_is_said_of_what_is_as_the_settings_have_it() -> None:
     chosen = settings_of(infisical_version="v0.165.16", postgres_image="postgres:17.11")
     runs = Images(chosen.stack.infisical_reference, "postgres:17.11")
-    assert differing(runs, chosen) == []
-    assert differing(Images("infisical/infisical:v0.165.16", "postgres:17.11"), chosen) == []
+    assert differing(runs, chosen.stack) == []
+    assert differing(Images("infisical/infisical:v0.165.16", "postgres:17.11"), chosen.stack) == []
     assert moved(WayIn("caddy", 8080), chosen) == []
 
 
 def test_each_setting_that_must_follow_is_named_with_its_value() -> None:
-    told = differing(Images("infisical/infisical:v0.164.0", "postgres:16.4"), settings_of())
+    told = differing(Images("infisical/infisical:v0.164.0", "postgres:16.4"), settings_of().stack)
     assert told == [
         'Set infisical_version = "v0.164.0" and postgres_image = "postgres:16.4" in group_data/, '
         "or the next apply upgrades again."

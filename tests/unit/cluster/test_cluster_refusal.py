@@ -58,12 +58,12 @@ def test_kernels_that_can_not_encrypt_the_overlay_are_refused_unless_accepted(
 ) -> None:
     required = settings_of(topology="swarm", ingress="none")
     optional = settings_of(topology="swarm", ingress="none", overlay_encryption="optional")
-    refuse_unencrypted(told(looks), required)
+    refuse_unencrypted(told(looks), required.cluster)
     looks["two"] = replace(looks["two"], esp=False)
     with pytest.raises(Refused, match="the kernel of two can't encrypt") as refused:
-        refuse_unencrypted(told(looks), required)
+        refuse_unencrypted(told(looks), required.cluster)
     assert "or accept it with overlay_encryption = 'optional'" in str(refused.value)
-    refuse_unencrypted(told(looks), optional)
+    refuse_unencrypted(told(looks), optional.cluster)
     [note] = notes(optional, told(looks))
     assert note.startswith("setting 'overlay_encryption' is 'optional', and not every kernel can")
 
@@ -73,7 +73,7 @@ def test_a_kernel_without_esp_that_is_unreachable_is_refused_as_before() -> None
     looks = settled(member(1, "one"), member(2, "two"), away)
     del looks["three"]
     with pytest.raises(Refused, match="the kernel of three can't encrypt"):
-        refuse_unencrypted(told(looks), settings_of(topology="swarm", ingress="none"))
+        refuse_unencrypted(told(looks), settings_of(topology="swarm", ingress="none").cluster)
 
 
 def test_hosts_of_one_inventory_have_one_topology() -> None:
