@@ -124,6 +124,8 @@ def _in_order(items: list[Any]) -> list[Any]:
     """Sort what comes in no particular order: secrets by their keys, members by their names."""
 
     def key(item: Document) -> str:
+        if "identity" in item:
+            return str(item["identity"]["name"])
         return str(item.get("secretKey") or item["user"]["username"])
 
     try:

@@ -39,3 +39,17 @@ def test_an_id_inside_a_text_is_replaced() -> None:
     bound = Bindings("http://here")
     assert bound.differences("no uuid-1 here", f"no {ONE} here") == []
     assert bound.fill("/api/uuid-1") == f"/api/{ONE}"
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [{"secretKey": "ALPHA"}, {"secretKey": "BETA"}],
+        [{"user": {"username": "ada@example.com"}}, {"user": {"username": "bob@example.com"}}],
+        [{"identity": {"name": "backend"}}, {"identity": {"name": "deployer"}}],
+    ],
+)
+def test_secrets_and_members_are_compared_in_any_order(items: list[object]) -> None:
+    bindings = Bindings("http://127.0.0.1")
+    assert bindings.differences(items, items[::-1]) == []
+    assert bindings.differences(items, [items[0], items[0]]) != []
