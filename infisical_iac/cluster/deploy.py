@@ -9,7 +9,7 @@ from time import sleep
 from infisical_iac.cluster import etcd, patroni_config, rollout
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.patroni_config import Configuration, PatroniState, parse
-from infisical_iac.cluster.rollout import Level, Wanted
+from infisical_iac.cluster.rollout import DesiredStack, Level
 from infisical_iac.cluster.site import ClusterSite, fresh, wanted_stack
 from infisical_iac.cluster.stack_file import SECRETS
 from infisical_iac.cluster.stack_state import (
@@ -174,7 +174,7 @@ def asking(site: ClusterSite) -> str:
     return rollout.part(to_be.text, to_be.rendered().keys() - rollout.databases(to_be.text))
 
 
-def _prepared(site: ClusterSite) -> tuple[ClusterStackState, Wanted]:
+def _prepared(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
     """Have secrets and configurations on the host; what is there, and what is to be."""
     run(script("cluster-stack", "secrets", keys_of(SECRETS)), doing="make the stack's secrets")
     # Earlier steps brought images, keys and nodes.

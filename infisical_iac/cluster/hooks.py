@@ -1,4 +1,4 @@
-"""What answers for a cluster instead of a single host's; `core.topology` loads it by name."""
+"""The classes that answer for a cluster instead of a single host; `core.topology` loads them."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,8 @@ from infisical_iac.change.deploy import StackSteps
 from infisical_iac.change.rotation import KeyHolders
 from infisical_iac.change.upgrade import VersionChanges
 from infisical_iac.cluster import share, topology
-from infisical_iac.cluster.change import ClusterVersionChanges
+from infisical_iac.cluster.change import ClusterRestoreSite, ClusterVersionChanges
 from infisical_iac.cluster.destroy import ClusterRemoval
-from infisical_iac.cluster.restore import ClusterRestoreSite
 from infisical_iac.cluster.rotation import ClusterKeyHolders
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_deploy import ClusterStackSteps

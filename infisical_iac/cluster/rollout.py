@@ -16,7 +16,7 @@ from infisical_iac.core.item import Item
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredStack:
     """Hold what is to be rolled out.
 
     Attributes:
@@ -52,7 +52,7 @@ def _named(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
     ]
 
 
-def items(found: ClusterStackState, wanted: Wanted) -> Iterator[Item]:
+def items(found: ClusterStackState, wanted: DesiredStack) -> Iterator[Item]:
     """Each difference of the stack, of its secrets, its configs and Patroni; stack.yaml aside."""
     rendered = wanted.rendered()
     for name in sorted(rendered.keys() | found.services.keys()):
@@ -111,7 +111,7 @@ def away(nodes: tuple[NodeAvailability, ...]) -> bool:
 
 
 def recorded(
-    found: ClusterStackState, wanted: Wanted, asked: Mapping[str, str]
+    found: ClusterStackState, wanted: DesiredStack, asked: Mapping[str, str]
 ) -> dict[str, Recorded]:
     """Return what is kept of a roll-out that ended well.
 
@@ -145,7 +145,7 @@ def rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list[str]
     )
 
 
-def leading(found: ClusterStackState, wanted: Wanted, cluster: Cluster) -> frozenset[str]:
+def leading(found: ClusterStackState, wanted: DesiredStack, cluster: Cluster) -> frozenset[str]:
     """The services that are rolled out first, until one PostgreSQL is the primary.
 
     Where etcd begins anew, that is etcd, with the PostgreSQL that has every write if none is the
@@ -169,7 +169,7 @@ def leading(found: ClusterStackState, wanted: Wanted, cluster: Cluster) -> froze
 
 
 def stages(
-    found: ClusterStackState, wanted: Wanted, done: AbstractSet[str] = frozenset()
+    found: ClusterStackState, wanted: DesiredStack, done: AbstractSet[str] = frozenset()
 ) -> list[frozenset[str]]:
     """The services that are rolled out one part after the other, before all of stack.yaml is.
 
@@ -224,7 +224,7 @@ def part(text: str, names: AbstractSet[str], nodes: Sequence[NodeAvailability] =
     return yaml.safe_dump({**whole, "services": services})
 
 
-def _crowded(wanted: Wanted, name: str, nodes: Sequence[NodeAvailability]) -> bool:
+def _crowded(wanted: DesiredStack, name: str, nodes: Sequence[NodeAvailability]) -> bool:
     return _too_many(yaml.safe_load(wanted.text)["services"][name], nodes)
 
 

@@ -9,7 +9,7 @@ from pyinfra.context import host
 
 from infisical_iac.cluster import engine, refusal, share, swarm, topology
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.rollout import Level, Wanted
+from infisical_iac.cluster.rollout import DesiredStack, Level
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, render_stack_file
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
 from infisical_iac.core import journal
@@ -159,12 +159,12 @@ def inputs(site: ClusterSite, found: ClusterStackState) -> StackInputs:
     )
 
 
-def wanted_stack(site: ClusterSite, found: ClusterStackState) -> Wanted:
+def wanted_stack(site: ClusterSite, found: ClusterStackState) -> DesiredStack:
     """Return what the stack is to be: its file, and the configurations and secrets that this
     names.
     """
     given = inputs(site, found)
-    return Wanted(
+    return DesiredStack(
         text=render_stack_file(site.settings, site.machine, given),
         configs=configs(site.settings, given),
         secrets=frozenset(given.secrets.values()),

@@ -9,7 +9,7 @@ from pyinfra.context import host
 from infisical_iac.change import path
 from infisical_iac.cluster import consensus, deploy, rollout, stack_file
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.site import ClusterSite, look, wanted_stack
 from infisical_iac.cluster.stack_state import (
     RECORD,
@@ -157,7 +157,9 @@ def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
     yield step(deploy.databases, site)
 
 
-def _differences(file: File, found: ClusterStackState, to_be: Wanted) -> Iterator[Item | Unknown]:
+def _differences(
+    file: File, found: ClusterStackState, to_be: DesiredStack
+) -> Iterator[Item | Unknown]:
     if STACK_FILE not in found.files and not found.services:
         yield Item("+", file.path)
         for service in yaml.safe_load(to_be.text)["services"]:

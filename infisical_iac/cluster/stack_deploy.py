@@ -1,15 +1,18 @@
-"""The deploy of a cluster's stack: the steps of its lead, and those of the other nodes."""
+"""The deploy of a cluster's stack and its certificates: steps of the lead, and of the others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+from typing import Literal
 
+from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.change import path, upgrade
 from infisical_iac.change.deploy import StackSteps, end_interrupted
-from infisical_iac.cluster import certificates, share, stack
 from infisical_iac.cluster import change as cluster_change
+from infisical_iac.cluster import share, stack
 from infisical_iac.cluster.change import ClusterVersionChange
 from infisical_iac.cluster.site import ClusterSite, of
 from infisical_iac.core import journal
@@ -17,12 +20,74 @@ from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
 from infisical_iac.core.remote import removal, run
+from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import configure_ingress
 from infisical_iac.stack.state import Upgrades, UpgradeState
 from infisical_iac.workspace import gate
 from infisical_iac.workspace.preflight import Preflight
+
+Why = Literal["missing", "stale", "ends"]
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A file in /etc/infisical that is to be made, or made again.
+
+    `why` is `missing`, `stale` for one that does not fit its key, its authority or its names, or
+    `ends` for one that ends soon; `ends` is when, in seconds since the epoch, 0 if there is none.
+    """
+
+    file: str
+    why: Why
+    ends: int
+
+
+class Certificates(FactBase[list[Lacking]]):
+    """The certificates that certificates.sh would make."""
+
+    def command(self) -> str:
+        return script("certificates", "check")
+
+    def process(self, output: list[str]) -> list[Lacking]:
+        rows = [line.split() for line in output]
+        return [Lacking(file, why, int(ends)) for why, file, ends in rows]  # type: ignore[arg-type]
+
+    @staticmethod
+    def default() -> list[Lacking]:
+        return []
+
+
+_ROOT = "/etc/infisical"
+
+
+@telling_operation
+def certificates() -> Commands:
+    """Have the authority of the deployment and a certificate for each service, on the lead.
+
+    What ends within 60 days is made again, and rolled out with the stack: its Docker secret has
+    another name then. Raises CommandFailed where the authority's key is gone.
+    """
+    lacking = host.get_fact(Certificates)
+    yield from decide_certificates(lacking)
+
+
+def decide_certificates(lacking: Sequence[Lacking]) -> Commands:
+    """Decide which certificates are to be made, by those that are `lacking`."""
+    if not lacking:
+        yield UpToDate("all certificates are there, and none ends soon")
+        return
+    for each in lacking:
+        yield Item("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
+    yield step(run, script("certificates", "make"), doing="make the certificates in /etc/infisical")
+
+
+def _detail(lacking: Lacking) -> str:
+    if lacking.why == "ends":
+        return f"ends {datetime.fromtimestamp(lacking.ends, UTC):%Y-%m-%d} → made again"
+    return "not of its key, its authority or its names" if lacking.why == "stale" else ""
+
 
 # In which phases the data may have changed places.
 _EXCHANGED = ("data", "swapping", "swapped", "backing")
@@ -153,7 +218,7 @@ def prepare(known: Preflight) -> None:
             more=keys.more_of(settings),
             name="Make keys and passwords on the lead",
         )
-        certificates.made(name="Make the certificates of the cluster's services")
+        certificates(name="Make the certificates of the cluster's services")
     share.shared(cluster=of(known).cluster, name="Have the keys on all nodes")
     stack.images_there(settings=settings, name="Fetch the images")
     configure_ingress(settings)

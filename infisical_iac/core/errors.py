@@ -158,7 +158,7 @@ class CommandFailed(UserError):
 
 
 class CheckFailed(UserError):
-    """What runs now does not do what it must, such as before a change of version is kept."""
+    """Say that what runs does not do what it must, such as before a change of version is kept."""
 
     code = "checks"
 

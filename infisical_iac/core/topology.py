@@ -1,4 +1,4 @@
-"""What answers for a topology: a single host's classes, or those of a package for several hosts.
+"""Choose what answers for a topology: a single host's classes, or those of a package for several.
 
 Where topologies differ, a slice asks a class of its own. That class answers for a single host;
 another topology has a subclass of it, which stands in the HOOKS of its module. So a topology is

@@ -37,7 +37,7 @@ _NO_LOGIN = "can't log in → can"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredInstance:
     """Hold what the instance is to have, and where its API is published."""
 
     organization: str
@@ -68,13 +68,13 @@ def bootstrapped(*, organization: str, admin_email: str, port: int) -> Commands:
     Raises UserError, with nothing changed, for an instance that somebody else set up or
     that has more than the one administrator and organization after the bootstrap.
     """
-    wanted, there = Wanted(organization, admin_email, port), _look(port)
+    wanted, there = DesiredInstance(organization, admin_email, port), _look(port)
     if there.is_initialized and (there.is_open or there.differs):
         session.administrator(port)
     yield from decide(wanted, there)
 
 
-def decide(wanted: Wanted, there: InstanceState) -> Commands:
+def decide(wanted: DesiredInstance, there: InstanceState) -> Commands:
     """Decide what is to be made, by what of the instance is `there`."""
     if there.is_initialized and not there.differs and not there.is_open:
         yield UpToDate("the instance is bootstrapped, sign-up is closed, the deployer logs in")
@@ -146,7 +146,7 @@ def _has_client_id(client: Client, client_id: str, id: str) -> bool:
     return auth is not None and auth.client_id == client_id
 
 
-def _bootstrap(wanted: Wanted) -> None:
+def _bootstrap(wanted: DesiredInstance) -> None:
     run(
         script("bootstrap", str(wanted.port), wanted.organization),
         doing="bootstrap Infisical",

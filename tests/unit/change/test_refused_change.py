@@ -10,7 +10,7 @@ import yaml
 from infisical_iac.change import upgrade
 from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster import stack_deploy as deploy
-from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_state import ClusterStackState
 from infisical_iac.core import files, journal, operation
@@ -195,9 +195,9 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
     was = Images(runs.stack.infisical_reference, runs.cluster.patroni_image)
     rolled_out: list[Settings] = []
 
-    def look_and_note(site: ClusterSite, _: object) -> Wanted:
+    def look_and_note(site: ClusterSite, _: object) -> DesiredStack:
         rolled_out.append(site.settings)
-        return Wanted("services: {}", {}, frozenset())
+        return DesiredStack("services: {}", {}, frozenset())
 
     for module in (cluster_stack, deploy):
         monkeypatch.setattr(module, "host", host)

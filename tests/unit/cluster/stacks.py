@@ -1,6 +1,6 @@
 """A settled stack of two services, for tests."""
 
-from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
     NodeAvailability,
@@ -8,7 +8,7 @@ from infisical_iac.cluster.stack_state import (
     SwarmService,
 )
 
-WANTED = Wanted(
+WANTED = DesiredStack(
     "services:\n  infisical: {image: infisical}\n  haproxy: {image: haproxy}\n",
     configs={"haproxy_cfg_0123456789ab": "defaults"},
     secrets=frozenset({"infisical_env_0123456789ab"}),

@@ -9,8 +9,8 @@ import pytest
 from infisical_iac.backup import manifest, restore, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import SnapshotSource
+from infisical_iac.cluster import change as cluster_restore
 from infisical_iac.cluster import deploy
-from infisical_iac.cluster import restore as cluster_restore
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed

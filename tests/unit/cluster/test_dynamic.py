@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.cluster import deploy, patroni_config, rollout
 from infisical_iac.cluster.patroni_config import PatroniState, parse
-from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import configs
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
@@ -80,13 +80,13 @@ def test_where_no_patroni_answers_nothing_is_told_and_nothing_sent() -> None:
 def test_the_file_that_is_rendered_asks_for_synchronous_copies() -> None:
     known = site()
     files = configs(known.settings, inputs(known, ClusterStackState()))
-    found = Wanted("services: {}", files, frozenset()).patroni()
+    found = DesiredStack("services: {}", files, frozenset()).patroni()
     assert (found["synchronous_mode"], found["synchronous_mode_strict"]) == (True, True)
     told = [
         str(item)
         for item in rollout.items(
             ClusterStackState(patroni=PatroniState({**found, "synchronous_mode": False})),
-            Wanted("services: {}", files, frozenset()),
+            DesiredStack("services: {}", files, frozenset()),
         )
     ]
     assert "~ patroni synchronous_mode: false → true" in told

@@ -12,7 +12,7 @@ import yaml
 
 from infisical_iac.cluster import deploy, rollout, stack, stack_file
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import render_stack_file
 from infisical_iac.cluster.stack_state import (
@@ -153,7 +153,9 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     monkeypatch.setattr(stack, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(stack, "write", lambda path, _: steps.append(f"write {path}"))
     monkeypatch.setattr(cluster_site, "fresh", lambda _: found)
-    monkeypatch.setattr(cluster_site, "wanted_stack", lambda *_: Wanted(PLAIN, {}, frozenset()))
+    monkeypatch.setattr(
+        cluster_site, "wanted_stack", lambda *_: DesiredStack(PLAIN, {}, frozenset())
+    )
     monkeypatch.setattr(deploy, "part", part)
     monkeypatch.setattr(deploy, "most_well", lambda: steps.append("most well"))
     stack._make_anew(site())

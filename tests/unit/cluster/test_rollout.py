@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from infisical_iac.cluster import rollout
-from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
 from tests.unit.cluster.stacks import NODES, SETTLED, WANTED
 
@@ -17,7 +17,7 @@ def _with(name: str, **changes: Any) -> ClusterStackState:
     return replace(SETTLED, services={**SETTLED.services, name: service})
 
 
-def _told(found: ClusterStackState, wanted: Wanted = WANTED) -> list[str]:
+def _told(found: ClusterStackState, wanted: DesiredStack = WANTED) -> list[str]:
     return [str(item) for item in rollout.items(found, wanted)]
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from infisical_iac.cluster import rollout
-from infisical_iac.cluster.rollout import Wanted
+from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
     NodeAvailability,
@@ -18,21 +18,21 @@ from tests.unit.cluster.stacks import NODES
 from tests.unit.clusters import site
 
 PINNED = [f"{what}-{number}" for number in (1, 2, 3) for what in ("etcd", "postgres")]
-DATA = Wanted(
+DATA = DesiredStack(
     yaml.safe_dump({"services": {name: {"image": name} for name in ["haproxy", *PINNED]}}),
     {},
     frozenset(),
 )
 
 
-def _running(wanted: Wanted) -> ClusterStackState:
+def _running(wanted: DesiredStack) -> ClusterStackState:
     rendered = wanted.rendered()
     services = {name: SwarmService(1, 1, hash=name) for name in rendered}
     record = {name: Recorded(name, each, 1) for name, each in rendered.items()}
     return ClusterStackState(True, True, services=services, record=record)
 
 
-def _stages(found: ClusterStackState, wanted: Wanted) -> list[list[str]]:
+def _stages(found: ClusterStackState, wanted: DesiredStack) -> list[list[str]]:
     return [sorted(names) for names in rollout.stages(found, wanted)]
 
 
@@ -70,9 +70,9 @@ services:
 AWAY = (*NODES[:2], replace(NODES[2], active=False))
 
 
-def _changed(text: str) -> tuple[ClusterStackState, Wanted]:
+def _changed(text: str) -> tuple[ClusterStackState, DesiredStack]:
     """Return what runs, and the same of other images."""
-    wanted = Wanted(text, {}, frozenset())
+    wanted = DesiredStack(text, {}, frozenset())
     return _running(wanted), replace(wanted, text=text.replace("image: ", "image: new-"))
 
 

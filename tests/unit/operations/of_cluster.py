@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.cluster import certificates, etcd, scaling, share, stack, swarm
-from infisical_iac.cluster.certificates import Lacking
+from infisical_iac.cluster import etcd, scaling, share, stack, stack_deploy, swarm
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import wanted_stack
+from infisical_iac.cluster.stack_deploy import Lacking
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
     Network,
@@ -216,20 +216,25 @@ OPERATIONS = {
             steps=("spread",),
         ),
     ),
-    "cluster.certificates.made": Cases(
-        settled(lambda: certificates.decide([]), "all certificates are there, and none ends soon"),
+    "cluster.stack_deploy.certificates": Cases(
+        settled(
+            lambda: stack_deploy.decide_certificates([]),
+            "all certificates are there, and none ends soon",
+        ),
         due(
-            lambda: certificates.decide([Lacking("tls/redis.pem", "ends", 1796688000)]),
+            lambda: stack_deploy.decide_certificates(
+                [Lacking("tls/redis.pem", "ends", 1796688000)]
+            ),
             "~ /etc/infisical/tls/redis.pem: ends 2026-12-08 → made again",
             steps=("make the certificates in /etc/infisical",),
         ),
         due(
-            lambda: certificates.decide([Lacking("tls/redis.pem", "missing", 0)]),
+            lambda: stack_deploy.decide_certificates([Lacking("tls/redis.pem", "missing", 0)]),
             "+ /etc/infisical/tls/redis.pem",
             steps=("make the certificates in /etc/infisical",),
         ),
         due(
-            lambda: certificates.decide([Lacking("tls/redis.pem", "stale", 0)]),
+            lambda: stack_deploy.decide_certificates([Lacking("tls/redis.pem", "stale", 0)]),
             "~ /etc/infisical/tls/redis.pem: not of its key, its authority or its names",
             steps=("make the certificates in /etc/infisical",),
         ),

@@ -17,7 +17,7 @@ from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.change import rotation, upgrade
 from infisical_iac.change.releases import UnfinishedChange
-from infisical_iac.cluster import restore as cluster_restore
+from infisical_iac.cluster import change as cluster_restore
 from infisical_iac.cluster import stack_deploy
 from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File, PathState
@@ -390,7 +390,7 @@ OPERATIONS = {
         ),
         "keys that were made with a database tell of it, whether or not it runs",
     ),
-    "cluster.restore.restored": Cases(
+    "cluster.change.restored": Cases(
         "a restore is asked for, and replaces whatever there is",
         due(
             lambda: of(cluster_restore.restored)(

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from infisical_iac.workspace import bootstrap, canary, credentials_issue, reconcile
-from infisical_iac.workspace.bootstrap import InstanceState, Wanted
+from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.credentials import Step, plan
 from infisical_iac.workspace.difference import difference
@@ -18,7 +18,7 @@ from tests.unit.operations.cases import Cases, due, settled
 
 _WORKSPACE = load(TEXT)
 _UNSEEN = "the inside of Infisical can be looked at once it runs and the deployer can log in"
-_WANTED = Wanted("ChainAlign", ADMIN, 8080)
+_WANTED = DesiredInstance("ChainAlign", ADMIN, 8080)
 _NEW_INSTANCE = (
     f"+ administrator {ADMIN}",
     "+ organization ChainAlign",
@@ -39,7 +39,7 @@ _FIRST = _CREDENTIALS[0]
 
 @cache
 def _converged() -> tuple[Actual, Memory]:
-    """What is inside once all is made, and what is remembered then."""
+    """Return what is inside once all is made, and what is remembered then."""
     deployment = Deployment()
     deployment.converge()
     found: Actual = deployment._read(_WORKSPACE, "privilege")
