@@ -278,7 +278,8 @@ def test_a_recovery_kit_holds_what_every_node_has(cluster: Cluster, tmp_path: Pa
 def test_the_status_tells_a_healthy_cluster(cluster: Cluster) -> None:
     rows = told(cluster, "status")
     found = {row["name"]: row["text"] for row in rows}
-    assert [row for row in rows if not row["ok"]] == []
+    # What the failed restore and the rollback that died were given, until somebody has read it.
+    assert [row["name"] for row in rows if not row["ok"]] == ["Given up", "Given up"]
     assert found["Nodes"].startswith("3 of 3 ready and active; ")
     assert found["Nodes"].endswith(f"leader is {_NAME}-{cluster.leader()}")
     assert found["PostgreSQL"].startswith(f"primary on {_NAME}-{cluster.primary()}; synchronous")
@@ -295,7 +296,8 @@ def test_the_status_tells_a_healthy_cluster(cluster: Cluster) -> None:
 def test_the_audit_log_has_all_that_was_done_and_no_secret(cluster: Cluster) -> None:
     # Beside those that failed, or died.
     log = told(cluster, "audit", "--last", str(2 * len(_DONE)))
-    assert [each["event"] for each in log if each["outcome"] == "done"][-len(_DONE) :] == _DONE
+    done = [each["event"] for each in log if each["outcome"] == "done"]
+    assert done[-len(_DONE) :] == _DONE, log
     for number in cluster.numbers:
         host = cluster.host(number)
         text = host.run(f"cat {_LOG}").stdout
