@@ -158,7 +158,7 @@ class CommandFailed(UserError):
 
 
 class CheckFailed(UserError):
-    """Say that what runs does not do what it must, such as before a change of version is kept."""
+    """An instance or an identity is not as it must be, such as before a new version is kept."""
 
     code = "checks"
 
