@@ -15,7 +15,7 @@ Missing = frozenset[str]
 
 def ready(cluster: Cluster) -> None:
     """Wait until the Swarm has every host again; raises StagingError after four minutes."""
-    _until(cluster.unready)
+    until(cluster.unready)
 
 
 def whole(cluster: Cluster) -> None:
@@ -23,7 +23,7 @@ def whole(cluster: Cluster) -> None:
 
     Raises StagingError after four minutes.
     """
-    _until(lambda: cluster.unready() or cluster.unwell())
+    until(lambda: cluster.unready() or cluster.unwell())
 
 
 def calm(cluster: Cluster) -> Missing:
@@ -53,7 +53,7 @@ def told(cluster: Cluster, item: str) -> None:
         done = cluster.command("plan")
         return "" if re.search(item, done.stdout) else f"{item!r} in the plan: {done.stderr}"
 
-    _until(missing)
+    until(missing)
 
 
 def at_rest(seen: Sequence[tuple[float, Missing]], seconds: float) -> bool:
@@ -72,7 +72,8 @@ def at_rest(seen: Sequence[tuple[float, Missing]], seconds: float) -> bool:
     return long_enough and frozenset().union(*late) == frozenset().union(*early)
 
 
-def _until(missing: Callable[[], str]) -> None:
+def until(missing: Callable[[], str]) -> None:
+    """Wait until nothing is missing; raises StagingError with what is after four minutes."""
     end = time.monotonic() + _SECONDS
     while found := missing():
         if time.monotonic() > end:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,8 @@ _NAME = "e2e-cluster"
 _DISK_GB = 5
 # What `make test` has time for.
 _ALWAYS = ("primary_killed",)
+# Sentinels tell each other every two seconds what they know.
+_HELLOS_SECONDS = 8
 # Times that the bounds are granted: other hosts are on this machine's processors meanwhile.
 _BESIDE_OTHERS = 3
 # Another configuration of the same content but for a line, as somebody makes it by hand.
@@ -49,6 +52,14 @@ _DISCONNECT = """
 docker network disconnect --force infisical-databases \
     $(docker ps --quiet --filter name=infisical_sentinel)
 """
+# The names of other containers don't resolve in the sentinel's, as just after a host has booted.
+_NAMES = """
+nsenter --net=$(docker inspect --format '{{{{.NetworkSettings.SandboxKey}}}}' \
+    $(docker ps --quiet --filter name=infisical_sentinel)) \
+    iptables --{} OUTPUT --destination 127.0.0.11 --jump REJECT
+"""
+_SENTINEL = """sh -c '. /run/secrets/env
+    REDISCLI_AUTH=$REDIS_PASSWORD redis-cli $CLI -p 26379 sentinel {} infisical | head -n 1'"""
 _SYNC = "etcdctl get --consistency=s --print-value-only /patroni/infisical/sync"
 
 
@@ -104,6 +115,29 @@ def test_a_paused_and_a_disconnected_task_are_reported_and_repaired(cluster: Clu
     ):
         assert expected in planned, planned
     cluster.deploy().ok()
+    assert cluster.planned() == []
+
+
+@pytest.mark.cluster
+@pytest.mark.real
+def test_a_sentinel_that_missed_a_new_master_learns_of_it_by_itself(cluster: Cluster) -> None:
+    """It was told of one whose name did not resolve, and is not told again."""
+    waiting.whole(cluster)
+
+    def masters() -> list[str]:
+        asked = _SENTINEL.format("get-master-addr-by-name")
+        return [cluster.inside(n, f"sentinel-{n}", asked) for n in cluster.numbers]
+
+    (old,) = set(masters())
+    cluster.host(3).run(_NAMES.format("append"))
+    assert cluster.inside(1, "sentinel-1", _SENTINEL.format("failover")) == "OK"
+    waiting.until(lambda: "" if len({*masters()[:2], old}) == 2 else "a new master of Redis")
+    new = masters()[0]
+    time.sleep(_HELLOS_SECONDS)
+    cluster.host(3).run(_NAMES.format("delete"))
+    time.sleep(_HELLOS_SECONDS)
+    assert masters() == [new, new, old], "the third was told again"
+    waiting.until(lambda: "" if masters() == [new] * 3 else "three sentinels that agree")
     assert cluster.planned() == []
 
 

@@ -36,30 +36,34 @@ class Node:
             (self.programs / name).write_text(text)
             (self.programs / name).chmod(0o755)
 
-    def answer(self, sentinel: int, master: str, epoch: int) -> None:
+    def answer(self, sentinel: str, master: str, epoch: int) -> None:
         """Have a sentinel say who is the master, by a decision of some number."""
         lines = ("name", "infisical", "ip", master, "port", "6379", "config-epoch", str(epoch))
-        (self.programs / f"sentinel-{sentinel}").write_text("\n".join(lines) + "\n")
+        (self.programs / sentinel).write_text("\n".join(lines) + "\n")
 
     def start(self, script: str, name: str) -> str:
         """Start `name` by a script of the stack; the text of the file it is started with."""
+        done = self.run(script, name)
+        assert done.returncode == 0, done.stderr
+        file = Path(done.stdout.split()[0])
+        assert _PASSWORD not in done.stdout + done.stderr
+        assert file.stat().st_mode & 0o777 == 0o600
+        return file.read_text()
+
+    def run(self, script: str, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a script of the stack as `name`."""
         text = template(script, numbers=(1, 2, 3), redis_maxmemory_mb=192, tls=self.tls)
         text = text.replace("/run/secrets/env", str(self.secret)).replace("/data", str(self.data))
         text = text.replace("/run/secrets/tls.pem", "/dev/null")
         text = text.replace("/tmp/tls.pem", str(self.programs / "tls.pem"))
         path = f"{self.programs}:{os.environ['PATH']}"
-        command = ["sh", "-c", text]
-        done = subprocess.run(
-            command,
+        return subprocess.run(
+            ["sh", "-c", text, script, *arguments],
             env={"PATH": path, "NAME": name, "CLI": "--tls --cacert ca.crt"},
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
-        file = Path(done.stdout.split()[0])
-        assert _PASSWORD not in done.stdout + done.stderr
-        assert file.stat().st_mode & 0o777 == 0o600
-        return file.read_text()
 
     def redis(self, name: str) -> str:
         """The master that the Redis `name` follows, empty if it is the master."""
@@ -83,15 +87,15 @@ def test_on_the_very_first_start_the_first_is_the_master(
 def test_a_redis_starts_in_the_role_that_the_sentinels_say(
     node: Node, name: str, master: str
 ) -> None:
-    node.answer(2, "redis-3", 4)
+    node.answer("sentinel-2", "redis-3", 4)
     (node.data / "redis.conf").write_text("replicaof redis-2 6379\n")
     assert node.redis(name) == master
 
 
 def test_the_latest_decision_counts(node: Node) -> None:
-    node.answer(1, "redis-1", 9)
-    node.answer(2, "redis-2", 10)
-    node.answer(3, "redis-1", 9)
+    node.answer("sentinel-1", "redis-1", 9)
+    node.answer("sentinel-2", "redis-2", 10)
+    node.answer("sentinel-3", "redis-1", 9)
     assert node.redis("redis-1") == "redis-2"
 
 
@@ -119,7 +123,7 @@ def test_a_sentinel_keeps_what_it_knew_and_nothing_else(node: Node) -> None:
     stale = "requirepass old\nsentinel auth-pass infisical old\nuser default on nopass\n"
     (node.data / "sentinel.conf").write_text(stale + known)
     # Another sentinel knows less than it does itself.
-    node.answer(2, "redis-1", 1)
+    node.answer("sentinel-2", "redis-1", 1)
     text = node.start("sentinel.sh", "sentinel-1")
     assert sorted(known.splitlines()) == sorted(set(text.splitlines()) & set(known.splitlines()))
     assert text.count("sentinel monitor ") == 1
@@ -128,7 +132,7 @@ def test_a_sentinel_keeps_what_it_knew_and_nothing_else(node: Node) -> None:
 
 
 def test_a_new_sentinel_asks_the_others(node: Node) -> None:
-    node.answer(3, "redis-2", 7)
+    node.answer("sentinel-3", "redis-2", 7)
     assert "monitor infisical redis-2 6379 2" in node.start("sentinel.sh", "sentinel-1")
 
 
@@ -136,6 +140,40 @@ def test_the_first_sentinels_watch_the_first_redis(node: Node) -> None:
     text = node.start("sentinel.sh", "sentinel-1")
     assert "sentinel monitor infisical redis-1 6379 2" in text
     assert text.index("resolve-hostnames") < text.index("monitor") < text.index("auth-pass")
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "said"),
+    [
+        ("redis-1", ("redis-1", "redis-1"), ""),
+        ("redis-2", ("redis-1", "redis-2"), ""),
+        ("redis-2", ("redis-1", "redis-3"), ""),
+        # Cut off from one of them, or from both: what is right can't be known.
+        ("redis-2", ("redis-1",), ""),
+        ("redis-2", (), ""),
+        (
+            "redis-1",
+            ("redis-2", "redis-2"),
+            "names redis-1 as the master, and both other sentinels",
+        ),
+    ],
+)
+def test_a_sentinel_that_kept_an_old_master_is_not_healthy(
+    node: Node, own: str, others: tuple[str, ...], said: str
+) -> None:
+    node.answer("127.0.0.1", own, 5)
+    for number, named in enumerate(others, 2):
+        node.answer(f"sentinel-{number}", named, 5)
+    done = node.run("sentinel.sh", "sentinel-1", "healthy")
+    assert (done.returncode, done.stderr) == (1 if said else 0, "")
+    assert done.stdout.startswith(said)
+    assert bool(done.stdout) == bool(said)
+    assert not (node.data / "sentinel.conf").exists(), "a check starts nothing"
+
+
+def test_a_sentinel_that_does_not_answer_is_not_healthy(node: Node) -> None:
+    node.answer("sentinel-2", "redis-1", 5)
+    assert node.run("sentinel.sh", "sentinel-1", "healthy").returncode == 1
 
 
 @pytest.mark.parametrize(
