@@ -21,6 +21,27 @@ cat "$(dirname "$0")/$2" 2>/dev/null || { echo "Could not connect" >&2; exit 1; 
 _REDIS_SERVER = """#!/bin/sh
 echo "$@"
 """
+# What is free, in kB, is a line each time that somebody asks; the last one stays.
+_DF = """#!/bin/sh
+echo "Filesystem 1024-blocks Used Available Capacity Mounted on"
+echo "/dev/fake 1000000 1 $(head -n 1 "$FREE") 1% /data"
+test "$(wc -l <"$FREE")" -lt 2 || sed -i 1d "$FREE"
+"""
+# Runs until it is told to end; the command line names what told it.
+_REDIS_UNTIL_SHUTDOWN = """#!/bin/sh
+for second in $(seq 100); do
+    test -e "$FREE.shutdown" && cat "$FREE.shutdown" && exit
+    /bin/sleep 0.1
+done
+echo "was never told to end"
+"""
+_REDIS_CLI_SHUTDOWN = """#!/bin/sh
+case "$*" in *shutdown*) echo "$REDISCLI_AUTH $*" >"$FREE.shutdown" ;; esac
+"""
+_NO_SLEEP = """#!/bin/sh
+echo "$@" >>"$FREE.slept"
+/bin/sleep 0.01
+"""
 
 
 class Node:
@@ -32,9 +53,17 @@ class Node:
         self.data.mkdir()
         self.programs.mkdir()
         self.secret.write_text(f"REDIS_PASSWORD={_PASSWORD}\n")
-        for name, text in (("redis-cli", _REDIS_CLI), ("redis-server", _REDIS_SERVER)):
-            (self.programs / name).write_text(text)
-            (self.programs / name).chmod(0o755)
+        self.free = root / "free"
+        self.free.write_text("1000000\n")
+        self.program("redis-cli", _REDIS_CLI)
+        self.program("redis-server", _REDIS_SERVER)
+        self.program("df", _DF)
+        self.program("sleep", _NO_SLEEP)
+
+    def program(self, name: str, text: str) -> None:
+        """Have a program in the container."""
+        (self.programs / name).write_text(text)
+        (self.programs / name).chmod(0o755)
 
     def answer(self, sentinel: str, master: str, epoch: int) -> None:
         """Have a sentinel say who is the master, by a decision of some number."""
@@ -59,7 +88,12 @@ class Node:
         path = f"{self.programs}:{os.environ['PATH']}"
         return subprocess.run(
             ["sh", "-c", text, script, *arguments],
-            env={"PATH": path, "NAME": name, "CLI": "--tls --cacert ca.crt"},
+            env={
+                "PATH": path,
+                "NAME": name,
+                "CLI": "--tls --cacert ca.crt",
+                "FREE": str(self.free),
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -202,3 +236,19 @@ def test_the_proxy_may_ask_who_is_the_master_and_nothing_else(node: Node) -> Non
     text = node.start("redis.sh", "redis-1")
     users = [line for line in text.splitlines() if line.startswith("user ")]
     assert users == ["user haproxy on nopass resetchannels -@all +role"]
+
+
+def test_a_redis_does_not_start_on_a_full_disk(node: Node) -> None:
+    node.free.write_text("0\n65536\n65537\n")
+    assert node.redis("redis-2") == "redis-1"
+    assert node.free.with_suffix(".slept").read_text().splitlines()[:2] == ["2", "2"]
+    assert node.free.read_text() == "65537\n"
+
+
+def test_a_redis_whose_disk_is_full_ends_without_writing(node: Node) -> None:
+    node.program("redis-server", _REDIS_UNTIL_SHUTDOWN)
+    node.program("redis-cli", _REDIS_CLI_SHUTDOWN)
+    node.free.write_text("1000000\n1025\n1024\n")
+    done = node.run("redis.sh", "redis-1")
+    assert done.stdout == f"{_PASSWORD} --tls --cacert ca.crt shutdown nosave now force\n"
+    assert node.free.read_text() == "1024\n"
