@@ -6,8 +6,7 @@ cluster as a whole is kept under `.staging/<cluster>/`.
 
 import re
 import shutil
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from zlib import crc32
 
 from tests.staging import access, engine
@@ -32,8 +31,8 @@ class StagingCluster:
     def hosts(self) -> list[StagingHost]:
         """The hosts that were made for the cluster, by number."""
         return [
-            StagingHost(directory.name, place=(self.network, access.read(directory).address))
-            for directory in directories(STATE, self.name)
+            StagingHost(name, place=(self.network, access.read(STATE / name).address))
+            for name in members(_known(), self.name)
         ]
 
     def host(self, number: int, disk_gb: int = 0) -> StagingHost:
@@ -60,9 +59,12 @@ class StagingCluster:
             boot(self.host(number, disk_gb))
 
     def down(self) -> None:
-        """Remove the hosts with their disks, the network, and what `.staging/` knows of them."""
-        for directory in directories(STATE, self.name):
-            StagingHost(directory.name).down()
+        """Remove the hosts with their disks, the network, and what `.staging/` knows of them.
+
+        Those too that `.staging/` knows nothing of any more.
+        """
+        for name in members({*_known(), *hosts.labelled()}, self.name):
+            StagingHost(name).down()
         hosts.remove(f"{self.name}-network")
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -81,11 +83,16 @@ class StagingCluster:
         raise StagingError(f"the network of the cluster can't be made: {done.stderr.strip()}")
 
 
-def directories(state: Path, cluster: str) -> list[Path]:
-    """Where what is known of each host of a cluster is, by number."""
+def _known() -> Iterator[str]:
+    """The names of the hosts that `.staging/` knows."""
+    return (file.parent.name for file in STATE.glob("*/host.json"))
+
+
+def members(names: Iterable[str], cluster: str) -> list[str]:
+    """Return those of `names` that are names of a cluster's hosts, by number."""
     pattern = re.compile(rf"{re.escape(cluster)}-(\d+)")
-    found = {file.parent: pattern.fullmatch(file.parent.name) for file in state.glob("*/host.json")}
+    found = {name: pattern.fullmatch(name) for name in names}
     return sorted(
-        (directory for directory, match in found.items() if match),
-        key=lambda directory: int(directory.name.rpartition("-")[2]),
+        (name for name, match in found.items() if match),
+        key=lambda name: int(name.rpartition("-")[2]),
     )

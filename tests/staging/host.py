@@ -172,6 +172,12 @@ def host_image(release: Release) -> str:
     return tag
 
 
+def labelled() -> set[str]:
+    """Return the names of all hosts that Docker has a volume of."""
+    shown = f'{{{{.Label "{LABEL}"}}}}'
+    return set(docker("volume", "ls", "--filter", f"label={LABEL}", "--format", shown).splitlines())
+
+
 def remove(name: str | None = None) -> None:
     """Remove the container and the volume of one host, or all of them and clusters' networks."""
     chosen = f"label={LABEL}={name}" if name else f"label={LABEL}"
