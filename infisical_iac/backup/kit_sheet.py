@@ -80,8 +80,8 @@ def wrap_armor(text: str) -> bytes:
         lines = lines[: lines.index(_END) + 1]
     except ValueError:
         raise FileError(
-            "the file is no recovery kit, or a part of it is missing: it must have the lines "
-            "from BEGIN AGE ENCRYPTED FILE to END AGE ENCRYPTED FILE"
+            "the file is no recovery kit, or a part of it is missing: copy all lines from "
+            "BEGIN AGE ENCRYPTED FILE to END AGE ENCRYPTED FILE"
         ) from None
     whole = "\n".join(filter(None, lines)) + "\n"
     noted = re.search(r"sha256sum +begins with ([0-9a-f]{16})", text)
@@ -153,8 +153,8 @@ def _decrypt(text: str, identities: Sequence[Identity]) -> bytes:
     except pyrage.DecryptError as error:
         if "No matching keys" in str(error):
             raise FileError(
-                "the kit is not encrypted for the key in the identity file: it names its "
-                "recipients in its first lines"
+                "the kit is not encrypted for the key in the identity file: give the one "
+                "of a recipient in its first lines"
             ) from None
         raise FileError(
             "the kit was damaged: compare each line from BEGIN to END with another copy"

@@ -130,7 +130,7 @@ def access(
         if not settings.stack.runs_caddy:
             raise Refused(
                 f"there is no access log: setting 'ingress' is {settings.stack.ingress!r}, and "
-                "only Caddy writes one here; the log of your own proxy may tell"
+                "only Caddy writes one here; look into the log of your own proxy"
             )
         known = _known(settings.stack, is_needed=bool(identity or person))
         ids = known.ids(identity, person)

@@ -31,7 +31,7 @@ def moving(inventory: str, *, wait: int, by_force: bool) -> "Iterator[tuple[Host
         settings = load(found.data.dict())  # type: ignore[no-untyped-call]
         if settings.cluster.topology != "swarm":
             raise UserError(
-                "setting 'topology' is 'single': a move takes the inventory of the whole cluster, "
+                "setting 'topology' is 'single': name the inventory of the whole cluster, "
                 "with topology 'swarm'"
             )
         lock.take(found, wait=wait, by_force=by_force)

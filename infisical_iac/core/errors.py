@@ -21,13 +21,36 @@ import re
 LAYOUT = "\n\t"
 
 # How a sentence goes on where it says what to do: "what: do this", "what; if so, do this",
-# "what: `command` does it". A path after the word is a system call's, as in "open /run/x: …".
-_REMEDY = re.compile(
-    r"[:;] (?=`|(?:add|apply|ask|attach|back up|bring|change|check|choose|compare|copy|correct|"
-    r"cure|delete|deploy|detach|did you mean|end|free|get|give|go|have|if|install|keep|leave|"
-    r"let|log in|look|make|name|open it|plan|push|put|read|remove|rename|renew|restore|run|save|"
-    r"say|scan|see|set|start|stop|take|try|turn|upgrade|use|wait|write)\b(?! ?/| tcp| unix))"
+# "what, so do this", "what: `command` does it". A path after the word is a system call's, as in
+# "open /run/x: …".
+_VERBS = (
+    "add|apply|ask|attach|back up|bring|change|check|choose|compare|copy|correct|cure|delete|"
+    "deploy|detach|end|free|get|give|go|have|install|keep|leave|let|log in|look|make|name|open it|"
+    "pin|plan|push|put|read|remove|rename|renew|restore|run|save|say|scan|see|set|start|stop|take|"
+    "try|turn|upgrade|use|wait|write"
 )
+_REMEDY = re.compile(
+    rf"[:;] (?=`|age-keygen|docs/|group_data/|there are: |without --|the (?:first|next) |"
+    rf"(?:did you mean|for everybody|if|it takes|the settings have|{_VERBS})\b(?! ?/| tcp| unix))"
+    rf"|, so (?=(?:{_VERBS})\b)"
+)
+
+# What logs in by an address, before its host: whatever stands there after "//", blanks too where
+# the address is quoted, and elsewhere what has a colon in it. The user of SFTP alone is no secret,
+# and a digest comes after an image.
+_LOGIN = re.compile(
+    r"""
+    (?P<begin>(?P<quote>['"])[a-z0-9+.:-]*//)(?:\\.|(?!(?P=quote)).)*@
+    | (?<=//)(?:[^\s/]*|\S*:\S*)@
+    | (?<=[:/'"])(?!sftp:[^\s:]*@)[^\s/:@'"]+:\S*@(?!sha256:)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def masked(text: str) -> str:
+    """Return the text with what logs in by each address in it masked."""
+    return _LOGIN.sub(lambda found: f"{found['begin'] or ''}***@", text) if "@" in text else text
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -88,7 +111,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         # It may hold what a host or a server answered, and pyinfra's log prints it too.
-        return printable(super().__str__(), keep=LAYOUT)
+        return printable(masked(super().__str__()), keep=LAYOUT)
 
 
 class SettingsError(UserError):

@@ -85,7 +85,8 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
         )
     if answer != "held":
         raise Refused(
-            f"the lock {FILE} can't be taken on {named or 'the host'}: may its user use sudo?"
+            f"the lock {FILE} can't be taken on {named or 'the host'}: see whether its user may "
+            "use sudo"
         )
 
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from infisical_iac.core.errors import masked
+
 _BOUNDS = {
     "greater_than_equal": ("ge", "must be at least"),
     "greater_than": ("gt", "must be above"),
@@ -52,7 +54,9 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
     place, value, (kind, _, _) = problem["loc"], problem["input"], problem["type"].partition("_")
     parent, model = _model_at(annotation, place[:-1]), _model_at(annotation, place)
     field = parent.model_fields.get(str(place[-1])) if parent and place else None
-    shown = repr(value) if field is None or field.repr else "what is given"
+    # Before it is cut: what is left of an address may not look like one.
+    whole = masked(repr(value)) if field is None or field.repr else ""
+    shown = whole or "what is given"
     if len(shown) > _MOST_CHARACTERS:
         shown = f"{shown[:_MOST_CHARACTERS]}…"
     if problem["type"] in _BOUNDS:
@@ -60,7 +64,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
         return f"{shown} {words} {problem['ctx'][name]}"
     match kind:
         case _ if isinstance(value, tuple) and [*map(type, value)] in _SCALARS.get(kind, ()):
-            inner = repr(value[0]) if shown == repr(value) else "the same"
+            inner = repr(value[0]) if shown == whole else "the same"
             return f"{shown} is a tuple; write {inner}, without the comma"
         case "value" | "assertion":
             return str(problem["msg"]).partition(", ")[2]

@@ -177,8 +177,8 @@ def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
     """
     if found.lines and _OURS not in _in_order([*found.lines, _OURS]):
         raise Refused(
-            f"sshd would take nothing from {DROP_IN}: {MAIN} has no line `{_INCLUDE}`, which "
-            "belongs at its beginning"
+            f"sshd would take nothing from {DROP_IN}: {MAIN} has no line `{_INCLUDE}`; "
+            "put it at its beginning"
         )
     places = {name: _before_ours(found.lines, name) for name in options}
     earlier = {

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -119,6 +120,43 @@ def test_a_webhooks_address_is_in_no_refusal_and_in_no_file_that_is_shown() -> N
         _settings(backup_webhook=f"{address} ")
     assert address not in str(refusal.value)
     assert address not in "".join(_files(backup_webhook=address).values())
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3:https://anybody:fake-password@s3.example.com/bucket",
+        "s3:https://anybody:fake-pass/word@s3.example.com/bucket",
+        "s3:https://anybody:fake pass'word@s3.example.com/bucket",
+        "s3:https:/anybody:fake-password@s3.example.com/bucket",
+        "s3:anybody:fake-password@s3.example.com/bucket",
+        "rest:https://fake-password@backups.example.com/infisical",
+        "rest:http://anybody:fake-password@127.0.0.1:8000/",
+        "sftp:u1:fake-password@u1.example.com:backups",
+        "anybody:fake-password@s3.example.com/bucket",
+    ],
+)
+@pytest.mark.parametrize(
+    "around", [lambda each: each, lambda each: (each,), lambda each: [each], lambda each: {each: 1}]
+)
+def test_a_password_in_an_address_is_in_no_refusal(
+    address: str, around: Callable[[str], object]
+) -> None:
+    for change in (
+        {"backup_targets": ({**_BUCKET, "repository": around(address)},)},
+        {"backup_targets": {**_BUCKET, "repository": around(address)}},
+        {"backup_targets": ({**_BUCKET, "name": around(address)},)},
+        {"backup_targets": around(address)},
+    ):
+        with pytest.raises(SettingsError) as refusal:
+            _settings(**change)
+        assert not re.search(r"fake.?pass|word@", str(refusal.value)), str(refusal.value)
+
+
+def test_a_refused_address_is_shown_but_for_its_password() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        _settings(backup_targets=({**_BUCKET, "repository": "s3:https://a:fake@host/x"},))
+    assert "'s3:https://***@host/x' is no place for a repository" in str(refusal.value)
 
 
 def test_the_files_say_what_the_settings_say() -> None:

@@ -87,9 +87,57 @@ def test_the_code_is_the_classs_where_none_is_given() -> None:
         ("it failed (no key: set one); run again", ("it failed (no key: set one)", "run again")),
         ("it failed: no space left on device", ("it failed: no space left on device", "")),
         ("it failed: open /run/x: no such file", ("it failed: open /run/x: no such file", "")),
+        ("it moves; pin a release", ("it moves", "pin a release")),
+        ("it is empty; for everybody write x", ("it is empty", "for everybody write x")),
+        ("it is old, so go back without x", ("it is old", "go back without x")),
+        ("it was kept, so nobody saw it", ("it was kept, so nobody saw it", "")),
+        ("x was kept; the next `apply` ends it", ("x was kept", "the next `apply` ends it")),
+        (
+            "none is kept: the first upgrade makes one",
+            ("none is kept", "the first upgrade makes one"),
+        ),
+        ("no target x: the settings have a, b", ("no target x", "the settings have a, b")),
+        ("no service x: there are: a, b", ("no service x", "there are: a, b")),
+        ("no key x: group_data/all.py lists all", ("no key x", "group_data/all.py lists all")),
+        ("the key stays: docs/keys.md tells how", ("the key stays", "docs/keys.md tells how")),
+        ("no key is in it: age-keygen makes one", ("no key is in it", "age-keygen makes one")),
+        (
+            "it is another key: it takes those of age",
+            ("it is another key", "it takes those of age"),
+        ),
+        ("the keys differ: without --kit x counts", ("the keys differ", "without --kit x counts")),
     ],
 )
 def test_what_to_do_is_told_apart_from_what_went_wrong(
     sentence: str, parts: tuple[str, str]
 ) -> None:
     assert CommandFailed(sentence).split() == parts
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("https://anybody:fake@host/x answers 500", "https://***@host/x answers 500"),
+        ("https://fake@host: check it", "https://***@host: check it"),
+        ("url is 'https://a:fa ke/@host'", "url is 'https://***@host'"),
+        ("url is 'anybody:fake@host'", "url is '***@host'"),
+        ("'HTTPS://a:fake@host' and 'https://b:fake@c'", "'HTTPS://***@host' and 'https://***@c'"),
+    ],
+)
+def test_what_logs_in_by_an_address_is_in_no_error(sentence: str, shown: str) -> None:
+    assert str(UserError(sentence)) == shown
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "'infisical/infisical:v0.165.16@sha256:aa' is not here",
+        "'registry:5000/postgres:17@sha256:aa' is not here",
+        "deploy@db-1 can't be reached: ssh: no route",
+        "'sftp:u1@u1.example.com:../x' is no place for a repository",
+        "see https://example.com/a and ask ada@example.com: she knows",
+        "https://www.npmjs.com/package/@infisical/sdk is not reached",
+    ],
+)
+def test_what_only_looks_like_a_password_is_shown(sentence: str) -> None:
+    assert str(UserError(sentence)) == sentence
