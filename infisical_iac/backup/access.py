@@ -5,8 +5,9 @@ again.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from infisical_iac.api import contents, identities
+from infisical_iac.api import identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import all_of, gather
 from infisical_iac.api.universal_auth import client_secrets
@@ -30,19 +31,20 @@ class Turned:
     lost: list[str]
 
 
-def read(client: Client, admin: Client, organization: str, project: str) -> Access:
+def read(
+    client: Client, admin: Client, organization: str, project: Mapping[str, Any] | None
+) -> Access:
     """All identities, their client secrets, and the roles and privileges in a project.
 
     Args:
         client: with the token of the deployer, or of an administrator.
         admin: with an administrator's own token, for the privileges of persons.
         organization: its id.
-        project: its slug; one that is not there has no members.
+        project: as the server has it; one that is not there has no members.
 
     Raises ApiError or Unreachable.
     """
-    there = contents.project(client, project)
-    members = _members(client, admin, there["id"], project) if there else {}
+    members = _members(client, admin, project["id"], project["slug"]) if project else {}
     return {**_machines(client, organization), **members}
 
 

@@ -18,6 +18,7 @@ from infisical_iac.stack import edge, given_up, session
 from infisical_iac.workspace import canary, credential_file, credentials, gate
 from infisical_iac.workspace.gate import Before
 from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.reconcile import project_here
 
 _proven: set[str] = set()
 
@@ -87,7 +88,7 @@ def _contents(client: Client, desired: Workspace) -> list[str]:
 
 
 def _sample(client: Client, desired: Workspace) -> str:
-    project = contents.project(client, desired.project.slug)
+    project = project_here(client, desired.project.slug)
     if project is None:
         return f"no project {desired.project.slug} in it"
     calls = [
@@ -156,7 +157,9 @@ def _turned(client: Client, admin: Client, project: str) -> list[str]:
             "again, and nobody can tell what that is. Look through people and identities."
         ]
     organization = instance.own_organizations(admin)[0].id
-    turned = access.compare(before, access.read(client, admin, organization, project))
+    turned = access.compare(
+        before, access.read(client, admin, organization, project_here(client, project))
+    )
     return [
         *_listed("Revoked since the snapshot, and in force again: revoke anew", turned.revived),
         *_listed("Made since the snapshot, and in force no more", turned.lost),

@@ -31,6 +31,7 @@ from infisical_iac.stack.deploy import configure_ingress, run_containers
 from infisical_iac.stack.keys import Keys
 from infisical_iac.workspace import gate
 from infisical_iac.workspace.preflight import Preflight
+from infisical_iac.workspace.reconcile import project_here
 
 DIRECTORY = "/var/lib/infisical-restore"
 PROJECT = "infisical-restore"
@@ -176,7 +177,8 @@ def _access(project: str) -> Access | None:
         if not session.works(port):
             return None
         client, admin = session.deployer(port), session.administrator(port)
-        return access.read(client, admin, identities.organization_id(client), project)
+        organization, found = identities.organization_id(client), project_here(client, project)
+        return access.read(client, admin, organization, found)
     except UserError:
         return None
 

@@ -11,7 +11,7 @@ from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.workspace import holdings, model, structure
 from infisical_iac.workspace.duplicates import find_duplicates
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.memory import Memory, find_project
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.people_actual import memberships, person, read_people, refuse
 from infisical_iac.workspace.state import (
@@ -54,7 +54,7 @@ def read(
     memory = remembered or Memory()
     first: list[Any] = gather(
         [
-            partial(_project, client, workspace.project.slug, memory),
+            partial(find_project, client, workspace.project.slug, memory),
             partial(_everybody, client),
         ]
     )
@@ -120,16 +120,6 @@ def _deleted(project: Json) -> tuple[DeletedEnvironment, ...]:
         DeletedEnvironment(each["id"], each["slug"], each["name"])
         for each in project["deletedEnvironments"]
     )
-
-
-def _project(client: Client, slug: str, memory: Memory) -> tuple[Json | None, str]:
-    """Return the project that is meant, and the id of another one that has its slug."""
-    named = contents.project(client, slug)
-    if not memory.project or memory.slug != slug or (named and named["id"] == memory.project):
-        return named, ""
-    now = contents.slug_of(client, memory.project)
-    known = contents.project(client, now) if now else None
-    return (known, named["id"] if named else "") if known else (named, "")
 
 
 def _elsewhere(client: Client) -> dict[str, str]:

@@ -17,6 +17,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, isolation, reading
 from infisical_iac.workspace.reading import Differences, Reach, Secrets, secret
+from infisical_iac.workspace.reconcile import project_here
 from infisical_iac.workspace.settings import WorkspaceSettings
 
 _PUBLIC_SECONDS = 10
@@ -235,7 +236,7 @@ class _Read:
 
 def _read(client: Client, slug: str) -> _Read:
     """Read every secret of a project. Raises ApiError or Unreachable."""
-    project = contents.project(client, slug)
+    project = project_here(client, slug)
     if project is None:
         return _Read({})
     environments, client = [each["slug"] for each in project["environments"]], client.patient()

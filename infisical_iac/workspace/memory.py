@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.workspace import holdings
 from infisical_iac.workspace.change import Call, Change
@@ -59,6 +60,21 @@ class Memory:
             environments={slug: id for slug, id in self.environments.items() if id not in ids},
             identities={name: id for name, id in self.identities.items() if id not in ids},
         )
+
+
+def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, Any] | None, str]:
+    """Return the project that a file means by its slug, and the id of another one that has the
+    slug now.
+
+    It is the one that is remembered under this slug, whatever it is called now; None without one.
+    Raises ApiError or Unreachable.
+    """
+    named = contents.project(client, slug)
+    if not memory.project or memory.slug != slug or (named and named["id"] == memory.project):
+        return named, ""
+    now = contents.slug_of(client, memory.project)
+    known = contents.project(client, now) if now else None
+    return (known, named["id"] if named else "") if known else (named, "")
 
 
 def parse(text: str) -> Memory:

@@ -16,6 +16,7 @@ from infisical_iac.stack import session
 from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.isolation import GENERATIONS, IsolationPlace
+from infisical_iac.workspace.reconcile import project_here
 
 
 class ReadSecret(NamedTuple):
@@ -147,6 +148,9 @@ def _before(deployer: Client, slug: str, port: int) -> Reach | None:
             if error.status != 401:
                 raise
             continue
+        # Without a project, or an API to ask, there is nothing to compare with.
+        if not shown:
+            return None
         return Reach(name.removesuffix(".env"), credential, shown)
     return None
 
@@ -207,7 +211,7 @@ def _refuse_difference(
 
 
 def _existing(deployer: Client, slug: str) -> list[str]:
-    project = contents.project(deployer, slug)
+    project = project_here(deployer, slug)
     environments = [each["slug"] for each in project["environments"]] if project else []
     client = deployer.patient()
     listed = gather(
@@ -224,7 +228,7 @@ def _shown(
 ) -> dict[str, frozenset[str]]:
     """Return the ids that an identity is shown by each generation that there is."""
     reader = login.universal(session.api(port), credential.client_id, credential.client_secret)
-    project = contents.project(deployer, slug)
+    project = project_here(deployer, slug)
     if project is None:
         return {}
     roots = [IsolationPlace(project["id"], each["slug"], "/") for each in project["environments"]]

@@ -24,7 +24,7 @@ from infisical_iac.workspace.change import Change
 from infisical_iac.workspace.converge import apply, converge
 from infisical_iac.workspace.difference import difference
 from infisical_iac.workspace.foreign_actual import read_access
-from infisical_iac.workspace.memory import Memory, learn, parse, remember, render
+from infisical_iac.workspace.memory import Memory, find_project, learn, parse, remember, render
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.state import Actual
 
@@ -196,6 +196,13 @@ def keep(memory: Memory) -> None:
 def remembered() -> Memory:
     """Return what `keep` kept on the current host; an empty memory before."""
     return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))
+
+
+def project_here(client: Client, slug: str) -> dict[str, Any] | None:
+    """Return the project that the file means by its slug on the current host, also one that was
+    renamed by hand; None without one. Raises ApiError or Unreachable.
+    """
+    return find_project(client, slug, remembered())[0]
 
 
 @telling_operation

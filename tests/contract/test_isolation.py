@@ -4,6 +4,7 @@ grant.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,7 +15,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.stack import session
-from infisical_iac.workspace import isolation, model, reading
+from infisical_iac.workspace import isolation, model, reading, reconcile
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.isolation import NAME
@@ -262,7 +263,9 @@ def service(
             return "\n".join(files)
         return files[command.rpartition("/")[2]]
 
+    memory = {"environments": {}, "project": {"id": project, "slug": SLUG}}
     monkeypatch.setattr(reading, "run", run)
+    monkeypatch.setattr(reconcile, "run", lambda command, *, doing: json.dumps(memory))
     monkeypatch.setattr(session, "api", lambda port: Client(instance.url))
     return stored
 
@@ -283,6 +286,27 @@ def test_a_service_is_shown_after_a_change_what_it_was_shown_before(
     lost = instance.release("lost")
     with pytest.raises(CheckFailed, match=r"may read, by v4 .*: PROOF in production:/backend"):
         reading.compare(lost, SLUG, port, then, service)
+
+
+def test_a_service_of_a_project_that_was_renamed_by_hand_is_asked_too(
+    instance: Instance, service: reading.Secrets
+) -> None:
+    client, port = instance.deployer(), free_port()
+    project = client.get(f"/api/v1/projects/slug/{SLUG}")["id"]
+    client.patch(f"/api/v1/projects/{project}", json={"slug": "renamed-by-hand"})
+    then = reading.before(client, SLUG, port)
+    assert then is not None
+    assert {name: len(ids) for name, ids in then.shown.items()} == {"v4": 1, "v3": 1}
+    assert reading.compare(client, SLUG, port, then, service).startswith("The identity of ")
+
+
+def test_nothing_is_compared_where_there_is_no_project(
+    instance: Instance, service: reading.Secrets
+) -> None:
+    client = instance.deployer()
+    project = client.get(f"/api/v1/projects/slug/{SLUG}")["id"]
+    client.delete(f"/api/v1/projects/{project}")
+    assert reading.before(client, SLUG, free_port()) is None
 
 
 def test_credentials_that_do_not_work_before_are_no_reason_to_give_up(

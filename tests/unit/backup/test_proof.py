@@ -10,7 +10,7 @@ from infisical_iac.backup import proof
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import Restored
 from infisical_iac.core.errors import CheckFailed
-from infisical_iac.workspace import canary
+from infisical_iac.workspace import canary, reconcile
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import TEXT
 
@@ -51,6 +51,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(proof, "latest", lambda: Restored(_MANIFEST, None))
+    monkeypatch.setattr(reconcile, "run", lambda command, *, doing: "")
     return World()
 
 

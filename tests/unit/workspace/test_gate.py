@@ -12,12 +12,13 @@ from infisical_iac.api.client import Client
 from infisical_iac.core.errors import CheckFailed, CommandFailed, NotBootstrapped, UserError
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack import edge, session
-from infisical_iac.workspace import canary, gate, isolation, reading
+from infisical_iac.workspace import canary, gate, isolation, reading, reconcile
 from infisical_iac.workspace.gate import Before, passed, usable
+from infisical_iac.workspace.memory import Memory, render
 from infisical_iac.workspace.reading import ReadSecret
 
 _PORT = 8080
-_CANARY = "canary"
+_CANARY, _PROJECT = "canary", "1"
 
 
 class World:
@@ -39,6 +40,8 @@ class World:
         self.seconds: dict[str, float] = {}
         self.deployer = True
         self.public = True
+        self.slug = "chainalign"
+        self.memory = ""
 
     def client(self, port: int) -> Client:
         """The deployer's, if it can log in."""
@@ -53,10 +56,14 @@ class World:
             if self.canary is None:
                 return httpx.Response(404, json={"error": "NotFound", "message": "not found"})
             return httpx.Response(200, json={"id": _CANARY, "environments": [{"slug": "prod"}]})
+        if request.url.path == f"/api/v1/projects/{_PROJECT}":
+            return httpx.Response(200, json={"project": {"slug": self.slug}})
+        if "/slug/" in request.url.path and not request.url.path.endswith(f"/{self.slug}"):
+            return httpx.Response(404, json={"error": "NotFound", "message": "not found"})
         if "/slug/" in request.url.path:
             named = [{"slug": each} for each in self.further if each not in self.closed]
             closed = [{"slug": each} for each in self.closed]
-            found = {"id": "1", "environments": named, "deletedEnvironments": closed}
+            found = {"id": _PROJECT, "environments": named, "deletedEnvironments": closed}
             return httpx.Response(200, json=found)
         project = request.url.params["projectId"]
         self.seconds[project] = request.extensions["timeout"]["read"]
@@ -126,6 +133,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(time, "sleep", made.waited.append)
     monkeypatch.setattr(gate, "run", made.run)
     monkeypatch.setattr(reading, "run", made.files)
+    monkeypatch.setattr(reconcile, "run", lambda command, *, doing: made.memory)
     monkeypatch.setattr(edge, "run", made.run)
     monkeypatch.setattr(edge, "_certificates", lambda: "")
     return made
@@ -151,6 +159,16 @@ def test_a_version_that_does_what_the_old_one_did_passes(world: World) -> None:
     assert then.public
     told = passed(_PUBLIC, "chainalign", then, port=_PORT, same_data=True)
     assert told == ["Read as before: 1 secret and the canary."]
+
+
+def test_secrets_of_a_project_that_was_renamed_by_hand_are_read_too(world: World) -> None:
+    world.memory = render(Memory({"production": "e"}, project=_PROJECT, slug="chainalign"))
+    world.slug = "renamed"
+    then = _before(_settings())
+    assert [each.name for each in then.secrets.values()] == ["TOKEN"]
+    world.value = "garbled"
+    with pytest.raises(CheckFailed, match="as before: TOKEN in production:/"):
+        passed(_settings(), "chainalign", then, port=_PORT, same_data=True)
 
 
 def test_a_secret_with_another_value_does_not_pass(world: World) -> None:
