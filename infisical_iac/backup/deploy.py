@@ -8,13 +8,13 @@ from pathlib import PurePath
 
 from pyinfra import logger
 from pyinfra.api.deploy import deploy
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.backup import target
 from infisical_iac.backup.target import DIRECTORY, BackupTarget
 from infisical_iac.core import audit, journal, units
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.facts import Fact, joined, parted
 from infisical_iac.core.files import File, Paths, PathState, reading
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
@@ -26,7 +26,6 @@ from infisical_iac.host.site import Known
 from infisical_iac.stack.compose_file import compose_file
 
 _PRIVATE = f"{DIRECTORY}/*.env {DIRECTORY}/ssh_key {DIRECTORY}/webhook"
-_UNITS = "units:"
 _NO_SCHEDULE = "no schedule "
 
 
@@ -47,33 +46,29 @@ class BackupState:
     no_schedules: tuple[str, ...] = ()
 
 
-class Backup(FactBase[BackupState]):
+class Backup(Fact[BackupState]):
     """The BackupState, of configuration at `paths` and of `units`, beside wanted `schedules`."""
 
     def command(self, schedules: list[str], paths: list[str], units: list[str]) -> str:
         files = reading(f"{_PRIVATE} {shlex.join(paths)}")
-        return (
+        return joined(
             f"for each in {shlex.join(schedules)}; do "
             'systemd-analyze calendar "$each" >/dev/null 2>&1 || '
-            f'echo "{_NO_SCHEDULE}$each"; done; {files}; '
-            f"echo {_UNITS}; {Units().command(units, {})}"
+            f'echo "{_NO_SCHEDULE}$each"; done; {files}',
+            Units().command(units, {}),
         )
 
     def process(self, output: list[str]) -> BackupState:
-        at = output.index(_UNITS)
-        refused = [line for line in output[:at] if line.startswith(_NO_SCHEDULE)]
-        found = Paths().process([line for line in output[:at] if line not in refused])
+        files, units = parted(output)
+        refused = [line for line in files if line.startswith(_NO_SCHEDULE)]
+        found = Paths().process([line for line in files if line not in refused])
         private = {path: state for path, state in found.items() if _is_private(path)}
         return BackupState(
             private,
             {path: state for path, state in found.items() if path not in private},
-            Units().process(output[at + 1 :]),
+            Units().process(units),
             tuple(line.removeprefix(_NO_SCHEDULE) for line in refused),
         )
-
-    @staticmethod
-    def default() -> BackupState:
-        return BackupState()
 
 
 def _is_private(path: str) -> bool:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
 
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.change import path, upgrade
@@ -16,6 +15,7 @@ from infisical_iac.cluster import share, stack
 from infisical_iac.cluster.change import ClusterVersionChange
 from infisical_iac.cluster.site import ClusterSite, of
 from infisical_iac.core import journal
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.images import Images
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
@@ -44,7 +44,7 @@ class Lacking:
     ends: int
 
 
-class Certificates(FactBase[list[Lacking]]):
+class Certificates(Fact[list[Lacking]]):
     """The certificates that certificates.sh would make."""
 
     def command(self) -> str:
@@ -53,10 +53,6 @@ class Certificates(FactBase[list[Lacking]]):
     def process(self, output: list[str]) -> list[Lacking]:
         rows = [line.split() for line in output]
         return [Lacking(file, why, int(ends)) for why, file, ends in rows]  # type: ignore[arg-type]
-
-    @staticmethod
-    def default() -> list[Lacking]:
-        return []
 
 
 _ROOT = "/etc/infisical"

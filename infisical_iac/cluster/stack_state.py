@@ -5,12 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pyinfra.api.facts import FactBase
-
 from infisical_iac.cluster import patroni_config
 from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
 from infisical_iac.cluster.patroni_config import PatroniState
 from infisical_iac.core.audit_entries import parse
+from infisical_iac.core.facts import Fact, joined, parted
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.condition import Running
@@ -18,7 +17,6 @@ from infisical_iac.monitoring.condition_fact import Condition
 from infisical_iac.stack.state import STACK_FILE
 
 RECORD = "/etc/infisical/stack.json"
-_NEXT = "next:"
 # Docker puts it before the name of each service.
 STACK = "infisical_"
 
@@ -97,7 +95,7 @@ class ClusterStackState:
     networks: Mapping[str, Network] = field(default_factory=dict)
 
 
-class ClusterStack(FactBase[ClusterStackState]):
+class ClusterStack(Fact[ClusterStackState]):
     """The ClusterStackState; `images` are those whose start is asked for, `secrets` names
     of keys by the purpose of the secret that holds them."""
 
@@ -105,11 +103,11 @@ class ClusterStack(FactBase[ClusterStackState]):
         # The files follow from what else is read, but for these two.
         files = Paths().command([STACK_FILE, RECORD])
         state = script("cluster-stack", "state", keys_of(secrets), *images)
-        return f"{files} && echo {_NEXT} && {state}"
+        return joined(files, state)
 
     def process(self, output: list[str]) -> ClusterStackState:
-        middle = output.index(_NEXT)
-        lines = [line.split(" ") for line in output[middle + 1 :]]
+        files, told = parted(output)
+        lines = [line.split(" ") for line in told]
         hashes = {row[1].removeprefix(STACK): row[2] for row in lines if row[0] == "hash"}
         levels = {row[1].removeprefix(STACK): int(row[2]) for row in lines if row[0] == "tls"}
         services = {
@@ -128,7 +126,7 @@ class ClusterStack(FactBase[ClusterStackState]):
         return ClusterStackState(
             engine=["engine"] in lines,
             manager=["manager"] in lines,
-            files=Paths().process(output[:middle]),
+            files=Paths().process(files),
             secrets={row[1]: row[2] for row in lines if row[0] == "wanted"},
             start={row[1]: _start(" ".join(row[2:])) for row in lines if row[0] == "start"},
             nodes=tuple(
@@ -142,13 +140,9 @@ class ClusterStack(FactBase[ClusterStackState]):
                 for kind in ("secret", "config")
             },
             record=next((_record(" ".join(row[1:])) for row in lines if row[0] == "record"), {}),
-            patroni=patroni_config.parse(output[middle + 1 :]),
+            patroni=patroni_config.parse(told),
             networks={row[1]: _network(" ".join(row[2:])) for row in lines if row[0] == "network"},
         )
-
-    @staticmethod
-    def default() -> ClusterStackState:
-        return ClusterStackState()
 
 
 @dataclass(frozen=True)
@@ -161,7 +155,7 @@ class Task:
     networks: frozenset[str]
 
 
-class NodeTasks(FactBase[tuple[Task, ...]]):
+class NodeTasks(Fact[tuple[Task, ...]]):
     """The tasks of the stack on this node whose containers should run."""
 
     def command(self) -> str:
@@ -179,10 +173,6 @@ class NodeTasks(FactBase[tuple[Task, ...]]):
             for row in lines
             if row[:1] == ["task"]
         )
-
-    @staticmethod
-    def default() -> tuple[Task, ...]:
-        return ()
 
 
 def keys_of(secrets: Mapping[str, Sequence[str]]) -> str:
@@ -224,7 +214,7 @@ def _start(text: str) -> tuple[str, ...]:
     return (*(entrypoint or ()), *(command or ()))
 
 
-class NodeCondition(FactBase[NodeState]):
+class NodeCondition(Fact[NodeState]):
     """The NodeState; the arguments are those of Condition."""
 
     def command(self, served_name: str, port: int, lock: str) -> str:
@@ -259,10 +249,6 @@ class NodeCondition(FactBase[NodeState]):
             leaf_ends=numbers.get("leaf"),
             **said,
         )
-
-    @staticmethod
-    def default() -> NodeState:
-        return NodeState()
 
 
 def _role(service: str) -> str:

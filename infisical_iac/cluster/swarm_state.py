@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pyinfra.api.facts import FactBase
-
-from infisical_iac.core.files import Paths, PathState, reading
+from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.rendering import script
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.machine import DAEMON_FILE
@@ -122,26 +121,23 @@ UNIT = "infisical-unlock.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 PROGRAM = "/usr/local/lib/infisical-iac/swarm-unlock.sh"
 HANDING_OVER = "/usr/local/lib/infisical-iac/hand-over.sh"
-_FILES, _UNITS = "files:", "units:"
 # Go says "has expired or is not yet valid" of both: what tells them apart is what Swarm, or a newer
 # Go, says besides.
 _ENDED = re.compile(r"certificate .*not valid after|current time \S+ is after ")
 _NOT_BEGUN = re.compile(r"certificate .*not valid before|current time \S+ is before ")
 
 
-class Swarm(FactBase[SwarmState]):
+class Swarm(Fact[SwarmState]):
     """The SwarmState of a host."""
 
     def command(self) -> str:
-        files = reading(f"{PROGRAM} {HANDING_OVER} {UNIT_FILE} {DAEMON_FILE}")
-        return (
-            f"{script('swarm-look')}; echo {_FILES}; {files}; "
-            f"echo {_UNITS}; {Units().command([UNIT], {})}"
+        paths = [PROGRAM, HANDING_OVER, UNIT_FILE, DAEMON_FILE]
+        return joined(
+            f"{script('swarm-look')}; true", Paths().command(paths), Units().command([UNIT], {})
         )
 
     def process(self, output: list[str]) -> SwarmState:
-        files, units = output.index(_FILES), output.index(_UNITS)
-        lines = output[:files]
+        lines, files, units = parted(output)
         pairs = [(key, rest.strip()) for key, _, rest in (line.partition(" ") for line in lines)]
         found = dict(pairs)
         info = _json(found.get("info", ""))
@@ -178,13 +174,9 @@ class Swarm(FactBase[SwarmState]):
             led=_number(found.get("led", "")),
             digest=found.get("state", ""),
             key=found.get("key", ""),
-            files=Paths().process(output[files + 1 : units]),
-            units=Units().process(output[units + 1 :]),
+            files=Paths().process(files),
+            units=Units().process(units),
         )
-
-    @staticmethod
-    def default() -> SwarmState:
-        return SwarmState()
 
 
 def _member(found: Mapping[str, Any]) -> SwarmMember:

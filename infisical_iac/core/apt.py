@@ -3,16 +3,16 @@
 import shlex
 from collections.abc import Collection, Sequence
 
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 
 
-class Packages(FactBase[frozenset[str]]):
+class Packages(Fact[frozenset[str]]):
     """Those of `names` that dpkg has installed and configured, held ones among them."""
 
     def command(self, names: list[str]) -> str:
@@ -22,10 +22,6 @@ class Packages(FactBase[frozenset[str]]):
     def process(self, output: list[str]) -> frozenset[str]:
         fields = (line.split() for line in output)
         return frozenset(name for status, name in fields if status in ("ii", "hi"))
-
-    @staticmethod
-    def default() -> frozenset[str]:
-        return frozenset()
 
 
 @telling_operation

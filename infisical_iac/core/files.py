@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from hashlib import sha256
 
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run, write
@@ -26,7 +26,7 @@ class PathState:
     sha256: str | None = None
 
 
-class Paths(FactBase[dict[str, PathState]]):
+class Paths(Fact[dict[str, PathState]]):
     """The state of those of `paths` that exist."""
 
     def command(self, paths: list[str]) -> str:
@@ -46,10 +46,6 @@ class Paths(FactBase[dict[str, PathState]]):
             path: PathState(state.kind, state.mode, state.owner, hashes.get(path))
             for path, state in states.items()
         }
-
-    @staticmethod
-    def default() -> dict[str, PathState]:
-        return {}
 
 
 def reading(paths: str) -> str:

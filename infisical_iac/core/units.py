@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import files, journal
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
@@ -40,7 +40,7 @@ class UnitState:
         return self.active and self.configured > self.started
 
 
-class Units(FactBase[dict[str, UnitState]]):
+class Units(Fact[dict[str, UnitState]]):
     """The state of each of `units`; `config` maps a unit to the files it reads at start."""
 
     def command(self, units: list[str], config: dict[str, list[str]]) -> str:
@@ -72,10 +72,6 @@ class Units(FactBase[dict[str, UnitState]]):
             for block in blocks
             if "Id" in block
         }
-
-    @staticmethod
-    def default() -> dict[str, UnitState]:
-        return {}
 
 
 def _unit(block: dict[str, str], configured: float) -> UnitState:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
-from itertools import pairwise
 
 from pyinfra.api.deploy import deploy
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import units
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.core.files import File, Paths, PathState, reading
+from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
@@ -138,7 +137,6 @@ def _set(elements: Iterable[object]) -> str:
 
 # Without what counts and what comes and goes: limits' states, and the sources that are remembered.
 _LIST = "nft --stateless --terse list table inet infisical"
-_ACTUAL, _WANTED, _FILES, _UNITS = "actual:", "wanted:", "files:", "units:"
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ class FirewallState:
     units: dict[str, UnitState] = field(default_factory=dict)
 
 
-class Firewall(FactBase[FirewallState]):
+class Firewall(Fact[FirewallState]):
     """The FirewallState.
 
     Args:
@@ -176,29 +174,25 @@ class Firewall(FactBase[FirewallState]):
     def command(self, ruleset: str, paths: list[str], unit: str, mark: str) -> str:
         apart = shlex.quote(f"nft -f - && {_LIST}")
         wanted = f"printf %s {shlex.quote(ruleset)} | unshare --net sh -c {apart} 2>&1"
-        return (
+        return joined(
             "command -v nft >/dev/null && echo installed; "
-            f"test ! -e {shlex.quote(mark)} || echo trial; "
-            f"echo {_ACTUAL}; {_LIST} 2>/dev/null; echo {_WANTED}; {wanted}; "
-            f"echo {_FILES}; {reading(shlex.join(paths))}; "
-            f"echo {_UNITS}; {Units().command([unit], {})}"
+            f"test ! -e {shlex.quote(mark)} || echo trial",
+            f"{_LIST} 2>/dev/null; true",
+            f"{wanted}; true",
+            Paths().command(paths),
+            Units().command([unit], {}),
         )
 
     def process(self, output: list[str]) -> FirewallState:
-        at = [output.index(each) for each in (_ACTUAL, _WANTED, _FILES, _UNITS)]
-        actual, wanted, files = (output[one + 1 : two] for one, two in pairwise(at))
+        words, actual, wanted, files, units = parted(output)
         return FirewallState(
             "\n".join(actual),
             "\n".join(wanted),
-            "trial" in output[: at[0]],
-            "installed" in output[: at[0]],
+            "trial" in words,
+            "installed" in words,
             Paths().process(files),
-            Units().process(output[at[-1] + 1 :]),
+            Units().process(units),
         )
-
-    @staticmethod
-    def default() -> FirewallState:
-        return FirewallState()
 
 
 DIRECTORY = "/etc/infisical-iac"

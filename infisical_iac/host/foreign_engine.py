@@ -5,9 +5,8 @@ part in no Swarm with `live-restore`, by which containers outlive a restart of t
 not start in one; and Debian's packages would take the place of Docker's.
 """
 
-from pyinfra.api.facts import FactBase
-
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import UpToDate
 from infisical_iac.core.operation import Commands, telling_operation
 from infisical_iac.core.settings import Settings
@@ -59,7 +58,7 @@ def refuse(settings: Settings, machine: MachineState) -> None:
         )
 
 
-class Engine(FactBase[tuple[str, bool]]):
+class Engine(Fact[tuple[str, bool]]):
     """The version of Docker, empty if none answers, and whether it has `docker compose`."""
 
     def command(self) -> str:

@@ -8,13 +8,13 @@ from pathlib import PurePath
 from typing import Any
 
 from pyinfra.api.deploy import deploy
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import files
 from infisical_iac.core import units as systemd
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.files import File, Paths, PathState, reading
+from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, or_up_to_date, shared, step, telling_operation
 from infisical_iac.core.remote import run, write
@@ -28,7 +28,7 @@ from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
 from infisical_iac.host.sshd_config import DROP_IN, LOOK_AT_LINES, QUERIES, Sshd
 
-_UNITS, _SSHD, _NO_SCHEDULE = "units:", "sshd:", "no schedule"
+_NO_SCHEDULE = "no schedule"
 # A server that systemd starts for each connection reads its files each time.
 _LOOK_AT_SSHD = f"""
 export LC_ALL=C TZ=UTC
@@ -64,7 +64,7 @@ class HardeningState:
     understood: bool = True
 
 
-class Hardening(FactBase[HardeningState]):
+class Hardening(Fact[HardeningState]):
     """The HardeningState: of `paths`, of `units` by the files that they read, and of sshd.
 
     `schedule` may be empty.
@@ -72,26 +72,19 @@ class Hardening(FactBase[HardeningState]):
 
     def command(self, paths: list[str], units: dict[str, list[str]], schedule: str) -> str:
         calendar = f"systemd-analyze calendar {shlex.quote(schedule)} >/dev/null 2>&1"
-        return (
-            f"{f'{calendar} || echo {shlex.quote(_NO_SCHEDULE)}; ' if schedule else ''}"
-            f"{reading(shlex.join(paths))}; "
-            f"echo {_UNITS}; {Units().command([*units], units)}; "
-            f"echo {_SSHD}; {_LOOK_AT_SSHD}"
+        checked = f"{calendar} || echo {shlex.quote(_NO_SCHEDULE)}; " if schedule else ""
+        return joined(
+            f"{checked}{Paths().command(paths)}", Units().command([*units], units), _LOOK_AT_SSHD
         )
 
     def process(self, output: list[str]) -> HardeningState:
-        units, sshd = output.index(_UNITS), output.index(_SSHD)
-        files = [line for line in output[:units] if line != _NO_SCHEDULE]
+        files, units, sshd = parted(output)
         return HardeningState(
-            Paths().process(files),
-            Units().process(output[units + 1 : sshd]),
-            sshd_config.parse(output[sshd + 1 :]),
-            _NO_SCHEDULE not in output[:units],
+            Paths().process([line for line in files if line != _NO_SCHEDULE]),
+            Units().process(units),
+            sshd_config.parse(sshd),
+            _NO_SCHEDULE not in files,
         )
-
-    @staticmethod
-    def default() -> HardeningState:
-        return HardeningState()
 
 
 @telling_operation

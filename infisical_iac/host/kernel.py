@@ -5,12 +5,12 @@ Forwarding stays as Docker needs it. A parameter that a kernel lacks is not aske
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyinfra import logger
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host, state
 
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
@@ -105,12 +105,12 @@ class KernelState:
     The last is the size of core dumps, in bytes, that systemd allows its services.
     """
 
-    parameters: dict[str, str]
+    parameters: dict[str, str] = field(default_factory=dict)
     core_limit: str = ""
     swap: tuple[str, ...] = ()
 
 
-class Kernel(FactBase[KernelState]):
+class Kernel(Fact[KernelState]):
     """The named sysctl parameters, the core limit and the active swap that is not encrypted.
 
     Swap on a device-mapper crypt target is encrypted; zram never leaves memory.
@@ -134,10 +134,6 @@ class Kernel(FactBase[KernelState]):
             parameters=parameters,
             swap=tuple(line[5:] for line in output if line.startswith("swap ")),
         )
-
-    @staticmethod
-    def default() -> KernelState:
-        return KernelState({})
 
 
 _WITHOUT_SWAP = r"sed -i.before-infisical-iac -E 's/^([^#]\S*\s+\S+\s+swap\s)/# \1/' /etc/fstab"

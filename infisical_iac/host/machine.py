@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from pyinfra.api.facts import FactBase
-
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 
@@ -59,7 +58,7 @@ true
 """
 
 
-class Machine(FactBase[MachineState]):
+class Machine(Fact[MachineState]):
     """The MachineState, read in one command."""
 
     def command(self) -> str:
@@ -99,10 +98,6 @@ class Machine(FactBase[MachineState]):
             data_volume=" ".join(found.get("data-volume", ())),
             spare_volume=" ".join(found.get("spare-volume", ())),
         )
-
-    @staticmethod
-    def default() -> MachineState:
-        return MachineState()
 
 
 def _ports(listening: list[str]) -> tuple[int, ...]:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pyinfra.api.deploy import deploy
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import files
 from infisical_iac.core.errors import Refused, SettingsError
+from infisical_iac.core.facts import Fact, joined, parted
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
@@ -123,9 +123,6 @@ def refuse(
         )
 
 
-_NEXT = "next:"
-
-
 @dataclass(frozen=True)
 class DataVolume:
     """The volume, the files that were asked for by their paths, and units by their names."""
@@ -135,25 +132,16 @@ class DataVolume:
     units: dict[str, UnitState] = field(default_factory=dict)
 
 
-class Volume(FactBase[DataVolume]):
+class Volume(Fact[DataVolume]):
     """The DataVolume of a `device`, with `paths` and `units`."""
 
     def command(self, device: str, paths: list[str], units: list[str]) -> str:
-        commands = (script("volume", "look", device), Paths().command(paths))
-        return f" && echo {_NEXT} && ".join((*commands, Units().command(units, {})))
+        look = script("volume", "look", device)
+        return joined(look, Paths().command(paths), Units().command(units, {}))
 
     def process(self, output: list[str]) -> DataVolume:
-        first = output.index(_NEXT)
-        second = output.index(_NEXT, first + 1)
-        return DataVolume(
-            parse(output[:first]),
-            Paths().process(output[first + 1 : second]),
-            Units().process(output[second + 1 :]),
-        )
-
-    @staticmethod
-    def default() -> DataVolume:
-        return DataVolume()
+        volume, files, units = parted(output)
+        return DataVolume(parse(volume), Paths().process(files), Units().process(units))
 
 
 def parse(lines: list[str]) -> VolumeState:

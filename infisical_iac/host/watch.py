@@ -11,11 +11,11 @@ from ipaddress import ip_network
 from pathlib import PurePath
 
 from pyinfra.api.deploy import deploy
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core import files, units
-from infisical_iac.core.files import File, Paths, PathState, reading
+from infisical_iac.core.facts import Fact, joined, parted
+from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item
 from infisical_iac.core.operation import Commands, or_up_to_date, step, telling_operation
 from infisical_iac.core.remote import run
@@ -25,7 +25,6 @@ from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import bans as rules
 from infisical_iac.host.site import Known
 
-_BANS, _UNITS = "bans:", "units:"
 _MOUNTED = "mounted"
 _PROMPT = "fail2ban> "
 
@@ -48,7 +47,7 @@ class WatchState:
     live: bool = False
 
 
-class Watch(FactBase[WatchState]):
+class Watch(Fact[WatchState]):
     """The WatchState.
 
     Args:
@@ -59,28 +58,23 @@ class Watch(FactBase[WatchState]):
     def command(
         self, paths: list[str], units: list[str], config: dict[str, list[str]], live: str
     ) -> str:
-        return (
-            f"{reading(shlex.join(paths))}; echo {_BANS}; "
+        return joined(
+            Paths().command(paths),
             f"! mountpoint --quiet {shlex.quote(live)} || echo {_MOUNTED}; "
             "printf 'status\\nbanned\\n' | timeout 20 fail2ban-client -i 2>/dev/null; echo; "
-            "nft --json list table inet f2b-table 2>/dev/null; "
-            f"echo; echo {_UNITS}; {Units().command(units, config)}"
+            "nft --json list table inet f2b-table 2>/dev/null; echo",
+            Units().command(units, config),
         )
 
     def process(self, output: list[str]) -> WatchState:
-        bans, units = output.index(_BANS), output.index(_UNITS)
-        told = output[bans + 1 : units]
+        files, told, units = parted(output)
         return WatchState(
-            Paths().process(output[:bans]),
-            Units().process(output[units + 1 :]),
+            Paths().process(files),
+            Units().process(units),
             _jails(told),
             _banned(told) - _enforced(told),
             _MOUNTED in told,
         )
-
-    @staticmethod
-    def default() -> WatchState:
-        return WatchState()
 
 
 def _jails(output: Iterable[str]) -> frozenset[str]:

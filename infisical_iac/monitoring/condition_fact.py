@@ -2,15 +2,14 @@
 
 from datetime import UTC, datetime
 
-from pyinfra.api.facts import FactBase
-
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.condition import ConditionState, Running
 from infisical_iac.stack import given_up
 from infisical_iac.workspace.credential_file import Term
 
 
-class Condition(FactBase[ConditionState]):
+class Condition(Fact[ConditionState]):
     """The ConditionState; `served_name` is whose certificate to look for, empty for none.
 
     It is looked for at `port`; `lock` is the file of the host's lock.
@@ -58,7 +57,3 @@ class Condition(FactBase[ConditionState]):
             *(since, backups, saved, drilling, drills),
             *(closed, unfinished, tuple(given_up.parse_given_up(output)), firewall),
         )
-
-    @staticmethod
-    def default() -> ConditionState:
-        return ConditionState()

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import yaml
-from pyinfra.api.facts import FactBase
 
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.rendering import script
 
 # Before the names of the Compose project's own networks.
@@ -175,7 +175,7 @@ class StackState:
                 yield service, f"is {containers[0].status}, health {containers[0].health}"
 
 
-class Stack(FactBase[StackState]):
+class Stack(Fact[StackState]):
     """The StackState; `compose` is the text of the wanted file, `images` what to look for."""
 
     def command(self, compose: str, images: list[str]) -> str:
@@ -196,7 +196,3 @@ class Stack(FactBase[StackState]):
                     images.add(reference)
         engine, connected = "engine" in output, connections(output)
         return StackState(engine, hashes, containers, frozenset(images), connected)
-
-    @staticmethod
-    def default() -> StackState:
-        return StackState()

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
-from pyinfra.api.facts import FactBase
-
 from infisical_iac.core import files
 from infisical_iac.core.errors import CheckFailed
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, shared, step, telling_operation
@@ -43,7 +42,7 @@ class IngressState:
     certificate: str = ""
 
 
-class Ingress(FactBase[IngressState]):
+class Ingress(Fact[IngressState]):
     """The IngressState, of files at `paths`, and of what is served for `site` at `port`."""
 
     def command(self, paths: list[str], site: str, port: int) -> str:
@@ -57,10 +56,6 @@ class Ingress(FactBase[IngressState]):
             output[at].removeprefix(_REVISION).strip(),
             "\n".join([*pem, ""]) if _PEM in pem else "",
         )
-
-    @staticmethod
-    def default() -> IngressState:
-        return IngressState()
 
 
 DIRECTORY = "/etc/infisical/ingress"

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import partial
 
-from pyinfra.api.facts import FactBase
 from pyinfra.context import host
 
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.facts import Fact
 from infisical_iac.core.item import Item, UpToDate
 from infisical_iac.core.operation import Commands, step, telling_operation
 from infisical_iac.core.remote import run
@@ -40,7 +40,7 @@ class KeysState:
         return not (self.missing or self.sample or self.malformed or self.open or self.stale)
 
 
-class Keys(FactBase[KeysState]):
+class Keys(Fact[KeysState]):
     """The KeysState of `/etc/infisical`; `more` are keys that not every host has."""
 
     def command(self, more: str = "") -> str:
@@ -63,10 +63,6 @@ class Keys(FactBase[KeysState]):
             stale=named("stale"),
             admin_email="".join(named("admin")),
         )
-
-    @staticmethod
-    def default() -> KeysState:
-        return KeysState()
 
 
 # Without these, what is in the database can't be read or reached any more.

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pyinfra.api.facts import FactBase
-
+from infisical_iac.core.facts import Fact, joined, parted
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.rendering import script
@@ -34,7 +33,7 @@ class UpgradeState:
     failed: Mapping[str, FailedChange] = field(default_factory=dict)
 
 
-class Upgrades(FactBase[UpgradeState]):
+class Upgrades(Fact[UpgradeState]):
     """The UpgradeState; `wanted` is the reference of the image of Infisical that is wanted."""
 
     def command(self, wanted: str) -> str:
@@ -57,15 +56,10 @@ class Upgrades(FactBase[UpgradeState]):
         was = Images(images["infisical"], images["postgres"]) if known else None
         return UpgradeState(was, bool(wanted) and wanted == ids.get("infisical"), failed)
 
-    @staticmethod
-    def default() -> UpgradeState:
-        return UpgradeState()
-
 
 COMPOSE_FILE = "/etc/infisical/compose.yaml"
 # What stands in its place where several hosts have the stack together.
 STACK_FILE = "/etc/infisical/stack.yaml"
-_NEXT = "next:"
 
 
 @dataclass(frozen=True)
@@ -79,30 +73,23 @@ class DeploymentState:
     stack: StackState = field(default_factory=StackState)
 
 
-class DeploymentFact(FactBase[DeploymentState]):
+class DeploymentFact(Fact[DeploymentState]):
     """The DeploymentState; `compose` is the text of the wanted file.
 
     `images` are those to look for, Infisical's the first.
     """
 
     def command(self, compose: str, images: list[str]) -> str:
-        commands = (
+        return joined(
             Paths().command([COMPOSE_FILE]),
             Upgrades().command(images[0]),
             Stack().command(compose, images),
         )
-        # Without one of them, the others would tell that there are no data.
-        return f" && echo {_NEXT} && ".join(commands)
 
     def process(self, output: list[str]) -> DeploymentState:
-        first = output.index(_NEXT)
-        second = output.index(_NEXT, first + 1)
+        files, upgrade, stack = parted(output)
         return DeploymentState(
-            Paths().process(output[:first]).get(COMPOSE_FILE),
-            Upgrades().process(output[first + 1 : second]),
-            Stack().process(output[second + 1 :]),
+            Paths().process(files).get(COMPOSE_FILE),
+            Upgrades().process(upgrade),
+            Stack().process(stack),
         )
-
-    @staticmethod
-    def default() -> DeploymentState:
-        return DeploymentState()

@@ -43,7 +43,7 @@ def test_what_a_manager_says_is_read() -> None:
             *("address 10.0.0.1", "hostname h1", "ipvs", "stack", "mark swarm-id", "serial 3"),
             *("data", "etcd lost", "primary"),
             *("led", "key 0123", "state 4567", f"info {json.dumps(info)}", "unlocks"),
-            *(f"node {json.dumps(node)}", "files:", "units:"),
+            *(f"node {json.dumps(node)}", "next:", "next:"),
         ]
     )
     assert (found.state, found.id, found.swarm, found.mark) == (
@@ -77,17 +77,17 @@ def test_what_a_manager_says_is_read() -> None:
     ],
 )
 def test_what_a_server_has_written_is_read(line: str, wal: tuple[int, int]) -> None:
-    assert Swarm().process([line, "files:", "units:"]).wal == wal
+    assert Swarm().process([line, "next:", "next:"]).wal == wal
 
 
 def test_a_manager_without_a_majority_lists_no_nodes_and_does_not_work() -> None:
     info = {"LocalNodeState": "active", "ControlAvailable": True, "Cluster": {"ID": ""}}
-    found = Swarm().process([f"info {json.dumps(info)}", "files:", "units:"])
+    found = Swarm().process([f"info {json.dumps(info)}", "next:", "next:"])
     assert (found.control, found.members) == (False, ())
 
 
 def test_a_host_without_docker_is_in_no_swarm() -> None:
-    found = Swarm().process(["address 10.0.0.1", "mark ", "serial ", "files:", "units:"])
+    found = Swarm().process(["address 10.0.0.1", "mark ", "serial ", "next:", "next:"])
     assert (found.state, found.mark, found.serial) == ("", "", 0)
 
 
@@ -123,5 +123,5 @@ def test_a_certificate_that_has_ended_is_told_from_a_clock_that_is_behind(
     error: str, expired: bool, early: bool
 ) -> None:
     info = {"LocalNodeState": "error", "Error": error}
-    found = Swarm().process([f"info {json.dumps(info)}", "files:", "units:"])
+    found = Swarm().process([f"info {json.dumps(info)}", "next:", "next:"])
     assert (found.expired, found.early) == (expired, early)

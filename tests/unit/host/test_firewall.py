@@ -121,8 +121,8 @@ def test_no_change_is_shown_of_what_is_the_same() -> None:
 
 def test_the_host_is_read_section_by_section() -> None:
     output = [
-        *("installed", "actual:", "table inet infisical {", "}", "wanted:", "table x {", "}"),
-        *("files:", "644 root:root /etc/a|regular file", f"{_HASH}  /etc/a", "units:"),
+        *("installed", "next:", "table inet infisical {", "}", "next:", "table x {", "}"),
+        *("next:", "644 root:root /etc/a|regular file", f"{_HASH}  /etc/a", "next:"),
         *("Id=a.service", "LoadState=loaded", "ActiveState=active", "UnitFileState=enabled"),
     ]
     state = Firewall().process(output)
@@ -134,7 +134,7 @@ def test_the_host_is_read_section_by_section() -> None:
 
 
 def test_a_change_that_was_not_proven_is_seen() -> None:
-    output = ["installed", "trial", "actual:", "wanted:", "files:", "units:"]
+    output = ["installed", "trial", "next:", "next:", "next:", "next:"]
     assert Firewall().process(output) == FirewallState(on_trial=True, installed=True)
 
 

@@ -182,11 +182,11 @@ def test_the_host_is_looked_at_in_one_command() -> None:
         "no schedule",
         f"644 root:root {DROP_IN}|regular file",
         f"{'a' * 64}  {DROP_IN}",
-        "units:",
+        "next:",
         "Id=infisical-maintenance.timer",
         "ActiveState=active",
         "UnitFileState=enabled",
-        "sshd:",
+        "next:",
         "sshd",
         "option passwordauthentication no",
         "option permitopen 127.0.0.1:* localhost:*",
@@ -207,7 +207,7 @@ def test_the_host_is_looked_at_in_one_command() -> None:
 
 
 def test_a_host_without_sshd_has_nothing_to_harden_there() -> None:
-    found = Hardening().process(["units:", "sshd:"])
+    found = Hardening().process(["next:", "next:"])
     assert found.understood
     assert not found.sshd.there
     assert not found.sshd.stale

@@ -27,7 +27,7 @@ _NFT = (
 
 
 def _read(*bans: str) -> WatchState:
-    return Watch().process([*_FILES, "bans:", *bans, "units:", *_UNITS])
+    return Watch().process([*_FILES, "next:", *bans, "next:", *_UNITS])
 
 
 def test_files_units_and_jails_are_read() -> None:

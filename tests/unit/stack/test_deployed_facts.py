@@ -61,7 +61,7 @@ def test_what_backups_need_is_read_in_one_command() -> None:
         "644 root:root /etc/infisical/backup/webhook|regular file",
         "600 root:root /etc/infisical/backup/backup.conf|regular file",
         f"{_HASH}  /etc/infisical/backup/bucket.env",
-        "units:",
+        "next:",
         "Id=infisical-backup.timer",
         "ActiveState=active",
         "UnitFileState=enabled",

@@ -1,0 +1,24 @@
+"""Test what facts have in common: their value of a silent host, and several in one command."""
+
+import subprocess
+
+from infisical_iac.cluster.stack_state import NodeTasks
+from infisical_iac.core.facts import joined, parted
+from infisical_iac.core.files import Paths
+from infisical_iac.host.kernel import Kernel, KernelState
+
+
+def test_a_host_that_tells_nothing_has_a_value_without_anything() -> None:
+    assert Kernel().default() == KernelState()
+    assert Paths().default() == {}
+    assert NodeTasks().default() == ()
+
+
+def test_what_several_commands_print_is_taken_apart() -> None:
+    command = joined("echo a; echo; echo b", "true", "false || echo c")
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert parted(ran.stdout.splitlines()) == [["a", "", "b"], [], ["c"]]
+
+
+def test_a_command_that_fails_fails_all() -> None:
+    assert subprocess.run(["sh", "-c", joined("false", "echo b")], check=False).returncode
