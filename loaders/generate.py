@@ -1,7 +1,7 @@
 """`python loaders/generate.py`: write the families of withheld names to where they are used.
 
-Their one source is `withheld` in vectors.json. Services have no such file, so that both loaders
-hold the families as code; `infisical-iac migrate` has a copy of Python's.
+Their one source is `withheld` in vectors.json, which `infisical-iac` reads itself. Services have no
+such file, so that both loaders hold the families as code.
 """
 
 import json
@@ -138,7 +138,7 @@ What is meant to pass is named in `allow`, and what is stricter is strict mode:
 
 
 def python(withheld: dict[str, Any]) -> str:
-    """Return the module of the families, for the loader and for `infisical-iac`."""
+    """Return the module of the families for Python."""
     families = "\n".join(map(_python_family, withheld["families"]))
     credentials = "".join(f'    "{each}",\n' for each in withheld["credentials"].split())
     return _PYTHON.replace("{credentials}", f"(\n{credentials})").replace("{families}", families)
@@ -203,10 +203,8 @@ def _row(family: dict[str, Any]) -> str:
 def files() -> dict[Path, str]:
     """Return what is generated, by file."""
     withheld = json.loads((LOADERS / "vectors.json").read_text("utf-8"))["withheld"]
-    module = python(withheld)
     return {
-        LOADERS / "python" / "infisical_config" / "families.py": module,
-        LOADERS.parent / "infisical_iac" / "migrate" / "families.py": module,
+        LOADERS / "python" / "infisical_config" / "families.py": python(withheld),
         LOADERS / "node" / "src" / "families.js": node(withheld),
         LOADERS / "withheld.md": page(withheld),
     }

@@ -117,9 +117,7 @@ def is_given(key: str) -> bool:
 
     What the loaders withhold would not come from there.
     """
-    return (bool(_GIVEN.fullmatch(key)) and not _OURS.fullmatch(key)) or is_withheld(
-        key, windows=False
-    )
+    return (bool(_GIVEN.fullmatch(key)) and not _OURS.fullmatch(key)) or is_withheld(key)
 
 
 class Held(NamedTuple):

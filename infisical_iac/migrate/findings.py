@@ -167,7 +167,7 @@ def _of_use(key: str, value: str) -> Iterator[_Told]:
             "A service reaches Infisical with it, so it can't come from there: it is not moved.",
             "Leave it in the process's environment, or in .env.local.",
         )
-    elif is_withheld(key, windows=False):
+    elif is_withheld(key):
         yield (
             "reserved-name",
             "It changes how programs run, or where they connect to, so the loaders withhold it.",

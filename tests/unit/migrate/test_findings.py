@@ -1,10 +1,14 @@
 """Test what is told of a file's entries, one by one; and that values stay untold."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS, read
+from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.findings import disagreements, of_entries, shown, trimmed
 from infisical_iac.migrate.model import BLOCKING
 
@@ -155,3 +159,10 @@ def test_whatever_a_file_holds_is_judged_without_its_values(text: str, grammar: 
     others = [each for each in GRAMMARS if each != grammar]
     told = [*of_entries(reading), *disagreements(data, reading, others)]
     assert secret not in repr(told)
+
+
+def test_names_are_withheld_as_the_loaders_withhold_them() -> None:
+    vectors = Path(__file__).parents[3] / "loaders" / "vectors.json"
+    names = json.loads(vectors.read_text("utf-8"))["withheldNames"]
+    assert [name for name in names["withheld"] if not is_withheld(name)] == []
+    assert [name for name in names["kept"] if is_withheld(name)] == []
