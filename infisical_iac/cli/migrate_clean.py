@@ -18,14 +18,11 @@ from infisical_iac.migrate import archive, cleaning, git, ignores
 from infisical_iac.migrate.cleaning import (
     Examined,
     KeptFile,
+    MovedFile,
     Ready,
-    Verified,
     delete,
     examine,
-    require_recent,
-    root_of_plan,
-    unverified_files,
-    verified_files,
+    read_report,
 )
 from infisical_iac.migrate.plan_file import load_key
 
@@ -84,19 +81,19 @@ def clean(
     no to the question.
     """
     keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
-    root, files = root_of_plan(plan_file), verified_files(plan_file)
+    root, report = read_report(plan_file)
     key = load_key(plan_file)
-    plan = _plan(root, files, key, archived=not no_archive)
-    plan.examined.kept.extend(KeptFile(path, _UNVERIFIED) for path in unverified_files(plan_file))
+    plan = _plan(root, report.verified, key, archived=not no_archive)
+    plan.examined.kept.extend(KeptFile(path, _UNVERIFIED) for path in sorted(report.unverified))
     _show(root, plan)
-    _show_references(root, plan_file, [each.path for each in files])
+    _show_references(root, plan_file, [each.path for each in report.verified])
     if plan.archive and not keys.recipients:
         raise UserError(
             "nothing was deleted, for nobody could open the archive: add --recipient age1…, the "
             "public key that age-keygen prints, or --no-archive"
         )
     if no_archive and plan.examined.ready:
-        require_recent(plan_file, datetime.now(UTC))
+        report.require_recent(datetime.now(UTC))
     kept = plan.examined.kept
     if plan.is_empty:
         echo("Nothing to do.")
@@ -121,7 +118,7 @@ def _lines(file: Path) -> list[str]:
     return file.read_text("utf-8", errors="replace").splitlines()
 
 
-def _plan(root: Path, files: Sequence[Verified], key: bytes, *, archived: bool) -> _Plan:
+def _plan(root: Path, files: Sequence[MovedFile], key: bytes, *, archived: bool) -> _Plan:
     paths = [each.path for each in files]
     examined = examine(root, files, key, archived=archived)
     inside = [path for path in paths if path not in {each.path for each in examined.kept}]

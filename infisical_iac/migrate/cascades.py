@@ -3,13 +3,14 @@
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from infisical_iac.dotenv import Finding, Reading, all_grammars, merged, read
 from infisical_iac.dotenv.grammar import Cascade
 from infisical_iac.migrate import find, multiline_keys
 from infisical_iac.migrate.findings import is_bootstrap, shown
 from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.plan_file import PlannedSource
 
 CASCADES: Mapping[str, tuple[str, Cascade]] = {
     name: (each.name, cascade) for each in all_grammars() for name, cascade in each.cascades.items()
@@ -17,27 +18,20 @@ CASCADES: Mapping[str, tuple[str, Cascade]] = {
 """By name, each with the name of its grammar: a file that is read by another is read alone."""
 
 LOCAL = ".env.local"
-"""CascadeFile in every mode, but of the machine that it is on."""
+"""A file in every mode, but of the machine that it is on."""
 
 
-class CascadeFile(Protocol):
-    """A file as a scan or a plan has it."""
+class Spot(NamedTuple):
+    """A file that is to be read; its fields are those of `Source`."""
 
-    @property
-    def path(self) -> str:
-        """Relative to the root, with slashes."""
+    path: str
+    environment: str
+    grammar: str
+    loader: str
+    layers: tuple[str, ...] = ()
 
-    @property
-    def environment(self) -> str:
-        """Return the slug, or ""."""
 
-    @property
-    def grammar(self) -> str:
-        """Return one of `infisical_iac.dotenv.GRAMMARS`."""
-
-    @property
-    def loader(self) -> str:
-        """Return one of CASCADES, or ""."""
+CascadeFile = Spot | Source | PlannedSource
 
 
 def cascade(file: CascadeFile) -> Cascade | None:
@@ -92,14 +86,6 @@ def _layers(file: CascadeFile, group: Iterable[CascadeFile]) -> tuple[str, ...]:
     return read if posixpath.basename(file.path) in read else ()
 
 
-class Layer(CascadeFile, Protocol):
-    """A file and the names of those that are read with it, as `cascades.layers` gives them."""
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """In their order, of which the last one wins; empty for a file that is read alone."""
-
-
 class Layered(NamedTuple):
     """A reading, and the keys of which another file's value counts, with the name of that file."""
 
@@ -107,14 +93,14 @@ class Layered(NamedTuple):
     overridden: Mapping[str, str]
 
 
-def paths(file: Layer) -> list[str]:
+def paths(file: CascadeFile) -> list[str]:
     """Return the paths of the files that are read with a file, itself too; the last one wins."""
     directory, name = posixpath.split(file.path)
     names = file.layers if name in file.layers else (name,)
     return [posixpath.join(directory, each) for each in names]
 
 
-def read_in(file: Layer, contents: Mapping[str, bytes]) -> Layered:
+def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
     """Return what a file has in it, with references replaced as its loader does.
 
     A key that another file overrides has the value of this file by itself.
@@ -134,8 +120,11 @@ def read_in(file: Layer, contents: Mapping[str, bytes]) -> Layered:
     else:
         reading = _in_turn(there[file.path], [*above.values()], file.grammar)
     overridden = _overridden(alone, {path: _alone(file, each) for path, each in above.items()})
-    whole = _with_own(reading, alone, overridden)
-    return Layered(multiline_keys.drop_pem_pieces(whole, there[file.path]), overridden)
+    own = {each.first_line: each for each in alone.entries if each.key in overridden}
+    if own:
+        entries = (own.get(each.first_line, each) for each in reading.entries)
+        reading = replace(reading, entries=tuple(entries))
+    return Layered(multiline_keys.drop_pem_pieces(reading, there[file.path]), overridden)
 
 
 def _in_turn(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
@@ -170,12 +159,6 @@ def _written(reading: Reading) -> dict[str, str]:
     return {each.key: each.written for each in reading.entries}
 
 
-def _with_own(reading: Reading, alone: Reading, overridden: Mapping[str, str]) -> Reading:
-    own = {each.first_line: each for each in alone.entries if each.key in overridden}
-    entries = (own.get(each.first_line, each) for each in reading.entries)
-    return replace(reading, entries=tuple(entries)) if own else reading
-
-
 def overridden(layered: Layered) -> Iterator[Finding]:
     """Yield the findings on keys of which another file's value counts."""
     reading = layered.reading
@@ -195,7 +178,10 @@ _NAMED = 5  # of the keys
 
 def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:
     """Yield the findings on files that are read in every mode, or in none that their loader has."""
-    others = _of_one_mode(sources)
+    others: dict[tuple[str, str], list[Source]] = {}  # those that are read in one mode only
+    for each in sources:
+        if cascade(each) and each.environment and not is_of_every_mode(each):
+            others.setdefault((posixpath.dirname(each.path), each.loader), []).append(each)
     for source in sources:
         found = cascade(source)
         if found is None:
@@ -206,18 +192,15 @@ def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:
         here = others.get((posixpath.dirname(source.path), source.loader), [])
         files = [each for each in here if each.environment != source.environment]
         if posixpath.basename(source.path) == LOCAL or not files:
-            yield _every_mode(source, found)
+            yield _told(
+                source,
+                "every-mode",
+                f"{found.title} reads it in production too, and here it goes to one environment "
+                "alone.",
+                "Add to the production file the keys that it lacks.",
+            )
         else:
             yield from _lacking(source, found, files)
-
-
-def _of_one_mode(sources: Sequence[Source]) -> dict[tuple[str, str], list[Source]]:
-    """Return the files that are read in one mode only, by directory and loader."""
-    made: dict[tuple[str, str], list[Source]] = {}
-    for each in sources:
-        if cascade(each) and each.environment and not is_of_every_mode(each):
-            made.setdefault((posixpath.dirname(each.path), each.loader), []).append(each)
-    return made
 
 
 def _lacking(source: Source, found: Cascade, files: Sequence[Source]) -> Iterator[FileFinding]:
@@ -230,47 +213,28 @@ def _lacking(source: Source, found: Cascade, files: Sequence[Source]) -> Iterato
         values = source.reading.values
         lacks = [key for key in values if key not in has and not is_bootstrap(key)]
         if lacks:
+            named = [shown(key, values[key]) or "one" for key in lacks[:_NAMED]]
+            named += [f"{len(lacks) - _NAMED} more"] if len(lacks) > _NAMED else []
             yield _told(
                 source,
                 "lacking",
                 f"{found.title} reads it in {environment} too, and only here are "
-                f"{_named([shown(key, values[key]) or 'one' for key in lacks])}; it goes to one "
-                "environment alone.",
+                f"{', '.join(named)}; it goes to one environment alone.",
                 f"Add what {environment} needs to {posixpath.basename(there[0].path)} and plan "
                 "again, or decide `store`.",
             )
 
 
-def _named(keys: Sequence[str]) -> str:
-    more = [f"{len(keys) - _NAMED} more"] if len(keys) > _NAMED else []
-    return ", ".join([*keys[:_NAMED], *more])
-
-
-def _every_mode(source: Source, found: Cascade) -> FileFinding:
-    return _told(
-        source,
-        "every-mode",
-        f"{found.title} reads it in production too, and here it goes to one environment alone.",
-        "Add to the production file the keys that it lacks.",
-    )
-
-
 def _unread(source: Source, found: Cascade) -> Iterator[FileFinding]:
-    name, mode = posixpath.basename(source.path), mode_of(source)
-    if name not in found.names(mode):
+    mode, remedy = mode_of(source), "See what reads it, or leave the file out."
+    if posixpath.basename(source.path) not in found.names(mode):
         yield _told(
-            source,
-            "unread",
-            f"{found.title} reads no file of this name by itself.",
-            "See what reads it, or leave the file out.",
+            source, "unread", f"{found.title} reads no file of this name by itself.", remedy
         )
     elif found.modes and mode not in found.modes:
-        yield _told(
-            source,
-            "unread",
-            f"{found.title} has the modes {', '.join(found.modes)} only: it doesn't read this.",
-            "See what reads it, or leave the file out.",
-        )
+        modes = ", ".join(found.modes)
+        message = f"{found.title} has the modes {modes} only: it doesn't read this."
+        yield _told(source, "unread", message, remedy)
 
 
 def _told(source: Source, kind: str, message: str, remedy: str) -> FileFinding:

@@ -3,19 +3,20 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import pydantic.dataclasses
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.migrate import git
 from infisical_iac.migrate.find import is_env, walk
 from infisical_iac.migrate.fingerprint import of_bytes
-from infisical_iac.migrate.report import VERIFIED_AT
+from infisical_iac.migrate.report import REPORT, VERIFIED_AT
 
 NAME = ".env.local.example"
 
@@ -49,15 +50,19 @@ def write(file: Path) -> None:
         raise FileError(f"{file} can't be written ({error.strerror}): see what is there") from None
 
 
-@dataclass(frozen=True)
-class Verified:
-    """A file that was read back from Infisical, byte for byte.
+_RECENT = timedelta(hours=1)
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="ignore", strict=True))
+class MovedFile:
+    """A file as the report of `migrate apply` has it.
 
     Attributes:
         path: relative to the root, with slashes.
         digest: the keyed hash of the file's bytes when it was verified.
         keys: the names that are in Infisical.
         skipped: the names that the plan left out: with the file goes the last that has them.
+        verified: whether it was read back from Infisical, byte for byte.
     """
 
     path: str
@@ -66,19 +71,74 @@ class Verified:
     environment: str
     keys: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    verified: bool = False
+
+
+class Report(BaseModel):
+    """The report of `migrate apply`; see `read_report`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    root: str
+    sources: tuple[MovedFile, ...]
+    verified_at: str = ""
+
+    @property
+    def unverified(self) -> set[str]:
+        """Return the paths of files that were not read back whole, everywhere that they go."""
+        return {each.path for each in self.sources if not each.verified}
+
+    @property
+    def verified(self) -> list[MovedFile]:
+        """Return the other files."""
+        return [each for each in self.sources if each.path not in self.unverified]
+
+    def require_recent(self, now: datetime) -> None:
+        """Raise FileError unless `migrate verify` found all unchanged within the last hour."""
+        try:
+            at = datetime.strptime(self.verified_at, VERIFIED_AT).replace(tzinfo=UTC)
+        except ValueError:
+            at = datetime.min.replace(tzinfo=UTC)
+        if not timedelta() <= now - at <= _RECENT:
+            raise FileError(
+                "nothing was deleted, for without an archive Infisical must have been looked at "
+                "within the last hour: run `infisical-iac migrate verify` first"
+            )
+
+
+def read_report(plan_file: Path) -> tuple[Path, Report]:
+    """Return the report beside a plan, and the directory that paths in it are relative to.
+
+    Raises FileError if there is no report, no such directory, or no verified file in it.
+    """
+    file = plan_file.with_name(f"{REPORT}.json")
+    try:
+        report = Report.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise FileError(
+            f"{file}, which says what is verified, can't be read ({error.strerror}): run migrate "
+            "apply first"
+        ) from None
+    except ValidationError:
+        raise FileError(f"{file} is not what migrate apply writes: run it once more") from None
+    root = (plan_file.parent / report.root).resolve()
+    if not root.is_dir():
+        raise FileError(f"{root}, which was migrated, is not there: run this where it is")
+    if not report.verified:
+        raise FileError(f"no file of {plan_file} is verified yet: run migrate apply")
+    return root, report
 
 
 @dataclass(frozen=True)
 class Ready:
     """A file that may be deleted, and what is in it."""
 
-    file: Verified
+    file: MovedFile
     data: bytes = field(repr=False)
     is_tracked: bool
 
 
-@dataclass(frozen=True)
-class KeptFile:
+class KeptFile(NamedTuple):
     """A file that is not deleted, and why, with what to do about it."""
 
     path: str
@@ -95,7 +155,7 @@ class Examined(NamedTuple):
     kept: list[KeptFile]
 
 
-def examine(root: Path, files: Iterable[Verified], key: bytes, *, archived: bool) -> Examined:
+def examine(root: Path, files: Iterable[MovedFile], key: bytes, *, archived: bool) -> Examined:
     """Look at each file as it is now; nothing is changed.
 
     Args:
@@ -106,21 +166,19 @@ def examine(root: Path, files: Iterable[Verified], key: bytes, *, archived: bool
     for file in files:
         try:
             data = _read(root, file, key)
-            _check_keys(file, archived=archived)
+            if not file.keys:
+                raise FileError(
+                    "nothing of it is in Infisical: delete it by hand if it isn't needed"
+                )
+            if file.skipped and not archived:
+                names = ", ".join(file.skipped)
+                raise FileError(f"{names} would be lost without an archive: make one")
             found.ready.append(Ready(file, data, git.is_tracked(root / file.path)))
         except FileNotFoundError:
             continue
         except UserError as error:
             found.kept.append(KeptFile(file.path, str(error)))
     return found
-
-
-def _check_keys(file: Verified, *, archived: bool) -> None:
-    if not file.keys:
-        raise FileError("nothing of it is in Infisical: delete it by hand if it isn't needed")
-    if file.skipped and not archived:
-        names = ", ".join(file.skipped)
-        raise FileError(f"{names} would be lost without an archive: make one")
 
 
 def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
@@ -143,12 +201,17 @@ def delete(root: Path, ready: Ready, key: bytes) -> KeptFile | None:
     return None
 
 
-def _read(root: Path, file: Verified, key: bytes) -> bytes:
+def _read(root: Path, file: MovedFile, key: bytes) -> bytes:
     """Return the bytes of the file, which are those that were verified.
 
     Raises FileNotFoundError if it is gone, and FileError if it may not be deleted.
     """
-    path = _inside(root, file.path)
+    relative = PurePosixPath(file.path)
+    if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+        raise FileError(f"it is outside {root}: delete it by hand")
+    path = root / relative
+    if path.parent.resolve() != path.parent:
+        raise FileError("a directory on its way is a symbolic link: delete it by hand")
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -167,102 +230,6 @@ def _read(root: Path, file: Verified, key: bytes) -> bytes:
     return data
 
 
-def _inside(root: Path, path: str) -> Path:
-    relative = PurePosixPath(path)
-    if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-        raise FileError(f"it is outside {root}: delete it by hand")
-    parent = (root / relative).parent
-    if parent.resolve() != parent:
-        raise FileError("a directory on its way is a symbolic link: delete it by hand")
-    return root / relative
-
-
-_NAME = "migration-report.json"
-_RECENT = timedelta(hours=1)
-
-
-class _Source(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-    path: str
-    digest: str
-    service: str
-    environment: str
-    verified: bool
-    keys: list[str]
-    skipped: list[str] = []
-
-
-class _Report(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-    root: str
-    sources: list[_Source]
-    verified_at: str = ""
-
-
-def verified_files(plan_file: Path) -> list[Verified]:
-    """Return the files that were read back whole, everywhere that they go.
-
-    Raises FileError if there is no report, or no such file in it.
-    """
-    missing = set(unverified_files(plan_file))
-    found = [
-        Verified(
-            path=each.path,
-            digest=each.digest,
-            service=each.service,
-            environment=each.environment,
-            keys=tuple(each.keys),
-            skipped=tuple(each.skipped),
-        )
-        for each in _read_report(plan_file).sources
-        if each.path not in missing
-    ]
-    if not found:
-        raise FileError(f"no file of {plan_file} is verified yet: run migrate apply")
-    return found
-
-
-def unverified_files(plan_file: Path) -> list[str]:
-    """Return the paths of files that were not, or not everywhere. Raises FileError as above."""
-    return sorted({each.path for each in _read_report(plan_file).sources if not each.verified})
-
-
-def root_of_plan(plan_file: Path) -> Path:
-    """Return the directory that paths are relative to. Raises FileError as above, or for none."""
-    directory = (plan_file.parent / _read_report(plan_file).root).resolve()
-    if not directory.is_dir():
-        raise FileError(f"{directory}, which was migrated, is not there: run this where it is")
-    return directory
-
-
-def require_recent(plan_file: Path, now: datetime) -> None:
-    """Raise FileError unless `migrate verify` found all unchanged within the last hour."""
-    try:
-        at = datetime.strptime(_read_report(plan_file).verified_at, VERIFIED_AT).replace(tzinfo=UTC)
-    except ValueError:
-        at = datetime.min.replace(tzinfo=UTC)
-    if not timedelta() <= now - at <= _RECENT:
-        raise FileError(
-            "nothing was deleted, for without an archive Infisical must have been looked at within "
-            "the last hour: run `infisical-iac migrate verify` first"
-        )
-
-
-def _read_report(plan_file: Path) -> _Report:
-    file = plan_file.with_name(_NAME)
-    try:
-        return _Report.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise FileError(
-            f"{file}, which says what is verified, can't be read ({error.strerror}): run migrate "
-            "apply first"
-        ) from None
-    except ValidationError:
-        raise FileError(f"{file} is not what migrate apply writes: run it once more") from None
-
-
 LIMIT = 500
 _LARGEST = 2 << 20
 _HEAD = 8192
@@ -279,8 +246,7 @@ _BEFORE, _AFTER = r"(?<![\w.)\]?-])", r"(?![\w-]|\.\w)"
 _SILENT = re.compile(r".*ignore|.*\.lock|package-lock\.json|pnpm-lock\.yaml|migration-report\.\w+")
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """A place that names a file or loads one: what was found there, and nothing around it."""
 
     path: str
@@ -309,15 +275,10 @@ def pattern(paths: Iterable[str]) -> re.Pattern[bytes]:
     """Return what matches the files at `paths`, by name or by the end of their path, and
     loaders.
     """
-    ends = {end for path in paths for end in _ends(path)}
+    split = [path.split("/") for path in paths]
+    ends = {"/".join(parts[start:]) for parts in split for start in range(len(parts))}
     names = "|".join(re.escape(end) for end in sorted(ends, key=lambda end: (-len(end), end)))
-    loaders = "|".join(_LOADERS)
-    return re.compile(f"{_BEFORE}(?:{names}){_AFTER}|{loaders}".encode())
-
-
-def _ends(path: str) -> Iterator[str]:
-    parts = path.split("/")
-    return ("/".join(parts[start:]) for start in range(len(parts)))
+    return re.compile(f"{_BEFORE}(?:{names}){_AFTER}|{'|'.join(_LOADERS)}".encode())
 
 
 def matches(data: bytes, wanted: re.Pattern[bytes]) -> list[tuple[int, str]]:

@@ -11,8 +11,8 @@ from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import Finding, Reading
 from infisical_iac.migrate import find
 from infisical_iac.migrate.cascades import (
-    Layer,
     Layered,
+    Spot,
     is_read,
     layers,
     of_modes,
@@ -64,16 +64,6 @@ def _refuse_nested(paths: Iterable[Path]) -> None:
             raise FileError(f"{path} is in {outer}, which is scanned too: name one of them")
 
 
-class Spot(NamedTuple):
-    """A file that is to be read, as `layered.Layer` has it."""
-
-    path: str
-    environment: str
-    grammar: str
-    loader: str
-    layers: tuple[str, ...] = ()
-
-
 def source(
     root: Path,
     path: str,
@@ -99,7 +89,15 @@ def source(
     slugs = [each.slug for each in workspace.environments]
     place = spot(path, choice, slugs)._replace(layers=layers)
     service = service_of(path, root.resolve().name, choice.readers, workspace)
-    layered, found = _layered(content, place, choice, data, problem)
+    if problem:
+        remedy = "Set it right, or leave the file out."
+        found = [Finding(0, "unreadable-file", "", problem, remedy)]
+        layered = Layered(Reading(place.grammar, (), (), problem), {})
+    else:
+        beside = {each: content(each) for each in paths(place) if each != path}
+        readable = {each: there for each, (there, why_not) in beside.items() if not why_not}
+        layered = read_in(place, readable | {path: data})
+        found = _found(layered, data, choice)
     made = Source(
         path,
         service,
@@ -123,24 +121,16 @@ def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
     return Spot(path, find.environment(path, slugs), sign.grammar, sign.loader)
 
 
-def _layered(
-    content: Content, place: Spot, choice: Choice, data: bytes, problem: str
-) -> tuple[Layered, list[Finding]]:
-    if problem:
-        return Layered(Reading(place.grammar, (), (), problem), {}), [_unreadable(problem)]
-    layered = read_in(place, _contents(content, place) | {place.path: data})
-    return layered, _found(layered, data, choice)
-
-
-def _contents(content: Content, file: Layer) -> dict[str, bytes]:
-    read = {path: content(path) for path in paths(file) if path != file.path}
-    return {path: data for path, (data, problem) in read.items() if not problem}
-
-
 def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
     reading = layered.reading
     values = reading.values
-    found = [] if choice.evidence.exact else [_nearest(reading.grammar)]
+    found = []
+    if not choice.evidence.exact:
+        known = (
+            f"What reads it is unknown, or has rules of its own: it is read as {reading.grammar}."
+        )
+        remedy = "Compare with what the service sees, above all where grammars disagree."
+        found.append(Finding(0, "nearest-grammar", "", known, remedy))
     for each in reading.findings:
         refuses = bool(reading.error) and each.message == reading.error
         if each.kind != "interpolated":  # what is stored of it is told with its other findings
@@ -152,70 +142,38 @@ def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
     return found
 
 
-def _nearest(grammar: str) -> Finding:
-    return Finding(
-        0,
-        "nearest-grammar",
-        "",
-        f"What reads it is unknown, or has rules of its own: it is read as {grammar}.",
-        "Compare with what the service sees, above all where grammars disagree.",
-    )
-
-
-def _unreadable(problem: str) -> Finding:
-    return Finding(0, "unreadable-file", "", problem, "Set it right, or leave the file out.")
-
-
 def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterator[Finding]:
     if not made.service:
-        yield Finding(
-            0,
-            "no-service",
-            "",
-            "No service of the workspace file has the name or the folder of its directory.",
-            "Add the service there, or say in the plan which folder it goes to.",
-        )
+        message = "No service of the workspace file has the name or the folder of its directory."
+        remedy = "Add the service there, or say in the plan which folder it goes to."
+        yield Finding(0, "no-service", "", message, remedy)
     if not made.environment:
-        yield Finding(
-            0,
-            "no-environment",
-            "",
-            f"Its name is of none of the environments {', '.join(slugs)}.",
-            "Say in the plan which it is of, or leave the file out.",
-        )
+        message = f"Its name is of none of the environments {', '.join(slugs)}."
+        remedy = "Say in the plan which it is of, or leave the file out."
+        yield Finding(0, "no-environment", "", message, remedy)
     if is_tracked:
-        yield Finding(
-            0,
-            "tracked",
-            "",
-            "Git tracks it: its values are in every clone and in the history.",
-            "Rotate them after the move; `migrate clean` takes the file out of the index.",
-        )
-
-
-__all__ = ["FileFinding", "Source", "scan", "scan_all"]
-
-
-def scan(root: Path, workspace: Workspace) -> list[Source]:
-    """Return the `.env` files under `root`, but samples, sorted by path, with all findings.
-
-    Raises FileError for a directory that can't be listed and a repository that git can't read.
-    """
-    return scan_all([root], workspace)
+        message = "Git tracks it: its values are in every clone and in the history."
+        remedy = "Rotate them after the move; `migrate clean` takes the file out of the index."
+        yield Finding(0, "tracked", "", message, remedy)
 
 
 def scan_all(paths: Sequence[Path], workspace: Workspace) -> list[Source]:
-    """Return the sources of several trees, or of single files.
+    """Return the `.env` files of directories, but samples, and single files, with all findings.
 
-    If there are more trees than one, as in `trees.trees`, paths begin with their tree's.
+    They are sorted by path; if they are of several trees, paths begin with their tree's.
 
-    Raises FileError as `scan` does, and for a path that is within another.
+    Raises FileError for a directory that can't be listed, a repository that git can't read, and a
+    path that is within another.
     """
     found = trees(paths)
     sources: list[Source] = []
     for tree in found:
-        place = "" if len(found) == 1 else f"{tree.root.as_posix()}/"
-        sources += [_moved(each, place) for each in _sources(tree, workspace)]
+        for each in _sources(tree, workspace):
+            if len(found) > 1:
+                place = f"{tree.root.as_posix()}/"
+                told = tuple(replace(one, file=f"{place}{one.file}") for one in each.findings)
+                each = replace(each, path=f"{place}{each.path}", findings=told)
+            sources.append(each)
     return with_findings(sources, compare_files(sources))
 
 
@@ -254,21 +212,14 @@ def _is_sample(path: str, choice: Choice, meant: Container[str]) -> bool:
     return find.is_sample(name) and not is_meant
 
 
-def _moved(each: Source, place: str) -> Source:
-    found = tuple(replace(one, file=f"{place}{one.file}") for one in each.findings)
-    return replace(each, path=f"{place}{each.path}", findings=found)
-
-
 def with_findings(sources: Sequence[Source], found: Iterable[FileFinding]) -> list[Source]:
     """Return the sources with more findings, each with its own in the order of lines."""
     more: dict[str, list[FileFinding]] = {}
-    for each in found:
-        more.setdefault(each.file, []).append(each)
-    return [
-        replace(each, findings=_ordered((*each.findings, *more.get(each.path, ()))))
-        for each in sources
-    ]
-
-
-def _ordered(found: Iterable[FileFinding]) -> tuple[FileFinding, ...]:
-    return tuple(sorted(found, key=lambda each: (each.line, not each.blocking)))
+    for one in found:
+        more.setdefault(one.file, []).append(one)
+    made = []
+    for each in sources:
+        told = [*each.findings, *more.get(each.path, ())]
+        told.sort(key=lambda one: (one.line, not one.blocking))
+        made.append(replace(each, findings=tuple(told)))
+    return made

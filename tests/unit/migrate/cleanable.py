@@ -4,13 +4,14 @@ import io
 import json
 import subprocess
 import tarfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pyrage import decrypt
 from pyrage.x25519 import Identity
 
-from infisical_iac.migrate.cleaning import Verified
+from infisical_iac.migrate.cleaning import MovedFile
 from infisical_iac.migrate.fingerprint import KEY_FILE, of_bytes
 
 SECRET = "obviously-fake-secret"
@@ -36,28 +37,17 @@ def write(root: Path, path: str, text: str = f"TOKEN={SECRET}\n") -> Path:
     return file
 
 
-def verified(root: Path, path: str, **more: Any) -> Verified:
+def verified(root: Path, path: str, **more: Any) -> MovedFile:
     """A file as it is now, as if it had been read back from Infisical."""
     digest = of_bytes(HASH_KEY, (root / path).read_bytes())
-    return Verified(path, digest, "backend", "production", ("TOKEN",), **more)
+    return MovedFile(path, digest, "backend", "production", ("TOKEN",), **more)
 
 
 def report(
-    root: Path, *files: Verified, unverified: tuple[str, ...] = (), verified_at: str = ""
+    root: Path, *files: MovedFile, unverified: tuple[str, ...] = (), verified_at: str = ""
 ) -> Path:
     """Write plan and report into `root`; returns the path of the plan."""
-    sources = [
-        {
-            "path": each.path,
-            "digest": each.digest,
-            "service": each.service,
-            "environment": each.environment,
-            "verified": each.path not in unverified,
-            "keys": list(each.keys),
-            "skipped": list(each.skipped),
-        }
-        for each in files
-    ]
+    sources = [asdict(each) | {"verified": each.path not in unverified} for each in files]
     data = {"root": ".", "sources": sources, "verified_at": verified_at}
     write(root, "migration-report.json", json.dumps(data))
     (root / KEY_FILE).write_bytes(HASH_KEY)
@@ -65,7 +55,7 @@ def report(
     return write(root, "migration.yaml", "schema_version: 1\n")
 
 
-def monorepo(root: Path) -> list[Verified]:
+def monorepo(root: Path) -> list[MovedFile]:
     """A repository with a tracked `.env` file and one that was never added."""
     git(root, "init", "--quiet")
     write(root, BACKEND)

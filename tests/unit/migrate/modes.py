@@ -5,7 +5,7 @@ from pathlib import Path
 from infisical_iac.migrate import planning
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import MigrationPlan
-from infisical_iac.migrate.sources import scan
+from infisical_iac.migrate.sources import scan_all
 from tests.unit.migrate.trees import WORKSPACE, node, plant
 
 KEY = b"k" * 32
@@ -20,7 +20,7 @@ def tree(root: Path, package: str, files: dict[str, str]) -> Path:
 
 def scanned(root: Path, package: str, files: dict[str, str]) -> dict[str, Source]:
     """Return what a scan of it gives, by the files' names."""
-    sources = scan(tree(root, package, files), WORKSPACE)
+    sources = scan_all([tree(root, package, files)], WORKSPACE)
     return {each.path.removeprefix("backend/"): each for each in sources}
 
 

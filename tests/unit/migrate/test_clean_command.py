@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from pyrage.x25519 import Identity
 
 from infisical_iac.cli.migrate_clean import clean
-from infisical_iac.migrate.cleaning import Verified
+from infisical_iac.migrate.cleaning import MovedFile
 from infisical_iac.migrate.report import VERIFIED_AT
 from tests.unit.migrate.cleanable import (
     BACKEND,
@@ -30,7 +30,7 @@ Clean = Callable[..., Result]
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[Verified]:
+def files(tmp_path: Path) -> list[MovedFile]:
     """The files of a monorepo with a report that says that they were verified."""
     made = monorepo(tmp_path)
     report(tmp_path, *made)
@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> Clean:
 
 
 def test_the_plan_is_shown_and_no_changes_nothing(
-    tmp_path: Path, files: list[Verified], run: Clean
+    tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     before = snapshot(tmp_path)
     ran = run(*TO, answer="n\n")
@@ -82,7 +82,7 @@ def test_names_with_terminal_escapes_are_shown_escaped(tmp_path: Path, run: Clea
 
 
 def test_yes_leaves_an_archive_that_git_ignores_and_no_file(
-    tmp_path: Path, files: list[Verified], run: Clean
+    tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     before = snapshot(tmp_path)
     ran = run(*TO, answer="y\n")
@@ -98,7 +98,7 @@ def test_yes_leaves_an_archive_that_git_ignores_and_no_file(
     assert names == ["INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV"]
 
 
-def test_a_second_run_changes_nothing(tmp_path: Path, files: list[Verified], run: Clean) -> None:
+def test_a_second_run_changes_nothing(tmp_path: Path, files: list[MovedFile], run: Clean) -> None:
     assert run(*TO, "--yes").exit_code == 0
     before = snapshot(tmp_path)
     again = run("--yes")
@@ -109,7 +109,7 @@ def test_a_second_run_changes_nothing(tmp_path: Path, files: list[Verified], run
 
 
 def test_an_example_that_is_there_stays_as_it_is(
-    tmp_path: Path, files: list[Verified], run: Clean
+    tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     own = write(tmp_path, "backend/.env.local.example", "PORT=3000\n")
     assert run(*TO, "--yes").exit_code == 0
@@ -118,7 +118,7 @@ def test_an_example_that_is_there_stays_as_it_is(
 
 
 def test_an_example_that_cant_be_written_deletes_nothing(
-    tmp_path: Path, files: list[Verified], run: Clean
+    tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     (tmp_path / "backend" / ".env.local.example").symlink_to("nowhere")
     ran = run(*TO, "--yes")
@@ -127,7 +127,7 @@ def test_an_example_that_cant_be_written_deletes_nothing(
 
 
 def test_what_is_not_verified_or_has_changed_is_kept(
-    tmp_path: Path, files: list[Verified], run: Clean
+    tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     write(tmp_path, "other/.env")
     report(tmp_path, *files, verified(tmp_path, "other/.env"), unverified=("other/.env",))
@@ -143,7 +143,7 @@ def test_what_is_not_verified_or_has_changed_is_kept(
 
 
 def test_a_file_that_goes_to_two_places_is_verified_in_both_or_not_at_all(
-    tmp_path: Path, files: list[Verified], run: Clean
+    tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     plan = report(tmp_path, *files, files[0])
     text = plan.with_name("migration-report.json").read_text()
@@ -155,7 +155,7 @@ def test_a_file_that_goes_to_two_places_is_verified_in_both_or_not_at_all(
 
 
 def test_without_a_recipient_nothing_is_deleted(
-    tmp_path: Path, files: list[Verified], run: Clean
+    tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     before = snapshot(tmp_path)
     ran = run("--yes")
@@ -167,7 +167,7 @@ def _ago(**time: int) -> str:
     return (datetime.now(UTC) - timedelta(**time)).strftime(VERIFIED_AT)
 
 
-def test_no_archive_deletes_without_one(tmp_path: Path, files: list[Verified], run: Clean) -> None:
+def test_no_archive_deletes_without_one(tmp_path: Path, files: list[MovedFile], run: Clean) -> None:
     report(tmp_path, *files, verified_at=_ago(minutes=50))
     ran = run("--no-archive", "--yes")
     assert ran.exit_code == 0, ran.output
@@ -181,7 +181,7 @@ def test_no_archive_deletes_without_one(tmp_path: Path, files: list[Verified], r
     ids=["never", "no date", "too long ago", "in the future"],
 )
 def test_no_archive_deletes_nothing_unless_it_was_verified_just_now(
-    at: str, tmp_path: Path, files: list[Verified], run: Clean
+    at: str, tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     report(tmp_path, *files, verified_at=at)
     before = snapshot(tmp_path)
@@ -191,7 +191,7 @@ def test_no_archive_deletes_nothing_unless_it_was_verified_just_now(
 
 
 def test_recipients_and_an_identity_come_from_files(
-    tmp_path: Path, files: list[Verified], run: Clean, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path, files: list[MovedFile], run: Clean, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     keys = tmp_path_factory.mktemp("keys")
     to = write(keys, "to", f"# Ada\n{KEY.to_public()}\n")
@@ -206,7 +206,7 @@ def test_recipients_and_an_identity_come_from_files(
 
 def test_an_archive_that_git_would_not_ignore_is_not_made(
     tmp_path: Path,
-    files: list[Verified],
+    files: list[MovedFile],
     run: Clean,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate.cleaning import Verified, delete, examine
+from infisical_iac.migrate.cleaning import MovedFile, delete, examine
 from tests.unit.migrate.cleanable import (
     BACKEND,
     HASH_KEY,
@@ -19,7 +19,7 @@ from tests.unit.migrate.cleanable import (
 )
 
 
-def _reason(root: Path, file: Verified, *, archived: bool = True) -> str:
+def _reason(root: Path, file: MovedFile, *, archived: bool = True) -> str:
     """Return why the file is kept, which is all that an examination says of it."""
     ready, [kept] = examine(root, [file], HASH_KEY, archived=archived)
     assert (ready, kept.path) == ([], file.path)
@@ -65,14 +65,14 @@ def test_a_link_is_kept_and_so_is_what_it_points_to(tmp_path: Path) -> None:
 def test_a_file_outside_the_root_is_kept(tmp_path: Path, path: str) -> None:
     write(tmp_path, ".env")
     (tmp_path / "root").mkdir()
-    file = Verified(path, "0" * 64, "backend", "production", ())
+    file = MovedFile(path, "0" * 64, "backend", "production", ())
     assert "is outside" in _reason(tmp_path / "root", file)
     assert (tmp_path / ".env").exists()
 
 
 def test_a_directory_in_place_of_the_file_is_kept(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
-    file = Verified(".env", "0" * 64, "backend", "production", ())
+    file = MovedFile(".env", "0" * 64, "backend", "production", ())
     assert "it is no plain file" in _reason(tmp_path, file)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from infisical_iac.migrate.model import FileFinding
-from infisical_iac.migrate.sources import scan
+from infisical_iac.migrate.sources import scan_all
 from tests.unit.migrate.trees import WORKSPACE, plant
 
 SECRET = "obviously-fake-secret"
@@ -11,7 +11,7 @@ SECRET = "obviously-fake-secret"
 
 def found(root: Path, files: dict[str, str], kind: str) -> list[FileFinding]:
     """The findings of one kind in a tree of these files."""
-    sources = scan(plant(root, files), WORKSPACE)
+    sources = scan_all([plant(root, files)], WORKSPACE)
     return [one for each in sources for one in each.findings if one.kind == kind]
 
 

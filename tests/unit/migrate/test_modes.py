@@ -12,7 +12,7 @@ import pytest
 from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import planning
 from infisical_iac.migrate.plan_file import MigrationPlan
-from infisical_iac.migrate.sources import scan
+from infisical_iac.migrate.sources import scan_all
 from tests.unit.migrate.modes import KEY, found, planned, scanned, tree
 from tests.unit.migrate.trees import WORKSPACE, plant
 
@@ -131,7 +131,7 @@ def test_vite_reads_with_the_parser_of_node_since_its_8(
 ) -> None:
     tree(tmp_path, package, {".env": 'C=$B\nB=${A:-d}\nX="a\\"b"\n'})
     plant(tmp_path, {"backend/package.json": json.dumps({"dependencies": {package: wanted}})})
-    (source,) = scan(tmp_path, WORKSPACE)
+    (source,) = scan_all([tmp_path], WORKSPACE)
     assert list(source.reading.values.values()) == values
 
 
@@ -141,6 +141,6 @@ def test_what_a_file_that_is_gone_had_overridden_is_stored_again(tmp_path: Path)
     assert earlier.sources[0].keys["HOST"].decision == "skip"
     (tmp_path / "backend/.env.local").unlink()
     again = planning.make(
-        scan(tmp_path, WORKSPACE), project="abcde", root=".", key=KEY, earlier=earlier
+        scan_all([tmp_path], WORKSPACE), project="abcde", root=".", key=KEY, earlier=earlier
     )
     assert again.sources[0].keys["HOST"].decision == "store"

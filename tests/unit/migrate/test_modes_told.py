@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate.sources import scan
+from infisical_iac.migrate.sources import scan_all
 from tests.unit.migrate.modes import PACKAGES, found, scanned
 from tests.unit.migrate.trees import WORKSPACE, plant
 
@@ -28,7 +28,7 @@ def test_keys_that_production_takes_from_the_file_of_every_mode_block(
     assert "in production too, and only here are A; it goes" in finding.message
     assert "Add what production needs to .env.production" in finding.remedy
     plant(tmp_path, {"backend/.env.production": "A=fake\nB=fake\n"})
-    after = scan(tmp_path, WORKSPACE)
+    after = scan_all([tmp_path], WORKSPACE)
     assert not [one for each in after for one in each.findings if one.kind == "lacking"]
 
 

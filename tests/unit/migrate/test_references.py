@@ -133,6 +133,6 @@ def test_the_list_ends_somewhere(tmp_path: Path) -> None:
     "text", [b".env" * 500_000, b"/" * 2_000_000, b"a/.env.production" * 90_000]
 )
 def test_two_megabytes_of_anything_take_less_than_two_seconds(text: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     matches(text, cleaning.pattern(_PATHS))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2

@@ -11,7 +11,7 @@ import pytest
 
 from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.model import Source
-from infisical_iac.migrate.sources import scan, scan_all
+from infisical_iac.migrate.sources import scan_all
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import EXAMPLE, SHIPPED, WORKSPACE, git, plant
 
@@ -34,7 +34,7 @@ def test_a_file_is_read_and_given_its_place(tmp_path: Path) -> None:
             "backend/.env.example": "DB_PASSWORD=\n",
         },
     )
-    source = only(scan(tmp_path, WORKSPACE))
+    source = only(scan_all([tmp_path], WORKSPACE))
     assert (source.path, source.service, source.environment, source.folder) == (
         "backend/.env.production",
         "backend",
@@ -49,14 +49,14 @@ def test_a_file_is_read_and_given_its_place(tmp_path: Path) -> None:
 
 
 def test_a_file_that_belongs_nowhere_blocks_until_somebody_says_where(tmp_path: Path) -> None:
-    source = only(scan(plant(tmp_path, {"x/.env.test": "A=fake-secret\n"}), WORKSPACE))
+    source = only(scan_all([plant(tmp_path, {"x/.env.test": "A=fake-secret\n"})], WORKSPACE))
     assert (source.service, source.environment, source.folder) == ("", "", "")
     blocking = {each.kind for each in source.findings if each.blocking}
     assert blocking == {"no-service", "no-environment"}
 
 
 def test_a_file_that_nobody_is_known_to_read_is_told(tmp_path: Path) -> None:
-    source = only(scan(plant(tmp_path, {"backend/.env": "A=fake#secret\n"}), WORKSPACE))
+    source = only(scan_all([plant(tmp_path, {"backend/.env": "A=fake#secret\n"})], WORKSPACE))
     assert {"nearest-grammar", "grammars-disagree"} <= kinds(source)
 
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_read_is_told_and_blocks(
 ) -> None:
     (tmp_path / "backend").mkdir()
     make(tmp_path / "backend" / ".env")
-    source = only(scan(tmp_path, WORKSPACE))
+    source = only(scan_all([tmp_path], WORKSPACE))
     (finding,) = source.findings
     assert (finding.kind, finding.blocking, source.data) == ("unreadable-file", True, b"")
     assert reason in finding.message
@@ -84,13 +84,13 @@ def test_what_cannot_be_read_is_told_and_blocks(
 def test_a_link_within_the_tree_is_read(tmp_path: Path) -> None:
     plant(tmp_path, {"shared.txt": "A=fake-secret\n", "backend/x": ""})
     (tmp_path / "backend" / ".env").symlink_to("../shared.txt")
-    assert only(scan(tmp_path, WORKSPACE)).reading.values == {"A": "fake-secret"}
+    assert only(scan_all([tmp_path], WORKSPACE)).reading.values == {"A": "fake-secret"}
 
 
 def test_a_file_in_another_encoding_blocks(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/requirements.txt": "python-dotenv", "backend/.env": ""})
     (tmp_path / "backend" / ".env").write_bytes("A=fake-secret".encode("utf-16"))
-    source = only(scan(tmp_path, WORKSPACE))
+    source = only(scan_all([tmp_path], WORKSPACE))
     assert [each.kind for each in source.findings if each.blocking] == ["unreadable-file"]
 
 
@@ -100,15 +100,15 @@ def test_files_that_git_tracks_are_told_in_every_repository(tmp_path: Path) -> N
     for name in ("backend", "python-services"):
         git(tmp_path / name, "init", "-q")
         git(tmp_path / name, "add", ".env")
-    told = {each.path for each in scan(tmp_path, WORKSPACE) if "tracked" in kinds(each)}
+    told = {each.path for each in scan_all([tmp_path], WORKSPACE) if "tracked" in kinds(each)}
     assert told == {"backend/.env", "python-services/.env"}
-    assert "tracked" in kinds(only(scan(tmp_path / "python-services", WORKSPACE)))
+    assert "tracked" in kinds(only(scan_all([tmp_path / "python-services"], WORKSPACE)))
 
 
 def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/.env": "", "backend/.git/config": "["})
     with pytest.raises(FileError, match=r"git can't say what it tracks in .*/backend"):
-        scan(tmp_path, WORKSPACE)
+        scan_all([tmp_path], WORKSPACE)
 
 
 def test_several_trees_are_seen_together(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_single_file_is_read_as_it_is_in_its_tree(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/.env": "A=fake\n", "backend/.env.production": "A=$B\nB=fake\n"})
     plant(tmp_path, {"backend/package.json": '{"dependencies": {"vite": "8"}}'})
     git(tmp_path, "init", "-q")
-    whole = {each.path: each for each in scan(tmp_path, WORKSPACE)}
+    whole = {each.path: each for each in scan_all([tmp_path], WORKSPACE)}
     for path, source in whole.items():
         assert only(scan_all([tmp_path / path], WORKSPACE)) == source
     assert scan_all([tmp_path / path for path in whole], WORKSPACE) == list(whole.values())
@@ -165,7 +165,7 @@ def test_a_tree_of_a_thousand_files_is_scanned_in_seconds(tmp_path: Path) -> Non
     plant(tmp_path, {f"node_modules/p{n}/.env": "" for n in range(100)})
     plant(tmp_path, {"backend/requirements.txt": "python-dotenv\n"})
     begun = time.monotonic()
-    assert len(scan(tmp_path, WORKSPACE)) == 1000
+    assert len(scan_all([tmp_path], WORKSPACE)) == 1000
     assert time.monotonic() - begun < 10
 
 
@@ -177,7 +177,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_example_is_read_as_its_services_read_it(example: Path) -> None:
     workspace = load(SHIPPED)
-    sources = {each.path: each for each in scan(example, workspace)}
+    sources = {each.path: each for each in scan_all([example], workspace)}
     assert {
         path: (each.service, each.environment, each.grammar) for path, each in sources.items()
     } == {
@@ -197,7 +197,7 @@ def test_the_example_is_read_as_its_services_read_it(example: Path) -> None:
 
 def test_the_example_has_findings_of_many_kinds(example: Path) -> None:
     workspace = load(SHIPPED)
-    found = [one for each in scan(example, workspace) for one in each.findings]
+    found = [one for each in scan_all([example], workspace) for one in each.findings]
     assert {each.kind for each in found if each.blocking} == {
         "no-service",
         "literal-reference",

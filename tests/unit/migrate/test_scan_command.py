@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from infisical_iac.cli.migrate import scan as command
 from infisical_iac.dotenv import GRAMMARS
 from infisical_iac.migrate.findings import is_plain
-from infisical_iac.migrate.sources import scan
+from infisical_iac.migrate.sources import scan_all
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import EXAMPLE, SHIPPED, WORKSPACE_TEXT, git, plant
 
@@ -88,7 +88,7 @@ def test_no_value_is_printed(run: Scan, example: Path, options: list[str]) -> No
     workspace = load(SHIPPED)
     values = {
         value
-        for each in scan(example, workspace)
+        for each in scan_all([example], workspace)
         for key, value in each.reading.values.items()
         if not is_plain(key, value) and len(value) > 4
     } - {"chainalign", "forecasts"}
