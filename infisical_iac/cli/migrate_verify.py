@@ -54,7 +54,7 @@ def verify(
         project = project_id(reached.client, plan.project)
         there = read(reached.client, project, {each.environment for each in wanted})
         access = look(reached, project, wanted, directory)
-    problems = [*map(str, unchanged(wanted, there, key)), *access.problems]
+    problems = [*unchanged(wanted, there, key), *access.problems]
     is_verified = access.is_checked and not problems
     mark_verified(file.parent, wanted, datetime.now(UTC) if is_verified else None)
     if as_json:

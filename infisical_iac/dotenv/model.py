@@ -1,7 +1,7 @@
 """The entries of a .env file, and findings: what is odd about it."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Quote = Literal["", "'", '"', "`"]
 
@@ -23,8 +23,7 @@ class Entry:
     written: str = field(repr=False)
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """Something in a file that a person should know, and what to do about it; never a value."""
 
     line: int

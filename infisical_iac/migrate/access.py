@@ -66,13 +66,13 @@ def look(
     except ApiError as error:
         if error.status != 403:
             raise
-        problems += map(str, verify.access(wanted, reached.desired, seen))
+        problems += verify.access(wanted, reached.desired, seen)
         return MovedAccess(
             problems, [], [*notes, f"who else reads could not be told: {error}"], False
         )
     found = readers(present, wanted, reached.desired, seen)
     services = {**of_services(found, reached.desired), **seen}
-    problems += map(str, verify.access(wanted, reached.desired, services))
+    problems += verify.access(wanted, reached.desired, services)
     problems += unmeant(found, reached.desired)
     return MovedAccess(problems, [each.data for each in found], [*notes, *unseen])
 

@@ -119,9 +119,14 @@ def pack(
     secrets = sorted([*new, *changed], key=lambda each: each.name[:2])
     batches: list[Batch] = []
     for (environment, folder), inside in groupby(secrets, key=lambda each: each.name[:2]):
-        here = list(inside)
-        items = [_item(each, stored.get(each.name), today) for each in here]
-        overwrites = any(each.name in overwritten for each in here)
+        items, overwrites = [], False
+        for each in inside:
+            there = stored.get(each.name)
+            item = {"secretKey": each.name.key, "secretValue": each.value}
+            if there is None or not there.comment or there.comment.startswith(_MARK):
+                item["secretComment"] = f"{_MARK}{each.file}:{each.line}, {today.isoformat()}"
+            items.append(item)
+            overwrites |= each.name in overwritten
         batches += [Batch(environment, folder, overwrites, part) for part in _parts(items)]
     return batches
 
@@ -129,13 +134,6 @@ def pack(
 def size(item: Mapping[str, str]) -> int:
     """Return how many bytes an item takes in a body, as the client writes it."""
     return len(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()) + 1
-
-
-def _item(secret: Secret, there: Stored | None, today: date) -> dict[str, str]:
-    item = {"secretKey": secret.name.key, "secretValue": secret.value}
-    if there is None or not there.comment or there.comment.startswith(_MARK):
-        item["secretComment"] = f"{_MARK}{secret.file}:{secret.line}, {today.isoformat()}"
-    return item
 
 
 def _parts(items: Iterable[Mapping[str, str]]) -> Iterator[tuple[Mapping[str, str], ...]]:
@@ -190,14 +188,27 @@ def prepare(
     Raises UserError with `fail`, if there are such keys.
     """
     if compared.changed and policy == "fail":
-        raise Refused(_conflicts(compared.changed), code="refused.conflict")
-    changed = compared.changed if policy == "overwrite" else ()
-    batches = pack(compared.new, changed, stored, today)
+        told = [f"{each.name} ({each.file}:{each.line})" for each in compared.changed]
+        count = f"{len(told)} {'keys have' if len(told) > 1 else 'key has'}"
+        more = f" and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+        raise Refused(
+            f"{count} another value in Infisical: {', '.join(told[:_MOST_TOLD])}{more}; nothing "
+            "was written: give --on-conflict skip to keep those values, or --on-conflict "
+            "overwrite",
+            code="refused.conflict",
+        )
+    overwrites = policy == "overwrite"
+    batches = pack(compared.new, compared.changed if overwrites else (), stored, today)
     states: dict[Name, State] = {each.name: "written" for each in compared.new}
     states |= {each.name: "there" for each in compared.same}
-    rest: State = "overwritten" if policy == "overwrite" else "kept"
-    states |= {each.name: rest for each in compared.changed}
-    return Work(tuple(_missing(batches, folders)), tuple(batches), states)
+    states |= {each.name: "overwritten" if overwrites else "kept" for each in compared.changed}
+    missing: dict[tuple[str, str], None] = {}
+    for batch in batches:
+        parts = batch.folder.strip("/").split("/")
+        paths = ["/" + "/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        known = set(folders[batch.environment])
+        missing |= {(batch.environment, path): None for path in paths if path not in known}
+    return Work(tuple(missing), tuple(batches), states)
 
 
 def carry_out(
@@ -205,7 +216,7 @@ def carry_out(
     project: str,
     work: Work,
     *,
-    wait: Callable[[Sequence[Name]], None],
+    wait: Callable[[Batch], None],
     tell: Callable[[str, int], None],
 ) -> None:
     """Make the folders one after the other, then send the requests side by side.
@@ -218,7 +229,13 @@ def carry_out(
     Raises ApiError or Unreachable; what was written until then is, and a next run finds it there.
     """
     for environment, path in work.folders:
-        _make_folder(client, project, environment, path)
+        parent, _, name = path.rpartition("/")
+        place = {"projectId": project, "environment": environment, "path": parent or "/"}
+        try:
+            client.post("/api/v2/folders", json={**place, "name": name})
+        except ApiError as error:
+            if error.status != 400 or "already exists" not in error.message:
+                raise
         tell(f"+ folder {path} in {environment}", 0)
     one_at_a_time = Lock()
 
@@ -228,42 +245,10 @@ def carry_out(
         waits = "approval" in request(route, json=batch.body(project))
         with one_at_a_time:
             if waits:
-                wait(batch.names)
+                wait(batch)
             tell(f"{'?' if waits else '+'} {batch}", len(batch.items))
 
     gather([partial(send, each) for each in work.batches])
-
-
-def _conflicts(changed: Iterable[Secret]) -> str:
-    told = [f"{each.name} ({each.file}:{each.line})" for each in changed]
-    count = f"{len(told)} {'keys have' if len(told) > 1 else 'key has'}"
-    more = f" and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
-    return (
-        f"{count} another value in Infisical: {', '.join(told[:_MOST_TOLD])}{more}; nothing was "
-        "written: give --on-conflict skip to keep those values, or --on-conflict overwrite"
-    )
-
-
-def _missing(
-    batches: Iterable[Batch], folders: Mapping[str, Iterable[str]]
-) -> Iterable[tuple[str, str]]:
-    wanted: dict[tuple[str, str], None] = {}
-    for batch in batches:
-        parts = batch.folder.strip("/").split("/")
-        paths = ["/" + "/".join(parts[:end]) for end in range(1, len(parts) + 1)]
-        known = set(folders[batch.environment])
-        wanted |= {(batch.environment, path): None for path in paths if path not in known}
-    return wanted
-
-
-def _make_folder(client: Client, project: str, environment: str, path: str) -> None:
-    parent, _, name = path.rpartition("/")
-    place = {"projectId": project, "environment": environment, "path": parent or "/"}
-    try:
-        client.post("/api/v2/folders", json={**place, "name": name})
-    except ApiError as error:
-        if error.status != 400 or "already exists" not in error.message:
-            raise
 
 
 PENDING_FILE = "migration-pending.json"
@@ -281,7 +266,19 @@ class Pending:
     def __init__(self, directory: Path, key: bytes) -> None:
         self.file = directory / PENDING_FILE
         self._key = key
-        self._since: dict[str, str] = self._read()
+        self._since: dict[str, str] = {}
+        try:
+            found: Any = json.loads(self.file.read_bytes())
+            self._since = {str(each): str(at) for each, at in found["pending"].items()}
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise FileError(f"{self.file} can't be read: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise FileError(
+                f"{self.file} is not what migrate apply writes: see in Infisical whether approvals "
+                "are open, then remove it"
+            ) from None
 
     def since(self, project: str, secret: Secret) -> str:
         """When this very value was asked for in a project, told by its id; "" if it was not."""
@@ -301,20 +298,6 @@ class Pending:
     def _told(self, project: str, secret: Secret) -> str:
         return f"{project} {secret.name} {digest(self._key, secret.value)}"
 
-    def _read(self) -> dict[str, str]:
-        try:
-            found: Any = json.loads(self.file.read_bytes())
-            return {str(each): str(at) for each, at in found["pending"].items()}
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise FileError(f"{self.file} can't be read: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise FileError(
-                f"{self.file} is not what migrate apply writes: see in Infisical whether approvals "
-                "are open, then remove it"
-            ) from None
-
     def _write(self, since: dict[str, str]) -> None:
         self._since = since
         data = {"schema_version": 1, "pending": since}
@@ -325,12 +308,6 @@ class Pending:
                 self.file.unlink()
         except OSError as error:
             raise FileError(f"{self.file} can't be written: {error.strerror}") from None
-
-
-_UNTOLD = (
-    "whether an approval was refused can't be told by the deployer: if one was, remove {} and "
-    "apply again"
-)
 
 
 @dataclass(frozen=True)
@@ -380,34 +357,31 @@ def move(
     work = prepare(compare(due, there), there, folders, policy=policy, today=today)
     begin(work)
     by_name = {each.name: each for each in due}
+
     carry_out(
         client,
         project,
         work,
-        wait=lambda names: pending.note(project, [by_name[each] for each in names]),
+        wait=lambda batch: pending.note(project, [by_name[each] for each in batch.names]),
         tell=tell,
     )
-    expanded, unseen = _expanded(client, project, environments)
-    proofs = prove(secrets, verify.read(client, project, environments), expanded)
-    waiting = {each.name: since for each in secrets if (since := pending.since(project, each))}
-    states: Mapping[Name, State] = {**work.states, **dict.fromkeys(waiting, "pending")}
-    notes = [unseen, _UNTOLD.format(pending.file) if len(due) < len(secrets) else ""]
-    return Transfer(
-        states, [_dated(each, waiting) for each in proofs], "; ".join(filter(None, notes))
-    )
-
-
-def _dated(proof: Proof, waiting: Mapping[Name, str]) -> Proof:
-    since = waiting.get(proof.secret.name)
-    told = f"waits for approval since {since}"
-    return replace(proof, difference=told) if since and not proof.holds else proof
-
-
-def _expanded(
-    client: Client, project: str, environments: Sequence[str]
-) -> tuple[dict[Name, Stored] | None, str]:
+    notes, expanded = [], None
     try:
-        return verify.read(client, project, environments, expand=True), ""
+        expanded = verify.read(client, project, environments, expand=True)
     except ApiError as error:
         # One reference of anybody's that may not be followed spoils the whole list.
-        return None, f"how values read expanded could not be checked: {error}"
+        notes.append(f"how values read expanded could not be checked: {error}")
+    if len(due) < len(secrets):
+        notes.append(
+            "whether an approval was refused can't be told by the deployer: if one was, remove "
+            f"{pending.file} and apply again"
+        )
+    proofs = prove(secrets, verify.read(client, project, environments), expanded)
+    states = dict(work.states)
+    for number, proof in enumerate(proofs):
+        if since := pending.since(project, proof.secret):
+            states[proof.secret.name] = "pending"
+            if not proof.holds:
+                told = f"waits for approval since {since}"
+                proofs[number] = replace(proof, difference=told)
+    return Transfer(states, proofs, "; ".join(notes))

@@ -24,7 +24,16 @@ def recipients(lines: Iterable[str]) -> list[Recipient]:
 
     Raises FileError for a line that is none.
     """
-    return [_recipient(text) for text in _entries(lines)]
+    found = []
+    for text in _entries(lines):
+        # Checked before it could be shown: a private key is pasted here easily.
+        if not text.startswith("age1"):
+            raise FileError("a recipient is a public key of age, age1…: age-keygen -y prints it")
+        try:
+            found.append(Recipient.from_str(text))
+        except RecipientError:
+            raise FileError(f"{text!r} is no public key of age: copy all of it, age1…") from None
+    return found
 
 
 def identities(lines: Iterable[str]) -> list[Identity]:
@@ -32,7 +41,13 @@ def identities(lines: Iterable[str]) -> list[Identity]:
 
     Raises FileError for a line that is none, and if there is none.
     """
-    found = [_identity(text) for text in _entries(lines)]
+    try:
+        found = [Identity.from_str(text) for text in _entries(lines)]
+    except IdentityError:
+        raise FileError(
+            "the identity file has a line that is no private key of age: it takes the file that "
+            "age-keygen wrote"
+        ) from None
     if not found:
         raise FileError("there is no private key in the identity file: age-keygen makes one")
     return found
@@ -40,26 +55,6 @@ def identities(lines: Iterable[str]) -> list[Identity]:
 
 def _entries(lines: Iterable[str]) -> list[str]:
     return [text for line in lines if (text := line.strip()) and not text.startswith("#")]
-
-
-def _recipient(text: str) -> Recipient:
-    # Checked before it could be shown: a private key is pasted here easily.
-    if not text.startswith("age1"):
-        raise FileError("a recipient is a public key of age, age1…: age-keygen -y prints it")
-    try:
-        return Recipient.from_str(text)
-    except RecipientError:
-        raise FileError(f"{text!r} is no public key of age: copy all of it, age1…") from None
-
-
-def _identity(text: str) -> Identity:
-    try:
-        return Identity.from_str(text)
-    except IdentityError:
-        raise FileError(
-            "the identity file has a line that is no private key of age: it takes the file that "
-            "age-keygen wrote"
-        ) from None
 
 
 def path(directory: Path, at: datetime) -> Path:
@@ -110,7 +105,11 @@ def write(
             for keys in ([proof], *([known] if known else [])):
                 _prove(part, contents, keys)
             part.rename(file)
-        _sync(file.parent)
+        handle = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)  # so that the new name outlives a loss of power
+        finally:
+            os.close(handle)
     except OSError as error:
         raise FileError(f"{file} can't be written: {error.strerror}") from None
 
@@ -154,12 +153,3 @@ def _prove(part: Path, contents: Mapping[str, bytes], keys: Sequence[Identity]) 
         ) from None
     if _untar(opened) != contents:
         raise FileError(f"{part} does not hold what was written to it: check the disk")
-
-
-def _sync(directory: Path) -> None:
-    """Make sure that a new name in the directory outlives a loss of power."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

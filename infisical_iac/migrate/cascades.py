@@ -164,13 +164,10 @@ def overridden(layered: Layered) -> Iterator[Finding]:
     reading = layered.reading
     for key, name in layered.overridden.items():
         if key in reading.lines:
-            yield Finding(
-                reading.lines[key],
-                "overridden",
-                shown(key, reading.values[key]),
-                f"Its loader takes the value in {name}, which is another: this one is left out.",
-                "Delete the line if nothing else reads it.",
-            )
+            as_shown = shown(key, reading.values[key])
+            told = f"Its loader takes the value in {name}, which is another: this one is left out."
+            remedy = "Delete the line if nothing else reads it."
+            yield Finding(reading.lines[key], "overridden", as_shown, told, remedy)
 
 
 _NAMED = 5  # of the keys

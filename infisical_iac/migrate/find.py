@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from infisical_iac.core.errors import FileError
@@ -56,7 +56,6 @@ _WORDS = (
     ("production", "prod", "live"),
     ("test", "tests", "testing", "ci", "e2e"),
 )
-_PLAIN = _WORDS[0]
 
 
 def walk(root: Path) -> list[str]:
@@ -69,35 +68,29 @@ def walk(root: Path) -> list[str]:
 
     Raises FileError for a directory that can't be listed: it may hold what is searched for.
     """
-    return sorted(_walk(root))
-
-
-def _walk(root: Path) -> Iterator[str]:
-    waiting = [""]
+    found, waiting = [], [""]
     while waiting:
         directory = waiting.pop()
-        for entry in _entries(root, directory):
+        try:
+            entries = list(os.scandir(root / directory))
+        except OSError as error:
+            raise FileError(
+                f"{root / directory} can't be listed ({error.strerror}): scan as somebody who may, "
+                "or name the directories of the services instead"
+            ) from None
+        for entry in entries:
             path = f"{directory}{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _NOT_OURS and not _is_foreign(Path(entry)):
+                is_foreign = (
+                    entry.name in _NOT_OURS
+                    or Path(entry, "pyvenv.cfg").exists()
+                    or Path(entry, "infisical_iac").is_dir()
+                )
+                if not is_foreign:
                     waiting.append(f"{path}/")
             elif entry.is_file(follow_symlinks=False) or is_env(entry.name):
-                yield path
-
-
-def _is_foreign(directory: Path) -> bool:
-    return Path(directory, "pyvenv.cfg").exists() or Path(directory, "infisical_iac").is_dir()
-
-
-def _entries(root: Path, directory: str) -> Sequence["os.DirEntry[str]"]:
-    try:
-        with os.scandir(root / directory) as entries:
-            return list(entries)
-    except OSError as error:
-        raise FileError(
-            f"{root / directory} can't be listed ({error.strerror}): scan as somebody who may, or "
-            "name the directories of the services instead"
-        ) from None
+                found.append(path)
+    return sorted(found)
 
 
 def is_env(name: str) -> bool:
@@ -128,28 +121,25 @@ def environment(path: str, slugs: Sequence[str]) -> str:
     """
     *directories, name = path.split("/")
     said = words(name)
-    for word in [*(each for each in said if each != "local"), *reversed(directories)]:
-        slug = _slug(word.lower(), slugs)
-        if slug is not None:
-            return slug
+    around = map(str.lower, reversed(directories))
+    for word in (*(each for each in said if each != "local"), *around):
+        group = _group(word)
+        if word in slugs or group:
+            return next((each for each in (word, *group) if each in slugs), "")
     unknown = name.startswith(".env") and set(said) - {"local", "defaults"}
-    return "" if unknown else (_slug(_PLAIN[0], slugs) or "")
+    return "" if unknown else next((each for each in _group("development") if each in slugs), "")
 
 
 def mode(environment: str) -> str:
     """Return what loaders call an environment: `production` for `prod`; its own slug if that says
     more.
     """
-    group = next((group for group in _WORDS if environment in group), None)
-    return group[0] if group else environment
+    return (*_group(environment), environment)[0]
 
 
-def _slug(word: str, slugs: Sequence[str]) -> str | None:
-    """Return the slug that a word means; "" if that isn't there; None if it means none."""
-    if word in slugs:
-        return word
-    group = next((group for group in _WORDS if word in group), None)
-    return None if group is None else next((each for each in group if each in slugs), "")
+def _group(word: str) -> tuple[str, ...]:
+    """Return the words that mean the same environment as one, if it means any."""
+    return next((group for group in _WORDS if word in group), ())
 
 
 def service_of(path: str, root: str, readers: Sequence[str], workspace: Workspace) -> str:
@@ -163,26 +153,20 @@ def service_of(path: str, root: str, readers: Sequence[str], workspace: Workspac
     The nearest directory counts that is a service's folder, or else is named as the service;
     then the readers, if they are one service.
     """
-    directories = [root, *path.split("/")[:-1]]
-    for length in range(len(directories), 0, -1):
-        if service := _at(directories[:length], workspace):
-            return service
+    here = [_plain(each) for each in (root, *path.split("/")[:-1])]
+    folders = {
+        name: [_plain(each) for each in service.folder.strip("/").split("/")]
+        for name, service in workspace.services.items()
+    }
+    while here:
+        fitting = [name for name, folder in folders.items() if here[-len(folder) :] == folder]
+        if fitting:
+            return max(fitting, key=lambda name: len(folders[name]))
+        if here[-1] in workspace.services:
+            return here[-1]
+        here.pop()
     known = {each for each in map(_plain, readers) if each in workspace.services}
     return known.pop() if len(known) == 1 else ""
-
-
-def _at(directories: Sequence[str], workspace: Workspace) -> str:
-    """Return the service of just this place: by the longest folder, or else by name."""
-    here = [_plain(each) for each in directories]
-    folders = {name: _parts(service.folder) for name, service in workspace.services.items()}
-    fitting = [name for name, folder in folders.items() if here[-len(folder) :] == folder]
-    if fitting:
-        return max(fitting, key=lambda name: len(folders[name]))
-    return here[-1] if here[-1] in workspace.services else ""
-
-
-def _parts(folder: str) -> list[str]:
-    return [_plain(each) for each in folder.strip("/").split("/")]
 
 
 def _plain(name: str) -> str:

@@ -57,7 +57,7 @@ _BLANKS = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
-_LONGEST_NAME = 500
+LONGEST_NAME = 500  # in bytes, which Infisical takes
 _LONGEST_ENTRY = 131_072  # of `NAME=value` and a NUL, as Linux passes it to a process
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN_NAME = re.compile(r"[\w.:/-]{1,500}")
@@ -72,16 +72,9 @@ def of_entries(reading: Reading) -> Iterator[Finding]:
     """
     last = {each.key: each for each in reading.entries}
     for key, value in reading.values.items():
-        if key not in last:
-            continue
-        entry = last[key]
-        found = (*_of_name(key, value), *_of_value(value), *_of_use(key, value))
-        if value != entry.written:
-            found += (_RESOLVED,)
-        if len(encoded(key)) + len(encoded(value)) + 2 > _LONGEST_ENTRY:
-            found += (_LONG_VALUE,)
-        for kind, message, remedy in found:
-            yield Finding(entry.first_line, kind, shown(key, value), message, remedy)
+        if key in last:
+            for kind, message, remedy in _of_entry(key, value, last[key].written):
+                yield Finding(last[key].first_line, kind, shown(key, value), message, remedy)
 
 
 def shown(key: str, value: str) -> str:
@@ -105,25 +98,12 @@ def trimmed(value: str) -> str:
     return value.strip(_BLANKS) + ("\n" if value.endswith("\n") else "")
 
 
-_Told = tuple[str, str, str]
-
-_RESOLVED: _Told = (
-    "resolved",
-    "It refers to other names; stored is the resolved value, which the service sees today.",
-    "Change it too when one of the names that it refers to changes.",
-)
-_LONG_VALUE: _Told = (
-    "long-value",
-    "It is longer than 128 KiB: no process could be started with it.",
-    "Keep it in a file, and the file's place here.",
-)
-
-
-def _of_name(key: str, value: str) -> Iterator[_Told]:
-    if len(encoded(key)) > _LONGEST_NAME:
+def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the kind, the message and the remedy of each finding: on name, value, and use."""
+    if len(encoded(key)) > LONGEST_NAME:
         yield (
             "long-name",
-            f"The name has {len(encoded(key))} bytes; Infisical takes {_LONGEST_NAME}.",
+            f"The name has {len(encoded(key))} bytes; Infisical takes {LONGEST_NAME}.",
             "Shorten it, in the code too.",
         )
     elif ":" in key or "/" in key or not shown(key, value):
@@ -138,9 +118,6 @@ def _of_name(key: str, value: str) -> Iterator[_Told]:
             "No shell takes the name; Infisical and the loaders do.",
             "Rename it to letters, digits and underscores if scripts need it.",
         )
-
-
-def _of_value(value: str) -> Iterator[_Told]:
     kept = trimmed(value)
     if kept != value:
         yield (
@@ -158,9 +135,6 @@ def _of_value(value: str) -> Iterator[_Told]:
         yield "nul", "It has a NUL, which no process can be given.", "Store it as base64."
     if not value:
         yield "empty", "It is empty, and is stored so.", "Leave it out if the code has a default."
-
-
-def _of_use(key: str, value: str) -> Iterator[_Told]:
     if is_bootstrap(key):
         yield (
             "bootstrap-key",
@@ -179,6 +153,18 @@ def _of_use(key: str, value: str) -> Iterator[_Told]:
             "plain-configuration",
             "It looks like plain configuration rather than a secret.",
             "Keep it in the code or the compose file if nobody needs to hide it.",
+        )
+    if value != written:
+        yield (
+            "resolved",
+            "It refers to other names; stored is the resolved value, which the service sees today.",
+            "Change it too when one of the names that it refers to changes.",
+        )
+    if len(encoded(key)) + len(encoded(value)) + 2 > _LONGEST_ENTRY:
+        yield (
+            "long-value",
+            "It is longer than 128 KiB: no process could be started with it.",
+            "Keep it in a file, and the file's place here.",
         )
 
 
@@ -229,43 +215,27 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
     readings = [multiline_keys.drop_pem_pieces(read(data, grammar), data) for grammar in others]
     able = [each for each in readings if not each.error]
     lines = {key: line for each in (*able, reading) for key, line in each.lines.items()}
-    values, of_others = reading.values, {each.grammar: each.values for each in able}
+    remedy = "Say in the plan which grammar counts, or quote it so that all read the same."
     for key, line in lines.items():
-        own = values.get(key)
-        told = [
-            f"{grammar} {_told(own, other.get(key))}"
-            for grammar, other in of_others.items()
-            if other.get(key) != own
-        ]
+        own, own_length = reading.values.get(key), _length(reading.values.get(key))
+        told = []
+        for each in able:
+            other = each.values.get(key)
+            if other != own:
+                length = _length(other)
+                is_as_long = own is not None and length == own_length
+                told.append(f"{each.grammar} {'other ones' if is_as_long else length}")
         if told:
-            yield Finding(
-                line,
-                "grammars-disagree",
-                _shown(key, (values, *of_others.values())),
-                f"{reading.grammar} {_length(own)}, {', '.join(told)}.",
-                "Say in the plan which grammar counts, or quote it so that all read the same.",
-            )
+            # It may be printed whichever of the readings is right.
+            values = [each.values[key] for each in (reading, *able) if key in each.values]
+            name = key if all(shown(key, each) for each in values) else ""
+            message = f"{reading.grammar} {own_length}, {', '.join(told)}."
+            yield Finding(line, "grammars-disagree", name, message, remedy)
     for each in readings:
         if each.error:
-            yield Finding(
-                0,
-                "refused-by-another",
-                "",
-                f"{each.grammar}, which may read it too, refuses the file: {each.error}",
-                "Set it right if the service reads it so.",
-            )
-
-
-def _shown(key: str, readings: Iterable[Mapping[str, str]]) -> str:
-    """Return the name as it may be printed, whichever of the readings is right."""
-    may = all(shown(key, values[key]) for values in readings if key in values)
-    return key if may else ""
-
-
-def _told(own: str | None, other: str | None) -> str:
-    if own is not None and other is not None and len(own) == len(other):
-        return "other ones"
-    return _length(other)
+            message = f"{each.grammar}, which may read it too, refuses the file: {each.error}"
+            remedy = "Set it right if the service reads it so."
+            yield Finding(0, "refused-by-another", "", message, remedy)
 
 
 def _length(value: str | None) -> str:
@@ -305,16 +275,15 @@ class _Place(NamedTuple):
 
 def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
     """Yield findings on keys and values of several files, each once for every file in it."""
-    places = [each for source in sources for each in _places(source)]
+    places = [
+        _Place(source, key, value, source.line(key))
+        for source in sources
+        for key, value in source.reading.values.items()
+        if not is_bootstrap(key)
+    ]
     yield from _same_target(places)
     yield from _across_services(places)
     yield from _same_value(places)
-
-
-def _places(source: Source) -> Iterator[_Place]:
-    for key, value in source.reading.values.items():
-        if not is_bootstrap(key):
-            yield _Place(source, key, value, source.line(key))
 
 
 def _same_target(places: Sequence[_Place]) -> Iterator[FileFinding]:

@@ -58,7 +58,18 @@ def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[by
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(stdin.encode())
         given.seek(0)
-        with _started(repository, arguments, given, errors) as process:
+        try:
+            process = subprocess.Popen(
+                ("git", "-C", repository, *arguments),
+                env=_environment() | _AS_STORED,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                bufsize=1 << 20,
+            )
+        except FileNotFoundError:
+            raise FileError(_NO_GIT) from None
+        with process:
             assert process.stdout is not None
             try:
                 yield process.stdout
@@ -67,35 +78,16 @@ def output(repository: Path, *arguments: str, stdin: str = "") -> Iterator[IO[by
                 raise
         if process.returncode:
             errors.seek(0)
-            raise FileError(f"{repository} can't be searched: git says {_reason(errors.read())}")
-
-
-def _started(
-    repository: Path, arguments: tuple[str, ...], given: IO[bytes], errors: IO[bytes]
-) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            ("git", "-C", repository, *arguments),
-            env=_environment() | _AS_STORED,
-            stdin=given,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            bufsize=1 << 20,
-        )
-    except FileNotFoundError:
-        raise FileError(_NO_GIT) from None
+            lines = errors.read().decode(errors="replace").split("\n")
+            told = (line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: "))
+            reason = next(told, "nothing more")
+            raise FileError(f"{repository} can't be searched: git says {reason}")
 
 
 def _environment() -> dict[str, str]:
     """Return this program's own, with messages in English and no other repository to look in."""
     kept = {name: text for name, text in os.environ.items() if name not in _ELSEWHERE}
     return kept | {"LC_ALL": "C"}
-
-
-def _reason(errors: bytes) -> str:
-    lines = errors.decode(errors="replace").split("\n")
-    told = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
-    return told[0] if told else "nothing more"
 
 
 _LITERAL = "--literal-pathspecs"  # a name such as .env[1] is no pattern
@@ -150,33 +142,23 @@ def tracked(root: Path, paths: Iterable[str]) -> set[str]:
     for path in paths:
         if repository := repository_of((top / path).parent):
             by_repository.setdefault(repository, []).append(path)
-    return {
-        path
-        for repository, inside in by_repository.items()
-        for names in [_listed(repository)]
-        for path in inside
-        if os.path.relpath(top / path, repository) in names
-    }
+    found: set[str] = set()
+    for repository, inside in by_repository.items():
+        try:
+            answer = run(repository, "ls-files", "-z")
+            if answer.returncode:
+                raise FileError(answer.stderr.partition("\n")[0])
+        except FileError as error:
+            raise FileError(
+                f"git can't say what it tracks in {repository} ({error}): see that `git ls-files` "
+                "works there"
+            ) from None
+        names = set(answer.stdout.split("\0"))
+        found.update(each for each in inside if os.path.relpath(top / each, repository) in names)
+    return found
 
 
 def repository_of(directory: Path) -> Path | None:
     """Return the top of the repository that a directory is in, found without git, or None."""
     around = (directory, *directory.parents)
     return next((each for each in around if (each / ".git").exists()), None)
-
-
-def _listed(repository: Path) -> set[str]:
-    try:
-        answer = run(repository, "ls-files", "-z")
-    except FileError as error:
-        raise _refusal(repository, str(error)) from None
-    if answer.returncode:
-        raise _refusal(repository, answer.stderr.partition("\n")[0])
-    return {name for name in answer.stdout.split("\0") if name}
-
-
-def _refusal(repository: Path, reason: str) -> FileError:
-    return FileError(
-        f"git can't say what it tracks in {repository} ({reason}): see that `git ls-files` works "
-        "there"
-    )

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Literal, TypeVar
+from typing import IO, Literal
 
 from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.git import output
@@ -95,7 +95,6 @@ class HistoryPlace:
         return HistoryPlace(self.commits + other.commits, first, last)
 
 
-_Key = TypeVar("_Key")
 # An object and its path; commits and the trees at their roots have an empty one.
 At = tuple[str, str]
 
@@ -122,51 +121,32 @@ def places(
     Objects that no commit leads to are not in what is returned. Raises FileError if the history
     can't be read.
     """
-    tally = _Tally(frozenset(wanted))
+    held: dict[str, frozenset[At]] = {}
+    # Most commits hold the same as their parent, so sets are counted as one.
+    sets: dict[frozenset[At], HistoryPlace] = {}
+
+    def take(step: _Step) -> None:
+        now = held.get(step.parent, frozenset())
+        if step.gone or step.come:
+            now = (now - step.gone) | step.come
+        held[step.commit.name] = now
+        own = frozenset((name, "") for name in (step.commit.name, step.tree) if name in wanted)
+        for each in (now, own):
+            once = HistoryPlace(1, step.commit, step.commit)
+            sets[each] = sets[each] | once if each in sets else once
+
     for step in _steps(repository, wanted, *_REFERRED_TO):
-        tally.take(step)
-    left = "\n".join(each for each in commits if each not in tally.held)
+        take(step)
+    left = "\n".join(each for each in commits if each not in held)
     # What nothing refers to may have lost some of its objects already.
     with suppress(FileError):
         for step in _steps(repository, wanted, "--stdin", "--not", *_REFERRED_TO, stdin=left):
-            tally.take(step)
-    return tally.places()
-
-
-@dataclass
-class _Tally:
-    """Hold what each commit holds; most hold the same as their parent, so sets are counted as
-    one.
-    """
-
-    wanted: frozenset[str]
-    held: dict[str, frozenset[At]] = field(default_factory=dict)
-    _sets: dict[frozenset[At], HistoryPlace] = field(default_factory=dict)
-
-    def take(self, step: _Step) -> None:
-        """Take in a commit whose parent was taken in before."""
-        now = self.held.get(step.parent, frozenset())
-        if step.gone or step.come:
-            now = (now - step.gone) | step.come
-        self.held[step.commit.name] = now
-        self._count(now, step.commit)
-        own = {step.commit.name, step.tree} & self.wanted
-        self._count(frozenset((name, "") for name in own), step.commit)
-
-    def _count(self, held: frozenset[At], commit: Commit) -> None:
-        _add(self._sets, held, HistoryPlace(1, commit, commit))
-
-    def places(self) -> dict[At, HistoryPlace]:
-        """Return where each object is."""
-        found: dict[At, HistoryPlace] = {}
-        for held, place in self._sets.items():
-            for at in held:
-                _add(found, at, place)
-        return found
-
-
-def _add(to: dict[_Key, HistoryPlace], key: _Key, place: HistoryPlace) -> None:
-    to[key] = to[key] | place if key in to else place
+            take(step)
+    found: dict[At, HistoryPlace] = {}
+    for objects_at, place in sets.items():
+        for at in objects_at:
+            found[at] = found[at] | place if at in found else place
+    return found
 
 
 def _steps(
@@ -180,7 +160,8 @@ def _steps(
             if token.startswith(b"\x01"):
                 if step:
                     yield step
-                step = _step(token)
+                name, tree, seconds, *parents = token[1:].decode().split()
+                step = _Step(Commit(int(seconds), name), tree, parents[0] if parents else "")
                 continue
             old, new = token.split(b" ")[2:4]
             path = next(tokens)
@@ -191,11 +172,6 @@ def _steps(
                 step.come.add((new.decode(), _shown(path)))
         if step:
             yield step
-
-
-def _step(token: bytes) -> _Step:
-    name, tree, at, *parents = token[1:].decode().split()
-    return _Step(Commit(int(at), name), tree, parents[0] if parents else "")
 
 
 def _tokens(stream: IO[bytes]) -> Iterator[bytes]:
@@ -306,34 +282,29 @@ class ValueRotation:
 
 def rotations(searched: Sequence[Searched]) -> list[ValueRotation]:
     """Return the values that were found, each once, by label."""
-    labels = sorted({hit.label for each in searched for hit in each.hits})
-    return [_rotation(label, searched) for label in labels]
-
-
-def _rotation(label: str, searched: Sequence[Searched]) -> ValueRotation:
-    found = [(each.repository, hit) for each in searched for hit in each.hits if hit.label == label]
-    first = [hit.place.first for _, hit in found if hit.place]
-    repositories = dict.fromkeys(str(repository) for repository, _ in found)
-    return ValueRotation(label, min(first).date if first else "", tuple(repositories))
-
-
-def blobs(searched: Sequence[Searched]) -> list[str]:
-    """Return the versions of files that hold a value, as hashes: no value is among them."""
-    hits = [hit for each in searched for hit in each.hits if hit.kind == "file"]
-    return sorted({name for hit in hits for name in hit.objects})
+    by_label: dict[str, list[tuple[Path, Hit]]] = {}
+    for each in searched:
+        for hit in each.hits:
+            by_label.setdefault(hit.label, []).append((each.repository, hit))
+    found = []
+    for label, hits in sorted(by_label.items()):
+        first = [hit.place.first for _, hit in hits if hit.place]
+        repositories = dict.fromkeys(str(repository) for repository, _ in hits)
+        found.append(ValueRotation(label, min(first).date if first else "", tuple(repositories)))
+    return found
 
 
 def write_hashes(hashes: Path, searched: Sequence[Searched]) -> str:
-    """Write the hashes, and return the command that takes them; empty if there are none."""
-    names = blobs(searched)
+    """Write the hashes of the versions of files that hold a value; no value is among them.
+
+    Return the command that takes these versions out of a clone; empty if there are none.
+    """
+    hits = [hit for each in searched for hit in each.hits if hit.kind == "file"]
+    names = sorted({name for hit in hits for name in hit.objects})
     try:
         hashes.write_text("".join(f"{name}\n" for name in names))
     except OSError as error:
         raise FileError(f"{hashes} can't be written: {error.strerror}") from None
-    return filter_repo(hashes) if names else ""
-
-
-def filter_repo(hashes: Path) -> str:
-    """Return the command that takes the versions with the hashes in a file out of a clone."""
     path = shlex.quote(str(hashes.resolve()))
-    return f"git filter-repo --sensitive-data-removal --strip-blobs-with-ids {path}"
+    command = f"git filter-repo --sensitive-data-removal --strip-blobs-with-ids {path}"
+    return command if names else ""

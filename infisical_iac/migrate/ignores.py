@@ -1,7 +1,7 @@
 """The rules that keep `.env` files out of git and out of images."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -43,28 +43,22 @@ def missing(text: str, wanted: Sequence[str]) -> list[str]:
     The last rule that fits counts. So a rule above an exception which may be stronger, such as
     `!src` below `*`, is taken as missing, and the exceptions follow whatever is added.
     """
-    there = [line.strip() for line in text.splitlines()]
-    strong = [n for n, line in enumerate(there) if _is_exception(line, wanted)]
-    holding = there[strong[-1] + 1 if strong else 0 :]
+    holding: list[str] = []
+    for line in map(str.strip, text.splitlines()):
+        is_exception = line.startswith("!") and not is_sample(line[1:].rpartition("/")[2])
+        if is_exception and line not in wanted:
+            holding.clear()
+        else:
+            holding.append(line)
+    hiding = [line for line in holding if line and not line.startswith(("!", "#"))]
     hidden = [
         rule
         for rule in wanted
-        if not rule.startswith("!") and not any(_covers(line, rule) for line in holding)
+        if not rule.startswith("!")
+        and not any(line == rule or fnmatchcase(rule, line) for line in hiding)
     ]
     shown = [rule for rule in wanted if rule.startswith("!") and (hidden or rule not in holding)]
     return hidden + shown
-
-
-def _is_exception(line: str, wanted: Sequence[str]) -> bool:
-    name = line[1:].rpartition("/")[2]
-    return line.startswith("!") and line not in wanted and not is_sample(name)
-
-
-def _covers(line: str, rule: str) -> bool:
-    """Return whether a line such as `.env*` hides all that the rule does."""
-    if not line or line.startswith(("!", "#")):
-        return False
-    return line == rule or fnmatchcase(rule, line)
 
 
 def tail(text: str, lines: Iterable[str]) -> str:
@@ -88,7 +82,12 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
     """
     homes: dict[Path, list[Path]] = {root: []}
     for path in paths:
-        homes.setdefault(_home(root, (root / path).parent), []).append(root / path)
+        directory = (root / path).parent
+        while not directory.is_dir():  # deleted with its file
+            directory = directory.parent
+        top = git.top(directory)
+        home = top if top is not None and top.is_relative_to(root) else root
+        homes.setdefault(home, []).append(root / path)
     additions = []
     for home, files in homes.items():
         wanted = rules(file.name for file in files)
@@ -98,28 +97,16 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
     return [each for each in additions if each.lines]
 
 
-def _home(root: Path, directory: Path) -> Path:
-    while not directory.is_dir():  # deleted with its file
-        directory = directory.parent
-    top = git.top(directory)
-    return top if top is not None and top.is_relative_to(root) else root
-
-
 def _docker_files(home: Path, files: Iterable[Path]) -> list[Path]:
-    contexts = {home / ".dockerignore"}
+    """Return what docker would heed for each Dockerfile: its own file, or else the common one."""
+    found = {home / _DOCKERIGNORE}
     for directory in {parent for file in files for parent in file.parents}:
-        if directory.is_relative_to(home):
-            contexts |= set(_contexts(directory))
-    return sorted(contexts)
-
-
-def _contexts(directory: Path) -> Iterator[Path]:
-    """Of each Dockerfile the file that docker would heed: its own one, or else the common one."""
-    for entry in directory.glob("*") if directory.is_dir() else ():
-        if entry.name.endswith(_DOCKERIGNORE):
-            yield entry
-        elif is_dockerfile(entry.name):
-            yield directory / _DOCKERIGNORE
+        for entry in directory.glob("*") if directory.is_relative_to(home) else ():
+            if entry.name.endswith(_DOCKERIGNORE):
+                found.add(entry)
+            elif is_dockerfile(entry.name):
+                found.add(directory / _DOCKERIGNORE)
+    return sorted(found)
 
 
 def is_dockerfile(name: str) -> bool:

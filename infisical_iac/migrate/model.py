@@ -47,15 +47,8 @@ class Stored:
 BLOCKING = frozenset(
     {
         *("unreadable-file", "invalid-utf-8", "utf-16", "cut-at-line-end", "torn-value"),
-        *(
-            "glued-name",
-            "grammars-disagree",
-            "undefined-reference",
-            "literal-reference",
-            "trimmed",
-            "nul",
-        ),
-        *("refused-name", "long-name", "long-value", "reserved-name"),
+        *("glued-name", "grammars-disagree", "undefined-reference", "literal-reference"),
+        *("trimmed", "nul", "refused-name", "long-name", "long-value", "reserved-name"),
         *("no-service", "no-environment", "same-target", "lacking"),
     }
 )
@@ -84,15 +77,7 @@ class FileFinding:
     @classmethod
     def of(cls, file: str, finding: Finding) -> Self:
         """Return a finding of a grammar, or of this package, in its file."""
-        return cls(
-            file,
-            finding.line,
-            finding.kind,
-            finding.key,
-            finding.message,
-            finding.remedy,
-            finding.kind in BLOCKING,
-        )
+        return cls(file, *finding, finding.kind in BLOCKING)
 
 
 @dataclass(frozen=True)

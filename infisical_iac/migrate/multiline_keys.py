@@ -39,9 +39,12 @@ def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
     )
     inside.difference_update(each.first_line for each in entries)
     findings = [each for each in reading.findings if each.line not in inside]
-    findings += [
-        _finding(each, rests[each.first_line]) for each in torn if each.first_line in rests
-    ]
+    for each in torn:
+        if rest := rests.get(each.first_line):
+            left_out = f"what is on lines {rest[0]} to {rest[-1]} is left out."
+            message = f"Its value ends with its line: {left_out}"
+            remedy = "Quote the value and plan again; until then `migrate clean` keeps the file."
+            findings.append(Finding(each.first_line, TORN, each.key, message, remedy))
     findings.sort(key=lambda each: each.line)
     return replace(reading, entries=entries, findings=tuple(findings))
 
@@ -62,13 +65,3 @@ def _rests(torn: Iterable[Entry], text: str) -> Mapping[int, range]:
             count = len(rest[0].removesuffix("\n").split("\n"))
             found[entry.first_line] = range(entry.last_line + 1, entry.last_line + 1 + count)
     return found
-
-
-def _finding(entry: Entry, rest: range) -> Finding:
-    return Finding(
-        entry.first_line,
-        TORN,
-        entry.key,
-        f"Its value ends with its line: what is on lines {rest[0]} to {rest[-1]} is left out.",
-        "Quote the value and plan again; until then `migrate clean` keeps the file.",
-    )

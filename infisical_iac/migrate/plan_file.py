@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, StrictStr
 from infisical_iac.core.compatibility import Schema, refusal
 from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
-from infisical_iac.workspace.document import Document, Place, named, parse, text_of
+from infisical_iac.workspace.document import named, parse, text_of
 
 PLAN_FILE = "migration.yaml"
 
@@ -70,11 +70,6 @@ class PlannedKey(_PlanEntry):
     decision: Decision
     findings: tuple[PlannedFinding, ...] = ()
 
-    @property
-    def is_stored(self) -> bool:
-        """Return whether the value goes into Infisical."""
-        return self.decision not in ("skip", "undecided")
-
 
 class PlannedSource(_PlanEntry):
     """One file: where it goes, how it is read, and what becomes of each key.
@@ -101,11 +96,20 @@ class PlannedSource(_PlanEntry):
     keys: dict[StrictStr, PlannedKey] = {}
 
     @property
+    def target(self) -> tuple[str, str]:
+        """Environment and folder: where its keys go."""
+        return self.environment, self.folder
+
+    @property
     def stored(self) -> dict[str, PlannedKey]:
         """Return the keys that go into Infisical, by name."""
         if self.decision != "store":
             return {}
-        return {name: key for name, key in self.keys.items() if key.is_stored}
+        return {
+            name: key
+            for name, key in self.keys.items()
+            if key.decision not in ("skip", "undecided")
+        }
 
 
 class MigrationPlan(_PlanEntry):
@@ -128,7 +132,10 @@ def load(file: Path) -> MigrationPlan:
     Raises FileError, with the line and the place of what can't be meant.
     """
     text = text_of(file, f"there is no {file}: make it with `infisical-iac migrate plan`")
-    data = _data(text, file.name)
+    try:
+        data = yaml.load(text, _Strict)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        data = parse(text, file.name).data  # slower, but it can say where the mistake is
     if not isinstance(data, dict):
         raise FileError(f"{file} is no plan: make one with `infisical-iac migrate plan`")
     stale = refusal(data.get("schema_version", 1), _SCHEMA)
@@ -138,18 +145,22 @@ def load(file: Path) -> MigrationPlan:
         return MigrationPlan.model_validate(data)
     except ValidationError as error:
         document = parse(text, file.name)
-        told = "; ".join(_problem(each, document, file.name) for each in error.errors())
-        raise FileError(told) from None
+        raise FileError(
+            "; ".join(
+                f"{file.name}, line {document.line(each['loc'])}, {named(each['loc'])}: "
+                + each["msg"].removeprefix("Value error, ")
+                for each in error.errors()
+            )
+        ) from None
 
 
 def dump(plan: MigrationPlan) -> str:
     """Return the text of a plan, which `load` reads back the same."""
     data = {"schema_version": plan.schema_version}
     data |= plan.model_dump(mode="json", exclude_defaults=True)
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     body = yaml.dump(
         data,
-        Dumper=dumper,
+        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
         sort_keys=False,
         default_flow_style=None,  # a key without findings is one line so
         width=110,
@@ -168,13 +179,6 @@ class _Strict(_Loader):  # type: ignore[misc, valid-type]
         return made
 
 
-def _data(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, _Strict)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return parse(text, where).data  # slower, but it can say where the mistake is
-
-
 def load_key(file: Path) -> bytes:
     """Return the key of the hashes in a plan, which is beside it.
 
@@ -184,9 +188,3 @@ def load_key(file: Path) -> bytes:
     if not path.exists():
         raise FileError(f"there is no {path}, with which the plan was made: plan again")
     return load_or_make(path)
-
-
-def _problem(error: Any, document: Document, where: str) -> str:
-    place: Place = error["loc"]
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{where}, line {document.line(place)}, {named(place)}: {message}"

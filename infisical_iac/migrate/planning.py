@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,15 @@ from infisical_iac.migrate import find
 from infisical_iac.migrate.apply import LONGEST_ITEM, size
 from infisical_iac.migrate.cascades import paths, read_in
 from infisical_iac.migrate.evidence import Evidence
-from infisical_iac.migrate.findings import KINDS, REFERENCE, compare_files, label, shown, trimmed
+from infisical_iac.migrate.findings import (
+    KINDS,
+    LONGEST_NAME,
+    REFERENCE,
+    compare_files,
+    label,
+    shown,
+    trimmed,
+)
 from infisical_iac.migrate.fingerprint import KEY_FILE, digest, encoded, of_bytes
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import FileFinding, Name, Secret, Source
@@ -29,7 +38,6 @@ from infisical_iac.migrate.sources import source as read_source
 from infisical_iac.migrate.sources import with_findings
 from infisical_iac.workspace.model import Workspace
 
-_LONGEST_NAME = 500
 _NOT_MOVED = frozenset({"bootstrap-key", "overridden"})
 _Any = TypeVar("_Any", Decision, FileDecision)
 Findings = Collection[FileFinding] | Collection[PlannedFinding]
@@ -94,8 +102,8 @@ def impossible(key: str, value: str) -> str:
     """Return why Infisical can't hold a value as it is under this name; "" if it can."""
     if not shown(key, value) or ":" in key or "/" in key:
         return "has a name that Infisical does not take, or that may be a piece of a value"
-    if len(encoded(key)) > _LONGEST_NAME:
-        return f"has a name of more than {_LONGEST_NAME} bytes, which Infisical does not take"
+    if len(encoded(key)) > LONGEST_NAME:
+        return f"has a name of more than {LONGEST_NAME} bytes, which Infisical does not take"
     if trimmed(value) != value:
         return "begins or ends with blanks, which Infisical would trim"
     if any("\ud800" <= each <= "\udfff" for each in value):
@@ -128,13 +136,11 @@ def apply_chosen_grammars(
         if chosen and chosen.grammar != source.grammar and chosen.why in (source.why, CHOSEN):
             source = _anew(source, chosen.grammar, root, workspace)
         made.append(source)
-    return _seen_together(made) if made != list(sources) else made
-
-
-def _seen_together(sources: Sequence[Source]) -> list[Source]:
-    """Return the sources with what across all of them is found by now."""
-    own = (tuple(one for one in each.findings if one.kind not in KINDS) for each in sources)
-    alone = [replace(each, findings=found) for each, found in zip(sources, own, strict=True)]
+    if made == list(sources):
+        return made
+    # What is found across all of them is found once more.
+    own = (tuple(one for one in each.findings if one.kind not in KINDS) for each in made)
+    alone = [replace(each, findings=found) for each, found in zip(made, own, strict=True)]
     return with_findings(alone, compare_files(alone))
 
 
@@ -199,17 +205,11 @@ def secrets(sources: Iterable[Source], plan: MigrationPlan) -> list[Secret]:
     Those that somebody decided to skip may not, nor those whose name may be a piece of a value.
     """
     return [
-        Secret(
-            Name(planned.environment, planned.folder, key),
-            value,
-            source.path,
-            source.line(key),
-        )
+        Secret(Name(*planned.target, key), value, source.path, source.line(key))
         for source, planned in zip(sources, plan.sources, strict=True)
         for key, value in source.reading.values.items()
         if planned.decision != "skip"
-        and planned.environment
-        and planned.folder
+        and all(planned.target)
         and planned.keys[label(source.reading, key)].decision != "skip"
         and shown(key, value)
     ]
@@ -228,15 +228,18 @@ def _source(
     keys = {}
     for name, value in values.items():
         named = label(source.reading, name)
-        here = found.get(named, [])
-        fresh = PlannedKey(
+        here, value_digest = found.get(named, []), digest(key, value)
+        of_key = default_decision(here, allow_literal=allow_literal)
+        earlier = before.keys.get(named) if before else None
+        if earlier and earlier.digest == value_digest:
+            of_key = keep_decision(of_key, earlier.decision, here, earlier.findings)
+        keys[named] = PlannedKey(
             line=source.line(name),
             length=len(encoded(value)),
-            digest=digest(key, value),
-            decision=default_decision(here, allow_literal=allow_literal),
+            digest=value_digest,
+            decision=of_key,
             findings=_planned(here),
         )
-        keys[named] = _decided(fresh, before, named)
     return PlannedSource(
         path=source.path,
         digest=file_digest,
@@ -252,14 +255,6 @@ def _source(
         findings=_planned(of_file),
         keys=keys,
     )
-
-
-def _decided(fresh: PlannedKey, before: PlannedSource | None, name: str) -> PlannedKey:
-    earlier = before.keys.get(name) if before else None
-    if earlier is None or earlier.digest != fresh.digest:
-        return fresh
-    decision = keep_decision(fresh.decision, earlier.decision, fresh.findings, earlier.findings)
-    return fresh.model_copy(update={"decision": decision})
 
 
 def _by_label(source: Source, values: Mapping[str, str]) -> dict[str, list[FileFinding]]:
@@ -298,9 +293,11 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
     planned, something is undecided, or a decision can't be carried out.
     """
     sources = [each for each in plan.sources if each.decision != "skip"]
-    files = {path: _read(root / path) for path in {p for each in sources for p in paths(each)}}
-    contents = {path: data for path, data in files.items() if data is not None}
-    _refuse(_changed(sources, files, key), "plan again")
+    contents = {}
+    for path in {path for each in sources for path in paths(each)}:
+        with suppress(OSError):
+            contents[path] = (root / path).read_bytes()
+    _refuse(_changed(sources, contents, key), "plan again")
     _refuse(_misplaced(sources, workspace), "decide in the plan, then apply again")
     found: dict[Name, Secret] = {}
     problems: list[str] = []
@@ -319,21 +316,13 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
     return list(found.values())
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
 def _changed(
-    sources: Iterable[PlannedSource], files: Mapping[str, bytes | None], key: bytes
+    sources: Iterable[PlannedSource], contents: Mapping[str, bytes], key: bytes
 ) -> Iterator[str]:
     for source in sources:
-        data = files[source.path]
-        if data is None:
+        if source.path not in contents:
             yield f"{source.path} can't be read any more"
-        elif of_bytes(key, data) != source.digest:
+        elif of_bytes(key, contents[source.path]) != source.digest:
             yield f"{source.path} has changed since it was planned, or {KEY_FILE} has"
 
 
@@ -363,30 +352,19 @@ def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[S
         planned = left.pop(label(reading, name), None)
         if planned and planned.decision == "skip":
             continue
-        problem = _problem(planned, name, value, key)
-        if planned is None or problem:
+        if planned is None:
+            problem = "is not in the plan; plan again, and decide `skip` to leave it out"
+        elif planned.digest != digest(key, value):
+            problem = "is read otherwise than when it was planned; plan again"
+        else:
+            problem = refusal(planned.decision, name, value)
+        if problem:
             yield None, f"{shown(name, value) or 'a key'} in {source.path}:{line} {problem}"
-            continue
-        yield (
-            Secret(
-                Name(source.environment, source.folder, name),
-                value,
-                source.path,
-                line,
-                is_literal=planned.decision == "store-literal",
-            ),
-            "",
-        )
+        else:
+            is_literal = planned is not None and planned.decision == "store-literal"
+            yield Secret(Name(*source.target, name), value, source.path, line, is_literal), ""
     for gone in (name for name, each in left.items() if each.decision != "skip"):
         yield None, f"{gone} is planned, but not in {source.path}; remove it from the plan"
-
-
-def _problem(planned: PlannedKey | None, name: str, value: str, key: bytes) -> str:
-    if planned is None:
-        return "is not in the plan; plan again, and decide `skip` to leave it out"
-    if planned.digest != digest(key, value):
-        return "is read otherwise than when it was planned; plan again"
-    return refusal(planned.decision, name, value)
 
 
 def _refuse(problems: Iterable[str], remedy: str) -> None:

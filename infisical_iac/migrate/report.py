@@ -123,31 +123,29 @@ def _source(source: PlannedSource, proven: Collection[Name]) -> dict[str, Any]:
     A torn value is in the file alone, whatever was decided.
     """
     keys = [*source.stored]
-    names = [Name(source.environment, source.folder, each) for each in keys]
+    names = {Name(*source.target, each) for each in keys}
+    found = (*source.findings, *(one for each in source.keys.values() for one in each.findings))
+    is_torn = any(each.kind == TORN for each in found)
     return {
         "path": source.path,
         "digest": source.digest,
         "service": source.service,
         "environment": source.environment,
-        "verified": bool(names) and all(each in proven for each in names) and not _is_torn(source),
+        "verified": bool(names) and names.issubset(proven) and not is_torn,
         "keys": keys,
         "skipped": [name for name in source.keys if name not in keys],
     }
-
-
-def _is_torn(source: PlannedSource) -> bool:
-    of_keys = (_kinds(each) for each in source.keys.values())
-    return TORN in _kinds(source) or any(TORN in kinds for kinds in of_keys)
 
 
 def _skipped(plan: MigrationPlan) -> Iterator[dict[str, Any]]:
     for source in plan.sources:
         if source.decision == "skip":
             yield {"file": source.path, "line": 0, "key": "", "kinds": _kinds(source)}
-            continue
-        for name, each in source.keys.items():
-            if each.decision == "skip":
-                yield {"file": source.path, "line": each.line, "key": name, "kinds": _kinds(each)}
+        else:
+            for name, each in source.keys.items():
+                if each.decision == "skip":
+                    place = {"file": source.path, "line": each.line, "key": name}
+                    yield {**place, "kinds": _kinds(each)}
 
 
 def _kinds(of: PlannedSource | PlannedKey) -> list[str]:
@@ -171,7 +169,11 @@ def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime
     file = directory / f"{REPORT}.json"
     try:
         data = json.loads(file.read_bytes())
-        is_all = all(_is_in(wanted, each) for each in data["secrets"])
+        digests = {name: each.digest for name, each in wanted.items()}
+        is_all = all(
+            digests.get(Name(each["environment"], each["folder"], each["key"])) == each["digest"]
+            for each in data["secrets"]
+        )
         data["verified_at"] = at.strftime(VERIFIED_AT) if at and is_all else ""
         atomic.write(file, text_of(data))
     except FileNotFoundError:
@@ -180,8 +182,3 @@ def mark_verified(directory: Path, wanted: Mapping[Name, Expected], at: datetime
         raise FileError(f"{file} can't be read or written: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise FileError(f"{file} is not what migrate apply writes: apply again") from None
-
-
-def _is_in(wanted: Mapping[Name, Expected], secret: Mapping[str, Any]) -> bool:
-    expected = wanted.get(Name(secret["environment"], secret["folder"], secret["key"]))
-    return expected is not None and expected.digest == secret["digest"]

@@ -42,13 +42,10 @@ def why_skipped(value: str) -> str:
         return f"shorter than {_SHORTEST} bytes"
     if len(set(text)) < _FEWEST_SIGNS:
         return f"fewer than {_FEWEST_SIGNS} different characters"
-    if all(_is_common(part.strip()) for part in text.split(",")):
+    parts = [part.strip() for part in text.split(",")]
+    if all(_PLAIN.fullmatch(part) or _MAIL.fullmatch(part) for part in parts):
         return "plain words, a number, a path, a host, or an address without credentials"
     return ""
-
-
-def _is_common(text: str) -> bool:
-    return bool(_PLAIN.fullmatch(text) or _MAIL.fullmatch(text))
 
 
 # What encoders leave as it is, beside letters, digits and `_.-~`: by the strictest rule, in a
@@ -112,7 +109,7 @@ def _url_encoded(data: bytes) -> Iterator[str]:
 
 def _base64(data: bytes, encode: Callable[[bytes], bytes]) -> Iterator[bytes]:
     # A sign stands for six bits, three bytes are four signs: in a longer text, the value begins
-    # at one of three places. LoaderDetection that depend on what is before or after are left out.
+    # at one of three places. Signs that depend on what is before or after are left out.
     for before in range(3):
         first = -(-before * 8 // 6)
         end = (before + len(data)) * 8 // 6
@@ -166,18 +163,16 @@ class SearchTerms:
         end = b""
         for chunk in chunks:
             block = end + chunk
-            if self._may_be_in(block):
+            view = memoryview(block)
+            may_be_in = any(
+                not words.isdisjoint(view[: len(block) // size * size].cast(letter))
+                for size, letter, words in self._filters
+            )
+            if may_be_in:
                 for _, meaning in self._automaton.iter(block.decode("latin-1")):
                     found.update(meaning)
             end = block[max(0, len(block) - self._overlap) :]
         return found
-
-    def _may_be_in(self, block: bytes) -> bool:
-        view = memoryview(block)
-        return any(
-            not words.isdisjoint(view[: len(block) // size * size].cast(letter))
-            for size, letter, words in self._filters
-        )
 
 
 # The automaton takes its time for each byte, the more the more values there are. So only blocks
@@ -241,8 +236,16 @@ def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
         for name, value in here.items():
             planned = source.keys.get(name)
             is_other = planned is not None and planned.digest != digest(key, value)
-            known.values[_label(source, name, "in the file now" if is_other else "")] = value
-        _add_others(known, source)
+            now = " (in the file now)" if is_other else ""
+            known.values[f"{source.path} {name}{now}"] = value
+        for name, planned in source.keys.items():
+            label = f"{source.path} {name}"
+            if label in known.values:
+                continue
+            if name in source.stored:
+                known.moved[label] = MovedValue(Name(*source.target, name), planned.digest)
+            else:
+                known.unknown[label] = "it was not moved, and its file does not have it any more"
     return known
 
 
@@ -265,15 +268,6 @@ def with_stored(known: KnownValues, stored: Mapping[Name, Stored], key: bytes) -
     return KnownValues(values, unknown=unknown)
 
 
-def labelled(data: bytes, grammar: str) -> tuple[dict[str, str], str]:
-    """Return a file's values by name, or by line where that may be a piece of a value.
-
-    Returns also why the grammar, one of GRAMMARS, refuses the whole file; "" if it doesn't.
-    """
-    reading = multiline_keys.drop_pem_pieces(read(data, grammar), data)
-    return _labelled(reading), reading.error
-
-
 def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
     """Return the values of files by file and name. Raises UserError for what can't be read."""
     if grammar not in GRAMMARS:
@@ -281,57 +275,38 @@ def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for file in env_files:
         try:
-            found, error = labelled(file.read_bytes(), grammar)
+            data = file.read_bytes()
         except OSError as failure:
             raise FileError(f"{file} can't be read: {failure.strerror}") from None
+        found, error = _labelled(multiline_keys.drop_pem_pieces(read(data, grammar), data))
         if error:
             raise FileError(f"{file} can't be read by {grammar}: {error}")
         values |= {f"{file} {name}": value for name, value in found.items()}
     return values
 
 
-def _labelled(reading: Reading) -> dict[str, str]:
-    return {findings.label(reading, name): value for name, value in reading.values.items()}
+def _labelled(reading: Reading) -> tuple[dict[str, str], str]:
+    """Return a file's values by name, or by line where that may be a piece of a value.
+
+    Returns also why the grammar refuses the whole file; "" if it doesn't.
+    """
+    values = {findings.label(reading, name): value for name, value in reading.values.items()}
+    return values, reading.error
 
 
 def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
     """Return the values by the names that the plan has for them, or why there are none."""
     if source.grammar not in GRAMMARS:
         return {}, f"{source.grammar} is no grammar"
-    try:
-        contents = _contents(source, root)
-    except OSError as error:
-        return {}, f"it can't be read: {error.strerror}"
-    if source.path not in contents:
-        return {}, ""
-    reading = read_in(source, contents).reading
-    refused = f"it can't be read by {source.grammar}: {reading.error}" if reading.error else ""
-    return _labelled(reading), refused
-
-
-def _contents(source: PlannedSource, root: Path) -> dict[str, bytes]:
-    """Return the bytes of the file and of those read with it, by path; of those that are there."""
     contents = {}
     for path in paths(source):
         try:
             contents[path] = (root / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             continue
-    return contents
-
-
-def _add_others(known: KnownValues, source: PlannedSource) -> None:
-    """Add the planned values that the file does not have."""
-    for name, planned in source.keys.items():
-        label = _label(source, name)
-        if label in known.values:
-            continue
-        if name in source.stored:
-            place = Name(source.environment, source.folder, name)
-            known.moved[label] = MovedValue(place, planned.digest)
-        else:
-            known.unknown[label] = "it was not moved, and its file does not have it any more"
-
-
-def _label(source: PlannedSource, name: str, more: str = "") -> str:
-    return f"{source.path} {name}" + (f" ({more})" if more else "")
+        except OSError as error:
+            return {}, f"it can't be read: {error.strerror}"
+    if source.path not in contents:
+        return {}, ""
+    values, refused = _labelled(read_in(source, contents).reading)
+    return values, f"it can't be read by {source.grammar}: {refused}" if refused else ""

@@ -135,7 +135,8 @@ def _found(layered: Layered, data: bytes, choice: Choice) -> list[Finding]:
         refuses = bool(reading.error) and each.message == reading.error
         if each.kind != "interpolated":  # what is stored of it is told with its other findings
             kind = "unreadable-file" if refuses else each.kind
-            found.append(replace(each, kind=kind, key=shown(each.key, values.get(each.key, ""))))
+            key = shown(each.key, values.get(each.key, ""))
+            found.append(each._replace(kind=kind, key=key))
     found += of_entries(reading)
     found += overridden(layered)
     found += disagreements(data, reading, choice.others)

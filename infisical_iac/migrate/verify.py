@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from infisical_iac.api import contents
@@ -30,16 +31,6 @@ class Expected(NamedTuple):
     digest: str
 
 
-class Problem(NamedTuple):
-    """Hold what is not as it should be, and where."""
-
-    name: Name
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.what}"
-
-
 Seen = Mapping[str, Collection[Name]]
 """The secrets that each identity, by name, was shown the value of."""
 
@@ -47,7 +38,7 @@ Seen = Mapping[str, Collection[Name]]
 def expected(plan: MigrationPlan) -> dict[Name, Expected]:
     """Everything that the plan stores."""
     return {
-        Name(source.environment, source.folder, key): Expected(source.service, each.digest)
+        Name(*source.target, key): Expected(source.service, each.digest)
         for source in plan.sources
         for key, each in source.stored.items()
     }
@@ -55,8 +46,8 @@ def expected(plan: MigrationPlan) -> dict[Name, Expected]:
 
 def unchanged(
     wanted: Mapping[Name, Expected], stored: Mapping[Name, Stored], key: bytes
-) -> Iterator[Problem]:
-    """Yield what is missing, or has another value than it was planned with.
+) -> Iterator[str]:
+    """Yield a sentence on what is missing, or has another value than it was planned with.
 
     Args:
         key: of the hashes of values.
@@ -64,15 +55,15 @@ def unchanged(
     for name, each in wanted.items():
         there = stored.get(name)
         if there is None:
-            yield Problem(name, "is not there")
+            yield f"{name} is not there"
         elif there.is_hidden:
-            yield Problem(name, "does not show its value to the deployer")
+            yield f"{name} does not show its value to the deployer"
         elif digest(key, there.value) != each.digest:
-            yield Problem(name, "has another value")
+            yield f"{name} has another value"
 
 
-def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) -> Iterator[Problem]:
-    """Yield who does not read what is theirs, and who reads what isn't.
+def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) -> Iterator[str]:
+    """Yield a sentence on who does not read what is theirs, and who reads what isn't.
 
     A service reads its own folder and the shared ones that it imports, in its environment.
 
@@ -85,9 +76,9 @@ def access(wanted: Mapping[Name, Expected], workspace: Workspace, seen: Seen) ->
             reads = name in seen[account.identity]
             is_own = (account.service, account.environment) == (each.service, name.environment)
             if is_own and not reads:
-                yield Problem(name, f"can't be read by {account.identity}, whose it is")
+                yield f"{name} can't be read by {account.identity}, whose it is"
             elif reads and not is_own and not _may_read(account, name):
-                yield Problem(name, f"can be read by {account.identity}, whose it is not")
+                yield f"{name} can be read by {account.identity}, whose it is not"
 
 
 def ask(client: Client, project: str, names: Iterable[Name]) -> set[Name]:
@@ -98,7 +89,7 @@ def ask(client: Client, project: str, names: Iterable[Name]) -> set[Name]:
     wanted = set(names)
     places = sorted({each[:2] for each in wanted})
     answers = gather([partial(_shown, client, project, *place) for place in places])
-    return wanted & {name for answer in answers for name in answer}
+    return wanted.intersection(chain.from_iterable(answers))
 
 
 def _may_read(account: ServiceAccount, name: Name) -> bool:
@@ -158,25 +149,22 @@ def prove(
         plain: what is stored.
         expanded: the same with references replaced; None if it could not be read.
     """
-    return [_prove(each, plain.get(each.name), expanded) for each in secrets]
+    expanded = expanded or {}
+    return [_prove(each, plain.get(each.name), expanded.get(each.name)) for each in secrets]
 
 
-def _prove(secret: Secret, there: Stored | None, expanded: Mapping[Name, Stored] | None) -> Proof:
+def _prove(secret: Secret, there: Stored | None, expanded: Stored | None) -> Proof:
     if there is None:
         return Proof(secret, "missing", difference="it is not there")
     if there.is_hidden:
         return Proof(secret, "hidden", difference="its value is not shown to the deployer")
-    how = _expanded(secret, (expanded or {}).get(secret.name))
+    how: Expanded = "unknown"
+    if expanded and not expanded.is_hidden:
+        how = "same" if expanded.value == secret.value else "differs"
     if there.value != secret.value:
         return Proof(secret, "differs", how, _difference(secret.value, there.value))
     told = "a part of it is replaced for who reads it expanded" if how == "differs" else ""
     return Proof(secret, "same", how, told)
-
-
-def _expanded(secret: Secret, there: Stored | None) -> Expanded:
-    if there is None or there.is_hidden:
-        return "unknown"
-    return "same" if there.value == secret.value else "differs"
 
 
 def _difference(sent: str, back: str) -> str:
@@ -184,17 +172,13 @@ def _difference(sent: str, back: str) -> str:
     lengths = f"{len(encoded(back))} bytes instead of {len(encoded(sent))}"
     if back == trimmed(sent):
         return f"blanks at its ends were trimmed: {lengths}"
-    if REFERENCE.search(sent) and _is_expanded(sent, back):
+    first, *more = REFERENCE.split(sent)
+    if more and back.startswith(first) and back.endswith(more[-1]):
         return f"what looks like a reference was replaced: {lengths}"
     if sent.startswith(back):
         return f"its end is missing: {lengths}"
     at = next((n for n, (a, b) in enumerate(zip(sent, back, strict=False)) if a != b), len(sent))
     return f"it is another one from character {at + 1} on: {lengths}"
-
-
-def _is_expanded(sent: str, back: str) -> bool:
-    first, *_, last = REFERENCE.split(sent)
-    return back.startswith(first) and back.endswith(last)
 
 
 @dataclass(frozen=True)
@@ -216,16 +200,15 @@ class Reader:
     @property
     def data(self) -> dict[str, Any]:
         """Return the reader as JSON holds it."""
-        places = [
-            {"environment": environment, "folder": folder, "secrets": count}
-            for (environment, folder), count in _places(self.reads)
-        ]
         return {
             "kind": self.member.kind,
             "name": self.member.name,
             "part": self.member.part,
             "checked": self.checked,
-            "reads": places,
+            "reads": [
+                {"environment": environment, "folder": folder, "secrets": count}
+                for (environment, folder), count in _places(self.reads)
+            ],
         }
 
 
@@ -240,7 +223,7 @@ def readers(
     """
     names: dict[tuple[str, str], list[str]] = {}
     for name in wanted:
-        names.setdefault((name.environment, name.folder), []).append(name.key)
+        names.setdefault(name[:2], []).append(name.key)
     found = []
     for each in members:
         if each.part == "service" and each.name in seen:
@@ -296,7 +279,7 @@ def _named(found: Iterable[tuple[str, str, str]]) -> frozenset[Name]:
 
 
 def _places(names: Iterable[Name]) -> list[tuple[tuple[str, str], int]]:
-    return sorted(Counter((each.environment, each.folder) for each in names).items())
+    return sorted(Counter(each[:2] for each in names).items())
 
 
 def project_id(client: Client, slug: str) -> str:
@@ -320,7 +303,12 @@ def read(
     Raises ApiError or Unreachable, and UserError for an environment that isn't there.
     """
     slugs = sorted(set(environments))
-    lists = gather([partial(_list, client, project, slug, expand) for slug in slugs])
+
+    def listing(slug: str) -> list[Json]:
+        with asking(slug):
+            return contents.secrets(client, project, slug, expand=expand)
+
+    lists = gather([partial(listing, slug) for slug in slugs])
     return {
         Name(slug, each["secretPath"], each["secretKey"]): Stored(
             each["secretValue"], each["secretComment"], each["secretValueHidden"]
@@ -328,11 +316,6 @@ def read(
         for slug, listed in zip(slugs, lists, strict=True)
         for each in listed
     }
-
-
-def _list(client: Client, project: str, environment: str, expand: bool) -> list[Json]:
-    with asking(environment):
-        return contents.secrets(client, project, environment, expand=expand)
 
 
 @contextmanager

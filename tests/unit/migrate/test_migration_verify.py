@@ -30,7 +30,7 @@ _NOBODY: dict[str, set[Name]] = {
 def _told(name: Name, *readers: str) -> list[str]:
     wanted = {name: Expected("backend", "")}
     seen = {**_NOBODY, **{each: {name} for each in readers}}
-    return [each.what for each in access(wanted, _WORKSPACE, seen)]
+    return [each.partition(" ")[2] for each in access(wanted, _WORKSPACE, seen)]
 
 
 @pytest.mark.parametrize("name", [_OWN, _SHARED, Name("production", "/backend/deep", "FAKE")])
@@ -60,4 +60,4 @@ def test_values_are_told_by_their_hashes() -> None:
         ({_OWN: Stored("other")}, "has another value"),
         ({_OWN: Stored("fake", is_hidden=True)}, "does not show its value to the deployer"),
     ):
-        assert [each.what for each in unchanged(wanted, there, _KEY)] == [told]
+        assert list(unchanged(wanted, there, _KEY)) == [f"{_OWN} {told}"]
