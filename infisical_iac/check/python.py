@@ -5,23 +5,17 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from warnings import catch_warnings
 
 from infisical_iac.check.model import Read, Reads
+from infisical_iac.migrate.loaders import last_word, python_nodes
 
 PACKAGE = "infisical_config"
 
 
 @dataclass
 class PythonNames:
-    """PythonNames of a file.
-
-    Attributes:
-        environ: for `os.environ`.
-        getenv: for `os.getenv`.
-        configs: for what the loader gives.
-        loads: for the function of the loader that gives them.
-        modules: for the loader itself.
+    """The names of a file for `os.environ`, `os.getenv`, and for the loader's `config`, its
+    `load` and itself.
     """
 
     environ: set[str] = field(default_factory=set)
@@ -43,10 +37,10 @@ class PythonNames:
                 names._take(node, loading)
             elif isinstance(node, ast.Import):
                 names.modules |= {a.asname or a.name for a in node.names if a.name == PACKAGE}
-        assigned = (each for each in nodes if isinstance(each, ast.Assign))
-        for each in assigned:
-            if isinstance(each.value, ast.Call) and names.is_load(each.value.func):
-                names.configs |= {to.id for to in each.targets if isinstance(to, ast.Name)}
+        for node in nodes:
+            match node:
+                case ast.Assign(targets, ast.Call(func)) if names.is_load(func):
+                    names.configs |= {to.id for to in targets if isinstance(to, ast.Name)}
         return names
 
     @property
@@ -84,13 +78,6 @@ class PythonNames:
                 self.configs.add(name)
 
 
-def last(node: ast.expr) -> str:
-    """Return the last word of an expression: `Field` of `pydantic.Field`; "" if it ends in none."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
 def _named(node: ast.expr, names: Collection[str]) -> bool:
     return isinstance(node, ast.Name) and node.id in names
 
@@ -104,12 +91,18 @@ _ALIASES = ("validation_alias", "alias", "env")
 
 def fields(nodes: Sequence[ast.AST], names: PythonNames) -> Iterator[Read]:
     """Yield what the settings of a file read: of `BaseSettings`, and of `load(schema=…)`."""
-    schemas = set(_schemas(nodes, names))
+    schemas = {
+        schema.value.id
+        for node in nodes
+        if isinstance(node, ast.Call) and names.is_load(node.func)
+        for schema in node.keywords
+        if schema.arg == "schema" and isinstance(schema.value, ast.Name)
+    }
     prefixes: dict[str, str] = {}  # by the name of each class of settings
     for node in nodes:
         if not isinstance(node, ast.ClassDef):
             continue
-        bases = [each for each in map(last, node.bases) if each]
+        bases = [each for each in map(last_word, node.bases) if each]
         inherited = next((prefixes[each] for each in bases if each in prefixes), "")
         if any(each in prefixes or each.endswith("BaseSettings") for each in bases):
             prefixes[node.name] = prefix = _prefix(node) or inherited
@@ -118,48 +111,37 @@ def fields(nodes: Sequence[ast.AST], names: PythonNames) -> Iterator[Read]:
             yield from _of_class(node)
 
 
-def _schemas(nodes: Sequence[ast.AST], names: PythonNames) -> Iterator[str]:
-    for node in nodes:
-        if isinstance(node, ast.Call) and names.is_load(node.func):
-            given = (each.value for each in node.keywords if each.arg == "schema")
-            yield from (each.id for each in given if isinstance(each, ast.Name))
-
-
 def _of_class(node: ast.ClassDef, prefix: str | None = None) -> Iterator[Read]:
     for each in node.body:
         if not isinstance(each, ast.AnnAssign) or not isinstance(each.target, ast.Name):
             continue
         name = each.target.id
-        if (
-            name.startswith("_")
-            or name == "model_config"
-            or "ClassVar" in ast.dump(each.annotation)
-        ):
+        if name.startswith("_") or name == "model_config":
+            continue
+        if "ClassVar" in ast.dump(each.annotation):
             continue
         key = name if prefix is None else f"{prefix}{name}".upper()
-        yield Read(_alias(each.value) or key, each.lineno, not _is_needed(each.value))
+        keywords = each.value.keywords if isinstance(each.value, ast.Call) else []
+        given = {keyword.arg: _string(keyword.value) for keyword in keywords}
+        alias = next((given[name] for name in _ALIASES if given.get(name)), "")
+        yield Read(alias or key, each.lineno, not _is_needed(each.value))
 
 
 def _prefix(node: ast.ClassDef) -> str:
     for each in ast.walk(node):
-        if isinstance(each, ast.keyword) and each.arg == "env_prefix":
-            return _string(each.value)
-        if isinstance(each, ast.Assign) and last(each.targets[0]) == "env_prefix":
-            return _string(each.value)
+        match each:
+            case ast.keyword("env_prefix", value):
+                return _string(value)
+            case ast.Assign([to, *_], value) if last_word(to) == "env_prefix":
+                return _string(value)
     return ""
-
-
-def _alias(value: ast.expr | None) -> str:
-    keywords = value.keywords if isinstance(value, ast.Call) else []
-    given = {each.arg: _string(each.value) for each in keywords}
-    return next((given[name] for name in _ALIASES if given.get(name)), "")
 
 
 def _is_needed(value: ast.expr | None) -> bool:
     """Return whether a field has no default: `x: str`, `x: str = ...`, `x: str = Field(...)`."""
     if value is None or (isinstance(value, ast.Constant) and value.value is ...):
         return True
-    if not isinstance(value, ast.Call) or last(value.func) != "Field":
+    if not isinstance(value, ast.Call) or last_word(value.func) != "Field":
         return False
     if value.args:
         return _is_needed(value.args[0])
@@ -175,7 +157,6 @@ ENDINGS = (".py",)
 _SPEAKS = re.compile(r"environ|getenv|infisical_config|BaseSettings")
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 _LOOKS = {"get", "pop", "setdefault"}
-_NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -201,14 +182,13 @@ def words(texts: Mapping[str, str]) -> set[str]:
     found: set[str] = set()
     for text in texts.values():
         try:
-            nodes = ast.walk(_tree(text))
             found.update(
                 each.value
-                for each in nodes
+                for each in python_nodes(text)
                 if isinstance(each, ast.Constant)
                 if isinstance(each.value, str) and _KEY.fullmatch(each.value)
             )
-        except _NO_PYTHON:
+        except SyntaxError:
             found.update(re.findall(rf"\b{_KEY.pattern}\b", text))
     return found
 
@@ -218,23 +198,21 @@ def imports_loader(text: str) -> bool:
     if PACKAGE not in text:
         return False
     try:
-        nodes = [*ast.walk(_tree(text))]
-    except _NO_PYTHON:
+        nodes = python_nodes(text)
+    except SyntaxError:
         return False
-    return any(_imports(node) for node in nodes)
-
-
-def _imports(node: ast.AST) -> bool:
-    if isinstance(node, ast.ImportFrom):
-        modules = [node.module or ""] if not node.level else []
-    else:
-        modules = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+    modules: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            modules.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            modules.update(each.name for each in node.names)
     return any(each.partition(".")[0] == PACKAGE for each in modules)
 
 
-def _tree(text: str) -> ast.Module:
-    with catch_warnings(action="ignore"):
-        return ast.parse(text)
+def _module(path: str) -> str:
+    directory, name = posixpath.split(path.removesuffix(".py"))
+    return posixpath.basename(directory) if name == "__init__" else name
 
 
 def _files(
@@ -244,15 +222,10 @@ def _files(
     files = {}
     for path, text in texts.items():
         try:
-            files[path] = _PythonFile(list(ast.walk(_tree(text))), loading)
-        except _NO_PYTHON:
+            files[path] = _PythonFile(python_nodes(text), loading)
+        except SyntaxError:
             reads[path] = Reads(error="It can't be read as Python.")
     return files
-
-
-def _module(path: str) -> str:
-    directory, name = posixpath.split(path.removesuffix(".py"))
-    return posixpath.basename(directory) if name == "__init__" else name
 
 
 class _PythonFile:
@@ -273,9 +246,12 @@ class _PythonFile:
         return self._names.uses_loader
 
     def reads(self, helpers: set[str]) -> Reads:
-        called = [read for node in self._nodes for read in _asked(node, helpers)]
-        declared = fields(self._nodes, self._names)
-        found = [*self._found, *called, *declared]
+        found = [*self._found]
+        for node in self._nodes:
+            match node:
+                case ast.Call(func, [ast.Constant(str(key)), *more]) if last_word(func) in helpers:
+                    found.append(Read(key, node.lineno, bool(more or node.keywords)))
+        found += fields(self._nodes, self._names)
         return Reads(sorted(found, key=lambda each: each.line), sorted({*self._dynamic}))
 
     def _keys(self, node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
@@ -304,10 +280,10 @@ class _PythonFile:
             has_second = len(node.args) > 1 or bool(node.keywords)
             yield from ((key, has_second or self._has_default(node)) for key in node.args[:1])
         elif names.is_load(called):
-            given = (each.value for each in node.keywords if each.arg == "required")
-            for required in given:
-                elements = required.elts if isinstance(required, ast.List | ast.Tuple) else []
-                yield from ((key, False) for key in elements)
+            for each in node.keywords:
+                match each:
+                    case ast.keyword("required", ast.List(keys) | ast.Tuple(keys)):
+                        yield from ((key, False) for key in keys)
 
     def _note(self, key: ast.expr, node: ast.AST, is_optional: bool) -> None:
         line = getattr(node, "lineno", 0)
@@ -334,10 +310,3 @@ class _PythonFile:
                 return node.name
             node = self._parents.get(node)
         return ""
-
-
-def _asked(node: ast.AST, helpers: set[str]) -> Iterator[Read]:
-    if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        key = node.args[0].value
-        if last(node.func) in helpers and isinstance(key, str):
-            yield Read(key, node.lineno, len(node.args) > 1 or bool(node.keywords))

@@ -113,8 +113,6 @@ _SCRIPT = re.compile(
 )
 
 _LONGEST = 2000  # of a line: what is longer is data
-
-
 _COMMANDS = sorted(
     ((grammar.name, command) for grammar in all_grammars() for command in grammar.commands),
     key=lambda each: each[1].rank,
@@ -130,17 +128,13 @@ def in_scripts(
             continue
         lines = dict.fromkeys(text(path).splitlines())
         for line in (each for each in lines if "env" in each.lower()):
+            line = line[:_LONGEST]
+            for _ in range(2):  # one may stand in another: $(cd "$(dirname "$0")" && pwd)
+                line = re.sub(r"\$\((?:dirname|cd|pwd|git)\b[^()]*\)", "$DIRECTORY", line)
             for grammar, command in _COMMANDS:
-                for found in command.pattern.finditer(_without_directories(line[:_LONGEST])):
+                for found in command.pattern.finditer(line):
                     if named := _named(found["file"], posixpath.dirname(path), env_files):
                         yield named, Evidence(grammar, f"{path} {command.action}", command.exact)
-
-
-def _without_directories(line: str) -> str:
-    """Return the line with a variable for each command in it that prints a directory."""
-    for _ in range(2):  # one may stand in another: $(cd "$(dirname "$0")" && pwd)
-        line = re.sub(r"\$\((?:dirname|cd|pwd|git)\b[^()]*\)", "$DIRECTORY", line)
-    return line
 
 
 def _named(written: str, directory: str, env_files: Set[str]) -> str | None:

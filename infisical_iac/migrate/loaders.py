@@ -4,13 +4,14 @@ import ast
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 from warnings import catch_warnings
 
 from infisical_iac.dotenv import GRAMMARS, all_grammars, grammar
-from infisical_iac.dotenv.grammar import Package
+from infisical_iac.dotenv.grammar import Grammar, Package
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Evidence, Text, upwards
 from infisical_iac.migrate.find import is_env
@@ -35,24 +36,18 @@ class CodeEvidence:
     def corrected(self, place: str, evidences: Sequence[Evidence]) -> list[Evidence]:
         """Return the evidence of a package, corrected by what calls say of interpolation."""
         off = self.interpolation.get(place, {})
-        calls = {call for each in off.values() for call in each}
-        if True not in calls:
+        path = next((path for path, calls in off.items() if True in calls), None)
+        if path is None:
             return list(evidences)
-        path = next(path for path, each in off.items() if True in each)
-        raw = [
-            replace(
-                evidence,
-                grammar=other,
-                why=f"{evidence.why}, and {path} turns its interpolation off",
-            )
-            for evidence in evidences
-            if (other := grammar(evidence.grammar).uninterpolated)
-        ]
-        kept = [
-            evidence
-            for evidence in evidences
-            if False in calls or not grammar(evidence.grammar).uninterpolated
-        ]
+        is_on_too = any(False in calls for calls in off.values())
+        raw, kept = [], []
+        for each in evidences:
+            other = grammar(each.grammar).uninterpolated
+            if other:
+                why = f"{each.why}, and {path} turns its interpolation off"
+                raw.append(replace(each, grammar=other, why=why))
+            if is_on_too or not other:
+                kept.append(each)
         return [*raw, *kept]
 
 
@@ -89,46 +84,49 @@ def _interpolation_off(text: str) -> Set[bool]:
     if not any(name in text for name in _PYTHON_LOADERS):
         return frozenset()
     try:
-        with catch_warnings(action="ignore"):
-            nodes = [*ast.walk(ast.parse(text))]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        nodes = python_nodes(text)
+    except SyntaxError:
         # Of what this Python can't read, nobody can tell.
         return frozenset({False, "interpolate" in text})
     names = {*_PYTHON_LOADERS}
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
             names |= {each.asname or "" for each in node.names if each.name in _PYTHON_LOADERS}
-    calls = (each for each in nodes if isinstance(each, ast.Call))
-    return {_is_off(call) for call in calls if _last(call.func) in names}
+    off: set[bool] = set()
+    for node in nodes:
+        if isinstance(node, ast.Call) and last_word(node.func) in names:
+            given = (each.value for each in node.keywords if each.arg == "interpolate")
+            off.add(any(isinstance(e, ast.Constant) and e.value is False for e in given))
+    return off
 
 
-def _last(node: ast.expr) -> str:
+def python_nodes(text: str) -> list[ast.AST]:
+    """Return all parts of a file. Raises SyntaxError for what this Python can't read."""
+    try:
+        with catch_warnings(action="ignore"):
+            return [*ast.walk(ast.parse(text))]
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise SyntaxError from error
+
+
+def last_word(node: ast.expr) -> str:
+    """Return the last word of an expression: `Field` of `pydantic.Field`; "" if it ends in none."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _is_off(call: ast.Call) -> bool:
-    given = (each.value for each in call.keywords if each.arg == "interpolate")
-    return any(isinstance(each, ast.Constant) and each.value is False for each in given)
+_Readers = list[tuple[str, Package]]
+"""Packages, each after the name of the grammar that it reads by: the first that is there reads."""
 
 
-class _Reader(NamedTuple):
-    """A package and the name of the grammar that it reads by."""
-
-    grammar: str
-    package: Package
+def _readers(packages: Callable[[Grammar], Iterable[Package]]) -> _Readers:
+    found = [(each.name, package) for each in all_grammars() for package in packages(each)]
+    return sorted(found, key=lambda each: each[1].rank)
 
 
-# In each language the first that is there is the one that reads.
-_NODE = sorted(
-    (_Reader(each.name, package) for each in all_grammars() for package in each.node_packages),
-    key=lambda each: each.package.rank,
-)
-_PYTHON = sorted(
-    (_Reader(each.name, package) for each in all_grammars() for package in each.python_packages),
-    key=lambda each: each.package.rank,
-)
+_NODE = _readers(lambda each: each.node_packages)
+_PYTHON = _readers(lambda each: each.python_packages)
 
 _NODE_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
 _PYTHON_LOCKS = ("poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock")
@@ -185,15 +183,11 @@ def _by_place(by_path: dict[str, list[Evidence]]) -> dict[str, list[Evidence]]:
 
 def _node(path: str, text: str) -> list[Evidence]:
     wanted = _dependencies(text)
-    brought = {
-        name for each in _NODE if each.package.name in wanted for name in each.package.brings
-    }
-    for name in brought:
-        wanted.pop(name, None)
+    brought = {name for _, each in _NODE if each.name in wanted for name in each.brings}
     return [
-        _sign(path, each.grammar, _released(each.package, wanted[each.package.name]))
-        for each in _NODE
-        if each.package.name in wanted
+        _sign(path, grammar, _released(each, wanted[each.name]))
+        for grammar, each in _NODE
+        if each.name in wanted and each.name not in brought
     ]
 
 
@@ -218,7 +212,12 @@ def _dependencies(text: str) -> dict[str, str]:
 
 def _python(path: str, text: str) -> list[Evidence]:
     named = without_comments(text)
-    return [_sign(path, grammar, package) for grammar, package in _PYTHON if _names(package, named)]
+    found = []
+    for reader, package in _PYTHON:
+        name = re.escape(package.name).replace(r"\-", "[-_.]")
+        if re.search(rf"(?i)(?<![\w./-]){name}(?![\w/-]|\.\w)", named):
+            found.append(_sign(path, reader, package))
+    return found
 
 
 def without_comments(text: str) -> str:
@@ -226,22 +225,13 @@ def without_comments(text: str) -> str:
     return re.sub(r"(?m)(^|\s)#.*", "", text)
 
 
-def _names(package: Package, text: str) -> bool:
-    name = re.escape(package.name).replace(r"\-", "[-_.]")
-    return bool(re.search(rf"(?i)(?<![\w./-]){name}(?![\w/-]|\.\w)", text))
-
-
-def _locked(path: str, text: str, readers: Iterable[_Reader]) -> list[Evidence]:
-    return [
-        Evidence(
-            grammar,
-            f"{path} has {package.name}, which another package brings",
-            package.exact,
-            loader=package.cascade,
-        )
-        for grammar, package in readers
-        if re.search(_LOCKED.replace("NAME", re.escape(package.name)), text)
-    ]
+def _locked(path: str, text: str, readers: _Readers) -> list[Evidence]:
+    found = []
+    for reader, package in readers:
+        if re.search(_LOCKED.replace("NAME", re.escape(package.name)), text):
+            why = f"{path} has {package.name}, which another package brings"
+            found.append(Evidence(reader, why, package.exact, loader=package.cascade))
+    return found
 
 
 def _sign(path: str, grammar: str, package: Package) -> Evidence:
@@ -277,11 +267,12 @@ class LoaderDetection:
         """Look at the files in `paths`, relative to the root, each read by `text`."""
         env_files = {path for path in paths if is_env(posixpath.basename(path))}
         self._packages = evidence_by_directory(paths, text)
-        named = (
-            *evidence.in_compose_files(paths, text),
-            *evidence.in_scripts(paths, text, env_files),
+        self._named = _grouped(
+            [
+                *evidence.in_compose_files(paths, text),
+                *evidence.in_scripts(paths, text, env_files),
+            ]
         )
-        self._named = _grouped(named)
         self._beside = _grouped(evidence.beside_compose_files(paths, text))
 
     def choose(self, path: str) -> Choice:
@@ -292,7 +283,9 @@ class LoaderDetection:
         The first one counts; the grammars of the others are plausible, and all are if nothing is
         sure.
         """
-        found = list(self._found_for(path)) or list(self._below(path))
+        inside = path.removesuffix(posixpath.basename(path))
+        below = (found for place, found in self._packages.items() if place.startswith(inside))
+        found = [*self._found_for(path)] or [*chain.from_iterable(below)]
         evidence = found[0] if found else UNKNOWN
         grammars = [each.grammar for each in found] if evidence.exact else GRAMMARS
         others = tuple(dict.fromkeys(each for each in grammars if each != evidence.grammar))
@@ -308,12 +301,6 @@ class LoaderDetection:
         above = (self._packages[up] for up in upwards(directory) if up in self._packages)
         yield from next(above, ())
         yield from self._beside.get(path, ())
-
-    def _below(self, path: str) -> Iterator[Evidence]:
-        inside = path.removesuffix(posixpath.basename(path))
-        for place, found in self._packages.items():
-            if place.startswith(inside):
-                yield from found
 
 
 def _grouped(found: Iterable[tuple[str, Evidence]]) -> dict[str, list[Evidence]]:
