@@ -11,6 +11,7 @@ from infisical_iac.dotenv.text import FileRefused, Text
 
 _BOM = "\ufeff"
 _UTF_8 = "Save the file as UTF-8 and scan again."
+_UTF_16 = "The file is in UTF-16 (as PowerShell's > writes it): no name is read as it is meant."
 
 Merging = Literal["in-turn", "together", "as-written"]
 """The ways in which references see the other files.
@@ -151,18 +152,21 @@ class Grammar(ABC):
         that no text can hold.
         """
         invalid = self._invalid(data)
-        utf_16 = _utf_16(data)
+        utf_16 = None
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:2]:
+            utf_16 = Finding(1, "utf-16", "", _UTF_16, _UTF_8)
         finding = utf_16 or invalid
-        if finding and (
-            (self._refuses_bytes and invalid) or (self._refuses_utf_16 and finding is utf_16)
-        ):
+        if finding and ((self._refuses_bytes and invalid) or (self._refuses_utf_16 and utf_16)):
             raise FileRefused(finding)
         text = self._characters(data)
         decoded = Text(self._lines(text if self._keeps_mark else text.removeprefix(_BOM)))
         if finding:
             decoded.findings.append(finding)
         elif text.startswith(_BOM):
-            self._note_mark(decoded)
+            remedy = "Save the file without a byte order mark."
+            if self._refuses_mark:
+                decoded.refuse(0, "bom", self._mark, remedy)
+            decoded.note(0, "bom", self._mark, remedy)
         return decoded
 
     def _characters(self, data: bytes) -> str:
@@ -181,17 +185,3 @@ class Grammar(ABC):
             message = f"Bytes that are not UTF-8: {happens}."
             return Finding(line, "invalid-utf-8", "", message, _UTF_8)
         return None
-
-    def _note_mark(self, text: Text) -> None:
-        remedy = "Save the file without a byte order mark."
-        if self._refuses_mark:
-            text.refuse(0, "bom", self._mark, remedy)
-        text.note(0, "bom", self._mark, remedy)
-
-
-def _utf_16(data: bytes) -> Finding | None:
-    marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if not marked and b"\0" not in data[:2]:
-        return None
-    message = "The file is in UTF-16 (as PowerShell's > writes it): no name is read as it is meant."
-    return Finding(1, "utf-16", "", message, _UTF_8)

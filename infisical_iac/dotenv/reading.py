@@ -81,12 +81,11 @@ def read(data: bytes, name: str, environ: Mapping[str, str] = _NOTHING) -> Readi
     except FileRefused as refused:
         findings.append(refused.finding)
         return Reading(name, (), _sorted(findings), refused.finding.message)
-    findings += [
-        *_overwritten(entries),
-        *_interpolated(entries),
-        *_cut(entries),
-        *_returns(entries),
-    ]
+    lines: dict[str, int] = {}
+    for entry in entries:
+        for kind, message, remedy in _of_entry(entry, lines.get(entry.key)):
+            findings.append(Finding(entry.first_line, kind, entry.key, message, remedy))
+        lines[entry.key] = entry.first_line
     return Reading(name, tuple(entries), _sorted(findings))
 
 
@@ -128,37 +127,22 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: finding.line))
 
 
-def _overwritten(entries: Iterable[Entry]) -> Iterator[Finding]:
-    seen: dict[str, Entry] = {}
-    for entry in entries:
-        if entry.key in seen:
-            earlier = seen[entry.key].first_line
-            message = f"Already assigned on line {earlier}: the last one counts."
-            remedy = "Delete the others."
-            yield Finding(entry.first_line, "duplicate-key", entry.key, message, remedy)
-        seen[entry.key] = entry
+def _of_entry(entry: Entry, earlier: int | None) -> Iterator[tuple[str, str, str]]:
+    """Yield the kind, the message and the remedy of each finding.
 
-
-def _interpolated(entries: Iterable[Entry]) -> Iterator[Finding]:
-    for entry in entries:
-        if entry.value != entry.written:
-            message = "The program does not get what is written: references in it are replaced."
-            remedy = "Store the value that the program gets."
-            yield Finding(entry.first_line, "interpolated", entry.key, message, remedy)
-
-
-def _cut(entries: Iterable[Entry]) -> Iterator[Finding]:
-    for entry in entries:
-        begins = entry.written.startswith("-----BEGIN") and "-----END" not in entry.written
-        if begins and not entry.quote:
-            message = "Without quotes the value is the first line of this key only."
-            remedy = "Quote the value."
-            yield Finding(entry.first_line, "cut-at-line-end", entry.key, message, remedy)
-
-
-def _returns(entries: Iterable[Entry]) -> Iterator[Finding]:
-    for entry in entries:
-        if "\r" in entry.raw:
-            message = "The lines end as in Windows: the carriage return is a part of the value."
-            remedy = "Save the file with line ends of LF alone, unless the program needs the CR."
-            yield Finding(entry.first_line, "carriage-return", entry.key, message, remedy)
+    `earlier` is the line of the assignment before it to the same key, if there is one.
+    """
+    if earlier is not None:
+        message = f"Already assigned on line {earlier}: the last one counts."
+        yield "duplicate-key", message, "Delete the others."
+    if entry.value != entry.written:
+        message = "The program does not get what is written: references in it are replaced."
+        yield "interpolated", message, "Store the value that the program gets."
+    begins = entry.written.startswith("-----BEGIN") and "-----END" not in entry.written
+    if begins and not entry.quote:
+        message = "Without quotes the value is the first line of this key only."
+        yield "cut-at-line-end", message, "Quote the value."
+    if "\r" in entry.raw:
+        message = "The lines end as in Windows: the carriage return is a part of the value."
+        remedy = "Save the file with line ends of LF alone, unless the program needs the CR."
+        yield "carriage-return", message, remedy

@@ -42,6 +42,8 @@ _REFERENCE = re.compile(
 _BRACE = re.compile(r"\{.?|\}", re.DOTALL)
 _DEEPEST = 50
 
+_BARE = "The name has no value: Compose hands on that of its own environment, if any."
+
 
 class ComposeReferences:
     """Replaces the references in a file's values, with what the environment or the file has."""
@@ -148,7 +150,23 @@ class Compose(Grammar):
     )
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
-        return _assignments(text, environ)
+        entries = []
+        references = ComposeReferences(text, environ)
+        position = 0
+        while (start := after(_UP_TO_STATEMENT, text.text, position)) < len(text.text):
+            key, position, bare = _name(text, start)
+            entry = None
+            if not bare:
+                entry, position = _assignment(text, key, start, position, references)
+            else:
+                text.note(start, "no-value", _BARE, "Give it a value or delete the line.")
+                if key in environ:
+                    inherited = text.entry(key, "", start, position, "")
+                    entry = replace(inherited, value=environ[key])
+            if entry:
+                references.values[key] = entry.value
+                entries.append(entry)
+        return entries
 
     def order(self, values: dict[str, str]) -> dict[str, str]:
         return dict(sorted(values.items()))
@@ -159,23 +177,6 @@ class Compose(Grammar):
 
     def _lines(self, text: str) -> str:
         return text
-
-
-def _assignments(text: Text, environ: Mapping[str, str]) -> list[Entry]:
-    """Return the assignments, with references replaced in all but single-quoted values."""
-    entries = []
-    references = ComposeReferences(text, environ)
-    position = 0
-    while (start := after(_UP_TO_STATEMENT, text.text, position)) < len(text.text):
-        key, begin, bare = _name(text, start)
-        if bare:
-            entry, position = _inherited(text, key, start, begin, environ), begin
-        else:
-            entry, position = _assignment(text, key, start, begin, references)
-        if entry:
-            references.values[key] = entry.value
-            entries.append(entry)
-    return entries
 
 
 def _refuse(text: Text, position: int, why: str) -> NoReturn:
@@ -200,16 +201,6 @@ def _name(text: Text, start: int) -> tuple[str, int, bool]:
     return key, after(_SPACING, text.text, end + 1), separator == "\n"
 
 
-def _inherited(
-    text: Text, key: str, start: int, end: int, environ: Mapping[str, str]
-) -> Entry | None:
-    message = "The name has no value: Compose hands on that of its own environment, if any."
-    text.note(start, "no-value", message, "Give it a value or delete the line.")
-    if key not in environ:
-        return None
-    return replace(text.entry(key, "", start, end, ""), value=environ[key])
-
-
 def _assignment(
     text: Text, key: str, start: int, begin: int, references: ComposeReferences
 ) -> tuple[Entry, int]:
@@ -231,11 +222,11 @@ def _assignment(
 def _unescaped(value: str, quote: Quote) -> str:
     if quote == "'":
         return unescaped(value, _UNESCAPE_SINGLE, pair="\\\\")
-    return unescaped(value, lambda part: _OCTAL.sub(_character, _UNESCAPE(part)))
 
+    def character(octal: re.Match[str]) -> str:
+        return chr(int(octal[1], 8)) if octal[1] else "\\" + octal[2]
 
-def _character(octal: re.Match[str]) -> str:
-    return chr(int(octal[1], 8)) if octal[1] else "\\" + octal[2]
+    return unescaped(value, lambda part: _OCTAL.sub(character, _UNESCAPE(part)))
 
 
 def _replaced(text: Text, entry: Entry, references: ComposeReferences) -> Entry:

@@ -27,37 +27,32 @@ class NodeEnvFile(Grammar):
     _keeps_mark = True
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
-        return _assignments(text)
+        entries = []
+        # Spaces before the first name and after the last value are all that is trimmed everywhere.
+        content = text.text.rstrip(" ")
+        position = after(_SPACES, content, 0)
+        while (start := after(_COMMENTS, content, position)) < len(content):
+            equals = content.find("=", start)
+            if equals < 0:
+                if content[start:].lstrip()[:1] not in ("", "#"):
+                    message = "No = follows: this line and all after it are ignored without a word."
+                    text.note(start, "unreadable-line", message, "Correct or delete these lines.")
+                break
+            if equals == start:
+                message = "A line that begins with = ends the reading: all after it is ignored."
+                text.note(start, "unreadable-line", message, "Delete the line.")
+                break
+            key = _key(text, start, content[start:equals])
+            entry, position = _assignment(text, content, key, start, equals + 1)
+            if entry and key != "__proto__":
+                entries.append(entry)
+        return entries
 
     def order(self, values: dict[str, str]) -> dict[str, str]:
         return as_object(dict(sorted(values.items())))
 
     def _lines(self, text: str) -> str:
         return text.replace("\r", "")
-
-
-def _assignments(text: Text) -> list[Entry]:
-    """Return the assignments of a file. A name is whatever stands before the next equals sign."""
-    entries = []
-    # Spaces before the first name and after the last value are all that is trimmed everywhere.
-    content = text.text.rstrip(" ")
-    position = after(_SPACES, content, 0)
-    while (start := after(_COMMENTS, content, position)) < len(content):
-        equals = content.find("=", start)
-        if equals < 0:
-            if content[start:].lstrip()[:1] not in ("", "#"):
-                message = "No = follows: this line and all after it are ignored without a word."
-                text.note(start, "unreadable-line", message, "Correct or delete these lines.")
-            break
-        if equals == start:
-            message = "A line that begins with = ends the reading: all after it is ignored."
-            text.note(start, "unreadable-line", message, "Delete the line.")
-            break
-        key = _key(text, start, content[start:equals])
-        entry, position = _assignment(text, content, key, start, equals + 1)
-        if entry and key != "__proto__":
-            entries.append(entry)
-    return entries
 
 
 def _key(text: Text, start: int, written: str) -> str:

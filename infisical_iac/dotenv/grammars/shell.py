@@ -229,29 +229,24 @@ class Shell(Grammar):
     _refuses_mark = True
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
-        return _assignments(text, environ)
+        if "\0" in text.text:
+            message = "A NUL byte: the shell drops it."
+            text.refuse(text.text.index("\0"), "refused", message, "Delete it.")
+        entries: list[Entry] = []
+        words = Words(text, environ)
+        position = 0
+        while (start := after(_BETWEEN, text.text, position)) < len(text.text):
+            assigned, position = _statement(text, start, words)
+            entries += assigned
+            words.values.update((entry.key, entry.value) for entry in assigned)
+            end = _END.match(text.text, position)
+            if not end:
+                _refuse(text, position)
+            position = end.end()
+        return entries
 
     def _lines(self, text: str) -> str:
         return text
-
-
-def _assignments(text: Text, environ: Mapping[str, str]) -> list[Entry]:
-    """Return the assignments of a file, with references replaced. Raises FileRefused."""
-    if "\0" in text.text:
-        message = "A NUL byte: the shell drops it."
-        text.refuse(text.text.index("\0"), "refused", message, "Delete it.")
-    entries: list[Entry] = []
-    words = Words(text, environ)
-    position = 0
-    while (start := after(_BETWEEN, text.text, position)) < len(text.text):
-        assigned, position = _statement(text, start, words)
-        entries += assigned
-        words.values.update((entry.key, entry.value) for entry in assigned)
-        end = _END.match(text.text, position)
-        if not end:
-            _refuse(text, position)
-        position = end.end()
-    return entries
 
 
 def _refuse(text: Text, position: int) -> NoReturn:
