@@ -1,6 +1,6 @@
 """Findings of a check, and what code reads from its environment; no value is in them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -98,18 +98,12 @@ def judge(findings: Iterable[CheckFinding], reasons: dict[str, str], where: str)
             accepted.append((each, reasons[patterns[0]]))
         else:
             counting.append(each)
-    return Judged([*counting, *_unused(sorted(reasons.keys() - fitting), where)], accepted)
+    for pattern in sorted(reasons.keys() - fitting):
+        message = f"{pattern} fits no finding: delete it."
+        counting.append(CheckFinding("unused-exception", where, "", message, is_note=True))
+    return Judged(counting, accepted)
 
 
 def _fits(pattern: str, finding: CheckFinding) -> bool:
     path = finding.place.rpartition(":")[0] or finding.place
     return any(fnmatchcase(name, pattern) for name in (finding.key, path) if name)
-
-
-def _unused(patterns: Sequence[str], where: str) -> Iterable[CheckFinding]:
-    return (
-        CheckFinding(
-            "unused-exception", where, "", f"{each} fits no finding: delete it.", is_note=True
-        )
-        for each in patterns
-    )

@@ -1,8 +1,8 @@
 """A repository of services, inspected without Infisical; missing `.infisical.json` are written."""
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache, cached_property, partial
 from pathlib import Path
 
@@ -11,93 +11,66 @@ from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.usage import Held, usage
 from infisical_iac.core.errors import FileError
 from infisical_iac.migrate import find
-from infisical_iac.migrate.evidence import Text, upwards
+from infisical_iac.migrate.evidence import upwards
 from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.ignores import is_dockerfile
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import NAME, LocalFile, parse
 from infisical_iac.workspace.model import Workspace
 
+_MANIFESTS = {"package.json", "pyproject.toml", "requirements.txt"}
 
-class Homes:
-    """The directories of the services.
+
+class Repository:
+    """A tree of files with services in it.
 
     A directory is a service's if its `.infisical.json` names the service's folder, or else if it
     is named as the folder or the service; and so is all below it that is no other service's.
     """
 
-    def __init__(self, paths: Iterable[str], text: Text, root: str, workspace: Workspace) -> None:
-        """Look at the files in `paths`; `root` is the name of the directory that they are in."""
-        self._root, self._workspace = root, workspace
-        self._paths = list(paths)
-        self._declared = _declared(self._paths, text, workspace)
-
-    @cached_property
-    def by_directory(self) -> Mapping[str, str]:
-        """Return the services by the directories that they begin in."""
-        directories = {each for path in self._paths for each in upwards(posixpath.dirname(path))}
-        homes: dict[str, str] = {}
-        for directory in sorted(directories, key=lambda each: (each.count("/"), each)):
-            service = self._declared.get(directory) or self._named(directory)
-            if service and self._above(directory, homes) != service:
-                homes[directory] = service
-        return homes
-
-    def service(self, path: str) -> str:
-        """Return the service that a file belongs to, "" for none."""
-        return self._above(path, self.by_directory)
-
-    def _named(self, directory: str) -> str:
-        """Return the service that is named as this directory; its own name counts, no parent's."""
-        service = service_of(posixpath.join(directory, "-"), self._root, (), self._workspace)
-        if not directory:
-            return service
-        above = posixpath.join(posixpath.dirname(directory), "-")
-        return "" if service == service_of(above, self._root, (), self._workspace) else service
-
-    def _above(self, path: str, homes: Mapping[str, str]) -> str:
-        around = upwards(posixpath.dirname(path))
-        return next((homes[each] for each in around if each in homes), "")
-
-
-def _declared(paths: Iterable[str], text: Text, workspace: Workspace) -> dict[str, str]:
-    folders = {service.folder: name for name, service in workspace.services.items()}
-    found: dict[str, str] = {}
-    for path in paths:
-        directory, name = posixpath.split(path)
-        if name == NAME:
-            try:
-                found[directory] = folders.get(parse(text(path)).folder, "")
-            except FileError:
-                continue  # told where the files are judged
-    return found
-
-
-_MANIFESTS = {"package.json", "pyproject.toml", "requirements.txt"}
-
-
-@dataclass
-class Repository:
-    """A tree of files with services in it; made by `look`."""
-
-    root: Path
-    paths: list[str]
-    workspace: Workspace
-    homes: Homes
-
-    def __post_init__(self) -> None:
-        self.text = cache(partial(_text, self.root))
-        self._there = frozenset(self.paths)
+    def __init__(self, root: Path, workspace: Workspace) -> None:
+        """List the files below `root`. Raises FileError for a directory that can't be listed."""
+        self.root, self.workspace = root, workspace
+        self.paths = find.walk(root)
+        self.text = cache(partial(_text, root))
+        self._homes = self._services_by_directory()
         self._containers = list(startup.containers(self.paths, self.text))
         self._by_service: dict[str, list[str]] = {}
         for path in self.paths:
-            self._by_service.setdefault(self.homes.service(path), []).append(path)
+            service = _around(posixpath.dirname(path), self._homes)
+            self._by_service.setdefault(service, []).append(path)
+
+    def _services_by_directory(self) -> dict[str, str]:
+        """Return the services by the directories that they begin in."""
+        folders = {service.folder: name for name, service in self.workspace.services.items()}
+        declared: dict[str, str] = {}
+        for path in self.paths:
+            directory, name = posixpath.split(path)
+            if name == NAME:
+                with suppress(FileError):  # that is told where the files are judged
+                    declared[directory] = folders.get(parse(self.text(path)).folder, "")
+        directories = {each for path in self.paths for each in upwards(posixpath.dirname(path))}
+        homes: dict[str, str] = {}
+        for directory in sorted(directories, key=lambda each: (each.count("/"), each)):
+            service = declared.get(directory) or self._named(directory)
+            if service and _around(directory, homes) != service:
+                homes[directory] = service
+        return homes
+
+    def _named(self, directory: str) -> str:
+        """Return the service that is named as this directory; its own name counts, no parent's."""
+        above, root = posixpath.dirname(directory), self.root.resolve().name
+        service, other = (
+            service_of(posixpath.join(each, "-"), root, (), self.workspace)
+            for each in (directory, above)
+        )
+        return service if service != other or not directory else ""
 
     @cached_property
     def services(self) -> dict[str, list[str]]:
         """Return the directories of each service here, in the order of the workspace file."""
         found = {
-            name: [at for at, service in self.homes.by_directory.items() if service == name]
+            name: [at for at, service in self._homes.items() if service == name]
             for name in self.workspace.services
         }
         return {name: homes for name, homes in found.items() if homes}
@@ -138,7 +111,7 @@ class Repository:
                 )
                 yield CheckFinding("no-loader", homes[0] or ".", "", message)
             folder = self.workspace.services[name].folder
-            yield from startup.local_file(homes, self._there, self.text, folder, project_id)
+            yield from startup.local_file(homes, self.paths, self.text, folder, project_id)
 
     @cached_property
     def held(self) -> Mapping[str, Held]:
@@ -172,11 +145,9 @@ class Repository:
         ]
 
 
-def look(root: Path, workspace: Workspace) -> Repository:
-    """Return the repository at a directory. Raises FileError if one in it can't be listed."""
-    paths = find.walk(root)
-    homes = Homes(paths, partial(_text, root), root.resolve().name, workspace)
-    return Repository(root, paths, workspace, homes)
+def _around(directory: str, homes: Mapping[str, str]) -> str:
+    """Return the service that a directory belongs to; "" for none."""
+    return next((homes[each] for each in upwards(directory) if each in homes), "")
 
 
 def _text(root: Path, path: str) -> str:
@@ -194,19 +165,14 @@ def complete(root: Path, workspace: Workspace, project_id: str, domain: str) -> 
     Raises FileError for a file that can't be read or written, and for a directory
     that can't be listed.
     """
-    looked = look(root, workspace)
+    looked = Repository(root, workspace)
     written = []
     for name, homes in looked.services.items():
         folder = workspace.services[name].folder
         if any(startup.local_file(homes, looked.paths, looked.text, folder, project_id)):
-            known = LocalFile(project_id, _domain(looked, homes[0]) or domain, folder)
-            if local_file.write(root / homes[0], known):
+            there = ""
+            with suppress(FileError):
+                there = parse(looked.text(posixpath.join(homes[0], NAME))).domain
+            if local_file.write(root / homes[0], LocalFile(project_id, there or domain, folder)):
                 written.append(root / homes[0] / NAME)
     return written
-
-
-def _domain(looked: Repository, home: str) -> str:
-    try:
-        return local_file.parse(looked.text(posixpath.join(home, NAME))).domain
-    except FileError:
-        return ""

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from infisical_iac.check.model import CheckFinding, Reads
 from infisical_iac.migrate.evidence import Text
 from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.find import is_env
-from infisical_iac.workspace.model import Service, Workspace
+from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.readable import Names
 
 _LANGUAGES = (javascript, python)
@@ -77,11 +77,9 @@ def usage(paths: Iterable[str], text: Text) -> Usage:
         if found.dynamic:
             found.used |= language.words(texts)
     endings = tuple(end for language in _LANGUAGES for end in language.ENDINGS)
-    others = {path for path in paths if not path.endswith(endings)}
-    # Whether the words in these are keys, nobody can tell here.
-    found.used.update(
-        word for path in others | found.unread.keys() for word in _WORD.findall(text(path))
-    )
+    # Whether the words in the others are keys, nobody can tell here.
+    for path in {path for path in paths if not path.endswith(endings)} | found.unread.keys():
+        found.used.update(_WORD.findall(text(path)))
     return found
 
 
@@ -137,15 +135,21 @@ def missing(held: Mapping[str, Held], names: Names, workspace: Workspace) -> Ite
     Keys that it can do without are told by a note.
     """
     for name, (usage, given) in held.items():
+        service = workspace.services[name]
+        folders = (service.folder, *service.imports)
         there = {
-            each.slug: _visible(workspace.services[name], each.slug, names)
+            each.slug: {key for at in folders for key in names.get((each.slug, at), ())}
             for each in workspace.environments
         }
         for key, place in sorted(usage.needed.items()):
             lacking = [slug for slug, keys in there.items() if key not in keys]
             if lacking and not is_given(key) and key not in given:
-                yield CheckFinding("missing-key", place, key, _missing(name, key, lacking))
-        nowhere = {key for key in usage.optional if not any(key in k for k in there.values())}
+                message = (
+                    f"{name} reads {key}, which is not in {' and '.join(lacking)}. Add it in "
+                    "Infisical, or give it a default here."
+                )
+                yield CheckFinding("missing-key", place, key, message)
+        nowhere = usage.optional.difference(*there.values())
         if left := sorted(key for key in nowhere if not is_given(key) and key not in given):
             message = f"{name} reads {', '.join(left)} too, and can do without: not in Infisical."
             yield CheckFinding("optional", name, "", message, is_note=True)
@@ -174,37 +178,19 @@ def left_over(
             continue
         used = {*elsewhere}.union(*(held[name].usage.used for name in readers))
         unsure = [name for name in readers if held[name].usage.dynamic]
-        for key in sorted(_keys(folder, names) - (used if readers else set())):
+        who = "no service reads the folder"
+        if readers:
+            who = f"no code of {' or '.join(readers)} uses it"
+        end = ". Delete it in Infisical."
+        if unsure:
+            end = f" by its name; {' and '.join(unsure)} may read it by another way."
+        keys = {key for (_, at), there in names.items() if at == folder for key in there}
+        for key in sorted(keys - (used if readers else set())):
             slugs = [
                 each.slug
                 for each in workspace.environments
                 if key in names.get((each.slug, folder), ())
             ]
-            message = _left_over(readers, slugs, unsure)
-            yield CheckFinding(
-                "left-over", f"{folder.rstrip('/')}/{key}", key, message, bool(unsure)
-            )
-
-
-def _visible(service: Service, slug: str, names: Names) -> set[str]:
-    folders = (service.folder, *service.imports)
-    return {key for folder in folders for key in names.get((slug, folder), ())}
-
-
-def _keys(folder: str, names: Names) -> set[str]:
-    return {key for (_, at), keys in names.items() if at == folder for key in keys}
-
-
-def _missing(service: str, key: str, lacking: Sequence[str]) -> str:
-    return (
-        f"{service} reads {key}, which is not in {' and '.join(lacking)}. Add it in Infisical, or "
-        "give it a default here."
-    )
-
-
-def _left_over(readers: Sequence[str], slugs: Sequence[str], unsure: Sequence[str]) -> str:
-    who = f"no code of {' or '.join(readers)} uses it" if readers else "no service reads the folder"
-    what = f"It is in {' and '.join(slugs)}, and {who}"
-    if unsure:
-        return f"{what} by its name; {' and '.join(unsure)} may read it by another way."
-    return f"{what}. Delete it in Infisical."
+            place = f"{folder.rstrip('/')}/{key}"
+            message = f"It is in {' and '.join(slugs)}, and {who}{end}"
+            yield CheckFinding("left-over", place, key, message, bool(unsure))

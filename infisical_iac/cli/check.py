@@ -12,7 +12,7 @@ from rich.text import Text
 from infisical_iac.api.client import Client
 from infisical_iac.check import model, usage
 from infisical_iac.check.model import CheckFinding, Judged
-from infisical_iac.check.repository import Repository, complete, look
+from infisical_iac.check.repository import Repository, complete
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.cli.output import counted
 from infisical_iac.core.errors import printable
@@ -130,7 +130,7 @@ def check(
             workspace, inside, address = reached.desired, _inside(reached), reached.address
         if fix and (written := complete(repository, workspace, inside.project_id, address)):
             echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
-    looked = look(repository, workspace)
+    looked = Repository(repository, workspace)
     judged = model.judge(_findings(looked, inside), looked.exceptions(), model.NAME)
     show = print_json if as_json else print_text
     show(looked, judged, is_compared=inside is not None)

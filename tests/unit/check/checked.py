@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 from infisical_iac.check.model import CheckFinding
-from infisical_iac.check.repository import Repository, look
+from infisical_iac.check.repository import Repository
 from infisical_iac.workspace.load import load
 
 WORKSPACE = load("""\
@@ -40,7 +40,7 @@ def plant(root: Path, files: dict[str, str], *, git: bool = True) -> Repository:
     if git:
         for command in (("init", "--quiet"), ("add", ".")):
             subprocess.run(["git", "-C", root, *command], check=True, capture_output=True)
-    return look(root, WORKSPACE)
+    return Repository(root, WORKSPACE)
 
 
 def found(repository: Repository, project_id: str = "") -> list[CheckFinding]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.check.repository import look
+from infisical_iac.check.repository import Repository
 from tests.unit.check.checked import GOOD, IGNORE, LOCAL_FILE, WORKSPACE, found, plant, told
 
 
@@ -198,10 +198,10 @@ def test_a_local_file_says_which_service_a_directory_of_another_name_is(tmp_path
 
 def test_the_example_has_all_kinds_of_findings_before_the_move_and_none_after() -> None:
     example = Path(__file__).resolve().parents[3] / "examples" / "chainalign"
-    assert {each.kind for each in found(look(example / "before", WORKSPACE))} >= {
+    assert {each.kind for each in found(Repository(example / "before", WORKSPACE))} >= {
         *("secret-in-file", "not-ignored", "no-loader", "no-local-file")
     }
-    assert found(look(example / "after", WORKSPACE)) == []
+    assert found(Repository(example / "after", WORKSPACE)) == []
 
 
 def test_an_image_of_something_else_is_left_out(tmp_path: Path) -> None:
