@@ -48,36 +48,29 @@ def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
     """
     if is_bootstrap(key) and key != "INFISICAL_CLIENT_SECRET":
         return False
-    parts = _parts(value)
-    if parts is not None:
-        return any(is_sensitive(name or key, part, in_sample=in_sample) for name, part in parts)
+    if value.lstrip()[:1] in ("{", "["):
+        try:
+            parts = list(_leaves("", json.loads(value)))
+        except (ValueError, RecursionError):
+            pass  # it is no JSON
+        else:
+            return any(is_sensitive(name or key, part, in_sample=in_sample) for name, part in parts)
     bare = _REFERENCE.sub("", value).strip().replace("://:@", "://")
     if in_sample:
         bare = _CREDENTIALS.sub(_without_placeholders, bare)
         bare = "" if _PLACEHOLDER.fullmatch(bare) else bare
-    return bool(bare) and not is_plain(key, bare) and _is_secret_value(key, bare)
-
-
-def _is_secret_value(key: str, value: str) -> bool:
+    if not bare or is_plain(key, bare):
+        return False
     if _speaks(key) and not _PUBLIC.fullmatch(key):
         # PASSWORD_MIN_LENGTH=12 sets something about a secret; DB_PASSWORD=12 is one.
         last = re.split(r"[^A-Za-z0-9]+", key)[-1]
-        return _speaks(last) or not _SETTING.fullmatch(value)
-    words = re.split(r"[\s!?;,<>()\"']+", value)
+        return _speaks(last) or not _SETTING.fullmatch(bare)
+    words = re.split(r"[\s!?;,<>()\"']+", bare)
     return any(not (_NAME.fullmatch(word) or why_skipped(word)) for word in words)
 
 
-def _parts(value: str) -> list[tuple[str, str]] | None:
-    """Return the texts in a JSON object or list, each with its name; None for no JSON."""
-    if value.lstrip()[:1] not in ("{", "["):
-        return None
-    try:
-        return list(_leaves("", json.loads(value)))
-    except (ValueError, RecursionError):
-        return None
-
-
 def _leaves(name: str, data: Any) -> Iterator[tuple[str, str]]:
+    """Yield the texts in a JSON object or list, each with its name."""
     if isinstance(data, dict):
         for key, each in data.items():
             yield from _leaves(key, each)
@@ -135,14 +128,12 @@ def ignored_by_git(root: Path, paths: Iterable[str]) -> set[str]:
     found = run(root, *query, *asked) if asked else None
     if found and found.returncode not in (0, 1):
         raise FileError(f"git can't tell what it ignores in {root}: {found.stderr.strip()}")
-    answers = map(_RULE.match, found.stdout.split("\n") if found else ())
-    return {
-        path for path, rule in zip(asked, answers, strict=False) if rule and _hides(*rule.groups())
-    }
-
-
-def _hides(source: str, rule: str) -> bool:
-    return bool(rule) and not rule.startswith("!") and not _OWN_EXCLUDES.fullmatch(source)
+    ignored = set()
+    for path, line in zip(asked, found.stdout.split("\n") if found else (), strict=False):
+        source, rule = decided.groups() if (decided := _RULE.match(line)) else ("", "")
+        if rule and not rule.startswith("!") and not _OWN_EXCLUDES.fullmatch(source):
+            ignored.add(path)
+    return ignored
 
 
 def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterator[CheckFinding]:
@@ -156,7 +147,9 @@ def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterato
     homes = set(homes)
     for path in paths:
         directory, name = posixpath.split(path)
-        if not ignores.is_dockerfile(name) or not _is_near(directory, homes):
+        is_around = any(directory in upwards(home) for home in homes)
+        is_inside = not homes.isdisjoint(upwards(directory))
+        if not ignores.is_dockerfile(name) or not (is_around or is_inside):
             continue
         above = [posixpath.join(each, ".dockerignore") for each in upwards(directory)]
         own = f"{path}.dockerignore"
@@ -172,13 +165,6 @@ def _covers(text: str, directory: str, homes: Set[str]) -> bool:
     inside = f"{directory}/" if directory else ""
     is_deep = any(home != directory and home.startswith(inside) for home in homes)
     return not anywhere or (not is_deep and not ignores.missing(text, _RULES))
-
-
-def _is_near(directory: str, homes: Set[str]) -> bool:
-    """Return whether a directory is in one of the services', or around one."""
-    return not homes.isdisjoint(upwards(directory)) or any(
-        directory in upwards(home) for home in homes
-    )
 
 
 def _is_secret(path: str) -> bool:
@@ -205,9 +191,8 @@ def findings(
         if is_env(posixpath.basename(path)):
             data, problem = find.content(root, path)
             if problem:
-                yield CheckFinding(
-                    "unreadable-file", path, "", f"{problem} Delete it, or set it right."
-                )
+                message = f"{problem} Delete it, or set it right."
+                yield CheckFinding("unreadable-file", path, "", message)
             else:
                 grammar = detection.choose(path).evidence.grammar
                 yield from _in_file(path, data, grammar, is_ignored=path in ignored)
@@ -223,9 +208,14 @@ def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Itera
     if reading.error:
         yield CheckFinding("unreadable-file", path, "", f"{reading.error} Set it right.")
     written = {entry.key: entry.written for entry in reading.entries}
-    local = is_local(path) and is_ignored
+    in_sample, local = is_sample(posixpath.basename(path)), is_local(path) and is_ignored
+    what = f"a value that looks like a secret. {_MOVE}"
+    if is_local(path):
+        what = "a value, and git does not ignore the file. Add .env.local to .gitignore."
+    elif in_sample:
+        what = f"a value that looks real, in a sample. {_REWRITE}"
     for key, value in written.items():
-        sensitive = is_sensitive(key, value, in_sample=is_sample(posixpath.basename(path)))
+        sensitive = is_sensitive(key, value, in_sample=in_sample)
         place, name = f"{path}:{reading.lines[key]}", shown(key, value) or "a name without quotes"
         if local and is_bootstrap(key):
             continue
@@ -233,12 +223,4 @@ def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Itera
             message = f"{name} is not one of the three variables. {_IGNORED}"
             yield CheckFinding("in-env-local", place, name, message, is_note=not sensitive)
         elif sensitive:
-            yield CheckFinding("secret-in-file", place, name, f"{name} has {_what(path)}")
-
-
-def _what(path: str) -> str:
-    if is_local(path):
-        return "a value, and git does not ignore the file. Add .env.local to .gitignore."
-    if is_sample(posixpath.basename(path)):
-        return f"a value that looks real, in a sample. {_REWRITE}"
-    return f"a value that looks like a secret. {_MOVE}"
+            yield CheckFinding("secret-in-file", place, name, f"{name} has {what}")
