@@ -75,7 +75,7 @@ def _look(inventory: str) -> list[Row]:
 def _cluster(
     host: "Host", away: list[str], settings: "Settings", asked: dict[str, Any]
 ) -> list[Row]:
-    from infisical_iac.cluster import condition
+    from infisical_iac.cluster import status as cluster_status
     from infisical_iac.cluster.stack_state import NodeCondition
     from infisical_iac.core.connection import with_others
     from infisical_iac.core.hosts import each_of
@@ -85,7 +85,7 @@ def _cluster(
     nodes = {each.name: look for each, look in zip(hosts, looks, strict=True)}
     now = datetime.now(UTC)
     drifted, inside = _drift(host, settings)
-    return condition.rows(nodes, away, settings, host.name, drifted, now, inside)
+    return cluster_status.rows(nodes, away, settings, host.name, drifted, now, inside)
 
 
 def _drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:

@@ -1,249 +1,233 @@
-"""The roll-out of a cluster's stack by its lead, part by part, and back where one fails."""
+"""The deploy of a cluster's stack and its certificates: steps of the lead, and of the others."""
 
-import json
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from time import sleep
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal
 
-from infisical_iac.cluster import etcd, patroni_config, rollout
-from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.patroni_config import Configuration, PatroniState, parse
-from infisical_iac.cluster.rollout import DesiredStack, Level
-from infisical_iac.cluster.site import ClusterSite, fresh, wanted_stack
-from infisical_iac.cluster.stack_file import SECRETS
-from infisical_iac.cluster.stack_state import (
-    RECORD,
-    ClusterStackState,
-    hashes,
-    keys_of,
-    record_text,
-)
-from infisical_iac.core import connection
-from infisical_iac.core.errors import CheckFailed
-from infisical_iac.core.remote import run, write
+from pyinfra.context import host
+
+from infisical_iac.change import path, upgrade
+from infisical_iac.change.deploy import StackSteps, end_interrupted
+from infisical_iac.cluster import shared_state, stack
+from infisical_iac.cluster import upgrade as cluster_upgrade
+from infisical_iac.cluster.site import ClusterSite, of
+from infisical_iac.cluster.upgrade import ClusterVersionChange
+from infisical_iac.core import journal
+from infisical_iac.core.facts import Fact
+from infisical_iac.core.images import Images
+from infisical_iac.core.item import Item, UpToDate
+from infisical_iac.core.operation import Commands, shared, step, telling_operation
+from infisical_iac.core.remote import removal, run
 from infisical_iac.core.rendering import script
-from infisical_iac.core.settings import Settings
-from infisical_iac.stack.state import STACK_FILE
+from infisical_iac.host.model import MachineState
+from infisical_iac.stack import keys
+from infisical_iac.stack.deploy import configure_ingress
+from infisical_iac.stack.state import Upgrades, UpgradeState
+from infisical_iac.workspace import gate
+from infisical_iac.workspace.preflight import Preflight
 
-# A standby may have to be restarted again once the primary has a lower value than it.
-_ROUNDS = 2
-# Patroni's own, where none is set.
-_LOOP_WAIT = 10
+Why = Literal["missing", "stale", "ends"]
 
 
-def merged(found: PatroniState, wanted: Configuration) -> int:
-    """Send to Patroni what differs.
+@dataclass(frozen=True)
+class Lacking:
+    """A file in /etc/infisical that is to be made, or made again.
 
-    Returns the seconds after which each member knows whether its PostgreSQL has to be restarted
-    for it, 0 where none has to be. Raises CommandFailed.
+    `why` is `missing`, `stale` for one that does not fit its key, its authority or its names, or
+    `ends` for one that ends soon; `ends` is when, in seconds since the epoch, 0 if there is none.
     """
-    changes = patroni_config.patch(found, wanted)
-    if changes:
-        _do("configure", json.dumps(changes), doing="change Patroni's configuration")
-    if "postgresql" not in changes:
-        return 0
-    # Each member looks once in so many seconds, by the old configuration or the new one.
-    waits = [each.get("loop_wait") for each in (found.configuration or {}, wanted)]
-    return 2 * max(wait if isinstance(wait, int) else _LOOP_WAIT for wait in waits)
+
+    file: str
+    why: Why
+    ends: int
 
 
-def restarted(seconds: int, again: Sequence[str]) -> None:
-    """Restart each PostgreSQL that takes a parameter only then, one after the other.
+class Certificates(Fact[list[Lacking]]):
+    """The certificates that certificates.sh would make."""
 
-    The primary is the last, and stays the primary: nothing is written for the seconds that it is
-    away. Raises CommandFailed.
+    def command(self) -> str:
+        return script("certificates", "check")
 
-    Args:
-        seconds: after which it is known which ones those are.
-        again: the arguments with which the script `cluster-stack` waits, after each restart, for
-            all who keep data.
+    def process(self, output: list[str]) -> list[Lacking]:
+        rows = [line.split() for line in output]
+        return [Lacking(file, why, int(ends)) for why, file, ends in rows]  # type: ignore[arg-type]
+
+_ROOT = "/etc/infisical"
+
+
+@telling_operation
+def certificates() -> Commands:
+    """Have the authority of the deployment and a certificate for each service, on the lead.
+
+    What ends within 60 days is made again, and rolled out with the stack: its Docker secret has
+    another name then. Raises CommandFailed where the authority's key is gone.
     """
-    sleep(seconds)
-    for _ in range(_ROUNDS):
-        for name in parse(_do("patroni", doing="ask Patroni").splitlines()).waiting:
-            _do("restart", name, doing=f"restart PostgreSQL, {name}")
-            _do(*again, doing=f"see {name} back before the next one is restarted")
+    lacking = host.get_fact(Certificates)
+    yield from decide_certificates(lacking)
 
 
-def _do(*step: str, doing: str) -> str:
-    return run(script("cluster-stack", *step), doing=doing)
-
-
-# Each node's own rotation, where it led one and died, is ended by what the node keeps of it.
-_FORGET = """\
-test -e /var/lib/infisical-rotation/state ||
-    test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||
-    rm -f /etc/infisical/keys/postgres_password.old /etc/infisical/keys/postgres_password.next"""
-_HASH = "sha256sum </etc/infisical/keys/postgres_password"
-
-
-def reopened(cluster: Cluster) -> None:
-    """Have the database let Infisical in by the key in its place, which is the current host's.
-
-    Once it does, no connected node that has that one keeps the password before or after it. Raises
-    CommandFailed.
-    """
-    if run(script("reopen"), doing="see that the database lets Infisical in") != "known":
+def decide_certificates(lacking: Sequence[Lacking]) -> Commands:
+    """Decide which certificates are to be made, by those that are `lacking`."""
+    if not lacking:
+        yield UpToDate("all certificates are there, and none ends soon")
         return
-    known = shlex.quote(run(_HASH, doing="see which password it is"))
-    for node in cluster.connected:
-        if node.number:
-            with connection.on(node.name):
-                run(_FORGET.format(known), doing="forget the password of a rotation that has ended")
+    for each in lacking:
+        yield Item("+" if each.why == "missing" else "~", f"{_ROOT}/{each.file}", _detail(each))
+    yield step(run, script("certificates", "make"), doing="make the certificates in /etc/infisical")
 
 
-CONFIGS = "/etc/infisical/stack"
-# Seconds that twelve checks which are answered by nobody take, and Swarm to act on it.
-_TOLERATED = 360
-# Seconds for which a data node that was restarted may be away from the others.
-_AGAIN_SECONDS = "180"
-# Of three members of etcd and as many of PostgreSQL: without them nothing is decided or written.
-_MOST = ("2", "2")
+def _detail(lacking: Lacking) -> str:
+    if lacking.why == "ends":
+        return f"ends {datetime.fromtimestamp(lacking.ends, UTC):%Y-%m-%d} → made again"
+    return "not of its key, its authority or its names" if lacking.why == "stale" else ""
 
 
-def roll_out(site: ClusterSite) -> None:
-    """Bring the whole stack to what `site` says. Raises CheckFailed.
+# In which phases the data may have changed places.
+_EXCHANGED = ("data", "swapping", "swapped", "backing")
 
-    A cluster without TLS comes to it in several roll-outs, each of which is a whole one.
+
+@telling_operation
+def dropped(machine: MachineState) -> Commands:
+    """Forget a restore, change of version, rotation or move that has not ended on a host.
+
+    What the cluster has been like since is the present lead's: to undo it now would take back
+    what was written meanwhile. Backups and drills of the host wait for it else.
     """
-    reopened(site.cluster)
-    found = fresh(site)
-    comes_to_tls = rollout.reached(found) < Level.REQUIRED
-    for level in rollout.ahead(found):
-        # An etcd that begins anew does so by the addresses of the level.
-        if comes_to_tls and level > Level.OFFERED and not site.cluster.anew:
-            run(script("etcd", "secure"), doing="have etcd's members reach each other by TLS")
-        _roll_out(replace(site, tls=level))
-        site = replace(site, cluster=replace(site.cluster, anew=False))
+    begun = _begun(machine)
+    for what, (which, *how) in begun.items():
+        journal.current().shown.extend(_aside(what, which, how, host.name))
+    yield from decide_dropped(begun)
 
 
-def _roll_out(site: ClusterSite) -> None:
-    before, to_be = _prepared(site)
-    old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
-    check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
-    write(STACK_FILE, to_be.text, mode="600", check=check)
-    _try_again(before)
-    timeout = _timeout(site.settings, first=not before.services)
-    first = rollout.leading(before, to_be, site.cluster)
-    if site.cluster.anew:
-        etcd.end_lost(site.cluster)
-    if first:
-        part(rollout.part(to_be.text, first, before.nodes), first, timeout)
-        run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
-    stages = rollout.stages(before, to_be, first | rollout.at_once(before, site.tls))
-    well = run(script("cluster-stack", "data"), doing="see who keeps data")
-    again = ("again", _AGAIN_SECONDS, *well.split())
-    # First, for it decides whether what is acknowledged meanwhile is kept.
-    seconds = merged(before.patroni, to_be.patroni())
-    if together := rollout.at_once(before, site.tls) - first:
-        part(rollout.part(to_be.text, together, before.nodes), together, timeout)
-    for names in stages:
-        asked = part(rollout.part(to_be.text, names, before.nodes), names, timeout)
-        _refuse_rollback(site, asked, old)
-        # As many as before, for what is rolled out may be what mends the others.
-        back = script("cluster-stack", *again)
-        run(back, doing="see the data node back before the next one changes")
-    asked = hashes(run(script("cluster-stack", "up"), doing="roll the services out"))
-    _await(timeout)
-    most_well()
-    after = _refuse_rollback(site, asked, old)
-    # Where it could not be seen before.
-    seconds = max(seconds, merged(after.patroni, to_be.patroni()))
-    if seconds or after.patroni.waiting:
-        restarted(seconds, again)
-    write(RECORD, record_text(rollout.recorded(after, to_be, asked)))
-    _try_again(after)
-    kept = [*to_be.secrets, *to_be.configs]
-    run(script("cluster-stack", "clean", *kept), doing="remove what the roll-out replaced")
+def _begun(machine: MachineState) -> dict[str, list[str]]:
+    begun = {
+        "restore": machine.restoring,
+        "upgrade": machine.upgrading,
+        "rotation": machine.rotating,
+        "scale": machine.scaling,
+    }
+    return {what: state.split() for what, state in begun.items() if state}
 
 
-def databases(site: ClusterSite) -> None:
-    """Roll out the databases alone. Raises CheckFailed."""
-    _, to_be = _prepared(site)
-    names = rollout.databases(to_be.text)
-    part(rollout.part(to_be.text, names), names, site.settings.stack.start_timeout)
+def decide_dropped(begun: Mapping[str, Sequence[str]]) -> Commands:
+    """Decide what is to be forgotten, by the words that the host has of what it has `begun`."""
+    if not begun:
+        yield UpToDate("nothing that the host began is under way")
+    for what, (which, *_) in begun.items():
+        yield Item("-", f"unfinished {what}", f"{which}, of when this host led")
+        path = f"/var/lib/infisical-{what}/state"
+        gone = f"rm -rf {_beside(what)} && {removal(path)}"
+        yield step(run, gone, doing=f"remove {path}")
 
 
-def asking(site: ClusterSite) -> str:
-    """Return what stack.yaml says of the services that ask the databases.
+def _aside(what: str, which: str, how: Sequence[str], host: str) -> list[str]:
+    """Return a sentence on the data that had moved aside, which nothing removes."""
+    if what not in ("restore", "upgrade") or not how or how[0] not in _EXCHANGED:
+        return []
+    database = f"infisical_before_{which.partition('-')[0].lower()}"
+    return [
+        f"The {what} {which}, which {host} began when it led, had not ended: what had been "
+        f"replaced by then is in the cluster's database {database}, until you remove it."
+    ]
 
-    The lead has what they start with then. Raises CheckFailed.
+
+def _beside(what: str) -> str:
+    """Return what goes with the state: passwords that are not in their place, or a copy of the
+    data.
     """
-    _, to_be = _prepared(site)
-    return rollout.part(to_be.text, to_be.rendered().keys() - rollout.databases(to_be.text))
+    if what == "rotation":
+        return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
+    return f"/var/lib/infisical-{what}/fetched"
 
 
-def _prepared(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
-    """Have secrets and configurations on the host; what is there, and what is to be."""
-    run(script("cluster-stack", "secrets", keys_of(SECRETS)), doing="make the stack's secrets")
-    # Earlier steps brought images, keys and nodes.
-    before = fresh(site)
-    if not before.manager:
-        raise CheckFailed("the Swarm does not answer: most of its managers have to be up")
-    to_be = wanted_stack(site, before)
-    for name, text in to_be.configs.items():
-        write(f"{CONFIGS}/{name}", text)
-    return before, to_be
+@telling_operation
+def upgraded(*, site: ClusterSite, project: str) -> Commands:
+    """Bring data that an older version used to the one of the settings.
 
-
-def part(text: str, names: Iterable[str], timeout: int) -> dict[str, str]:
-    """Roll out the services `names`, which make up stack.yaml with `text`, and await them.
-
-    Returns the hash of each service as it was asked for. Raises CheckFailed.
+    Where there are no data, or no version changes, it does nothing: that is `rolled_out`'s. The
+    images are on the nodes. Raises Refused, with nothing touched, for a change that can't be
+    made, CheckFailed where secrets can't be decrypted before it already, and RunFailed for
+    one that was undone.
     """
-    deploy = script("cluster-stack", "part")
-    asked = hashes(run(deploy, doing="roll a part of the services out", stdin=text))
-    _await(timeout, names)
-    return asked
+    journal.current().kept = None
+    settings, waits = site.settings, journal.will_change(upgrade.CHANGE)
+    found = UpgradeState() if waits else shared(Upgrades, wanted=settings.stack.infisical_reference)
+    wanted = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
+    changes = path.changes(found.was, wanted, same_bytes=found.same_bytes) if found.was else {}
+    if found.was and changes:
+        with upgrade.refusing(found.was):
+            path.refuse_other_major(found.was, wanted)
+            path.refuse(found.was, wanted)
+            upgrade.refuse_room([], settings)
+            gate.refuse(settings.stack.http_port)
+    yield from decide_change(found, wanted, changes, site, project, waits=waits)
 
 
-def most_well() -> None:
-    """Wait until most of those who keep data are well. Raises CommandFailed."""
-    run(script("cluster-stack", "again", _AGAIN_SECONDS, *_MOST), doing="see most of the data well")
+def decide_change(
+    found: UpgradeState,
+    wanted: Images,
+    changes: Mapping[str, str],
+    site: ClusterSite,
+    project: str,
+    *,
+    waits: bool = False,
+) -> Commands:
+    """Decide what is to be done for the `changes` of version, which are not refused.
 
-
-def _timeout(settings: Settings, *, first: bool) -> int:
-    """The seconds that a roll-out may take: replicas start one by one, and one that is not
-    healthy is let go on for a while before Swarm gives it up and goes back."""
-    return (settings.stack.start_timeout + _TOLERATED) * (
-        1 if first else 1 + settings.cluster.infisical_replicas
-    )
-
-
-def _await(timeout: int, names: Iterable[str] = ()) -> None:
-    named = [f"infisical_{name}" for name in sorted(names)]
-    unwell = run(script("cluster-stack", "wait", str(timeout), *named), doing="wait for the stack")
-    if unwell:
-        hint = ""
-        if "Read-only file system" in unwell:
-            hint = "; this image writes to its root: set infisical_read_only = False"
-        raise CheckFailed(f"the stack does not become healthy{hint}:\n{unwell}")
-
-
-def _try_again(found: ClusterStackState) -> None:
-    if any(service.waiting for service in found.services.values()):
-        run(script("cluster-stack", "anew"), doing="have Swarm try again what waits for a node")
-
-
-def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
-    """Return what is there now, if nothing of it is what Swarm went back to; CheckFailed
-    otherwise.
+    It `waits` for the end of an earlier change.
     """
-    found = fresh(site)
-    if back := rollout.rolled_back(found, asked):
-        _went_back(back, old)
-    return found
+    if waits:
+        yield upgrade.UNSEEN
+        return
+    if not found.was or not changes:
+        yield UpToDate("no version changes")
+        return
+    for what, how in changes.items():
+        yield Item("~", what, how + upgrade.failed(found, wanted))
+    change = ClusterVersionChange(found.was, wanted.infisical)
+    yield step(upgrade.make, partial(cluster_upgrade.made, change, site, project))
 
 
-def _went_back(names: Sequence[str], old: str) -> None:
-    """Let stack.yaml say again what runs, and tell why."""
-    if old:
-        write(STACK_FILE, f"{old}\n", mode="600")
-    why = "".join(
-        run(script("cluster-stack", "why", f"infisical_{name}"), doing="see why") for name in names
-    )
-    raise CheckFailed(
-        f"{' and '.join(names)} did not become healthy, so Swarm went back to what ran before, "
-        f"which serves:\n{why}"
-    )
+@dataclass(frozen=True)
+class ClusterStackSteps(StackSteps):
+    """The steps of the deploy of the stack, on each node of a cluster."""
+
+    def bring_up(self, known: Preflight) -> None:
+        prepare(known)
+        roll_out(known)
+
+
+def prepare(known: Preflight) -> None:
+    """Make the keys on the lead and share them; have images and the way in on all nodes.
+
+    The keys are on all nodes before a database is made with them: whichever node is lost then,
+    what it held is not.
+    """
+    settings = known.settings
+    if known.leads:
+        keys.made(
+            admin_email=settings.workspace.admin_email,
+            admin_password=known.admin_password,
+            more=keys.more_of(settings),
+            name="Make keys and passwords on the lead",
+        )
+        certificates(name="Make the certificates of the cluster's services")
+    shared_state.shared(cluster=of(known).cluster, name="Have the keys on all nodes")
+    stack.images_there(settings=settings, name="Fetch the images")
+    configure_ingress(settings)
+
+
+def roll_out(known: Preflight) -> None:
+    """Bring the cluster's services to what the settings say, once all is prepared for them."""
+    site = of(known)
+    stack.tasks_free(site=site, name="Let the tasks on the nodes run in their networks")
+    if known.leads:
+        project = known.workspace.project.slug
+        end_interrupted(known)
+        stack.made_anew(site=site, name="Make networks anew that differ")
+        upgraded(site=site, project=project, name="Change the version")
+        stack.rolled_out(site=site, name="Roll out Infisical, PostgreSQL and Redis")
+    else:
+        dropped(machine=known.machine, name="Forget what was begun as lead")

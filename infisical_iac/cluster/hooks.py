@@ -8,12 +8,12 @@ from infisical_iac.backup.restore import RestoreSite
 from infisical_iac.change.deploy import StackSteps
 from infisical_iac.change.rotation import KeyHolders
 from infisical_iac.change.upgrade import VersionChanges
-from infisical_iac.cluster import share, topology
-from infisical_iac.cluster.change import ClusterRestoreSite, ClusterVersionChanges
+from infisical_iac.cluster import shared_state, topology
+from infisical_iac.cluster.deploy import ClusterStackSteps
 from infisical_iac.cluster.destroy import ClusterRemoval
 from infisical_iac.cluster.rotation import ClusterKeyHolders
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.cluster.stack_deploy import ClusterStackSteps
+from infisical_iac.cluster.upgrade import ClusterRestoreSite, ClusterVersionChanges
 from infisical_iac.core.connection import LOST, current
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.terminal import echo
@@ -38,7 +38,7 @@ class _ClusterHosts(InventoryHosts):
 
     def share(self) -> None:
         try:
-            share.spread(topology.known())
+            shared_state.spread(topology.known())
         except (UserError, *LOST) as error:
             echo(
                 f"Note: what was changed is not on all hosts of the cluster yet ({error}): "

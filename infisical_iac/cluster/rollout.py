@@ -1,289 +1,249 @@
-"""Compare the stack on the Swarm with what is wanted, item by item; pure."""
+"""The roll-out of a cluster's stack by its lead, part by part, and back where one fails."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from enum import IntEnum
-from hashlib import sha256
-from typing import Any
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from time import sleep
 
-import yaml
-
-from infisical_iac.cluster import patroni_config
+from infisical_iac.cluster import etcd, patroni_config, stack_plan
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.stack_state import ClusterStackState, NodeAvailability, Recorded
-from infisical_iac.core.item import Item
+from infisical_iac.cluster.patroni_config import Configuration, PatroniState, parse
+from infisical_iac.cluster.site import ClusterSite, fresh, wanted_stack
+from infisical_iac.cluster.stack_file import SECRETS
+from infisical_iac.cluster.stack_plan import DesiredStack, Level
+from infisical_iac.cluster.stack_state import (
+    RECORD,
+    ClusterStackState,
+    hashes,
+    keys_of,
+    record_text,
+)
+from infisical_iac.core import connection
+from infisical_iac.core.errors import CheckFailed
+from infisical_iac.core.remote import run, write
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack.state import STACK_FILE
+
+# A standby may have to be restarted again once the primary has a lower value than it.
+_ROUNDS = 2
+# Patroni's own, where none is set.
+_LOOP_WAIT = 10
 
 
-@dataclass(frozen=True)
-class DesiredStack:
-    """Hold what is to be rolled out.
+def merged(found: PatroniState, wanted: Configuration) -> int:
+    """Send to Patroni what differs.
 
-    Attributes:
-        text: of stack.yaml.
-        configs: per hashed name, a config's text.
-        secrets: the hashed names of the secrets.
+    Returns the seconds after which each member knows whether its PostgreSQL has to be restarted
+    for it, 0 where none has to be. Raises CommandFailed.
     """
-
-    text: str
-    configs: Mapping[str, str]
-    secrets: frozenset[str]
-
-    def rendered(self) -> dict[str, str]:
-        """Per service, the hash of its part of stack.yaml."""
-        whole: dict[str, Any] = yaml.safe_load(self.text)
-        return {
-            name: sha256(yaml.safe_dump([service, _named(whole, service)]).encode()).hexdigest()
-            for name, service in whole["services"].items()
-        }
-
-    def patroni(self) -> patroni_config.Configuration:
-        """The dynamic configuration of Patroni."""
-        found = (text for name, text in self.configs.items() if name.startswith("patroni_yml_"))
-        return patroni_config.wanted(next(found, ""))
+    changes = patroni_config.patch(found, wanted)
+    if changes:
+        _do("configure", json.dumps(changes), doing="change Patroni's configuration")
+    if "postgresql" not in changes:
+        return 0
+    # Each member looks once in so many seconds, by the old configuration or the new one.
+    waits = [each.get("loop_wait") for each in (found.configuration or {}, wanted)]
+    return 2 * max(wait if isinstance(wait, int) else _LOOP_WAIT for wait in waits)
 
 
-def _named(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
-    """Return what the rest of the file says of the secrets and configs that a service uses."""
-    return [
-        whole[kind][each["source"]]
-        for kind in ("secrets", "configs")
-        for each in service.get(kind, ())
-    ]
+def restarted(seconds: int, again: Sequence[str]) -> None:
+    """Restart each PostgreSQL that takes a parameter only then, one after the other.
 
-
-def items(found: ClusterStackState, wanted: DesiredStack) -> Iterator[Item]:
-    """Each difference of the stack, of its secrets, its configs and Patroni; stack.yaml aside."""
-    rendered = wanted.rendered()
-    for name in sorted(rendered.keys() | found.services.keys()):
-        if name not in found.services:
-            yield Item("+", f"service {name}")
-        elif name not in rendered:
-            yield Item("-", f"service {name}", "is not in stack.yaml")
-        elif reason := _reason(found, name, rendered[name]):
-            yield Item("~", f"service {name}", reason)
-    for kind, names in (("secret", wanted.secrets), ("config", frozenset(wanted.configs))):
-        made = found.made.get(kind, frozenset())
-        yield from (Item("+", f"{kind} {name}") for name in sorted(names - made))
-        yield from (
-            Item("-", f"{kind} {name}", "no service needs it any more")
-            for name in sorted(made - names)
-        )
-    yield from patroni_config.items(found.patroni, wanted.patroni())
-
-
-def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
-    service, was = found.services[name], found.record.get(name)
-    if was is None:
-        return "was never rolled out to its end"
-    if was.rendered != rendered:
-        return "its part of stack.yaml changes"
-    # Of a service that runs on every node, as many are wanted as there are.
-    active = sum(node.active for node in found.nodes)
-    follows = service.desired == active < len(found.nodes)
-    if service.desired != was.desired and service.hash != was.hash and not follows:
-        return f"{service.desired} tasks instead of {was.desired}"
-    if service.hash != was.hash:
-        return "runs with another configuration"
-    waiting = service.waiting if away(found.nodes) else 0
-    # The update of what runs on that node alone ends when it is back.
-    waits = service.update == "updating" and service.running == 0 < service.desired == waiting
-    unfinished = ("updating", "paused", "rollback_started", "rollback_paused")
-    if not waits and service.update in unfinished:
-        return f"its update is {service.update.replace('_', ' ')}"
-    missing = service.desired - service.running
-    if missing > waiting:
-        return f"{service.running} of {service.desired} tasks run and are healthy"
-    return ""
-
-
-def unwell(found: ClusterStackState, names: AbstractSet[str]) -> list[str]:
-    """Those of the named services that are missing, or don't run as often as they should."""
-    there = found.services
-    return sorted(
-        name for name in names if name not in there or there[name].running != there[name].desired
-    )
-
-
-def away(nodes: tuple[NodeAvailability, ...]) -> bool:
-    """Return whether a node of the Swarm is down or takes no tasks."""
-    return not all(node.active for node in nodes)
-
-
-def recorded(
-    found: ClusterStackState, wanted: DesiredStack, asked: Mapping[str, str]
-) -> dict[str, Recorded]:
-    """Return what is kept of a roll-out that ended well.
+    The primary is the last, and stays the primary: nothing is written for the seconds that it is
+    away. Raises CommandFailed.
 
     Args:
-        asked: per service, the hash of its specification as it was rolled out.
+        seconds: after which it is known which ones those are.
+        again: the arguments with which the script `cluster-stack` waits, after each restart, for
+            all who keep data.
     """
-    return {
-        name: Recorded(asked[name], rendered, found.services[name].desired)
-        for name, rendered in wanted.rendered().items()
-    }
+    sleep(seconds)
+    for _ in range(_ROUNDS):
+        for name in parse(_do("patroni", doing="ask Patroni").splitlines()).waiting:
+            _do("restart", name, doing=f"restart PostgreSQL, {name}")
+            _do(*again, doing=f"see {name} back before the next one is restarted")
 
 
-def renewed(
-    found: ClusterStackState, asked: Mapping[str, str], names: AbstractSet[str]
-) -> dict[str, Recorded]:
-    """The record, once the services `names` that were as it says were made anew as they are."""
-    return {
-        name: replace(was, hash=asked[name])
-        if name in names and name in found.services and found.services[name].hash == was.hash
-        else was
-        for name, was in found.record.items()
-    }
+def _do(*step: str, doing: str) -> str:
+    return run(script("cluster-stack", *step), doing=doing)
 
 
-def rolled_back(found: ClusterStackState, asked: Mapping[str, str]) -> list[str]:
-    """The services that Swarm brought back to what they were before."""
-    return sorted(
-        name
-        for name, service in found.services.items()
-        if service.update.startswith("rollback") and service.hash != asked.get(name)
+# Each node's own rotation, where it led one and died, is ended by what the node keeps of it.
+_FORGET = """\
+test -e /var/lib/infisical-rotation/state ||
+    test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||
+    rm -f /etc/infisical/keys/postgres_password.old /etc/infisical/keys/postgres_password.next"""
+_HASH = "sha256sum </etc/infisical/keys/postgres_password"
+
+
+def reopened(cluster: Cluster) -> None:
+    """Have the database let Infisical in by the key in its place, which is the current host's.
+
+    Once it does, no connected node that has that one keeps the password before or after it. Raises
+    CommandFailed.
+    """
+    if run(script("reopen"), doing="see that the database lets Infisical in") != "known":
+        return
+    known = shlex.quote(run(_HASH, doing="see which password it is"))
+    for node in cluster.connected:
+        if node.number:
+            with connection.on(node.name):
+                run(_FORGET.format(known), doing="forget the password of a rotation that has ended")
+
+
+CONFIGS = "/etc/infisical/stack"
+# Seconds that twelve checks which are answered by nobody take, and Swarm to act on it.
+_TOLERATED = 360
+# Seconds for which a data node that was restarted may be away from the others.
+_AGAIN_SECONDS = "180"
+# Of three members of etcd and as many of PostgreSQL: without them nothing is decided or written.
+_MOST = ("2", "2")
+
+
+def roll_out(site: ClusterSite) -> None:
+    """Bring the whole stack to what `site` says. Raises CheckFailed.
+
+    A cluster without TLS comes to it in several roll-outs, each of which is a whole one.
+    """
+    reopened(site.cluster)
+    found = fresh(site)
+    comes_to_tls = stack_plan.reached(found) < Level.REQUIRED
+    for level in stack_plan.ahead(found):
+        # An etcd that begins anew does so by the addresses of the level.
+        if comes_to_tls and level > Level.OFFERED and not site.cluster.anew:
+            run(script("etcd", "secure"), doing="have etcd's members reach each other by TLS")
+        _roll_out(replace(site, tls=level))
+        site = replace(site, cluster=replace(site.cluster, anew=False))
+
+
+def _roll_out(site: ClusterSite) -> None:
+    before, to_be = _prepared(site)
+    old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
+    check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
+    write(STACK_FILE, to_be.text, mode="600", check=check)
+    _try_again(before)
+    timeout = _timeout(site.settings, first=not before.services)
+    first = stack_plan.leading(before, to_be, site.cluster)
+    if site.cluster.anew:
+        etcd.end_lost(site.cluster)
+    if first:
+        part(stack_plan.part(to_be.text, first, before.nodes), first, timeout)
+        run(script("etcd", "led", _AGAIN_SECONDS), doing="see who is the primary")
+    stages = stack_plan.stages(before, to_be, first | stack_plan.at_once(before, site.tls))
+    well = run(script("cluster-stack", "data"), doing="see who keeps data")
+    again = ("again", _AGAIN_SECONDS, *well.split())
+    # First, for it decides whether what is acknowledged meanwhile is kept.
+    seconds = merged(before.patroni, to_be.patroni())
+    if together := stack_plan.at_once(before, site.tls) - first:
+        part(stack_plan.part(to_be.text, together, before.nodes), together, timeout)
+    for names in stages:
+        asked = part(stack_plan.part(to_be.text, names, before.nodes), names, timeout)
+        _refuse_rollback(site, asked, old)
+        # As many as before, for what is rolled out may be what mends the others.
+        back = script("cluster-stack", *again)
+        run(back, doing="see the data node back before the next one changes")
+    asked = hashes(run(script("cluster-stack", "up"), doing="roll the services out"))
+    _await(timeout)
+    most_well()
+    after = _refuse_rollback(site, asked, old)
+    # Where it could not be seen before.
+    seconds = max(seconds, merged(after.patroni, to_be.patroni()))
+    if seconds or after.patroni.waiting:
+        restarted(seconds, again)
+    write(RECORD, record_text(stack_plan.recorded(after, to_be, asked)))
+    _try_again(after)
+    kept = [*to_be.secrets, *to_be.configs]
+    run(script("cluster-stack", "clean", *kept), doing="remove what the roll-out replaced")
+
+
+def databases(site: ClusterSite) -> None:
+    """Roll out the databases alone. Raises CheckFailed."""
+    _, to_be = _prepared(site)
+    names = stack_plan.databases(to_be.text)
+    part(stack_plan.part(to_be.text, names), names, site.settings.stack.start_timeout)
+
+
+def asking(site: ClusterSite) -> str:
+    """Return what stack.yaml says of the services that ask the databases.
+
+    The lead has what they start with then. Raises CheckFailed.
+    """
+    _, to_be = _prepared(site)
+    return stack_plan.part(to_be.text, to_be.rendered().keys() - stack_plan.databases(to_be.text))
+
+
+def _prepared(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
+    """Have secrets and configurations on the host; what is there, and what is to be."""
+    run(script("cluster-stack", "secrets", keys_of(SECRETS)), doing="make the stack's secrets")
+    # Earlier steps brought images, keys and nodes.
+    before = fresh(site)
+    if not before.manager:
+        raise CheckFailed("the Swarm does not answer: most of its managers have to be up")
+    to_be = wanted_stack(site, before)
+    for name, text in to_be.configs.items():
+        write(f"{CONFIGS}/{name}", text)
+    return before, to_be
+
+
+def part(text: str, names: Iterable[str], timeout: int) -> dict[str, str]:
+    """Roll out the services `names`, which make up stack.yaml with `text`, and await them.
+
+    Returns the hash of each service as it was asked for. Raises CheckFailed.
+    """
+    deploy = script("cluster-stack", "part")
+    asked = hashes(run(deploy, doing="roll a part of the services out", stdin=text))
+    _await(timeout, names)
+    return asked
+
+
+def most_well() -> None:
+    """Wait until most of those who keep data are well. Raises CommandFailed."""
+    run(script("cluster-stack", "again", _AGAIN_SECONDS, *_MOST), doing="see most of the data well")
+
+
+def _timeout(settings: Settings, *, first: bool) -> int:
+    """The seconds that a roll-out may take: replicas start one by one, and one that is not
+    healthy is let go on for a while before Swarm gives it up and goes back."""
+    return (settings.stack.start_timeout + _TOLERATED) * (
+        1 if first else 1 + settings.cluster.infisical_replicas
     )
 
 
-def leading(found: ClusterStackState, wanted: DesiredStack, cluster: Cluster) -> frozenset[str]:
-    """The services that are rolled out first, until one PostgreSQL is the primary.
+def _await(timeout: int, names: Iterable[str] = ()) -> None:
+    named = [f"infisical_{name}" for name in sorted(names)]
+    unwell = run(script("cluster-stack", "wait", str(timeout), *named), doing="wait for the stack")
+    if unwell:
+        hint = ""
+        if "Read-only file system" in unwell:
+            hint = "; this image writes to its root: set infisical_read_only = False"
+        raise CheckFailed(f"the stack does not become healthy{hint}:\n{unwell}")
 
-    Where etcd begins anew, that is etcd, with the PostgreSQL that has every write if none is the
-    primary. Where the data of one PostgreSQL are there and another has none yet, it is etcd and the
-    one with the data: an empty one would begin a database of its own. So it is for the only one
-    that a run has left which was killed when etcd began anew: the others may lack writes.
+
+def _try_again(found: ClusterStackState) -> None:
+    if any(service.waiting for service in found.services.values()):
+        run(script("cluster-stack", "anew"), doing="have Swarm try again what waits for a node")
+
+
+def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
+    """Return what is there now, if nothing of it is what Swarm went back to; CheckFailed
+    otherwise.
     """
-    rendered = wanted.rendered()
-    names = rendered.keys()
-    etcd = {name for name in names if name.startswith("etcd-")}
-    if cluster.anew:
-        return frozenset(etcd | {f"postgres-{cluster.first}"} if cluster.first else etcd)
-    databases = {name for name in names if name.startswith("postgres-")}
-    holding = {name for name in databases if int(_number(name)) in cluster.holders}
-    missing = databases - found.services.keys()
-    if holding and missing - holding:
-        return frozenset(etcd | holding)
-    if len(databases - missing) == 1 and any(_changes(found, n, rendered[n]) for n in etcd):
-        return frozenset(etcd | (databases - missing))
-    return frozenset()
+    found = fresh(site)
+    if back := stack_plan.rolled_back(found, asked):
+        _went_back(back, old)
+    return found
 
 
-def stages(
-    found: ClusterStackState, wanted: DesiredStack, done: AbstractSet[str] = frozenset()
-) -> list[frozenset[str]]:
-    """The services that are rolled out one part after the other, before all of stack.yaml is.
-
-    What is missing comes first. Of what is pinned to the data nodes, one node's changes at a time,
-    so that most of etcd, of PostgreSQL and of the sentinels are there all the while. What has a
-    task that no node takes comes last: `part` leaves that one out, for which Swarm would wait. What
-    is `done` already is left out.
-    """
-    rendered = wanted.rendered()
-    if not found.services:
-        return []
-    missing = rendered.keys() - found.services.keys() - done
-    changing = {name for name in rendered if _changes(found, name, rendered[name])}
-    changing -= missing | done
-    pinned = sorted({number for name in changing if (number := _number(name))})
-    parts = [missing, *({n for n in changing if _number(n) == one} for one in pinned)]
-    if len(pinned) < 2 and not (pinned and missing):
-        parts = []
-    parts.append({name for name in changing if _crowded(wanted, name, found.nodes)})
-    return [frozenset(part) for part in parts if part]
-
-
-def _changes(found: ClusterStackState, name: str, rendered: str) -> bool:
-    was, service = found.record.get(name), found.services.get(name)
-    return was is None or service is None or (was.rendered, was.hash) != (rendered, service.hash)
-
-
-def _number(service: str) -> str:
-    """The number of the data node that a service is pinned to, empty for one that is not."""
-    _, dash, number = service.rpartition("-")
-    return number if dash and number.isdigit() else ""
-
-
-def databases(text: str) -> frozenset[str]:
-    """The services of stack.yaml with `text` that keep data: all that ask nothing of the others."""
-    return frozenset(yaml.safe_load(text)["services"]) - {"infisical", "haproxy", "caddy"}
-
-
-def part(text: str, names: AbstractSet[str], nodes: Sequence[NodeAvailability] = ()) -> str:
-    """Return what stack.yaml with `text` says of the services `names`.
-
-    Those that have a node for each task get as many tasks as there are `nodes` that take some, if
-    one of them is away, and none is started before the old one has gone.
-    """
-    whole = yaml.safe_load(text)
-    services = {name: whole["services"][name] for name in sorted(names)}
-    for service in services.values():
-        if _too_many(service, nodes):
-            service["deploy"]["replicas"] = sum(node.active for node in nodes)
-            for config in ("update_config", "rollback_config"):
-                service["deploy"].setdefault(config, {})["order"] = "stop-first"
-    return yaml.safe_dump({**whole, "services": services})
-
-
-def _crowded(wanted: DesiredStack, name: str, nodes: Sequence[NodeAvailability]) -> bool:
-    return _too_many(yaml.safe_load(wanted.text)["services"][name], nodes)
-
-
-def _too_many(service: dict[str, Any], nodes: Sequence[NodeAvailability]) -> bool:
-    """Return whether a task of a service, or the next one in its place, waits for a node that is
-    away.
-    """
-    deploy = service.get("deploy", {})
-    each_its_own = deploy.get("placement", {}).get("max_replicas_per_node") == 1
-    active = sum(node.active for node in nodes)
-    more = deploy.get("update_config", {}).get("order") == "start-first"
-    return each_its_own and active < len(nodes) and deploy.get("replicas", 1) + more > active
-
-
-class Level(IntEnum):
-    """The progress of a service to TLS, which is the value of its label `infisical.tls`.
-
-    PLAIN is a service that was rolled out by a version without TLS. With OFFERED, servers take TLS
-    too; with USED, clients ask for it; with REQUIRED, servers take nothing else.
-    """
-
-    PLAIN = 0
-    OFFERED = 1
-    USED = 2
-    REQUIRED = 3
-
-
-# What has no part in it: Caddy speaks to HAProxy of its own host alone.
-_APART = frozenset({"caddy"})
-_TOGETHER = ("redis-", "sentinel-")
-
-
-def reached(found: ClusterStackState) -> Level:
-    """Return the level of the service that is the least far; REQUIRED where there are none."""
-    levels = [each.tls for name, each in found.services.items() if name not in _APART]
-    return Level(min(levels, default=Level.REQUIRED))
-
-
-def ahead(found: ClusterStackState) -> tuple[Level, ...]:
-    """Return the levels that a roll-out goes through, the last of which is REQUIRED."""
-    return tuple(each for each in Level if each > reached(found)) or (Level.REQUIRED,)
-
-
-def at_once(found: ClusterStackState, level: Level) -> frozenset[str]:
-    """Return the services that have to change together to come to a level.
-
-    Redis servers and their sentinels speak TLS to each other or don't: one that is alone in it
-    would be taken for down by the others, and the others by it.
-    """
-    if level < Level.REQUIRED or reached(found) == Level.REQUIRED:
-        return frozenset()
-    return frozenset(name for name in found.services if name.startswith(_TOGETHER))
-
-
-def item(found: ClusterStackState) -> Item | None:
-    """Return what a plan says of the way ahead; None where all services require TLS."""
-    if reached(found) == Level.REQUIRED:
-        return None
-    rolls = len(ahead(found))
-    how = f"in {rolls} roll-outs" if rolls > 1 else "in the last roll-out of it"
-    detail = f"{reached(found).name.lower()} → required, {how}; requests wait while Redis restarts"
-    return Item("~", "TLS of PostgreSQL, Redis and etcd", detail)
+def _went_back(names: Sequence[str], old: str) -> None:
+    """Let stack.yaml say again what runs, and tell why."""
+    if old:
+        write(STACK_FILE, f"{old}\n", mode="600")
+    why = "".join(
+        run(script("cluster-stack", "why", f"infisical_{name}"), doing="see why") for name in names
+    )
+    raise CheckFailed(
+        f"{' and '.join(names)} did not become healthy, so Swarm went back to what ran before, "
+        f"which serves:\n{why}"
+    )

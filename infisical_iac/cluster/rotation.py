@@ -7,7 +7,7 @@ from pyinfra import logger
 
 from infisical_iac.change.keys import Key
 from infisical_iac.change.rotation import KeyHolders, forget, hand_out
-from infisical_iac.cluster import deploy, share, topology
+from infisical_iac.cluster import rollout, shared_state, topology
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite
@@ -55,14 +55,14 @@ class ClusterKeyHolders(KeyHolders):
 
     def tell(self, key: Key) -> None:
         hand_out(self._others(), f"{key.file}.old", f"{key.file}.next")
-        share.spread(self.site.cluster)
+        shared_state.spread(self.site.cluster)
 
     def share(self) -> None:
         """With a serial, by which no node that was away leads with the old one."""
-        share.spread(topology.known())
+        shared_state.spread(topology.known())
 
     def use(self) -> None:
-        deploy.roll_out(cluster_site.running(self.site))
+        rollout.roll_out(cluster_site.running(self.site))
 
     def forget(self, key: Key) -> None:
         if key.name == "database":

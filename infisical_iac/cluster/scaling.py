@@ -8,7 +8,7 @@ from pyinfra.context import host
 
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.cluster import deploy, moves, rollout
+from infisical_iac.cluster import moves, rollout, stack_plan
 from infisical_iac.cluster.moves import Direction
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import journal
@@ -48,9 +48,9 @@ def moved_out(*, site: ClusterSite, project: str) -> Commands:
 
 
 def _move_out(site: ClusterSite, project: str) -> None:
-    services = deploy.asking(site)
+    services = rollout.asking(site)
     _begin("out", site.settings, project)
-    _start(rollout.part(services, {"haproxy"}))
+    _start(stack_plan.part(services, {"haproxy"}))
     moves.do("out", "way_in", doing="wait for HAProxy")
     moves.do("out", "pause", doing="pause Infisical")
     found = _dump("out")

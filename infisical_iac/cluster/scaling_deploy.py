@@ -5,11 +5,11 @@ from pyinfra.context import host
 
 from infisical_iac.backup.deploy import backup
 from infisical_iac.cluster import scaling, stack
+from infisical_iac.cluster.deploy import prepare, roll_out
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.moves import Direction
-from infisical_iac.cluster.refusal import refuse_move_in, refuse_move_out
 from infisical_iac.cluster.site import ClusterSite, of
-from infisical_iac.cluster.stack_deploy import prepare, roll_out
+from infisical_iac.cluster.validation import refuse_move_in, refuse_move_out
 from infisical_iac.core import journal
 from infisical_iac.core.end_of_run import record
 from infisical_iac.core.operation import Refusal

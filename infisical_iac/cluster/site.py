@@ -7,10 +7,10 @@ from typing import ClassVar, Self
 
 from pyinfra.context import host
 
-from infisical_iac.cluster import engine, refusal, share, swarm, topology
+from infisical_iac.cluster import docker, shared_state, swarm, topology, validation
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.rollout import DesiredStack, Level
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, render_stack_file
+from infisical_iac.cluster.stack_plan import DesiredStack, Level
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
 from infisical_iac.core import journal
 from infisical_iac.core.files import File
@@ -44,16 +44,16 @@ class ClusterSite(host_site.Site):
         machine: MachineState,
         check: Callable[[host_site.Site], None] | None,
     ) -> Self:
-        refusal.refuse(settings)
+        validation.refuse(settings)
         found = cls(settings, machine, topology.known())
-        refusal.refuse_overlapping(found.cluster)
-        refusal.refuse_undecided(found.cluster)
+        validation.refuse_overlapping(found.cluster)
+        validation.refuse_undecided(found.cluster)
         if check:
             check(found)
         else:
-            refusal.refuse_single(found.cluster)
+            validation.refuse_single(found.cluster)
         if found.leads:
-            notes = [*found.cluster.notes, *refusal.notes(settings, found.cluster)]
+            notes = [*found.cluster.notes, *validation.notes(settings, found.cluster)]
             journal.current().shown.extend(notes)
         return found
 
@@ -89,28 +89,28 @@ class ClusterSite(host_site.Site):
         return self.cluster.begun
 
     def refuse_unfit(self) -> None:
-        refusal.refuse_unencrypted(self.cluster, self.settings.cluster)
+        validation.refuse_unencrypted(self.cluster, self.settings.cluster)
 
     def reload_engine(self, config: File, alone: File) -> bool:
         """A restart would stop what serves on a host that was alone until now."""
         seen = self.cluster.me.seen
         if not seen or not seen.live_restore or not alone.matches(seen.files.get(alone.path)):
             return False
-        engine.without_live_restore(config=config, name="Let the engine go without live-restore")
+        docker.without_live_restore(config=config, name="Let the engine go without live-restore")
         return True
 
     def rejoin_engine(self) -> None:
-        engine.back_in_swarm(cluster=self.cluster, name="Have the swarm know the engine")
+        docker.back_in_swarm(cluster=self.cluster, name="Have the swarm know the engine")
 
     @property
     def engine_act(self) -> Callable[[str, str], None] | None:
-        return engine.in_turn
+        return docker.in_turn
 
     def join(self) -> None:
         swarm.swarm(cluster=self.cluster)
 
     def share(self) -> None:
-        share.share(cluster=self.cluster)
+        shared_state.share(cluster=self.cluster)
 
 
 def of(known: Known) -> ClusterSite:

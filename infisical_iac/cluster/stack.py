@@ -7,10 +7,10 @@ import yaml
 from pyinfra.context import host
 
 from infisical_iac.change import path
-from infisical_iac.cluster import consensus, deploy, rollout, stack_file
+from infisical_iac.cluster import consensus, rollout, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.site import ClusterSite, look, wanted_stack
+from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
     RECORD,
     ClusterStackState,
@@ -118,16 +118,16 @@ def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
     to_be = wanted_stack(site, found)
     file = File(STACK_FILE, to_be.text, mode="600")
     there = found.files.get(STACK_FILE)
-    items = list(rollout.items(found, to_be)) if found.manager else []
+    items = list(stack_plan.items(found, to_be)) if found.manager else []
     if found.manager and file.matches(there) and not items:
         yield UpToDate("all services are as stack.yaml says, and healthy")
         return
     if site.cluster.anew:
         yield Item("~", "etcd", f"has lost its quorum → begins anew, empty; {_goes_on(site)}")
-    if found.manager and (ahead := rollout.item(found)):
+    if found.manager and (ahead := stack_plan.item(found)):
         yield ahead
     yield from _differences(file, found, to_be)
-    yield step(deploy.roll_out, site)
+    yield step(rollout.roll_out, site)
 
 
 def _goes_on(site: ClusterSite) -> str:
@@ -148,13 +148,13 @@ def databases_there(site: ClusterSite) -> Commands:
 
 def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
     """Decide which databases are to be started, by what is found of the stack."""
-    missing = rollout.unwell(found, rollout.databases(wanted_stack(site, found).text))
+    missing = stack_plan.unwell(found, stack_plan.databases(wanted_stack(site, found).text))
     if found.manager and not missing:
         yield UpToDate("the databases run")
         return
     for name in missing:
         yield Item("~" if name in found.services else "+", f"service {name}")
-    yield step(deploy.databases, site)
+    yield step(rollout.databases, site)
 
 
 def _differences(
@@ -170,7 +170,7 @@ def _differences(
         return
     if not file.matches(found.files.get(STACK_FILE)):
         yield files.difference(file, found.files.get(STACK_FILE))
-    yield from rollout.items(found, to_be)
+    yield from stack_plan.items(found, to_be)
 
 
 _WAITS = "{} can be made anew once all nodes and all of etcd are there: run again then"
@@ -195,8 +195,8 @@ def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:
     if not items:
         yield UpToDate("the networks are as stack.yaml says")
         return
-    in_parts = rollout.leading(found, to_be, site.cluster)
-    if rollout.away(found.nodes) or in_parts or consensus.replaced(site.cluster.nodes):
+    in_parts = stack_plan.leading(found, to_be, site.cluster)
+    if stack_plan.away(found.nodes) or in_parts or consensus.replaced(site.cluster.nodes):
         yield Unknown(_WAITS.format(" and ".join(each.what for each in items)))
         return
     yield from items
@@ -215,13 +215,13 @@ def _make_anew(site: ClusterSite) -> None:
         doing="take the networks away",
     )
     asked: dict[str, str] = {}
-    databases = rollout.databases(text)
+    databases = stack_plan.databases(text)
     # What asks them finds them: it would otherwise start again and again.
     for part in (users & databases, users - databases):
         if part:
             timeout = 2 * site.settings.stack.start_timeout
-            asked |= deploy.part(rollout.part(text, part), part, timeout)
+            asked |= rollout.part(stack_plan.part(text, part), part, timeout)
         if part & databases:
             run(script("cluster-networks", "settle", "120"), doing="wait for Redis")
-    deploy.most_well()
-    write(RECORD, record_text(rollout.renewed(before, asked, users)))
+    rollout.most_well()
+    write(RECORD, record_text(stack_plan.renewed(before, asked, users)))

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.cluster.rollout import Level
 from infisical_iac.cluster.settings import DATA_NODES
+from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import STACK, Network, Task
 from infisical_iac.core.item import Item
 from infisical_iac.core.rendering import template

@@ -26,7 +26,7 @@ class SwarmService:
     """A service of the stack: how many tasks of it run and should, and how its update went.
 
     `hash` is that of its specification; `waiting` counts the tasks that no node takes; `tls` is how
-    far it is on the way to TLS, a Level of rollout.py.
+    far it is on the way to TLS, a Level of stack_plan.py.
     """
 
     running: int

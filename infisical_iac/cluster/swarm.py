@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
-from infisical_iac.cluster import etcd, share
+from infisical_iac.cluster import etcd, shared_state
 from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.swarm_state import (
     ETCD,
@@ -327,4 +327,4 @@ def swarm(cluster: Cluster) -> None:
         programs=[*programs()],
         name="Open the host's part in the swarm when it boots",
     )
-    share.claimed(cluster=cluster, name="Have one host that leads")
+    shared_state.claimed(cluster=cluster, name="Have one host that leads")

@@ -10,10 +10,10 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state, host
 
-from infisical_iac.cluster.forming import cluster
+from infisical_iac.cluster.membership import cluster
 from infisical_iac.cluster.model import Cluster, settling
-from infisical_iac.cluster.refusal import refuse_malformed
 from infisical_iac.cluster.swarm_state import Swarm, SwarmState
+from infisical_iac.cluster.validation import refuse_malformed
 from infisical_iac.core.connection import current, without_delay
 
 # For hosts that boot together, and a swarm that elects a leader.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from infisical_iac.cluster.rollout import Level
+from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.rendering import script, template
 
 from .services import free_port, port_open, wait_until

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import yaml
 
-from infisical_iac.cluster.rollout import Level
 from infisical_iac.cluster.stack_file import configs, render_stack_file
+from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.rendering import script
 from tests.unit.rendered_stack import TRIXIE, stack_inputs, swarm_settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.cluster.rollout import Level
+from infisical_iac.cluster.stack_plan import Level
 from tests.network.data_nodes import NUMBERS, PASSWORD, DataNodes
 
 _CA = "/run/secrets/ca.crt"

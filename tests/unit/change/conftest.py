@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from infisical_iac.change import rotation
-from infisical_iac.cluster import deploy, share, topology
+from infisical_iac.cluster import rollout, shared_state, topology
 from infisical_iac.cluster import rotation as cluster_rotation
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import connection
@@ -24,7 +24,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
         monkeypatch.setattr(module, "script", made.script)
     monkeypatch.setattr(compose, "up", made.up)
     monkeypatch.setattr(compose, "published_port", lambda: 8080)
-    monkeypatch.setattr(deploy, "roll_out", made.roll_out)
+    monkeypatch.setattr(rollout, "roll_out", made.roll_out)
     monkeypatch.setattr(cluster_site, "host", made)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
@@ -45,7 +45,7 @@ def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
 
     monkeypatch.setattr(connection, "on", on)
     monkeypatch.setattr(topology, "known", lambda: site().cluster)
-    monkeypatch.setattr(share, "spread", lambda _: host.run("spread", doing="share"))
+    monkeypatch.setattr(shared_state, "spread", lambda _: host.run("spread", doing="share"))
     monkeypatch.setattr(rotation, "write", lambda path, _: host.steps.append(f"write {path}"))
     monkeypatch.setattr(
         rotation,

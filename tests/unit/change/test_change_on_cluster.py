@@ -9,10 +9,10 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import changeover
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import Release, UnfinishedChange
-from infisical_iac.cluster import change as cluster_change
-from infisical_iac.cluster import deploy
-from infisical_iac.cluster.change import ClusterVersionChange, ClusterVersionChanges
+from infisical_iac.cluster import rollout
+from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.cluster.site import ClusterSite
+from infisical_iac.cluster.upgrade import ClusterVersionChange, ClusterVersionChanges
 from infisical_iac.core.errors import CheckFailed, RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
@@ -80,11 +80,11 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> _Lead:
     made = _Lead()
     monkeypatch.setattr(changeover, "run", made.run)
     monkeypatch.setattr(changeover, "script", made.script)
-    for module in (changeover, cluster_change):
+    for module in (changeover, cluster_upgrade):
         monkeypatch.setattr(module, "logger", _Quiet())
         monkeypatch.setattr(module, "host", _Quiet())
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
-    monkeypatch.setattr(deploy, "roll_out", made.roll_out)
+    monkeypatch.setattr(rollout, "roll_out", made.roll_out)
     monkeypatch.setattr(edge, "close_on", lambda *_: made._note("close"))
     monkeypatch.setattr(edge, "open_on", lambda _: made._note("open"))
     monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
@@ -112,7 +112,7 @@ class _Answering:
 
 
 def _upgrade() -> list[str]:
-    return cluster_change.made(
+    return cluster_upgrade.made(
         ClusterVersionChange(_WAS, _NEW), site(infisical_version="v0.166.0"), "chainalign"
     )
 
@@ -172,7 +172,7 @@ def test_data_of_which_nothing_can_be_said_are_left_in_place(lead: _Lead) -> Non
 
 def test_a_rollback_stands_still_from_the_dump_to_the_new_start(lead: _Lead) -> None:
     change = ClusterVersionChange(Images(_NEW, _WAS.postgres), _OLD, _RELEASE)
-    cluster_change.made(change, site(infisical_version="v0.166.0"), "chainalign")
+    cluster_upgrade.made(change, site(infisical_version="v0.166.0"), "chainalign")
     proof = ["roll out v0.165.16", "gate", "open", "public"]
     assert lead.steps == [*_SWAPPED, *proof, *_END]
 
@@ -187,7 +187,7 @@ def test_a_rollback_that_fails_names_what_was_written_since(lead: _Lead, failing
         r"2026-11-25T10:12:00Z are in the database infisical_given_up_y"
     )
     with pytest.raises(RunFailed, match=told):
-        cluster_change.made(change, site(infisical_version="v0.166.0"), "chainalign")
+        cluster_upgrade.made(change, site(infisical_version="v0.166.0"), "chainalign")
     proof = ["roll out v0.165.16", "gate", "open", "public"]
     done = proof[: proof.index(failing) + 1]
     back = ["close", "back", "roll out v0.166.0", "use"]

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from infisical_iac.change import upgrade
+from infisical_iac.cluster import deploy
 from infisical_iac.cluster import stack as cluster_stack
-from infisical_iac.cluster import stack_deploy as deploy
-from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.site import ClusterSite
+from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStackState
 from infisical_iac.core import files, journal, operation
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError

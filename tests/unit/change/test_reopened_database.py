@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.cluster import deploy
+from infisical_iac.cluster import rollout
 from infisical_iac.core import connection
 from tests.unit.clusters import site
 from tests.unit.played_cluster import PlayedNode, played_node
@@ -71,10 +71,10 @@ def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
         forgot.append(at[-1])
         return ""
 
-    monkeypatch.setattr(deploy, "run", run)
-    monkeypatch.setattr(deploy, "script", lambda name: name)
+    monkeypatch.setattr(rollout, "run", run)
+    monkeypatch.setattr(rollout, "script", lambda name: name)
     monkeypatch.setattr(connection, "on", on)
-    deploy.reopened(site(away=(2,)).cluster)
+    rollout.reopened(site(away=(2,)).cluster)
     assert forgot == forgetting
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from infisical_iac.cluster.forming import cluster
+from infisical_iac.cluster.membership import cluster
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.swarm import CERTIFICATE_HOURS
 from infisical_iac.cluster.swarm_state import SwarmMember, SwarmState

@@ -1,6 +1,6 @@
 """A settled stack of two services, for tests."""
 
-from infisical_iac.cluster.rollout import DesiredStack
+from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
     NodeAvailability,

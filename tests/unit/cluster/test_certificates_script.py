@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from infisical_iac.cluster.stack_deploy import Certificates, Lacking
+from infisical_iac.cluster.deploy import Certificates, Lacking
 from infisical_iac.core.rendering import script
 
 _SERVICES = [f"{name}-{n}" for name in ("etcd", "postgres", "redis", "sentinel") for n in (1, 2, 3)]

@@ -9,9 +9,9 @@ import pytest
 from infisical_iac.backup import manifest, restore, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import SnapshotSource
-from infisical_iac.cluster import change as cluster_restore
-from infisical_iac.cluster import deploy
+from infisical_iac.cluster import rollout
 from infisical_iac.cluster import site as cluster_site
+from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge, session
@@ -130,7 +130,7 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
     monkeypatch.setattr(gate, "public", lambda _: True)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(restore, "complete", lambda *_: None)
-    monkeypatch.setattr(deploy, "roll_out", lambda _: made.note("roll out"))
+    monkeypatch.setattr(rollout, "roll_out", lambda _: made.note("roll out"))
     monkeypatch.setattr(cluster_site, "running", lambda site: site)
     return made
 
@@ -144,7 +144,7 @@ def test_a_restore_lets_nobody_in_from_the_swap_on(
     seen: _Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted = _noting(monkeypatch, seen)
-    cluster_restore._restore(SnapshotSource("latest", ()), site(), "chainalign")
+    cluster_upgrade._restore(SnapshotSource("latest", ()), site(), "chainalign")
     assert noted.steps == [("load", set()), ("swap", _ALL), ("roll out", _ALL)]
 
 

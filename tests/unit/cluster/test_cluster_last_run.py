@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infisical_iac.cluster.condition import LastRun, backup, told
 from infisical_iac.cluster.model import NodeState
+from infisical_iac.cluster.status import LastRun, backup, told
 from infisical_iac.core.item import Row
 from infisical_iac.monitoring.condition import ConditionState
 from tests.unit.settings_of import settings_of

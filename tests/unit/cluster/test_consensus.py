@@ -7,8 +7,8 @@ import pytest
 
 from infisical_iac.cluster import consensus, swarm
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.refusal import refuse_undecided
 from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.cluster.validation import refuse_undecided
 from infisical_iac.core.errors import Refused
 from tests.unit.cluster.looks import NAMES, bare, member, settled, three, told
 

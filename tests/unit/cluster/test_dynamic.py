@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster import deploy, patroni_config, rollout
+from infisical_iac.cluster import patroni_config, rollout, stack_plan
 from infisical_iac.cluster.patroni_config import PatroniState, parse
-from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import configs
+from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
 from tests.unit.clusters import site
 
@@ -84,7 +84,7 @@ def test_the_file_that_is_rendered_asks_for_synchronous_copies() -> None:
     assert (found["synchronous_mode"], found["synchronous_mode_strict"]) == (True, True)
     told = [
         str(item)
-        for item in rollout.items(
+        for item in stack_plan.items(
             ClusterStackState(patroni=PatroniState({**found, "synchronous_mode": False})),
             DesiredStack("services: {}", files, frozenset()),
         )
@@ -131,9 +131,9 @@ class _Members:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *waiting: tuple[str, ...]) -> None:
         self.steps: list[str] = []
         self._waiting = [*waiting]
-        monkeypatch.setattr(deploy, "run", self._run)
-        monkeypatch.setattr(deploy, "script", lambda _, *arguments: " ".join(arguments))
-        monkeypatch.setattr(deploy, "sleep", lambda seconds: self.steps.append(f"{seconds} s"))
+        monkeypatch.setattr(rollout, "run", self._run)
+        monkeypatch.setattr(rollout, "script", lambda _, *arguments: " ".join(arguments))
+        monkeypatch.setattr(rollout, "sleep", lambda seconds: self.steps.append(f"{seconds} s"))
 
     def _run(self, command: str, **_: str) -> str:
         if command != "patroni":
@@ -146,9 +146,9 @@ class _Members:
 
 def test_what_needs_no_restart_is_sent_and_that_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
     members = _Members(monkeypatch)
-    assert deploy.merged(_with(synchronous_mode=False), WANTED) == 0
+    assert rollout.merged(_with(synchronous_mode=False), WANTED) == 0
     assert members.steps == ['configure {"synchronous_mode": true}']
-    assert deploy.merged(SETTLED, WANTED) == 0
+    assert rollout.merged(SETTLED, WANTED) == 0
     assert len(members.steps) == 1
 
 
@@ -158,7 +158,7 @@ def test_each_member_looks_before_it_is_asked_whether_it_waits(
 ) -> None:
     members = _Members(monkeypatch)
     parameters = {"use_pg_rewind": True, "parameters": {"max_connections": 100}}
-    assert deploy.merged(_with(postgresql=parameters, loop_wait=there), WANTED) == seconds
+    assert rollout.merged(_with(postgresql=parameters, loop_wait=there), WANTED) == seconds
     (step,) = members.steps
     assert '"postgresql": {"parameters": {"max_connections": 200}}' in step
 
@@ -167,7 +167,7 @@ def test_members_are_restarted_one_after_another_and_each_is_seen_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     members = _Members(monkeypatch, ("postgres-2", "postgres-1"), ("postgres-2",))
-    deploy.restarted(6, ("again", "180", "3", "3"))
+    rollout.restarted(6, ("again", "180", "3", "3"))
     assert members.steps == [
         "6 s",
         "restart postgres-2",

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infisical_iac.cluster import engine
+from infisical_iac.cluster import docker
 from infisical_iac.core import connection, units
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.rendering import script
@@ -119,19 +119,19 @@ def test_the_next_engine_waits_for_what_the_last_one_had(monkeypatch: pytest.Mon
             raise CommandFailed(f"could not {doing}: of etcd 2 are well")
         return "3 3\n"
 
-    monkeypatch.setattr(engine, "run", run)
-    monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-1"))
-    monkeypatch.setattr(engine, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(docker, "run", run)
+    monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-1"))
+    monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
-    monkeypatch.setattr(engine, "_apart", [])
+    monkeypatch.setattr(docker, "_apart", [])
     with pytest.raises(Refused, match=r"node-1 is not in order 180 s .* of etcd 2 are well"):
-        engine.in_turn("restart", "docker.service")
+        docker.in_turn("restart", "docker.service")
     expected = ["ready", "restart docker.service", "settle 180 3 3"]
     assert steps == expected
     # Its turn is taken by no other host of the run.
-    monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-2"))
+    monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-2"))
     with pytest.raises(Refused, match="node-2 waits for a restart, and for node-1"):
-        engine.in_turn("restart", "docker.service")
+        docker.in_turn("restart", "docker.service")
     assert steps == expected
 
 
@@ -141,13 +141,13 @@ def test_an_engine_that_can_not_be_missed_is_not_restarted(monkeypatch: pytest.M
     def run(_: str, *, doing: str) -> str:
         raise CommandFailed(f"could not {doing}: another node is not there")
 
-    monkeypatch.setattr(engine, "run", run)
-    monkeypatch.setattr(engine, "host", SimpleNamespace(name="node-1"))
+    monkeypatch.setattr(docker, "run", run)
+    monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-1"))
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     with pytest.raises(Refused, match=r"node-1 waits for a restart: .* node is not there"):
-        engine.in_turn("restart", "docker.service")
+        docker.in_turn("restart", "docker.service")
     assert restarted == []
-    engine.in_turn("start", "docker.service")
+    docker.in_turn("start", "docker.service")
     assert restarted == ["start"]
 
 
@@ -176,14 +176,14 @@ def test_an_engine_that_the_swarm_misses_is_restarted_if_it_does_not_come_back(
             raise CommandFailed(f"could not {doing}: the swarm still takes it for down")
         return ""
 
-    monkeypatch.setattr(engine, "run", run)
-    monkeypatch.setattr(engine, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(docker, "run", run)
+    monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     cluster = told(looks, me="two")
     assert [each.name for each in cluster.nodes if each.given_up] == ["two"]
-    engine._bring_back(cluster)
+    docker._bring_back(cluster)
     assert steps == expected
 
 
@@ -195,13 +195,13 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
     def run(_: str, *, doing: str) -> str:
         raise CommandFailed(f"could not {doing}: the swarm still takes it for down")
 
-    monkeypatch.setattr(engine, "run", run)
-    monkeypatch.setattr(engine, "host", SimpleNamespace(name="two"))
+    monkeypatch.setattr(docker, "run", run)
+    monkeypatch.setattr(docker, "host", SimpleNamespace(name="two"))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     looks = settled(member(1, "one"), member(2, "two", down=True), member(3, "three", down=True))
     with pytest.raises(Refused, match="on two waits for a restart, and for three: could not"):
-        engine._bring_back(told(looks, me="two"))
+        docker._bring_back(told(looks, me="two"))
     assert restarted == []
 
 

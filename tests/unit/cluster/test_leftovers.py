@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.cluster import stack_deploy as deploy
+from infisical_iac.cluster import deploy
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from infisical_iac.backup import snapshot
-from infisical_iac.cluster import deploy, moves, scaling
+from infisical_iac.cluster import moves, rollout, scaling
 from infisical_iac.cluster.moves import Direction, UnfinishedMove
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
@@ -70,7 +70,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(gate, "before", lambda *_: None)
     monkeypatch.setattr(gate, "passed", lambda *_, **__: ["Read as before: 1 secret."])
-    monkeypatch.setattr(deploy, "asking", lambda _: "services: {haproxy: {}, infisical: {}}")
+    monkeypatch.setattr(rollout, "asking", lambda _: "services: {haproxy: {}, infisical: {}}")
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     return made

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infisical_iac.cluster import deploy, rollout, stack, stack_file
+from infisical_iac.cluster import rollout, stack, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.rollout import DesiredStack
 from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import render_stack_file
+from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
     ClusterStack,
     ClusterStackState,
@@ -104,7 +104,7 @@ def test_the_record_follows_what_was_made_anew_and_hides_no_other_difference() -
         },
     )
     asked = dict.fromkeys(("haproxy", "infisical", "caddy"), "new")
-    assert rollout.renewed(found, asked, {"haproxy", "infisical"}) == {
+    assert stack_plan.renewed(found, asked, {"haproxy", "infisical"}) == {
         **found.record,
         "haproxy": Recorded("new", "of haproxy", 3),
     }
@@ -145,7 +145,7 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     def part(text: str, names: frozenset[str], _: int) -> dict[str, str]:
         there = {*yaml.safe_load(text)["services"]}
         assert there == names
-        data = rollout.databases(PLAIN) & users
+        data = stack_plan.databases(PLAIN) & users
         steps.append("part DATA" if there == data else f"part {' '.join(sorted(there))}")
         return dict.fromkeys(names, "new")
 
@@ -156,8 +156,8 @@ def test_what_uses_a_network_is_away_before_it_is_made_anew_and_starts_after_its
     monkeypatch.setattr(
         cluster_site, "wanted_stack", lambda *_: DesiredStack(PLAIN, {}, frozenset())
     )
-    monkeypatch.setattr(deploy, "part", part)
-    monkeypatch.setattr(deploy, "most_well", lambda: steps.append("most well"))
+    monkeypatch.setattr(rollout, "part", part)
+    monkeypatch.setattr(rollout, "most_well", lambda: steps.append("most well"))
     stack._make_anew(site())
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.cluster import rollout
-from infisical_iac.cluster.rollout import DesiredStack
+from infisical_iac.cluster import stack_plan
+from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
 from tests.unit.cluster.stacks import NODES, SETTLED, WANTED
 
@@ -18,7 +18,7 @@ def _with(name: str, **changes: Any) -> ClusterStackState:
 
 
 def _told(found: ClusterStackState, wanted: DesiredStack = WANTED) -> list[str]:
-    return [str(item) for item in rollout.items(found, wanted)]
+    return [str(item) for item in stack_plan.items(found, wanted)]
 
 
 def test_a_settled_stack_tells_nothing() -> None:
@@ -128,4 +128,4 @@ def test_a_service_was_rolled_back_if_it_is_not_what_was_asked_for(
     update: str, asked: str, back: list[str]
 ) -> None:
     found = _with("infisical", update=update)
-    assert rollout.rolled_back(found, {"infisical": asked, "haproxy": "bb"}) == back
+    assert stack_plan.rolled_back(found, {"infisical": asked, "haproxy": "bb"}) == back

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from infisical_iac.cluster import share
-from infisical_iac.cluster.share import Sharing, claim, sharing
+from infisical_iac.cluster import shared_state
+from infisical_iac.cluster.shared_state import Sharing, claim, sharing
 from infisical_iac.cluster.swarm_state import SwarmState
 from tests.unit.cluster.looks import NAMES, bare, member, settled, told
 
@@ -65,11 +65,11 @@ def test_a_node_that_keeps_no_data_gets_no_secret() -> None:
     names = (*NAMES, "four")
     looks = settled(*(member(number, name) for number, name in enumerate(names, 1)))
     cluster = told(looks, inventory=names)
-    assert share._of(cluster, looks)[1].keys() == {"two", "three"}
+    assert shared_state._of(cluster, looks)[1].keys() == {"two", "three"}
 
 
 def test_one_that_is_about_to_keep_data_gets_what_is_shared() -> None:
     lost = settled(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     looks = {name: lost[name] for name in ("one", "three")} | {"four": bare(4)}
     cluster = told(looks, inventory=("one", "four", "three"))
-    assert share._of(cluster, looks)[1].keys() == {"three", "four"}
+    assert shared_state._of(cluster, looks)[1].keys() == {"three", "four"}

@@ -2,13 +2,13 @@
 
 import pytest
 
-from infisical_iac.cluster import rollout
+from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_state import ClusterStack, SwarmService, hashes, record_text
 from tests.unit.cluster.stacks import SETTLED, WANTED
 
 
 def test_what_is_recorded_is_read_again() -> None:
-    record = rollout.recorded(SETTLED, WANTED, {"infisical": "aa", "haproxy": "bb"})
+    record = stack_plan.recorded(SETTLED, WANTED, {"infisical": "aa", "haproxy": "bb"})
     text = record_text(record).replace("\n", "")
     assert ClusterStack().process(["next:", f"record {text}"]).record == SETTLED.record
 

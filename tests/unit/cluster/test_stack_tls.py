@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.cluster.rollout import Level
 from infisical_iac.cluster.stack_file import SECRETS, configs
+from infisical_iac.cluster.stack_plan import Level
 from tests.unit.rendered_stack import render, stack_inputs, swarm_settings
 
 _LEVELS = (Level.OFFERED, Level.USED, Level.REQUIRED)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from infisical_iac.cluster import rollout
-from infisical_iac.cluster.rollout import DesiredStack
+from infisical_iac.cluster import stack_plan
+from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
     NodeAvailability,
@@ -33,11 +33,11 @@ def _running(wanted: DesiredStack) -> ClusterStackState:
 
 
 def _stages(found: ClusterStackState, wanted: DesiredStack) -> list[list[str]]:
-    return [sorted(names) for names in rollout.stages(found, wanted)]
+    return [sorted(names) for names in stack_plan.stages(found, wanted)]
 
 
 def test_a_first_roll_out_is_one_of_all() -> None:
-    assert rollout.stages(ClusterStackState(), DATA) == []
+    assert stack_plan.stages(ClusterStackState(), DATA) == []
 
 
 def test_data_nodes_change_one_after_the_other() -> None:
@@ -51,7 +51,7 @@ def test_data_nodes_change_one_after_the_other() -> None:
 
 def test_a_part_has_the_rest_of_the_file() -> None:
     text = "networks: {edge: {}}\nservices: {a: {image: a}, b: {image: b}}\n"
-    assert yaml.safe_load(rollout.part(text, {"b"})) == {
+    assert yaml.safe_load(stack_plan.part(text, {"b"})) == {
         "networks": {"edge": {}},
         "services": {"b": {"image": "b"}},
     }
@@ -107,7 +107,7 @@ def test_a_part_leaves_out_the_tasks_that_no_node_takes(
     nodes: tuple[NodeAvailability, ...], replicas: int, order: str, told: tuple[int, str]
 ) -> None:
     text = EACH_ITS_OWN.replace("replicas: 3", f"replicas: {replicas}")
-    part = rollout.part(text.replace("stop-first", order), {"infisical", "haproxy"}, nodes)
+    part = stack_plan.part(text.replace("stop-first", order), {"infisical", "haproxy"}, nodes)
     services = yaml.safe_load(part)["services"]
     deploy = services["infisical"]["deploy"]
     assert (deploy["replicas"], deploy["update_config"]["order"]) == told
@@ -118,13 +118,13 @@ def test_what_needs_no_node_of_its_own_loses_no_task() -> None:
     text = EACH_ITS_OWN.replace("placement: {max_replicas_per_node: 1}", "placement: {}")
     found, wanted = _changed(text)
     assert _stages(replace(found, nodes=AWAY), wanted) == []
-    part = yaml.safe_load(rollout.part(text, {"infisical"}, AWAY))
+    part = yaml.safe_load(stack_plan.part(text, {"infisical"}, AWAY))
     assert part["services"]["infisical"]["deploy"]["replicas"] == 3
 
 
 def test_one_data_node_changes_with_all_the_rest() -> None:
     changed = replace(DATA, text=DATA.text.replace("image: etcd-2", "image: new"))
-    assert rollout.stages(_running(DATA), changed) == []
+    assert stack_plan.stages(_running(DATA), changed) == []
 
 
 def test_what_is_missing_comes_before_another_node_changes() -> None:
@@ -142,7 +142,7 @@ def _leading(
         replace(node, seen=SwarmState(data=node.number in holders)) for node in known.nodes
     )
     known = replace(known, nodes=nodes, anew=anew, first=first)
-    return sorted(rollout.leading(found, DATA, known))
+    return sorted(stack_plan.leading(found, DATA, known))
 
 
 def test_where_one_postgres_has_data_it_starts_before_those_that_have_none() -> None:
@@ -166,7 +166,7 @@ def test_an_etcd_that_begins_anew_comes_first_and_at_once() -> None:
     assert _leading(_running(DATA), 1, 2, 3, anew=True, first=2) == with_last
     changed = replace(DATA, text=DATA.text.replace("image: etcd", "image: new-etcd"))
     etcd = frozenset({"etcd-1", "etcd-2", "etcd-3"})
-    assert rollout.stages(_running(DATA), changed, etcd) == []
+    assert stack_plan.stages(_running(DATA), changed, etcd) == []
 
 
 def test_the_only_postgres_that_a_killed_run_has_left_starts_with_its_etcd_before_the_others() -> (

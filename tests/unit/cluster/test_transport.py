@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.cluster import deploy, rollout
-from infisical_iac.cluster.rollout import Level
+from infisical_iac.cluster import rollout, stack_plan
 from infisical_iac.cluster.site import ClusterSite
+from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
 from tests.unit.cluster.looks import three, told
 from tests.unit.rendered_stack import TRIXIE, swarm_settings
@@ -39,20 +39,20 @@ _PLAIN = _found(**dict.fromkeys(("etcd", "postgres", "redis", "sentinel", "hapro
 def test_a_roll_out_goes_on_from_the_service_that_is_the_least_far(
     found: ClusterStackState, levels: list[Level]
 ) -> None:
-    assert list(rollout.ahead(found)) == levels
+    assert list(stack_plan.ahead(found)) == levels
 
 
 def test_a_plan_tells_of_the_way_until_it_is_gone() -> None:
-    assert rollout.item(_found()) is None
-    assert str(rollout.item(_PLAIN)).startswith(
+    assert stack_plan.item(_found()) is None
+    assert str(stack_plan.item(_PLAIN)).startswith(
         "~ TLS of PostgreSQL, Redis and etcd: plain → required, in 3 roll-outs"
     )
 
 
 def test_redis_and_its_sentinels_close_their_plain_ports_together() -> None:
-    assert rollout.at_once(_PLAIN, Level.OFFERED) == frozenset()
-    assert rollout.at_once(_found(redis=2), Level.REQUIRED) == {"redis-1", "sentinel-1"}
-    assert rollout.at_once(_found(), Level.REQUIRED) == frozenset()
+    assert stack_plan.at_once(_PLAIN, Level.OFFERED) == frozenset()
+    assert stack_plan.at_once(_found(redis=2), Level.REQUIRED) == {"redis-1", "sentinel-1"}
+    assert stack_plan.at_once(_found(), Level.REQUIRED) == frozenset()
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(doing)
         return ""
 
-    monkeypatch.setattr(deploy, "_roll_out", roll_out)
-    monkeypatch.setattr(deploy, "run", run)
-    monkeypatch.setattr(deploy, "reopened", lambda _: None)
+    monkeypatch.setattr(rollout, "_roll_out", roll_out)
+    monkeypatch.setattr(rollout, "run", run)
+    monkeypatch.setattr(rollout, "reopened", lambda _: None)
     return made
 
 
@@ -94,7 +94,7 @@ def test_etcds_members_know_each_other_by_tls_before_clients_do_and_plain_ports_
     anew: bool,
     steps: list[str],
 ) -> None:
-    monkeypatch.setattr(deploy, "fresh", lambda _: found)
+    monkeypatch.setattr(rollout, "fresh", lambda _: found)
     cluster = replace(told(three()), anew=anew)
-    deploy.roll_out(ClusterSite(swarm_settings(), TRIXIE, cluster))
+    rollout.roll_out(ClusterSite(swarm_settings(), TRIXIE, cluster))
     assert done == steps

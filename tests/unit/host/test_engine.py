@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.cluster import engine as cluster_engine
+from infisical_iac.cluster import docker as cluster_docker
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
@@ -167,7 +167,7 @@ def _reloads(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
     cluster = told({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
     asked: list[File] = []
     monkeypatch.setattr(
-        cluster_engine, "without_live_restore", lambda config, name: asked.append(config)
+        cluster_docker, "without_live_restore", lambda config, name: asked.append(config)
     )
     config = File("/etc/docker/daemon.json", daemon(in_swarm=True))
     alone = File("/etc/docker/daemon.json", daemon())

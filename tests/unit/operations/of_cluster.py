@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.cluster import etcd, scaling, share, stack, stack_deploy, swarm
+from infisical_iac.cluster import deploy, etcd, scaling, shared_state, stack, swarm
+from infisical_iac.cluster.deploy import Lacking
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import wanted_stack
-from infisical_iac.cluster.stack_deploy import Lacking
 from infisical_iac.cluster.stack_state import (
     ClusterStackState,
     Network,
@@ -85,7 +85,7 @@ def _arranged(cluster: Cluster, *, drained: bool = False) -> Iterable[Any]:
 
 
 def _shared(**changed: SwarmState) -> Iterable[Any]:
-    return share.decide(_LEAD, {**_LOOKS, **changed})
+    return shared_state.decide(_LEAD, {**_LOOKS, **changed})
 
 
 def _without(service: str) -> ClusterStackState:
@@ -186,17 +186,19 @@ OPERATIONS = {
             steps=("_keep_key",),
         ),
     ),
-    "cluster.share.claimed": Cases(
-        settled(lambda: of(share.claimed)(_LEAD), "the host leads, as before"),
+    "cluster.shared_state.claimed": Cases(
+        settled(lambda: of(shared_state.claimed)(_LEAD), "the host leads, as before"),
         due(
-            lambda: of(share.claimed)(looks.told({**_LOOKS, "one": replace(_LOOKS["one"], led=0)})),
+            lambda: of(shared_state.claimed)(
+                looks.told({**_LOOKS, "one": replace(_LOOKS["one"], led=0)})
+            ),
             "~ lead: one, by serial 5",
             steps=("_lead",),
         ),
-        due(lambda: of(share.claimed)(_BARE), "~ lead: one, by serial 1", steps=("_lead",)),
-        settled(lambda: of(share.claimed)(_TWO), "one leads"),
+        due(lambda: of(shared_state.claimed)(_BARE), "~ lead: one, by serial 1", steps=("_lead",)),
+        settled(lambda: of(shared_state.claimed)(_TWO), "one leads"),
     ),
-    "cluster.share.shared": Cases(
+    "cluster.shared_state.shared": Cases(
         settled(lambda: _shared(), "all data nodes have the lead's state"),
         due(
             lambda: _shared(three=replace(_LOOKS["three"], serial=3, digest="older")),
@@ -210,31 +212,29 @@ OPERATIONS = {
         ),
         # What the lead has is made by an earlier step, and is for all.
         due(
-            lambda: share.decide(_BARE, looks.three_bare()),
+            lambda: shared_state.decide(_BARE, looks.three_bare()),
             "+ /etc/infisical on two: serial none → 1, from one",
             "+ /etc/infisical on three: serial none → 1, from one",
             steps=("spread",),
         ),
     ),
-    "cluster.stack_deploy.certificates": Cases(
+    "cluster.deploy.certificates": Cases(
         settled(
-            lambda: stack_deploy.decide_certificates([]),
+            lambda: deploy.decide_certificates([]),
             "all certificates are there, and none ends soon",
         ),
         due(
-            lambda: stack_deploy.decide_certificates(
-                [Lacking("tls/redis.pem", "ends", 1796688000)]
-            ),
+            lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "ends", 1796688000)]),
             "~ /etc/infisical/tls/redis.pem: ends 2026-12-08 → made again",
             steps=("make the certificates in /etc/infisical",),
         ),
         due(
-            lambda: stack_deploy.decide_certificates([Lacking("tls/redis.pem", "missing", 0)]),
+            lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "missing", 0)]),
             "+ /etc/infisical/tls/redis.pem",
             steps=("make the certificates in /etc/infisical",),
         ),
         due(
-            lambda: stack_deploy.decide_certificates([Lacking("tls/redis.pem", "stale", 0)]),
+            lambda: deploy.decide_certificates([Lacking("tls/redis.pem", "stale", 0)]),
             "~ /etc/infisical/tls/redis.pem: not of its key, its authority or its names",
             steps=("make the certificates in /etc/infisical",),
         ),

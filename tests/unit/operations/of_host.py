@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from infisical_iac.cluster import engine
+from infisical_iac.cluster import docker as cluster_docker
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.units import UnitState
@@ -188,25 +188,27 @@ OPERATIONS = {
         "it changes nothing, whatever there is",
         "the preflight has looked at the engine, or ended the run",
     ),
-    "cluster.engine.without_live_restore": Cases(
+    "cluster.docker.without_live_restore": Cases(
         "it is called only where the engine of a single host has become a cluster's",
         due(
-            lambda: of(engine.without_live_restore)(_FILE),
+            lambda: of(cluster_docker.without_live_restore)(_FILE),
             "~ docker.service: reads daemon.json anew, without live-restore",
             steps=("_reload",),
         ),
         "it is called only where there is an engine",
         "it is called only where the engine has told that it runs with live-restore",
     ),
-    "cluster.engine.back_in_swarm": Cases(
-        settled(lambda: of(engine.back_in_swarm)(_THREE), "the swarm does not miss the engine"),
+    "cluster.docker.back_in_swarm": Cases(
+        settled(
+            lambda: of(cluster_docker.back_in_swarm)(_THREE), "the swarm does not miss the engine"
+        ),
         due(
-            lambda: of(engine.back_in_swarm)(_MISSED),
+            lambda: of(cluster_docker.back_in_swarm)(_MISSED),
             "~ docker.service: runs, and the swarm takes it for down → brought back",
             steps=("_bring_back",),
         ),
         settled(
-            lambda: of(engine.back_in_swarm)(looks.told(looks.three_bare())),
+            lambda: of(cluster_docker.back_in_swarm)(looks.told(looks.three_bare())),
             "the swarm does not miss the engine",
         ),
         "a host that can't be looked at is not one that operations run on",

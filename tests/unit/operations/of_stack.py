@@ -17,8 +17,8 @@ from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.change import rotation, upgrade
 from infisical_iac.change.releases import UnfinishedChange
-from infisical_iac.cluster import change as cluster_restore
-from infisical_iac.cluster import stack_deploy
+from infisical_iac.cluster import deploy
+from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.images import Images
@@ -266,12 +266,10 @@ OPERATIONS = {
         "an edge without its mark is open",
         "the mark's absence is all that is asked for, and a host that can't tell ends the run",
     ),
-    "cluster.stack_deploy.dropped": Cases(
-        settled(
-            lambda: stack_deploy.decide_dropped({}), "nothing that the host began is under way"
-        ),
+    "cluster.deploy.dropped": Cases(
+        settled(lambda: deploy.decide_dropped({}), "nothing that the host began is under way"),
         due(
-            lambda: stack_deploy.decide_dropped(
+            lambda: deploy.decide_dropped(
                 {"restore": ["20261125T101112Z", "data"], "scale": ["20261125T101112Z", "out"]}
             ),
             "- unfinished restore: 20261125T101112Z, of when this host led",
@@ -284,26 +282,22 @@ OPERATIONS = {
         "a host that has begun nothing is up to date",
         "the machine tells of it by a file, or the preflight ends the run",
     ),
-    "cluster.stack_deploy.upgraded": Cases(
+    "cluster.deploy.upgraded": Cases(
         settled(
-            lambda: stack_deploy.decide_change(UpgradeState(_NEW), _NEW, {}, _SITE, "chainalign"),
+            lambda: deploy.decide_change(UpgradeState(_NEW), _NEW, {}, _SITE, "chainalign"),
             "no version changes",
         ),
         due(
-            lambda: stack_deploy.decide_change(
-                UpgradeState(_OLD), _NEW, _CHANGES, _SITE, "chainalign"
-            ),
+            lambda: deploy.decide_change(UpgradeState(_OLD), _NEW, _CHANGES, _SITE, "chainalign"),
             "~ Infisical: v0.164.0 → v0.165.16",
             steps=("make",),
         ),
         settled(
-            lambda: stack_deploy.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign"),
+            lambda: deploy.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign"),
             "no version changes",
         ),
         due(
-            lambda: stack_deploy.decide_change(
-                UpgradeState(), _NEW, {}, _SITE, "chainalign", waits=True
-            ),
+            lambda: deploy.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign", waits=True),
             unknown="whether a version changes can be seen once the last change has ended",
             steps=(),
         ),
@@ -390,10 +384,10 @@ OPERATIONS = {
         ),
         "keys that were made with a database tell of it, whether or not it runs",
     ),
-    "cluster.change.restored": Cases(
+    "cluster.upgrade.restored": Cases(
         "a restore is asked for, and replaces whatever there is",
         due(
-            lambda: of(cluster_restore.restored)(
+            lambda: of(cluster_upgrade.restored)(
                 _KIT,
                 site=replace(_SITE, cluster=replace(_SITE.cluster, begun=True)),
                 project="chainalign",
@@ -402,7 +396,7 @@ OPERATIONS = {
             steps=("_restore",),
         ),
         due(
-            lambda: of(cluster_restore.restored)(_KIT, site=_SITE, project="chainalign"),
+            lambda: of(cluster_upgrade.restored)(_KIT, site=_SITE, project="chainalign"),
             "+ database infisical: latest snapshot of local",
             steps=("_restore",),
         ),

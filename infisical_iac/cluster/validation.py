@@ -1,4 +1,4 @@
-"""Refuse settings that a cluster can't be had with, or had better not. Pure."""
+"""Validate the settings and the state of a cluster. Pure."""
 
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network

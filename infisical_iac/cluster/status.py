@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from infisical_iac.backup.record import is_late
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.model import ManagedNode, Nodes
-from infisical_iac.cluster.rollout import Level
 from infisical_iac.cluster.settings import DATA_NODES, ClusterSettings
+from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.audit_entries import doings_of
 from infisical_iac.core.item import Row
 from infisical_iac.core.settings import Settings

@@ -18,7 +18,7 @@ from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.deploy import stack
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.upgrade import VersionChanges
-from infisical_iac.cluster import deploy
+from infisical_iac.cluster import rollout
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import audit, connection
@@ -189,7 +189,7 @@ class _OnCluster(Changeover):
 
     def _roll_out(self, image: str) -> None:
         session.forget()
-        deploy.roll_out(replace(self.site, settings=self.settings.with_infisical(image)))
+        rollout.roll_out(replace(self.site, settings=self.settings.with_infisical(image)))
 
     def _passed(self, *, same_data: bool) -> list[str]:
         return gate.passed(
@@ -221,7 +221,7 @@ def _restore(source: SnapshotSource, site: ClusterSite, project: str) -> None:
         edge.close_on(site.settings, site.names)
 
     restore.exchange(source, site.settings, project, load, close=close)
-    deploy.roll_out(site)
+    rollout.roll_out(site)
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ class ClusterRestoreSite(RestoreSite):
 
     def serve_again(self, *, touched: bool, kept: str) -> str:
         if touched:
-            deploy.roll_out(cluster_site.running(self.site))
+            rollout.roll_out(cluster_site.running(self.site))
         edge.open_on(self.site.names)
         restore.forget()
         told = "The old data are back and serve." if touched else "The data were not touched."

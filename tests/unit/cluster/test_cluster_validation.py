@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster.refusal import (
+from infisical_iac.cluster.swarm_state import SwarmState
+from infisical_iac.cluster.validation import (
     notes,
     refuse,
     refuse_malformed,
@@ -15,7 +16,6 @@ from infisical_iac.cluster.refusal import (
     refuse_single,
     refuse_unencrypted,
 )
-from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.topology import refuse_mixed
 from tests.unit.cluster.looks import bare, member, settled, three, three_bare, told

@@ -1,4 +1,4 @@
-"""The Docker engine of a cluster's host: brought back to the others, and restarted in turn."""
+"""Restart the Docker engine of a cluster's hosts in turn, and bring one back to the swarm."""
 
 from threading import Lock
 
